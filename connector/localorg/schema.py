@@ -1,0 +1,139 @@
+"""What the org's objects and fields are: the one description that storage, DML, SOQL and describe all read.
+
+It decides nothing; `catalog.py` fills it from the standard definitions, `metadata.py` adds what was deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class PicklistValue:
+    value: str
+    label: str
+    active: bool = True
+    default: bool = False
+    category: str | None = None  # grouping of a status picklist: the StatusCode it means
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field as describe tells it; `type` is the describe type (`string`, `currency`, `reference`, ...)."""
+
+    name: str
+    label: str
+    type: str
+    length: int = 0
+    precision: int = 0
+    scale: int = 0
+    digits: int = 0
+    nillable: bool = True
+    createable: bool = True
+    updateable: bool = True
+    defaulted_on_create: bool = False
+    default_value: object = None
+    required_on_create: bool = False  # enforced by the org even where describe says nillable
+    required_message: str | None = None  # the org's own words where they are not "Required fields are missing"
+    unique: bool = False
+    case_sensitive: bool = False
+    external_id: bool = False
+    id_lookup: bool = False
+    restricted_picklist: bool = False
+    picklist: tuple[PicklistValue, ...] = ()
+    reference_to: tuple[str, ...] = ()
+    relationship_name: str | None = None  # parent path: `Account` for AccountId, `X__r` for X__c
+    cascade_delete: bool = False
+    child_relationship: str | None = None  # name seen from the parent: `OrderItems`
+    compound_field_name: str | None = None
+    calculated: bool = False
+    auto_number: bool = False
+    custom: bool = False
+    filterable: bool = True
+    sortable: bool = True
+    groupable: bool = True
+    aggregatable: bool = True
+    name_field: bool = False
+    help_text: str | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Compound fields (`BillingAddress`) are composed on read; everything else has a column."""
+        return self.type not in {"address", "location"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildRelationship:
+    child: str
+    field: str
+    name: str | None
+    cascade_delete: bool
+
+
+@dataclass(kw_only=True)
+class SObject:
+    """One object; `fields` keeps the org's order and is keyed by the lower-cased field name."""
+
+    name: str
+    label: str
+    label_plural: str
+    key_prefix: str
+    custom: bool = False
+    createable: bool = True
+    updateable: bool = True
+    deletable: bool = True
+    queryable: bool = True
+    event: bool = False  # a platform event: publishable, not queryable
+    fields: dict[str, Field] = field(default_factory=dict)
+
+    def get(self, name: str) -> Field | None:
+        return self.fields.get(name.lower())
+
+    def add(self, item: Field) -> None:
+        self.fields[item.name.lower()] = item
+
+    def stored_fields(self) -> Iterator[Field]:
+        return (item for item in self.fields.values() if item.stored)
+
+    def parent(self, relationship: str) -> Field | None:
+        """The reference field behind a parent path segment, case-insensitively."""
+        wanted = relationship.lower()
+        return next((f for f in self.fields.values() if (f.relationship_name or "").lower() == wanted), None)
+
+
+class Schema:
+    """All objects of the org; names are case-insensitive, as in the platform."""
+
+    def __init__(self, objects: Iterable[SObject] = ()) -> None:
+        self._objects: dict[str, SObject] = {}
+        for item in objects:
+            self.add(item)
+
+    def add(self, item: SObject) -> None:
+        self._objects[item.name.lower()] = item
+
+    def get(self, name: str) -> SObject | None:
+        return self._objects.get(name.lower())
+
+    def by_prefix(self, record_id: str) -> SObject | None:
+        return next((o for o in self._objects.values() if o.key_prefix and record_id.startswith(o.key_prefix)), None)
+
+    def __iter__(self) -> Iterator[SObject]:
+        return iter(self._objects.values())
+
+    def children_of(self, name: str) -> list[ChildRelationship]:
+        """Every reference to `name`, as seen from it; a nameless one cannot be queried."""
+        found = []
+        for child in self:
+            for item in child.fields.values():
+                if any(target.lower() == name.lower() for target in item.reference_to):
+                    found.append(
+                        ChildRelationship(
+                            child=child.name,
+                            field=item.name,
+                            name=item.child_relationship,
+                            cascade_delete=item.cascade_delete,
+                        )
+                    )
+        return found
