@@ -1,0 +1,119 @@
+"""Every error the connector raises on purpose.
+
+    ConnectorError                  something failed; the command line exits with 1
+    ├── UsageError                  the caller can mend it before we start; exits with 2
+    │   ├── SettingsError           a setting is missing or wrong
+    │   ├── MappingError            mapping files, every problem at once
+    │   └── ProfileError            an import profile, every problem at once
+    ├── StoreError                  the database cannot be used (absent, older schema, locked)
+    ├── LeaseLostError              another process took over the partition we were draining
+    └── SalesforceError             the org, or the way to it
+        ├── AuthError               no token to be had
+        ├── TransportError          no answer, or one cut short: the outcome is unknown
+        └── RefusedError            the org answered with an error for the whole call
+
+An error says what happened (`message`), what the operator should do (`hint`) and whether a repeat can help
+(`retry_class`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class RetryClass(StrEnum):
+    """Why a repeat would help, or would not; `salesforce/fault.py` assigns it."""
+
+    TRANSIENT = "transient"
+    ROW_LOCK = "row-lock"
+    LIMIT = "limit"
+    AUTH = "auth"
+    DATA = "data"
+    CONFIG = "config"
+    UNKNOWN = "unknown"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call can succeed later without anybody changing anything."""
+        return self in {RetryClass.TRANSIENT, RetryClass.ROW_LOCK, RetryClass.LIMIT}
+
+
+class ConnectorError(Exception):
+    """Something failed; the message says what, the hint what to do."""
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, hint: str = "", retry_class: RetryClass = RetryClass.UNKNOWN) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.retry_class = retry_class
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class UsageError(ConnectorError):
+    """The request cannot be carried out as it stands."""
+
+    exit_status = 2
+
+
+class SettingsError(UsageError):
+    """A setting is missing or wrong."""
+
+
+class _ListedError(UsageError):
+    """Several problems, each one line of `file:line:column: field: what, and what to do`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems), retry_class=RetryClass.CONFIG)
+        self.problems = tuple(problems)
+
+
+class MappingError(_ListedError):
+    """Mapping files that cannot be used."""
+
+
+class ProfileError(_ListedError):
+    """An import profile that cannot be used."""
+
+
+class StoreError(ConnectorError):
+    """The database cannot be used as it is."""
+
+
+class LeaseLostError(ConnectorError):
+    """Another process holds what we thought was ours; whatever we had in flight will be repeated by it."""
+
+
+class SalesforceError(ConnectorError):
+    """The org refused, or could not be reached."""
+
+
+class AuthError(SalesforceError):
+    """No access token could be had."""
+
+
+class TransportError(SalesforceError):
+    """No complete answer came; what the org did with the request is unknown."""
+
+
+class RefusedError(SalesforceError):
+    """The org answered with an error for the whole call."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        status: int,
+        fields: Sequence[str] = (),
+        hint: str = "",
+        retry_class: RetryClass = RetryClass.UNKNOWN,
+    ) -> None:
+        super().__init__(message, hint=hint, retry_class=retry_class)
+        self.code = code
+        self.status = status
+        self.fields = tuple(fields)

@@ -1,0 +1,150 @@
+"""An order and its lines, as the company keeps them.
+
+`OrderInput` is what arrives (an import, later the API): it names customer and products by their numbers. `Order` is what
+the store gives back: the same with customer and products beside it, so that a mapping can reach `customer.name`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from connector.model.customer import Customer
+from connector.model.money import to_cents
+from connector.model.product import Product
+
+ONE = Decimal(1)
+
+
+class Stage(StrEnum):
+    """Where an order stands; from `confirmed` on, the org's order is Activated."""
+
+    PLACED = "placed"
+    VERIFIED = "verified"
+    CONFIRMED = "confirmed"
+    FULFILLING = "fulfilling"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineInput:
+    """One ordered product. `unit_price` is before discount; `discount` is a fraction of it (0.15 = 15 %)."""
+
+    number: int
+    sku: str
+    quantity: Decimal
+    unit_price: Decimal | None = None
+    discount: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderInput:
+    """An order as it arrives; `number` is its identity, so the same order can arrive any number of times."""
+
+    number: str
+    customer: str
+    placed_at: datetime
+    currency: str
+    stage: Stage = Stage.PLACED
+    channel: str | None = None
+    po_number: str | None = None
+    notes: str | None = None
+    promised_on: date | None = None
+    shipped_on: date | None = None
+    carrier: str | None = None
+    tracking_number: str | None = None
+    freight: Decimal | None = None
+    ship_to_name: str | None = None
+    ship_to_street: str | None = None
+    ship_to_city: str | None = None
+    ship_to_state: str | None = None
+    ship_to_postal_code: str | None = None
+    ship_to_country: str | None = None
+    lines: tuple[LineInput, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return self.number
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A line with its product. Totals are exact: quantity x unit price x (1 - discount), never rounded per unit."""
+
+    order: str
+    number: int
+    product: Product
+    currency: str
+    quantity: Decimal
+    unit_price: Decimal | None
+    discount: Decimal
+
+    @property
+    def key(self) -> str:
+        return f"{self.order}-{self.number}"
+
+    @property
+    def price_key(self) -> str:
+        """Names the price book entry: product and currency; the org's price book is added when it is looked up."""
+        return f"{self.product.sku}|{self.currency}"
+
+    @property
+    def exact_total(self) -> Decimal | None:
+        if self.unit_price is None:
+            return None
+        return self.quantity * self.unit_price * (ONE - self.discount)
+
+    @property
+    def net_unit_price(self) -> Decimal | None:
+        """Unit price after discount in whole cents: what the org's UnitPrice can hold."""
+        return None if self.unit_price is None else to_cents(self.unit_price * (ONE - self.discount))
+
+    @property
+    def discount_percent(self) -> Decimal:
+        return self.discount * 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """An order with everything a mapping may ask of it. `version` rises with every local change."""
+
+    number: str
+    version: int
+    customer: Customer
+    placed_at: datetime
+    currency: str
+    stage: Stage
+    channel: str | None
+    po_number: str | None
+    notes: str | None
+    promised_on: date | None
+    shipped_on: date | None
+    carrier: str | None
+    tracking_number: str | None
+    freight: Decimal | None
+    ship_to_name: str | None
+    ship_to_street: str | None
+    ship_to_city: str | None
+    ship_to_state: str | None
+    ship_to_postal_code: str | None
+    ship_to_country: str | None
+    lines: tuple[Line, ...]
+
+    @property
+    def key(self) -> str:
+        return self.number
+
+    @property
+    def exact_total(self) -> Decimal | None:
+        """Sum of the exact line totals, freight apart; None while a line has no price."""
+        total = Decimal(0)
+        for line in self.lines:
+            if line.exact_total is None:
+                return None
+            total += line.exact_total
+        return total
