@@ -16,8 +16,8 @@ class EntityKind(StrEnum):
 
 
 class ChangeState(StrEnum):
-    """`due` waits for its time; `dead` was refused and waits for a person; `blocked` was refused too, but is reported on
-    the orders that carry it (a customer whose account the org refuses), so that one cause makes one dead letter each."""
+    """`due` waits for its time; `dead` was refused and waits for a person; `blocked` was refused too, but is reported
+    on the orders that carry it (a customer whose account the org refuses): ops see each order once, not twice."""
 
     DUE = "due"
     DEAD = "dead"
@@ -40,8 +40,8 @@ class Change:
 class Refusal:
     """Why the org (or our own check before the call) refused an entity, in words for a person.
 
-    `code` and `message` are the org's; `field` the Salesforce field as `Object.Field`, if one is named; `source` the mapping
-    line it came from (`order.yaml:14`); `fix` one sentence that says what to do.
+    `code` and `message` are the org's; `field` the Salesforce field as `Object.Field`, if one is named; `source` the
+    mapping line it came from (`order.yaml:14`); `fix` one sentence that says what to do.
     """
 
     code: str

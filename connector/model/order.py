@@ -1,7 +1,7 @@
 """An order and its lines, as the company keeps them.
 
-`OrderInput` is what arrives (an import, later the API): it names customer and products by their numbers. `Order` is what
-the store gives back: the same with customer and products beside it, so that a mapping can reach `customer.name`.
+`OrderInput` is what arrives (an import, later the API): it names customer and products by their numbers. `Order` is
+what the store gives back: the same with customer and products beside it, so that a mapping can reach `customer.name`.
 """
 
 from __future__ import annotations

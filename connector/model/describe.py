@@ -1,0 +1,43 @@
+"""What the org says about an object: the part of a describe answer that mapping and planning need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldDescribe:
+    """`type` is the describe type (`string`, `currency`, `picklist`, `reference`, ...); `length` counts characters,
+    `scale` decimals."""
+
+    name: str
+    label: str
+    type: str
+    length: int
+    precision: int
+    scale: int
+    nillable: bool
+    createable: bool
+    updateable: bool
+    defaulted_on_create: bool
+    external_id: bool
+    unique: bool
+    restricted_picklist: bool
+    picklist: tuple[str, ...]  # active values
+    reference_to: tuple[str, ...]
+    relationship_name: str | None
+
+    @property
+    def required_on_create(self) -> bool:
+        """Necessary, not sufficient: the org enforces more than describe admits (Order.AccountId)."""
+        return self.createable and not self.nillable and not self.defaulted_on_create
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SObjectDescribe:
+    name: str
+    label: str
+    createable: bool
+    updateable: bool
+    fields: Mapping[str, FieldDescribe]  # by API name
