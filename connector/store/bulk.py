@@ -1,0 +1,78 @@
+"""Many rows at a time: lists cut below the limits on bound parameters, and the insert that knows ON CONFLICT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, Select, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+CHUNK = 500
+"""Keys in one IN list; SQLite stops at 32,766 bound parameters, PostgreSQL at 65,535."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Saved:
+    """What a save did, counted by entity; `unchanged` ones were not written."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Saved) -> Saved:
+        return Saved(
+            created=self.created + other.created,
+            updated=self.updated + other.updated,
+            unchanged=self.unchanged + other.unchanged,
+        )
+
+
+def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """`items` in lists of at most `size`."""
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
+
+
+def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT with ON CONFLICT: both databases have it, SQLAlchemy spells it once for each."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+async def select_in(
+    connection: AsyncConnection, statement: Select[Any], column: Column[Any], keys: Iterable[str]
+) -> list[Any]:
+    """The rows of `statement` whose `column` is one of `keys`."""
+    rows: list[Any] = []
+    for chunk in chunks(keys):
+        rows += (await connection.execute(statement.where(column.in_(chunk)))).all()
+    return rows
+
+
+async def insert_missing(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> set[str]:
+    """Insert `rows` (one primary key column), leaving out those that exist; the keys that were inserted.
+
+    In PostgreSQL this waits for another transaction that is inserting the same key, and then leaves it out.
+    """
+    if not rows:
+        return set()
+    (key,) = table.primary_key.columns
+    statement = insert(connection, table).on_conflict_do_nothing().returning(key)
+    return set((await connection.execute(statement, rows)).scalars())
+
+
+async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert `rows`; where the primary key exists, set every other column."""
+    if not rows:
+        return
+    statement = insert(connection, table)
+    keys = [column.name for column in table.primary_key.columns]
+    changes = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)

@@ -1,0 +1,156 @@
+"""The way to the database: which one, one transaction at a time, and what it means when it fails.
+
+SQLite is told to keep a write-ahead log, to check foreign keys and to take the write lock when a transaction begins,
+not at its first write: a transaction that has read can then never be refused because somebody else wrote meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from connector.clock import Clock, SystemClock
+from connector.errors import SettingsError
+from connector.store.faults import locked, translated
+from connector.store.unit import UnitOfWork
+
+BUSY_SECONDS = 10.0
+"""How long a writer waits for another one."""
+
+_BEGIN = "connector_begin"
+_POSTGRES = {"postgresql", "postgres", "postgresql+psycopg"}
+_SQLITE = {"sqlite", "sqlite+aiosqlite"}
+
+
+class Store:
+    """An open database. Opening does no I/O; the first statement does."""
+
+    def __init__(
+        self, url: URL, clock: Clock, *, scratch: Path | None = None, busy_seconds: float = BUSY_SECONDS
+    ) -> None:
+        self.clock = clock
+        self.address = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+        self.dialect = url.get_backend_name()
+        self._scratch = scratch
+        self._busy_seconds = busy_seconds
+        if self.dialect == "sqlite":
+            self._engine = create_async_engine(url, hide_parameters=True, connect_args={"isolation_level": None})
+            _tell_sqlite(self._engine, busy_seconds)
+            self._readers = self._engine.execution_options(**{_BEGIN: "BEGIN"})
+        else:
+            self._engine = create_async_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=10)
+            # One snapshot for all statements of a reader, which is what SQLite's BEGIN gives anyway.
+            self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._writer = asyncio.Lock()
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock | None = None) -> Store:
+        """The store at `url`: `sqlite:///path`, `sqlite://` (gone when closed), `postgresql://…`.
+
+        Raises SettingsError if the URL is none of these.
+        """
+        scratch = None
+        address = _parse(url)
+        if address.get_backend_name() == "sqlite" and address.database in {None, "", ":memory:"}:
+            # A database in memory has one connection; a file of our own keeps readers and writers apart as usual.
+            scratch = Path(tempfile.mkdtemp(prefix="connector-"))
+            address = address.set(database=str(scratch / "connector.db"))
+        return cls(address, clock or SystemClock(), scratch=scratch)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[UnitOfWork]:
+        """A transaction to write in: committed with its captured changes at the end, rolled back on any error."""
+        async with self._turn():
+            with translated(self.address):
+                async with self._engine.begin() as connection:
+                    unit = UnitOfWork(connection, self.clock.now())
+                    yield unit
+                    await unit.capture()
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to read from, one snapshot throughout: it sees nothing that is committed later."""
+        with translated(self.address):
+            async with self._readers.connect() as connection:
+                yield connection
+
+    async def migrate(self, work: Callable[[Connection], None]) -> None:
+        """Run `work` in a transaction that may rebuild tables."""
+        async with self._turn():
+            with translated(self.address):
+                async with self._engine.connect() as connection:
+                    raw: Any = (await connection.get_raw_connection()).driver_connection
+                    if self.dialect == "sqlite":
+                        # SQLite alters a table by copying it; dropping the old one would break the references to it.
+                        # Only outside a transaction does it listen.
+                        await raw.execute("PRAGMA foreign_keys = OFF")
+                    try:
+                        async with connection.begin():
+                            await connection.run_sync(work)
+                    finally:
+                        if self.dialect == "sqlite":
+                            await raw.execute("PRAGMA foreign_keys = ON")
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """SQLite has one writer: in our own process they queue here, in order, rather than poll for its lock."""
+        if self.dialect != "sqlite":
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._busy_seconds):
+                await self._writer.acquire()
+        except TimeoutError as error:
+            raise locked() from error
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+
+def _parse(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise _wrong_url() from None
+    if url.drivername in _SQLITE:
+        return url.set(drivername="sqlite+aiosqlite")
+    if url.drivername in _POSTGRES:
+        return url.set(drivername="postgresql+psycopg")
+    raise _wrong_url()
+
+
+def _wrong_url() -> SettingsError:
+    return SettingsError(
+        "CONNECTOR_DATABASE_URL names no database we can use.",
+        hint="Write sqlite:///connector.db or postgresql://user:password@host/database.",
+    )
+
+
+def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # an accepted order survives a power cut
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE"))

@@ -1,0 +1,69 @@
+"""Whether the database has the tables this release expects, and how it gets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from connector.errors import RetryClass, StoreError
+from connector.store.engine import Store
+from connector.store.faults import UPGRADE
+
+REVISIONS = ("0001",)
+"""Every revision in `migrations/versions`, oldest first: known here so that a check need not import alembic (0.9 s)."""
+
+HEAD = REVISIONS[-1]
+_FOLDER = Path(__file__).with_name("migrations")
+_UPGRADE_LOCK = 0x636F6E6E
+
+
+async def upgrade(store: Store) -> None:
+    """Bring the database to HEAD; all revisions in one transaction. Several processes may call this at once."""
+    await store.migrate(_upgrade)
+
+
+async def current(store: Store) -> str | None:
+    """The database's revision, None if it has no tables of ours."""
+    async with store.reader() as connection:
+        if not await connection.run_sync(lambda plain: inspect(plain).has_table("alembic_version")):
+            return None
+        revision: str | None = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+        return revision
+
+
+async def check(store: Store) -> None:
+    """Raise StoreError unless the database is at HEAD."""
+    revision = await current(store)
+    if revision == HEAD:
+        return
+    if revision is None:
+        raise StoreError(
+            f"The database {store.address} has no tables yet.", hint=UPGRADE, retry_class=RetryClass.CONFIG
+        )
+    if revision in REVISIONS:
+        raise StoreError(
+            f"The database {store.address} is at revision {revision}, this release needs {HEAD}.",
+            hint=UPGRADE,
+            retry_class=RetryClass.CONFIG,
+        )
+    raise StoreError(
+        f"The database {store.address} was made by a newer release (revision {revision}).",
+        hint="Install that release, or restore a backup made before it.",
+        retry_class=RetryClass.CONFIG,
+    )
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    if connection.dialect.name == "postgresql":
+        # SQLite's writers already take turns; here two replicas that start together would both create the tables.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    if connection.dialect.name == "sqlite" and connection.execute(text("PRAGMA foreign_key_check")).first():
+        raise StoreError("The upgrade would break references between tables; nothing was changed.")

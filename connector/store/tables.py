@@ -1,0 +1,176 @@
+"""The tables as they are now. `migrations/` leads a database here; a test proves that both say the same."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+from connector.model.change import ChangeState
+from connector.model.order import Stage
+from connector.store.types import Exact, Instant, Key, Serial
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "fk": "%(table_name)s_%(column_0_name)s_fk",
+        "ck": "%(table_name)s_%(constraint_name)s_ck",
+        "uq": "%(table_name)s_%(column_0_name)s_uq",
+    }
+)
+
+
+def _one_of(column: str, values: type[Stage] | type[ChangeState]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("number", Key, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("email", Text),
+    Column("phone", Text),
+    Column("street", Text),
+    Column("city", Text),
+    Column("state", Text),
+    Column("postal_code", Text),
+    Column("country", Text),
+    Column("version", BigInteger, nullable=False, default=1),
+    Column("updated_at", Instant, nullable=False),
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("sku", Key, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("active", Boolean, nullable=False),
+    Column("version", BigInteger, nullable=False, default=1),
+    Column("updated_at", Instant, nullable=False),
+)
+
+prices = Table(
+    "prices",
+    metadata,
+    Column("sku", Key, ForeignKey("products.sku"), primary_key=True),
+    Column("currency", Key, primary_key=True),
+    Column("unit_price", Exact, nullable=False),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("number", Key, primary_key=True),
+    Column("customer", Key, ForeignKey("customers.number"), nullable=False),
+    Column("placed_at", Instant, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("channel", Text),
+    Column("po_number", Text),
+    Column("notes", Text),
+    Column("promised_on", Date),
+    Column("shipped_on", Date),
+    Column("carrier", Text),
+    Column("tracking_number", Text),
+    Column("freight", Exact),
+    Column("ship_to_name", Text),
+    Column("ship_to_street", Text),
+    Column("ship_to_city", Text),
+    Column("ship_to_state", Text),
+    Column("ship_to_postal_code", Text),
+    Column("ship_to_country", Text),
+    Column("version", BigInteger, nullable=False, default=1),
+    Column("updated_at", Instant, nullable=False),
+    _one_of("stage", Stage),
+    Index("orders_customer", "customer"),
+)
+
+order_lines = Table(
+    "order_lines",
+    metadata,
+    Column("order_number", Key, ForeignKey("orders.number"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("sku", Key, ForeignKey("products.sku"), nullable=False),
+    Column("quantity", Exact, nullable=False),
+    Column("unit_price", Exact),
+    Column("discount", Exact, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("entity", Key, primary_key=True),
+    Column("key", Key, primary_key=True),
+    Column("slot", Integer, nullable=False),
+    Column("lane", SmallInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("captured_at", Instant, nullable=False),
+    Column("error", Text),
+    Column("refused_at", Instant),
+    Column("refusal", Text),
+    _one_of("state", ChangeState),
+    Index("outbox_due", "state", "due_at"),
+    # In the order in which a drain takes changes, so that a claim reads its batch and no more of the queue.
+    Index("outbox_claim", "state", "entity", "lane", "captured_at", "key"),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("entity", Key, primary_key=True),
+    Column("key", Key, primary_key=True),
+    Column("parent", Key),  # a line's order, a price's product: their keys do not sort by it
+    Column("sobject", Text, nullable=False),
+    Column("salesforce_id", Key, nullable=False),
+    Column("snapshot", Text, nullable=False),
+    Column("synced_at", Instant, nullable=False),
+    Index("links_parent", "org_id", "entity", "parent"),
+    Index("links_salesforce_id", "salesforce_id"),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("entity", Key, nullable=False),
+    Column("key", Key, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("journal_entity", "entity", "key", "id"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("term", BigInteger, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
+org_catalog = Table(
+    "org_catalog",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("fetched_at", Instant, nullable=False),
+    Column("body", Text, nullable=False),
+)

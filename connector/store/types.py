@@ -1,0 +1,61 @@
+"""Column types that mean the same in both databases: exact decimals, UTC instants, keys in byte order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Numeric, Text
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+Key = Text().with_variant(Text(collation="C"), "postgresql")
+"""A business key. In PostgreSQL it sorts by byte, as it does in SQLite, whatever the server's language: pages of keys
+can then be compared with pages from elsewhere."""
+
+Serial = BigInteger().with_variant(Integer(), "sqlite")
+"""A number the database hands out; SQLite does so only for a column that is exactly INTEGER."""
+
+
+class Exact(TypeDecorator[Decimal]):
+    """A finite Decimal, every digit kept. SQLite has no exact number, so there it is text."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Numeric(asdecimal=True))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if not value.is_finite():
+            raise ValueError(f"{value} is not an amount")
+        return f"{value:f}" if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment, timezone-aware, in UTC, to the microsecond. In SQLite it is ISO text of fixed width, which sorts."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        moment = value.astimezone(UTC)
+        return moment.isoformat(timespec="microseconds") if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment: datetime = datetime.fromisoformat(value) if dialect.name == "sqlite" else value
+        return moment.astimezone(UTC)
