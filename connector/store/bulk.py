@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Select, Table
+from sqlalchemy import Column, Select, Table, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -76,3 +76,28 @@ async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[Row])
     keys = [column.name for column in table.primary_key.columns]
     changes = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
+
+
+async def update_rows(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
+    """Set the columns of `rows` (one primary key column) in rows that exist, and raise their version."""
+    if not rows:
+        return
+    (key,) = table.primary_key.columns
+    # A parameter named as the column would be taken for a value to set.
+    values: Row = {name: bindparam(f"new_{name}") for name in rows[0] if name != key.name}
+    statement = update(table).where(key == bindparam(f"new_{key.name}")).values(**values, version=table.c.version + 1)
+    await connection.execute(statement, [{f"new_{name}": value for name, value in row.items()} for row in rows])
+
+
+async def all_keys(connection: AsyncConnection, column: Column[str], page: int = 2000) -> AsyncIterator[str]:
+    """Every value of a unique column, in byte order, read a page at a time."""
+    statement = select(column).order_by(column).limit(page)
+    rows = (await connection.execute(statement)).scalars().all()
+    while rows:
+        for key in rows:
+            yield key
+        rows = (await connection.execute(statement.where(column > rows[-1]))).scalars().all()
+
+
+async def count_rows(connection: AsyncConnection, table: Table) -> int:
+    return (await connection.execute(select(func.count()).select_from(table))).scalar_one()

@@ -1,0 +1,68 @@
+"""Customers, in and out. A save writes and captures only those that differ from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.change import EntityKind
+from connector.model.customer import Customer
+from connector.store.bulk import Row, Saved, all_keys, count_rows, insert_missing, select_in, update_rows
+from connector.store.tables import customers
+from connector.store.unit import Lane, UnitOfWork, slot_of
+
+FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal_code", "country")
+COLUMNS = tuple(customers.c[name] for name in FIELDS)
+_values = attrgetter(*FIELDS)
+
+
+async def save(uow: UnitOfWork, items: Sequence[Customer], *, lane: Lane = Lane.PROFILE) -> Saved:
+    """Make the stored customers equal `items`; where a number comes twice, the last one stands."""
+    wanted = {customer.number: customer for customer in items}
+    stored = await _stored(uow.connection, wanted)
+
+    new = [_row(uow, wanted[number]) | {"version": 1} for number in sorted(wanted.keys() - stored.keys())]
+    created = await insert_missing(uow.connection, customers, new)
+    if len(created) < len(new):  # another process was quicker with some of them
+        stored |= await _stored(uow.connection, {row["number"] for row in new} - created)
+
+    changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
+    await update_rows(uow.connection, customers, [_row(uow, wanted[number]) for number in changed])
+    for number in [*created, *changed]:
+        uow.changed(EntityKind.CUSTOMER, number, slot_of(number), lane)
+    return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
+
+
+async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Customer]:
+    """The customers of `numbers`, in that order; unknown ones are left out."""
+    rows = await select_in(connection, select(*COLUMNS), customers.c.number, numbers)
+    found = {row.number: customer_of(row) for row in rows}
+    return [found[number] for number in numbers if number in found]
+
+
+def keys(connection: AsyncConnection) -> AsyncIterator[str]:
+    """Every customer number, in byte order, a page at a time."""
+    return all_keys(connection, customers.c.number)
+
+
+async def count(connection: AsyncConnection) -> int:
+    return await count_rows(connection, customers)
+
+
+def customer_of(row: Sequence[Any], start: int = 0) -> Customer:
+    """The customer whose `COLUMNS` begin at `start` in `row`."""
+    return Customer(**dict(zip(FIELDS, row[start : start + len(FIELDS)], strict=True)))
+
+
+async def _stored(connection: AsyncConnection, numbers: Iterable[str]) -> dict[str, Customer]:
+    statement = select(*COLUMNS).order_by(customers.c.number).with_for_update()
+    rows = await select_in(connection, statement, customers.c.number, sorted(numbers))
+    return {row.number: customer_of(row) for row in rows}
+
+
+def _row(uow: UnitOfWork, customer: Customer) -> Row:
+    return dict(zip(FIELDS, _values(customer), strict=True)) | {"updated_at": uow.now}

@@ -1,0 +1,70 @@
+"""What was decided about an entity, and why: rows are added, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.store.tables import journal
+from connector.store.unit import UnitOfWork
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """`action` is a word (`created`, `updated`, `refused`, …); `detail` whatever JSON explains it."""
+
+    entity: str
+    key: str
+    action: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written(Entry):
+    """An entry as it was written; `id` rises with time."""
+
+    id: int
+    at: datetime
+
+
+async def write(uow: UnitOfWork, entries: Sequence[Entry]) -> None:
+    """Add `entries`, at the moment of the transaction. Decimals and dates in a detail become their text."""
+    rows = [
+        {
+            "at": uow.now,
+            "entity": entry.entity,
+            "key": entry.key,
+            "action": entry.action,
+            "detail": orjson.dumps(entry.detail, default=str).decode(),
+        }
+        for entry in entries
+    ]
+    if rows:
+        await uow.connection.execute(insert(journal), rows)
+
+
+async def read(connection: AsyncConnection, entity: str, key: str, limit: int = 100) -> list[Written]:
+    """The latest entries about one entity, the newest first."""
+    statement = (
+        select(journal)
+        .where(journal.c.entity == entity, journal.c.key == key)
+        .order_by(journal.c.id.desc())
+        .limit(limit)
+    )
+    return [
+        Written(
+            id=row.id,
+            at=row.at,
+            entity=row.entity,
+            key=row.key,
+            action=row.action,
+            detail=orjson.loads(row.detail),
+        )
+        for row in await connection.execute(statement)
+    ]

@@ -1,0 +1,89 @@
+"""Where each entity stands in the org, and the field values both sides last agreed on.
+
+Links belong to an org: the same database may have spoken to a sandbox before. Entities here are finer than those that
+are captured: a line's key is `<order>-<line>`, a price's `<sku>|<currency>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.record import Link, dump_snapshot, load_snapshot
+from connector.store.bulk import chunks, select_in, upsert
+from connector.store.tables import links
+from connector.store.unit import UnitOfWork
+
+ENTITIES = ("customer", "product", "order", "line", "price")
+_SEPARATOR = {"line": "-", "price": "|"}
+_COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot)
+
+
+async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> dict[str, Link]:
+    """The links of `keys` by key; those without one are left out."""
+    statement = select(*_COLUMNS).where(links.c.org_id == org_id, links.c.entity == entity)
+    return {row[0]: _link(entity, row) for row in await select_in(connection, statement, links.c.key, keys)}
+
+
+async def find(connection: AsyncConnection, org_id: str, salesforce_ids: Iterable[str]) -> dict[str, Link]:
+    """The links to records of the org, by their 18-character ID."""
+    statement = select(links.c.entity, *_COLUMNS).where(links.c.org_id == org_id)
+    rows = await select_in(connection, statement, links.c.salesforce_id, salesforce_ids)
+    return {row.salesforce_id: _link(row.entity, row[1:]) for row in rows}
+
+
+async def children(connection: AsyncConnection, org_id: str, order_keys: Iterable[str]) -> dict[str, dict[str, Link]]:
+    """The line links of each order by line key, those of lines that are gone here included; no entry where none are."""
+    statement = select(links.c.parent, *_COLUMNS).where(links.c.org_id == org_id, links.c.entity == "line")
+    found: dict[str, dict[str, Link]] = {}
+    for row in await select_in(connection, statement, links.c.parent, order_keys):
+        found.setdefault(row.parent, {})[row.key] = _link("line", row[1:])
+    return found
+
+
+async def put(uow: UnitOfWork, org_id: str, items: Sequence[Link]) -> None:
+    """Store these links, in place of older ones; where a key comes twice, the last one stands."""
+    latest = {(link.entity, link.key): link for link in items}
+    rows = [
+        {
+            "org_id": org_id,
+            "entity": entity,
+            "key": key,
+            "parent": _parent(entity, key),
+            "sobject": link.sobject,
+            "salesforce_id": link.salesforce_id,
+            "snapshot": dump_snapshot(link.snapshot),
+            "synced_at": uow.now,
+        }
+        for (entity, key), link in sorted(latest.items(), key=lambda item: item[0])
+    ]
+    await upsert(uow.connection, links, rows)
+
+
+async def drop(uow: UnitOfWork, org_id: str, entity: str, keys: Iterable[str]) -> int:
+    """Forget the links of `keys`; how many there were."""
+    number = 0
+    for chunk in chunks(sorted(set(keys))):
+        chosen = (links.c.org_id == org_id, links.c.entity == entity, links.c.key.in_(chunk))
+        number += (await uow.connection.execute(delete(links).where(*chosen))).rowcount
+    return number
+
+
+async def count(connection: AsyncConnection, org_id: str) -> dict[str, int]:
+    """Links by entity, every one named."""
+    statement = select(links.c.entity, func.count()).where(links.c.org_id == org_id).group_by(links.c.entity)
+    found: dict[str, int] = dict((await connection.execute(statement)).tuples().all())
+    return {entity: found.get(entity, 0) for entity in ENTITIES}
+
+
+def _parent(entity: str, key: str) -> str | None:
+    separator = _SEPARATOR.get(entity)
+    return None if separator is None else key.rpartition(separator)[0]
+
+
+def _link(entity: str, row: Sequence[Any]) -> Link:
+    key, sobject, salesforce_id, snapshot = row
+    return Link(entity=entity, key=key, sobject=sobject, salesforce_id=salesforce_id, snapshot=load_snapshot(snapshot))

@@ -1,0 +1,220 @@
+"""Orders with their lines, in and out. A save writes and captures only those that differ from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.errors import RetryClass, StoreError
+from connector.model.change import EntityKind
+from connector.model.order import Line, Order, OrderInput, Stage
+from connector.store import customers as customer_store
+from connector.store import products as product_store
+from connector.store.bulk import (
+    Row,
+    Saved,
+    all_keys,
+    chunks,
+    count_rows,
+    insert_missing,
+    select_in,
+    update_rows,
+)
+from connector.store.tables import customers, order_lines, orders, products
+from connector.store.unit import Lane, UnitOfWork, slot_of
+
+FIELDS = (
+    "number",
+    "customer",
+    "placed_at",
+    "currency",
+    "stage",
+    "channel",
+    "po_number",
+    "notes",
+    "promised_on",
+    "shipped_on",
+    "carrier",
+    "tracking_number",
+    "freight",
+    "ship_to_name",
+    "ship_to_street",
+    "ship_to_city",
+    "ship_to_state",
+    "ship_to_postal_code",
+    "ship_to_country",
+)
+_COLUMNS = tuple(orders.c[name] for name in FIELDS)
+_values = attrgetter(*FIELDS)
+_DETAILS = FIELDS[2:]  # what is the same in OrderInput, in Order and in the table
+_STAGE = FIELDS.index("stage")
+
+_Stored = tuple[tuple[Any, ...], dict[int, tuple[str, Decimal, Decimal | None, Decimal]]]
+"""The values of FIELDS, and the lines by number."""
+
+
+class UnknownReferenceError(StoreError):
+    """Orders name customers or products that are not stored; none of the orders was saved."""
+
+    def __init__(self, customer_numbers: Sequence[str], skus: Sequence[str]) -> None:
+        named = [
+            f"{what} {_listed(keys)}" for what, keys in (("customers", customer_numbers), ("products", skus)) if keys
+        ]
+        super().__init__(
+            f"Orders name unknown {' and unknown '.join(named)}.",
+            hint="Import them first, or correct the orders.",
+            retry_class=RetryClass.DATA,
+        )
+        self.customers = tuple(customer_numbers)
+        self.skus = tuple(skus)
+
+
+async def save(uow: UnitOfWork, items: Sequence[OrderInput], *, lane: Lane | None = None) -> Saved:
+    """Make the stored orders and their lines equal `items`; where a number comes twice, the last one stands.
+
+    Without `lane`, a new order goes out as `NEW`, one that changed as `STATUS`. Raises UnknownReferenceError, and
+    StoreError if an order has a line number twice; nothing is saved then.
+    """
+    wanted = {order.number: (_values(order), _lines_of(order)) for order in items}
+    await _refuse_unknown(uow.connection, wanted)
+    stored = await _stored(uow.connection, sorted(wanted))
+
+    new = [_row(uow, wanted[number]) | {"version": 1} for number in sorted(wanted.keys() - stored.keys())]
+    created = await insert_missing(uow.connection, orders, new)
+    if len(created) < len(new):  # another process was quicker with some of them
+        stored |= await _stored(uow.connection, sorted({row["number"] for row in new} - created))
+
+    changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
+    await update_rows(uow.connection, orders, [_row(uow, wanted[number]) for number in changed])
+    relined = [number for number in changed if stored[number][1] != wanted[number][1]]
+    for chunk in chunks(relined):
+        await uow.connection.execute(delete(order_lines).where(order_lines.c.order_number.in_(chunk)))
+    lines = [
+        {
+            "order_number": number,
+            "number": line,
+            "sku": sku,
+            "quantity": quantity,
+            "unit_price": unit_price,
+            "discount": discount,
+        }
+        for number in [*sorted(created), *relined]
+        for line, (sku, quantity, unit_price, discount) in wanted[number][1].items()
+    ]
+    if lines:
+        await uow.connection.execute(insert(order_lines), lines)
+
+    for numbers, usual in ((created, Lane.NEW), (changed, Lane.STATUS)):
+        for number in numbers:
+            customer = wanted[number][0][1]
+            uow.changed(EntityKind.ORDER, number, slot_of(customer), usual if lane is None else lane)
+    return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
+
+
+async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Order]:
+    """The orders of `numbers` with customer, lines and products, in that order; unknown ones are left out."""
+    statement = select(orders.c.version, *_COLUMNS, *customer_store.COLUMNS).join(
+        customers, customers.c.number == orders.c.customer
+    )
+    rows = await select_in(connection, statement, orders.c.number, numbers)
+    by_number = select(order_lines).order_by(order_lines.c.order_number, order_lines.c.number)
+    line_rows = await select_in(connection, by_number, order_lines.c.order_number, numbers)
+    catalogue = await product_store.find(connection, {row.sku for row in line_rows})
+
+    currencies = {row[1]: row.currency for row in rows}
+    lines: dict[str, list[Line]] = {}
+    for order, number, sku, quantity, unit_price, discount in line_rows:
+        lines.setdefault(order, []).append(
+            Line(
+                order=order,
+                number=number,
+                product=catalogue[sku],
+                currency=currencies[order],
+                quantity=quantity,
+                unit_price=unit_price,
+                discount=discount,
+            )
+        )
+    found = {row[1]: _order_of(row, tuple(lines.get(row[1], ()))) for row in rows}
+    return [found[number] for number in numbers if number in found]
+
+
+def keys(connection: AsyncConnection) -> AsyncIterator[str]:
+    """Every order number, in byte order, a page at a time."""
+    return all_keys(connection, orders.c.number)
+
+
+async def count(connection: AsyncConnection) -> int:
+    return await count_rows(connection, orders)
+
+
+async def counts(connection: AsyncConnection) -> dict[Stage, int]:
+    """Orders by stage, every stage named."""
+    rows = await connection.execute(select(orders.c.stage, func.count()).group_by(orders.c.stage))
+    found: dict[str, int] = dict(rows.tuples().all())
+    return {stage: found.get(stage.value, 0) for stage in Stage}
+
+
+def _order_of(row: Sequence[Any], lines: tuple[Line, ...]) -> Order:
+    fields = len(FIELDS)
+    details = dict(zip(_DETAILS, row[3 : fields + 1], strict=True))
+    details["stage"] = Stage(details["stage"])
+    return Order(
+        number=row[1],
+        version=row[0],
+        customer=customer_store.customer_of(row, fields + 1),
+        lines=lines,
+        **details,
+    )
+
+
+def _lines_of(order: OrderInput) -> dict[int, tuple[str, Decimal, Decimal | None, Decimal]]:
+    lines = {line.number: (line.sku, line.quantity, line.unit_price, line.discount) for line in order.lines}
+    if len(lines) < len(order.lines):
+        raise StoreError(
+            f"Order {order.number} has two lines with the same number.",
+            hint="Number its lines 1, 2, 3, ….",
+            retry_class=RetryClass.DATA,
+        )
+    return lines
+
+
+async def _stored(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, _Stored]:
+    statement = select(*_COLUMNS).order_by(orders.c.number).with_for_update()
+    rows = await select_in(connection, statement, orders.c.number, numbers)
+    found: dict[str, _Stored] = {row[0]: (tuple(row), {}) for row in rows}
+    if found:
+        line_rows = await select_in(connection, select(order_lines), order_lines.c.order_number, found)
+        for order, number, *line in line_rows:
+            found[order][1][number] = tuple(line)
+    return found
+
+
+async def _refuse_unknown(connection: AsyncConnection, wanted: Mapping[str, _Stored]) -> None:
+    missing_customers = await _missing(connection, customers.c.number, {values[1] for values, _ in wanted.values()})
+    missing_skus = await _missing(
+        connection, products.c.sku, {line[0] for _, lines in wanted.values() for line in lines.values()}
+    )
+    if missing_customers or missing_skus:
+        raise UnknownReferenceError(missing_customers, missing_skus)
+
+
+async def _missing(connection: AsyncConnection, column: Any, wanted: Iterable[str]) -> list[str]:
+    named = set(wanted)
+    return sorted(named - {row[0] for row in await select_in(connection, select(column), column, named)})
+
+
+def _row(uow: UnitOfWork, order: _Stored) -> Row:
+    values = list(order[0])
+    values[_STAGE] = Stage(values[_STAGE]).value  # drivers take plain text
+    return dict(zip(FIELDS, values, strict=True)) | {"updated_at": uow.now}
+
+
+def _listed(keys: Sequence[str], most: int = 10) -> str:
+    rest = len(keys) - most
+    return ", ".join(keys[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,237 @@
+"""Changes that the org has not seen: which are due, and what became of those that were taken.
+
+A row is one entity. Taking a change does not mark it; what says that it is still the one that was taken is its
+`version` together with `captured_at` (a row that was settled and captured anew starts its versions again). Whatever
+was captured in between therefore stays due when the older change is settled, postponed or refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Delete, Update, and_, bindparam, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.change import Change, ChangeState, DeadLetter, EntityKind, Refusal
+from connector.store.bulk import Row, chunks, select_in
+from connector.store.tables import outbox
+from connector.store.unit import UnitOfWork
+
+_REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
+_IS_DUE = outbox.c.state == ChangeState.DUE.value
+_TAKEN = and_(
+    outbox.c.entity == bindparam("the_entity"),
+    outbox.c.key == bindparam("the_key"),
+    outbox.c.version == bindparam("the_version"),
+    outbox.c.captured_at == bindparam("the_captured_at"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsent:
+    """One row of the outbox as ops see it. `error` is why the last attempt was postponed."""
+
+    entity: EntityKind
+    key: str
+    state: ChangeState
+    version: int
+    due_at: datetime
+    attempts: int
+    captured_at: datetime
+    error: str | None
+    refusal: Refusal | None
+
+
+async def due(
+    connection: AsyncConnection, *, entity: EntityKind, partitions: Set[int], of: int, now: datetime, limit: int
+) -> list[Change]:
+    """The next changes of these partitions (of `of` in all) whose time has come: by lane, then the oldest first."""
+    partition = (outbox.c.slot % of).label("partition")
+    columns = (outbox.c.key, outbox.c.version, outbox.c.attempts, outbox.c.captured_at, partition)
+    statement = (
+        select(*columns)
+        .where(_IS_DUE, outbox.c.entity == entity.value, outbox.c.due_at <= now)
+        .order_by(outbox.c.lane, outbox.c.captured_at, outbox.c.key)
+        .limit(limit)
+    )
+    if len(partitions) < of:
+        statement = statement.where(partition.in_(sorted(partitions)))
+    return [
+        Change(entity=entity, key=key, partition=number, version=version, attempts=attempts, captured_at=captured_at)
+        for key, version, attempts, captured_at, number in await connection.execute(statement)
+    ]
+
+
+async def settle(uow: UnitOfWork, changes: Sequence[Change]) -> int:
+    """These have reached the org: forget them, unless something newer was captured. How many were forgotten."""
+    return await _each(uow, delete(outbox).where(_TAKEN), changes)
+
+
+async def postpone(uow: UnitOfWork, changes: Sequence[Change], *, due_at: datetime, error: str) -> int:
+    """These failed for now: try again at `due_at`. What was captured meanwhile keeps its own time."""
+    statement = update(outbox).where(_TAKEN).values(attempts=outbox.c.attempts + 1, due_at=due_at, error=error)
+    return await _each(uow, statement, changes)
+
+
+async def refuse(uow: UnitOfWork, change: Change, refusal: Refusal, *, state: ChangeState = ChangeState.DEAD) -> bool:
+    """This one was refused and waits for a person, unless something newer was captured, which is then tried."""
+    return await refuse_all(uow, [(change, refusal)], state=state) == 1
+
+
+async def refuse_all(
+    uow: UnitOfWork, refusals: Sequence[tuple[Change, Refusal]], *, state: ChangeState = ChangeState.DEAD
+) -> int:
+    """`refuse` for many; how many wait now."""
+    statement = (
+        update(outbox)
+        .where(_TAKEN)
+        .values(
+            state=state.value,
+            attempts=outbox.c.attempts + 1,
+            error=None,
+            refused_at=uow.now,
+            refusal=bindparam("the_refusal"),
+        )
+    )
+    texts = {id(change): orjson.dumps(asdict(refusal)).decode() for change, refusal in refusals}
+    return await _each(
+        uow, statement, [change for change, _ in refusals], lambda change: {"the_refusal": texts[id(change)]}
+    )
+
+
+async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
+    """Make refused changes due again, as if never tried; None means every entity, every key. How many there were."""
+    statement = update(outbox).values(
+        state=ChangeState.DUE.value,
+        version=outbox.c.version + 1,
+        due_at=uow.now,
+        attempts=0,
+        error=None,
+        refused_at=None,
+        refusal=None,
+    )
+    return await _refused(uow, statement, entity, keys)
+
+
+async def discard(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
+    """Forget refused changes; the next local change of such an entity is captured as usual. How many there were."""
+    return await _refused(uow, delete(outbox), entity, keys)
+
+
+async def find(connection: AsyncConnection, entity: EntityKind, keys: Iterable[str]) -> dict[str, Unsent]:
+    """What is unsent of `keys`, whatever its state."""
+    statement = select(outbox).where(outbox.c.entity == entity.value)
+    rows = await select_in(connection, statement, outbox.c.key, keys)
+    return {
+        row.key: Unsent(
+            entity=entity,
+            key=row.key,
+            state=ChangeState(row.state),
+            version=row.version,
+            due_at=row.due_at,
+            attempts=row.attempts,
+            captured_at=row.captured_at,
+            error=row.error,
+            refusal=None if row.refusal is None else Refusal(**orjson.loads(row.refusal)),
+        )
+        for row in rows
+    }
+
+
+async def dead_letters(
+    connection: AsyncConnection,
+    *,
+    entity: EntityKind | None = None,
+    keys: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> list[DeadLetter]:
+    """Refused entities that wait for a person, the first refused first; those merely blocked are not among them."""
+    statement = select(outbox).where(outbox.c.state == ChangeState.DEAD.value)
+    if entity is not None:
+        statement = statement.where(outbox.c.entity == entity.value)
+    if keys is not None:
+        rows = await select_in(connection, statement, outbox.c.key, keys)
+        rows.sort(key=lambda row: (row.refused_at, row.entity, row.key))
+        rows = rows[:limit]
+    else:
+        ordered = statement.order_by(outbox.c.refused_at, outbox.c.entity, outbox.c.key).limit(limit)
+        rows = list(await connection.execute(ordered))
+    return [
+        DeadLetter(
+            entity=EntityKind(row.entity),
+            key=row.key,
+            refusal=Refusal(**orjson.loads(row.refusal)),
+            attempts=row.attempts,
+            captured_at=row.captured_at,
+            refused_at=row.refused_at,
+        )
+        for row in rows
+    ]
+
+
+async def counts(connection: AsyncConnection) -> dict[EntityKind, dict[ChangeState, int]]:
+    """Unsent changes by entity and state, every one named."""
+    rows = await connection.execute(
+        select(outbox.c.entity, outbox.c.state, func.count()).group_by(outbox.c.entity, outbox.c.state)
+    )
+    found = {(entity, state): number for entity, state, number in rows}
+    return {
+        entity: {state: found.get((entity.value, state.value), 0) for state in ChangeState} for entity in EntityKind
+    }
+
+
+async def waiting(connection: AsyncConnection, now: datetime) -> int:
+    """How many changes were postponed to a time that has not come."""
+    statement = select(func.count()).select_from(outbox).where(_IS_DUE, outbox.c.due_at > now)
+    return (await connection.execute(statement)).scalar_one()
+
+
+async def next_due(connection: AsyncConnection, *, partitions: Set[int] | None = None, of: int = 1) -> datetime | None:
+    """When the next change is due (in the past if one is); None if nothing is left to send."""
+    statement = select(outbox.c.due_at).where(_IS_DUE).order_by(outbox.c.due_at).limit(1)
+    if partitions is not None and len(partitions) < of:
+        statement = statement.where((outbox.c.slot % of).in_(sorted(partitions)))
+    return (await connection.execute(statement)).scalar()
+
+
+async def oldest(connection: AsyncConnection) -> datetime | None:
+    """Since when the longest waiting change has been unsent: how far the org lags behind."""
+    moment: datetime | None = (await connection.execute(select(func.min(outbox.c.captured_at)).where(_IS_DUE))).scalar()
+    return moment
+
+
+async def _each(uow: UnitOfWork, statement: Update | Delete, changes: Sequence[Change], more: Any = None) -> int:
+    if not changes:
+        return 0
+    ordered = sorted(changes, key=lambda change: (change.entity.value, change.key))  # as in UnitOfWork.capture
+    result = await uow.connection.execute(
+        statement, [_marks(change) | (more(change) if more else {}) for change in ordered]
+    )
+    return result.rowcount
+
+
+def _marks(change: Change) -> Row:
+    return {
+        "the_entity": change.entity.value,
+        "the_key": change.key,
+        "the_version": change.version,
+        "the_captured_at": change.captured_at,
+    }
+
+
+async def _refused(
+    uow: UnitOfWork, statement: Update | Delete, entity: EntityKind | None, keys: Sequence[str] | None
+) -> int:
+    chosen: list[ColumnElement[bool]] = [outbox.c.state.in_(_REFUSED)]
+    if entity is not None:
+        chosen.append(outbox.c.entity == entity.value)
+    if keys is None:
+        return (await uow.connection.execute(statement.where(*chosen))).rowcount
+    number = 0
+    for chunk in chunks(sorted(set(keys))):
+        number += (await uow.connection.execute(statement.where(*chosen, outbox.c.key.in_(chunk)))).rowcount
+    return number

@@ -1,0 +1,113 @@
+"""Products with their list prices, in and out. A product that changes only in a price is a changed product."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.change import EntityKind
+from connector.model.product import Price, Product
+from connector.store.bulk import (
+    Row,
+    Saved,
+    all_keys,
+    chunks,
+    count_rows,
+    insert_missing,
+    select_in,
+    update_rows,
+)
+from connector.store.tables import prices, products
+from connector.store.unit import Lane, UnitOfWork, slot_of
+
+_COLUMNS = tuple(products.c[name] for name in ("sku", "name", "description", "active"))
+
+
+async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.PROFILE) -> Saved:
+    """Make the stored products and their prices equal `items`; where a SKU comes twice, the last one stands.
+
+    A price that is no longer named is deleted here; the org keeps its price book entry.
+    """
+    wanted = {product.sku: _ordered(product) for product in items}
+    stored = await _find(uow.connection, sorted(wanted), lock=True)
+
+    new = [_row(uow, wanted[sku]) | {"version": 1} for sku in sorted(wanted.keys() - stored.keys())]
+    created = await insert_missing(uow.connection, products, new)
+    if len(created) < len(new):  # another process was quicker with some of them
+        stored |= await _find(uow.connection, sorted({row["sku"] for row in new} - created), lock=True)
+
+    changed = [sku for sku in sorted(stored) if stored[sku] != wanted[sku]]
+    await update_rows(uow.connection, products, [_row(uow, wanted[sku]) for sku in changed])
+    repriced = [sku for sku in changed if stored[sku].prices != wanted[sku].prices]
+    for chunk in chunks(repriced):
+        await uow.connection.execute(delete(prices).where(prices.c.sku.in_(chunk)))
+    listed = [
+        {"sku": sku, "currency": price.currency, "unit_price": price.unit_price}
+        for sku in [*sorted(created), *repriced]
+        for price in wanted[sku].prices
+    ]
+    if listed:
+        await uow.connection.execute(insert(prices), listed)
+
+    for sku in [*created, *changed]:
+        uow.changed(EntityKind.PRODUCT, sku, slot_of(sku), lane)
+    return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
+
+
+async def load(connection: AsyncConnection, skus: Sequence[str]) -> list[Product]:
+    """The products of `skus`, in that order, prices by currency; unknown ones are left out."""
+    found = await find(connection, skus)
+    return [found[sku] for sku in skus if sku in found]
+
+
+async def find(connection: AsyncConnection, skus: Iterable[str]) -> dict[str, Product]:
+    """The products of `skus` by SKU."""
+    return await _find(connection, list(skus), lock=False)
+
+
+def keys(connection: AsyncConnection) -> AsyncIterator[str]:
+    """Every SKU, in byte order, a page at a time."""
+    return all_keys(connection, products.c.sku)
+
+
+async def count(connection: AsyncConnection) -> int:
+    return await count_rows(connection, products)
+
+
+async def _find(connection: AsyncConnection, skus: Sequence[str], *, lock: bool) -> dict[str, Product]:
+    statement = select(*_COLUMNS)
+    if lock:
+        statement = statement.order_by(products.c.sku).with_for_update()
+    rows = await select_in(connection, statement, products.c.sku, skus)
+    listed: dict[str, list[Price]] = {}
+    by_currency = select(prices).order_by(prices.c.sku, prices.c.currency)
+    for sku, currency, unit_price in await select_in(connection, by_currency, prices.c.sku, skus):
+        listed.setdefault(sku, []).append(Price(currency=currency, unit_price=unit_price))
+    return {
+        sku: Product(sku=sku, name=name, description=description, active=active, prices=tuple(listed.get(sku, ())))
+        for sku, name, description, active in rows
+    }
+
+
+def _ordered(product: Product) -> Product:
+    """With prices by currency, as they are loaded; of two for one currency the last stands."""
+    latest = {price.currency: price for price in product.prices}
+    return Product(
+        sku=product.sku,
+        name=product.name,
+        description=product.description,
+        active=product.active,
+        prices=tuple(latest[currency] for currency in sorted(latest)),
+    )
+
+
+def _row(uow: UnitOfWork, product: Product) -> Row:
+    return {
+        "sku": product.sku,
+        "name": product.name,
+        "description": product.description,
+        "active": product.active,
+        "updated_at": uow.now,
+    }
