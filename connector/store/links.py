@@ -75,7 +75,7 @@ async def drop(uow: UnitOfWork, org_id: str, entity: str, keys: Iterable[str]) -
 async def count(connection: AsyncConnection, org_id: str) -> dict[str, int]:
     """Links by entity, every one named."""
     statement = select(links.c.entity, func.count()).where(links.c.org_id == org_id).group_by(links.c.entity)
-    found: dict[str, int] = dict((await connection.execute(statement)).tuples().all())
+    found: dict[str, int] = dict((await connection.execute(statement)).all())
     return {entity: found.get(entity, 0) for entity in ENTITIES}
 
 

@@ -156,7 +156,7 @@ async def count(connection: AsyncConnection) -> int:
 async def counts(connection: AsyncConnection) -> dict[Stage, int]:
     """Orders by stage, every stage named."""
     rows = await connection.execute(select(orders.c.stage, func.count()).group_by(orders.c.stage))
-    found: dict[str, int] = dict(rows.tuples().all())
+    found: dict[str, int] = dict(rows.all())
     return {stage: found.get(stage.value, 0) for stage in Stage}
 
 

@@ -31,6 +31,10 @@ _TAKEN = and_(
 )
 
 
+_ATTEMPTED = bindparam("the_attempts")
+"""One more than when the change was taken, so that `begin` and the outcome count the same attempt once."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unsent:
     """One row of the outbox as ops see it. `error` is why the last attempt was postponed."""
@@ -66,6 +70,12 @@ async def due(
     ]
 
 
+async def begin(uow: UnitOfWork, changes: Sequence[Change]) -> int:
+    """These are about to be sent. Whatever happens next, an entity with an attempt behind it may be in the org."""
+    statement = update(outbox).where(_TAKEN).values(attempts=_ATTEMPTED)
+    return await _each(uow, statement, changes)
+
+
 async def settle(uow: UnitOfWork, changes: Sequence[Change]) -> int:
     """These have reached the org: forget them, unless something newer was captured. How many were forgotten."""
     return await _each(uow, delete(outbox).where(_TAKEN), changes)
@@ -73,7 +83,7 @@ async def settle(uow: UnitOfWork, changes: Sequence[Change]) -> int:
 
 async def postpone(uow: UnitOfWork, changes: Sequence[Change], *, due_at: datetime, error: str) -> int:
     """These failed for now: try again at `due_at`. What was captured meanwhile keeps its own time."""
-    statement = update(outbox).where(_TAKEN).values(attempts=outbox.c.attempts + 1, due_at=due_at, error=error)
+    statement = update(outbox).where(_TAKEN).values(attempts=_ATTEMPTED, due_at=due_at, error=error)
     return await _each(uow, statement, changes)
 
 
@@ -91,7 +101,7 @@ async def refuse_all(
         .where(_TAKEN)
         .values(
             state=state.value,
-            attempts=outbox.c.attempts + 1,
+            attempts=_ATTEMPTED,
             error=None,
             refused_at=uow.now,
             refusal=bindparam("the_refusal"),
@@ -220,6 +230,7 @@ def _marks(change: Change) -> Row:
         "the_key": change.key,
         "the_version": change.version,
         "the_captured_at": change.captured_at,
+        "the_attempts": change.attempts + 1,
     }
 
 

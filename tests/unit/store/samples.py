@@ -1,0 +1,89 @@
+"""A small company's data, and the shortest ways to say it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from connector.model.change import Change, EntityKind
+from connector.model.customer import Customer
+from connector.model.order import LineInput, OrderInput, Stage
+from connector.model.product import Price, Product
+from connector.store import customers, orders, outbox, products
+from connector.store.engine import Store
+
+ALFKI = Customer(number="ALFKI", name="Alfreds Futterkiste", city="Berlin", country="Germany")
+BONAP = Customer(number="BONAP", name="Bon app'", email="info@bonapp.example")
+CHAI = Product(sku="CHAI", name="Chai", prices=(Price(currency="USD", unit_price=Decimal("18")),))
+TOFU = Product(
+    sku="TOFU",
+    name="Tofu",
+    description="Soft",
+    prices=(
+        Price(currency="EUR", unit_price=Decimal("21.50")),
+        Price(currency="USD", unit_price=Decimal("23.25")),
+    ),
+)
+
+
+def line(
+    number: int, sku: str = "CHAI", quantity: str = "2", price: str | None = "18", discount: str = "0"
+) -> LineInput:
+    return LineInput(
+        number=number,
+        sku=sku,
+        quantity=Decimal(quantity),
+        unit_price=None if price is None else Decimal(price),
+        discount=Decimal(discount),
+    )
+
+
+def order(number: str = "10248", **changes: Any) -> OrderInput:
+    fields: dict[str, Any] = {
+        "customer": "ALFKI",
+        "placed_at": datetime(2026, 2, 27, 9, 30, tzinfo=UTC),
+        "currency": "USD",
+        "stage": Stage.PLACED,
+        "channel": "web",
+        "promised_on": date(2026, 3, 5),
+        "freight": Decimal("32.38"),
+        "ship_to_city": "Reims",
+        "lines": (line(1), line(2, "TOFU", "1.5", "23.25", "0.15")),
+    }
+    return OrderInput(number=number, **(fields | changes))
+
+
+async def stock(store: Store) -> None:
+    """Two customers and two products, with nothing left to send."""
+    async with store.transaction() as uow:
+        await customers.save(uow, [ALFKI, BONAP])
+        await products.save(uow, [CHAI, TOFU])
+    await settle_everything(store)
+
+
+async def place(store: Store, *items: OrderInput) -> None:
+    async with store.transaction() as uow:
+        await orders.save(uow, items)
+
+
+async def pending(
+    store: Store, entity: EntityKind = EntityKind.ORDER, *, of: int = 1, limit: int = 1000
+) -> list[Change]:
+    """What is due now, in all partitions."""
+    async with store.reader() as connection:
+        return await outbox.due(
+            connection, entity=entity, partitions=set(range(of)), of=of, now=store.clock.now(), limit=limit
+        )
+
+
+async def due_keys(store: Store, entity: EntityKind = EntityKind.ORDER) -> list[str]:
+    return [change.key for change in await pending(store, entity)]
+
+
+async def settle_everything(store: Store) -> None:
+    """As if the org had taken all that is due."""
+    for kind in EntityKind:
+        changes = await pending(store, kind)
+        async with store.transaction() as uow:
+            await outbox.settle(uow, changes)
