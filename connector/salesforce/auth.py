@@ -1,0 +1,275 @@
+"""Who owns the access token: one sign-in at a time, renewed once when the org answers 401.
+
+The flows are simple-salesforce's, run in the caller's thread pool because they block. Salesforce tells no lifetime of a
+token: it is used until the org refuses it. Secrets stay inside: neither errors nor reprs show them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from connector.clock import Clock
+from connector.errors import AuthError, RetryClass, SettingsError
+from connector.salesforce.address import checked_origin
+from connector.salesforce.fault import Silence
+from connector.salesforce.refusal import NoAnswerError
+from connector.salesforce.session import OrgSession
+from connector.settings import PREFIX, AuthMethod, SalesforceSettings
+
+_SETTING = f"{PREFIX}SALESFORCE__"
+_STAND_IN = "custom-host"
+_REFUSAL_KEPT = timedelta(seconds=30)
+"""A refused sign-in is not tried again within this time: too many lock the user out."""
+
+_REQUIRED = {
+    AuthMethod.CLIENT_CREDENTIALS: ("client_id", "client_secret"),
+    AuthMethod.JWT: ("client_id", "username", "private_key_file"),
+    AuthMethod.PASSWORD: ("client_id", "client_secret", "username", "password"),
+}
+
+_SETTINGS_OF_FLOW = {
+    method: ", ".join(f"{_SETTING}{name.upper()}" for name in names) for method, names in _REQUIRED.items()
+}
+
+# error, words in error_description, hint, retry class (Salesforce's OAuth error list; {flow} is replaced)
+_HINTS: tuple[tuple[str, str, str, RetryClass], ...] = (
+    ("invalid_client_id", "", f"Check {_SETTING}CLIENT_ID; a new app needs up to 10 minutes.", RetryClass.AUTH),
+    ("invalid_client", "", f"Check {_SETTING}CLIENT_SECRET and {_SETTING}CLIENT_ID.", RetryClass.AUTH),
+    ("invalid_app_access", "", "Approve the user for the app (Manage > Permission Sets).", RetryClass.AUTH),
+    ("invalid_grant", "hasn't approved", "Pre-authorise the user of {setting}USERNAME for the app.", RetryClass.AUTH),
+    ("invalid_grant", "no client credentials user", "Set the app's Run As user in Setup.", RetryClass.AUTH),
+    ("invalid_grant", "flow not enabled", "Enable the flow of {setting}AUTH in the app's settings.", RetryClass.AUTH),
+    ("invalid_grant", "not supported on this domain", "Set {setting}LOGIN_URL to your My Domain.", RetryClass.AUTH),
+    ("invalid_grant", "ip restricted", "Allow this machine's address in the app or profile.", RetryClass.AUTH),
+    ("invalid_grant", "inactive user", "Activate the integration user in Setup.", RetryClass.AUTH),
+    ("invalid_grant", "inactive org", "Check {setting}LOGIN_URL: that org is inactive.", RetryClass.AUTH),
+    ("invalid_grant", "audience", "Check {setting}LOGIN_URL: sandbox and production differ.", RetryClass.AUTH),
+    (
+        "invalid_grant",
+        "assertion",
+        "Check {setting}PRIVATE_KEY_FILE (the app holds its certificate) and the clock.",
+        RetryClass.AUTH,
+    ),
+    ("invalid_grant", "", "Check {flow}.", RetryClass.AUTH),
+    ("unsupported_grant_type", "", "Check {setting}AUTH and {setting}LOGIN_URL.", RetryClass.AUTH),
+    ("invalid_request", "", "Check {flow}.", RetryClass.AUTH),
+    ("rate_limit_exceeded", "", "Wait an hour: the user signed in too often.", RetryClass.LIMIT),
+    ("unknown_error", "", "It is tried again by itself.", RetryClass.TRANSIENT),
+    ("server_error", "", "It is tried again by itself.", RetryClass.TRANSIENT),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """A session of the org: where data calls go, and whose it is (18-character IDs)."""
+
+    access_token: str = field(repr=False)
+    instance_url: str
+    org_id: str
+    user_id: str
+
+
+class TokenOwner:
+    """Signs in when a token is first asked for. SettingsError at once if the settings cannot work."""
+
+    def __init__(self, settings: SalesforceSettings, *, clock: Clock, pool: Executor, client: str) -> None:
+        self._origin = _check(settings)
+        self._settings = settings
+        self._clock = clock
+        self._pool = pool
+        self._client = client
+        self._token: Token | None = None
+        self._last: Token | None = None
+        self._flight: asyncio.Task[Token] | None = None
+        self._refused: tuple[datetime, AuthError] | None = None
+
+    @property
+    def current(self) -> Token | None:
+        """The newest token, without asking for one; None before the first sign-in."""
+        return self._last
+
+    async def token(self) -> Token:
+        """The token in use, or a new one. AuthError if the org refuses us, TransportError if it cannot be reached;
+        however many ask, one sign-in runs and all share its result."""
+        return self._token or await self._sign_in_once()
+
+    async def renew(self, stale: Token) -> Token:
+        """A token other than `stale`, which the org refused."""
+        if self._token is stale:
+            self._token = None
+        return await self.token()
+
+    async def close(self) -> None:
+        if self._flight is not None:
+            self._flight.cancel()
+            await asyncio.gather(self._flight, return_exceptions=True)
+        self._token = None
+
+    async def _sign_in_once(self) -> Token:
+        if self._refused is not None:
+            since, error = self._refused
+            if self._clock.now() - since < _REFUSAL_KEPT:
+                raise AuthError(error.message, hint=error.hint, retry_class=error.retry_class)
+            self._refused = None
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._sign_in())
+            self._flight.add_done_callback(self._landed)
+        # Shielded: one caller that gives up must not take the others' sign-in with it.
+        return await asyncio.shield(self._flight)
+
+    async def _sign_in(self) -> Token:
+        loop = asyncio.get_running_loop()
+        token = await loop.run_in_executor(self._pool, self._login)
+        if self._last is not None and token.org_id != self._last.org_id:
+            raise AuthError(
+                f"Another org answers at this address: {token.org_id}, not {self._last.org_id}.",
+                hint=f"Check {_SETTING}LOGIN_URL; for a refreshed sandbox start with a new database.",
+                retry_class=RetryClass.CONFIG,
+            )
+        self._token = self._last = token
+        return token
+
+    def _landed(self, flight: asyncio.Task[Token]) -> None:
+        self._flight = None
+        error = None if flight.cancelled() else flight.exception()
+        if isinstance(error, AuthError) and not error.retry_class.retryable:
+            self._refused = (self._clock.now(), error)
+
+    def _login(self) -> Token:
+        # Imported here: it brings a SOAP stack along, which a command that never signs in should not wait for.
+        import jwt
+        from simple_salesforce.login import SalesforceLogin
+
+        domain, audience = _domains(self._origin)
+        flow = self._flow(domain, audience)
+        said: list[dict[str, Any]] = []
+        routes = {f"https://{domain}.salesforce.com": self._origin}
+        with OrgSession(routes, timeout=self._settings.timeout_seconds, client=self._client) as session:
+            session.hooks["response"].append(lambda response, *_, **__: said.append(self._read(response)))
+            try:
+                access_token, _ = SalesforceLogin(session=session, **flow)
+            except requests.exceptions.RequestException as error:
+                raise NoAnswerError(silence_of(error)) from None
+            except (ValueError, TypeError, jwt.PyJWTError):
+                # A key file that is not one; the library's text could quote it.
+                raise SettingsError(
+                    f"{_SETTING}PRIVATE_KEY_FILE is not an unencrypted RSA private key in PEM form.",
+                    hint="Point it at the key whose certificate the app holds.",
+                ) from None
+        return _token(str(access_token), said[-1])
+
+    def _flow(self, domain: str, audience: str) -> dict[str, Any]:
+        settings = self._settings
+        flow: dict[str, Any] = {"domain": domain, "consumer_key": settings.client_id}
+        if settings.auth is AuthMethod.JWT:
+            # Here `instance_url` names the host to call and `domain` the audience of the assertion.
+            return flow | {
+                "domain": audience,
+                "instance_url": domain,
+                "username": settings.username,
+                "privatekey_file": str(settings.private_key_file),
+            }
+        flow["consumer_secret"] = settings.client_secret.get_secret_value()
+        if settings.auth is AuthMethod.PASSWORD:
+            flow |= {"username": settings.username, "password": settings.password.get_secret_value()}
+        return flow
+
+    def _read(self, response: requests.Response) -> dict[str, Any]:
+        """The token answer; AuthError for any other, before simple-salesforce makes its own of it."""
+        try:
+            body = response.json()
+        except requests.exceptions.JSONDecodeError:
+            body = None
+        body = body if isinstance(body, dict) else {}
+        if response.status_code == 200 and all(isinstance(body.get(n), str) for n in ("access_token", "instance_url")):
+            return body
+        error, description = str(body.get("error") or ""), str(body.get("error_description") or "")
+        hint, retry_class = _hint(error, description, response.status_code)
+        said = self._scrub(": ".join(part for part in (error, description) if part)) or "no reason given"
+        raise AuthError(
+            f"Salesforce refused the sign-in (HTTP {response.status_code}, {said}).",
+            hint=hint.format(setting=_SETTING, flow=_SETTINGS_OF_FLOW[self._settings.auth]),
+            retry_class=retry_class,
+        )
+
+    def _scrub(self, text: str) -> str:
+        for secret in (self._settings.client_secret, self._settings.password):
+            if value := secret.get_secret_value():
+                text = text.replace(value, "***")
+        return text
+
+
+def silence_of(error: requests.exceptions.RequestException) -> Silence:
+    """What kind of silence an exception of requests stands for."""
+    match error:
+        case requests.exceptions.SSLError():
+            return Silence.NOT_TRUSTED
+        case requests.exceptions.ReadTimeout():
+            return Silence.TIMED_OUT
+        case requests.exceptions.ConnectTimeout():
+            return Silence.NOT_CONNECTED
+        case requests.exceptions.ConnectionError():
+            return Silence.CONNECTION_LOST if "aborted" in str(error) else Silence.NOT_CONNECTED
+        case _:
+            return Silence.UNREADABLE
+
+
+def _check(settings: SalesforceSettings) -> str:
+    """The login origin; SettingsError names every setting that is missing for the chosen flow."""
+    missing = [] if settings.login_url else ["login_url"]
+    for name in _REQUIRED[settings.auth]:
+        value = getattr(settings, name)
+        if not (value.get_secret_value() if hasattr(value, "get_secret_value") else value):
+            missing.append(name)
+    if missing:
+        names = ", ".join(f"{_SETTING}{name.upper()}" for name in missing)
+        raise SettingsError(
+            f"{names} {'is' if len(missing) == 1 else 'are'} not set (needed for {_SETTING}AUTH={settings.auth}).",
+            hint="Set it in the environment or in .env.",
+        )
+    origin = checked_origin(settings.login_url, named=f"{_SETTING}LOGIN_URL")
+    if settings.auth is AuthMethod.CLIENT_CREDENTIALS and _domains(origin)[0] in {"login", "test"}:
+        raise SettingsError(
+            f"{_SETTING}LOGIN_URL must be the My Domain address for client_credentials.",
+            hint="Example: https://acme.my.salesforce.com",
+        )
+    key = settings.private_key_file
+    if settings.auth is AuthMethod.JWT and key is not None and not key.is_file():
+        raise SettingsError(f"{_SETTING}PRIVATE_KEY_FILE names no file.", hint="Check the path.")
+    return origin
+
+
+def _hint(error: str, description: str, status: int) -> tuple[str, RetryClass]:
+    for known, words, hint, retry_class in _HINTS:
+        if error == known and words in description.lower():
+            return hint, retry_class
+    if status >= 500:
+        return "It is tried again by itself.", RetryClass.TRANSIENT
+    return "Check {setting}LOGIN_URL.", RetryClass.AUTH
+
+
+def _domains(origin: str) -> tuple[str, str]:
+    """What simple-salesforce puts before `.salesforce.com` for this origin (a stand-in for a foreign host), and the
+    audience of an assertion: `test` for sandboxes and scratch orgs, else `login`."""
+    host = urlsplit(origin).netloc
+    domain = host.removesuffix(".salesforce.com") if host.endswith(".salesforce.com") else _STAND_IN
+    sandbox = domain == "test" or domain.endswith((".sandbox.my", ".scratch.my"))
+    return domain, "test" if sandbox else "login"
+
+
+def _token(access_token: str, body: dict[str, Any]) -> Token:
+    identity = str(body.get("id") or "").rstrip("/").split("/")
+    org_id, user_id = identity[-2:] if len(identity) > 2 else (access_token.partition("!")[0], "")
+    return Token(
+        access_token=access_token,
+        instance_url=checked_origin(body["instance_url"], named="The instance_url of the org"),
+        org_id=org_id,
+        user_id=user_id,
+    )

@@ -1,0 +1,73 @@
+"""sObject Collections: up to 200 records in one call, an outcome for each in the same order; partial success.
+
+A refused record leaves the others saved (`allOrNone: false`): what must stand or fall together goes by graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from connector.model.outcome import Outcome
+from connector.salesforce.fault import Silence
+from connector.salesforce.limits import CHUNKS_PER_COLLECTION, ROWS_PER_COLLECTION
+from connector.salesforce.refusal import NoAnswerError, read_errors
+
+Fields: TypeAlias = Mapping[str, object]
+"""Field values by API name: FieldValue, or a mapping where a lookup goes by the parent's external ID."""
+
+Row: TypeAlias = tuple[str, str, Fields]
+"""sObject, Salesforce ID, fields."""
+
+
+def upsert_path(sobject: str, external_id: str) -> str:
+    return f"composite/sobjects/{sobject}/{external_id}"
+
+
+def records_body(sobject: str, records: Sequence[Fields]) -> dict[str, Any]:
+    """The body of a create or upsert; an upsert's records hold their external ID field."""
+    _check_size(len(records))
+    attributes = {"type": sobject}
+    return {"allOrNone": False, "records": [{"attributes": attributes, **record} for record in records]}
+
+
+def update_order(rows: Sequence[Row]) -> list[int]:
+    """Indexes of `rows`, equal types together (else each switch of type is a chunk, and ten are all there may be)."""
+    first_seen = {sobject: place for place, sobject in reversed(list(enumerate(row[0] for row in rows)))}
+    if len(first_seen) > CHUNKS_PER_COLLECTION:
+        raise ValueError(f"{len(first_seen)} types in one collections call; {CHUNKS_PER_COLLECTION} is the most")
+    return sorted(range(len(rows)), key=lambda index: first_seen[rows[index][0]])
+
+
+def update_body(rows: Sequence[Row]) -> dict[str, Any]:
+    """The body of an update by ID, rows in the order given (see `update_order`)."""
+    _check_size(len(rows))
+    return {
+        "allOrNone": False,
+        "records": [{"attributes": {"type": sobject}, **fields, "id": id_} for sobject, id_, fields in rows],
+    }
+
+
+def read_outcomes(body: Any, *, expected: int) -> list[Outcome]:
+    """One outcome per record, in order; NoAnswerError if the answer has another number of them."""
+    if not isinstance(body, list) or len(body) != expected:
+        raise NoAnswerError(Silence.UNREADABLE)
+    return [read_outcome(item) for item in body]
+
+
+def read_outcome(item: Any) -> Outcome:
+    """`{id, success, errors, created?}` as it stands in collections, and in the body of one row's create or upsert."""
+    if not isinstance(item, Mapping):
+        raise NoAnswerError(Silence.UNREADABLE)
+    created = item.get("created")
+    return Outcome(
+        success=item.get("success") is True,
+        id=item.get("id") or None,
+        created=created if isinstance(created, bool) else None,
+        errors=read_errors(item.get("errors") or []),
+    )
+
+
+def _check_size(rows: int) -> None:
+    if rows > ROWS_PER_COLLECTION:
+        raise ValueError(f"{rows} records in one collections call; {ROWS_PER_COLLECTION} is the most")

@@ -1,0 +1,49 @@
+"""Describe answers cut down to what mapping and planning need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connector.model.describe import FieldDescribe, SObjectDescribe
+from connector.salesforce.fault import Silence
+from connector.salesforce.refusal import NoAnswerError
+
+
+def describe_path(sobject: str) -> str:
+    return f"sobjects/{sobject}/describe"
+
+
+def read_describe(body: Any) -> SObjectDescribe:
+    """Fields the caller may not see are absent: describe is filtered by field-level security. NoAnswerError for
+    a body of another shape."""
+    if not isinstance(body, Mapping) or "name" not in body or not isinstance(body.get("fields"), list):
+        raise NoAnswerError(Silence.UNREADABLE)
+    return SObjectDescribe(
+        name=body["name"],
+        label=body.get("label") or body["name"],
+        createable=bool(body.get("createable")),
+        updateable=bool(body.get("updateable")),
+        fields={item["name"]: _field(item) for item in body["fields"]},
+    )
+
+
+def _field(item: Mapping[str, Any]) -> FieldDescribe:
+    return FieldDescribe(
+        name=item["name"],
+        label=item.get("label") or item["name"],
+        type=item["type"],
+        length=int(item.get("length") or 0),
+        precision=int(item.get("precision") or 0),
+        scale=int(item.get("scale") or 0),
+        nillable=bool(item.get("nillable")),
+        createable=bool(item.get("createable")),
+        updateable=bool(item.get("updateable")),
+        defaulted_on_create=bool(item.get("defaultedOnCreate")),
+        external_id=bool(item.get("externalId")),
+        unique=bool(item.get("unique")),
+        restricted_picklist=bool(item.get("restrictedPicklist")),
+        picklist=tuple(str(value["value"]) for value in item.get("picklistValues") or () if value.get("active")),
+        reference_to=tuple(item.get("referenceTo") or ()),
+        relationship_name=item.get("relationshipName"),
+    )

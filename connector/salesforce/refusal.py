@@ -1,0 +1,58 @@
+"""The org's error bodies as our errors: what was said becomes RowErrors, what it means becomes an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from connector.errors import AuthError, RefusedError, RetryClass, SalesforceError, TransportError
+from connector.model.outcome import RowError
+from connector.salesforce.fault import Fault, Silence, classify_silence
+
+_LONGEST_MESSAGE = 2_000
+
+
+class NoAnswerError(TransportError):
+    """No usable answer came; `silence` says in which way."""
+
+    def __init__(self, silence: Silence) -> None:
+        self.silence = silence
+        self.fault = classify_silence(silence)
+        super().__init__(self.fault.sentence, hint=self.fault.fix, retry_class=self.fault.retry_class)
+
+
+def read_errors(body: Any) -> tuple[RowError, ...]:
+    """The errors in an error body; none for anything that is not one (HTML, empty).
+
+    The data API answers `[{errorCode, message, fields?}]`; collections and events call the code `statusCode` (REST API
+    guide, "Status Codes and Error Responses").
+    """
+    items = body if isinstance(body, list) else [body]
+    return tuple(error for item in items if isinstance(item, Mapping) and (error := _read(item)) is not None)
+
+
+def _read(item: Mapping[str, Any]) -> RowError | None:
+    code = item.get("errorCode") or item.get("statusCode")
+    if not isinstance(code, str):
+        return None
+    fields = item.get("fields")
+    return RowError(
+        code=code,
+        message=str(item.get("message") or "")[:_LONGEST_MESSAGE],
+        fields=tuple(str(name) for name in fields) if isinstance(fields, list) else (),
+    )
+
+
+def as_error(fault: Fault, *, status: int, errors: Sequence[RowError]) -> SalesforceError:
+    """The exception for an error answer to a whole call: AuthError for a session the org will not have, TransportError
+    where the org may have done the work, else RefusedError."""
+    said = errors[0].message.strip() if errors else ""
+    message = f"{fault.sentence} (HTTP {status}, {fault.code}{': ' + said if said else ''})"
+    if fault.retry_class is RetryClass.AUTH:
+        return AuthError(message, hint=fault.fix, retry_class=fault.retry_class)
+    if not fault.outcome_known:
+        return TransportError(message, hint=fault.fix, retry_class=fault.retry_class)
+    fields = tuple(name for error in errors for name in error.fields)
+    return RefusedError(
+        message, code=fault.code, status=status, fields=fields, hint=fault.fix, retry_class=fault.retry_class
+    )

@@ -1,0 +1,64 @@
+"""The blocking HTTP session that simple-salesforce works with.
+
+simple-salesforce writes `https://….salesforce.com` into every address, sets no timeout and lets requests follow
+redirects and read `.netrc`. This session sends each such address to the base URL it stands for, and to no other place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from connector.salesforce.address import is_loopback
+
+CONNECT_SECONDS = 10.0
+
+
+class OrgSession(requests.Session):
+    """`routes` maps an origin as simple-salesforce writes it to the origin to call; `calls` counts requests sent,
+    `limit_info` keeps the newest Sforce-Limit-Info."""
+
+    def __init__(self, routes: Mapping[str, str], *, timeout: float, client: str) -> None:
+        super().__init__()
+        self.calls = 0
+        self.limit_info: str | None = None
+        self.auth = _leave_headers_alone
+        self.max_redirects = 0
+        self.headers["Sforce-Call-Options"] = f"client={client}"
+        self.adapters.clear()
+        self.mount("https://", _RoutingAdapter(routes, timeout))
+        self.hooks["response"].append(self._note)
+
+    def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        self.calls += 1
+        self.limit_info = response.headers.get("Sforce-Limit-Info", self.limit_info)
+
+
+class _RoutingAdapter(HTTPAdapter):
+    def __init__(self, routes: Mapping[str, str], timeout: float) -> None:
+        super().__init__()
+        self._routes = routes
+        self._timeout = timeout
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        parts = urlsplit(request.url or "")
+        target = self._routes.get(f"{parts.scheme}://{parts.netloc}")
+        if target is None:
+            raise requests.exceptions.InvalidURL(f"{parts.hostname} is not an address of this org")
+        request.url = target + parts._replace(scheme="", netloc="").geturl()
+        kwargs["timeout"] = (CONNECT_SECONDS, self._timeout)
+        if kwargs.get("verify") is True:
+            kwargs["verify"] = os.environ.get("SSL_CERT_FILE") or True
+        if is_loopback(urlsplit(target).hostname or ""):
+            kwargs["proxies"] = {}
+        return super().send(request, *args, **kwargs)
+
+
+def _leave_headers_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """An auth that does nothing keeps requests from putting a `.netrc` entry over our Authorization header."""
+    return request

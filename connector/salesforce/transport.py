@@ -1,0 +1,137 @@
+"""HTTP to the data API: one pooled client, JSON with every digit, and a plain word for each way an answer can fail.
+
+The only module that knows httpx2. It decides nothing about errors the org states: it hands over status and body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+import orjson
+
+from connector.salesforce.auth import Token
+from connector.salesforce.fault import Silence
+from connector.salesforce.refusal import NoAnswerError
+from connector.salesforce.usage import Meter
+
+CONNECT_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 60.0
+CONNECTIONS = 32
+
+# A proxy of the environment has no business on the way to this machine.
+_NO_PROXY: Mapping[str, httpx2.AsyncBaseTransport | None] = {
+    f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """Status, headers (any case) and body as it came, decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body with floats as floats: for outcomes, which hold none."""
+        return self._parsed(orjson.loads)
+
+    def records(self) -> Any:
+        """The body with every fraction as Decimal: for records."""
+        return self._parsed(_with_decimals)
+
+    def _parsed(self, loads: Any) -> Any:
+        try:
+            return loads(self.content)
+        except ValueError:
+            raise NoAnswerError(Silence.UNREADABLE) from None
+
+
+def dump(body: Any) -> bytes:
+    """JSON in which a Decimal is a number with all its digits (9.80 stays 9.80). ValueError for NaN and infinity."""
+    try:
+        return orjson.dumps(body, default=_number)
+    except TypeError as error:
+        raise ValueError(f"a request body cannot be written: {error.__cause__ or error}") from None
+
+
+def _number(value: Any) -> orjson.Fragment:
+    if isinstance(value, Decimal) and value.is_finite():
+        return orjson.Fragment(f"{value:f}")
+    raise TypeError(f"{type(value).__name__} {value!r} has no form in JSON")
+
+
+def _with_decimals(content: bytes) -> Any:
+    return json.loads(content, parse_float=Decimal)
+
+
+class Transport:
+    """Sends one request, counts it, and reads how much of the org's API allowance is used.
+
+    `timeout` is the longest wait for a whole answer in seconds; `client` names us to the org (it comes back as the
+    origin of change events).
+    """
+
+    def __init__(self, *, timeout: float, client: str, meter: Meter) -> None:
+        self._timeout = timeout
+        self._meter = meter
+        self._http = httpx2.AsyncClient(
+            http2=False,
+            follow_redirects=False,
+            timeout=httpx2.Timeout(timeout, connect=CONNECT_SECONDS),
+            limits=httpx2.Limits(
+                max_connections=CONNECTIONS,
+                max_keepalive_connections=CONNECTIONS,
+                keepalive_expiry=KEEP_ALIVE_SECONDS,
+            ),
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": client,
+                "Sforce-Call-Options": f"client={client}",
+                "Sforce-Auto-Assign": "FALSE",
+            },
+            mounts=_NO_PROXY,
+        )
+
+    async def send(self, method: str, path: str, *, token: Token, content: bytes | None, write: bool) -> Answer:
+        """The org's answer, whatever its status; NoAnswerError if none came whole. `path` starts with a slash."""
+        headers = {"Authorization": f"Bearer {token.access_token}"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        self._meter.count(write=write)
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._http.request(method, token.instance_url + path, content=content, headers=headers)
+        except (httpx2.RequestError, TimeoutError) as error:
+            # Not chained: the request hangs on the exception, and its headers hold the token.
+            raise NoAnswerError(_silence(error)) from None
+        self._meter.read(response.headers.get("Sforce-Limit-Info"))
+        return Answer(status=response.status_code, headers=response.headers, content=response.content)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+def _silence(error: Exception) -> Silence:
+    match error:
+        case httpx2.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return Silence.NOT_TRUSTED
+        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout() | httpx2.ProxyError():
+            return Silence.NOT_CONNECTED
+        case httpx2.TimeoutException() | TimeoutError():
+            return Silence.TIMED_OUT
+        case httpx2.DecodingError():
+            return Silence.UNREADABLE
+        case _:
+            return Silence.CONNECTION_LOST
