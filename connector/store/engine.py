@@ -145,10 +145,14 @@ def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")  # an accepted order survives a power cut
-        cursor.execute("PRAGMA foreign_keys = ON")
+        try:
+            cursor.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")  # an accepted order survives a power cut
+            cursor.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()  # the pool does not know it yet, and its thread would outlive us
+            raise
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")

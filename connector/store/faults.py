@@ -4,12 +4,82 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import exc
 
 from connector.errors import RetryClass, StoreError
 
 UPGRADE = "Run `connector db upgrade`."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fault:
+    """A failure we know: by the beginning of PostgreSQL's SQLSTATE, or, where there is none (SQLite, and a connection
+    that PostgreSQL never accepted), by words of the driver's message."""
+
+    states: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    message: str
+    hint: str
+    retry_class: RetryClass = RetryClass.CONFIG
+
+    def matches(self, state: str, text: str) -> bool:
+        return state.startswith(self.states) if state else any(word in text for word in self.words)
+
+
+_LOCKED = _Fault(
+    states=("40", "55P03"),
+    words=("database is locked", "database table is locked"),
+    message="The database is locked by another writer.",
+    hint="Try again; if it stays locked, stop the other process that holds it.",
+    retry_class=RetryClass.TRANSIENT,
+)
+_UNREACHABLE = _Fault(
+    states=("08", "53", "57"),
+    message="The database {address} cannot be reached.",
+    hint="Check CONNECTOR_DATABASE_URL and that the server is running.",
+    retry_class=RetryClass.TRANSIENT,
+)
+_FAULTS = (
+    _LOCKED,
+    _UNREACHABLE,
+    _Fault(
+        states=("42P01", "42703", "3F000"),
+        words=("no such table", "no such column"),
+        message="The database {address} has no such table or column.",
+        hint=UPGRADE,
+    ),
+    _Fault(
+        words=("unable to open",),
+        message="The database {address} cannot be opened.",
+        hint="Check that its folder exists and can be written to, or change CONNECTOR_DATABASE_URL.",
+    ),
+    _Fault(
+        words=("not a database", "malformed"),
+        message="The file of {address} is not a usable database.",
+        hint="Restore it from a backup, or change CONNECTOR_DATABASE_URL.",
+    ),
+    _Fault(
+        states=("25006", "42501"),
+        words=("readonly database",),
+        message="The database {address} may not be written to.",
+        hint="Check the permissions of its file and folder, or of its user.",
+    ),
+    _Fault(words=("disk is full",), message="The disk of the database is full.", hint="Free some space."),
+    _Fault(
+        states=("28",),
+        words=("password authentication failed", "no password supplied", "no pg_hba.conf entry"),
+        message="The database {address} refused the user or password.",
+        hint="Correct CONNECTOR_DATABASE_URL.",
+    ),
+    _Fault(
+        states=("3D",),
+        words=("does not exist",),
+        message="The database {address} does not exist.",
+        hint="Create it, or correct CONNECTOR_DATABASE_URL.",
+    ),
+)
 
 
 @contextmanager
@@ -25,92 +95,32 @@ def translated(address: str) -> Iterator[None]:
         ) from error
     except exc.DBAPIError as error:
         raise _explain(error, address) from error
-    except OSError as error:
-        raise unreachable(address) from error
-
-
-def unreachable(address: str) -> StoreError:
-    return StoreError(
-        f"The database {address} cannot be reached.",
-        hint="Check CONNECTOR_DATABASE_URL and that the server is running.",
-        retry_class=RetryClass.TRANSIENT,
-    )
 
 
 def locked() -> StoreError:
-    return StoreError(
-        "The database is locked by another writer.",
-        hint="Try again; if it stays locked, stop the other process that holds it.",
-        retry_class=RetryClass.TRANSIENT,
-    )
+    return _error(_LOCKED, "")
 
 
 def _explain(error: exc.DBAPIError, address: str) -> StoreError:
-    state = getattr(error.orig, "sqlstate", None)
-    if isinstance(state, str) and state:
-        return _from_sqlstate(state, error, address)
-    text = str(error.orig)
-    if "locked" in text or "busy" in text:
-        return locked()
-    if "no such table" in text or "no such column" in text:
-        return StoreError("The database has no such table yet.", hint=UPGRADE, retry_class=RetryClass.CONFIG)
-    if "unable to open" in text:
-        return StoreError(
-            f"The database {address} cannot be opened.",
-            hint="Check that its folder exists and can be written to, or change CONNECTOR_DATABASE_URL.",
-            retry_class=RetryClass.CONFIG,
-        )
-    if "not a database" in text or "malformed" in text:
-        return StoreError(
-            f"The file of {address} is not a usable database.",
-            hint="Restore it from a backup, or change CONNECTOR_DATABASE_URL.",
-            retry_class=RetryClass.CONFIG,
-        )
-    if "readonly" in text:
-        return StoreError(
-            f"The database {address} may not be written to.", hint="Check the permissions of the file and its folder."
-        )
-    if "disk is full" in text:
-        return StoreError("The disk of the database is full.", hint="Free some space.")
+    state, text = getattr(error.orig, "sqlstate", None) or "", str(error.orig)
+    for fault in _FAULTS:
+        if fault.matches(state, text):
+            return _error(fault, address)
     if isinstance(error, exc.IntegrityError | exc.DataError):
-        return _refused(error)
-    if isinstance(error, exc.OperationalError | exc.InterfaceError) and error.statement is None:
-        return unreachable(address)
-    return StoreError(f"The database refused a statement: {_first_line(error)}", hint=UPGRADE)
-
-
-def _from_sqlstate(state: str, error: exc.DBAPIError, address: str) -> StoreError:
-    """By PostgreSQL's error class, the first two characters: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
-    if state in {"42P01", "42703", "3F000"}:
-        return StoreError("The database has no such table yet.", hint=UPGRADE, retry_class=RetryClass.CONFIG)
-    if state[:2] == "40" or state == "55P03":
-        return StoreError("Another writer held the same rows.", hint="Try again.", retry_class=RetryClass.TRANSIENT)
-    if state[:2] == "28":
         return StoreError(
-            f"The database {address} refused the user or password.",
-            hint="Correct CONNECTOR_DATABASE_URL.",
-            retry_class=RetryClass.CONFIG,
+            f"The database refused a value: {_first_line(text)}.",
+            hint="Correct the data.",
+            retry_class=RetryClass.DATA,
         )
-    if state == "3D000":
-        return StoreError(
-            f"The database {address} does not exist.",
-            hint="Create it, or correct CONNECTOR_DATABASE_URL.",
-            retry_class=RetryClass.CONFIG,
-        )
-    if state[:2] in {"08", "53", "57"}:
-        return unreachable(address)
-    if state[:2] in {"22", "23"}:
-        return _refused(error)
-    return StoreError(f"The database refused a statement: {_first_line(error)}", hint=UPGRADE)
+    if error.connection_invalidated or error.statement is None:
+        return _error(_UNREACHABLE, address)
+    return StoreError(f"The database refused a statement: {_first_line(text)}.", hint="This is a fault of ours.")
 
 
-def _refused(error: exc.DBAPIError) -> StoreError:
-    return StoreError(
-        f"The database refused a value: {_first_line(error)}.", hint="Correct the data.", retry_class=RetryClass.DATA
-    )
+def _error(fault: _Fault, address: str) -> StoreError:
+    return StoreError(fault.message.format(address=address), hint=fault.hint, retry_class=fault.retry_class)
 
 
-def _first_line(error: exc.DBAPIError) -> str:
+def _first_line(text: str) -> str:
     """PostgreSQL's further lines (DETAIL) quote the row itself."""
-    lines = str(error.orig).splitlines()
-    return lines[0].rstrip(".") if lines else type(error.orig).__name__
+    return text.split("\n", 1)[0].rstrip(".")

@@ -1,0 +1,172 @@
+"""Transactions, readers and failures behave alike in both databases, and failures say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import StatementError
+
+from connector.clock import SystemClock
+from connector.errors import RetryClass, SettingsError, StoreError
+from connector.store import customers, orders, schema
+from connector.store.bulk import Saved
+from connector.store.engine import Store
+from tests.conftest import Databases, ManualClock
+from tests.unit.store.samples import ALFKI, BONAP, due_keys, order, pending, place, stock
+
+
+@pytest.mark.parametrize(
+    "url", ["", "orders.db", "mysql://root:hunter2@db/orders", "postgresql+asyncpg://me:hunter2@db/x", "://hunter2"]
+)
+def test_a_wrong_url_is_named_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match="CONNECTOR_DATABASE_URL") as caught:
+        Store.open(url)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_an_address_hides_the_password() -> None:
+    store = Store.open("postgresql://me:hunter2@db.example/orders")
+    assert store.address == "postgresql://me:***@db.example/orders"
+    await store.close()
+
+
+async def test_a_private_database_is_gone_when_closed() -> None:
+    store = Store.open("sqlite://")
+    folder = os.path.dirname(make_url(store.address).database or "")
+    await schema.upgrade(store)
+    await stock(store)
+    await place(store, order())
+    assert await due_keys(store) == ["10248"]
+    assert os.listdir(folder)
+    await store.close()
+    assert not os.path.exists(folder)
+
+
+async def test_readers_see_one_moment_and_do_not_hold_up_writers(store: Store) -> None:
+    await stock(store)
+    async with store.reader() as connection:
+        assert await orders.count(connection) == 0
+        await place(store, order())
+        assert await orders.count(connection) == 0
+    async with store.reader() as connection:
+        assert await orders.count(connection) == 1
+
+
+async def test_the_schema_refuses_an_unknown_stage(store: Store) -> None:
+    await stock(store)
+    await place(store, order())
+    with pytest.raises(StoreError, match="refused a value") as caught:
+        async with store.transaction() as uow:
+            await uow.connection.execute(text("UPDATE orders SET stage = 'lost'"))
+    assert caught.value.retry_class is RetryClass.DATA
+    assert "Reims" not in str(caught.value)
+
+
+async def test_the_schema_refuses_an_unknown_state_of_a_change(store: Store) -> None:
+    await stock(store)
+    await place(store, order())
+    with pytest.raises(StoreError, match="refused a value"):
+        async with store.transaction() as uow:
+            await uow.connection.execute(text("UPDATE outbox SET state = 'sent'"))
+
+
+async def test_two_writers_of_the_same_orders_lose_nothing(databases: Databases) -> None:
+    url = databases.migrated()
+    stores = [Store.open(url), Store.open(url)]
+    await stock(stores[0])
+
+    async def save(store: Store, note: str) -> Saved:
+        async with store.transaction() as uow:
+            return await orders.save(uow, [order(str(number), notes=note) for number in range(50)])
+
+    results = await asyncio.gather(save(stores[0], "one"), save(stores[1], "two"))
+    total = results[0] + results[1]
+    assert (total.created, total.updated, total.unchanged) == (50, 50, 0)
+    async with stores[0].reader() as connection:
+        saved = await orders.load(connection, [str(number) for number in range(50)])
+    assert len({item.notes for item in saved}) == 1
+    assert {item.version for item in saved} == {2}
+    assert {len(item.lines) for item in saved} == {2}
+    assert {change.version for change in await pending(stores[0])} == {2}
+    for store in stores:
+        await store.close()
+
+
+async def test_many_tasks_write_at_once(store: Store) -> None:
+    await stock(store)
+    await asyncio.gather(*(place(store, order(str(number))) for number in range(40)))
+    assert len(await due_keys(store)) == 40
+
+
+async def test_a_moment_without_a_time_zone_is_refused(store: Store) -> None:
+    await stock(store)
+    with pytest.raises(StatementError, match="has no time zone"):
+        await place(store, order(placed_at=datetime(2026, 1, 1)))  # noqa: DTZ001 - what must not pass
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity"])
+async def test_an_amount_that_is_no_number_is_refused(store: Store, amount: str) -> None:
+    await stock(store)
+    with pytest.raises(StatementError, match="is not an amount"):
+        await place(store, order(freight=Decimal(amount)))
+
+
+async def test_a_unit_of_work_has_one_moment(store: Store, clock: ManualClock) -> None:
+    async with store.transaction() as uow:
+        started = uow.now
+        clock.advance(60)
+        await customers.save(uow, [ALFKI, BONAP])
+        assert uow.now == started
+
+
+async def test_a_locked_database_says_so(tmp_path: Path) -> None:
+    url = make_url(f"sqlite+aiosqlite:///{tmp_path / 'locked.db'}")
+    holder, waiter = (Store(url, SystemClock(), busy_seconds=0.05) for _ in range(2))
+    await schema.upgrade(holder)
+    async with holder.transaction():
+        for store in (waiter, holder):  # from another process, and from another task of this one
+            with pytest.raises(StoreError, match="locked by another writer") as caught:
+                async with store.transaction():
+                    pass
+            assert caught.value.retry_class is RetryClass.TRANSIENT
+    await holder.close()
+    await waiter.close()
+
+
+async def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path}/missing/connector.db")
+    with pytest.raises(StoreError, match=r"missing/connector.db cannot be opened") as caught:
+        await schema.check(store)
+    assert "CONNECTOR_DATABASE_URL" in caught.value.hint
+    await store.close()
+
+
+async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "letter.db").write_text("Dear customer, " * 100)
+    store = Store.open(f"sqlite:///{tmp_path}/letter.db")
+    with pytest.raises(StoreError, match=r"letter.db is not a usable database"):
+        await schema.check(store)
+    await store.close()
+
+
+async def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    store = Store.open(f"postgresql://me:hunter2@/orders?host={tmp_path}")
+    with pytest.raises(StoreError, match="cannot be reached") as caught:
+        await schema.check(store)
+    assert caught.value.retry_class is RetryClass.TRANSIENT
+    assert "hunter2" not in str(caught.value)
+    await store.close()
+
+
+async def test_a_database_that_does_not_exist_on_the_server_is_named(postgres_url: str) -> None:
+    url = make_url(postgres_url).set(database="nowhere").render_as_string(hide_password=False)
+    store = Store.open(url)
+    with pytest.raises(StoreError, match=r"nowhere.* does not exist"):
+        await schema.check(store)
+    await store.close()

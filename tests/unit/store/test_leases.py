@@ -1,0 +1,104 @@
+"""One owner at a time, and an owner whose time is over cannot record anything more."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from connector.errors import LeaseLostError
+from connector.model.change import EntityKind
+from connector.store import leases, outbox
+from connector.store.engine import Store
+from tests.conftest import ManualClock
+from tests.unit.store.samples import due_keys, order, pending, place, stock
+
+NAME = "outbound:3"
+
+
+async def test_a_held_lease_is_refused_to_others(store: Store) -> None:
+    assert await leases.acquire(store, NAME, "a", 15) == 1
+    assert await leases.acquire(store, NAME, "b", 15) is None
+    assert await leases.acquire(store, "outbound:4", "b", 15) == 1
+
+
+async def test_an_owner_that_asks_again_keeps_its_term(store: Store, clock: ManualClock) -> None:
+    assert await leases.acquire(store, NAME, "a", 15) == 1
+    clock.advance(10)
+    assert await leases.acquire(store, NAME, "a", 15) == 1
+    clock.advance(10)
+    assert await leases.acquire(store, NAME, "b", 15) is None
+
+
+async def test_an_expired_lease_goes_to_the_next_owner_under_a_new_term(store: Store, clock: ManualClock) -> None:
+    assert await leases.acquire(store, NAME, "a", 15) == 1
+    clock.advance(14.999)
+    assert await leases.acquire(store, NAME, "b", 15) is None
+    clock.advance(0.001)
+    assert await leases.acquire(store, NAME, "b", 15) == 2
+    assert not await leases.renew(store, NAME, "a", 1, 15)
+    assert not await leases.release(store, NAME, "a", 1)
+    assert await leases.acquire(store, NAME, "a", 15) is None
+
+
+async def test_renewing_prolongs(store: Store, clock: ManualClock) -> None:
+    assert await leases.acquire(store, NAME, "a", 15) == 1
+    clock.advance(10)
+    assert await leases.renew(store, NAME, "a", 1, 15)
+    clock.advance(10)
+    assert await leases.acquire(store, NAME, "b", 15) is None
+
+
+async def test_a_released_lease_is_free_at_once_and_its_term_never_returns(store: Store) -> None:
+    assert await leases.acquire(store, NAME, "a", 15) == 1
+    assert await leases.release(store, NAME, "a", 1)
+    async with store.transaction() as uow:
+        assert not await leases.holds(uow, NAME, 1)
+    assert await leases.acquire(store, NAME, "a", 15) == 2
+
+
+async def test_of_many_that_ask_at_once_one_gets_it(store: Store) -> None:
+    terms = await asyncio.gather(*(leases.acquire(store, NAME, f"owner {number}", 15) for number in range(8)))
+    assert sorted(term for term in terms if term is not None) == [1]
+
+
+async def test_an_owner_frozen_past_its_lease_records_nothing(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, order())
+    mine = await leases.acquire(store, NAME, "frozen", 15)
+    assert mine is not None
+    taken = await pending(store)
+    clock.advance(16)
+    assert await leases.acquire(store, NAME, "rescuer", 15) == mine + 1
+
+    async def record() -> None:
+        async with store.transaction() as uow:
+            await outbox.settle(uow, taken)
+            if not await leases.holds(uow, NAME, mine):
+                raise LeaseLostError("The lease was lost.")
+
+    with pytest.raises(LeaseLostError):
+        await record()
+    assert await due_keys(store, EntityKind.ORDER) == ["10248"]
+    async with store.transaction() as uow:
+        assert await leases.holds(uow, NAME, mine + 1)
+        assert not await leases.holds(uow, "unheard of", 1)
+
+
+async def test_a_lease_cannot_be_taken_while_its_holder_records(store: Store, clock: ManualClock) -> None:
+    await leases.acquire(store, NAME, "slow", 15)
+    clock.advance(16)  # run out, and nobody noticed yet
+    order_of_events: list[str] = []
+
+    async def rescue() -> None:
+        assert await leases.acquire(store, NAME, "rescuer", 15) == 2
+        order_of_events.append("taken")
+
+    async with store.transaction() as uow:
+        assert await leases.holds(uow, NAME, 1)
+        rescuer = asyncio.create_task(rescue())
+        done, _ = await asyncio.wait({rescuer}, timeout=0.2)
+        assert not done
+        order_of_events.append("recorded")
+    await rescuer
+    assert order_of_events == ["recorded", "taken"]

@@ -1,0 +1,282 @@
+"""Nothing that was captured is lost: not to an older result, not to a rollback, not to a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import select
+
+from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
+from connector.model.order import Stage
+from connector.store import customers, orders, outbox
+from connector.store.engine import Store
+from connector.store.tables import outbox as table
+from connector.store.unit import Lane, slot_of
+from tests.conftest import ManualClock
+from tests.unit.store.samples import ALFKI, BONAP, due_keys, order, pending, place, settle_everything, stock
+
+REFUSAL = Refusal(
+    code="FIELD_INTEGRITY_EXCEPTION",
+    message='Der Wert "ä" passt nicht',
+    field="Order.EffectiveDate",
+    source="order.yaml:14",
+    fix="Correct the order's date.",
+    record="order 10248",
+)
+
+
+async def test_a_change_is_captured_in_the_transaction_that_makes_it(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, order())
+    (change,) = await pending(store)
+    assert (change.entity, change.key, change.version, change.attempts) == (EntityKind.ORDER, "10248", 1, 0)
+    assert change.captured_at == clock.now()
+
+
+async def test_a_rollback_leaves_neither_order_nor_change(store: Store) -> None:
+    await stock(store)
+
+    async def fails() -> None:
+        async with store.transaction() as uow:
+            await orders.save(uow, [order()])
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        await fails()
+    async with store.reader() as connection:
+        assert await orders.count(connection) == 0
+    assert await due_keys(store) == []
+
+
+async def test_several_changes_coalesce_and_keep_the_first_moment(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    first = clock.now()
+    for stage in (Stage.PLACED, Stage.VERIFIED, Stage.CONFIRMED):
+        await place(store, order(stage=stage))
+        clock.advance(60)
+    (change,) = await pending(store)
+    assert change.version == 3
+    assert change.captured_at == first
+
+
+async def test_what_changes_in_flight_stays_due(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, order("1"), order("2"))
+    taken = await pending(store)
+    await place(store, order("1", stage=Stage.VERIFIED))
+    async with store.transaction() as uow:
+        assert await outbox.settle(uow, taken) == 1
+    assert [(change.key, change.version) for change in await pending(store)] == [("1", 2)]
+
+
+async def test_a_late_result_does_not_settle_what_was_captured_after_another_settled_it(
+    store: Store, clock: ManualClock
+) -> None:
+    await stock(store)
+    await place(store, order())
+    frozen = await pending(store)
+    await settle_everything(store)
+    clock.advance(1)
+    await place(store, order(stage=Stage.VERIFIED))
+    async with store.transaction() as uow:
+        assert await outbox.settle(uow, frozen) == 0
+    assert await due_keys(store) == ["10248"]
+
+
+async def test_postponed_changes_wait_for_their_time(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, order("1"), order("2"))
+    later = clock.now() + timedelta(seconds=90)
+    taken = [change for change in await pending(store) if change.key == "1"]
+    async with store.transaction() as uow:
+        assert await outbox.postpone(uow, taken, due_at=later, error="UNABLE_TO_LOCK_ROW") == 1
+    assert await due_keys(store) == ["2"]
+    async with store.reader() as connection:
+        assert await outbox.waiting(connection, clock.now()) == 1
+        assert await outbox.next_due(connection) == clock.now()
+        unsent = (await outbox.find(connection, EntityKind.ORDER, ["1"]))["1"]
+    assert (unsent.error, unsent.attempts, unsent.due_at) == ("UNABLE_TO_LOCK_ROW", 1, later)
+    clock.advance(90)
+    assert [(change.key, change.attempts) for change in await pending(store)] == [("1", 1), ("2", 0)]
+
+
+async def test_a_newer_change_does_not_wait_for_the_older_ones_time(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, order())
+    taken = await pending(store)
+    await place(store, order(stage=Stage.CANCELLED))
+    async with store.transaction() as uow:
+        assert await outbox.postpone(uow, taken, due_at=clock.now() + timedelta(hours=1), error="503") == 0
+        assert not await outbox.refuse(uow, taken[0], REFUSAL)
+    assert await due_keys(store) == ["10248"]
+
+
+async def test_a_new_change_ends_the_wait_and_the_count_of_attempts(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, order())
+    captured = clock.now()
+    async with store.transaction() as uow:
+        await outbox.postpone(uow, await pending(store), due_at=captured + timedelta(hours=1), error="503")
+    clock.advance(10)
+    await place(store, order(stage=Stage.VERIFIED))
+    (change,) = await pending(store)
+    assert (change.attempts, change.captured_at) == (0, captured)
+
+
+async def test_a_refusal_comes_back_as_it_was_given(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, order())
+    (change,) = await pending(store)
+    refused_at = clock.advance(3)
+    async with store.transaction() as uow:
+        assert await outbox.refuse(uow, change, REFUSAL)
+    assert await due_keys(store) == []
+    async with store.reader() as connection:
+        letters = await outbox.dead_letters(connection)
+        assert await outbox.next_due(connection) is None
+        assert await outbox.oldest(connection) is None
+    assert letters == [
+        DeadLetter(
+            entity=EntityKind.ORDER,
+            key="10248",
+            refusal=REFUSAL,
+            attempts=1,
+            captured_at=change.captured_at,
+            refused_at=refused_at,
+        )
+    ]
+
+
+async def test_blocked_changes_are_counted_but_are_no_dead_letters(store: Store) -> None:
+    async with store.transaction() as uow:
+        await customers.save(uow, [ALFKI, BONAP])
+    refused = [(change, REFUSAL) for change in await pending(store, EntityKind.CUSTOMER)]
+    async with store.transaction() as uow:
+        assert await outbox.refuse_all(uow, refused, state=ChangeState.BLOCKED) == 2
+    async with store.reader() as connection:
+        assert await outbox.dead_letters(connection) == []
+        counts = await outbox.counts(connection)
+    assert counts[EntityKind.CUSTOMER] == {ChangeState.DUE: 0, ChangeState.DEAD: 0, ChangeState.BLOCKED: 2}
+    assert counts[EntityKind.ORDER] == {ChangeState.DUE: 0, ChangeState.DEAD: 0, ChangeState.BLOCKED: 0}
+
+
+async def refuse_orders(store: Store, *numbers: str) -> None:
+    await stock(store)
+    await place(store, *(order(number) for number in numbers))
+    refusals = [(change, replace(REFUSAL, record=f"order {change.key}")) for change in await pending(store)]
+    async with store.transaction() as uow:
+        await outbox.refuse_all(uow, refusals)
+
+
+async def test_dead_letters_are_chosen_by_entity_key_and_number(store: Store) -> None:
+    await refuse_orders(store, "1", "2", "3")
+    async with store.reader() as connection:
+        chosen = await outbox.dead_letters(connection, entity=EntityKind.ORDER, keys=["3", "1", "nine"])
+        assert [(letter.key, letter.refusal.record) for letter in chosen] == [("1", "order 1"), ("3", "order 3")]
+        assert await outbox.dead_letters(connection, entity=EntityKind.PRODUCT) == []
+        assert [letter.key for letter in await outbox.dead_letters(connection, limit=2)] == ["1", "2"]
+
+
+async def test_replay_makes_refused_changes_due_as_if_never_tried(store: Store) -> None:
+    await refuse_orders(store, "1", "2")
+    async with store.transaction() as uow:
+        assert await outbox.replay(uow, EntityKind.ORDER, ["2", "nine"]) == 1
+    assert [(change.key, change.attempts) for change in await pending(store)] == [("2", 0)]
+    async with store.transaction() as uow:
+        assert await outbox.replay(uow, EntityKind.ORDER) == 1
+        assert await outbox.replay(uow) == 0
+    assert await due_keys(store) == ["1", "2"]
+
+
+async def test_replay_leaves_what_is_due_alone(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, order())
+    async with store.transaction() as uow:
+        await outbox.postpone(uow, await pending(store), due_at=clock.now() + timedelta(hours=1), error="503")
+        assert await outbox.replay(uow) == 0
+    assert await due_keys(store) == []
+
+
+async def test_a_refused_order_that_changes_is_due_again(store: Store, clock: ManualClock) -> None:
+    await refuse_orders(store, "1")
+    moment = clock.advance(30)
+    await place(store, order("1", notes="corrected"))
+    (change,) = await pending(store)
+    assert (change.version, change.attempts, change.captured_at) == (2, 0, moment)
+    async with store.reader() as connection:
+        assert await outbox.dead_letters(connection) == []
+
+
+async def test_discarded_changes_are_gone_until_the_next_change(store: Store) -> None:
+    await refuse_orders(store, "1", "2")
+    async with store.transaction() as uow:
+        assert await outbox.discard(uow, EntityKind.ORDER, ["1"]) == 1
+    async with store.reader() as connection:
+        assert [letter.key for letter in await outbox.dead_letters(connection)] == ["2"]
+    await place(store, order("1", notes="again"))
+    assert await due_keys(store) == ["1"]
+
+
+async def test_due_goes_by_lane_then_age_then_key(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    async with store.transaction() as uow:
+        await orders.save(uow, [order("backfilled")], lane=Lane.BACKFILL)
+    await place(store, order("moved"), order("old"))
+    clock.advance(1)
+    await place(store, order("new b"), order("new a"), order("moved", stage=Stage.SHIPPED))
+    assert await due_keys(store) == ["moved", "old", "new a", "new b", "backfilled"]
+    assert [change.key for change in await pending(store, limit=2)] == ["moved", "old"]
+
+
+async def test_a_slow_lane_does_not_hold_back_what_is_already_due(store: Store) -> None:
+    await stock(store)
+    await place(store, order("1"))
+    async with store.transaction() as uow:
+        await orders.save(uow, [order("1", notes="backfilled")], lane=Lane.BACKFILL)
+    async with store.reader() as connection:
+        assert (await connection.execute(select(table.c.lane))).scalar() == Lane.NEW
+
+
+async def test_all_orders_of_a_customer_share_its_partition(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, *(order(str(number), customer=("ALFKI", "BONAP")[number % 2]) for number in range(10)))
+    of = 8
+    homes = {name: slot_of(name) % of for name in ("ALFKI", "BONAP")}
+    assert homes["ALFKI"] != homes["BONAP"]
+    async with store.reader() as connection:
+        found = {
+            partition: await outbox.due(
+                connection, entity=EntityKind.ORDER, partitions={partition}, of=of, now=clock.now(), limit=100
+            )
+            for partition in range(of)
+        }
+        assert await outbox.next_due(connection, partitions={homes["ALFKI"]}, of=of) == clock.now()
+        elsewhere = set(range(of)) - set(homes.values())
+        assert await outbox.next_due(connection, partitions=elsewhere, of=of) is None
+    assert [change.key for change in found[homes["BONAP"]]] == ["1", "3", "5", "7", "9"]
+    assert [change.key for change in found[homes["ALFKI"]]] == ["0", "2", "4", "6", "8"]
+    assert all(change.partition == partition for partition, changes in found.items() for change in changes)
+    assert sum(map(len, found.values())) == 10
+
+
+async def test_large_batches_settle_at_once(store: Store) -> None:
+    await stock(store)
+    await place(store, *(order(f"{number:05}", freight=Decimal(number), lines=()) for number in range(1500)))
+    taken = await pending(store, limit=5000)
+    async with store.transaction() as uow:
+        assert await outbox.settle(uow, taken) == 1500
+        assert await outbox.settle(uow, []) == 0
+    assert await due_keys(store) == []
+
+
+async def test_oldest_says_how_far_the_org_lags(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    moment = clock.now()
+    await place(store, order("1"))
+    clock.advance(5)
+    await place(store, order("2"))
+    async with store.reader() as connection:
+        assert await outbox.oldest(connection) == moment

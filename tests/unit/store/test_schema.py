@@ -1,0 +1,124 @@
+"""The migrations lead where tables.py says, and a database that is not there yet is recognised."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from connector.errors import RetryClass, StoreError
+from connector.store import schema
+from connector.store.engine import Store
+from connector.store.tables import metadata
+from tests.conftest import Databases
+
+
+@pytest.fixture
+async def empty(databases: Databases) -> AsyncIterator[Store]:
+    store = Store.open(databases.empty())
+    yield store
+    await store.close()
+
+
+def plan_of(connection: Connection) -> dict[str, Any]:
+    """Every table with its columns, keys, checks and indexes, as the database itself tells it."""
+    inspector = inspect(connection)
+    return {
+        table: {
+            "columns": {
+                column["name"]: (repr(column["type"]), column["nullable"], column["default"])
+                for column in inspector.get_columns(table)
+            },
+            "primary key": inspector.get_pk_constraint(table),
+            "foreign keys": sorted(inspector.get_foreign_keys(table), key=str),
+            "checks": sorted(inspector.get_check_constraints(table), key=str),
+            "indexes": sorted(inspector.get_indexes(table), key=str),
+            "unique": sorted(inspector.get_unique_constraints(table), key=str),
+        }
+        for table in inspector.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+async def test_migrations_and_tables_agree(store: Store, empty: Store) -> None:
+    await empty.migrate(metadata.create_all)
+    async with store.reader() as migrated, empty.reader() as declared:
+        by_migrations = await migrated.run_sync(plan_of)
+        by_tables = await declared.run_sync(plan_of)
+    assert set(by_migrations) == set(metadata.tables)
+    assert by_migrations == by_tables
+    assert by_migrations["orders"]["checks"]
+    assert by_migrations["orders"]["foreign keys"]
+
+
+def test_the_list_of_revisions_is_complete() -> None:
+    config = Config()
+    config.set_main_option("script_location", "connector:store/migrations")
+    scripts = ScriptDirectory.from_config(config)
+    assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == schema.REVISIONS
+
+
+async def test_upgrading_twice_is_upgrading_once(empty: Store) -> None:
+    assert await schema.current(empty) is None
+    await schema.upgrade(empty)
+    await schema.upgrade(empty)
+    assert await schema.current(empty) == schema.HEAD
+    await schema.check(empty)
+
+
+async def test_processes_that_upgrade_at_once_do_not_collide(databases: Databases) -> None:
+    url = databases.empty()
+    stores = [Store.open(url) for _ in range(3)]
+    await asyncio.gather(*(schema.upgrade(store) for store in stores))
+    await schema.check(stores[0])
+    for store in stores:
+        await store.close()
+
+
+async def test_a_database_without_tables_is_told_from_an_older_and_a_newer_one(empty: Store) -> None:
+    with pytest.raises(StoreError, match="has no tables yet") as absent:
+        await schema.check(empty)
+    assert absent.value.hint == "Run `connector db upgrade`."
+    await schema.upgrade(empty)
+    async with empty.transaction() as uow:
+        await uow.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="newer release"):
+        await schema.check(empty)
+
+
+async def test_an_older_database_is_named(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await schema.upgrade(empty)
+    monkeypatch.setattr(schema, "REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr(schema, "HEAD", "0002")
+    with pytest.raises(StoreError, match="is at revision 0001, this release needs 0002") as older:
+        await schema.check(empty)
+    assert older.value.hint == "Run `connector db upgrade`."
+
+
+async def test_using_a_database_without_tables_says_what_to_do(empty: Store) -> None:
+    with pytest.raises(StoreError, match="no such table or column") as caught:
+        async with empty.reader() as connection:
+            await connection.execute(text("SELECT 1 FROM orders"))
+    assert caught.value.hint == "Run `connector db upgrade`."
+    assert caught.value.retry_class is RetryClass.CONFIG
+
+
+async def test_foreign_keys_are_checked_again_after_an_upgrade(store: Store) -> None:
+    await schema.upgrade(store)
+    with pytest.raises(StoreError, match="refused a value"):
+        async with store.transaction() as uow:
+            await uow.connection.execute(
+                text("INSERT INTO prices (sku, currency, unit_price) VALUES ('NONE', 'USD', '1')")
+            )
+
+
+def test_the_store_does_not_import_alembic_before_an_upgrade() -> None:
+    code = "import sys, connector.store.schema; sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
