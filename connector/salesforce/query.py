@@ -25,7 +25,7 @@ def in_chunks(template: str, values: Sequence[str], *, room: int = QUERY_URL_ROO
 
     ValueError if one value alone does not fit.
     """
-    empty = len(encoded(soql(template, values=[], **others)))
+    empty = len(query_path(soql(template, values=[], **others), include_deleted=True))
     chunk: list[str] = []
     size = empty
     for value in values:
