@@ -1,0 +1,301 @@
+"""One entry under `fields`: from its YAML node to a FieldSpec or LookupSpec, or to a note of what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ruamel.yaml.nodes import MappingNode, Node
+
+from connector.mapping.expression import Expression, ExpressionError
+from connector.mapping.kinds import NUMBERS, Kind
+from connector.mapping.nodes import BadValueError, at, pairs, text_of, texts_of, value_of
+from connector.mapping.paths import Path, PathError, resolve
+from connector.mapping.problems import Position, Problems, listed, suggestion
+from connector.mapping.spec import FieldSpec, LookupSpec, Owner, ValueTable
+from connector.mapping.tables import check_rows, unknown_table
+from connector.mapping.transforms import TRANSFORMS, Transform
+from connector.model.record import FieldValue
+
+LOOKUPS = ("customer", "product", "order", "line", "price", "price_book")
+CUSTOM, CUSTOM_RELATIONSHIP = "__c", "__r"
+
+_FIELD_KEYS = ("path", "const", "expr", "transform", "values", "default", "owner")
+_LOOKUP_KEYS = ("lookup", "path", "const")
+_SOURCES = ("path", "const", "expr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entries:
+    """Reads the entries of one object. `prefix` is empty, or `lines.` for the lines of an order."""
+
+    file: str
+    model: type
+    tables: Mapping[str, ValueTable | None]  # None: there, but unusable, and noted already
+    problems: Problems
+    prefix: str = ""
+
+    def read(self, name: str, position: Position, node: Node) -> FieldSpec | LookupSpec | None:
+        """The entry, or None where it is so wrong that nothing can be said about it."""
+        label = f"{self.prefix}{name}"
+        short = text_of(node)
+        if short is not None:
+            path = self._path(label, at(self.file, node), short)
+            return None if path is None else FieldSpec(name=name, position=position, kind=path.kind, path=path)
+        if not isinstance(node, MappingNode):
+            self.problems.add(
+                at(self.file, node),
+                label,
+                "is neither a path nor a mapping: write `Field: path` or `Field: {path: …}`.",
+            )
+            return None
+        parts = {key: (where, value) for key, where, value in pairs(self.file, node, self.problems, label)}
+        allowed = _LOOKUP_KEYS if "lookup" in parts else _FIELD_KEYS
+        for key, (where, _) in parts.items():
+            if key not in allowed:
+                hint = suggestion(key, {*_FIELD_KEYS, "lookup"} if key not in _FIELD_KEYS else allowed)
+                self.problems.add(where, label, f"has the key `{key}`, which does not belong here.{hint}")
+        if "lookup" in parts:
+            return self._lookup(name, label, position, parts)
+        return self._field(name, label, position, parts)
+
+    def _field(
+        self, name: str, label: str, position: Position, parts: dict[str, tuple[Position, Node]]
+    ) -> FieldSpec | None:
+        given = [key for key in _SOURCES if key in parts]
+        if len(given) != 1:
+            said = f"has {' and '.join(given)}" if given else "has no source"
+            self.problems.add(position, label, f"{said}: give exactly one of `path`, `const` and `expr`.")
+            return None
+        owner = self._owner(label, parts)
+        default = self._value(label, parts, "default")
+        transforms = self._transforms(label, parts)
+        table, known_table = self._table(label, parts)
+        if given == ["const"]:
+            for key in ("transform", "values", "default"):
+                if key in parts:
+                    self.problems.add(
+                        parts[key][0], label, f"has `{key}` beside `const`, which is sent as it is: drop it."
+                    )
+            const = self._value(label, parts, "const")
+            self._came_back(label, position, owner, None, (), None)
+            return FieldSpec(name=name, position=position, kind=kind_of_value(const), const=const, owner=owner)
+        path: Path | None = None
+        expression: Expression | None = None
+        choices: tuple[str, ...] = ()
+        if given == ["path"]:
+            path = self._path_part(label, parts)
+            if path is None:
+                return None
+            kind, choices = path.kind, path.choices
+        else:
+            expression = self._expression(label, *parts["expr"])
+            if expression is None:
+                return None
+            kind = expression.kind
+        if transforms is None or not known_table:
+            return None
+        kind = self._chain(label, parts, kind, transforms)
+        if table is not None:
+            check_rows(table, kind, () if transforms else choices, parts["values"][0], label, self.problems)
+            kind = table.kind
+        if default is not None and not _alike(kind_of_value(default), kind):
+            self.problems.add(
+                parts["default"][0],
+                label,
+                f"has a default that is {kind_of_value(default)}, but sends {kind}: match them.",
+            )
+        self._came_back(label, position, owner, path, transforms, table)
+        return FieldSpec(
+            name=name,
+            position=position,
+            kind=kind,
+            path=path,
+            expression=expression,
+            transforms=transforms,
+            values=table,
+            default=default,
+            owner=owner,
+        )
+
+    def _lookup(
+        self, name: str, label: str, position: Position, parts: dict[str, tuple[Position, Node]]
+    ) -> LookupSpec | None:
+        where, node = parts["lookup"]
+        entity = text_of(node) or ""
+        if entity not in LOOKUPS:
+            self.problems.add(
+                where, label, f"looks up `{entity}`, which is not an entity.{suggestion(entity, LOOKUPS)}"
+            )
+        field = reference_field(name)
+        if field is None:
+            self.problems.add(
+                position, label, "is a reference field: write its relationship (`Account`, not `AccountId`; `X__r`)."
+            )
+        given = [key for key in ("path", "const") if key in parts]
+        if len(given) != 1:
+            self.problems.add(position, label, "needs exactly one of `path` and `const` to say which record.")
+            return None
+        path: Path | None = None
+        const: str | None = None
+        if given == ["path"]:
+            path = self._path_part(label, parts)
+            if path is None:
+                return None
+            if path.kind is not Kind.TEXT:
+                self.problems.add(parts["path"][0], label, f"has a path to a {path.kind}: a key is text.")
+        else:
+            const = text_of(parts["const"][1])
+            if not const:
+                self.problems.add(parts["const"][0], label, "has a `const` that is no text: write the key, in quotes.")
+                return None
+        if entity not in LOOKUPS or field is None:
+            return None
+        return LookupSpec(relationship=name, name=field, position=position, entity=entity, path=path, const=const)
+
+    def _path_part(self, label: str, parts: dict[str, tuple[Position, Node]]) -> Path | None:
+        where, node = parts["path"]
+        text = text_of(node)
+        if text is None:
+            self.problems.add(where, label, "has a path that is no text: write it like `customer.name`.")
+            return None
+        return self._path(label, at(self.file, node), text)
+
+    def _path(self, label: str, where: Position, text: str) -> Path | None:
+        try:
+            return resolve(self.model, text)
+        except PathError as error:
+            self.problems.add(where, label, f"has the wrong path `{text[:80]}`: {error}")
+            return None
+
+    def _expression(self, label: str, where: Position, node: Node) -> Expression | None:
+        return read_expression(self.file, label, where, node, self.model, self.problems)
+
+    def _owner(self, label: str, parts: dict[str, tuple[Position, Node]]) -> Owner:
+        if "owner" not in parts:
+            return Owner.LOCAL
+        where, node = parts["owner"]
+        text = text_of(node) or ""
+        if text not in set(Owner):
+            self.problems.add(where, label, f"has the owner `{text}`, which does not exist.{suggestion(text, Owner)}")
+            return Owner.LOCAL
+        return Owner(text)
+
+    def _value(self, label: str, parts: dict[str, tuple[Position, Node]], key: str) -> FieldValue:
+        if key not in parts:
+            return None
+        where, node = parts[key]
+        try:
+            return value_of(node)
+        except BadValueError as error:
+            self.problems.add(where, label, f"has a `{key}` that {error}.")
+            return None
+
+    def _transforms(self, label: str, parts: dict[str, tuple[Position, Node]]) -> tuple[Transform, ...] | None:
+        if "transform" not in parts:
+            return ()
+        where, node = parts["transform"]
+        names = texts_of(node)
+        if not names:
+            self.problems.add(where, label, "has a `transform` that is no name: write `transform: date`, or a list.")
+            return None
+        unknown = [name for name in names if name not in TRANSFORMS]
+        for name in unknown:
+            self.problems.add(
+                where, label, f"has the transform `{name}`, which does not exist.{suggestion(name, TRANSFORMS)}"
+            )
+        return None if unknown else tuple(TRANSFORMS[name] for name in names)
+
+    def _table(self, label: str, parts: dict[str, tuple[Position, Node]]) -> tuple[ValueTable | None, bool]:
+        """The table, and whether the entry can be judged further."""
+        if "values" not in parts:
+            return None, True
+        where, node = parts["values"]
+        name = text_of(node)
+        if name is None:
+            self.problems.add(where, label, "has `values` that is no name: name a file in values/, without `.yaml`.")
+            return None, False
+        if name not in self.tables:
+            self.problems.add(where, label, unknown_table(name, self.tables))
+        return self.tables.get(name), self.tables.get(name) is not None
+
+    def _chain(
+        self, label: str, parts: dict[str, tuple[Position, Node]], kind: Kind, transforms: tuple[Transform, ...]
+    ) -> Kind:
+        for transform in transforms:
+            if kind is not Kind.ANY and kind not in transform.takes:
+                self.problems.add(
+                    parts["transform"][0],
+                    label,
+                    f"gives the transform `{transform.name}` a {kind}; it takes {listed(transform.takes)}.",
+                )
+            kind = transform.yields
+        return kind
+
+    def _came_back(
+        self,
+        label: str,
+        position: Position,
+        owner: Owner,
+        path: Path | None,
+        transforms: tuple[Transform, ...],
+        table: ValueTable | None,
+    ) -> None:
+        """A field that the org may change needs a way back to one stored attribute."""
+        if owner is Owner.LOCAL:
+            return
+        why = None
+        if path is None:
+            why = "it does not come from a path"
+        elif not path.own:
+            why = f"`{path.text}` is derived, or belongs to another entity"
+        elif table is not None:
+            why = "a value table has no way back"
+        else:
+            oneway = [transform.name for transform in transforms if transform.backward is None]
+            why = f"the transform `{oneway[0]}` has no way back" if oneway else None
+        if why is not None:
+            self.problems.add(position, label, f"cannot have the owner `{owner}`, because {why}: use `owner: local`.")
+
+
+def read_expression(
+    file: str, label: str, where: Position, node: Node, model: type, problems: Problems
+) -> Expression | None:
+    """The expression in `node`; what is wrong with it is noted."""
+    text = text_of(node)
+    if text is None:
+        problems.add(where, label, "has an expression that is no text: put it in quotes.")
+        return None
+    try:
+        return Expression(text, model)
+    except ExpressionError as error:
+        problems.add(at(file, node), label, f"has an expression that {error}")
+        return None
+
+
+def reference_field(relationship: str) -> str | None:
+    """`Account` -> `AccountId`, `Payer__r` -> `Payer__c`; None for what is a field name already."""
+    if relationship.endswith(CUSTOM_RELATIONSHIP):
+        return relationship.removesuffix(CUSTOM_RELATIONSHIP) + CUSTOM
+    if relationship.endswith((CUSTOM, "Id")):
+        return None
+    return f"{relationship}Id"
+
+
+def kind_of_value(value: FieldValue) -> Kind:
+    """The kind of a constant; text may also be a date, so that is left to the org's field."""
+    if value is None:
+        return Kind.ANY
+    if isinstance(value, bool):
+        return Kind.BOOLEAN
+    if isinstance(value, str):
+        return Kind.TEXT
+    return Kind.INTEGER if isinstance(value, int) else Kind.DECIMAL
+
+
+def _alike(default: Kind, kind: Kind) -> bool:
+    if Kind.ANY in (default, kind) or default is kind:
+        return True
+    if kind in NUMBERS:
+        return default in NUMBERS
+    return kind in {Kind.DATE, Kind.DATETIME} and default is Kind.TEXT

@@ -1,0 +1,157 @@
+"""From an entity to the record the org shall see. It decides nothing that the mapping file does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+from connector.errors import MappingError
+from connector.mapping.compile import ABSENT, Getter, LookupGetter, compile_field, compile_lookup
+from connector.mapping.spec import EntitySpec, FieldSpec, LookupSpec, Owner, RecordSpec
+from connector.model.change import EntityKind
+from connector.model.customer import Customer
+from connector.model.order import Order
+from connector.model.product import Product
+from connector.model.record import FieldValue, Lookup, MappedRecord
+
+E = TypeVar("E", bound=Customer | Product | Order)
+
+
+class _RecordMapper:
+    """One object of a mapping, compiled."""
+
+    def __init__(self, spec: RecordSpec) -> None:
+        self.spec = spec
+        self._fields: tuple[tuple[str, Getter], ...] = tuple(
+            (field.name, compile_field(field)) for field in spec.fields if field.owner is not Owner.SALESFORCE
+        )
+        self._lookups: tuple[tuple[str, LookupGetter], ...] = tuple(
+            (lookup.name, compile_lookup(lookup)) for lookup in spec.lookups
+        )
+
+    def map(self, entity: Any, children: tuple[MappedRecord, ...] = ()) -> MappedRecord:
+        spec = self.spec
+        fields: dict[str, FieldValue] = {}
+        lookups: dict[str, Lookup] = {}
+        name = ""
+        try:
+            for name, get in self._fields:
+                value = get(entity)
+                if value is not ABSENT:
+                    fields[name] = value
+            for name, find in self._lookups:
+                lookup = find(entity)
+                if lookup is not None:
+                    lookups[name] = lookup
+        except Exception as error:
+            raise self._unsuitable(name, entity, error) from error
+        return MappedRecord(
+            entity=spec.entity,
+            key=entity.key,
+            sobject=spec.sobject,
+            external_id=spec.external_id,
+            fields=fields,
+            lookups=lookups,
+            children=children,
+        )
+
+    def _unsuitable(self, name: str, entity: Any, error: Exception) -> MappingError:
+        position = next(entry.position for entry in self.spec.entries if entry.name == name)
+        return MappingError([f"{position}: {name}: {_said(error, self.spec.entity, entity.key)}"])
+
+
+def _said(error: Exception, entity: str, key: str) -> str:
+    """One sentence, whatever the exception's own text looks like (decimal's is a list of signal classes)."""
+    text = str(error) if isinstance(error, ValueError | TypeError) and str(error) else type(error).__name__
+    return f"cannot be computed for {entity} {key}: {text}; correct the entity's value, or the mapping."
+
+
+class EntityMapping(Generic[E]):
+    """One mapping file, ready to use."""
+
+    def __init__(self, spec: EntitySpec) -> None:
+        self.spec = spec
+        self._record = _RecordMapper(spec.record)
+        self._children = tuple((name, _RecordMapper(child)) for name, child in spec.children.items())
+        self._entries: dict[tuple[str, str], FieldSpec | LookupSpec] = {
+            (record.sobject, entry.name): entry for record in reversed(spec.records) for entry in record.entries
+        }
+
+    @property
+    def kind(self) -> EntityKind:
+        return self.spec.kind
+
+    @property
+    def sobject(self) -> str:
+        return self.spec.record.sobject
+
+    @property
+    def external_id(self) -> str:
+        return self.spec.record.external_id
+
+    @property
+    def sobjects(self) -> tuple[str, ...]:
+        """The objects this mapping writes, parent first."""
+        return tuple(record.sobject for record in self.spec.records)
+
+    def map(self, entity: E) -> MappedRecord | None:
+        """The record for `entity` with its children; None where `when` leaves it out.
+
+        MappingError, naming the line and the entity, where a value does not suit its transform or expression. Fields
+        owned by Salesforce are not in it, nor those whose value table answers null.
+        """
+        if not self.wants(entity):
+            return None
+        children = tuple(
+            mapper.map(child) for attribute, mapper in self._children for child in getattr(entity, attribute)
+        )
+        return self._record.map(entity, children)
+
+    def wants(self, entity: E) -> bool:
+        """Whether `when` lets this entity be synced."""
+        when, position = self.spec.when, self.spec.when_position
+        if when is None:
+            return True
+        try:
+            return bool(when.evaluate(entity))
+        except Exception as error:
+            raise MappingError([f"{position}: when: {_said(error, self.kind, entity.key)}"]) from error
+
+    def source(self, sobject: str, field: str) -> str | None:
+        """`mappings/order.yaml:14`, the line that maps `field` (an API name, as `AccountId`); None if none does."""
+        entry = self._entries.get((sobject, field))
+        return None if entry is None else entry.position.source
+
+    def owner(self, field: str, sobject: str | None = None) -> Owner:
+        """Whose word counts for `field`, of the entity's own object unless named; what we do not map is the org's."""
+        entry = self._entries.get((sobject or self.sobject, field))
+        if entry is None:
+            return Owner.SALESFORCE
+        return entry.owner if isinstance(entry, FieldSpec) else Owner.LOCAL
+
+    def fields_of(self, sobject: str) -> tuple[str, ...]:
+        """API names of everything mapped on `sobject`, references by their field, in the order of the file."""
+        records = (record for record in self.spec.records if record.sobject == sobject)
+        return tuple(entry.name for record in records for entry in record.entries)
+
+
+class MappingSet:
+    """The mappings of all entities, from one folder."""
+
+    def __init__(
+        self, *, customer: EntityMapping[Customer], product: EntityMapping[Product], order: EntityMapping[Order]
+    ) -> None:
+        self.customer = customer
+        self.product = product
+        self.order = order
+
+    def __iter__(self) -> Iterator[EntityMapping[Any]]:
+        return iter((self.customer, self.product, self.order))
+
+    def of(self, kind: EntityKind) -> EntityMapping[Any]:
+        return {mapping.kind: mapping for mapping in self}[kind]
+
+    def source(self, sobject: str, field: str) -> str | None:
+        """The line that maps `field` of `sobject` in any of the files; None if none does."""
+        found = (mapping.source(sobject, field) for mapping in self)
+        return next((source for source in found if source is not None), None)

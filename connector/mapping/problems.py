@@ -1,0 +1,53 @@
+"""Where in a mapping file something is wrong, and how that is said: `file:line:column: field: what, and what to do`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Position:
+    """`file` is relative to the parent of the mappings folder; line and column count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+    @property
+    def source(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class Problems:
+    """Collects everything that is wrong, each place and sentence once, in reading order of each file."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Position] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, position: Position, field: str, text: str) -> None:
+        self._found.setdefault(f"{position}: {field}: {text}", position)
+
+    def lines(self) -> list[str]:
+        places = self._found.items()
+        return [line for line, _ in sorted(places, key=lambda item: (item[1].file, item[1].line, item[1].column))]
+
+
+def suggestion(word: str, options: Iterable[str]) -> str:
+    """` Did you mean `x`?` if an option is close, else the options themselves, else nothing."""
+    known = {option.lower(): option for option in sorted(options, reverse=True)}
+    close = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean `{known[close[0]]}`?"
+    return f" Use one of: {listed(known.values())}." if 0 < len(known) <= 30 else ""
+
+
+def listed(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in sorted(words))

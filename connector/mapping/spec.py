@@ -1,0 +1,116 @@
+"""What a mapping file says, checked and complete: nothing in here can still be wrong by itself, only against an org."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from connector.mapping.expression import Expression
+from connector.mapping.kinds import Kind
+from connector.mapping.paths import Path
+from connector.mapping.problems import Position
+from connector.mapping.transforms import Transform
+from connector.model.change import EntityKind
+from connector.model.record import FieldValue
+
+OTHERS = "*"
+"""The row of a value table that stands for every value without a row of its own."""
+
+
+class Owner(StrEnum):
+    """Whose word counts for a field. `salesforce` fields are never sent; `newest` and `ask` are sent and taken."""
+
+    LOCAL = "local"
+    SALESFORCE = "salesforce"
+    NEWEST = "newest"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """What one value becomes; None leaves the org's value alone."""
+
+    value: FieldValue
+    position: Position
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValueTable:
+    """`rows` by our value as text (`true`, `12`); `kind` is what the rows yield."""
+
+    name: str
+    position: Position
+    rows: Mapping[str, Row]
+    kind: Kind
+
+    @property
+    def others(self) -> Row | None:
+        return self.rows.get(OTHERS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldSpec:
+    """One field: from a path, an expression or, where both are None, a constant.
+
+    `kind` is what reaches the org. `default` is sent where there is no value; it is not transformed.
+    """
+
+    name: str
+    position: Position
+    kind: Kind
+    path: Path | None = None
+    expression: Expression | None = None
+    const: FieldValue = None
+    transforms: tuple[Transform, ...] = ()
+    values: ValueTable | None = None
+    default: FieldValue = None
+    owner: Owner = Owner.LOCAL
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookupSpec:
+    """A reference by our key. `relationship` is as written (`Account`), `name` the reference field (`AccountId`)."""
+
+    relationship: str
+    name: str
+    position: Position
+    entity: str
+    path: Path | None = None
+    const: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordSpec:
+    """One object: `entity` is `customer`, `product`, `order` or `line`. Positions are those of the values."""
+
+    entity: str
+    sobject: str
+    external_id: str
+    position: Position
+    sobject_position: Position
+    external_id_position: Position
+    fields: tuple[FieldSpec, ...]
+    lookups: tuple[LookupSpec, ...] = ()
+
+    @property
+    def entries(self) -> tuple[FieldSpec | LookupSpec, ...]:
+        """Fields and lookups in the order of the file."""
+        together: list[FieldSpec | LookupSpec] = [*self.fields, *self.lookups]
+        return tuple(sorted(together, key=lambda entry: (entry.position.line, entry.position.column)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EntitySpec:
+    """One file. `children` are keyed by the attribute that holds them (`lines`)."""
+
+    kind: EntityKind
+    record: RecordSpec
+    when: Expression | None = None
+    when_position: Position | None = None
+    children: Mapping[str, RecordSpec] = field(default_factory=dict)
+
+    @property
+    def records(self) -> tuple[RecordSpec, ...]:
+        """The record itself first, then its children."""
+        return (self.record, *self.children.values())

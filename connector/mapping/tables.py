@@ -1,0 +1,75 @@
+"""Value tables: what each of our values becomes in the org, and whether a table has an answer for every value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from connector.mapping.kinds import Kind
+from connector.mapping.nodes import BadValueError, compose, pairs, value_of
+from connector.mapping.problems import Position, Problems, listed, suggestion
+from connector.mapping.spec import OTHERS, Row, ValueTable
+from connector.model.record import FieldValue
+
+_BOOLEANS = ("true", "false")
+
+
+def read_table(name: str, file: str, content: bytes, problems: Problems) -> ValueTable | None:
+    """The table in `file`; what is wrong in it is noted, and the rest still serves to check who uses it."""
+    node = compose(file, content, problems)
+    if node is None:
+        return None
+    rows: dict[str, Row] = {}
+    first = Position(file=file)
+    for key, position, value in pairs(file, node, problems):
+        try:
+            rows[key] = Row(value=value_of(value), position=position)
+        except BadValueError as error:
+            problems.add(position, key, f"{error}; write `{key}: value`.")
+    if not rows:
+        problems.add(first, "file", "has no rows: write `our value: theirs` lines, null to leave theirs alone.")
+    kinds = {_kind(row.value) for row in rows.values() if row.value is not None}
+    if len(kinds) > 1:
+        problems.add(first, "file", f"mixes {listed(kinds)}: let every row yield the same, text in quotes.")
+    return ValueTable(name=name, position=first, rows=rows, kind=kinds.pop() if kinds else Kind.TEXT)
+
+
+def _kind(value: FieldValue) -> Kind:
+    if isinstance(value, bool):
+        return Kind.BOOLEAN
+    return Kind.TEXT if isinstance(value, str) else Kind.DECIMAL
+
+
+def check_rows(
+    table: ValueTable, kind: Kind, choices: tuple[str, ...], position: Position, field: str, problems: Problems
+) -> None:
+    """Whether `table` answers for every value of this kind: each choice, or a row for all others."""
+    if kind in {Kind.DATE, Kind.DATETIME}:
+        problems.add(
+            position, field, f"uses the value table `{table.name}` on a {kind}: tables are for text and flags."
+        )
+        return
+    known = choices or (_BOOLEANS if kind is Kind.BOOLEAN else ())
+    missing = [choice for choice in known if choice not in table.rows]
+    if table.others is not None:
+        missing = []
+    elif not known:
+        problems.add(
+            position,
+            field,
+            f"uses the value table `{table.name}`, which does not answer for every value: "
+            f'add a row `"{OTHERS}": …` to it (null leaves the org\'s value alone).',
+        )
+    if missing:
+        problems.add(
+            position,
+            field,
+            f"uses the value table `{table.name}`, which has no row for {listed(missing)}: "
+            "add them (null leaves the org's value alone).",
+        )
+    for key, row in table.rows.items():
+        if known and key not in known and key != OTHERS:
+            problems.add(row.position, key, f"is no value of {field}.{suggestion(key, known)}")
+
+
+def unknown_table(name: str, tables: Mapping[str, ValueTable | None]) -> str:
+    return f"uses the value table `{name}`, but there is no values/{name}.yaml.{suggestion(name, tables)}"
