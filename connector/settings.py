@@ -42,6 +42,8 @@ class SyncSettings(BaseModel):
 
     partitions: int = Field(default=8, ge=1, le=256)
     lease_seconds: float = Field(default=15, gt=0, le=600)
+    push_seconds: float = Field(default=1.0, gt=0, le=3600)
+    """How often the service looks for changes to send."""
     attempts_in_claim: int = Field(default=4, ge=1, le=10)
     """How often one call is tried before its orders go back to the outbox with a later due time."""
 

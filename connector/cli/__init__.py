@@ -6,10 +6,13 @@ Exit status: 0 done, 1 something is not in sync or failed, 2 wrong usage. An err
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import typer
 
 from connector.errors import ConnectorError
+
+GROUPS = ("importing", "showing", "pushing", "letters", "database", "org", "demo")
 
 app = typer.Typer(
     name="connector",
@@ -23,9 +26,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of `connector` and `python -m connector`."""
-    from connector.cli import importing, showing  # registers their commands
-
-    assert importing and showing
+    for group in GROUPS:
+        import_module(f"connector.cli.{group}")  # registers its commands
     try:
         app()
     except ConnectorError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.bulk import upsert
@@ -38,3 +38,8 @@ async def latest(connection: AsyncConnection) -> Description | None:
 async def put(uow: UnitOfWork, org_id: str, body: str) -> None:
     """Keep `body` as fetched now, in place of an older one."""
     await upsert(uow.connection, org_catalog, [{"org_id": org_id, "fetched_at": uow.now, "body": body}])
+
+
+async def drop(uow: UnitOfWork, org_id: str) -> None:
+    """Forget what is known of this org."""
+    await uow.connection.execute(delete(org_catalog).where(org_catalog.c.org_id == org_id))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -83,6 +84,18 @@ class Store:
             async with self._readers.connect() as connection:
                 yield connection
 
+    @asynccontextmanager
+    async def scratch(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction that is rolled back at the end, whatever was done on it."""
+        async with self._turn():
+            with translated(self.address):
+                async with self._engine.connect() as connection:
+                    transaction = await connection.begin()
+                    try:
+                        yield connection
+                    finally:
+                        await transaction.rollback()
+
     async def migrate(self, work: Callable[[Connection], None]) -> None:
         """Run `work` in a transaction that may rebuild tables."""
         async with self._turn():
@@ -142,6 +155,12 @@ def _wrong_url() -> SettingsError:
 
 
 def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def _can_open(_dialect: object, _record: object, arguments: tuple[str, ...], options: dict[str, Any]) -> None:
+        # If opening fails, aiosqlite's thread reports once more, perhaps to a loop that has ended, and prints a
+        # traceback. Failing here starts no thread.
+        sqlite3.connect(*arguments, **options).close()
+
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
         cursor = connection.cursor()

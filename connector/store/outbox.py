@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Delete, Update, and_, bindparam, delete, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Delete, Update, and_, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import Change, ChangeState, DeadLetter, EntityKind, Refusal
@@ -29,9 +29,7 @@ _TAKEN = and_(
     outbox.c.version == bindparam("the_version"),
     outbox.c.captured_at == bindparam("the_captured_at"),
 )
-
-
-_ATTEMPTED = bindparam("the_attempts")
+_ATTEMPTED: BindParameter[int] = bindparam("the_attempts")
 """One more than when the change was taken, so that `begin` and the outcome count the same attempt once."""
 
 
@@ -192,6 +190,14 @@ async def counts(connection: AsyncConnection) -> dict[EntityKind, dict[ChangeSta
     return {
         entity: {state: found.get((entity.value, state.value), 0) for state in ChangeState} for entity in EntityKind
     }
+
+
+async def due_counts(connection: AsyncConnection, now: datetime) -> dict[EntityKind, int]:
+    """How many changes are due now, by entity; those with none are left out."""
+    rows = await connection.execute(
+        select(outbox.c.entity, func.count()).where(_IS_DUE, outbox.c.due_at <= now).group_by(outbox.c.entity)
+    )
+    return {EntityKind(entity): number for entity, number in rows}
 
 
 async def waiting(connection: AsyncConnection, now: datetime) -> int:

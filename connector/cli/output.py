@@ -1,0 +1,53 @@
+"""How answers look: a table for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import typer
+
+
+def as_json(value: Any) -> None:
+    """One JSON document on stdout: Decimals as text with all digits, times as ISO 8601."""
+    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns as wide as their longest cell; numbers to the right."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max([len(heading), *(len(row[i]) for row in cells)]) for i, heading in enumerate(headings)]
+    numeric = [bool(rows) and all(isinstance(row[i], int | Decimal) for row in rows) for i in range(len(headings))]
+
+    def line(values: Sequence[str]) -> str:
+        pairs = zip(values, widths, numeric, strict=True)
+        return "  ".join(value.rjust(width) if right else value.ljust(width) for value, width, right in pairs).rstrip()
+
+    typer.echo(line(headings))
+    for row in cells:
+        typer.echo(line(row))
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """`1 order`, `2 orders`."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

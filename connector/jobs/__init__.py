@@ -1,0 +1,1 @@
+"""What can be run now or by the clock."""

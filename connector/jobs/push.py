@@ -1,0 +1,239 @@
+"""Sends everything that is due, and says what it cost.
+
+Work is shared out over streams: one for the products, then up to eight for orders and customers, each over its own
+partitions. Few orders make few streams, because a full call costs as much as an empty one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from connector.clock import Clock
+from connector.errors import MappingError, SalesforceError
+from connector.mapping import MappingSet
+from connector.mapping.check import check
+from connector.model.change import ChangeState, EntityKind
+from connector.outbound.drain import Drain
+from connector.outbound.facts import OrgFacts
+from connector.outbound.learn import forget, learn
+from connector.outbound.leasing import held
+from connector.outbound.ledger import Ledger
+from connector.outbound.rehearsal import RehearsalOrg
+from connector.outbound.tally import Tally
+from connector.salesforce.client import SalesforceClient
+from connector.settings import Settings
+from connector.store import outbox
+from connector.store.engine import Store
+from connector.store.rehearsal import rehearsal
+
+ORDERS_PER_STREAM = 300
+WORTH_WAITING = timedelta(seconds=10)
+"""A change that falls due within this time is waited for: a locked row, a second's pause of the org."""
+
+ROUNDS = 8
+CATALOG = "drain:catalog"
+
+
+class Watcher(Protocol):
+    """Who is told how it goes."""
+
+    def expect(self, total: int) -> None: ...
+
+    def advance(self, count: int = 1) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+
+@dataclass(kw_only=True)
+class PushSummary:
+    """What a push came to. `waiting` changes are due later, the first at `next_due`; `stopped`: what ended it early.
+
+    `writes` and `reads` are the data API calls it made; for a rehearsal, those it would have made.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    dry_run: bool = False
+    writes: int = 0
+    reads: int = 0
+    org_used: int | None = None
+    org_allowed: int | None = None
+    seconds: float = 0.0
+    dead_letters: int = 0
+    waiting: int = 0
+    next_due: datetime | None = None
+    stopped: str | None = None
+
+    @property
+    def in_sync(self) -> bool:
+        return not (self.dead_letters or self.waiting or self.stopped)
+
+
+async def push(
+    store: Store,
+    client: SalesforceClient,
+    mappings: MappingSet,
+    settings: Settings,
+    *,
+    clock: Clock,
+    watcher: Watcher,
+    dry_run: bool = False,
+) -> PushSummary:
+    """Send what is due now. With `dry_run` nothing is sent and nothing stored.
+
+    Raises MappingError if the mappings do not fit the org, AuthError if it lets nobody in, StoreError if another push
+    is at work, LeaseLostError if one took over.
+    """
+    started = clock.now()
+    async with AsyncExitStack() as stack:
+        org: Any = client
+        if dry_run:
+            store = await stack.enter_async_context(rehearsal(store))
+            org = RehearsalOrg()
+        summary = PushSummary(dry_run=dry_run)
+        if await _due(store, clock.now()):
+            await _send(store, client, org, mappings, settings, clock=clock, watcher=watcher, summary=summary)
+        await _close(store, client, org, summary, clock=clock)
+    summary.seconds = (clock.now() - started).total_seconds()
+    return summary
+
+
+async def _send(
+    store: Store,
+    client: SalesforceClient,
+    org: Any,
+    mappings: MappingSet,
+    settings: Settings,
+    *,
+    clock: Clock,
+    watcher: Watcher,
+    summary: PushSummary,
+) -> None:
+    org_id = await client.connect()
+    facts = await learn(store, client, org_id, currency=settings.salesforce.currency, clock=clock)
+    problems = check(mappings, facts.describes)
+    if problems:
+        await forget(store, org_id)  # an admin is about to mend the org: ask it again next time
+        raise MappingError(problems)
+    partitions = settings.sync.partitions
+    names = [CATALOG, *(f"drain:{number}" for number in range(partitions))]
+
+    def waiting() -> None:
+        watcher.say("Another push holds this database's work; waiting for it to finish or for its lease to end.")
+
+    async with held(store, names, ttl=settings.sync.lease_seconds, clock=clock, waiting=waiting) as terms:
+        run = _Run(store, client, org, mappings, facts, terms, partitions, clock, watcher, summary.tally)
+        for _ in range(ROUNDS):
+            stopped = await run.once()
+            if stopped is not None:
+                summary.stopped = str(stopped)
+                return
+            if not await _soon(store, clock):
+                return
+
+
+class _Run:
+    """One round over everything that is due."""
+
+    def __init__(
+        self,
+        store: Store,
+        client: SalesforceClient,
+        org: Any,
+        mappings: MappingSet,
+        facts: OrgFacts,
+        terms: Mapping[str, int],
+        partitions: int,
+        clock: Clock,
+        watcher: Watcher,
+        tally: Tally,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._org = org
+        self._mappings = mappings
+        self._facts = facts
+        self._terms = terms
+        self._partitions = partitions
+        self._clock = clock
+        self._watcher = watcher
+        self._tally = tally
+
+    async def once(self) -> SalesforceError | None:
+        """What stopped it early, if anything did."""
+        now = self._clock.now()
+        due = await _due(self._store, now)
+        self._watcher.expect(sum(due.values()))
+        if due.get(EntityKind.PRODUCT):
+            drain = self._drain({CATALOG}, frozenset({0}), 1)
+            await drain.products()
+            if drain.stopped is not None:
+                return drain.stopped
+        work = due.get(EntityKind.ORDER, 0)
+        streams = max(1, min(self._partitions, -(-work // ORDERS_PER_STREAM)))
+        drains = []
+        for number in range(streams):
+            mine = frozenset(range(number, self._partitions, streams))
+            drains.append(self._drain({f"drain:{partition}" for partition in mine}, mine, self._partitions))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for drain in drains:
+                    group.create_task(drain.orders())
+        except* Exception as failed:
+            raise failed.exceptions[0] from None
+        return next((drain.stopped for drain in drains if drain.stopped is not None), None)
+
+    def _drain(self, leases: set[str], partitions: frozenset[int], of: int) -> Drain:
+        terms = {name: term for name, term in self._terms.items() if name in leases}
+        ledger = Ledger(self._store, self._mappings, org_id=self._facts.org_id, terms=terms, clock=self._clock)
+        return Drain(
+            ledger=ledger,
+            org=self._org,
+            reader=self._client,
+            facts=self._facts,
+            source=self._source,
+            partitions=partitions,
+            of=of,
+            tally=self._tally,
+            advance=self._watcher.advance,
+        )
+
+    def _source(self, sobject: str, name: str) -> str | None:
+        """The mapping line behind a Salesforce field."""
+        return next((found for mapping in self._mappings if (found := mapping.source(sobject, name))), None)
+
+
+async def _due(store: Store, now: datetime) -> dict[EntityKind, int]:
+    """How many changes of each kind are due now."""
+    async with store.reader() as connection:
+        return await outbox.due_counts(connection, now)
+
+
+async def _soon(store: Store, clock: Clock) -> bool:
+    """Wait for what falls due within moments; False if there is nothing worth waiting for."""
+    async with store.reader() as connection:
+        moment = await outbox.next_due(connection)
+    if moment is None:
+        return False
+    wait = moment - clock.now()
+    if wait > WORTH_WAITING:
+        return False
+    await clock.sleep(max(0.0, wait.total_seconds()))
+    return True
+
+
+async def _close(store: Store, client: SalesforceClient, org: Any, summary: PushSummary, *, clock: Clock) -> None:
+    async with store.reader() as connection:
+        counts = await outbox.counts(connection)
+        summary.next_due = await outbox.next_due(connection)
+    summary.waiting = sum(states[ChangeState.DUE] for states in counts.values())
+    summary.dead_letters = sum(states[ChangeState.DEAD] for states in counts.values())
+    summary.reads, summary.writes = client.calls_made
+    if isinstance(org, RehearsalOrg):
+        summary.writes = org.calls.total()
+    if client.usage is not None:
+        summary.org_used, summary.org_allowed = client.usage

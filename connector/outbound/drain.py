@@ -1,0 +1,298 @@
+"""The loop of one stream: claim, plan, write, record, again until nothing is due.
+
+It owns the order of things: accounts that several orders need, then graphs, then rows that differ, then sequences, then
+the statuses that activate. Each answer is recorded before the next call goes out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from connector.errors import SalesforceError
+from connector.model.change import EntityKind, Refusal
+from connector.model.record import Link
+from connector.outbound.adopt import read_back
+from connector.outbound.batches import GRAPHS_PER_CALL, ROWS_PER_COLLECTION, chunks, graph_calls, row_calls
+from connector.outbound.calls import Calls
+from connector.outbound.facts import OrgFacts
+from connector.outbound.ledger import LAST_ATTEMPT, Ledger, Outcomes
+from connector.outbound.pieces import Piece
+from connector.outbound.plan import accounts_ahead, plan_orders, plan_records
+from connector.outbound.preflight import Source
+from connector.outbound.prices import PriceBook
+from connector.outbound.tally import Tally
+from connector.outbound.work import Candidate, NewOrder, Plan, Row
+from connector.outbound.write import Org, Writer
+from connector.salesforce.fault import Fault
+
+CLAIM = 600
+"""Orders a claim: 8 full graph calls and 3 full status calls."""
+
+
+class OrgReader(Protocol):
+    async def query(self, soql: str) -> list[dict[str, Any]]: ...
+
+
+class Drain:
+    """One stream over `partitions` (of `of`). Its calls run one after the other: none waits for another's lock."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        org: Org,
+        reader: OrgReader,
+        facts: OrgFacts,
+        source: Source,
+        partitions: Set[int],
+        of: int,
+        tally: Tally,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._ledger = ledger
+        self._writer = Writer(org, source)
+        self._prices = PriceBook(org, reader, facts, source)
+        self._calls = Calls(ledger, tally, advance)
+        self._reader = reader
+        self._facts = facts
+        self._source = source
+        self._partitions = partitions
+        self._of = of
+        self._tally = tally
+
+    @property
+    def stopped(self) -> SalesforceError | None:
+        """What ended the stream before it was empty."""
+        return self._calls.stopped
+
+    async def products(self) -> None:
+        """Products with their price book entries: an order's lines need them."""
+        while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION):
+            plan = plan_records(claim, self._facts, self._source)
+            await self._calls.settle(refused=plan.refused)
+            await self._price(plan.unchanged, await self._written(plan, done=False))
+
+    async def orders(self) -> None:
+        """Orders with the accounts they need, then what is left of the customers."""
+        while claim := await self._claim(EntityKind.ORDER, CLAIM):
+            await self._orders(await self._recognised(claim))
+        while claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION):
+            plan = plan_records(claim, self._facts, self._source)
+            await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
+            await self._written(plan, done=True)
+
+    async def _claim(self, entity: EntityKind, limit: int) -> list[Candidate]:
+        """What is due, without what was tried too often: that becomes dead letters here."""
+        while self.stopped is None:
+            claim = await self._ledger.claim(entity, self._partitions, self._of, limit)
+            tired = [candidate for candidate in claim if candidate.change.attempts >= LAST_ATTEMPT]
+            if not tired:
+                self._writer.start(link for item in claim for link in _links_of(item))
+                return claim
+            await self._calls.give_up(tired)
+        return []
+
+    async def _written(self, plan: Plan, *, done: bool) -> list[Piece]:
+        """Send customers or products, and record what became of them; `done` if that is all there is to do."""
+        await self._ledger.begin(_distinct([*plan.upserts, *plan.rows]))
+        pieces: list[Piece] = []
+        for upserts in chunks(plan.upserts):
+            pieces += await self._record(await self._calls.send(upserts, self._writer.upserts), done=done)
+        for rows in row_calls(plan.rows):
+            pieces += await self._record(await self._calls.send(rows, self._writer.rows), done=done)
+        return pieces
+
+    async def _record(self, pieces: list[Piece], *, done: bool) -> list[Piece]:
+        outcomes = Outcomes()
+        self._calls.sort(pieces, outcomes, done=_keys(pieces) if done else set())
+        await self._ledger.record(outcomes)
+        return pieces
+
+    async def _price(self, unchanged: Sequence[Candidate], written: Sequence[Piece]) -> None:
+        """Price book entries of products that are in the org by now; only then is a product done."""
+        ids = {item.change.key: item.link.salesforce_id for item in unchanged if item.link is not None}
+        candidates = [*unchanged]
+        fresh: set[str] = set()
+        for piece in written:
+            if piece.success:
+                key = piece.candidate.change.key
+                candidates.append(piece.candidate)
+                ids[key] = piece.links[0].salesforce_id
+                if piece.created:
+                    fresh.add(key)
+        known = await self._ledger.prices(list(self._prices.entries(candidates)))
+        items = [Whole(candidate) for candidate in candidates]
+
+        async def write(batch: Sequence[Whole]) -> list[Piece]:
+            only = [item.candidate for item in batch]
+            return await self._prices.write(only, products=ids, fresh=fresh, known=known)
+
+        await self._ledger.begin(candidates)
+        for batch in chunks(items):
+            await self._record(await self._calls.send(batch, write), done=True)
+
+    async def _recognised(self, claim: list[Candidate]) -> list[Candidate]:
+        """Orders with an attempt behind them and no link may be in the org: those that are get their links here."""
+        unsure = [item for item in claim if item.link is None and item.record is not None and item.change.attempts]
+        if not unsure:
+            return claim
+        found: dict[str, list[Link]] = {}
+
+        async def look(batch: Sequence[Whole]) -> list[Piece]:
+            found.update(await read_back(self._reader, [item.candidate for item in batch]))
+            return []
+
+        failed = await self._calls.send([Whole(item) for item in unsure], look)
+        await self._record(failed, done=False)
+        links = [link for of_order in found.values() for link in of_order]
+        await self._ledger.record(Outcomes(put=links))
+        self._writer.know(links)
+        self._tally.adopted += len(found)
+        left_out = {piece.candidate.change.key for piece in failed}
+        return [_with_links(item, found.get(item.change.key, [])) for item in claim if item.change.key not in left_out]
+
+    async def _orders(self, claim: Sequence[Candidate]) -> None:
+        customers, unknown = await self._ledger.customers(_looked_up(claim, "customer"))
+        refusals, put_off = await self._accounts_ahead(claim, customers, unknown)
+        claim = await self._without(claim, put_off)
+        prices = await self._ledger.prices(_looked_up(claim, "price"))
+        plan = plan_orders(
+            claim,
+            facts=self._facts,
+            customers=customers,
+            accounts={key: item.record for key, item in unknown.items() if item.record is not None},
+            refusals=refusals,
+            prices={key: link.salesforce_id for key, link in prices.items()},
+            source=self._source,
+        )
+        await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
+        await self._ledger.begin(_distinct([*plan.graphs, *plan.rows, *plan.sequences, *plan.statuses]))
+        statuses = await self._graphs(plan.graphs, unknown)
+        failed = await self._rows(plan.rows, also_status={row.candidate.change.key for row in plan.statuses})
+        for item in plan.sequences:
+            await self._record(await self._calls.send([item], self._writer.sequences), done=not item.partial)
+        statuses += [row for row in plan.statuses if row.candidate.change.key not in failed]
+        await self._rows(statuses)
+
+    async def _accounts_ahead(
+        self, claim: Sequence[Candidate], customers: dict[str, Link], unknown: Mapping[str, Candidate]
+    ) -> tuple[dict[str, Refusal], dict[str, Fault]]:
+        """Upsert accounts that must go ahead of the graphs. Adds their links to `customers`; returns what was
+        refused and what must be tried later, by customer."""
+        first = [unknown[key] for key in sorted(accounts_ahead(claim, customers, unknown)) if key in unknown]
+        plan = plan_records(first, self._facts, self._source)
+        refusals = {item.candidate.change.key: item.refusal for item in plan.refused}
+        put_off: dict[str, Fault] = {}
+        for upserts in chunks(plan.upserts):
+            pieces = await self._calls.send(upserts, self._writer.upserts)
+            await self._record([piece for piece in pieces if piece.success], done=True)
+            for piece in pieces:
+                key = piece.candidate.change.key
+                if piece.refusal is not None:
+                    refusals[key] = piece.refusal
+                elif piece.fault is not None:
+                    put_off[key] = piece.fault
+                else:
+                    customers[key] = piece.links[0]
+        return refusals, put_off
+
+    async def _without(self, claim: Sequence[Candidate], put_off: Mapping[str, Fault]) -> list[Candidate]:
+        """The claim without orders whose account could not be written for now; those wait with it."""
+        kept, waiting = [], []
+        for candidate in claim:
+            fault = next((put_off[key] for key in _looked_up([candidate], "customer") if key in put_off), None)
+            if fault is None:
+                kept.append(candidate)
+            else:
+                waiting.append(Piece(candidate=candidate, fault=fault))
+        await self._record(waiting, done=False)
+        return kept
+
+    async def _graphs(self, orders: Sequence[NewOrder], unknown: Mapping[str, Candidate]) -> list[Row]:
+        """Send new orders; the status rows still to be sent for those that are in."""
+        statuses: list[Row] = []
+        for call in graph_calls(orders, graphs=GRAPHS_PER_CALL):
+            by_key = {order.candidate.change.key: order for order in call}
+            whole = {key for key, order in by_key.items() if order.status is None and not order.partial}
+            pieces = await self._calls.send(call, self._writer.graphs)
+            outcomes = Outcomes()
+            self._calls.sort(pieces, outcomes, done=whole)
+            for piece in pieces:
+                order = by_key[piece.candidate.change.key]
+                if not piece.success:
+                    continue
+                if order.account is not None and order.customer in unknown:
+                    outcomes.done.append(unknown[order.customer].change)
+                if order.status is not None and not order.partial:
+                    statuses.append(_status_row(order, piece.links))
+            await self._ledger.record(outcomes)
+            while len(statuses) >= ROWS_PER_COLLECTION:
+                await self._rows(statuses[:ROWS_PER_COLLECTION])
+                del statuses[:ROWS_PER_COLLECTION]
+        return statuses
+
+    async def _rows(self, rows: Sequence[Row], *, also_status: Set[str] = frozenset()) -> set[str]:
+        """Send rows; an entity is done with its last row unless a status follows. The keys of those that failed."""
+        left = Counter(row.candidate.change.key for row in rows)
+        failed: set[str] = set()
+        for call in row_calls(rows):
+            left.subtract(row.candidate.change.key for row in call)
+            pieces = await self._calls.send(call, self._writer.rows)
+            failed |= {piece.candidate.change.key for piece in pieces if not piece.success}
+            last = {key for key in _keys(pieces) if left[key] == 0}
+            outcomes = Outcomes()
+            self._calls.sort(pieces, outcomes, done=last - failed - also_status)
+            await self._ledger.record(outcomes)
+        return failed
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A candidate as an item of a call."""
+
+    candidate: Candidate
+
+
+def _keys(pieces: Iterable[Piece]) -> set[str]:
+    return {piece.candidate.change.key for piece in pieces}
+
+
+def _status_row(order: NewOrder, links: Iterable[Link]) -> Row:
+    link = next(link for link in links if link.entity == "order")
+    return Row(
+        candidate=order.candidate,
+        entity="order",
+        key=link.key,
+        sobject=link.sobject,
+        id=link.salesforce_id,
+        fields={"Status": order.status},
+    )
+
+
+def _with_links(candidate: Candidate, links: Sequence[Link]) -> Candidate:
+    if not links:
+        return candidate
+    order = next(link for link in links if link.entity == "order")
+    return replace(candidate, link=order, links={link.key: link for link in links if link.entity == "line"})
+
+
+def _links_of(candidate: Candidate) -> list[Link]:
+    own = [candidate.link] if candidate.link is not None else []
+    return [*own, *candidate.links.values()]
+
+
+def _looked_up(claim: Iterable[Candidate], entity: str) -> list[str]:
+    """The keys of `entity` that the orders of the claim and their lines refer to."""
+    keys: dict[str, None] = {}
+    for candidate in claim:
+        if candidate.record is not None:
+            for record in (candidate.record, *candidate.record.children):
+                keys.update({lookup.key: None for lookup in record.lookups.values() if lookup.entity == entity})
+    return list(keys)
+
+
+def _distinct(steps: Iterable[Any]) -> list[Candidate]:
+    return list({step.candidate.change.key: step.candidate for step in steps}.values())

@@ -1,0 +1,111 @@
+"""Asks the org what it is like, in one call, and keeps the answer for an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any, Protocol
+
+import orjson
+
+from connector.clock import Clock
+from connector.errors import RefusedError, RetryClass, SalesforceError
+from connector.model.describe import FieldDescribe, SObjectDescribe
+from connector.outbound.facts import SOBJECTS, OrgFacts
+from connector.store import catalog
+from connector.store.engine import Store
+
+FRESH = timedelta(hours=1)
+QUERIES = (
+    "SELECT Id, IsActive FROM Pricebook2 WHERE IsStandard = true",
+    "SELECT ApiName, StatusCode FROM OrderStatus",
+    "SELECT IsoCode FROM CurrencyType WHERE IsActive = true",  # refused by an org without multi-currency
+)
+
+
+class Describer(Protocol):
+    async def describe_many(
+        self, sobjects: Sequence[str], queries: Sequence[str]
+    ) -> tuple[dict[str, SObjectDescribe], list[list[dict[str, Any]] | RefusedError]]: ...
+
+
+async def learn(store: Store, org: Describer, org_id: str, *, currency: str, clock: Clock) -> OrgFacts:
+    """The facts of `org_id`: as kept, if they are fresh; else as the org tells them now.
+
+    `currency` is that of an org without multi-currency: no field of it says which. SalesforceError names what the org
+    lacks and who can switch it on.
+    """
+    async with store.reader() as connection:
+        kept = await catalog.get(connection, org_id)
+    if kept is not None and clock.now() - kept.fetched_at < FRESH:
+        return _load(kept.body)
+    describes, (price_books, statuses, currencies) = await org.describe_many(SOBJECTS, QUERIES)
+    missing = [name for name in SOBJECTS if name not in describes]
+    if missing:
+        raise _lacking(
+            f"The org has no {', '.join(missing)}, or the connector's user may not see it.",
+            "Ask an admin to enable Orders (Setup, Order Settings) and to assign the permission set CRM Connector.",
+        )
+    if isinstance(statuses, RefusedError):
+        raise statuses
+    if isinstance(price_books, RefusedError):
+        raise price_books
+    if not price_books or not price_books[0]["IsActive"]:
+        raise _lacking(
+            "The org's standard price book is inactive: no order could have a line.",
+            "Ask an admin to activate it (Price Books, Standard Price Book).",
+        )
+    facts = OrgFacts(
+        org_id=org_id,
+        describes=describes,
+        statuses={row["ApiName"]: row["StatusCode"] for row in statuses},
+        price_book=price_books[0]["Id"],
+        currencies=frozenset(
+            [currency] if isinstance(currencies, RefusedError) else [row["IsoCode"] for row in currencies]
+        ),
+    )
+    async with store.transaction() as uow:
+        await catalog.put(uow, org_id, _dump(facts))
+    return facts
+
+
+async def forget(store: Store, org_id: str) -> None:
+    """Make the next `learn` ask the org: something it said contradicts what we kept."""
+    async with store.transaction() as uow:
+        await catalog.drop(uow, org_id)
+
+
+def _lacking(message: str, hint: str) -> SalesforceError:
+    return SalesforceError(message, hint=hint, retry_class=RetryClass.CONFIG)
+
+
+def _dump(facts: OrgFacts) -> str:
+    body = {
+        "org_id": facts.org_id,
+        "describes": [asdict(describe) for describe in facts.describes.values()],
+        "statuses": facts.statuses,
+        "price_book": facts.price_book,
+        "currencies": sorted(facts.currencies),
+    }
+    return orjson.dumps(body).decode()
+
+
+def _load(text: str) -> OrgFacts:
+    body = orjson.loads(text)
+    return OrgFacts(
+        org_id=body["org_id"],
+        describes={item["name"]: _describe(item) for item in body["describes"]},
+        statuses=body["statuses"],
+        price_book=body["price_book"],
+        currencies=frozenset(body["currencies"]),
+    )
+
+
+def _describe(item: dict[str, Any]) -> SObjectDescribe:
+    fields = {name: _field(field) for name, field in item["fields"].items()}
+    return SObjectDescribe(**{**item, "fields": fields})
+
+
+def _field(item: dict[str, Any]) -> FieldDescribe:
+    return FieldDescribe(**{**item, "picklist": tuple(item["picklist"]), "reference_to": tuple(item["reference_to"])})

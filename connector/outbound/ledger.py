@@ -1,0 +1,197 @@
+"""What outbound reads from the store and writes back: claims, links, outcomes.
+
+Every outcome is one transaction, and only under the terms of our leases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.clock import Clock
+from connector.errors import LeaseLostError, MappingError
+from connector.mapping import MappingSet
+from connector.model.change import Change, ChangeState, EntityKind, Refusal
+from connector.model.record import Link
+from connector.outbound.work import Candidate, Refused
+from connector.salesforce.fault import Fault
+from connector.store import customers, journal, leases, links, orders, outbox, products
+from connector.store.engine import Store
+from connector.store.unit import UnitOfWork
+
+FIRST_DELAY = timedelta(seconds=1)
+LONGEST_DELAY = timedelta(minutes=5)
+LAST_ATTEMPT = 20
+"""A transient fault that outlives this many attempts (more than an hour) becomes a dead letter."""
+
+LOADERS: Mapping[EntityKind, Any] = {
+    EntityKind.CUSTOMER: customers,
+    EntityKind.PRODUCT: products,
+    EntityKind.ORDER: orders,
+}
+
+
+@dataclass(kw_only=True)
+class Outcomes:
+    """What one call came to, to be stored in one transaction."""
+
+    put: list[Link] = field(default_factory=list)
+    drop: list[tuple[str, str]] = field(default_factory=list)
+    done: list[Change] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    later: list[tuple[Candidate, Fault]] = field(default_factory=list)
+
+
+class Ledger:
+    """The books of one push. `terms` are the leases held, by name; once one is lost nothing is written any more."""
+
+    def __init__(
+        self, store: Store, mappings: MappingSet, *, org_id: str, terms: Mapping[str, int], clock: Clock
+    ) -> None:
+        self._store = store
+        self._mappings = mappings
+        self._org_id = org_id
+        self._terms = terms
+        self._clock = clock
+
+    async def claim(self, entity: EntityKind, partitions: Set[int], of: int, limit: int) -> list[Candidate]:
+        """Up to `limit` due entities with their records and links, most urgent first."""
+        async with self._store.reader() as connection:
+            changes = await outbox.due(
+                connection, entity=entity, partitions=partitions, of=of, now=self._clock.now(), limit=limit
+            )
+            return await self._candidates(connection, entity, changes)
+
+    async def customers(self, keys: Sequence[str]) -> tuple[dict[str, Link], dict[str, Candidate]]:
+        """The accounts known for `keys`; candidates for those that are not."""
+        async with self._store.reader() as connection:
+            known = await links.get(connection, self._org_id, "customer", keys)
+            unknown = [key for key in keys if key not in known]
+            unsent = await outbox.find(connection, EntityKind.CUSTOMER, unknown)
+            changes = [_change(EntityKind.CUSTOMER, key, unsent.get(key), self._clock.now()) for key in unknown]
+            found = await self._candidates(connection, EntityKind.CUSTOMER, changes)
+        return known, {candidate.change.key: candidate for candidate in found}
+
+    async def prices(self, keys: Sequence[str]) -> dict[str, Link]:
+        """Links of price book entries by price key (`SKU|USD`)."""
+        async with self._store.reader() as connection:
+            return await links.get(connection, self._org_id, "price", keys)
+
+    async def begin(self, candidates: Sequence[Candidate]) -> None:
+        """Count an attempt before anything is sent: what is found with an attempt behind it may be in the org."""
+        if candidates:
+            async with self._store.transaction() as uow:
+                await self._fence(uow)
+                await outbox.begin(uow, [candidate.change for candidate in candidates])
+
+    async def record(self, outcomes: Outcomes) -> None:
+        """Store what became of a call: all of it or none."""
+        async with self._store.transaction() as uow:
+            await self._fence(uow)
+            for entity in sorted({entity for entity, _ in outcomes.drop}):
+                await links.drop(uow, self._org_id, entity, [key for kind, key in outcomes.drop if kind == entity])
+            await links.put(uow, self._org_id, outcomes.put)
+            await outbox.settle(uow, outcomes.done)
+            await self._refuse(uow, outcomes.refused)
+            for candidate, fault in outcomes.later:
+                await self._postpone(uow, candidate.change, fault)
+            await journal.write(uow, list(_entries(outcomes)))
+
+    async def _refuse(self, uow: UnitOfWork, refused: Sequence[Refused]) -> None:
+        """Orders become dead letters; a customer refused with them waits, for it is reported on the order."""
+        await outbox.refuse_all(uow, [(item.candidate.change, item.refusal) for item in refused])
+        carried = {}
+        for item in refused:
+            kind, _, key = (item.refusal.record or "").partition(" ")
+            if item.candidate.change.entity is EntityKind.ORDER and kind == EntityKind.CUSTOMER:
+                carried[key] = item.refusal
+        unsent = await outbox.find(uow.connection, EntityKind.CUSTOMER, carried)
+        blocked = [(_change(EntityKind.CUSTOMER, key, row, uow.now), carried[key]) for key, row in unsent.items()]
+        await outbox.refuse_all(uow, blocked, state=ChangeState.BLOCKED)
+
+    async def _postpone(self, uow: UnitOfWork, change: Change, fault: Fault) -> None:
+        if change.attempts < LAST_ATTEMPT:
+            delay = min(FIRST_DELAY * 2**change.attempts, LONGEST_DELAY)
+            await outbox.postpone(uow, [change], due_at=uow.now + delay, error=f"{fault.code}: {fault.sentence}")
+            return
+        await outbox.refuse(uow, change, given_up(change, fault))
+
+    async def _candidates(
+        self, connection: AsyncConnection, entity: EntityKind, changes: Sequence[Change]
+    ) -> list[Candidate]:
+        keys = [change.key for change in changes]
+        entities = {item.key: item for item in await LOADERS[entity].load(connection, keys)}
+        known = await links.get(connection, self._org_id, entity.value, keys)
+        lines = await links.children(connection, self._org_id, keys) if entity is EntityKind.ORDER else {}
+        return [
+            self._candidate(change, entities[change.key], known.get(change.key), lines.get(change.key, {}))
+            for change in changes
+            if change.key in entities
+        ]
+
+    def _candidate(self, change: Change, entity: Any, link: Link | None, lines: Mapping[str, Link]) -> Candidate:
+        record, problem = None, None
+        try:
+            record = getattr(self._mappings, change.entity.value).map(entity)
+        except MappingError as error:  # one order's odd value is no reason to keep the others waiting
+            problem = Refusal(
+                code="MAPPING",
+                message=error.problems[0],
+                field=None,
+                source=error.problems[0].partition(": ")[0],
+                fix="Correct the value or the mapping line, then replay.",
+                record=f"{change.entity} {change.key}",
+            )
+        return Candidate(change=change, entity=entity, record=record, problem=problem, link=link, links=lines)
+
+    async def _fence(self, uow: UnitOfWork) -> None:
+        for name, term in self._terms.items():
+            if not await leases.holds(uow, name, term):
+                raise LeaseLostError(
+                    f"Another process took over {name} while this one was draining it.",
+                    hint="Nothing is lost: it goes on where this one stopped.",
+                )
+
+
+def given_up(change: Change, fault: Fault) -> Refusal:
+    """Why a change is no longer tried, although a repeat could have helped."""
+    return Refusal(
+        code=fault.code,
+        message=f"{fault.sentence} Given up after {change.attempts} attempts.",
+        field=None,
+        source=None,
+        fix=f"{fault.fix} Then replay.",
+        record=f"{change.entity} {change.key}",
+    )
+
+
+def _change(entity: EntityKind, key: str, unsent: outbox.Unsent | None, now: datetime) -> Change:
+    """The change behind an outbox row, or one that matches none: a customer already sent, or blocked."""
+    return Change(
+        entity=entity,
+        key=key,
+        partition=0,
+        version=unsent.version if unsent else 0,
+        attempts=unsent.attempts if unsent else 0,
+        captured_at=unsent.captured_at if unsent else now,
+    )
+
+
+def _entries(outcomes: Outcomes) -> Iterator[journal.Entry]:
+    for link in outcomes.put:
+        if link.entity in LOADERS:
+            detail = {"sobject": link.sobject, "id": link.salesforce_id}
+            yield journal.Entry(entity=link.entity, key=link.key, action="written", detail=detail)
+    for entity, key in outcomes.drop:
+        yield journal.Entry(entity=entity, key=key, action="unlinked", detail={})
+    for item in outcomes.refused:
+        change, refusal = item.candidate.change, item.refusal
+        why = {"code": refusal.code, "message": refusal.message, "field": refusal.field}
+        yield journal.Entry(entity=change.entity, key=change.key, action="refused", detail=why)
+    for candidate, fault in outcomes.later:
+        detail = {"code": fault.code}
+        yield journal.Entry(entity=candidate.change.entity, key=candidate.change.key, action="postponed", detail=detail)

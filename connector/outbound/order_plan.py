@@ -1,0 +1,322 @@
+"""The rules for one order: Draft, then lines, then the status that activates it; and what is frozen after that.
+
+The org accepts a new order only with a Draft status, takes lines only with an entry of the order's price book, and from
+activation on refuses to add or remove lines and to move the fields in FROZEN. PURE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from connector.model.change import Refusal
+from connector.model.order import Order
+from connector.model.record import Link, MappedRecord, changed_fields
+from connector.outbound.batches import COLLECTIONS_PER_COMPOSITE, NODES_PER_GRAPH_CALL, ROWS_PER_COLLECTION
+from connector.outbound.facts import ACTIVATED, DRAFT, OrgFacts
+from connector.outbound.preflight import Source, fitted, misread, refusal
+from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Plan, Refused, Row, Sequence
+
+FROZEN = frozenset({"AccountId", "EffectiveDate", "Pricebook2Id", "ContractId", "CurrencyIsoCode"})
+"""Header fields that only a Draft order lets go of."""
+
+FROZEN_LINE = frozenset({"Quantity", "UnitPrice"})
+"""Line fields that an activated order may hold on to; orgs differ, so we never try."""
+
+CREATE_ONLY = frozenset({"OrderId", "PricebookEntryId"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderContext:
+    facts: OrgFacts
+    customers: Mapping[str, Link]
+    accounts: Mapping[str, MappedRecord]
+    refusals: Mapping[str, Refusal]
+    prices: Mapping[str, str]
+    source: Source
+
+
+class _RefuseError(Exception):
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
+
+
+def plan_one(candidate: Candidate, context: OrderContext, plan: Plan) -> None:
+    """Add to `plan` what `candidate` needs; a refusal if the org would not take it."""
+    record = candidate.record
+    if candidate.problem is not None:
+        plan.refused.append(Refused(candidate=candidate, refusal=candidate.problem))
+        return
+    if record is None:
+        plan.unchanged.append(candidate)
+        return
+    try:
+        if candidate.link is None:
+            plan.graphs.append(_new_order(candidate, record, context))
+        else:
+            _changed_order(candidate, record, candidate.link, context, plan)
+    except _RefuseError as refused:
+        plan.refused.append(Refused(candidate=candidate, refusal=refused.reason))
+
+
+def _new_order(candidate: Candidate, record: MappedRecord, context: OrderContext) -> NewOrder:
+    header, status = _header(candidate, record, context, creating=True)
+    header["Status"] = context.facts.draft_status
+    account = None
+    customer = _customer_key(record)
+    if customer is not None and customer not in context.customers:
+        account = _account(customer, record, context)
+    room = NODES_PER_GRAPH_CALL - 1 - (account is not None)
+    lines = [_line(line, context, creating=True) for line in record.children]
+    status = None if context.facts.category(status) == DRAFT else status
+    if status is not None and not lines:
+        raise _RefuseError(_no_lines(record))
+    order, later = _without_misread(_record(record, header))
+    kept = [_without_misread(line) for line in lines[:room]]
+    return NewOrder(
+        candidate=candidate,
+        customer=customer or "",
+        account=account,
+        order=order,
+        lines=tuple(line for line, _ in kept),
+        status=status,
+        partial=later or any(late for _, late in kept) or len(lines) > room,
+    )
+
+
+def _changed_order(candidate: Candidate, record: MappedRecord, link: Link, context: OrderContext, plan: Plan) -> None:
+    header, status = _header(candidate, record, context, creating=False)
+    current = link.snapshot.get("Status")
+    active = context.facts.category(current) == ACTIVATED
+    differing = changed_fields(header, link.snapshot)
+    if "Pricebook2Id" in differing:
+        del differing["Pricebook2Id"]  # fixed once lines exist; ours is always the standard price book
+    add, remove, update = _line_changes(candidate, record, context)
+    wanted = status if status is not None else current
+    if wanted is not None and context.facts.category(wanted) == ACTIVATED and not record.children:
+        raise _RefuseError(_no_lines(record))
+
+    frozen = bool(FROZEN & differing.keys()) or any(FROZEN_LINE & row.fields.keys() for row in update)
+    if add or remove or (active and frozen):
+        plan.sequences.append(
+            _sequence(candidate, link, differing, add, remove, update, active=active, wanted=wanted, context=context)
+        )
+        return
+    if differing:
+        plan.rows.append(_row(candidate, record, link, differing))
+    plan.rows.extend(update)
+    if status is not None and status != current:
+        plan.statuses.append(_row(candidate, record, link, {"Status": status}))
+    elif not differing and not update:
+        plan.unchanged.append(candidate)
+
+
+def _line_changes(
+    candidate: Candidate, record: MappedRecord, context: OrderContext
+) -> tuple[list[NewRecord], list[tuple[str, str]], list[Row]]:
+    """Lines to add, lines to remove as (key, ID), rows of lines to change; another product is remove and add."""
+    add: list[NewRecord] = []
+    update: list[Row] = []
+    kept = {line.key for line in record.children}
+    remove = [(key, link.salesforce_id) for key, link in candidate.links.items() if key not in kept]
+    for line in record.children:
+        link = candidate.links.get(line.key)
+        new = _line(line, context, creating=link is None)
+        if link is None:
+            add.append(new)
+            continue
+        differing = changed_fields(new.fields, link.snapshot)
+        if CREATE_ONLY & differing.keys():
+            remove.append((line.key, link.salesforce_id))
+            add.append(new)
+        elif differing:
+            update.append(_row(candidate, line, link, differing))
+    return add, remove, update
+
+
+def _sequence(
+    candidate: Candidate,
+    link: Link,
+    header: Fields,
+    add: list[NewRecord],
+    remove: list[tuple[str, str]],
+    update: list[Row],
+    *,
+    active: bool,
+    wanted: object,
+    context: OrderContext,
+) -> Sequence:
+    """As much of the change as one composite call takes; `partial` where some is left for the next."""
+    room = COLLECTIONS_PER_COMPOSITE
+    taken: list[tuple[int, int]] = []
+    for items in (remove, add, update):
+        calls = min(room, -(-len(items) // ROWS_PER_COLLECTION))
+        room -= calls
+        taken.append((calls * ROWS_PER_COLLECTION, len(items)))
+    later = misread(header)
+    added = [_without_misread(line) for line in add[: taken[1][0]]]
+    changed = [(row, misread(row.fields)) for row in update[: taken[2][0]]]
+    partial = any(limit < count for limit, count in taken) or any((later, *(late for _, late in (*added, *changed))))
+    status = wanted if isinstance(wanted, str) and context.facts.category(wanted) == ACTIVATED else None
+    return Sequence(
+        candidate=candidate,
+        order_id=link.salesforce_id,
+        reopen=context.facts.draft_status if active else None,
+        header={name: value for name, value in header.items() if name not in later},
+        delete=tuple(remove[: taken[0][0]]),
+        add=tuple(line for line, _ in added),
+        update=tuple(
+            replace(row, fields={name: value for name, value in row.fields.items() if name not in late})
+            for row, late in changed
+            if row.fields.keys() - late.keys()
+        ),
+        status=None if partial else status,
+        partial=partial,
+    )
+
+
+def _header(
+    candidate: Candidate, record: MappedRecord, context: OrderContext, *, creating: bool
+) -> tuple[Fields, str | None]:
+    """The order's own fields with references resolved, and the Status it should come to (kept apart)."""
+    facts = context.facts
+    order = candidate.entity
+    assert isinstance(order, Order)
+    if order.currency not in facts.currencies:
+        raise _RefuseError(_no_currency(order, context))
+    describe = facts.describes[record.sobject]
+    header = fitted(record.fields, describe)
+    if facts.multi_currency:
+        header["CurrencyIsoCode"] = order.currency
+    later = set()
+    for name, lookup in record.lookups.items():
+        if lookup.entity == "price_book":
+            header[name] = facts.price_book
+        elif lookup.key in context.customers:
+            header[name] = context.customers[lookup.key].salesforce_id
+        else:
+            later.add(name)
+    found = refusal(
+        header, describe, record=f"order {record.key}", source=context.source, creating=creating, later=later
+    )
+    if found is not None:
+        raise _RefuseError(found)
+    status = header.pop("Status", None)
+    return header, status if isinstance(status, str) else None
+
+
+def _account(customer: str, record: MappedRecord, context: OrderContext) -> NewRecord:
+    """The account that has to come with this order; refused with the order when it cannot be written."""
+    if customer in context.refusals:
+        raise _RefuseError(context.refusals[customer])
+    account = context.accounts.get(customer)
+    if account is None:
+        raise _RefuseError(
+            Refusal(
+                code="REQUIRED_FIELD_MISSING",
+                message=f"Customer {customer} is left out by mappings/customer.yaml, so there is no account.",
+                field=f"{record.sobject}.AccountId",
+                source=context.source(record.sobject, "AccountId"),
+                fix=f"Let `when` in mappings/customer.yaml include customer {customer}, then replay.",
+                record=f"order {record.key}",
+            )
+        )
+    describe = context.facts.describes[account.sobject]
+    fields = fitted(account.fields, describe)
+    found = refusal(fields, describe, record=f"customer {customer}", source=context.source, creating=True)
+    if found is not None:
+        raise _RefuseError(found)
+    return _record(account, fields)
+
+
+def _line(line: MappedRecord, context: OrderContext, *, creating: bool) -> NewRecord:
+    describe = context.facts.describes[line.sobject]
+    fields = fitted(line.fields, describe)
+    label = f"line {line.key}"
+    for name, lookup in line.lookups.items():
+        entry = context.prices.get(lookup.key)
+        if entry is None:
+            sku, _, currency = lookup.key.rpartition("|")
+            raise _RefuseError(
+                Refusal(
+                    code="REQUIRED_FIELD_MISSING",
+                    message=f"Product {sku} has no price in {currency}, so {label} has no price book entry.",
+                    field=f"{line.sobject}.{name}",
+                    source=context.source(line.sobject, name),
+                    fix=f"Give product {sku} a {currency} price, import it, then replay.",
+                    record=label,
+                )
+            )
+        fields[name] = entry
+    if fields.get("UnitPrice") is None:
+        raise _RefuseError(
+            Refusal(
+                code="REQUIRED_FIELD_MISSING",
+                message=f"Order Products must have a Unit Price: {label} has none.",
+                field=f"{line.sobject}.UnitPrice",
+                source=context.source(line.sobject, "UnitPrice"),
+                fix="Give the line a unit price, or its product a list price; import it, then replay.",
+                record=label,
+            )
+        )
+    found = refusal(fields, describe, record=label, source=context.source, creating=creating, later={"OrderId"})
+    if found is not None:
+        raise _RefuseError(found)
+    return _record(line, fields)
+
+
+def _record(record: MappedRecord, fields: Fields) -> NewRecord:
+    return NewRecord(
+        entity=record.entity,
+        key=record.key,
+        sobject=record.sobject,
+        external_id=record.external_id,
+        fields=fields,
+    )
+
+
+def _without_misread(record: NewRecord) -> tuple[NewRecord, bool]:
+    """The record as a graph may carry it, and whether something is left to be sent after it."""
+    late = misread(record.fields)
+    if not late:
+        return record, False
+    return replace(record, fields={name: value for name, value in record.fields.items() if name not in late}), True
+
+
+def _row(candidate: Candidate, record: MappedRecord, link: Link, fields: Fields) -> Row:
+    return Row(
+        candidate=candidate,
+        entity=record.entity,
+        key=record.key,
+        sobject=record.sobject,
+        id=link.salesforce_id,
+        fields=fields,
+    )
+
+
+def _customer_key(record: MappedRecord) -> str | None:
+    return next((lookup.key for lookup in record.lookups.values() if lookup.entity == "customer"), None)
+
+
+def _no_currency(order: Order, context: OrderContext) -> Refusal:
+    has = ", ".join(sorted(context.facts.currencies))
+    return Refusal(
+        code="INVALID_CURRENCY_ISO",
+        message=f"The org has no currency {order.currency}; it has {has}.",
+        field="Order.CurrencyIsoCode",
+        source=None,
+        fix=f"Ask an admin to activate {order.currency} in the org, or correct the order's currency, then replay.",
+        record=f"order {order.number}",
+    )
+
+
+def _no_lines(record: MappedRecord) -> Refusal:
+    return Refusal(
+        code="FAILED_ACTIVATION",
+        message="An order must have at least one product.",
+        field="Order.Status",
+        source=None,
+        fix="Give the order a line, import it, then replay.",
+        record=f"order {record.key}",
+    )

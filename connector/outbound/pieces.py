@@ -1,0 +1,95 @@
+"""What one answer of the org means for one entity: a link gained, a refusal, a try again. Nothing is stored yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from connector.model.change import Refusal
+from connector.model.outcome import Outcome, RowError
+from connector.model.record import Link
+from connector.outbound.preflight import Source
+from connector.outbound.work import Candidate, Fields, NewRecord, Row
+from connector.salesforce.fault import Fault, classify_row
+
+FOLLOWERS = frozenset({"PROCESSING_HALTED", "ALL_OR_NONE_OPERATION_ROLLED_BACK"})
+"""Codes of rows that failed only because a sibling did."""
+
+GONE = frozenset({"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"})
+EXISTS = frozenset({"DUPLICATE_VALUE", "DUPLICATE_EXTERNAL_ID"})
+CREATE_ONLY_FIELDS = frozenset({"OrderId", "PricebookEntryId"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One step of one entity: exactly one of these holds.
+
+    success (no refusal, no fault), `refusal` (a person must act), `fault` (the same step can succeed later), `exists`
+    (the org has the record already, from a write whose answer was lost: read it back), `gone` (the record behind a link
+    was deleted in the org: forget the link and send it anew).
+    """
+
+    candidate: Candidate
+    links: tuple[Link, ...] = ()
+    dropped: tuple[tuple[str, str], ...] = ()
+    refusal: Refusal | None = None
+    fault: Fault | None = None
+    exists: bool = False
+    gone: tuple[tuple[str, str], ...] = ()
+    created: Mapping[str, int] = field(default_factory=dict)  # records by object
+    updated: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def success(self) -> bool:
+        return self.refusal is None and self.fault is None and not self.exists and not self.gone
+
+
+def link_of(record: NewRecord, outcome: Outcome, extra: Fields | None = None) -> Link:
+    assert outcome.id is not None
+    return Link(
+        entity=record.entity,
+        key=record.key,
+        sobject=record.sobject,
+        salesforce_id=outcome.id,
+        snapshot=record.fields | (extra or {}),
+    )
+
+
+def moved_link(row: Row, link: Link) -> Link:
+    """The link with the fields of `row` in its snapshot."""
+    return replace(link, snapshot={**link.snapshot, **row.fields})
+
+
+def cause(errors: Sequence[RowError]) -> RowError:
+    """The error that says why, not one that merely followed."""
+    return next((error for error in errors if error.code not in FOLLOWERS), errors[0])
+
+
+def already_there(error: RowError) -> bool:
+    """Whether the row was refused because an earlier write of ours went through: the key is taken, or an upsert turned
+    into an update and may not repeat the fields that only a create takes."""
+    if error.code in EXISTS:
+        return True
+    create_only = any(name in error.message or name in error.fields for name in CREATE_ONLY_FIELDS)
+    return error.code == "INVALID_FIELD_FOR_INSERT_UPDATE" and create_only
+
+
+def failure(candidate: Candidate, errors: Sequence[RowError], record: NewRecord | Row, source: Source) -> Piece:
+    """Refusal or fault for `errors` of one row."""
+    error = cause(errors)
+    fault = classify_row(error)
+    if fault.retry_class.retryable:
+        return Piece(candidate=candidate, fault=fault)
+    return Piece(candidate=candidate, refusal=refusal_of(error, fault, record, source))
+
+
+def refusal_of(error: RowError, fault: Fault, record: NewRecord | Row, source: Source) -> Refusal:
+    name = error.fields[0] if error.fields else None
+    return Refusal(
+        code=error.code,
+        message=error.message,
+        field=f"{record.sobject}.{name}" if name else None,
+        source=source(record.sobject, name) if name else None,
+        fix=fault.fix,
+        record=f"{record.entity} {record.key}",
+    )

@@ -1,0 +1,117 @@
+"""Decides what to write for each due entity: the order rules of the org, and nothing that does not differ.
+
+PURE: values in, a Plan out. It knows the org by its OrgFacts and by the links of earlier writes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from connector.model.change import Refusal
+from connector.model.record import Link, MappedRecord, changed_fields
+from connector.outbound import order_plan
+from connector.outbound.facts import OrgFacts
+from connector.outbound.order_plan import OrderContext
+from connector.outbound.preflight import Source, fitted, misread, refusal
+from connector.outbound.work import Candidate, NewRecord, Plan, Refused, Row, Upsert
+
+
+def label(entity: str, key: str) -> str:
+    return f"{entity} {key}"
+
+
+def new_record(record: MappedRecord, facts: OrgFacts) -> NewRecord:
+    return NewRecord(
+        entity=record.entity,
+        key=record.key,
+        sobject=record.sobject,
+        external_id=record.external_id,
+        fields=fitted(record.fields, facts.describes[record.sobject]),
+    )
+
+
+def plan_records(candidates: Iterable[Candidate], facts: OrgFacts, source: Source) -> Plan:
+    """Customers and products: upsert what is new, update what differs, refuse what cannot fit."""
+    plan = Plan()
+    for candidate in candidates:
+        record = candidate.record
+        if candidate.problem is not None:
+            plan.refused.append(Refused(candidate=candidate, refusal=candidate.problem))
+            continue
+        if record is None:
+            plan.unchanged.append(candidate)
+            continue
+        describe = facts.describes[record.sobject]
+        new = new_record(record, facts)
+        found = refusal(
+            new.fields,
+            describe,
+            record=label(record.entity, record.key),
+            source=source,
+            creating=candidate.link is None,
+        )
+        if found is not None:
+            plan.refused.append(Refused(candidate=candidate, refusal=found))
+        elif candidate.link is None:
+            plan.upserts.append(Upsert(candidate=candidate, record=new))
+        elif differing := changed_fields(new.fields, candidate.link.snapshot):
+            plan.rows.append(
+                Row(
+                    candidate=candidate,
+                    entity=record.entity,
+                    key=record.key,
+                    sobject=record.sobject,
+                    id=candidate.link.salesforce_id,
+                    fields=differing,
+                )
+            )
+        else:
+            plan.unchanged.append(candidate)
+    return plan
+
+
+def accounts_ahead(
+    orders: Sequence[Candidate], linked: Mapping[str, Link], unknown: Mapping[str, Candidate]
+) -> set[str]:
+    """Customers without an account whose account goes ahead of the graphs, in one call.
+
+    A customer with a single order rides in that order's graph at no cost. A second graph that needed the same new
+    account could run before the first; and text that looks like a reference must not travel in a graph at all.
+    """
+    wanting = Counter(
+        lookup.key
+        for candidate in orders
+        if candidate.record is not None and candidate.link is None
+        for lookup in candidate.record.lookups.values()
+        if lookup.entity == "customer" and lookup.key not in linked
+    )
+    return {
+        customer
+        for customer, orders_of in wanting.items()
+        if orders_of > 1 or ((known := unknown.get(customer)) and known.record and misread(known.record.fields))
+    }
+
+
+def plan_orders(
+    candidates: Iterable[Candidate],
+    *,
+    facts: OrgFacts,
+    customers: Mapping[str, Link],
+    accounts: Mapping[str, MappedRecord],
+    refusals: Mapping[str, Refusal],
+    prices: Mapping[str, str],
+    source: Source,
+) -> Plan:
+    """Orders: a graph for each new one, rows for what differs, a sequence where the org has frozen what must change.
+
+    `customers` are the accounts already linked; `accounts` the records of those that are not; `refusals` those that the
+    org has just refused; `prices` the price book entry IDs by price key (`SKU|USD`).
+    """
+    plan = Plan()
+    context = OrderContext(
+        facts=facts, customers=customers, accounts=accounts, refusals=refusals, prices=prices, source=source
+    )
+    for candidate in candidates:
+        order_plan.plan_one(candidate, context, plan)
+    return plan

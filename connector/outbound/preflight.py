@@ -1,0 +1,116 @@
+"""Makes values fit the org's fields, and says beforehand what the org would refuse.
+
+A refusal here carries the code the org would have answered with: the reader of a dead letter should not care who
+noticed. PURE: no I/O, no client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from decimal import ROUND_HALF_UP, Decimal
+
+from connector.model.change import Refusal
+from connector.model.describe import FieldDescribe, SObjectDescribe
+from connector.model.record import FieldValue
+
+NUMERIC = frozenset({"currency", "double", "percent"})
+SHOWN = 40  # characters of an offending text that a message repeats
+
+Source = Callable[[str, str], str | None]
+"""Names the mapping line behind (sObject, field)."""
+
+
+def fitted(values: Mapping[str, FieldValue], describe: SObjectDescribe) -> dict[str, FieldValue]:
+    """`values` as the org would store them: text trimmed, empty text null, decimals rounded half up to the scale.
+
+    The org rounds and trims silently; doing it first keeps the snapshot equal to what a later read returns.
+    """
+    return {name: _fit(value, describe.fields.get(name)) for name, value in values.items()}
+
+
+def _fit(value: FieldValue, field: FieldDescribe | None) -> FieldValue:
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, Decimal) and field is not None and field.type in NUMERIC:
+        step = Decimal(1).scaleb(-field.scale)
+        rounded = value.quantize(step, rounding=ROUND_HALF_UP) if value.is_finite() else value
+        return rounded if rounded != value else value
+    return value
+
+
+def misread(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
+    """Those of `values` that composite and graph calls would take for a reference (`@{order.id}` in somebody's notes).
+
+    No way to escape them is documented, so they travel by collections, which know no references.
+    """
+    return {name: value for name, value in values.items() if isinstance(value, str) and "@{" in value}
+
+
+def refusal(
+    values: Mapping[str, FieldValue],
+    describe: SObjectDescribe,
+    *,
+    record: str,
+    source: Source,
+    creating: bool,
+    later: Collection[str] = (),
+) -> Refusal | None:
+    """Why the org would refuse these (fitted) values, or None. The first fault in field order is reported.
+
+    `later` names references that are filled in when the call is built.
+    """
+    for name, value in values.items():
+        field = describe.fields.get(name)
+        found = _fault(value, field, describe) if field is not None else None
+        if found is not None:
+            code, message, fix = found
+            return Refusal(
+                code=code,
+                message=message,
+                field=f"{describe.name}.{name}",
+                source=source(describe.name, name),
+                fix=fix,
+                record=record,
+            )
+    if creating:
+        for name, field in describe.fields.items():
+            if field.required_on_create and values.get(name) is None and name not in later:
+                return Refusal(
+                    code="REQUIRED_FIELD_MISSING",
+                    message=f"Required fields are missing: [{name}]",
+                    field=f"{describe.name}.{name}",
+                    source=source(describe.name, name),
+                    fix=f"Give {record} a value for {field.label}, or map the field to something that has one.",
+                    record=record,
+                )
+    return None
+
+
+def _fault(value: FieldValue, field: FieldDescribe, describe: SObjectDescribe) -> tuple[str, str, str] | None:
+    if isinstance(value, str):
+        if field.length and len(value) > field.length and not field.reference_to:
+            shown = value if len(value) <= SHOWN else value[:SHOWN] + "…"
+            return (
+                "STRING_TOO_LONG",
+                f"{describe.label} {field.label}: data value too large: {shown} (max length={field.length})",
+                f"Shorten it to {field.length} characters (it has {len(value)}), import it again, then replay.",
+            )
+        if field.restricted_picklist and field.picklist and value not in field.picklist:
+            return (
+                "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+                f"{field.label}: bad value for restricted picklist field: {value}",
+                "Map it to one of the org's values in mappings/values, or ask an admin to add it, then replay.",
+            )
+    elif isinstance(value, Decimal) and _too_large(value, field):
+        return (
+            "NUMBER_OUTSIDE_VALID_RANGE",
+            f"{field.label}: value outside of valid range on numeric field: {value}",
+            f"The field holds {field.precision - field.scale} digits before the decimal mark: correct the amount.",
+        )
+    return None
+
+
+def _too_large(value: Decimal, field: FieldDescribe) -> bool:
+    if field.type not in NUMERIC or not field.precision:
+        return False
+    return not value.is_finite() or abs(value) >= Decimal(10) ** (field.precision - field.scale)

@@ -1,0 +1,117 @@
+"""The pieces of outbound work: what is considered, and what is to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connector.model.change import Change, Refusal
+from connector.model.customer import Customer
+from connector.model.order import Order
+from connector.model.product import Product
+from connector.model.record import FieldValue, Link, MappedRecord
+
+Fields = dict[str, FieldValue]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A due entity with its record and what the org is known to hold of it.
+
+    `record` is None where the mapping's `when` leaves the entity out, and where a value does not suit it, which
+    `problem` then tells. `links` are those of the lines, by line key.
+    """
+
+    change: Change
+    entity: Customer | Product | Order
+    record: MappedRecord | None
+    problem: Refusal | None = None
+    link: Link | None = None
+    links: Mapping[str, Link] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A write to a record whose Salesforce ID is known: only the fields that differ."""
+
+    candidate: Candidate
+    entity: str
+    key: str
+    sobject: str
+    id: str
+    fields: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRecord:
+    """A record to be upserted by its external ID; `fields` holds that key too."""
+
+    entity: str
+    key: str
+    sobject: str
+    external_id: str
+    fields: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upsert:
+    """A customer or product that the org does not have yet."""
+
+    candidate: Candidate
+    record: NewRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewOrder:
+    """An order the org does not have: one graph. `account` is set where the account is new as well.
+
+    `status` is the Status to be written once the lines are in (None: it stays Draft). `partial` orders have more lines
+    than one graph takes; the rest follows, and only then the status.
+    """
+
+    candidate: Candidate
+    customer: str
+    account: NewRecord | None
+    order: NewRecord
+    lines: tuple[NewRecord, ...]
+    status: str | None
+    partial: bool
+
+    @property
+    def nodes(self) -> int:
+        return 1 + len(self.lines) + (self.account is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sequence:
+    """Changes that only work one after the other: reopen, header, delete lines, add and change lines, activate."""
+
+    candidate: Candidate
+    order_id: str
+    reopen: str | None
+    header: Fields
+    delete: tuple[tuple[str, str], ...]  # (line key, ID)
+    add: tuple[NewRecord, ...]
+    update: tuple[Row, ...]
+    status: str | None
+    partial: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    candidate: Candidate
+    refusal: Refusal
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What one claim comes to. Whatever is in `unchanged` costs no call."""
+
+    accounts: list[Upsert] = field(default_factory=list)
+    upserts: list[Upsert] = field(default_factory=list)
+    graphs: list[NewOrder] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    sequences: list[Sequence] = field(default_factory=list)
+    statuses: list[Row] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    unchanged: list[Candidate] = field(default_factory=list)

@@ -1,0 +1,237 @@
+"""Turns planned work into calls and the org's answers into pieces. Stores nothing, retries nothing across calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from connector.model.outcome import Outcome, RowError
+from connector.model.record import Link
+from connector.outbound import work
+from connector.outbound.batches import chunks
+from connector.outbound.pieces import GONE, Piece, already_there, cause, failure, link_of, moved_link
+from connector.outbound.preflight import Source
+from connector.outbound.work import Fields, NewOrder, NewRecord, Row, Upsert
+from connector.salesforce.collections import records_body, update_body, upsert_path
+from connector.salesforce.composite import SubOutcome, SubRequest
+from connector.salesforce.graph import Graph, GraphOutcome, Node, is_follower, row_path
+
+ACCOUNT, ORDER, ADD = "account", "order", "add"
+"""Reference names: the parents of a graph (its lines are `line1`, `line2`, ...), and added lines in a sequence."""
+
+
+class Org(Protocol):
+    """The writes that outbound asks of the org; a rehearsal answers them too."""
+
+    async def collections_upsert(
+        self, sobject: str, external_id: str, records: Sequence[Mapping[str, Any]]
+    ) -> list[Outcome]: ...
+
+    async def collections_create(self, sobject: str, records: Sequence[Mapping[str, Any]]) -> list[Outcome]: ...
+
+    async def collections_update(self, rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Outcome]: ...
+
+    async def graph(self, graphs: Sequence[Graph]) -> list[GraphOutcome]: ...
+
+    async def composite(
+        self, subrequests: Sequence[SubRequest], *, all_or_none: bool, collate: bool
+    ) -> list[SubOutcome]: ...
+
+
+class Writer:
+    """One call per method; every record of the call is answered by a Piece."""
+
+    def __init__(self, org: Org, source: Source) -> None:
+        self._org = org
+        self._source = source
+        self._links: dict[tuple[str, str], Link] = {}
+
+    def start(self, links: Iterable[Link]) -> None:
+        """Begin a claim with its links as stored; each write moves them on, so that two writes to a record add up."""
+        self._links.clear()
+        self.know(links)
+
+    def know(self, links: Iterable[Link]) -> None:
+        for link in links:
+            self._known(link)
+
+    def _known(self, link: Link) -> Link:
+        self._links[link.entity, link.key] = link
+        return link
+
+    async def upserts(self, call: Sequence[Upsert]) -> list[Piece]:
+        """Customers or products (of one object), up to 200."""
+        first = call[0].record
+        outcomes = await self._org.collections_upsert(
+            first.sobject, first.external_id, [upsert.record.fields for upsert in call]
+        )
+        return [self._upserted(upsert, outcome) for upsert, outcome in zip(call, outcomes, strict=True)]
+
+    def _upserted(self, upsert: Upsert, outcome: Outcome) -> Piece:
+        if not outcome.success:
+            return failure(upsert.candidate, outcome.errors, upsert.record, self._source)
+        link = self._known(link_of(upsert.record, outcome))
+        count = {upsert.record.sobject: 1}
+        if outcome.created is False:
+            return Piece(candidate=upsert.candidate, links=(link,), updated=count)
+        return Piece(candidate=upsert.candidate, links=(link,), created=count)
+
+    async def rows(self, call: Sequence[Row]) -> list[Piece]:
+        """Changes to known records, up to 200, only the fields that differ; status changes travel this way too."""
+        ordered = sorted(call, key=lambda row: row.sobject)
+        outcomes = await self._org.collections_update([(row.sobject, row.id, row.fields) for row in ordered])
+        return [self._changed(row, outcome) for row, outcome in zip(ordered, outcomes, strict=True)]
+
+    def _changed(self, row: Row, outcome: Outcome) -> Piece:
+        if outcome.success:
+            link = self._known(moved_link(row, self._links[row.entity, row.key]))
+            return Piece(candidate=row.candidate, links=(link,), updated={row.sobject: 1})
+        if cause(outcome.errors).code in GONE:
+            return Piece(candidate=row.candidate, gone=((row.entity, row.key),))
+        return failure(row.candidate, outcome.errors, row, self._source)
+
+    async def graphs(self, call: Sequence[NewOrder]) -> list[Piece]:
+        """New orders, one graph each: account if new, the order as Draft, its lines; all of an order or nothing."""
+        outcomes = await self._org.graph([_graph(str(index), order) for index, order in enumerate(call)])
+        by_id = {outcome.graph_id: outcome for outcome in outcomes}
+        return [self._ordered(order, by_id[str(index)]) for index, order in enumerate(call)]
+
+    def _ordered(self, order: NewOrder, outcome: GraphOutcome) -> Piece:
+        candidate = order.candidate
+        if outcome.halted:
+            return Piece(candidate=candidate, exists=True)  # not run: look, then send again
+        named = _nodes(order)
+        if outcome.success:
+            links = tuple(self._known(_sent_link(record, reference, outcome)) for reference, record in named)
+            made = Counter(link.sobject for link in links)
+            return Piece(candidate=candidate, links=links, created=made)
+        reference, record = next((name, record) for name, record in named if name in outcome.causes)
+        errors = outcome.nodes[reference].errors
+        error = cause(errors)
+        if already_there(error):
+            return Piece(candidate=candidate, exists=True)
+        if reference == ORDER and order.account is None and error.code in GONE:
+            # The only reference of an order that can vanish unnoticed is its account.
+            return Piece(candidate=candidate, gone=(("customer", order.customer),))
+        return failure(candidate, errors, record, self._source)
+
+    async def sequences(self, items: Sequence[work.Sequence]) -> list[Piece]:
+        """Orders whose change must run step by step: a call each, all of it or nothing."""
+        return [await self._sequence(item) for item in items]
+
+    async def _sequence(self, item: work.Sequence) -> Piece:
+        steps = list(_steps(item))
+        outcomes = await self._org.composite(steps, all_or_none=True, collate=False)
+        errors = _first_cause(outcomes)
+        if errors is None:
+            return self._sequenced(item, outcomes)
+        code = cause(errors).code
+        if code in GONE:
+            return Piece(candidate=item.candidate, gone=(("order", item.candidate.change.key),))
+        if already_there(cause(errors)):
+            return Piece(candidate=item.candidate, exists=True)
+        return failure(item.candidate, errors, _about(item), self._source)
+
+    def _sequenced(self, item: work.Sequence, outcomes: Sequence[SubOutcome]) -> Piece:
+        status = item.status or item.reopen
+        moved: Fields = {**item.header, **({} if status is None else {"Status": status})}
+        added = [row for step in outcomes if step.reference.startswith(ADD) for row in step.rows]
+        header = self._links["order", item.candidate.change.key]
+        links = [replace(header, snapshot={**header.snapshot, **moved})]
+        links += [link_of(record, row) for record, row in zip(item.add, added, strict=True)]
+        links += [moved_link(row, self._links[row.entity, row.key]) for row in item.update]
+        replaced = {record.key for record in item.add}
+        return Piece(
+            candidate=item.candidate,
+            links=tuple(self._known(link) for link in links),
+            dropped=tuple(("line", key) for key, _ in item.delete if key not in replaced),
+            created=Counter(record.sobject for record in item.add),
+            updated=Counter(row.sobject for row in item.update) + Counter({header.sobject: int(bool(moved))}),
+        )
+
+
+def _graph(graph_id: str, order: NewOrder) -> Graph:
+    nodes = []
+    header = dict(order.order.fields)
+    if order.account is not None:
+        nodes.append(_node(ACCOUNT, order.account, order.account.fields))
+        header["AccountId"] = f"@{{{ACCOUNT}.id}}"
+    nodes.append(_node(ORDER, order.order, header))
+    for index, line in enumerate(order.lines, start=1):
+        nodes.append(_node(f"line{index}", line, {**line.fields, "OrderId": f"@{{{ORDER}.id}}"}))
+    return Graph(graph_id=graph_id, nodes=nodes)
+
+
+def _node(reference: str, record: NewRecord, fields: Fields) -> Node:
+    key = str(record.fields[record.external_id])
+    return Node(
+        reference=reference,
+        method="PATCH",
+        sobject=record.sobject,
+        external_id=(record.external_id, key),
+        body=fields,
+    )
+
+
+def _nodes(order: NewOrder) -> list[tuple[str, NewRecord]]:
+    named = [(ACCOUNT, order.account)] if order.account is not None else []
+    return [*named, (ORDER, order.order), *((f"line{i}", line) for i, line in enumerate(order.lines, start=1))]
+
+
+def _sent_link(record: NewRecord, reference: str, outcome: GraphOutcome) -> Link:
+    extra: Fields = {}
+    if reference == ORDER and ACCOUNT in outcome.nodes:
+        extra["AccountId"] = outcome.nodes[ACCOUNT].id
+    return link_of(record, outcome.nodes[reference], extra)
+
+
+def _steps(item: work.Sequence) -> Iterator[SubRequest]:
+    """The subrequests in the order in which they must run."""
+
+    def header(reference: str, fields: Fields) -> SubRequest:
+        return SubRequest(reference=reference, method="PATCH", path=row_path("Order", id=item.order_id), body=fields)
+
+    if item.reopen is not None:
+        yield header("reopen", {"Status": item.reopen})
+    if item.header:
+        yield header("header", item.header)
+    for index, gone in enumerate(chunks(item.delete)):
+        ids = ",".join(record_id for _, record_id in gone)
+        path = f"composite/sobjects?ids={ids}&allOrNone=true"
+        yield SubRequest(reference=f"delete{index}", method="DELETE", path=path)
+    for index, added in enumerate(chunks(item.add)):
+        first = added[0]
+        records = [{**line.fields, "OrderId": item.order_id} for line in added]
+        yield SubRequest(
+            reference=f"{ADD}{index}",
+            method="PATCH",
+            path=upsert_path(first.sobject, first.external_id),
+            body=records_body(first.sobject, records),
+        )
+    for index, rows in enumerate(chunks(item.update)):
+        body = update_body([(row.sobject, row.id, row.fields) for row in rows])
+        yield SubRequest(reference=f"change{index}", method="PATCH", path="composite/sobjects", body=body)
+    if item.status is not None:
+        yield header("status", {"Status": item.status})
+
+
+def _first_cause(outcomes: Sequence[SubOutcome]) -> tuple[RowError, ...] | None:
+    """The errors of the step or row that made the call fail; None if all of it was saved."""
+    failed = [row for step in outcomes for row in (step.rows or (step.outcome,)) if not row.success]
+    if not failed:
+        return None
+    return next((row for row in failed if not is_follower(row)), failed[0]).errors
+
+
+def _about(item: work.Sequence) -> Row:
+    """What a refused sequence is reported as: the order."""
+    return Row(
+        candidate=item.candidate,
+        entity="order",
+        key=item.candidate.change.key,
+        sobject="Order",
+        id=item.order_id,
+        fields=item.header,
+    )

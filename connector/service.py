@@ -1,0 +1,59 @@
+"""Puts the parts together: settings in, a store, an org client and mappings out, closed again in the right order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from connector.clock import Clock, SystemClock
+from connector.jobs.push import PushSummary, Watcher, push
+from connector.mapping import MappingSet, load_mappings
+from connector.salesforce.client import SalesforceClient
+from connector.settings import Settings
+from connector.store import schema
+from connector.store.engine import Store
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Store]:
+    """The store, checked: StoreError if its schema is absent or older than the program."""
+    store = Store.open(settings.database_url, clock=clock or SystemClock())
+    try:
+        await schema.check(store)
+        yield store
+    finally:
+        await store.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Everything a job needs."""
+
+    settings: Settings
+    store: Store
+    client: SalesforceClient
+    mappings: MappingSet
+    clock: Clock
+
+    async def push(self, watcher: Watcher, *, dry_run: bool = False) -> PushSummary:
+        return await push(
+            self.store,
+            self.client,
+            self.mappings,
+            self.settings,
+            clock=self.clock,
+            watcher=watcher,
+            dry_run=dry_run,
+        )
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Service]:
+    """A service on `settings`; SettingsError, MappingError or StoreError before anything is started."""
+    clock = clock or SystemClock()
+    mappings = load_mappings(settings.mappings_dir)
+    async with opened(settings, clock=clock) as store:
+        attempts = settings.sync.attempts_in_claim
+        async with SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client:
+            yield Service(settings=settings, store=store, client=client, mappings=mappings, clock=clock)

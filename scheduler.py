@@ -1,0 +1,94 @@
+"""The clock: runs the jobs of `connector.jobs.catalog` by APScheduler. `python scheduler.py` is the service."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from connector.errors import ConnectorError
+from connector.jobs.catalog import Job, jobs
+from connector.jobs.push import PushSummary
+from connector.log import configure
+from connector.service import Service, running
+from connector.settings import load_settings
+
+# Late is better than never, twice is never better than once.
+JOB_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+
+log = structlog.get_logger("scheduler")
+
+
+class Quiet:
+    """A service has nobody to show progress to."""
+
+    def expect(self, total: int) -> None: ...
+
+    def advance(self, count: int = 1) -> None: ...
+
+    def say(self, text: str) -> None:
+        log.info("push", said=text)
+
+
+class Clockwork:
+    """Jobs by period. A failing run is logged and the next one comes as usual."""
+
+    def __init__(self, catalog: list[Job]) -> None:
+        self._scheduler = AsyncIOScheduler(job_defaults=JOB_DEFAULTS, timezone="UTC")
+        self._running = asyncio.Lock()
+        for job in catalog:
+            self._scheduler.add_job(self._run, "interval", seconds=job.seconds, args=[job], id=job.name)
+
+    async def _run(self, job: Job) -> None:
+        async with self._running:
+            try:
+                await job.run()
+            except ConnectorError as error:
+                log.error("job failed", job=job.name, error=str(error))
+            except Exception:
+                log.exception("job failed", job=job.name)
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Run until `stop`; a run under way is let finish."""
+        self._scheduler.start()
+        await stop.wait()
+        self._scheduler.pause()
+        async with self._running:
+            self._scheduler.shutdown(wait=False)
+
+
+async def serve() -> None:
+    """The service, until SIGTERM or SIGINT."""
+    settings = load_settings()
+    configure(settings.log_level)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(settings) as service:
+        catalog = jobs(push=lambda: _push(service), push_seconds=settings.sync.push_seconds)
+        log.info("started", jobs=[job.name for job in catalog])
+        await Clockwork(catalog).until(stop)
+    log.info("stopped")
+
+
+async def _push(service: Service) -> None:
+    summary: PushSummary = await service.push(Quiet())
+    if summary.tally.done or summary.stopped:
+        log.info("pushed", done=dict(summary.tally.done), writes=summary.writes, stopped=summary.stopped)
+
+
+def main() -> int:
+    """Exit status as for the command line: 2 for settings that cannot work."""
+    try:
+        asyncio.run(serve())
+    except ConnectorError as error:
+        print(f"scheduler: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
