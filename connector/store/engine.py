@@ -156,7 +156,7 @@ def _wrong_url() -> SettingsError:
 
 def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     @event.listens_for(engine.sync_engine, "do_connect")
-    def _can_open(_dialect: object, _record: object, arguments: tuple[str, ...], options: dict[str, Any]) -> None:
+    def _can_open(_dialect: object, _record: object, arguments: Any, options: Any) -> None:
         # If opening fails, aiosqlite's thread reports once more, perhaps to a loop that has ended, and prints a
         # traceback. Failing here starts no thread.
         sqlite3.connect(*arguments, **options).close()

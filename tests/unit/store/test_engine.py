@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -38,14 +37,16 @@ async def test_an_address_hides_the_password() -> None:
 
 async def test_a_private_database_is_gone_when_closed() -> None:
     store = Store.open("sqlite://")
-    folder = os.path.dirname(make_url(store.address).database or "")
+    file = make_url(store.address).database
     await schema.upgrade(store)
     await stock(store)
     await place(store, order())
     assert await due_keys(store) == ["10248"]
-    assert os.listdir(folder)
     await store.close()
-    assert not os.path.exists(folder)
+    gone = Store.open(f"sqlite:///{file}")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        await schema.check(gone)
+    await gone.close()
 
 
 async def test_readers_see_one_moment_and_do_not_hold_up_writers(store: Store) -> None:

@@ -114,6 +114,20 @@ async def test_a_newer_change_does_not_wait_for_the_older_ones_time(store: Store
     assert await due_keys(store) == ["10248"]
 
 
+async def test_an_attempt_is_counted_before_it_is_made_and_only_once(store: Store, clock: ManualClock) -> None:
+    await stock(store)
+    await place(store, order("1"), order("2"))
+    taken = await pending(store)
+    await place(store, order("2", notes="newer"))
+    async with store.transaction() as uow:
+        assert await outbox.begin(uow, taken) == 1
+    assert [(change.key, change.attempts) for change in await pending(store)] == [("2", 0), ("1", 1)]
+    async with store.transaction() as uow:
+        await outbox.postpone(uow, taken[:1], due_at=clock.now(), error="503")
+        assert (await outbox.find(uow.connection, EntityKind.ORDER, ["1"]))["1"].attempts == 1
+        assert await outbox.settle(uow, taken) == 1
+
+
 async def test_a_new_change_ends_the_wait_and_the_count_of_attempts(store: Store, clock: ManualClock) -> None:
     await stock(store)
     await place(store, order())
