@@ -123,14 +123,18 @@ class _Record:
         if same is not None:
             self._problems.add(position, label, f"is written `{same}` in the org: write it the same way.")
         elif name.endswith("__c"):
-            close = suggestion(name, self._describe.fields)
-            close = close if close.startswith(" Did") else ""
+            close = self._closest(name)
             self._problems.add(position, label, f"is no field of {self._describe.name}: {DEPLOY}{close}")
         else:
-            close = suggestion(name, self._describe.fields)
-            close = close if close.startswith(" Did") else " Correct the name, or give this user access to it."
+            close = self._closest(name) or " Correct the name, or give this user access to it."
             self._problems.add(position, label, f"is no field of {self._describe.name} that this user sees.{close}")
         return None
+
+    def _closest(self, name: str) -> str:
+        """` Did you mean …?` among the fields that no other line maps."""
+        mapped = {entry.name for entry in self._record.entries}
+        hint = suggestion(name, self._describe.fields.keys() - mapped)
+        return hint if hint.startswith(" Did") else ""
 
     def _field(self, spec: FieldSpec, field: FieldDescribe) -> None:
         add = self._problems.add

@@ -89,7 +89,7 @@ class _File:
         for name, position, value in pairs(self.file, node, self.problems, "children"):
             if name not in known:
                 hint = suggestion(name, known) if known else " Remove it."
-                self.problems.add(position, f"children.{name}", f"is nothing that a {self.kind} has.{hint}")
+                self.problems.add(position, f"children.{name}", f"is no list that `{self.kind}` has.{hint}")
             elif not isinstance(value, MappingNode):
                 self.problems.add(
                     position, f"children.{name}", "is not a mapping: write `sobject:` and `fields:` in it."

@@ -1,0 +1,93 @@
+"""What can be wrong in a mapping file, and the start of the problem that says so. One case, one line."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+# name, entry on line 8 of order.yaml, problem there
+ENTRIES = [
+    ("unknown start", "X__c: order.number", "8:9: X__c: has the wrong path `order.number`: An order has no `order`."),
+    ("short path", "X__c: nubmer", "8:9: X__c: has the wrong path `nubmer`: An order has no `nubmer`. Did you mean `number`?"),
+    ("nested path", "X__c: customer.nam", "8:9: X__c: has the wrong path `customer.nam`: A customer has no `nam`."),
+    ("path through a value", "X__c: number.x", "8:9: X__c: has the wrong path `number.x`: `number` is a value (text)"),
+    ("path to an entity", "X__c: customer", "8:9: X__c: has the wrong path `customer`: `customer` is a customer, not one"),
+    ("path to a list", "X__c: lines", "8:9: X__c: has the wrong path `lines`: `lines` is a list"),
+    ("path through a list", "X__c: lines.sku", "8:9: X__c: has the wrong path `lines.sku`: `lines` is a list"),
+    ("path to the inside", "X__c: __class__", "8:9: X__c: has the wrong path `__class__`"),
+    ("path that is no text", "X__c: 12", "8:9: X__c: is neither a path nor a mapping"),
+    ("list", "X__c: [number]", "8:9: X__c: is neither a path nor a mapping"),
+    ("unknown key", "X__c: {path: number, transfrom: trim}", "8:24: X__c: has the key `transfrom`, which does not belong here. Did you mean `transform`?"),
+    ("key twice", "X__c: {path: number, path: key}", "8:24: X__c.path: stands here twice, first on line 8: remove one."),
+    ("no source", "X__c: {owner: local}", "8:3: X__c: has no source: give exactly one of `path`, `const` and `expr`."),
+    ("two sources", "X__c: {path: number, const: 1}", "8:3: X__c: has path and const"),
+    ("unknown transform", "X__c: {path: number, transform: uper}", "8:24: X__c: has the transform `uper`, which does not exist. Did you mean `upper`?"),
+    ("unsuitable transform", "X__c: {path: number, transform: round2}", "8:24: X__c: gives the transform `round2` a text; it takes"),
+    ("transforms that do not follow", "X__c: {path: placed_at, transform: [date, upper]}", "8:27: X__c: gives the transform `upper` a date"),
+    ("transform that is no name", "X__c: {path: number, transform: {a: b}}", "8:24: X__c: has a `transform` that is no name"),
+    ("unknown table", "X__c: {path: stage, values: order_state}", "8:23: X__c: uses the value table `order_state`, but there is no values/order_state.yaml. Did you mean `order_status`?"),
+    ("table that cannot answer", "X__c: {path: channel, values: order_status}", '8:25: X__c: uses the value table `order_status`, which does not answer for every value: add a row `"*": …`'),
+    ("table on a date", "X__c: {path: placed_at, values: order_status}", "8:27: X__c: uses the value table `order_status` on a date and time"),
+    ("unknown owner", "X__c: {path: notes, owner: sales}", "8:23: X__c: has the owner `sales`, which does not exist. Did you mean `salesforce`?"),
+    ("owner of a derived value", "X__c: {path: exact_total, owner: newest}", "8:3: X__c: cannot have the owner `newest`, because `exact_total` is derived"),
+    ("owner of another's value", "X__c: {path: customer.name, owner: ask}", "8:3: X__c: cannot have the owner `ask`, because `customer.name` is derived, or belongs"),
+    ("owner of a one-way value", "X__c: {path: notes, transform: upper, owner: ask}", "8:3: X__c: cannot have the owner `ask`, because the transform `upper` has no way back"),
+    ("owner of a table's value", "X__c: {path: stage, values: order_status, owner: ask}", "8:3: X__c: cannot have the owner `ask`, because a value table has no way back"),
+    ("owner of a constant", "X__c: {const: 1, owner: ask}", "8:3: X__c: cannot have the owner `ask`, because it does not come from a path"),
+    ("const and transform", "X__c: {const: a, transform: upper}", "8:20: X__c: has `transform` beside `const`"),
+    ("const that is a list", "X__c: {const: [a]}", "8:10: X__c: has a `const` that is a list or mapping"),
+    ("const beyond numbers", "X__c: {const: .inf}", "8:10: X__c: has a `const` that is not a plain decimal number"),
+    ("default of another kind", "X__c: {path: freight, default: none yet}", "8:25: X__c: has a default that is text, but sends decimal number"),
+    ("bad expression", "X__c: {expr: 'freight +'}", "8:16: X__c: has an expression that cannot be read as an expression"),
+    ("expression path", "X__c: {expr: 'fright * 2'}", "8:16: X__c: has an expression that has a wrong path: An order has no `fright`. Did you mean `freight`?"),
+    ("expression function", "X__c: {expr: 'uper(notes)'}", "8:16: X__c: has an expression that calls `uper`, which does not exist. Did you mean `upper`?"),
+    ("expression that is no text", "X__c: {expr: 12}", "8:10: X__c: has an expression that is no text"),
+    ("unknown lookup", "Acc: {lookup: custmer, path: number}", "8:9: Acc: looks up `custmer`, which is not an entity. Did you mean `customer`?"),
+    ("lookup by field", "PayerId: {lookup: customer, path: number}", "8:3: PayerId: is a reference field: write its relationship (`Account`, not `AccountId`; `X__r`)."),
+    ("lookup by custom field", "Payer__c: {lookup: customer, path: number}", "8:3: Payer__c: is a reference field"),
+    ("lookup without a key", "Payer__r: {lookup: customer}", "8:3: Payer__r: needs exactly one of `path` and `const`"),
+    ("lookup by a number", "Payer__r: {lookup: customer, path: freight}", "8:32: Payer__r: has a path to a decimal number: a key is text."),
+    ("lookup with a transform", "Payer__r: {lookup: customer, path: number, transform: trim}", "8:46: Payer__r: has the key `transform`, which does not belong here."),
+    ("lookup with a bad path", "Payer__r: {lookup: customer, path: numbr}", "8:38: Payer__r: has the wrong path `numbr`"),
+    ("lookup with a bad const", "Payer__r: {lookup: customer, const: 12}", "8:32: Payer__r: has a `const` that is no text"),
+    ("field name", "Bad-Name: number", "8:3: Bad-Name: is no Salesforce API name"),
+    ("key that is a list", "? [a, b]\n  : number", "8:5: fields: has a key that is no plain word"),
+    ("merge key", "<<: {a: number}", "8:3: fields: has a key that is no plain word"),
+]  # fmt: skip
+
+# name, file, text, its replacement, problem in that file
+FILES = [
+    ("field twice", "order.yaml", "  PoNumber: po_number", "  PoNumber: po_number\n  PoNumber: notes", "14:3: fields.PoNumber: stands here twice, first on line 13: remove one."),
+    ("field twice in another case", "order.yaml", "  PoNumber: po_number", "  PoNumber: po_number\n  ponumber: notes", "14:3: ponumber: is the same field as `PoNumber` on line 13"),
+    ("reference twice", "order.yaml", "  PoNumber: po_number", "  AccountId: po_number", "13:3: AccountId: is the same field as `Account` on line 9"),
+    ("wrong entity", "order.yaml", "entity: order", "entity: customer", "2:9: entity: is not `order`, as the file's name says: write `entity: order`."),
+    ("no entity", "order.yaml", "entity: order\n", "", "2:1: entity: is missing: write `entity: order`."),
+    ("no sobject", "order.yaml", "sobject: Order\n", "", "2:1: sobject: is missing"),
+    ("bad sobject", "order.yaml", "sobject: Order", "sobject: [Order]", "3:10: sobject: is no Salesforce API name"),
+    ("no external ID", "customer.yaml", "external_id: External_Key__c\n", "", "2:1: external_id: is missing"),
+    ("unmapped external ID", "order.yaml", "external_id: External_Key__c", "external_id: Other__c", "4:14: external_id: is not among the fields: add `Other__c: number` to them."),
+    ("another key", "order.yaml", "External_Key__c: number", "External_Key__c: po_number", "8:3: External_Key__c: is the external ID, so it must be the order's key as it is"),
+    ("a changed key", "order.yaml", "External_Key__c: number", "External_Key__c: {path: number, transform: upper}", "8:3: External_Key__c: is the external ID"),
+    ("a line's other key", "order.yaml", "External_Key__c: key", "External_Key__c: order", "35:7: lines.External_Key__c: is the external ID, so it must be the line's key"),
+    ("unknown key at the top", "order.yaml", "sobject: Order", "sobject: Order\nfeilds: {}", "4:1: feilds: is a key that does not belong here. Did you mean `fields`?"),
+    ("unknown key in the lines", "order.yaml", "    sobject: OrderItem", "    sobject: OrderItem\n    when: true", "33:5: lines.when: is a key that does not belong here."),
+    ("bad path in the lines", "order.yaml", "Quantity: quantity", "Quantity: quanty", "37:17: lines.Quantity: has the wrong path `quanty`: A line has no `quanty`. Did you mean `quantity`?"),
+    ("unknown children", "order.yaml", "  lines:", "  line:", "31:3: children.line: is no list that `order` has. Did you mean `lines`?"),
+    ("children of a product", "product.yaml", "sobject: Product2", "sobject: Product2\nchildren: {prices: {}}", "4:12: children.prices: is no list that `product` has. Remove it."),
+    ("children that are no mapping", "customer.yaml", "sobject: Account", "sobject: Account\nchildren: 1", "4:1: children: is not a mapping"),
+    ("fields that are no mapping", "product.yaml", "fields:\n", "fields: 1\nother:\n", "5:1: fields: is not a mapping"),
+    ("no fields", "product.yaml", "fields:\n", "other:\n", "2:1: fields: is missing"),
+    ("text as when", "order.yaml", "entity: order", "entity: order\nwhen: channel", "3:7: when: yields text: compare it with something."),
+    ("flag as when", "order.yaml", "entity: order", "entity: order\nwhen: true", "3:1: when: has an expression that is no text"),
+    ("impossible when", "order.yaml", "entity: order", "entity: order\nwhen: stage == 'plced'", "3:7: when: has an expression that compares `stage` with `plced`, which it never is. Did you mean `placed`?"),
+    ("no YAML", "order.yaml", "fields:", "fields: : x", "7:9: file: is not YAML: mapping values are not allowed here"),
+    ("open bracket", "order.yaml", "{path: stage, values: order_status}", "{path: stage, values: order_status", "13:11: file: is not YAML"),
+    ("missing row", "values/order_status.yaml", "shipped: Activated\n", "", "/order.yaml:12:25: Status: uses the value table `order_status`, which has no row for `shipped`"),
+    ("unknown row", "values/order_status.yaml", "shipped: Activated", "shipped: Activated\nshiped: Draft", "8:1: shiped: is no value of Status. Did you mean `shipped`?"),
+    ("row twice", "values/order_status.yaml", "shipped: Activated", "shipped: Activated\nshipped: Draft", "8:1: shipped: stands here twice, first on line 7: remove one."),
+    ("bad row", "values/order_status.yaml", "shipped: Activated", "shipped: [Activated]", "7:1: shipped: is a list or mapping where one value is needed"),
+    ("mixed rows", "values/order_status.yaml", "shipped: Activated", "shipped: 12", "1:1: file: mixes `decimal number`, `text`"),
+]  # fmt: skip
+
+# pieces for random text
+WORDS = ["entity", "sobject", "external_id", "when", "fields", "children", "lines", "path", "const", "expr", "transform", "values", "owner", "default", "lookup", "order", "Order", "OrderItem", "External_Key__c", "number", "stage", "notes", "customer", "customer.key", "price", "upper", "date", "order_status", "ask", "salesforce", "true", "null", "12", "1.5", ".nan", "0x1f", "2026-01-31", "<<"]  # fmt: skip
+MARKS = [": ", ":\n  ", "\n", "\n  ", "\n    ", "{", "}", "[", "]", ", ", "- ", "? ", "&a ", "*a", "!!x ", "\"", "'", "#", "|", ">", "%", "@", "`", "\t", "---"]  # fmt: skip
+EXPRESSION = ["stage", "notes", "freight", "lines", "customer.name", "(", ")", "[", "]", "+", "-", "*", "/", "%", "**", "<", "==", "in", "not", "and", "if", "else", ",", "1", "1e9", "'a'", "lower", "upper", "join", "f''", "lambda", ":", ".", "[0]", "{}", ":="]  # fmt: skip

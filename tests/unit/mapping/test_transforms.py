@@ -1,0 +1,84 @@
+"""Each transform by example, and there and back where it promises a way back."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.mapping.kinds import Kind, to_wire
+from connector.mapping.transforms import TRANSFORMS
+
+EXAMPLES = [
+    ("date", datetime(2026, 1, 31, 23, tzinfo=UTC), date(2026, 1, 31)),
+    ("date", date(2026, 1, 31), date(2026, 1, 31)),
+    ("date", " 2026-01-31 ", date(2026, 1, 31)),
+    ("datetime", date(2026, 1, 31), datetime(2026, 1, 31, tzinfo=UTC)),
+    ("datetime", "2026-01-31T12:00:00+02:00", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+    ("text", Decimal("9.80"), "9.8"),
+    ("text", True, "true"),
+    ("text", date(2026, 1, 31), "2026-01-31"),
+    ("text", 7, "7"),
+    ("trim", " a ", "a"),
+    ("upper", "straße", "STRASSE"),
+    ("lower", "ABC", "abc"),
+    ("one_line", "a\n  b\tc", "a b c"),
+    ("cut80", "x" * 90, "x" * 80),
+    ("cut255", "x" * 300, "x" * 255),
+    ("integer", Decimal("2.5"), 3),
+    ("integer", "7", 7),
+    ("decimal", " 9.80 ", Decimal("9.80")),
+    ("decimal", True, Decimal(1)),
+    ("round2", Decimal("0.125"), Decimal("0.13")),
+    ("round4", Decimal("0.00005"), Decimal("0.0001")),
+    ("percent", Decimal("0.15"), Decimal(15)),
+    ("fraction", Decimal(15), Decimal("0.15")),
+    ("negate", Decimal("1.5"), Decimal("-1.5")),
+    ("not", True, False),
+    ("yes_no", True, "Yes"),
+]
+
+
+@pytest.mark.parametrize(("name", "before", "after"), EXAMPLES)
+def test_a_transform_by_example(name: str, before: object, after: object) -> None:
+    assert TRANSFORMS[name].forward(before) == after
+
+
+def test_every_transform_has_an_example() -> None:
+    assert {name for name, _, _ in EXAMPLES} == set(TRANSFORMS)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**9), max_value=10**9))
+def test_numbers_come_back(number: Decimal) -> None:
+    for name in ("percent", "fraction", "negate"):
+        transform = TRANSFORMS[name]
+        assert transform.backward is not None
+        assert transform.backward(transform.forward(number)) == number
+
+
+@given(st.booleans())
+def test_flags_come_back(flag: bool) -> None:
+    for name in ("not", "yes_no"):
+        transform = TRANSFORMS[name]
+        assert transform.backward is not None
+        assert transform.backward(transform.forward(flag)) is flag
+
+
+def test_a_text_that_is_no_number_or_answer_is_refused() -> None:
+    for bad in ("seven", "NaN", "Infinity", ""):
+        with pytest.raises(ValueError, match="is not a number"):
+            TRANSFORMS["decimal"].forward(bad)
+    backward = TRANSFORMS["yes_no"].backward
+    assert backward is not None
+    with pytest.raises(ValueError, match="neither Yes nor No"):
+        backward("maybe")
+
+
+def test_only_what_a_field_can_hold_goes_on_the_wire() -> None:
+    assert to_wire(date(2026, 1, 31)) == "2026-01-31"
+    with pytest.raises(TypeError, match="cannot stand in a field"):
+        to_wire(1.5)
+    assert all(transform.yields is not Kind.ANY for transform in TRANSFORMS.values())
