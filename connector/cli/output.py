@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
@@ -15,6 +16,12 @@ import typer
 def as_json(value: Any) -> None:
     """One JSON document on stdout: Decimals as text with all digits, times as ISO 8601."""
     typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def as_json_line(value: Any) -> None:
+    """The same on a single line, sent at once: for programs that wait for it."""
+    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+    sys.stdout.flush()
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -33,7 +33,7 @@ class Problems:
         return bool(self._found)
 
     def add(self, position: Position, field: str, text: str) -> None:
-        self._found.setdefault(f"{position}: {field}: {text}", position)
+        self._found.setdefault(_one_line(f"{position}: {field}: {text}"), position)
 
     def lines(self) -> list[str]:
         places = self._found.items()
@@ -51,3 +51,8 @@ def suggestion(word: str, options: Iterable[str]) -> str:
 
 def listed(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in sorted(words))
+
+
+def _one_line(text: str) -> str:
+    """What a file says can be anything (line breaks, terminal codes); a problem is one line to read."""
+    return "".join(character if character.isprintable() else " " for character in text)

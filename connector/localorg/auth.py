@@ -1,0 +1,244 @@
+"""Who may call: the flows that issue tokens, and what makes a token good.
+
+Tokens are signed, not stored, so they survive a restart of the org; revoking one stores only its grant. `sessions_from`
+ends every session issued before it at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import jwt
+
+from connector.localorg.settings import OrgSettings
+from connector.localorg.storage import Storage
+
+JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
+_JWT_AHEAD = 300  # the documented 3 minutes, and room for a clock that differs
+_BODY = struct.Struct(">cQQ8s15s")
+_SIGNATURE = 32
+
+
+class OAuthFailure(Exception):  # noqa: N818 - told to the client as an object, not an array
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(description)
+        self.error = error
+        self.description = description
+
+    def body(self) -> dict[str, str]:
+        return {"error": self.error, "error_description": self.description}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    kind: str  # A access | R refresh
+    issued: int  # epoch ms
+    expires: int  # epoch ms; 0 never
+    grant: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    organization_id: str
+    user_id: str
+    username: str
+    email: str
+
+
+class Auth:
+    def __init__(
+        self,
+        storage: Storage,
+        settings: OrgSettings,
+        clock: Callable[[], datetime],
+        identity: Identity,
+        *,
+        jwt_public_key: str | None = None,
+    ) -> None:
+        self.storage = storage
+        self.settings = settings
+        self.clock = clock
+        self.identity = identity
+        self.client_id = self._kept("client_id", lambda: "3MVG9" + secrets.token_hex(38))
+        self.client_secret = self._kept("client_secret", lambda: secrets.token_hex(32).upper())
+        self.password = self._kept("password", lambda: secrets.token_urlsafe(15))
+        self.security_token = self._kept("security_token", lambda: secrets.token_hex(12))
+        self.page_key = self._kept("page_key", lambda: secrets.token_urlsafe(24))
+        self._secret = bytes.fromhex(self._kept("token_secret", lambda: secrets.token_hex(32)))
+        self._revoked = set((storage.meta("revoked") or "").split())
+        self._sessions_from = int(storage.meta("sessions_from") or 0)
+        if jwt_public_key:
+            self.register_key(jwt_public_key)
+
+    def _kept(self, name: str, make: Callable[[], str]) -> str:
+        value = self.storage.meta(name)
+        if value is None:
+            value = make()
+            self.storage.set_meta(name, value)
+        return value
+
+    def _now(self) -> int:
+        return int(self.clock().timestamp() * 1000)
+
+    # -- tokens -----------------------------------------------------------------------------------------------------
+
+    def issue(self, kind: str = "A", *, grant: str | None = None, seconds: int | None = None) -> str:
+        life = self.settings.token_seconds if seconds is None else seconds
+        now = self._now()
+        expires = now + life * 1000 if kind == "A" else 0
+        raw_grant = bytes.fromhex(grant) if grant else secrets.token_bytes(8)
+        body = _BODY.pack(kind.encode(), now, expires, raw_grant, secrets.token_bytes(15))
+        signed = body + hmac.digest(self._secret, body, "sha256")
+        text = base64.urlsafe_b64encode(signed).decode().rstrip("=").replace("-", ".")
+        return f"{self.identity.organization_id[:15]}!{text}" if kind == "A" else f"5Aep861{text}"
+
+    def read(self, token: str) -> Session | None:
+        """The session a token stands for, if it is one of ours and still good."""
+        short = self.identity.organization_id[:15]
+        for start in (f"{short}!", "5Aep861"):
+            if token.startswith(start):
+                text = token[len(start) :].replace(".", "-")
+                break
+        else:
+            return None
+        try:
+            signed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        except (binascii.Error, ValueError):
+            return None
+        body, signature = signed[:-_SIGNATURE], signed[-_SIGNATURE:]
+        if len(body) != _BODY.size or not hmac.compare_digest(signature, hmac.digest(self._secret, body, "sha256")):
+            return None
+        kind, issued, expires, grant, _ = _BODY.unpack(body)
+        session = Session(kind=kind.decode(), issued=issued, expires=expires, grant=grant.hex())
+        if session.grant in self._revoked or (expires and expires <= self._now()):
+            return None
+        if session.kind == "A" and session.issued < self._sessions_from:
+            return None
+        return session
+
+    def revoke(self, token: str) -> bool:
+        session = self.read(token)
+        if session is None:
+            return False
+        self._revoked.add(session.grant)
+        self.storage.set_meta("revoked", " ".join(sorted(self._revoked)))
+        return True
+
+    def end_sessions(self) -> None:
+        """Every access token issued so far is dead from now on."""
+        self._sessions_from = self._now() + 1
+        self.storage.set_meta("sessions_from", str(self._sessions_from))
+
+    def bearer(self, header: str | None) -> Session | None:
+        scheme, _, token = (header or "").partition(" ")
+        session = self.read(token.strip()) if scheme.lower() in {"bearer", "oauth"} else None
+        return session if session is not None and session.kind == "A" else None
+
+    # -- flows ------------------------------------------------------------------------------------------------------
+
+    def register_key(self, pem: str) -> None:
+        self.storage.set_meta("jwt_public_key", pem)
+
+    def check_client(self, form: Mapping[str, str], basic: str | None) -> None:
+        client_id, secret = form.get("client_id"), form.get("client_secret")
+        if basic and basic.lower().startswith("basic "):
+            try:
+                client_id, _, secret = base64.b64decode(basic[6:].strip()).decode().partition(":")
+            except (binascii.Error, ValueError):
+                raise OAuthFailure("invalid_client", "invalid client credentials") from None
+        if not client_id:
+            raise OAuthFailure("invalid_request", "missing required parameter: client_id")
+        if client_id != self.client_id:
+            raise OAuthFailure("invalid_client_id", "client identifier invalid")
+        if not secret or not hmac.compare_digest(secret.encode(), self.client_secret.encode()):
+            raise OAuthFailure("invalid_client", "invalid client credentials")
+
+    def password_ok(self, username: str, password: str) -> bool:
+        known = any(
+            hmac.compare_digest(password.encode(), good.encode())
+            for good in (self.password, self.password + self.security_token)
+        )
+        return known and username.lower() == self.identity.username.lower()
+
+    def token(self, form: Mapping[str, str], basic: str | None, own_url: str) -> dict[str, Any]:
+        """The answer to `POST /services/oauth2/token`."""
+        match form.get("grant_type"):
+            case "client_credentials":
+                self.check_client(form, basic)
+                return self._granted(own_url)
+            case "password":
+                self.check_client(form, basic)
+                if not self.password_ok(form.get("username", ""), form.get("password", "")):
+                    raise OAuthFailure("invalid_grant", "authentication failure")
+                return self._granted(own_url, refresh=True)
+            case "refresh_token":
+                self.check_client(form, basic)
+                session = self.read(form.get("refresh_token", ""))
+                if session is None or session.kind != "R":
+                    raise OAuthFailure("invalid_grant", "expired access/refresh token")
+                return self._granted(own_url, grant=session.grant)
+            case grant if grant == JWT_GRANT:
+                self._check_assertion(form.get("assertion", ""), own_url)
+                return self._granted(own_url)
+            case None | "":
+                raise OAuthFailure("invalid_request", "missing required parameter: grant_type")
+            case _:
+                raise OAuthFailure("unsupported_grant_type", "grant type not supported")
+
+    def _check_assertion(self, assertion: str, own_url: str) -> None:
+        key = self.storage.meta("jwt_public_key")
+        if not assertion:
+            raise OAuthFailure("invalid_request", "missing required parameter: assertion")
+        if key is None:
+            raise OAuthFailure("invalid_grant", "invalid assertion")
+        try:
+            claims = jwt.decode(
+                assertion,
+                key,
+                algorithms=["RS256"],
+                audience=[*_AUDIENCES, own_url, f"{own_url}/services/oauth2/token"],
+                options={"require": ["iss", "sub", "aud", "exp"], "verify_exp": False},
+            )
+        except jwt.InvalidAudienceError:
+            raise OAuthFailure("invalid_grant", "audience is invalid") from None
+        except (jwt.InvalidTokenError, ValueError):
+            raise OAuthFailure("invalid_grant", "invalid assertion") from None
+        if claims["iss"] != self.client_id:
+            raise OAuthFailure("invalid_client_id", "client identifier invalid")
+        now = self._now() / 1000
+        expires = claims["exp"]
+        if not isinstance(expires, int | float) or not now < expires <= now + _JWT_AHEAD:
+            raise OAuthFailure("invalid_grant", "invalid assertion")
+        if str(claims["sub"]).lower() != self.identity.username.lower():
+            raise OAuthFailure("invalid_grant", "user hasn't approved this consumer")
+
+    def _granted(self, own_url: str, *, refresh: bool = False, grant: str | None = None) -> dict[str, Any]:
+        grant = grant or secrets.token_hex(8)
+        issued_at = str(self._now())
+        identity = self.identity_url(own_url)
+        signature = hmac.new(self.client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256).digest()
+        answer = {
+            "access_token": self.issue(grant=grant),
+            "signature": base64.b64encode(signature).decode(),
+            "scope": "api refresh_token" if refresh else "api",
+            "instance_url": own_url,
+            "id": identity,
+            "token_type": "Bearer",
+            "issued_at": issued_at,
+        }
+        if refresh:
+            answer["refresh_token"] = self.issue("R", grant=grant)
+        return answer
+
+    def identity_url(self, own_url: str) -> str:
+        return f"{own_url}/id/{self.identity.organization_id}/{self.identity.user_id}"

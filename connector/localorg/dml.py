@@ -1,0 +1,418 @@
+"""Insert, update, upsert and delete as the org does them: everything is checked before the first row is written.
+
+One row is one outcome. Nothing after a row's own write can fail, so a refused row leaves no trace and a list needs no
+savepoint of its own; a caller that wants all or nothing wraps the call in `storage.savepoint()` and raises.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from connector.localorg import ids
+from connector.localorg.errors import Refusal, SeveralMatches, bad_reference, not_found
+from connector.localorg.plan import Input, Plan, Row
+from connector.localorg.rules import RULES, Rule
+from connector.localorg.rules.totals import settle
+from connector.localorg.schema import Schema, SObject
+from connector.localorg.settings import OrgSettings
+from connector.localorg.storage import Change, Storage, quote
+from connector.localorg.values import Stored, mismatch, stamp, wrong_type_id
+
+Body = Mapping[str, Any]
+Publisher = Callable[[SObject, list[dict[str, Any]]], None]
+_NO_RULE = Rule()
+
+
+@dataclass(slots=True)
+class Outcome:
+    id: str | None = None
+    created: bool | None = None
+    error: Refusal | None = None
+    uuid: str | None = None  # of a published event
+
+
+class Dml:
+    def __init__(
+        self, storage: Storage, schema: Schema, settings: OrgSettings, clock: Callable[[], datetime], user_id: str
+    ) -> None:
+        self.storage = storage
+        self.schema = schema
+        self.settings = settings
+        self.clock = clock
+        self.user_id = user_id
+        self.rows_written = 0
+        self.lock_next = False  # told to misbehave: the next row is held by somebody else
+        self.unsettled: set[str] = set()  # orders whose total has yet to follow their lines
+        self.publishers: list[Publisher] = []
+        self._plans: dict[str, Plan] = {}
+        self._holds = 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        """To be called whenever the schema changed."""
+        self.storage.sync(self.schema)
+        self._plans = {s.name.lower(): Plan(self.schema, s, self.settings.currency) for s in self.schema}
+
+    def plan(self, name: str) -> Plan:
+        found = self._plans.get(name.lower())
+        if found is None:
+            raise not_found()
+        return found
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def row(self, plan: Plan, record_id: Stored) -> Row | None:
+        values = self.storage.connection.execute(plan.by_id_sql, (record_id,)).fetchone()
+        return None if values is None else dict(zip(plan.columns, values, strict=True))
+
+    def fetch(self, name: str, record_id: Stored) -> Row | None:
+        return self.row(self.plan(name), record_id) if record_id else None
+
+    def select(self, name: str, where: str, *values: Stored) -> Iterator[Row]:
+        plan = self.plan(name)
+        for found in self.storage.connection.execute(f"{plan.select_sql} WHERE {where}", values).fetchall():
+            yield dict(zip(plan.columns, found, strict=True))
+
+    def one(self, sql: str, *values: Stored) -> Any:
+        """The first column of the first row, or None."""
+        found = self.storage.connection.execute(sql, values).fetchone()
+        return None if found is None else found[0]
+
+    def key_field(self, plan: Plan, name: str) -> Input:
+        entry = plan.inputs.get(name.lower())
+        if entry is None or not (entry.field.external_id or entry.field.id_lookup or entry.name == "Id"):
+            raise not_found(f"Provided external ID field does not exist or is not accessible: {name}")
+        return entry
+
+    def find(self, plan: Plan, key: Input, value: Any) -> str | None:
+        """The ID of the live record with that key."""
+        stored = key.coerce(value)
+        if stored is None:
+            return None
+        found = self.storage.connection.execute(plan.key_sql(key.name), (stored,)).fetchall()
+        if len(found) > 1:
+            raise SeveralMatches([row[0] for row in found])
+        return str(found[0][0]) if found else None
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def insert(self, plan: Plan, bodies: Sequence[Body]) -> list[Outcome]:
+        return self._each(bodies, lambda body: self._insert(plan, body))
+
+    def update(self, plan: Plan, items: Sequence[tuple[str, Body]]) -> list[Outcome]:
+        return self._each(items, lambda item: self._update(plan, item[0], item[1]))
+
+    def upsert(self, plan: Plan, key: Input, bodies: Sequence[Body]) -> list[Outcome]:
+        """Each body carries its key; a key twice in one call fails every row that has it."""
+        keys = [self._key_of(key, body) for body in bodies]
+        counts = Counter(k.lower() if isinstance(k, str) and not key.field.case_sensitive else k for k in keys)
+
+        def one(item: tuple[Any, Body]) -> Outcome:
+            value, body = item
+            folded = value.lower() if isinstance(value, str) and not key.field.case_sensitive else value
+            if value is None and key.name != "Id":
+                raise Refusal("MISSING_ARGUMENT", f"{key.name} not specified", fields=[])
+            if value is not None and counts[folded] > 1:
+                raise Refusal("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", fields=[key.name])
+            return self.upsert_one(plan, key, value, body)
+
+        return self._each(list(zip(keys, bodies, strict=True)), one)
+
+    def upsert_one(self, plan: Plan, key: Input, value: Any, body: Body, *, update_only: bool = False) -> Outcome:
+        given = {name: item for name, item in body.items() if name.lower() != key.name.lower()}
+        if key.name == "Id":
+            return self._insert(plan, given) if value is None else self._update(plan, str(value), given)
+        try:
+            existing = self.find(plan, key, value)
+        except SeveralMatches as several:
+            raise Refusal(
+                "DUPLICATE_EXTERNAL_ID",
+                f"{key.name}: more than one record found for external id field: [{', '.join(several.ids)}]",
+                fields=[key.name],
+            ) from several
+        if existing is not None:
+            outcome = self._update(plan, existing, given)
+            outcome.created = False
+            return outcome
+        if update_only:
+            raise not_found()
+        return self._insert(plan, {**given, key.name: value})
+
+    def delete(self, record_ids: Sequence[str]) -> list[Outcome]:
+        return self._each(record_ids, self._delete)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Totals follow once at the end instead of after every call."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            if not self._holds:
+                settle(self)
+
+    def _each(self, items: Sequence[Any], act: Callable[[Any], Outcome]) -> list[Outcome]:
+        outcomes = []
+        with self.storage.transaction(), self.held():
+            for item in items:
+                try:
+                    outcomes.append(act(item))
+                except Refusal as refusal:
+                    outcomes.append(Outcome(error=refusal))
+        return outcomes
+
+    def _key_of(self, key: Input, body: Body) -> Any:
+        value = next((item for name, item in body.items() if name.lower() == key.name.lower()), None)
+        try:
+            return key.coerce(value)
+        except Refusal:
+            return value if isinstance(value, str | int | float) else None
+
+    def _insert(self, plan: Plan, body: Body) -> Outcome:
+        if plan.sobject.event:
+            return self._publish(plan, body)
+        if not plan.sobject.createable:
+            raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type cannot be inserted: {plan.name}")
+        rule = RULES.get(plan.name, _NO_RULE)
+        given = self._values(plan, body, creating=True)
+        row: Row = dict.fromkeys(plan.columns)
+        row.update(plan.defaults)
+        row.update(given)
+        self._wait_for_lock(str(row.get("OrderId") or row.get("AccountId") or ""))
+        if "OwnerId" in plan.has and row["OwnerId"] is None:
+            row["OwnerId"] = self.user_id
+        rule.prepare(self, row, given)
+        self._require(plan, row, plan.required)
+        rule.insert(self, row, given)
+        self._check_unique(plan, row, None)
+        return Outcome(id=self._write_new(plan, row, rule), created=True)
+
+    def _write_new(self, plan: Plan, row: Row, rule: Rule) -> str:
+        record_id = ids.make(plan.sobject.key_prefix, self.storage.next_number(plan.name))
+        now = stamp(self.clock())
+        row["Id"] = record_id
+        for name in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
+            if name in plan.has:
+                row[name] = now
+        for name in ("CreatedById", "LastModifiedById"):
+            if name in plan.has:
+                row[name] = self.user_id
+        for field in plan.auto_numbers:
+            width = 10 if plan.name == "OrderItem" else 8
+            number = self.storage.next_number(f"{plan.name}.{field.name}", first=100 if plan.name != "OrderItem" else 1)
+            row[field.name] = str(number).rjust(width, "0")
+        self.storage.connection.execute(plan.insert_sql, [row[name] for name in plan.columns])
+        self.rows_written += 1
+        self.storage.changes.append(Change(plan.name, record_id, "CREATE"))
+        rule.saved(self, row, None)
+        return record_id
+
+    def force_insert(self, name: str, **values: Stored) -> str:
+        """A row the platform itself makes (the organisation, the administrator): no permissions, no rules."""
+        plan = self.plan(name)
+        row: Row = dict.fromkeys(plan.columns)
+        row.update(plan.defaults)
+        row.update({key: value for key, value in values.items() if key in plan.has})
+        return self._write_new(plan, row, _NO_RULE)
+
+    def _update(self, plan: Plan, record_id: str, body: Body) -> Outcome:
+        old = self.target(plan, record_id)
+        if not plan.sobject.updateable:
+            raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type cannot be updated: {plan.name}")
+        rule = RULES.get(plan.name, _NO_RULE)
+        given = self._values(plan, body, creating=False)
+        new = {**old, **given}
+        self._require(plan, new, [field for field in plan.required if field.name in given])
+        changed = {name for name, value in given.items() if old[name] != value}
+        rule.update(self, old, new, changed)
+        changed = {name for name, value in new.items() if old[name] != value}
+        self._check_unique(plan, new, changed)
+        self._save(plan, new, changed, touch=True)
+        rule.saved(self, new, old)
+        return Outcome(id=str(old["Id"]))
+
+    def _save(self, plan: Plan, row: Row, changed: set[str], *, touch: bool) -> None:
+        now = stamp(self.clock())
+        names = sorted(changed)
+        values: list[Stored] = [row[name] for name in names]
+        if "SystemModstamp" in plan.has:
+            names.append("SystemModstamp")
+            values.append(now)
+        if touch and "LastModifiedDate" in plan.has:
+            names += ["LastModifiedDate", "LastModifiedById"]
+            values += [now, self.user_id]
+        sets = ", ".join(f"{quote(name)} = ?" for name in names)
+        self.storage.connection.execute(
+            f'UPDATE {quote(plan.name)} SET {sets} WHERE "Id" = ?',  # noqa: S608
+            [*values, row["Id"]],
+        )
+        self.rows_written += 1
+        if changed:
+            self.storage.changes.append(Change(plan.name, str(row["Id"]), "UPDATE", tuple(sorted(changed))))
+
+    def set_fields(self, name: str, record_id: Stored, values: Row, *, touch: bool = False) -> None:
+        """What the platform itself derives: no permissions, no rules."""
+        self._save(self.plan(name), {"Id": record_id, **values}, set(values), touch=touch)
+
+    def target(self, plan: Plan, record_id: str) -> Row:
+        """The live row a write is aimed at."""
+        full = ids.normalise(record_id)
+        if full is None or not full.startswith(plan.sobject.key_prefix):
+            raise Refusal("MALFORMED_ID", f"{plan.name} ID: id value of incorrect type: {record_id}", fields=["Id"])
+        row = self.row(plan, full)
+        if row is None:
+            raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=[], status=404)
+        if row.get("IsDeleted"):
+            raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=[])
+        self._wait_for_lock(full)
+        return row
+
+    def _wait_for_lock(self, record_id: str) -> None:
+        if self.lock_next:
+            self.lock_next = False
+            raise Refusal(
+                "UNABLE_TO_LOCK_ROW",
+                f"unable to obtain exclusive access to this record or 1 records: {record_id}",
+                fields=[],
+            )
+
+    def _delete(self, record_id: str) -> Outcome:
+        full = ids.normalise(record_id)
+        sobject = self.schema.by_prefix(full) if full else None
+        if sobject is None or sobject.event:
+            raise Refusal("MALFORMED_ID", f"malformed id {record_id}", fields=["Id"])
+        plan = self.plan(sobject.name)
+        row = self.target(plan, record_id)
+        if not sobject.deletable:
+            raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type cannot be deleted: {sobject.name}")
+        RULES.get(plan.name, _NO_RULE).delete(self, row)
+        self.remove(plan, row)
+        return Outcome(id=str(row["Id"]))
+
+    def remove(self, plan: Plan, row: Row) -> None:
+        """Take the row out, and what hangs on it; its deletion was allowed before."""
+        rule = RULES.get(plan.name, _NO_RULE)
+        rule.cascade(self, row)
+        now = stamp(self.clock())
+        if rule.hard_delete or "IsDeleted" not in plan.has:
+            self.storage.connection.execute(f'DELETE FROM {quote(plan.name)} WHERE "Id" = ?', (row["Id"],))  # noqa: S608
+        else:
+            self.set_fields(plan.name, row["Id"], {"IsDeleted": 1}, touch=True)
+            self.storage.changes.pop()
+            self.rows_written -= 1
+        self.rows_written += 1
+        self.storage.connection.execute(
+            "INSERT OR REPLACE INTO _deletion VALUES (?, ?, ?)", (plan.name, row["Id"], now)
+        )
+        self.storage.changes.append(Change(plan.name, str(row["Id"]), "DELETE"))
+        rule.removed(self, row)
+
+    # -- checks -----------------------------------------------------------------------------------------------------
+
+    def _values(self, plan: Plan, body: Body, *, creating: bool) -> Row:
+        values: Row = {}
+        refused: list[str] = []
+        for name, value in body.items():
+            entry = plan.inputs.get(name.lower())
+            if entry is None:
+                if name == "attributes":
+                    continue
+                entry = plan.relationships.get(name.lower())
+                if entry is None or not (isinstance(value, dict) or value is None):
+                    raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {plan.name}")
+                if isinstance(value, dict):
+                    value = self._foreign(entry, value)
+            if not (entry.createable if creating else entry.updateable):
+                refused.append(entry.name)
+                continue
+            values[entry.name] = stored = entry.coerce(value)
+            if entry.targets and stored is not None:
+                self._check_reference(entry, str(stored))
+        if refused:
+            raise Refusal(
+                "INVALID_FIELD_FOR_INSERT_UPDATE",
+                f"Unable to create/update fields: {', '.join(refused)}. Please check the security settings of this"
+                " field and verify that it is read/write for your profile or permission set.",
+                fields=refused,
+            )
+        return values
+
+    def _foreign(self, entry: Input, value: Body) -> str:
+        """The ID behind `"Account": {"External_Key__c": "C-1"}`."""
+        keys = {name: item for name, item in value.items() if name.lower() != "attributes"}
+        kind = value.get("attributes", {}).get("type") if isinstance(value.get("attributes"), dict) else None
+        target = kind or (entry.targets[0] if entry.targets else "")
+        plan = self._plans.get(str(target).lower())
+        if plan is None or len(keys) != 1:
+            raise Refusal("INVALID_FIELD", f"A single external ID field is needed to refer to {target}")
+        ((name, key),) = keys.items()
+        field = plan.inputs.get(name.lower())
+        if field is None or not (field.field.external_id or field.field.id_lookup or field.name == "Id"):
+            raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {plan.name}")
+        if isinstance(key, dict | list):
+            raise mismatch("string", key)
+        try:
+            found = self.find(plan, field, key)
+        except SeveralMatches as several:
+            raise Refusal(
+                "INVALID_FIELD", f"More than one record found for external id field {field.name} in entity {plan.name}"
+            ) from several
+        if found is None:
+            told = str(key).lower()
+            raise Refusal(
+                "INVALID_FIELD",
+                f"Foreign key external ID: {told} not found for field {field.name} in entity {plan.name}",
+            )
+        return found
+
+    def _check_reference(self, entry: Input, record_id: str) -> None:
+        target = entry.prefixes.get(record_id[:3])
+        if target is None:
+            if self.schema.by_prefix(record_id) is None:
+                raise bad_reference([entry.name])
+            raise wrong_type_id(entry.field, record_id)
+        deleted = self.one(self._plans[target.lower()].alive_sql, record_id)
+        if deleted is None:
+            raise bad_reference([entry.name])
+        if deleted:
+            raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=[entry.name], status=400)
+
+    def _require(self, plan: Plan, row: Row, fields: Sequence[Any]) -> None:
+        missing = [field for field in fields if row.get(field.name) is None]
+        plain = [field.name for field in missing if not field.required_message]
+        if plain:
+            raise Refusal("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(plain)}]", fields=plain)
+        if missing:
+            raise Refusal("REQUIRED_FIELD_MISSING", missing[0].required_message, fields=[])
+
+    def _check_unique(self, plan: Plan, row: Row, changed: set[str] | None) -> None:
+        for field in plan.unique:
+            value = row[field.name]
+            if value is None or (changed is not None and field.name not in changed):
+                continue
+            other = self.one(plan.key_sql(field.name), value)
+            if other is not None and other != row.get("Id"):
+                raise Refusal(
+                    "DUPLICATE_VALUE",
+                    f"duplicate value found: {field.name} duplicates value on record with id: {other}",
+                    fields=[],
+                )
+
+    def _publish(self, plan: Plan, body: Body) -> Outcome:
+        values = self._values(plan, body, creating=True)
+        self._require(plan, {**dict.fromkeys(plan.columns), **values}, plan.required)
+        event_uuid = str(uuid.uuid4())
+        message = {"EventUuid": event_uuid, **plan.defaults, **values}
+        message["CreatedDate"] = stamp(self.clock())
+        message["CreatedById"] = self.user_id
+        for publish in self.publishers:
+            publish(plan.sobject, [message])
+        prefix = plan.sobject.key_prefix or "e01"
+        return Outcome(id=ids.make(prefix, self.storage.next_number(plan.name)), created=True, uuid=event_uuid)

@@ -1,0 +1,60 @@
+"""A refusal in the org's own words: one error code, one message, the fields it is about, the HTTP status it travels with.
+
+The same refusal is told in two shapes: row resources say `errorCode`, lists of rows say `statusCode`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+STATUS_BY_CODE = {
+    "NOT_FOUND": 404,
+    "ENTITY_IS_DELETED": 404,
+    "INVALID_SESSION_ID": 401,
+    "INVALID_AUTH_HEADER": 401,
+    "METHOD_NOT_ALLOWED": 405,
+    "REQUEST_LIMIT_EXCEEDED": 403,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "UNSUPPORTED_API_VERSION": 410,
+}
+
+
+class Refusal(Exception):  # noqa: N818 - the org refuses; nothing went wrong in it
+    """`fields=None` leaves the key out where the platform leaves it out."""
+
+    def __init__(self, code: str, message: str, *, fields: Sequence[str] | None = None, status: int = 0) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.fields = fields
+        self.status = status or STATUS_BY_CODE.get(code, 400)
+
+    def rest(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"message": self.message, "errorCode": self.code}
+        if self.fields is not None:
+            told["fields"] = list(self.fields)
+        return told
+
+    def row(self) -> dict[str, Any]:
+        return {"statusCode": self.code, "message": self.message, "fields": list(self.fields or ())}
+
+
+class SeveralMatches(Exception):  # noqa: N818 - answered with 300 and a list, not an error
+    """An external ID names more than one record."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__("more than one record")
+        self.ids = tuple(ids)
+
+
+def not_found(message: str = "The requested resource does not exist") -> Refusal:
+    return Refusal("NOT_FOUND", message)
+
+
+def bad_reference(fields: Sequence[str] = ()) -> Refusal:
+    return Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=fields)
+
+
+def json_error(message: str) -> Refusal:
+    return Refusal("JSON_PARSER_ERROR", message)

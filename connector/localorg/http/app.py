@@ -1,0 +1,199 @@
+"""From the wire to the resources: who may call, what it counts for, how it is told to fail, and how it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from connector.localorg.errors import Refusal
+from connector.localorg.http import admin, oauth, page, resources, soap
+from connector.localorg.http.call import Call, Reply, check_version, failed, parse_json, split_target
+from connector.localorg.http.router import Router, describe_call
+from connector.localorg.org import Org
+from connector.localorg.usage import LoggedCall
+
+_LONGEST = 16_384
+_LARGEST_BODY = 200 * 1024 * 1024
+_WORTH_COMPRESSING = 8_192
+_log = logging.getLogger(__name__)
+
+Face = Callable[["Org", web.Request, list[str]], Awaitable[web.StreamResponse]]
+
+
+class App:
+    """The org behind one aiohttp application. Further faces are added by first path segments."""
+
+    def __init__(self, org: Org) -> None:
+        self.org = org
+        self.router = Router(org)
+        self.faces: dict[tuple[str, ...], Face] = {
+            ("services", "oauth2"): oauth.answer,
+            ("id",): oauth.identity,
+            ("services", "soap"): soap.answer,
+            ("_org",): admin.answer,
+        }
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=_LARGEST_BODY)
+        app.router.add_route("*", "/{tail:.*}", self.handle)
+        return app
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._handle(request)
+        except Refusal as refusal:
+            return told(request, failed(refusal))
+        except (web.HTTPException, asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            incident = uuid.uuid4().hex[:12]
+            _log.exception("local org failed, ErrorId %s", incident)
+            return told(
+                request,
+                failed(
+                    Refusal(
+                        "UNKNOWN_EXCEPTION",
+                        f"An unexpected error occurred. Please include this ErrorId if you contact support: {incident}",
+                        status=500,
+                    )
+                ),
+            )
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        target = request.raw_path
+        if len(target) > _LONGEST:
+            raise Refusal("URI_TOO_LONG", "The URI is longer than 16,384 bytes.", status=414)
+        if len(target) + sum(len(name) + len(value) for name, value in request.raw_headers) > _LONGEST:
+            raise Refusal("HEADERS_TOO_LONG", "URI and headers are longer than 16,384 bytes.", status=431)
+        segments, params = split_target(target)
+        first = [part.lower() for part in segments[:2]]
+        if not segments:
+            return page.answer(self.org, params)
+        if first == ["services", "data"]:
+            return await self._data(request, segments, params)
+        for length in (2, 1):
+            face = self.faces.get(tuple(first[:length])) if len(first) >= length else None
+            if face is not None:
+                return await face(self.org, request, segments)
+        raise Refusal("NOT_FOUND", "The requested resource does not exist")
+
+    async def _data(self, request: web.Request, segments: list[str], params: dict[str, str]) -> web.StreamResponse:
+        org = self.org
+        if len(segments) == 2:
+            return told(request, Reply(200, resources.versions()))
+        if org.auth.bearer(request.headers.get("Authorization")) is None:
+            return told(request, unauthorised())
+        version = check_version(segments[2])
+        started = time.perf_counter()
+        call = Call(
+            method=params.pop("_HTTP_METHOD", request.method).upper() if request.method == "POST" else request.method,
+            version=version,
+            tail=segments[3:],
+            params=params,
+            headers={name.lower(): value for name, value in request.headers.items()},
+        )
+        raw = await request.read()
+        if org.faults.latency_ms:
+            await asyncio.sleep(org.faults.latency_ms / 1000)
+        fault, reply = self._misbehave()
+        write = False
+        written = org.dml.rows_written
+        if reply is None:
+            try:
+                self._check_body(request, raw)
+                call.body = parse_json(raw) if raw else None
+            except Refusal as refusal:
+                reply = failed(refusal)
+        resource, write, calls = describe_call(call)
+        if fault is None and org.usage.exhausted:
+            fault, reply = "exhausted", failed(Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
+        else:
+            org.usage.count(resource, write=write, calls=calls)
+        if reply is None:
+            if write and org.faults.take("row_lock"):
+                fault = "row_lock"
+                org.dml.lock_next = True
+            try:
+                reply = self.router.dispatch(call)
+            finally:
+                org.dml.lock_next = False
+        lost = fault is None and write and org.faults.take("lost_response")
+        self._note(request, call, reply, "lost_response" if lost else fault, org.dml.rows_written - written, started)
+        if lost:
+            return drop(request)
+        return told(request, reply, {"Sforce-Limit-Info": org.usage.header})
+
+    def _misbehave(self) -> tuple[str | None, Reply | None]:
+        faults = self.org.faults
+        if faults.take("status_count"):
+            return "status", Reply(faults.status, f"<html><body><h1>{faults.status}</h1></body></html>")
+        if faults.take("expired_session"):
+            return "expired_session", unauthorised()
+        if faults.take("limit"):
+            return "limit", failed(Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
+        return None, None
+
+    def _check_body(self, request: web.Request, raw: bytes) -> None:
+        if raw.strip() and request.content_type != "application/json":
+            raise Refusal(
+                "UNSUPPORTED_MEDIA_TYPE",
+                f"Content-Type header specified in HTTP request is not supported: {request.content_type}",
+            )
+
+    def _note(
+        self, request: web.Request, call: Call, reply: Reply, fault: str | None, rows: int, started: float
+    ) -> None:
+        self.org.usage.log.append(
+            LoggedCall(
+                time=self.org.clock().isoformat(timespec="milliseconds"),
+                method=call.method,
+                path=request.raw_path[:500],
+                status=0 if fault == "lost_response" else reply.status,
+                rows=rows,
+                ms=round((time.perf_counter() - started) * 1000, 2),
+                fault=fault,
+            )
+        )
+
+
+def unauthorised() -> Reply:
+    reply = failed(Refusal("INVALID_SESSION_ID", "Session expired or invalid"))
+    reply.headers["WWW-Authenticate"] = "Token"
+    return reply
+
+
+def drop(request: web.Request) -> web.StreamResponse:
+    """The caller never hears: the connection ends without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
+
+
+def dumps(body: Any, *, pretty: bool = False) -> bytes:
+    try:
+        return orjson.dumps(body, option=orjson.OPT_INDENT_2 if pretty else 0)
+    except TypeError:  # text that is no valid Unicode, echoed from a request
+        return json.dumps(body, default=str).encode()
+
+
+def told(request: web.Request, reply: Reply, headers: dict[str, str] | None = None) -> web.Response:
+    sent = {**reply.headers, **(headers or {})}
+    if reply.body is None:
+        return web.Response(status=reply.status, headers=sent)
+    if isinstance(reply.body, str):
+        return web.Response(status=reply.status, text=reply.body, content_type="text/html", headers=sent)
+    raw = dumps(reply.body, pretty=request.headers.get("X-PrettyPrint") == "1")
+    if len(raw) > _WORTH_COMPRESSING and "gzip" in request.headers.get("Accept-Encoding", ""):
+        raw = gzip.compress(raw, compresslevel=1)
+        sent["Content-Encoding"] = "gzip"
+    sent["Content-Type"] = "application/json;charset=UTF-8"
+    return web.Response(status=reply.status, body=raw, headers=sent)

@@ -1,0 +1,91 @@
+"""One request as the resources see it, whether it came over the wire or out of a composite, and its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from connector.localorg.errors import Refusal, json_error
+
+OLDEST = 31
+NEWEST = 67
+
+
+@dataclass(kw_only=True, slots=True)
+class Call:
+    method: str
+    version: str  # `66.0`
+    tail: list[str]  # path segments after the version, decoded
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)  # lower-cased names
+    body: Any = None
+    nested: bool = False  # a subrequest of a composite resource
+
+    @property
+    def base(self) -> str:
+        return f"/services/data/v{self.version}"
+
+    def object_body(self) -> dict[str, Any]:
+        if self.body is None:
+            raise json_error("The HTTP entity body is required, but this request has no entity body.")
+        if not isinstance(self.body, dict):
+            raise json_error("Unexpected character ('[' (code 91)): expected an object at [line:1, column:1]")
+        return self.body
+
+
+@dataclass(slots=True)
+class Reply:
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return self.status < 300
+
+
+def failed(refusal: Refusal) -> Reply:
+    return Reply(refusal.status, [refusal.rest()])
+
+
+def wrong_method(call: Call, *allowed: str) -> Refusal:
+    return Refusal(
+        "METHOD_NOT_ALLOWED", f"HTTP Method '{call.method}' not allowed. Allowed are {','.join(('HEAD', *allowed))}"
+    )
+
+
+def no_constant(text: str) -> Any:
+    raise ValueError(f"Unexpected token {text}")
+
+
+def parse_json(raw: bytes) -> Any:
+    """Numbers with a point come out as Decimal, so that no binary rounding precedes the field's own."""
+    if not raw.strip():
+        return None
+    try:
+        return json.loads(raw, parse_float=Decimal, parse_constant=no_constant)
+    except (ValueError, RecursionError) as error:
+        line, column = getattr(error, "lineno", 1), getattr(error, "colno", 1)
+        raise json_error(f"Unexpected character at [line:{line}, column:{column}]") from error
+
+
+def split_target(target: str) -> tuple[list[str], dict[str, str]]:
+    """Decoded path segments and parameters of a request target; doubled and trailing slashes do not count."""
+    path, _, query = target.partition("?")
+    segments = [unquote(part) for part in path.split("/") if part]
+    return segments, dict(parse_qsl(query, keep_blank_values=True))
+
+
+def check_version(segment: str) -> str:
+    """`66.0` of `v66.0`."""
+    number = segment[1:] if segment[:1] in {"v", "V"} else ""
+    major, dot, minor = number.partition(".")
+    if not (dot and major.isascii() and major.isdigit() and minor == "0") or int(major) > NEWEST:
+        raise Refusal("NOT_FOUND", "The requested resource does not exist")
+    if int(major) < OLDEST:
+        raise Refusal("UNSUPPORTED_API_VERSION", f"API version v{number} is retired and no longer available.")
+    return number

@@ -1,0 +1,172 @@
+"""The sign-in endpoints as clients reach them: token, revoke, introspect, userinfo, identity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+from aiohttp import web
+
+from connector.localorg.auth import OAuthFailure
+from connector.localorg.errors import not_found
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+
+def own_url(org: Org, request: web.Request) -> str:
+    """The address the caller used, if it is ours; clients must be sent back to where they came from."""
+    if request.scheme == "https":
+        return f"https://{request.host}"
+    ours = urlsplit(org.url)
+    known = {ours.netloc, f"localhost:{ours.port}", f"127.0.0.1:{ours.port}"}
+    return f"http://{request.host}" if request.host in known else org.url
+
+
+def _json(body: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status,
+        body=orjson.dumps(body),
+        headers={"Content-Type": "application/json;charset=UTF-8", "Cache-Control": "no-store"},
+    )
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    posted = await request.post()
+    return {name: value for name, value in posted.items() if isinstance(value, str)}
+
+
+async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    try:
+        match [part.lower() for part in segments[2:]]:
+            case ["token"]:
+                if request.method != "POST":
+                    raise OAuthFailure("invalid_request", "must use HTTP POST")
+                form = await _form(request)
+                return _json(org.auth.token(form, request.headers.get("Authorization"), own_url(org, request)))
+            case ["revoke"]:
+                form = {**request.query, **(await _form(request))}
+                if not org.auth.revoke(form.get("token", "")):
+                    raise OAuthFailure("invalid_token", "invalid token")
+                return web.Response()
+            case ["introspect"]:
+                return _json(_introspected(org, await _form(request), request))
+            case ["userinfo"]:
+                return _userinfo(org, request)
+    except OAuthFailure as failure:
+        return _json(failure.body(), 400)
+    raise not_found()
+
+
+def _introspected(org: Org, form: dict[str, str], request: web.Request) -> dict[str, Any]:
+    org.auth.check_client(form, request.headers.get("Authorization"))
+    session = org.auth.read(form.get("token", ""))
+    if session is None:
+        return {"active": False}
+    return {
+        "active": True,
+        "scope": "api",
+        "client_id": org.auth.client_id,
+        "username": org.auth.identity.username,
+        "sub": org.auth.identity_url(own_url(org, request)),
+        "token_type": "access_token" if session.kind == "A" else "refresh_token",
+        "exp": session.expires // 1000,
+        "iat": session.issued // 1000,
+        "nbf": session.issued // 1000,
+    }
+
+
+def _person(org: Org, url: str) -> dict[str, Any]:
+    who = org.auth.identity
+    row = org.dml.fetch("User", who.user_id) or {}
+    return {
+        "user_id": who.user_id,
+        "organization_id": who.organization_id,
+        "email": who.email,
+        "email_verified": True,
+        "photos": {},
+        "urls": {
+            "enterprise": f"{url}/services/Soap/c/{{version}}/{who.organization_id[:15]}",
+            "metadata": f"{url}/services/Soap/m/{{version}}/{who.organization_id[:15]}",
+            "partner": f"{url}/services/Soap/u/{{version}}/{who.organization_id[:15]}",
+            "rest": f"{url}/services/data/v{{version}}/",
+            "sobjects": f"{url}/services/data/v{{version}}/sobjects/",
+            "search": f"{url}/services/data/v{{version}}/search/",
+            "query": f"{url}/services/data/v{{version}}/query/",
+            "recent": f"{url}/services/data/v{{version}}/recent/",
+            "tooling_rest": f"{url}/services/data/v{{version}}/tooling/",
+            "profile": f"{url}/{who.user_id}",
+            "custom_domain": url,
+        },
+        "active": True,
+        "user_type": "STANDARD",
+        "language": "en_US",
+        "locale": "en_US",
+        "utcOffset": 0,
+        "first": row.get("FirstName"),
+        "last": row.get("LastName"),
+        "changed": row.get("LastModifiedDate"),
+    }
+
+
+def _userinfo(org: Org, request: web.Request) -> web.Response:
+    header = request.headers.get("Authorization")
+    if org.auth.bearer(header) is None:
+        return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")
+    url = own_url(org, request)
+    told = _person(org, url)
+    first, last, changed = told.pop("first"), told.pop("last"), told.pop("changed")
+    username = org.auth.identity.username
+    return _json(
+        {
+            "sub": org.auth.identity_url(url),
+            **told,
+            "preferred_username": username,
+            "nickname": username.partition("@")[0],
+            "name": f"{first} {last}",
+            "given_name": first,
+            "family_name": last,
+            "zoneinfo": "UTC",
+            "profile": f"{url}/{org.auth.identity.user_id}",
+            "picture": None,
+            "address": {},
+            "updated_at": changed,
+        }
+    )
+
+
+async def identity(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    """`/id/<organization>/<user>`"""
+    header = request.headers.get("Authorization")
+    if org.auth.bearer(header) is None:
+        return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")
+    who = org.auth.identity
+    if segments[1:] != [who.organization_id, who.user_id]:
+        raise not_found()
+    url = own_url(org, request)
+    told = _person(org, url)
+    first, last, changed = told.pop("first"), told.pop("last"), told.pop("changed")
+    return _json(
+        {
+            "id": org.auth.identity_url(url),
+            "asserted_user": True,
+            **told,
+            "username": who.username,
+            "nick_name": who.username.partition("@")[0],
+            "display_name": f"{first} {last}",
+            "first_name": first,
+            "last_name": last,
+            "timezone": "UTC",
+            "addr_street": None,
+            "addr_city": None,
+            "addr_state": None,
+            "addr_country": None,
+            "addr_zip": None,
+            "mobile_phone": None,
+            "mobile_phone_verified": False,
+            "is_lightning_login_user": False,
+            "status": {"created_date": None, "body": None},
+            "last_modified_date": changed,
+        }
+    )

@@ -1,0 +1,87 @@
+"""SOQL over REST: one page at a time, the rest kept behind a locator for as long as the platform would."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg import ids, soql
+from connector.localorg.errors import Refusal
+from connector.localorg.http.call import Call, Reply, wrong_method
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+_PAGE = 2000
+_SMALLEST = 200
+_OPEN_CURSORS = 10
+_LIFE = timedelta(days=2)
+_LOCATOR = re.compile(r"(01g[A-Za-z0-9]{15})-(\d+)\Z")
+_BATCH = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class _Cursor:
+    records: list[dict[str, Any]]
+    total: int
+    page: int
+    opened: datetime
+
+
+class Cursors:
+    def __init__(self, source: random.Random) -> None:
+        self._source = source
+        self._open: OrderedDict[str, _Cursor] = OrderedDict()
+
+    def first(self, result: soql.QueryResult, page: int, now: datetime, base: str) -> dict[str, Any]:
+        if len(result.records) <= page:
+            return {"totalSize": result.total_size, "done": True, "records": result.records}
+        locator = ids.make("01g", self._source.getrandbits(40))
+        self._open[locator] = _Cursor(result.records, result.total_size, page, now)
+        while len(self._open) > _OPEN_CURSORS:
+            self._open.popitem(last=False)
+        return self.page(f"{locator}-0", now, base)
+
+    def page(self, name: str, now: datetime, base: str) -> dict[str, Any]:
+        found = _LOCATOR.match(name)
+        cursor = self._open.get(found[1]) if found else None
+        if found is None or cursor is None or now - cursor.opened > _LIFE or int(found[2]) >= len(cursor.records):
+            raise Refusal("INVALID_QUERY_LOCATOR", "invalid query locator")
+        start = int(found[2])
+        end = start + cursor.page
+        told: dict[str, Any] = {"totalSize": cursor.total, "done": end >= len(cursor.records)}
+        if not told["done"]:
+            told["nextRecordsUrl"] = f"{base}/query/{found[1]}-{end}"
+        told["records"] = cursor.records[start:end]
+        return told
+
+
+def query(org: Org, call: Call) -> Reply:
+    if call.method not in {"GET", "HEAD"}:
+        raise wrong_method(call, "GET")
+    resource, *rest = call.tail
+    if rest:
+        return Reply(200, org.cursors.page(rest[0], org.clock(), call.base))
+    text = call.params.get("q")
+    if not text:
+        raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
+    if len(text) > 100_000:
+        raise Refusal("QUERY_TOO_COMPLICATED", "SOQL statements cannot be longer than 100000 characters.")
+    try:
+        result = soql.run(
+            org.storage.connection,
+            org.schema,
+            text,
+            version=call.version,
+            all_rows=resource.lower() == "queryall",
+            now=org.clock(),
+        )
+    except soql.SoqlError as error:
+        raise Refusal(error.code, error.message) from error
+    asked = _BATCH.search(call.headers.get("sforce-query-options", ""))
+    page = min(max(int(asked[1]), _SMALLEST), _PAGE) if asked else _PAGE
+    return Reply(200, org.cursors.first(result, page, org.clock(), call.base))

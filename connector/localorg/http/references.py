@@ -1,0 +1,130 @@
+"""`@{ref.path}` in subrequests: what refers to what, the levels that follow from it, and filling in the answers."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connector.localorg.errors import Refusal, json_error
+
+_REFERENCE = re.compile(r"@\{\s*([A-Za-z0-9_]+)((?:\.[A-Za-z0-9_]+|\[\d+\])*)\s*\}")
+_STEP = re.compile(r"\.([A-Za-z0-9_]+)|\[(\d+)\]")
+_REFERENCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*\Z")
+_METHODS = {"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD"}
+
+ROLLED_BACK = "The transaction was rolled back since another operation in the same transaction failed."
+
+
+@dataclass(frozen=True, slots=True)
+class Sub:
+    """One subrequest as it was sent."""
+
+    place: int
+    method: str
+    url: str
+    reference_id: str
+    body: Any
+    headers: dict[str, str]
+    needs: frozenset[str]
+
+
+def halted(message: str = ROLLED_BACK) -> Refusal:
+    return Refusal("PROCESSING_HALTED", message, status=400)
+
+
+def parse(listed: Any) -> list[Sub]:
+    """The subrequests of one composite or graph; a malformed envelope fails the whole request."""
+    if not isinstance(listed, list) or not listed:
+        raise json_error("compositeRequest: a list of at least one subrequest is needed at [line:1, column:1]")
+    subs: list[Sub] = []
+    seen: set[str] = set()
+    for place, item in enumerate(listed):
+        if not isinstance(item, dict):
+            raise json_error("Cannot deserialize a composite subrequest: an object is needed at [line:1, column:1]")
+        method, url, reference_id = item.get("method"), item.get("url"), item.get("referenceId")
+        for name, value in (("method", method), ("url", url), ("referenceId", reference_id)):
+            if not isinstance(value, str) or not value:
+                raise json_error(f"{name} is required for every composite subrequest at [line:1, column:1]")
+        assert isinstance(method, str)
+        assert isinstance(url, str)
+        assert isinstance(reference_id, str)
+        if method.upper() not in _METHODS:
+            raise json_error(f"Unknown method '{method}' in a composite subrequest at [line:1, column:1]")
+        if not _REFERENCE_ID.match(reference_id):
+            raise json_error(f"Invalid reference ID '{reference_id}': letters, digits and underscores only")
+        if reference_id in seen:
+            raise json_error(f"Duplicate reference ID '{reference_id}' in one request")
+        seen.add(reference_id)
+        body = item.get("body", item.get("richInput"))
+        headers = item.get("httpHeaders") or {}
+        if not isinstance(headers, dict):
+            raise json_error("httpHeaders: an object is needed")
+        told = {str(name).lower(): str(value) for name, value in headers.items()}
+        needs = _references(url) | _references(body)
+        subs.append(Sub(place, method.upper(), url, reference_id, body, told, frozenset(needs)))
+    return subs
+
+
+def _references(value: Any) -> set[str]:
+    if isinstance(value, str):
+        return {found[1] for found in _REFERENCE.finditer(value)} if "@{" in value else set()
+    if isinstance(value, dict):
+        return set().union(*map(_references, value.values())) if value else set()
+    if isinstance(value, list):
+        return set().union(*map(_references, value)) if value else set()
+    return set()
+
+
+def levels(subs: Sequence[Sub]) -> list[list[Sub]]:
+    """Level n refers to nothing beyond level n-1; a circle of references is refused."""
+    known = {sub.reference_id for sub in subs}
+    waiting, done, found = list(subs), set[str](), []
+    while waiting:
+        ready = [sub for sub in waiting if not ((sub.needs & known) - done)]
+        if not ready:
+            raise json_error("The references of the subrequests form a circle.")
+        found.append(ready)
+        done |= {sub.reference_id for sub in ready}
+        waiting = [sub for sub in waiting if sub.reference_id not in done]
+    return found
+
+
+def shuffled(level: Sequence[Sub], kind: Callable[[Sub], Hashable], source: random.Random) -> list[list[Sub]]:
+    """The groups of one level by kind, in an order nobody may rely on."""
+    groups: dict[Hashable, list[Sub]] = {}
+    for sub in level:
+        groups.setdefault(kind(sub), []).append(sub)
+    ordered = list(groups.values())
+    source.shuffle(ordered)
+    return ordered
+
+
+def fill(value: Any, answers: dict[str, Any]) -> Any:
+    """The value with every reference replaced; a text that is one reference takes the answer's own type."""
+    if isinstance(value, str):
+        if "@{" not in value:
+            return value
+        whole = _REFERENCE.fullmatch(value)
+        if whole:
+            return _look_up(whole[1], whole[2], answers)
+        return _REFERENCE.sub(lambda found: str(_look_up(found[1], found[2], answers)), value)
+    if isinstance(value, dict):
+        return {name: fill(item, answers) for name, item in value.items()}
+    if isinstance(value, list):
+        return [fill(item, answers) for item in value]
+    return value
+
+
+def _look_up(reference_id: str, path: str, answers: dict[str, Any]) -> Any:
+    found = answers.get(reference_id)
+    for name, index in _STEP.findall(path):
+        if index:
+            found = found[int(index)] if isinstance(found, list) and int(index) < len(found) else None
+        else:
+            found = found.get(name) if isinstance(found, dict) else None
+    if found is None or not path:
+        raise halted(f"Invalid reference specified. No value for {reference_id}{path} found in {reference_id}")
+    return found

@@ -1,0 +1,120 @@
+"""What the org says about itself: versions, resources, objects, describe, limits."""
+
+from __future__ import annotations
+
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg import describe
+from connector.localorg.errors import not_found
+from connector.localorg.http import rows
+from connector.localorg.http.call import NEWEST, OLDEST, Call, Reply, wrong_method
+from connector.localorg.storage import quote
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+_SEASONS = ("Summer", "Spring", "Winter")
+_RESOURCES = (
+    "tooling", "metadata", "folders", "prechatForms", "contact-tracing", "jsonxform", "chatter", "payments", "tabs",
+    "appMenu", "quickActions", "queryAll", "commerce", "limits", "sobjects", "query", "search",
+    "parameterizedSearch", "composite", "jobs", "recent", "ui-api", "actions", "theme", "event",
+)  # fmt: skip
+_LIMITS = {
+    "ConcurrentAsyncGetReportInstances": 200,
+    "ConcurrentSyncReportRuns": 20,
+    "DailyAsyncApexExecutions": 250_000,
+    "DailyBulkApiBatches": 15_000,
+    "DailyBulkV2QueryFileStorageMB": 976_562,
+    "DailyBulkV2QueryJobs": 10_000,
+    "DailyDeliveredPlatformEvents": 25_000,
+    "DailyStreamingApiEvents": 200_000,
+    "DailyWorkflowEmails": 1_000,
+    "DataStorageMB": 10_240,
+    "DurableStreamingApiConcurrentClients": 1_000,
+    "FileStorageMB": 10_240,
+    "HourlyODataCallout": 1_000,
+    "HourlyPublishedPlatformEvents": 250_000,
+    "MassEmail": 5_000,
+    "MonthlyPlatformEvents": 300_000,
+    "SingleEmail": 5_000,
+    "StreamingApiConcurrentClients": 1_000,
+}
+
+
+def versions() -> list[dict[str, str]]:
+    told = []
+    for number in range(OLDEST, NEWEST + 1):
+        age = NEWEST - number
+        label = f"{_SEASONS[age % 3]} '{26 - age // 3:02d}"
+        told.append({"label": label, "url": f"/services/data/v{number}.0", "version": f"{number}.0"})
+    return told
+
+
+def resources(org: Org, call: Call) -> Reply:
+    told = {name: f"{call.base}/{name}" for name in _RESOURCES}
+    told["identity"] = org.auth.identity_url(org.url)
+    return Reply(200, told)
+
+
+def sobjects(org: Org, call: Call) -> Reply:
+    """`sobjects…`: the describes here, rows elsewhere."""
+    match [part.lower() for part in call.tail[1:]]:
+        case []:
+            if call.method not in {"GET", "HEAD"}:
+                raise wrong_method(call, "GET")
+            return _unless_known(org, call, describe.global_describe(org.schema, call.version))
+        case [name] if call.method in {"GET", "HEAD"}:
+            if org.schema.get(name) is None:
+                raise not_found()
+            return Reply(200, describe.sobject_basic(org.schema, name, call.version))
+        case [name, "describe"]:
+            if call.method not in {"GET", "HEAD"}:
+                raise wrong_method(call, "GET")
+            return _unless_known(org, call, org.described(name, call.version))
+        case [_, "updated"]:
+            return rows.updated(org, call)
+        case [_, "deleted"]:
+            return rows.deleted(org, call)
+    return rows.rows(org, call)
+
+
+def _unless_known(org: Org, call: Call, body: dict[str, Any]) -> Reply:
+    changed = org.schema_changed_at.replace(microsecond=0)
+    told = {"Last-Modified": format_datetime(changed, usegmt=True)}
+    try:
+        since = parsedate_to_datetime(call.headers["if-modified-since"])
+        if changed <= since:
+            return Reply(304, None, told)
+    except (KeyError, ValueError, TypeError):
+        pass
+    return Reply(200, body, told)
+
+
+def limits(org: Org, call: Call) -> Reply:
+    if call.method not in {"GET", "HEAD"}:
+        raise wrong_method(call, "GET")
+    if call.tail[1:] and call.tail[1].lower() == "recordcount":
+        return _record_count(org, call)
+    if call.tail[1:]:
+        raise not_found()
+    limit = org.settings.api_limit
+    told: dict[str, Any] = {"DailyApiRequests": {"Max": limit, "Remaining": max(limit - org.usage.used, 0)}}
+    told.update({name: {"Max": most, "Remaining": most} for name, most in _LIMITS.items()})
+    told["PermissionSets"] = {"Max": 1500, "Remaining": 1499, "CreateCustom": {"Max": 1000, "Remaining": 999}}
+    return Reply(200, dict(sorted(told.items())))
+
+
+def _record_count(org: Org, call: Call) -> Reply:
+    wanted = [name.strip() for name in call.params.get("sObjects", "").split(",") if name.strip()]
+    names = wanted or [sobject.name for sobject in org.schema]
+    told = []
+    for name in names:
+        sobject = org.schema.get(name)
+        if sobject is None or sobject.event:
+            continue
+        live = ' WHERE "IsDeleted" = 0' if org.dml.plan(name).live else ""
+        count = org.dml.one(f"SELECT COUNT(*) FROM {quote(sobject.name)}{live}")  # noqa: S608
+        if count:
+            told.append({"count": count, "name": sobject.name})
+    return Reply(200, {"sObjects": told})

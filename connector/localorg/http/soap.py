@@ -1,0 +1,93 @@
+"""SOAP login, for the one client path that still uses it; element order is the WSDL's, because clients read by place."""
+
+from __future__ import annotations
+
+import re
+from html import escape, unescape
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from connector.localorg.errors import not_found
+from connector.localorg.http.oauth import own_url
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+_WITHOUT_LOGIN = 65  # the first version that no longer has login()
+_ENVELOPE = (
+    '<?xml version="1.0" encoding="UTF-8"?>'
+    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"'
+    ' xmlns="urn:partner.soap.sforce.com" xmlns:sf="urn:fault.partner.soap.sforce.com"'
+    ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>{}</soapenv:Body></soapenv:Envelope>'
+)
+
+
+def _element(text: str, name: str) -> str:
+    found = re.search(rf"<(?:\w+:)?{name}\b[^>]*>(.*?)</(?:\w+:)?{name}\s*>", text, re.DOTALL)
+    if not found:
+        return ""
+    inner = found[1].strip()
+    if inner.startswith("<![CDATA[") and inner.endswith("]]>"):
+        return inner[9:-3]
+    return unescape(inner)
+
+
+def _fault(code: str, message: str) -> web.Response:
+    body = (
+        f"<soapenv:Fault><faultcode>sf:{code}</faultcode><faultstring>{code}: {escape(message)}</faultstring>"
+        f"<detail><sf:LoginFault><sf:exceptionCode>{code}</sf:exceptionCode>"
+        f"<sf:exceptionMessage>{escape(message)}</sf:exceptionMessage></sf:LoginFault></detail></soapenv:Fault>"
+    )
+    return web.Response(status=500, text=_ENVELOPE.format(body), content_type="text/xml", charset="utf-8")
+
+
+async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    if len(segments) < 4 or segments[2].lower() != "u" or request.method != "POST":
+        raise not_found()
+    text = (await request.read()).decode("utf-8", "replace")
+    version = re.fullmatch(r"(\d{1,3})\.0", segments[3], re.ASCII)
+    if version is None or int(version[1]) >= _WITHOUT_LOGIN:
+        return _fault("UNSUPPORTED_API_VERSION", f"login() is not available in API version {segments[3]}")
+    if not re.search(r"<(?:\w+:)?login\b", text):
+        return _fault("INVALID_TYPE", "Only login() is answered here")
+    if not org.auth.password_ok(_element(text, "username"), _element(text, "password")):
+        return _fault("INVALID_LOGIN", "Invalid username, password, security token; or user locked out.")
+    url = own_url(org, request)
+    who = org.auth.identity
+    short = who.organization_id[:15]
+    user = {
+        "accessibilityMode": "false",
+        "chatterExternal": "false",
+        "currencySymbol": "$",
+        "orgAttachmentFileSizeLimit": "5242880",
+        "orgDefaultCurrencyIsoCode": org.settings.currency,
+        "orgDefaultCurrencyLocale": "en_US",
+        "orgDisallowHtmlAttachments": "false",
+        "orgHasPersonAccounts": "false",
+        "organizationId": who.organization_id,
+        "organizationMultiCurrency": str(org.settings.multi_currency).lower(),
+        "organizationName": "Local Org",
+        "profileId": "00eLo0000000001AAA",
+        "roleId": "",
+        "sessionSecondsValid": str(org.settings.token_seconds),
+        "userDefaultCurrencyIsoCode": org.settings.currency,
+        "userEmail": who.email,
+        "userFullName": "Ada Admin",
+        "userId": who.user_id,
+        "userLanguage": "en_US",
+        "userLocale": "en_US",
+        "userName": who.username,
+        "userTimeZone": "UTC",
+        "userType": "Standard",
+        "userUiSkin": "Theme3",
+    }
+    info = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in user.items())
+    result = (
+        f"<loginResponse><result><metadataServerUrl>{url}/services/Soap/m/{segments[3]}/{short}</metadataServerUrl>"
+        "<passwordExpired>false</passwordExpired><sandbox>false</sandbox>"
+        f"<serverUrl>{url}/services/Soap/u/{segments[3]}/{short}</serverUrl>"
+        f"<sessionId>{org.auth.issue()}</sessionId><userId>{who.user_id}</userId><userInfo>{info}</userInfo>"
+        "</result></loginResponse>"
+    )
+    return web.Response(text=_ENVELOPE.format(result), content_type="text/xml", charset="utf-8")

@@ -1,0 +1,36 @@
+"""Record IDs: 15 case-sensitive base-62 characters, told as 18 with a checksum that survives lost case."""
+
+from __future__ import annotations
+
+import re
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_SHAPE = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?\Z")
+_INSTANCE = "Lo0"
+
+
+def checksum(short: str) -> str:
+    """The three characters after the fifteenth: one per block of five, bit i set where character i is upper case."""
+    suffix = ""
+    for start in (0, 5, 10):
+        bits = sum(1 << i for i, char in enumerate(short[start : start + 5]) if "A" <= char <= "Z")
+        suffix += _SUFFIX[bits]
+    return suffix
+
+
+def make(prefix: str, number: int) -> str:
+    digits = ""
+    while number:
+        number, rest = divmod(number, 62)
+        digits = _DIGITS[rest] + digits
+    short = f"{prefix}{_INSTANCE}{digits.rjust(9, '0')}"
+    return short + checksum(short)
+
+
+def normalise(value: str) -> str | None:
+    """The 18-character form of a well-formed ID, or None."""
+    if not _SHAPE.match(value):
+        return None
+    full = value[:15] + checksum(value[:15])
+    return full if len(value) == 15 or value == full else None

@@ -1,0 +1,23 @@
+"""What the org insists on beyond field types, one rule an sObject; all checks run before the row is written."""
+
+from __future__ import annotations
+
+from connector.localorg.rules.accounts import AccountRule, ContactRule
+from connector.localorg.rules.contracts import ContractRule
+from connector.localorg.rules.lines import OrderItemRule
+from connector.localorg.rules.orders import OrderRule
+from connector.localorg.rules.prices import PricebookEntryRule, PricebookRule, ProductRule
+from connector.localorg.rules.rule import Rule
+
+RULES: dict[str, Rule] = {
+    "Account": AccountRule(),
+    "Contact": ContactRule(),
+    "Contract": ContractRule(),
+    "Order": OrderRule(),
+    "OrderItem": OrderItemRule(),
+    "Pricebook2": PricebookRule(),
+    "PricebookEntry": PricebookEntryRule(),
+    "Product2": ProductRule(),
+}
+
+__all__ = ["RULES", "Rule"]

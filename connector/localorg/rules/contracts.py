@@ -1,0 +1,62 @@
+"""Contracts: drafted first, activated later; their end follows start and term."""
+
+from __future__ import annotations
+
+import calendar
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from connector.localorg.errors import Refusal
+from connector.localorg.rules.rule import Rule, in_use
+from connector.localorg.values import stamp
+
+if TYPE_CHECKING:
+    from connector.localorg.dml import Dml
+    from connector.localorg.plan import Row
+
+
+class ContractRule(Rule):
+    def prepare(self, dml: Dml, row: Row, given: Row) -> None:
+        if row.get("Status") is None:
+            row["Status"] = "Draft"
+
+    def insert(self, dml: Dml, row: Row, given: Row) -> None:
+        category = dml.plan("Contract").category(row["Status"]) or row["Status"]
+        if category == "Activated":
+            raise Refusal(
+                "FAILED_ACTIVATION", "Choose a valid contract status and save your changes. Ask your admin for details."
+            )
+        row["StatusCode"] = category
+        _set_end(row)
+
+    def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
+        plan = dml.plan("Contract")
+        category = plan.category(new["Status"]) or new["Status"]
+        if category != old.get("StatusCode"):
+            new["StatusCode"] = category
+            if category == "Activated":
+                new["ActivatedDate"] = stamp(dml.clock())
+                new["ActivatedById"] = dml.user_id
+        elif category == "Activated" and "AccountId" in changed:
+            raise Refusal("FIELD_INTEGRITY_EXCEPTION", "unable to modify activated contract", fields=["AccountId"])
+        _set_end(new)
+
+    def delete(self, dml: Dml, row: Row) -> None:
+        if row.get("StatusCode") == "Activated":
+            raise Refusal("DELETE_FAILED", "unable to modify activated contract", fields=[])
+        number = dml.one('SELECT "OrderNumber" FROM "Order" WHERE "ContractId" = ? AND "IsDeleted" = 0', row["Id"])
+        if number is not None:
+            raise in_use(row.get("ContractNumber"), "orders", number)
+
+
+def _set_end(row: Row) -> None:
+    start, term = row.get("StartDate"), row.get("ContractTerm")
+    if not isinstance(start, str) or not isinstance(term, int) or "EndDate" not in row:
+        return
+    first = date.fromisoformat(start)
+    months = first.month - 1 + term
+    year, month = first.year + months // 12, months % 12 + 1
+    if year > 4000:
+        return
+    day = min(first.day, calendar.monthrange(year, month)[1])
+    row["EndDate"] = (date(year, month, day) - timedelta(days=1)).isoformat()

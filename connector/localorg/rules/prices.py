@@ -1,0 +1,127 @@
+"""Products and prices: a standard price before a custom one, one price per product, price book and currency."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.localorg.errors import Refusal
+from connector.localorg.rules.rule import Rule, broken, in_use
+from connector.localorg.values import Stored
+
+if TYPE_CHECKING:
+    from connector.localorg.dml import Dml
+    from connector.localorg.plan import Row
+
+
+def _standard_price(dml: Dml, row: Row) -> Row | None:
+    where = (
+        '"Product2Id" = ? AND "IsDeleted" = 0 AND "Pricebook2Id" IN (SELECT "Id" FROM "Pricebook2" WHERE "IsStandard")'
+    )
+    values: list[Stored] = [row["Product2Id"]]
+    if "CurrencyIsoCode" in row:
+        where += ' AND "CurrencyIsoCode" = ?'
+        values.append(row["CurrencyIsoCode"])
+    return next(dml.select("PricebookEntry", where, *values), None)
+
+
+class PricebookEntryRule(Rule):
+    def prepare(self, dml: Dml, row: Row, given: Row) -> None:
+        if row.get("UseStandardPrice") and row.get("UnitPrice") is None and row.get("Product2Id"):
+            standard = _standard_price(dml, row)
+            row["UnitPrice"] = standard["UnitPrice"] if standard else None
+
+    def insert(self, dml: Dml, row: Row, given: Row) -> None:
+        book = dml.fetch("Pricebook2", row["Pricebook2Id"])
+        product = dml.fetch("Product2", row["Product2Id"])
+        assert book is not None
+        assert product is not None
+        _check_price(row)
+        where = '"Pricebook2Id" = ? AND "Product2Id" = ? AND "IsDeleted" = 0'
+        values: list[Stored] = [book["Id"], product["Id"]]
+        if "CurrencyIsoCode" in row:
+            where += ' AND "CurrencyIsoCode" = ?'
+            values.append(row["CurrencyIsoCode"])
+        if dml.one(f'SELECT 1 FROM "PricebookEntry" WHERE {where}', *values):  # noqa: S608
+            raise Refusal("DUPLICATE_VALUE", "This price definition already exists in this price book", fields=[])
+        if not book["IsStandard"]:
+            standard = _standard_price(dml, row)
+            if standard is None:
+                raise Refusal(
+                    "STANDARD_PRICE_NOT_DEFINED",
+                    "Before creating a custom price, create a standard price.",
+                    fields=[],
+                )
+            _check_standard_price(row, standard)
+        elif row.get("UseStandardPrice"):
+            raise broken("A standard price can't use the standard price.", "UseStandardPrice")
+        row["Name"] = product["Name"]
+        row["ProductCode"] = product["ProductCode"]
+
+    def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
+        if changed & {"UnitPrice", "UseStandardPrice"}:
+            _check_price(new)
+            if new.get("UseStandardPrice"):
+                standard = _standard_price(dml, new)
+                if standard is not None and "UnitPrice" not in changed:
+                    new["UnitPrice"] = standard["UnitPrice"]
+                _check_standard_price(new, standard)
+
+    def delete(self, dml: Dml, row: Row) -> None:
+        if dml.one('SELECT 1 FROM "OrderItem" WHERE "PricebookEntryId" = ?', row["Id"]):
+            raise in_use(row["Name"], "order products")
+
+    def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
+        if old is None or old["UnitPrice"] == row["UnitPrice"]:
+            return
+        if dml.one('SELECT "IsStandard" FROM "Pricebook2" WHERE "Id" = ?', row["Pricebook2Id"]):
+            followers = dml.select(
+                "PricebookEntry", '"Product2Id" = ? AND "UseStandardPrice" = 1 AND "IsDeleted" = 0', row["Product2Id"]
+            )
+            for entry in followers:
+                if entry.get("CurrencyIsoCode") == row.get("CurrencyIsoCode"):
+                    dml.set_fields("PricebookEntry", entry["Id"], {"UnitPrice": row["UnitPrice"]}, touch=True)
+
+
+def _check_price(row: Row) -> None:
+    price = row.get("UnitPrice")
+    if isinstance(price, int | float) and price < 0:
+        raise Refusal(
+            "NUMBER_OUTSIDE_VALID_RANGE",
+            f"List Price: value outside of valid range on numeric field: {price}",
+            fields=["UnitPrice"],
+        )
+
+
+def _check_standard_price(row: Row, standard: Row | None) -> None:
+    if row.get("UseStandardPrice") and (standard is None or standard["UnitPrice"] != row["UnitPrice"]):
+        raise broken("The list price must equal the standard price when Use Standard Price is set.", "UnitPrice")
+
+
+class ProductRule(Rule):
+    def delete(self, dml: Dml, row: Row) -> None:
+        if dml.one('SELECT 1 FROM "OrderItem" WHERE "Product2Id" = ?', row["Id"]):
+            raise in_use(row["Name"], "order products")
+
+    def cascade(self, dml: Dml, row: Row) -> None:
+        for entry in dml.select("PricebookEntry", '"Product2Id" = ? AND "IsDeleted" = 0', row["Id"]):
+            dml.remove(dml.plan("PricebookEntry"), entry)
+
+    def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
+        if old is None or (old["Name"] == row["Name"] and old["ProductCode"] == row["ProductCode"]):
+            return
+        copies = {"Name": row["Name"], "ProductCode": row["ProductCode"]}
+        for entry in dml.select("PricebookEntry", '"Product2Id" = ? AND "IsDeleted" = 0', row["Id"]):
+            dml.set_fields("PricebookEntry", entry["Id"], copies)
+
+
+class PricebookRule(Rule):
+    def delete(self, dml: Dml, row: Row) -> None:
+        if row["IsStandard"]:
+            raise Refusal("DELETE_FAILED", "The standard price book can't be deleted.", fields=[])
+        number = dml.one('SELECT "OrderNumber" FROM "Order" WHERE "Pricebook2Id" = ? AND "IsDeleted" = 0', row["Id"])
+        if number is not None:
+            raise in_use(row["Name"], "orders", number)
+
+    def cascade(self, dml: Dml, row: Row) -> None:
+        for entry in dml.select("PricebookEntry", '"Pricebook2Id" = ? AND "IsDeleted" = 0', row["Id"]):
+            dml.remove(dml.plan("PricebookEntry"), entry)

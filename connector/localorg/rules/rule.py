@@ -1,0 +1,50 @@
+"""The hooks a rule may use, in the order the org runs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.localorg.errors import Refusal
+
+if TYPE_CHECKING:
+    from connector.localorg.dml import Dml
+    from connector.localorg.plan import Row
+
+
+class Rule:
+    hard_delete = False
+
+    def prepare(self, dml: Dml, row: Row, given: Row) -> None:
+        """Fill what the platform derives before it asks for required fields."""
+
+    def insert(self, dml: Dml, row: Row, given: Row) -> None:
+        """Check and complete a new row."""
+
+    def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
+        """Check and complete a changed row; `changed` are the given fields whose value differs."""
+
+    def delete(self, dml: Dml, row: Row) -> None:
+        """Refuse a deletion."""
+
+    def cascade(self, dml: Dml, row: Row) -> None:
+        """Remove what belongs to a row about to go."""
+
+    def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
+        """After the write: derive elsewhere what follows from it."""
+
+    def removed(self, dml: Dml, row: Row) -> None:
+        """After the deletion."""
+
+
+def broken(message: str, *fields: str) -> Refusal:
+    return Refusal("FIELD_INTEGRITY_EXCEPTION", message, fields=list(fields))
+
+
+def in_use(name: object, what: str, which: object = "") -> Refusal:
+    tail = f": {which}" if which else ""
+    return Refusal(
+        "DELETE_FAILED",
+        f"Your attempt to delete {name} could not be completed because it is associated with the following"
+        f" {what}.{tail}",
+        fields=[],
+    )

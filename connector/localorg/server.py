@@ -1,0 +1,130 @@
+"""The org as a running server, for tests and for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from aiohttp import web
+
+from connector.localorg.http.app import App
+from connector.localorg.org import Org, utc_now
+from connector.localorg.settings import OrgSettings
+
+
+class LocalOrg:
+    """A Salesforce org on loopback. `bare` leaves out the metadata; `port=0` takes any free port."""
+
+    def __init__(
+        self,
+        *,
+        data: Path | None = None,
+        bare: bool = False,
+        metadata_root: Path | None = None,
+        latency_ms: int = 0,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        seed: int = 0,
+        settings: OrgSettings | None = None,
+        jwt_public_key: str | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.org = Org(
+            data=data,
+            metadata_root=None if bare else metadata_root,
+            settings=settings,
+            jwt_public_key=jwt_public_key,
+            latency_ms=latency_ms,
+            random_seed=seed,
+            clock=clock,
+        )
+        self.app = App(self.org)
+        self._host = host
+        self._port = port
+        self._runner: web.AppRunner | None = None
+        self._token = ""
+        self._refresh_token = ""
+
+    async def start(self) -> None:
+        self._runner = web.AppRunner(
+            self.app.application(),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            max_line_size=65_536,
+            max_field_size=65_536,
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        self._port = self._runner.addresses[0][1]
+        self.org.url = self.url
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+            self.org.close()
+
+    async def __aenter__(self) -> LocalOrg:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._host}:{self._port}"
+
+    @property
+    def page_url(self) -> str:
+        return f"{self.url}/?key={self.org.auth.page_key}"
+
+    @property
+    def client_id(self) -> str:
+        return self.org.auth.client_id
+
+    @property
+    def client_secret(self) -> str:
+        return self.org.auth.client_secret
+
+    @property
+    def username(self) -> str:
+        return self.org.auth.identity.username
+
+    @property
+    def password(self) -> str:
+        return self.org.auth.password
+
+    @property
+    def security_token(self) -> str:
+        return self.org.auth.security_token
+
+    @property
+    def access_token(self) -> str:
+        """One that is good now; the same as long as it lasts."""
+        if self.org.auth.read(self._token) is None:
+            self._token = self.org.auth.issue()
+        return self._token
+
+    @property
+    def refresh_token(self) -> str:
+        if self.org.auth.read(self._refresh_token) is None:
+            self._refresh_token = self.org.auth.issue("R")
+        return self._refresh_token
+
+    def banner(self) -> dict[str, str | None]:
+        """What a caller needs to know to connect."""
+        return {
+            "instance_url": self.url,
+            "tls_url": None,
+            "ca_file": None,
+            "pubsub_endpoint": None,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "username": self.username,
+            "password": self.password,
+            "access_token": self.access_token,
+            "refresh_token": self.refresh_token,
+        }

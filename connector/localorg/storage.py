@@ -1,0 +1,172 @@
+"""Where the org keeps its rows: one SQLite connection, one table an sObject, one column a field.
+
+Text compares without case, as the platform's does, unless a field is case-sensitive or an ID or a stamp. A transaction
+collects what changed; listeners hear of it after the commit, never of what was rolled back. Numbers that must never be
+given out twice (IDs, auto numbers) are kept in memory and written with the commit that uses them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from connector.localorg.schema import Field, Schema, SObject
+
+_CASED = {"id", "reference", "datetime", "date", "time"}
+_REAL = {"double", "currency", "percent"}
+_INDEXED = {"SystemModstamp", "EffectiveDate", "OrderNumber", "ContractNumber"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row changed by one transaction; `fields` are the changed ones of an update."""
+
+    sobject: str
+    id: str
+    kind: str  # CREATE | UPDATE | DELETE | UNDELETE
+    fields: tuple[str, ...] = ()
+
+
+def quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def column(field: Field) -> str:
+    if field.type == "boolean":
+        return f"{quote(field.name)} INTEGER NOT NULL DEFAULT {int(field.default_value is True)}"
+    if field.type in _REAL:
+        return f"{quote(field.name)} REAL"
+    if field.type in {"int", "long"}:
+        return f"{quote(field.name)} INTEGER"
+    if field.name == "Id":
+        return f"{quote(field.name)} TEXT PRIMARY KEY"
+    collation = "" if field.case_sensitive or field.type in _CASED else " COLLATE NOCASE"
+    return f"{quote(field.name)} TEXT{collation}"
+
+
+class Storage:
+    def __init__(self, path: Path | None = None) -> None:
+        self.connection = sqlite3.connect(
+            str(path) if path else ":memory:", isolation_level=None, check_same_thread=False, cached_statements=1024
+        )
+        for pragma in ("journal_mode=WAL", "synchronous=OFF", "temp_store=MEMORY", "cache_size=-65536"):
+            self.connection.execute(f"PRAGMA {pragma}").close()
+        self.connection.execute("CREATE TABLE IF NOT EXISTS _meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        self.connection.execute("CREATE TABLE IF NOT EXISTS _sequence (name TEXT PRIMARY KEY, value INTEGER NOT NULL)")
+        self.connection.execute(
+            "CREATE TABLE IF NOT EXISTS _deletion (sobject TEXT, id TEXT, deleted_at TEXT, PRIMARY KEY (sobject, id))"
+        )
+        self._sequences: dict[str, int] = dict(self.connection.execute("SELECT name, value FROM _sequence"))
+        self._dirty: set[str] = set()
+        self._depth = 0
+        self.changes: list[Change] = []
+        self.listeners: list[Callable[[list[Change]], None]] = []
+
+    def close(self) -> None:
+        self.connection.close()
+
+    # -- shape ------------------------------------------------------------------------------------------------------
+
+    def sync(self, schema: Schema) -> None:
+        """Make the tables say what the schema says; never drops anything."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            for sobject in schema:
+                if not sobject.event:
+                    self._sync_table(sobject)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+
+    def _sync_table(self, sobject: SObject) -> None:
+        table = quote(sobject.name)
+        fields = list(sobject.stored_fields())
+        present = {row[1].lower() for row in self.connection.execute(f"PRAGMA table_info({table})")}
+        if not present:
+            self.connection.execute(f"CREATE TABLE {table} ({', '.join(column(f) for f in fields)})")
+        else:
+            for field in fields:
+                if field.name.lower() not in present:
+                    self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {column(field)}")
+        for field in fields:
+            if field.name in {"CreatedById", "LastModifiedById", "OwnerId"}:
+                continue
+            if field.type == "reference" or field.unique or field.external_id or field.name in _INDEXED:
+                name = quote(f"ix_{sobject.name}_{field.name}")
+                self.connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {table} ({quote(field.name)})")
+
+    # -- transactions -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One transaction; nested use is a savepoint. Any exception rolls it back and travels on."""
+        if self._depth:
+            with self.savepoint():
+                yield
+            return
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._depth = 1
+        self.changes = []
+        try:
+            yield
+            for name in self._dirty:
+                self.connection.execute(
+                    "INSERT INTO _sequence VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    (name, self._sequences[name]),
+                )
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            self.changes = []
+            raise
+        else:
+            self._dirty.clear()
+            changes, self.changes = self.changes, []
+            if changes:
+                for listener in self.listeners:
+                    listener(changes)
+        finally:
+            self._depth = 0
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        if not self._depth:
+            with self.transaction():
+                yield
+            return
+        self._depth += 1
+        name = f"s{self._depth}"
+        mark = len(self.changes)
+        self.connection.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute(f"ROLLBACK TO {name}")
+            self.connection.execute(f"RELEASE {name}")
+            del self.changes[mark:]
+            raise
+        else:
+            self.connection.execute(f"RELEASE {name}")
+        finally:
+            self._depth -= 1
+
+    # -- small facts ------------------------------------------------------------------------------------------------
+
+    def next_number(self, name: str, *, first: int = 1) -> int:
+        value = self._sequences.get(name, first - 1) + 1
+        self._sequences[name] = value
+        self._dirty.add(name)
+        return value
+
+    def meta(self, key: str) -> str | None:
+        row = self.connection.execute("SELECT value FROM _meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        self.connection.execute(
+            "INSERT INTO _meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+        )

@@ -1,0 +1,112 @@
+"""What the callers cost: API calls in the last 24 hours and since the last reset, and a bounded log of calls."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from connector.localorg.storage import Storage
+
+_LOG_SIZE = 10_000
+_HOURS = 24
+
+
+@dataclass(kw_only=True, slots=True)
+class LoggedCall:
+    time: str
+    method: str
+    path: str
+    status: int  # 0 when the connection was dropped instead of answered
+    rows: int
+    ms: float
+    fault: str | None = None
+
+
+class Usage:
+    def __init__(self, storage: Storage, clock: Callable[[], datetime], limit: int) -> None:
+        self.storage = storage
+        self.clock = clock
+        self.limit = limit
+        self.log: deque[LoggedCall] = deque(maxlen=_LOG_SIZE)
+        self.reset(persist=False)
+        kept = storage.meta("usage")
+        if kept:
+            known = json.loads(kept)
+            self.calls, self.writes, self.reads = known["calls"], known["writes"], known["reads"]
+            self.by_resource.update(known["by_resource"])
+            self._hours = {int(hour): count for hour, count in known["hours"].items()}
+
+    def reset(self, *, persist: bool = True) -> None:
+        self.calls = self.writes = self.reads = 0
+        self.by_resource: Counter[str] = Counter()
+        self._hours: dict[int, int] = {}
+        self._window = 0
+        self._window_hour = -1
+        if persist:
+            self.save()
+
+    def count(self, resource: str, *, write: bool, calls: int = 1) -> None:
+        self.calls += calls
+        if write:
+            self.writes += calls
+        else:
+            self.reads += calls
+        self.by_resource[resource] += calls
+        hour = int(self.clock().timestamp()) // 3600
+        self._hours[hour] = self._hours.get(hour, 0) + calls
+        if hour != self._window_hour:
+            self._hours = {h: n for h, n in self._hours.items() if h > hour - _HOURS}
+            self._window_hour = hour
+            self._window = sum(self._hours.values())
+        else:
+            self._window += calls
+        self.save()
+
+    @property
+    def used(self) -> int:
+        """Calls in the rolling 24 hours, as the limit header tells them."""
+        hour = int(self.clock().timestamp()) // 3600
+        if hour != self._window_hour:
+            return sum(n for h, n in self._hours.items() if h > hour - _HOURS)
+        return self._window
+
+    @property
+    def exhausted(self) -> bool:
+        return self.used >= self.limit
+
+    @property
+    def header(self) -> str:
+        return f"api-usage={self.used}/{self.limit}"
+
+    def save(self) -> None:
+        self.storage.set_meta(
+            "usage",
+            json.dumps(
+                {
+                    "calls": self.calls,
+                    "writes": self.writes,
+                    "reads": self.reads,
+                    "by_resource": self.by_resource,
+                    "hours": self._hours,
+                }
+            ),
+        )
+
+    def told(self) -> dict[str, Any]:
+        return {
+            "api_calls": self.calls,
+            "write_calls": self.writes,
+            "read_calls": self.reads,
+            "by_resource": dict(sorted(self.by_resource.items())),
+            "last_24_hours": self.used,
+            "limit": self.limit,
+        }
+
+    def recent(self, limit: int) -> list[dict[str, Any]]:
+        """The newest calls first."""
+        calls = list(self.log)[-limit:] if limit > 0 else []
+        return [asdict(call) for call in reversed(calls)]
