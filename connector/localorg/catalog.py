@@ -1,0 +1,205 @@
+"""The standard objects of an org, read from `standard/*.fields`: a line a field.
+
+    Name type[:length | :precision,scale | :digits] flags [>Target[,Target][:Relationship]] [@CompoundField]
+
+Flags: `!` not nillable, `C` createable, `U` updateable, `+d` defaulted on create, `+n` auto number, `+i` lookup by ID
+allowed; after `-`, what a query may not do with it: `f` filter, `s` sort, `g` group, `a` aggregate.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+
+from connector.localorg.schema import Field, PicklistValue, Schema, SObject
+
+# Name, label, plural, key prefix (Object Reference; "Standard Field and Object Name Prefixes").
+OBJECTS = (
+    ("Organization", "Organization", "Organizations", "00D"),
+    ("User", "User", "Users", "005"),
+    ("Account", "Account", "Accounts", "001"),
+    ("Contact", "Contact", "Contacts", "003"),
+    ("Product2", "Product", "Products", "01t"),
+    ("Pricebook2", "Price Book", "Price Books", "01s"),
+    ("PricebookEntry", "Price Book Entry", "Price Book Entries", "01u"),
+    ("Contract", "Contract", "Contracts", "800"),
+    ("Order", "Order", "Orders", "801"),
+    ("OrderItem", "Order Product", "Order Products", "802"),
+    ("OrderStatus", "Order Status Value", "Order Status Values", "0W8"),
+)
+READ_ONLY = {"Organization", "User", "OrderStatus"}
+CHILDREN = {
+    ("Account", "ParentId"): "ChildAccounts",
+    ("Contact", "AccountId"): "Contacts",
+    ("Contract", "AccountId"): "Contracts",
+    ("Order", "AccountId"): "Orders",
+    ("Order", "ContractId"): "Orders",
+    ("Order", "OriginalOrderId"): "Orders",
+    ("OrderItem", "OrderId"): "OrderItems",
+    ("OrderItem", "OriginalOrderItemId"): "ChildOrderItems",
+    ("OrderItem", "PricebookEntryId"): "OrderItems",
+    ("PricebookEntry", "Pricebook2Id"): "PricebookEntries",
+    ("PricebookEntry", "Product2Id"): "PricebookEntries",
+}
+CASCADES = {
+    ("Contact", "AccountId"),
+    ("Contract", "AccountId"),
+    ("Order", "AccountId"),
+    ("OrderItem", "OrderId"),
+    ("PricebookEntry", "Pricebook2Id"),
+    ("PricebookEntry", "Product2Id"),
+}
+# Enforced on create although describe calls them nillable, and the platform's own words for it.
+REQUIRED: dict[tuple[str, str], str | None] = {
+    ("Order", "AccountId"): "Select an account.",
+    ("OrderItem", "UnitPrice"): "Order Products must have a Unit Price.",
+}
+CATEGORIES = ("Draft", "Activated", "Canceled", "Expired")
+PICKLISTS: dict[tuple[str, str], tuple[tuple[str, str | None], ...]] = {
+    ("Order", "Status"): (("Draft", "Draft"), ("Activated", "Activated")),
+    ("Order", "StatusCode"): tuple((name, None) for name in CATEGORIES),
+    ("OrderStatus", "StatusCode"): tuple((name, None) for name in CATEGORIES),
+    ("Contract", "Status"): (
+        ("Draft", "Draft"),
+        ("In Approval Process", "InApproval"),
+        ("Activated", "Activated"),
+    ),
+    ("Contract", "StatusCode"): tuple((name, None) for name in ("Draft", "InApproval", "Activated")),
+}
+CURRENCIES = ("USD", "EUR", "GBP")
+MULTI_CURRENCY = ("Account", "Contact", "Contract", "Order", "OrderItem", "Product2", "Pricebook2", "PricebookEntry")
+NAME_FIELDS = {"Order": "OrderNumber", "OrderItem": "OrderItemNumber", "Contract": "ContractNumber"}
+
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_OTHER_LABELS = {
+    ("Account", "Name"): "Account Name",
+    ("Product2", "Name"): "Product Name",
+    ("Pricebook2", "Name"): "Price Book Name",
+    ("Order", "EffectiveDate"): "Order Start Date",
+    ("Order", "EndDate"): "Order End Date",
+    ("Order", "Name"): "Order Name",
+    ("Order", "PoNumber"): "PO Number",
+    ("Order", "PoDate"): "PO Date",
+    ("OrderItem", "ServiceDate"): "Start Date",
+}
+
+
+def standard_schema(*, multi_currency: bool = False) -> Schema:
+    """A fresh schema: what is deployed later is added to it."""
+    schema = Schema(_standard(*spec) for spec in OBJECTS)
+    if multi_currency:
+        _add_currencies(schema)
+    return schema
+
+
+def _standard(name: str, label: str, plural: str, prefix: str) -> SObject:
+    writable = name not in READ_ONLY
+    sobject = SObject(
+        name=name,
+        label=label,
+        label_plural=plural,
+        key_prefix=prefix,
+        createable=writable,
+        updateable=writable,
+        deletable=writable,
+    )
+    for item in _fields(name):
+        sobject.add(item)
+    return sobject
+
+
+@cache
+def _fields(sobject: str) -> tuple[Field, ...]:
+    text = (files("connector.localorg") / "standard" / f"{sobject}.fields").read_text(encoding="utf-8")
+    return tuple(_field(sobject, line.split()) for line in text.splitlines() if line)
+
+
+def _field(sobject: str, words: list[str]) -> Field:
+    name, kind, flags, *more = words
+    type_, _, size = kind.partition(":")
+    marks, _, tail = flags.partition("-")
+    refused, *extras = tail.split("+") if tail else ["", *marks.split("+")[1:]]
+    marks = marks.partition("+")[0]
+    target = next((word[1:] for word in more if word.startswith(">")), "")
+    targets, _, relationship = target.partition(":")
+    values = PICKLISTS.get((sobject, name), ())
+    field = Field(
+        name=name,
+        label=_label(sobject, name, type_),
+        type=type_,
+        nillable="!" not in marks,
+        createable="C" in marks,
+        updateable="U" in marks,
+        defaulted_on_create="d" in extras,
+        default_value=False if type_ == "boolean" else None,
+        required_on_create=(sobject, name) in REQUIRED,
+        required_message=REQUIRED.get((sobject, name)),
+        auto_number="n" in extras,
+        id_lookup="i" in extras,
+        filterable="f" not in refused,
+        sortable="s" not in refused,
+        groupable="g" not in refused,
+        aggregatable="a" not in refused,
+        restricted_picklist=bool(values),
+        picklist=tuple(PicklistValue(value=value, label=value, category=category) for value, category in values),
+        reference_to=tuple(targets.split(",")) if targets else (),
+        relationship_name=relationship or None,
+        child_relationship=CHILDREN.get((sobject, name)),
+        cascade_delete=(sobject, name) in CASCADES,
+        compound_field_name=next((word[1:] for word in more if word.startswith("@")), None),
+        name_field=name == NAME_FIELDS.get(sobject, "Name"),
+    )
+    return _sized(field, size)
+
+
+def _sized(field: Field, size: str) -> Field:
+    if field.type in {"currency", "double", "percent"}:
+        precision, _, scale = size.partition(",")
+        return replace(field, precision=int(precision), scale=int(scale))
+    if field.type == "int":
+        return replace(field, digits=int(size))
+    if field.type in {"id", "reference"}:
+        return replace(field, length=18)
+    return replace(field, length=int(size)) if size else field
+
+
+def _label(sobject: str, name: str, type_: str) -> str:
+    if (sobject, name) in _OTHER_LABELS:
+        return _OTHER_LABELS[sobject, name]
+    if name == "Id":
+        return f"{next(label for item, label, *_ in OBJECTS if item == sobject)} ID"
+    words = _WORDS.sub(" ", name.replace("Pricebook2", "PriceBook").replace("Product2", "Product"))
+    return words.removesuffix(" Id") + " ID" if type_ == "reference" and words.endswith(" Id") else words
+
+
+def _add_currencies(schema: Schema) -> None:
+    codes = tuple(PicklistValue(value=code, label=code) for code in CURRENCIES)
+    for name in MULTI_CURRENCY:
+        sobject = schema.get(name)
+        assert sobject is not None
+        sobject.add(
+            Field(
+                name="CurrencyIsoCode",
+                label="Currency ISO Code",
+                type="picklist",
+                length=3,
+                updateable=name not in {"OrderItem", "PricebookEntry"},
+                defaulted_on_create=True,
+                restricted_picklist=True,
+                picklist=codes,
+            )
+        )
+    currency = SObject(name="CurrencyType", label="Currency Type", label_plural="Currency Types", key_prefix="01L")
+    for item in (
+        Field(name="Id", label="Currency Type ID", type="id", length=18, nillable=False, createable=False),
+        Field(name="IsoCode", label="Currency ISO Code", type="picklist", length=3, nillable=False, picklist=codes),
+        Field(name="ConversionRate", label="Conversion Rate", type="double", precision=18, scale=6, nillable=False),
+        Field(name="DecimalPlaces", label="Decimal Places", type="int", digits=1, nillable=False),
+        Field(name="IsActive", label="Active", type="boolean", default_value=False, nillable=False),
+        Field(name="IsCorporate", label="Is Corporate", type="boolean", default_value=False, nillable=False),
+        Field(name="SystemModstamp", label="System Modstamp", type="datetime", nillable=False, createable=False),
+    ):
+        currency.add(item)
+    schema.add(currency)

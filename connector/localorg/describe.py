@@ -1,0 +1,216 @@
+"""Describe answers, with every key the platform sends, from the schema alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connector.localorg.schema import Field, Schema, SObject
+
+MASTER_RECORD_TYPE = "012000000000000AAA"
+_SOAP = {
+    "id": "tns:ID",
+    "reference": "tns:ID",
+    "boolean": "xsd:boolean",
+    "currency": "xsd:double",
+    "double": "xsd:double",
+    "percent": "xsd:double",
+    "int": "xsd:int",
+    "long": "xsd:long",
+    "date": "xsd:date",
+    "datetime": "xsd:dateTime",
+    "time": "xsd:time",
+    "address": "urn:address",
+    "location": "urn:location",
+    "base64": "xsd:base64Binary",
+}
+_TEXT = {"string", "textarea", "phone", "url", "email", "picklist", "multipicklist", "combobox", "id", "reference"}
+
+
+def global_describe(schema: Schema, version: str) -> dict[str, Any]:
+    """`GET /sobjects/`."""
+    return {
+        "encoding": "UTF-8",
+        "maxBatchSize": 200,
+        "sobjects": [_summary(item, version) for item in sorted(schema, key=lambda item: item.name)],
+    }
+
+
+def sobject_basic(schema: Schema, sobject: str, version: str) -> dict[str, Any]:
+    """`GET /sobjects/X/`; KeyError for an unknown object."""
+    return {"objectDescribe": _summary(_known(schema, sobject), version), "recentItems": []}
+
+
+def describe(schema: Schema, sobject: str, version: str) -> dict[str, Any]:
+    """`GET /sobjects/X/describe`; KeyError for an unknown object."""
+    item = _known(schema, sobject)
+    answer = _summary(item, version)
+    base = f"/services/data/v{version}/sobjects/{item.name}"
+    answer["urls"] |= {
+        "uiDetailTemplate": f"/{item.key_prefix}/{{ID}}",
+        "uiEditTemplate": f"/{item.key_prefix}/{{ID}}/e",
+        "uiNewRecord": f"/{item.key_prefix}/e",
+        "defaultValues": f"{base}/defaultValues?recordTypeId&fields",
+    }
+    return answer | {
+        "actionOverrides": [],
+        "childRelationships": [
+            {
+                "cascadeDelete": child.cascade_delete,
+                "childSObject": child.child,
+                "deprecatedAndHidden": False,
+                "field": child.field,
+                "junctionIdListNames": [],
+                "junctionReferenceTo": [],
+                "relationshipName": child.name,
+                "restrictedDelete": child.child == "Order" and item.name == "Account",
+            }
+            for child in schema.children_of(item.name)
+        ],
+        "compactLayoutable": not item.event,
+        "defaultImplementation": None,
+        "extendedBy": None,
+        "extendsInterfaces": None,
+        "fields": [_field(field) for field in item.fields.values()],
+        "implementedBy": None,
+        "implementsInterfaces": None,
+        "listviewable": None,
+        "lookupLayoutable": None,
+        "namedLayoutInfos": [],
+        "networkScopeFieldName": None,
+        "recordTypeInfos": [_master(base)] if not item.event else [],
+        "searchLayoutable": not item.event,
+        "sobjectDescribeOption": "FULL",
+        "supportedScopes": [{"label": f"All {item.label_plural}", "name": "everything"}],
+    }
+
+
+def _known(schema: Schema, sobject: str) -> SObject:
+    found = schema.get(sobject)
+    if found is None:
+        raise KeyError(sobject)
+    return found
+
+
+def _master(base: str) -> dict[str, Any]:
+    return {
+        "active": True,
+        "available": True,
+        "defaultRecordTypeMapping": True,
+        "developerName": "Master",
+        "master": True,
+        "name": "Master",
+        "recordTypeId": MASTER_RECORD_TYPE,
+        "urls": {"layout": f"{base}/describe/layouts/{MASTER_RECORD_TYPE}"},
+    }
+
+
+def _summary(item: SObject, version: str) -> dict[str, Any]:
+    base = f"/services/data/v{version}/sobjects/{item.name}"
+    row = not item.event
+    return {
+        "activateable": False,
+        "associateEntityType": None,
+        "associateParentEntity": None,
+        "createable": item.createable,
+        "custom": item.custom,
+        "customSetting": False,
+        "deepCloneable": False,
+        "deletable": item.deletable and row,
+        "deprecatedAndHidden": False,
+        "feedEnabled": False,
+        "hasSubtypes": False,
+        "isInterface": False,
+        "isSubtype": False,
+        "keyPrefix": item.key_prefix,
+        "label": item.label,
+        "labelPlural": item.label_plural,
+        "layoutable": row,
+        "mergeable": item.name in {"Account", "Contact"},
+        "mruEnabled": row,
+        "name": item.name,
+        "queryable": item.queryable,
+        "replicateable": row,
+        "retrieveable": row,
+        "searchable": row,
+        "triggerable": True,
+        "undeletable": item.deletable and row and item.name != "OrderItem",
+        "updateable": item.updateable and row,
+        "urls": {
+            "sobject": base,
+            "describe": f"{base}/describe",
+            "rowTemplate": f"{base}/{{ID}}",
+            **({"layouts": f"{base}/describe/layouts"} if row else {"eventSchema": f"{base}/eventSchema"}),
+        },
+    }
+
+
+def _field(item: Field) -> dict[str, Any]:
+    text = item.type in _TEXT
+    return {
+        "aggregatable": item.aggregatable,
+        "aiPredictionField": False,
+        "autoNumber": item.auto_number,
+        "byteLength": item.length * (1 if item.type in {"id", "reference"} else 3) if text else 0,
+        "calculated": item.calculated,
+        "calculatedFormula": None,
+        "cascadeDelete": item.cascade_delete,
+        "caseSensitive": item.case_sensitive,
+        "compoundFieldName": item.compound_field_name,
+        "controllerName": None,
+        "createable": item.createable,
+        "custom": item.custom,
+        "defaultValue": item.default_value,
+        "defaultValueFormula": None,
+        "defaultedOnCreate": item.defaulted_on_create,
+        "dependentPicklist": False,
+        "deprecatedAndHidden": False,
+        "digits": item.digits,
+        "displayLocationInDecimal": False,
+        "encrypted": False,
+        "externalId": item.external_id,
+        "extraTypeInfo": "plaintextarea" if item.type == "textarea" else None,
+        "filterable": item.filterable,
+        "filteredLookupInfo": None,
+        "formulaTreatNullNumberAsZero": False,
+        "groupable": item.groupable,
+        "highScaleNumber": False,
+        "htmlFormatted": False,
+        "idLookup": item.id_lookup or item.external_id or item.type == "id",
+        "inlineHelpText": item.help_text,
+        "label": item.label,
+        "length": item.length if text else 0,
+        "mask": None,
+        "maskType": None,
+        "name": item.name,
+        "nameField": item.name_field,
+        "namePointing": len(item.reference_to) > 1,
+        "nillable": item.nillable,
+        "permissionable": item.createable and item.nillable,
+        "picklistValues": [
+            {
+                "active": value.active,
+                "defaultValue": value.default,
+                "label": value.label,
+                "validFor": None,
+                "value": value.value,
+            }
+            for value in item.picklist
+        ],
+        "polymorphicForeignKey": len(item.reference_to) > 1,
+        "precision": item.precision,
+        "queryByDistance": item.type in {"address", "location"},
+        "referenceTargetField": None,
+        "referenceTo": list(item.reference_to),
+        "relationshipName": item.relationship_name,
+        "relationshipOrder": None,
+        "restrictedDelete": False,
+        "restrictedPicklist": item.restricted_picklist,
+        "scale": item.scale,
+        "searchPrefilterable": item.type == "reference",
+        "soapType": _SOAP.get(item.type, "xsd:string"),
+        "sortable": item.sortable,
+        "type": item.type,
+        "unique": item.unique,
+        "updateable": item.updateable,
+        "writeRequiresMasterRead": False,
+    }

@@ -1,0 +1,157 @@
+"""WHERE and HAVING as SQL with bound values: SOQL's own ideas of null, case, IDs and dates.
+
+`!=` and NOT match rows without a value; `<`, `>` and LIKE never do; empty text is no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from connector.localorg import ids
+from connector.localorg.schema import Field
+from connector.localorg.soql import dates
+from connector.localorg.soql.errors import SoqlError, at
+from connector.localorg.soql.scope import Column, Scope
+from connector.localorg.soql.tokens import Token, unquoted
+from connector.localorg.soql.tree import Aggregate, Among, Compare, Condition, Group, Literal, Not, Path, Select
+
+Sub = Callable[[Select, list[object]], str]
+_NUMBERS = {"double", "currency", "percent", "int", "long"}
+_IDS = {"id", "reference"}
+
+
+class Conditions:
+    """Compiles conditions of one scope; bound values are appended to `values` in the order of the SQL."""
+
+    def __init__(
+        self, scope: Scope, now: datetime, values: list[object], sub: Sub, aggregate: Callable[[Aggregate], Column]
+    ) -> None:
+        self._scope = scope
+        self._now = now
+        self._values = values
+        self._sub = sub
+        self._aggregate = aggregate
+
+    def sql(self, condition: Condition) -> str:
+        if isinstance(condition, Group):
+            return "(" + f" {condition.word} ".join(self.sql(item) for item in condition.conditions) + ")"
+        if isinstance(condition, Not):
+            return f"NOT COALESCE({self.sql(condition.condition)}, 0)"
+        if isinstance(condition, Among):
+            return self._among(condition)
+        return self._compare(condition)
+
+    def _column(self, left: Path | Aggregate) -> Column:
+        if isinstance(left, Aggregate):
+            return self._aggregate(left)
+        column = self._scope.column(left)
+        if not column.field.filterable or not column.field.stored:
+            message = f"field '{column.field.name}' can not be filtered in a query call"
+            raise at(self._scope.text, left.position, "INVALID_FIELD", message)
+        return column
+
+    def _compare(self, item: Compare) -> str:
+        column = self._column(item.left)
+        sql, field, operator = column.sql, column.field, item.operator
+        if item.right.kind == "relative":
+            return self._relative(sql, field, operator, item.right)
+        if operator == "LIKE":
+            if item.right.kind != "string" or field.type in _NUMBERS | {"boolean", "date", "datetime"}:
+                raise self._wrong(field, item.right)
+            self._values.append(self._text(item.right, like=True))
+            return f"COALESCE({sql} LIKE ? ESCAPE '\\', 0)"
+        value = self._value(field, item.right)
+        if value is None:
+            if operator == "=":
+                return f"{sql} IS NULL"
+            return f"{sql} IS NOT NULL" if operator == "!=" else "0"
+        self._values.append(value)
+        return f"({sql} IS NULL OR {sql} <> ?)" if operator == "!=" else f"{sql} {operator} ?"
+
+    def _relative(self, sql: str, field: Field, operator: str, literal: Literal) -> str:
+        span = dates.span(literal.text, self._now)
+        if span is None:
+            raise at(self._scope.text, literal.position, "MALFORMED_QUERY", f"unexpected token: '{literal.text}'")
+        if field.type not in {"date", "datetime"} or operator == "LIKE":
+            raise self._wrong(field, literal)
+        first, after = (
+            moment.strftime("%Y-%m-%d") if field.type == "date" else dates.as_stamp(moment) for moment in span
+        )
+        bound = {"<": first, "<=": after, ">": after, ">=": first}
+        if operator in bound:
+            self._values.append(bound[operator])
+            return f"{sql} {'<' if operator[0] == '<' else '>='} ?"
+        self._values += [first, after]
+        inside = f"{sql} >= ? AND {sql} < ?"
+        return f"({inside})" if operator == "=" else f"({sql} IS NULL OR NOT ({inside}))"
+
+    def _among(self, item: Among) -> str:
+        column = self._column(item.left)
+        sql, field = column.sql, column.field
+        negated = item.operator in {"NOT IN", "EXCLUDES"}
+        if item.select is not None:
+            inner = f"{sql} IN ({self._sub(item.select, self._values)})"
+        elif item.operator in {"INCLUDES", "EXCLUDES"}:
+            inner = self._includes(sql, field, item)
+        else:
+            found = [self._value(field, literal) for literal in item.values]
+            given = [value for value in found if value is not None]
+            self._values += given
+            inner = f"{sql} IN ({', '.join('?' * len(given))})"
+            if len(given) < len(found):
+                inner = f"({inner} OR {sql} IS NULL)"
+        return f"NOT COALESCE({inner}, 0)" if negated else inner
+
+    def _includes(self, sql: str, field: Field, item: Among) -> str:
+        if field.type != "multipicklist":
+            raise at(
+                self._scope.text, item.left.position, "INVALID_FIELD", f"{item.operator} needs a multi-select picklist"
+            )
+        choices = []
+        for literal in item.values:
+            words = str(self._value(field, literal) or "").split(";")
+            self._values += [f";{word};" for word in words]
+            choices.append("(" + " AND ".join(f"instr(';' || {sql} || ';', ?) > 0" for _ in words) + ")")
+        return "(" + " OR ".join(choices) + ")"
+
+    def _text(self, literal: Literal, *, like: bool = False) -> str:
+        return unquoted(self._scope.text, Token("string", literal.text, literal.position), like=like)
+
+    def _value(self, field: Field, literal: Literal) -> object:
+        kind = literal.kind
+        if kind == "null":
+            return None
+        if field.type in _IDS and kind == "string":
+            text = self._text(literal)
+            full = ids.normalise(text) if text else None
+            if text and full is None:
+                raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", f"invalid ID field: {text}")
+            return full
+        if field.type in _NUMBERS and kind == "number":
+            return float(literal.text)
+        if field.type == "boolean" and kind == "boolean":
+            return int(literal.text == "TRUE")
+        if field.type == "date" and kind == "date":
+            return self._moment(literal).strftime("%Y-%m-%d")
+        if field.type == "datetime" and kind == "datetime":
+            return dates.as_stamp(self._moment(literal))
+        if kind == "string" and field.type not in _NUMBERS | {"boolean", "date", "datetime"}:
+            return self._text(literal) or None
+        raise self._wrong(field, literal)
+
+    def _moment(self, literal: Literal) -> datetime:
+        try:
+            if literal.kind == "date":
+                return datetime.strptime(literal.text, "%Y-%m-%d")  # noqa: DTZ007 - a date has no zone
+            return datetime.strptime(dates.stamp(literal.text), "%Y-%m-%dT%H:%M:%S.000%z")
+        except (ValueError, OverflowError):
+            raise at(
+                self._scope.text, literal.position, "MALFORMED_QUERY", f"Invalid {literal.kind}: {literal.text}"
+            ) from None
+
+    def _wrong(self, field: Field, literal: Literal) -> SoqlError:
+        quotes = "should be enclosed in quotes" if literal.kind != "string" else "should not be enclosed in quotes"
+        wanted = {"double": "double", "currency": "currency", "datetime": "dateTime"}.get(field.type, field.type)
+        message = f"value of filter criterion for field '{field.name}' must be of type {wanted} and {quotes}"
+        return at(self._scope.text, literal.position, "INVALID_FIELD", message)

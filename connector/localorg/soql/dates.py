@@ -1,0 +1,89 @@
+"""Dates in queries: ISO literals to the stored form, relative ones to the span they mean. UTC throughout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+_N = re.compile(r"(LAST|NEXT)_N_(DAYS|WEEKS|MONTHS|QUARTERS|YEARS):(\d{1,5})\Z")
+_AGO = re.compile(r"N_(DAYS|WEEKS|MONTHS|QUARTERS|YEARS)_AGO:(\d{1,5})\Z")
+_PERIOD = re.compile(r"(LAST|THIS|NEXT)_(WEEK|MONTH|QUARTER|YEAR|FISCAL_QUARTER|FISCAL_YEAR)\Z")
+_STEP = {"LAST": -1, "THIS": 0, "NEXT": 1}
+
+Span = tuple[datetime, datetime]
+"""From (included) to (excluded)."""
+
+
+def stamp(text: str) -> str:
+    """A datetime literal as stored: UTC, whole seconds. ValueError if it is no moment."""
+    moment = datetime.fromisoformat(text.upper().replace("Z", "+00:00")).astimezone(UTC)
+    return as_stamp(moment)
+
+
+def as_stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+
+
+def span(word: str, now: datetime) -> Span | None:
+    """What a relative literal covers; None for a word that is none."""
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = timedelta(days=1)
+    simple = {"YESTERDAY": -1, "TODAY": 0, "TOMORROW": 1}
+    if word in simple:
+        return today + simple[word] * day, today + (simple[word] + 1) * day
+    if word == "LAST_90_DAYS":
+        return today - 90 * day, today + day
+    if word == "NEXT_90_DAYS":
+        return today + day, today + 91 * day
+    try:
+        return _counted(word, today)
+    except OverflowError:
+        return None
+
+
+def _counted(word: str, today: datetime) -> Span | None:
+    day = timedelta(days=1)
+    if found := _PERIOD.match(word):
+        start = _PERIODS[found[2].removeprefix("FISCAL_")]
+        step = _STEP[found[1]]
+        return start(today, step), start(today, step + 1)
+    if found := _N.match(word):
+        unit, count = found[2].removesuffix("S"), int(found[3])
+        if unit == "DAY":
+            return (
+                (today - count * day, today + day) if found[1] == "LAST" else (today + day, today + (count + 1) * day)
+            )
+        start = _PERIODS[unit]
+        return (
+            (start(today, -count), start(today, 0))
+            if found[1] == "LAST"
+            else (start(today, 1), start(today, count + 1))
+        )
+    if found := _AGO.match(word):
+        unit, count = found[1].removesuffix("S"), int(found[2])
+        if unit == "DAY":
+            return today - count * day, today - (count - 1) * day
+        start = _PERIODS[unit]
+        return start(today, -count), start(today, 1 - count)
+    return None
+
+
+def _week(today: datetime, step: int) -> datetime:
+    return today - timedelta(days=(today.weekday() + 1) % 7) + timedelta(weeks=step)  # weeks begin on Sunday
+
+
+def _months(today: datetime, step: int, *, size: int) -> datetime:
+    index = today.year * 12 + today.month - 1
+    index = index - index % size + step * size
+    if not 12 <= index < 9999 * 12:
+        raise OverflowError
+    return today.replace(year=index // 12, month=index % 12 + 1, day=1)
+
+
+_PERIODS: dict[str, Callable[[datetime, int], datetime]] = {
+    "WEEK": _week,
+    "MONTH": lambda today, step: _months(today, step, size=1),
+    "QUARTER": lambda today, step: _months(today, step, size=3),
+    "YEAR": lambda today, step: _months(today, step, size=12),
+}

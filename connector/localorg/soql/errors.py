@@ -1,0 +1,30 @@
+"""How the platform says what is wrong with a query: a code, the text around the fault, a caret and a position."""
+
+from __future__ import annotations
+
+CONTEXT = 40
+
+
+class SoqlError(Exception):
+    """`code` and `message` as REST answers them."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def at(text: str, position: int, code: str, message: str) -> SoqlError:
+    """The error at `position` of `text`."""
+    flat = text.replace("\n", " ").replace("\r", " ")
+    start = max(0, position - CONTEXT)
+    shown = flat[start : position + CONTEXT]
+    caret = " " * (position - start) + "^"
+    before = text[:position]
+    row = before.count("\n") + 1
+    column = position - (before.rfind("\n") + 1) + 1
+    return SoqlError(code, f"\n{shown}\n{caret}\nERROR at Row:{row}:Column:{column}\n{message}")
+
+
+def malformed(text: str, position: int, message: str) -> SoqlError:
+    return at(text, position, "MALFORMED_QUERY", message)

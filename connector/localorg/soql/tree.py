@@ -1,0 +1,93 @@
+"""A parsed query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """`Account.Name` as written, with its place in the text."""
+
+    parts: tuple[str, ...]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    function: str  # COUNT | COUNT_DISTINCT | SUM | AVG | MIN | MAX
+    path: Path | None
+    alias: str | None
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    path: Path
+    alias: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AllFields:
+    kind: str  # ALL | STANDARD | CUSTOM
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    kind: str  # string | number | boolean | null | date | datetime | relative
+    text: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    left: Path | Aggregate
+    operator: str
+    right: Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """IN, NOT IN, INCLUDES, EXCLUDES."""
+
+    left: Path
+    operator: str
+    values: tuple[Literal, ...]
+    select: Select | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    word: str  # AND | OR
+    conditions: tuple[Condition, ...]
+
+
+Condition = Compare | Among | Not | Group
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    by: Path | Aggregate
+    descending: bool
+    nulls_first: bool | None
+
+
+@dataclass(slots=True)
+class Select:
+    items: list[Named | Aggregate | AllFields | Select]
+    source: str
+    position: int
+    alias: str | None = None
+    where: Condition | None = None
+    group_by: list[Path] = field(default_factory=list)
+    having: Condition | None = None
+    order_by: list[Ordering] = field(default_factory=list)
+    limit: int | None = None
+    offset: int = 0
+    all_rows: bool = False
