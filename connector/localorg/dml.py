@@ -6,6 +6,7 @@ savepoint of its own; a caller that wants all or nothing wraps the call in `stor
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -195,7 +196,7 @@ class Dml:
         return Outcome(id=self._write_new(plan, row, rule), created=True)
 
     def _write_new(self, plan: Plan, row: Row, rule: Rule) -> str:
-        record_id = ids.make(plan.sobject.key_prefix, self.storage.next_number(plan.name))
+        record_id = self._new_id(plan)
         now = stamp(self.clock())
         row["Id"] = record_id
         for name in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
@@ -213,6 +214,12 @@ class Dml:
         self.storage.changes.append(Change(plan.name, record_id, "CREATE"))
         rule.saved(self, row, None)
         return record_id
+
+    def _new_id(self, plan: Plan) -> str:
+        """The next ID of the object; an organisation's is drawn, so that no client takes a new org for an old one."""
+        if plan.name == "Organization":
+            return ids.make(plan.sobject.key_prefix, secrets.randbits(48))
+        return ids.make(plan.sobject.key_prefix, self.storage.next_number(plan.name))
 
     def force_insert(self, name: str, **values: Stored) -> str:
         """A row the platform itself makes (the organisation, the administrator): no permissions, no rules."""

@@ -1,4 +1,4 @@
-"""A refusal in the org's own words: one error code, one message, the fields it is about, the HTTP status it travels with.
+"""A refusal in the org's own words: an error code, a message, the fields it is about, the HTTP status it travels with.
 
 The same refusal is told in two shapes: row resources say `errorCode`, lists of rows say `statusCode`.
 """

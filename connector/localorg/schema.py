@@ -124,16 +124,11 @@ class Schema:
 
     def children_of(self, name: str) -> list[ChildRelationship]:
         """Every reference to `name`, as seen from it; a nameless one cannot be queried."""
-        found = []
-        for child in self:
-            for item in child.fields.values():
-                if any(target.lower() == name.lower() for target in item.reference_to):
-                    found.append(
-                        ChildRelationship(
-                            child=child.name,
-                            field=item.name,
-                            name=item.child_relationship,
-                            cascade_delete=item.cascade_delete,
-                        )
-                    )
-        return found
+        return [
+            ChildRelationship(
+                child=child.name, field=item.name, name=item.child_relationship, cascade_delete=item.cascade_delete
+            )
+            for child in self
+            for item in child.fields.values()
+            if any(target.lower() == name.lower() for target in item.reference_to)
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connector.localorg.auth import Identity
 from connector.localorg.dml import Dml
+from connector.localorg.plan import Row
 
 USERNAME = "admin@local-org.example"
 
@@ -53,9 +54,9 @@ def _first_day(dml: Dml) -> tuple[str, str]:
         EmailEncodingKey="UTF-8",
     )
     for name, record_id in (("Organization", organization), ("User", user)):
-        stamps = {field: user for field in ("CreatedById", "LastModifiedById") if field in dml.plan(name).has}
+        stamps: Row = {field: user for field in ("CreatedById", "LastModifiedById") if field in dml.plan(name).has}
         if stamps:
-            dml.set_fields(name, record_id, dict(stamps))
+            dml.set_fields(name, record_id, stamps)
     return organization, user
 
 

@@ -38,7 +38,7 @@ class Usage:
             known = json.loads(kept)
             self.calls, self.writes, self.reads = known["calls"], known["writes"], known["reads"]
             self.by_resource.update(known["by_resource"])
-            self._hours = {int(hour): count for hour, count in known["hours"].items()}
+            self._hours.update({int(hour): count for hour, count in known["hours"].items()})
 
     def reset(self, *, persist: bool = True) -> None:
         self.calls = self.writes = self.reads = 0

@@ -31,7 +31,9 @@ def answer(org: Org, params: dict[str, str]) -> web.Response:
         return _page(
             "Local Salesforce org", "<p>Open the link the org printed at its start: it carries the key.</p>", 403
         )
-    used = f"{org.usage.calls:,} API calls, {org.usage.writes:,} of them writes, {org.usage.used:,} of {org.usage.limit:,} in 24 hours"
+    usage = org.usage
+    day = f"{usage.used:,} of {usage.limit:,} in 24 hours"
+    used = f"{usage.calls:,} API calls, {usage.writes:,} of them writes, {day}"
     rows = "".join(_row(org, order) for order in _latest(org))
     table = (
         "<table><thead><tr><th>Order</th><th>Account</th><th>Stage</th><th>Status</th><th>Start</th>"

@@ -154,7 +154,7 @@ def _check_precondition(org: Org, call: Call, plan: Plan, record_id: str) -> Non
         raise Refusal("ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE", "The record was modified since.", status=412)
 
 
-# -- replication --------------------------------------------------------------------------------------------------------
+# -- replication
 
 
 def updated(org: Org, call: Call) -> Reply:

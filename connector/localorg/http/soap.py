@@ -1,4 +1,4 @@
-"""SOAP login, for the one client path that still uses it; element order is the WSDL's, because clients read by place."""
+"""SOAP login, for the one client path that still uses it; elements come in WSDL order: clients read them by place."""
 
 from __future__ import annotations
 
