@@ -26,7 +26,9 @@ def localorg(
         Path | None, typer.Option(help="Keep the org in this SQLite file; without it, it is gone when stopped.")
     ] = None,
     latency_ms: Annotated[int, typer.Option(min=0, max=60_000, help="Added to every call.")] = 0,
-    bare: Annotated[bool, typer.Option("--bare", help="Without our fields: an org as Salesforce hands it over.")] = False,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Without our fields: an org as Salesforce hands it over.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="First line: address and credentials as JSON.")] = False,
 ) -> None:
     """Run a strict local Salesforce org until it is stopped (Ctrl-C)."""

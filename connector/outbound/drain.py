@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from connector.errors import SalesforceError
-from connector.model.change import EntityKind, Refusal
+from connector.errors import RetryClass, SalesforceError
+from connector.model.change import ChangeState, EntityKind, Refusal
 from connector.model.record import Link
 from connector.outbound.adopt import read_back
 from connector.outbound.batches import GRAPHS_PER_CALL, ROWS_PER_COLLECTION, chunks, graph_calls, row_calls
@@ -27,9 +27,18 @@ from connector.outbound.tally import Tally
 from connector.outbound.work import Candidate, NewOrder, Plan, Row
 from connector.outbound.write import Org, Writer
 from connector.salesforce.fault import Fault
+from connector.store.outbox import Unsent
 
 CLAIM = 600
 """Orders a claim: 8 full graph calls and 3 full status calls."""
+
+
+ON_ITS_WAY = Fault(
+    code="PRODUCT_NOT_SENT_YET",
+    retry_class=RetryClass.TRANSIENT,
+    sentence="A product of the order is not in the org yet.",
+    fix="Nothing to do: the order follows its products.",
+)
 
 
 class OrgReader(Protocol):
@@ -157,14 +166,15 @@ class Drain:
     async def _orders(self, claim: Sequence[Candidate]) -> None:
         customers, unknown = await self._ledger.customers(_looked_up(claim, "customer"))
         refusals, put_off = await self._accounts_ahead(claim, customers, unknown)
-        claim = await self._without(claim, put_off)
+        claim = await self._without(claim, "customer", put_off)
         prices = await self._ledger.prices(_looked_up(claim, "price"))
+        claim, refused_products = await self._priced(claim, prices)
         plan = plan_orders(
             claim,
             facts=self._facts,
             customers=customers,
             accounts={key: item.record for key, item in unknown.items() if item.record is not None},
-            refusals=refusals,
+            refusals=refusals | refused_products,
             prices={key: link.salesforce_id for key, link in prices.items()},
             source=self._source,
         )
@@ -199,11 +209,25 @@ class Drain:
                     customers[key] = piece.links[0]
         return refusals, put_off
 
-    async def _without(self, claim: Sequence[Candidate], put_off: Mapping[str, Fault]) -> list[Candidate]:
-        """The claim without orders whose account could not be written for now; those wait with it."""
+    async def _priced(
+        self, claim: Sequence[Candidate], prices: Mapping[str, Link]
+    ) -> tuple[list[Candidate], dict[str, Refusal]]:
+        """The claim without orders whose products are still on their way, and why products were refused, by price."""
+        missing = [key for key in _looked_up(claim, "price") if key not in prices]
+        unsent = await self._ledger.unsent_products(sorted({key.rpartition("|")[0] for key in missing}))
+        on_their_way = {key: ON_ITS_WAY for key in missing if _state(unsent, key) is ChangeState.DUE}
+        refused = {
+            key: found.refusal
+            for key in missing
+            if (found := unsent.get(key.rpartition("|")[0])) is not None and found.refusal is not None
+        }
+        return await self._without(claim, "price", on_their_way), refused
+
+    async def _without(self, claim: Sequence[Candidate], entity: str, put_off: Mapping[str, Fault]) -> list[Candidate]:
+        """The claim without orders that refer to something that could not be written for now; those wait with it."""
         kept, waiting = [], []
         for candidate in claim:
-            fault = next((put_off[key] for key in _looked_up([candidate], "customer") if key in put_off), None)
+            fault = next((put_off[key] for key in _looked_up([candidate], entity) if key in put_off), None)
             if fault is None:
                 kept.append(candidate)
             else:
@@ -292,6 +316,11 @@ def _looked_up(claim: Iterable[Candidate], entity: str) -> list[str]:
             for record in (candidate.record, *candidate.record.children):
                 keys.update({lookup.key: None for lookup in record.lookups.values() if lookup.entity == entity})
     return list(keys)
+
+
+def _state(unsent: Mapping[str, Unsent], price_key: str) -> ChangeState | None:
+    found = unsent.get(price_key.rpartition("|")[0])
+    return found.state if found else None
 
 
 def _distinct(steps: Iterable[Any]) -> list[Candidate]:

@@ -81,6 +81,11 @@ class Ledger:
         async with self._store.reader() as connection:
             return await links.get(connection, self._org_id, "price", keys)
 
+    async def unsent_products(self, skus: Sequence[str]) -> dict[str, outbox.Unsent]:
+        """What is still to be sent, or was refused, of these products."""
+        async with self._store.reader() as connection:
+            return await outbox.find(connection, EntityKind.PRODUCT, skus)
+
     async def begin(self, candidates: Sequence[Candidate]) -> None:
         """Count an attempt before anything is sent: what is found with an attempt behind it may be in the org."""
         if candidates:

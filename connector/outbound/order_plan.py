@@ -236,6 +236,8 @@ def _line(line: MappedRecord, context: OrderContext, *, creating: bool) -> NewRe
     label = f"line {line.key}"
     for name, lookup in line.lookups.items():
         entry = context.prices.get(lookup.key)
+        if entry is None and lookup.key in context.refusals:
+            raise _RefuseError(context.refusals[lookup.key])
         if entry is None:
             sku, _, currency = lookup.key.rpartition("|")
             raise _RefuseError(

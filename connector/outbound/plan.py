@@ -105,8 +105,8 @@ def plan_orders(
 ) -> Plan:
     """Orders: a graph for each new one, rows for what differs, a sequence where the org has frozen what must change.
 
-    `customers` are the accounts already linked; `accounts` the records of those that are not; `refusals` those that the
-    org has just refused; `prices` the price book entry IDs by price key (`SKU|USD`).
+    `customers` are the accounts already linked; `accounts` the records of those that are not; `refusals` say why a
+    customer (by key) or a product (by price key, `SKU|USD`) was refused; `prices` are entry IDs by price key.
     """
     plan = Plan()
     context = OrderContext(

@@ -1,22 +1,32 @@
-"""A local org, a database and a service on both: real HTTP, real SQL."""
+"""A local org, a database and a service on both: real HTTP, real SQL, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from connector.cli.org import our_metadata
+from connector.jobs.push import PushSummary
 from connector.localorg.server import LocalOrg
+from connector.log import configure
+from connector.model.change import DeadLetter, EntityKind
 from connector.model.customer import Customer
+from connector.model.order import OrderInput
 from connector.model.product import Price, Product
-from connector.orders.sample import orders as sample_orders
 from connector.service import Service, running
 from connector.settings import SalesforceSettings, Settings, SyncSettings
-from connector.store import customers, orders, products, schema
-from connector.store.engine import Store
+from connector.store import customers, orders, outbox, products
+from tests.conftest import Databases
+
+CUSTOMERS = [Customer(number=f"C-{number}", name=f"Käufer {number}", city="Münster") for number in range(1, 9)]
+PRODUCTS = [
+    Product(sku=f"P-{number}", name=f"Product {number}", prices=(Price(currency="USD", unit_price=price),))
+    for number, price in enumerate([Decimal("14"), Decimal("9.80"), Decimal("34.85"), Decimal("12.75")], start=1)
+]
 
 
 class Silent:
@@ -25,6 +35,62 @@ class Silent:
     def advance(self, count: int = 1) -> None: ...
 
     def say(self, text: str) -> None: ...
+
+
+@dataclass
+class World:
+    """Both sides, and the few things a test does with them."""
+
+    org: LocalOrg
+    service: Service
+
+    async def save(
+        self,
+        some_orders: Sequence[OrderInput] = (),
+        *,
+        some_customers: Sequence[Customer] = CUSTOMERS,
+        some_products: Sequence[Product] = PRODUCTS,
+    ) -> None:
+        async with self.service.store.transaction() as uow:
+            await customers.save(uow, some_customers)
+            await products.save(uow, some_products)
+            await orders.save(uow, some_orders)
+
+    async def push(self, *, dry_run: bool = False) -> PushSummary:
+        return await self.service.push(Silent(), dry_run=dry_run)
+
+    async def replay(self) -> None:
+        async with self.service.store.transaction() as uow:
+            await outbox.replay(uow)
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        async with self.service.store.reader() as connection:
+            return await outbox.dead_letters(connection)
+
+    async def due(self) -> dict[EntityKind, int]:
+        async with self.service.store.reader() as connection:
+            return await outbox.due_counts(connection, self.service.clock.now())
+
+    async def query(self, soql: str) -> list[dict[str, Any]]:
+        return await self.service.client.query(soql)
+
+    async def order(self, number: str) -> dict[str, Any]:
+        """The order in the org with its lines by key."""
+        [row] = await self.query(
+            "SELECT Id, Status, TotalAmount, Exact_Total__c, Description, PoNumber, EffectiveDate, Account.Name,"
+            " (SELECT External_Key__c, Quantity, UnitPrice, Exact_Total__c, Product2.ProductCode FROM OrderItems)"
+            f" FROM Order WHERE External_Key__c = '{number}'"
+        )
+        row["lines"] = {line["External_Key__c"]: line for line in (row.pop("OrderItems") or {}).get("records", [])}
+        return row
+
+    async def count(self, sobject: str) -> int:
+        return int((await self.query(f"SELECT COUNT(Id) n FROM {sobject}"))[0]["n"])
+
+    @property
+    def writes(self) -> int:
+        """Write calls as the org counts them."""
+        return self.org.org.usage.writes
 
 
 def settings_for(org: LocalOrg, database_url: str) -> Settings:
@@ -36,36 +102,25 @@ def settings_for(org: LocalOrg, database_url: str) -> Settings:
     )
 
 
+@pytest.fixture(autouse=True)
+def quiet_log() -> None:
+    configure("ERROR")
+
+
 @pytest.fixture
 async def org() -> AsyncIterator[LocalOrg]:
-    async with LocalOrg(metadata_root=our_metadata()) as running_org:
-        yield running_org
-
-
-@pytest.fixture
-async def database_url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'connector.db'}"
-    store = Store.open(url)
-    await schema.upgrade(store)
-    await store.close()
-    return url
-
-
-@pytest.fixture
-async def service(org: LocalOrg, database_url: str) -> AsyncIterator[Service]:
-    async with running(settings_for(org, database_url)) as started:
+    async with LocalOrg(metadata_root=our_metadata()) as started:
         yield started
 
 
-CUSTOMERS = [
-    Customer(number=f"C-{number}", name=f"Company {number}", city="Münster", country="Germany") for number in range(1, 8)
-]
-PRODUCTS = [
-    Product(sku=f"P-{number}", name=f"Product {number}", prices=(Price(currency="USD", unit_price=price),))
-    for number, price in enumerate(map(lambda cents: cents / 100, []), start=1)
-]
+@pytest.fixture
+async def world(org: LocalOrg, database_url: str) -> AsyncIterator[World]:
+    async with running(settings_for(org, database_url)) as service:
+        yield World(org, service)
 
 
-@asynccontextmanager
-async def nothing() -> AsyncIterator[None]:
-    yield
+@pytest.fixture
+async def second_world(org: LocalOrg, databases: Databases) -> AsyncIterator[World]:
+    """Another connector with an empty database, on the same org."""
+    async with running(settings_for(org, databases.migrated())) as service:
+        yield World(org, service)

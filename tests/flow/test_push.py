@@ -1,0 +1,238 @@
+"""From a stored order to the org and back to zero: what a push writes, what it costs, what it leaves alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.model.customer import Customer
+from connector.model.order import LineInput, OrderInput, Stage
+from connector.model.product import Price, Product
+from connector.orders.sample import orders as sample_orders
+from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
+
+
+def an_order(number: str, **values: Any) -> OrderInput:
+    given: dict[str, Any] = {
+        "number": number,
+        "customer": "C-1",
+        "placed_at": datetime(2026, 2, 3, tzinfo=UTC),
+        "currency": "USD",
+        "stage": Stage.SHIPPED,
+        "lines": (
+            LineInput(number=1, sku="P-1", quantity=Decimal(12), unit_price=Decimal(14), discount=Decimal("0.15")),
+            LineInput(number=2, sku="P-4", quantity=Decimal(3), unit_price=Decimal("12.75"), discount=Decimal("0.15")),
+        ),
+    }
+    return OrderInput(**given | values)
+
+
+async def test_orders_arrive_with_accounts_lines_and_status(world: World) -> None:
+    await world.save([an_order("A-1"), an_order("A-2", customer="C-2", stage=Stage.PLACED)])
+    summary = await world.push()
+    assert summary.in_sync
+    assert await world.count("Account") == len(CUSTOMERS)
+    assert await world.count("Product2") == len(PRODUCTS)
+    assert (await world.order("A-1"))["Status"] == "Activated"
+    assert (await world.order("A-2"))["Status"] == "Draft"
+    assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 1"
+
+
+async def test_exact_totals_arrive_unrounded_and_the_orgs_own_total_is_off_by_less_than_half_a_cent_a_piece(
+    world: World,
+) -> None:
+    await world.save([an_order("A-1")])
+    await world.push()
+    order = await world.order("A-1")
+    exact = Decimal("142.80") + Decimal("32.5125")
+    assert order["Exact_Total__c"] == exact
+    assert order["lines"]["A-1-2"]["UnitPrice"] == Decimal("10.84")
+    assert order["lines"]["A-1-2"]["Exact_Total__c"] == Decimal("32.5125")
+    assert abs(order["TotalAmount"] - exact) <= Decimal("0.005") * 15
+
+
+async def test_many_orders_cost_few_calls_and_a_second_push_none(world: World) -> None:
+    await world.save([replace(order, stage=Stage.SHIPPED) for order in sample_orders(CUSTOMERS, PRODUCTS, count=300)])
+    summary = await world.push()
+    assert summary.in_sync
+    # 2 for products and prices, 1 for accounts, 4 for 300 graphs, 2 for 300 activations.
+    assert world.writes == 9
+    assert await world.count("Order") == 300
+    again = await world.push()
+    assert again.in_sync
+    assert world.writes == 9
+
+
+async def test_one_changed_field_is_one_write_call_with_that_field_only(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.save([an_order("A-1")])
+    await world.push()
+    sent: list[Any] = []
+    update = world.service.client.collections_update
+
+    async def spy(rows: Any) -> Any:
+        sent.extend(rows)
+        return await update(rows)
+
+    monkeypatch.setattr(world.service.client, "collections_update", spy)
+    before = world.writes
+    await world.save([an_order("A-1", notes="Leave at the gate")])
+    await world.push()
+    assert world.writes == before + 1
+    assert [fields for _, _, fields in sent] == [{"Description": "Leave at the gate"}]
+    assert (await world.order("A-1"))["Description"] == "Leave at the gate"
+
+
+async def test_what_the_org_would_refuse_becomes_a_dead_letter_that_says_so_and_the_others_go_through(
+    world: World,
+) -> None:
+    priceless = Product(sku="P-9", name="Not yet priced")
+    long = Customer(number="C-9", name="x" * 300)
+    await world.save(
+        [
+            an_order("A-1"),
+            an_order("A-2", lines=(LineInput(number=1, sku="P-9", quantity=Decimal(1), unit_price=Decimal(5)),)),
+            an_order("A-3", customer="C-9"),
+            an_order("A-4", currency="EUR"),
+            an_order("A-5", customer="C-2"),
+        ],
+        some_customers=[*CUSTOMERS, long],
+        some_products=[*PRODUCTS, priceless],
+    )
+    summary = await world.push()
+    letters = {letter.key: letter.refusal for letter in await world.dead_letters()}
+    assert set(letters) == {"A-2", "A-3", "A-4"}
+    assert summary.dead_letters == 3
+    assert not summary.in_sync
+    assert "P-9 has no price in USD" in letters["A-2"].message
+    assert letters["A-3"].code == "STRING_TOO_LONG"
+    assert letters["A-3"].field == "Account.Name"
+    assert letters["A-3"].source is not None
+    assert letters["A-3"].source.startswith("mappings/customer.yaml:")
+    assert letters["A-3"].record == "customer C-9"
+    assert "EUR" in letters["A-4"].message
+    assert all(refusal.fix for refusal in letters.values())
+    assert await world.count("Order") == 2
+
+
+async def test_a_mended_order_goes_through_after_a_replay(world: World) -> None:
+    long = Customer(number="C-9", name="x" * 300)
+    await world.save([an_order("A-3", customer="C-9")], some_customers=[*CUSTOMERS, long])
+    await world.push()
+    await world.save(some_customers=[replace(long, name="Shorter")])
+    await world.replay()
+    summary = await world.push()
+    assert summary.in_sync
+    assert (await world.order("A-3"))["Account"]["Name"] == "Shorter"
+    assert await world.dead_letters() == []
+
+
+async def test_what_the_org_itself_refuses_is_told_in_its_own_words(world: World) -> None:
+    await world.save([an_order("A-1", customer="C-1"), an_order("A-2", customer="C-2")])
+    stolen = {"Name": "Somebody else", "External_Key__c": "C-1"}
+    await world.service.client.collections_create("Account", [stolen])
+    bad = replace(CUSTOMERS[1], email="not an address")
+    await world.save(some_customers=[bad])
+    await world.push()
+    [letter] = await world.dead_letters()
+    assert letter.key == "A-2"
+    assert letter.refusal.code == "INVALID_EMAIL_ADDRESS"
+    assert letter.refusal.field == "Account.Contact_Email__c"
+
+
+async def test_a_dry_run_says_the_calls_and_changes_nothing_on_either_side(world: World) -> None:
+    await world.save([an_order(f"A-{number}") for number in range(1, 6)])
+    due = await world.due()
+    rehearsed = await world.push(dry_run=True)
+    assert rehearsed.tally.created["Order"] == 5
+    assert await world.due() == due
+    assert world.writes == 0
+    await world.push()
+    assert world.writes == rehearsed.writes
+
+
+async def test_a_line_changed_after_activation_reopens_and_activates_in_one_call(world: World) -> None:
+    await world.save([an_order("A-1")])
+    await world.push()
+    before = world.writes
+    first, second = an_order("A-1").lines
+    added = LineInput(number=3, sku="P-3", quantity=Decimal(2), unit_price=Decimal("34.85"))
+    await world.save([an_order("A-1", lines=(replace(first, quantity=Decimal(10)), added))])
+    assert second.number == 2
+    summary = await world.push()
+    assert summary.in_sync
+    assert world.writes == before + 1
+    order = await world.order("A-1")
+    assert order["Status"] == "Activated"
+    assert set(order["lines"]) == {"A-1-1", "A-1-3"}
+    assert order["lines"]["A-1-1"]["Quantity"] == 10
+    assert (await world.push()).writes == summary.writes
+
+
+async def test_another_product_on_a_line_replaces_the_line(world: World) -> None:
+    await world.save([an_order("A-1", stage=Stage.PLACED)])
+    await world.push()
+    first, second = an_order("A-1").lines
+    await world.save([an_order("A-1", stage=Stage.PLACED, lines=(replace(first, sku="P-2"), second))])
+    assert (await world.push()).in_sync
+    order = await world.order("A-1")
+    assert order["lines"]["A-1-1"]["Product2"]["ProductCode"] == "P-2"
+    assert order["Status"] == "Draft"
+
+
+async def test_another_customer_on_an_activated_order_moves_it(world: World) -> None:
+    await world.save([an_order("A-1")])
+    await world.push()
+    await world.save([an_order("A-1", customer="C-3")])
+    assert (await world.push()).in_sync
+    order = await world.order("A-1")
+    assert order["Account"]["Name"] == "Käufer 3"
+    assert order["Status"] == "Activated"
+
+
+async def test_an_order_larger_than_a_graph_arrives_whole(world: World) -> None:
+    lines = tuple(
+        LineInput(number=number, sku="P-1", quantity=Decimal(1), unit_price=Decimal(14)) for number in range(1, 1201)
+    )
+    await world.save([an_order("A-1", lines=lines)])
+    summary = await world.push()
+    assert summary.in_sync
+    assert await world.count("OrderItem") == 1200
+    assert (await world.order("A-1"))["Status"] == "Activated"
+
+
+async def test_text_that_looks_like_a_reference_arrives_as_text(world: World) -> None:
+    odd = Customer(number="C-9", name="Us @{order.id} Ltd")
+    await world.save(
+        [an_order("A-1", notes="call @{order.id} first", customer="C-9")], some_customers=[*CUSTOMERS, odd]
+    )
+    assert (await world.push()).in_sync
+    order = await world.order("A-1")
+    assert order["Description"] == "call @{order.id} first"
+    assert order["Account"]["Name"] == "Us @{order.id} Ltd"
+    assert order["Status"] == "Activated"
+
+
+async def test_a_changed_list_price_updates_the_price_book_entry(world: World) -> None:
+    await world.save()
+    await world.push()
+    before = world.writes
+    dearer = replace(PRODUCTS[0], prices=(Price(currency="USD", unit_price=Decimal("15.50")),))
+    await world.save(some_products=[dearer])
+    assert (await world.push()).in_sync
+    assert world.writes == before + 1
+    [entry] = await world.query("SELECT UnitPrice FROM PricebookEntry WHERE Product2.External_Key__c = 'P-1'")
+    assert entry["UnitPrice"] == Decimal("15.5")
+
+
+async def test_an_order_without_lines_is_refused_only_when_it_must_be_activated(world: World) -> None:
+    await world.save([an_order("A-1", lines=()), an_order("A-2", lines=(), stage=Stage.PLACED)])
+    await world.push()
+    [letter] = await world.dead_letters()
+    assert (letter.key, letter.refusal.code) == ("A-1", "FAILED_ACTIVATION")
+    assert (await world.order("A-2"))["Status"] == "Draft"

@@ -1,0 +1,231 @@
+"""Nothing lost, nothing twice: when answers vanish, processes die, the org misbehaves or somebody else interferes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from connector.errors import AuthError, LeaseLostError, StoreError
+from connector.localorg.server import LocalOrg
+from connector.model.order import Stage
+from connector.orders.sample import orders as sample_orders
+from connector.service import running
+from connector.store import leases
+from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
+from tests.flow.test_push import an_order
+
+
+def shipped(count: int, first: int = 1) -> list[object]:
+    made = sample_orders(CUSTOMERS, PRODUCTS, count=count, first=first)
+    return [replace(order, stage=Stage.SHIPPED) for order in made]
+
+
+async def everything(world: World) -> tuple[int, int, int, int, int]:
+    active = await world.query("SELECT COUNT(Id) n FROM Order WHERE Status = 'Activated'")
+    return (
+        await world.count("Account"),
+        await world.count("Product2"),
+        await world.count("Order"),
+        await world.count("OrderItem"),
+        active[0]["n"],
+    )
+
+
+def expected(orders: list[object]) -> tuple[int, int, int, int, int]:
+    lines = sum(len(order.lines) for order in orders)  # type: ignore[attr-defined]
+    return len(CUSTOMERS), len(PRODUCTS), len(orders), lines, len(orders)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3, 5, 8])
+async def test_a_lost_response_loses_nothing_and_doubles_nothing(world: World, lost: int) -> None:
+    orders = shipped(120)
+    await world.save(orders)  # type: ignore[arg-type]
+    world.org.org.faults.lost_response = lost
+    summary = await world.push()
+    for _ in range(5):
+        if summary.in_sync:
+            break
+        summary = await world.push()
+    assert summary.in_sync
+    assert await everything(world) == expected(orders)
+
+
+async def test_a_push_that_dies_between_write_and_record_is_recognised(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = shipped(40)
+    await world.save(orders)  # type: ignore[arg-type]
+    graph = world.service.client.graph
+
+    async def dies(graphs: object) -> object:
+        await graph(graphs)  # type: ignore[arg-type]
+        raise RuntimeError("the process is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.service.client, "graph", dies)
+        with pytest.raises(RuntimeError, match="gone"):
+            await world.push()
+    assert await world.count("Order") == 40
+    summary = await world.push()
+    assert summary.in_sync
+    assert summary.tally.adopted == 40
+    assert await everything(world) == expected(orders)
+
+
+async def test_a_new_database_recognises_what_the_org_has(world: World, second_world: World) -> None:
+    orders = shipped(30)
+    await world.save(orders)  # type: ignore[arg-type]
+    await world.push()
+    await second_world.save([replace(orders[0], notes="changed meanwhile"), *orders[1:]])  # type: ignore[list-item,type-var]
+    summary = await second_world.push()
+    assert summary.in_sync
+    assert await everything(world) == expected(orders)
+    assert (await world.order("SO-000001"))["Description"] == "changed meanwhile"
+
+
+@pytest.mark.parametrize("fault", ["status_count", "expired_session", "row_lock"])
+async def test_a_passing_fault_is_waited_out(world: World, fault: str) -> None:
+    orders = shipped(20)
+    await world.save(orders)  # type: ignore[arg-type]
+    setattr(world.org.org.faults, fault, 1)
+    assert (await world.push()).in_sync
+    assert await everything(world) == expected(orders)
+
+
+async def test_the_daily_limit_stops_the_push_and_loses_nothing(world: World) -> None:
+    orders = shipped(20)
+    await world.save(orders)  # type: ignore[arg-type]
+    await world.service.client.query("SELECT Id FROM Organization")
+    world.org.org.faults.limit = 1000
+    with pytest.raises(Exception, match="API requests"):
+        await world.push()
+    world.org.org.faults.clear()
+    assert (await world.push()).in_sync
+    assert await everything(world) == expected(orders)
+
+
+async def test_a_record_deleted_in_the_org_is_written_anew(world: World) -> None:
+    await world.save([an_order("A-1", stage=Stage.PLACED)])
+    await world.push()
+    [row] = await world.query("SELECT Id FROM Order WHERE External_Key__c = 'A-1'")
+    await world.service.client.control.run(lambda org: org.Order.delete(row["Id"]))
+    await world.save([an_order("A-1", stage=Stage.PLACED, notes="still wanted")])
+    assert (await world.push()).in_sync
+    order = await world.order("A-1")
+    assert order["Id"] != row["Id"]
+    assert set(order["lines"]) == {"A-1-1", "A-1-2"}
+
+
+async def test_an_account_deleted_in_the_org_comes_back_with_the_next_order(world: World) -> None:
+    await world.save()
+    await world.push()
+    [row] = await world.query("SELECT Id FROM Account WHERE External_Key__c = 'C-1'")
+    await world.service.client.control.run(lambda org: org.Account.delete(row["Id"]))
+    await world.save([an_order("A-1")])
+    assert (await world.push()).in_sync
+    assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 1"
+
+
+async def test_one_call_refused_for_one_record_is_halved_until_the_others_are_through(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from connector.errors import RefusedError, RetryClass
+
+    orders = shipped(30)
+    await world.save(orders)  # type: ignore[arg-type]
+    graph = world.service.client.graph
+
+    async def picky(graphs: list[object]) -> object:
+        if any("SO-000007" in str(item) for item in graphs):
+            raise RefusedError("no", code="JSON_PARSER_ERROR", status=400, retry_class=RetryClass.DATA)
+        return await graph(graphs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.service.client, "graph", picky)
+    await world.push()
+    [letter] = await world.dead_letters()
+    assert letter.key == "SO-000007"
+    assert await world.count("Order") == 29
+
+
+async def test_a_worker_that_lost_its_lease_stores_nothing_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.save(shipped(5))  # type: ignore[arg-type]
+    graph = world.service.client.graph
+
+    async def usurped(graphs: object) -> object:
+        answer = await graph(graphs)  # type: ignore[arg-type]
+        store = world.service.store
+        async with store.transaction() as uow:
+            from sqlalchemy import text
+
+            await uow.connection.execute(text("UPDATE leases SET term = term + 1, owner = 'somebody else'"))
+        return answer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.service.client, "graph", usurped)
+        with pytest.raises(LeaseLostError):
+            await world.push()
+    async with world.service.store.transaction() as uow:
+        from sqlalchemy import text
+
+        await uow.connection.execute(text("DELETE FROM leases"))
+    assert (await world.push()).in_sync
+    assert await world.count("Order") == 5
+
+
+async def test_a_second_push_waits_for_the_first_and_says_so_if_it_takes_too_long(world: World) -> None:
+    await world.save(shipped(5))  # type: ignore[arg-type]
+    assert await leases.acquire(world.service.store, "drain:3", "a living one", 60) is not None
+    with pytest.raises(StoreError, match="Another push"):
+        await world.push()
+    assert await world.count("Order") == 0
+
+
+async def test_an_org_that_lets_nobody_in_is_told_in_one_sentence(world: World) -> None:
+    await world.save(shipped(1))  # type: ignore[arg-type]
+    settings = world.service.settings
+    wrong = settings.model_copy(
+        update={"salesforce": settings.salesforce.model_copy(update={"client_id": "somebody else"})}
+    )
+    async with running(wrong) as service:
+        from tests.flow.conftest import Silent
+
+        with pytest.raises(AuthError, match="CLIENT_ID"):
+            await service.push(Silent())
+
+
+async def test_kill_9_in_the_middle_then_push_again(org: LocalOrg, world: World, tmp_path: Path) -> None:
+    orders = shipped(400)
+    await world.save(orders)  # type: ignore[arg-type]
+    org.org.faults.latency_ms = 60
+    settings = settings_for(org, world.service.settings.database_url)
+    environment = {
+        **os.environ,
+        "CONNECTOR_DATABASE_URL": settings.database_url,
+        "CONNECTOR_SALESFORCE__LOGIN_URL": org.url,
+        "CONNECTOR_SALESFORCE__CLIENT_ID": org.client_id,
+        "CONNECTOR_SALESFORCE__CLIENT_SECRET": org.client_secret,
+        "CONNECTOR_SYNC__LEASE_SECONDS": "2",
+    }
+    kills = 0
+    for writes in (4, 8, 11):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "connector", "push", env=environment, cwd=tmp_path,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        while org.org.usage.writes < writes and process.returncode is None:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.005)
+        if process.returncode is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        await process.communicate()
+    assert kills >= 2
+    org.org.faults.latency_ms = 0
+    summary = await world.push()
+    assert summary.in_sync
+    assert await everything(world) == expected(orders)
