@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -55,7 +56,7 @@ def localorg(
     asyncio.run(run())
 
 
-def environment(banner: dict[str, object]) -> dict[str, str]:
+def environment(banner: Mapping[str, object]) -> dict[str, str]:
     """The settings that point the connector at an org with this banner."""
     return {
         "CONNECTOR_SALESFORCE__LOGIN_URL": str(banner["instance_url"]),
@@ -64,7 +65,7 @@ def environment(banner: dict[str, object]) -> dict[str, str]:
     }
 
 
-def _introduce(banner: dict[str, object], page: str) -> None:
+def _introduce(banner: Mapping[str, object], page: str) -> None:
     typer.echo(f"Local org at {banner['instance_url']}; what a sales rep would see: {page}")
     typer.echo("To point the connector at it:")
     for name, value in environment(banner).items():
