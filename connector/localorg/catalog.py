@@ -3,7 +3,8 @@
     Name type[:length | :precision,scale | :digits] flags [>Target[,Target][:Relationship]] [@CompoundField]
 
 Flags: `!` not nillable, `C` createable, `U` updateable, `+d` defaulted on create, `+n` auto number, `+i` lookup by ID
-allowed; after `-`, what a query may not do with it: `f` filter, `s` sort, `g` group, `a` aggregate.
+allowed; after `-`, what a query may not do with it: `f` filter, `s` sort, `g` group, `a` aggregate. A user's own
+switches (`UserPreferences…`, `UserPermissions…`, `EmailPreferences…`) are left out: nothing here would read them.
 """
 
 from __future__ import annotations
@@ -34,14 +35,21 @@ CHILDREN = {
     ("Account", "ParentId"): "ChildAccounts",
     ("Contact", "AccountId"): "Contacts",
     ("Contract", "AccountId"): "Contracts",
+    ("Contract", "CompanySignedId"): "ContractsSigned",
+    ("Contract", "CustomerSignedId"): "ContractsSigned",
+    ("Contract", "Pricebook2Id"): "Contracts",
     ("Order", "AccountId"): "Orders",
     ("Order", "ContractId"): "Orders",
     ("Order", "OriginalOrderId"): "Orders",
+    ("Order", "Pricebook2Id"): "Orders",
     ("OrderItem", "OrderId"): "OrderItems",
     ("OrderItem", "OriginalOrderItemId"): "ChildOrderItems",
     ("OrderItem", "PricebookEntryId"): "OrderItems",
     ("PricebookEntry", "Pricebook2Id"): "PricebookEntries",
     ("PricebookEntry", "Product2Id"): "PricebookEntries",
+    ("User", "AccountId"): "Users",
+    ("User", "ContactId"): "Users",
+    ("User", "ManagerId"): "ManagedUsers",
 }
 CASCADES = {
     ("Contact", "AccountId"),
@@ -49,6 +57,20 @@ CASCADES = {
     ("Order", "AccountId"),
     ("OrderItem", "OrderId"),
     ("PricebookEntry", "Pricebook2Id"),
+    ("PricebookEntry", "Product2Id"),
+}
+RESTRICTS = {
+    ("Contract", "AccountId"),
+    ("Contract", "CustomerSignedId"),
+    ("Contract", "Pricebook2Id"),
+    ("Order", "AccountId"),
+    ("Order", "BillToContactId"),
+    ("Order", "CustomerAuthorizedById"),
+    ("Order", "OriginalOrderId"),
+    ("Order", "Pricebook2Id"),
+    ("Order", "ShipToContactId"),
+    ("OrderItem", "PricebookEntryId"),
+    ("OrderItem", "Product2Id"),
     ("PricebookEntry", "Product2Id"),
 }
 # Enforced on create although describe calls them nillable, and the platform's own words for it.
@@ -73,16 +95,60 @@ MULTI_CURRENCY = ("Account", "Contact", "Contract", "Order", "OrderItem", "Produ
 NAME_FIELDS = {"Order": "OrderNumber", "OrderItem": "OrderItemNumber", "Contract": "ContractNumber"}
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# What the org calls a field, where that is not simply its name in words; `*` is any object.
 _OTHER_LABELS = {
+    ("*", "BillingPostalCode"): "Billing Zip/Postal Code",
+    ("*", "BillingState"): "Billing State/Province",
+    ("*", "Fax"): "Business Fax",
+    ("*", "IsActive"): "Active",
+    ("*", "IsArchived"): "Archived",
+    ("*", "IsDeleted"): "Deleted",
+    ("*", "LastActivityDate"): "Last Activity",
+    ("*", "MailingPostalCode"): "Mailing Zip/Postal Code",
+    ("*", "MailingState"): "Mailing State/Province",
+    ("*", "PhotoUrl"): "Photo URL",
+    ("*", "PostalCode"): "Zip/Postal Code",
+    ("*", "ShippingPostalCode"): "Shipping Zip/Postal Code",
+    ("*", "ShippingState"): "Shipping State/Province",
+    ("*", "State"): "State/Province",
+    ("Account", "Description"): "Account Description",
     ("Account", "Name"): "Account Name",
-    ("Product2", "Name"): "Product Name",
-    ("Pricebook2", "Name"): "Price Book Name",
+    ("Account", "NumberOfEmployees"): "Employees",
+    ("Account", "ParentId"): "Parent Account ID",
+    ("Account", "Phone"): "Account Phone",
+    ("Account", "SicDesc"): "SIC Description",
+    ("Account", "Type"): "Account Type",
+    ("Contact", "Name"): "Full Name",
+    ("Contact", "Phone"): "Business Phone",
+    ("Contract", "CompanySignedId"): "Company Signed By ID",
+    ("Contract", "CustomerSignedId"): "Customer Signed By ID",
+    ("Contract", "EndDate"): "Contract End Date",
+    ("Contract", "StartDate"): "Contract Start Date",
+    ("Contract", "StatusCode"): "Status Category",
     ("Order", "EffectiveDate"): "Order Start Date",
     ("Order", "EndDate"): "Order End Date",
+    ("Order", "IsReductionOrder"): "Reduction Order",
     ("Order", "Name"): "Order Name",
-    ("Order", "PoNumber"): "PO Number",
     ("Order", "PoDate"): "PO Date",
+    ("Order", "PoNumber"): "PO Number",
+    ("Order", "StatusCode"): "Status Category",
+    ("Order", "TotalAmount"): "Order Amount",
+    ("Order", "Type"): "Order Type",
+    ("OrderItem", "Description"): "Line Description",
+    ("OrderItem", "OrderItemNumber"): "Order Product Number",
     ("OrderItem", "ServiceDate"): "Start Date",
+    ("Organization", "OrganizationType"): "Edition",
+    ("Pricebook2", "IsStandard"): "Is Standard Price Book",
+    ("Pricebook2", "Name"): "Price Book Name",
+    ("PricebookEntry", "Name"): "Product Name",
+    ("PricebookEntry", "UnitPrice"): "List Price",
+    ("Product2", "Description"): "Product Description",
+    ("Product2", "DisplayUrl"): "Display URL",
+    ("Product2", "Family"): "Product Family",
+    ("Product2", "Name"): "Product Name",
+    ("Product2", "StockKeepingUnit"): "Product SKU",
+    ("User", "CommunityNickname"): "Nickname",
+    ("User", "Name"): "Full Name",
 }
 
 
@@ -148,6 +214,7 @@ def _field(sobject: str, words: list[str]) -> Field:
         relationship_name=relationship or None,
         child_relationship=CHILDREN.get((sobject, name)),
         cascade_delete=(sobject, name) in CASCADES,
+        restricted_delete=(sobject, name) in RESTRICTS,
         compound_field_name=next((word[1:] for word in more if word.startswith("@")), None),
         name_field=name == NAME_FIELDS.get(sobject, "Name"),
     )
@@ -166,8 +233,9 @@ def _sized(field: Field, size: str) -> Field:
 
 
 def _label(sobject: str, name: str, type_: str) -> str:
-    if (sobject, name) in _OTHER_LABELS:
-        return _OTHER_LABELS[sobject, name]
+    for key in ((sobject, name), ("*", name)):
+        if key in _OTHER_LABELS:
+            return _OTHER_LABELS[key]
     if name == "Id":
         return f"{next(label for item, label, *_ in OBJECTS if item == sobject)} ID"
     words = _WORDS.sub(" ", name.replace("Pricebook2", "PriceBook").replace("Product2", "Product"))

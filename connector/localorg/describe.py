@@ -62,7 +62,7 @@ def describe(schema: Schema, sobject: str, version: str) -> dict[str, Any]:
                 "junctionIdListNames": [],
                 "junctionReferenceTo": [],
                 "relationshipName": child.name,
-                "restrictedDelete": child.child == "Order" and item.name == "Account",
+                "restrictedDelete": child.restricted_delete,
             }
             for child in schema.children_of(item.name)
         ],
@@ -139,8 +139,18 @@ def _summary(item: SObject, version: str) -> dict[str, Any]:
             "sobject": base,
             "describe": f"{base}/describe",
             "rowTemplate": f"{base}/{{ID}}",
-            **({"layouts": f"{base}/describe/layouts"} if row else {"eventSchema": f"{base}/eventSchema"}),
+            **(_row_urls(base) if row else {"eventSchema": f"{base}/eventSchema"}),
         },
+    }
+
+
+def _row_urls(base: str) -> dict[str, str]:
+    return {
+        "layouts": f"{base}/describe/layouts",
+        "quickActions": f"{base}/quickActions",
+        "listviews": f"{base}/listviews",
+        "compactLayouts": f"{base}/describe/compactLayouts",
+        "approvalLayouts": f"{base}/describe/approvalLayouts",
     }
 
 
@@ -203,7 +213,7 @@ def _field(item: Field) -> dict[str, Any]:
         "referenceTo": list(item.reference_to),
         "relationshipName": item.relationship_name,
         "relationshipOrder": None,
-        "restrictedDelete": False,
+        "restrictedDelete": item.restricted_delete,
         "restrictedPicklist": item.restricted_picklist,
         "scale": item.scale,
         "searchPrefilterable": item.type == "reference",

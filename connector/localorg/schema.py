@@ -45,6 +45,7 @@ class Field:
     reference_to: tuple[str, ...] = ()
     relationship_name: str | None = None  # parent path: `Account` for AccountId, `X__r` for X__c
     cascade_delete: bool = False
+    restricted_delete: bool = False
     child_relationship: str | None = None  # name seen from the parent: `OrderItems`
     compound_field_name: str | None = None
     calculated: bool = False
@@ -69,6 +70,7 @@ class ChildRelationship:
     field: str
     name: str | None
     cascade_delete: bool
+    restricted_delete: bool = False
 
 
 @dataclass(kw_only=True)

@@ -113,9 +113,10 @@ class Stage:
         sub = more[0] if more else (values.get("currency") or "" if name == "products" else "")
         earlier = self._spool.add(name, name_of, str(sub), values, file, row.line)
         if earlier is not None:
-            header = texts[kind.keys[-1]][0] if kind.keys[-1] in texts else None
+            last = kind.keys[-1]
+            where = row.place(texts[last][0] if last in texts else None)
             what = f"{kind.name} {shown(name_of)} stands differently in line {earlier}; keep one of the two"
-            self._say(name, row.place(header), what)
+            self._say(name, where, what)
             self._spoil(name, name_of, row.line)
 
     def _spoil(self, kind: str, order: object, line: int) -> None:

@@ -1,0 +1,87 @@
+"""A local org over real HTTP, and the few calls the tests make of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+
+from connector.cli.org import our_metadata
+from connector.localorg.server import LocalOrg
+
+BASE = "/services/data/v66.0"
+
+
+@dataclass
+class Caller:
+    """HTTP to the org as its administrator; answers are (status, parsed body)."""
+
+    org: LocalOrg
+    http: aiohttp.ClientSession
+
+    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        url = self.org.url + (path if path.startswith("/services") else f"{BASE}/{path}")
+        given = {"Authorization": f"Bearer {self.org.access_token}"} | headers
+        async with self.http.request(method, url, json=body, headers=given) as answer:
+            text = await answer.text()
+            return answer.status, (await answer.json() if text and "json" in answer.content_type else text)
+
+    async def create(self, sobject: str, **fields: Any) -> str:
+        status, body = await self.call("POST", f"sobjects/{sobject}", fields)
+        assert status == 201, body
+        return str(body["id"])
+
+    async def query(self, soql: str) -> list[dict[str, Any]]:
+        from urllib.parse import quote
+
+        status, body = await self.call("GET", f"query?q={quote(soql)}")
+        assert status == 200, body
+        return list(body["records"])
+
+    async def refusal(self, method: str, path: str, body: Any = None) -> tuple[int, str, str]:
+        """Status, error code and message of a call that must be refused."""
+        status, answer = await self.call(method, path, body)
+        assert status >= 400, answer
+        return status, answer[0]["errorCode"], answer[0]["message"]
+
+    async def graph(self, *graphs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        sent = [{"graphId": f"g{number}", "compositeRequest": nodes} for number, nodes in enumerate(graphs)]
+        status, body = await self.call("POST", "composite/graph", {"graphs": sent})
+        assert status == 200, body
+        return list(body["graphs"])
+
+    async def standard_price_book(self) -> str:
+        return str((await self.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true"))[0]["Id"])
+
+    async def priced_product(self, name: str = "Tea", price: float = 10.0) -> tuple[str, str]:
+        """Product and standard price book entry."""
+        product = await self.create("Product2", Name=name, IsActive=True)
+        book = await self.standard_price_book()
+        entry = await self.create(
+            "PricebookEntry", Pricebook2Id=book, Product2Id=product, UnitPrice=price, IsActive=True
+        )
+        return product, entry
+
+    async def draft(self, **fields: Any) -> str:
+        account = fields.pop("AccountId", None) or await self.create("Account", Name="Acme")
+        book = await self.standard_price_book()
+        given = {"AccountId": account, "EffectiveDate": "2026-01-05", "Status": "Draft", "Pricebook2Id": book} | fields
+        return await self.create("Order", **given)
+
+    async def active_order(self) -> tuple[str, str]:
+        """An activated order and its line."""
+        _, entry = await self.priced_product()
+        order = await self.draft()
+        line = await self.create("OrderItem", OrderId=order, PricebookEntryId=entry, Quantity=2, UnitPrice=10)
+        status, body = await self.call("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"})
+        assert status == 204, body
+        return order, line
+
+
+@pytest.fixture
+async def caller() -> AsyncIterator[Caller]:
+    async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+        yield Caller(org, http)

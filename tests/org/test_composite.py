@@ -1,0 +1,168 @@
+"""Chapter D: collections, composite and graph, with their limits and their ways of failing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connector.localorg.server import LocalOrg
+from tests.org.conftest import BASE, Caller
+
+
+def node(reference: str, sobject: str, key: str, **body: Any) -> dict[str, Any]:
+    url = f"{BASE}/sobjects/{sobject}/External_Key__c/{key}"
+    return {"method": "PATCH", "url": url, "referenceId": reference, "body": body}
+
+
+async def an_order(caller: Caller, key: str, entry: str, **extra: Any) -> list[dict[str, Any]]:
+    book = await caller.standard_price_book()
+    order = {
+        "AccountId": "@{account.id}", "EffectiveDate": "2026-01-05", "Status": "Draft", "Pricebook2Id": book,
+    }  # fmt: skip
+    line = {"OrderId": "@{order.id}", "PricebookEntryId": entry, "Quantity": 1, "UnitPrice": 5}
+    return [
+        node("line", "OrderItem", f"{key}-1", **line | extra),  # listed first: only references order a graph
+        node("order", "Order", key, **order),
+        node("account", "Account", f"C-{key}", Name="Acme"),
+    ]
+
+
+async def test_a_graph_runs_by_its_references_not_by_its_list(caller: Caller) -> None:
+    _, entry = await caller.priced_product()
+    [graph] = await caller.graph(await an_order(caller, "A-1", entry))
+    assert graph["isSuccessful"] is True
+    answers = graph["graphResponse"]["compositeResponse"]
+    assert [answer["referenceId"] for answer in answers] == ["line", "order", "account"]
+    assert [answer["httpStatusCode"] for answer in answers] == [201, 201, 201]
+
+
+async def test_a_graph_is_whole_or_nothing_and_its_neighbour_is_not_concerned(caller: Caller) -> None:
+    _, entry = await caller.priced_product()
+    bad = await an_order(caller, "A-1", entry, Quantity=0)
+    good = await an_order(caller, "A-2", entry)
+    first, second = await caller.graph(bad, good)
+    assert (first["isSuccessful"], second["isSuccessful"]) == (False, True)
+    codes = {
+        answer["referenceId"]: answer["body"][0]["errorCode"] for answer in first["graphResponse"]["compositeResponse"]
+    }
+    assert codes["account"] == codes["order"] == "PROCESSING_HALTED"
+    assert codes["line"] != "PROCESSING_HALTED"
+    found = await caller.query("SELECT External_Key__c FROM Order")
+    assert [row["External_Key__c"] for row in found] == ["A-2"]
+    assert await caller.query("SELECT Id FROM Account WHERE External_Key__c = 'C-A-1'") == []
+
+
+async def test_after_fourteen_failed_graphs_the_rest_is_not_run(caller: Caller) -> None:
+    bad = [[node("account", "Account", f"C-{number}", Name=None)] for number in range(14)]
+    graphs = await caller.graph(*bad, [node("account", "Account", "C-good", Name="Good")])
+    assert [graph["isSuccessful"] for graph in graphs] == [False] * 15
+    assert await caller.query("SELECT Id FROM Account WHERE External_Key__c = 'C-good'") == []
+
+
+@pytest.mark.parametrize(("graphs", "nodes"), [(76, 1), (2, 251), (1, 501)])
+async def test_a_graph_call_beyond_its_limits_is_refused_whole(caller: Caller, graphs: int, nodes: int) -> None:
+    sent = [
+        {"graphId": f"g{g}", "compositeRequest": [node(f"r{n}", "Account", f"{g}-{n}", Name="x") for n in range(nodes)]}
+        for g in range(graphs)
+    ]
+    status, _ = await caller.call("POST", "composite/graph", {"graphs": sent})
+    assert status == 400
+    assert await caller.query("SELECT Id FROM Account") == []
+
+
+async def test_a_collection_answers_per_row_in_input_order(caller: Caller) -> None:
+    records = [{"attributes": {"type": "Account"}, "Name": name} for name in ("One", "x" * 300, "Three")]
+    status, rows = await caller.call("POST", "composite/sobjects", {"allOrNone": False, "records": records})
+    assert status == 200
+    assert [row["success"] for row in rows] == [True, False, True]
+    assert rows[1]["errors"][0]["statusCode"] == "STRING_TOO_LONG"
+    assert rows[1]["errors"][0]["fields"] == ["Name"]
+
+
+async def test_all_or_none_takes_the_good_rows_back(caller: Caller) -> None:
+    records = [{"attributes": {"type": "Account"}, "Name": name} for name in ("One", "x" * 300)]
+    _, rows = await caller.call("POST", "composite/sobjects", {"allOrNone": True, "records": records})
+    assert rows[0]["errors"][0]["statusCode"] == "ALL_OR_NONE_OPERATION_ROLLED_BACK"
+    assert await caller.query("SELECT Id FROM Account") == []
+
+
+async def test_two_hundred_rows_are_the_most(caller: Caller) -> None:
+    records = [{"attributes": {"type": "Account"}, "Name": "x"}] * 201
+    status, _ = await caller.call("POST", "composite/sobjects", {"records": records})
+    assert status == 400
+
+
+async def test_a_key_twice_in_one_upsert_is_refused(caller: Caller) -> None:
+    records = [{"attributes": {"type": "Account"}, "Name": name, "External_Key__c": "C-1"} for name in ("a", "b")]
+    _, rows = await caller.call("PATCH", "composite/sobjects/Account/External_Key__c", {"records": records})
+    assert {row["errors"][0]["statusCode"] for row in rows if not row["success"]} == {"DUPLICATE_VALUE"}
+
+
+async def test_composite_in_strict_order_rolls_back_whole(caller: Caller) -> None:
+    order, line = await caller.active_order()
+
+    def step(reference: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        found = {"method": method, "url": f"{BASE}/{path}", "referenceId": reference}
+        return found if body is None else found | {"body": body}
+
+    steps = [
+        step("reopen", "PATCH", f"sobjects/Order/{order}", {"Status": "Draft"}),
+        step("delete", "DELETE", f"composite/sobjects?ids={line}&allOrNone=true"),
+        step("activate", "PATCH", f"sobjects/Order/{order}", {"Status": "Activated"}),  # no line is left
+    ]
+    body = {"allOrNone": True, "collateSubrequests": False, "compositeRequest": steps}
+    status, answer = await caller.call("POST", "composite", body)
+    assert status == 200
+    codes = [item["httpStatusCode"] for item in answer["compositeResponse"]]
+    assert codes[2] == 400
+    rows = await caller.query(f"SELECT Status, (SELECT Id FROM OrderItems) FROM Order WHERE Id = '{order}'")
+    assert rows[0]["Status"] == "Activated"
+    assert rows[0]["OrderItems"]["totalSize"] == 1
+
+
+async def test_a_nested_key_finds_the_parent(caller: Caller) -> None:
+    await caller.create("Account", Name="Acme", External_Key__c="C-1")
+    book = await caller.standard_price_book()
+    order = await caller.create(
+        "Order", Account={"External_Key__c": "C-1"}, EffectiveDate="2026-01-05", Status="Draft", Pricebook2Id=book
+    )
+    [row] = await caller.query(f"SELECT Account.Name FROM Order WHERE Id = '{order}'")
+    assert row["Account"]["Name"] == "Acme"
+
+
+async def test_every_call_tells_the_usage_and_a_graph_counts_once(caller: Caller) -> None:
+    _, entry = await caller.priced_product()
+    graphs = [await an_order(caller, f"A-{number}", entry) for number in range(10)]
+    before = caller.org.org.usage.calls
+    await caller.graph(*graphs)
+    assert caller.org.org.usage.calls == before + 1
+
+
+async def test_an_org_in_a_file_keeps_everything(tmp_path: Any) -> None:
+    from connector.cli.org import our_metadata
+
+    async def visit(create: bool) -> tuple[str, str, list[Any]]:
+        import aiohttp
+
+        async with (
+            LocalOrg(metadata_root=our_metadata(), data=tmp_path / "org.db") as org,
+            aiohttp.ClientSession() as http,
+        ):
+            caller = Caller(org, http)
+            if create:
+                await caller.create("Account", Name="Kept", External_Key__c="C-1")
+            return org.client_id, org.client_secret, await caller.query("SELECT Id, Name FROM Account")
+
+    first = await visit(create=True)
+    assert await visit(create=False) == first
+    assert first[2][0]["Name"] == "Kept"
+
+
+async def test_a_bare_org_has_none_of_our_fields() -> None:
+    import aiohttp
+
+    async with LocalOrg(bare=True) as org, aiohttp.ClientSession() as http:
+        status, body = await Caller(org, http).call("GET", "sobjects/Order/describe")
+        assert status == 200
+        assert not [field for field in body["fields"] if field["custom"]]
