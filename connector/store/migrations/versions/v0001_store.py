@@ -118,7 +118,7 @@ def _sync() -> None:
         sa.PrimaryKeyConstraint("org_id", "entity", "key", name="links_pk"),
     )
     op.create_index("links_parent", "links", ["org_id", "entity", "parent"])
-    op.create_index("links_salesforce_id", "links", ["salesforce_id"])
+    op.create_index("links_salesforce_id", "links", ["org_id", "salesforce_id"])
     op.create_table(
         "journal",
         sa.Column("id", Serial),

@@ -1,0 +1,62 @@
+"""The statements of the hot path read what they need and no more, in a database that was never analysed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from connector.model.change import EntityKind
+from connector.store import links, outbox, schema
+from connector.store.engine import Store
+from tests.conftest import ManualClock
+
+
+@pytest.fixture
+async def fresh(clock: ManualClock) -> AsyncIterator[Store]:
+    store = Store.open("sqlite://", clock=clock)
+    await schema.upgrade(store)
+    yield store
+    await store.close()
+
+
+async def plan_of(store: Store, statements: list[tuple[str, Any]]) -> list[str]:
+    async with store.reader() as connection:
+        rows = []
+        for statement, parameters in statements:
+            rows += (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)).all()
+    return [row[3] for row in rows]
+
+
+async def test_a_claim_stops_at_its_limit(fresh: Store, clock: ManualClock) -> None:
+    async with fresh.reader() as connection:
+        statements = watch(connection)
+        for partitions in ({3}, set(range(8))):
+            await outbox.due(
+                connection, entity=EntityKind.ORDER, partitions=partitions, of=8, now=clock.now(), limit=75
+            )
+    assert await plan_of(fresh, statements) == ["SEARCH outbox USING INDEX outbox_claim (state=? AND entity=?)"] * 2
+
+
+async def test_records_of_the_org_are_found_by_their_id(fresh: Store) -> None:
+    async with fresh.reader() as connection:
+        statements = watch(connection)
+        await links.find(connection, "00D", ["801", "802"])
+        await links.children(connection, "00D", ["1", "2"])
+    by_id, by_order = await plan_of(fresh, statements)
+    assert by_id == "SEARCH links USING INDEX links_salesforce_id (org_id=? AND salesforce_id=?)"
+    assert by_order == "SEARCH links USING INDEX links_parent (org_id=? AND entity=? AND parent=?)"
+
+
+def watch(connection: Any) -> list[tuple[str, Any]]:
+    """The statements that `connection` is about to execute, as SQLite gets them."""
+    seen: list[tuple[str, Any]] = []
+
+    @event.listens_for(connection.sync_connection, "before_cursor_execute")
+    def _note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        if statement.startswith("SELECT"):
+            seen.append((statement, parameters))
+
+    return seen
