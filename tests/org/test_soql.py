@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -140,11 +141,13 @@ def test_complaints(orders: sqlite3.Connection, text: str, code: str, said: str)
     assert said in caught.value.message
 
 
-_WORDS = [
-    *"SELECT FROM WHERE Id Name Account Order ( ) , = != LIKE 'x' 1 AND OR NOT IN LIMIT OFFSET NULL TODAY >".split(),
-    *"OrderItems Account.Name 2026-01-01 LAST_N_DAYS:3 HAVING FIELDS(ALL) TotalAmount COUNT() COUNT(Id)".split(),
-    "GROUP BY", "ORDER BY", "'\\'",
-]  # fmt: skip
+_WORDS = tuple(
+    shlex.split(
+        "SELECT FROM WHERE Id Name Account Order ( ) , = != LIKE 1 AND OR NOT IN LIMIT OFFSET NULL TODAY > OrderItems "
+        "Account.Name 2026-01-01 LAST_N_DAYS:3 HAVING FIELDS(ALL) TotalAmount COUNT() COUNT(Id) "
+        """ "'x'" 'GROUP BY' 'ORDER BY' "'\\\\'" """
+    )
+)
 
 
 @settings(max_examples=600, deadline=None)
