@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from connector.localorg import ids
-from connector.localorg.errors import Refusal, SeveralMatches, bad_reference, not_found
+from connector.localorg import checks, ids
+from connector.localorg.errors import Refusal, SeveralMatches, not_found
 from connector.localorg.plan import Input, Plan, Row
 from connector.localorg.rules import RULES, Rule
 from connector.localorg.rules.totals import settle
 from connector.localorg.schema import Schema, SObject
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Change, Storage, quote
-from connector.localorg.values import Stored, mismatch, stamp, wrong_type_id
+from connector.localorg.values import Stored, stamp
 
 Body = Mapping[str, Any]
 Publisher = Callable[[SObject, list[dict[str, Any]]], None]
@@ -60,8 +60,11 @@ class Dml:
         self.storage.sync(self.schema)
         self._plans = {s.name.lower(): Plan(self.schema, s, self.settings.currency) for s in self.schema}
 
+    def known_plan(self, name: str) -> Plan | None:
+        return self._plans.get(name.lower())
+
     def plan(self, name: str) -> Plan:
-        found = self._plans.get(name.lower())
+        found = self.known_plan(name)
         if found is None:
             raise not_found()
         return found
@@ -182,7 +185,7 @@ class Dml:
         if not plan.sobject.createable:
             raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type cannot be inserted: {plan.name}")
         rule = RULES.get(plan.name, _NO_RULE)
-        given = self._values(plan, body, creating=True)
+        given = checks.values(self, plan, body, creating=True)
         row: Row = dict.fromkeys(plan.columns)
         row.update(plan.defaults)
         row.update(given)
@@ -190,9 +193,9 @@ class Dml:
         if "OwnerId" in plan.has and row["OwnerId"] is None:
             row["OwnerId"] = self.user_id
         rule.prepare(self, row, given)
-        self._require(plan, row, plan.required)
+        checks.require(row, plan.required)
         rule.insert(self, row, given)
-        self._check_unique(plan, row, None)
+        checks.unique(self, plan, row, None)
         return Outcome(id=self._write_new(plan, row, rule), created=True)
 
     def _write_new(self, plan: Plan, row: Row, rule: Rule) -> str:
@@ -234,13 +237,13 @@ class Dml:
         if not plan.sobject.updateable:
             raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type cannot be updated: {plan.name}")
         rule = RULES.get(plan.name, _NO_RULE)
-        given = self._values(plan, body, creating=False)
+        given = checks.values(self, plan, body, creating=False)
         new = {**old, **given}
-        self._require(plan, new, [field for field in plan.required if field.name in given])
+        checks.require(new, [field for field in plan.required if field.name in given])
         changed = {name for name, value in given.items() if old[name] != value}
         rule.update(self, old, new, changed)
         changed = {name for name, value in new.items() if old[name] != value}
-        self._check_unique(plan, new, changed)
+        checks.unique(self, plan, new, changed)
         self._save(plan, new, changed, touch=True)
         rule.saved(self, new, old)
         return Outcome(id=str(old["Id"]))
@@ -321,100 +324,9 @@ class Dml:
         self.storage.changes.append(Change(plan.name, str(row["Id"]), "DELETE"))
         rule.removed(self, row)
 
-    # -- checks -----------------------------------------------------------------------------------------------------
-
-    def _values(self, plan: Plan, body: Body, *, creating: bool) -> Row:
-        values: Row = {}
-        refused: list[str] = []
-        for name, value in body.items():
-            entry = plan.inputs.get(name.lower())
-            if entry is None:
-                if name == "attributes":
-                    continue
-                entry = plan.relationships.get(name.lower())
-                if entry is None or not (isinstance(value, dict) or value is None):
-                    raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {plan.name}")
-                if isinstance(value, dict):
-                    value = self._foreign(entry, value)
-            if not (entry.createable if creating else entry.updateable):
-                refused.append(entry.name)
-                continue
-            values[entry.name] = stored = entry.coerce(value)
-            if entry.targets and stored is not None:
-                self._check_reference(entry, str(stored))
-        if refused:
-            raise Refusal(
-                "INVALID_FIELD_FOR_INSERT_UPDATE",
-                f"Unable to create/update fields: {', '.join(refused)}. Please check the security settings of this"
-                " field and verify that it is read/write for your profile or permission set.",
-                fields=refused,
-            )
-        return values
-
-    def _foreign(self, entry: Input, value: Body) -> str:
-        """The ID behind `"Account": {"External_Key__c": "C-1"}`."""
-        keys = {name: item for name, item in value.items() if name.lower() != "attributes"}
-        kind = value.get("attributes", {}).get("type") if isinstance(value.get("attributes"), dict) else None
-        target = kind or (entry.targets[0] if entry.targets else "")
-        plan = self._plans.get(str(target).lower())
-        if plan is None or len(keys) != 1:
-            raise Refusal("INVALID_FIELD", f"A single external ID field is needed to refer to {target}")
-        ((name, key),) = keys.items()
-        field = plan.inputs.get(name.lower())
-        if field is None or not (field.field.external_id or field.field.id_lookup or field.name == "Id"):
-            raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {plan.name}")
-        if isinstance(key, dict | list):
-            raise mismatch("string", key)
-        try:
-            found = self.find(plan, field, key)
-        except SeveralMatches as several:
-            raise Refusal(
-                "INVALID_FIELD", f"More than one record found for external id field {field.name} in entity {plan.name}"
-            ) from several
-        if found is None:
-            told = str(key).lower()
-            raise Refusal(
-                "INVALID_FIELD",
-                f"Foreign key external ID: {told} not found for field {field.name} in entity {plan.name}",
-            )
-        return found
-
-    def _check_reference(self, entry: Input, record_id: str) -> None:
-        target = entry.prefixes.get(record_id[:3])
-        if target is None:
-            if self.schema.by_prefix(record_id) is None:
-                raise bad_reference([entry.name])
-            raise wrong_type_id(entry.field, record_id)
-        deleted = self.one(self._plans[target.lower()].alive_sql, record_id)
-        if deleted is None:
-            raise bad_reference([entry.name])
-        if deleted:
-            raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=[entry.name], status=400)
-
-    def _require(self, plan: Plan, row: Row, fields: Sequence[Any]) -> None:
-        missing = [field for field in fields if row.get(field.name) is None]
-        plain = [field.name for field in missing if not field.required_message]
-        if plain:
-            raise Refusal("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(plain)}]", fields=plain)
-        if missing:
-            raise Refusal("REQUIRED_FIELD_MISSING", missing[0].required_message, fields=[])
-
-    def _check_unique(self, plan: Plan, row: Row, changed: set[str] | None) -> None:
-        for field in plan.unique:
-            value = row[field.name]
-            if value is None or (changed is not None and field.name not in changed):
-                continue
-            other = self.one(plan.key_sql(field.name), value)
-            if other is not None and other != row.get("Id"):
-                raise Refusal(
-                    "DUPLICATE_VALUE",
-                    f"duplicate value found: {field.name} duplicates value on record with id: {other}",
-                    fields=[],
-                )
-
     def _publish(self, plan: Plan, body: Body) -> Outcome:
-        values = self._values(plan, body, creating=True)
-        self._require(plan, {**dict.fromkeys(plan.columns), **values}, plan.required)
+        values = checks.values(self, plan, body, creating=True)
+        checks.require({**dict.fromkeys(plan.columns), **values}, plan.required)
         event_uuid = str(uuid.uuid4())
         message = {"EventUuid": event_uuid, **plan.defaults, **values}
         message["CreatedDate"] = stamp(self.clock())

@@ -1,0 +1,63 @@
+"""The floors of the house: who may import whom, how long a file may be, what must not stand in a file."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LONGEST = 400
+SOURCES = sorted(
+    path
+    for folder in ("connector", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+    if not path.name.endswith("_pb2.py")  # generated
+) + [ROOT / "scheduler.py"]
+
+
+def test_nobody_imports_upwards() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [lint, "--config", ROOT / ".importlinter", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_room_of_the_house_has_a_floor() -> None:
+    named = set(re.findall(r"connector\.(\w+)", (ROOT / ".importlinter").read_text(encoding="utf-8")))
+    rooms = {path.name for path in (ROOT / "connector").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    assert rooms <= named | {"metadata"}
+
+
+def test_a_file_is_one_noun_and_stays_short() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert len(lengths) > 100
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+def test_every_module_says_what_it_decides() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in SOURCES if path.is_relative_to(ROOT / "connector")}
+    assert [str(path) for path, text in texts.items() if text.strip() and not text.startswith('"""')] == []
+
+
+def test_the_wheel_carries_mappings_metadata_and_demo(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
+        cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    [wheel] = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "scheduler.py",
+        "connector/_data/mappings/order.yaml",
+        "connector/_data/mappings/values/order_status.yaml",
+        "connector/_data/demo/customers.csv",
+        "connector/_data/demo/products.csv",
+        "connector/localorg/standard/Order.fields",
+        "connector/store/migrations/env.py",
+    } <= names
+    assert any(name.startswith("connector/metadata/") and name.endswith(".field-meta.xml") for name in names)
+    assert not [name for name in names if name.startswith("tests/") or name.endswith((".pyc", ".csv.bak"))]
