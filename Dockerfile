@@ -3,6 +3,7 @@ WORKDIR /src
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY connector ./connector
 COPY mappings ./mappings
+COPY fixtures/demo ./fixtures/demo
 COPY scheduler.py ./
 RUN python -m venv /opt/connector \
     && /opt/connector/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \

@@ -10,12 +10,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 400
-SOURCES = sorted(
-    path
-    for folder in ("connector", "tests")
-    for path in (ROOT / folder).rglob("*.py")
-    if not path.name.endswith("_pb2.py")  # generated
-) + [ROOT / "scheduler.py"]
+SOURCES = [
+    ROOT / "scheduler.py",
+    *(
+        path
+        for folder in ("connector", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if not path.name.endswith("_pb2.py")  # generated
+    ),
+]
 
 
 def test_nobody_imports_upwards() -> None:
