@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: setup demo test lint bench lock clean
+.PHONY: setup demo test lint acceptance bench lock clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,10 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config .importlinter
 	$(BIN)/deptry .
+
+# The claims of README.md on a Northwind export: `make acceptance DATA=folder`, or one made up here.
+acceptance: setup
+	$(BIN)/python -m tests.acceptance $(DATA)
 
 bench: setup
 	$(BIN)/python -m tests.bench

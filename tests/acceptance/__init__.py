@@ -1,0 +1,1 @@
+"""The main job shown from outside: programs only, read back by somebody else's client. `python -m tests.acceptance`."""

@@ -1,0 +1,172 @@
+"""Both sides as programs: a local org, the connector's command line, and a wire tap between them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+CONNECTOR = (sys.executable, "-m", "connector")
+ROOT = Path(__file__).parents[2]
+PROFILE = ROOT / "fixtures" / "profiles" / "northwind.yaml"
+LONGEST = 300
+
+
+class Org:
+    """A local org in a process of its own."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [*CONNECTOR, "localorg", "--port", "0", "--json"], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        assert self.process.stdout is not None
+        self.banner: dict[str, str] = json.loads(self.process.stdout.readline())
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            self.banner["instance_url"] + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.banner['access_token']}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def usage(self) -> dict[str, int]:
+        told: dict[str, int] = self.ask("GET", "/_org/usage")
+        return told
+
+    def read_back(self) -> dict[str, Any]:
+        """What a client that is not ours finds there, in a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.acceptance.readback"],
+            env={**os.environ, "ORG_URL": self.banner["instance_url"], "ORG_TOKEN": self.banner["access_token"]},
+            cwd=ROOT, capture_output=True, text=True, timeout=LONGEST, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.communicate(timeout=30)
+
+
+@contextmanager
+def an_org() -> Iterator[Org]:
+    org = Org()
+    try:
+        yield org
+    finally:
+        org.stop()
+
+
+class Connector:
+    """The command line with a database of its own."""
+
+    def __init__(self, org: Org, folder: Path, *, login_url: str = "") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")},
+            "CONNECTOR_DATABASE_URL": f"sqlite:///{folder / 'connector.db'}",
+            "CONNECTOR_SALESFORCE__LOGIN_URL": login_url or org.banner["instance_url"],
+            "CONNECTOR_SALESFORCE__CLIENT_ID": org.banner["client_id"],
+            "CONNECTOR_SALESFORCE__CLIENT_SECRET": org.banner["client_secret"],
+            "CONNECTOR_SYNC__LEASE_SECONDS": "3",  # so that a killed push is waited for three seconds, not fifteen
+            "PYTHONPATH": str(ROOT),
+        }
+        self("db", "upgrade")
+
+    def __call__(self, *words: str | Path, status: int | None = 0) -> str:
+        """Standard output; RuntimeError when the exit status is another."""
+        done = subprocess.run(
+            [*CONNECTOR, *map(str, words)], env=self.environment, cwd=self.folder,
+            capture_output=True, text=True, timeout=LONGEST, check=False,
+        )  # fmt: skip
+        if status is not None and done.returncode != status:
+            raise RuntimeError(f"connector {' '.join(map(str, words))}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def told(self, *words: str | Path, status: int | None = 0) -> Any:
+        return json.loads(self(*words, "--json", status=status))
+
+    def import_(self, folder: Path) -> Any:
+        return self.told("import", folder, "--profile", PROFILE)
+
+    def push_killed_at(self, org: Org, writes: int) -> bool:
+        """Start a push and kill it once the org has counted `writes` write calls. Whether it was still alive."""
+        process = subprocess.Popen(
+            [*CONNECTOR, "push"], env=self.environment, cwd=self.folder,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        end = time.monotonic() + LONGEST
+        while process.poll() is None and org.usage()["write_calls"] < writes and time.monotonic() < end:
+            time.sleep(0.005)
+        alive = process.poll() is None
+        for child in psutil.Process(process.pid).children(recursive=True) if alive else []:
+            child.kill()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return alive
+
+
+@contextmanager
+def wire_tap(org: Org) -> Iterator[tuple[str, list[tuple[str, str, bytes]]]]:
+    """An address that passes every call on to the org, and the list of (method, path, body) that it saw."""
+    seen: list[tuple[str, str, bytes]] = []
+    target = urlsplit(org.banner["instance_url"])
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            packed = self.headers.get("Content-Encoding") == "gzip"
+            seen.append((self.command, self.path, gzip.decompress(body) if packed else body))
+            connection = HTTPConnection(str(target.hostname), target.port, timeout=60)
+            connection.request(self.command, self.path, body, {**dict(self.headers), "Accept-Encoding": "identity"})
+            answer = connection.getresponse()
+            here = f"http://{self.headers['Host']}"
+            content = answer.read().replace(
+                org.banner["instance_url"].encode(), here.encode()
+            )  # calls go on through us
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+            connection.close()
+
+        do_GET = do_POST = do_PATCH = do_DELETE = pass_on  # noqa: N815 - names of the library
+
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
