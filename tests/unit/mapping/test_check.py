@@ -20,7 +20,7 @@ def test_a_field_that_is_not_deployed_is_named_with_the_remedy(folder: Folder, o
     org.hide("Order", "Carrier__c")
     assert check(folder.load(), org.describes) == [
         f"{ORDER}:27:3: Carrier__c: is no field of Order: not visible to this user or not deployed: "
-        "deploy connector/metadata, assign its permission set."
+        "deploy connector/metadata, assign the permission set."
     ]
 
 
