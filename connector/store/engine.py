@@ -53,6 +53,12 @@ class Store:
             self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._writer = asyncio.Lock()
 
+    @property
+    def absent(self) -> bool:
+        """Whether it is a SQLite file that is not there: connecting would leave an empty one behind."""
+        database = str(self._engine.url.database)
+        return self.dialect == "sqlite" and not database.startswith("file:") and not Path(database).exists()
+
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Store:
         """The store at `url`: `sqlite:///path`, `sqlite://` (gone when closed), `postgresql://…`.

@@ -24,7 +24,9 @@ async def upgrade(store: Store) -> None:
 
 
 async def current(store: Store) -> str | None:
-    """The database's revision, None if it has no tables of ours."""
+    """The database's revision, None if it has no tables of ours; a file that is not there is not made."""
+    if store.absent:
+        return None
     async with store.reader() as connection:
         if not await connection.run_sync(lambda plain: inspect(plain).has_table("alembic_version")):
             return None

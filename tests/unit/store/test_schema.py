@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +81,15 @@ async def test_processes_that_upgrade_at_once_do_not_collide(databases: Database
     await schema.check(stores[0])
     for store in stores:
         await store.close()
+
+
+async def test_looking_for_a_database_does_not_make_one(tmp_path: Path) -> None:
+    file = tmp_path / "absent.db"
+    store = Store.open(f"sqlite:///{file}")
+    with pytest.raises(StoreError, match="has no tables yet"):
+        await schema.check(store)
+    await store.close()
+    assert not file.exists()
 
 
 async def test_a_database_without_tables_is_told_from_an_older_and_a_newer_one(empty: Store) -> None:
