@@ -56,8 +56,10 @@ class Store:
     @property
     def absent(self) -> bool:
         """Whether it is a SQLite file that is not there: connecting would leave an empty one behind."""
-        database = str(self._engine.url.database)
-        return self.dialect == "sqlite" and not database.startswith("file:") and not Path(database).exists()
+        if self.dialect != "sqlite" or str(self._engine.url.database).startswith("file:"):
+            return False
+        file = Path(str(self._engine.url.database))
+        return file.parent.is_dir() and not file.exists()
 
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Store:
