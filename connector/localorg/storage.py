@@ -97,7 +97,9 @@ class Storage:
                 continue
             if field.type == "reference" or field.unique or field.external_id or field.name in _INDEXED:
                 name = quote(f"ix_{sobject.name}_{field.name}")
-                self.connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {table} ({quote(field.name)})")
+                # Keyset paging reads in the order (SystemModstamp, Id).
+                more = ', "Id"' if field.name == "SystemModstamp" and sobject.get("Id") else ""
+                self.connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {table} ({quote(field.name)}{more})")
 
     # -- transactions -----------------------------------------------------------------------------------------------
 

@@ -166,3 +166,39 @@ async def test_two_thousand_rows_a_page_and_a_locator_for_the_rest(caller: Calle
     assert (page["totalSize"], page["done"], len(page["records"])) == (2_200, False, 2_000)
     _, rest = await caller.call("GET", page["nextRecordsUrl"])
     assert (rest["done"], len(rest["records"])) == (True, 200)
+
+
+async def test_a_long_child_list_has_a_locator_of_its_own(caller: Caller) -> None:
+    account = await caller.create("Account", Name="Hub")
+    for start in range(0, 400, 200):
+        records = [
+            {"attributes": {"type": "Contact"}, "LastName": f"N{start + number:03d}", "AccountId": account}
+            for number in range(200)
+        ]
+        await caller.call("POST", "composite/sobjects", {"records": records})
+    text = quote("SELECT Id, (SELECT LastName FROM Contacts ORDER BY LastName DESC) FROM Account")
+    _, page = await caller.call("GET", f"query?q={text}", **{"Sforce-Query-Options": "batchSize=250"})
+    children = page["records"][0]["Contacts"]
+    assert (children["totalSize"], children["done"], len(children["records"])) == (400, False, 250)
+    _, rest = await caller.call("GET", children["nextRecordsUrl"])
+    assert (rest["totalSize"], rest["done"], len(rest["records"])) == (400, True, 150)
+    assert [row["LastName"] for row in rest["records"]] == [f"N{number:03d}" for number in range(149, -1, -1)]
+
+
+async def test_a_cursor_fixes_which_rows_not_what_they_hold(caller: Caller) -> None:
+    ids = []
+    for start in range(0, 400, 200):
+        records = [{"attributes": {"type": "Account"}, "Name": f"A{start + number:03d}"} for number in range(200)]
+        _, made = await caller.call("POST", "composite/sobjects", {"records": records})
+        ids += [row["id"] for row in made]
+    text = quote("SELECT Name FROM Account ORDER BY Name")
+    _, page = await caller.call("GET", f"query?q={text}", **{"Sforce-Query-Options": "batchSize=200"})
+    await caller.call("PATCH", f"sobjects/Account/{ids[300]}", {"Name": "Changed"})
+    await caller.call("DELETE", f"sobjects/Account/{ids[301]}")
+    await caller.create("Account", Name="A999 too late")
+    _, rest = await caller.call("GET", page["nextRecordsUrl"])
+    names = [row["Name"] for row in rest["records"]]
+    assert len(names) == 199
+    assert names[100] == "Changed"
+    assert "A301" not in names
+    assert "A999 too late" not in names

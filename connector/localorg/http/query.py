@@ -26,8 +26,7 @@ _BATCH = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
 
 @dataclass(slots=True)
 class _Cursor:
-    records: list[dict[str, Any]]
-    total: int
+    answer: soql.Answer
     page: int
     opened: datetime
 
@@ -37,26 +36,30 @@ class Cursors:
         self._source = source
         self._open: OrderedDict[str, _Cursor] = OrderedDict()
 
-    def first(self, result: soql.QueryResult, page: int, now: datetime, base: str) -> dict[str, Any]:
-        if len(result.records) <= page:
-            return {"totalSize": result.total_size, "done": True, "records": result.records}
+    def first(self, answer: soql.Answer, page: int, now: datetime, base: str) -> dict[str, Any]:
+        if answer.rows <= page:
+            return {"totalSize": answer.total_size, "done": True, "records": answer.page(0, page)}
+        return self.page(f"{self.keep(answer, page, now)}-0", now, base)
+
+    def keep(self, answer: soql.Answer, page: int, now: datetime) -> str:
+        """The locator of an answer that has more than a page; the oldest of too many is given up."""
         locator = ids.make("01g", self._source.getrandbits(40))
-        self._open[locator] = _Cursor(result.records, result.total_size, page, now)
+        self._open[locator] = _Cursor(answer, page, now)
         while len(self._open) > _OPEN_CURSORS:
             self._open.popitem(last=False)
-        return self.page(f"{locator}-0", now, base)
+        return locator
 
     def page(self, name: str, now: datetime, base: str) -> dict[str, Any]:
         found = _LOCATOR.match(name)
         cursor = self._open.get(found[1]) if found else None
-        if found is None or cursor is None or now - cursor.opened > _LIFE or int(found[2]) >= len(cursor.records):
+        if found is None or cursor is None or now - cursor.opened > _LIFE or int(found[2]) >= cursor.answer.rows:
             raise Refusal("INVALID_QUERY_LOCATOR", "invalid query locator")
         start = int(found[2])
         end = start + cursor.page
-        told: dict[str, Any] = {"totalSize": cursor.total, "done": end >= len(cursor.records)}
+        told: dict[str, Any] = {"totalSize": cursor.answer.total_size, "done": end >= cursor.answer.rows}
         if not told["done"]:
             told["nextRecordsUrl"] = f"{base}/query/{found[1]}-{end}"
-        told["records"] = cursor.records[start:end]
+        told["records"] = cursor.answer.page(start, cursor.page)
         return told
 
 
@@ -71,17 +74,19 @@ def query(org: Org, call: Call) -> Reply:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
     if len(text) > 100_000:
         raise Refusal("QUERY_TOO_COMPLICATED", "SOQL statements cannot be longer than 100000 characters.")
+    asked = _BATCH.search(call.headers.get("sforce-query-options", ""))
+    page = min(max(int(asked[1]), _SMALLEST), _PAGE) if asked else _PAGE
+    now = org.clock()
     try:
-        result = soql.run(
+        answer = soql.open_query(
             org.storage.connection,
             org.schema,
             text,
             version=call.version,
             all_rows=resource.lower() == "queryall",
-            now=org.clock(),
+            now=now,
+            paging=soql.Paging(page, lambda rest: f"{call.base}/query/{org.cursors.keep(rest, page, now)}-{page}"),
         )
+        return Reply(200, org.cursors.first(answer, page, now, call.base))
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
-    asked = _BATCH.search(call.headers.get("sforce-query-options", ""))
-    page = min(max(int(asked[1]), _SMALLEST), _PAGE) if asked else _PAGE
-    return Reply(200, org.cursors.first(result, page, org.clock(), call.base))
