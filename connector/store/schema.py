@@ -20,7 +20,7 @@ _UPGRADE_LOCK = 0x636F6E6E
 
 async def upgrade(store: Store) -> None:
     """Bring the database to HEAD; all revisions in one transaction. Several processes may call this at once."""
-    await store.migrate(_upgrade)
+    await store.migrate(lambda connection: _upgrade(connection, store.address))
 
 
 async def current(store: Store) -> str | None:
@@ -28,10 +28,7 @@ async def current(store: Store) -> str | None:
     if store.absent:
         return None
     async with store.reader() as connection:
-        if not await connection.run_sync(lambda plain: inspect(plain).has_table("alembic_version")):
-            return None
-        revision: str | None = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
-        return revision
+        return await connection.run_sync(_revision)
 
 
 async def check(store: Store) -> None:
@@ -49,20 +46,34 @@ async def check(store: Store) -> None:
             hint=UPGRADE,
             retry_class=RetryClass.CONFIG,
         )
-    raise StoreError(
-        f"The database {store.address} was made by a newer release (revision {revision}).",
+    raise _newer(store.address, revision)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return revision
+
+
+def _newer(address: str, revision: str) -> StoreError:
+    return StoreError(
+        f"The database {address} was made by a newer release (revision {revision}).",
         hint="Install that release, or restore a backup made before it.",
         retry_class=RetryClass.CONFIG,
     )
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, address: str) -> None:
     from alembic import command
     from alembic.config import Config
 
     if connection.dialect.name == "postgresql":
         # SQLite's writers already take turns; here two replicas that start together would both create the tables.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+    revision = _revision(connection)
+    if revision is not None and revision not in REVISIONS:
+        raise _newer(address, revision)
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
