@@ -1,23 +1,32 @@
 """The command line: one file per group of commands, heavy imports inside the commands.
 
-Exit status: 0 done, 1 something is not in sync or failed, 2 wrong usage. An error is one line that says what to do.
+Exit status: 0 done, 1 something is not in sync or failed, 2 wrong usage. An error is one line that says what to do;
+mapping files and profiles, which are refused whole, give one line per error.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from importlib import import_module
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from connector.errors import ConnectorError
+from connector.cli.loop import STOPPED, StoppedError
+from connector.errors import ConnectorError, MappingError, ProfileError
 
-GROUPS = ("importing", "showing", "pushing", "letters", "database", "org", "demo")
+GROUPS = ("org", "demo", "importing", "pushing", "database", "showing", "letters")
+"""In the order of a first visit, which is that of `connector --help`."""
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="connector",
     help="Keeps a company's order lifecycle and its Salesforce org telling the same story.",
-    no_args_is_help=True,
+    epilog="New here? `connector demo --once` shows it at work and needs nothing else.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -28,11 +37,71 @@ def main() -> None:
     """Entry point of `connector` and `python -m connector`."""
     for group in GROUPS:
         import_module(f"connector.cli.{group}")  # registers its commands
+    sys.exit(_status())
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"connector {installed('crm-connector')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+def _status() -> int:
+    """Run the command; its exit status, after saying what went wrong."""
     try:
-        app()
+        status = app(standalone_mode=False)
+    except StoppedError as stopped:
+        _tell(str(stopped))
+        sys.stdout.flush()
+        os._exit(stopped.exit_status)  # a sign-in under way has a thread of its own, which exit would wait for
+    except (MappingError, ProfileError) as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return error.exit_status
     except ConnectorError as error:
-        print(f"connector: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print("connector: stopped.", file=sys.stderr)
-        sys.exit(130)
+        _tell(str(error))
+        return error.exit_status
+    except typer.TyperException as error:
+        return _misused(error)
+    except OSError as error:
+        _tell(f"{error.strerror or type(error).__name__}{f': {error.filename}' if error.filename else ''}.")
+        return 1
+    except Exception as error:
+        return _our_fault(error)
+    if status == INTERRUPTED:
+        _tell(STOPPED)
+    return status if isinstance(status, int) else 0
+
+
+def _misused(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    hint = f" Try `{context.command_path} --help`." if context is not None else ""
+    message = error.format_message()
+    _tell(message + ("" if message.endswith((".", "?", ")")) else ".") + hint)
+    return error.exit_code
+
+
+def _our_fault(error: Exception) -> int:
+    """One line for what nobody foresaw. Its text stays out, for it could quote a secret."""
+    if os.environ.get("CONNECTOR_LOG_LEVEL", "").upper() == "DEBUG":
+        traceback.print_exception(error)
+        return 1
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = "/".join(Path(frame.filename).parts[-3:])
+    _tell(
+        f"A fault of the connector itself ({type(error).__name__} in {place}:{frame.lineno}). "
+        "Please report it with what CONNECTOR_LOG_LEVEL=DEBUG prints."
+    )
+    return 1
+
+
+def _tell(text: str) -> None:
+    print(f"connector: {' '.join(text.split())}", file=sys.stderr)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, table
+from connector.cli.loop import run
+from connector.cli.output import as_json, moment, plural, table
 
-db = typer.Typer(no_args_is_help=True, help="The connector's own database.", rich_markup_mode=None)
+db = typer.Typer(help="The connector's own database.", short_help="Set up the connector's own database.")
 app.add_typer(db, name="db")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
-@db.command()
+@db.command(short_help="Create the database, or bring it up to date.")
 def upgrade(json: Json = False) -> None:
-    """Create the database, or bring it to this version of the program. Run it again whenever you like."""
+    """Create the database, or bring it to this version of the program. Run it again whenever you like.
+
+    Which database: CONNECTOR_DATABASE_URL, by default the SQLite file connector.db in the current folder.
+    """
     from connector.settings import load_settings
     from connector.store import schema
     from connector.store.engine import Store
 
-    async def run() -> tuple[str | None, str | None, str]:
+    async def work() -> tuple[str | None, str | None, str]:
         store = Store.open(load_settings().database_url)
         try:
             before = await schema.current(store)
@@ -32,30 +35,34 @@ def upgrade(json: Json = False) -> None:
         finally:
             await store.close()
 
-    before, after, address = asyncio.run(run())
+    before, after, address = run(work())
     if json:
         as_json({"database": address, "before": before, "after": after})
+    elif before is None:
+        typer.echo(f"{address} is ready. Next: `connector import PATH` brings orders in.")
     elif before == after:
         typer.echo(f"{address} is up to date.")
     else:
-        typer.echo(f"{address} is ready.")
+        typer.echo(f"{address} was brought from revision {before} to {after}.")
 
 
-@app.command()
+@app.command(short_help="What is here, in the org, due and refused.")
 def status(
     json: Json = False,
     health: Annotated[bool, typer.Option("--health", help="Only check that the database can be used.")] = False,
 ) -> None:
-    """What is in the database, what the org has of it, what is waiting and what was refused.
+    """What is in the database, what the org has of it, what is due and what was refused. Asks the database only.
 
     Exit status 1 if something is not in sync; with --health only if the database cannot be used.
     """
-    document = asyncio.run(_status())
+    document = run(_status())
     if json:
         as_json(document)
+    elif health:
+        typer.echo(f"{document['database']} can be used.")
     else:
         rows = [(kind, *numbers.values()) for kind, numbers in document["entities"].items()]
-        table(("Entity", "here", "in the org", "due", "dead", "blocked"), rows)
+        table(("Entity", "here", "in the org", "due", "refused", "blocked"), rows)
         for text in _remarks(document):
             typer.echo(text)
     if not health and not document["in_sync"]:
@@ -97,13 +104,17 @@ async def _status() -> dict[str, Any]:
 
 
 def _remarks(document: dict[str, Any]) -> list[str]:
-    remarks = []
-    if document["org"] is None:
-        remarks.append("No org has been reached yet; `connector push` does.")
-    if document["oldest_unsent"] is not None:
-        remarks.append(f"The oldest change has been waiting since {document['oldest_unsent']:%Y-%m-%d %H:%M:%S} UTC.")
-    if any(numbers["dead"] for numbers in document["entities"].values()):
-        remarks.append("`connector dead-letters list` says what was refused, and why.")
+    entities = document["entities"].values()
+    if not any(numbers["here"] for numbers in entities):
+        return ["The database is empty: `connector import PATH` brings orders in."]
     if document["in_sync"]:
-        remarks.append("In sync.")
+        return [f"In sync with org {document['org']}."]
+    remarks = []
+    if due := sum(numbers["due"] for numbers in entities):
+        since = moment(document["oldest_unsent"])
+        remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}: `connector push` sends them.")
+    if dead := sum(numbers["dead"] for numbers in entities):
+        remarks.append(f"{plural(dead, 'dead letter')}: `connector dead-letters list` says why and what to do.")
+    if any(numbers["blocked"] for numbers in entities):
+        remarks.append("A customer is blocked while the org refuses its account; the dead letters are its orders.")
     return remarks

@@ -2,49 +2,65 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, plural, table
+from connector.cli.loop import run
+from connector.cli.output import as_json, moment, plural
 from connector.errors import ConnectorError, UsageError
 
 if TYPE_CHECKING:
     from connector.model.change import DeadLetter, EntityKind
 
-letters = typer.Typer(no_args_is_help=True, help="Refused orders, customers and products.", rich_markup_mode=None)
+letters = typer.Typer(
+    help="Orders, customers and products that were refused, and wait for a person.",
+    short_help="What was refused and why; send it again.",
+)
 app.add_typer(letters, name="dead-letters")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+Entity = Annotated[str, typer.Argument(help="customer, product or order.")]
+AnyEntity = Annotated[
+    str | None, typer.Argument(help="customer, product or order; with a key, only that one.", show_default=False)
+]
+All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
+ALL_OF_THEM = "`connector dead-letters list` names all."
+Key = Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.")]
+AnyKey = Annotated[
+    str | None, typer.Argument(help="The number of a customer or order, the SKU of a product.", show_default=False)
+]
 
 
-@letters.command("list")
+@letters.command("list", short_help="Every dead letter, why, and what to do.")
 def list_letters(json: Json = False) -> None:
-    """Every dead letter with its reason, the oldest first. Exit status 0 whether there are any or not."""
+    """Every dead letter, why it is one, and what to do; the oldest first. Exit status 0 also if there are some."""
     found = _load(None, None)
     if json:
         as_json([_document(letter) for letter in found])
         return
-    if not found:
+    for letter in found:
+        refusal = letter.refusal
+        field = f" on {refusal.field}" if refusal.field else ""
+        typer.echo(f"{letter.entity} {letter.key}: {refusal.code}{field}")
+        typer.echo(f"  {refusal.message}")
+        typer.echo(f"  What to do: {refusal.fix}\n")
+    if found:
+        typer.echo(
+            f"{plural(len(found), 'dead letter')}. Once mended: `connector dead-letters replay --all`, then push."
+        )
+    else:
         typer.echo("No dead letters.")
-        return
-    rows = [
-        (letter.entity.value, letter.key, letter.refusal.code, letter.refusal.field, letter.refusal.message)
-        for letter in found
-    ]
-    table(("Entity", "Key", "Code", "Field", "Message"), rows)
-    typer.echo("`connector dead-letters show ENTITY KEY` says what to do about one.")
 
 
-@letters.command()
-def show(entity: str, key: str, json: Json = False) -> None:
-    """One dead letter: what the org said, which mapping line it came from, what to do."""
+@letters.command(short_help="One dead letter in full.")
+def show(entity: Entity, key: Key, json: Json = False) -> None:
+    """One dead letter: what the org said, which record and mapping line it came from, what to do."""
     found = _load(_kind(entity), [key])
     if not found:
-        raise ConnectorError(f"There is no dead letter for {entity} {key}.")
+        raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=ALL_OF_THEM)
     [letter] = found
     if json:
         as_json(_document(letter))
@@ -56,32 +72,65 @@ def show(entity: str, key: str, json: Json = False) -> None:
         ("Field", refusal.field),
         ("Mapped in", refusal.source),
         ("Code", refusal.code),
-        ("Refused", f"{letter.refused_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("Attempts", str(letter.attempts)),
+        ("Refused", f"{moment(letter.refused_at)}, {plural(letter.attempts, 'attempt')}"),
         ("What to do", refusal.fix),
+        ("Then", f"`connector dead-letters replay {entity} {key}`, and `connector push`"),
     ):
         if value:
             typer.echo(f"  {name + ':':<12} {value}")
 
 
-@letters.command()
-def replay(
-    entity: Annotated[str | None, typer.Argument(help="customer, product or order; with a key, only that one.")] = None,
-    key: Annotated[str | None, typer.Argument()] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
-    json: Json = False,
-) -> None:
-    """Make dead letters due again; the next push sends them."""
-    if (entity is None) != all_:
-        raise UsageError("Name an entity and a key, an entity alone, or --all.")
-    kind = None if entity is None else _kind(entity)
-    count = asyncio.run(_replay(kind, None if key is None else [key]))
+@letters.command(short_help="Make dead letters due again.")
+def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
+    """Make dead letters due again; the next push sends them. Exit status 1 if the one named is none."""
+    count = _settle("replayed", entity, key, all_=all_)
     if json:
         as_json({"replayed": count})
+    elif count:
+        typer.echo(
+            f"{plural(count, 'dead letter')} due again: `connector push` sends {'it' if count == 1 else 'them'}."
+        )
     else:
-        typer.echo(f"{plural(count, 'dead letter')} due again; `connector push` sends them.")
-    if key is not None and not count:
-        raise typer.Exit(1)
+        typer.echo("No dead letters.")
+
+
+@letters.command(short_help="Forget dead letters.")
+def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
+    """Forget dead letters: the org keeps what it has, until the next change here. Exit status 1 if the one named is
+    none.
+    """
+    count = _settle("discarded", entity, key, all_=all_)
+    if json:
+        as_json({"discarded": count})
+    else:
+        typer.echo(f"{plural(count, 'dead letter')} forgotten." if count else "No dead letters.")
+
+
+def _settle(action: str, entity: str | None, key: str | None, *, all_: bool) -> int:
+    """How many dead letters were replayed or discarded."""
+    if (entity is None) != all_:
+        raise UsageError("Which dead letters?", hint="Name an entity and a key, an entity alone, or --all.")
+    kind = None if entity is None else _kind(entity)
+    count = run(_settled(action, kind, None if key is None else [key]))
+    if not count and key is not None:
+        raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=ALL_OF_THEM)
+    return count
+
+
+async def _settled(action: str, entity: EntityKind | None, keys: list[str] | None) -> int:
+    from connector.service import opened
+    from connector.settings import load_settings
+    from connector.store import journal, outbox
+
+    async with opened(load_settings()) as store, store.transaction() as uow:
+        found = await outbox.dead_letters(uow.connection, entity=entity, keys=keys)
+        done = outbox.replay if action == "replayed" else outbox.discard
+        # A customer that was merely blocked goes with the orders it was reported on, and is not counted.
+        count = await done(uow, entity, keys)
+        detail = {"by": "command line"}
+        entries = [journal.Entry(entity=item.entity, key=item.key, action=action, detail=detail) for item in found]
+        await journal.write(uow, entries)
+        return len(found) or (count if keys else 0)
 
 
 def _kind(text: str) -> EntityKind:
@@ -90,7 +139,7 @@ def _kind(text: str) -> EntityKind:
     try:
         return EntityKind(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no entity: customer, product or order.") from None
+        raise UsageError(f"{text!r} is no entity.", hint="It is customer, product or order.") from None
 
 
 def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]:
@@ -98,20 +147,11 @@ def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]
     from connector.settings import load_settings
     from connector.store import outbox
 
-    async def run() -> list[DeadLetter]:
+    async def work() -> list[DeadLetter]:
         async with opened(load_settings()) as store, store.reader() as connection:
             return await outbox.dead_letters(connection, entity=entity, keys=keys)
 
-    return asyncio.run(run())
-
-
-async def _replay(entity: EntityKind | None, keys: list[str] | None) -> int:
-    from connector.service import opened
-    from connector.settings import load_settings
-    from connector.store import outbox
-
-    async with opened(load_settings()) as store, store.transaction() as uow:
-        return await outbox.replay(uow, entity, keys)
+    return run(work())
 
 
 def _document(letter: DeadLetter) -> dict[str, object]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from collections.abc import Mapping
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli import app
+from connector.cli.loop import run, until_stopped
 from connector.cli.output import as_json_line
+from connector.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from connector.localorg.server import LocalOrg
 
 
 def our_metadata() -> Path:
@@ -20,7 +26,7 @@ def our_metadata() -> Path:
     return Path(str(files("connector") / "metadata"))
 
 
-@app.command()
+@app.command(short_help="Run a strict local Salesforce org to try things on.")
 def localorg(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
     data: Annotated[
@@ -32,28 +38,48 @@ def localorg(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="First line: address and credentials as JSON.")] = False,
 ) -> None:
-    """Run a strict local Salesforce org until it is stopped (Ctrl-C)."""
-    from connector.localorg.server import LocalOrg
+    """Run a strict local Salesforce org until it is stopped (Ctrl-C or SIGTERM).
 
-    async def run() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        org = LocalOrg(
-            data=data, bare=bare, metadata_root=None if bare else our_metadata(), latency_ms=latency_ms, port=port
-        )
-        await org.start()
-        try:
+    It refuses what Salesforce refuses, with Salesforce's own error codes, and counts API calls. It listens on this
+    machine only. Our custom fields are deployed in it unless --bare.
+    """
+
+    async def work() -> None:
+        async with started(port=port, data=data, bare=bare, latency_ms=latency_ms) as org:
             if json:
                 as_json_line(org.banner())
             else:
                 _introduce(org.banner(), org.page_url)
-            await stop.wait()
-        finally:
-            await org.stop()
+            await until_stopped()
 
-    asyncio.run(run())
+    run(work())
+
+
+@asynccontextmanager
+async def started(*, port: int, data: Path | None, bare: bool = False, latency_ms: int = 0) -> AsyncIterator[LocalOrg]:
+    """A running local org; ConnectorError if its port or its file cannot be had."""
+    from connector.localorg.server import LocalOrg
+
+    try:
+        org = LocalOrg(
+            data=data, bare=bare, metadata_root=None if bare else our_metadata(), latency_ms=latency_ms, port=port
+        )
+    except sqlite3.Error as error:
+        raise ConnectorError(
+            f"The org cannot be kept in {data}: {error}.", hint="Name another file with --data, or remove that one."
+        ) from None
+    try:
+        await org.start()
+    except OSError as error:
+        await org.stop()
+        raise ConnectorError(
+            f"Port {port} cannot be used: {os.strerror(error.errno or 0).lower()}.",
+            hint="Name another with --port; 0 takes a free one.",
+        ) from None
+    try:
+        yield org
+    finally:
+        await org.stop()
 
 
 def environment(banner: Mapping[str, object]) -> dict[str, str]:
@@ -66,8 +92,9 @@ def environment(banner: Mapping[str, object]) -> dict[str, str]:
 
 
 def _introduce(banner: Mapping[str, object], page: str) -> None:
-    typer.echo(f"Local org at {banner['instance_url']}; what a sales rep would see: {page}")
-    typer.echo("To point the connector at it:")
+    typer.echo(f"A Salesforce org of your own: {banner['instance_url']}")
+    typer.echo(f"What a sales rep would see:   {page}")
+    typer.echo("\nTo point the connector at it, paste this into another terminal:\n")
     for name, value in environment(banner).items():
-        typer.echo(f"  export {name}={value}")
-    typer.echo("Ctrl-C stops it.")
+        typer.echo(f"export {name}={value}")
+    typer.echo("\nThen: connector db upgrade, connector import PATH, connector push. Ctrl-C here stops the org.")

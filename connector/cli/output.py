@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -42,6 +42,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 def plural(count: int, noun: str, many: str = "") -> str:
     """`1 order`, `2 orders`."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def moment(value: datetime) -> str:
+    """`2026-03-01 12:00:00 UTC`."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _cell(value: Any) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, plural, table
+from connector.cli.loop import run
+from connector.cli.output import as_json, moment, plural, table
 from connector.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -19,30 +18,15 @@ if TYPE_CHECKING:
 SOBJECTS = ("Account", "Product2", "PricebookEntry", "Order", "OrderItem")
 
 
-class Watching:
-    """Progress of a push, on stderr."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def expect(self, total: int) -> None:
-        self._progress.expect(total)
-
-    def advance(self, count: int = 1) -> None:
-        self._progress.advance(count)
-
-    def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-
-@app.command()
+@app.command(short_help="Send every change that is due to the org.")
 def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Send every change that is due to the org, wait for the answers, and print a summary.
 
-    Exit status 1 if something was refused or is still waiting; `connector dead-letters list` tells which.
+    The org is that of CONNECTOR_SALESFORCE__LOGIN_URL. Exit status 1 if something was refused or is still waiting;
+    `connector dead-letters list` tells which. A push that was stopped or killed is finished by the next one.
     """
     from connector.log import configure
     from connector.service import running
@@ -51,19 +35,17 @@ def push(
     settings = load_settings()
     configure(settings.log_level)
 
-    async def run() -> PushSummary:
+    async def work() -> PushSummary:
         async with running(settings) as service:
             with Progress("Rehearsing" if dry_run else "Pushing") as progress:
-                return await service.push(Watching(progress), dry_run=dry_run)
+                return await service.push(progress, dry_run=dry_run)
 
-    summary = asyncio.run(run())
+    summary = run(work())
     if json:
         as_json(as_document(summary))
     else:
         show(summary)
-    if not summary.in_sync and not dry_run:
-        raise typer.Exit(1)
-    if dry_run and summary.tally.refused:
+    if summary.tally.refused if dry_run else not summary.in_sync:
         raise typer.Exit(1)
 
 
@@ -89,32 +71,48 @@ def as_document(summary: PushSummary) -> dict[str, object]:
 
 
 def show(summary: PushSummary) -> None:
+    _records(summary)
+    would = "would be made" if summary.dry_run else "made"
+    typer.echo(
+        f"{plural(summary.writes, 'write call')} and {plural(summary.reads, 'read call')} {would}, "
+        f"in {summary.seconds:.1f} s."
+        if summary.writes or summary.reads
+        else "No API call was made."
+    )
+    if summary.org_allowed:
+        typer.echo(f"The org counts {summary.org_used:,} of {summary.org_allowed:,} API requests in 24 hours.")
+    if summary.dry_run:
+        _rehearsed(summary)
+        return
+    if summary.stopped:
+        typer.echo(f"Stopped early: {summary.stopped}")
+    if summary.dead_letters:
+        letters = plural(summary.dead_letters, "dead letter")
+        typer.echo(f"{letters}: `connector dead-letters list` says why and what to do.")
+    if summary.waiting:
+        when = f", the next at {moment(summary.next_due)}" if summary.next_due else ""
+        typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: run `connector push` again then.")
+    if summary.in_sync:
+        typer.echo("In sync.")
+
+
+def _records(summary: PushSummary) -> None:
     tally = summary.tally
     rows = [(name, tally.created[name], tally.updated[name]) for name in SOBJECTS]
     rows = [row for row in rows if row[1] or row[2]]
     if rows:
         would = "would be " if summary.dry_run else ""
         table(("Object", f"{would}created", f"{would}updated"), rows)
+        if tally.created["Order"] and tally.updated["Order"]:
+            typer.echo("(Activating an order is an update of its own.)")
     elif not tally.refused and not summary.stopped:
-        typer.echo("Nothing to send: the org has everything." if summary.in_sync else "Nothing could be sent.")
-    typer.echo(
-        f"{plural(summary.writes, 'write call')}, {plural(summary.reads, 'read call')}, {summary.seconds:.1f} s."
-    )
+        typer.echo("Nothing was due." if summary.waiting or summary.dead_letters else "The org has everything.")
     if tally.adopted:
         typer.echo(f"{plural(tally.adopted, 'order')} found in the org from an earlier, unanswered write.")
-    if summary.org_allowed:
-        typer.echo(f"The org counts {summary.org_used:,} of {summary.org_allowed:,} API requests in 24 hours.")
-    refused = sum(tally.refused.values())
-    if summary.dry_run:
-        if refused:
-            typer.echo(f"{plural(refused, 'entity', 'entities')} would be refused.")
-        typer.echo("Rehearsal: nothing was sent, nothing was stored.")
-        return
-    if summary.stopped:
-        typer.echo(f"Stopped early: {summary.stopped}")
-    if summary.dead_letters:
-        typer.echo(f"{plural(summary.dead_letters, 'dead letter')}: `connector dead-letters list` says why.")
-    if summary.waiting:
-        typer.echo(
-            f"{plural(summary.waiting, 'change')} still to be sent, the next at {summary.next_due:%H:%M:%S} UTC."
-        )
+
+
+def _rehearsed(summary: PushSummary) -> None:
+    refused = sum(summary.tally.refused.values())
+    if refused:
+        typer.echo(f"{plural(refused, 'entity', 'entities')} would be refused; a push makes dead letters that say why.")
+    typer.echo("Rehearsal: nothing was sent, nothing was stored.")

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json, table
+from connector.cli.loop import run
+from connector.cli.output import as_json, moment, plural, table
 from connector.errors import ConnectorError, UsageError
 
 if TYPE_CHECKING:
     from connector.model.change import EntityKind
 
-LOADERS = ("customer", "product", "order")
+ENTITIES = ("customer", "product", "order")
+HIDDEN = {"version"}
+"""Of no meaning outside; --json has it."""
+
+LATEST = 10
+"""Journal entries shown."""
 
 
-@app.command()
+@app.command(short_help="One customer, product or order: here, in the org, due.")
 def show(
     entity: Annotated[str, typer.Argument(help="customer, product or order.")],
-    key: Annotated[str, typer.Argument(help="Its number, or SKU.")],
+    key: Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Show an entity with its link to the org, the values both sides last agreed on, and what is still due."""
+    """Show one entity: as it is here, its records in the org with the values both sides last agreed on, what is still
+    due, and what happened to it last. Asks the database only.
+    """
     from connector.model.change import EntityKind
 
-    if entity not in LOADERS:
-        raise UsageError(f"{entity!r} is no entity: customer, product or order.")
-    document = asyncio.run(_load(EntityKind(entity), key))
+    if entity not in ENTITIES:
+        raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product or order.")
+    document = run(_load(EntityKind(entity), key))
     if json:
         as_json(document)
     else:
@@ -50,15 +60,19 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
     async with opened(load_settings()) as store, store.reader() as connection:
         found = await modules[kind].load(connection, [key])
         if not found:
-            raise ConnectorError(f"There is no {kind} {key}.", hint="`connector import` brings it in.")
+            raise ConnectorError(f"There is no {kind} {key} here.", hint="`connector import PATH` brings it in.")
         org = await catalog.latest(connection)
         org_id = org.org_id if org else ""
-        linked = await links.get(connection, org_id, kind.value, [key])
-        lines = await links.children(connection, org_id, [key]) if kind is EntityKind.ORDER else {}
+        linked = list((await links.get(connection, org_id, kind.value, [key])).values())
+        if kind is EntityKind.ORDER:
+            linked += (await links.children(connection, org_id, [key])).get(key, {}).values()
+        elif kind is EntityKind.PRODUCT:
+            prices = [f"{key}|{price.currency}" for price in found[0].prices]
+            linked += (await links.get(connection, org_id, "price", prices)).values()
         unsent = await outbox.find(connection, kind, [key])
-        entries = await journal.read(connection, kind.value, key, limit=10)
+        entries = await journal.read(connection, kind.value, key, limit=LATEST)
     document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _plain(found[0])}
-    document["in_org"] = [asdict(link) for link in (*linked.values(), *lines.get(key, {}).values())]
+    document["in_org"] = [asdict(link) for link in linked]
     document["unsent"] = asdict(unsent[key]) if key in unsent else None
     document["journal"] = [{"at": entry.at, "action": entry.action, **entry.detail} for entry in entries]
     return document
@@ -75,30 +89,63 @@ def _plain(item: Any) -> dict[str, Any]:
 
 def _print(document: dict[str, Any]) -> None:
     here = document["here"]
-    typer.echo(f"{document['entity']} {document['key']}")
-    for name, value in here.items():
-        if value is not None and not isinstance(value, dict | list | tuple):
-            typer.echo(f"  {name:<22} {value}")
+    typer.echo(f"{document['entity'].capitalize()} {document['key']}, as it is here:")
     if "customer" in here:
-        typer.echo(f"  {'customer':<22} {here['customer']['number']} {here['customer']['name']}")
+        here["customer"] = f"{here['customer']['number']}  {here['customer']['name']}"
+    _values((name, value) for name, value in here.items() if name not in HIDDEN)
     if here.get("lines"):
-        columns = ("number", "quantity", "unit_price", "discount", "exact_total")
-        rows = [(line["product"]["sku"], *(line[name] for name in columns)) for line in here["lines"]]
-        table(("sku", *columns), rows)
-    if here.get("prices"):
-        table(("currency", "unit_price"), [(price["currency"], price["unit_price"]) for price in here["prices"]])
+        rows = [_line(line) for line in here["lines"]]
+        typer.echo("")
+        table(("  line", "sku", "quantity", "unit_price", "discount", "exact_total"), rows)
+    for price in here.get("prices", ()):
+        typer.echo(f"  {'price':<22} {price['unit_price']} {price['currency']}")
     for link in document["in_org"]:
-        typer.echo(f"In the org: {link['sobject']} {link['salesforce_id']}, last agreed:")
-        for name, value in link["snapshot"].items():
-            if value is not None:
-                typer.echo(f"  {name:<22} {value}")
+        typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as both sides last agreed:")
+        _values(link["snapshot"].items())
+    typer.echo("")
+    _due(document)
+    if document["journal"]:
+        typer.echo("\nWhat happened, the latest first:")
+        for entry in document["journal"]:
+            detail = " ".join(str(value) for name, value in entry.items() if name not in {"at", "action"} and value)
+            typer.echo(f"  {moment(entry['at'])}  {entry['action']:<10} {detail}")
+
+
+def _line(line: dict[str, Any]) -> tuple[Any, ...]:
+    values = [line["product"]["sku"], *(line[name] for name in ("quantity", "unit_price"))]
+    return (f"  {line['number']}", *values, _percent(line["discount"]), line["exact_total"])
+
+
+def _due(document: dict[str, Any]) -> None:
     unsent = document["unsent"]
     if unsent is None:
-        typer.echo("Nothing is due.")
+        if document["in_org"]:
+            typer.echo("Nothing is due: the org has it as it is here.")
+        else:
+            typer.echo("Nothing is due, and it is not in the org: the mapping leaves it out (`when:`).")
     elif unsent["refusal"]:
         refusal = unsent["refusal"]
         typer.echo(f"Refused: {refusal['message']}")
-        typer.echo(f"  {refusal['fix']}")
+        typer.echo(f"  What to do: {refusal['fix']}")
+        typer.echo(f"  Then: `connector dead-letters replay {_letter(document)}` and `connector push`.")
     else:
+        tried = f", {plural(unsent['attempts'], 'attempt')} so far" if unsent["attempts"] else ""
         why = f" ({unsent['error']})" if unsent["error"] else ""
-        typer.echo(f"Due since {unsent['captured_at']:%Y-%m-%d %H:%M:%S} UTC, {unsent['attempts']} attempts{why}.")
+        typer.echo(f"Due since {moment(unsent['captured_at'])}{tried}{why}: `connector push` sends it.")
+
+
+def _letter(document: dict[str, Any]) -> str:
+    """A blocked customer has no dead letter of its own: its orders have."""
+    return "--all" if document["unsent"]["state"] == "blocked" else f"{document['entity']} {document['key']}"
+
+
+def _values(items: Iterable[tuple[str, Any]]) -> None:
+    for name, value in items:
+        if isinstance(value, datetime):
+            typer.echo(f"  {name:<22} {moment(value)}")
+        elif value is not None and not isinstance(value, dict | list | tuple):
+            typer.echo(f"  {name:<22} {' ⏎ '.join(str(value).splitlines())}")
+
+
+def _percent(fraction: Decimal) -> str:
+    return f"{fraction * 100:.6f}".rstrip("0").rstrip(".") + " %" if fraction else ""

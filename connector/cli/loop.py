@@ -1,0 +1,70 @@
+"""Runs the asynchronous work of a command, and ends it in order when somebody wants it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from connector.errors import ConnectorError
+
+STOPPED = "StoppedError before the end. What was done is stored; run it again for the rest."
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+T = TypeVar("T")
+
+
+class StoppedError(ConnectorError):
+    """Ctrl-C, or SIGTERM."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(STOPPED)
+        self.exit_status = 128 + number
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`. The first signal cancels it, so that it gives its leases back; a second one kills.
+
+    Raises StoppedError, whatever `work` makes of being cancelled.
+    """
+    return asyncio.run(_stoppable(work))
+
+
+async def until_stopped() -> None:
+    """Return when a signal comes: for commands that run until then."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _listened():
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        received.append(number)
+        for each in listened:
+            loop.remove_signal_handler(each)
+        task.cancel()
+
+    listened = _listened()
+    for number in listened:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await work
+    except BaseException:
+        if received:
+            raise StoppedError(received[0]) from None
+        raise
+    finally:
+        for number in listened:
+            loop.remove_signal_handler(number)
+
+
+def _listened() -> list[signal.Signals]:
+    """Without those that whoever started us had us ignore: Ctrl-C does not reach what runs in the background."""
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
