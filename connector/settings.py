@@ -137,7 +137,7 @@ def load_settings() -> Settings:
 
 
 class _BadLines(logging.Handler):
-    """Hears which lines of `.env` its reader skips: it only tells the log, and a setting would be left out in silence."""
+    """Hears which lines of `.env` its reader skips: it only tells the log, and a setting is left out in silence."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,16 +7,16 @@ partitions. Few orders make few streams, because a full call costs as much as an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from connector.clock import Clock
-from connector.errors import MappingError, SalesforceError
+from connector.errors import MappingError, RetryClass, SalesforceError
 from connector.mapping import MappingSet
-from connector.mapping.check import check
+from connector.mapping.check import absent_keys, check
 from connector.model.change import ChangeState, EntityKind
 from connector.outbound.drain import Drain
 from connector.outbound.facts import OrgFacts
@@ -85,8 +85,8 @@ async def push(
 ) -> PushSummary:
     """Send what is due now. With `dry_run` nothing is sent and nothing stored.
 
-    Raises MappingError if the mappings do not fit the org, AuthError if it lets nobody in, StoreError if another push
-    is at work, LeaseLostError if one took over.
+    Raises MappingError if the mappings do not fit the org, AuthError if it lets nobody in, SalesforceError if it has
+    none of our fields, StoreError if another push is at work, LeaseLostError if one took over.
     """
     started = clock.now()
     async with AsyncExitStack() as stack:
@@ -118,7 +118,8 @@ async def _send(
     problems = check(mappings, facts.describes)
     if problems:
         await forget(store, org_id)  # an admin is about to mend the org: ask it again next time
-        raise MappingError(problems)
+        keys = absent_keys(mappings, facts.describes)
+        raise _bare(keys, len(problems) - len(keys)) if keys else MappingError(problems)
     partitions = settings.sync.partitions
     names = [CATALOG, *(f"drain:{number}" for number in range(partitions))]
 
@@ -134,6 +135,15 @@ async def _send(
                 return
             if not await _soon(store, clock):
                 return
+
+
+def _bare(keys: Sequence[str], others: int) -> SalesforceError:
+    more = f", and {others} others" if others else ""
+    return SalesforceError(
+        f"The org has none of the connector's fields, or hides them from this user: {', '.join(keys)}{more}.",
+        hint="Deploy connector/metadata to it, assign its permission set CRM Connector to the user, then push again.",
+        retry_class=RetryClass.CONFIG,
+    )
 
 
 class _Run:

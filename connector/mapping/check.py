@@ -80,6 +80,14 @@ def check(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> lis
     return problems.lines()
 
 
+def absent_keys(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> list[str]:
+    """`Account.External_Key__c`, …, if the org shows none of the key fields: then nothing of ours is deployed there, or
+    not for this user, which is one thing to say and not one for each field. Else empty."""
+    wanted = [(record.sobject, record.external_id) for mapping in mappings for record in mapping.spec.records]
+    absent = [f"{on}.{name}" for on, name in wanted if on in describes and name not in describes[on].fields]
+    return sorted(absent) if len(absent) == len(wanted) else []
+
+
 class _Record:
     def __init__(
         self,
