@@ -14,6 +14,7 @@ from connector.model.order import Stage
 
 LONGEST_KEY = 80
 MOST_DIGITS = 18
+ISO = ""
 YEARS = range(1900, 2201)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z|[+-]?\.\d+\Z", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
@@ -119,25 +120,16 @@ def day(value: str, form: Form) -> date:
 
 
 def _parsed(value: str, form: Form) -> datetime:
-    for pattern in form.dates:
+    for pattern in form.dates or (ISO,):
         try:
-            found = datetime.strptime(value, pattern)  # noqa: DTZ007 - the zone is the caller's
+            found = datetime.fromisoformat(value) if pattern is ISO else datetime.strptime(value, pattern)  # noqa: DTZ007
         except ValueError:
             continue
-        return _plausible(found, value)
-    if not form.dates:
-        try:
-            return _plausible(datetime.fromisoformat(value), value)
-        except ValueError:
-            pass
+        if found.year not in YEARS:
+            raise ValueError(f"{shown(value)} is not a plausible date; is its year right?")
+        return found
     wanted = " or ".join(form.dates) or "2026-01-31 or 2026-01-31T10:00:00Z"
     raise ValueError(f"{shown(value)} is no date; write it as {wanted}")
-
-
-def _plausible(found: datetime, value: str) -> datetime:
-    if found.year not in YEARS:
-        raise ValueError(f"{shown(value)} is not a plausible date")
-    return found
 
 
 def shown(value: str) -> str:
@@ -174,7 +166,7 @@ LINE: Mapping[str, Read] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """`keys` name a row; `required` must have a value where the entity is new; `never_empty` where it is not, too."""
+    """`keys` name a row; `required` must have a value, once the entity is new, and cannot be emptied later."""
 
     name: str
     fields: Mapping[str, Read]

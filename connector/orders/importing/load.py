@@ -18,6 +18,7 @@ from connector.errors import UsageError
 from connector.model.customer import Customer
 from connector.model.order import Line, LineInput, Order, OrderInput, Stage
 from connector.model.product import Price, Product
+from connector.orders.importing.fields import KINDS
 from connector.orders.importing.profile import Profile, own_form
 from connector.orders.importing.reader import Place
 from connector.orders.importing.spool import Spool, Spooled
@@ -127,7 +128,7 @@ class _Loader:
             self._watcher.advance(len(batch))
 
     def _customer(self, row: Spooled, stored: Customer | None) -> Customer | None:
-        if not self._complete("customers", row, ("name",), new=stored is None):
+        if not self._complete("customers", row, new=stored is None):
             return None
         return replace(stored, **row.values) if stored else Customer(number=row.key, **row.values)
 
@@ -145,7 +146,7 @@ class _Loader:
     def _product(self, rows: Sequence[Spooled], product: Product | None) -> Product | None:
         """The product with one price per row; a row with an empty price takes that price away."""
         for row in rows:
-            if not self._complete("products", row, ("name",), new=product is None):
+            if not self._complete("products", row, new=product is None):
                 return None
             values: dict[str, Any] = {name: row.values[name] for name in ("name", "description") if name in row.values}
             if row.values.get("active") is not None:
@@ -187,12 +188,12 @@ class _Loader:
         self, key: str, row: Spooled | None, lines: Sequence[Spooled], stored: Order | None, known: _Known
     ) -> OrderInput | None:
         """The order as it shall be stored; None, and why, if it must be left out."""
-        if row is None and stored is None:
+        first = row or lines[0]
+        spoilt = self._spool.spoilt(key)
+        if row is None and stored is None and not spoilt:
             for line in lines:
                 self._say("lines", line.place("order"), f"there is no order {key!r}; import it, or correct the number")
             return None
-        first = row or lines[0]
-        spoilt = self._spool.spoilt(key)
         for line in lines:
             if not self._known_line(line, stored, known):
                 spoilt += 1
@@ -200,7 +201,7 @@ class _Loader:
             return None
         if spoilt:
             rest = f"{spoilt} of its rows cannot be used" if spoilt > 1 else "one of its rows cannot be used"
-            self._say("orders", first.place("number"), f"order {key!r} is left out whole: {rest}")
+            self._say("orders", first.place("number" if row else "order"), f"order {key!r} is left out whole: {rest}")
             return None
         header = _header(key, stored, row.values if row else {})
         if lines:
@@ -210,7 +211,7 @@ class _Loader:
         return replace(header, lines=tuple(_as_input(line) for line in stored.lines) if stored else ())
 
     def _known_order(self, row: Spooled, stored: Order | None, known: _Known) -> bool:
-        if not self._complete("orders", row, ("customer", "placed_at", "currency"), new=stored is None):
+        if not self._complete("orders", row, new=stored is None):
             return False
         customer = row.values.get("customer")
         if customer is not None and customer not in known.customers:
@@ -221,7 +222,7 @@ class _Loader:
 
     def _known_line(self, line: Spooled, stored: Order | None, known: _Known) -> bool:
         exists = stored is not None and any(str(item.number) == line.sub for item in stored.lines)
-        if not self._complete("lines", line, ("sku", "quantity"), new=not exists):
+        if not self._complete("lines", line, new=not exists):
             return False
         sku = line.values.get("sku")
         if sku is not None and sku not in known.products:
@@ -229,8 +230,8 @@ class _Loader:
             return False
         return True
 
-    def _complete(self, kind: str, row: Spooled, required: Iterable[str], *, new: bool) -> bool:
-        for name in required:
+    def _complete(self, kind: str, row: Spooled, *, new: bool) -> bool:
+        for name in KINDS[kind].required:
             if row.values.get(name) is None and (new or name in row.values):
                 what = (
                     "is empty; it needs a value" if name in row.values else f"has no {name}; it is new, and needs one"

@@ -108,7 +108,7 @@ def load_profile(path: Path) -> Profile:
 class _Checker:
     def __init__(self, name: str) -> None:
         self._name = name
-        self._problems: list[str] = []
+        self._problems: list[tuple[int, int, str]] = []
 
     def profile(self, source: Any) -> Profile:
         if not isinstance(source, dict):
@@ -133,7 +133,8 @@ class _Checker:
             quote=self._character(source, "quote", '"'),
         )
         if self._problems:
-            raise ProfileError(self._problems)
+            places = sorted(self._problems)
+            raise ProfileError([f"{self._name}:{line}:{column}: {what}" for line, column, what in places])
         return profile
 
     def _form(self, source: Any) -> Form:
@@ -247,7 +248,7 @@ class _Checker:
             except (KeyError, TypeError, IndexError):
                 line, column = marks.line or 0, marks.col or 0
         named = f"{key}: " if isinstance(key, str) else ""
-        self._problems.append(f"{self._name}:{line + 1}:{column + 1}: {named}{problem}")
+        self._problems.append((line + 1, column + 1, f"{named}{problem}"))
 
 
 def _text(source: Mapping[str, Any], key: str) -> str | None:

@@ -74,8 +74,8 @@ class Stage:
                 file = self._spool.file(row.file, columns)
             if row.problem:
                 self._say(name, row.place(None), row.problem)
-                key = section.fields.get("order")
-                if name == "lines" and key and key.column:
+                key = section.fields.get("order" if name == "lines" else "number")
+                if key and key.column:
                     self._spoil(name, row.values.get(key.column), row.line)
                 continue
             texts = {field: (columns[field][1], source(row.values)) for field, source in sources.items()}

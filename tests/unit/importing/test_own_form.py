@@ -1,0 +1,272 @@
+"""Our own form: four CSV files or NDJSON; what goes in, what is told, what stays."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.errors import UsageError
+from connector.model.order import Stage
+from connector.model.product import Price
+from connector.store.bulk import Saved
+from tests.unit.importing.conftest import Desk
+
+EURO = Price(currency="EUR", unit_price=Decimal("2.95"))
+
+
+async def test_everything_arrives_as_written(desk: Desk, shop: dict[str, str]) -> None:
+    report = await desk.take(shop)
+    assert report.problems == []
+    assert report.saved == {
+        "customers": Saved(created=2),
+        "products": Saved(created=2),
+        "orders": Saved(created=2),
+    }
+    assert report.lines == 3
+    order = await desk.order("1")
+    assert order is not None
+    assert (order.customer.name, order.customer.city) == ("Ärmel & Söhne", "Zürich")
+    assert (order.placed_at, order.stage) == (datetime(2026, 3, 1, tzinfo=UTC), Stage.PLACED)
+    assert [(line.product.sku, line.quantity, line.unit_price, line.discount) for line in order.lines] == [
+        ("TEA", Decimal(10), Decimal("4.50"), Decimal("0.1")),
+        ("JAM", Decimal(2), Decimal("3.20"), Decimal(0)),  # the list price in the order's currency
+    ]
+    assert order.exact_total == Decimal("46.9")
+    second = await desk.order("2")
+    assert second is not None
+    assert second.placed_at == datetime(2026, 3, 2, 8, tzinfo=UTC)
+    jam = await desk.product("JAM")
+    assert jam is not None
+    assert jam.prices == (EURO, Price(currency="USD", unit_price=Decimal("3.20")))
+
+
+async def test_the_same_files_twice_change_nothing(desk: Desk, shop: dict[str, str]) -> None:
+    await desk.take(shop)
+    report = await desk.take()
+    assert report.saved == {
+        "customers": Saved(unchanged=2),
+        "products": Saved(unchanged=2),
+        "orders": Saved(unchanged=2),
+    }
+
+
+async def test_what_a_file_does_not_mention_stays(desk: Desk, shop: dict[str, str]) -> None:
+    await desk.take(shop)
+    for path in desk.folder.iterdir():
+        path.unlink()
+    report = await desk.take({"orders.csv": "number,stage,tracking_number\n2,shipped,1Z999\n"})
+    assert report.saved["orders"] == Saved(updated=1)
+    order = await desk.order("2")
+    assert order is not None
+    assert (order.stage, order.tracking_number, order.notes, len(order.lines)) == (Stage.SHIPPED, "1Z999", "ring", 1)
+
+
+async def test_an_empty_cell_empties_what_may_be_empty(desk: Desk, shop: dict[str, str]) -> None:
+    await desk.take(shop)
+    report = await desk.take({"orders.csv": "number,customer,notes\n2,,\n1,C-1,\n"})
+    assert report.problems == ["orders.csv:2:2: customer: is empty; it needs a value"]
+    order = await desk.order("2")
+    assert order is not None
+    assert order.notes == "ring"
+    await desk.take({"orders.csv": "number,notes\n2,\n"})
+    order = await desk.order("2")
+    assert order is not None
+    assert order.notes is None
+
+
+async def test_an_empty_price_takes_that_price_away(desk: Desk, shop: dict[str, str]) -> None:
+    await desk.take(shop)
+    await desk.take({"products.csv": "sku,name,unit_price,currency\nJAM,Jam,,USD\n"})
+    jam = await desk.product("JAM")
+    assert jam is not None
+    assert jam.prices == (EURO,)
+
+
+PROBLEMS: list[tuple[str, str, str, str]] = [
+    ("customers.csv", "C-3,,\n", "customers.csv:4:2: name: is empty; it needs a value", "customers"),
+    ("customers.csv", ",Nobody,\n", "customers.csv:4:1: number: is empty; it names the customer", "customers"),
+    ("customers.csv", f"{'x' * 81},Long,\n",
+     "customers.csv:4:1: number: has 81 characters; a key has at most 80: shorten it", "customers"),
+    ("customers.csv", "C\x07,Bell,\n", "customers.csv:4:1: number: has a control character; take it out", "customers"),
+    ("customers.csv", "C-3,Nul\x00,\n", "customers.csv:4:2: name: has a NUL character; take it out", "customers"),
+    ("customers.csv", "C-2,Other name,Leeds\n",
+     "customers.csv:4:1: number: customer 'C-2' stands differently in line 3; keep one of the two", "customers"),
+    ("customers.csv", "C-3,Too,many,cells\n",
+     "customers.csv:4:1: has 4 cells where the header has 3; check the delimiter", "customers"),
+    ("customers.csv", 'C-3,"Pipe 5" wide",\n',
+     "customers.csv:4:1: cannot be read as a row (',' expected after '\"'); check its quotes", "customers"),
+    ("customers.csv", 'C-3,"never closed,\n',
+     "customers.csv:4:1: cannot be read as a row (unexpected end of data); check its quotes", "customers"),
+    ("products.csv", "GUM,Gum,-1,USD\n",
+     "products.csv:5:3: unit_price: '-1' is negative; a price is 0 or more", "products"),
+    ("products.csv", 'GUM,Gum,"1,20",USD\n',
+     "products.csv:5:3: unit_price: '1,20' is no number written with '.' as decimal mark", "products"),
+    ("products.csv", "GUM,Gum,NaN,USD\n",
+     "products.csv:5:3: unit_price: 'NaN' is no number written with '.' as decimal mark", "products"),
+    ("products.csv", "GUM,Gum,1234567890123456789,USD\n",
+     "products.csv:5:3: unit_price: '1234567890123456789' has more than 18 digits", "products"),
+    ("products.csv", "GUM,Gum,1.20,usd\n",
+     "products.csv:5:4: currency: 'usd' is no currency; write its three capital letters (USD)", "products"),
+    ("products.csv", "GUM,Gum,1.20,\n",
+     "products.csv:5:4: currency: is empty, but there is a price; say in which currency", "products"),
+    ("orders.csv", "3,C-9,2026-03-01,USD,\n",
+     "orders.csv:4:2: customer: there is no customer 'C-9'; import it, or correct the number", "orders"),
+    ("orders.csv", "3,C-1,yesterday,USD,\n",
+     "orders.csv:4:3: placed_at: 'yesterday' is no date; write it as 2026-01-31 or 2026-01-31T10:00:00Z", "orders"),
+    ("orders.csv", "3,C-1,0026-03-01,USD,\n",
+     "orders.csv:4:3: placed_at: '0026-03-01' is not a plausible date; is its year right?", "orders"),
+    ("orders.csv", "3,C-1,,USD,\n", "orders.csv:4:3: placed_at: is empty; it needs a value", "orders"),
+    ("order_lines.csv", "9,1,TEA,1,,\n",
+     "order_lines.csv:5:1: order: there is no order '9'; import it, or correct the number", "lines"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "row", "problem", "kind"), PROBLEMS, ids=[item[2][:60] for item in PROBLEMS])
+async def test_a_bad_row_is_told_with_its_place_and_the_good_ones_go_in(
+    desk: Desk, shop: dict[str, str], file: str, row: str, problem: str, kind: str
+) -> None:
+    shop[file] += row
+    report = await desk.take(shop)
+    assert report.problems == [problem]
+    assert report.bad == {kind: 1}
+    assert {name: saved.created for name, saved in report.saved.items()} == {"customers": 2, "products": 2, "orders": 2}
+
+
+LINE_PROBLEMS = [
+    ("1,3,GIN,1,,\n", "order_lines.csv:5:3: sku: there is no product 'GIN'; import it, or correct the SKU"),
+    ("1,3,TEA,0,,\n", "order_lines.csv:5:4: quantity: '0' is not a quantity; it must be more than 0"),
+    ("1,3,TEA,,,\n", "order_lines.csv:5:4: quantity: is empty; it needs a value"),
+    ("1,x,TEA,1,,\n", "order_lines.csv:5:2: line: 'x' is no line number; write 1, 2, 3, …"),
+    ("1,3,TEA,1,1,15\n",
+     "order_lines.csv:5:6: discount: '15' is no discount; write a fraction from 0 to 1 (0.15 for 15 %)"),
+    ("1,2,TEA,1,,\n", "order_lines.csv:5:2: line: line '1' stands differently in line 3; keep one of the two"),
+    ("1,3,TEA\n", "order_lines.csv:5:1: has 3 cells where the header has 6; check the delimiter"),
+    ('1,3,"TE"A,1,,\n', "order_lines.csv:5:1: cannot be read as a row (',' expected after '\"'); check its quotes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "problem"), LINE_PROBLEMS, ids=[item[1][:60] for item in LINE_PROBLEMS])
+async def test_an_order_with_a_bad_line_is_left_out_whole(
+    desk: Desk, shop: dict[str, str], row: str, problem: str
+) -> None:
+    """A line less would be a wrong total, silently."""
+    shop["order_lines.csv"] += row
+    report = await desk.take(shop)
+    whole = "orders.csv:2:1: number: order '1' is left out whole: one of its rows cannot be used"
+    assert report.problems == [problem, whole]
+    assert report.saved["orders"] == Saved(created=1)
+    assert await desk.order("1") is None
+    assert await desk.order("2") is not None
+
+
+async def test_lines_of_an_order_with_a_bad_row_do_not_each_complain(desk: Desk, shop: dict[str, str]) -> None:
+    shop["orders.csv"] = shop["orders.csv"].replace("1,C-1,2026-03-01", "1,C-1,never")
+    report = await desk.take(shop)
+    assert report.problems == [
+        "orders.csv:2:3: placed_at: 'never' is no date; write it as 2026-01-31 or 2026-01-31T10:00:00Z",
+        "order_lines.csv:2:1: order: order '1' is left out whole: one of its rows cannot be used",
+    ]
+
+
+async def test_a_broken_row_costs_itself_only(desk: Desk, shop: dict[str, str]) -> None:
+    """A quote that is never closed does not swallow the rows after it."""
+    many = "".join(f"N-{number},Name {number},\n" for number in range(3_000))
+    shop["customers.csv"] = f'{shop["customers.csv"]}C-3,"open,\n{many}'
+    report = await desk.take(shop)
+    assert [problem.partition(" (")[0] for problem in report.problems] == ["customers.csv:4:1: cannot be read as a row"]
+    assert report.saved["customers"] == Saved(created=3_002)
+
+
+UNUSABLE = [
+    ({"orders.csv": ""}, "orders.csv is empty; it needs a header line."),
+    ({"orders.csv": "customer\nC-1\n"}, "orders.csv has no column number. Its header has: customer."),
+    ({"orders.csv": "number,number\n"}, "orders.csv:1: the header names 'number' twice."),
+    ({"orders.csv": '"number\n'}, "orders.csv:1: the header cannot be read as a row (unexpected end of data);"
+      " check its quotes."),
+    ({"orders.csv": "number,notes\n1,Süd\n".encode("latin-1")},
+     "orders.csv is not utf-8 (at or after line 1). Name its encoding in a profile."),
+    ({"orders.ndjson": '{"number": "Süd"}'.encode("latin-1")},
+     "orders.ndjson is not UTF-8 (after line 0). Save it as UTF-8."),
+    ({}, "There is none of customers.csv, products.csv, orders.csv, order_lines.csv in"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "problem"), UNUSABLE, ids=[item[1][:50] for item in UNUSABLE])
+async def test_files_that_cannot_be_used_are_refused_before_anything_is_stored(
+    desk: Desk, files: dict[str, str | bytes], problem: str
+) -> None:
+    if files:
+        desk.put({"customers.csv": "number,name\nC-1,One\n"})
+    with pytest.raises(UsageError) as refused:
+        await desk.take(files)
+    assert str(refused.value).startswith(problem)
+    assert await desk.customer("C-1") is None
+
+
+async def test_a_file_cut_inside_a_character_is_refused_before_anything_is_stored(desk: Desk) -> None:
+    rows = "".join(f"C-{number},Größe {number}\n" for number in range(20_000)).encode()
+    with pytest.raises(UsageError, match="is not utf-8"):
+        await desk.take({"customers.csv": b"number,name\n" + rows + "Grö".encode()[:-1]})
+    assert await desk.customer("C-1") is None
+
+
+def ndjson(*objects: Any) -> str:
+    return "".join((item if isinstance(item, str) else json.dumps(item)) + "\n" for item in objects)
+
+
+WEB: dict[str, Any] = {
+    "number": "W-1",
+    "customer": {"number": "C-7", "name": "Web buyer"},
+    "placed_at": "2026-03-03T12:00:00Z",
+    "promised_on": "2026-03-09",
+    "currency": "USD",
+    "freight": 12.30,
+    "lines": [{"sku": "TEA", "quantity": 3, "unit_price": 4.1}, {"sku": "JAM", "quantity": "1"}],
+}
+
+
+async def test_objects_bring_customer_and_lines_along(desk: Desk, shop: dict[str, str]) -> None:
+    report = await desk.take({**shop, "web.ndjson": ndjson(WEB, "")})
+    assert report.problems == []
+    order = await desk.order("W-1")
+    assert order is not None
+    assert (order.customer.name, order.promised_on, order.freight) == ("Web buyer", date(2026, 3, 9), Decimal("12.3"))
+    assert [(line.number, line.unit_price) for line in order.lines] == [(1, Decimal("4.1")), (2, Decimal("3.2"))]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{",
+         "web.ndjson:2:1: is not JSON (Expecting property name enclosed in double quotes); write one object a line"),
+        ("[1]", "web.ndjson:2:1: is not an object; write one order a line"),
+        ("[" * 100_000, "web.ndjson:2:1: is not JSON"),
+        ({"number": "W-2", "colour": "red"}, "web.ndjson:2:1: unknown: colour; take it out, or correct its name"),
+        ({"number": "W-2", "lines": {}}, "web.ndjson:2:1: lines is a list of objects"),
+        ({"number": "W-2", "lines": ["TEA"]}, "web.ndjson:2:1: a line is an object with sku and quantity"),
+        ({"number": ["W-2"]}, "web.ndjson:2:1: number is not a text or a number"),
+        ({**WEB, "number": "W-2", "freight": float("nan")},
+         "web.ndjson:2:1: freight: 'NaN' is no number written with '.' as decimal mark"),
+    ],
+)  # fmt: skip
+async def test_a_bad_object_is_told_and_the_good_ones_go_in(
+    desk: Desk, shop: dict[str, str], line: Any, problem: str
+) -> None:
+    report = await desk.take({**shop, "web.ndjson": ndjson(WEB, line)})
+    assert report.problems[0].startswith(problem)
+    assert await desk.order("W-1") is not None
+    assert await desk.order("W-2") is None
+
+
+async def test_a_line_taken_out_of_the_file_is_taken_out_of_the_order(desk: Desk, shop: dict[str, str]) -> None:
+    await desk.take(shop)
+    report = await desk.take({"order_lines.csv": shop["order_lines.csv"].replace("1,2,JAM,2,,\n", "")})
+    assert report.saved["orders"] == replace(Saved(), updated=1, unchanged=1)
+    order = await desk.order("1")
+    assert order is not None
+    assert [line.number for line in order.lines] == [1]

@@ -1,0 +1,254 @@
+"""Other people's exports: encodings, delimiters, numbers, dates, flat files, joins; and profiles that are wrong."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.errors import ProfileError, UsageError
+from connector.model.order import Stage
+from connector.model.product import Price
+from connector.orders.importing import import_files, load_profile
+from connector.store.bulk import Saved
+from tests.acceptance.export import made_up
+from tests.unit.importing.conftest import Desk, Silent
+
+FIXTURES = Path(__file__).parents[3] / "fixtures"
+
+CUSTOMERS_ONLY = """\
+files: {{customers: customers.txt}}
+{settings}
+customers: {{number: Nr, name: Name}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "head"),
+    [
+        ("utf-8", b""),
+        ("utf-8", codecs.BOM_UTF8),
+        ("utf-16", b""),
+        ("utf-16-le", codecs.BOM_UTF16_LE),
+        ("cp1252", b""),
+        ("iso-8859-15", b""),
+        ("mac_roman", b""),
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+async def test_any_encoding_and_line_end(desk: Desk, encoding: str, head: bytes, newline: str) -> None:
+    text = newline.join(["Nr,Name", "1,Zoë Größe", '2,"Two', 'lines"', ""])
+    named = "utf-16" if head == codecs.BOM_UTF16_LE else encoding
+    profile = CUSTOMERS_ONLY.format(settings=f"encoding: {named}")
+    report = await desk.take({"customers.txt": head + text.encode(encoding)}, profile=profile)
+    assert report.problems == []
+    first, second = await desk.customer("1"), await desk.customer("2")
+    assert first is not None
+    assert second is not None
+    assert (first.name, second.name) == ("Zoë Größe", f"Two{newline}lines")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^"])
+@pytest.mark.parametrize("quote", ['"', "'"])
+async def test_any_delimiter_and_quote(desk: Desk, delimiter: str, quote: str) -> None:
+    rows = [["Nr", "Name"], ["1", f"{quote}a{delimiter}b {quote}{quote}c{quote}{quote}{quote}"]]
+    text = "\n".join(delimiter.join(row) for row in rows)
+    settings = f"delimiter: {json.dumps(delimiter)}\nquote: {json.dumps(quote)}"
+    report = await desk.take({"customers.txt": text}, profile=CUSTOMERS_ONLY.format(settings=settings))
+    assert report.problems == []
+    found = await desk.customer("1")
+    assert found is not None
+    assert found.name == f"a{delimiter}b {quote}c{quote}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "number"),
+    [
+        ("", "1234.5", "1234.5"),
+        ("", "+.5", "0.5"),
+        ("decimal: ','", "1234,50", "1234.50"),
+        ("decimal: ','\nthousands: '.'", "1.234.567,89", "1234567.89"),
+        ("thousands: ','", "1,234.50", "1234.50"),
+        ("decimal: ','\nthousands: ' '", "1 234,5", "1234.5"),
+        ('thousands: "\'"', "1'234.5", "1234.5"),
+    ],
+)
+async def test_any_way_to_write_a_number(desk: Desk, settings: str, text: str, number: str) -> None:
+    profile = (
+        f"files: {{p: p.txt}}\ndelimiter: ';'\n{settings}\n"
+        "products: {file: p, sku: SKU, name: SKU, unit_price: Price, currency: {const: EUR}}\n"
+    )
+    report = await desk.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
+    assert report.problems == []
+    found = await desk.product("A")
+    assert found is not None
+    assert found.prices == (Price(currency="EUR", unit_price=Decimal(number)),)
+
+
+@pytest.mark.parametrize("text", ["1.234,5", "1e5", "٣", "0x10", "1_000", "--1", "1 000", "Infinity", "-"])
+async def test_a_number_written_otherwise_is_refused(desk: Desk, text: str) -> None:
+    profile = "files: {p: p.txt}\ndelimiter: ';'\nproducts: {file: p, sku: SKU, name: SKU, unit_price: Price}\n"
+    report = await desk.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
+    assert report.problems == [f"p.txt:2:2: Price: {text!r} is no number written with '.' as decimal mark"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "at"),
+    [
+        ("", "2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("", "2026-01-31T10:00:00+01:00", datetime(2026, 1, 31, 9, tzinfo=UTC)),
+        ("time_zone: Europe/Berlin", "2026-07-31T00:30:00", datetime(2026, 7, 30, 22, 30, tzinfo=UTC)),
+        ("dates: ['%d.%m.%Y', '%d.%m.%Y %H:%M']", "31.01.2026 23:15", datetime(2026, 1, 31, 23, 15, tzinfo=UTC)),
+        ("dates: ['%m/%d/%y']", "01/31/26", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("dates: ['%d-%b-%Y %I:%M %p']\ntime_zone: America/New_York", "31-Jan-2026 02:00 PM",
+         datetime(2026, 1, 31, 19, tzinfo=UTC)),
+        ("dates: ['%Y-%m-%dT%H:%M:%S%z']\ntime_zone: Asia/Tokyo", "2026-01-31T10:00:00-0500",
+         datetime(2026, 1, 31, 15, tzinfo=UTC)),
+    ],
+)  # fmt: skip
+async def test_any_way_to_write_a_date(desk: Desk, settings: str, text: str, at: datetime) -> None:
+    profile = (
+        f"files: {{o: o.txt}}\ndelimiter: ';'\n{settings}\ncustomers: {{file: o, number: C, name: C}}\n"
+        "orders: {file: o, number: N, customer: C, placed_at: At, promised_on: At, currency: {const: USD}}\n"
+    )
+    report = await desk.take({"o.txt": f"N;C;At\n1;X;{text}\n"}, profile=profile)
+    assert report.problems == []
+    order = await desk.order("1")
+    assert order is not None
+    assert order.placed_at == at
+    assert order.promised_on == (date(2026, 7, 31) if "07" in text else date(2026, 1, 31))
+
+
+async def test_one_flat_file_as_a_spreadsheet_saves_it(desk: Desk) -> None:
+    profile = load_profile(FIXTURES / "profiles" / "flat-semicolon.yaml")
+    sample = FIXTURES / "samples" / "flat-semicolon.csv"
+    desk.put({"Auftragsliste Oktober.csv": sample.read_bytes()})
+    for taken in (sample, desk.folder / "Auftragsliste Oktober.csv"):
+        report = await import_files(desk.store, [taken], profile, watcher=Silent())
+        assert report.problems == []
+    assert report.saved == {
+        "customers": Saved(unchanged=3),
+        "products": Saved(unchanged=2),
+        "orders": Saved(unchanged=3),
+    }
+    order = await desk.order("2026-0418")
+    assert order is not None
+    assert order.customer.name == 'Müller & Söhne "Zur Post"'
+    assert (order.stage, order.placed_at) == (Stage.SHIPPED, datetime(2026, 10, 5, 7, 30, tzinfo=UTC))
+    assert [(line.product.name, line.exact_total) for line in order.lines] == [
+        ("Kaffee, ganze Bohne", Decimal("204.12")),
+        ('Mühle "Duo"', Decimal(1199)),
+    ]
+    noted = await desk.order("2026-0419")
+    assert noted is not None
+    assert noted.notes == "Bitte hinten abgeben;\r\nTor ist offen"
+    assert noted.lines[0].quantity == Decimal("6.5")
+    assert noted.customer.country == "Austria"
+
+
+async def test_the_northwind_profile_carries_a_northwind_export(desk: Desk, tmp_path: Path) -> None:
+    export = made_up(tmp_path / "export", customers=5, products=6, orders=30)
+    profile = load_profile(FIXTURES / "profiles" / "northwind.yaml")
+    report = await import_files(desk.store, [export.folder], profile, watcher=Silent())
+    assert report.problems == []
+    assert {kind: saved.created for kind, saved in report.saved.items()} == {
+        "customers": 5, "products": 6, "orders": 30,
+    }  # fmt: skip
+    for row in export.rows("orders"):
+        order = await desk.order(row["OrderID"])
+        assert order is not None
+        assert order.exact_total == export.totals[row["OrderID"]]
+        assert order.stage is (Stage.SHIPPED if row["ShippedDate"] else Stage.PLACED)
+        assert order.placed_at.date() == date.fromisoformat(row["OrderDate"][:10])
+        carriers = {item["ShipperID"]: item["CompanyName"] for item in export.rows("shippers")}
+        assert order.carrier == carriers[row["ShipVia"]]
+
+
+async def test_a_file_of_the_profile_that_is_not_there(desk: Desk) -> None:
+    profile = load_profile(FIXTURES / "profiles" / "northwind.yaml")
+    desk.put({"orders.csv": "OrderID\n"})
+    with pytest.raises(UsageError, match=r"^The profile needs customers\.csv, order_details\.csv, products\.csv,"):
+        await import_files(desk.store, [desk.folder], profile, watcher=Silent())
+
+
+async def test_a_column_of_the_profile_that_is_not_there(desk: Desk) -> None:
+    with pytest.raises(UsageError) as refused:
+        await desk.take({"customers.txt": "Nr,Nom\n1,x\n"}, profile=CUSTOMERS_ONLY.format(settings=""))
+    assert str(refused.value) == "customers.txt has no column Name. Its header has: Nr, Nom."
+
+
+WRONG: list[tuple[str, list[str]]] = [
+    ("[]", ["1:1: a profile is a mapping with files and sections"]),
+    ("a: [", ["1:5: expected the node content, but found '<stream end>'; correct the YAML"]),
+    ("a: 1\na: 2\n", ['2:1: found duplicate key "a" with value "2" (original value: "1"); correct the YAML']),
+    ("a: *b\n", ["1:4: found undefined alias 'b'; correct the YAML"]),
+    (
+        "files: {c: c.csv}\ncolour: red\nreturns: {}\ncustomers: {file: d, number: N, nickname: X}\nlines: 7\n",
+        [
+            "2:1: colour: unknown; use one of customers, dates, decimal, delimiter, encoding, files, lines, orders,"
+            " products, quote, thousands, time_zone",
+            "3:1: returns: returns cannot be imported yet; take the section out",
+            "4:13: file: file 'd' is not among `files`",
+            "4:33: nickname: no such field; use one of number, name, email, phone, street, city, state, postal_code,"
+            " country",
+            "5:1: lines: a mapping of fields to columns",
+        ],
+    ),
+    (
+        "files: {c: c.csv}\nencoding: klingon\ndelimiter: '::'\ndecimal: ','\nthousands: ','\ntime_zone: Mars/Base\n"
+        "dates: '%d'\ncustomers: {file: c, name: N}\n",
+        [
+            "2:1: encoding: 'klingon' is no encoding; write one like utf-8 or cp1252",
+            "3:1: delimiter: one character",
+            "5:1: thousands: is the same as the decimal mark",
+            "6:1: time_zone: 'Mars/Base' is no time zone; write one like Europe/Berlin",
+            "7:1: dates: a list of date formats ('%d.%m.%Y')",
+            "8:1: customers: number is missing: it names the customer",
+        ],
+    ),
+    (
+        "files: {c: c.csv}\ncustomers:\n  file: c\n  number: {count: true}\n  name: {colum: N}\n"
+        "  city: {join: x, on: A}\n  phone: 5\n  state: {first: A}\n",
+        [
+            "4:12: count: only line numbers can be counted",
+            "5:3: name: needs one of column, const, join, first, count",
+            "5:10: colum: unknown; use one of column, const, count, default, first, join, key, on, values, when",
+            "6:3: city: a join needs `column`",
+            "6:3: city: a join needs `key`",
+            "6:10: join: file 'x' is not among `files`",
+            "7:3: phone: a column name, or a form such as {const: USD}",
+            "8:11: first: a list of forms",
+        ],
+    ),
+    ("files: {c: c.csv}\n", ["1:1: name at least one of customers, products, orders, lines"]),
+    ("customers: {number: N, name: N}\n",
+     ["1:1: customers: file 'customers' is not among `files`",
+      "1:1: files: name at least one file (orders: orders.csv)"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "problems"), WRONG)
+def test_a_wrong_profile_is_told_whole_with_places(tmp_path: Path, source: str, problems: list[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(source)
+    with pytest.raises(ProfileError) as refused:
+        load_profile(path)
+    assert list(refused.value.problems) == [f"mine.yaml:{problem}" for problem in problems]
+
+
+def test_a_profile_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"absent\.yaml cannot be read: No such file or directory"):
+        load_profile(tmp_path / "absent.yaml")
+    (tmp_path / "latin.yaml").write_bytes("files: {ü: ü}".encode("latin-1"))
+    with pytest.raises(ProfileError, match=r"^latin\.yaml:1:1: the profile is not UTF-8; save it as UTF-8$"):
+        load_profile(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((FIXTURES / "profiles").glob("*.yaml")), ids=lambda path: path.name)
+def test_our_profiles_are_right(path: Any) -> None:
+    assert load_profile(path).sections
