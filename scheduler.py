@@ -63,7 +63,7 @@ class Clockwork:
 async def serve() -> None:
     """The service, until SIGTERM or SIGINT."""
     settings = load_settings()
-    configure(settings.log_level)
+    configure(settings.service_log_level)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli import app
+from connector.cli.loop import run
 from connector.cli.output import as_json, table
 from connector.cli.progress import Progress
 
@@ -38,7 +38,7 @@ def import_(
     settings = load_settings()
     loaded = load_profile(profile) if profile else None
 
-    async def run() -> ImportReport:
+    async def work() -> ImportReport:
         async with opened(settings) as store:
             with Progress("Importing") as progress:
                 if not dry_run:
@@ -46,7 +46,7 @@ def import_(
                 async with rehearsal(store) as scratch:
                     return await import_files(scratch, paths, loaded, watcher=progress)
 
-    report = asyncio.run(run())
+    report = run(work())
     if json:
         as_json(_document(report, dry_run=dry_run))
     else:

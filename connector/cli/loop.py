@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from connector.errors import ConnectorError
 
-STOPPED = "StoppedError before the end. What was done is stored; run it again for the rest."
+STOPPED = "Stopped before the end. What was done is stored; run it again for the rest."
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 T = TypeVar("T")

@@ -156,7 +156,7 @@ class TokenOwner:
             try:
                 access_token, _ = SalesforceLogin(session=session, **flow)
             except requests.exceptions.RequestException as error:
-                raise NoAnswerError(silence_of(error)) from None
+                raise NoAnswerError(silence_of(error), self._origin) from None
             except (ValueError, TypeError, jwt.PyJWTError):
                 # A key file that is not one; the library's text could quote it.
                 raise SettingsError(

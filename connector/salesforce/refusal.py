@@ -13,12 +13,14 @@ _LONGEST_MESSAGE = 2_000
 
 
 class NoAnswerError(TransportError):
-    """No usable answer came; `silence` says in which way."""
+    """No usable answer came from `address`; `silence` says in which way."""
 
-    def __init__(self, silence: Silence) -> None:
+    def __init__(self, silence: Silence, address: str = "") -> None:
         self.silence = silence
         self.fault = classify_silence(silence)
-        super().__init__(self.fault.sentence, hint=self.fault.fix, retry_class=self.fault.retry_class)
+        where = f" ({address})." if address else "."
+        message = self.fault.sentence.removesuffix(".") + where
+        super().__init__(message, hint=self.fault.fix, retry_class=self.fault.retry_class)
 
 
 def read_errors(body: Any) -> tuple[RowError, ...]:

@@ -74,7 +74,7 @@ class ControlPlane:
         except SimpleError as error:
             raise _translated(error) from None
         except requests.exceptions.RequestException as error:
-            raise NoAnswerError(silence_of(error)) from None
+            raise NoAnswerError(silence_of(error), token.instance_url) from None
 
 
 def _translated(error: Any) -> SalesforceError:

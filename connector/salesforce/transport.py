@@ -115,7 +115,7 @@ class Transport:
                 response = await self._http.request(method, token.instance_url + path, content=content, headers=headers)
         except (httpx2.RequestError, TimeoutError) as error:
             # Not chained: the request hangs on the exception, and its headers hold the token.
-            raise NoAnswerError(_silence(error)) from None
+            raise NoAnswerError(_silence(error), token.instance_url) from None
         self._meter.read(response.headers.get("Sforce-Limit-Info"))
         return Answer(status=response.status_code, headers=response.headers, content=response.content)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import structlog
 
 from connector.cli.org import our_metadata
 from connector.jobs.push import PushSummary
@@ -103,8 +104,10 @@ def settings_for(org: LocalOrg, database_url: str) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def quiet_log() -> None:
+def quiet_log() -> Iterator[None]:
     configure("ERROR")
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

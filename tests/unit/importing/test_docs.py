@@ -1,0 +1,58 @@
+"""docs/importing.md is true: its examples go in and give what it says, and its tables name everything there is."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+
+from connector.model.order import Stage
+from connector.orders.importing.fields import KINDS
+from connector.orders.importing.profile import FORMS, SETTINGS
+from tests.unit.importing.conftest import Desk
+
+TEXT = (Path(__file__).parents[3] / "docs" / "importing.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```\w+ (\S+)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+FILES = {label.removeprefix("file="): body for label, body in BLOCKS if label.startswith("file=")}
+[PROFILE] = [body for label, body in BLOCKS if label == "profile"]
+
+
+async def test_our_own_form(desk: Desk) -> None:
+    names = ("customers.csv", "products.csv", "orders.csv", "order_lines.csv", "web.ndjson")
+    report = await desk.take({name: FILES[name] for name in names})
+    assert report.problems == []
+    order, web = await desk.order("1001"), await desk.order("W-1")
+    assert order is not None
+    assert web is not None
+    assert order.notes == "Deliver to the yard,\nnot to the shop"
+    assert order.exact_total == 24 * Decimal("11.25") + 2 * Decimal("12.50")
+    assert (web.customer.name, web.exact_total) == ("Web buyer", Decimal("37.5"))
+
+
+async def test_the_profile(desk: Desk) -> None:
+    files = {name: FILES[name].encode("cp1252") for name in ("sales.txt", "reps.txt")}
+    report = await desk.take(files, profile=PROFILE)
+    assert report.problems == []
+    order = await desk.order("7")
+    assert order is not None
+    assert (len(order.lines), order.stage, order.channel) == (2, Stage.SHIPPED, "phone")
+    assert str(order.promised_on) == "2026-10-01"
+    assert order.exact_total == Decimal("1249") + Decimal("7.35")
+
+
+def test_every_field_is_named() -> None:
+    for name, kind in KINDS.items():
+        [row] = re.findall(rf"^\| {name} \|(.*)\|$", TEXT, flags=re.MULTILINE)
+        keys, needed, rest = (re.findall(r"`(\w+)`", cell) for cell in row.split("|"))
+        assert tuple(keys) == kind.keys
+        assert tuple(needed) == kind.required
+        assert {*keys, *needed, *rest} == set(kind.fields)
+
+
+def test_every_setting_form_and_stage_is_named() -> None:
+    settings = TEXT.split("\n| setting |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`[ ,]", settings)) >= SETTINGS
+    forms = TEXT.split("\n| form |")[1].split("\n\n")[0]
+    assert set(re.findall(r"[{ ](\w+): ", forms)) - {"a", "none"} == FORMS
+    stages = TEXT.split("Stages: ")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", stages)) == {stage.value for stage in Stage}
