@@ -65,10 +65,9 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         org_id = org.org_id if org else ""
         linked = list((await links.get(connection, org_id, kind.value, [key])).values())
         if kind is EntityKind.ORDER:
-            linked += (await links.children(connection, org_id, [key])).get(key, {}).values()
+            linked += (await links.children(connection, org_id, "line", [key])).get(key, {}).values()
         elif kind is EntityKind.PRODUCT:
-            prices = [f"{key}|{price.currency}" for price in found[0].prices]
-            linked += (await links.get(connection, org_id, "price", prices)).values()
+            linked += (await links.children(connection, org_id, "price", [key])).get(key, {}).values()
         unsent = await outbox.find(connection, kind, [key])
         entries = await journal.read(connection, kind.value, key, limit=LATEST)
     document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _plain(found[0])}

@@ -216,8 +216,11 @@ class Auth:
         if claims["iss"] != self.client_id:
             raise OAuthFailure("invalid_client_id", "client identifier invalid")
         now = self._now() / 1000
-        expires = claims["exp"]
-        if not isinstance(expires, int | float) or not now < expires <= now + _JWT_AHEAD:
+        try:
+            expires = float(claims["exp"])  # simple-salesforce sends it as text, and the platform takes it
+        except (TypeError, ValueError):
+            raise OAuthFailure("invalid_grant", "invalid assertion") from None
+        if not now < expires <= now + _JWT_AHEAD:
             raise OAuthFailure("invalid_grant", "invalid assertion")
         if str(claims["sub"]).lower() != self.identity.username.lower():
             raise OAuthFailure("invalid_grant", "user hasn't approved this consumer")

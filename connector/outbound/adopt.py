@@ -2,7 +2,7 @@
 
 A lost response, a crash between write and record, a database restored from yesterday: in each of them the org knows
 more than we do. Sending blindly again would be refused (a line's order and price book entry can only be set once), so
-we look first. One query serves a whole claim.
+we look first. Two queries serve a whole claim: lines as a child list would come in pages of their own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ from connector.model.record import FieldValue, Link, MappedRecord
 from connector.outbound.work import Candidate
 from connector.salesforce.query import in_chunks
 
+_ORDERS = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE {key:literal} IN {values}"
+_LINES = (
+    "SELECT Id, Order.{order_key:literal}, {columns:literal} FROM OrderItem WHERE Order.{order_key:literal} IN {values}"
+)
+
 
 class Reader(Protocol):
     async def query(self, soql: str) -> list[dict[str, Any]]: ...
@@ -25,33 +30,29 @@ async def read_back(client: Reader, candidates: Sequence[Candidate]) -> dict[str
     records = [candidate.record for candidate in candidates if candidate.record is not None]
     if not records:
         return {}
-    order = records[0]
-    columns = _columns(records)
+    order, keys = records[0], [record.key for record in records]
     lines = [line for record in records for line in record.children]
-    line_columns = _columns(lines)
-    template = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE {key:literal} IN {values}"
-    if lines:
-        template = template.replace(" FROM", ", (SELECT Id, {line_columns:literal} FROM OrderItems) FROM", 1)
-    names: dict[str, Any] = {
-        "columns": ", ".join(columns),
-        "line_columns": ", ".join(line_columns),
-        "sobject": order.sobject,
-        "key": order.external_id,
-    }
     found: dict[str, list[Link]] = {}
-    for query in in_chunks(template, [record.key for record in records], **names):
+    columns = _columns(records)
+    names: dict[str, Any] = {"columns": ", ".join(columns), "sobject": order.sobject, "key": order.external_id}
+    for query in in_chunks(_ORDERS, keys, **names):
         for row in await client.query(query):
             key = str(row[order.external_id])
             found[key] = [_link("order", key, order.sobject, row, columns)]
-            for item in (row.get("OrderItems") or {}).get("records", ()):
-                line_key = item.get(lines[0].external_id)
-                if line_key is not None:
-                    found[key].append(_link("line", str(line_key), lines[0].sobject, item, line_columns))
+    if not found or not lines:
+        return found
+    columns = _columns(lines)
+    names = {"columns": ", ".join(columns), "order_key": order.external_id}
+    for query in in_chunks(_LINES, sorted(found), **names):
+        for row in await client.query(query):
+            line_key, key = row[lines[0].external_id], str(row["Order"][order.external_id])
+            if line_key is not None:
+                found[key].append(_link("line", str(line_key), lines[0].sobject, row, columns))
     return found
 
 
 def _columns(records: Sequence[MappedRecord]) -> list[str]:
-    names: dict[str, None] = {}
+    names = {record.external_id: None for record in records}
     for record in records:
         names.update(dict.fromkeys(record.fields))
         names.update(dict.fromkeys(record.lookups))

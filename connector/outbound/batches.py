@@ -7,11 +7,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from connector.outbound.work import NewOrder, Row
-
-GRAPHS_PER_CALL = 75
-NODES_PER_GRAPH_CALL = 500
-ROWS_PER_COLLECTION = 200
-COLLECTIONS_PER_COMPOSITE = 5
+from connector.salesforce.limits import GRAPHS_PER_CALL, NODES_PER_CALL, ROWS_PER_COLLECTION
 
 T = TypeVar("T")
 
@@ -21,7 +17,7 @@ def graph_calls(orders: Iterable[NewOrder], *, graphs: int = GRAPHS_PER_CALL) ->
     call: list[NewOrder] = []
     nodes = 0
     for order in orders:
-        if call and (len(call) >= graphs or nodes + order.nodes > NODES_PER_GRAPH_CALL):
+        if call and (len(call) >= graphs or nodes + order.nodes > NODES_PER_CALL):
             yield call
             call, nodes = [], 0
         call.append(order)

@@ -15,7 +15,7 @@ from connector.errors import RetryClass, SalesforceError
 from connector.model.change import ChangeState, EntityKind, Refusal
 from connector.model.record import Link
 from connector.outbound.adopt import read_back
-from connector.outbound.batches import GRAPHS_PER_CALL, ROWS_PER_COLLECTION, chunks, graph_calls, row_calls
+from connector.outbound.batches import chunks, graph_calls, row_calls
 from connector.outbound.calls import Calls
 from connector.outbound.facts import OrgFacts
 from connector.outbound.ledger import LAST_ATTEMPT, Ledger, Outcomes
@@ -27,6 +27,7 @@ from connector.outbound.tally import Tally
 from connector.outbound.work import Candidate, NewOrder, Plan, Row
 from connector.outbound.write import Org, Writer
 from connector.salesforce.fault import Fault
+from connector.salesforce.limits import ROWS_PER_COLLECTION
 from connector.store.outbox import Unsent
 
 CLAIM = 600
@@ -132,7 +133,7 @@ class Drain:
                 ids[key] = piece.links[0].salesforce_id
                 if piece.created:
                     fresh.add(key)
-        known = await self._ledger.prices(list(self._prices.entries(candidates)))
+        known = await self._ledger.prices_of(list(ids))
         items = [Whole(candidate) for candidate in candidates]
 
         async def write(batch: Sequence[Whole]) -> list[Piece]:
@@ -238,7 +239,7 @@ class Drain:
     async def _graphs(self, orders: Sequence[NewOrder], unknown: Mapping[str, Candidate]) -> list[Row]:
         """Send new orders; the status rows still to be sent for those that are in."""
         statuses: list[Row] = []
-        for call in graph_calls(orders, graphs=GRAPHS_PER_CALL):
+        for call in graph_calls(orders):
             by_key = {order.candidate.change.key: order for order in call}
             whole = {key for key, order in by_key.items() if order.status is None and not order.partial}
             pieces = await self._calls.send(call, self._writer.graphs)

@@ -81,6 +81,12 @@ class Ledger:
         async with self._store.reader() as connection:
             return await links.get(connection, self._org_id, "price", keys)
 
+    async def prices_of(self, skus: Sequence[str]) -> dict[str, Link]:
+        """Links of every price book entry of these products, also of prices that are gone here."""
+        async with self._store.reader() as connection:
+            of_product = await links.children(connection, self._org_id, "price", skus)
+        return {key: link for found in of_product.values() for key, link in found.items()}
+
     async def unsent_products(self, skus: Sequence[str]) -> dict[str, outbox.Unsent]:
         """What is still to be sent, or was refused, of these products."""
         async with self._store.reader() as connection:
@@ -131,7 +137,7 @@ class Ledger:
         keys = [change.key for change in changes]
         entities = {item.key: item for item in await LOADERS[entity].load(connection, keys)}
         known = await links.get(connection, self._org_id, entity.value, keys)
-        lines = await links.children(connection, self._org_id, keys) if entity is EntityKind.ORDER else {}
+        lines = await links.children(connection, self._org_id, "line", keys) if entity is EntityKind.ORDER else {}
         return [
             self._candidate(change, entities[change.key], known.get(change.key), lines.get(change.key, {}))
             for change in changes
@@ -141,7 +147,7 @@ class Ledger:
     def _candidate(self, change: Change, entity: Any, link: Link | None, lines: Mapping[str, Link]) -> Candidate:
         record, problem = None, None
         try:
-            record = getattr(self._mappings, change.entity.value).map(entity)
+            record = self._mappings.of(change.entity).map(entity)
         except MappingError as error:  # one order's odd value is no reason to keep the others waiting
             problem = Refusal(
                 code="MAPPING",

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from connector.model.change import Refusal
 from connector.model.order import Order
 from connector.model.record import Link, MappedRecord, changed_fields
-from connector.outbound.batches import COLLECTIONS_PER_COMPOSITE, NODES_PER_GRAPH_CALL, ROWS_PER_COLLECTION
 from connector.outbound.facts import ACTIVATED, DRAFT, OrgFacts
 from connector.outbound.preflight import Source, fitted, misread, refusal
 from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Plan, Refused, Row, Sequence
+from connector.salesforce.limits import NODES_PER_CALL, QUERIES_PER_COMPOSITE, ROWS_PER_COLLECTION
 
 FROZEN = frozenset({"AccountId", "EffectiveDate", "Pricebook2Id", "ContractId", "CurrencyIsoCode"})
 """Header fields that only a Draft order lets go of."""
@@ -67,7 +67,7 @@ def _new_order(candidate: Candidate, record: MappedRecord, context: OrderContext
     customer = _customer_key(record)
     if customer is not None and customer not in context.customers:
         account = _account(customer, record, context)
-    room = NODES_PER_GRAPH_CALL - 1 - (account is not None)
+    room = NODES_PER_CALL - 1 - (account is not None)
     lines = [_line(line, context, creating=True) for line in record.children]
     status = None if context.facts.category(status) == DRAFT else status
     if status is not None and not lines:
@@ -148,7 +148,7 @@ def _sequence(
     context: OrderContext,
 ) -> Sequence:
     """As much of the change as one composite call takes; `partial` where some is left for the next."""
-    room = COLLECTIONS_PER_COMPOSITE
+    room = QUERIES_PER_COMPOSITE
     taken: list[tuple[int, int]] = []
     for items in (remove, add, update):
         calls = min(room, -(-len(items) // ROWS_PER_COLLECTION))

@@ -38,8 +38,11 @@ class PriceBook:
         self._facts = facts
         self._source = source
 
-    def entries(self, candidates: Sequence[Candidate]) -> dict[str, tuple[Candidate, Fields]]:
-        """The values each entry shall have, by price key, leaving out currencies the org does not have."""
+    def _entries(
+        self, candidates: Sequence[Candidate], known: Mapping[str, Link]
+    ) -> dict[str, tuple[Candidate, Fields]]:
+        """The values each entry shall have, by price key, leaving out currencies the org does not have. An entry whose
+        price is gone here is switched off: lines that use it keep it, and the org refuses to delete such a one."""
         describe = self._facts.describes[SOBJECT]
         found: dict[str, tuple[Candidate, Fields]] = {}
         for candidate in candidates:
@@ -49,6 +52,10 @@ class PriceBook:
                 if price.currency in self._facts.currencies:
                     fields: Fields = {"UnitPrice": price.unit_price, "IsActive": True}
                     found[f"{product.sku}|{price.currency}"] = (candidate, fitted(fields, describe))
+        by_sku = {candidate.change.key: candidate for candidate in candidates}
+        for key in known.keys() - found.keys():
+            if _sku(key) in by_sku:
+                found[key] = (by_sku[_sku(key)], {"IsActive": False})
         return found
 
     async def write(
@@ -63,7 +70,7 @@ class PriceBook:
 
         `products` are the Product2 IDs by SKU, `fresh` the SKUs the org has just created, `known` the links of entries.
         """
-        wanted = self.entries(candidates)
+        wanted = self._entries(candidates, known)
         links = dict(known)
         unsure = [key for key in wanted if key not in links and _sku(key) not in fresh]
         if unsure:

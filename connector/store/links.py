@@ -35,12 +35,15 @@ async def find(connection: AsyncConnection, org_id: str, salesforce_ids: Iterabl
     return {row.salesforce_id: _link(row.entity, row[1:]) for row in rows}
 
 
-async def children(connection: AsyncConnection, org_id: str, order_keys: Iterable[str]) -> dict[str, dict[str, Link]]:
-    """The line links of each order by line key, those of lines that are gone here included; no entry where none are."""
-    statement = select(links.c.parent, *_COLUMNS).where(links.c.org_id == org_id, links.c.entity == "line")
+async def children(
+    connection: AsyncConnection, org_id: str, entity: str, parents: Iterable[str]
+) -> dict[str, dict[str, Link]]:
+    """The links of the lines of each order, or of the prices of each product, by their key; those that are gone here
+    included. No entry for a parent that has none."""
+    statement = select(links.c.parent, *_COLUMNS).where(links.c.org_id == org_id, links.c.entity == entity)
     found: dict[str, dict[str, Link]] = {}
-    for row in await select_in(connection, statement, links.c.parent, order_keys):
-        found.setdefault(row.parent, {})[row.key] = _link("line", row[1:])
+    for row in await select_in(connection, statement, links.c.parent, parents):
+        found.setdefault(row.parent, {})[row.key] = _link(entity, row[1:])
     return found
 
 

@@ -230,6 +230,21 @@ async def test_a_changed_list_price_updates_the_price_book_entry(world: World) -
     assert entry["UnitPrice"] == Decimal("15.5")
 
 
+async def test_a_list_price_taken_away_switches_its_entry_off(world: World) -> None:
+    await world.save()
+    await world.push()
+    before = world.writes
+    await world.save(some_products=[replace(PRODUCTS[0], prices=())])
+    assert (await world.push()).in_sync
+    assert world.writes == before + 1
+    soql = "SELECT IsActive, UnitPrice FROM PricebookEntry WHERE Product2.External_Key__c = 'P-1'"
+    assert [(row["IsActive"], row["UnitPrice"]) for row in await world.query(soql)] == [(False, Decimal(14))]
+    await world.save(some_products=[PRODUCTS[0]])
+    assert (await world.push()).in_sync
+    assert [row["IsActive"] for row in await world.query(soql)] == [True]
+    assert world.writes == before + 2
+
+
 async def test_an_order_without_lines_is_refused_only_when_it_must_be_activated(world: World) -> None:
     await world.save([an_order("A-1", lines=()), an_order("A-2", lines=(), stage=Stage.PLACED)])
     await world.push()

@@ -56,19 +56,23 @@ async def test_a_lost_response_loses_nothing_and_doubles_nothing(world: World, l
     assert await everything(world) == expected(orders)
 
 
-async def test_a_push_that_dies_between_write_and_record_is_recognised(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    orders = shipped(40)
-    await world.save(orders)  # type: ignore[arg-type]
+def dies_after_graph(world: World, patched: pytest.MonkeyPatch) -> None:
     graph = world.service.client.graph
 
     async def dies(graphs: object) -> object:
         await graph(graphs)  # type: ignore[arg-type]
         raise RuntimeError("the process is gone")
 
+    patched.setattr(world.service.client, "graph", dies)
+
+
+async def test_a_push_that_dies_between_write_and_record_is_recognised(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = shipped(40)
+    await world.save(orders)  # type: ignore[arg-type]
     with monkeypatch.context() as patched:
-        patched.setattr(world.service.client, "graph", dies)
+        dies_after_graph(world, patched)
         with pytest.raises(RuntimeError, match="gone"):
             await world.push()
     assert await world.count("Order") == 40
@@ -76,6 +80,25 @@ async def test_a_push_that_dies_between_write_and_record_is_recognised(
     assert summary.in_sync
     assert summary.tally.adopted == 40
     assert await everything(world) == expected(orders)
+
+
+async def test_a_large_order_that_was_written_but_not_recorded_is_recognised_with_every_line(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = an_order("A-1").lines[0]
+    lines = tuple(replace(line, number=number, quantity=line.quantity + number) for number in range(1, 421))
+    await world.save([an_order("A-1", lines=lines, stage=Stage.PLACED)])
+    with monkeypatch.context() as patched:
+        dies_after_graph(world, patched)
+        with pytest.raises(RuntimeError, match="gone"):
+            await world.push()
+    before = world.writes
+    assert (await world.push()).tally.adopted == 1
+    assert world.writes == before + 1  # the customers without orders
+    await world.save([an_order("A-1", lines=(replace(lines[0], quantity=line.quantity + 7), *lines[1:]))])
+    assert (await world.push()).in_sync
+    assert await world.count("OrderItem") == 420
+    assert world.writes == before + 3  # one line, then the status
 
 
 async def test_a_new_database_recognises_what_the_org_has(world: World, second_world: World) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
 import pytest
@@ -12,30 +10,41 @@ from connector.cli.org import our_metadata
 from connector.localorg.catalog import OBJECTS, standard_schema
 from connector.localorg.describe import describe, global_describe
 from connector.localorg.metadata import MetadataError, load_source
+from tests.org.compare import differences
 
-FACTS = Path(os.environ.get("LOCALORG_FACTS", Path(__file__).parents[3] / "shared/data/org/describe/core_fields.json"))
-NOT_OURS = {"User", "Organization"}  # of these we keep what clients ask for
+RECORDED = [  # facts of recorded orgs; `python -m tests.org.compare FILE` compares all of a record
+    ("Account", "Name", "string", False, []),
+    ("Account", "ParentId", "reference", True, ["Account"]),
+    ("Contact", "AccountId", "reference", True, ["Account"]),
+    ("Contract", "AccountId", "reference", False, ["Account"]),
+    ("Order", "AccountId", "reference", True, ["Account"]),
+    ("Order", "EffectiveDate", "date", False, []),
+    ("Order", "OriginalOrderId", "reference", True, ["Order"]),
+    ("OrderItem", "OrderId", "reference", False, ["Order"]),
+    ("OrderItem", "PricebookEntryId", "reference", False, ["PricebookEntry"]),
+    ("OrderItem", "Quantity", "double", False, []),
+    ("PricebookEntry", "UnitPrice", "currency", False, []),
+    ("Product2", "Family", "picklist", True, []),
+]
 
 
-def test_standard_objects_agree_with_recorded_orgs_where_the_record_is_at_hand() -> None:
-    facts = json.loads(FACTS.read_text()) if FACTS.is_file() else {}
-    schema = standard_schema()
-    for name in facts.keys() & {item[0] for item in OBJECTS} - NOT_OURS:
-        sobject = schema.get(name)
-        assert sobject is not None
-        for fact in facts[name]["core"]:
-            if not fact["referenceTo"]:
-                fact["relationshipName"] = (
-                    None  # some orgs name one for a text (JigsawCompanyId); queries cannot use it
-                )
-            field = sobject.get(fact["name"])
-            assert field is not None, f"{name}.{fact['name']}"
-            way = field.relationship_name if field.reference_to else fact["relationshipName"]
-            ours = (field.type, field.nillable, set(field.reference_to), way, field.filterable)
-            theirs = (
-                fact["type"], fact["nillable"], set(fact["referenceTo"]), fact["relationshipName"], fact["filterable"]
-            )  # fmt: skip
-            assert ours == theirs, f"{name}.{fact['name']}"
+def recorded(name: str, kind: str, nillable: bool, refers: list[str]) -> dict[str, object]:
+    return {
+        "name": name, "type": kind, "nillable": nillable, "referenceTo": refers, "filterable": True,
+        "relationshipName": name.removesuffix("Id") if refers else None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("sobject", "name", "kind", "nillable", "refers"), RECORDED)
+def test_standard_fields_are_as_recorded(sobject: str, name: str, kind: str, nillable: bool, refers: list[str]) -> None:
+    assert list(differences({sobject: {"core": [recorded(name, kind, nillable, refers)]}})) == []
+
+
+def test_a_difference_is_found() -> None:
+    facts = {"Order": {"core": [recorded("EffectiveDate", "date", True, []), recorded("Nothing", "date", True, [])]}}
+    assert list(differences(facts)) == [
+        "Order.EffectiveDate: nillable is False, recorded True", "Order.Nothing: missing",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

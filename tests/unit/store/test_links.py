@@ -74,7 +74,7 @@ async def test_children_are_the_lines_of_exactly_these_orders(store: Store) -> N
     keys = ["A-1", "A-2", "A-1-1", "B-1", "AB-1"]
     await put(store, *(link("line", key, number) for number, key in enumerate(keys)), link("price", "A|USD"))
     async with store.reader() as connection:
-        found = await links.children(connection, ORG, ["A", "A-1", "none"])
+        found = await links.children(connection, ORG, "line", ["A", "A-1", "none"])
     assert {order: sorted(lines) for order, lines in found.items()} == {"A": ["A-1", "A-2"], "A-1": ["A-1-1"]}
     assert found["A-1"]["A-1-1"] == link("line", "A-1-1", 2)
 
@@ -84,7 +84,7 @@ async def test_many_links_at_once(store: Store) -> None:
     await put(store, *many)
     async with store.reader() as connection:
         assert len(await links.get(connection, ORG, "line", [item.key for item in many])) == 3000
-        assert len(await links.children(connection, ORG, [str(number) for number in range(3000)])) == 3000
+        assert len(await links.children(connection, ORG, "line", [str(number) for number in range(3000)])) == 3000
     async with store.transaction() as uow:
         assert await links.drop(uow, ORG, "line", [item.key for item in many]) == 3000
 

@@ -44,7 +44,7 @@ async def test_records_of_the_org_are_found_by_their_id(fresh: Store) -> None:
     async with fresh.reader() as connection:
         statements = watch(connection)
         await links.find(connection, "00D", ["801", "802"])
-        await links.children(connection, "00D", ["1", "2"])
+        await links.children(connection, "00D", "line", ["1", "2"])
     by_id, by_order = await plan_of(fresh, statements)
     assert by_id == "SEARCH links USING INDEX links_salesforce_id (org_id=? AND salesforce_id=?)"
     assert by_order == "SEARCH links USING INDEX links_parent (org_id=? AND entity=? AND parent=?)"

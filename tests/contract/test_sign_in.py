@@ -1,0 +1,105 @@
+"""Every way our client signs in, against an org that checks it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pydantic import SecretStr
+
+from connector.cli.org import our_metadata
+from connector.clock import SystemClock
+from connector.errors import AuthError, RefusedError, SettingsError
+from connector.localorg.server import LocalOrg
+from connector.salesforce.client import SalesforceClient
+from connector.settings import AuthMethod, SalesforceSettings
+from tests.contract.conftest import Connect
+
+
+async def test_client_credentials(org: LocalOrg, connect: Connect) -> None:
+    client = connect()
+    assert await client.connect() == org.org.auth.identity.organization_id
+    assert client.instance_url == org.url
+
+
+async def test_user_and_password(org: LocalOrg, connect: Connect) -> None:
+    password = SecretStr(org.password + org.security_token)
+    client = connect(auth=AuthMethod.PASSWORD, username=org.username, password=password)
+    assert await client.connect() == org.org.auth.identity.organization_id
+
+
+async def test_a_wrong_password_is_refused_in_words_without_it(org: LocalOrg, connect: Connect) -> None:
+    client = connect(auth=AuthMethod.PASSWORD, username=org.username, password=SecretStr("hunter2"))
+    with pytest.raises(AuthError, match="invalid_grant") as refused:
+        await client.connect()
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    path = tmp_path / "key.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )  # fmt: skip
+    return path
+
+
+def public_half(path: Path) -> str:
+    key = serialization.load_pem_private_key(path.read_bytes(), None).public_key()
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+async def test_a_signed_assertion(key_file: Path) -> None:
+    async with LocalOrg(metadata_root=our_metadata(), jwt_public_key=public_half(key_file)) as org:
+        settings = SalesforceSettings(
+            login_url=org.url, client_id=org.client_id, auth=AuthMethod.JWT, username=org.username,
+            private_key_file=key_file,
+        )  # fmt: skip
+        async with SalesforceClient(settings, clock=SystemClock(), attempts=3) as client:
+            assert await client.connect() == org.org.auth.identity.organization_id
+            assert len(await client.query("SELECT Id FROM Organization")) == 1
+
+
+async def test_an_assertion_signed_by_another_key(key_file: Path, connect: Connect, org: LocalOrg) -> None:
+    client = connect(auth=AuthMethod.JWT, username=org.username, private_key_file=key_file)
+    with pytest.raises(AuthError, match="invalid_"):
+        await client.connect()
+
+
+async def test_a_file_that_is_no_key(connect: Connect, org: LocalOrg, tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    path.write_text("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n")
+    client = connect(auth=AuthMethod.JWT, username=org.username, private_key_file=path)
+    with pytest.raises(SettingsError) as refused:
+        await client.connect()
+    assert "hunter2" not in str(refused.value)
+
+
+async def test_a_session_that_ended_is_renewed_once_for_all_who_wait(org: LocalOrg, client: SalesforceClient) -> None:
+    await client.query("SELECT Id FROM Organization")
+    before = org.org.usage.calls
+    org.org.faults.expired_session = 1
+    found = await asyncio.gather(*(client.query("SELECT Id FROM Organization") for _ in range(6)))
+    assert [len(rows) for rows in found] == [1] * 6
+    assert org.org.usage.calls - before == 7
+
+
+async def test_a_session_that_ended_in_simple_salesforce_is_renewed_too(
+    org: LocalOrg, client: SalesforceClient
+) -> None:
+    await client.connect()
+    org.org.faults.expired_session = 1
+    limits = await client.control.run(lambda simple: simple.limits())
+    assert limits["DailyApiRequests"]["Max"] > 0
+
+
+async def test_a_wrong_object_by_simple_salesforce_is_our_error(client: SalesforceClient) -> None:
+    with pytest.raises(RefusedError) as refused:
+        await client.control.run(lambda simple: simple.Nothing__c.describe())
+    assert (refused.value.code, refused.value.status) == ("NOT_FOUND", 404)
