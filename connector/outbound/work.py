@@ -107,7 +107,6 @@ class Refused:
 class Plan:
     """What one claim comes to. Whatever is in `unchanged` costs no call."""
 
-    accounts: list[Upsert] = field(default_factory=list)
     upserts: list[Upsert] = field(default_factory=list)
     graphs: list[NewOrder] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)

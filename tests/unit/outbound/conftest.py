@@ -1,0 +1,128 @@
+"""What planning is given: an org as its describe tells it, our mappings, and orders with or without earlier writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import pytest
+
+from connector.cli.org import our_metadata
+from connector.localorg.catalog import standard_schema
+from connector.localorg.describe import describe
+from connector.localorg.metadata import load_source
+from connector.mapping.load import load_mappings
+from connector.model.change import Change, EntityKind, Refusal
+from connector.model.customer import Customer
+from connector.model.order import Line, Order, Stage
+from connector.model.product import Price, Product
+from connector.model.record import FieldValue, Link, MappedRecord
+from connector.outbound.facts import SOBJECTS, OrgFacts
+from connector.outbound.plan import plan_orders
+from connector.outbound.preflight import fitted
+from connector.outbound.work import Candidate, Plan
+from connector.salesforce.describe import read_describe
+
+CUSTOMER = Customer(number="C-1", name="Alder & Finch", city="Portland")
+TEA = Product(sku="TEA", name="Tea", prices=(Price(currency="USD", unit_price=Decimal("12.75")),))
+MAPPINGS = load_mappings()
+ACCOUNT = "001000000000001AAA"
+ORDER = "801000000000001AAA"
+
+
+@cache
+def facts() -> OrgFacts:
+    schema = standard_schema()
+    load_source(schema, our_metadata())
+    return OrgFacts(
+        org_id="00D",
+        describes={name: read_describe(describe(schema, name, "66.0")) for name in SOBJECTS},
+        statuses={"Draft": "Draft", "Activated": "Activated"},
+        price_book="01s000000000001AAA",
+        currencies=frozenset({"USD"}),
+    )
+
+
+def line(number: int, **changes: Any) -> Line:
+    given: dict[str, Any] = {
+        "order": "A-1", "number": number, "product": TEA, "currency": "USD",
+        "quantity": Decimal(2), "unit_price": Decimal("12.75"), "discount": Decimal(0),
+    }  # fmt: skip
+    return Line(**given | changes)
+
+
+def an_order(*lines: Line, **changes: Any) -> Order:
+    names = (
+        "channel po_number notes promised_on shipped_on carrier tracking_number freight ship_to_name ship_to_street"
+        " ship_to_city ship_to_state ship_to_postal_code ship_to_country"
+    )
+    given: dict[str, Any] = {
+        "number": "A-1", "version": 1, "customer": CUSTOMER, "placed_at": datetime(2026, 3, 1, tzinfo=UTC),
+        "currency": "USD", "stage": Stage.PLACED, "lines": lines or (line(1), line(2)), **dict.fromkeys(names.split()),
+    }  # fmt: skip
+    return Order(**given | changes)
+
+
+def candidate(order: Order, **given: Any) -> Candidate:
+    change = Change(
+        entity=EntityKind.ORDER, key=order.key, partition=0, version=1, attempts=0, captured_at=order.placed_at
+    )
+    return Candidate(change=change, entity=order, record=MAPPINGS.order.map(order), **given)
+
+
+def as_written(order: Order) -> Candidate:
+    """The order as a candidate whose links say that the org has all of it."""
+    fresh = candidate(order)
+    assert fresh.record is not None
+    header = {**_snapshot(fresh.record), "AccountId": ACCOUNT, "Pricebook2Id": facts().price_book}
+    lines = {
+        record.key: Link(
+            entity="line", key=record.key, sobject="OrderItem", salesforce_id=f"802{number:012}AAA",
+            snapshot={**_snapshot(record), "PricebookEntryId": f"entry {_price(record)}"},
+        )
+        for number, record in enumerate(fresh.record.children)
+    }  # fmt: skip
+    link = Link(entity="order", key=order.key, sobject="Order", salesforce_id=ORDER, snapshot=header)
+    return replace(fresh, link=link, links=lines)
+
+
+def _snapshot(record: MappedRecord) -> dict[str, FieldValue]:
+    return fitted(record.fields, facts().describes[record.sobject])
+
+
+def _price(record: MappedRecord) -> str:
+    return next(lookup.key for lookup in record.lookups.values())
+
+
+def changed(before: Order, after: Order) -> Candidate:
+    """`after`, where the org has `before`."""
+    written = as_written(before)
+    return candidate(after, link=written.link, links=written.links)
+
+
+@dataclass
+class Planner:
+    customers: Mapping[str, Link]
+    refusals: Mapping[str, Refusal]
+
+    def __call__(self, *candidates: Candidate) -> Plan:
+        accounts = {CUSTOMER.number: MAPPINGS.customer.map(CUSTOMER)}
+        return plan_orders(
+            candidates,
+            facts=facts(),
+            customers=self.customers,
+            accounts={key: record for key, record in accounts.items() if record is not None},
+            refusals=self.refusals,
+            prices={"TEA|USD": "entry TEA|USD", "JAM|USD": "entry JAM|USD"},
+            source=MAPPINGS.source,
+        )
+
+
+@pytest.fixture
+def plan() -> Planner:
+    link = Link(entity="customer", key="C-1", sobject="Account", salesforce_id=ACCOUNT, snapshot={})
+    return Planner({"C-1": link}, {})

@@ -1,0 +1,175 @@
+"""What one order comes to, by what the org has of it already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.model.change import Refusal
+from connector.model.customer import Customer
+from connector.model.order import Order, Stage
+from connector.model.product import Product
+from connector.outbound.plan import accounts_ahead
+from connector.outbound.work import Plan
+from tests.unit.outbound.conftest import (
+    ACCOUNT,
+    CUSTOMER,
+    MAPPINGS,
+    ORDER,
+    Planner,
+    an_order,
+    as_written,
+    candidate,
+    changed,
+    line,
+)
+
+SHIPPED = an_order(stage=Stage.SHIPPED)
+PLACED = an_order()
+
+
+def only(plan: Plan, name: str) -> Any:
+    """The single step of a plan, which must be of this kind."""
+    steps = {kind: list(value) for kind, value in vars(plan).items() if value}
+    assert list(steps) == [name]
+    [step] = steps[name]
+    return step
+
+
+def test_a_new_order_is_a_draft_with_its_lines_and_a_status_to_come(plan: Planner) -> None:
+    new = only(plan(candidate(SHIPPED)), "graphs")
+    assert (new.account, new.status, new.partial, new.nodes) == (None, "Activated", False, 3)
+    assert (new.order.fields["Status"], new.order.fields["AccountId"]) == ("Draft", ACCOUNT)
+    assert [(row.key, row.fields["PricebookEntryId"]) for row in new.lines] == [
+        ("A-1-1", "entry TEA|USD"), ("A-1-2", "entry TEA|USD"),
+    ]  # fmt: skip
+
+
+def test_a_placed_order_stays_a_draft(plan: Planner) -> None:
+    assert only(plan(candidate(PLACED)), "graphs").status is None
+
+
+def test_a_new_account_rides_along(plan: Planner) -> None:
+    plan.customers = {}
+    new = only(plan(candidate(PLACED)), "graphs")
+    assert (new.account.key, new.account.fields["Name"], new.nodes) == ("C-1", "Alder & Finch", 4)
+    assert "AccountId" not in new.order.fields
+
+
+def test_what_the_org_has_costs_nothing(plan: Planner) -> None:
+    for order in (SHIPPED, PLACED, replace(SHIPPED, notes="", lines=(line(1, unit_price=Decimal("12.750")), line(2)))):
+        before = PLACED if order is PLACED else SHIPPED
+        assert only(plan(changed(before, order)), "unchanged")
+
+
+def test_one_field_is_one_row_with_that_field(plan: Planner) -> None:
+    row = only(plan(changed(SHIPPED, replace(SHIPPED, ship_to_city="Salem"))), "rows")
+    assert (row.sobject, row.id, row.fields) == ("Order", ORDER, {"ShippingCity": "Salem"})
+
+
+def test_the_status_is_a_row_of_its_own(plan: Planner) -> None:
+    planned = plan(changed(PLACED, SHIPPED))
+    [row], [status] = planned.rows, planned.statuses
+    assert row.fields == {"Lifecycle_Stage__c": "shipped"}
+    assert status.fields == {"Status": "Activated"}
+
+
+@pytest.mark.parametrize(
+    ("after", "step"),
+    [
+        (replace(SHIPPED, lines=(line(1), line(2, quantity=Decimal(3)))), {"update": ["A-1-2"]}),
+        (replace(SHIPPED, lines=(line(1), line(2, discount=Decimal("0.15")))), {"update": ["A-1-2"]}),
+        (replace(SHIPPED, lines=(line(1),)), {"delete": ["A-1-2"]}),
+        (replace(SHIPPED, lines=(line(1), line(2), line(3))), {"add": ["A-1-3"]}),
+        (replace(SHIPPED, lines=(line(1), line(2, product=Product(sku="JAM", name="Jam")))),
+         {"delete": ["A-1-2"], "add": ["A-1-2"]}),
+    ],
+)  # fmt: skip
+def test_what_an_activated_order_has_frozen_reopens_it(plan: Planner, after: Order, step: dict[str, list[str]]) -> None:
+    sequence = only(plan(changed(SHIPPED, after)), "sequences")
+    assert (sequence.reopen, sequence.status, sequence.partial) == ("Draft", "Activated", False)
+    assert [key for key, _ in sequence.delete] == step.get("delete", [])
+    assert [record.key for record in sequence.add] == step.get("add", [])
+    assert [row.key for row in sequence.update] == step.get("update", [])
+
+
+def test_a_frozen_header_field_reopens_too(plan: Planner) -> None:
+    later = replace(SHIPPED, placed_at=SHIPPED.placed_at.replace(day=2))
+    sequence = only(plan(changed(SHIPPED, later)), "sequences")
+    assert sequence.reopen == "Draft"
+    assert sequence.header["EffectiveDate"] == "2026-03-02"
+
+
+def test_lines_of_a_draft_change_without_reopening(plan: Planner) -> None:
+    after = replace(PLACED, lines=(line(1), line(2, quantity=Decimal(3))))
+    planned = plan(changed(PLACED, after))
+    assert {row.key: set(row.fields) for row in planned.rows} == {
+        "A-1": {"Exact_Total__c"}, "A-1-2": {"Quantity", "Exact_Total__c"},
+    }  # fmt: skip
+    sequence = only(plan(changed(PLACED, replace(PLACED, lines=(line(1),)))), "sequences")
+    assert (sequence.reopen, sequence.status) == (None, None)
+
+
+def test_more_lines_than_a_graph_takes_come_in_parts_before_the_status(plan: Planner) -> None:
+    large = an_order(*(line(number) for number in range(1, 1501)), stage=Stage.SHIPPED)
+    new = only(plan(candidate(large)), "graphs")
+    assert (new.nodes, new.partial) == (500, True)
+    written = as_written(large)
+    some = {key: written.links[key] for key in list(written.links)[:499]}
+    link = replace(written.link, snapshot={**written.link.snapshot, "Status": "Draft"})  # type: ignore[arg-type,union-attr]
+    sequence = only(plan(replace(written, link=link, links=some)), "sequences")
+    assert (len(sequence.add), sequence.partial, sequence.status) == (1000, True, None)
+
+
+def test_text_like_a_reference_is_kept_for_later(plan: Planner) -> None:
+    new = only(plan(candidate(replace(SHIPPED, notes="see @{order.id}"))), "graphs")
+    assert "Description" not in new.order.fields
+    assert new.partial
+
+
+REFUSED: list[tuple[Order, str, str | None]] = [
+    (replace(SHIPPED, lines=()), "FAILED_ACTIVATION", "Order.Status"),
+    (replace(SHIPPED, currency="EUR"), "INVALID_CURRENCY_ISO", "Order.CurrencyIsoCode"),
+    (an_order(line(1, product=Product(sku="GUM", name="Gum"))), "REQUIRED_FIELD_MISSING", "OrderItem.PricebookEntryId"),
+    (an_order(line(1, unit_price=None)), "REQUIRED_FIELD_MISSING", "OrderItem.UnitPrice"),
+    (replace(SHIPPED, po_number="x" * 81), "STRING_TOO_LONG", "Order.PoNumber"),
+    (
+        an_order(line(1, quantity=Decimal(10) ** 17, unit_price=Decimal(0))),
+        "NUMBER_OUTSIDE_VALID_RANGE",
+        "OrderItem.Quantity",
+    ),
+]
+
+
+@pytest.mark.parametrize(("order", "code", "field"), REFUSED, ids=[code for _, code, _ in REFUSED])
+def test_what_the_org_would_refuse_is_refused_with_its_code_field_and_what_to_do(
+    plan: Planner, order: Order, code: str, field: str
+) -> None:
+    refused = only(plan(candidate(order)), "refused").refusal
+    assert (refused.code, refused.field) == (code, field)
+    assert refused.fix.endswith(("replay.", "."))
+    if field in {"Order.PoNumber", "OrderItem.Quantity"}:
+        assert refused.source is not None
+        assert refused.source.startswith("mappings/order.yaml:")
+
+
+def test_an_order_of_a_refused_customer_tells_why(plan: Planner) -> None:
+    reason = Refusal(
+        code="DUPLICATES_DETECTED", message="twice", field=None, source=None, fix="", record="customer C-1"
+    )
+    plan.customers, plan.refusals = {}, {"C-1": reason}
+    assert only(plan(candidate(SHIPPED)), "refused").refusal is reason
+
+
+def test_an_account_goes_ahead_when_two_orders_need_it_or_its_text_is_odd() -> None:
+    orders = [candidate(replace(PLACED, number=number)) for number in ("A-1", "A-2")]
+    assert accounts_ahead(orders[:1], {}, {}) == set()
+    assert accounts_ahead(orders, {}, {}) == {"C-1"}
+    odd = replace(CUSTOMER, name="@{x}")
+    known = candidate(PLACED)
+    unknown = {"C-1": replace(known, entity=odd, record=MAPPINGS.customer.map(odd))}
+    assert accounts_ahead(orders[:1], {}, unknown) == {"C-1"}
+    assert accounts_ahead([candidate(replace(PLACED, customer=Customer(number="C-2", name="x")))], {}, {}) == set()
