@@ -11,19 +11,8 @@ from connector.jobs.push import PushSummary, Watcher, push
 from connector.mapping import MappingSet, load_mappings
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Settings
-from connector.store import schema
 from connector.store.engine import Store
-
-
-@asynccontextmanager
-async def opened(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Store]:
-    """The store, checked: StoreError if its schema is absent or older than the program."""
-    store = Store.open(settings.database_url, clock=clock or SystemClock())
-    try:
-        await schema.check(store)
-        yield store
-    finally:
-        await store.close()
+from connector.store.opening import opened
 
 
 @dataclass(frozen=True, kw_only=True)

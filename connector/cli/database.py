@@ -71,9 +71,9 @@ def status(
 
 async def _status() -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
-    from connector.service import opened
     from connector.settings import load_settings
     from connector.store import catalog, customers, links, orders, outbox, products
+    from connector.store.opening import opened
 
     async with opened(load_settings()) as store, store.reader() as connection:
         here = {

@@ -31,8 +31,8 @@ def import_(
     Exit status 1 if rows were bad, 2 if the files cannot be used at all.
     """
     from connector.orders.importing import import_files, load_profile
-    from connector.service import opened
     from connector.settings import load_settings
+    from connector.store.opening import opened
     from connector.store.rehearsal import rehearsal
 
     settings = load_settings()

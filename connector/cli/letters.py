@@ -118,9 +118,9 @@ def _settle(action: str, entity: str | None, key: str | None, *, all_: bool) -> 
 
 
 async def _settled(action: str, entity: EntityKind | None, keys: list[str] | None) -> int:
-    from connector.service import opened
     from connector.settings import load_settings
     from connector.store import journal, outbox
+    from connector.store.opening import opened
 
     async with opened(load_settings()) as store, store.transaction() as uow:
         found = await outbox.dead_letters(uow.connection, entity=entity, keys=keys)
@@ -143,9 +143,9 @@ def _kind(text: str) -> EntityKind:
 
 
 def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]:
-    from connector.service import opened
     from connector.settings import load_settings
     from connector.store import outbox
+    from connector.store.opening import opened
 
     async def work() -> list[DeadLetter]:
         async with opened(load_settings()) as store, store.reader() as connection:

@@ -48,9 +48,9 @@ def show(
 
 async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
     from connector.model.change import EntityKind
-    from connector.service import opened
     from connector.settings import load_settings
     from connector.store import catalog, customers, journal, links, orders, outbox, products
+    from connector.store.opening import opened
 
     modules: dict[EntityKind, Any] = {
         EntityKind.CUSTOMER: customers,
