@@ -10,6 +10,7 @@ from typing import Any
 
 from connector.localorg import catalog, describe, metadata
 from connector.localorg.auth import Auth, Identity
+from connector.localorg.bulk import Jobs
 from connector.localorg.dml import Dml
 from connector.localorg.errors import not_found
 from connector.localorg.faults import Faults
@@ -51,6 +52,7 @@ class Org:
         self.usage = Usage(self.storage, clock, self.settings.api_limit)
         self.faults = Faults(latency_ms=latency_ms)
         self.cursors = Cursors(self.random)
+        self.jobs = Jobs(self.storage, clock)
         self.url = ""
         self._described: dict[tuple[str, str], dict[str, Any]] = {}
         self.schema_changed_at = clock()

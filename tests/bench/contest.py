@@ -32,14 +32,8 @@ class Unequal(Exception):  # noqa: N818 - what happened, in a word
     """The org does not hold what the export says."""
 
 
-class Absent(Exception):  # noqa: N818
-    """The local org lacks what this contestant needs."""
-
-
 def run(name: str, export: Export, folder: Path, *, latency_ms: int) -> Run:
     with an_org() as org:
-        if name == "bulk2" and not _has_bulk(org):
-            raise Absent("the local org has no Bulk API 2.0")
         command, environment = _command(name, org, export, folder)
         org.ask("POST", "/_org/faults", {"latency_ms": latency_ms})
         before = org.usage()["api_calls"]
@@ -76,14 +70,6 @@ def _command(name: str, org: Org, export: Export, folder: Path) -> tuple[list[st
         "PYTHONPATH": str(ROOT),
     }
     return [sys.executable, "-m", "tests.bench.rivals", name, str(export.folder.resolve())], environment
-
-
-def _has_bulk(org: Org) -> bool:
-    try:
-        org.ask("GET", "/services/data/v66.0/jobs/ingest")
-    except OSError:
-        return False
-    return True
 
 
 def _check(export: Export, found: dict[str, Any]) -> None:

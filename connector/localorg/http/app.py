@@ -8,16 +8,17 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from connector.localorg.bulk.worker import Worker
 from connector.localorg.errors import Refusal
 from connector.localorg.http import admin, oauth, page, resources, soap
 from connector.localorg.http.call import Call, Reply, check_version, failed, parse_json, split_target
-from connector.localorg.http.router import Router, describe_call
+from connector.localorg.http.router import Router, describe_call, takes_raw
 from connector.localorg.org import Org
 from connector.localorg.usage import LoggedCall
 
@@ -45,7 +46,14 @@ class App:
     def application(self) -> web.Application:
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.router.add_route("*", "/{tail:.*}", self.handle)
+        app.cleanup_ctx.append(self._background)
         return app
+
+    async def _background(self, app: web.Application) -> AsyncIterator[None]:
+        worker = asyncio.create_task(Worker(self.org).run())
+        yield
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -109,8 +117,11 @@ class App:
         written = org.dml.rows_written
         if reply is None:
             try:
-                self._check_body(request, raw)
-                call.body = parse_json(raw) if raw else None
+                if takes_raw(call):
+                    call.raw = raw
+                else:
+                    self._check_body(request, raw)
+                    call.body = parse_json(raw) if raw else None
             except Refusal as refusal:
                 reply = failed(refusal)
         resource, write, calls = describe_call(call)
@@ -189,6 +200,8 @@ def told(request: web.Request, reply: Reply, headers: dict[str, str] | None = No
     sent = {**reply.headers, **(headers or {})}
     if reply.body is None:
         return web.Response(status=reply.status, headers=sent)
+    if isinstance(reply.body, bytes):
+        return web.Response(status=reply.status, body=reply.body, headers=sent)
     if isinstance(reply.body, str):
         return web.Response(status=reply.status, text=reply.body, content_type="text/html", headers=sent)
     raw = dumps(reply.body, pretty=request.headers.get("X-PrettyPrint") == "1")

@@ -23,6 +23,7 @@ class Call:
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)  # lower-cased names
     body: Any = None
+    raw: bytes = b""  # the body as it came, for resources that take other things than JSON
     nested: bool = False  # a subrequest of a composite resource
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal, not_found
-from connector.localorg.http import collections, composite, graph, query, resources, tree
+from connector.localorg.http import collections, composite, graph, jobs, query, resources, tree
 from connector.localorg.http.call import Call, Reply, failed
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Router:
             "query": query.query,
             "queryall": query.query,
             "composite": self._composite,
+            "jobs": jobs.jobs,
         }
 
     def add(self, name: str, resource: Resource) -> None:
@@ -52,6 +53,11 @@ class Router:
         return composite.composite(org, self, call)
 
 
+def takes_raw(call: Call) -> bool:
+    """Whether the resource reads the body by itself, for it may be other than JSON."""
+    return bool(call.tail) and call.tail[0].lower() == "jobs"
+
+
 def describe_call(call: Call) -> tuple[str, bool, int]:
     """How the allowance sees a call: the resource, whether it writes, how many calls it counts for."""
     tail = [part.lower() for part in call.tail]
@@ -61,6 +67,8 @@ def describe_call(call: Call) -> tuple[str, bool, int]:
         special = len(tail) < 3 or tail[2] in {"describe", "updated", "deleted"}
         name = "sobjects/describe" if special and not write else "sobjects/rows"
         return name, write, 1
+    if first == "jobs":
+        return f"jobs/{tail[1] if len(tail) > 1 else ''}", write and tail[1:2] != ["query"], 1
     if first != "composite" or len(tail) == 1:
         return first, write and not _only_reads(call), 1
     if tail[1] == "batch":

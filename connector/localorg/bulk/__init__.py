@@ -1,0 +1,5 @@
+"""Bulk API 2.0: jobs that take or give CSV, worked off in the background as the platform would."""
+
+from connector.localorg.bulk.jobs import Job, Jobs
+
+__all__ = ["Job", "Jobs"]
