@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -29,6 +30,7 @@ def our_metadata() -> Path:
 @app.command(short_help="Run a strict local Salesforce org to try things on.")
 def localorg(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    tls_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the same org by TLS; 0 takes a free one.")] = 0,
     data: Annotated[
         Path | None, typer.Option(help="Keep the org in this SQLite file; without it, it is gone when stopped.")
     ] = None,
@@ -45,7 +47,7 @@ def localorg(
     """
 
     async def work() -> None:
-        async with started(port=port, data=data, bare=bare, latency_ms=latency_ms) as org:
+        async with started(port=port, tls_port=tls_port, data=data, bare=bare, latency_ms=latency_ms) as org:
             if json:
                 as_json_line(org.banner())
             else:
@@ -56,13 +58,20 @@ def localorg(
 
 
 @asynccontextmanager
-async def started(*, port: int, data: Path | None, bare: bool = False, latency_ms: int = 0) -> AsyncIterator[LocalOrg]:
+async def started(
+    *, port: int, tls_port: int | None = None, data: Path | None, bare: bool = False, latency_ms: int = 0
+) -> AsyncIterator[LocalOrg]:
     """A running local org; ConnectorError if its port or its file cannot be had."""
     from connector.localorg.server import LocalOrg
 
     try:
         org = LocalOrg(
-            data=data, bare=bare, metadata_root=None if bare else our_metadata(), latency_ms=latency_ms, port=port
+            data=data,
+            bare=bare,
+            metadata_root=None if bare else our_metadata(),
+            latency_ms=latency_ms,
+            port=port,
+            tls_port=tls_port,
         )
     except sqlite3.Error as error:
         raise ConnectorError(
@@ -73,8 +82,8 @@ async def started(*, port: int, data: Path | None, bare: bool = False, latency_m
     except OSError as error:
         await org.stop()
         raise ConnectorError(
-            f"Port {port} cannot be used: {os.strerror(error.errno or 0).lower()}.",
-            hint="Name another with --port; 0 takes a free one.",
+            f"Port {_taken(error, port)} cannot be used: {os.strerror(error.errno or 0).lower()}.",
+            hint="Name another with --port or --tls-port; 0 takes a free one.",
         ) from None
     try:
         yield org
@@ -93,8 +102,15 @@ def environment(banner: Mapping[str, object]) -> dict[str, str]:
 
 def _introduce(banner: Mapping[str, object], page: str) -> None:
     typer.echo(f"A Salesforce org of your own: {banner['instance_url']}")
+    typer.echo(f"The same by TLS:              {banner['tls_url']} (trust {banner['ca_file']})")
     typer.echo(f"What a sales rep would see:   {page}")
     typer.echo("\nTo point the connector at it, paste this into another terminal:\n")
     for name, value in environment(banner).items():
         typer.echo(f"export {name}={value}")
     typer.echo("\nThen: connector db upgrade, connector import PATH, connector push. Ctrl-C here stops the org.")
+
+
+def _taken(error: OSError, port: int) -> str:
+    """The port the error is about, of the two there are."""
+    found = re.search(r"', (\d+)\)", str(error))
+    return found[1] if found else str(port)

@@ -41,9 +41,9 @@ def _first_day(dml: Dml) -> tuple[str, str]:
     user = dml.force_insert(
         "User",
         Username=USERNAME,
-        FirstName="Ada",
-        LastName="Admin",
-        Name="Ada Admin",
+        FirstName="Local",
+        LastName="Administrator",
+        Name="Local Administrator",
         Alias="admin",
         Email=USERNAME,
         IsActive=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -11,10 +12,14 @@ from aiohttp import web
 from connector.localorg.http.app import App
 from connector.localorg.org import Org, utc_now
 from connector.localorg.settings import OrgSettings
+from connector.localorg.tls import Certificates, certificates
 
 
 class LocalOrg:
-    """A Salesforce org on loopback. `bare` leaves out the metadata; `port=0` takes any free port."""
+    """A Salesforce org on loopback, plain and by TLS.
+
+    `bare` leaves out the metadata; a port of 0 takes any free one, `tls_port=None` leaves the TLS face out.
+    """
 
     def __init__(
         self,
@@ -24,6 +29,7 @@ class LocalOrg:
         metadata_root: Path | None = None,
         latency_ms: int = 0,
         port: int = 0,
+        tls_port: int | None = None,
         host: str = "127.0.0.1",
         seed: int = 0,
         settings: OrgSettings | None = None,
@@ -42,6 +48,10 @@ class LocalOrg:
         self.app = App(self.org)
         self._host = host
         self._port = port
+        self._tls_port = tls_port
+        self._data = data
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._certificates: Certificates | None = None
         self._runner: web.AppRunner | None = None
         self._token = ""
         self._refresh_token = ""
@@ -59,12 +69,26 @@ class LocalOrg:
         await web.TCPSite(self._runner, self._host, self._port).start()
         self._port = self._runner.addresses[0][1]
         self.org.url = self.url
+        if self._tls_port is not None:
+            self._certificates = certificates(self._certificate_folder())
+            site = web.TCPSite(self._runner, self._host, self._tls_port, ssl_context=self._certificates.context())
+            await site.start()
+            self._tls_port = self._runner.addresses[1][1]
+
+    def _certificate_folder(self) -> Path:
+        """Beside the org's file, so that the authority lasts as long as the org does."""
+        if self._data is not None:
+            return self._data.with_name(f"{self._data.name}.tls")
+        self._scratch = tempfile.TemporaryDirectory(prefix="local-org-")
+        return Path(self._scratch.name)
 
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
             self.org.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     async def __aenter__(self) -> LocalOrg:
         await self.start()
@@ -76,6 +100,15 @@ class LocalOrg:
     @property
     def url(self) -> str:
         return f"http://{self._host}:{self._port}"
+
+    @property
+    def tls_url(self) -> str | None:
+        return f"https://localhost:{self._tls_port}" if self._certificates else None
+
+    @property
+    def ca_file(self) -> Path | None:
+        """What a client must trust to use `tls_url`."""
+        return self._certificates.ca if self._certificates else None
 
     @property
     def page_url(self) -> str:
@@ -118,8 +151,8 @@ class LocalOrg:
         """What a caller needs to know to connect."""
         return {
             "instance_url": self.url,
-            "tls_url": None,
-            "ca_file": None,
+            "tls_url": self.tls_url,
+            "ca_file": str(self.ca_file) if self.ca_file else None,
             "pubsub_endpoint": None,
             "client_id": self.client_id,
             "client_secret": self.client_secret,

@@ -73,7 +73,7 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
         "sessionSecondsValid": str(org.settings.token_seconds),
         "userDefaultCurrencyIsoCode": org.settings.currency,
         "userEmail": who.email,
-        "userFullName": "Ada Admin",
+        "userFullName": "Local Administrator",
         "userId": who.user_id,
         "userLanguage": "en_US",
         "userLocale": "en_US",

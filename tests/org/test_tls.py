@@ -1,0 +1,82 @@
+"""The TLS face: clients that accept nothing else, trusting the org's own authority and nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+import requests
+
+from connector.cli.org import our_metadata
+from connector.localorg.server import LocalOrg
+from connector.localorg.tls import certificates
+
+
+async def versions(url: str, ca: Path | None) -> int:
+    context = ssl.create_default_context(cafile=str(ca) if ca else None)
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/services/data", ssl=context) as answer:
+        return answer.status
+
+
+async def test_who_trusts_the_authority_is_answered_and_nobody_else() -> None:
+    async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org:
+        assert org.tls_url is not None
+        assert await versions(org.tls_url, org.ca_file) == 200
+        assert await versions(org.tls_url.replace("localhost", "127.0.0.1"), org.ca_file) == 200
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await versions(org.tls_url, None)
+
+
+async def test_the_authority_lasts_as_long_as_the_orgs_file(tmp_path: Path) -> None:
+    seen = set()
+    for _ in range(2):
+        async with LocalOrg(data=tmp_path / "org.db", metadata_root=our_metadata(), tls_port=0) as org:
+            assert org.ca_file is not None
+            seen.add(org.ca_file.read_bytes())
+    assert len(seen) == 1
+    assert (tmp_path / "org.db.tls" / "server.key").stat().st_mode & 0o077 == 0
+
+
+async def test_without_a_file_nothing_is_left_behind() -> None:
+    async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org:
+        ca_file = org.ca_file
+        assert ca_file is not None
+        assert ca_file.is_file()
+    assert not ca_file.parent.exists()
+
+
+def test_files_that_are_none_are_made_anew(tmp_path: Path) -> None:
+    made = certificates(tmp_path)
+    first = made.ca.read_bytes()
+    made.chain.write_text("no certificate")
+    assert certificates(tmp_path).ca.read_bytes() != first
+
+
+async def test_simple_salesforce_without_a_detour() -> None:
+    from simple_salesforce import Salesforce
+
+    async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org:
+        assert org.tls_url is not None
+
+        def use() -> None:
+            with requests.Session() as session:
+                session.trust_env = False  # a REQUESTS_CA_BUNDLE would come first
+                session.verify = str(org.ca_file)
+                instance = str(org.tls_url).removeprefix("https://")
+                simple = Salesforce(session_id=org.access_token, instance=instance, session=session)
+                made = simple.Account.create({"Name": "by TLS"})
+                assert simple.Account.get(made["id"])["Name"] == "by TLS"
+
+        await asyncio.to_thread(use)
+
+
+async def test_a_token_by_tls_leads_back_to_tls() -> None:
+    async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org, aiohttp.ClientSession() as http:
+        assert org.tls_url is not None
+        context = ssl.create_default_context(cafile=str(org.ca_file))
+        form = {"grant_type": "client_credentials", "client_id": org.client_id, "client_secret": org.client_secret}
+        async with http.post(f"{org.tls_url}/services/oauth2/token", data=form, ssl=context) as answer:
+            assert (await answer.json())["instance_url"] == org.tls_url
