@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -25,7 +25,9 @@ class Service:
     mappings: MappingSet
     clock: Clock
 
-    async def push(self, watcher: Watcher, *, dry_run: bool = False) -> PushSummary:
+    async def push(
+        self, watcher: Watcher, *, dry_run: bool = False, first: Callable[[Store], Awaitable[object]] | None = None
+    ) -> PushSummary:
         return await push(
             self.store,
             self.client,
@@ -34,6 +36,7 @@ class Service:
             clock=self.clock,
             watcher=watcher,
             dry_run=dry_run,
+            first=first,
         )
 
 

@@ -39,20 +39,27 @@ def list_letters(json: Json = False) -> None:
     """Every dead letter, why it is one, and what to do; the oldest first. Exit status 0 also if there are some."""
     found = _load(None, None)
     if json:
-        as_json([_document(letter) for letter in found])
+        as_json([letter_document(letter) for letter in found])
         return
     for letter in found:
-        refusal = letter.refusal
-        field = f" on {refusal.field}" if refusal.field else ""
-        typer.echo(f"{letter.entity} {letter.key}: {refusal.code}{field}")
-        typer.echo(f"  {refusal.message}")
-        typer.echo(f"  What to do: {refusal.fix}\n")
+        show_letter(letter)
     if found:
         typer.echo(
             f"{plural(len(found), 'dead letter')}. Once mended: `connector dead-letters replay --all`, then push."
         )
     else:
         typer.echo("No dead letters.")
+
+
+def show_letter(letter: DeadLetter) -> None:
+    """A few lines: what was refused, the record and field at fault, what to do."""
+    refusal = letter.refusal
+    own = f"{letter.entity} {letter.key}"
+    field = f" on {refusal.field}" if refusal.field else ""
+    of = f" of {refusal.record}" if refusal.record and refusal.record != own else ""
+    typer.echo(f"{own}: {refusal.code}{field}{of}")
+    typer.echo(f"  {refusal.message}")
+    typer.echo(f"  What to do: {refusal.fix}\n")
 
 
 @letters.command(short_help="One dead letter in full.")
@@ -63,7 +70,7 @@ def show(entity: Entity, key: Key, json: Json = False) -> None:
         raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=ALL_OF_THEM)
     [letter] = found
     if json:
-        as_json(_document(letter))
+        as_json(letter_document(letter))
         return
     refusal = letter.refusal
     typer.echo(f"{letter.entity} {letter.key}: {refusal.message}")
@@ -86,6 +93,8 @@ def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json
     count = _settle("replayed", entity, key, all_=all_)
     if json:
         as_json({"replayed": count})
+    elif not count and key is not None:
+        typer.echo(f"{entity} {key} is no dead letter any more, and due: `connector push` sends it.")
     elif count:
         typer.echo(
             f"{plural(count, 'dead letter')} due again: `connector push` sends {'it' if count == 1 else 'them'}."
@@ -111,13 +120,15 @@ def _settle(action: str, entity: str | None, key: str | None, *, all_: bool) -> 
     if (entity is None) != all_:
         raise UsageError("Which dead letters?", hint="Name an entity and a key, an entity alone, or --all.")
     kind = None if entity is None else _kind(entity)
-    count = run(_settled(action, kind, None if key is None else [key]))
-    if not count and key is not None:
+    count, due = run(_settled(action, kind, None if key is None else [key]))
+    if not count and key is not None and not (due and action == "replayed"):
         raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=ALL_OF_THEM)
     return count
 
 
-async def _settled(action: str, entity: EntityKind | None, keys: list[str] | None) -> int:
+async def _settled(action: str, entity: EntityKind | None, keys: list[str] | None) -> tuple[int, bool]:
+    """How many there were, and whether what was named is due already: mended and imported, it is."""
+    from connector.model.change import ChangeState
     from connector.settings import load_settings
     from connector.store import journal, outbox
     from connector.store.opening import opened
@@ -130,7 +141,9 @@ async def _settled(action: str, entity: EntityKind | None, keys: list[str] | Non
         detail = {"by": "command line"}
         entries = [journal.Entry(entity=item.entity, key=item.key, action=action, detail=detail) for item in found]
         await journal.write(uow, entries)
-        return len(found) or (count if keys else 0)
+        unsent = await outbox.find(uow.connection, entity, keys) if entity and keys else {}
+        due = any(row.state is ChangeState.DUE for row in unsent.values())
+        return len(found) or (count if keys else 0), due
 
 
 def _kind(text: str) -> EntityKind:
@@ -154,7 +167,7 @@ def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]
     return run(work())
 
 
-def _document(letter: DeadLetter) -> dict[str, object]:
+def letter_document(letter: DeadLetter) -> dict[str, object]:
     return {
         "entity": letter.entity.value,
         "key": letter.key,

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
+from connector.cli.letters import letter_document, show_letter
 from connector.cli.loop import run
 from connector.cli.output import as_json, moment, plural, table
 from connector.cli.progress import Progress
+from connector.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from connector.jobs.push import PushSummary
+    from connector.store.engine import Store
 
 
+SHOWN = 10
 SOBJECTS = ("Account", "Product2", "PricebookEntry", "Order", "OrderItem")
 
 
@@ -28,6 +34,36 @@ def push(
     The org is that of CONNECTOR_SALESFORCE__LOGIN_URL. Exit status 1 if something was refused or is still waiting;
     `connector dead-letters list` tells which. A push that was stopped or killed is finished by the next one.
     """
+    _push(dry_run=dry_run, json=json)
+
+
+@app.command(short_help="Send entities anew, after a mapping or the org has changed.")
+def resync(
+    entity: Annotated[str | None, typer.Argument(help="customer, product or order.", show_default=False)] = None,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY…", help="Numbers or SKUs.", show_default=False)
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """Make entities due as if they had changed, and push: the named ones, all of a kind, or --all.
+
+    Only fields that differ from what both sides last agreed on are sent, so what has not changed costs no write call.
+    Use it after editing a mapping, first with --dry-run.
+    """
+    from connector.jobs.resync import make_due
+    from connector.model.change import EntityKind
+
+    if (entity is None) != all_:
+        raise UsageError("Resync what?", hint="Name an entity and keys, an entity alone, or --all.")
+    if entity is not None and entity not in set(EntityKind):
+        raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product or order.")
+    kind = None if entity is None else EntityKind(entity)
+    _push(dry_run=dry_run, json=json, first=lambda store: make_due(store, kind, keys or []))
+
+
+def _push(*, dry_run: bool, json: bool, first: Callable[[Store], Awaitable[object]] | None = None) -> None:
     from connector.log import configure
     from connector.service import running
     from connector.settings import load_settings
@@ -38,14 +74,14 @@ def push(
     async def work() -> PushSummary:
         async with running(settings) as service:
             with Progress("Rehearsing" if dry_run else "Pushing") as progress:
-                return await service.push(progress, dry_run=dry_run)
+                return await service.push(progress, dry_run=dry_run, first=first)
 
     summary = run(work())
     if json:
         as_json(as_document(summary))
     else:
         show(summary)
-    if summary.tally.refused if dry_run else not summary.in_sync:
+    if summary.refusals or summary.dead_letters if dry_run else not summary.in_sync:
         raise typer.Exit(1)
 
 
@@ -62,6 +98,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "api_calls": {"writes": summary.writes, "reads": summary.reads},
         "org_usage": {"used": summary.org_used, "allowed": summary.org_allowed},
         "dead_letters": summary.dead_letters,
+        "refusals": [letter_document(letter) for letter in summary.refusals],
         "waiting": summary.waiting,
         "next_due": summary.next_due,
         "stopped": summary.stopped,
@@ -105,14 +142,19 @@ def _records(summary: PushSummary) -> None:
         table(("Object", f"{would}created", f"{would}updated"), rows)
         if tally.created["Order"] and tally.updated["Order"]:
             typer.echo("(Activating an order is an update of its own.)")
-    elif not tally.refused and not summary.stopped:
+    elif not tally.refused and not summary.stopped and not summary.refusals:
         typer.echo("Nothing was due." if summary.waiting or summary.dead_letters else "The org has everything.")
     if tally.adopted:
         typer.echo(f"{plural(tally.adopted, 'order')} found in the org from an earlier, unanswered write.")
 
 
 def _rehearsed(summary: PushSummary) -> None:
-    refused = sum(summary.tally.refused.values())
-    if refused:
-        typer.echo(f"{plural(refused, 'entity', 'entities')} would be refused; a push makes dead letters that say why.")
+    if summary.refusals:
+        typer.echo(f"{plural(len(summary.refusals), 'entity', 'entities')} would be refused:\n")
+        for letter in summary.refusals[:SHOWN]:
+            show_letter(letter)
+        if len(summary.refusals) > SHOWN:
+            typer.echo(f"… and {len(summary.refusals) - SHOWN:,} more: --json lists all.")
+    if others := summary.dead_letters - len(summary.refusals):
+        typer.echo(f"{plural(others, 'dead letter')} from before: `connector dead-letters list` says why.")
     typer.echo("Rehearsal: nothing was sent, nothing was stored.")

@@ -7,20 +7,21 @@ partitions. Few orders make few streams, because a full call costs as much as an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from connector.clock import Clock
 from connector.errors import MappingError, RetryClass, SalesforceError
 from connector.mapping import MappingSet
 from connector.mapping.check import absent_keys, check
-from connector.model.change import ChangeState, EntityKind
+from connector.model.change import ChangeState, DeadLetter, EntityKind
 from connector.outbound.drain import Drain
 from connector.outbound.facts import OrgFacts
-from connector.outbound.learn import forget, learn
+from connector.outbound.learn import learn
 from connector.outbound.leasing import held
 from connector.outbound.ledger import Ledger
 from connector.outbound.rehearsal import RehearsalOrg
@@ -64,6 +65,7 @@ class PushSummary:
     org_allowed: int | None = None
     seconds: float = 0.0
     dead_letters: int = 0
+    refusals: list[DeadLetter] = field(default_factory=list)  # made by this push
     waiting: int = 0
     next_due: datetime | None = None
     stopped: str | None = None
@@ -82,8 +84,9 @@ async def push(
     clock: Clock,
     watcher: Watcher,
     dry_run: bool = False,
+    first: Callable[[Store], Awaitable[object]] | None = None,
 ) -> PushSummary:
-    """Send what is due now. With `dry_run` nothing is sent and nothing stored.
+    """Do `first`, then send what is due. With `dry_run` nothing is sent and nothing stored.
 
     Raises MappingError if the mappings do not fit the org, AuthError if it lets nobody in, SalesforceError if it has
     none of our fields, StoreError if another push is at work, LeaseLostError if one took over.
@@ -95,9 +98,18 @@ async def push(
             store = await stack.enter_async_context(rehearsal(store))
             org = RehearsalOrg()
         summary = PushSummary(dry_run=dry_run)
-        if await _due(store, clock.now()):
+        if first is not None:
+            await first(store)
+        before = {(letter.entity, letter.key) for letter in await _letters(store)}
+        calls = client.calls_made
+        # A rehearsal also tells whether we can sign in and whether the mappings fit, due or not.
+        if dry_run or await _due(store, clock.now()):
             await _send(store, client, org, mappings, settings, clock=clock, watcher=watcher, summary=summary)
-        await _close(store, client, org, summary, clock=clock)
+        await _close(store, client, org, summary)
+        summary.reads = client.calls_made.reads - calls.reads
+        if not dry_run:
+            summary.writes = client.calls_made.writes - calls.writes
+        summary.refusals = [letter for letter in await _letters(store) if (letter.entity, letter.key) not in before]
     summary.seconds = (clock.now() - started).total_seconds()
     return summary
 
@@ -114,10 +126,16 @@ async def _send(
     summary: PushSummary,
 ) -> None:
     org_id = await client.connect()
-    facts = await learn(store, client, org_id, currency=settings.salesforce.currency, clock=clock)
+    ask = partial(
+        learn, store, client, org_id,
+        version=settings.salesforce.api_version, currency=settings.salesforce.currency, clock=clock,
+    )  # fmt: skip
+    facts = await ask()
     problems = check(mappings, facts.describes)
+    if problems:  # perhaps an admin has mended the org since we asked it
+        facts = await ask(fresh=True)
+        problems = check(mappings, facts.describes)
     if problems:
-        await forget(store, org_id)  # an admin is about to mend the org: ask it again next time
         keys = absent_keys(mappings, facts.describes)
         raise _bare(keys, len(problems) - len(keys)) if keys else MappingError(problems)
     partitions = settings.sync.partitions
@@ -236,13 +254,17 @@ async def _soon(store: Store, clock: Clock) -> bool:
     return True
 
 
-async def _close(store: Store, client: SalesforceClient, org: Any, summary: PushSummary, *, clock: Clock) -> None:
+async def _letters(store: Store) -> list[DeadLetter]:
+    async with store.reader() as connection:
+        return await outbox.dead_letters(connection)
+
+
+async def _close(store: Store, client: SalesforceClient, org: Any, summary: PushSummary) -> None:
     async with store.reader() as connection:
         counts = await outbox.counts(connection)
         summary.next_due = await outbox.next_due(connection)
     summary.waiting = sum(states[ChangeState.DUE] for states in counts.values())
     summary.dead_letters = sum(states[ChangeState.DEAD] for states in counts.values())
-    summary.reads, summary.writes = client.calls_made
     if isinstance(org, RehearsalOrg):
         summary.writes = org.calls.total()
     if client.usage is not None:

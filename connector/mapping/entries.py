@@ -14,7 +14,7 @@ from connector.mapping.paths import Path, PathError, resolve
 from connector.mapping.problems import Position, Problems, listed, suggestion
 from connector.mapping.spec import FieldSpec, LookupSpec, Owner, ValueTable
 from connector.mapping.tables import check_rows, unknown_table
-from connector.mapping.transforms import TRANSFORMS, Transform
+from connector.mapping.transforms import TRANSFORMS, Transform, named
 from connector.model.record import FieldValue
 
 LOOKUPS = ("customer", "product", "order", "line", "price", "price_book")
@@ -199,12 +199,13 @@ class Entries:
         if not names:
             self.problems.add(where, label, "has a `transform` that is no name: write `transform: date`, or a list.")
             return None
-        unknown = [name for name in names if name not in TRANSFORMS]
-        for name in unknown:
+        found = {name: named(name) for name in names}
+        for name in [name for name, known in found.items() if known is None]:
             self.problems.add(
                 where, label, f"has the transform `{name}`, which does not exist.{suggestion(name, TRANSFORMS)}"
             )
-        return None if unknown else tuple(TRANSFORMS[name] for name in names)
+        chosen = tuple(known for name in names if (known := found[name]) is not None)
+        return chosen if len(chosen) == len(names) else None
 
     def _table(self, label: str, parts: dict[str, tuple[Position, Node]]) -> tuple[ValueTable | None, bool]:
         """The table, and whether the entry can be judged further."""

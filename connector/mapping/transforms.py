@@ -7,11 +7,12 @@ only be owned locally.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from connector.mapping.kinds import Kind, as_utc
 from connector.model.money import plain
@@ -124,5 +125,26 @@ _LIST = (
     Transform(name="yes_no", takes=_BOOLEAN, yields=Kind.TEXT, about="`Yes` or `No`", forward=_yes_no,
               backward=_from_yes_no),
 )  # fmt: skip
+
+IN_ZONE = "date in "
+"""`date in Europe/Berlin`: the day it is there, which near midnight is another than in UTC."""
+
+
+def named(name: str) -> Transform | None:
+    """The transform of that name; None if there is none."""
+    if not name.startswith(IN_ZONE):
+        return TRANSFORMS.get(name)
+    try:
+        zone = ZoneInfo(name.removeprefix(IN_ZONE).strip())
+    except (KeyError, ValueError, OSError):
+        return None
+
+    def to_local_day(value: date | str) -> date:
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return value
+        return to_moment(value).astimezone(zone).date()
+
+    return replace(TRANSFORMS["date"], name=name, about=f"the day, in {zone.key}", forward=to_local_day)
+
 
 TRANSFORMS: Mapping[str, Transform] = MappingProxyType({transform.name: transform for transform in _LIST})

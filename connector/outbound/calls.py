@@ -21,6 +21,10 @@ SILENT_CALLS = 2
 """Calls in a row without an answer after which a stream gives up; each was already tried several times."""
 
 
+_OF_ALL_CALLS = frozenset({404, 405, 410, 415, 501})
+"""Statuses that tell of the address, not of the contents: every other call would be refused as well."""
+
+
 class Item(Protocol):
     @property
     def candidate(self) -> Candidate: ...
@@ -51,8 +55,9 @@ class Calls:
                 self.stopped = error
             return [Piece(candidate=item.candidate, fault=_fault(error)) for item in items]
         except RefusedError as error:
-            if error.retry_class.retryable:
-                if error.retry_class is RetryClass.LIMIT:
+            settings = error.retry_class is RetryClass.CONFIG and error.status in _OF_ALL_CALLS
+            if error.retry_class.retryable or settings:
+                if error.retry_class is RetryClass.LIMIT or settings:
                     self.stopped = error
                 return [Piece(candidate=item.candidate, fault=_fault(error)) for item in items]
             if len(items) == 1:

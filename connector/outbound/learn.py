@@ -30,18 +30,29 @@ class Describer(Protocol):
     ) -> tuple[dict[str, SObjectDescribe], list[list[dict[str, Any]] | RefusedError]]: ...
 
 
-async def learn(store: Store, org: Describer, org_id: str, *, currency: str, clock: Clock) -> OrgFacts:
-    """The facts of `org_id`: as kept, if they are fresh; else as the org tells them now.
+async def learn(
+    store: Store, org: Describer, org_id: str, *, version: str, currency: str, clock: Clock, fresh: bool = False
+) -> OrgFacts:
+    """The facts of `org_id`: as kept for an hour, unless they shall be `fresh`; else as the org tells them now.
 
-    `currency` is that of an org without multi-currency: no field of it says which. SalesforceError names what the org
-    lacks and who can switch it on.
+    `version` is that of the API. `currency` is that of an org without multi-currency: no field of it says which.
+    SalesforceError names what the org lacks and who can switch it on.
     """
+    asked = {"version": version, "currency": currency}
     async with store.reader() as connection:
         kept = await catalog.get(connection, org_id)
-    if kept is not None and clock.now() - kept.fetched_at < FRESH:
-        return _load(kept.body)
+    if kept is not None and not fresh and clock.now() - kept.fetched_at < FRESH:
+        body = orjson.loads(kept.body)
+        if body.get("asked") == asked:
+            return _load(body)
     describes, (price_books, statuses, currencies) = await org.describe_many(SOBJECTS, QUERIES)
     missing = [name for name in SOBJECTS if name not in describes]
+    if len(missing) == len(SOBJECTS):
+        raise _lacking(
+            f"The org answers nothing we ask in API version {version}.",
+            "Check CONNECTOR_SALESFORCE__API_VERSION, and that the connector's user has the permission set"
+            " CRM Connector.",
+        )
     if missing:
         raise _lacking(
             f"The org has no {', '.join(missing)}, or the connector's user may not see it.",
@@ -66,22 +77,17 @@ async def learn(store: Store, org: Describer, org_id: str, *, currency: str, clo
         ),
     )
     async with store.transaction() as uow:
-        await catalog.put(uow, org_id, _dump(facts))
+        await catalog.put(uow, org_id, _dump(facts, asked))
     return facts
-
-
-async def forget(store: Store, org_id: str) -> None:
-    """Make the next `learn` ask the org: something it said contradicts what we kept."""
-    async with store.transaction() as uow:
-        await catalog.drop(uow, org_id)
 
 
 def _lacking(message: str, hint: str) -> SalesforceError:
     return SalesforceError(message, hint=hint, retry_class=RetryClass.CONFIG)
 
 
-def _dump(facts: OrgFacts) -> str:
+def _dump(facts: OrgFacts, asked: dict[str, str]) -> str:
     body = {
+        "asked": asked,
         "org_id": facts.org_id,
         "describes": [asdict(describe) for describe in facts.describes.values()],
         "statuses": facts.statuses,
@@ -91,8 +97,7 @@ def _dump(facts: OrgFacts) -> str:
     return orjson.dumps(body).decode()
 
 
-def _load(text: str) -> OrgFacts:
-    body = orjson.loads(text)
+def _load(body: dict[str, Any]) -> OrgFacts:
     return OrgFacts(
         org_id=body["org_id"],
         describes={item["name"]: _describe(item) for item in body["describes"]},

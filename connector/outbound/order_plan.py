@@ -246,8 +246,8 @@ def _line(line: MappedRecord, context: OrderContext, *, creating: bool) -> NewRe
                     message=f"Product {sku} has no price in {currency}, so {label} has no price book entry.",
                     field=f"{line.sobject}.{name}",
                     source=context.source(line.sobject, name),
-                    fix=f"Give product {sku} a {currency} price, import it, then replay.",
-                    record=label,
+                    fix=f"Give product {sku} a {currency} price and import it.",
+                    record=f"product {sku}",
                 )
             )
         fields[name] = entry
@@ -303,12 +303,18 @@ def _customer_key(record: MappedRecord) -> str | None:
 
 def _no_currency(order: Order, context: OrderContext) -> Refusal:
     has = ", ".join(sorted(context.facts.currencies))
+    fix = f"Ask an admin to activate {order.currency} in the org, or correct the order's currency, then replay."
+    if not context.facts.multi_currency:
+        fix = (
+            f"Correct the order's currency. If {order.currency} is the org's own, set CONNECTOR_SALESFORCE__CURRENCY"
+            " to it, then replay."
+        )
     return Refusal(
         code="INVALID_CURRENCY_ISO",
         message=f"The org has no currency {order.currency}; it has {has}.",
         field="Order.CurrencyIsoCode",
         source=None,
-        fix=f"Ask an admin to activate {order.currency} in the org, or correct the order's currency, then replay.",
+        fix=fix,
         record=f"order {order.number}",
     )
 

@@ -92,7 +92,7 @@ def _fault(value: FieldValue, field: FieldDescribe, describe: SObjectDescribe) -
             shown = value if len(value) <= SHOWN else value[:SHOWN] + "…"
             return (
                 "STRING_TOO_LONG",
-                f"{describe.label} {field.label}: data value too large: {shown} (max length={field.length})",
+                f"{field.label}: data value too large: {shown} (max length={field.length})",
                 f"Shorten it to {field.length} characters (it has {len(value)}), import it again, then replay.",
             )
         if field.restricted_picklist and field.picklist and value not in field.picklist:

@@ -145,7 +145,7 @@ TABLE: dict[str, Fault] = {
         "A field the org requires is empty.", "Fill it in the order, or map it (a constant will do), then replay."
     ),
     "STRING_TOO_LONG": _data(
-        "A text is longer than its field.", "Shorten it, or add `transform: truncate`, then replay."
+        "A text is longer than its field.", "Shorten it, or add `transform: cut80` (or cut255), then replay."
     ),
     "NUMBER_OUTSIDE_VALID_RANGE": _data("A number does not fit its field.", "Correct it in the order, then replay."),
     "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": _data(
@@ -229,7 +229,7 @@ TABLE: dict[str, Fault] = {
     "ENTITY_IS_DELETED": _data("The record was deleted in the org.", "Undelete it there, or resync to create it anew."),
     "NOT_FOUND": _data(
         "The org does not have this record, object or key field, or we may not see it.",
-        "Run `connector doctor`; if all is well there, resync the record.",
+        "Check the permission set; if all is well there, `connector resync` the record.",
     ),
     "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE": _later(
         TRANSIENT, "The record changed in the org meanwhile.", "It is read again and merged by itself."
@@ -240,7 +240,8 @@ TABLE: dict[str, Fault] = {
         "Deploy connector/metadata and assign the permission set, or correct the mapping, then replay.",
     ),
     "INVALID_FIELD/lookup": _data(
-        "The record refers by key to one the org does not have.", "Resync the account or product first, then replay."
+        "The record refers by key to one the org does not have.",
+        "`connector resync` the customer or product first, then replay.",
     ),
     "INVALID_FIELD_FOR_INSERT_UPDATE": _config(
         "The field cannot be written, or the integration user may not.",

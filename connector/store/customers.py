@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
+from connector.store import outbox
 from connector.store.bulk import Row, Saved, all_keys, count_rows, insert_missing, select_in, update_rows
 from connector.store.tables import customers
 from connector.store.unit import Lane, UnitOfWork, slot_of
@@ -34,6 +35,7 @@ async def save(uow: UnitOfWork, items: Sequence[Customer], *, lane: Lane = Lane.
     await update_rows(uow.connection, customers, [_row(uow, wanted[number]) for number in changed])
     for number in [*created, *changed]:
         uow.changed(EntityKind.CUSTOMER, number, slot_of(number), lane)
+    await outbox.revive(uow, [f"{EntityKind.CUSTOMER} {number}" for number in changed])
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 
 

@@ -128,6 +128,18 @@ async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequen
     return await _refused(uow, statement, entity, keys)
 
 
+async def revive(uow: UnitOfWork, records: Iterable[str]) -> int:
+    """Make due again what was refused because of these records (`customer C-1`, `product TEA`), for they have changed.
+    How many there were."""
+    wanted = set(records)
+    refused = await dead_letters(uow.connection)
+    by_entity: dict[EntityKind, list[str]] = {}
+    for letter in refused:
+        if letter.refusal.record in wanted:
+            by_entity.setdefault(letter.entity, []).append(letter.key)
+    return sum([await replay(uow, entity, keys) for entity, keys in sorted(by_entity.items())])
+
+
 async def discard(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
     """Forget refused changes; the next local change of such an entity is captured as usual. How many there were."""
     return await _refused(uow, delete(outbox), entity, keys)

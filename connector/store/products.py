@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.product import Price, Product
+from connector.store import outbox
 from connector.store.bulk import (
     Row,
     Saved,
@@ -28,7 +29,7 @@ _COLUMNS = tuple(products.c[name] for name in ("sku", "name", "description", "ac
 async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.PROFILE) -> Saved:
     """Make the stored products and their prices equal `items`; where a SKU comes twice, the last one stands.
 
-    A price that is no longer named is deleted here; the org keeps its price book entry.
+    A price that is no longer named is deleted here; the next push switches its price book entry off.
     """
     wanted = {product.sku: _ordered(product) for product in items}
     stored = await _find(uow.connection, sorted(wanted), lock=True)
@@ -53,6 +54,7 @@ async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.P
 
     for sku in [*created, *changed]:
         uow.changed(EntityKind.PRODUCT, sku, slot_of(sku), lane)
+    await outbox.revive(uow, [f"{EntityKind.PRODUCT} {sku}" for sku in changed])
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 
 

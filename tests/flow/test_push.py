@@ -171,7 +171,7 @@ async def test_a_line_changed_after_activation_reopens_and_activates_in_one_call
     assert order["Status"] == "Activated"
     assert set(order["lines"]) == {"A-1-1", "A-1-3"}
     assert order["lines"]["A-1-1"]["Quantity"] == 10
-    assert (await world.push()).writes == summary.writes
+    assert (await world.push()).writes == 0
 
 
 async def test_another_product_on_a_line_replaces_the_line(world: World) -> None:
