@@ -30,7 +30,7 @@ from connector.salesforce.client import SalesforceClient
 from connector.settings import Settings
 from connector.store import outbox
 from connector.store.engine import Store
-from connector.store.rehearsal import rehearsal
+from connector.store.rehearsal import sync_rehearsal
 
 ORDERS_PER_STREAM = 300
 WORTH_WAITING = timedelta(seconds=10)
@@ -95,7 +95,7 @@ async def push(
     async with AsyncExitStack() as stack:
         org: Any = client
         if dry_run:
-            store = await stack.enter_async_context(rehearsal(store))
+            store = await stack.enter_async_context(sync_rehearsal(store))
             org = RehearsalOrg()
         summary = PushSummary(dry_run=dry_run)
         if first is not None:
@@ -151,7 +151,7 @@ async def _send(
             if stopped is not None:
                 summary.stopped = str(stopped)
                 return
-            if not await _soon(store, clock):
+            if summary.dry_run or not await _soon(store, clock):
                 return
 
 

@@ -26,7 +26,8 @@ class ChangeState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """An entity with unsent changes. `version` tells a change that arrived while this one was in flight."""
+    """An entity with unsent changes. `version` tells a change that arrived while this one was in flight; `unsure` that
+    something was sent whose outcome is not recorded: the org may hold more, or other, than our links say."""
 
     entity: EntityKind
     key: str
@@ -34,6 +35,7 @@ class Change:
     version: int
     attempts: int
     captured_at: datetime
+    unsure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 CENT = Decimal("0.01")
+EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
+"""Room for what an import takes: 18 digits each of quantity, price and discount, multiplied without a rounding."""
 
 
 def to_cents(amount: Decimal) -> Decimal:
     """`amount` rounded half up to two decimals, as an invoice would show it."""
-    return amount.quantize(CENT, rounding=ROUND_HALF_UP)
+    return amount.quantize(CENT, rounding=ROUND_HALF_UP, context=EXACT)
 
 
 def plain(amount: Decimal) -> str:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from connector.model.customer import Customer
-from connector.model.money import to_cents
+from connector.model.money import EXACT, to_cents
 from connector.model.product import Product
 
 ONE = Decimal(1)
@@ -97,12 +97,16 @@ class Line:
     def exact_total(self) -> Decimal | None:
         if self.unit_price is None:
             return None
-        return self.quantity * self.unit_price * (ONE - self.discount)
+        return EXACT.multiply(EXACT.multiply(self.quantity, self.unit_price), EXACT.subtract(ONE, self.discount))
 
     @property
     def net_unit_price(self) -> Decimal | None:
         """Unit price after discount in whole cents: what the org's UnitPrice can hold."""
-        return None if self.unit_price is None else to_cents(self.unit_price * (ONE - self.discount))
+        return (
+            None
+            if self.unit_price is None
+            else to_cents(EXACT.multiply(self.unit_price, EXACT.subtract(ONE, self.discount)))
+        )
 
     @property
     def discount_percent(self) -> Decimal:
@@ -146,5 +150,5 @@ class Order:
         for line in self.lines:
             if line.exact_total is None:
                 return None
-            total += line.exact_total
+            total = EXACT.add(total, line.exact_total)
         return total

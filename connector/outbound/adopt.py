@@ -25,7 +25,7 @@ class Reader(Protocol):
     async def query(self, soql: str) -> list[dict[str, Any]]: ...
 
 
-async def read_back(client: Reader, candidates: Sequence[Candidate]) -> dict[str, list[Link]]:
+async def read_back(client: Reader, candidates: Sequence[Candidate], *, multi_currency: bool) -> dict[str, list[Link]]:
     """Links of the order and its lines, by order key, for those of `candidates` that the org has."""
     records = [candidate.record for candidate in candidates if candidate.record is not None]
     if not records:
@@ -33,7 +33,7 @@ async def read_back(client: Reader, candidates: Sequence[Candidate]) -> dict[str
     order, keys = records[0], [record.key for record in records]
     lines = [line for record in records for line in record.children]
     found: dict[str, list[Link]] = {}
-    columns = _columns(records)
+    columns = [*_columns(records), *(["CurrencyIsoCode"] if multi_currency else [])]
     names: dict[str, Any] = {"columns": ", ".join(columns), "sobject": order.sobject, "key": order.external_id}
     for query in in_chunks(_ORDERS, keys, **names):
         for row in await client.query(query):

@@ -41,6 +41,7 @@ class Calls:
         self._tally = tally
         self._advance = advance
         self._silent = 0
+        self._surprised: set[tuple[str, str]] = set()
         self.stopped: SalesforceError | None = None
 
     async def send(self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]]) -> list[Piece]:
@@ -121,15 +122,25 @@ class Calls:
         elif piece.fault is not None:
             outcomes.later.append((candidate, piece.fault))
             self._tally.later[entity] += 1
-        elif piece.gone:
+        elif (entity, candidate.change.key) in self._surprised:
+            # We have looked, and the org says the same again: this is not about a lost answer.
+            if piece.otherwise is not None:
+                outcomes.refused.append(Refused(candidate=candidate, refusal=piece.otherwise))
+                self._tally.refused[entity] += 1
+                self._advance(1)
+            else:
+                outcomes.later.append((candidate, _UNSETTLED))
+                self._tally.later[entity] += 1
+        else:
+            # It stays due and unsure: the next claim looks what the org has, and sends what differs from that.
+            self._surprised.add((entity, candidate.change.key))
             outcomes.drop.extend(piece.gone)
-            if ("order", candidate.change.key) in piece.gone:
-                outcomes.drop.extend(("line", key) for key in candidate.links)
 
 
 def _fault(error: SalesforceError) -> Fault:
     code = error.code if isinstance(error, RefusedError) else "NO_ANSWER"
-    return Fault(code=code, retry_class=error.retry_class, sentence=error.message, fix=error.hint)
+    known = not isinstance(error, TransportError)
+    return Fault(code=code, retry_class=error.retry_class, sentence=error.message, fix=error.hint, outcome_known=known)
 
 
 def _refusal(error: RefusedError, candidate: Candidate) -> Refusal:
@@ -143,6 +154,14 @@ def _refusal(error: RefusedError, candidate: Candidate) -> Refusal:
         record=f"{change.entity} {change.key}",
     )
 
+
+_UNSETTLED = Fault(
+    code="UNSETTLED",
+    retry_class=RetryClass.TRANSIENT,
+    sentence="The org's records change while we write to them.",
+    fix="It is tried again by itself.",
+    outcome_known=False,
+)
 
 _TIRED = Fault(
     code="TOO_MANY_ATTEMPTS",

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from connector.errors import RetryClass, SalesforceError
 from connector.model.change import ChangeState, EntityKind, Refusal
 from connector.model.record import Link
+from connector.outbound import work
 from connector.outbound.adopt import read_back
 from connector.outbound.batches import chunks, graph_calls, row_calls
 from connector.outbound.calls import Calls
@@ -24,7 +25,7 @@ from connector.outbound.plan import accounts_ahead, plan_orders, plan_records
 from connector.outbound.preflight import Source
 from connector.outbound.prices import PriceBook
 from connector.outbound.tally import Tally
-from connector.outbound.work import Candidate, NewOrder, Plan, Row
+from connector.outbound.work import Candidate, NewOrder, Plan, Row, Upsert
 from connector.outbound.write import Org, Writer
 from connector.salesforce.fault import Fault
 from connector.salesforce.limits import ROWS_PER_COLLECTION
@@ -40,6 +41,9 @@ ON_ITS_WAY = Fault(
     sentence="A product of the order is not in the org yet.",
     fix="Nothing to do: the order follows its products.",
 )
+
+
+S = TypeVar("S", NewOrder, Row, Upsert, work.Sequence)
 
 
 class OrgReader(Protocol):
@@ -82,8 +86,10 @@ class Drain:
         """Products with their price book entries: an order's lines need them."""
         while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION):
             plan = plan_records(claim, self._facts, self._source)
-            await self._calls.settle(refused=plan.refused)
-            await self._price(plan.unchanged, await self._written(plan, done=False))
+            left_out = [item for item in plan.unchanged if item.record is None]
+            await self._calls.settle(refused=plan.refused, unchanged=left_out)
+            same = [item for item in plan.unchanged if item.record is not None]
+            await self._price(same, await self._written(plan, done=False))
 
     async def orders(self) -> None:
         """Orders with the accounts they need, then what is left of the customers."""
@@ -107,11 +113,11 @@ class Drain:
 
     async def _written(self, plan: Plan, *, done: bool) -> list[Piece]:
         """Send customers or products, and record what became of them; `done` if that is all there is to do."""
-        await self._ledger.begin(_distinct([*plan.upserts, *plan.rows]))
+        begun = await self._ledger.begin(_distinct([*plan.upserts, *plan.rows]))
         pieces: list[Piece] = []
-        for upserts in chunks(plan.upserts):
+        for upserts in chunks(_of(plan.upserts, begun)):
             pieces += await self._record(await self._calls.send(upserts, self._writer.upserts), done=done)
-        for rows in row_calls(plan.rows):
+        for rows in row_calls(_of(plan.rows, begun)):
             pieces += await self._record(await self._calls.send(rows, self._writer.rows), done=done)
         return pieces
 
@@ -134,35 +140,43 @@ class Drain:
                 if piece.created:
                     fresh.add(key)
         known = await self._ledger.prices_of(list(ids))
-        items = [Whole(candidate) for candidate in candidates]
+        tried: set[str] = set()
 
         async def write(batch: Sequence[Whole]) -> list[Piece]:
             only = [item.candidate for item in batch]
-            return await self._prices.write(only, products=ids, fresh=fresh, known=known)
+            # What was tried before may have entries by now, whatever we know: those are looked up.
+            doubtful = tried | {item.change.key for item in only if item.change.unsure}
+            tried.update(item.change.key for item in only)
+            return await self._prices.write(only, products=ids, fresh=fresh - doubtful, known=known, doubtful=doubtful)
 
-        await self._ledger.begin(candidates)
+        begun = await self._ledger.begin([item for item in candidates if item.change.key not in _keys(written)])
+        items = [Whole(item) for item in candidates if item.change.key in begun | _keys(written)]
         for batch in chunks(items):
             await self._record(await self._calls.send(batch, write), done=True)
 
     async def _recognised(self, claim: list[Candidate]) -> list[Candidate]:
-        """Orders with an attempt behind them and no link may be in the org: those that are get their links here."""
-        unsure = [item for item in claim if item.link is None and item.record is not None and item.change.attempts]
+        """What the org holds of orders that were sent without a recorded outcome takes the place of what we know."""
+        unsure = {item.change.key: item for item in claim if item.record is not None and item.change.unsure}
         if not unsure:
             return claim
         found: dict[str, list[Link]] = {}
 
         async def look(batch: Sequence[Whole]) -> list[Piece]:
-            found.update(await read_back(self._reader, [item.candidate for item in batch]))
+            looked = [item.candidate for item in batch]
+            found.update(await read_back(self._reader, looked, multi_currency=self._facts.multi_currency))
             return []
 
-        failed = await self._calls.send([Whole(item) for item in unsure], look)
-        await self._record(failed, done=False)
+        failed = _keys(await self._record(await self._calls.send([*map(Whole, unsure.values())], look), done=False))
+        looked = unsure.keys() - failed
         links = [link for of_order in found.values() for link in of_order]
-        await self._ledger.record(Outcomes(put=links))
+        await self._ledger.record(Outcomes(put=links, drop=[("order", key) for key in sorted(looked)]))
         self._writer.know(links)
-        self._tally.adopted += len(found)
-        left_out = {piece.candidate.change.key for piece in failed}
-        return [_with_links(item, found.get(item.change.key, [])) for item in claim if item.change.key not in left_out]
+        self._tally.adopted += sum(unsure[key].link is None for key in found)
+        return [
+            _with_links(item, found.get(item.change.key, [])) if item.change.key in looked else item
+            for item in claim
+            if item.change.key not in failed
+        ]
 
     async def _orders(self, claim: Sequence[Candidate]) -> None:
         customers, unknown = await self._ledger.customers(_looked_up(claim, "customer"))
@@ -180,12 +194,13 @@ class Drain:
             source=self._source,
         )
         await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
-        await self._ledger.begin(_distinct([*plan.graphs, *plan.rows, *plan.sequences, *plan.statuses]))
-        statuses = await self._graphs(plan.graphs, unknown)
-        failed = await self._rows(plan.rows, also_status={row.candidate.change.key for row in plan.statuses})
-        for item in plan.sequences:
+        begun = await self._ledger.begin(_distinct([*plan.graphs, *plan.rows, *plan.sequences, *plan.statuses]))
+        statuses = await self._graphs(_of(plan.graphs, begun), unknown)
+        to_follow = _of(plan.statuses, begun)
+        failed = await self._rows(_of(plan.rows, begun), also_status={row.candidate.change.key for row in to_follow})
+        for item in _of(plan.sequences, begun):
             await self._record(await self._calls.send([item], self._writer.sequences), done=not item.partial)
-        statuses += [row for row in plan.statuses if row.candidate.change.key not in failed]
+        statuses += [row for row in to_follow if row.candidate.change.key not in failed]
         await self._rows(statuses)
 
     async def _accounts_ahead(
@@ -298,9 +313,7 @@ def _status_row(order: NewOrder, links: Iterable[Link]) -> Row:
 
 
 def _with_links(candidate: Candidate, links: Sequence[Link]) -> Candidate:
-    if not links:
-        return candidate
-    order = next(link for link in links if link.entity == "order")
+    order = next((link for link in links if link.entity == "order"), None)
     return replace(candidate, link=order, links={link.key: link for link in links if link.entity == "line"})
 
 
@@ -322,6 +335,11 @@ def _looked_up(claim: Iterable[Candidate], entity: str) -> list[str]:
 def _state(unsent: Mapping[str, Unsent], price_key: str) -> ChangeState | None:
     found = unsent.get(price_key.rpartition("|")[0])
     return found.state if found else None
+
+
+def _of(steps: Sequence[S], keys: Set[str]) -> list[S]:
+    """The steps of these entities."""
+    return [step for step in steps if step.candidate.change.key in keys]
 
 
 def _distinct(steps: Iterable[Any]) -> list[Candidate]:

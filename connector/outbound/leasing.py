@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
 from connector.clock import Clock
@@ -42,12 +42,13 @@ async def held(
         for name in sorted(names):  # in one order, so that two processes cannot wait for each other
             terms[name] = await _acquire(store, name, me, ttl=ttl, clock=clock, waiting=waiting)
             waiting = _silent if len(terms) > 1 else waiting
-        renewing = asyncio.create_task(_renew(store, me, terms, ttl=ttl, clock=clock))
+        over = asyncio.Event()
+        renewing = asyncio.create_task(_renew(store, me, terms, over, ttl=ttl, clock=clock))
         try:
             yield terms
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            over.set()
+            await renewing
     finally:
         for name, term in terms.items():
             await leases.release(store, name, me, term)
@@ -67,11 +68,21 @@ async def _acquire(store: Store, name: str, me: str, *, ttl: float, clock: Clock
     )
 
 
-async def _renew(store: Store, me: str, terms: dict[str, int], *, ttl: float, clock: Clock) -> None:
+async def _renew(
+    store: Store, me: str, terms: dict[str, int], over: asyncio.Event, *, ttl: float, clock: Clock
+) -> None:
+    """Until `over`. Only its sleep is ever cancelled: a statement cut short would leave its connection with a lock."""
     while True:
-        await clock.sleep(ttl / 3)
-        for name, term in terms.items():
-            await leases.renew(store, name, me, term, ttl)
+        pauses = [asyncio.ensure_future(clock.sleep(ttl / 3)), asyncio.create_task(over.wait())]
+        await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
+        for pause in pauses:
+            pause.cancel()
+        await asyncio.gather(*pauses, return_exceptions=True)
+        if over.is_set():
+            return
+        with suppress(StoreError):  # asked again in a while; whoever records an outcome finds out if it is lost
+            for name, term in terms.items():
+                await leases.renew(store, name, me, term, ttl)
 
 
 def _silent() -> None:

@@ -6,14 +6,14 @@ Every outcome is one transaction, and only under the terms of our leases.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.clock import Clock
-from connector.errors import LeaseLostError, MappingError
+from connector.errors import LeaseLostError, MappingError, RetryClass
 from connector.mapping import MappingSet
 from connector.model.change import Change, ChangeState, EntityKind, Refusal
 from connector.model.record import Link
@@ -21,7 +21,7 @@ from connector.outbound.work import Candidate, Refused
 from connector.salesforce.fault import Fault
 from connector.store import customers, journal, leases, links, orders, outbox, products
 from connector.store.engine import Store
-from connector.store.unit import UnitOfWork
+from connector.store.unit import UnitOfWork, slot_of
 
 FIRST_DELAY = timedelta(seconds=1)
 LONGEST_DELAY = timedelta(minutes=5)
@@ -33,6 +33,10 @@ LOADERS: Mapping[EntityKind, Any] = {
     EntityKind.PRODUCT: products,
     EntityKind.ORDER: orders,
 }
+
+
+PARTS = {"order": "line", "product": "price"}
+"""What goes in the org with what it hangs on."""
 
 
 @dataclass(kw_only=True)
@@ -92,25 +96,46 @@ class Ledger:
         async with self._store.reader() as connection:
             return await outbox.find(connection, EntityKind.PRODUCT, skus)
 
-    async def begin(self, candidates: Sequence[Candidate]) -> None:
-        """Count an attempt before anything is sent: what is found with an attempt behind it may be in the org."""
-        if candidates:
-            async with self._store.transaction() as uow:
-                await self._fence(uow)
-                await outbox.begin(uow, [candidate.change for candidate in candidates])
+    async def begin(self, candidates: Sequence[Candidate]) -> set[str]:
+        """Say before anything is sent that it is; the keys of those that may be sent. Candidates are of one kind, or
+        customers that no outbox row stands for: those may always be."""
+        if not candidates:
+            return set()
+        async with self._store.transaction() as uow:
+            await self._fence(uow)
+            begun = await outbox.begin(uow, [item.change for item in candidates if item.change.version])
+        return {
+            item.change.key
+            for item in candidates
+            if not item.change.version or (item.change.entity, item.change.key) in begun
+        }
 
     async def record(self, outcomes: Outcomes) -> None:
         """Store what became of a call: all of it or none."""
         async with self._store.transaction() as uow:
             await self._fence(uow)
+            refused, later = [item.candidate.change for item in outcomes.refused], outcomes.later
+            known = [*outcomes.done, *refused, *(item.change for item, fault in later if fault.outcome_known)]
+            await outbox.lock(uow, [*known, *(item.change for item, _ in later)])
+            await outbox.sure(uow, known)
             for entity in sorted({entity for entity, _ in outcomes.drop}):
-                await links.drop(uow, self._org_id, entity, [key for kind, key in outcomes.drop if kind == entity])
+                await self._drop(uow, entity, [key for kind, key in outcomes.drop if kind == entity])
             await links.put(uow, self._org_id, outcomes.put)
             await outbox.settle(uow, outcomes.done)
             await self._refuse(uow, outcomes.refused)
             for candidate, fault in outcomes.later:
                 await self._postpone(uow, candidate.change, fault)
             await journal.write(uow, list(_entries(outcomes)))
+
+    async def _drop(self, uow: UnitOfWork, entity: str, keys: Sequence[str]) -> None:
+        """Forget links, and those of what hangs on them in the org. A lost price makes its product due."""
+        await links.drop(uow, self._org_id, entity, keys)
+        if entity in PARTS:
+            await links.drop_children(uow, self._org_id, PARTS[entity], keys)
+        if entity == "price":
+            for key in keys:
+                sku = key.rpartition("|")[0]
+                uow.changed(EntityKind.PRODUCT, sku, slot_of(sku))
 
     async def _refuse(self, uow: UnitOfWork, refused: Sequence[Refused]) -> None:
         """Orders become dead letters; a customer refused with them waits, for it is reported on the order."""
@@ -125,6 +150,9 @@ class Ledger:
         await outbox.refuse_all(uow, blocked, state=ChangeState.BLOCKED)
 
     async def _postpone(self, uow: UnitOfWork, change: Change, fault: Fault) -> None:
+        if not fault.outcome_known or fault.retry_class is RetryClass.LIMIT:
+            # The org's fault, not the change's: an outage of a day must not end in dead letters.
+            change = replace(change, attempts=min(change.attempts, LAST_ATTEMPT - 2))
         if change.attempts < LAST_ATTEMPT:
             delay = min(FIRST_DELAY * 2**change.attempts, LONGEST_DELAY)
             await outbox.postpone(uow, [change], due_at=uow.now + delay, error=f"{fault.code}: {fault.sentence}")
@@ -189,6 +217,7 @@ def _change(entity: EntityKind, key: str, unsent: outbox.Unsent | None, now: dat
         version=unsent.version if unsent else 0,
         attempts=unsent.attempts if unsent else 0,
         captured_at=unsent.captured_at if unsent else now,
+        unsure=unsent is not None and unsent.unsure,
     )
 
 

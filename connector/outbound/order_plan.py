@@ -62,7 +62,8 @@ def plan_one(candidate: Candidate, context: OrderContext, plan: Plan) -> None:
 
 def _new_order(candidate: Candidate, record: MappedRecord, context: OrderContext) -> NewOrder:
     header, status = _header(candidate, record, context, creating=True)
-    header["Status"] = context.facts.draft_status
+    drafted = status if context.facts.category(status) == DRAFT else None
+    header["Status"] = drafted or context.facts.draft_status
     account = None
     customer = _customer_key(record)
     if customer is not None and customer not in context.customers:
@@ -100,7 +101,18 @@ def _changed_order(candidate: Candidate, record: MappedRecord, link: Link, conte
     frozen = bool(FROZEN & differing.keys()) or any(FROZEN_LINE & row.fields.keys() for row in update)
     if add or remove or (active and frozen):
         plan.sequences.append(
-            _sequence(candidate, link, differing, add, remove, update, active=active, wanted=wanted, context=context)
+            _sequence(
+                candidate,
+                link,
+                differing,
+                add,
+                remove,
+                update,
+                active=active,
+                wanted=wanted,
+                kept=status is None,
+                context=context,
+            )
         )
         return
     if differing:
@@ -145,9 +157,13 @@ def _sequence(
     *,
     active: bool,
     wanted: object,
+    kept: bool,
     context: OrderContext,
 ) -> Sequence:
-    """As much of the change as one composite call takes; `partial` where some is left for the next."""
+    """As much of the change as one composite call takes; `partial` where some is left for the next.
+
+    `kept`: the mapping leaves the status to the org, so that nothing but this call remembers what it was.
+    """
     room = QUERIES_PER_COMPOSITE
     taken: list[tuple[int, int]] = []
     for items in (remove, add, update):
@@ -158,11 +174,12 @@ def _sequence(
     added = [_without_misread(line) for line in add[: taken[1][0]]]
     changed = [(row, misread(row.fields)) for row in update[: taken[2][0]]]
     partial = any(limit < count for limit, count in taken) or any((later, *(late for _, late in (*added, *changed))))
-    status = wanted if isinstance(wanted, str) and context.facts.category(wanted) == ACTIVATED else None
+    reopen = context.facts.draft_status if active else None
+    status = wanted if isinstance(wanted, str) and wanted != (reopen or link.snapshot.get("Status")) else None
     return Sequence(
         candidate=candidate,
         order_id=link.salesforce_id,
-        reopen=context.facts.draft_status if active else None,
+        reopen=reopen,
         header={name: value for name, value in header.items() if name not in later},
         delete=tuple(remove[: taken[0][0]]),
         add=tuple(line for line, _ in added),
@@ -171,7 +188,7 @@ def _sequence(
             for row, late in changed
             if row.fields.keys() - late.keys()
         ),
-        status=None if partial else status,
+        status=None if partial and not kept else status,
         partial=partial,
     )
 

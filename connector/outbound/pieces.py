@@ -26,7 +26,7 @@ class Piece:
 
     success (no refusal, no fault), `refusal` (a person must act), `fault` (the same step can succeed later), `exists`
     (the org has the record already, from a write whose answer was lost: read it back), `gone` (the record behind a link
-    was deleted in the org: forget the link and send it anew).
+    was deleted in the org: forget the link, look, send anew). `otherwise` is the refusal if looking changes nothing.
     """
 
     candidate: Candidate
@@ -35,6 +35,7 @@ class Piece:
     refusal: Refusal | None = None
     fault: Fault | None = None
     exists: bool = False
+    otherwise: Refusal | None = None
     gone: tuple[tuple[str, str], ...] = ()
     created: Mapping[str, int] = field(default_factory=dict)  # records by object
     updated: Mapping[str, int] = field(default_factory=dict)

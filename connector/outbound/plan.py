@@ -53,7 +53,8 @@ def plan_records(candidates: Iterable[Candidate], facts: OrgFacts, source: Sourc
         )
         if found is not None:
             plan.refused.append(Refused(candidate=candidate, refusal=found))
-        elif candidate.link is None:
+        elif candidate.link is None or candidate.change.unsure:
+            # What the org holds is not known: all of it, which is as good as a difference.
             plan.upserts.append(Upsert(candidate=candidate, record=new))
         elif differing := changed_fields(new.fields, candidate.link.snapshot):
             plan.rows.append(
@@ -76,17 +77,20 @@ def accounts_ahead(
 ) -> set[str]:
     """Customers without an account whose account goes ahead of the graphs, in one call.
 
-    A customer with a single order rides in that order's graph at no cost. A second graph that needed the same new
-    account could run before the first; and text that looks like a reference must not travel in a graph at all.
+    A customer with a single new order rides in that order's graph at no cost. A second graph that needed the same new
+    account could run before the first; an order that the org has can only refer to one that is there; and text that
+    looks like a reference must not travel in a graph at all.
     """
-    wanting = Counter(
-        lookup.key
-        for candidate in orders
-        if candidate.record is not None and candidate.link is None
-        for lookup in candidate.record.lookups.values()
-        if lookup.entity == "customer" and lookup.key not in linked
-    )
-    return {
+    wanting: Counter[str] = Counter()
+    ahead: set[str] = set()
+    for candidate in orders:
+        lookups = candidate.record.lookups.values() if candidate.record is not None else ()
+        wanted = [item.key for item in lookups if item.entity == "customer" and item.key not in linked]
+        if candidate.link is None:
+            wanting.update(wanted)
+        else:
+            ahead.update(wanted)
+    return ahead | {
         customer
         for customer, orders_of in wanting.items()
         if orders_of > 1 or ((known := unknown.get(customer)) and known.record and misread(known.record.fields))

@@ -14,6 +14,7 @@ from connector.model.describe import FieldDescribe, SObjectDescribe
 from connector.model.record import FieldValue
 
 NUMERIC = frozenset({"currency", "double", "percent"})
+MOST_DIGITS = 18
 SHOWN = 40  # characters of an offending text that a message repeats
 
 Source = Callable[[str, str], str | None]
@@ -32,6 +33,8 @@ def _fit(value: FieldValue, field: FieldDescribe | None) -> FieldValue:
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, Decimal) and field is not None and field.type in NUMERIC:
+        if value.is_finite() and value.adjusted() > MOST_DIGITS:
+            return value  # beyond rounding, and beyond what any field holds
         step = Decimal(1).scaleb(-field.scale)
         rounded = value.quantize(step, rounding=ROUND_HALF_UP) if value.is_finite() else value
         return rounded if rounded != value else value

@@ -6,7 +6,7 @@ first. A product that the org has just created has none, which saves the query.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -65,13 +65,15 @@ class PriceBook:
         products: Mapping[str, str],
         fresh: set[str],
         known: Mapping[str, Link],
+        doubtful: Collection[str] = (),
     ) -> list[Piece]:
         """One piece per entry written or refused, and one for each product that needed none.
 
-        `products` are the Product2 IDs by SKU, `fresh` the SKUs the org has just created, `known` the links of entries.
+        `products` are the Product2 IDs by SKU, `fresh` the SKUs the org has just created, `known` the links of entries;
+        those of `doubtful` SKUs are looked up all the same.
         """
         wanted = self._entries(candidates, known)
-        links = dict(known)
+        links = {key: link for key, link in known.items() if _sku(key) not in doubtful}
         unsure = [key for key in wanted if key not in links and _sku(key) not in fresh]
         if unsure:
             links |= await self._find(unsure, products)
@@ -79,6 +81,8 @@ class PriceBook:
         create: list[tuple[str, Candidate, Fields]] = []
         update: list[tuple[Link, Candidate, Fields]] = []
         for key, (candidate, fields) in wanted.items():
+            if key not in links and "UnitPrice" not in fields:
+                continue  # gone here, and there
             found = self._refused(key, fields)
             if found is not None:
                 pieces.append(Piece(candidate=candidate, refusal=found))
@@ -86,7 +90,7 @@ class PriceBook:
                 create.append((key, candidate, fields))
             elif differing := changed_fields(fields, links[key].snapshot):
                 update.append((links[key], candidate, differing))
-            elif key not in known:
+            elif links[key] != known.get(key):
                 pieces.append(Piece(candidate=candidate, links=(links[key],)))
         for batch in chunks(create):
             pieces += await self._create(batch, products)

@@ -13,7 +13,7 @@ from connector.outbound import work
 from connector.outbound.batches import chunks
 from connector.outbound.pieces import GONE, Piece, already_there, cause, failure, link_of, moved_link
 from connector.outbound.preflight import Source
-from connector.outbound.work import Fields, NewOrder, NewRecord, Row, Upsert
+from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Row, Upsert
 from connector.salesforce.collections import records_body, update_body, upsert_path
 from connector.salesforce.composite import SubOutcome, SubRequest
 from connector.salesforce.graph import Graph, GraphOutcome, Node, is_follower, row_path
@@ -89,7 +89,12 @@ class Writer:
             link = self._known(moved_link(row, self._links[row.entity, row.key]))
             return Piece(candidate=row.candidate, links=(link,), updated={row.sobject: 1})
         if cause(outcome.errors).code in GONE:
-            return Piece(candidate=row.candidate, gone=((row.entity, row.key),))
+            gone = [(row.entity, row.key)]
+            if row.entity == "line":
+                gone = [("order", row.candidate.change.key)]
+            if "AccountId" in row.fields:  # or what it was to move to
+                gone += _of_customer(row.candidate)
+            return Piece(candidate=row.candidate, gone=tuple(gone))
         return failure(row.candidate, outcome.errors, row, self._source)
 
     async def graphs(self, call: Sequence[NewOrder]) -> list[Piece]:
@@ -111,10 +116,13 @@ class Writer:
         errors = outcome.nodes[reference].errors
         error = cause(errors)
         if already_there(error):
-            return Piece(candidate=candidate, exists=True)
+            otherwise = failure(candidate, errors, record, self._source).refusal
+            return Piece(candidate=candidate, exists=True, otherwise=otherwise)
         if reference == ORDER and order.account is None and error.code in GONE:
             # The only reference of an order that can vanish unnoticed is its account.
             return Piece(candidate=candidate, gone=(("customer", order.customer),))
+        if reference not in {ORDER, ACCOUNT} and error.code in GONE:
+            return Piece(candidate=candidate, gone=_prices_of(candidate, [record.key]))
         return failure(candidate, errors, record, self._source)
 
     async def sequences(self, items: Sequence[work.Sequence]) -> list[Piece]:
@@ -129,9 +137,13 @@ class Writer:
             return self._sequenced(item, outcomes)
         code = cause(errors).code
         if code in GONE:
-            return Piece(candidate=item.candidate, gone=(("order", item.candidate.change.key),))
+            gone = [("order", item.candidate.change.key), *_prices_of(item.candidate, [line.key for line in item.add])]
+            if "AccountId" in item.header:
+                gone += _of_customer(item.candidate)
+            return Piece(candidate=item.candidate, gone=tuple(gone))
         if already_there(cause(errors)):
-            return Piece(candidate=item.candidate, exists=True)
+            otherwise = failure(item.candidate, errors, _about(item), self._source).refusal
+            return Piece(candidate=item.candidate, exists=True, otherwise=otherwise)
         return failure(item.candidate, errors, _about(item), self._source)
 
     def _sequenced(self, item: work.Sequence, outcomes: Sequence[SubOutcome]) -> Piece:
@@ -150,6 +162,20 @@ class Writer:
             created=Counter(record.sobject for record in item.add),
             updated=Counter(row.sobject for row in item.update) + Counter({header.sobject: int(bool(moved))}),
         )
+
+
+def _of_customer(candidate: Candidate) -> list[tuple[str, str]]:
+    """The link of the order's customer."""
+    record = candidate.record
+    lookups = record.lookups.values() if record is not None else ()
+    return [("customer", lookup.key) for lookup in lookups if lookup.entity == "customer"]
+
+
+def _prices_of(candidate: Candidate, keys: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The links of the price book entries that these lines refer to."""
+    lines = candidate.record.children if candidate.record is not None else ()
+    lookups = [lookup for line in lines if line.key in keys for lookup in line.lookups.values()]
+    return tuple(dict.fromkeys(("price", lookup.key) for lookup in lookups if lookup.entity == "price"))
 
 
 def _graph(graph_id: str, order: NewOrder) -> Graph:
@@ -195,12 +221,12 @@ def _steps(item: work.Sequence) -> Iterator[SubRequest]:
 
     if item.reopen is not None:
         yield header("reopen", {"Status": item.reopen})
-    if item.header:
-        yield header("header", item.header)
     for index, gone in enumerate(chunks(item.delete)):
         ids = ",".join(record_id for _, record_id in gone)
         path = f"composite/sobjects?ids={ids}&allOrNone=true"
         yield SubRequest(reference=f"delete{index}", method="DELETE", path=path)
+    if item.header:  # after the deletions: with lines an order keeps its currency
+        yield header("header", item.header)
     for index, added in enumerate(chunks(item.add)):
         first = added[0]
         records = [{**line.fields, "OrderId": item.order_id} for line in added]

@@ -47,10 +47,12 @@ class Store:
             self._engine = create_async_engine(url, hide_parameters=True, connect_args={"isolation_level": None})
             _tell_sqlite(self._engine, busy_seconds)
             self._readers = self._engine.execution_options(**{_BEGIN: "BEGIN"})
+            self._snapshots = self._readers
         else:
             self._engine = create_async_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=10)
             # One snapshot for all statements of a reader, which is what SQLite's BEGIN gives anyway.
             self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._writer = asyncio.Lock()
 
     @property
@@ -103,6 +105,18 @@ class Store:
                         yield connection
                     finally:
                         await transaction.rollback()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees the database as it is now, holds up nobody, and may write temporary tables; rolled
+        back at the end."""
+        with translated(self.address):
+            async with self._snapshots.connect() as connection:
+                transaction = await connection.begin()
+                try:
+                    yield connection
+                finally:
+                    await transaction.rollback()
 
     async def migrate(self, work: Callable[[Connection], None]) -> None:
         """Run `work` in a transaction that may rebuild tables."""

@@ -75,6 +75,15 @@ async def drop(uow: UnitOfWork, org_id: str, entity: str, keys: Iterable[str]) -
     return number
 
 
+async def drop_children(uow: UnitOfWork, org_id: str, entity: str, parents: Iterable[str]) -> int:
+    """Forget the links of the lines of these orders, or of the prices of these products; how many there were."""
+    number = 0
+    for chunk in chunks(sorted(set(parents))):
+        chosen = (links.c.org_id == org_id, links.c.entity == entity, links.c.parent.in_(chunk))
+        number += (await uow.connection.execute(delete(links).where(*chosen))).rowcount
+    return number
+
+
 async def count(connection: AsyncConnection, org_id: str) -> dict[str, int]:
     """Links by entity, every one named."""
     statement = select(links.c.entity, func.count()).where(links.c.org_id == org_id).group_by(links.c.entity)

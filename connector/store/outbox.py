@@ -44,6 +44,7 @@ class Unsent:
     due_at: datetime
     attempts: int
     captured_at: datetime
+    unsure: bool
     error: str | None
     refusal: Refusal | None
 
@@ -53,7 +54,7 @@ async def due(
 ) -> list[Change]:
     """The next changes of these partitions (of `of` in all) whose time has come: by lane, then the oldest first."""
     partition = (outbox.c.slot % of).label("partition")
-    columns = (outbox.c.key, outbox.c.version, outbox.c.attempts, outbox.c.captured_at, partition)
+    columns = (outbox.c.key, outbox.c.version, outbox.c.attempts, outbox.c.captured_at, outbox.c.unsure, partition)
     # Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
     # `outbox_due` and sorts the whole queue for every batch.
     due_at = func.coalesce(outbox.c.due_at, outbox.c.due_at)
@@ -66,15 +67,63 @@ async def due(
     if len(partitions) < of:
         statement = statement.where(partition.in_(sorted(partitions)))
     return [
-        Change(entity=entity, key=key, partition=number, version=version, attempts=attempts, captured_at=captured_at)
-        for key, version, attempts, captured_at, number in await connection.execute(statement)
+        Change(
+            entity=entity,
+            key=key,
+            partition=number,
+            version=version,
+            attempts=attempts,
+            captured_at=captured_at,
+            unsure=unsure,
+        )
+        for key, version, attempts, captured_at, unsure, number in await connection.execute(statement)
     ]
 
 
-async def begin(uow: UnitOfWork, changes: Sequence[Change]) -> int:
-    """These are about to be sent. Whatever happens next, an entity with an attempt behind it may be in the org."""
-    statement = update(outbox).where(_TAKEN).values(attempts=_ATTEMPTED)
+async def begin(uow: UnitOfWork, changes: Sequence[Change]) -> set[tuple[EntityKind, str]]:
+    """These are about to be sent: until `sure` says otherwise, nobody knows what the org holds of them.
+
+    Answers which may be sent: the others have changed since they were taken, or another stream took them over.
+    """
+    statement = update(outbox).where(_TAKEN).values(attempts=_ATTEMPTED, unsure=True)
+    await lock(uow, changes)
+    if await _each(uow, statement, changes) == len(changes):
+        return {(change.entity, change.key) for change in changes}
+    begun = set()
+    for entity in {change.entity for change in changes}:
+        now = await find(uow.connection, entity, [change.key for change in changes if change.entity is entity])
+        begun |= {
+            (entity, change.key)
+            for change in changes
+            if change.entity is entity
+            and (row := now.get(change.key)) is not None
+            and (row.version, row.captured_at) == (change.version, change.captured_at)
+        }
+    return begun
+
+
+async def sure(uow: UnitOfWork, changes: Sequence[Change]) -> int:
+    """What was sent of these is recorded, whatever was captured since."""
+    statement = (
+        update(outbox)
+        .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"))
+        .values(unsure=False)
+    )
     return await _each(uow, statement, changes)
+
+
+async def lock(uow: UnitOfWork, changes: Iterable[Change]) -> None:
+    """Hold the rows of these before any of them is written, in the order in which `UnitOfWork.capture` takes them: two
+    transactions with the same entities then wait for each other instead of deadlocking."""
+    if uow.connection.dialect.name == "sqlite":
+        return  # one writer
+    by_entity: dict[str, set[str]] = {}
+    for change in changes:
+        by_entity.setdefault(change.entity.value, set()).add(change.key)
+    for entity in sorted(by_entity):
+        statement = select(outbox.c.key).where(outbox.c.entity == entity).order_by(outbox.c.key).with_for_update()
+        for chunk in chunks(sorted(by_entity[entity])):
+            await uow.connection.execute(statement.where(outbox.c.key.in_(chunk)))
 
 
 async def settle(uow: UnitOfWork, changes: Sequence[Change]) -> int:
@@ -158,6 +207,7 @@ async def find(connection: AsyncConnection, entity: EntityKind, keys: Iterable[s
             due_at=row.due_at,
             attempts=row.attempts,
             captured_at=row.captured_at,
+            unsure=row.unsure,
             error=row.error,
             refusal=None if row.refusal is None else Refusal(**orjson.loads(row.refusal)),
         )

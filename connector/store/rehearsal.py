@@ -1,7 +1,4 @@
-"""A store on which everything can be done and nothing stays: one transaction, rolled back at the end.
-
-SQLite has one writer, so others wait while it is open.
-"""
+"""A store on which everything can be done and nothing stays: one transaction, rolled back at the end."""
 
 from __future__ import annotations
 
@@ -9,10 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.engine import Store
+from connector.store.tables import journal, leases, links, metadata, org_catalog, outbox
 from connector.store.unit import UnitOfWork
+
+COPIED = (outbox, links, journal, leases, org_catalog)
+"""What a push writes."""
 
 
 class RehearsalStore(Store):
@@ -40,6 +42,31 @@ class RehearsalStore(Store):
 
 @asynccontextmanager
 async def rehearsal(store: Store) -> AsyncIterator[Store]:
-    """A store that begins as `store` is, and leaves it so."""
+    """A store that begins as `store` is, and leaves it so. While it is open nobody else can write to SQLite: for work
+    that is done in a moment."""
     async with store.scratch() as connection:
         yield RehearsalStore(store, connection)
+
+
+@asynccontextmanager
+async def sync_rehearsal(store: Store) -> AsyncIterator[Store]:
+    """The same for what a push writes, in nobody's way however long it takes: those tables are copied into temporary
+    ones, which hide the others on this connection. The entities are as they were when it began."""
+    async with store.snapshot() as connection:
+        await connection.run_sync(_copy)
+        yield RehearsalStore(store, connection)
+
+
+def _copy(connection: Connection) -> None:
+    sqlite = connection.dialect.name == "sqlite"
+    schema = "main" if sqlite else connection.execute(text("SELECT current_schema()")).scalar_one()
+    hidden = MetaData(naming_convention=metadata.naming_convention)
+    for table in COPIED:
+        copy = table.to_metadata(hidden)
+        copy._prefixes = ["TEMPORARY"]
+        copy.create(connection)
+        if table is leases:
+            continue  # nobody else works on the copies
+        names = ", ".join(column.name for column in table.columns)
+        source = connection.dialect.identifier_preparer.quote(schema)
+        connection.execute(text(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}.{table.name}"))  # noqa: S608

@@ -15,6 +15,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    false,
 )
 
 from connector.model.change import ChangeState
@@ -125,6 +126,7 @@ outbox = Table(
     Column("error", Text),
     Column("refused_at", Instant),
     Column("refusal", Text),
+    Column("unsure", Boolean, nullable=False, server_default=false()),
     _one_of("state", ChangeState),
     Index("outbox_due", "state", "due_at"),
     # In the order in which a drain takes changes, so that a claim reads its batch and no more of the queue.

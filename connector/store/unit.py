@@ -70,7 +70,8 @@ class UnitOfWork:
             statement.on_conflict_do_update(
                 index_elements=["entity", "key"],
                 set_={
-                    "slot": new.slot,
+                    # What is in flight stays with the stream that sent it: another one would overtake it.
+                    "slot": case((outbox.c.unsure, outbox.c.slot), else_=new.slot),
                     "lane": case((is_due & (outbox.c.lane < new.lane), outbox.c.lane), else_=new.lane),
                     "version": outbox.c.version + 1,
                     "state": new.state,

@@ -208,7 +208,11 @@ class _Loader:
             before = {line.number: line for line in stored.lines} if stored else {}
             made = [_line(line, header.currency, before.get(int(line.sub)), known) for line in lines]
             return replace(header, lines=tuple(sorted(made, key=lambda item: item.number)))
-        return replace(header, lines=tuple(_as_input(line) for line in stored.lines) if stored else ())
+        if stored is None:
+            return header
+        moved = header.currency != stored.currency
+        return replace(header, lines=tuple(_repriced(line, header.currency) if moved else _as_input(line)
+                                           for line in stored.lines))  # fmt: skip
 
     def _known_order(self, row: Spooled, stored: Order | None, known: _Known) -> bool:
         if not self._complete("orders", row, new=stored is None):
@@ -277,10 +281,18 @@ def _line(row: Spooled, currency: str, stored: Line | None, known: _Known) -> Li
     if given.get("discount") is None:
         given.pop("discount", None)
     line = replace(_as_input(stored), **given) if stored else LineInput(number=int(row.sub), **given)
+    if stored and "unit_price" not in given and (line.sku, currency) != (stored.product.sku, stored.currency):
+        line = replace(line, unit_price=None)  # the old price was for something else
     if line.unit_price is None and line.sku in known.products:
         prices = {price.currency: price.unit_price for price in known.products[line.sku].prices}
         return replace(line, unit_price=prices.get(currency))
     return line
+
+
+def _repriced(line: Line, currency: str) -> LineInput:
+    """The line at its product's list price in another currency."""
+    prices = {price.currency: price.unit_price for price in line.product.prices}
+    return replace(_as_input(line), unit_price=prices.get(currency))
 
 
 def _as_input(line: Line) -> LineInput:

@@ -88,8 +88,12 @@ class Spool:
         return int(self._db.execute("SELECT COUNT(DISTINCT key) FROM rows WHERE kind = ?", (kind,)).fetchone()[0])
 
     def rows(self, kind: str) -> Iterator[Spooled]:
-        """All rows of a kind, in the order of the input."""
-        yield from self._read("SELECT key, sub, body, file, line FROM rows WHERE kind = ? ORDER BY rowid", kind)
+        """All rows of a kind, those of a key together, else in the order of the input."""
+        yield from self._read(
+            "SELECT key, sub, body, file, line FROM rows WHERE kind = ?"
+            " ORDER BY MIN(rowid) OVER (PARTITION BY key), rowid",
+            kind,
+        )
 
     def of(self, kind: str, key: str) -> list[Spooled]:
         return list(

@@ -120,7 +120,7 @@ async def test_an_attempt_is_counted_before_it_is_made_and_only_once(store: Stor
     taken = await pending(store)
     await place(store, order("2", notes="newer"))
     async with store.transaction() as uow:
-        assert await outbox.begin(uow, taken) == 1
+        assert await outbox.begin(uow, taken) == {(EntityKind.ORDER, "1")}
     assert [(change.key, change.attempts) for change in await pending(store)] == [("2", 0), ("1", 1)]
     async with store.transaction() as uow:
         await outbox.postpone(uow, taken[:1], due_at=clock.now(), error="503")

@@ -1,0 +1,304 @@
+"""What goes wrong between the two sides and leaves no trace of its own: each ends with both saying the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.cli.org import our_metadata
+from connector.errors import StoreError
+from connector.localorg.server import LocalOrg
+from connector.localorg.settings import OrgSettings
+from connector.model.change import EntityKind
+from connector.model.order import LineInput, Stage
+from connector.model.product import Price
+from connector.orders.sample import orders as sample_orders
+from connector.outbound.drain import ON_ITS_WAY
+from connector.outbound.ledger import Ledger, Outcomes
+from connector.salesforce.fault import Silence
+from connector.salesforce.refusal import NoAnswerError
+from connector.service import running
+from connector.store import outbox
+from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
+from tests.flow.test_push import an_order
+
+
+def a_line(number: int, sku: str = "P-1", quantity: int = 1) -> LineInput:
+    return LineInput(number=number, sku=sku, quantity=Decimal(quantity), unit_price=Decimal(10))
+
+
+ONE = an_order("A-1", stage=Stage.PLACED, lines=(a_line(1),))
+
+
+async def settled(world: World) -> None:
+    """Push until nothing is waiting, a few times at most."""
+    summary = await world.push()
+    for _ in range(4):
+        if not summary.waiting:
+            break
+        summary = await world.push()
+    assert [letter.refusal for letter in await world.dead_letters()] == []
+    assert summary.in_sync
+
+
+def lose_answers(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str, meanwhile: Callable[[], Awaitable[None]]
+) -> None:
+    """The next call of that name is done by the org; its answer is lost, and something happens meanwhile."""
+    real = getattr(world.service.client, name)
+    left = [1]
+
+    async def lossy(*values: Any, **named: Any) -> Any:
+        answer = await real(*values, **named)
+        if left:
+            left.clear()
+            await meanwhile()
+            raise NoAnswerError(Silence.CONNECTION_LOST)
+        return answer
+
+    monkeypatch.setattr(world.service.client, name, lossy)
+
+
+async def delete(world: World, soql: str) -> None:
+    for row in await world.query(soql):
+        sobject = soql.split(" FROM ")[1].split()[0]
+        await world.service.client.control.run(
+            lambda org, name=sobject, record=row["Id"]: getattr(org, name).delete(record)  # type: ignore[misc]
+        )
+
+
+async def test_a_lost_answer_to_an_added_line_is_looked_up_once(world: World) -> None:
+    await world.save([ONE])
+    await world.push()
+    await world.save([replace(ONE, lines=(a_line(1), a_line(2, "P-2")))])
+    before = world.writes
+    world.org.org.faults.lost_response = 1
+    await settled(world)
+    assert set((await world.order("A-1"))["lines"]) == {"A-1-1", "A-1-2"}
+    assert world.writes - before <= 4
+
+
+async def test_a_change_while_an_answer_is_lost_leaves_no_ghost_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def meanwhile() -> None:
+        await world.save([replace(ONE, lines=(a_line(2, "P-2", 2),))])
+
+    await world.save([ONE])
+    lose_answers(world, monkeypatch, "graph", meanwhile)
+    await settled(world)
+    order = await world.order("A-1")
+    assert set(order["lines"]) == {"A-1-2"}
+    assert order["TotalAmount"] == 20
+
+
+async def test_a_change_taken_back_while_its_answer_was_lost_is_taken_back_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def meanwhile() -> None:
+        await world.save([replace(ONE, notes="first")], some_customers=[replace(CUSTOMERS[0], city="first")])
+
+    await world.save([replace(ONE, notes="first")], some_customers=[replace(CUSTOMERS[0], city="first")])
+    await world.push()
+    await world.save([replace(ONE, notes="second")])
+    lose_answers(world, monkeypatch, "collections_update", meanwhile)
+    await settled(world)
+    assert (await world.order("A-1"))["Description"] == "first"
+    await world.save(some_customers=[replace(CUSTOMERS[0], city="second")])
+    lose_answers(world, monkeypatch, "collections_update", meanwhile)
+    await settled(world)
+    [row] = await world.query("SELECT BillingCity FROM Account WHERE External_Key__c = 'C-1'")
+    assert row["BillingCity"] == "first"
+
+
+async def test_an_order_that_moves_to_another_customer_is_not_overtaken(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its update is in flight in one stream while another one could take it."""
+    many = [an_order(f"F-{i}", customer=f"C-{i % 8 + 1}", stage=Stage.PLACED, lines=(a_line(1),)) for i in range(700)]
+    await world.save([ONE, *many])
+    await world.push()
+    await world.save([replace(ONE, notes="old"), *[replace(order, notes="z") for order in many]])
+    real = world.service.client.collections_update
+    moved: list[int] = []
+
+    async def slow(rows: Any) -> Any:
+        if not moved and any(row[2].get("Description") == "old" for row in rows):
+            moved.append(1)
+            await world.save([replace(ONE, customer="C-2", notes="new")])
+            await asyncio.sleep(0.5)
+        return await real(rows)
+
+    monkeypatch.setattr(world.service.client, "collections_update", slow)
+    await settled(world)
+    order = await world.order("A-1")
+    assert (moved, order["Description"], order["Account"]["Name"]) == ([1], "new", "Käufer 2")
+
+
+async def test_an_amount_that_no_field_holds_stops_nobody_else(world: World) -> None:
+    huge = LineInput(number=1, sku="P-1", quantity=Decimal(10) ** 17, unit_price=Decimal(10) ** 17)
+    await world.save([ONE, an_order("BAD", customer="C-2", lines=(huge,))])
+    await world.push()
+    [letter] = await world.dead_letters()
+    assert (letter.key, letter.refusal.code) == ("BAD", "NUMBER_OUTSIDE_VALID_RANGE")
+    assert await world.count("Order") == 1
+
+
+async def test_a_product_that_the_mapping_leaves_out_stops_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.service.mappings.product, "wants", lambda product: product.sku != "P-2", raising=False)
+    await world.save([ONE])
+    await settled(world)
+    assert await world.count("Product2") == len(PRODUCTS) - 1
+
+
+async def test_a_product_deleted_in_the_org_comes_back_with_its_price(world: World) -> None:
+    await world.save()
+    await world.push()
+    await delete(world, "SELECT Id FROM Product2 WHERE External_Key__c = 'P-1'")
+    await world.save([ONE], some_products=[replace(PRODUCTS[0], name="Renamed")])
+    await settled(world)
+    assert set((await world.order("A-1"))["lines"]) == {"A-1-1"}
+
+
+async def test_a_price_deleted_in_the_org_comes_back_with_the_next_order(world: World) -> None:
+    await world.save()
+    await world.push()
+    await delete(world, "SELECT Id FROM PricebookEntry WHERE Product2.External_Key__c = 'P-1'")
+    await world.save([ONE])
+    await settled(world)
+    assert set((await world.order("A-1"))["lines"]) == {"A-1-1"}
+
+
+async def test_an_order_that_moves_to_a_deleted_account(world: World) -> None:
+    await world.save([ONE])
+    await world.push()
+    await delete(world, "SELECT Id FROM Account WHERE External_Key__c = 'C-2'")
+    before = world.org.org.usage.calls
+    await world.save([replace(ONE, customer="C-2")])
+    await settled(world)
+    assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 2"
+    assert world.org.org.usage.calls - before < 12
+
+
+async def test_an_order_that_moves_to_a_customer_the_org_does_not_have(world: World) -> None:
+    await world.save([ONE], some_customers=CUSTOMERS[:1])
+    await settled(world)
+    await world.save([replace(ONE, customer="C-8")], some_customers=CUSTOMERS)
+    await settled(world)
+    assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 8"
+
+
+async def test_a_line_deleted_in_the_org_comes_back_with_its_next_change(world: World) -> None:
+    await world.save([ONE])
+    await world.push()
+    await delete(world, "SELECT Id FROM OrderItem WHERE External_Key__c = 'A-1-1'")
+    await world.save([replace(ONE, lines=(a_line(1, quantity=3),))])
+    await settled(world)
+    assert (await world.order("A-1"))["lines"]["A-1-1"]["Quantity"] == 3
+
+
+async def test_a_cancelled_order_that_changed_much_is_not_left_a_draft(world: World) -> None:
+    """The mapping leaves its status to the org, so nothing later would remember to activate it again."""
+    order = replace(ONE, stage=Stage.SHIPPED)
+    await world.save([order])
+    await world.push()
+    lines = (a_line(1), a_line(2, "P-2"))
+    await world.save([replace(order, stage=Stage.CANCELLED, notes="mail @{x}", lines=lines)])
+    await settled(world)
+    found = await world.order("A-1")
+    assert (found["Status"], found["Description"], set(found["lines"])) == (
+        "Activated",
+        "mail @{x}",
+        {"A-1-1", "A-1-2"},
+    )
+
+
+async def test_a_rehearsal_is_in_nobodys_way(org: LocalOrg, database_url: str) -> None:
+    settings = settings_for(org, database_url)
+    async with running(settings) as one, running(settings) as two:
+        world = World(org, one)
+        made = sample_orders(CUSTOMERS, PRODUCTS, count=300)
+        await world.save([replace(order, stage=Stage.SHIPPED) for order in made])
+        org.org.faults.latency_ms = 200
+
+        async def rehearse() -> int:
+            await asyncio.sleep(0.3)
+            return (await two.push(Silent(), dry_run=True)).writes
+
+        async def save() -> None:
+            await asyncio.sleep(0.5)  # while the rehearsal is under way
+            await world.save([an_order("LATE")])
+
+        summary, foretold, _ = await asyncio.gather(world.push(), rehearse(), save())
+        assert summary.stopped is None
+        assert foretold > 0
+        org.org.faults.clear()
+        await settled(world)
+        assert await world.count("Order") == 301
+
+
+async def test_an_import_beside_the_recording_of_outcomes_is_no_deadlock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.save([an_order("A-1"), an_order("A-2")])
+    store = world.service.store
+    ledger = Ledger(store, world.service.mappings, org_id="x", terms={}, clock=world.service.clock)
+    claim = {item.change.key: item for item in await ledger.claim(EntityKind.ORDER, {0}, 1, 10)}
+    gate = asyncio.Event()
+    real = outbox.postpone
+
+    async def slow(*values: Any, **named: Any) -> Any:
+        gate.set()
+        await asyncio.sleep(0.3)
+        return await real(*values, **named)
+
+    monkeypatch.setattr(outbox, "postpone", slow)
+
+    async def capture() -> None:
+        await gate.wait()
+        async with store.transaction() as uow:
+            for key in ("A-1", "A-2"):
+                uow.changed(EntityKind.ORDER, key, 1)
+
+    outcomes = Outcomes(done=[claim["A-2"].change], later=[(claim["A-1"], ON_ITS_WAY)])
+    answers = await asyncio.gather(ledger.record(outcomes), capture(), return_exceptions=True)
+    assert [answer for answer in answers if isinstance(answer, StoreError)] == []
+    assert (await world.due())[EntityKind.ORDER] == 2
+
+
+async def test_several_currencies(database_url: str) -> None:
+    """Another currency replaces the lines; an order that is found again is not reopened for nothing."""
+    both = [replace(item, prices=(*item.prices, Price(currency="EUR", unit_price=Decimal(7)))) for item in PRODUCTS]
+    settings = OrgSettings(multi_currency=True)
+    async with (
+        LocalOrg(metadata_root=our_metadata(), settings=settings) as org,
+        running(settings_for(org, database_url)) as service,
+    ):
+        world = World(org, service)
+        for code in ("USD", "EUR"):
+            values = {"IsoCode": code, "IsActive": True, "ConversionRate": 1, "DecimalPlaces": 2}
+            await service.client.control.run(lambda simple, given=values: simple.CurrencyType.create(given))  # type: ignore[misc]
+        await world.save([ONE], some_products=both)
+        await settled(world)
+        await world.save([replace(ONE, currency="EUR")], some_products=both)
+        await settled(world)
+        [row] = await world.query("SELECT CurrencyIsoCode FROM Order")
+        assert row["CurrencyIsoCode"] == "EUR"
+        await world.save([an_order("B-1", customer="C-3")], some_products=both)
+        await settled(world)
+        async with service.store.transaction() as uow:
+            uow.changed(EntityKind.ORDER, "B-1", 1)
+        async with service.store.transaction() as uow:
+            await outbox.begin(uow, await outbox.due(
+                uow.connection, entity=EntityKind.ORDER, partitions={0}, of=1, now=uow.now, limit=9
+            ))  # fmt: skip
+        before = world.writes
+        await settled(world)
+        assert world.writes == before
