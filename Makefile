@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/connector demo --once
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 3 --dist loadscope
 
 lint: setup
 	$(BIN)/ruff check .

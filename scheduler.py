@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import signal
 import sys
@@ -82,6 +83,7 @@ async def _push(service: Service) -> None:
 
 def main() -> int:
     """Exit status as for the command line: 2 for settings that cannot work."""
+    argparse.ArgumentParser(prog="python -m scheduler", description=__doc__).parse_args()
     try:
         asyncio.run(serve())
     except ConnectorError as error:

@@ -112,7 +112,7 @@ def _remarks(document: dict[str, Any]) -> list[str]:
     remarks = []
     if due := sum(numbers["due"] for numbers in entities):
         since = moment(document["oldest_unsent"])
-        remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}: `connector push` sends them.")
+        remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}: `connector push` does it.")
     if dead := sum(numbers["dead"] for numbers in entities):
         remarks.append(f"{plural(dead, 'dead letter')}: `connector dead-letters list` says why and what to do.")
     if any(numbers["blocked"] for numbers in entities):

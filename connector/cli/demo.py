@@ -19,6 +19,7 @@ from connector.cli.loop import run, until_stopped
 from connector.cli.org import started
 from connector.cli.output import plural, table
 from connector.cli.progress import Progress
+from connector.errors import UsageError
 
 if TYPE_CHECKING:
     from connector.jobs.push import PushSummary
@@ -55,6 +56,8 @@ def demo(
     Orders are placed in a database here and taken through their life; after each step the connector sends what changed.
     In the end both sides are compared. Settings of yours (CONNECTOR_…, .env) are left alone and not used.
     """
+    if data is not None and data.exists() and not data.is_dir():
+        raise UsageError(f"{data} is a file.", hint="Name a folder with --data.")
     if not run(_demo(once=once, count=orders, rate=rate, port=port, data=data)):
         raise typer.Exit(1)
 

@@ -9,7 +9,7 @@ import typer
 
 from connector.cli import app
 from connector.cli.loop import run
-from connector.cli.output import as_json, table
+from connector.cli.output import as_json, plural, table
 from connector.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SHOWN = 20
 
 @app.command("import")
 def import_(
-    paths: Annotated[list[Path], typer.Argument(help="A folder, or files.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="A folder, or files.")],
     profile: Annotated[Path | None, typer.Option(help="A profile (YAML) for files that are not in our form.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count, store nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document with every problem.")] = False,
@@ -73,8 +73,12 @@ def _show(report: ImportReport, *, dry_run: bool) -> None:
         (kind, saved.created, saved.updated, saved.unchanged, report.bad[kind]) for kind, saved in report.saved.items()
     ]
     rows += [(kind, 0, 0, 0, count) for kind, count in report.bad.items() if kind not in report.saved]
+    if not rows:
+        typer.echo("There is no row in these files.")
+        return
     table(("", "created", "updated", "unchanged", "bad rows"), rows)
-    typer.echo(f"{report.lines:,} order lines in these orders.")
+    if "orders" in report.saved:
+        typer.echo(f"{plural(report.lines, 'order line')} in these orders.")
     for problem in report.problems[:SHOWN]:
         typer.echo(problem, err=True)
     if len(report.problems) > SHOWN:

@@ -44,6 +44,14 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
+def amount(value: Decimal | bool | None) -> str:
+    """Without needless zeros, but with cents: `12.50`, `116.7075`; yes or no."""
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
+    whole, point, cents = f"{value:f}".partition(".")
+    return f"{whole}.{cents.rstrip('0').ljust(2, '0')}" if point else whole
+
+
 def moment(value: datetime) -> str:
     """`2026-03-01 12:00:00 UTC`."""
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -12,7 +12,7 @@ import typer
 
 from connector.cli import app
 from connector.cli.loop import run
-from connector.cli.output import as_json, moment, plural, table
+from connector.cli.output import amount, as_json, moment, plural, table
 from connector.errors import ConnectorError, UsageError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _print(document: dict[str, Any]) -> None:
         typer.echo("")
         table(("  line", "sku", "quantity", "unit_price", "discount", "exact_total"), rows)
     for price in here.get("prices", ()):
-        typer.echo(f"  {'price':<22} {price['unit_price']} {price['currency']}")
+        typer.echo(f"  {'price':<22} {amount(price['unit_price'])} {price['currency']}")
     for link in document["in_org"]:
         typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as both sides last agreed:")
         _values(link["snapshot"].items())
@@ -111,13 +111,18 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def _line(line: dict[str, Any]) -> tuple[Any, ...]:
-    values = [line["product"]["sku"], *(line[name] for name in ("quantity", "unit_price"))]
-    return (f"  {line['number']}", *values, _percent(line["discount"]), line["exact_total"])
+    values = [line["product"]["sku"], line["quantity"], amount(line["unit_price"])]
+    return (f"  {line['number']}", *values, _percent(line["discount"]), amount(line["exact_total"]))
 
 
 def _due(document: dict[str, Any]) -> None:
     unsent = document["unsent"]
-    if unsent is None:
+    listed = {link["key"] for link in document["in_org"]}
+    missing = [price["currency"] for price in document["here"].get("prices", ()) if document["in_org"]
+               and f"{document['key']}|{price['currency']}" not in listed]  # fmt: skip
+    if unsent is None and missing:
+        typer.echo(f"Nothing is due. The org has no {', '.join(missing)}, so that price is not there.")
+    elif unsent is None:
         if document["in_org"]:
             typer.echo("Nothing is due: the org has it as it is here.")
         else:
@@ -142,6 +147,8 @@ def _values(items: Iterable[tuple[str, Any]]) -> None:
     for name, value in items:
         if isinstance(value, datetime):
             typer.echo(f"  {name:<22} {moment(value)}")
+        elif isinstance(value, Decimal | bool):
+            typer.echo(f"  {name:<22} {amount(value)}")
         elif value is not None and not isinstance(value, dict | list | tuple):
             typer.echo(f"  {name:<22} {' ⏎ '.join(str(value).splitlines())}")
 

@@ -25,6 +25,7 @@ from tests.acceptance.readback import HOST, ToLoopback
 CENT = Decimal("0.01")
 MOST_ROWS = 200
 THREADS = 8
+POLL = 1  # seconds between two looks at a Bulk job; simple-salesforce takes five unless told otherwise
 Record = dict[str, Any]
 
 
@@ -171,7 +172,7 @@ def bulk2(org: Salesforce, work: Load) -> None:
     """A Bulk API 2.0 job an object, references by external ID."""
 
     def job(sobject: str, operation: str, rows: list[Record], **options: str) -> None:
-        for outcome in getattr(getattr(org.bulk2, sobject), operation)(records=rows, **options):
+        for outcome in getattr(getattr(org.bulk2, sobject), operation)(records=rows, wait=POLL, **options):
             if outcome["numberRecordsFailed"]:
                 raise SystemExit(f"{sobject}: {outcome}")
 

@@ -330,13 +330,13 @@ async def test_simple_salesforce_bulk2_as_it_is(caller: Caller) -> None:
             session.mount("https://", Redirect(caller.org.url))
             org = Salesforce(session_id=caller.org.access_token, instance="local.salesforce.com", session=session)
             records = [{"External_Key__c": f"K-{number}", "Name": f"N {number}"} for number in range(25)]
-            [told] = org.bulk2.Account.upsert(records=records, external_id_field="External_Key__c")
+            [told] = org.bulk2.Account.upsert(records=records, external_id_field="External_Key__c", wait=0)
             assert (told["numberRecordsProcessed"], told["numberRecordsFailed"]) == (25, 0)
             assert org.bulk2.Account.get_successful_records(told["job_id"]).count("\n") == 26
-            [failed] = org.bulk2.Account.insert(records=[{"Name": "", "Phone": "1"}])
+            [failed] = org.bulk2.Account.insert(records=[{"Name": "", "Phone": "1"}], wait=0)
             assert failed["numberRecordsFailed"] == 1
             assert "REQUIRED_FIELD_MISSING" in org.bulk2.Account.get_failed_records(failed["job_id"])
-            pages = list(org.bulk2.Account.query("SELECT External_Key__c, Name FROM Account", max_records=10))
+            pages = list(org.bulk2.Account.query("SELECT External_Key__c, Name FROM Account", max_records=10, wait=0))
             assert sum(page.count("\n") for page in pages) == 25 + len(pages)
 
     await asyncio.to_thread(use)

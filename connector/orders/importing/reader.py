@@ -173,4 +173,4 @@ def ndjson(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeError:
-        raise UsageError(f"{path.name} is not UTF-8 (after line {line}).", hint="Save it as UTF-8.") from None
+        raise UsageError(f"{path.name} is not UTF-8 (at or after line {line + 1}).", hint="Save it as UTF-8.") from None

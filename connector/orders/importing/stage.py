@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,21 @@ def _check_header(kind: str, section: Section, table: Table, file: str) -> None:
         wanted = {name: columns for name, columns in wanted.items() if name in KINDS[kind].keys}
     missing = sorted({column for columns in wanted.values() for column in columns} - set(table.header))
     if missing:
+        raise UsageError(f"{file} has no column {', '.join(missing)}.", hint=_header_hint(table.header))
+    unknown = [name for name in table.header if section.optional and name not in KINDS[kind].fields]
+    if unknown:
+        close = get_close_matches(unknown[0], KINDS[kind].fields, n=1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
         raise UsageError(
-            f"{file} has no column {', '.join(missing)}.", hint=f"Its header has: {', '.join(table.header)}."
+            f"{file} has a column that is none of ours: {shown(unknown[0])}{meant}.",
+            hint="Correct its name, take it out, or describe the file in a profile.",
         )
+
+
+def _header_hint(header: list[str]) -> str:
+    told = f"Its header has: {', '.join(shown(name)[1:-1] for name in header)}."
+    mark = next((mark for mark in ";\t|," if len(header) == 1 and mark in header[0]), None)
+    return told if mark is None else f"{told} Is {mark!r} the delimiter? A profile can say so."
 
 
 def _column(value: Value, places: Mapping[str, int]) -> tuple[int, str]:
@@ -191,5 +204,8 @@ def _texts(values: dict[str, Any]) -> dict[str, str] | str:
         elif value is None or isinstance(value, str):
             found[name] = value or ""
         else:
-            return f"{name} is not a text or a number"
+            known = any(name in kind.fields for kind in KINDS.values())
+            return (
+                f"{name} is not a text or a number" if known else f"unknown: {name}; take it out, or correct its name"
+            )
     return found

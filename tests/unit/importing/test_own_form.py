@@ -185,13 +185,18 @@ async def test_a_broken_row_costs_itself_only(desk: Desk, shop: dict[str, str]) 
 UNUSABLE = [
     ({"orders.csv": ""}, "orders.csv is empty; it needs a header line."),
     ({"orders.csv": "customer\nC-1\n"}, "orders.csv has no column number. Its header has: customer."),
+    ({"orders.csv": "number;notes\n1;x\n"},
+     "orders.csv has no column number. Its header has: number;notes. Is ';' the delimiter? A profile can say so."),
+    ({"customers.csv": "number,name,emial\nC-1,x,y\n"},
+     "customers.csv has a column that is none of ours: 'emial' (did you mean email?). Correct its name, take it out,"
+      " or describe the file in a profile."),
     ({"orders.csv": "number,number\n"}, "orders.csv:1: the header names 'number' twice."),
     ({"orders.csv": '"number\n'}, "orders.csv:1: the header cannot be read as a row (unexpected end of data);"
       " check its quotes."),
     ({"orders.csv": "number,notes\n1,Süd\n".encode("latin-1")},
      "orders.csv is not utf-8 (at or after line 1). Name its encoding in a profile."),
     ({"orders.ndjson": '{"number": "Süd"}'.encode("latin-1")},
-     "orders.ndjson is not UTF-8 (after line 0). Save it as UTF-8."),
+     "orders.ndjson is not UTF-8 (at or after line 1). Save it as UTF-8."),
     ({}, "There is none of customers.csv, products.csv, orders.csv, order_lines.csv in"),
 ]  # fmt: skip
 
@@ -261,6 +266,32 @@ async def test_a_bad_object_is_told_and_the_good_ones_go_in(
     assert report.problems[0].startswith(problem)
     assert await desk.order("W-1") is not None
     assert await desk.order("W-2") is None
+
+
+async def test_prices_by_currency_need_not_stand_together(desk: Desk) -> None:
+    rows = "A,Tea,10,USD\nB,Jam,20,USD\nA,Tea,9,EUR\nB,Jam,18,EUR\n"
+    report = await desk.take({"products.csv": f"sku,name,unit_price,currency\n{rows}"})
+    assert report.saved["products"] == Saved(created=2)
+    product = await desk.product("A")
+    assert product is not None
+    assert [(price.currency, price.unit_price) for price in product.prices] == [
+        ("EUR", Decimal(9)), ("USD", Decimal(10)),
+    ]  # fmt: skip
+
+
+async def test_another_product_or_currency_does_not_keep_the_old_price(desk: Desk, shop: dict[str, str]) -> None:
+    shop["products.csv"] += "TEA,Tea,4.00,EUR\n"
+    await desk.take(shop)
+    (desk.folder / "orders.csv").unlink()
+    await desk.take({"order_lines.csv": "order,line,sku,quantity\n2,1,JAM,1\n"})
+    order = await desk.order("2")
+    assert order is not None
+    assert order.lines[0].unit_price == Decimal("3.20")
+    (desk.folder / "order_lines.csv").unlink()
+    await desk.take({"orders.csv": "number,currency\n2,EUR\n"})
+    order = await desk.order("2")
+    assert order is not None
+    assert order.lines[0].unit_price == Decimal("2.95")
 
 
 async def test_a_line_taken_out_of_the_file_is_taken_out_of_the_order(desk: Desk, shop: dict[str, str]) -> None:

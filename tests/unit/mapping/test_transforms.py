@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.mapping.kinds import Kind, to_wire
-from connector.mapping.transforms import TRANSFORMS
+from connector.mapping.transforms import TRANSFORMS, named
 
 EXAMPLES = [
     ("date", datetime(2026, 1, 31, 23, tzinfo=UTC), date(2026, 1, 31)),
@@ -82,3 +82,23 @@ def test_only_what_a_field_can_hold_goes_on_the_wire() -> None:
     with pytest.raises(TypeError, match="cannot stand in a field"):
         to_wire(1.5)
     assert all(transform.yields is not Kind.ANY for transform in TRANSFORMS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("date in Europe/Berlin", datetime(2026, 9, 30, 22, tzinfo=UTC), date(2026, 10, 1)),
+        ("date in America/New_York", datetime(2026, 10, 1, 2, tzinfo=UTC), date(2026, 9, 30)),
+        ("date in Europe/Berlin", date(2026, 10, 1), date(2026, 10, 1)),
+        ("date in Europe/Berlin", "2026-09-30T22:30:00Z", date(2026, 10, 1)),
+    ],
+)
+def test_the_day_in_a_time_zone(name: str, before: object, after: date) -> None:
+    found = named(name)
+    assert found is not None
+    assert found.forward(before) == after
+
+
+@pytest.mark.parametrize("name", ["date in ", "date in Mars/Base", "date in ../etc/passwd", "dates"])
+def test_a_time_zone_that_is_none(name: str) -> None:
+    assert named(name) is None

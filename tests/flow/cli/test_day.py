@@ -1,0 +1,174 @@
+"""The commands of a working day, one after the other, against a local org that runs beside them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.flow.shell import ROOT, SHOP, Shell
+
+
+def test_from_nothing_to_in_sync(shell: Shell) -> None:
+    assert shell("db", "upgrade").out == (
+        "sqlite:///connector.db is ready. Next: `connector import PATH` brings orders in.\n"
+    )
+    assert shell("db", "upgrade").out == "sqlite:///connector.db is up to date.\n"
+    assert shell("status").out.endswith("The database is empty: `connector import PATH` brings orders in.\n")
+
+    rehearsed = shell("import", SHOP, "--dry-run")
+    assert rehearsed.status == 0
+    assert rehearsed.out.endswith("13 order lines in these orders.\nRehearsal: nothing was stored.\n")
+    assert shell("status", "--json").document["entities"]["order"]["here"] == 0
+
+    brought = shell("import", SHOP, "--json").document
+    assert brought["orders"] == {"created": 8, "updated": 0, "unchanged": 0}
+    again = shell("import", SHOP, "--json").document
+    assert again["orders"] == {"created": 0, "updated": 0, "unchanged": 8}
+    waiting = shell("status")
+    assert waiting.status == 1
+    assert "26 changes to be sent, the oldest since " in waiting.out
+
+    foretold = shell("push", "--dry-run", "--json").document
+    assert foretold["dry_run"] is True
+    first = shell("push", "--json").document
+    assert first["in_sync"] is True
+    assert first["created"] == {"Account": 6, "Order": 8, "OrderItem": 13, "PricebookEntry": 12, "Product2": 12}
+    assert {name: first[name] for name in ("created", "updated")} == {
+        name: foretold[name] for name in ("created", "updated")
+    }
+    assert first["api_calls"]["writes"] == foretold["api_calls"]["writes"]
+    second = shell("push")
+    assert (second.status, second.out.splitlines()[-1]) == (0, "In sync.")
+    assert second.out.startswith("The org has everything.\nNo API call was made.\n")
+    assert shell("status").status == 0
+
+    shown = shell("show", "order", "SO-1001").out
+    assert "In the org: Order 801" in shown
+    assert "Nothing is due: the org has it as it is here." in shown
+    assert shell("show", "order", "SO-1001", "--json").document["here"]["exact_total"] == "387.00"
+
+
+def test_a_refused_order_from_letter_to_replay(shell: Shell, tmp_path: Path) -> None:
+    shell("db", "upgrade")
+    (tmp_path / "customers.csv").write_text("number,name\nR-1,Refused Ltd\n")
+    (tmp_path / "products.csv").write_text("sku,name,unit_price,currency\nR-TEA,Tea,4.50,USD\n")
+    (tmp_path / "orders.csv").write_text("number,customer,placed_at,currency\nR-1,R-1,2026-03-01,XAU\n")
+    (tmp_path / "order_lines.csv").write_text("order,line,sku,quantity,unit_price\nR-1,1,R-TEA,1,4.50\n")
+    assert shell("import", ".").status == 0
+    pushed = shell("push")
+    assert pushed.status == 1
+    assert "1 dead letter: `connector dead-letters list` says why and what to do." in pushed.out
+
+    listed = shell("dead-letters", "list").out
+    assert listed.startswith("order R-1: ")
+    assert "XAU" in listed
+    assert "What to do: " in listed
+    [letter] = shell("dead-letters", "list", "--json").document
+    assert (letter["entity"], letter["key"]) == ("order", "R-1")
+    assert "What to do: " in shell("dead-letters", "show", "order", "R-1").out
+    assert shell("status").status == 1
+
+    (tmp_path / "orders.csv").write_text("number,currency\nR-1,USD\n")
+    assert shell("import", "orders.csv").status == 0
+    assert shell("push").status == 0
+    assert shell("dead-letters", "list").out == "No dead letters.\n"
+
+    (tmp_path / "orders.csv").write_text("number,currency,customer,placed_at\nR-2,XAU,R-1,2026-03-01\n")
+    (tmp_path / "order_lines.csv").unlink()
+    shell("import", "orders.csv")
+    assert shell("push").status == 1
+    assert shell("dead-letters", "replay", "order", "R-2").out == (
+        "1 dead letter due again: `connector push` sends it.\n"
+    )
+    assert shell("push").status == 1
+    assert shell("dead-letters", "discard", "--all").out == "1 dead letter forgotten.\n"
+    assert shell("dead-letters", "replay", "order", "R-2").err == (
+        "connector: There is no dead letter of order R-2. `connector dead-letters list` names all.\n"
+    )
+
+
+def test_a_changed_mapping_reaches_what_is_in_the_org(shell: Shell, tmp_path: Path) -> None:
+    shell("db", "upgrade")
+    shell("import", SHOP)
+    assert shell("push").status == 0
+    shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
+    file = tmp_path / "mappings" / "customer.yaml"
+    file.write_text(file.read_text().replace("  Name: name\n", "  Name: {path: name, transform: upper}\n"))
+    mine = {"CONNECTOR_MAPPINGS_DIR": str(tmp_path / "mappings")}
+    assert shell("push", "--json", **mine).document["updated"] == {}
+    foretold = shell("resync", "customer", "--dry-run", "--json", **mine).document
+    assert (foretold["updated"], foretold["dry_run"]) == ({"Account": 6}, True)
+    sent = shell("resync", "customer", "--json", **mine).document
+    assert (sent["updated"], sent["api_calls"]["writes"], sent["in_sync"]) == ({"Account": 6}, 1, True)
+    assert shell("resync", "--all", "--json", **mine).document["api_calls"]["writes"] == 0
+    assert shell("resync", "order", "NONE").err == (
+        "connector: There is no order NONE here. Correct the key, or import it.\n"
+    )
+    assert shell("resync").err == "connector: Resync what? Name an entity and keys, an entity alone, or --all.\n"
+    assert shell("resync", "customer", "C-1001", "--json").document["updated"] == {"Account": 1}
+
+
+def test_a_refused_mapping_changes_nothing(shell: Shell, tmp_path: Path) -> None:
+    shell("db", "upgrade")
+    shell("import", SHOP)
+    assert shell("push").status == 0
+    before = shell("status", "--json").document
+    shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
+    with (tmp_path / "mappings" / "customer.yaml").open("a") as file:
+        file.write("  Nope__c: city\n")
+    wrong = shell("push", "--dry-run", CONNECTOR_MAPPINGS_DIR=str(tmp_path / "mappings"))
+    assert (wrong.status, "Nope__c" in wrong.err) == (2, True)
+    refused = shell("resync", "--all", CONNECTOR_MAPPINGS_DIR=str(tmp_path / "mappings"))
+    assert refused.status == 2
+    assert shell("push").status == 0
+    assert shell("status", "--json").document == before
+
+
+def test_a_wrong_api_version_kills_no_queue(shell: Shell) -> None:
+    shell("db", "upgrade")
+    shell("import", SHOP)
+    assert shell("push").status == 0
+    (shell.folder / "customers.csv").write_text("number,city\nC-1001,Salem\n")
+    shell("import", "customers.csv")
+    assert shell("push", CONNECTOR_SALESFORCE__API_VERSION="10.0").status == 1
+    assert shell("dead-letters", "list").out == "No dead letters.\n"
+    assert shell("push").status == 0
+
+
+def test_what_is_mended_in_another_entity_is_due_by_itself(shell: Shell) -> None:
+    shell("db", "upgrade")
+    files = {
+        "customers.csv": f"number,name\nM-1,{'x' * 300}\n",
+        "products.csv": "sku,name\nM-TEA,Tea\n",
+        "orders.csv": "number,customer,placed_at,currency\nM-1,M-1,2026-03-01,USD\n",
+        "order_lines.csv": "order,line,sku,quantity,unit_price\nM-1,1,M-TEA,1,4.50\n",
+    }
+    for name, text in files.items():
+        (shell.folder / name).write_text(text)
+    shell("import", ".")
+    rehearsed = shell("push", "--dry-run")
+    assert rehearsed.status == 1
+    assert "order M-1: STRING_TOO_LONG on Account.Name of customer M-1" in rehearsed.out
+    assert shell("push").status == 1
+    (shell.folder / "customers.csv").write_text("number,name\nM-1,Short\n")
+    shell("import", "customers.csv")
+    assert "product M-TEA" in shell("push").out + shell("dead-letters", "list").out
+    (shell.folder / "products.csv").write_text("sku,name,unit_price,currency\nM-TEA,Tea,4.50,USD\n")
+    shell("import", "products.csv")
+    assert shell("dead-letters", "replay", "order", "M-1").out == (
+        "order M-1 is no dead letter any more, and due: `connector push` sends it.\n"
+    )
+    assert shell("push").status == 0
+
+
+def test_bad_rows_are_told_and_the_rest_is_in(shell: Shell, tmp_path: Path) -> None:
+    shell("db", "upgrade")
+    rows = "".join(f"B-{number},,\n" for number in range(30))
+    (tmp_path / "customers.csv").write_text("number,name,city\nB-G,Good,Leeds\n" + rows)
+    answer = shell("import", "customers.csv")
+    assert answer.status == 1
+    assert answer.out.splitlines()[1].split() == ["customers", "1", "0", "0", "30"]
+    told = answer.err.splitlines()
+    assert told[0] == "customers.csv:3:2: name: is empty; it needs a value"
+    assert told[-1] == "… and 10 more: --json lists all."
+    assert len(shell("import", "customers.csv", "--json").document["problems"]) == 30

@@ -1,0 +1,108 @@
+"""What cannot be done is refused in words that say what to do, and tell no secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.sides import Org
+from tests.flow.shell import SHOP, Shell
+
+NO_DATABASE = "connector: The database sqlite:///connector.db has no tables yet. Run `connector db upgrade`.\n"
+REFUSALS: list[tuple[list[str], int, str]] = [
+    (["bogus"], 2, "connector: No such command 'bogus'. Try `connector --help`.\n"),
+    (["import"], 2, "connector: Missing argument 'PATH…'. Try `connector import --help`.\n"),
+    (["import", "absent", "--dry-run"], 1, NO_DATABASE),
+    (["status"], 1, NO_DATABASE),
+    (["push"], 1, NO_DATABASE),
+    (["show", "order", "1"], 1, NO_DATABASE),
+    (["show", "invoice", "1"], 2, "connector: 'invoice' is no entity. It is customer, product or order.\n"),
+    (["dead-letters", "replay"], 2,
+     "connector: Which dead letters? Name an entity and a key, an entity alone, or --all.\n"),
+    (["dead-letters", "show", "invoice", "1"], 2,
+     "connector: 'invoice' is no entity. It is customer, product or order.\n"),
+    (["demo", "--orders", "0"], 2,
+     "connector: Invalid value for '--orders': Input should be greater than or equal to 1."
+     " Try `connector demo --help`.\n"),
+    (["localorg", "--port", "99999"], 2,
+     "connector: Invalid value for '--port': Input should be less than or equal to 65535."
+     " Try `connector localorg --help`.\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "status", "line"), REFUSALS, ids=[" ".join(words) for words, *_ in REFUSALS])
+def test_a_refusal_is_one_line_that_says_what_to_do(shell: Shell, words: list[str], status: int, line: str) -> None:
+    answer = shell(*words)
+    assert (answer.status, answer.err, answer.out) == (status, line, "")
+    assert not (shell.folder / "connector.db").exists()
+
+
+SETTINGS: list[tuple[dict[str, str], str]] = [
+    ({"CONNECTOR_DATABASE_URL": "mysql://root:hunter2@db/x"}, "sqlite:///"),
+    ({"CONNECTOR_DATABASE_URL": "hunter2"}, "sqlite:///"),
+    ({"CONNECTOR_SALESFORCE__LOGIN_URL": "ftp://hunter2"}, "CONNECTOR_SALESFORCE__LOGIN_URL"),
+    ({"CONNECTOR_SALESFORCE__AUTH": "hunter2"}, "CONNECTOR_SALESFORCE__AUTH must be"),
+    ({"CONNECTOR_SALESFORCE__AUTH": "jwt"}, "CONNECTOR_SALESFORCE__USERNAME"),
+    ({"CONNECTOR_SALESFORCE__API_VERSION": "hunter2"}, "CONNECTOR_SALESFORCE__API_VERSION must look like 66.0"),
+    ({"CONNECTOR_SYNC__PARTITIONS": "0"}, "CONNECTOR_SYNC__PARTITIONS must be at least 1"),
+    ({"CONNECTOR_SALESFORCE__LOGINURL": "hunter2"}, "did you mean CONNECTOR_SALESFORCE__LOGIN_URL?"),
+    ({"CONNECTOR_MAPPINGS_DIR": "hunter2"}, "hunter2"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "named"), SETTINGS, ids=[f"{name}={value}" for item, _ in SETTINGS for name, value in item.items()])  # fmt: skip  # noqa: E501
+def test_a_wrong_setting_is_named_and_its_value_is_not(shell: Shell, wrong: dict[str, str], named: str) -> None:
+    shell("db", "upgrade")
+    answer = shell("push", **wrong)
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1
+    assert named in answer.err
+    assert "hunter2" not in answer.err.replace(str(shell.folder), "") or "MAPPINGS_DIR" in next(iter(wrong))
+
+
+def test_a_wrong_secret_is_refused_in_words_without_it(shell: Shell) -> None:
+    shell("db", "upgrade")
+    shell("import", SHOP)
+    answer = shell("push", CONNECTOR_SALESFORCE__CLIENT_SECRET="hunter2", CONNECTOR_LOG_LEVEL="DEBUG")
+    assert answer.status == 1
+    assert "hunter2" not in answer.err + answer.out
+    assert "invalid_client" in answer.err
+
+
+def test_no_secret_and_nothing_personal_in_the_most_talkative_log(shell: Shell, beside: Org) -> None:
+    shell("db", "upgrade")
+    shell("import", SHOP)
+    answer = shell("push", CONNECTOR_LOG_LEVEL="DEBUG")
+    assert answer.status == 0
+    for hidden in (beside.banner["client_secret"], "Bearer", "alderfinch", "Mill Lane", "+1 555"):
+        assert hidden not in answer.err + answer.out
+
+
+def test_wrong_mappings_are_told_whole(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "mappings"
+    folder.mkdir()
+    (folder / "customer.yaml").write_text("entity: customer\nsobject: Account\nfields: 7\nfilds: {}\n")
+    shell("db", "upgrade")
+    answer = shell("push", CONNECTOR_MAPPINGS_DIR=str(folder))
+    assert (answer.status, answer.out) == (2, "")
+    assert len(answer.err.splitlines()) > 2
+    assert all(line.split(":")[0].endswith(".yaml") for line in answer.err.splitlines())
+
+
+def test_an_org_that_cannot_be_reached(shell: Shell) -> None:
+    shell("db", "upgrade")
+    shell("import", SHOP)
+    answer = shell("push", CONNECTOR_SALESFORCE__LOGIN_URL="http://127.0.0.1:9")
+    assert answer.status == 1
+    assert "127.0.0.1:9" in answer.err
+    assert shell("push").status == 0
+
+
+def test_help_and_version(shell: Shell) -> None:
+    assert shell("--version").out.startswith("connector 0.")
+    listed = shell("--help").out
+    for command in ("localorg", "demo", "import", "push", "db", "status", "show", "dead-letters"):
+        assert f"  {command} " in listed
+        assert shell(command, "--help").status == 0
+    assert shell().status == 2

@@ -1,0 +1,126 @@
+"""What runs until it is stopped: the local org, the service, the demo; and what a terminal sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import requests
+
+from connector.cli.org import environment
+from tests.acceptance.sides import Org
+from tests.flow.shell import CONNECTOR, LONGEST, SERVICE, SHOP, Shell
+
+
+def test_the_local_org_says_where_it_is_keeps_its_data_and_stops_on_a_signal(shell: Shell, tmp_path: Path) -> None:
+    kept = tmp_path / "org.db"
+    for expected in (0, 8):
+        process = shell.start("localorg", "--port", "0", "--json", "--data", str(kept))
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        try:
+            here = Shell(tmp_path, _pointed(line))
+            assert _orders(line) == expected
+            here("db", "upgrade")
+            here("import", SHOP)
+            assert here("push").status == 0
+        finally:
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=LONGEST)
+        assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_port_that_is_taken(shell: Shell, beside: Org) -> None:
+    port = beside.banner["instance_url"].rpartition(":")[2]
+    answer = shell("localorg", "--port", port)
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err == (
+        f"connector: Port {port} cannot be used: address already in use."
+        " Name another with --port or --tls-port; 0 takes a free one.\n"
+    )
+
+
+def test_a_bare_org_lacks_our_fields_and_the_push_says_so(shell: Shell, tmp_path: Path) -> None:
+    process = shell.start("localorg", "--port", "0", "--json", "--bare")
+    assert process.stdout is not None
+    here = Shell(tmp_path, _pointed(process.stdout.readline()))
+    try:
+        here("db", "upgrade")
+        here("import", SHOP)
+        answer = here("push")
+    finally:
+        process.terminate()
+        process.communicate(timeout=LONGEST)
+    assert answer.status == 1
+    assert "The org has none of the connector's fields" in answer.err
+    assert "connector/metadata" in answer.err
+
+
+def test_the_service_pushes_by_itself_and_stops_in_order(shell: Shell, tmp_path: Path) -> None:
+    shell("db", "upgrade")
+    service = shell.start(program=SERVICE)
+    try:
+        shell("import", SHOP)
+        end = time.monotonic() + LONGEST
+        while not shell("status", "--json").document["in_sync"] and time.monotonic() < end:
+            time.sleep(0.2)
+        assert shell("status").status == 0
+    finally:
+        service.send_signal(signal.SIGTERM)
+        _, log = service.communicate(timeout=LONGEST)
+    assert service.returncode == 0
+    assert "stopped" in log.splitlines()[-1]
+
+
+def test_the_demo_prints_a_summary(shell: Shell) -> None:
+    answer = shell("demo", "--once", "--orders", "5")
+    assert (answer.status, answer.err) == (0, "")
+    assert "5 of 5 orders." in answer.out
+
+
+def test_the_demo_goes_on_until_it_is_stopped(shell: Shell) -> None:
+    process = shell.start("demo", "--orders", "3", "--rate", "20")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "so far" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=LONGEST)
+    assert (process.returncode, err) == (0, "")
+    assert "Stopped. " in out
+
+
+def test_a_terminal_sees_a_bar_and_a_pipe_does_not(shell: Shell) -> None:
+    shell("db", "upgrade")
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [*CONNECTOR, "import", str(SHOP)], env={**shell.environment, "TERM": "xterm"}, cwd=shell.folder,
+        stdout=subprocess.PIPE, stderr=follower,
+    )  # fmt: skip
+    out, _ = process.communicate(timeout=LONGEST)
+    os.close(follower)
+    seen = os.read(leader, 65_536).decode()
+    os.close(leader)
+    assert b"8" in out
+    assert "Importing" in seen
+    assert shell("import", SHOP).err == ""
+
+
+def _pointed(banner: str) -> dict[str, str]:
+    return environment(json.loads(banner))
+
+
+def _orders(banner: str) -> int:
+    told = json.loads(banner)
+    answer = requests.get(
+        f"{told['instance_url']}/services/data/v66.0/query",
+        params={"q": "SELECT COUNT() FROM Order"},
+        headers={"Authorization": f"Bearer {told['access_token']}"},
+        timeout=30,
+    )
+    return int(answer.json()["totalSize"])
