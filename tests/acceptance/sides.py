@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,6 +51,10 @@ class Org:
     def usage(self) -> dict[str, int]:
         told: dict[str, int] = self.ask("GET", "/_org/usage")
         return told
+
+    def count(self, sobject: str) -> int:
+        told = self.ask("GET", f"/services/data/v66.0/query?q=SELECT+COUNT()+FROM+{sobject}")
+        return int(told["totalSize"])
 
     def read_back(self) -> dict[str, Any]:
         """What a client that is not ours finds there, in a process of its own."""
@@ -111,14 +115,14 @@ class Connector:
     def import_(self, folder: Path) -> Any:
         return self.told("import", folder, "--profile", PROFILE)
 
-    def push_killed_at(self, org: Org, writes: int) -> bool:
-        """Start a push and kill it once the org has counted `writes` write calls. Whether it was still alive."""
+    def push_killed_when(self, ripe: Callable[[], bool]) -> bool:
+        """Start a push and kill it once `ripe` says so. Whether it was still alive."""
         process = subprocess.Popen(
             [*CONNECTOR, "push"], env=self.environment, cwd=self.folder,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         end = time.monotonic() + LONGEST
-        while process.poll() is None and org.usage()["write_calls"] < writes and time.monotonic() < end:
+        while process.poll() is None and not ripe() and time.monotonic() < end:
             time.sleep(0.005)
         alive = process.poll() is None
         for child in psutil.Process(process.pid).children(recursive=True) if alive else []:
