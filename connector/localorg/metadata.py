@@ -122,6 +122,7 @@ def _object(schema: Schema, file: Path) -> list[str]:
         deletable=False,
         queryable=False,
         event=True,
+        immediate=source.get("publishBehavior", "PublishImmediately") == "PublishImmediately",
     )
     for item in EVENT_FIELDS:
         event.add(item)

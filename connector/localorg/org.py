@@ -13,6 +13,7 @@ from connector.localorg.auth import Auth, Identity
 from connector.localorg.bulk import Jobs
 from connector.localorg.dml import Dml
 from connector.localorg.errors import not_found
+from connector.localorg.events.hub import Hub
 from connector.localorg.faults import Faults
 from connector.localorg.http.query import Cursors
 from connector.localorg.schema import Schema
@@ -53,6 +54,7 @@ class Org:
         self.faults = Faults(latency_ms=latency_ms)
         self.cursors = Cursors(self.random)
         self.jobs = Jobs(self.storage, clock)
+        self.hub = Hub(self.storage, self.schema, self.dml, clock, self.random)
         self.url = ""
         self._described: dict[tuple[str, str], dict[str, Any]] = {}
         self.schema_changed_at = clock()
@@ -61,6 +63,7 @@ class Org:
         """To be called whenever the schema changed: tables, plans and describes follow."""
         self.dml.refresh()
         seed(self.dml)
+        self.hub.refresh()
         self._described.clear()
         self.schema_changed_at = self.clock()
 

@@ -87,6 +87,7 @@ class SObject:
     deletable: bool = True
     queryable: bool = True
     event: bool = False  # a platform event: publishable, not queryable
+    immediate: bool = False  # an event that is published whatever becomes of the transaction
     fields: dict[str, Field] = field(default_factory=dict)
 
     def get(self, name: str) -> Field | None:

@@ -1,7 +1,7 @@
 """Where the org keeps its rows: one SQLite connection, one table an sObject, one column a field.
 
 Text compares without case, as the platform's does, unless a field is case-sensitive or an ID or a stamp. A transaction
-collects what changed; listeners hear of it after the commit, never of what was rolled back. Numbers that must never be
+collects what changed; listeners hear of it as its last part, never of what was rolled back. Numbers that must never be
 given out twice (IDs, auto numbers) are kept in memory and written with the commit that uses them.
 """
 
@@ -64,6 +64,7 @@ class Storage:
         self._depth = 0
         self.changes: list[Change] = []
         self.listeners: list[Callable[[list[Change]], None]] = []
+        self.afterwards: list[Callable[[], object]] = []  # done once the transaction is over, committed or not
 
     def close(self) -> None:
         self.connection.close()
@@ -115,6 +116,9 @@ class Storage:
         self.changes = []
         try:
             yield
+            if self.changes:
+                for listener in self.listeners:
+                    listener(self.changes)
             for name in self._dirty:
                 self.connection.execute(
                     "INSERT INTO _sequence VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -123,16 +127,15 @@ class Storage:
             self.connection.execute("COMMIT")
         except BaseException:
             self.connection.execute("ROLLBACK")
-            self.changes = []
             raise
         else:
             self._dirty.clear()
-            changes, self.changes = self.changes, []
-            if changes:
-                for listener in self.listeners:
-                    listener(changes)
         finally:
             self._depth = 0
+            self.changes = []
+            later, self.afterwards = self.afterwards, []
+            for act in later:
+                act()
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

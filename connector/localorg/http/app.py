@@ -133,6 +133,7 @@ class App:
             if write and org.faults.take("row_lock"):
                 fault = "row_lock"
                 org.dml.lock_next = True
+            org.hub.origin = origin(call)
             try:
                 reply = self.router.dispatch(call)
             finally:
@@ -174,6 +175,13 @@ class App:
                 fault=fault,
             )
         )
+
+
+def origin(call: Call) -> str:
+    """What change events say of a write: the API, its version, and the client if it named itself."""
+    options = dict(part.strip().partition("=")[::2] for part in call.headers.get("sforce-call-options", "").split(","))
+    client = options.get("client", "").strip()
+    return f"com/salesforce/api/rest/{call.version}" + (f";client={client}" if client else "")
 
 
 def unauthorised() -> Reply:

@@ -1,0 +1,170 @@
+"""Avro schemas of events, their IDs, and payloads by them.
+
+A schema's ID is the base64url of the MD5 of its canonical form, without padding (Pub/Sub API documentation, "Event
+schemas"): it changes with every definition, and old ones can still be asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import fastavro
+from fastavro.schema import to_parsing_canonical_form
+
+from connector.localorg.schema import Field, SObject
+
+NAMESPACE = "com.sforce.eventbus"
+NEVER = frozenset({"IsDeleted", "SystemModstamp", "LastActivityDate", "LastViewedDate", "LastReferencedDate",
+                   "PhotoUrl", "Id"})  # fmt: skip
+"""What change events do not carry."""
+
+CHANGE_TYPES = (
+    "CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE", "GAP_OVERFLOW",
+    "SNAPSHOT",
+)  # fmt: skip
+_HEADER = {
+    "type": "record",
+    "name": "ChangeEventHeader",
+    "fields": [
+        {"name": "entityName", "type": "string"},
+        {"name": "recordIds", "type": {"type": "array", "items": "string"}},
+        {"name": "changeType", "type": {"type": "enum", "name": "ChangeType", "symbols": list(CHANGE_TYPES)}},
+        {"name": "changeOrigin", "type": "string"},
+        {"name": "transactionKey", "type": "string"},
+        {"name": "sequenceNumber", "type": "int"},
+        {"name": "commitTimestamp", "type": "long"},
+        {"name": "commitNumber", "type": "long"},
+        {"name": "commitUser", "type": "string"},
+        {"name": "nulledFields", "type": {"type": "array", "items": "string"}},
+        {"name": "diffFields", "type": {"type": "array", "items": "string"}},
+        {"name": "changedFields", "type": {"type": "array", "items": "string"}},
+    ],
+}
+ADDRESS_PARTS = (
+    ("Street", "string"), ("City", "string"), ("State", "string"), ("PostalCode", "string"), ("Country", "string"),
+    ("StateCode", "string"), ("CountryCode", "string"), ("Latitude", "double"), ("Longitude", "double"),
+    ("GeocodeAccuracy", "string"),
+)  # fmt: skip
+_ADDRESS = {
+    "type": "record",
+    "name": "Address",
+    "fields": [{"name": name, "type": ["null", kind], "default": None} for name, kind in ADDRESS_PARTS],
+}
+_TYPES = {
+    "boolean": "boolean", "int": "int", "long": "int", "double": "double", "currency": "double", "percent": "double",
+    "date": "long", "datetime": "long", "time": "long",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EventSchema:
+    """`fields` are the names in their order, the header first: a bitmap's bits count them."""
+
+    id: str
+    json: str
+    parsed: Any
+    fields: tuple[str, ...]
+
+    def encode(self, payload: Mapping[str, Any]) -> bytes:
+        buffer = io.BytesIO()
+        fastavro.schemaless_writer(buffer, self.parsed, dict(payload))
+        return buffer.getvalue()
+
+    def decode(self, payload: bytes) -> dict[str, Any]:
+        """ValueError for bytes that are no such payload, or more than one."""
+        buffer = io.BytesIO(payload)
+        try:
+            found = fastavro.schemaless_reader(buffer, self.parsed, None)
+        except Exception as error:  # whatever the decoder makes of foreign bytes
+            raise ValueError(f"the payload is not what the schema says ({type(error).__name__})") from None
+        if buffer.read(1):
+            raise ValueError("the payload is longer than the schema says")
+        return dict(found)  # type: ignore[arg-type]
+
+
+def platform_event(sobject: SObject) -> EventSchema:
+    fields: list[dict[str, Any]] = [
+        {"name": "CreatedDate", "type": "long", "doc": "CreatedDate:DateTime"},
+        {"name": "CreatedById", "type": "string", "doc": "CreatedBy:EntityId"},
+    ]
+    fields += [
+        _nullable(field.name, _type(field), f"Data:{field.label}")
+        for field in sobject.fields.values()
+        if field.name not in {"ReplayId", "CreatedDate", "CreatedById", "EventUuid"}
+    ]
+    return _schema(sobject.name, fields)
+
+
+def change_event(sobject: SObject) -> EventSchema:
+    """All fields of an object behind a header, each nullable."""
+    fields: list[dict[str, Any]] = [{"name": "ChangeEventHeader", "type": _HEADER, "doc": "Data:ComplexValueType"}]
+    address: Any = _ADDRESS
+    for field in sobject.fields.values():
+        if field.name in NEVER or field.compound_field_name:
+            continue
+        if field.type == "address":
+            fields.append(_nullable(field.name, address, "Data:Address"))
+            address = "Address"  # after the first, by its name
+        elif field.stored:
+            fields.append(_nullable(field.name, _type(field), f"Data:{field.type}"))
+    return _schema(event_name(sobject.name), fields)
+
+
+def event_name(sobject: str) -> str:
+    """`OrderChangeEvent`; of a custom object `My__ChangeEvent`."""
+    return f"{sobject.removesuffix('__c')}__ChangeEvent" if sobject.endswith("__c") else f"{sobject}ChangeEvent"
+
+
+def _type(field: Field) -> str:
+    return _TYPES.get(field.type, "string")
+
+
+def _nullable(name: str, kind: Any, doc: str) -> dict[str, Any]:
+    return {"name": name, "type": ["null", kind], "doc": doc, "default": None}
+
+
+def _schema(name: str, fields: list[dict[str, Any]]) -> EventSchema:
+    source = {"name": name, "namespace": NAMESPACE, "type": "record", "fields": fields}
+    canonical = to_parsing_canonical_form(source)
+    digest = hashlib.md5(canonical.encode(), usedforsecurity=False).digest()
+    schema_id = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    told = json.dumps({**source, "uuid": schema_id}, separators=(",", ":"))
+    return EventSchema(schema_id, told, fastavro.parse_schema(source), tuple(field["name"] for field in fields))
+
+
+def value(field: Field, stored: Any) -> Any:
+    """A stored value as Avro has it: dates and times are milliseconds since 1970."""
+    if stored is None:
+        return None
+    match field.type:
+        case "boolean":
+            return bool(stored)
+        case "int" | "long":
+            return int(stored)
+        case "double" | "currency" | "percent":
+            return float(stored)
+        case "date":
+            return _milliseconds(datetime.fromisoformat(str(stored)).replace(tzinfo=UTC))
+        case "datetime":
+            return _milliseconds(datetime.strptime(str(stored), "%Y-%m-%dT%H:%M:%S.%f%z"))
+        case "time":
+            hours, minutes, seconds = str(stored).rstrip("Z").split(":")
+            return round((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * 1000)
+    return str(stored)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def bitmap(places: set[int]) -> str:
+    """`0x400800`: bit i for the schema's field i, an even number of digits."""
+    digits = f"{sum(1 << place for place in places):X}"
+    return f"0x{digits.rjust(len(digits) + len(digits) % 2, '0')}"

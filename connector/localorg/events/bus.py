@@ -1,0 +1,121 @@
+"""Events in the order of their commit, kept for their time in the org's own database, and who waits for them.
+
+A replay ID is opaque to clients; here it is a number as 8 bytes, rising, with gaps, over all topics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from connector.localorg.storage import Storage
+
+WIDEST_GAP = 3
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS _event (replay INTEGER PRIMARY KEY, topic TEXT, schema_id TEXT, uuid TEXT,"
+    " payload BLOB, at REAL)",
+    "CREATE INDEX IF NOT EXISTS ix_event_topic ON _event (topic, replay)",
+    "CREATE INDEX IF NOT EXISTS ix_event_at ON _event (at)",
+)
+_LAST, _FLOOR = "event_last", "event_floor"
+
+
+class InvalidReplayIdError(Exception):
+    """Malformed, never given out, or older than what is retained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    replay: int
+    topic: str
+    schema_id: str
+    uuid: str
+    payload: bytes
+
+    @property
+    def replay_id(self) -> bytes:
+        return as_replay_id(self.replay)
+
+
+def as_replay_id(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+class Bus:
+    """`retention` is in seconds; a test may shorten it at any time."""
+
+    def __init__(
+        self, storage: Storage, clock: Callable[[], datetime], source: random.Random, *, retention: float
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._source = source
+        self.retention = retention
+        self.waiting: set[asyncio.Event] = set()
+        self.duplicates = 0  # told to misbehave: so many of the next events are there twice
+        for statement in _SCHEMA:
+            storage.connection.execute(statement)
+        self.latest = int(storage.meta(_LAST) or 0)
+        self.floor = int(storage.meta(_FLOOR) or 0)
+
+    def publish(self, topic: str, events: Sequence[tuple[str, str, bytes]]) -> list[int]:
+        """Append (schema ID, UUID, payload) to a topic; their replay numbers."""
+        at = self._clock().timestamp()
+        given: list[int] = []
+        rows = []
+        for schema_id, uuid, payload in events:
+            copies = 1 + (self.duplicates > 0)
+            self.duplicates -= copies - 1
+            for _ in range(copies):
+                self.latest += self._source.randint(1, WIDEST_GAP)
+                rows.append((self.latest, topic, schema_id, uuid, payload, at))
+            given.append(self.latest)
+        with self._storage.transaction():
+            self._storage.connection.executemany("INSERT INTO _event VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._storage.set_meta(_LAST, str(self.latest))
+        for event in self.waiting:
+            event.set()
+        return given
+
+    def after(self, replay: int, topics: Iterable[str], limit: int) -> list[Event]:
+        """Up to `limit` events of these topics, in the order of the bus."""
+        self.expire()
+        found = self._storage.connection.execute(
+            "SELECT replay, topic, schema_id, uuid, payload FROM _event"
+            " WHERE replay > ? AND topic IN (SELECT value FROM json_each(?)) ORDER BY replay LIMIT ?",
+            (replay, json.dumps(list(topics)), limit),
+        )
+        return [Event(*row) for row in found]
+
+    def position(self, replay_id: bytes) -> int:
+        """The number behind a replay ID that a client kept."""
+        self.expire()
+        number = int.from_bytes(replay_id, "big") if len(replay_id) == 8 else -1
+        if not self.floor <= number <= self.latest:
+            raise InvalidReplayIdError
+        return number
+
+    def expire(self) -> None:
+        """Forget what is older than the retention."""
+        until = self._clock().timestamp() - self.retention
+        oldest = self._storage.connection.execute("SELECT at FROM _event ORDER BY at LIMIT 1").fetchone()
+        if oldest is None or oldest[0] > until:
+            return
+        with self._storage.transaction():
+            [last] = self._storage.connection.execute("SELECT MAX(replay) FROM _event WHERE at <= ?", (until,))
+            self._storage.connection.execute("DELETE FROM _event WHERE at <= ?", (until,))
+            self.floor = int(last[0])
+            self._storage.set_meta(_FLOOR, str(self.floor))
+
+    def lose(self) -> None:
+        """Told to misbehave: everything so far is gone, as after an outage longer than the retention."""
+        with self._storage.transaction():
+            self._storage.connection.execute("DELETE FROM _event")
+            self.latest += 1
+            self.floor = self.latest
+            self._storage.set_meta(_LAST, str(self.latest))
+            self._storage.set_meta(_FLOOR, str(self.floor))

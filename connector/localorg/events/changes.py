@@ -1,0 +1,141 @@
+"""Change Data Capture: what a commit changed, as change events (Change Data Capture guide).
+
+One event a record, whatever happened to it in the transaction: the first kind of change, the final data. A deletion is
+a header only, a creation has all values, an update has the changed ones, named by bitmaps.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.localorg.dml import Dml
+from connector.localorg.events import avro
+from connector.localorg.events.avro import EventSchema
+from connector.localorg.plan import Plan, Row
+from connector.localorg.storage import Change
+
+MOST_IN_TRANSACTION = 100_000
+"""More changes of an entity in one transaction overflow into a single GAP_OVERFLOW event."""
+
+EVERY_RECORD = "000000000000000AAA"
+STAMPS = frozenset({"LastModifiedDate"})
+"""Told with every update, changed by it or not."""
+
+
+@dataclass
+class _Merged:
+    """What a transaction did to one record."""
+
+    sobject: str
+    id: str
+    kind: str
+    fields: set[str] = field(default_factory=set)
+    gone: bool = False
+
+
+def merged(changes: Sequence[Change]) -> list[_Merged]:
+    """One entry a record, in the order of their first change; what was made and undone leaves nothing."""
+    found: dict[str, _Merged] = {}
+    for change in changes:
+        entry = found.setdefault(change.id, _Merged(change.sobject, change.id, change.kind))
+        entry.fields |= set(change.fields)
+        if change.kind == "DELETE":
+            entry.gone = True
+            if entry.kind == "UPDATE":
+                entry.kind = "DELETE"
+        elif change.kind in {"UNDELETE", "CREATE"}:
+            entry.gone = False
+    return [entry for entry in found.values() if not (entry.gone and entry.kind == "CREATE")]
+
+
+class Capture:
+    """Turns commits into payloads. `gaps` is a fault: so many of the next changes become gap events."""
+
+    def __init__(self, dml: Dml) -> None:
+        self._dml = dml
+        self.gaps = 0
+        self.commit_number = 0
+
+    def payloads(
+        self, changes: Sequence[Change], schemas: Mapping[str, EventSchema], *, origin: str, milliseconds: int
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """(sObject, payload) for each change of an object that has a schema here."""
+        self.commit_number += 1
+        transaction = str(uuid.uuid4())
+        entries = merged(changes)
+        over = {name for name in schemas if sum(entry.sobject == name for entry in entries) > MOST_IN_TRANSACTION}
+        told: list[tuple[str, dict[str, Any]]] = []
+        for number, entry in enumerate(entries, start=1):
+            schema = schemas.get(entry.sobject)
+            if schema is None:
+                continue  # its number is used up: sequences have gaps
+            overflow = entry.sobject in over
+            if overflow and any(name == entry.sobject for name, _ in told):
+                continue
+            header = {
+                "entityName": entry.sobject,
+                "recordIds": [EVERY_RECORD if overflow else entry.id],
+                "changeType": "GAP_OVERFLOW" if overflow else self._kind(entry.kind),
+                "changeOrigin": origin,
+                "transactionKey": transaction,
+                "sequenceNumber": number,
+                "commitTimestamp": milliseconds,
+                "commitNumber": self.commit_number,
+                "commitUser": self._dml.user_id,
+                "nulledFields": [],
+                "diffFields": [],
+                "changedFields": [],
+            }
+            told.append((entry.sobject, self._payload(entry, header, schema)))
+        return told
+
+    def _kind(self, kind: str) -> str:
+        if self.gaps:
+            self.gaps -= 1
+            return f"GAP_{kind}"
+        return kind
+
+    def _payload(self, entry: _Merged, header: dict[str, Any], schema: EventSchema) -> dict[str, Any]:
+        payload: dict[str, Any] = {"ChangeEventHeader": header, **dict.fromkeys(schema.fields[1:])}
+        if header["changeType"].startswith("GAP_") or entry.kind == "DELETE":
+            return payload
+        plan = self._dml.plan(entry.sobject)
+        row = self._dml.row(plan, entry.id) or {}
+        if entry.kind != "UPDATE":
+            payload.update({name: _value(plan, row, name) for name in schema.fields[1:]})
+            return payload
+        changed = entry.fields | (STAMPS & plan.has)
+        for name in schema.fields[1:]:
+            parts = [part.name for part in plan.addresses.get(name, ())]
+            if name in changed or changed.intersection(parts):
+                payload[name] = _value(plan, row, name, only=changed)
+        header["changedFields"] = _bitmaps(plan, schema, changed)
+        header["nulledFields"] = _bitmaps(plan, schema, {name for name in changed if row.get(name) is None})
+        return payload
+
+
+def _value(plan: Plan, row: Row, name: str, only: set[str] | None = None) -> Any:
+    if name not in plan.addresses:
+        return avro.value(plan.inputs[name.lower()].field, row.get(name))
+    prefix = name.removesuffix("Address")
+    parts = {
+        part: row.get(prefix + part) if only is None or prefix + part in only else None
+        for part, _ in avro.ADDRESS_PARTS
+    }
+    return None if all(value is None for value in parts.values()) and only is None else parts
+
+
+def _bitmaps(plan: Plan, schema: EventSchema, names: set[str]) -> list[str]:
+    """Changed fields as bits by their place in the schema, those inside an address behind its place."""
+    places = {name: place for place, name in enumerate(schema.fields)}
+    own = {places[name] for name in names if name in places}
+    found = [avro.bitmap(own)] if own else []
+    for address in plan.addresses:
+        prefix = address.removesuffix("Address")
+        bits = {bit for bit, (part, _) in enumerate(avro.ADDRESS_PARTS) if prefix + part in names}
+        if bits and address in places:
+            found.append(f"{places[address]}-{avro.bitmap(bits)}")
+    return found
