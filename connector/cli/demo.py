@@ -16,7 +16,7 @@ import typer
 
 from connector.cli import app
 from connector.cli.loop import run, until_stopped
-from connector.cli.org import started
+from connector.cli.org import Ports, started
 from connector.cli.output import plural, table
 from connector.cli.progress import Progress
 from connector.errors import UsageError
@@ -79,7 +79,7 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
     async with AsyncExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connector-demo-")))
         folder.mkdir(parents=True, exist_ok=True)
-        org = await stack.enter_async_context(started(port=port, data=folder / "org.db"))
+        org = await stack.enter_async_context(started(Ports(port), data=folder / "org.db"))
         settings = _settings(org, folder)
         store = Store.open(settings.database_url)
         try:

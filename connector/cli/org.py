@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -31,6 +31,7 @@ def our_metadata() -> Path:
 def localorg(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
     tls_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the same org by TLS; 0 takes a free one.")] = 0,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Of its Pub/Sub API; 0 takes a free one.")] = 0,
     data: Annotated[
         Path | None, typer.Option(help="Keep the org in this SQLite file; without it, it is gone when stopped.")
     ] = None,
@@ -47,7 +48,8 @@ def localorg(
     """
 
     async def work() -> None:
-        async with started(port=port, tls_port=tls_port, data=data, bare=bare, latency_ms=latency_ms) as org:
+        ports = Ports(port, tls_port, grpc_port)
+        async with started(ports, data=data, bare=bare, latency_ms=latency_ms) as org:
             if json:
                 as_json_line(org.banner())
             else:
@@ -57,9 +59,17 @@ def localorg(
     run(work())
 
 
+class Ports(NamedTuple):
+    """0 takes a free one, None leaves the face out."""
+
+    http: int
+    tls: int | None = None
+    grpc: int | None = None
+
+
 @asynccontextmanager
 async def started(
-    *, port: int, tls_port: int | None = None, data: Path | None, bare: bool = False, latency_ms: int = 0
+    ports: Ports, *, data: Path | None, bare: bool = False, latency_ms: int = 0
 ) -> AsyncIterator[LocalOrg]:
     """A running local org; ConnectorError if its port or its file cannot be had."""
     from connector.localorg.server import LocalOrg
@@ -70,8 +80,9 @@ async def started(
             bare=bare,
             metadata_root=None if bare else our_metadata(),
             latency_ms=latency_ms,
-            port=port,
-            tls_port=tls_port,
+            port=ports.http,
+            tls_port=ports.tls,
+            grpc_port=ports.grpc,
         )
     except sqlite3.Error as error:
         raise ConnectorError(
@@ -82,8 +93,8 @@ async def started(
     except OSError as error:
         await org.stop()
         raise ConnectorError(
-            f"Port {_taken(error, port)} cannot be used: {os.strerror(error.errno or 0).lower()}.",
-            hint="Name another with --port or --tls-port; 0 takes a free one.",
+            f"Port {_taken(error, ports.http)} cannot be used: {os.strerror(error.errno or 0).lower()}.",
+            hint="Name another with --port, --tls-port or --grpc-port; 0 takes a free one.",
         ) from None
     try:
         yield org
@@ -103,6 +114,7 @@ def environment(banner: Mapping[str, object]) -> dict[str, str]:
 def _introduce(banner: Mapping[str, object], page: str) -> None:
     typer.echo(f"A Salesforce org of your own: {banner['instance_url']}")
     typer.echo(f"The same by TLS:              {banner['tls_url']} (trust {banner['ca_file']})")
+    typer.echo(f"Its Pub/Sub API (gRPC):       {banner['pubsub_endpoint']}, plain or by TLS")
     typer.echo(f"What a sales rep would see:   {page}")
     typer.echo("\nTo point the connector at it, paste this into another terminal:\n")
     for name, value in environment(banner).items():

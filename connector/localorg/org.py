@@ -14,6 +14,7 @@ from connector.localorg.bulk import Jobs
 from connector.localorg.dml import Dml
 from connector.localorg.errors import not_found
 from connector.localorg.events.hub import Hub
+from connector.localorg.events.managed import Managed
 from connector.localorg.faults import Faults
 from connector.localorg.http.query import Cursors
 from connector.localorg.schema import Schema
@@ -54,7 +55,8 @@ class Org:
         self.faults = Faults(latency_ms=latency_ms)
         self.cursors = Cursors(self.random)
         self.jobs = Jobs(self.storage, clock)
-        self.hub = Hub(self.storage, self.schema, self.dml, clock, self.random)
+        self.hub = Hub(self.storage, self.schema, self.dml, clock, self.random, faults=self.faults, usage=self.usage)
+        self.managed = Managed(self.storage, self.hub)
         self.url = ""
         self._described: dict[tuple[str, str], dict[str, Any]] = {}
         self.schema_changed_at = clock()

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -14,11 +15,15 @@ from connector.localorg.org import Org, utc_now
 from connector.localorg.settings import OrgSettings
 from connector.localorg.tls import Certificates, certificates
 
+if TYPE_CHECKING:
+    from connector.localorg.events.door import Door
+
 
 class LocalOrg:
     """A Salesforce org on loopback, plain and by TLS.
 
-    `bare` leaves out the metadata; a port of 0 takes any free one, `tls_port=None` leaves the TLS face out.
+    `bare` leaves out the metadata; a port of 0 takes any free one, None for `tls_port` or `grpc_port` leaves that face
+    out.
     """
 
     def __init__(
@@ -30,6 +35,7 @@ class LocalOrg:
         latency_ms: int = 0,
         port: int = 0,
         tls_port: int | None = None,
+        grpc_port: int | None = None,
         host: str = "127.0.0.1",
         seed: int = 0,
         settings: OrgSettings | None = None,
@@ -49,6 +55,8 @@ class LocalOrg:
         self._host = host
         self._port = port
         self._tls_port = tls_port
+        self._grpc_port = grpc_port
+        self._door: Door | None = None
         self._data = data
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._certificates: Certificates | None = None
@@ -74,15 +82,26 @@ class LocalOrg:
             site = web.TCPSite(self._runner, self._host, self._tls_port, ssl_context=self._certificates.context())
             await site.start()
             self._tls_port = self._runner.addresses[1][1]
+        if self._grpc_port is not None:
+            from connector.localorg.events.door import Door  # gRPC takes its time to load
+
+            self._door = Door(self.org, self._scratch_folder())
+            self._grpc_port = await self._door.start(self._host, self._grpc_port, self._certificates)
 
     def _certificate_folder(self) -> Path:
         """Beside the org's file, so that the authority lasts as long as the org does."""
         if self._data is not None:
             return self._data.with_name(f"{self._data.name}.tls")
-        self._scratch = tempfile.TemporaryDirectory(prefix="local-org-")
+        return self._scratch_folder()
+
+    def _scratch_folder(self) -> Path:
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="local-org-")
         return Path(self._scratch.name)
 
     async def stop(self) -> None:
+        if self._door is not None:
+            await self._door.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -109,6 +128,11 @@ class LocalOrg:
     def ca_file(self) -> Path | None:
         """What a client must trust to use `tls_url`."""
         return self._certificates.ca if self._certificates else None
+
+    @property
+    def pubsub_endpoint(self) -> str | None:
+        """Host and port of the Pub/Sub API, which takes plain and TLS connections alike."""
+        return f"localhost:{self._grpc_port}" if self._door else None
 
     @property
     def page_url(self) -> str:
@@ -153,7 +177,7 @@ class LocalOrg:
             "instance_url": self.url,
             "tls_url": self.tls_url,
             "ca_file": str(self.ca_file) if self.ca_file else None,
-            "pubsub_endpoint": None,
+            "pubsub_endpoint": self.pubsub_endpoint,
             "client_id": self.client_id,
             "client_secret": self.client_secret,
             "username": self.username,

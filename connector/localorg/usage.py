@@ -26,7 +26,40 @@ class LoggedCall:
     fault: str | None = None
 
 
+class Rolling:
+    """How many in the last so many hours, by whole hours."""
+
+    def __init__(self, clock: Callable[[], datetime], hours: int) -> None:
+        self._clock = clock
+        self._length = hours
+        self.hours: dict[int, int] = {}
+        self._hour = -1
+        self._sum = 0
+
+    def add(self, count: int) -> None:
+        hour = self._now()
+        self.hours[hour] = self.hours.get(hour, 0) + count
+        if hour == self._hour:
+            self._sum += count
+        else:
+            self.hours = {h: n for h, n in self.hours.items() if h > hour - self._length}
+            self._hour = hour
+            self._sum = sum(self.hours.values())
+
+    @property
+    def used(self) -> int:
+        hour = self._now()
+        if hour == self._hour:
+            return self._sum
+        return sum(n for h, n in self.hours.items() if h > hour - self._length)
+
+    def _now(self) -> int:
+        return int(self._clock().timestamp()) // 3600
+
+
 class Usage:
+    """Counted calls, and events: those count for each subscriber that was sent them."""
+
     def __init__(self, storage: Storage, clock: Callable[[], datetime], limit: int) -> None:
         self.storage = storage
         self.clock = clock
@@ -38,14 +71,14 @@ class Usage:
             known = json.loads(kept)
             self.calls, self.writes, self.reads = known["calls"], known["writes"], known["reads"]
             self.by_resource.update(known["by_resource"])
-            self._hours.update({int(hour): count for hour, count in known["hours"].items()})
+            self._window.hours.update({int(hour): count for hour, count in known["hours"].items()})
 
     def reset(self, *, persist: bool = True) -> None:
         self.calls = self.writes = self.reads = 0
         self.by_resource: Counter[str] = Counter()
-        self._hours: dict[int, int] = {}
-        self._window = 0
-        self._window_hour = -1
+        self._window = Rolling(self.clock, _HOURS)
+        self.delivered = Rolling(self.clock, _HOURS)
+        self.published = Rolling(self.clock, 1)
         if persist:
             self.save()
 
@@ -56,23 +89,13 @@ class Usage:
         else:
             self.reads += calls
         self.by_resource[resource] += calls
-        hour = int(self.clock().timestamp()) // 3600
-        self._hours[hour] = self._hours.get(hour, 0) + calls
-        if hour != self._window_hour:
-            self._hours = {h: n for h, n in self._hours.items() if h > hour - _HOURS}
-            self._window_hour = hour
-            self._window = sum(self._hours.values())
-        else:
-            self._window += calls
+        self._window.add(calls)
         self.save()
 
     @property
     def used(self) -> int:
         """Calls in the rolling 24 hours, as the limit header tells them."""
-        hour = int(self.clock().timestamp()) // 3600
-        if hour != self._window_hour:
-            return sum(n for h, n in self._hours.items() if h > hour - _HOURS)
-        return self._window
+        return self._window.used
 
     @property
     def exhausted(self) -> bool:
@@ -91,7 +114,7 @@ class Usage:
                     "writes": self.writes,
                     "reads": self.reads,
                     "by_resource": self.by_resource,
-                    "hours": self._hours,
+                    "hours": self._window.hours,
                 }
             ),
         )
@@ -104,6 +127,8 @@ class Usage:
             "by_resource": dict(sorted(self.by_resource.items())),
             "last_24_hours": self.used,
             "limit": self.limit,
+            "events_delivered": self.delivered.used,
+            "events_published": self.published.used,
         }
 
     def recent(self, limit: int) -> list[dict[str, Any]]:

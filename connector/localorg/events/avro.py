@@ -130,6 +130,12 @@ def _nullable(name: str, kind: Any, doc: str) -> dict[str, Any]:
     return {"name": name, "type": ["null", kind], "doc": doc, "default": None}
 
 
+def read(text: str) -> EventSchema:
+    """A schema as it was told."""
+    source = json.loads(text)
+    return _schema(source["name"], source["fields"])
+
+
 def _schema(name: str, fields: list[dict[str, Any]]) -> EventSchema:
     source = {"name": name, "namespace": NAMESPACE, "type": "record", "fields": fields}
     canonical = to_parsing_canonical_form(source)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from connector.localorg.faults import Faults
 from connector.localorg.storage import Storage
 
 WIDEST_GAP = 3
@@ -49,14 +50,20 @@ class Bus:
     """`retention` is in seconds; a test may shorten it at any time."""
 
     def __init__(
-        self, storage: Storage, clock: Callable[[], datetime], source: random.Random, *, retention: float
+        self,
+        storage: Storage,
+        clock: Callable[[], datetime],
+        source: random.Random,
+        faults: Faults,
+        *,
+        retention: float,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._source = source
         self.retention = retention
         self.waiting: set[asyncio.Event] = set()
-        self.duplicates = 0  # told to misbehave: so many of the next events are there twice
+        self._faults = faults
         for statement in _SCHEMA:
             storage.connection.execute(statement)
         self.latest = int(storage.meta(_LAST) or 0)
@@ -68,9 +75,7 @@ class Bus:
         given: list[int] = []
         rows = []
         for schema_id, uuid, payload in events:
-            copies = 1 + (self.duplicates > 0)
-            self.duplicates -= copies - 1
-            for _ in range(copies):
+            for _ in range(2 if self._faults.take("event_duplicate") else 1):
                 self.latest += self._source.randint(1, WIDEST_GAP)
                 rows.append((self.latest, topic, schema_id, uuid, payload, at))
             given.append(self.latest)

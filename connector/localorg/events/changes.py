@@ -14,6 +14,7 @@ from typing import Any
 from connector.localorg.dml import Dml
 from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
+from connector.localorg.faults import Faults
 from connector.localorg.plan import Plan, Row
 from connector.localorg.storage import Change
 
@@ -52,11 +53,11 @@ def merged(changes: Sequence[Change]) -> list[_Merged]:
 
 
 class Capture:
-    """Turns commits into payloads. `gaps` is a fault: so many of the next changes become gap events."""
+    """Turns commits into payloads."""
 
-    def __init__(self, dml: Dml) -> None:
+    def __init__(self, dml: Dml, faults: Faults) -> None:
         self._dml = dml
-        self.gaps = 0
+        self._faults = faults
         self.commit_number = 0
 
     def payloads(
@@ -93,10 +94,7 @@ class Capture:
         return told
 
     def _kind(self, kind: str) -> str:
-        if self.gaps:
-            self.gaps -= 1
-            return f"GAP_{kind}"
-        return kind
+        return f"GAP_{kind}" if self._faults.take("event_gap") else kind
 
     def _payload(self, entry: _Merged, header: dict[str, Any], schema: EventSchema) -> dict[str, Any]:
         payload: dict[str, Any] = {"ChangeEventHeader": header, **dict.fromkeys(schema.fields[1:])}

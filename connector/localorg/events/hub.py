@@ -6,6 +6,7 @@ import random
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -14,10 +15,15 @@ from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
 from connector.localorg.events.bus import Bus
 from connector.localorg.events.changes import Capture
+from connector.localorg.faults import Faults
 from connector.localorg.schema import Schema, SObject
 from connector.localorg.storage import Change, Storage
+from connector.localorg.usage import Usage
 
 RETENTION_SECONDS = 72 * 3600
+KEEPALIVE_SECONDS = 250.0  # at most 270 are promised
+FETCH_SECONDS = 70.0
+MOST = 10 * 365 * 86_400
 ALL_CHANGES = "/data/ChangeEvents"
 CAPTURABLE = (
     "Account", "Asset", "Case", "Contact", "Contract", "Order", "OrderItem", "Pricebook2", "PricebookEntry",
@@ -31,22 +37,64 @@ class Hub:
     """The org's events. `refresh()` after every change of the schema."""
 
     def __init__(
-        self, storage: Storage, schema: Schema, dml: Dml, clock: Callable[[], datetime], source: random.Random
+        self,
+        storage: Storage,
+        schema: Schema,
+        dml: Dml,
+        clock: Callable[[], datetime],
+        source: random.Random,
+        *,
+        faults: Faults,
+        usage: Usage,
     ) -> None:
-        self.bus = Bus(storage, clock, source, retention=RETENTION_SECONDS)
-        self.capture = Capture(dml)
+        self.bus = Bus(storage, clock, source, faults, retention=RETENTION_SECONDS)
+        self.capture = Capture(dml, faults)
         self.captured: set[str] = set(DEFAULT_CAPTURED)
         self.channels: dict[str, set[str]] = {}  # custom channel -> topics of its members
         self.origin = ""  # of the call under way
+        self.keepalive_seconds = KEEPALIVE_SECONDS  # a waiting subscriber hears so often that nothing came
+        self.fetch_seconds = FETCH_SECONDS  # a stream that asks for nothing for so long ends
         self._storage = storage
         self._schema = schema
         self._dml = dml
         self._clock = clock
-        self._schemas: dict[str, EventSchema] = {}  # every one there ever was, by ID
+        self._usage = usage
+        storage.connection.execute("CREATE TABLE IF NOT EXISTS _event_schema (id TEXT PRIMARY KEY, json TEXT)")
+        kept = storage.connection.execute("SELECT json FROM _event_schema").fetchall()
+        self._schemas = {schema.id: schema for schema in (avro.read(text) for [text] in kept)}  # all there ever were
         self._current: dict[str, EventSchema] = {}  # by topic
         storage.listeners.append(self._committed)
         dml.publishers.append(self._published)
         self.refresh()
+
+    def told(self) -> dict[str, Any]:
+        return {
+            "retention_seconds": self.bus.retention,
+            "keepalive_seconds": self.keepalive_seconds,
+            "fetch_seconds": self.fetch_seconds,
+            "captured": sorted(self.captured),
+            "channels": {name: sorted(topics) for name, topics in self.channels.items()},
+            "latest": self.bus.latest,
+        }
+
+    def configure(self, wanted: Mapping[str, Any]) -> None:
+        """What Setup, time or a deploy would change. ValueError says what is wrong; nothing is changed then."""
+        for name, value in wanted.items():
+            match name:
+                case "retention_seconds" | "keepalive_seconds" | "fetch_seconds":
+                    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not 0 < value < MOST:
+                        raise ValueError(f"{name}: a number of seconds")
+                case "captured":
+                    if not isinstance(value, list) or any(
+                        change_topic(str(item)) not in self._current for item in value
+                    ):
+                        raise ValueError("captured: a list of objects that have change events")
+                case _:
+                    raise ValueError(f"{name}: not known here")
+        self.bus.retention = float(wanted.get("retention_seconds", self.bus.retention))
+        self.keepalive_seconds = float(wanted.get("keepalive_seconds", self.keepalive_seconds))
+        self.fetch_seconds = float(wanted.get("fetch_seconds", self.fetch_seconds))
+        self.captured = set(wanted.get("captured", self.captured))
 
     def refresh(self) -> None:
         self._current = {}
@@ -55,7 +103,12 @@ class Hub:
                 self._current[f"/event/{sobject.name}"] = avro.platform_event(sobject)
             elif sobject.name in CAPTURABLE or sobject.custom:
                 self._current[change_topic(sobject.name)] = avro.change_event(sobject)
-        self._schemas.update({schema.id: schema for schema in self._current.values()})
+        new = {schema.id: schema for schema in self._current.values() if schema.id not in self._schemas}
+        with self._storage.transaction():
+            self._storage.connection.executemany(
+                "INSERT INTO _event_schema VALUES (?, ?)", [(schema.id, schema.json) for schema in new.values()]
+            )
+        self._schemas.update(new)
 
     def schema_by_id(self, schema_id: str) -> EventSchema | None:
         return self._schemas.get(schema_id)
@@ -77,6 +130,16 @@ class Hub:
     def _entity(self, topic: str) -> str:
         return next((sobject.name for sobject in self._schema if change_topic(sobject.name) == topic), "")
 
+    def can_publish(self, topic: str) -> bool:
+        return topic.startswith("/event/") and topic in self._current
+
+    def publish_encoded(self, topic: str, schema_id: str, payload: bytes, event_uuid: str) -> int:
+        """One platform event as a client encoded it; its replay number. ValueError if it is not the topic's."""
+        schema = self._current[topic]
+        if schema_id != schema.id:
+            raise ValueError(f"The schema {schema_id[:80]!r} is not the current one of {topic}, which is {schema.id}.")
+        return self.publish(topic, schema.decode(payload), event_uuid)
+
     def publish(self, topic: str, payload: Mapping[str, Any], event_uuid: str = "") -> int:
         """One platform event; its replay number. ValueError if the payload is not the topic's."""
         schema = self._current[topic]
@@ -87,6 +150,7 @@ class Hub:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(str(error)) from None
         [number] = self.bus.publish(topic, [(schema.id, event_uuid or str(uuid.uuid4()), encoded)])
+        self._usage.published.add(1)
         return number
 
     def _published(self, sobject: SObject, messages: list[dict[str, Any]]) -> None:

@@ -40,6 +40,15 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
         case "DELETE", ["faults"]:
             org.faults.clear()
             return _json(org.faults.told())
+        case "GET", ["events"]:
+            return _json(org.hub.told())
+        case "POST", ["events"]:
+            return _json(await _set_events(org, request))
+        case "POST", ["events", "lose"]:
+            org.hub.bus.lose()
+            return _json(org.hub.told())
+        case "PUT", ["managed-subscriptions", name]:
+            return _json(await _define_managed(org, request, name))
         case "POST", ["sessions", "expire"]:
             org.auth.end_sessions()
             return web.Response(status=204)
@@ -49,10 +58,34 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
     raise not_found()
 
 
-async def _configure(org: Org, request: web.Request) -> dict[str, Any]:
+async def _set_events(org: Org, request: web.Request) -> dict[str, Any]:
+    try:
+        org.hub.configure(await _object(request))
+    except ValueError as error:
+        raise Refusal("INVALID_INPUT", str(error)) from error
+    return org.hub.told()
+
+
+async def _define_managed(org: Org, request: web.Request, name: str) -> dict[str, Any]:
+    wanted = await _object(request)
+    try:
+        found = org.managed.define(name, **wanted)
+    except TypeError:
+        raise Refusal("INVALID_INPUT", "topic, and starts, recovers or state") from None
+    except ValueError as error:
+        raise Refusal("INVALID_INPUT", str(error)) from error
+    return {"id": found.id, "name": found.name, "topic": found.topic, "state": found.state}
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
     wanted = parse_json(await request.read())
     if not isinstance(wanted, dict):
-        raise Refusal("INVALID_INPUT", "an object of faults is needed")
+        raise Refusal("INVALID_INPUT", "an object is needed")
+    return wanted
+
+
+async def _configure(org: Org, request: web.Request) -> dict[str, Any]:
+    wanted = await _object(request)
     try:
         org.faults.configure(wanted)
     except ValueError as error:

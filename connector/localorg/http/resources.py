@@ -102,7 +102,13 @@ def limits(org: Org, call: Call) -> Reply:
     told: dict[str, Any] = {"DailyApiRequests": {"Max": limit, "Remaining": max(limit - org.usage.used, 0)}}
     told.update({name: {"Max": most, "Remaining": most} for name, most in _LIMITS.items()})
     batches, queries = org.jobs.spent()
-    for name, used in (("DailyBulkApiBatches", batches), ("DailyBulkV2QueryJobs", queries)):
+    spent = {
+        "DailyBulkApiBatches": batches,
+        "DailyBulkV2QueryJobs": queries,
+        "DailyDeliveredPlatformEvents": org.usage.delivered.used,
+        "HourlyPublishedPlatformEvents": org.usage.published.used,
+    }
+    for name, used in spent.items():
         told[name]["Remaining"] -= min(used, told[name]["Max"])
     told["PermissionSets"] = {"Max": 1500, "Remaining": 1499, "CreateCustom": {"Max": 1000, "Remaining": 999}}
     return Reply(200, dict(sorted(told.items())))

@@ -1,0 +1,29 @@
+"""How a call of the Pub/Sub API ends badly: a gRPC status, and an error code in the trailers for clients to match."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+CODES = "sfdc.platform.eventbus.grpc."
+
+
+class RpcFailure(Exception):  # noqa: N818 - ends a call
+    def __init__(self, status: grpc.StatusCode, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+
+    async def end(self, context: Context, rpc_id: str = "") -> None:
+        rpc_id = rpc_id or str(uuid.uuid4())
+        trailers = (("error-code", CODES + self.code), ("rpc-id", rpc_id))
+        await context.abort(self.status, f"{self} rpcId: {rpc_id}", trailers)
+
+
+def invalid(code: str, text: str) -> RpcFailure:
+    return RpcFailure(grpc.StatusCode.INVALID_ARGUMENT, code, text)
