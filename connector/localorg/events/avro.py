@@ -29,9 +29,10 @@ CHANGE_TYPES = (
     "CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE", "GAP_OVERFLOW",
     "SNAPSHOT",
 )  # fmt: skip
+CHANGE_HEADER = "ChangeEventHeader"
 _HEADER = {
     "type": "record",
-    "name": "ChangeEventHeader",
+    "name": CHANGE_HEADER,
     "fields": [
         {"name": "entityName", "type": "string"},
         {"name": "recordIds", "type": {"type": "array", "items": "string"}},
@@ -57,9 +58,25 @@ _ADDRESS = {
     "name": "Address",
     "fields": [{"name": name, "type": ["null", kind], "default": None} for name, kind in ADDRESS_PARTS],
 }
+PERSON_PARTS = ("Salutation", "FirstName", "LastName", "MiddleName", "InformalName", "Suffix")
+_PERSON = {
+    "type": "record",
+    "name": "PersonName",
+    "fields": [{"name": name, "type": ["null", "string"], "default": None} for name in PERSON_PARTS],
+}
+_NAMES: dict[str, list[Any]] = {  # of the objects whose name may be that of a person
+    "Account": ["null", "string", {**_PERSON, "name": "Switchable_PersonName"}],
+    "Contact": ["null", _PERSON],
+}
 _TYPES = {
     "boolean": "boolean", "int": "int", "long": "int", "double": "double", "currency": "double", "percent": "double",
     "date": "long", "datetime": "long", "time": "long",
+}  # fmt: skip
+
+
+_DOCS = {
+    "boolean": "Boolean", "int": "Integer", "long": "Integer", "double": "Double", "currency": "Currency",
+    "percent": "Percent", "date": "Date", "datetime": "DateTime", "time": "Time",
 }  # fmt: skip
 
 
@@ -71,6 +88,7 @@ class EventSchema:
     json: str
     parsed: Any
     fields: tuple[str, ...]
+    docs: Mapping[str, str]
 
     def encode(self, payload: Mapping[str, Any]) -> bytes:
         buffer = io.BytesIO()
@@ -95,7 +113,7 @@ def platform_event(sobject: SObject) -> EventSchema:
         {"name": "CreatedById", "type": "string", "doc": "CreatedBy:EntityId"},
     ]
     fields += [
-        _nullable(field.name, _type(field), f"Data:{field.label}")
+        _nullable(field.name, _type(field), _doc(field))
         for field in sobject.fields.values()
         if field.name not in {"ReplayId", "CreatedDate", "CreatedById", "EventUuid"}
     ]
@@ -104,22 +122,32 @@ def platform_event(sobject: SObject) -> EventSchema:
 
 def change_event(sobject: SObject) -> EventSchema:
     """All fields of an object behind a header, each nullable."""
-    fields: list[dict[str, Any]] = [{"name": "ChangeEventHeader", "type": _HEADER, "doc": "Data:ComplexValueType"}]
+    fields: list[dict[str, Any]] = [{"name": CHANGE_HEADER, "type": _HEADER, "doc": "Data:ComplexValueType"}]
     address: Any = _ADDRESS
     for field in sobject.fields.values():
         if field.name in NEVER or field.compound_field_name:
             continue
-        if field.type == "address":
+        if field.name == "Name" and sobject.name in _NAMES:
+            kind = _NAMES[sobject.name]
+            fields.append({"name": "Name", "type": kind, "doc": "Data:SwitchablePersonName", "default": None})
+        elif field.type == "address":
             fields.append(_nullable(field.name, address, "Data:Address"))
             address = "Address"  # after the first, by its name
         elif field.stored:
-            fields.append(_nullable(field.name, _type(field), f"Data:{field.type}"))
+            fields.append(_nullable(field.name, _type(field), _doc(field)))
     return _schema(event_name(sobject.name), fields)
 
 
 def event_name(sobject: str) -> str:
     """`OrderChangeEvent`; of a custom object `My__ChangeEvent`."""
     return f"{sobject.removesuffix('__c')}__ChangeEvent" if sobject.endswith("__c") else f"{sobject}ChangeEvent"
+
+
+def _doc(field: Field) -> str:
+    """What the field is, in words that no client should rely on."""
+    if field.type == "reference":
+        return "ForeignKey:EntityId"
+    return f"Data:{_DOCS.get(field.type, 'Text')}"
 
 
 def _type(field: Field) -> str:
@@ -141,8 +169,9 @@ def _schema(name: str, fields: list[dict[str, Any]]) -> EventSchema:
     canonical = to_parsing_canonical_form(source)
     digest = hashlib.md5(canonical.encode(), usedforsecurity=False).digest()
     schema_id = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    docs = {field["name"]: field["doc"] for field in fields}
     told = json.dumps({**source, "uuid": schema_id}, separators=(",", ":"))
-    return EventSchema(schema_id, told, fastavro.parse_schema(source), tuple(field["name"] for field in fields))
+    return EventSchema(schema_id, told, fastavro.parse_schema(source), tuple(docs), docs)
 
 
 def value(field: Field, stored: Any) -> Any:

@@ -97,7 +97,7 @@ class Capture:
         return f"GAP_{kind}" if self._faults.take("event_gap") else kind
 
     def _payload(self, entry: _Merged, header: dict[str, Any], schema: EventSchema) -> dict[str, Any]:
-        payload: dict[str, Any] = {"ChangeEventHeader": header, **dict.fromkeys(schema.fields[1:])}
+        payload: dict[str, Any] = {avro.CHANGE_HEADER: header, **dict.fromkeys(schema.fields[1:])}
         if header["changeType"].startswith("GAP_") or entry.kind == "DELETE":
             return payload
         plan = self._dml.plan(entry.sobject)
@@ -107,33 +107,39 @@ class Capture:
             return payload
         changed = entry.fields | (STAMPS & plan.has)
         for name in schema.fields[1:]:
-            parts = [part.name for part in plan.addresses.get(name, ())]
-            if name in changed or changed.intersection(parts):
+            if name in changed or changed.intersection(_parts(plan, name).values()):
                 payload[name] = _value(plan, row, name, only=changed)
         header["changedFields"] = _bitmaps(plan, schema, changed)
         header["nulledFields"] = _bitmaps(plan, schema, {name for name in changed if row.get(name) is None})
         return payload
 
 
+def _parts(plan: Plan, name: str) -> dict[str, str]:
+    """Of a compound field: column by the part's name in the schema. Empty for a plain one."""
+    if name in plan.addresses:
+        prefix = name.removesuffix("Address")
+        return {part: prefix + part for part, _ in avro.ADDRESS_PARTS}
+    if name == "Name" and plan.name == "Contact":
+        return {part: part for part in avro.PERSON_PARTS}
+    return {}
+
+
 def _value(plan: Plan, row: Row, name: str, only: set[str] | None = None) -> Any:
-    if name not in plan.addresses:
+    parts = _parts(plan, name)
+    if not parts:
         return avro.value(plan.inputs[name.lower()].field, row.get(name))
-    prefix = name.removesuffix("Address")
-    parts = {
-        part: row.get(prefix + part) if only is None or prefix + part in only else None
-        for part, _ in avro.ADDRESS_PARTS
-    }
-    return None if all(value is None for value in parts.values()) and only is None else parts
+    found = {part: row.get(column) if only is None or column in only else None for part, column in parts.items()}
+    return None if all(value is None for value in found.values()) and only is None else found
 
 
 def _bitmaps(plan: Plan, schema: EventSchema, names: set[str]) -> list[str]:
-    """Changed fields as bits by their place in the schema, those inside an address behind its place."""
-    places = {name: place for place, name in enumerate(schema.fields)}
-    own = {places[name] for name in names if name in places}
-    found = [avro.bitmap(own)] if own else []
-    for address in plan.addresses:
-        prefix = address.removesuffix("Address")
-        bits = {bit for bit, (part, _) in enumerate(avro.ADDRESS_PARTS) if prefix + part in names}
-        if bits and address in places:
-            found.append(f"{places[address]}-{avro.bitmap(bits)}")
-    return found
+    """Changed fields as bits by their place in the schema, those inside a compound field behind its place."""
+    own: set[int] = set()
+    nested: list[str] = []
+    for place, name in enumerate(schema.fields):
+        parts = _parts(plan, name)
+        if not parts:
+            own |= {place} if name in names else set()
+        elif bits := {bit for bit, column in enumerate(parts.values()) if column in names}:
+            nested.append(f"{place}-{avro.bitmap(bits)}")
+    return [avro.bitmap(own), *nested] if own else nested

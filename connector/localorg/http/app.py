@@ -16,6 +16,7 @@ from aiohttp import web
 
 from connector.localorg.bulk.worker import Worker
 from connector.localorg.errors import Refusal
+from connector.localorg.events.cometd import CometD
 from connector.localorg.http import admin, oauth, page, resources, soap
 from connector.localorg.http.call import Call, Reply, check_version, failed, parse_json, split_target
 from connector.localorg.http.router import Router, describe_call, takes_raw
@@ -36,11 +37,13 @@ class App:
     def __init__(self, org: Org) -> None:
         self.org = org
         self.router = Router(org)
+        self.cometd = CometD(org)
         self.faces: dict[tuple[str, ...], Face] = {
             ("services", "oauth2"): oauth.answer,
             ("id",): oauth.identity,
             ("services", "soap"): soap.answer,
             ("_org",): admin.answer,
+            ("cometd",): self.cometd.answer,
         }
 
     def application(self) -> web.Application:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import describe
 from connector.localorg.errors import not_found
+from connector.localorg.events import plain
 from connector.localorg.http import rows
 from connector.localorg.http.call import NEWEST, OLDEST, Call, Reply, wrong_method
 from connector.localorg.storage import quote
@@ -72,11 +74,29 @@ def sobjects(org: Org, call: Call) -> Reply:
             if call.method not in {"GET", "HEAD"}:
                 raise wrong_method(call, "GET")
             return _unless_known(org, call, org.described(name, call.version))
+        case [name, "eventschema"]:
+            return event_schema(org, call)
         case [_, "updated"]:
             return rows.updated(org, call)
         case [_, "deleted"]:
             return rows.deleted(org, call)
     return rows.rows(org, call)
+
+
+def event_schema(org: Org, call: Call) -> Reply:
+    """`sobjects/<Event>/eventSchema` and `event/eventSchema/<ID>`: the Avro schema, or that of the CometD message."""
+    if call.method not in {"GET", "HEAD"}:
+        raise wrong_method(call, "GET")
+    if call.tail[0].lower() == "sobjects":
+        schema = org.hub.current(f"/event/{call.tail[1]}") or org.hub.current(f"/data/{call.tail[1]}")
+    elif len(call.tail) == 3 and call.tail[1].lower() == "eventschema":
+        schema = org.hub.schema_by_id(call.tail[2])
+    else:
+        schema = None
+    if schema is None:
+        raise not_found()
+    source = json.loads(schema.json)
+    return Reply(200, source if call.params.get("payloadFormat") == "COMPACT" else plain.expanded(source))
 
 
 def _unless_known(org: Org, call: Call, body: dict[str, Any]) -> Reply:

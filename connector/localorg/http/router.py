@@ -23,6 +23,7 @@ class Router:
             "": resources.resources,
             "sobjects": resources.sobjects,
             "limits": resources.limits,
+            "event": resources.event_schema,
             "query": query.query,
             "queryall": query.query,
             "composite": self._composite,

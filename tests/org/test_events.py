@@ -1,0 +1,414 @@
+"""Chapter G: the Pub/Sub API over real gRPC: topics, schemas, flow control, replay, publishing, and how it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+import pytest
+from fastavro.schema import to_parsing_canonical_form
+
+from connector.cli.org import our_metadata
+from connector.localorg.events import wire
+from connector.localorg.server import LocalOrg
+from tests.org.conftest import Caller
+from tests.org.grpc_client import Client, Stream, failure
+
+ACTION = "/event/Order_Action__e"
+ORDERS, ACCOUNTS, ALL = "/data/OrderChangeEvent", "/data/AccountChangeEvent", "/data/ChangeEvents"
+Code = grpc.StatusCode
+
+
+@pytest.fixture
+async def org() -> AsyncIterator[LocalOrg]:
+    async with LocalOrg(metadata_root=our_metadata(), grpc_port=0) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(org: LocalOrg) -> AsyncIterator[Client]:
+    async with grpc.aio.insecure_channel(str(org.pubsub_endpoint)) as channel:
+        yield Client(org, channel)
+
+
+@pytest.fixture
+async def caller(org: LocalOrg) -> AsyncIterator[Caller]:
+    async with aiohttp.ClientSession() as http:
+        yield Caller(org, http)
+
+
+async def action(client: Client, number: int = 1) -> tuple[str, bytes]:
+    """Schema ID and payload of an event."""
+    schema_id = (await client.topic(ACTION)).schema_id
+    body = await client.encoded(
+        schema_id, CreatedDate=1, CreatedById="005000000000000", Order_Number__c=str(number), Action__c="hold",
+        Reason__c=None, Requested_By__c=None,
+    )  # fmt: skip
+    return schema_id, body
+
+
+async def published(client: Client, count: int, first: int = 1) -> list[bytes]:
+    """Publish so many; their replay IDs."""
+    made = [(f"u-{number}", (await action(client, number))[1]) for number in range(first, first + count)]
+    answer = await client.publish(ACTION, *made, schema_id=(await action(client))[0])
+    assert [result.error.msg for result in answer.results] == [""] * count
+    return [result.replay_id for result in answer.results]
+
+
+def numbers(events: list[tuple[dict[str, Any], bytes]]) -> list[int]:
+    return [int(payload["Order_Number__c"]) for payload, _ in events]
+
+
+# -- G1 headers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["accesstoken", "instanceurl", "tenantid"])
+async def test_every_call_needs_three_headers(client: Client, missing: str) -> None:
+    headers = tuple(item for item in client.headers if item[0] != missing)
+    call = client.rpc("GetTopic")(wire.message("TopicRequest")(topic_name=ACTION), metadata=headers)
+    assert await failure(call) == (Code.UNAUTHENTICATED, "service.auth.headers.invalid")
+
+
+async def test_a_wrong_token_or_tenant_is_refused(client: Client) -> None:
+    for name, code in (("accesstoken", "service.auth.error"), ("tenantid", "service.auth.headers.invalid")):
+        headers = tuple((key, "wrong" if key == name else value) for key, value in client.headers)
+        call = client.rpc("GetTopic")(wire.message("TopicRequest")(topic_name=ACTION), metadata=headers)
+        assert await failure(call) == (Code.UNAUTHENTICATED, code)
+
+
+async def test_a_session_that_ends_ends_the_stream(client: Client, org: LocalOrg) -> None:
+    async with client.subscribed(ACTION) as stream:
+        org.org.auth.end_sessions()
+        await stream.ask(1)
+        assert await stream.end() == (Code.UNAUTHENTICATED, "service.auth.error")
+
+
+async def test_the_same_port_takes_tls() -> None:
+    async with LocalOrg(metadata_root=our_metadata(), grpc_port=0, tls_port=0) as org:
+        assert org.ca_file is not None
+        trusted = grpc.ssl_channel_credentials(org.ca_file.read_bytes())
+        for channel in (
+            grpc.aio.secure_channel(str(org.pubsub_endpoint), trusted),
+            grpc.aio.insecure_channel(str(org.pubsub_endpoint)),
+        ):
+            async with channel:
+                assert (await Client(org, channel).topic(ACTION)).topic_name == ACTION
+        async with grpc.aio.secure_channel(str(org.pubsub_endpoint), grpc.ssl_channel_credentials()) as channel:
+            status, _ = await failure(Client(org, channel).topic(ACTION))
+            assert status is Code.UNAVAILABLE  # nobody trusts our authority by accident
+
+
+# -- G2, G5, G7 topics and schemas -----------------------------------------------------------------------------------
+
+
+async def test_topics(client: Client) -> None:
+    told = await client.topic(ACTION)
+    assert (told.topic_name, told.can_publish, told.can_subscribe) == (ACTION, True, True)
+    told = await client.topic(ORDERS)
+    assert (told.can_publish, told.can_subscribe) == (False, True)
+    assert (await client.topic(ALL)).schema_id == ""
+    for name in ("/event/Absent__e", "/data/orderchangeevent", "/data/CaseChangeEvent", "nonsense"):
+        assert await failure(client.topic(name)) == (Code.NOT_FOUND, "topic.not.found")
+    assert await failure(client.topic("")) == (Code.INVALID_ARGUMENT, "topic.validation.empty")
+
+
+async def test_a_schema_is_what_its_id_says(client: Client) -> None:
+    schema_id = (await client.topic(ACTION)).schema_id
+    told = await client.rpc("GetSchema")(wire.message("SchemaRequest")(schema_id=schema_id), metadata=client.headers)
+    schema = json.loads(told.schema_json)
+    assert (schema["name"], schema["namespace"], schema.pop("uuid")) == (
+        "Order_Action__e", "com.sforce.eventbus", schema_id,
+    )  # fmt: skip
+    digest = hashlib.md5(to_parsing_canonical_form(schema).encode(), usedforsecurity=False).digest()
+    assert schema_id == base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    assert [(field["name"], field["type"]) for field in schema["fields"][:2]] == [
+        ("CreatedDate", "long"),
+        ("CreatedById", "string"),
+    ]
+    assert all(field["type"][0] == "null" for field in schema["fields"][2:])
+    call = client.rpc("GetSchema")(wire.message("SchemaRequest")(schema_id="x"), metadata=client.headers)
+    assert await failure(call) == (Code.INVALID_ARGUMENT, "schema.validation.failed")
+
+
+async def test_a_change_schema_has_the_header_first_and_addresses_by_name(client: Client) -> None:
+    schema_id = (await client.topic(ACCOUNTS)).schema_id
+    told = await client.rpc("GetSchema")(wire.message("SchemaRequest")(schema_id=schema_id), metadata=client.headers)
+    fields = json.loads(told.schema_json)["fields"]
+    assert fields[0]["name"] == "ChangeEventHeader"
+    assert [field["name"] for field in fields[0]["type"]["fields"]] == [
+        "entityName", "recordIds", "changeType", "changeOrigin", "transactionKey", "sequenceNumber", "commitTimestamp",
+        "commitNumber", "commitUser", "nulledFields", "diffFields", "changedFields",
+    ]  # fmt: skip
+    types = {field["name"]: field["type"] for field in fields}
+    assert types["BillingAddress"][1]["name"] == "Address"
+    assert types["ShippingAddress"] == ["null", "Address"]
+    assert types["Name"][:2] == ["null", "string"]
+    assert types["Name"][2]["name"] == "Switchable_PersonName"
+    assert types["CreatedDate"] == ["null", "long"]
+    assert not {"IsDeleted", "SystemModstamp", "Id"} & types.keys()
+
+
+# -- G3 subscribing --------------------------------------------------------------------------------------------------
+
+
+async def test_latest_earliest_and_custom(client: Client) -> None:
+    first = await published(client, 3)
+    async with client.subscribed(ACTION, replay_preset=wire.EARLIEST) as stream:
+        assert [replay for _, replay in await stream.events(3)] == first
+    async with client.subscribed(ACTION, replay_preset=wire.CUSTOM, replay_id=first[0]) as stream:
+        assert numbers(await stream.events(2)) == [2, 3]
+    async with client.subscribed(ACTION) as stream:
+        await published(client, 1, first=4)
+        assert numbers(await stream.events(1)) == [4]
+
+
+async def test_replay_ids_rise_with_gaps(client: Client) -> None:
+    given = [int.from_bytes(replay, "big") for replay in await published(client, 50)]
+    steps = {later - sooner for sooner, later in pairwise(given)}
+    assert min(steps) >= 1
+    assert max(steps) > 1
+
+
+async def test_only_what_was_asked_for_is_sent(client: Client) -> None:
+    await published(client, 5)
+    async with client.subscribed(ACTION, count=2, replay_preset=wire.EARLIEST) as stream:
+        answer = await stream.next()
+        assert (len(answer.events), answer.pending_num_requested) == (2, 0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await stream.call.read()
+
+
+async def test_requests_add_up_to_a_hundred(client: Client) -> None:
+    async with client.subscribed(ACTION, count=60) as stream:
+        await stream.ask(60)
+        await client.topic(ACTION)
+        await published(client, 130)
+        got = 0
+        while True:
+            answer = await stream.next()
+            got += len(answer.events)
+            if answer.pending_num_requested == 0:
+                break
+        assert got == 100
+        await stream.ask(100)
+        assert numbers(await stream.events(30))[-1] == 130
+
+
+async def test_an_idle_stream_hears_the_latest_position(client: Client, org: LocalOrg, caller: Caller) -> None:
+    org.org.hub.keepalive_seconds = 0.1
+    async with client.subscribed(ACTION) as stream:
+        await caller.create("Account", Name="elsewhere on the bus")
+        answer = await stream.next()
+        latest = int.from_bytes(answer.latest_replay_id, "big")
+        while not latest:
+            latest = int.from_bytes((await stream.next()).latest_replay_id, "big")
+        assert (list(answer.events), answer.pending_num_requested, latest) == ([], 100, org.org.hub.bus.latest)
+
+
+async def test_a_stream_that_asks_for_nothing_ends(client: Client, org: LocalOrg) -> None:
+    org.org.hub.fetch_seconds = 0.1
+    await published(client, 1)
+    async with client.subscribed(ACTION, count=1, replay_preset=wire.EARLIEST) as stream:
+        await stream.events(1)
+        assert await stream.end() == (Code.OK, "")
+
+
+async def test_a_stream_whose_client_is_done_ends(client: Client) -> None:
+    async with client.subscribed(ACTION) as stream:
+        await stream.call.done_writing()
+        assert await stream.end() == (Code.OK, "")
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"num_requested": 0}, "subscription.fetch.requested.events.invalid"),
+        ({"num_requested": -1}, "subscription.fetch.requested.events.invalid"),
+        ({"num_requested": 1, "replay_preset": wire.CUSTOM}, "subscription.fetch.replayid.validation.failed"),
+        ({"num_requested": 1, "replay_preset": wire.CUSTOM, "replay_id": b"\xff" * 8},
+         "subscription.fetch.replayid.corrupted"),
+        ({"num_requested": 1, "replay_preset": wire.CUSTOM, "replay_id": b"x"},
+         "subscription.fetch.replayid.corrupted"),
+        ({"num_requested": 1, "topic_name": ""}, "topic.validation.empty"),
+    ],
+)  # fmt: skip
+async def test_bad_requests(client: Client, request_: dict[str, Any], expected: str) -> None:
+    stream = Stream(client, client.rpc("Subscribe")(metadata=client.headers))
+    await stream.call.write(wire.message("FetchRequest")(**{"topic_name": ACTION, **request_}))
+    assert await stream.end() == (Code.INVALID_ARGUMENT, expected)
+
+
+async def test_the_topic_of_a_stream_stays(client: Client) -> None:
+    async with client.subscribed(ACTION) as stream:
+        await stream.ask(1, topic_name=ACTION)
+        await stream.ask(1, topic_name=ORDERS)
+        assert await stream.end() == (Code.INVALID_ARGUMENT, "subscription.fetch.topic.mismatch")
+
+
+async def test_a_replay_id_expires_with_the_retention(client: Client, org: LocalOrg) -> None:
+    old, *_ = await published(client, 2)
+    org.org.hub.bus.retention = 0.01
+    await asyncio.sleep(0.02)
+    async with client.subscribed(ACTION, replay_preset=wire.CUSTOM, replay_id=old) as stream:
+        assert await stream.end() == (Code.INVALID_ARGUMENT, "subscription.fetch.replayid.corrupted")
+    org.org.hub.bus.retention = 60
+    fresh = await published(client, 1, first=3)
+    async with client.subscribed(ACTION, replay_preset=wire.EARLIEST) as stream:
+        assert [replay for _, replay in await stream.events(1)] == fresh
+
+
+async def test_two_subscribers_hear_the_same(client: Client) -> None:
+    async with client.subscribed(ACTION) as one, client.subscribed(ACTION) as other:
+        await published(client, 3)
+        assert await one.events(3) == await other.events(3)
+
+
+@asynccontextmanager
+async def kept(data: Path) -> AsyncIterator[Client]:
+    async with (
+        LocalOrg(metadata_root=our_metadata(), grpc_port=0, data=data) as org,
+        grpc.aio.insecure_channel(str(org.pubsub_endpoint)) as channel,
+    ):
+        yield Client(org, channel)
+
+
+async def test_events_outlive_a_restart(tmp_path: Path) -> None:
+    async with kept(tmp_path / "org.db") as client:
+        first = await published(client, 2)
+    async with (
+        kept(tmp_path / "org.db") as client,
+        client.subscribed(ACTION, replay_preset=wire.CUSTOM, replay_id=first[0]) as stream,
+    ):
+        assert numbers(await stream.events(1)) == [2]
+        await published(client, 1, first=3)
+        assert numbers(await stream.events(1)) == [3]
+
+
+# -- G4, G9 publishing -----------------------------------------------------------------------------------------------
+
+
+async def test_each_event_has_its_own_result(client: Client) -> None:
+    schema_id, body = await action(client)
+    async with client.subscribed(ACTION) as stream:
+        answer = await client.publish(ACTION, ("a", body), ("b", b"\xff"), ("c", body + b"x"), ("d", body), schema_id=schema_id)  # noqa: E501  # fmt: skip
+        assert [(result.correlation_key, bool(result.error.msg)) for result in answer.results] == [
+            ("a", False), ("b", True), ("c", True), ("d", False),
+        ]  # fmt: skip
+        assert {result.error.code for result in answer.results if result.error.msg} == {wire.PUBLISH_ERROR}
+        found = await stream.next()
+        assert [event.event.id for event in found.events] == ["a", "d"]
+        payload = await client.decoded(found.events[0])
+        assert payload["CreatedById"] == client.org.org.auth.identity.user_id  # whatever the publisher said
+
+
+async def test_what_cannot_be_published(client: Client) -> None:
+    schema_id, body = await action(client)
+    [refused] = (await client.publish(ACTION, ("a", body), schema_id="old")).results
+    assert "schema" in refused.error.msg
+    [refused] = (await client.publish(ACTION, ("a", body + b"x" * 1024 * 1024), schema_id=schema_id)).results
+    assert "1 MB" in refused.error.msg
+    assert await failure(client.publish(ACTION, schema_id=schema_id)) == (
+        Code.INVALID_ARGUMENT, "publish.event.count.invalid",
+    )  # fmt: skip
+    assert (await failure(client.publish(ORDERS, ("a", body), schema_id=schema_id)))[0] is Code.PERMISSION_DENIED
+    assert await failure(client.publish("", ("a", body), schema_id=schema_id)) == (
+        Code.INVALID_ARGUMENT, "publish.topic.validation.empty",
+    )  # fmt: skip
+
+
+async def test_a_publish_stream(client: Client, org: LocalOrg) -> None:
+    schema_id, body = await action(client)
+    call = client.rpc("PublishStream")(metadata=client.headers)
+    for number, topic in enumerate([ACTION, ""]):
+        event = wire.message("ProducerEvent")(id=f"s-{number}", schema_id=schema_id, payload=body)
+        await call.write(wire.message("PublishRequest")(topic_name=topic, events=[event]))
+        assert [result.correlation_key for result in (await call.read()).results] == [f"s-{number}"]
+    await call.write(wire.message("PublishRequest")(topic_name=ORDERS, events=[event]))
+    assert await Stream(client, call).end() == (Code.INVALID_ARGUMENT, "publish.topic.mismatch")
+    org.org.hub.fetch_seconds = 0.05
+    idle = Stream(client, client.rpc("PublishStream")(metadata=client.headers))
+    assert (await idle.end())[1] == "publish.stream.sweeper.timeout"
+
+
+# -- G6 trouble on demand --------------------------------------------------------------------------------------------
+
+
+async def test_trouble_on_demand(client: Client, org: LocalOrg) -> None:
+    faults = org.org.faults
+    async with client.subscribed(ACTION) as stream:
+        faults.configure({"stream_break": 1})
+        await published(client, 1)
+        assert len((await stream.next()).events) == 1
+        assert await stream.end() == (Code.UNAVAILABLE, "service.unavailable")
+    faults.configure({"event_limit": 1})
+    async with client.subscribed(ACTION, replay_preset=wire.EARLIEST) as stream:
+        assert await stream.end() == (Code.RESOURCE_EXHAUSTED, "subscription.limit.exceeded")
+    faults.configure({"publish_failure": 1})
+    schema_id, body = await action(client)
+    answer = await client.publish(ACTION, ("a", body), ("b", body), schema_id=schema_id)
+    assert [bool(result.error.msg) for result in answer.results] == [True, False]
+    faults.configure({"event_duplicate": 1})
+    async with client.subscribed(ACTION) as stream:
+        await published(client, 1, first=7)
+        (one, first), (other, second) = await stream.events(2)
+        assert (one, first != second) == (other, True)
+    position = org.org.hub.bus.latest.to_bytes(8, "big")
+    org.org.hub.bus.lose()
+    async with client.subscribed(ACTION, replay_preset=wire.CUSTOM, replay_id=position) as stream:
+        assert (await stream.end())[1] == "subscription.fetch.replayid.corrupted"
+
+
+async def test_bytes_that_are_no_message(client: Client) -> None:
+    call = client.channel.unary_unary(f"/{wire.SERVICE}/GetTopic")(b"\xff\xff", metadata=client.headers)
+    assert (await failure(call))[0] is Code.INVALID_ARGUMENT
+    unknown = client.channel.unary_unary(f"/{wire.SERVICE}/Nothing")(b"", metadata=client.headers)
+    assert (await failure(unknown))[0] is Code.UNIMPLEMENTED
+
+
+# -- G10 managed subscriptions ---------------------------------------------------------------------------------------
+
+
+async def test_a_managed_subscription_goes_on_where_it_was_committed(client: Client, org: LocalOrg) -> None:
+    org.org.managed.define("Actions", ACTION, starts="EARLIEST")
+    replay_ids = await published(client, 3)
+
+    def opened(**more: Any) -> Any:
+        return client.rpc("ManagedSubscribe")(metadata=client.headers)
+
+    call = opened()
+    await call.write(wire.message("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
+    answer = await call.read()
+    assert [event.replay_id for event in answer.events] == replay_ids[:2]
+    commit = wire.message("CommitReplayRequest")(commit_request_id="c-1", replay_id=replay_ids[1])
+    await call.write(wire.message("ManagedFetchRequest")(commit_replay_id_request=commit))
+    told = (await call.read()).commit_response
+    assert (told.commit_request_id, told.replay_id, told.error.msg) == ("c-1", replay_ids[1], "")
+    bad = wire.message("CommitReplayRequest")(commit_request_id="c-2", replay_id=b"?")
+    await call.write(wire.message("ManagedFetchRequest")(commit_replay_id_request=bad))
+    assert (await call.read()).commit_response.error.code == wire.COMMIT_ERROR
+    second = Stream(client, opened())
+    await second.call.write(wire.message("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
+    assert (await second.end())[1] == "managed.subscription.already.active"
+    call.cancel()
+    await asyncio.sleep(0.05)
+    call = opened()
+    await call.write(wire.message("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
+    assert [event.replay_id for event in (await call.read()).events] == replay_ids[2:]
+    call.cancel()
+    for wrong, code in (
+        ({"developer_name": "No"}, "managed.subscription.developer.name.not.found"),
+        ({}, "managed.subscription.id.or.developer.name.empty"),
+    ):
+        absent = Stream(client, opened())
+        await absent.call.write(wire.message("ManagedFetchRequest")(num_requested=1, **wrong))
+        assert (await absent.end())[1] == code
