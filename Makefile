@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: setup demo test lint acceptance bench lock clean
+.PHONY: setup demo test lint clients acceptance bench lock clean
 
 setup: $(STAMP)
 
@@ -17,7 +17,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 demo: setup
 	$(BIN)/connector demo --once
 
-test: lint
+test: lint clients
 	$(BIN)/pytest -n 3 --dist loadscope
 
 lint: setup
@@ -26,6 +26,15 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config .importlinter
 	$(BIN)/deptry .
+
+# Salesforce clients in JavaScript, for tests/clients; where there is no npm, those tests say so.
+CLIENTS := tests/clients/node_modules/.package-lock.json
+
+clients: $(if $(shell command -v npm 2>/dev/null),$(CLIENTS))
+
+$(CLIENTS): tests/clients/package-lock.json
+	npm ci --prefix tests/clients --no-audit --no-fund --ignore-scripts --loglevel error
+	touch $@
 
 # The claims of README.md on a Northwind export: `make acceptance DATA=folder`, or one made up here.
 acceptance: setup
@@ -40,4 +49,4 @@ lock:
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade --extra dev pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/clients/node_modules

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import grpc
 import pytest
 
 from connector.cli.org import our_metadata
 from connector.localorg.server import LocalOrg
+from tests.org.grpc_client import Client
 
 BASE = "/services/data/v66.0"
 
@@ -84,4 +86,22 @@ class Caller:
 @pytest.fixture
 async def caller() -> AsyncIterator[Caller]:
     async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+        yield Caller(org, http)
+
+
+@pytest.fixture
+async def org() -> AsyncIterator[LocalOrg]:
+    async with LocalOrg(metadata_root=our_metadata(), grpc_port=0) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(org: LocalOrg) -> AsyncIterator[Client]:
+    async with grpc.aio.insecure_channel(str(org.pubsub_endpoint)) as channel:
+        yield Client(org, channel)
+
+
+@pytest.fixture
+async def writer(org: LocalOrg) -> AsyncIterator[Caller]:
+    async with aiohttp.ClientSession() as http:
         yield Caller(org, http)

@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import grpc
 import pytest
 from fastavro.schema import to_parsing_canonical_form
@@ -21,51 +20,10 @@ from connector.cli.org import our_metadata
 from connector.localorg.events import wire
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import Caller
+from tests.org.events import ACCOUNTS, ACTION, ALL, ORDERS, action, numbers, published
 from tests.org.grpc_client import Client, Stream, failure
 
-ACTION = "/event/Order_Action__e"
-ORDERS, ACCOUNTS, ALL = "/data/OrderChangeEvent", "/data/AccountChangeEvent", "/data/ChangeEvents"
 Code = grpc.StatusCode
-
-
-@pytest.fixture
-async def org() -> AsyncIterator[LocalOrg]:
-    async with LocalOrg(metadata_root=our_metadata(), grpc_port=0) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(org: LocalOrg) -> AsyncIterator[Client]:
-    async with grpc.aio.insecure_channel(str(org.pubsub_endpoint)) as channel:
-        yield Client(org, channel)
-
-
-@pytest.fixture
-async def caller(org: LocalOrg) -> AsyncIterator[Caller]:
-    async with aiohttp.ClientSession() as http:
-        yield Caller(org, http)
-
-
-async def action(client: Client, number: int = 1) -> tuple[str, bytes]:
-    """Schema ID and payload of an event."""
-    schema_id = (await client.topic(ACTION)).schema_id
-    body = await client.encoded(
-        schema_id, CreatedDate=1, CreatedById="005000000000000", Order_Number__c=str(number), Action__c="hold",
-        Reason__c=None, Requested_By__c=None,
-    )  # fmt: skip
-    return schema_id, body
-
-
-async def published(client: Client, count: int, first: int = 1) -> list[bytes]:
-    """Publish so many; their replay IDs."""
-    made = [(f"u-{number}", (await action(client, number))[1]) for number in range(first, first + count)]
-    answer = await client.publish(ACTION, *made, schema_id=(await action(client))[0])
-    assert [result.error.msg for result in answer.results] == [""] * count
-    return [result.replay_id for result in answer.results]
-
-
-def numbers(events: list[tuple[dict[str, Any], bytes]]) -> list[int]:
-    return [int(payload["Order_Number__c"]) for payload, _ in events]
 
 
 # -- G1 headers ------------------------------------------------------------------------------------------------------
@@ -204,10 +162,10 @@ async def test_requests_add_up_to_a_hundred(client: Client) -> None:
         assert numbers(await stream.events(30))[-1] == 130
 
 
-async def test_an_idle_stream_hears_the_latest_position(client: Client, org: LocalOrg, caller: Caller) -> None:
+async def test_an_idle_stream_hears_the_latest_position(client: Client, org: LocalOrg, writer: Caller) -> None:
     org.org.hub.keepalive_seconds = 0.1
     async with client.subscribed(ACTION) as stream:
-        await caller.create("Account", Name="elsewhere on the bus")
+        await writer.create("Account", Name="elsewhere on the bus")
         answer = await stream.next()
         latest = int.from_bytes(answer.latest_replay_id, "big")
         while not latest:
@@ -294,52 +252,6 @@ async def test_events_outlive_a_restart(tmp_path: Path) -> None:
         assert numbers(await stream.events(1)) == [3]
 
 
-# -- G4, G9 publishing -----------------------------------------------------------------------------------------------
-
-
-async def test_each_event_has_its_own_result(client: Client) -> None:
-    schema_id, body = await action(client)
-    async with client.subscribed(ACTION) as stream:
-        answer = await client.publish(ACTION, ("a", body), ("b", b"\xff"), ("c", body + b"x"), ("d", body), schema_id=schema_id)  # noqa: E501  # fmt: skip
-        assert [(result.correlation_key, bool(result.error.msg)) for result in answer.results] == [
-            ("a", False), ("b", True), ("c", True), ("d", False),
-        ]  # fmt: skip
-        assert {result.error.code for result in answer.results if result.error.msg} == {wire.PUBLISH_ERROR}
-        found = await stream.next()
-        assert [event.event.id for event in found.events] == ["a", "d"]
-        payload = await client.decoded(found.events[0])
-        assert payload["CreatedById"] == client.org.org.auth.identity.user_id  # whatever the publisher said
-
-
-async def test_what_cannot_be_published(client: Client) -> None:
-    schema_id, body = await action(client)
-    [refused] = (await client.publish(ACTION, ("a", body), schema_id="old")).results
-    assert "schema" in refused.error.msg
-    [refused] = (await client.publish(ACTION, ("a", body + b"x" * 1024 * 1024), schema_id=schema_id)).results
-    assert "1 MB" in refused.error.msg
-    assert await failure(client.publish(ACTION, schema_id=schema_id)) == (
-        Code.INVALID_ARGUMENT, "publish.event.count.invalid",
-    )  # fmt: skip
-    assert (await failure(client.publish(ORDERS, ("a", body), schema_id=schema_id)))[0] is Code.PERMISSION_DENIED
-    assert await failure(client.publish("", ("a", body), schema_id=schema_id)) == (
-        Code.INVALID_ARGUMENT, "publish.topic.validation.empty",
-    )  # fmt: skip
-
-
-async def test_a_publish_stream(client: Client, org: LocalOrg) -> None:
-    schema_id, body = await action(client)
-    call = client.rpc("PublishStream")(metadata=client.headers)
-    for number, topic in enumerate([ACTION, ""]):
-        event = wire.message("ProducerEvent")(id=f"s-{number}", schema_id=schema_id, payload=body)
-        await call.write(wire.message("PublishRequest")(topic_name=topic, events=[event]))
-        assert [result.correlation_key for result in (await call.read()).results] == [f"s-{number}"]
-    await call.write(wire.message("PublishRequest")(topic_name=ORDERS, events=[event]))
-    assert await Stream(client, call).end() == (Code.INVALID_ARGUMENT, "publish.topic.mismatch")
-    org.org.hub.fetch_seconds = 0.05
-    idle = Stream(client, client.rpc("PublishStream")(metadata=client.headers))
-    assert (await idle.end())[1] == "publish.stream.sweeper.timeout"
-
-
 # -- G6 trouble on demand --------------------------------------------------------------------------------------------
 
 
@@ -373,42 +285,3 @@ async def test_bytes_that_are_no_message(client: Client) -> None:
     assert (await failure(call))[0] is Code.INVALID_ARGUMENT
     unknown = client.channel.unary_unary(f"/{wire.SERVICE}/Nothing")(b"", metadata=client.headers)
     assert (await failure(unknown))[0] is Code.UNIMPLEMENTED
-
-
-# -- G10 managed subscriptions ---------------------------------------------------------------------------------------
-
-
-async def test_a_managed_subscription_goes_on_where_it_was_committed(client: Client, org: LocalOrg) -> None:
-    org.org.managed.define("Actions", ACTION, starts="EARLIEST")
-    replay_ids = await published(client, 3)
-
-    def opened(**more: Any) -> Any:
-        return client.rpc("ManagedSubscribe")(metadata=client.headers)
-
-    call = opened()
-    await call.write(wire.message("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
-    answer = await call.read()
-    assert [event.replay_id for event in answer.events] == replay_ids[:2]
-    commit = wire.message("CommitReplayRequest")(commit_request_id="c-1", replay_id=replay_ids[1])
-    await call.write(wire.message("ManagedFetchRequest")(commit_replay_id_request=commit))
-    told = (await call.read()).commit_response
-    assert (told.commit_request_id, told.replay_id, told.error.msg) == ("c-1", replay_ids[1], "")
-    bad = wire.message("CommitReplayRequest")(commit_request_id="c-2", replay_id=b"?")
-    await call.write(wire.message("ManagedFetchRequest")(commit_replay_id_request=bad))
-    assert (await call.read()).commit_response.error.code == wire.COMMIT_ERROR
-    second = Stream(client, opened())
-    await second.call.write(wire.message("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
-    assert (await second.end())[1] == "managed.subscription.already.active"
-    call.cancel()
-    await asyncio.sleep(0.05)
-    call = opened()
-    await call.write(wire.message("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
-    assert [event.replay_id for event in (await call.read()).events] == replay_ids[2:]
-    call.cancel()
-    for wrong, code in (
-        ({"developer_name": "No"}, "managed.subscription.developer.name.not.found"),
-        ({}, "managed.subscription.id.or.developer.name.empty"),
-    ):
-        absent = Stream(client, opened())
-        await absent.call.write(wire.message("ManagedFetchRequest")(num_requested=1, **wrong))
-        assert (await absent.end())[1] == code

@@ -27,3 +27,8 @@ class RpcFailure(Exception):  # noqa: N818 - ends a call
 
 def invalid(code: str, text: str) -> RpcFailure:
     return RpcFailure(grpc.StatusCode.INVALID_ARGUMENT, code, text)
+
+
+def not_found(topic: str) -> RpcFailure:
+    text = f"The topic {topic[:200]} was not found, or the user has no permission for it."
+    return RpcFailure(grpc.StatusCode.NOT_FOUND, "topic.not.found", text)

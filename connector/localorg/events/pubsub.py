@@ -19,8 +19,9 @@ from google.protobuf.message import DecodeError
 
 from connector.localorg.events import wire
 from connector.localorg.events.bus import Event, InvalidReplayIdError, as_replay_id
-from connector.localorg.events.failure import RpcFailure, invalid
+from connector.localorg.events.failure import RpcFailure, invalid, not_found
 from connector.localorg.events.managed import ManagedSubscription
+from connector.localorg.events.publisher import Publisher
 
 if TYPE_CHECKING:
     from connector.localorg.events.failure import Context
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 MOST_PENDING = 100
 MOST_STREAMS = 1_000
-LARGEST_EVENT = 1024 * 1024
 LARGEST_MESSAGE = 4 * 1024 * 1024
 _OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
@@ -68,11 +68,12 @@ class PubSub(grpc.GenericRpcHandler):
         self.hub = org.hub
         self.managed = org.managed
         self._streams = 0
+        publisher = Publisher(org, self._latency)
         calls: dict[str, Callable[..., Any]] = {
             "GetTopic": self._get_topic,
             "GetSchema": self._get_schema,
-            "Publish": self._publish,
-            "PublishStream": self._publish_stream,
+            "Publish": publisher.publish,
+            "PublishStream": publisher.publish_stream,
             "Subscribe": self._subscribe,
             "ManagedSubscribe": self._managed_subscribe,
         }
@@ -189,11 +190,7 @@ class PubSub(grpc.GenericRpcHandler):
             raise invalid("topic.validation.empty", "The topic name must not be empty.")
         found = self.hub.topics(name)
         if found is None:
-            raise RpcFailure(
-                Code.NOT_FOUND,
-                "topic.not.found",
-                f"The topic {name[:200]} was not found, or the user has no permission for it.",
-            )
+            raise not_found(name)
         return found
 
     # -- subscribing -------------------------------------------------------------------------------------------------
@@ -352,55 +349,6 @@ class PubSub(grpc.GenericRpcHandler):
         except TimeoutError:
             return False
         return True
-
-    # -- publishing --------------------------------------------------------------------------------------------------
-
-    async def _publish(self, request: Any, rpc_id: str) -> Any:
-        return self._published(request, request.topic_name, rpc_id)
-
-    async def _publish_stream(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], None]) -> Any:
-        topic = ""
-        source = aiter(requests)
-        while True:
-            try:
-                async with asyncio.timeout(self.hub.fetch_seconds):
-                    request = await anext(source, None)
-            except TimeoutError:
-                raise RpcFailure(
-                    Code.DEADLINE_EXCEEDED, "publish.stream.sweeper.timeout", "Nothing was published for too long."
-                ) from None
-            if request is None:
-                return
-            check()
-            topic = topic or request.topic_name
-            if request.topic_name and request.topic_name != topic:
-                raise invalid("publish.topic.mismatch", "The topic of a stream cannot be changed.")
-            await self._latency()
-            yield self._published(request, topic, rpc_id)
-
-    def _published(self, request: Any, topic: str, rpc_id: str) -> Any:
-        if not topic:
-            raise invalid("publish.topic.validation.empty", "The topic name must not be empty.")
-        self._topics(topic)
-        if not self.hub.can_publish(topic):
-            raise RpcFailure(Code.PERMISSION_DENIED, "topic.meta.permission", f"Nothing can be published to {topic}.")
-        if not request.events:
-            raise invalid("publish.event.count.invalid", "There is no event to publish.")
-        results = [self._result(topic, event) for event in request.events]
-        schema = self.hub.current(topic)
-        return wire.message("PublishResponse")(results=results, schema_id=schema.id if schema else "", rpc_id=rpc_id)
-
-    def _result(self, topic: str, event: Any) -> Any:
-        try:
-            if self.org.faults.take("publish_failure"):
-                raise ValueError("The event could not be published. Try again.")
-            if len(event.payload) > LARGEST_EVENT:
-                raise ValueError("The event message is larger than 1 MB.")
-            number = self.hub.publish_encoded(topic, event.schema_id, event.payload, event.id)
-        except ValueError as error:
-            problem = wire.message("Error")(code=wire.PUBLISH_ERROR, msg=str(error))
-            return wire.message("PublishResult")(error=problem, correlation_key=event.id)
-        return wire.message("PublishResult")(replay_id=as_replay_id(number), correlation_key=event.id)
 
 
 def _consumer(event: Event) -> Any:

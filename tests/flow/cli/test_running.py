@@ -41,7 +41,7 @@ def test_a_port_that_is_taken(shell: Shell, beside: Org) -> None:
     assert (answer.status, answer.out) == (1, "")
     assert answer.err == (
         f"connector: Port {port} cannot be used: address already in use."
-        " Name another with --port or --tls-port; 0 takes a free one.\n"
+        " Name another with --port, --tls-port or --grpc-port; 0 takes a free one.\n"
     )
 
 

@@ -1,0 +1,132 @@
+"""Chapter G11: CometD, where a client does something wrong or nothing happens. What works is shown by a client's own
+library in `tests/clients`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.org.conftest import Caller
+
+ACTION = "/event/Order_Action__e"
+
+
+class Bayeux:
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.client = ""
+
+    async def send(self, channel: str, **more: Any) -> list[dict[str, Any]]:
+        message = {"channel": channel, "id": "1", "clientId": self.client, **more}
+        headers = {"Authorization": f"Bearer {self.caller.org.access_token}"}
+        async with self.caller.http.post(
+            f"{self.caller.org.url}/cometd/66.0", json=[message], headers=headers
+        ) as answer:
+            return list(await answer.json())
+
+    async def shake(self) -> None:
+        [told] = await self.send("/meta/handshake", version="1.0", supportedConnectionTypes=["long-polling"])
+        assert (told["successful"], told["ext"]["replay"]) == (True, True)
+        self.client = told["clientId"]
+        [first] = await self.send("/meta/connect", connectionType="long-polling")
+        assert (first["successful"], first["advice"]["reconnect"]) == (True, "retry")
+
+    async def subscribe(self, channel: str, replay: Any = -1) -> dict[str, Any]:
+        [told] = await self.send("/meta/subscribe", subscription=channel, ext={"replay": {channel: replay}})
+        return told
+
+
+@pytest.fixture
+async def bayeux(caller: Caller) -> Bayeux:
+    return Bayeux(caller)
+
+
+async def test_a_client_must_shake_hands_again_when_it_is_not_known(bayeux: Bayeux) -> None:
+    [told] = await bayeux.send("/meta/connect")
+    assert (told["successful"], told["error"], told["advice"]["reconnect"]) == (
+        False, "403::Unknown client", "handshake",
+    )  # fmt: skip
+
+
+async def test_without_a_session_nothing_is_told(bayeux: Bayeux) -> None:
+    await bayeux.shake()
+    url = f"{bayeux.caller.org.url}/cometd/66.0"
+    for channel, error in (
+        ("/meta/handshake", "403::Handshake denied"),
+        ("/meta/connect", "401::Authentication invalid"),
+    ):
+        async with bayeux.caller.http.post(url, json=[{"channel": channel, "clientId": bayeux.client}]) as answer:
+            [told] = await answer.json()
+            assert (answer.status, told["error"], told["successful"]) == (401, error, False)
+
+
+async def test_replay_ids_are_numbers_and_wrong_ones_are_told(bayeux: Bayeux) -> None:
+    await bayeux.shake()
+    await bayeux.caller.create("Order_Action__e", Order_Number__c="1", Action__c="hold")
+    assert (await bayeux.subscribe(ACTION, -2))["successful"]
+    event, connected = await bayeux.send("/meta/connect")
+    assert (event["channel"], event["data"]["payload"]["Order_Number__c"]) == (ACTION, "1")
+    assert connected["successful"]
+    replay = event["data"]["event"]["replayId"]
+    await bayeux.caller.create("Order_Action__e", Order_Number__c="2", Action__c="hold")
+    assert (await bayeux.subscribe(ACTION, replay))["successful"]
+    event, _ = await bayeux.send("/meta/connect")
+    assert event["data"]["payload"]["Order_Number__c"] == "2"
+    for wrong in (999_999, "x", -3, 1.5, 2**70):
+        told = await bayeux.subscribe(ACTION, wrong)
+        assert not told["successful"]
+        assert told["error"].startswith(f"400::The replayId {{{wrong}}} you provided was invalid.")
+
+
+async def test_channels_that_are_not_there(bayeux: Bayeux) -> None:
+    await bayeux.shake()
+    assert (await bayeux.subscribe("/event/Nothing__e"))["error"].startswith("404::")
+    [told] = await bayeux.send("/event/Order_Action__e", data={})
+    assert told["error"].startswith("403:")
+
+
+async def test_a_poll_ends_when_nothing_comes(bayeux: Bayeux) -> None:
+    bayeux.caller.org.app.cometd.poll_seconds = 0.05
+    await bayeux.shake()
+    await bayeux.subscribe(ACTION)
+    [told] = await bayeux.send("/meta/connect")
+    assert told["successful"]
+    [told] = await bayeux.send("/meta/unsubscribe", subscription=ACTION)
+    assert told["successful"]
+    await bayeux.caller.create("Order_Action__e", Order_Number__c="1", Action__c="hold")
+    [told] = await bayeux.send("/meta/connect")
+    assert told["channel"] == "/meta/connect"
+    await bayeux.send("/meta/disconnect")
+    [told] = await bayeux.send("/meta/connect")
+    assert told["error"] == "403::Unknown client"
+
+
+async def test_an_update_tells_only_what_changed(bayeux: Bayeux) -> None:
+    await bayeux.shake()
+    account = await bayeux.caller.create("Account", Name="A", Phone="1", BillingCity="c")
+    await bayeux.subscribe("/data/AccountChangeEvent")
+    changes = {"Phone": None, "BillingCity": "d"}
+    await bayeux.caller.call("PATCH", f"sobjects/Account/{account}", changes)
+    event, _ = await bayeux.send("/meta/connect")
+    payload = event["data"]["payload"]
+    header = payload.pop("ChangeEventHeader")
+    assert (header["changeType"], header["recordIds"]) == ("UPDATE", [account])
+    assert set(header["changedFields"]) == {"Phone", "BillingAddress", "LastModifiedDate"}
+    assert not {"nulledFields", "diffFields"} & header.keys()
+    stamp = payload.pop("LastModifiedDate")
+    assert stamp.endswith("Z")
+    assert payload == {"Phone": None, "BillingAddress": {"City": "d"}}
+
+
+async def test_the_schema_of_an_event_by_rest(caller: Caller) -> None:
+    status, compact = await caller.call("GET", "sobjects/Order_Action__e/eventSchema?payloadFormat=COMPACT")
+    assert (status, compact["type"], compact["name"]) == (200, "record", "Order_Action__e")
+    status, again = await caller.call("GET", f"event/eventSchema/{compact['uuid']}?payloadFormat=COMPACT")
+    assert (status, again) == (200, compact)
+    status, expanded = await caller.call("GET", "sobjects/OrderChangeEvent/eventSchema")
+    assert (status, expanded["type"]) == (200, "expanded-record")
+    parts = {field["name"]: field["type"] for field in expanded["fields"][0]["type"]["fields"]}
+    assert parts["payload"]["fields"][0]["name"] == "ChangeEventHeader"
+    assert (await caller.call("GET", "event/eventSchema/none"))[0] == 404
+    assert (await caller.call("GET", "sobjects/Account/eventSchema"))[0] == 404
