@@ -29,8 +29,10 @@ OBJECTS = (
     ("Order", "Order", "Orders", "801"),
     ("OrderItem", "Order Product", "Order Products", "802"),
     ("OrderStatus", "Order Status Value", "Order Status Values", "0W8"),
+    ("PermissionSet", "Permission Set", "Permission Sets", "0PS"),
+    ("PermissionSetAssignment", "Permission Set Assignment", "Permission Set Assignments", "0Pa"),
 )
-READ_ONLY = {"Organization", "User", "OrderStatus"}
+READ_ONLY = {"Organization", "User", "OrderStatus", "PermissionSet"}
 CHILDREN = {
     ("Account", "ParentId"): "ChildAccounts",
     ("Contact", "AccountId"): "Contacts",
@@ -45,6 +47,8 @@ CHILDREN = {
     ("OrderItem", "OrderId"): "OrderItems",
     ("OrderItem", "OriginalOrderItemId"): "ChildOrderItems",
     ("OrderItem", "PricebookEntryId"): "OrderItems",
+    ("PermissionSetAssignment", "AssigneeId"): "PermissionSetAssignments",
+    ("PermissionSetAssignment", "PermissionSetId"): "Assignments",
     ("PricebookEntry", "Pricebook2Id"): "PricebookEntries",
     ("PricebookEntry", "Product2Id"): "PricebookEntries",
     ("User", "AccountId"): "Users",
@@ -171,13 +175,14 @@ def _standard(name: str, label: str, plural: str, prefix: str) -> SObject:
         updateable=writable,
         deletable=writable,
     )
-    for item in _fields(name):
+    for item in fields(name):
         sobject.add(item)
     return sobject
 
 
 @cache
-def _fields(sobject: str) -> tuple[Field, ...]:
+def fields(sobject: str) -> tuple[Field, ...]:
+    """Those of `standard/<sobject>.fields`; `Custom__c` has what every custom object begins with."""
     text = (files("connector.localorg") / "standard" / f"{sobject}.fields").read_text(encoding="utf-8")
     return tuple(_field(sobject, line.split()) for line in text.splitlines() if line)
 
@@ -237,7 +242,7 @@ def _label(sobject: str, name: str, type_: str) -> str:
         if key in _OTHER_LABELS:
             return _OTHER_LABELS[key]
     if name == "Id":
-        return f"{next(label for item, label, *_ in OBJECTS if item == sobject)} ID"
+        return f"{next((label for item, label, *_ in OBJECTS if item == sobject), 'Record')} ID"
     words = _WORDS.sub(" ", name.replace("Pricebook2", "PriceBook").replace("Product2", "Product"))
     return words.removesuffix(" Id") + " ID" if type_ == "reference" and words.endswith(" Id") else words
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from connector.localorg import catalog, describe, metadata
+from connector.localorg import catalog, describe
 from connector.localorg.auth import Auth, Identity
 from connector.localorg.bulk import Jobs
 from connector.localorg.dml import Dml
@@ -17,10 +17,13 @@ from connector.localorg.events.hub import Hub
 from connector.localorg.events.managed import Managed
 from connector.localorg.faults import Faults
 from connector.localorg.http.query import Cursors
+from connector.localorg.metadata import access, permissions, source
+from connector.localorg.metadata.deploy import Deployments, recover
+from connector.localorg.metadata.deployed import Deployed
 from connector.localorg.schema import Schema
 from connector.localorg.seed import seed
 from connector.localorg.settings import OrgSettings
-from connector.localorg.storage import Storage
+from connector.localorg.storage import Change, Storage
 from connector.localorg.usage import Usage
 from connector.localorg.values import stamp
 
@@ -45,8 +48,12 @@ class Org:
         self.clock = clock
         self.random = random.Random(random_seed)  # noqa: S311 - order of execution, nothing secret
         self.schema: Schema = catalog.standard_schema(multi_currency=self.settings.multi_currency)
-        self.deployed: list[str] = metadata.load_source(self.schema, metadata_root) if metadata_root else []
         self.storage = Storage(data)
+        self.deployed = Deployed(self.schema)
+        if metadata_root:
+            source.load(self.deployed, metadata_root)
+        from_source = tuple(self.deployed.grants)
+        recover(self.storage, self.deployed)
         self.dml = Dml(self.storage, self.schema, self.settings, clock, user_id="")
         identity: Identity = seed(self.dml)
         self.dml.user_id = identity.user_id
@@ -57,15 +64,28 @@ class Org:
         self.jobs = Jobs(self.storage, clock)
         self.hub = Hub(self.storage, self.schema, self.dml, clock, self.random, faults=self.faults, usage=self.usage)
         self.managed = Managed(self.storage, self.hub)
+        self.deployments = Deployments(self.storage, self.deployed, clock, self.refresh)
         self.url = ""
         self._described: dict[tuple[str, str], dict[str, Any]] = {}
         self.schema_changed_at = clock()
+        permissions.assign(self.dml, self.deployed, from_source)
+        self.storage.listeners.append(self._changed)
+        self.refresh()
+
+    def _changed(self, changes: list[Change]) -> None:
+        if any(change.sobject == permissions.ASSIGNMENT for change in changes):
+            self.storage.afterwards.append(self.refresh)
 
     def refresh(self) -> None:
-        """To be called whenever the schema changed: tables, plans and describes follow."""
+        """To be called whenever the schema or who may see it changed: tables, plans, describes, events follow."""
+        permissions.sync(self.dml, self.deployed)
+        access.enforce(self.schema, permissions.held(self.dml, self.deployed))
         self.dml.refresh()
         seed(self.dml)
         self.hub.refresh()
+        self.hub.channels = {name: set(topics) for name, topics in self.deployed.channels.items()}
+        for name, item in self.deployed.subscriptions.items():
+            self.managed.define(name, item.topic, starts=item.starts, recovers=item.recovers, state=item.state)
         self._described.clear()
         self.schema_changed_at = self.clock()
 

@@ -1,12 +1,12 @@
 """What the org's objects and fields are: the one description that storage, DML, SOQL and describe all read.
 
-It decides nothing; `catalog.py` fills it from the standard definitions, `metadata.py` adds what was deployed.
+It decides nothing; `catalog.py` fills it from the standard definitions, `metadata` adds what was deployed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,10 @@ class ChildRelationship:
 
 @dataclass(kw_only=True)
 class SObject:
-    """One object; `fields` keeps the org's order and is keyed by the lower-cased field name."""
+    """One object. Its fields keep the org's order and are keyed by the lower-cased field name.
+
+    `all` is what it has, `fields` what the running user may see of it: the same until somebody looks closer.
+    """
 
     name: str
     label: str
@@ -88,16 +91,23 @@ class SObject:
     queryable: bool = True
     event: bool = False  # a platform event: publishable, not queryable
     immediate: bool = False  # an event that is published whatever becomes of the transaction
+    all: dict[str, Field] = field(default_factory=dict)
     fields: dict[str, Field] = field(default_factory=dict)
 
     def get(self, name: str) -> Field | None:
         return self.fields.get(name.lower())
 
     def add(self, item: Field) -> None:
-        self.fields[item.name.lower()] = item
+        self.all[item.name.lower()] = self.fields[item.name.lower()] = item
+
+    def show(self, access: Callable[[Field], Field | None]) -> None:
+        """Let the running user see what `access` leaves of each field."""
+        seen = {name: access(item) for name, item in self.all.items()}
+        self.fields = {name: item for name, item in seen.items() if item is not None}
 
     def stored_fields(self) -> Iterator[Field]:
-        return (item for item in self.fields.values() if item.stored)
+        """Those with a column, seen or not."""
+        return (item for item in self.all.values() if item.stored)
 
     def parent(self, relationship: str) -> Field | None:
         """The reference field behind a parent path segment, case-insensitively."""
@@ -116,6 +126,15 @@ class Schema:
     def add(self, item: SObject) -> None:
         self._objects[item.name.lower()] = item
 
+    def kept(self) -> dict[str, SObject]:
+        """The objects as they are now, to go back to with `restore`."""
+        return {
+            name: replace(item, all=dict(item.all), fields=dict(item.fields)) for name, item in self._objects.items()
+        }
+
+    def restore(self, kept: dict[str, SObject]) -> None:
+        self._objects = kept
+
     def get(self, name: str) -> SObject | None:
         return self._objects.get(name.lower())
 
@@ -132,6 +151,6 @@ class Schema:
                 child=child.name, field=item.name, name=item.child_relationship, cascade_delete=item.cascade_delete
             )
             for child in self
-            for item in child.fields.values()
+            for item in child.all.values()
             if any(target.lower() == name.lower() for target in item.reference_to)
         ]

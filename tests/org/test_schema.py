@@ -9,7 +9,8 @@ import pytest
 from connector.cli.org import our_metadata
 from connector.localorg.catalog import OBJECTS, standard_schema
 from connector.localorg.describe import describe, global_describe
-from connector.localorg.metadata import MetadataError, load_source
+from connector.localorg.metadata.source import load_source
+from connector.localorg.metadata.xml import MetadataError
 from tests.org.compare import differences
 
 RECORDED = [  # facts of recorded orgs; `python -m tests.org.compare FILE` compares all of a record

@@ -114,7 +114,7 @@ def platform_event(sobject: SObject) -> EventSchema:
     ]
     fields += [
         _nullable(field.name, _type(field), _doc(field))
-        for field in sobject.fields.values()
+        for field in sobject.all.values()
         if field.name not in {"ReplayId", "CreatedDate", "CreatedById", "EventUuid"}
     ]
     return _schema(sobject.name, fields)
@@ -124,7 +124,7 @@ def change_event(sobject: SObject) -> EventSchema:
     """All fields of an object behind a header, each nullable."""
     fields: list[dict[str, Any]] = [{"name": CHANGE_HEADER, "type": _HEADER, "doc": "Data:ComplexValueType"}]
     address: Any = _ADDRESS
-    for field in sobject.fields.values():
+    for field in sobject.all.values():
         if field.name in NEVER or field.compound_field_name:
             continue
         if field.name == "Name" and sobject.name in _NAMES:

@@ -127,7 +127,8 @@ def _parts(plan: Plan, name: str) -> dict[str, str]:
 def _value(plan: Plan, row: Row, name: str, only: set[str] | None = None) -> Any:
     parts = _parts(plan, name)
     if not parts:
-        return avro.value(plan.inputs[name.lower()].field, row.get(name))
+        seen = plan.inputs.get(name.lower())  # none for a field that the running user may not see
+        return avro.value(seen.field, row.get(name)) if seen else None
     found = {part: row.get(column) if only is None or column in only else None for part, column in parts.items()}
     return None if all(value is None for value in found.values()) and only is None else found
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg.bulk import extract
@@ -13,6 +11,7 @@ from connector.localorg.bulk.jobs import ABORTED, COMPLETE, OPEN, OVER, RUNNING,
 from connector.localorg.bulk.text import DELIMITERS, LINE_ENDINGS
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.http.call import Call, Reply, parse_json, wrong_method
+from connector.localorg.http.multipart import parts
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -116,14 +115,11 @@ def _bad(message: str) -> Refusal:
 
 def _parts(raw: bytes, content_type: str) -> tuple[Any, str]:
     """Job and content of a multipart creation."""
-    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + raw)
-    parts = {part.get_param("name", header="content-disposition"): part for part in message.iter_parts()}
-    if not {"job", "content"} <= parts.keys():
-        raise _bad("a multipart request has the parts job and content")
-    content = _text(bytes(parts["content"].get_payload(decode=True) or b""))
+    job, sent = parts(raw, content_type, "job", "content")
+    content = _text(sent)
     if len(content) > MOST_IN_MULTIPART:
         raise Refusal("CLIENTINPUTERROR", "The content of a multipart request has at most 100,000 characters")
-    return parse_json(bytes(parts["job"].get_payload(decode=True) or b"")), content
+    return parse_json(job), content
 
 
 def _text(raw: bytes) -> str:

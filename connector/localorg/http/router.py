@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal, not_found
-from connector.localorg.http import collections, composite, graph, jobs, query, resources, tree
+from connector.localorg.http import collections, composite, deploying, graph, jobs, query, resources, tree
 from connector.localorg.http.call import Call, Reply, failed
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Router:
             "queryall": query.query,
             "composite": self._composite,
             "jobs": jobs.jobs,
+            "metadata": deploying.metadata,
         }
 
     def add(self, name: str, resource: Resource) -> None:
@@ -56,7 +57,7 @@ class Router:
 
 def takes_raw(call: Call) -> bool:
     """Whether the resource reads the body by itself, for it may be other than JSON."""
-    return bool(call.tail) and call.tail[0].lower() == "jobs"
+    return bool(call.tail) and call.tail[0].lower() in {"jobs", "metadata"}
 
 
 def describe_call(call: Call) -> tuple[str, bool, int]:

@@ -1,14 +1,15 @@
-"""SOAP login, for the one client path that still uses it; elements come in WSDL order: clients read them by place."""
+"""SOAP: login and the Metadata API, for the clients that still use it. Elements of a login come in WSDL order: clients
+read them by place."""
 
 from __future__ import annotations
 
 import re
 from html import escape, unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from connector.localorg.errors import not_found
+from connector.localorg.errors import Refusal, not_found
 from connector.localorg.http.oauth import own_url
 
 if TYPE_CHECKING:
@@ -23,14 +24,29 @@ _ENVELOPE = (
 )
 
 
+def inner(text: str, name: str) -> str | None:
+    """What is in the first element of that name, whatever its prefix; None if there is none."""
+    found = re.search(rf"<(?:\w+:)?{name}(?:\s[^>]*)?(?:/>|>(.*?)</(?:\w+:)?{name}\s*>)", text, re.DOTALL)
+    return (found[1] or "") if found else None
+
+
 def _element(text: str, name: str) -> str:
-    found = re.search(rf"<(?:\w+:)?{name}\b[^>]*>(.*?)</(?:\w+:)?{name}\s*>", text, re.DOTALL)
-    if not found:
+    found = (inner(text, name) or "").strip()
+    if found.startswith("<![CDATA[") and found.endswith("]]>"):
+        return found[9:-3]
+    return unescape(found)
+
+
+def tag(name: str, value: Any) -> str:
+    """A value as elements: a mapping's members inside, a list's one after the other, nothing for None."""
+    if value is None:
         return ""
-    inner = found[1].strip()
-    if inner.startswith("<![CDATA[") and inner.endswith("]]>"):
-        return inner[9:-3]
-    return unescape(inner)
+    if isinstance(value, list):
+        return "".join(tag(name, item) for item in value)
+    if isinstance(value, dict):
+        return f"<{name}>{''.join(tag(key, item) for key, item in value.items())}</{name}>"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"<{name}>{escape(text)}</{name}>"
 
 
 def _fault(code: str, message: str) -> web.Response:
@@ -43,6 +59,9 @@ def _fault(code: str, message: str) -> web.Response:
 
 
 async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    """`/services/Soap/u/…` signs in, `/services/Soap/m/…` is the Metadata API."""
+    if len(segments) >= 4 and segments[2].lower() == "m" and request.method == "POST":
+        return await _metadata(org, request)
     if len(segments) < 4 or segments[2].lower() != "u" or request.method != "POST":
         raise not_found()
     text = (await request.read()).decode("utf-8", "replace")
@@ -82,12 +101,26 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
         "userType": "Standard",
         "userUiSkin": "Theme3",
     }
-    info = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in user.items())
     result = (
         f"<loginResponse><result><metadataServerUrl>{url}/services/Soap/m/{segments[3]}/{short}</metadataServerUrl>"
         "<passwordExpired>false</passwordExpired><sandbox>false</sandbox>"
         f"<serverUrl>{url}/services/Soap/u/{segments[3]}/{short}</serverUrl>"
-        f"<sessionId>{org.auth.issue()}</sessionId><userId>{who.user_id}</userId><userInfo>{info}</userInfo>"
+        f"<sessionId>{org.auth.issue()}</sessionId><userId>{who.user_id}</userId>{tag('userInfo', user)}"
         "</result></loginResponse>"
     )
     return web.Response(text=_ENVELOPE.format(result), content_type="text/xml", charset="utf-8")
+
+
+async def _metadata(org: Org, request: web.Request) -> web.StreamResponse:
+    from connector.localorg.http import deploying
+
+    text = (await request.read()).decode("utf-8", "replace")
+    session = org.auth.read(_element(text, "sessionId"))
+    if session is None or session.kind != "A":
+        return _fault("INVALID_SESSION_ID", "Invalid Session ID found in SessionHeader: Illegal Session")
+    org.usage.count("metadata", write=bool(inner(text, "deploy")))
+    try:
+        body = deploying.soap(org, text)
+    except Refusal as refusal:
+        return _fault(refusal.code, refusal.message)
+    return web.Response(text=_ENVELOPE.format(body), content_type="text/xml", charset="utf-8")

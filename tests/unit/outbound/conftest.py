@@ -14,7 +14,7 @@ import pytest
 from connector.cli.org import our_metadata
 from connector.localorg.catalog import standard_schema
 from connector.localorg.describe import describe
-from connector.localorg.metadata import load_source
+from connector.localorg.metadata.source import load_source
 from connector.mapping.load import load_mappings
 from connector.model.change import Change, EntityKind, Refusal
 from connector.model.customer import Customer

@@ -1,0 +1,202 @@
+"""The Metadata API: `metadata/deployRequest` by REST, and deploy, checkDeployStatus, cancelDeploy by SOAP.
+
+(Metadata API developer guide: "Deploying and Retrieving Metadata with the REST API", "deploy()".)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg.errors import Refusal, not_found
+from connector.localorg.http.call import Call, Reply, parse_json, wrong_method
+from connector.localorg.http.multipart import parts
+from connector.localorg.http.soap import inner, tag
+from connector.localorg.metadata.deploy import OPTIONS, Deployment, Message
+from connector.localorg.values import stamp
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+QUEUE_SECONDS = 0.05
+MOST_BYTES = 39 * 1024 * 1024
+TEST_LEVELS = {"NoTestRun", "RunSpecifiedTests", "RunLocalTests", "RunAllTestsInOrg"}
+METADATA = "http://soap.sforce.com/2006/04/metadata"
+
+
+# -- REST ------------------------------------------------------------------------------------------------------------
+
+
+def metadata(org: Org, call: Call) -> Reply:
+    match [call.tail[1].lower() if len(call.tail) > 1 else "", *call.tail[2:]]:
+        case ["deployrequest"]:
+            if call.method != "POST":
+                raise wrong_method(call, "POST")
+            return Reply(201, _told(org, call, _start(org, call), details=False))
+        case ["deployrequest", deployment_id]:
+            return _one(org, call, deployment_id)
+    raise not_found()
+
+
+def _start(org: Org, call: Call) -> Deployment:
+    content_type = call.headers.get("content-type", "")
+    if not content_type.lower().startswith("multipart/form-data"):
+        raise Refusal("UNSUPPORTED_MEDIA_TYPE", "A deployment is multipart/form-data, with the parts json and file.")
+    described, content = parts(call.raw, content_type, "json", "file")
+    wanted = parse_json(described)
+    options = wanted.get("deployOptions") if isinstance(wanted, dict) else None
+    return _started(org, content, options if isinstance(options, dict) else {})
+
+
+def _started(org: Org, content: bytes, wanted: dict[str, Any]) -> Deployment:
+    if len(content) > MOST_BYTES:
+        raise Refusal("LIMIT_EXCEEDED", "Maximum size of request reached. Maximum size of request is 52428800 bytes.")
+    unknown = sorted(wanted.keys() - OPTIONS.keys())
+    if unknown:
+        raise Refusal("JSON_PARSER_ERROR", f'Unrecognized field "{unknown[0]}" of the deploy options')
+    options = OPTIONS | {name: value for name, value in wanted.items() if value is not None}
+    if options["testLevel"] not in TEST_LEVELS:
+        raise Refusal("INVALID_OPERATION", f"testLevel of '{options['testLevel']}' is not valid")
+    started = org.deployments.start(content, options)
+    asyncio.get_running_loop().call_later(QUEUE_SECONDS, org.deployments.run, started)
+    return started
+
+
+def _one(org: Org, call: Call, deployment_id: str) -> Reply:
+    found = org.deployments.find(deployment_id)
+    if found is None:
+        raise not_found()
+    if call.method in {"GET", "HEAD"}:
+        return Reply(200, _told(org, call, found, details=call.params.get("includeDetails", "").lower() == "true"))
+    if call.method == "PATCH":
+        wanted = parse_json(call.raw)
+        result = wanted.get("deployResult") if isinstance(wanted, dict) else None
+        if not isinstance(result, dict) or result.get("status") != "Canceling":
+            raise Refusal("INVALID_INPUT", "The only thing to set is the status Canceling.")
+        org.deployments.cancel(found)
+        return Reply(202, _told(org, call, found, details=False))
+    raise wrong_method(call, "GET", "PATCH")
+
+
+def _told(org: Org, call: Call, deployment: Deployment, *, details: bool) -> dict[str, Any]:
+    return {
+        "id": deployment.id,
+        "url": f"{org.url}{call.base}/metadata/deployRequest/{deployment.id}",
+        "deployResult": result(org, deployment, details=details),
+        "deployOptions": deployment.options,
+    }
+
+
+def result(org: Org, deployment: Deployment, *, details: bool) -> dict[str, Any]:
+    """A DeployResult."""
+    who = org.auth.identity
+    told: dict[str, Any] = {
+        "id": deployment.id,
+        "status": deployment.status,
+        "done": deployment.done,
+        "success": deployment.status in {"Succeeded", "SucceededPartial"},
+        "checkOnly": deployment.options["checkOnly"],
+        "ignoreWarnings": deployment.options["ignoreWarnings"],
+        "rollbackOnError": deployment.options["rollbackOnError"],
+        "runTestsEnabled": False,
+        "numberComponentsTotal": deployment.total,
+        "numberComponentsDeployed": len(deployment.successes),
+        "numberComponentErrors": len(deployment.failures),
+        "numberTestsTotal": 0,
+        "numberTestsCompleted": 0,
+        "numberTestErrors": 0,
+        "createdBy": who.user_id,
+        "createdByName": "Local Administrator",
+        "createdDate": _time(deployment.created),
+        "startDate": _time(deployment.created),
+        "lastModifiedDate": _time(deployment.completed or deployment.created),
+        "completedDate": _time(deployment.completed) if deployment.completed else None,
+        "errorMessage": deployment.error,
+        "errorStatusCode": "INVALID_ID_FIELD" if deployment.error else None,
+        "stateDetail": None,
+    }
+    if details:
+        told["details"] = {
+            "componentSuccesses": [_message(item, deployment) for item in deployment.successes],
+            "componentFailures": [_message(item, deployment) for item in deployment.failures],
+            "retrieveResult": None,
+            "runTestResult": {"numFailures": 0, "numTestsRun": 0, "totalTime": 0.0},
+        }
+    return told
+
+
+def _message(item: Message, deployment: Deployment) -> dict[str, Any]:
+    return {
+        "componentType": item.type,
+        "fullName": item.name,
+        "fileName": item.file,
+        "success": item.success,
+        "created": item.created,
+        "changed": item.success,
+        "deleted": False,
+        "warning": False,
+        "id": None,
+        "createdDate": _time(deployment.created),
+        "problem": item.problem,
+        "problemType": None if item.success else "Error",
+        "lineNumber": item.line or None,
+        "columnNumber": None if item.success else 1,
+    }
+
+
+def _time(moment: datetime) -> str:
+    return stamp(moment).replace("+0000", "Z")
+
+
+# -- SOAP ------------------------------------------------------------------------------------------------------------
+
+
+def soap(org: Org, text: str) -> str:
+    """The body of the answer to one call. Refusal for what cannot be understood."""
+    for call, answer in (("checkDeployStatus", _check), ("cancelDeploy", _cancel), ("deploy", _deploy)):
+        if inner(text, call) is not None:
+            return answer(org, text)
+    raise Refusal("INVALID_OPERATION", "Only deploy, checkDeployStatus and cancelDeploy are answered here.")
+
+
+def _deploy(org: Org, text: str) -> str:
+    try:
+        content = base64.b64decode("".join((inner(text, "ZipFile") or "").split()), validate=True)
+    except binascii.Error:
+        raise Refusal("INVALID_ZIP_FILE", "ZipFile is not base64.") from None
+    given = inner(text, "DeployOptions") or inner(text, "deployOptions") or ""
+    wanted: dict[str, Any] = {}
+    for name, default in OPTIONS.items():
+        value = inner(given, name)
+        if value and isinstance(default, bool):
+            wanted[name] = value.strip().lower() == "true"
+        elif value and name == "testLevel":
+            wanted[name] = value.strip()
+    started = _started(org, content, wanted)
+    told = {"done": False, "id": started.id, "state": "Queued"}
+    return f'<deployResponse xmlns="{METADATA}">{tag("result", told)}</deployResponse>'
+
+
+def _check(org: Org, text: str) -> str:
+    found = _found(org, text)
+    details = (inner(text, "includeDetails") or "").strip().lower() == "true"
+    told = result(org, found, details=details)
+    return f'<checkDeployStatusResponse xmlns="{METADATA}">{tag("result", told)}</checkDeployStatusResponse>'
+
+
+def _cancel(org: Org, text: str) -> str:
+    found = _found(org, text)
+    org.deployments.cancel(found)
+    told = {"done": found.done, "id": found.id}
+    return f'<cancelDeployResponse xmlns="{METADATA}">{tag("result", told)}</cancelDeployResponse>'
+
+
+def _found(org: Org, text: str) -> Deployment:
+    wanted = (inner(text, "asyncProcessId") or inner(text, "String") or "").strip()
+    found = org.deployments.find(wanted)
+    if found is None:
+        raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {wanted[:80]}")
+    return found

@@ -1,0 +1,32 @@
+"""Field-level security: a custom field is seen by whom a permission set gives it to, and by nobody else.
+
+That holds for the administrator, too (Metadata API developer guide, "PermissionSet": a field that is deployed without
+permissions is invisible). Standard fields, required fields and those of events are seen by all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from connector.localorg.metadata.deployed import Granted
+from connector.localorg.schema import Field, Schema, SObject
+
+
+def enforce(schema: Schema, grants: Iterable[Granted]) -> None:
+    """Show of every object what these permission sets together let a user see and edit."""
+    held = list(grants)
+    for sobject in schema:
+        if not sobject.event:
+            sobject.show(lambda item, owner=sobject: _seen(owner, item, held))  # type: ignore[misc]
+
+
+def _seen(sobject: SObject, item: Field, grants: list[Granted]) -> Field | None:
+    if not item.custom or (not item.nillable and item.type != "boolean"):
+        return item
+    given = [grant.fields.get(f"{sobject.name}.{item.name}".lower(), (False, False)) for grant in grants]
+    if not any(readable for readable, _ in given):
+        return None
+    if any(editable for _, editable in given):
+        return item
+    return replace(item, createable=False, updateable=False)

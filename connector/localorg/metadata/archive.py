@@ -1,0 +1,99 @@
+"""A zip as the Metadata API takes it: `package.xml`, and the files it names."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connector.localorg.metadata.component import KINDS, ORDER, Component, parsed
+from connector.localorg.metadata.xml import MetadataError, read
+
+MOST_FILES = 10_000
+MOST_BYTES = 400 * 1024 * 1024
+_IMPLIED = {"CustomField": "CustomObject", "ListView": "CustomObject"}  # named with the object they are part of
+
+
+class ArchiveError(Exception):
+    """The zip as a whole cannot be used."""
+
+
+@dataclass
+class Archive:
+    components: list[Component] = field(default_factory=list)
+    problems: list[tuple[str, MetadataError]] = field(default_factory=list)  # (type, what is wrong)
+
+
+def opened(content: bytes) -> Archive:
+    """The components of a zip. ArchiveError if it is no zip, or has no readable manifest."""
+    files = _files(content)
+    manifest = files.pop("package.xml", None)
+    if manifest is None:
+        raise ArchiveError("No package.xml found")
+    try:
+        wanted = _wanted(manifest)
+    except MetadataError as error:
+        raise ArchiveError(f"package.xml: {error.problem} (line {error.line})") from None
+    found = Archive()
+    for path, text in files.items():
+        if path.startswith("destructiveChanges"):
+            raise ArchiveError(f"{path}: nothing can be deleted by a deployment here")
+        try:
+            found.components += parsed(path, text)
+        except MetadataError as error:
+            kind = next((item.type for item in KINDS if path.startswith(f"{item.folder}/")), "")
+            found.problems.append((kind, MetadataError(path, error.line, error.problem)))
+    _match(found, wanted)
+    return found
+
+
+def _files(content: bytes) -> dict[str, bytes]:
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        names = [item for item in archive.infolist() if not item.is_dir()]
+        if len(names) > MOST_FILES or sum(item.file_size for item in names) > MOST_BYTES:
+            raise ArchiveError("The package is too large: at most 10,000 files and 400 MB")
+        files = {item.filename: archive.read(item) for item in names}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise ArchiveError(f"The zip cannot be read: {error}") from None
+    if "package.xml" not in files:  # one folder around everything is taken, too
+        inner = {name.partition("/")[2]: text for name, text in files.items() if "/" in name}
+        if "package.xml" in inner and len(inner) == len(files):
+            return inner
+    return files
+
+
+def _wanted(manifest: bytes) -> Mapping[str, set[str]]:
+    """Members by type."""
+    wanted: dict[str, set[str]] = {}
+    for types in read(manifest, "package.xml").all("types"):
+        name = types.get("name")
+        if name not in ORDER:
+            raise MetadataError("package.xml", types.line, f"Unknown type name '{name}' specified in package.xml")
+        wanted.setdefault(name, set()).update(member.text.strip() for member in types.all("members"))
+    return wanted
+
+
+def _match(found: Archive, wanted: Mapping[str, set[str]]) -> None:
+    """Keep what the manifest names; say what it names and the zip lacks."""
+
+    def named(type_: str, name: str) -> bool:
+        members = wanted.get(_family(type_), set()) | wanted.get(type_, set())
+        owner = wanted.get(_IMPLIED.get(type_, ""), set())
+        return bool(members & {name, "*"}) or bool(owner & {name.partition(".")[0], "*"})
+
+    present = {(item.type, item.name) for item in found.components}
+    found.components = [item for item in found.components if named(item.type, item.name)]
+    for type_, members in wanted.items():
+        for name in sorted(members - {"*"}):
+            folder = (f"{type_}Folder", name)
+            if (type_, name) not in present and folder not in present:
+                missing = "was named in package.xml, but was not found in zipped directory"
+                problem = f"An object '{name}' of type {type_} {missing}"
+                found.problems.append((type_, MetadataError("package.xml", 1, problem)))
+
+
+def _family(type_: str) -> str:
+    """Folders are named as members of what lies in them."""
+    return type_.removesuffix("Folder")

@@ -1,0 +1,82 @@
+"""One deployable thing as it lies in a file, and the kinds there are with their places in a package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from connector.localorg.metadata.xml import Element, read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """`source` is its own element; `content` the whole file it came in, to be kept."""
+
+    type: str
+    name: str
+    file: str
+    source: Element
+    content: bytes
+
+    @property
+    def line(self) -> int:
+        return self.source.line
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`folder` and `suffix` of its files in a package; `foldered` kinds have a folder of the org in their name."""
+
+    type: str
+    folder: str
+    suffix: str
+    foldered: bool = False
+
+
+KINDS = (  # in the order in which they can depend on each other
+    Kind("CustomObject", "objects", "object"),
+    Kind("PlatformEventChannel", "platformEventChannels", "platformEventChannel"),
+    Kind("PlatformEventChannelMember", "platformEventChannelMembers", "platformEventChannelMember"),
+    Kind("ManagedEventSubscription", "managedEventSubscriptions", "managedEventSubscription"),
+    Kind("PermissionSet", "permissionsets", "permissionset"),
+    Kind("Layout", "layouts", "layout"),
+    Kind("ReportType", "reportTypes", "reportType"),
+    Kind("ReportFolder", "reports", "reportFolder"),
+    Kind("Report", "reports", "report", foldered=True),
+    Kind("DashboardFolder", "dashboards", "dashboardFolder"),
+    Kind("Dashboard", "dashboards", "dashboard", foldered=True),
+)
+INSIDE = {"fields": "CustomField", "listViews": "ListView"}  # elements of an object's file that are components
+ORDER = ["CustomObject", "CustomField", *(kind.type for kind in KINDS[1:4]), "ListView", *(k.type for k in KINDS[4:])]
+
+
+def parsed(path: str, content: bytes) -> Iterator[Component]:
+    """The components of one file, named as in a package (`objects/Order.object`) or in a source project."""
+    parts = path.split("/")
+    name = parts[-1].removesuffix("-meta.xml")
+    stem, _, suffix = name.rpartition(".")
+    if suffix in {"field", "listView"} and "objects" in parts:  # source format: a file a field
+        owner = parts[parts.index("objects") + 1]
+        source = read(content, parts[-1])
+        kind = "CustomField" if suffix == "field" else "ListView"
+        yield Component(type=kind, name=f"{owner}.{source.get('fullName')}", file=path, source=source, content=content)
+        return
+    kind_ = next((item for item in KINDS if item.suffix == suffix and item.folder in parts), None)
+    if kind_ is None and parts[-1].endswith("-meta.xml") and len(parts) == 2:
+        kind_ = next((item for item in KINDS if item.folder == parts[0] and item.type.endswith("Folder")), None)
+        stem = name
+    if kind_ is None:
+        return
+    source = read(content, parts[-1])
+    if kind_.foldered:
+        stem = "/".join([*parts[parts.index(kind_.folder) + 1 : -1], stem])
+    yield Component(type=kind_.type, name=stem, file=path, source=source, content=content)
+    for child in source.children if kind_.type == "CustomObject" else ():
+        if child.name in INSIDE:
+            yield Component(
+                type=INSIDE[child.name],
+                name=f"{stem}.{child.get('fullName')}",
+                file=path,
+                source=child,
+                content=content,
+            )

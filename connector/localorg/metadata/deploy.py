@@ -1,0 +1,171 @@
+"""The life of a deployment: a zip is checked whole, takes effect whole or (when asked to) in part, and is kept.
+
+What was deployed is kept with the org's data and put in again at its next start, before anything else happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from connector.localorg import ids
+from connector.localorg.metadata.archive import Archive, ArchiveError, opened
+from connector.localorg.metadata.component import ORDER, Component, parsed
+from connector.localorg.metadata.deployed import Deployed
+from connector.localorg.metadata.xml import MetadataError
+from connector.localorg.storage import Storage
+
+PREFIX = "0Af"
+MOST_KEPT = 100
+DONE = {"Succeeded", "SucceededPartial", "Failed", "Canceled"}
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS _component (place INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT, name TEXT, file TEXT,"
+    " content BLOB, UNIQUE (type, name))"
+)
+OPTIONS: dict[str, Any] = {
+    "allowMissingFiles": False, "autoUpdatePackage": False, "checkOnly": False, "ignoreWarnings": False,
+    "performRetrieve": False, "purgeOnDelete": False, "rollbackOnError": True, "runTests": None,
+    "singlePackage": True, "testLevel": "NoTestRun",
+}  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class Message:
+    """What became of one component."""
+
+    type: str
+    name: str
+    file: str
+    success: bool
+    created: bool = False
+    problem: str | None = None
+    line: int = 0
+
+
+@dataclass(kw_only=True)
+class Deployment:
+    id: str
+    options: dict[str, Any]
+    created: datetime
+    status: str = "Pending"
+    total: int = 0
+    messages: list[Message] = field(default_factory=list)
+    error: str | None = None
+    completed: datetime | None = None
+    archive: Archive = field(default_factory=Archive)
+
+    @property
+    def done(self) -> bool:
+        return self.status in DONE
+
+    @property
+    def failures(self) -> list[Message]:
+        return [item for item in self.messages if not item.success]
+
+    @property
+    def successes(self) -> list[Message]:
+        return [item for item in self.messages if item.success]
+
+
+class Deployments:
+    """`changed` is called when a deployment took effect."""
+
+    def __init__(
+        self, storage: Storage, deployed: Deployed, clock: Callable[[], datetime], changed: Callable[[], None]
+    ) -> None:
+        self._storage = storage
+        self._deployed = deployed
+        self._clock = clock
+        self._changed = changed
+        self._kept: dict[str, Deployment] = {}
+
+    def start(self, content: bytes, options: dict[str, Any]) -> Deployment:
+        """Take a zip in; `run` does the work."""
+        number = self._storage.next_number("AsyncApexJob")
+        deployment = Deployment(id=ids.make(PREFIX, number), options=options, created=self._clock())
+        self._kept[deployment.id] = deployment
+        while len(self._kept) > MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        try:
+            archive = opened(content)
+        except ArchiveError as error:
+            deployment.error = str(error)
+            deployment.messages = [
+                Message(type="", name="package.xml", file="package.xml", success=False, problem=str(error), line=1)
+            ]
+            self._end(deployment, "Failed")
+        else:
+            deployment.total = len(archive.components) + len(archive.problems)
+            deployment.archive = archive
+        return deployment
+
+    def find(self, deployment_id: str) -> Deployment | None:
+        full = ids.normalise(deployment_id)
+        return self._kept.get(full) if full else None
+
+    def cancel(self, deployment: Deployment) -> None:
+        if not deployment.done:
+            self._end(deployment, "Canceled")
+
+    def run(self, deployment: Deployment) -> None:
+        """All components in the order in which they can depend on each other; once."""
+        if deployment.done:
+            return
+        archive, deployment.archive = deployment.archive, Archive()
+        before = self._deployed.kept()
+        deployment.messages = [
+            Message(type=kind, name=_stem(error.component), file=error.component, success=False,
+                    problem=error.problem, line=error.line)
+            for kind, error in archive.problems
+        ]  # fmt: skip
+        put = self._put(archive, deployment)
+        whole = bool(deployment.options["rollbackOnError"])
+        failed = bool(deployment.failures)
+        if deployment.options["checkOnly"] or (failed and whole):
+            self._deployed.restore(before)
+        elif put:
+            self._keep(put)
+            self._changed()
+        status = "Succeeded" if not failed else "Failed" if whole or not put else "SucceededPartial"
+        self._end(deployment, status)
+
+    def _put(self, archive: Archive, deployment: Deployment) -> list[Component]:
+        put = []
+        for component in sorted(archive.components, key=lambda item: ORDER.index(item.type)):
+            message = Message(type=component.type, name=component.name, file=component.file, success=True)
+            try:
+                message.created = self._deployed.add(component)
+                put.append(component)
+            except MetadataError as error:
+                message.success, message.problem, message.line = False, error.problem, error.line
+            deployment.messages.append(message)
+        return put
+
+    def _keep(self, components: Iterable[Component]) -> None:
+        with self._storage.transaction():
+            self._storage.connection.executemany(
+                "INSERT INTO _component (type, name, file, content) VALUES (?, ?, ?, ?) ON CONFLICT (type, name)"
+                " DO UPDATE SET file = excluded.file, content = excluded.content",
+                [(item.type, item.name, item.file, item.content) for item in components],
+            )
+
+    def _end(self, deployment: Deployment, status: str) -> None:
+        deployment.status = status
+        deployment.completed = self._clock()
+
+
+def _stem(path: str) -> str:
+    return path.rsplit("/", 1)[-1].partition(".")[0]
+
+
+def recover(storage: Storage, deployed: Deployed) -> None:
+    """Put in again what was deployed before."""
+    storage.connection.execute(_SCHEMA)
+    rows = storage.connection.execute("SELECT type, name, file, content FROM _component ORDER BY place").fetchall()
+    found = []
+    for type_, name, file, content in rows:
+        found += [item for item in parsed(file, content) if (item.type, item.name) == (type_, name)]
+    for component in sorted(found, key=lambda item: ORDER.index(item.type)):
+        deployed.add(component)

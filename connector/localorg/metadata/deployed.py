@@ -1,0 +1,277 @@
+"""Everything that deployments put into the org, and what each kind of component must be to get in.
+
+A component is checked against what is there when its turn comes: what it refers to must exist by then.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from connector.localorg import catalog
+from connector.localorg.metadata import looks
+from connector.localorg.metadata.component import Component
+from connector.localorg.metadata.fields import field_of
+from connector.localorg.metadata.xml import Element, MetadataError
+from connector.localorg.schema import Field, Schema, SObject
+
+MOST_CHARACTERS = 80
+_NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*")
+EVENT_FIELDS = (
+    Field(name="ReplayId", label="Replay ID", type="string", length=1000, createable=False, updateable=False),
+    Field(
+        name="CreatedDate", label="Created Date", type="datetime", nillable=False, createable=False, updateable=False
+    ),
+    Field(name="CreatedById", label="Created By ID", type="string", length=18, createable=False, updateable=False),
+    Field(name="EventUuid", label="Event UUID", type="string", length=36, createable=False, updateable=False),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Granted:
+    """A permission set: (readable, editable) by `Object.Field`, lower case."""
+
+    name: str
+    label: str
+    description: str
+    fields: dict[str, tuple[bool, bool]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    topic: str
+    starts: str
+    recovers: str
+    state: str
+
+
+@dataclass
+class Deployed:
+    """The state that components make. `schema` is the org's own; `kept` and `restore` undo a failed deployment."""
+
+    schema: Schema
+    names: dict[tuple[str, str], Component] = field(default_factory=dict)
+    channels: dict[str, set[str]] = field(default_factory=dict)  # topic names by channel, `ChangeEvents` among them
+    grants: dict[str, Granted] = field(default_factory=dict)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    report_types: dict[str, set[str]] = field(default_factory=dict)  # `table$field` by name, lower case
+
+    def add(self, component: Component) -> bool:
+        """Put it in; whether it is new. MetadataError says what is wrong with it."""
+        _CHECKS[component.type](self, component)
+        key = (component.type, component.name)
+        new = key not in self.names
+        self.names[key] = component
+        return new
+
+    def has(self, type_: str, name: str) -> bool:
+        return (type_, name) in self.names
+
+    def kept(self) -> dict[str, object]:
+        state = {name: copy.copy(value) for name, value in vars(self).items() if name != "schema"}
+        state["channels"] = {name: set(topics) for name, topics in self.channels.items()}
+        return {**state, "objects": self.schema.kept()}
+
+    def restore(self, kept: dict[str, object]) -> None:
+        self.schema.restore(kept.pop("objects"))  # type: ignore[arg-type]
+        vars(self).update(kept)
+
+
+def refuse(component: Component, problem: str, element: Element | None = None) -> MetadataError:
+    return MetadataError(component.file, (element or component.source).line, problem)
+
+
+def _need(component: Component, *tags: str) -> None:
+    for tag in tags:
+        if not component.source.get(tag):
+            raise refuse(component, f"Required field is missing: {tag}")
+
+
+# -- objects and fields ------------------------------------------------------------------------------------------------
+
+
+def _object(deployed: Deployed, component: Component) -> None:
+    name = component.name
+    if not name.endswith(("__e", "__c")):
+        if deployed.schema.get(name) is None:
+            raise refuse(component, f"Entity of type '{name}' is not available in this organization")
+        return  # a standard object's own settings change nothing here
+    base = name[:-3]
+    if not _NAME.fullmatch(base) or len(base) > 40:
+        raise refuse(component, f"The object name '{name}' can only contain alphanumeric characters")
+    _need(component, "label", "pluralLabel")
+    old = deployed.schema.get(name)
+    fresh = _event(deployed, component) if name.endswith("__e") else _custom(deployed, component)
+    if old is not None:
+        fresh.key_prefix = old.key_prefix
+        for item in old.all.values():
+            if item.name.lower() not in fresh.all:
+                fresh.add(item)
+    deployed.schema.add(fresh)
+
+
+def _event(deployed: Deployed, component: Component) -> SObject:
+    source = component.source
+    if source.get("eventType") != "HighVolume":
+        raise refuse(component, "eventType must be HighVolume", source.child("eventType"))
+    events = sum(item.event for item in deployed.schema)
+    event = SObject(
+        name=component.name,
+        label=source.get("label"),
+        label_plural=source.get("pluralLabel"),
+        key_prefix=f"e{events:02d}",
+        custom=True,
+        updateable=False,
+        deletable=False,
+        queryable=False,
+        event=True,
+        immediate=source.get("publishBehavior", "PublishImmediately") == "PublishImmediately",
+    )
+    for item in EVENT_FIELDS:
+        event.add(item)
+    return event
+
+
+def _custom(deployed: Deployed, component: Component) -> SObject:
+    source = component.source
+    name_field = source.child("nameField")
+    if name_field is None or not name_field.get("label"):
+        raise refuse(component, "Required field is missing: nameField")
+    _need(component, "deploymentStatus", "sharingModel")
+    number = sum(item.custom and not item.event for item in deployed.schema)
+    custom = SObject(
+        name=component.name,
+        label=source.get("label"),
+        label_plural=source.get("pluralLabel"),
+        key_prefix=f"a{number:02d}",
+        custom=True,
+    )
+    automatic = name_field.get("type") == "AutoNumber"
+    for item in catalog.fields("Custom__c"):
+        custom.add(item)
+    custom.add(
+        replace(
+            custom.all["name"],
+            label=name_field.get("label"),
+            auto_number=automatic,
+            createable=not automatic,
+            updateable=not automatic,
+            nillable=not automatic,
+        )
+    )
+    return custom
+
+
+def _field(deployed: Deployed, component: Component) -> None:
+    owner, _, name = component.name.partition(".")
+    sobject = deployed.schema.get(owner)
+    if sobject is None:
+        raise refuse(component, f"Entity of type '{owner}' is not available in this organization")
+    if not name.endswith("__c") and sobject.get(name) is not None:
+        return  # settings of a standard field
+    built = field_of(component.source, sobject, component.file)
+    for target in built.reference_to:
+        if deployed.schema.get(target) is None:
+            raise refuse(component, f"referenceTo value of '{target}' does not resolve to a valid sObject type")
+    sobject.add(built)
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+def _channel(deployed: Deployed, component: Component) -> None:
+    kind = component.source.get("channelType")
+    if not component.name.endswith("__chn"):
+        raise refuse(component, "The name of a channel must end with __chn")
+    if kind not in {"data", "event"}:
+        raise refuse(component, "channelType must be data or event", component.source.child("channelType"))
+    _need(component, "label")
+    deployed.channels.setdefault(f"/{kind}/{component.name}", set())
+
+
+def _member(deployed: Deployed, component: Component) -> None:
+    _need(component, "eventChannel", "selectedEntity")
+    channel, entity = component.source.get("eventChannel"), component.source.get("selectedEntity")
+    names = {"/data/ChangeEvents"} if channel == "ChangeEvents" else {f"/data/{channel}", f"/event/{channel}"}
+    found = next((name for name in names if name == "/data/ChangeEvents" or name in deployed.channels), None)
+    if found is None:
+        raise refuse(component, f"There is no channel {channel}", component.source.child("eventChannel"))
+    kind = found.split("/")[1]
+    known = deployed.schema.get(entity) if kind == "event" else deployed.schema.get(_captured(entity))
+    if known is None or (kind == "data" and known.event):
+        raise refuse(component, f"{entity} cannot be selected", component.source.child("selectedEntity"))
+    deployed.channels.setdefault(found, set()).add(f"/{kind}/{entity}")
+
+
+def _captured(entity: str) -> str:
+    """`Order` of `OrderChangeEvent`, `My__c` of `My__ChangeEvent`."""
+    if entity.endswith("__ChangeEvent"):
+        return entity.removesuffix("__ChangeEvent") + "__c"
+    return entity.removesuffix("ChangeEvent") if entity.endswith("ChangeEvent") else ""
+
+
+def _subscription(deployed: Deployed, component: Component) -> None:
+    _need(component, "label", "topicName", "defaultReplay", "state")
+    source = component.source
+    recovers = source.get("errorRecoveryReplay", "LATEST")
+    for tag in ("defaultReplay", "errorRecoveryReplay"):
+        if source.get(tag, "LATEST") not in {"LATEST", "EARLIEST"}:
+            raise refuse(component, f"{tag} must be LATEST or EARLIEST", source.child(tag))
+    if source.get("state") not in {"RUN", "PAUSE", "STOP"}:
+        raise refuse(component, "state must be RUN, PAUSE or STOP", source.child("state"))
+    deployed.subscriptions[component.name] = Subscription(
+        topic=source.get("topicName"), starts=source.get("defaultReplay"), recovers=recovers, state=source.get("state")
+    )
+
+
+# -- permission sets ---------------------------------------------------------------------------------------------------
+
+
+def _permission_set(deployed: Deployed, component: Component) -> None:
+    _need(component, "label")
+    fields: dict[str, tuple[bool, bool]] = {}
+    for item in component.source.all("fieldPermissions"):
+        full = item.get("field")
+        owner, _, name = full.partition(".")
+        sobject = deployed.schema.get(owner)
+        found = sobject.all.get(name.lower()) if sobject else None
+        if found is None:
+            raise refuse(component, f"In field: field - no CustomField named {full} found", item.child("field"))
+        if found.custom and not found.nillable and found.type != "boolean":
+            raise refuse(component, f"You cannot deploy to a required field: {full}", item.child("field"))
+        if item.true("editable") and not item.true("readable"):
+            raise refuse(component, f"{full} cannot be edited without being read", item)
+        fields[full.lower()] = (item.true("readable"), item.true("editable"))
+    for item in component.source.all("objectPermissions"):
+        name = item.get("object")
+        if deployed.schema.get(name) is None:
+            raise refuse(component, f"In field: field - no CustomObject named {name} found", item.child("object"))
+        for needs, other in (("allowDelete", "allowEdit"), ("allowEdit", "allowRead"), ("allowCreate", "allowRead")):
+            if item.true(needs) and not item.true(other):
+                raise refuse(component, f"Permission {needs} on {name} depends on permission(s): {other}", item)
+    deployed.grants[component.name] = Granted(
+        name=component.name,
+        label=component.source.get("label"),
+        description=component.source.get("description"),
+        fields=fields,
+    )
+
+
+Check = Callable[[Deployed, Component], None]
+_CHECKS: dict[str, Check] = {
+    "CustomObject": _object,
+    "CustomField": _field,
+    "PlatformEventChannel": _channel,
+    "PlatformEventChannelMember": _member,
+    "ManagedEventSubscription": _subscription,
+    "PermissionSet": _permission_set,
+    "ListView": looks.list_view,
+    "Layout": looks.layout,
+    "ReportType": looks.report_type,
+    "ReportFolder": looks.folder,
+    "Report": looks.report,
+    "DashboardFolder": looks.folder,
+    "Dashboard": looks.dashboard,
+}

@@ -1,0 +1,46 @@
+"""Permission sets and who holds them, as records that clients query and write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from connector.localorg.dml import Dml
+from connector.localorg.metadata.deployed import Deployed, Granted
+
+SET, ASSIGNMENT = "PermissionSet", "PermissionSetAssignment"
+
+
+def sync(dml: Dml, deployed: Deployed) -> None:
+    """A record for every permission set that was deployed."""
+    with dml.storage.transaction():
+        for grant in deployed.grants.values():
+            known = dml.one('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', grant.name)
+            if known is None:
+                dml.force_insert(
+                    SET, Name=grant.name, Label=grant.label, Description=grant.description or None, IsCustom=1
+                )
+            else:
+                dml.set_fields(SET, known, {"Label": grant.label, "Description": grant.description or None})
+        dml.storage.changes.clear()
+
+
+def assign(dml: Dml, deployed: Deployed, names: Iterable[str]) -> None:
+    """Give these sets to the administrator, unless he has them."""
+    sync(dml, deployed)
+    with dml.storage.transaction():
+        for name in names:
+            known = dml.one('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', name)
+            given = 'SELECT 1 FROM "PermissionSetAssignment" WHERE "PermissionSetId" = ? AND "AssigneeId" = ?'
+            if not dml.one(given, known, dml.user_id):
+                dml.force_insert(ASSIGNMENT, PermissionSetId=known, AssigneeId=dml.user_id)
+        dml.storage.changes.clear()
+
+
+def held(dml: Dml, deployed: Deployed) -> list[Granted]:
+    """The permission sets of the running user."""
+    rows = dml.storage.connection.execute(
+        'SELECT s."Name" FROM "PermissionSetAssignment" a JOIN "PermissionSet" s ON s."Id" = a."PermissionSetId"'
+        ' WHERE a."AssigneeId" = ?',
+        (dml.user_id,),
+    )
+    return [deployed.grants[name] for [name] in rows.fetchall() if name in deployed.grants]

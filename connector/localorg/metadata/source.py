@@ -1,0 +1,36 @@
+"""An SFDX source project on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from connector.localorg.metadata.component import ORDER, Component, parsed
+from connector.localorg.metadata.deployed import Deployed
+from connector.localorg.schema import Schema
+
+
+def components(root: Path) -> Iterator[Component]:
+    """Everything under the package directories of a project, or under `root` if it is none."""
+    project = root / "sfdx-project.json"
+    folders = [root]
+    if project.is_file():
+        described = json.loads(project.read_text(encoding="utf-8"))
+        folders = [root / package["path"] for package in described["packageDirectories"]]
+    for folder in folders:
+        for file in sorted(folder.rglob("*-meta.xml")):
+            yield from parsed(file.relative_to(folder).as_posix(), file.read_bytes())
+
+
+def load(deployed: Deployed, root: Path) -> list[str]:
+    """Put a project in; the full names of its components in that order. MetadataError names the first that is wrong."""
+    found = sorted(components(root), key=lambda item: ORDER.index(item.type))
+    for component in found:
+        deployed.add(component)
+    return [component.name for component in found]
+
+
+def load_source(schema: Schema, root: Path) -> list[str]:
+    """Add to a schema what a project declares."""
+    return load(Deployed(schema), root)

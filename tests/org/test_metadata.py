@@ -1,0 +1,316 @@
+"""Chapter I: the Metadata API by REST and by SOAP, what each kind of component must be, and field-level security."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import requests
+
+from connector.cli.org import our_metadata
+from connector.localorg.server import LocalOrg
+from tests.org.conftest import BASE, Caller
+from tests.org.packages import package, permission_set, text_field, xml
+from tests.org.test_sign_in import Redirect
+
+SOON = 10.0
+Failures = list[tuple[str, str, int]]
+
+
+@pytest.fixture
+async def bare() -> AsyncIterator[Caller]:
+    async with LocalOrg(bare=True) as org, aiohttp.ClientSession() as http:
+        yield Caller(org, http)
+
+
+class Deployer:
+    """REST deployments of one org."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+
+    async def post(self, content: bytes, **options: Any) -> tuple[int, Any]:
+        form = aiohttp.FormData()
+        form.add_field("json", json.dumps({"deployOptions": options}), content_type="application/json")
+        form.add_field("file", content, filename="deploy.zip", content_type="application/zip")
+        headers = {"Authorization": f"Bearer {self.caller.org.access_token}"}
+        url = f"{self.caller.org.url}{BASE}/metadata/deployRequest"
+        async with self.caller.http.post(url, data=form, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    async def deploy(self, content: bytes, **options: Any) -> dict[str, Any]:
+        """The result of a deployment that is over."""
+        status, told = await self.post(content, **options)
+        assert (status, told["deployResult"]["done"]) == (201, False), told
+        async with asyncio.timeout(SOON):
+            while True:
+                _, told = await self.caller.call("GET", f"metadata/deployRequest/{told['id']}?includeDetails=true")
+                if told["deployResult"]["done"]:
+                    return dict(told["deployResult"])
+                await asyncio.sleep(0.01)
+
+    async def failures(self, content: bytes, **options: Any) -> Failures:
+        found = await self.deploy(content, **options)
+        assert found["status"] == "Failed", found
+        return [
+            (item["fullName"], item["problem"], item["lineNumber"]) for item in found["details"]["componentFailures"]
+        ]
+
+    async def seen(self, sobject: str, field: str) -> dict[str, Any] | None:
+        _, told = await self.caller.call("GET", f"sobjects/{sobject}/describe")
+        return next((item for item in told["fields"] if item["name"] == field), None)
+
+    async def assign(self, name: str) -> str:
+        [found] = await self.caller.query(f"SELECT Id FROM PermissionSet WHERE Name = '{name}'")
+        user = self.caller.org.org.auth.identity.user_id
+        return await self.caller.create("PermissionSetAssignment", PermissionSetId=found["Id"], AssigneeId=user)
+
+
+@pytest.fixture
+def deployer(bare: Caller) -> Deployer:
+    return Deployer(bare)
+
+
+def with_field(name: str = "Grade__c", more: str = "") -> dict[str, str]:
+    return {"objects/Account.object": xml("CustomObject", text_field(name, more=more))}
+
+
+def field_and_set() -> bytes:
+    files = {**with_field(), "permissionsets/Graders.permissionset": permission_set("Account.Grade__c")}
+    return package(files, CustomObject="Account", PermissionSet="Graders")
+
+
+# -- what is deployed exists ------------------------------------------------------------------------------------------
+
+
+async def test_a_field_exists_once_deployed_and_is_seen_once_permitted(deployer: Deployer) -> None:
+    done = await deployer.deploy(field_and_set())
+    assert (done["status"], done["success"], done["numberComponentsDeployed"]) == ("Succeeded", True, 3)
+    created = {
+        (item["componentType"], item["fullName"]): item["created"] for item in done["details"]["componentSuccesses"]
+    }
+    assert created[("CustomField", "Account.Grade__c")]
+    assert await deployer.seen("Account", "Grade__c") is None
+    status, code, _ = await deployer.caller.refusal("POST", "sobjects/Account", {"Name": "A", "Grade__c": "x"})
+    assert (status, code) == (400, "INVALID_FIELD")
+    given = await deployer.assign("Graders")
+    assert await deployer.seen("Account", "Grade__c") is not None
+    account = await deployer.caller.create("Account", Name="A", Grade__c="x")
+    assert (await deployer.caller.query("SELECT Grade__c FROM Account"))[0]["Grade__c"] == "x"
+    await deployer.caller.call("DELETE", f"sobjects/PermissionSetAssignment/{given}")
+    status, code, _ = await deployer.caller.refusal("GET", "query?q=SELECT+Grade__c+FROM+Account")
+    assert (status, code) == (400, "INVALID_FIELD")
+    _, row = await deployer.caller.call("GET", f"sobjects/Account/{account}")
+    assert "Grade__c" not in row
+
+
+async def test_a_field_that_may_only_be_read_cannot_be_written(deployer: Deployer) -> None:
+    readers = {"permissionsets/Readers.permissionset": permission_set("Account.Grade__c", editable=False)}
+    await deployer.deploy(package(with_field() | readers, CustomObject="Account", PermissionSet="Readers"))
+    await deployer.assign("Readers")
+    told = await deployer.seen("Account", "Grade__c")
+    assert told is not None
+    assert (told["createable"], told["updateable"]) == (False, False)
+    status, code, _ = await deployer.caller.refusal("POST", "sobjects/Account", {"Name": "A", "Grade__c": "x"})
+    assert (status, code) == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
+
+
+async def test_the_same_again_changes_nothing_and_new_sizes_do(deployer: Deployer) -> None:
+    await deployer.deploy(field_and_set())
+    await deployer.assign("Graders")
+    again = await deployer.deploy(field_and_set())
+    assert [item["created"] for item in again["details"]["componentSuccesses"]] == [False] * 3
+    longer = {"objects/Account.object": xml("CustomObject", text_field("Grade__c", length=30))}
+    await deployer.deploy(package(longer, CustomObject="Account"))
+    told = await deployer.seen("Account", "Grade__c")
+    assert told is not None
+    assert told["length"] == 30
+    other = xml("CustomObject", "<fields><fullName>Grade__c</fullName><label>G</label><type>Date</type></fields>")
+    [(name, problem, _)] = await deployer.failures(package({"objects/Account.object": other}, CustomObject="Account"))
+    assert (name, "Cannot change the type" in problem) == ("Account.Grade__c", True)
+
+
+async def test_an_object_and_an_event_of_ones_own(deployer: Deployer) -> None:
+    files = {
+        "objects/Visit__c.object": xml(
+            "CustomObject",
+            "<label>Visit</label><pluralLabel>Visits</pluralLabel><deploymentStatus>Deployed</deploymentStatus>"
+            "<sharingModel>ReadWrite</sharingModel><nameField><label>Title</label><type>Text</type></nameField>"
+            "<fields><fullName>Account__c</fullName><label>A</label><type>MasterDetail</type>"
+            "<referenceTo>Account</referenceTo><relationshipName>Visits</relationshipName></fields>",
+        ),
+        "objects/Visited__e.object": xml(
+            "CustomObject",
+            "<label>Visited</label><pluralLabel>Visited</pluralLabel><eventType>HighVolume</eventType>"
+            "<publishBehavior>PublishAfterCommit</publishBehavior>" + text_field("Title__c"),
+        ),
+        "platformEventChannels/Visits__chn.platformEventChannel": xml(
+            "PlatformEventChannel", "<channelType>event</channelType><label>V</label>"
+        ),
+        "platformEventChannelMembers/Visits.platformEventChannelMember": xml(
+            "PlatformEventChannelMember",
+            "<eventChannel>Visits__chn</eventChannel><selectedEntity>Visited__e</selectedEntity>",
+        ),
+        "managedEventSubscriptions/Keeper.managedEventSubscription": xml(
+            "ManagedEventSubscription",
+            "<label>K</label><topicName>/event/Visits__chn</topicName><defaultReplay>EARLIEST</defaultReplay>"
+            "<state>RUN</state>",
+        ),
+    }
+    done = await deployer.deploy(
+        package(files, CustomObject="*", PlatformEventChannel="*", PlatformEventChannelMember="*",
+                ManagedEventSubscription="Keeper")
+    )  # fmt: skip
+    assert done["status"] == "Succeeded", done["details"]["componentFailures"]
+    account = await deployer.caller.create("Account", Name="A")
+    await deployer.caller.create("Visit__c", Name="First", Account__c=account)
+    found = await deployer.caller.query("SELECT Name, (SELECT Name FROM Visits__r) FROM Account")
+    assert [row["Name"] for row in found[0]["Visits__r"]["records"]] == ["First"]
+    await deployer.caller.create("Visited__e", Title__c="x")
+    hub = deployer.caller.org.org.hub
+    assert hub.topics("/event/Visits__chn") == {"/event/Visited__e"}
+    assert len(hub.bus.after(0, ["/event/Visited__e"], 10)) == 1
+
+
+async def test_what_was_deployed_outlives_a_restart(tmp_path: Path) -> None:
+    async with LocalOrg(bare=True, data=tmp_path / "org.db") as org, aiohttp.ClientSession() as http:
+        deployer = Deployer(Caller(org, http))
+        await deployer.deploy(field_and_set())
+        await deployer.assign("Graders")
+        await deployer.caller.create("Account", Name="A", Grade__c="x")
+    async with LocalOrg(bare=True, data=tmp_path / "org.db") as org, aiohttp.ClientSession() as http:
+        assert (await Caller(org, http).query("SELECT Grade__c FROM Account"))[0]["Grade__c"] == "x"
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+async def test_an_invalid_component_is_refused_with_its_line_and_nothing_is_deployed(deployer: Deployer) -> None:
+    wrong = text_field("Good__c") + "\n" + text_field("Bad__c", length=300)
+    content = package({"objects/Account.object": xml("CustomObject", wrong)}, CustomObject="Account")
+    assert await deployer.failures(content) == [("Account.Bad__c", "length must be between 1 and 255", 6)]
+    assert (await deployer.deploy(package(with_field("Good__c"), CustomObject="Account")))["status"] == "Succeeded"
+    partly = await deployer.deploy(content, rollbackOnError=False)
+    assert (partly["status"], partly["numberComponentErrors"]) == ("SucceededPartial", 1)
+
+
+async def test_checking_only_changes_nothing(deployer: Deployer) -> None:
+    done = await deployer.deploy(field_and_set(), checkOnly=True)
+    assert (done["status"], done["checkOnly"]) == ("Succeeded", True)
+    assert await deployer.caller.query("SELECT Id FROM PermissionSet") == []
+
+
+REFUSED: list[tuple[str, str, str, str]] = [
+    ("permissionsets/P.permissionset", "PermissionSet", permission_set("Order.No__c"),
+     "no CustomField named Order.No__c"),
+    ("layouts/Order-L.layout", "Layout",
+     xml("Layout", "<layoutSections><layoutColumns><layoutItems><behavior>Edit</behavior><field>No__c</field>"
+                   "</layoutItems></layoutColumns></layoutSections>"), "no CustomField named Order.No__c"),
+    ("layouts/Nothing-L.layout", "Layout", xml("Layout", ""), "'Nothing' is not available"),
+    ("reportTypes/R.reportType", "ReportType",
+     xml("ReportType", "<baseObject>Account</baseObject><category>other</category><deployed>true</deployed>"
+                       "<label>R</label><join><outerJoin>false</outerJoin><relationship>No</relationship></join>"),
+     "no relationship No of Account"),
+    ("reports/F/R.report", "Report",
+     xml("Report", "<format>Tabular</format><name>R</name><reportType>AccountList</reportType>"), "find folder:F"),
+    ("reports/unfiled$public/R.report", "Report",
+     xml("Report", "<format>Tabular</format><name>R</name><reportType>No__c</reportType>"), "report type No__c"),
+    ("dashboards/unfiled$public/D.dashboard", "Dashboard",
+     xml("Dashboard", "<title>D</title><dashboardType>SpecifiedUser</dashboardType><a><report>F/R</report></a>"),
+     "no Report named F/R"),
+    ("platformEventChannelMembers/M.platformEventChannelMember", "PlatformEventChannelMember",
+     xml("PlatformEventChannelMember", "<eventChannel>No__chn</eventChannel><selectedEntity>X__e</selectedEntity>"),
+     "no channel No__chn"),
+    ("objects/Nothing.object", "CustomObject", xml("CustomObject", ""), "'Nothing' is not available"),
+    ("objects/X__e.object", "CustomObject",
+     xml("CustomObject", "<label>X</label><pluralLabel>X</pluralLabel><eventType>StandardVolume</eventType>"),
+     "HighVolume"),
+    ("objects/Account.object", "CustomObject",
+     xml("CustomObject", "<listViews><fullName>L</fullName><label>L</label><filterScope>Everything</filterScope>"
+                         "<columns>No__c</columns></listViews>"), "list view column: No__c"),
+    ("objects/Account.object", "CustomObject", "<oops", "not well-formed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "kind", "text", "problem"), REFUSED, ids=[f"{item[1]}-{item[3]}" for item in REFUSED])
+async def test_what_refers_to_nothing_is_refused(
+    deployer: Deployer, path: str, kind: str, text: str, problem: str
+) -> None:
+    [(_, told, line)] = await deployer.failures(package({path: text}, **{kind: "*"}))
+    assert problem in told
+    assert line >= 1
+
+
+async def test_a_package_that_is_none(deployer: Deployer) -> None:
+    for content, problem in (
+        (b"no zip", "The zip cannot be read"),
+        (package({}, Nonsense="*"), "Unknown type name 'Nonsense'"),
+        (package({"destructiveChanges.xml": "<x/>"}, CustomObject="*"), "destructiveChanges.xml"),
+    ):
+        status, told = await deployer.post(content)
+        assert (status, told["deployResult"]["status"]) == (201, "Failed")
+        assert problem in told["deployResult"]["errorMessage"]
+    [(name, problem, _)] = await deployer.failures(package({}, CustomObject="Gone__c"))
+    assert (name, "was not found in zipped directory" in problem) == ("package", True)
+
+
+async def test_requests_that_cannot_be_understood(deployer: Deployer) -> None:
+    status, told = await deployer.post(b"x", testLevel="Never")
+    assert (status, told[0]["errorCode"]) == (400, "INVALID_OPERATION")
+    status, told = await deployer.post(b"x", nonsense=1)
+    assert (status, told[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
+    assert (await deployer.caller.call("POST", "metadata/deployRequest", {}))[0] == 415
+    assert (await deployer.caller.call("GET", "metadata/deployRequest/0AfLo0000000009AAA"))[0] == 404
+
+
+async def test_a_deployment_can_be_cancelled_while_it_waits(deployer: Deployer) -> None:
+    _, told = await deployer.post(field_and_set())
+    path = f"metadata/deployRequest/{told['id']}"
+    status, told = await deployer.caller.call("PATCH", path, {"deployResult": {"status": "Canceling"}})
+    assert (status, told["deployResult"]["status"]) == (202, "Canceled")
+    await asyncio.sleep(0.1)
+    assert await deployer.caller.query("SELECT Id FROM PermissionSet") == []
+
+
+# -- by a client's own library ----------------------------------------------------------------------------------------
+
+
+async def test_simple_salesforce_deploys_by_soap(bare: Caller) -> None:
+    from simple_salesforce import Salesforce
+
+    def deployed(org: Any, content: bytes) -> Any:
+        started = org.deploy(io.BytesIO(content), sandbox=False)
+        end = time.monotonic() + SOON
+        while (told := org.checkDeployStatus(started["asyncId"]))["state"] not in {"Succeeded", "Failed"}:
+            assert time.monotonic() < end
+        return told
+
+    def use() -> None:
+        with requests.Session() as session:
+            session.mount("https://", Redirect(bare.org.url))
+            org = Salesforce(session_id=bare.org.access_token, instance="local.salesforce.com", session=session)
+            told = deployed(org, field_and_set())
+            assert (told["state"], told["deployment_detail"]["deployed_count"]) == ("Succeeded", "3")
+            told = deployed(org, package(with_field("Bad"), CustomObject="Account"))
+            [error] = told["deployment_detail"]["errors"]
+            assert (told["state"], error["message"]) == ("Failed", "fullName must end with __c")
+
+    await asyncio.to_thread(use)
+    assert [row["Name"] for row in await bare.query("SELECT Name FROM PermissionSet")] == ["Graders"]
+
+
+async def test_our_own_metadata_is_visible_in_an_org_that_has_it() -> None:
+    async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+        caller = Caller(org, http)
+        assert await Deployer(caller).seen("Order", "External_Key__c") is not None
+        rows = await caller.query("SELECT PermissionSet.Name, Assignee.Username FROM PermissionSetAssignment")
+        assert [(row["PermissionSet"]["Name"], row["Assignee"]["Username"]) for row in rows] == [
+            ("CRM_Connector", org.username)
+        ]
