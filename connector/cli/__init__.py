@@ -18,7 +18,7 @@ import typer
 from connector.cli.loop import STOPPED, StoppedError
 from connector.errors import ConnectorError, MappingError, ProfileError
 
-GROUPS = ("org", "demo", "importing", "pushing", "database", "showing", "letters")
+GROUPS = ("org", "demo", "deploying", "importing", "pushing", "database", "showing", "letters")
 """In the order of a first visit, which is that of `connector --help`."""
 
 INTERRUPTED = 130

@@ -159,7 +159,7 @@ def _bare(keys: Sequence[str], others: int) -> SalesforceError:
     more = f", and {others} others" if others else ""
     return SalesforceError(
         f"The org has none of the connector's fields, or hides them from this user: {', '.join(keys)}{more}.",
-        hint="Deploy connector/metadata to it, assign its permission set CRM Connector to the user, then push again.",
+        hint="`connector org deploy` puts them there and gives the permission set to our user; then push again.",
         retry_class=RetryClass.CONFIG,
     )
 

@@ -11,7 +11,7 @@ from connector.mapping.spec import FieldSpec, LookupSpec, Owner, RecordSpec
 from connector.model.describe import FieldDescribe, SObjectDescribe
 from connector.model.record import FieldValue
 
-DEPLOY = "not visible to this user or not deployed: deploy connector/metadata, assign the permission set."
+DEPLOY = "not visible to this user or not deployed: run `connector org deploy`."
 
 ENFORCED: Mapping[str, tuple[str, ...]] = {
     "Order": ("AccountId", "EffectiveDate", "Status", "Pricebook2Id"),

@@ -237,7 +237,7 @@ TABLE: dict[str, Fault] = {
     # --- shape: fields, objects, queries
     "INVALID_FIELD": _config(
         "The org does not have this field, or the integration user may not see it.",
-        "Deploy connector/metadata and assign the permission set, or correct the mapping, then replay.",
+        "Run `connector org deploy`, or correct the mapping, then replay.",
     ),
     "INVALID_FIELD/lookup": _data(
         "The record refers by key to one the org does not have.",

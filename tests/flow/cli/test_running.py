@@ -45,20 +45,32 @@ def test_a_port_that_is_taken(shell: Shell, beside: Org) -> None:
     )
 
 
-def test_a_bare_org_lacks_our_fields_and_the_push_says_so(shell: Shell, tmp_path: Path) -> None:
+def test_a_bare_org_lacks_our_fields_until_they_are_deployed(shell: Shell, tmp_path: Path) -> None:
     process = shell.start("localorg", "--port", "0", "--json", "--bare")
     assert process.stdout is not None
     here = Shell(tmp_path, _pointed(process.stdout.readline()))
     try:
         here("db", "upgrade")
         here("import", SHOP)
-        answer = here("push")
+        before = here("push")
+        checked = here("org", "deploy", "--check")
+        still = here("push")
+        unseen = here("org", "deploy", "--no-assign", "--json").document
+        unseen_push = here("push")
+        given = here("org", "deploy")
+        again = here("org", "deploy", "--json").document
+        after = here("push")
     finally:
         process.terminate()
         process.communicate(timeout=LONGEST)
-    assert answer.status == 1
-    assert "The org has none of the connector's fields" in answer.err
-    assert "connector/metadata" in answer.err
+    assert before.status == still.status == unseen_push.status == 1
+    assert "The org has none of the connector's fields" in before.err
+    assert "connector org deploy" in before.err
+    assert (checked.status, "Nothing was changed" in checked.out) == (0, True)
+    assert (unseen["status"], unseen["assigned"]) == ("Succeeded", [])
+    assert (given.status, "CRM_Connector was given" in given.out) == (0, True)
+    assert (again["status"], again["assigned"], again["problems"]) == ("Succeeded", [], [])
+    assert (after.status, after.out.splitlines()[-1]) == (0, "In sync.")
 
 
 def test_the_service_pushes_by_itself_and_stops_in_order(shell: Shell, tmp_path: Path) -> None:

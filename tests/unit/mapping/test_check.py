@@ -20,7 +20,7 @@ def test_a_field_that_is_not_deployed_is_named_with_the_remedy(folder: Folder, o
     org.hide("Order", "Carrier__c")
     assert check(folder.load(), org.describes) == [
         f"{ORDER}:27:3: Carrier__c: is no field of Order: not visible to this user or not deployed: "
-        "deploy connector/metadata, assign the permission set."
+        "run `connector org deploy`."
     ]
 
 
@@ -34,7 +34,7 @@ def test_a_misspelt_standard_field_gets_the_closest_name(folder: Folder, org: Or
 def test_a_misspelt_custom_field_gets_both(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "Freight__c:", "Frieght__c:")
     (problem,) = check(folder.load(), org.describes)
-    assert problem.endswith("assign the permission set. Did you mean `Freight__c`?")
+    assert problem.endswith("run `connector org deploy`. Did you mean `Freight__c`?")
 
 
 def test_a_field_in_another_case_is_not_taken_for_granted(folder: Folder, org: Org) -> None:

@@ -1,0 +1,72 @@
+"""Put our fields, events and permission set into the org, and let the connector's own user see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from connector.clock import Clock
+from connector.errors import RefusedError
+from connector.salesforce.client import SalesforceClient
+from connector.salesforce.metadata import Deployed, Package, deploy, own_user, packed
+from connector.salesforce.query import soql
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploySummary:
+    """`assigned` are permission sets given to our own user just now, `unassigned` those it still lacks, with why."""
+
+    package: Package
+    deployed: Deployed
+    check_only: bool
+    assigned: tuple[str, ...] = ()
+    unassigned: tuple[tuple[str, str], ...] = ()
+
+
+async def deploy_metadata(
+    client: SalesforceClient,
+    root: Path,
+    *,
+    version: str,
+    clock: Clock,
+    check_only: bool = False,
+    assign: bool = True,
+    told: Callable[[int, int], None],
+) -> DeploySummary:
+    """Deploy the source project under `root`. Everything or nothing gets in; what the org refuses is told with it."""
+    package = packed(root, version=version)
+    deployed = await deploy(client.control, package, clock=clock, check_only=check_only, told=told)
+    summary = DeploySummary(package=package, deployed=deployed, check_only=check_only)
+    names = package.members.get("PermissionSet", ())
+    if check_only or not assign or not deployed.succeeded or not names:
+        return summary
+    assigned, unassigned = await _assign(client, names)
+    return DeploySummary(package=package, deployed=deployed, check_only=False, assigned=assigned, unassigned=unassigned)
+
+
+async def _assign(
+    client: SalesforceClient, names: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """A field that no permission set gives to somebody is invisible to everybody, administrators included."""
+    user = await own_user(client.control)
+    sets = await client.query(soql("SELECT Id, Name FROM PermissionSet WHERE Name IN {names}", names=list(names)))
+    held = await client.query(
+        soql("SELECT PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId = {user}", user=user)
+    )
+    have = {row["PermissionSetId"] for row in held}
+    wanted = [row for row in sets if row["Id"] not in have]
+    if not wanted:
+        return (), ()
+    records = [{"PermissionSetId": row["Id"], "AssigneeId": user} for row in wanted]
+    try:
+        outcomes = await client.collections_create("PermissionSetAssignment", records)
+    except RefusedError as error:
+        return (), tuple((str(row["Name"]), str(error)) for row in wanted)
+    done = tuple(str(row["Name"]) for row, outcome in zip(wanted, outcomes, strict=True) if outcome.success)
+    failed = tuple(
+        (str(row["Name"]), "; ".join(item.message for item in outcome.errors))
+        for row, outcome in zip(wanted, outcomes, strict=True)
+        if not outcome.success
+    )
+    return done, failed
