@@ -28,6 +28,10 @@ OBJECTS = (
     ("Contract", "Contract", "Contracts", "800"),
     ("Order", "Order", "Orders", "801"),
     ("OrderItem", "Order Product", "Order Products", "802"),
+    ("ReturnOrder", "Return Order", "Return Orders", "0Zr"),
+    ("ReturnOrderLineItem", "Return Order Line Item", "Return Order Line Items", "0Zs"),
+    ("Case", "Case", "Cases", "500"),
+    ("Task", "Task", "Tasks", "00T"),
     ("OrderStatus", "Order Status Value", "Order Status Values", "0W8"),
     ("PermissionSet", "Permission Set", "Permission Sets", "0PS"),
     ("PermissionSetAssignment", "Permission Set Assignment", "Permission Set Assignments", "0Pa"),
@@ -35,6 +39,9 @@ OBJECTS = (
 READ_ONLY = {"Organization", "User", "OrderStatus", "PermissionSet"}
 CHILDREN = {
     ("Account", "ParentId"): "ChildAccounts",
+    ("Case", "AccountId"): "Cases",
+    ("Case", "ContactId"): "Cases",
+    ("Case", "ParentId"): "Cases",
     ("Contact", "AccountId"): "Contacts",
     ("Contract", "AccountId"): "Contracts",
     ("Contract", "CompanySignedId"): "ContractsSigned",
@@ -51,6 +58,15 @@ CHILDREN = {
     ("PermissionSetAssignment", "PermissionSetId"): "Assignments",
     ("PricebookEntry", "Pricebook2Id"): "PricebookEntries",
     ("PricebookEntry", "Product2Id"): "PricebookEntries",
+    ("ReturnOrder", "AccountId"): "ReturnOrders",
+    ("ReturnOrder", "CaseId"): "ReturnOrders",
+    ("ReturnOrder", "ContactId"): "ReturnOrders",
+    ("ReturnOrder", "OrderId"): "ReturnOrders",
+    ("ReturnOrderLineItem", "OrderItemId"): "ReturnOrderLineItems",
+    ("ReturnOrderLineItem", "Product2Id"): "ReturnOrderLineItems",
+    ("ReturnOrderLineItem", "ReturnOrderId"): "ReturnOrderLineItems",
+    ("Task", "WhatId"): "Tasks",
+    ("Task", "WhoId"): "Tasks",
     ("User", "AccountId"): "Users",
     ("User", "ContactId"): "Users",
     ("User", "ManagerId"): "ManagedUsers",
@@ -62,6 +78,7 @@ CASCADES = {
     ("OrderItem", "OrderId"),
     ("PricebookEntry", "Pricebook2Id"),
     ("PricebookEntry", "Product2Id"),
+    ("ReturnOrderLineItem", "ReturnOrderId"),
 }
 RESTRICTS = {
     ("Contract", "AccountId"),
@@ -82,21 +99,75 @@ REQUIRED: dict[tuple[str, str], str | None] = {
     ("Order", "AccountId"): "Select an account.",
     ("OrderItem", "UnitPrice"): "Order Products must have a Unit Price.",
 }
+
+
+def _plain(*values: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple((value, None) for value in values)
+
+
 CATEGORIES = ("Draft", "Activated", "Canceled", "Expired")
 PICKLISTS: dict[tuple[str, str], tuple[tuple[str, str | None], ...]] = {
     ("Order", "Status"): (("Draft", "Draft"), ("Activated", "Activated")),
-    ("Order", "StatusCode"): tuple((name, None) for name in CATEGORIES),
-    ("OrderStatus", "StatusCode"): tuple((name, None) for name in CATEGORIES),
+    ("Order", "StatusCode"): _plain(*CATEGORIES),
+    ("OrderStatus", "StatusCode"): _plain(*CATEGORIES),
     ("Contract", "Status"): (
         ("Draft", "Draft"),
         ("In Approval Process", "InApproval"),
         ("Activated", "Activated"),
     ),
-    ("Contract", "StatusCode"): tuple((name, None) for name in ("Draft", "InApproval", "Activated")),
+    ("Contract", "StatusCode"): _plain("Draft", "InApproval", "Activated"),
+    ("ReturnOrder", "Status"): (
+        ("Draft", "Draft"), ("Submitted", "Activated"), ("Approved", "Activated"), ("Canceled", "Canceled"),
+        ("Closed", "Closed"), ("Pending Exchange", "Pending"),
+    ),
+    ("ReturnOrder", "StatusCategory"): _plain("Draft", "Activated", "Closed", "Canceled", "Pending"),
+    ("ReturnOrder", "ShipmentType"): _plain("Standard", "Rush", "Overnight", "Next Business Day", "Pick Up"),
+    ("ReturnOrderLineItem", "ReasonForReturn"): _plain(
+        "Damaged", "Defective", "Duplicate Order", "Wrong Item", "Wrong Quantity", "Not Satisfied", "Outdated", "Other"
+    ),
+    ("ReturnOrderLineItem", "ProcessingPlan"): _plain("Repair", "Discard", "Salvage", "Restock"),
+    ("ReturnOrderLineItem", "RepaymentMethod"): _plain("Replace", "Refund", "Credit", "Return"),
+    ("ReturnOrderLineItem", "QuantityUnitOfMeasure"): _plain("Each"),
+    ("Case", "Status"): _plain("New", "Working", "Escalated", "Closed"),
+    ("Case", "Priority"): _plain("High", "Medium", "Low"),
+    ("Case", "Origin"): _plain("Phone", "Email", "Web"),
+    ("Case", "Type"): _plain("Mechanical", "Electrical", "Electronic", "Structural", "Other"),
+    ("Case", "Reason"): _plain(
+        "Installation", "Equipment Complexity", "Performance", "Breakdown", "Equipment Design", "Feedback", "Other"
+    ),
+    ("Task", "Status"): _plain("Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred"),
+    ("Task", "Priority"): _plain("High", "Normal", "Low"),
+    ("Task", "TaskSubtype"): _plain("Task", "Email", "ListEmail", "Cadence", "Call", "LinkedIn"),
+    ("Task", "CallType"): _plain("Internal", "Inbound", "Outbound"),
+}  # fmt: skip
+OPEN = {"Case", "Task"}  # objects whose picklists take values that are not on the list, as they do in a new org
+DEFAULTS = {
+    ("ReturnOrder", "Status"): "Draft",
+    ("ReturnOrder", "ShipmentType"): "Standard",
+    ("ReturnOrderLineItem", "ReasonForReturn"): "Damaged",
+    ("ReturnOrderLineItem", "ProcessingPlan"): "Repair",
+    ("ReturnOrderLineItem", "RepaymentMethod"): "Replace",
+    ("Case", "Status"): "New",
+    ("Case", "Priority"): "Medium",
+    ("Task", "Status"): "Not Started",
+    ("Task", "Priority"): "Normal",
 }
+HISTORIES = ("Account", "Contact", "Contract", "Order", "OrderItem", "Case", "ReturnOrder")
+"""Objects whose changes are kept in `<Object>History`."""
 CURRENCIES = ("USD", "EUR", "GBP")
-MULTI_CURRENCY = ("Account", "Contact", "Contract", "Order", "OrderItem", "Product2", "Pricebook2", "PricebookEntry")
-NAME_FIELDS = {"Order": "OrderNumber", "OrderItem": "OrderItemNumber", "Contract": "ContractNumber"}
+MULTI_CURRENCY = (
+    "Account", "Contact", "Contract", "Order", "OrderItem", "Product2", "Pricebook2", "PricebookEntry", "ReturnOrder",
+    "ReturnOrderLineItem",
+)  # fmt: skip
+NAME_FIELDS = {
+    "Order": "OrderNumber",
+    "OrderItem": "OrderItemNumber",
+    "Contract": "ContractNumber",
+    "ReturnOrder": "ReturnOrderNumber",
+    "ReturnOrderLineItem": "ReturnOrderLineItemNumber",
+    "Case": "CaseNumber",
+    "Task": "Subject",
+}
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # What the org calls a field, where that is not simply its name in words; `*` is any object.
@@ -158,7 +229,7 @@ _OTHER_LABELS = {
 
 def standard_schema(*, multi_currency: bool = False) -> Schema:
     """A fresh schema: what is deployed later is added to it."""
-    schema = Schema(_standard(*spec) for spec in OBJECTS)
+    schema = Schema([*(_standard(*spec) for spec in OBJECTS), *map(_history, HISTORIES)])
     if multi_currency:
         _add_currencies(schema)
     return schema
@@ -176,6 +247,23 @@ def _standard(name: str, label: str, plural: str, prefix: str) -> SObject:
         deletable=writable,
     )
     for item in fields(name):
+        sobject.add(item)
+    return sobject
+
+
+def _history(name: str) -> SObject:
+    """What became of the fields of an object's records."""
+    label = next(label for item, label, *_ in OBJECTS if item == name)
+    sobject = SObject(
+        name=f"{name}History", label=f"{label} History", label_plural=f"{label} History", key_prefix="017",
+        createable=False, updateable=False, deletable=False,
+    )  # fmt: skip
+    parent = Field(
+        name=f"{name}Id", label=f"{label} ID", type="reference", length=18, nillable=False, createable=False,
+        updateable=False, reference_to=(name,), relationship_name=name, child_relationship="Histories",
+    )  # fmt: skip
+    first, deleted, *rest = fields("History")
+    for item in (first, deleted, parent, *rest):
         sobject.add(item)
     return sobject
 
@@ -213,8 +301,11 @@ def _field(sobject: str, words: list[str]) -> Field:
         sortable="s" not in refused,
         groupable="g" not in refused,
         aggregatable="a" not in refused,
-        restricted_picklist=bool(values),
-        picklist=tuple(PicklistValue(value=value, label=value, category=category) for value, category in values),
+        restricted_picklist=bool(values) and sobject not in OPEN,
+        picklist=tuple(
+            PicklistValue(value=value, label=value, category=category, default=value == DEFAULTS.get((sobject, name)))
+            for value, category in values
+        ),
         reference_to=tuple(targets.split(",")) if targets else (),
         relationship_name=relationship or None,
         child_relationship=CHILDREN.get((sobject, name)),

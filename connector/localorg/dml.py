@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from connector.localorg import checks, ids
+from connector.localorg import checks, history, ids
 from connector.localorg.errors import Refusal, SeveralMatches, not_found
 from connector.localorg.plan import Input, Plan, Row
 from connector.localorg.rules import RULES, Rule
@@ -245,6 +245,7 @@ class Dml:
         changed = {name for name, value in new.items() if old[name] != value}
         checks.unique(self, plan, new, changed)
         self._save(plan, new, changed, touch=True)
+        history.note(self, plan, old, new, changed & given.keys())
         rule.saved(self, new, old)
         return Outcome(id=str(old["Id"]))
 

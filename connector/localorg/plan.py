@@ -84,7 +84,7 @@ class Plan:
                 self.defaults[field.name] = field.default_value
             elif field.name == "CurrencyIsoCode":
                 self.defaults[field.name] = currency
-            elif field.restricted_picklist:
+            elif field.picklist:
                 default = next((item.value for item in field.picklist if item.default), None)
                 if default is not None:
                     self.defaults[field.name] = default

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from connector.localorg.catalog import OBJECTS, standard_schema
+from connector.localorg.catalog import standard_schema
 
 PARTIAL = frozenset({"User", "Organization"})
 """Of these the local org keeps what clients ask for."""
@@ -21,7 +21,7 @@ PARTIAL = frozenset({"User", "Organization"})
 def differences(recorded: dict[str, Any]) -> Iterator[str]:
     """What differs, in the objects that both sides have."""
     schema = standard_schema()
-    for name in sorted(recorded.keys() & {item[0] for item in OBJECTS} - PARTIAL):
+    for name in sorted(recorded.keys() & {item.name for item in schema} - PARTIAL):
         sobject = schema.get(name)
         assert sobject is not None
         for fact in recorded[name]["core"]:
@@ -45,7 +45,7 @@ def differences(recorded: dict[str, Any]) -> Iterator[str]:
 def main() -> int:
     recorded = json.loads(Path(sys.argv[1]).read_text())
     found = list(differences(recorded))
-    ours = {item[0] for item in OBJECTS}
+    ours = {item.name for item in standard_schema()}
     both = sorted(recorded.keys() & ours - PARTIAL)
     fields = sum(len(recorded[name]["core"]) for name in both)
     print(*found, f"{len(found)} differences in {fields} fields of {', '.join(both)}.", sep="\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connector.cli.org import our_metadata
-from connector.localorg.catalog import OBJECTS, standard_schema
+from connector.localorg.catalog import HISTORIES, OBJECTS, standard_schema
 from connector.localorg.describe import describe, global_describe
 from connector.localorg.metadata.source import load_source
 from connector.localorg.metadata.xml import MetadataError
@@ -26,6 +26,11 @@ RECORDED = [  # facts of recorded orgs; `python -m tests.org.compare FILE` compa
     ("OrderItem", "Quantity", "double", False, []),
     ("PricebookEntry", "UnitPrice", "currency", False, []),
     ("Product2", "Family", "picklist", True, []),
+    ("OrderHistory", "Field", "picklist", False, []),
+    ("ReturnOrder", "Status", "picklist", True, []),
+    ("ReturnOrder", "OwnerId", "reference", False, ["Group", "User"]),
+    ("ReturnOrderLineItem", "ReturnOrderId", "reference", False, ["ReturnOrder"]),
+    ("ReturnOrderLineItem", "QuantityReturned", "double", False, []),
 ]
 
 
@@ -76,7 +81,8 @@ def test_children_are_named_as_queries_name_them() -> None:
     schema = standard_schema()
     children = {child["relationshipName"] for child in describe(schema, "Account", "66.0")["childRelationships"]}
     assert {"Orders", "Contacts", "Contracts", "ChildAccounts"} <= children
-    assert {item["name"] for item in global_describe(schema, "66.0")["sobjects"]} == {item[0] for item in OBJECTS}
+    named = {item["name"] for item in global_describe(schema, "66.0")["sobjects"]}
+    assert named == {item[0] for item in OBJECTS} | {f"{name}History" for name in HISTORIES}
 
 
 def test_our_metadata_loads_and_every_field_is_in_the_permission_set() -> None:

@@ -7,7 +7,9 @@ from connector.localorg.rules.contracts import ContractRule
 from connector.localorg.rules.lines import OrderItemRule
 from connector.localorg.rules.orders import OrderRule
 from connector.localorg.rules.prices import PricebookEntryRule, PricebookRule, ProductRule
+from connector.localorg.rules.returns import ReturnOrderLineItemRule, ReturnOrderRule
 from connector.localorg.rules.rule import Rule
+from connector.localorg.rules.service import CaseRule, TaskRule
 
 RULES: dict[str, Rule] = {
     "Account": AccountRule(),
@@ -18,6 +20,10 @@ RULES: dict[str, Rule] = {
     "Pricebook2": PricebookRule(),
     "PricebookEntry": PricebookEntryRule(),
     "Product2": ProductRule(),
+    "ReturnOrder": ReturnOrderRule(),
+    "ReturnOrderLineItem": ReturnOrderLineItemRule(),
+    "Case": CaseRule(),
+    "Task": TaskRule(),
 }
 
 __all__ = ["RULES", "Rule"]

@@ -11,7 +11,7 @@ from connector.localorg.schema import Field, Schema, SObject
 from connector.localorg.soql.answer import Paging
 from connector.localorg.soql.conditions import Conditions
 from connector.localorg.soql.errors import at
-from connector.localorg.soql.scope import Column, Scope, no_object
+from connector.localorg.soql.scope import NAME, Column, Scope, no_object
 from connector.localorg.soql.tree import Aggregate, Named, Ordering, Select
 
 _COUNT = Field(name="expr", label="", type="int")
@@ -93,4 +93,6 @@ class Query:
         return f"{column.sql}{' DESC' if item.descending else ''}{nulls}"
 
     def attributes(self, sobject: str, record_id: str) -> dict[str, str]:
-        return {"type": sobject, "url": f"/services/data/v{self.version}/sobjects/{sobject}/{record_id}"}
+        found = self.schema.by_prefix(record_id) if sobject == NAME.name else None
+        own = found.name if found else sobject
+        return {"type": sobject, "url": f"/services/data/v{self.version}/sobjects/{own}/{record_id}"}

@@ -22,6 +22,39 @@ class Column:
     way: tuple[str, ...]
 
 
+NAME = SObject(name="Name", label="Name", label_plural="Names", key_prefix="")
+"""What a relationship to one of several objects leads to: the fields that they have in common."""
+
+for _name, _type in (
+    ("Id", "id"), ("Name", "string"), ("Type", "string"), ("FirstName", "string"), ("LastName", "string"),
+    ("Email", "email"), ("Phone", "phone"), ("Title", "string"), ("Username", "string"), ("Alias", "string"),
+):  # fmt: skip
+    NAME.add(Field(name=_name, label=_name, type=_type))
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """The tables that one polymorphic reference may lead to; at most one of them has the row."""
+
+    targets: list[tuple[str, SObject]]
+
+    def sql(self, name: str) -> str:
+        """The value of a field of `NAME`, wherever the row is."""
+        if name == "Type":
+            cases = " ".join(f"WHEN {alias}.\"Id\" IS NOT NULL THEN '{found.name}'" for alias, found in self.targets)
+            return f"CASE {cases} END"
+        values = [
+            f"{alias}.{quote(field.name)}"
+            for alias, found in self.targets
+            if (field := _named(found) if name == "Name" else found.get(name)) is not None and field.stored
+        ]
+        return f"COALESCE({', '.join(values)}, NULL)" if values else "NULL"
+
+
+def _named(sobject: SObject) -> Field | None:
+    return next((field for field in sobject.fields.values() if field.name_field), None)
+
+
 class Scope:
     """Resolves paths from `sobject`; joins are added as paths ask for them."""
 
@@ -34,6 +67,7 @@ class Scope:
         self.root = f"{prefix}0"
         self._joins: dict[tuple[str, ...], tuple[str, SObject]] = {(): (self.root, sobject)}
         self._sql: list[str] = []
+        self._several: dict[tuple[str, ...], Several] = {}
 
     @property
     def source(self) -> str:
@@ -50,10 +84,13 @@ class Scope:
         field = sobject.get(parts[-1])
         if field is None:
             raise no_column(self.text, path.position, parts[-1], sobject.name)
-        return Column(f"{table}.{quote(field.name)}", field, sobject, way)
+        several = self._several.get(way)
+        sql = several.sql(field.name) if several else f"{table}.{quote(field.name)}"
+        return Column(sql, field, sobject, way)
 
     def identity(self, way: tuple[str, ...]) -> str:
-        return f'{self._joins[way][0]}."Id"'
+        several = self._several.get(way)
+        return several.sql("Id") if several else f'{self._joins[way][0]}."Id"'
 
     def object_at(self, way: tuple[str, ...]) -> SObject:
         return self._joins[way][1]
@@ -61,10 +98,8 @@ class Scope:
     def _join(self, way: tuple[str, ...], name: str, path: Path) -> tuple[str, ...]:
         table, sobject = self._joins[way]
         field = sobject.parent(name)
-        target = next(
-            (found for item in (field.reference_to if field else ()) if (found := self.schema.get(item))), None
-        )
-        if field is None or target is None:
+        targets = [found for item in (field.reference_to if field else ()) if (found := self.schema.get(item))]
+        if field is None or not targets or way in self._several:
             message = f"Didn't understand relationship '{name}' in field path. If you are attempting to use a custom "
             message += "relationship, be sure to append the '__r' after the custom relationship name. Please reference "
             message += "your WSDL or the describe call for the appropriate names."
@@ -73,9 +108,14 @@ class Scope:
         if len(deeper) > MOST_PARENTS:
             raise at(self.text, path.position, "INVALID_FIELD", "Maximum relationship depth is 5")
         if deeper not in self._joins:
-            alias = f"{self._prefix}{len(self._joins)}"
-            self._joins[deeper] = (alias, target)
-            self._sql.append(f'LEFT JOIN {quote(target.name)} AS {alias} ON {alias}."Id" = {table}.{quote(field.name)}')
+            aliases = []
+            for target in targets:
+                aliases.append(f"{self._prefix}{len(self._sql) + 1}")
+                on = f'{aliases[-1]}."Id" = {table}.{quote(field.name)}'
+                self._sql.append(f"LEFT JOIN {quote(target.name)} AS {aliases[-1]} ON {on}")
+            if len(targets) > 1:
+                self._several[deeper] = Several(list(zip(aliases, targets, strict=True)))
+            self._joins[deeper] = (aliases[0], NAME if len(targets) > 1 else targets[0])
         return deeper
 
 
