@@ -17,6 +17,7 @@ from typing import Any
 
 from connector.localorg import checks, history, ids
 from connector.localorg.errors import Refusal, SeveralMatches, not_found
+from connector.localorg.locks import PARENTS, Locks
 from connector.localorg.plan import Input, Plan, Row
 from connector.localorg.rules import RULES, Rule
 from connector.localorg.rules.totals import settle
@@ -40,7 +41,14 @@ class Outcome:
 
 class Dml:
     def __init__(
-        self, storage: Storage, schema: Schema, settings: OrgSettings, clock: Callable[[], datetime], user_id: str
+        self,
+        storage: Storage,
+        schema: Schema,
+        settings: OrgSettings,
+        clock: Callable[[], datetime],
+        *,
+        user_id: str,
+        locks: Locks,
     ) -> None:
         self.storage = storage
         self.schema = schema
@@ -48,7 +56,7 @@ class Dml:
         self.clock = clock
         self.user_id = user_id
         self.rows_written = 0
-        self.lock_next = False  # told to misbehave: the next row is held by somebody else
+        self.locks = locks
         self.unsettled: set[str] = set()  # orders whose total has yet to follow their lines
         self.publishers: list[Publisher] = []
         self._plans: dict[str, Plan] = {}
@@ -152,6 +160,17 @@ class Dml:
         return self._each(record_ids, self._delete)
 
     @contextmanager
+    def at(self, moment: datetime | None) -> Iterator[None]:
+        """Stamp what is written with another time than now, as a transaction does that commits late."""
+        clock = self.clock
+        if moment is not None:
+            self.clock = lambda: moment
+        try:
+            yield
+        finally:
+            self.clock = clock
+
+    @contextmanager
     def held(self) -> Iterator[None]:
         """Totals follow once at the end instead of after every call."""
         self._holds += 1
@@ -189,7 +208,7 @@ class Dml:
         row: Row = dict.fromkeys(plan.columns)
         row.update(plan.defaults)
         row.update(given)
-        self._wait_for_lock(str(row.get("OrderId") or row.get("AccountId") or ""))
+        self._lock(row)
         if "OwnerId" in plan.has and row["OwnerId"] is None:
             row["OwnerId"] = self.user_id
         rule.prepare(self, row, given)
@@ -282,17 +301,14 @@ class Dml:
             raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=[], status=404)
         if row.get("IsDeleted"):
             raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=[])
-        self._wait_for_lock(full)
+        self._lock(row)
         return row
 
-    def _wait_for_lock(self, record_id: str) -> None:
-        if self.lock_next:
-            self.lock_next = False
-            raise Refusal(
-                "UNABLE_TO_LOCK_ROW",
-                f"unable to obtain exclusive access to this record or 1 records: {record_id}",
-                fields=[],
-            )
+    def _lock(self, row: Row) -> None:
+        """The row and its parents: a line locks its order, and everything its account (H11)."""
+        order = row.get("OrderId") if self.locks.active else None
+        account = self.one('SELECT "AccountId" FROM "Order" WHERE "Id" = ?', order) if order else None
+        self.locks.take(row.get("Id"), *(row.get(name) for name in PARENTS), account)
 
     def _delete(self, record_id: str) -> Outcome:
         full = ids.normalise(record_id)

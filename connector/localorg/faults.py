@@ -11,29 +11,42 @@ from typing import Any
 _MOST = 100_000
 _MOST_LATENCY = 60_000
 _STATUSES = {500, 502, 503}
-_DELAYS = ("latency_ms", "event_delay_ms")
+_LOCK_WAIT = 10_000
+_DELAYS = (
+    "latency_ms", "latency_spread_ms", "latency_row_ms", "late_commit_ms", "lock_hold_ms", "lock_row_ms",
+    "event_delay_ms",
+)  # fmt: skip
 _COUNTS = (
-    "lost_response", "row_lock", "limit", "expired_session", "status_count", "event_duplicate", "event_gap",
-    "event_limit", "publish_failure", "stream_break",
+    "lost_response", "row_lock", "limit", "concurrent_limit", "expired_session", "reset", "truncated", "status_count",
+    "event_duplicate", "event_gap", "event_limit", "publish_failure", "stream_break",
 )  # fmt: skip
 
 
 @dataclass(kw_only=True)
 class Faults:
-    """Each count says how many of the next calls it hits; writes for the first two, any call for the others.
+    """Each count says how many of the next calls it hits; only writes for `lost_response` and `row_lock`.
 
     Of the event bus: so many of the next events are there twice, are gap events, cannot be published; so many of the
     next deliveries are refused by the limit, or are the last of their stream.
     """
 
-    latency_ms: int = 0
-    event_delay_ms: int = 0  # added to the delivery of every event
+    latency_ms: int = 0  # before every call
+    latency_spread_ms: int = 0  # on top of it, exponentially distributed with this mean
+    latency_row_ms: int = 0  # after every row written
+    late_commit_ms: int = 0  # from the moment a write is stamped with to the one it can be seen at
+    lock_hold_ms: int = 0  # how long a write goes on holding its rows and their parents
+    lock_row_ms: int = 0  # and longer for every row
+    lock_wait_ms: int = _LOCK_WAIT  # how long others wait for them
     lost_response: int = 0
     row_lock: int = 0
     limit: int = 0
+    concurrent_limit: int = 0
     expired_session: int = 0
+    reset: int = 0  # the connection ends before anything is done
+    truncated: int = 0  # the answer ends in the middle
     status: int = 503
     status_count: int = 0
+    event_delay_ms: int = 0  # before every event delivered
     event_duplicate: int = 0
     event_gap: int = 0
     event_limit: int = 0
@@ -59,7 +72,7 @@ class Faults:
         for name, value in given.items():
             if name not in self.__dataclass_fields__:
                 raise ValueError(f"{name}: no such fault")
-            most = _MOST_LATENCY if name in _DELAYS else _MOST
+            most = _MOST_LATENCY if name.endswith("_ms") else _MOST
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
                 raise ValueError(f"{name}: a whole number from 0 to {most}")
         for name, value in given.items():
@@ -73,5 +86,6 @@ class Faults:
         return bool(left)
 
     def clear(self) -> None:
+        self.lock_wait_ms = _LOCK_WAIT
         for name in (*_DELAYS, *_COUNTS):
             setattr(self, name, 0)

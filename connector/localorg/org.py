@@ -17,6 +17,7 @@ from connector.localorg.events.hub import Hub
 from connector.localorg.events.managed import Managed
 from connector.localorg.faults import Faults
 from connector.localorg.http.query import Cursors
+from connector.localorg.locks import Locks
 from connector.localorg.metadata import access, permissions, source
 from connector.localorg.metadata.deploy import Deployments, recover
 from connector.localorg.metadata.deployed import Deployed
@@ -54,12 +55,13 @@ class Org:
             source.load(self.deployed, metadata_root)
         from_source = tuple(self.deployed.grants)
         recover(self.storage, self.deployed)
-        self.dml = Dml(self.storage, self.schema, self.settings, clock, user_id="")
+        self.faults = Faults(latency_ms=latency_ms)
+        self.locks = Locks(self.faults)
+        self.dml = Dml(self.storage, self.schema, self.settings, clock, user_id="", locks=self.locks)
         identity: Identity = seed(self.dml)
         self.dml.user_id = identity.user_id
         self.auth = Auth(self.storage, self.settings, clock, identity, jwt_public_key=jwt_public_key)
         self.usage = Usage(self.storage, clock, self.settings.api_limit)
-        self.faults = Faults(latency_ms=latency_ms)
         self.cursors = Cursors(self.random)
         self.jobs = Jobs(self.storage, clock)
         self.hub = Hub(self.storage, self.schema, self.dml, clock, self.random, faults=self.faults, usage=self.usage)

@@ -30,6 +30,10 @@ class Change:
     fields: tuple[str, ...] = ()
 
 
+class UndoneError(Exception):
+    """Raised to undo a transaction that will be done again: what was to happen after it is dropped, too."""
+
+
 def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
@@ -125,8 +129,10 @@ class Storage:
                     (name, self._sequences[name]),
                 )
             self.connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             self.connection.execute("ROLLBACK")
+            if isinstance(error, UndoneError):
+                self.afterwards.clear()
             raise
         else:
             self._dirty.clear()

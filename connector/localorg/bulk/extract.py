@@ -49,6 +49,8 @@ def _unsupported(select: Select, schema: Schema) -> str:
 class Extract:
     """One job under way. `step()` keeps a page and says whether more is to be done."""
 
+    patient = True  # it waits for no row
+
     def __init__(self, job: Job, jobs: Jobs, storage: Storage, schema: Schema, now: datetime) -> None:
         self._job = job
         self._jobs = jobs

@@ -30,16 +30,20 @@ class Ingest:
         self._plan = dml.plan(job.sobject)
         self._columns: list[Column] = []
         self._rows: Iterator[list[str]] | None = None
+        self._waiting: list[list[str]] = []  # read, and to be written once their rows are free
+        self.patient = True
 
     def step(self) -> bool:
+        """Write some rows; whether there may be more. HeldError if they must wait: the step is then to be repeated."""
         job = self._job
         try:
             if self._rows is None:
                 self._open()
             assert self._rows is not None
-            chunk = list(islice(self._rows, CHUNK))
-            if chunk:
-                self._chunk(chunk)
+            self._waiting = self._waiting or list(islice(self._rows, CHUNK))
+            if self._waiting:
+                self._chunk(self._waiting)
+                self._waiting = []
                 return True
         except BadContentError as problem:
             self._jobs.move(job, FAILED, error=str(problem))
@@ -76,11 +80,8 @@ class Ingest:
         job, width = self._job, len(self._columns)
         good = [cells for cells in chunk if len(cells) == width]
         with self._dml.storage.transaction():
-            self._dml.lock_next = self._faults.take("row_lock")
-            try:
+            with self._dml.locks.call(patient=self.patient, next_fails=self._faults.take("row_lock")):
                 outcomes = iter(self._write([body(self._columns, cells) for cells in good]))
-            finally:
-                self._dml.lock_next = False
             done = []
             for number, cells in enumerate(chunk, start=job.processed):
                 outcome = next(outcomes) if len(cells) == width else Outcome(error=_too_many(len(cells), width))

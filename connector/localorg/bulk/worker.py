@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from connector.localorg.bulk.extract import Extract
 from connector.localorg.bulk.ingest import Ingest
 from connector.localorg.bulk.jobs import OVER, Job
+from connector.localorg.locks import HeldError
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -37,7 +38,18 @@ class Worker:
             runner = Ingest(job, org.jobs, org.dml, org.faults)
         else:
             runner = Extract(job, org.jobs, org.storage, org.schema, org.clock())
-        while runner.step():
-            await asyncio.sleep(PAUSE)
+        waited = 0.0
+        while True:
+            written = org.dml.rows_written
+            try:
+                if not runner.step():
+                    return
+                waited = 0.0
+            except HeldError as held:
+                org.dml.rows_written = written
+                waited += held.seconds
+                await asyncio.sleep(held.seconds)
+            runner.patient = waited < org.locks.patience
+            await asyncio.sleep(PAUSE + org.locks.hold(org.dml.rows_written - written))
             if org.jobs.state(job) in OVER:  # somebody aborted it meanwhile
                 return

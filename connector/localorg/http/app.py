@@ -9,6 +9,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from connector.localorg.events.cometd import CometD
 from connector.localorg.http import admin, oauth, page, resources, soap
 from connector.localorg.http.call import Call, Reply, check_version, failed, parse_json, split_target
 from connector.localorg.http.router import Router, describe_call, takes_raw
+from connector.localorg.locks import HeldError
 from connector.localorg.org import Org
 from connector.localorg.usage import LoggedCall
 
@@ -113,11 +115,11 @@ class App:
             headers={name.lower(): value for name, value in request.headers.items()},
         )
         raw = await request.read()
-        if org.faults.latency_ms:
-            await asyncio.sleep(org.faults.latency_ms / 1000)
+        await asyncio.sleep(self._latency())
         fault, reply = self._misbehave()
-        write = False
-        written = org.dml.rows_written
+        if fault == "reset":
+            self._note(request, call, Reply(0), fault, 0, started)
+            return drop(request)
         if reply is None:
             try:
                 if takes_raw(call):
@@ -132,29 +134,65 @@ class App:
             fault, reply = "exhausted", failed(Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
         else:
             org.usage.count(resource, write=write, calls=calls)
+        rows = 0
         if reply is None:
-            if write and org.faults.take("row_lock"):
-                fault = "row_lock"
-                org.dml.lock_next = True
-            org.hub.origin = origin(call)
-            try:
-                reply = self.router.dispatch(call)
-            finally:
-                org.dml.lock_next = False
+            fault = "row_lock" if write and org.faults.take("row_lock") else None
+            reply, rows = await self._answered(call, write=write, next_row_held=fault is not None)
         lost = fault is None and write and org.faults.take("lost_response")
-        self._note(request, call, reply, "lost_response" if lost else fault, org.dml.rows_written - written, started)
+        cut = not lost and org.faults.take("truncated")
+        fault = "lost_response" if lost else "truncated" if cut else fault
+        self._note(request, call, reply, fault, rows, started)
         if lost:
             return drop(request)
-        return told(request, reply, {"Sforce-Limit-Info": org.usage.header})
+        response = told(request, reply, {"Sforce-Limit-Info": org.usage.header})
+        return await cut_short(request, response) if cut else response
+
+    def _latency(self) -> float:
+        """Seconds before a call is looked at."""
+        faults = self.org.faults
+        spread = faults.latency_spread_ms
+        extra = min(self.org.random.expovariate(1 / spread), 10 * spread) if spread else 0.0
+        return (faults.latency_ms + extra) / 1000
+
+    async def _answered(self, call: Call, *, write: bool, next_row_held: bool) -> tuple[Reply, int]:
+        """The answer, and how many rows it wrote, once the rows could be had and their locks are let go."""
+        org = self.org
+        stamped = org.clock() if write and org.faults.late_commit_ms else None
+        if stamped is not None:
+            await asyncio.sleep(org.faults.late_commit_ms / 1000)
+        deadline = time.monotonic() + org.locks.patience
+        while True:
+            org.hub.origin = origin(call)
+            written = org.dml.rows_written
+            patient = time.monotonic() < deadline
+            try:
+                with (
+                    org.locks.call(patient=patient, next_fails=next_row_held),
+                    org.storage.transaction() if org.locks.active and write else nullcontext(),
+                    org.dml.at(stamped),
+                ):
+                    reply = self.router.dispatch(call)
+                break
+            except HeldError as held:
+                org.dml.rows_written = written
+                await asyncio.sleep(min(held.seconds, max(deadline - time.monotonic(), 0)))
+        rows = org.dml.rows_written - written
+        await asyncio.sleep(org.locks.hold(rows) + org.faults.latency_row_ms * rows / 1000)
+        return reply, rows
 
     def _misbehave(self) -> tuple[str | None, Reply | None]:
         faults = self.org.faults
+        if faults.take("reset"):
+            return "reset", None
         if faults.take("status_count"):
             return "status", Reply(faults.status, f"<html><body><h1>{faults.status}</h1></body></html>")
         if faults.take("expired_session"):
             return "expired_session", unauthorised()
         if faults.take("limit"):
             return "limit", failed(Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
+        if faults.take("concurrent_limit"):
+            text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
+            return "concurrent_limit", failed(Refusal("REQUEST_LIMIT_EXCEEDED", text))
         return None, None
 
     def _check_body(self, request: web.Request, raw: bytes) -> None:
@@ -198,6 +236,19 @@ def drop(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
+
+
+async def cut_short(request: web.Request, response: web.Response) -> web.StreamResponse:
+    """Half of the answer, and then nothing."""
+    body = response.body
+    whole = bytes(body) if isinstance(body, bytes) else b""
+    half = web.StreamResponse(status=response.status, headers=response.headers)
+    half.content_length = len(whole)
+    await half.prepare(request)
+    await half.write(whole[: len(whole) // 2])
+    if request.transport is not None:
+        request.transport.abort()
+    return half
 
 
 def dumps(body: Any, *, pretty: bool = False) -> bytes:
