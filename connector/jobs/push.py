@@ -7,7 +7,7 @@ partitions. Few orders make few streams, because a full call costs as much as an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from connector.model.change import ChangeState, DeadLetter, EntityKind
 from connector.outbound.drain import Drain
 from connector.outbound.facts import OrgFacts
 from connector.outbound.learn import learn
-from connector.outbound.leasing import held
+from connector.outbound.leasing import Terms, held
 from connector.outbound.ledger import Ledger
 from connector.outbound.rehearsal import RehearsalOrg
 from connector.outbound.tally import Tally
@@ -174,7 +174,7 @@ class _Run:
         org: Any,
         mappings: MappingSet,
         facts: OrgFacts,
-        terms: Mapping[str, int],
+        terms: Terms,
         partitions: int,
         clock: Clock,
         watcher: Watcher,
@@ -217,7 +217,14 @@ class _Run:
 
     def _drain(self, leases: set[str], partitions: frozenset[int], of: int) -> Drain:
         terms = {name: term for name, term in self._terms.items() if name in leases}
-        ledger = Ledger(self._store, self._mappings, org_id=self._facts.org_id, terms=terms, clock=self._clock)
+        ledger = Ledger(
+            self._store,
+            self._mappings,
+            org_id=self._facts.org_id,
+            terms=terms,
+            clock=self._clock,
+            until=lambda: self._terms.until,
+        )
         return Drain(
             ledger=ledger,
             org=self._org,

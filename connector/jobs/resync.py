@@ -22,7 +22,9 @@ STORES: Mapping[EntityKind, Any] = {
 async def make_due(store: Store, kind: EntityKind | None, keys: Sequence[str]) -> int:
     """Make `keys` of a kind due, or every key of it, or of every kind; how many there are.
 
-    They go out after everything that really changed. ConnectorError names keys that are not here.
+    They go out after everything that really changed. Named ones are held against what the org has now, so that one that
+    was changed or deleted there is mended; others against what both sides last agreed on, which costs no call where
+    nothing differs. ConnectorError names keys that are not here.
     """
     if kind is not None and keys:
         return await _named(store, kind, keys)
@@ -41,13 +43,14 @@ async def _named(store: Store, kind: EntityKind, keys: Sequence[str]) -> int:
     missing = [key for key in keys if key not in found]
     if missing:
         raise ConnectorError(f"There is no {kind} {', '.join(missing)} here.", hint="Correct the key, or import it.")
-    return sum([await _batch(store, kind, list(keys)[start : start + BATCH]) for start in range(0, len(keys), BATCH)])
+    parts = [list(keys)[start : start + BATCH] for start in range(0, len(keys), BATCH)]
+    return sum([await _batch(store, kind, part, unsure=True) for part in parts])
 
 
-async def _batch(store: Store, kind: EntityKind, keys: Sequence[str]) -> int:
+async def _batch(store: Store, kind: EntityKind, keys: Sequence[str], *, unsure: bool = False) -> int:
     async with store.transaction() as uow:
         items = await STORES[kind].load(uow.connection, keys)
         for item in items:
             owner = item.customer.key if kind is EntityKind.ORDER else item.key
-            uow.changed(kind, item.key, slot_of(owner), Lane.BACKFILL)
+            uow.changed(kind, item.key, slot_of(owner), Lane.BACKFILL, unsure=unsure)
     return len(items)

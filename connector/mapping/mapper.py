@@ -17,6 +17,9 @@ from connector.model.record import FieldValue, Lookup, MappedRecord
 E = TypeVar("E", bound=Customer | Product | Order)
 
 
+_KEYS = frozenset({"customer.key", "customer.number", "product.key", "product.sku"})
+
+
 class _RecordMapper:
     """One object of a mapping, compiled."""
 
@@ -116,6 +119,17 @@ class EntityMapping(Generic[E]):
             return bool(when.evaluate(entity))
         except Exception as error:
             raise MappingError([f"{position}: when: {_said(error, self.kind, entity.key)}"]) from error
+
+    @property
+    def borrows(self) -> frozenset[str]:
+        """Whose values it uses besides the entity's own, apart from their keys: `customer`, `product`."""
+        expressions = [self.spec.when] if self.spec.when is not None else []
+        paths = []
+        for record in self.spec.records:
+            paths += [field.path for field in record.fields if field.path is not None]
+            expressions += [field.expression for field in record.fields if field.expression is not None]
+        texts = {path.text for path in [*paths, *(path for item in expressions for path in item.paths)]}
+        return frozenset(text.split(".")[0] for text in texts if "." in text and text not in _KEYS)
 
     def source(self, sobject: str, field: str) -> str | None:
         """`mappings/order.yaml:14`, the line that maps `field` (an API name, as `AccountId`); None if none does."""

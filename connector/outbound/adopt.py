@@ -33,7 +33,8 @@ async def read_back(client: Reader, candidates: Sequence[Candidate], *, multi_cu
     order, keys = records[0], [record.key for record in records]
     lines = [line for record in records for line in record.children]
     found: dict[str, list[Link]] = {}
-    columns = [*_columns(records), *(["CurrencyIsoCode"] if multi_currency else [])]
+    # The status is always asked for: a mapping may leave it to the org, and what is frozen depends on it.
+    columns = list(dict.fromkeys([*_columns(records), "Status", *(["CurrencyIsoCode"] if multi_currency else [])]))
     names: dict[str, Any] = {"columns": ", ".join(columns), "sobject": order.sobject, "key": order.external_id}
     for query in in_chunks(_ORDERS, keys, **names):
         for row in await client.query(query):

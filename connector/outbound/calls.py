@@ -16,6 +16,7 @@ from connector.outbound.pieces import Piece
 from connector.outbound.tally import Tally
 from connector.outbound.work import Candidate, Refused
 from connector.salesforce.fault import Fault
+from connector.salesforce.sending import Sending, watched
 
 SILENT_CALLS = 2
 """Calls in a row without an answer after which a stream gives up; each was already tried several times."""
@@ -44,10 +45,23 @@ class Calls:
         self._surprised: set[tuple[str, str]] = set()
         self.stopped: SalesforceError | None = None
 
-    async def send(self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]]) -> list[Piece]:
-        """The pieces of `call(items)`, whatever happens to it; nothing is sent any more once the stream is stopped."""
+    async def send(
+        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]], *, doubtful: bool = False
+    ) -> list[Piece]:
+        """The pieces of `call(items)`, whatever happens to it; nothing is sent any more once the stream is stopped.
+
+        `doubtful`: the items were part of a call before, and nobody knows whether the org did it.
+        """
         if self.stopped is not None:
-            return [Piece(candidate=item.candidate, fault=_fault(self.stopped)) for item in items]
+            pieces = [Piece(candidate=item.candidate, fault=_fault(self.stopped)) for item in items]
+            return [piece.doubted() if doubtful else piece for piece in pieces]
+        with watched(Sending(self._ledger.may_send, doubtful)) as sending:
+            pieces = await self._sent(items, call, sending)
+        return [piece.doubted() if sending.doubtful else piece for piece in pieces]
+
+    async def _sent(
+        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]], sending: Sending
+    ) -> list[Piece]:
         try:
             pieces = await call(items)
         except TransportError as error:
@@ -64,7 +78,8 @@ class Calls:
             if len(items) == 1:
                 return [Piece(candidate=items[0].candidate, refusal=_refusal(error, items[0].candidate))]
             middle = len(items) // 2
-            return [*await self.send(items[:middle], call), *await self.send(items[middle:], call)]
+            halves = (items[:middle], items[middle:])
+            return [piece for half in halves for piece in await self.send(half, call, doubtful=sending.doubtful)]
         self._silent = 0
         return pieces
 
@@ -116,7 +131,7 @@ class Calls:
         candidate = piece.candidate
         entity = candidate.change.entity
         if piece.refusal is not None:
-            outcomes.refused.append(Refused(candidate=candidate, refusal=piece.refusal))
+            outcomes.refused.append(Refused(candidate=candidate, refusal=piece.refusal, certain=piece.certain))
             self._tally.refused[entity] += 1
             self._advance(1)
         elif piece.fault is not None:

@@ -191,6 +191,7 @@ class Drain:
             accounts={key: item.record for key, item in unknown.items() if item.record is not None},
             refusals=refusals | refused_products,
             prices={key: link.salesforce_id for key, link in prices.items()},
+            withdrawn={key for key, link in prices.items() if link.snapshot.get("IsActive") is False},
             source=self._source,
         )
         await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)

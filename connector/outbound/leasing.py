@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from connector.clock import Clock
@@ -28,20 +29,29 @@ def owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
+class Terms(dict[str, int]):
+    """The terms of leases by name, and until when they are certainly ours by this machine's clock."""
+
+    until: datetime = datetime.max.replace(tzinfo=UTC)
+
+
 @asynccontextmanager
 async def held(
     store: Store, names: Sequence[str], *, ttl: float, clock: Clock, waiting: Callable[[], None]
-) -> AsyncIterator[dict[str, int]]:
+) -> AsyncIterator[Terms]:
     """The terms of `names`, all held until the end; `waiting` is called once if another process holds one.
 
     StoreError if it still does after a lease time: then it is alive, and at work.
     """
     me = owner()
-    terms: dict[str, int] = {}
+    terms = Terms()
     try:
         for name in sorted(names):  # in one order, so that two processes cannot wait for each other
             terms[name] = await _acquire(store, name, me, ttl=ttl, clock=clock, waiting=waiting)
             waiting = _silent if len(terms) > 1 else waiting
+        asked = clock.now()
+        renewed = [await leases.renew(store, name, me, term, ttl) for name, term in terms.items()]
+        terms.until = asked + timedelta(seconds=ttl if all(renewed) else 0)  # the first may have ended by the last
         over = asyncio.Event()
         renewing = asyncio.create_task(_renew(store, me, terms, over, ttl=ttl, clock=clock))
         try:
@@ -68,9 +78,7 @@ async def _acquire(store: Store, name: str, me: str, *, ttl: float, clock: Clock
     )
 
 
-async def _renew(
-    store: Store, me: str, terms: dict[str, int], over: asyncio.Event, *, ttl: float, clock: Clock
-) -> None:
+async def _renew(store: Store, me: str, terms: Terms, over: asyncio.Event, *, ttl: float, clock: Clock) -> None:
     """Until `over`. Only its sleep is ever cancelled: a statement cut short would leave its connection with a lock."""
     while True:
         pauses = [asyncio.ensure_future(clock.sleep(ttl / 3)), asyncio.create_task(over.wait())]
@@ -81,8 +89,10 @@ async def _renew(
         if over.is_set():
             return
         with suppress(StoreError):  # asked again in a while; whoever records an outcome finds out if it is lost
-            for name, term in terms.items():
-                await leases.renew(store, name, me, term, ttl)
+            asked = clock.now()
+            renewed = [await leases.renew(store, name, me, term, ttl) for name, term in terms.items()]
+            if all(renewed):
+                terms.until = asked + timedelta(seconds=ttl)
 
 
 def _silent() -> None:

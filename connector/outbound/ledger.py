@@ -5,7 +5,7 @@ Every outcome is one transaction, and only under the terms of our leases.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,12 +16,13 @@ from connector.clock import Clock
 from connector.errors import LeaseLostError, MappingError, RetryClass
 from connector.mapping import MappingSet
 from connector.model.change import Change, ChangeState, EntityKind, Refusal
+from connector.model.order import Order
 from connector.model.record import Link
 from connector.outbound.work import Candidate, Refused
 from connector.salesforce.fault import Fault
 from connector.store import customers, journal, leases, links, orders, outbox, products
 from connector.store.engine import Store
-from connector.store.unit import UnitOfWork, slot_of
+from connector.store.unit import Lane, UnitOfWork, slot_of
 
 FIRST_DELAY = timedelta(seconds=1)
 LONGEST_DELAY = timedelta(minutes=5)
@@ -54,16 +55,31 @@ class Ledger:
     """The books of one push. `terms` are the leases held, by name; once one is lost nothing is written any more."""
 
     def __init__(
-        self, store: Store, mappings: MappingSet, *, org_id: str, terms: Mapping[str, int], clock: Clock
+        self,
+        store: Store,
+        mappings: MappingSet,
+        *,
+        org_id: str,
+        terms: Mapping[str, int],
+        clock: Clock,
+        until: Callable[[], datetime] | None = None,
     ) -> None:
         self._store = store
         self._mappings = mappings
         self._org_id = org_id
         self._terms = terms
         self._clock = clock
+        self._until = until
+        self._begun: dict[tuple[EntityKind, str], int] = {}  # slots of what this claim has sent
+
+    def may_send(self) -> None:
+        """LeaseLostError if another process may have taken over by now: this one was frozen for too long."""
+        if self._until is not None and self._clock.now() >= self._until():
+            raise _lost(", ".join(sorted(self._terms)))
 
     async def claim(self, entity: EntityKind, partitions: Set[int], of: int, limit: int) -> list[Candidate]:
         """Up to `limit` due entities with their records and links, most urgent first."""
+        self._begun.clear()
         async with self._store.reader() as connection:
             changes = await outbox.due(
                 connection, entity=entity, partitions=partitions, of=of, now=self._clock.now(), limit=limit
@@ -104,6 +120,7 @@ class Ledger:
         async with self._store.transaction() as uow:
             await self._fence(uow)
             begun = await outbox.begin(uow, [item.change for item in candidates if item.change.version])
+        self._begun.update({(item.change.entity, item.change.key): _slot(item) for item in candidates})
         return {
             item.change.key
             for item in candidates
@@ -111,17 +128,32 @@ class Ledger:
         }
 
     async def record(self, outcomes: Outcomes) -> None:
-        """Store what became of a call: all of it or none."""
+        """Store what became of a call: all of it or none.
+
+        LeaseLostError if another process has taken over. It may have written before we did, so what we have sent is due
+        again, and looked at first.
+        """
+        try:
+            await self._record(outcomes)
+        except LeaseLostError:
+            async with self._store.transaction() as uow:
+                for (entity, key), slot in self._begun.items():
+                    uow.changed(entity, key, slot, unsure=True)
+            raise
+
+    async def _record(self, outcomes: Outcomes) -> None:
         async with self._store.transaction() as uow:
             await self._fence(uow)
-            refused, later = [item.candidate.change for item in outcomes.refused], outcomes.later
+            refused, later = [item.candidate.change for item in outcomes.refused if item.certain], outcomes.later
             known = [*outcomes.done, *refused, *(item.change for item, fault in later if fault.outcome_known)]
-            await outbox.lock(uow, [*known, *(item.change for item, _ in later)])
+            everyone = [*outcomes.done, *(item.candidate.change for item in outcomes.refused)]
+            await outbox.lock(uow, [*everyone, *(item.change for item, _ in later)])
             await outbox.sure(uow, known)
             for entity in sorted({entity for entity, _ in outcomes.drop}):
                 await self._drop(uow, entity, [key for kind, key in outcomes.drop if kind == entity])
             await links.put(uow, self._org_id, outcomes.put)
             await outbox.settle(uow, outcomes.done)
+            await self._spread(uow, outcomes.done)
             await self._refuse(uow, outcomes.refused)
             for candidate, fault in outcomes.later:
                 await self._postpone(uow, candidate.change, fault)
@@ -136,6 +168,15 @@ class Ledger:
             for key in keys:
                 sku = key.rpartition("|")[0]
                 uow.changed(EntityKind.PRODUCT, sku, slot_of(sku))
+
+    async def _spread(self, uow: UnitOfWork, done: Sequence[Change]) -> None:
+        """Orders whose mapping uses values of a customer or product follow when that has changed."""
+        borrows = self._mappings.of(EntityKind.ORDER).borrows
+        for kind in (EntityKind.CUSTOMER, EntityKind.PRODUCT):
+            keys = [change.key for change in done if change.entity is kind]
+            if keys and kind.value in borrows:
+                for number, customer in await orders.using(uow.connection, kind, keys):
+                    uow.changed(EntityKind.ORDER, number, slot_of(customer), Lane.BACKFILL)
 
     async def _refuse(self, uow: UnitOfWork, refused: Sequence[Refused]) -> None:
         """Orders become dead letters; a customer refused with them waits, for it is reported on the order."""
@@ -190,10 +231,19 @@ class Ledger:
     async def _fence(self, uow: UnitOfWork) -> None:
         for name, term in self._terms.items():
             if not await leases.holds(uow, name, term):
-                raise LeaseLostError(
-                    f"Another process took over {name} while this one was draining it.",
-                    hint="Nothing is lost: it goes on where this one stopped.",
-                )
+                raise _lost(name)
+
+
+def _lost(name: str) -> LeaseLostError:
+    return LeaseLostError(
+        f"Another process took over {name} while this one was draining it.",
+        hint="Nothing is lost: it goes on where this one stopped.",
+    )
+
+
+def _slot(candidate: Candidate) -> int:
+    entity = candidate.entity
+    return slot_of(entity.customer.key if isinstance(entity, Order) else entity.key)
 
 
 def given_up(change: Change, fault: Fault) -> Refusal:

@@ -6,7 +6,7 @@ activation on refuses to add or remove lines and to move the fields in FROZEN. P
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 from connector.model.change import Refusal
@@ -33,6 +33,7 @@ class OrderContext:
     accounts: Mapping[str, MappedRecord]
     refusals: Mapping[str, Refusal]
     prices: Mapping[str, str]
+    withdrawn: Set[str]
     source: Source
 
 
@@ -52,6 +53,7 @@ def plan_one(candidate: Candidate, context: OrderContext, plan: Plan) -> None:
         plan.unchanged.append(candidate)
         return
     try:
+        _refuse_misread_keys(record)
         if candidate.link is None:
             plan.graphs.append(_new_order(candidate, record, context))
         else:
@@ -141,7 +143,7 @@ def _line_changes(
         differing = changed_fields(new.fields, link.snapshot)
         if CREATE_ONLY & differing.keys():
             remove.append((line.key, link.salesforce_id))
-            add.append(new)
+            add.append(_line(line, context, creating=True))
         elif differing:
             update.append(_row(candidate, line, link, differing))
     return add, remove, update
@@ -203,10 +205,10 @@ def _header(
     if order.currency not in facts.currencies:
         raise _RefuseError(_no_currency(order, context))
     describe = facts.describes[record.sobject]
-    header = fitted(record.fields, describe)
+    header = fitted(record.fields)
     if facts.multi_currency:
         header["CurrencyIsoCode"] = order.currency
-    later = set()
+    later = {"Status"}  # a new order gets one from us
     for name, lookup in record.lookups.items():
         if lookup.entity == "price_book":
             header[name] = facts.price_book
@@ -240,7 +242,7 @@ def _account(customer: str, record: MappedRecord, context: OrderContext) -> NewR
             )
         )
     describe = context.facts.describes[account.sobject]
-    fields = fitted(account.fields, describe)
+    fields = fitted(account.fields)
     found = refusal(fields, describe, record=f"customer {customer}", source=context.source, creating=True)
     if found is not None:
         raise _RefuseError(found)
@@ -249,10 +251,12 @@ def _account(customer: str, record: MappedRecord, context: OrderContext) -> NewR
 
 def _line(line: MappedRecord, context: OrderContext, *, creating: bool) -> NewRecord:
     describe = context.facts.describes[line.sobject]
-    fields = fitted(line.fields, describe)
+    fields = fitted(line.fields)
     label = f"line {line.key}"
     for name, lookup in line.lookups.items():
         entry = context.prices.get(lookup.key)
+        if creating and lookup.key in context.withdrawn:
+            entry = None  # the org takes no line for it; those it has may stay
         if entry is None and lookup.key in context.refusals:
             raise _RefuseError(context.refusals[lookup.key])
         if entry is None:
@@ -312,6 +316,23 @@ def _row(candidate: Candidate, record: MappedRecord, link: Link, fields: Fields)
         id=link.salesforce_id,
         fields=fields,
     )
+
+
+def _refuse_misread_keys(record: MappedRecord) -> None:
+    """A key cannot be sent after the rest, as other texts can that a graph would take for a reference."""
+    keys = {f"{record.entity} {record.key}": record.key, **{f"line {line.key}": line.key for line in record.children}}
+    for name, key in keys.items():
+        if "@{" in key:
+            raise _RefuseError(
+                Refusal(
+                    code="INVALID_INPUT",
+                    message=f"{name}: the key contains `@{{`, which the org takes for a reference to another record.",
+                    field=f"{record.sobject}.{record.external_id}",
+                    source=None,
+                    fix="Import the order under a number without `@{`.",
+                    record=name,
+                )
+            )
 
 
 def _customer_key(record: MappedRecord) -> str | None:

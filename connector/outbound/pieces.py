@@ -37,8 +37,16 @@ class Piece:
     exists: bool = False
     otherwise: Refusal | None = None
     gone: tuple[tuple[str, str], ...] = ()
+    certain: bool = True  # of a refusal: nothing of it was done
     created: Mapping[str, int] = field(default_factory=dict)  # records by object
     updated: Mapping[str, int] = field(default_factory=dict)
+
+    def doubted(self) -> Piece:
+        """The same, if it did not succeed, without the certainty that nothing was done."""
+        if self.success:
+            return self
+        fault = None if self.fault is None else replace(self.fault, outcome_known=False)
+        return replace(self, fault=fault, certain=False)
 
     @property
     def success(self) -> bool:

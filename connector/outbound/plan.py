@@ -6,7 +6,7 @@ PURE: values in, a Plan out. It knows the org by its OrgFacts and by the links o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from connector.model.change import Refusal
 from connector.model.record import Link, MappedRecord, changed_fields
@@ -27,7 +27,7 @@ def new_record(record: MappedRecord, facts: OrgFacts) -> NewRecord:
         key=record.key,
         sobject=record.sobject,
         external_id=record.external_id,
-        fields=fitted(record.fields, facts.describes[record.sobject]),
+        fields=fitted(record.fields),
     )
 
 
@@ -105,16 +105,24 @@ def plan_orders(
     accounts: Mapping[str, MappedRecord],
     refusals: Mapping[str, Refusal],
     prices: Mapping[str, str],
+    withdrawn: Set[str],
     source: Source,
 ) -> Plan:
     """Orders: a graph for each new one, rows for what differs, a sequence where the org has frozen what must change.
 
     `customers` are the accounts already linked; `accounts` the records of those that are not; `refusals` say why a
-    customer (by key) or a product (by price key, `SKU|USD`) was refused; `prices` are entry IDs by price key.
+    customer (by key) or a product (by price key, `SKU|USD`) was refused; `prices` are entry IDs by price key,
+    and `withdrawn` those that we have switched off because there is no such price here any more.
     """
     plan = Plan()
     context = OrderContext(
-        facts=facts, customers=customers, accounts=accounts, refusals=refusals, prices=prices, source=source
+        facts=facts,
+        customers=customers,
+        accounts=accounts,
+        refusals=refusals,
+        prices=prices,
+        withdrawn=withdrawn,
+        source=source,
     )
     for candidate in candidates:
         order_plan.plan_one(candidate, context, plan)

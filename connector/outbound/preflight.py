@@ -21,24 +21,20 @@ Source = Callable[[str, str], str | None]
 """Names the mapping line behind (sObject, field)."""
 
 
-def fitted(values: Mapping[str, FieldValue], describe: SObjectDescribe) -> dict[str, FieldValue]:
-    """`values` as the org would store them: text trimmed, empty text null, decimals rounded half up to the scale.
+def fitted(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
+    """`values` as the org would store them: text trimmed, empty text null.
 
-    The org rounds and trims silently; doing it first keeps the snapshot equal to what a later read returns.
+    The org trims silently; doing it first keeps the snapshot equal to what a later read returns. It rounds silently,
+    too, which `refusal` does not let happen: an amount is rounded where somebody said so, or not at all.
     """
-    return {name: _fit(value, describe.fields.get(name)) for name, value in values.items()}
+    return {name: (value.strip() or None) if isinstance(value, str) else value for name, value in values.items()}
 
 
-def _fit(value: FieldValue, field: FieldDescribe | None) -> FieldValue:
-    if isinstance(value, str):
-        return value.strip() or None
-    if isinstance(value, Decimal) and field is not None and field.type in NUMERIC:
-        if value.is_finite() and value.adjusted() > MOST_DIGITS:
-            return value  # beyond rounding, and beyond what any field holds
-        step = Decimal(1).scaleb(-field.scale)
-        rounded = value.quantize(step, rounding=ROUND_HALF_UP) if value.is_finite() else value
-        return rounded if rounded != value else value
-    return value
+def rounded(value: Decimal, field: FieldDescribe | None) -> Decimal:
+    """Half up to the decimals that the field has, as the org itself rounds."""
+    if field is None or not value.is_finite() or value.adjusted() > MOST_DIGITS:
+        return value
+    return value.quantize(Decimal(1).scaleb(-field.scale), rounding=ROUND_HALF_UP)
 
 
 def misread(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
@@ -109,6 +105,12 @@ def _fault(value: FieldValue, field: FieldDescribe, describe: SObjectDescribe) -
             "NUMBER_OUTSIDE_VALID_RANGE",
             f"{field.label}: value outside of valid range on numeric field: {value}",
             f"The field holds {field.precision - field.scale} digits before the decimal mark: correct the amount.",
+        )
+    elif isinstance(value, Decimal) and field.type in NUMERIC and rounded(value, field) != value:
+        return (
+            "WOULD_BE_ROUNDED",
+            f"{field.label}: {value} has more decimals than the {field.scale} that the field holds.",
+            "Correct it, or say in the mapping that it is rounded (`transform: round2`), then replay.",
         )
     return None
 

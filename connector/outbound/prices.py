@@ -17,7 +17,7 @@ from connector.model.record import Link, changed_fields
 from connector.outbound.batches import chunks
 from connector.outbound.facts import OrgFacts
 from connector.outbound.pieces import GONE, Piece, cause, failure
-from connector.outbound.preflight import Source, fitted, refusal
+from connector.outbound.preflight import Source, refusal, rounded
 from connector.outbound.work import Candidate, Fields, NewRecord
 from connector.outbound.write import Org
 from connector.salesforce.query import in_chunks
@@ -50,8 +50,9 @@ class PriceBook:
             assert isinstance(product, Product)
             for price in product.prices:
                 if price.currency in self._facts.currencies:
-                    fields: Fields = {"UnitPrice": price.unit_price, "IsActive": True}
-                    found[f"{product.sku}|{price.currency}"] = (candidate, fitted(fields, describe))
+                    # A list price is a proposal, so the org's cents will do; what was agreed travels with the line.
+                    listed = rounded(price.unit_price, describe.fields.get("UnitPrice"))
+                    found[f"{product.sku}|{price.currency}"] = (candidate, {"UnitPrice": listed, "IsActive": True})
         by_sku = {candidate.change.key: candidate for candidate in candidates}
         for key in known.keys() - found.keys():
             if _sku(key) in by_sku:

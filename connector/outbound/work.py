@@ -99,8 +99,11 @@ class Sequence:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
+    """`certain`: nothing of what was refused is in the org."""
+
     candidate: Candidate
     refusal: Refusal
+    certain: bool = True
 
 
 @dataclass(kw_only=True)

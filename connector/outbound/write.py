@@ -17,9 +17,10 @@ from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Row,
 from connector.salesforce.collections import records_body, update_body, upsert_path
 from connector.salesforce.composite import SubOutcome, SubRequest
 from connector.salesforce.graph import Graph, GraphOutcome, Node, is_follower, row_path
+from connector.salesforce.limits import ROWS_PER_COLLECTION
 
-ACCOUNT, ORDER, ADD = "account", "order", "add"
-"""Reference names: the parents of a graph (its lines are `line1`, `line2`, ...), and added lines in a sequence."""
+ACCOUNT, ORDER, ADD, CHANGE = "account", "order", "add", "change"
+"""Reference names: the parents of a graph (its lines are `line1`, ...), added and changed lines in a sequence."""
 
 
 class Org(Protocol):
@@ -132,9 +133,13 @@ class Writer:
     async def _sequence(self, item: work.Sequence) -> Piece:
         steps = list(_steps(item))
         outcomes = await self._org.composite(steps, all_or_none=True, collate=False)
-        errors = _first_cause(outcomes)
-        if errors is None:
+        failed = _first_cause(item, outcomes)
+        if failed is None:
             return self._sequenced(item, outcomes)
+        # An org that saved a part of it would have kept its word on none of it: we look before we write again.
+        return self._unsequenced(item, *failed).doubted()
+
+    def _unsequenced(self, item: work.Sequence, errors: Sequence[RowError], about: NewRecord | Row) -> Piece:
         code = cause(errors).code
         if code in GONE:
             gone = [("order", item.candidate.change.key), *_prices_of(item.candidate, [line.key for line in item.add])]
@@ -142,9 +147,9 @@ class Writer:
                 gone += _of_customer(item.candidate)
             return Piece(candidate=item.candidate, gone=tuple(gone))
         if already_there(cause(errors)):
-            otherwise = failure(item.candidate, errors, _about(item), self._source).refusal
+            otherwise = failure(item.candidate, errors, about, self._source).refusal
             return Piece(candidate=item.candidate, exists=True, otherwise=otherwise)
-        return failure(item.candidate, errors, _about(item), self._source)
+        return failure(item.candidate, errors, about, self._source)
 
     def _sequenced(self, item: work.Sequence, outcomes: Sequence[SubOutcome]) -> Piece:
         status = item.status or item.reopen
@@ -238,21 +243,35 @@ def _steps(item: work.Sequence) -> Iterator[SubRequest]:
         )
     for index, rows in enumerate(chunks(item.update)):
         body = update_body([(row.sobject, row.id, row.fields) for row in rows])
-        yield SubRequest(reference=f"change{index}", method="PATCH", path="composite/sobjects", body=body)
+        yield SubRequest(reference=f"{CHANGE}{index}", method="PATCH", path="composite/sobjects", body=body)
     if item.status is not None:
         yield header("status", {"Status": item.status})
 
 
-def _first_cause(outcomes: Sequence[SubOutcome]) -> tuple[RowError, ...] | None:
-    """The errors of the step or row that made the call fail; None if all of it was saved."""
-    failed = [row for step in outcomes for row in (step.rows or (step.outcome,)) if not row.success]
+def _first_cause(
+    item: work.Sequence, outcomes: Sequence[SubOutcome]
+) -> tuple[tuple[RowError, ...], NewRecord | Row] | None:
+    """The errors of the step or row that made the call fail, and what was to be written; None if all was saved."""
+    failed = [
+        (row, step.reference, place)
+        for step in outcomes
+        for place, row in enumerate(step.rows or (step.outcome,))
+        if not row.success
+    ]
     if not failed:
         return None
-    return next((row for row in failed if not is_follower(row)), failed[0]).errors
+    row, reference, place = next((found for found in failed if not is_follower(found[0])), failed[0])
+    return row.errors, _written_by(item, reference, place)
 
 
-def _about(item: work.Sequence) -> Row:
-    """What a refused sequence is reported as: the order."""
+def _written_by(item: work.Sequence, reference: str, place: int) -> NewRecord | Row:
+    """The record behind a row of a step: a line, or the order itself."""
+    steps: tuple[tuple[str, Sequence[NewRecord | Row]], ...] = ((ADD, item.add), (CHANGE, item.update))
+    for name, records in steps:
+        number = reference.removeprefix(name)
+        if number != reference and number.isdigit():
+            start = int(number) * ROWS_PER_COLLECTION
+            return records[min(start + place, len(records) - 1)]
     return Row(
         candidate=item.candidate,
         entity="order",

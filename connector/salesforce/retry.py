@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 
 from connector.clock import Clock
 from connector.errors import SalesforceError
+from connector.salesforce.sending import watching
 
 T = TypeVar("T")
 
@@ -48,8 +49,13 @@ async def tried(
 ) -> T:
     """What the first try that worked gave; the error of the last otherwise."""
 
+    watcher = watching()
+
     async def once() -> Attempt[T]:
-        return await attempt()
+        watcher.may_send()
+        result = await attempt()
+        watcher.doubtful |= result.error is not None and not result.outcome_known
+        return result
 
     def wait(state: RetryCallState) -> float:
         return _wait(state.attempt_number, _result(state).retry_after, clock)

@@ -144,6 +144,16 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
     return [found[number] for number in numbers if number in found]
 
 
+async def using(connection: AsyncConnection, kind: EntityKind, keys: Sequence[str]) -> list[tuple[str, str]]:
+    """(Number, customer) of the orders of these customers, or with these products, by number."""
+    statement = select(orders.c.number, orders.c.customer).distinct()
+    column = orders.c.customer
+    if kind is EntityKind.PRODUCT:
+        statement = statement.join(order_lines, order_lines.c.order_number == orders.c.number)
+        column = order_lines.c.sku
+    return sorted({(row.number, row.customer) for row in await select_in(connection, statement, column, keys)})
+
+
 def keys(connection: AsyncConnection) -> AsyncIterator[str]:
     """Every order number, in byte order, a page at a time."""
     return all_keys(connection, orders.c.number)

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import IntEnum
 from zlib import crc32
 
-from sqlalchemy import case
+from sqlalchemy import case, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import ChangeState, EntityKind
@@ -38,12 +38,17 @@ class UnitOfWork:
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self.connection = connection
         self.now = now
-        self._changed: dict[tuple[EntityKind, str], tuple[int, Lane]] = {}
+        self._changed: dict[tuple[EntityKind, str], tuple[int, Lane, bool]] = {}
 
-    def changed(self, entity: EntityKind, key: str, slot: int, lane: Lane = Lane.PROFILE) -> None:
-        """Remember that `key` must reach the org; of several calls, the last slot and the most urgent lane count."""
-        _, earlier = self._changed.get((entity, key), (slot, lane))
-        self._changed[entity, key] = (slot, min(earlier, lane))
+    def changed(
+        self, entity: EntityKind, key: str, slot: int, lane: Lane = Lane.PROFILE, *, unsure: bool = False
+    ) -> None:
+        """Remember that `key` must reach the org; of several calls, the last slot and the most urgent lane count.
+
+        `unsure`: what the org holds of it is not known, and must be looked at first.
+        """
+        _, earlier, doubted = self._changed.get((entity, key), (slot, lane, False))
+        self._changed[entity, key] = (slot, min(earlier, lane), doubted or unsure)
 
     async def capture(self) -> None:
         """Write what was remembered. `Store.transaction` calls this; nobody else needs to."""
@@ -61,8 +66,9 @@ class UnitOfWork:
                 "due_at": self.now,
                 "attempts": 0,
                 "captured_at": self.now,
+                "unsure": unsure,
             }
-            for (entity, key), (slot, lane) in sorted(self._changed.items())
+            for (entity, key), (slot, lane, unsure) in sorted(self._changed.items())
         ]
         statement = insert(self.connection, outbox)
         new, is_due = statement.excluded, outbox.c.state == ChangeState.DUE.value
@@ -77,6 +83,7 @@ class UnitOfWork:
                     "state": new.state,
                     "due_at": new.due_at,
                     "attempts": 0,
+                    "unsure": or_(outbox.c.unsure, new.unsure),
                     "captured_at": case((is_due, outbox.c.captured_at), else_=new.captured_at),
                     "error": None,
                     "refused_at": None,

@@ -166,3 +166,23 @@ async def test_a_bare_org_has_none_of_our_fields() -> None:
         status, body = await Caller(org, http).call("GET", "sobjects/Order/describe")
         assert status == 200
         assert not [field for field in body["fields"] if field["custom"]]
+
+
+async def test_the_outer_all_or_none_overrides_that_of_a_collection(caller: Caller) -> None:
+    good = {"attributes": {"type": "Account"}, "Name": "in a collection"}
+    bad = {"attributes": {"type": "Account"}}
+    steps = [
+        {"method": "POST", "url": "/services/data/v66.0/sobjects/Account", "referenceId": "one", "body": {"Name": "A"}},
+        {"method": "POST", "url": "/services/data/v66.0/composite/sobjects", "referenceId": "many",
+         "body": {"allOrNone": False, "records": [good, bad]}},
+    ]  # fmt: skip
+    _, told = await caller.call("POST", "composite", {"allOrNone": True, "compositeRequest": steps})
+    one, many = told["compositeResponse"]
+    assert (one["httpStatusCode"], one["body"][0]["errorCode"]) == (400, "PROCESSING_HALTED")
+    assert [row["errors"][0]["statusCode"] for row in many["body"]] == [
+        "ALL_OR_NONE_OPERATION_ROLLED_BACK", "REQUIRED_FIELD_MISSING",
+    ]  # fmt: skip
+    assert await caller.query("SELECT Id FROM Account") == []
+    _, told = await caller.call("POST", "composite", {"allOrNone": False, "compositeRequest": steps})
+    assert [row["success"] for row in told["compositeResponse"][1]["body"]] == [True, False]
+    assert len(await caller.query("SELECT Id FROM Account")) == 2

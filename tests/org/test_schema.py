@@ -65,7 +65,7 @@ def test_a_difference_is_found() -> None:
         ("OrderItem", "UnitPrice", {"precision": 18, "scale": 2, "nillable": True}),
         ("Account", "Name", {"length": 255, "byteLength": 765, "nameField": True, "nillable": False}),
         ("Order", "External_Key__c", {"externalId": True, "unique": True, "caseSensitive": True, "custom": True}),
-        ("Order", "Exact_Total__c", {"type": "currency", "precision": 18, "scale": 4}),
+        ("Order", "Exact_Total__c", {"type": "currency", "precision": 18, "scale": 6}),
     ],
 )
 def test_what_describe_says(sobject: str, field: str, facts: dict[str, object]) -> None:

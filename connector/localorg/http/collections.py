@@ -188,6 +188,11 @@ def _answer(org: Org, outcomes: list[Outcome], act: Any, *, all_or_none: bool, u
     return Reply(200, told)
 
 
+def undone(row: dict[str, Any]) -> dict[str, Any]:
+    """A row's outcome once the call around it was taken back."""
+    return {"success": False, "errors": [_ROLLED_BACK.row()]} if row.get("success") else row
+
+
 def _read(org: Org, call: Call, name: str) -> Reply:
     plan = org.dml.plan(name)
     if call.method == "POST":

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg.errors import Refusal, json_error, not_found
-from connector.localorg.http import references
+from connector.localorg.http import collections, references
 from connector.localorg.http.call import Call, Reply, check_version, failed, split_target, wrong_method
 from connector.localorg.http.references import Sub, halted
 
@@ -103,12 +103,19 @@ def _composite(org: Org, router: Router, call: Call) -> Reply:
     try:
         with org.storage.transaction():
             _run(router, order, replies)
-            if all_or_none and any(reply.status >= 400 for reply in replies.values()):
+            if all_or_none and any(_failed(reply) for reply in replies.values()):
                 raise _Undone
     except _Undone:
         undone = True
         org.dml.rows_written = written
     return Reply(200, {"compositeResponse": [_told(sub, replies[sub.place], undone=undone) for sub in subs]})
+
+
+def _failed(reply: Reply) -> bool:
+    """Also a collection in which a row failed: the outer `allOrNone` overrides that of a collection inside (REST API
+    guide, "allOrNone Parameters in Composite and Collections Requests")."""
+    rows = reply.body if isinstance(reply.body, list) else []
+    return reply.status >= 400 or any(isinstance(row, dict) and row.get("success") is False for row in rows)
 
 
 def _run(router: Router, order: list[Sub], replies: dict[int, Reply]) -> None:
@@ -132,8 +139,10 @@ def run_one(router: Router, sub: Sub, answers: dict[str, Any]) -> Reply:
 
 
 def _told(sub: Sub, reply: Reply, *, undone: bool) -> dict[str, Any]:
-    if undone and reply.status < 400:
+    if undone and not _failed(reply):
         reply = failed(halted())
+    elif undone and isinstance(reply.body, list):
+        reply = Reply(reply.status, [collections.undone(row) for row in reply.body], reply.headers)
     return {
         "body": reply.body,
         "httpHeaders": reply.headers,

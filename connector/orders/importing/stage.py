@@ -192,6 +192,8 @@ def _unnested(order: dict[str, Any]) -> Iterator[tuple[str, dict[str, str] | str
             yield "lines", _texts({"line": str(index), **line, "order": number})
     if lines is not None and not isinstance(lines, list):
         yield "orders", "lines is a list of objects"
+    elif lines == []:
+        yield "orders", "lines is empty; leave it out to keep those there are, or cancel the order"
     else:
         yield "orders", _texts(order)
 

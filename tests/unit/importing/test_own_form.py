@@ -253,6 +253,8 @@ async def test_objects_bring_customer_and_lines_along(desk: Desk, shop: dict[str
         ("[" * 100_000, "web.ndjson:2:1: is not JSON"),
         ({"number": "W-2", "colour": "red"}, "web.ndjson:2:1: unknown: colour; take it out, or correct its name"),
         ({"number": "W-2", "lines": {}}, "web.ndjson:2:1: lines is a list of objects"),
+        ({"number": "W-2", "lines": []},
+         "web.ndjson:2:1: lines is empty; leave it out to keep those there are, or cancel the order"),
         ({"number": "W-2", "lines": ["TEA"]}, "web.ndjson:2:1: a line is an object with sku and quantity"),
         ({"number": ["W-2"]}, "web.ndjson:2:1: number is not a text or a number"),
         ({**WEB, "number": "W-2", "freight": float("nan")},

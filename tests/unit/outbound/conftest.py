@@ -91,7 +91,7 @@ def as_written(order: Order) -> Candidate:
 
 
 def _snapshot(record: MappedRecord) -> dict[str, FieldValue]:
-    return fitted(record.fields, facts().describes[record.sobject])
+    return fitted(record.fields)
 
 
 def _price(record: MappedRecord) -> str:
@@ -118,6 +118,7 @@ class Planner:
             accounts={key: record for key, record in accounts.items() if record is not None},
             refusals=self.refusals,
             prices={"TEA|USD": "entry TEA|USD", "JAM|USD": "entry JAM|USD"},
+            withdrawn=set(),
             source=MAPPINGS.source,
         )
 

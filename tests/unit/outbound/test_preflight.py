@@ -7,30 +7,20 @@ from decimal import Decimal
 import pytest
 
 from connector.model.record import FieldValue
-from connector.outbound.preflight import fitted, misread, refusal
+from connector.outbound.preflight import fitted, misread, refusal, rounded
 from tests.unit.outbound.conftest import facts
 
 
+@pytest.mark.parametrize(("given", "kept"), [("  Acme ", "Acme"), ("   ", None), (True, True)])
+def test_texts_are_as_the_org_will_hold_them(given: FieldValue, kept: FieldValue) -> None:
+    assert fitted({"Name": given}) == {"Name": kept}
+
+
 @pytest.mark.parametrize(
-    ("sobject", "field", "given", "kept"),
-    [
-        ("Account", "Name", "  Acme ", "Acme"),
-        ("Account", "Name", "   ", None),
-        ("OrderItem", "UnitPrice", Decimal("10.8375"), Decimal("10.84")),
-        ("OrderItem", "UnitPrice", Decimal("10.835"), Decimal("10.84")),
-        ("OrderItem", "UnitPrice", Decimal("-10.835"), Decimal("-10.84")),
-        ("Order", "Exact_Total__c", Decimal("10.83755"), Decimal("10.8376")),
-        ("OrderItem", "Unknown__c", Decimal("1.23456"), Decimal("1.23456")),
-        ("Order", "IsReductionOrder", True, True),
-    ],
+    ("given", "kept"), [("10.8375", "10.84"), ("10.835", "10.84"), ("-10.835", "-10.84"), ("9.8", "9.80")]
 )
-def test_values_are_as_the_org_will_hold_them(sobject: str, field: str, given: FieldValue, kept: FieldValue) -> None:
-    assert fitted({field: given}, facts().describes[sobject]) == {field: kept}
-
-
-def test_a_value_that_fits_keeps_its_digits() -> None:
-    [value] = fitted({"UnitPrice": Decimal("9.80")}, facts().describes["OrderItem"]).values()
-    assert str(value) == "9.80"
+def test_list_prices_are_rounded_as_the_org_rounds(given: str, kept: str) -> None:
+    assert str(rounded(Decimal(given), facts().describes["PricebookEntry"].fields["UnitPrice"])) == kept
 
 
 @pytest.mark.parametrize(

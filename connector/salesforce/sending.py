@@ -1,0 +1,42 @@
+"""What a caller decides about the tries of its calls, and what it must know of them afterwards.
+
+A call is tried several times, and only the last try answers. If an earlier one ended without an answer, the org may
+have done its work: then a refusal of the last one does not say that nothing was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+def _always() -> None:
+    """Nothing speaks against sending."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """`may_send` is asked before every try, and raises if none may be; `doubtful` tells that one went unanswered."""
+
+    may_send: Callable[[], None] = _always
+    doubtful: bool = False
+
+
+_current: ContextVar[Sending | None] = ContextVar("sending", default=None)
+
+
+@contextmanager
+def watched(sending: Sending) -> Iterator[Sending]:
+    """All calls made inside report to `sending`."""
+    token = _current.set(sending)
+    try:
+        yield sending
+    finally:
+        _current.reset(token)
+
+
+def watching() -> Sending:
+    """Who watches the calls of this task."""
+    return _current.get() or Sending()

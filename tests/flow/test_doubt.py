@@ -1,0 +1,248 @@
+"""What a hostile tester found: each ended with one side wrong and both saying that they agree."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.errors import LeaseLostError
+from connector.jobs.resync import make_due
+from connector.localorg.server import LocalOrg
+from connector.mapping import load_mappings
+from connector.model.change import EntityKind
+from connector.model.order import LineInput, Stage
+from connector.model.product import Price, Product
+from connector.service import running
+from connector.store import leases
+from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
+from tests.flow.shell import ROOT
+from tests.flow.test_push import an_order
+from tests.flow.test_surprises import a_line, delete, settled
+
+ONE = an_order("A-1", stage=Stage.PLACED, lines=(a_line(1),))
+
+
+async def refusals(world: World) -> list[tuple[str, str, str | None]]:
+    return [(letter.key, letter.refusal.code, letter.refusal.record) for letter in await world.dead_letters()]
+
+
+@pytest.mark.parametrize("then", ["limit", "row_lock", "status_count"])
+async def test_a_refusal_after_an_unanswered_try_does_not_make_us_sure(world: World, then: str) -> None:
+    await world.save([replace(ONE, notes="old")], some_customers=[replace(CUSTOMERS[0], name="old")])
+    await world.push()
+    await world.save([replace(ONE, notes="new")], some_customers=[replace(CUSTOMERS[0], name="new")])
+    faults = world.org.org.faults
+    faults.configure({"lost_response": 1})
+    send = world.service.client._transport.send
+
+    async def lossy(*values: Any, **named: Any) -> Any:
+        try:
+            return await send(*values, **named)
+        except Exception:
+            setattr(faults, then, 50)  # whatever is tried after the lost answer
+            raise
+
+    world.service.client._transport.send = lossy  # type: ignore[method-assign]
+    await world.push()
+    faults.clear()
+    await world.save([replace(ONE, notes="old")], some_customers=[replace(CUSTOMERS[0], name="old")])
+    await asyncio.sleep(1.1)  # what was put off is due
+    await settled(world)
+    order = await world.order("A-1")
+    assert (order["Description"], order["Account"]["Name"]) == ("old", "old")
+
+
+async def test_a_refused_sequence_is_looked_at_and_names_its_line(world: World) -> None:
+    confirmed = replace(ONE, stage=Stage.CONFIRMED, lines=(a_line(1), a_line(2, "P-1", 5)))
+    await world.save([confirmed])
+    await world.push()
+    [entry] = await world.query("SELECT Id FROM PricebookEntry WHERE Product2.External_Key__c = 'P-2'")
+    await world.service.client.control.run(
+        lambda org: org.PricebookEntry.update(entry["Id"], {"IsActive": False})  # type: ignore[attr-defined]
+    )
+    await world.save([replace(confirmed, lines=(a_line(1, "P-2"), a_line(2, "P-1", 9)))])
+    await world.push()
+    assert await refusals(world) == [("A-1", "FIELD_INTEGRITY_EXCEPTION", "line A-1-1")]
+    order = await world.order("A-1")
+    assert {key: line["Quantity"] for key, line in order["lines"].items()} == {"A-1-1": 1, "A-1-2": 5}
+    await world.save([confirmed])
+    await settled(world)
+    order = await world.order("A-1")
+    assert {key: line["Quantity"] for key, line in order["lines"].items()} == {"A-1-1": 1, "A-1-2": 5}
+    assert order["Status"] == "Activated"
+
+
+async def test_a_key_that_the_org_would_misread_stops_only_its_own_order(world: World) -> None:
+    await world.save([an_order("SO-@{x}", stage=Stage.PLACED, lines=(a_line(1),)), ONE])
+    rehearsed = await world.push(dry_run=True)
+    assert [letter.key for letter in rehearsed.refusals] == ["SO-@{x}"]
+    await world.push()
+    assert await refusals(world) == [("SO-@{x}", "INVALID_INPUT", "order SO-@{x}")]
+    assert await world.count("Order") == 1
+
+
+async def test_who_was_frozen_past_the_lease_sends_nothing_more(
+    world: World, org: LocalOrg, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.save([ONE])
+    await world.push()
+    await world.save([replace(ONE, notes="first")])
+    real = world.service.client._transport.send
+    taken: list[int] = []
+
+    async def frozen(method: str, path: str, **named: Any) -> Any:
+        """The first write goes unanswered, and the process sleeps while another one takes over."""
+        if method == "PATCH" and not taken:
+            taken.append(1)
+            org.org.faults.configure({"status": 503, "count": 1})
+            answer = await real(method, path, **named)
+            renew = leases.renew
+            monkeypatch.setattr(leases, "renew", _refused)  # it cannot prolong while it sleeps
+            await asyncio.sleep(2.2)  # longer than the lease
+            monkeypatch.setattr(leases, "renew", renew)
+            await _take_over(world, org, database_url)
+            return answer
+        return await real(method, path, **named)
+
+    monkeypatch.setattr(world.service.client._transport, "send", frozen)
+    with pytest.raises(LeaseLostError):
+        await world.push()
+    monkeypatch.undo()
+    assert (await world.order("A-1"))["Description"] == "second"
+    await settled(world)
+    assert (await world.order("A-1"))["Description"] == "second"
+
+
+async def _refused(*_: Any) -> bool:
+    return False
+
+
+async def _take_over(world: World, org: LocalOrg, database_url: str) -> None:
+    await world.save([replace(ONE, notes="second")])
+    async with running(settings_for(org, database_url)) as other:
+        await other.push(Silent())
+
+
+async def test_an_order_that_was_cancelled_before_it_was_sent(world: World) -> None:
+    await world.save([replace(ONE, stage=Stage.CANCELLED)])
+    await settled(world)
+    [row] = await world.query("SELECT Status, Lifecycle_Stage__c FROM Order")
+    assert (row["Status"], row["Lifecycle_Stage__c"]) == ("Draft", "cancelled")
+
+
+async def test_the_status_of_a_cancelled_order_is_known_after_looking(world: World) -> None:
+    confirmed = replace(ONE, stage=Stage.CONFIRMED, lines=(a_line(1), a_line(2)))
+    await world.save([confirmed])
+    await world.push()
+    await world.save([replace(confirmed, stage=Stage.CANCELLED)])
+    world.org.org.faults.lost_response = 5
+    await world.push()
+    world.org.org.faults.clear()
+    await settled(world)
+    await world.save([replace(confirmed, stage=Stage.CANCELLED, lines=(a_line(1),))])
+    await settled(world)
+    order = await world.order("A-1")
+    assert (order["Status"], set(order["lines"])) == ("Activated", {"A-1-1"})
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        (LineInput(number=1, sku="P-1", quantity=Decimal("1.555"), unit_price=Decimal(100)), "OrderItem.Quantity"),
+        (LineInput(number=1, sku="P-1", quantity=Decimal("0.001"), unit_price=Decimal(100)), "OrderItem.Quantity"),
+        (LineInput(number=1, sku="P-1", quantity=Decimal("0.01"), unit_price=Decimal("10.0001"),
+                   discount=Decimal("0.12345")), "OrderItem.Discount_Percent__c"),
+    ],
+)  # fmt: skip
+async def test_no_amount_is_rounded_in_silence(world: World, line: LineInput, field: str) -> None:
+    await world.save([replace(ONE, lines=(line,))])
+    await world.push()
+    [letter] = await world.dead_letters()
+    assert (letter.refusal.code, letter.refusal.field) in {
+        ("WOULD_BE_ROUNDED", field), ("WOULD_BE_ROUNDED", "Order.Exact_Total__c"),
+    }  # fmt: skip
+
+
+async def test_totals_of_six_decimals_are_exact(world: World) -> None:
+    discount = Decimal("0.12")
+    line = LineInput(number=1, sku="P-1", quantity=Decimal("1.55"), unit_price=Decimal("10.01"), discount=discount)
+    await world.save([replace(ONE, lines=(line,))])
+    await settled(world)
+    order = await world.order("A-1")
+    assert Decimal(str(order["Exact_Total__c"])) == Decimal("13.653640")
+    assert Decimal(str(order["lines"]["A-1-1"]["Exact_Total__c"])) == Decimal("13.653640")
+
+
+async def test_orders_follow_the_customer_whose_values_they_use(
+    org: LocalOrg, database_url: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mappings"
+    (folder / "values").mkdir(parents=True)
+    for file in (ROOT / "mappings").rglob("*.yaml"):
+        text = file.read_text()
+        if file.name == "order.yaml":
+            text = text.replace("Ship_To_Name__c: ship_to_name", "Ship_To_Name__c: customer.name")
+            text = text.replace(
+                "      Line_Number__c: number\n", "      Line_Number__c: number\n      Description: product.name\n"
+            )
+        (folder / file.relative_to(ROOT / "mappings")).write_text(text)
+    assert load_mappings(folder).order.borrows == {"customer", "product"}
+    assert load_mappings(ROOT / "mappings").order.borrows == set()
+    settings = settings_for(org, database_url).model_copy(update={"mappings_dir": folder})
+    async with running(settings) as service:
+        world = World(org, service)
+        await world.save([ONE])
+        await world.push()
+        renamed = [replace(CUSTOMERS[0], name="Renamed"), *CUSTOMERS[1:]]
+        await world.save(some_customers=renamed, some_products=[replace(PRODUCTS[0], name="Tea"), *PRODUCTS[1:]])
+        await settled(world)
+        [row] = await world.query("SELECT Ship_To_Name__c, (SELECT Description FROM OrderItems) FROM Order")
+        assert row["Ship_To_Name__c"] == "Renamed"
+        assert row["OrderItems"]["records"][0]["Description"] == "Tea"
+
+
+async def test_a_named_resync_heals_what_the_org_lost_or_changed(world: World) -> None:
+    await world.save([ONE])
+    await world.push()
+    await delete(world, "SELECT Id FROM Order")
+    await make_due(world.service.store, EntityKind.ORDER, ["A-1"])
+    await settled(world)
+    assert set((await world.order("A-1"))["lines"]) == {"A-1-1"}
+    [row] = await world.query("SELECT Id FROM Order")
+    await world.service.client.control.run(
+        lambda org: org.Order.update(row["Id"], {"Description": "by hand"})  # type: ignore[attr-defined]
+    )
+    await make_due(world.service.store, EntityKind.ORDER, ["A-1"])
+    await settled(world)
+    assert (await world.order("A-1"))["Description"] == ONE.notes
+
+
+async def test_a_price_taken_away_is_foretold_and_its_return_revives_the_order(world: World) -> None:
+    await world.save()
+    await world.push()
+    without = [Product(sku="P-1", name=PRODUCTS[0].name), *PRODUCTS[1:]]
+    await world.save(some_products=without)
+    await world.push()
+    await world.save([ONE], some_products=without)
+    rehearsed = await world.push(dry_run=True)
+    assert [letter.refusal.record for letter in rehearsed.refusals] == ["product P-1"]
+    await world.push()
+    assert await refusals(world) == [("A-1", "REQUIRED_FIELD_MISSING", "product P-1")]
+    priced = [replace(without[0], prices=(Price(currency="USD", unit_price=Decimal(14)),)), *PRODUCTS[1:]]
+    await world.save(some_products=priced)
+    await settled(world)
+    assert set((await world.order("A-1"))["lines"]) == {"A-1-1"}
+
+
+async def test_lines_there_are_may_stay_when_their_price_is_taken_away(world: World) -> None:
+    await world.save([ONE])
+    await world.push()
+    without = [Product(sku="P-1", name=PRODUCTS[0].name), *PRODUCTS[1:]]
+    await world.save([replace(ONE, notes="later")], some_products=without)
+    await settled(world)
+    assert (await world.order("A-1"))["Description"] == "later"
