@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/connector demo --once
 
 test: lint clients
-	$(BIN)/pytest -n 3 --dist loadscope
+	$(BIN)/pytest -n 4 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .

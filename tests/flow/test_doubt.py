@@ -44,7 +44,7 @@ async def test_a_refusal_after_an_unanswered_try_does_not_make_us_sure(world: Wo
         try:
             return await send(*values, **named)
         except Exception:
-            setattr(faults, then, 50)  # whatever is tried after the lost answer
+            setattr(faults, then, 3)  # whatever is tried after the lost answer
             raise
 
     world.service.client._transport.send = lossy  # type: ignore[method-assign]
