@@ -11,6 +11,7 @@ from typing import Any
 from connector.localorg import catalog, describe
 from connector.localorg.auth import Auth, Identity
 from connector.localorg.bulk import Jobs
+from connector.localorg.bulk.classic import ClassicJobs
 from connector.localorg.dml import Dml
 from connector.localorg.errors import not_found
 from connector.localorg.events.hub import Hub
@@ -64,6 +65,7 @@ class Org:
         self.usage = Usage(self.storage, clock, self.settings.api_limit)
         self.cursors = Cursors(self.random)
         self.jobs = Jobs(self.storage, clock)
+        self.classic = ClassicJobs(self.dml, lambda: self.now)
         self.hub = Hub(self.storage, self.schema, self.dml, clock, self.random, faults=self.faults, usage=self.usage)
         self.managed = Managed(self.storage, self.hub)
         self.deployments = Deployments(self.storage, self.deployed, clock, self.refresh)

@@ -59,6 +59,15 @@ seen.bulk2 = {
 const queried = await connection.bulk2.query("SELECT Id, Name FROM Account WHERE Name LIKE 'Bulk%'");
 seen.bulk2query = (await queried.toArray()).map((row) => row.Name).sort();
 
+// Bulk API 1.0: batches in CSV under jobs in XML
+connection.bulk.pollInterval = 50;
+connection.bulk.pollTimeout = 20000;
+seen.bulk1 = await connection.bulk.load('Account', 'upsert', { extIdField: 'External_Key__c' }, [
+    { External_Key__c: 'B-1', Name: 'Classic 1' }, { External_Key__c: 'B-2', Name: '' },
+]);
+const classic = await connection.bulk.query("SELECT Name FROM Account WHERE Name LIKE 'Classic%'");
+seen.bulk1query = (await classic.toArray()).map((row) => row.Name);
+
 // streaming by CometD: what comes, and what was there before
 const heard = (channel, replay, wanted) => new Promise((resolve) => {
     const events = [];

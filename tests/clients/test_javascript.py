@@ -63,6 +63,9 @@ async def test_jsforce(org: LocalOrg) -> None:
     assert found["bulk2"]["good"] == 2
     assert [text.split(":")[0] for text in found["bulk2"]["bad"]] == ["REQUIRED_FIELD_MISSING"]
     assert found["bulk2query"] == ["Bulk 1", "Bulk 2"]
+    assert [(row["success"], len(row["errors"])) for row in found["bulk1"]] == [(True, 0), (False, 1)]
+    assert found["bulk1"][1]["errors"][0].startswith("REQUIRED_FIELD_MISSING")
+    assert found["bulk1query"] == ["Classic 1"]
     assert found["published"]["success"]
     assert found["published"]["errors"][0]["statusCode"] == "OPERATION_ENQUEUED"
     assert [(event["Order_Number__c"], event["Reason__c"]) for event in found["live"]] == [("1", None)]

@@ -82,7 +82,7 @@ class Extract:
             all_rows=job.operation == "queryAll", now=self._now,
         )  # fmt: skip
         select = parse(job.query)
-        job.header = json.dumps(_header(select, self._schema))
+        job.header = json.dumps(header_of(select, self._schema))
         start = job.processed
         return (answer.page(place, PAGE) for place in range(start, answer.rows, PAGE))
 
@@ -91,7 +91,7 @@ class Extract:
         paths = [name.split(".") for name in json.loads(job.header)]
         with self._storage.transaction():
             rows = [
-                Done(number=number, cells=job.dialect.line([_cell(row, path) for path in paths]))
+                Done(number=number, cells=job.dialect.line([cell(row, path) for path in paths]))
                 for number, row in enumerate(page, start=job.processed)
             ]
             self._jobs.record(job, rows)
@@ -99,7 +99,7 @@ class Extract:
             self._jobs.move(job, job.state)
 
 
-def _header(select: Select, schema: Schema) -> list[str]:
+def header_of(select: Select, schema: Schema) -> list[str]:
     """Column names as the result has them: names as the schema spells them."""
     names: list[str] = []
     for item in select.items:
@@ -142,7 +142,7 @@ def _all_fields(source: str, schema: Schema, kind: str) -> list[str]:
     ]
 
 
-def _cell(row: Mapping[str, Any] | None, path: list[str]) -> str:
+def cell(row: Mapping[str, Any] | None, path: list[str]) -> str:
     value: Any = row
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None

@@ -18,7 +18,7 @@ from aiohttp import web
 from connector.localorg.bulk.worker import Worker
 from connector.localorg.errors import Refusal
 from connector.localorg.events.cometd import CometD
-from connector.localorg.http import admin, oauth, page, resources, soap
+from connector.localorg.http import admin, classic, oauth, page, resources, soap
 from connector.localorg.http.call import Call, Reply, check_version, failed, parse_json, split_target
 from connector.localorg.http.router import Router, describe_call, takes_raw
 from connector.localorg.locks import HeldError
@@ -44,6 +44,7 @@ class App:
             ("services", "oauth2"): oauth.answer,
             ("id",): oauth.identity,
             ("services", "soap"): soap.answer,
+            ("services", "async"): classic.answer,
             ("_org",): admin.answer,
             ("cometd",): self.cometd.answer,
         }

@@ -22,6 +22,7 @@ class Element:
     def __init__(self, name: str, line: int) -> None:
         self.name = name
         self.line = line
+        self.nil = False
         self.text = ""
         self.children: list[Element] = []
 
@@ -51,8 +52,9 @@ def read(content: bytes, file: str) -> Element:
     parser = expat.ParserCreate(namespace_separator=" ")
     stack = [Element("", 0)]
 
-    def start(name: str, _attributes: dict[str, str]) -> None:
+    def start(name: str, attributes: dict[str, str]) -> None:
         element = Element(name.rpartition(" ")[2], parser.CurrentLineNumber)
+        element.nil = any(key.rpartition(" ")[2] == "nil" and value == "true" for key, value in attributes.items())
         stack[-1].children.append(element)
         stack.append(element)
 

@@ -1,0 +1,198 @@
+"""`/services/async/<version>/job…`: the face of Bulk API 1.0, in JSON and XML."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from connector.localorg.bulk.classic import Batch, ClassicJob, csv_of
+from connector.localorg.bulk.text import Dialect
+from connector.localorg.dml import Outcome
+from connector.localorg.errors import Refusal
+from connector.localorg.http.soap import tag
+from connector.localorg.metadata.xml import MetadataError, read
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+NAMESPACE = "http://www.force.com/2009/06/asyncapi/dataload"
+QUEUE_SECONDS = 0.02
+
+
+async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    as_json = "json" in (request.content_type or "") or "json" in request.headers.get("Accept", "")
+    session = org.auth.read(request.headers.get("X-SFDC-Session", ""))
+    if session is None or session.kind != "A":
+        return _refused(Refusal("InvalidSessionId", "Invalid session id"), as_json=as_json)
+    raw = await request.read()
+    if org.faults.latency_ms:
+        await asyncio.sleep(org.faults.latency_ms / 1000)
+    org.usage.count("async/job", write=request.method == "POST")
+    try:
+        return _routed(org, request, segments, raw, as_json=as_json)
+    except Refusal as refusal:
+        return _refused(refusal, as_json=as_json)
+
+
+def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, as_json: bool) -> web.Response:
+    jobs = org.classic
+    post = request.method == "POST"
+    match segments[3:]:
+        case ["job"] if post:
+            job = jobs.create(_wanted(raw, as_json=as_json), segments[2])
+            return _told("jobInfo", _job(org, job), as_json=as_json, status=201)
+        case ["job", job_id]:
+            job = jobs.find(job_id)
+            if post:
+                jobs.move(job, _wanted(raw, as_json=as_json).get("state"))
+            return _told("jobInfo", _job(org, job), as_json=as_json)
+        case ["job", job_id, "batch"]:
+            return _batches(org, jobs.find(job_id), raw if post else None)
+        case ["job", job_id, "batch", batch_id]:
+            job = jobs.find(job_id)
+            return _told("batchInfo", _batch(jobs.batch(job, batch_id)), as_json=job.content_type == "JSON")
+        case ["job", job_id, "batch", batch_id, "request"]:
+            return web.Response(body=jobs.batch(jobs.find(job_id), batch_id).content)
+        case ["job", job_id, "batch", batch_id, "result"]:
+            job = jobs.find(job_id)
+            return _result(job, _over(jobs.batch(job, batch_id)))
+        case ["job", job_id, "batch", batch_id, "result", result_id]:
+            job = jobs.find(job_id)
+            batch = _over(jobs.batch(job, batch_id))
+            if batch.result_id != result_id:
+                raise Refusal("InvalidBatch", f"Unable to find result: {result_id[:40]}")
+            return _records(job, batch)
+    raise Refusal("InvalidUrl", "Destination URL not reset. The URL returned from login must be set")
+
+
+def _wanted(raw: bytes, *, as_json: bool) -> dict[str, Any]:
+    try:
+        if not as_json:
+            return {child.name: child.text.strip() for child in read(raw, "jobInfo").children}
+        found = json.loads(raw)
+    except (MetadataError, ValueError) as problem:
+        raise Refusal("InvalidJob", f"The request cannot be read: {problem}") from None
+    if not isinstance(found, dict):
+        raise Refusal("InvalidJob", "An object is needed")
+    return found
+
+
+def _over(batch: Batch) -> Batch:
+    if batch.state == "Failed":
+        raise Refusal("InvalidBatch", batch.message or "The batch failed")
+    if not batch.over:
+        raise Refusal("InvalidBatch", f"Batch not completed: it is {batch.state}")
+    return batch
+
+
+def _batches(org: Org, job: ClassicJob, raw: bytes | None) -> web.Response:
+    as_json = job.content_type == "JSON"
+    if raw is not None:
+        batch = org.classic.add(job, raw)
+        asyncio.get_running_loop().call_later(QUEUE_SECONDS, org.classic.run, job, batch)
+        return _told("batchInfo", _batch(batch), as_json=as_json, status=201)
+    listed = {"batchInfo": [_batch(batch) for batch in job.batches.values()]}
+    return _told("batchInfoList", listed, as_json=as_json)
+
+
+def _result(job: ClassicJob, batch: Batch) -> web.Response:
+    if job.queries:
+        if job.content_type == "JSON":
+            return _told("", [batch.result_id], as_json=True)
+        return _told("result-list", {"result": [batch.result_id]}, as_json=False)
+    told = [_outcome(outcome) for outcome in batch.outcomes]
+    if job.content_type == "CSV":
+        dialect = Dialect()
+        rows = [(item["id"], item["success"], item["created"], _text(item["errors"])) for item in told]
+        lines = [dialect.line(("Id", "Success", "Created", "Error"))]
+        lines += [dialect.line([str(cell).lower() if isinstance(cell, bool) else cell for cell in row]) for row in rows]
+        return web.Response(text="".join(lines), content_type="text/csv", charset="UTF-8")
+    return _told(
+        "results", told if job.content_type == "JSON" else {"result": told}, as_json=job.content_type == "JSON"
+    )
+
+
+def _records(job: ClassicJob, batch: Batch) -> web.Response:
+    if job.content_type == "JSON":
+        return _told("", batch.records, as_json=True)
+    if job.content_type == "CSV":
+        return web.Response(text=csv_of(batch), content_type="text/csv", charset="UTF-8")
+    records = [
+        {"type": job.sobject, **{name: value for name, value in row.items() if name != "attributes"}}
+        for row in batch.records
+    ]
+    return _told("queryResult", {"records": records}, as_json=False)
+
+
+def _job(org: Org, job: ClassicJob) -> dict[str, Any]:
+    states = [batch.state for batch in job.batches.values()]
+    return {
+        "id": job.id,
+        "operation": job.operation,
+        "object": job.sobject,
+        "createdById": org.auth.identity.user_id,
+        "createdDate": job.created,
+        "systemModstamp": job.created,
+        "state": job.state,
+        "externalIdFieldName": job.key,
+        "concurrencyMode": job.concurrency,
+        "contentType": job.content_type,
+        "numberBatchesQueued": states.count("Queued"),
+        "numberBatchesInProgress": states.count("InProgress"),
+        "numberBatchesCompleted": states.count("Completed"),
+        "numberBatchesFailed": states.count("Failed"),
+        "numberBatchesTotal": len(states),
+        "numberRecordsProcessed": sum(batch.processed for batch in job.batches.values()),
+        "numberRetries": 0,
+        "apiVersion": float(job.version),
+        "numberRecordsFailed": sum(batch.failed for batch in job.batches.values()),
+        "totalProcessingTime": 0,
+        "apiActiveProcessingTime": 0,
+        "apexProcessingTime": 0,
+    }
+
+
+def _batch(batch: Batch) -> dict[str, Any]:
+    return {
+        "id": batch.id,
+        "jobId": batch.job_id,
+        "state": batch.state,
+        "stateMessage": batch.message,
+        "createdDate": batch.created,
+        "systemModstamp": batch.created,
+        "numberRecordsProcessed": batch.processed,
+        "numberRecordsFailed": batch.failed,
+        "totalProcessingTime": 0,
+        "apiActiveProcessingTime": 0,
+        "apexProcessingTime": 0,
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    if outcome.error is None:
+        return {"success": True, "created": bool(outcome.created), "id": outcome.id, "errors": []}
+    row = outcome.error.row()
+    error = {"fields": row["fields"], "message": row["message"], "statusCode": row["statusCode"]}
+    return {"success": False, "created": False, "id": None, "errors": [{**error, "extendedErrorDetails": None}]}
+
+
+def _text(errors: list[dict[str, Any]]) -> str:
+    return ";".join(f"{item['statusCode']}:{item['message']}:{','.join(item['fields'])} --" for item in errors)
+
+
+def _told(name: str, value: Any, *, as_json: bool, status: int = 200) -> web.Response:
+    if as_json:
+        return web.Response(status=status, body=orjson.dumps(value, default=str), content_type="application/json")
+    text = f'<?xml version="1.0" encoding="UTF-8"?>{tag(name, value)}'.replace(
+        f"<{name}", f'<{name} xmlns="{NAMESPACE}"', 1
+    )
+    return web.Response(status=status, text=text, content_type="application/xml", charset="UTF-8")
+
+
+def _refused(refusal: Refusal, *, as_json: bool) -> web.Response:
+    told = {"exceptionCode": refusal.code, "exceptionMessage": refusal.message}
+    return _told("error", told, as_json=as_json, status=400)
