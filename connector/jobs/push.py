@@ -223,7 +223,7 @@ class _Run:
             org_id=self._facts.org_id,
             terms=terms,
             clock=self._clock,
-            until=lambda: self._terms.until,
+            ours=self._terms.ours,
         )
         return Drain(
             ledger=ledger,

@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 from connector.clock import Clock
@@ -32,7 +32,24 @@ def owner() -> str:
 class Terms(dict[str, int]):
     """The terms of leases by name, and until when they are certainly ours by this machine's clock."""
 
-    until: datetime = datetime.max.replace(tzinfo=UTC)
+    def __init__(self, store: Store, me: str, *, ttl: float, clock: Clock) -> None:
+        self._store = store
+        self._me = me
+        self._ttl = ttl
+        self._clock = clock
+        self._until = clock.now()
+
+    async def ours(self) -> bool:
+        """Whether nobody else can have taken one of them. If the time has run out, the table is asked."""
+        return self._clock.now() < self._until or await self.prolong()
+
+    async def prolong(self) -> bool:
+        """Keep them all for another lease time; False if one is lost."""
+        asked = self._clock.now()
+        renewed = await leases.renew(self._store, self._me, self, self._ttl)
+        if renewed:
+            self._until = asked + timedelta(seconds=self._ttl)
+        return renewed
 
 
 @asynccontextmanager
@@ -44,16 +61,13 @@ async def held(
     StoreError if it still does after a lease time: then it is alive, and at work.
     """
     me = owner()
-    terms = Terms()
+    terms = Terms(store, me, ttl=ttl, clock=clock)
     try:
         for name in sorted(names):  # in one order, so that two processes cannot wait for each other
             terms[name] = await _acquire(store, name, me, ttl=ttl, clock=clock, waiting=waiting)
             waiting = _silent if len(terms) > 1 else waiting
-        asked = clock.now()
-        renewed = [await leases.renew(store, name, me, term, ttl) for name, term in terms.items()]
-        terms.until = asked + timedelta(seconds=ttl if all(renewed) else 0)  # the first may have ended by the last
         over = asyncio.Event()
-        renewing = asyncio.create_task(_renew(store, me, terms, over, ttl=ttl, clock=clock))
+        renewing = asyncio.create_task(_renew(terms, over, ttl=ttl, clock=clock))
         try:
             yield terms
         finally:
@@ -78,7 +92,7 @@ async def _acquire(store: Store, name: str, me: str, *, ttl: float, clock: Clock
     )
 
 
-async def _renew(store: Store, me: str, terms: Terms, over: asyncio.Event, *, ttl: float, clock: Clock) -> None:
+async def _renew(terms: Terms, over: asyncio.Event, *, ttl: float, clock: Clock) -> None:
     """Until `over`. Only its sleep is ever cancelled: a statement cut short would leave its connection with a lock."""
     while True:
         pauses = [asyncio.ensure_future(clock.sleep(ttl / 3)), asyncio.create_task(over.wait())]
@@ -89,10 +103,7 @@ async def _renew(store: Store, me: str, terms: Terms, over: asyncio.Event, *, tt
         if over.is_set():
             return
         with suppress(StoreError):  # asked again in a while; whoever records an outcome finds out if it is lost
-            asked = clock.now()
-            renewed = [await leases.renew(store, name, me, term, ttl) for name, term in terms.items()]
-            if all(renewed):
-                terms.until = asked + timedelta(seconds=ttl)
+            await terms.prolong()
 
 
 def _silent() -> None:

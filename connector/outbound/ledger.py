@@ -5,7 +5,7 @@ Every outcome is one transaction, and only under the terms of our leases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -62,19 +62,19 @@ class Ledger:
         org_id: str,
         terms: Mapping[str, int],
         clock: Clock,
-        until: Callable[[], datetime] | None = None,
+        ours: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._store = store
         self._mappings = mappings
         self._org_id = org_id
         self._terms = terms
         self._clock = clock
-        self._until = until
+        self._ours = ours
         self._begun: dict[tuple[EntityKind, str], int] = {}  # slots of what this claim has sent
 
-    def may_send(self) -> None:
-        """LeaseLostError if another process may have taken over by now: this one was frozen for too long."""
-        if self._until is not None and self._clock.now() >= self._until():
+    async def may_send(self) -> None:
+        """LeaseLostError if another process has taken over by now: this one was frozen for too long."""
+        if self._ours is not None and not await self._ours():
             raise _lost(", ".join(sorted(self._terms)))
 
     async def claim(self, entity: EntityKind, partitions: Set[int], of: int, limit: int) -> list[Candidate]:

@@ -52,7 +52,7 @@ async def tried(
     watcher = watching()
 
     async def once() -> Attempt[T]:
-        watcher.may_send()
+        await watcher.may_send()
         result = await attempt()
         watcher.doubtful |= result.error is not None and not result.outcome_known
         return result

@@ -6,13 +6,13 @@ have done its work: then a refusal of the last one does not say that nothing was
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 
-def _always() -> None:
+async def _always() -> None:
     """Nothing speaks against sending."""
 
 
@@ -20,7 +20,7 @@ def _always() -> None:
 class Sending:
     """`may_send` is asked before every try, and raises if none may be; `doubtful` tells that one went unanswered."""
 
-    may_send: Callable[[], None] = _always
+    may_send: Callable[[], Awaitable[None]] = _always
     doubtful: bool = False
 
 

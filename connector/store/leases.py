@@ -7,9 +7,10 @@ still finds that its term is over, because `holds` is asked inside the transacti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
-from sqlalchemy import case, or_, select, update
+from sqlalchemy import case, or_, select, tuple_, update
 
 from connector.store.bulk import insert
 from connector.store.engine import Store
@@ -39,15 +40,18 @@ async def acquire(store: Store, name: str, owner: str, ttl: float) -> int | None
         return term
 
 
-async def renew(store: Store, name: str, owner: str, term: int, ttl: float) -> bool:
-    """Prolong our lease by `ttl` seconds from now; False if another owner has taken it."""
+async def renew(store: Store, owner: str, terms: Mapping[str, int], ttl: float) -> bool:
+    """Prolong our leases, by name, by `ttl` seconds from now; False if another owner has taken one of them.
+
+    A lease that has run out but that nobody has taken is ours again.
+    """
     async with store.transaction() as uow:
         prolonged = await uow.connection.execute(
             update(leases)
-            .where(leases.c.name == name, leases.c.owner == owner, leases.c.term == term)
+            .where(tuple_(leases.c.name, leases.c.term).in_(list(terms.items())), leases.c.owner == owner)
             .values(expires_at=uow.now + timedelta(seconds=ttl))
         )
-        return prolonged.rowcount == 1
+        return prolonged.rowcount == len(terms)
 
 
 async def release(store: Store, name: str, owner: str, term: int) -> bool:

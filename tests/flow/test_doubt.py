@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -116,6 +117,24 @@ async def test_who_was_frozen_past_the_lease_sends_nothing_more(
     assert (await world.order("A-1"))["Description"] == "second"
     await settled(world)
     assert (await world.order("A-1"))["Description"] == "second"
+
+
+async def test_who_was_frozen_but_not_missed_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.save([ONE])
+    real = world.service.client._transport.send
+    slept: list[int] = []
+
+    async def frozen(method: str, path: str, **named: Any) -> Any:
+        """The whole process stands still before the answer of its first call arrives."""
+        answer = await real(method, path, **named)
+        if "/composite" in path and not slept:
+            slept.append(1)
+            time.sleep(2.2)  # noqa: ASYNC251  -- standing still is the point
+        return answer
+
+    monkeypatch.setattr(world.service.client._transport, "send", frozen)
+    assert (await world.push()).in_sync
+    assert slept
 
 
 async def _refused(*_: Any) -> bool:

@@ -36,7 +36,7 @@ async def test_an_expired_lease_goes_to_the_next_owner_under_a_new_term(store: S
     assert await leases.acquire(store, NAME, "b", 15) is None
     clock.advance(0.001)
     assert await leases.acquire(store, NAME, "b", 15) == 2
-    assert not await leases.renew(store, NAME, "a", 1, 15)
+    assert not await leases.renew(store, "a", {NAME: 1}, 15)
     assert not await leases.release(store, NAME, "a", 1)
     assert await leases.acquire(store, NAME, "a", 15) is None
 
@@ -44,9 +44,21 @@ async def test_an_expired_lease_goes_to_the_next_owner_under_a_new_term(store: S
 async def test_renewing_prolongs(store: Store, clock: ManualClock) -> None:
     assert await leases.acquire(store, NAME, "a", 15) == 1
     clock.advance(10)
-    assert await leases.renew(store, NAME, "a", 1, 15)
+    assert await leases.renew(store, "a", {NAME: 1}, 15)
     clock.advance(10)
     assert await leases.acquire(store, NAME, "b", 15) is None
+
+
+async def test_of_several_a_lost_one_is_told_and_a_lapsed_one_is_ours_again(store: Store, clock: ManualClock) -> None:
+    for name in ("one", "two"):
+        assert await leases.acquire(store, name, "a", 15) == 1
+    clock.advance(20)
+    assert await leases.renew(store, "a", {"one": 1, "two": 1}, 15)
+    clock.advance(20)
+    assert await leases.acquire(store, "two", "b", 15) == 2
+    assert not await leases.renew(store, "a", {"one": 1, "two": 1}, 15)
+    assert await leases.renew(store, "a", {"one": 1}, 15)
+    assert not await leases.renew(store, "a", {"two": 2}, 15)
 
 
 async def test_a_released_lease_is_free_at_once_and_its_term_never_returns(store: Store) -> None:
