@@ -18,6 +18,7 @@ from connector.model.change import DeadLetter, EntityKind
 from connector.model.customer import Customer
 from connector.model.order import OrderInput
 from connector.model.product import Price, Product
+from connector.salesforce import retry
 from connector.service import Service, running
 from connector.settings import SalesforceSettings, Settings, SyncSettings
 from connector.store import customers, orders, outbox, products
@@ -101,6 +102,13 @@ def settings_for(org: LocalOrg, database_url: str) -> Settings:
         salesforce=SalesforceSettings(login_url=org.url, client_id=org.client_id, client_secret=org.client_secret),
         sync=SyncSettings(lease_seconds=2),
     )
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the tries of a call; how long they really are is for tests/unit/salesforce to say."""
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.05)
+    monkeypatch.setattr(retry, "LONGEST_BACKOFF", 0.4)
 
 
 @pytest.fixture(autouse=True)

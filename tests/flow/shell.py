@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.flow import warm
+
 ROOT = Path(__file__).parents[2]
 CONNECTOR = (str(Path(sys.executable).with_name("connector")),)
 SERVICE = (sys.executable, "-m", "scheduler")
@@ -42,13 +44,16 @@ class Shell:
         return {**mine, "PYTHONPATH": str(ROOT), **self.settings}
 
     def __call__(self, *words: str | Path, **settings: str) -> Answer:
-        done = subprocess.run(
-            [*CONNECTOR, *map(str, words)],
-            env={**self.environment, **settings}, cwd=self.folder,
-            capture_output=True, text=True, timeout=LONGEST, check=False, stdin=subprocess.DEVNULL,
+        out, err = self.folder / ".stdout", self.folder / ".stderr"
+        status = warm.run(
+            [str(word) for word in words],
+            environment={**self.environment, **settings}, folder=self.folder, seconds=LONGEST, out=out, err=err,
         )  # fmt: skip
-        assert "Traceback" not in done.stderr
-        return Answer(done.returncode, done.stdout, done.stderr)
+        answer = Answer(status, out.read_text(), err.read_text())
+        for file in (out, err):
+            file.unlink()
+        assert "Traceback" not in answer.err
+        return answer
 
     def start(self, *words: str | Path, program: Sequence[str] = CONNECTOR) -> subprocess.Popen[str]:
         return subprocess.Popen(
