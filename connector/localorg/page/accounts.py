@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from connector.localorg.page import history, listing, parts, record, rows
 from connector.localorg.page.frame import Page, missing
-from connector.localorg.page.html import Html, address, html, join, link
+from connector.localorg.page.html import address, html, join
 from connector.localorg.page.shown import Shown, found
 
 if TYPE_CHECKING:
@@ -49,16 +49,16 @@ def one(org: Org, record_id: str) -> Page:
     title = shown.title(sobject, row)
     account_id = str(row["Id"])
     relations = {f"{child.name}.{by.name}": (child, by) for child, by in listing.relations(org, sobject)}
-    every = link(address("orders", account=account_id), "All, with filters")
     sections = []
     for name in _FIRST:
         if name in relations:
             child = relations[name][0]
+            more = address("orders", account=account_id) if child.name == "Order" else ""
             always = f"No {child.label_plural.lower()} yet."
-            sections.append(listing.related(org, shown, relations[name], account_id, always=always))
+            sections.append(listing.related(org, shown, relations[name], account_id, always=always, more=more))
     body = join(
         [
-            parts.heading(sobject.label, title, html('<p class="states">{}</p>', html("Orders: {}", every))),
+            parts.heading(sobject.label, title),
             record.deleted(row),
             record.fields(shown, sobject, row),
             *sections,
@@ -66,4 +66,4 @@ def one(org: Org, record_id: str) -> Page:
             history.section(org, shown, sobject, row),
         ]
     )
-    return Page(title=f"Account {title}", body=Html(body), place="/accounts")
+    return Page(title=f"Account {title}", body=body, place="/accounts")

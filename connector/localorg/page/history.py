@@ -16,7 +16,7 @@ from connector.localorg.events.avro import CHANGE_HEADER
 from connector.localorg.events.hub import change_topic
 from connector.localorg.page import parts, rows
 from connector.localorg.page.html import EMPTY, Html, html, join
-from connector.localorg.page.shown import Shown, moment
+from connector.localorg.page.shown import Shown, label, moment
 from connector.localorg.values import stamp
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _kept_change(shown: Shown, sobject: SObject, item: Row, row: Row) -> tuple[s
         return None
     before, after = (_value(shown, known, item[column], row) for column in ("OldValue", "NewValue"))
     return (
-        (known.label, before, after) if item["OldValue"] or item["NewValue"] else (known.label, None, Html("changed"))
+        (label(known), before, after) if item["OldValue"] or item["NewValue"] else (label(known), None, Html("changed"))
     )
 
 
@@ -115,9 +115,9 @@ def _changes(
         if known is None:
             continue  # not for the running user
         if isinstance(value, dict):
-            yield known.label, None, html("{}", ", ".join(str(part) for part in value.values()))
+            yield label(known), None, html("{}", ", ".join(str(part) for part in value.values()))
         else:
-            yield known.label, None, _value(shown, known, value, values)
+            yield label(known), None, _value(shown, known, value, values)
 
 
 def _value(shown: Shown, known: Field, value: object, row: Row) -> Html:
@@ -131,7 +131,7 @@ def _value(shown: Shown, known: Field, value: object, row: Row) -> Html:
 
 def _entry(shown: Shown, entry: Entry) -> Html:
     who = html(" by {}", shown.reference(entry.who)) if entry.who else EMPTY
-    through = html(' <span class="through">{}</span>', entry.through) if entry.through else EMPTY
+    through = html(' · <span class="through">{}</span>', entry.through) if entry.through else EMPTY
     listed = join(_change(*change) for change in entry.changes)
     if not listed:
         told = EMPTY
@@ -145,6 +145,10 @@ def _entry(shown: Shown, entry: Entry) -> Html:
     )  # fmt: skip
 
 
-def _change(label: str, before: Html | None, after: Html) -> Html:
-    value = after if before is None else html('{} <span aria-label="became">→</span> {}', before, after)
-    return html("<div><dt>{}</dt><dd>{}</dd></div>", label, value)
+def _change(name: str, before: Html | None, after: Html) -> Html:
+    value = (
+        after
+        if before is None
+        else html('{} <span aria-hidden="true">→</span><span class="hidden">became</span> {}', before, after)
+    )
+    return html("<div><dt>{}</dt><dd>{}</dd></div>", name, value)

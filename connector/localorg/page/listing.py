@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from connector.localorg.page import parts, rows
 from connector.localorg.page.html import EMPTY, Html, address, html, link
 from connector.localorg.page.parts import Column
-from connector.localorg.page.shown import NUMBERS, Shown, picked
+from connector.localorg.page.shown import NUMBERS, Shown, label, picked
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -25,7 +25,7 @@ _COLUMNS = {
         "AccountId", "Lifecycle_Stage__c", "Status", "Hold_Reason__c", "Tracking_Number__c", "EffectiveDate",
         "TotalAmount",
     ),
-    "OrderItem": ("Product2Id", "Quantity", "UnitPrice", "TotalPrice"),
+    "OrderItem": ("OrderId", "Product2Id", "Quantity", "UnitPrice", "TotalPrice"),
     "PricebookEntry": ("Product2Id", "Pricebook2Id", "UnitPrice", "IsActive"),
     "Product2": ("ProductCode", "StockKeepingUnit", "Family", "IsActive"),
     "ReturnOrder": ("Status", "OrderId", "AccountId", "ExpectedArrivalDate", "GrandTotalAmount"),
@@ -58,13 +58,13 @@ def table(
     without: Container[str] = (),
 ) -> Html:
     fields = [field for field in columns(sobject) if field.name not in without]
-    head = [Column(sobject.label), *(Column(field.label, field.type in NUMBERS) for field in fields)]
+    head = [Column(sobject.label), *(Column(label(field), field.type in NUMBERS) for field in fields)]
     body = ([_name(shown, sobject, row), *(cell(shown, field, row) for field in fields)] for row in found)
     return parts.table(caption, head, body, empty=empty)
 
 
 def _name(shown: Shown, sobject: SObject, row: Row) -> Html:
-    return link(shown.place(str(row["Id"])), shown.title(sobject, row))
+    return link(shown.place(str(row["Id"])), parts.key(shown.title(sobject, row)))
 
 
 def cell(shown: Shown, field: Field, row: Row) -> Html:
@@ -88,22 +88,25 @@ def relations(org: Org, sobject: SObject, without: Container[str] = ()) -> Itera
             yield child, field
 
 
-def related(org: Org, shown: Shown, relation: Relation, record_id: str, *, always: str = "", title: str = "") -> Html:
-    """A section with the latest few; nothing if there are none, or what `always` says then."""
+def related(
+    org: Org, shown: Shown, relation: Relation, record_id: str, *, always: str = "", title: str = "", more: str = ""
+) -> Html:
+    """A section with the latest few and the way to `more`; nothing if there are none, or what `always` says then."""
     child, field = relation
     part = rows.children(org, child.name, field.name, record_id, limit=FEW)
     if not part.rows and not always:
         return EMPTY
     title = title or child.label_plural
-    more = link(address("record", record_id, child.name, field.name), "All, newest first") if part.following else EMPTY
     told = table(shown, child, part.rows, caption=title, empty=always, without={field.name})
-    return parts.section(title, told, more=html('<p class="more">{}</p>', more) if more else EMPTY)
+    to = more or address("record", record_id, child.name, field.name)
+    every = html('<p class="more">{}</p>', link(to, "All of them")) if part.following else EMPTY
+    return parts.section(title, told, more=every)
 
 
 def titles(found: Sequence[Relation]) -> list[str]:
     """The plural of each child, with the field where one object refers twice."""
     names = [child.label_plural for child, _ in found]
     return [
-        child.label_plural if names.count(child.label_plural) == 1 else f"{child.label_plural} by {field.label}"
+        child.label_plural if names.count(child.label_plural) == 1 else f"{child.label_plural} by {label(field)}"
         for child, field in found
     ]

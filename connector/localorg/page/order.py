@@ -9,7 +9,7 @@ from connector.localorg.page.frame import Page, missing
 from connector.localorg.page.html import EMPTY, Html, address, html, join, link
 from connector.localorg.page.indexes import HOLD, STAGE
 from connector.localorg.page.parts import Column
-from connector.localorg.page.shown import NUMBERS, Shown, found, picked
+from connector.localorg.page.shown import NUMBERS, Shown, found, label, picked
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -22,6 +22,7 @@ _FACTS = (
     "Exact_Total__c", "Freight__c", "Placed_At__c", "EffectiveDate", "Channel__c", "PoNumber", "Ship_To_Name__c",
     "ShippingAddress", "OriginalOrderId", "Rep_Comment__c", "Description",
 )  # fmt: skip
+_ALWAYS = ("Payment_Status__c", "Fulfillment_Status__c", "Promised_Date__c", "TotalAmount", "Exact_Total__c")
 _LINE = (
     "Quantity", "UnitPrice", "List_Unit_Price__c", "Discount_Percent__c", "TotalPrice", "Exact_Total__c",
     "AvailableQuantity",
@@ -43,8 +44,8 @@ def view(org: Org, record_id: str) -> Page:
     order_id = str(row["Id"])
     relations = {f"{child.name}.{by.name}": (child, by) for child, by in listing.relations(org, sobject)}
     sections = [
-        listing.related(org, shown, relations[name], order_id, always=always, title=label)
-        for name, label, always in (
+        listing.related(org, shown, relations[name], order_id, always=always, title=title_)
+        for name, title_, always in (
             ("ReturnOrder.OrderId", "Return orders", "No return for this order."),
             ("Order.OriginalOrderId", "Reduction orders", "Nothing of this order was reduced."),
         )
@@ -86,7 +87,9 @@ def _hold(sobject: SObject, row: Row) -> Html:
     reason = row.get(HOLD)
     if not sobject.get(HOLD) or not reason:
         return EMPTY
-    return html('<p class="alert held"><span aria-hidden="true">⏸ </span><strong>On hold:</strong> {}</p>', reason)
+    return html(
+        '<p class="alert held"><span class="sign" aria-hidden="true"></span><strong>On hold:</strong> {}</p>', reason
+    )
 
 
 def _way(sobject: SObject, row: Row) -> Html:
@@ -116,12 +119,11 @@ def _facts(shown: Shown, sobject: SObject, row: Row) -> Html:
         told.append(("Tracking", html("{}<strong>{}</strong>", by, number) if number else Html("Not shipped yet")))
     for name in _FACTS:
         field = sobject.get(name)
-        if field is None or (name == "OriginalOrderId" and not row.get(name)):
+        if field is None:
             continue
-        if field.type == "address":
-            told.append((field.label, record.postal(row, field)))
-        else:
-            told.append((field.label, listing.cell(shown, field, row)))
+        value = record.postal(row, field) if field.type == "address" else listing.cell(shown, field, row)
+        if value or name in _ALWAYS:
+            told.append((label(field), value))
     return parts.facts(told, kind="facts lead")
 
 
@@ -162,4 +164,4 @@ def _number(number: object) -> Html:
 
 def _sku(org: Org, item: Row) -> Html:
     product = org.dml.fetch("Product2", item.get("Product2Id")) or {}
-    return html("{}", product.get("StockKeepingUnit") or product.get("ProductCode"))
+    return parts.key(product.get("StockKeepingUnit") or product.get("ProductCode") or "")

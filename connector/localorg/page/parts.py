@@ -13,6 +13,7 @@ _TONES = {
     "shipped": "busy", "fulfilling": "busy", "partially_shipped": "busy", "confirmed": "busy", "verified": "busy",
     "placed": "busy", "partially_paid": "busy", "authorised": "busy",
 }  # fmt: skip
+_SHORT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[objec
         for column in columns
     )
     return html(
-        '<table class="cards" role="table"><caption class="hidden">{}</caption><thead role="rowgroup"><tr role="row">{}'
-        '</tr></thead><tbody role="rowgroup">{}</tbody></table>',
+        '<div class="wide"><table class="cards" role="table"><caption class="hidden">{}</caption>'
+        '<thead role="rowgroup"><tr role="row">{}'
+        '</tr></thead><tbody role="rowgroup">{}</tbody></table></div>',
         caption,
         head,
         body,
@@ -51,7 +53,7 @@ def _row(columns: Sequence[Column], row: Sequence[object]) -> Html:
         kind = " ".join(name for name, so in (("n", column.number), ("none", value in {None, ""})) if so)
         cells.append(
             html(
-                '<{}{} data-label="{}">{}</{}>',
+                '<{}{} data-label="{}"><span>{}</span></{}>',
                 tag,
                 html(' class="{}"', kind) if kind else EMPTY,
                 column.label,
@@ -77,8 +79,13 @@ def badge(label: str, value: str) -> Html:
     return html('<span class="badge {}">{}</span>', _TONES.get(value.lower(), "plain"), label) if label else EMPTY
 
 
+def key(text: object) -> Html:
+    """A number or a name, kept on one line if it is short."""
+    return html('<span class="key">{}</span>', text) if len(str(text)) <= _SHORT else html("{}", text)
+
+
 def held(reason: str) -> Html:
-    return html('<span class="badge held"><span aria-hidden="true">⏸ </span>On hold: {}</span>', reason)
+    return html('<span class="badge held"><span class="sign" aria-hidden="true"></span>On hold: {}</span>', reason)
 
 
 def section(title: str, body: Html, *, more: Html = EMPTY) -> Html:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from connector.localorg.page import history, listing, parts, rows
 from connector.localorg.page.frame import Page, missing
 from connector.localorg.page.html import EMPTY, Html, address, html, join, link
-from connector.localorg.page.shown import Shown, found
+from connector.localorg.page.shown import Shown, found, label
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -50,9 +50,9 @@ def fields(shown: Shown, sobject: SObject, row: Row, *, title: str = "Details", 
             continue  # told with the whole they are part of
         value = postal(row, field) if field.type == "address" else shown.value(field, row)
         if value:
-            filled.append((field.label, value))
+            filled.append((label(field), value))
         else:
-            empty.append((field.label, EMPTY))
+            empty.append((label(field), EMPTY))
     told = parts.facts(filled)
     if empty:
         told = html(

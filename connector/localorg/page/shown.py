@@ -22,7 +22,12 @@ _LONGEST_NAME = 120
 
 
 def money(amount: Stored, currency: object, scale: int = 2) -> Html:
-    return EMPTY if amount is None else html("{} {}", number(amount, scale), currency)
+    """To the cent, or as finely as the field and the amount are."""
+    if amount is None:
+        return EMPTY
+    fine = f"{float(amount):,.{max(scale, 2)}f}"
+    whole, point, rest = fine.partition(".")
+    return html("{}{}{} {}", whole, point, rest[:2] + rest[2:].rstrip("0"), currency)
 
 
 def number(amount: Stored, scale: int = 2) -> Html:
@@ -144,6 +149,11 @@ class Shown:
             case "picklist" | "combobox":
                 return html("{}", picked(field, text))
         return html("{}", text)
+
+
+def label(field: Field) -> str:
+    """What a field is called; a reference shows a name, so its label needs no `ID`."""
+    return field.label.removesuffix(" ID") if field.type == "reference" else field.label
 
 
 def picked(field: Field, value: str) -> str:
