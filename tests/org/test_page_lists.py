@@ -180,8 +180,10 @@ async def test_an_org_that_keeps_field_history_shows_old_and_new_values(reader: 
         org.schema.add(history_of("Account", "Account ID"))
         org.refresh()
     account = await reader.caller.create("Account", Name="Before")
-    org.dml.force_insert("AccountHistory", AccountId=account, Field="Name", OldValue="Before", NewValue="After & on")
-    [changed, created] = told(await reader.get(f"/accounts/{account}"))
+    for before, after in (("Before", "After & on"), ("After & on", None)):
+        org.dml.force_insert("AccountHistory", AccountId=account, Field="Name", OldValue=before, NewValue=after)
+    [emptied, changed, created] = told(await reader.get(f"/accounts/{account}"))
+    assert "Account Name: After & on →became empty" in emptied
     assert "Account Name: Before →became After & on" in changed
     assert created.startswith("Created")
 

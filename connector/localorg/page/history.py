@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from connector.localorg.events import plain
@@ -44,28 +43,38 @@ class Entry:
 def section(org: Org, shown: Shown, sobject: SObject, row: Row) -> Html:
     kept = org.schema.get(f"{sobject.name}History")
     if kept is not None and kept.get(f"{sobject.name}Id"):
-        source, (entries, older) = "its field history", _kept(org, shown, sobject, kept, row)
+        entries, older = _kept(org, shown, sobject, kept, row)
+        ending = (
+            f"The latest {MOST} of its field history; there are older ones." if older else "From its field history."
+        )
     elif org.hub.current(change_topic(sobject.name)) is not None:
-        source, (entries, older) = "its change events", _events(org, shown, sobject, str(row["Id"]))
+        entries, older = _events(org, shown, sobject, str(row["Id"]))
+        ending = (
+            f"At most {MOST} of the latest {LOOKED_AT:,} change events of its object. Older changes may exist."
+            if older
+            else "From its change events."
+        )
     else:
         return EMPTY
     body = join(_entry(shown, entry) for entry in entries)
     told = html('<ol class="history">{}</ol>', body) if body else Html('<p class="empty">No changes are known.</p>')
-    ending = (
-        f"From {source}: at most {MOST} of the latest {LOOKED_AT:,} of its object. Older changes may exist."
-        if older
-        else f"From {source}."
-    )
     return parts.section("History", html('{}<p class="note">{}</p>', told, ending))
 
 
 def _kept(org: Org, shown: Shown, sobject: SObject, kept: SObject, row: Row) -> tuple[list[Entry], bool]:
     part = rows.children(org, kept.name, f"{sobject.name}Id", str(row["Id"]), limit=MOST)
-    entries = []
-    for (when, who), group in groupby(part.rows, lambda item: (str(item["CreatedDate"]), str(item["CreatedById"]))):
-        changes = [change for item in group if (change := _kept_change(shown, sobject, item, row))]
-        if changes:
-            entries.append(Entry(when=when, kind="Changed", who=who, changes=changes))
+    entries: list[Entry] = []
+    fields: set[str] = set()  # of the entry that is being filled: one change has a field once
+    for item in part.rows:
+        change = _kept_change(shown, sobject, item, row)
+        if change is None:
+            continue
+        when, who, name = (str(item[column]) for column in ("CreatedDate", "CreatedById", "Field"))
+        if not entries or (entries[-1].when, entries[-1].who) != (when, who) or name in fields:
+            entries.append(Entry(when=when, kind="Changed", who=who))
+            fields = set()
+        entries[-1].changes.append(change)
+        fields.add(name)
     if part.following is None and row.get("CreatedDate"):
         entries.append(Entry(when=str(row["CreatedDate"]), kind="Created", who=str(row.get("CreatedById") or "")))
     return entries, part.following is not None

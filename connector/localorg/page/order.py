@@ -132,8 +132,12 @@ def _lines(org: Org, shown: Shown, row: Row) -> Html:
     part = rows.children(org, line.name, "OrderId", str(row["Id"]), limit=LINES)
     numbered = "Line_Number__c" if line.get("Line_Number__c") else "OrderItemNumber"
     lines = sorted(part.rows, key=lambda item: _order_of(item.get(numbered)))
+    reduced = any(item.get("AvailableQuantity") != item.get("Quantity") for item in lines)
     fields = [
-        field for name in _LINE if (field := line.get(name)) and any(item.get(name) is not None for item in lines)
+        field
+        for name in _LINE
+        if (field := line.get(name)) and any(item.get(name) is not None for item in lines)
+        if reduced or name != "AvailableQuantity"
     ]
     head = [Column("Product"), Column("SKU"), *(Column(_SHORT.get(f.name, f.label), f.type in NUMBERS) for f in fields)]
     body = (
