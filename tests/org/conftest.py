@@ -13,6 +13,7 @@ import pytest
 from connector.cli.org import our_metadata
 from connector.localorg.server import LocalOrg
 from tests.org.grpc_client import Client
+from tests.org.pages import Reader
 
 BASE = "/services/data/v66.0"
 
@@ -105,3 +106,17 @@ async def client(org: LocalOrg) -> AsyncIterator[Client]:
 async def writer(org: LocalOrg) -> AsyncIterator[Caller]:
     async with aiohttp.ClientSession() as http:
         yield Caller(org, http)
+
+
+@pytest.fixture
+async def reader(caller: Caller) -> AsyncIterator[Reader]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        async with http.get(caller.org.page_url) as answer:
+            assert answer.status == 200
+        yield Reader(caller, http)
+
+
+@pytest.fixture
+async def stranger(caller: Caller) -> AsyncIterator[Reader]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        yield Reader(caller, http)

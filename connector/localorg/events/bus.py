@@ -96,6 +96,19 @@ class Bus:
         )
         return [Event(*row) for row in found]
 
+    def mentioning(self, topic: str, text: str, *, among: int, limit: int) -> tuple[list[Event], bool]:
+        """The latest events of a topic with these bytes in them, newest first, and whether older ones may exist."""
+        looked_at = "SELECT replay, topic, schema_id, uuid, payload FROM _event WHERE topic = ? ORDER BY replay DESC"
+        found = self._storage.connection.execute(
+            f"SELECT * FROM ({looked_at} LIMIT ?) WHERE instr(payload, ?) ORDER BY replay DESC LIMIT ?",  # noqa: S608
+            (topic, among, text.encode(), limit + 1),
+        ).fetchall()
+        events = [Event(*row) for row in found[:limit]]
+        if len(found) > limit:
+            return events, True
+        older = "SELECT 1 FROM _event WHERE topic = ? ORDER BY replay DESC LIMIT 1 OFFSET ?"
+        return events, self._storage.connection.execute(older, (topic, among)).fetchone() is not None
+
     def position(self, replay_id: bytes) -> int:
         """The number behind a replay ID that a client kept."""
         self.expire()

@@ -18,11 +18,12 @@ from aiohttp import web
 from connector.localorg.bulk.worker import Worker
 from connector.localorg.errors import Refusal
 from connector.localorg.events.cometd import CometD
-from connector.localorg.http import admin, classic, oauth, page, resources, soap
+from connector.localorg.http import admin, classic, oauth, resources, soap
 from connector.localorg.http.call import Call, Reply, check_version, failed, parse_json, split_target
 from connector.localorg.http.router import Router, describe_call, takes_raw
 from connector.localorg.locks import HeldError
 from connector.localorg.org import Org
+from connector.localorg.page.site import Site
 from connector.localorg.usage import LoggedCall
 
 _LONGEST = 16_384
@@ -40,6 +41,7 @@ class App:
         self.org = org
         self.router = Router(org)
         self.cometd = CometD(org)
+        self.site = Site(org)
         self.faces: dict[tuple[str, ...], Face] = {
             ("services", "oauth2"): oauth.answer,
             ("id",): oauth.identity,
@@ -90,14 +92,14 @@ class App:
             raise Refusal("HEADERS_TOO_LONG", "URI and headers are longer than 16,384 bytes.", status=431)
         segments, params = split_target(target)
         first = [part.lower() for part in segments[:2]]
-        if not segments:
-            return page.answer(self.org, params)
         if first == ["services", "data"]:
             return await self._data(request, segments, params)
         for length in (2, 1):
             face = self.faces.get(tuple(first[:length])) if len(first) >= length else None
             if face is not None:
                 return await face(self.org, request, segments)
+        if self.site.answers(request, segments):
+            return self.site.answer(request, segments, params)
         raise Refusal("NOT_FOUND", "The requested resource does not exist")
 
     async def _data(self, request: web.Request, segments: list[str], params: dict[str, str]) -> web.StreamResponse:

@@ -1,0 +1,69 @@
+"""Accounts by their names, and one of them: who it is, what it ordered, who works there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from connector.localorg.page import history, listing, parts, record, rows
+from connector.localorg.page.frame import Page, missing
+from connector.localorg.page.html import address, html, join
+from connector.localorg.page.shown import Shown, found
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+_FIRST = ("Order.AccountId", "ReturnOrder.AccountId", "Contact.AccountId", "Case.AccountId", "Task.WhatId")
+
+
+def view(org: Org, params: Mapping[str, str]) -> Page:
+    return named(
+        org, "Account", "accounts", params, empty="No accounts yet. They come with the first customer written."
+    )
+
+
+def named(org: Org, sobject: str, place: str, params: Mapping[str, str], *, empty: str) -> Page:
+    """A list in the order of names, page by page."""
+    shape = org.dml.plan(sobject).sobject
+    shown = Shown(org)
+    name, record_id = params.get("name", ""), params.get("after", "")
+    part = rows.by_name(org, sobject, (name, record_id) if record_id else None)
+    title = shape.label_plural
+    further = address(place, name=part.following[0], after=part.following[1]) if part.following else None
+    body = join(
+        [
+            html('<p class="kind">{} {} in all</p><h1>{}</h1>', f"{rows.total(org, sobject):,}", title.lower(), title),
+            listing.table(shown, shape, part.rows, caption=f"{title} by name", empty=empty),
+            parts.steps([("First", f"/{place}" if record_id else None), ("Further", further)]),
+        ]
+    )
+    return Page(title=title, body=body, place=f"/{place}")
+
+
+def one(org: Org, record_id: str) -> Page:
+    here = found(org, record_id)
+    if here is None or here[0].name != "Account":
+        return missing(f"There is no account {record_id}.")
+    sobject, row = here
+    shown = Shown(org)
+    title = shown.title(sobject, row)
+    account_id = str(row["Id"])
+    relations = {f"{child.name}.{by.name}": (child, by) for child, by in listing.relations(org, sobject)}
+    sections = []
+    for name in _FIRST:
+        if name in relations:
+            child = relations[name][0]
+            more = address("orders", account=account_id) if child.name == "Order" else ""
+            always = f"No {child.label_plural.lower()} yet."
+            sections.append(listing.related(org, shown, relations[name], account_id, always=always, more=more))
+    body = join(
+        [
+            parts.heading(sobject.label, title),
+            record.deleted(row),
+            record.fields(shown, sobject, row),
+            *sections,
+            record.related(org, shown, sobject, row, without=set(_FIRST), quiet=True),
+            history.section(org, shown, sobject, row),
+        ]
+    )
+    return Page(title=f"Account {title}", body=body, place="/accounts")

@@ -1,0 +1,45 @@
+"""Who may look: a browser that was opened with the printed link, and from then on its cookie.
+
+The key leaves the address at once, so that it stays in no history and no bookmark of an inner page. Cookies do not tell
+ports apart: the org's own ID in the name keeps two orgs on one machine from signing each other out.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+KEY = "key"
+
+
+def _name(org: Org) -> str:
+    return f"page_{org.auth.identity.organization_id[:15]}"
+
+
+def _ticket(org: Org) -> str:
+    return hmac.digest(org.auth.page_key.encode(), b"cookie of the page", "sha256").hex()
+
+
+def has_ticket(org: Org, request: web.Request) -> bool:
+    return hmac.compare_digest(request.cookies.get(_name(org), "").encode(), _ticket(org).encode())
+
+
+def has_key(org: Org, params: Mapping[str, str]) -> bool:
+    return hmac.compare_digest(params.get(KEY, "").encode(), org.auth.page_key.encode())
+
+
+def let_in(org: Org, request: web.Request, path: str, params: Mapping[str, str]) -> web.Response:
+    """On to the same place without the key."""
+    rest = urlencode({name: value for name, value in params.items() if name != KEY})
+    response = web.Response(status=303, headers={"Location": f"{path}?{rest}" if rest else path})
+    response.set_cookie(
+        _name(org), _ticket(org), path="/", httponly=True, samesite="Strict", secure=request.scheme == "https"
+    )
+    return response

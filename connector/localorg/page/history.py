@@ -1,0 +1,163 @@
+"""What became of a record, newest first: from its `<Object>History` if the org keeps one, else from its change events.
+
+Both are bounded, and an answer says whether older changes may exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from connector.localorg.events import plain
+from connector.localorg.events.avro import CHANGE_HEADER
+from connector.localorg.events.hub import change_topic
+from connector.localorg.page import parts, rows
+from connector.localorg.page.html import EMPTY, Html, html, join
+from connector.localorg.page.shown import Shown, label, moment
+from connector.localorg.values import stamp
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+    from connector.localorg.plan import Row
+    from connector.localorg.schema import Field, SObject
+
+LOOKED_AT = 5_000
+MOST = 50
+_KINDS = {"CREATE": "Created", "UPDATE": "Changed", "DELETE": "Deleted", "UNDELETE": "Restored"}
+_ALWAYS = frozenset({"LastModifiedDate", "LastModifiedById", "SystemModstamp"})  # they change with every change
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """`changes` are label, value before (None if that is not known) and value after."""
+
+    when: str
+    kind: str
+    who: str = ""
+    through: str = ""
+    changes: list[tuple[str, Html | None, Html]] = field(default_factory=list)
+
+
+def section(org: Org, shown: Shown, sobject: SObject, row: Row) -> Html:
+    kept = org.schema.get(f"{sobject.name}History")
+    if kept is not None and kept.get(f"{sobject.name}Id"):
+        entries, older = _kept(org, shown, sobject, kept, row)
+        ending = (
+            f"The latest {MOST} of its field history; there are older ones." if older else "From its field history."
+        )
+    elif org.hub.current(change_topic(sobject.name)) is not None:
+        entries, older = _events(org, shown, sobject, str(row["Id"]))
+        ending = (
+            f"At most {MOST} of the latest {LOOKED_AT:,} change events of its object. Older changes may exist."
+            if older
+            else "From its change events."
+        )
+    else:
+        return EMPTY
+    body = join(_entry(shown, entry) for entry in entries)
+    told = html('<ol class="history">{}</ol>', body) if body else Html('<p class="empty">No changes are known.</p>')
+    return parts.section("History", html('{}<p class="note">{}</p>', told, ending))
+
+
+def _kept(org: Org, shown: Shown, sobject: SObject, kept: SObject, row: Row) -> tuple[list[Entry], bool]:
+    part = rows.children(org, kept.name, f"{sobject.name}Id", str(row["Id"]), limit=MOST)
+    entries: list[Entry] = []
+    fields: set[str] = set()  # of the entry that is being filled: one change has a field once
+    for item in part.rows:
+        change = _kept_change(shown, sobject, item, row)
+        if change is None:
+            continue
+        when, who, name = (str(item[column]) for column in ("CreatedDate", "CreatedById", "Field"))
+        if not entries or (entries[-1].when, entries[-1].who) != (when, who) or name in fields:
+            entries.append(Entry(when=when, kind="Changed", who=who))
+            fields = set()
+        entries[-1].changes.append(change)
+        fields.add(name)
+    if part.following is None and row.get("CreatedDate"):
+        entries.append(Entry(when=str(row["CreatedDate"]), kind="Created", who=str(row.get("CreatedById") or "")))
+    return entries, part.following is not None
+
+
+def _kept_change(shown: Shown, sobject: SObject, item: Row, row: Row) -> tuple[str, Html | None, Html] | None:
+    name = str(item["Field"])
+    known = sobject.get(name) or sobject.get(f"{name}Id")
+    if known is None:
+        return None
+    before, after = (_value(shown, known, item[column], row) for column in ("OldValue", "NewValue"))
+    return (
+        (label(known), before, after) if item["OldValue"] or item["NewValue"] else (label(known), None, Html("changed"))
+    )
+
+
+def _events(org: Org, shown: Shown, sobject: SObject, record_id: str) -> tuple[list[Entry], bool]:
+    found, older = org.hub.bus.mentioning(change_topic(sobject.name), record_id, among=LOOKED_AT, limit=MOST)
+    entries = []
+    for event in found:
+        schema = org.hub.schema_by_id(event.schema_id)
+        if schema is None:
+            continue
+        values = plain.payload(schema, event.payload)
+        header = values.pop(CHANGE_HEADER)
+        if record_id not in header["recordIds"]:
+            continue  # it is mentioned as the parent of another
+        told = ((name, values.get(name)) for name in (header["changedFields"] or values) if name not in _ALWAYS)
+        kind = str(header["changeType"])
+        entries.append(
+            Entry(
+                when=stamp(datetime.fromtimestamp(header["commitTimestamp"] / 1000, UTC)),
+                kind=_KINDS.get(kind, f"{_KINDS.get(kind.removeprefix('GAP_'), 'Changed')}, values not told"),
+                who=header["commitUser"],
+                through=header["changeOrigin"],
+                changes=list(_changes(shown, sobject, told, values)),
+            )
+        )
+    return entries, older
+
+
+def _changes(
+    shown: Shown, sobject: SObject, told: Iterable[tuple[str, object]], values: Row
+) -> Iterable[tuple[str, Html | None, Html]]:
+    for name, value in told:
+        known = sobject.get(name)
+        if known is None:
+            continue  # not for the running user
+        if isinstance(value, dict):
+            yield label(known), None, html("{}", ", ".join(str(part) for part in value.values()))
+        else:
+            yield label(known), None, _value(shown, known, value, values)
+
+
+def _value(shown: Shown, known: Field, value: object, row: Row) -> Html:
+    if isinstance(value, str) and known.type in {"currency", "double", "percent", "int"}:
+        try:
+            value = float(value)
+        except ValueError:
+            return html("{}", value)
+    return shown.worded(known, value, shown.currency(row)) or parts.EMPTY_VALUE
+
+
+def _entry(shown: Shown, entry: Entry) -> Html:
+    who = html(" by {}", shown.reference(entry.who)) if entry.who else EMPTY
+    through = html(' · <span class="through">{}</span>', entry.through) if entry.through else EMPTY
+    listed = join(_change(*change) for change in entry.changes)
+    if not listed:
+        told = EMPTY
+    elif entry.kind == "Created":
+        told = html("<details><summary>{} values</summary><dl>{}</dl></details>", len(entry.changes), listed)
+    else:
+        told = html("<dl>{}</dl>", listed)
+    return html(
+        '<li><p><strong>{}</strong> {}<span class="who">{}{}</span></p>{}</li>',
+        entry.kind, moment(entry.when), who, through, told,
+    )  # fmt: skip
+
+
+def _change(name: str, before: Html | None, after: Html) -> Html:
+    value = (
+        after
+        if before is None
+        else html('{} <span aria-hidden="true">→</span><span class="hidden">became</span> {}', before, after)
+    )
+    return html("<div><dt>{}</dt><dd>{}</dd></div>", name, value)

@@ -1,0 +1,51 @@
+"""Text that is safe to put into a page. What is not `Html` yet is escaped when it gets there, without exception."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from urllib.parse import quote, urlencode
+
+
+class Html(str):
+    """Markup that was built here."""
+
+    __slots__ = ()
+
+
+EMPTY = Html("")
+
+
+def safe(value: object) -> Html:
+    if isinstance(value, Html):
+        return value
+    return EMPTY if value is None else Html(escape(str(value)))
+
+
+def html(template: str, *values: object, **named: object) -> Html:
+    """The template with its places filled; the template is ours, the values are anybody's."""
+    filled = {name: safe(value) for name, value in named.items()}
+    return Html(template.format(*(safe(value) for value in values), **filled))
+
+
+def join(parts: Iterable[object], between: str = "") -> Html:
+    return Html(safe(between).join(safe(part) for part in parts))
+
+
+def address(*segments: str, **params: object) -> str:
+    """A path within the page, with the parameters that say something."""
+    given = {name: str(value) for name, value in params.items() if value not in {None, "", False}}
+    path = "/" + "/".join(quote(segment, safe="") for segment in segments)
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def link(to: str, text: object) -> Html:
+    return html('<a href="{}">{}</a>', to, text)
+
+
+def options(choices: Mapping[str, str], chosen: str) -> Html:
+    """The options of a select, value by label."""
+    return join(
+        html('<option value="{}"{}>{}</option>', value, Html(" selected") if value == chosen else EMPTY, label)
+        for value, label in choices.items()
+    )

@@ -1,0 +1,47 @@
+"""What the page's lists and its search need of the database, beyond what the org's own queries do.
+
+Rows come newest first in the order of their insertion, which every index ends in. Deleted rows are in none of these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.localorg.storage import quote
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+STAGE, HOLD = "Lifecycle_Stage__c", "Hold_Reason__c"
+_COLUMNS = (
+    ("Order", "Status"),
+    ("Order", STAGE),
+    ("Account", "Name", "Id"),
+    ("Product2", "Name", "Id"),
+    ("Product2", "ProductCode"),
+    ("Product2", "StockKeepingUnit"),
+    ("ReturnOrder", "ReturnOrderNumber"),
+    ("Case", "CaseNumber"),
+)
+LIVE = '"IsDeleted" = 0'
+HELD = f'{LIVE} AND "{HOLD}" IS NOT NULL'
+
+
+def ensure(org: Org) -> None:
+    """Make those whose columns exist; what is there already costs nothing."""
+    execute = org.storage.connection.execute
+    for sobject, *columns in _COLUMNS:
+        if _has(org, sobject, columns[0]):
+            name = quote(f"ix_page_{sobject}_{columns[0]}")
+            listed = ", ".join(map(quote, columns))
+            execute(f"CREATE INDEX IF NOT EXISTS {name} ON {quote(sobject)} ({listed}) WHERE {LIVE}")
+    if _has(org, "Order", HOLD):
+        execute(f'CREATE INDEX IF NOT EXISTS "ix_page_Order_held" ON "Order" ("IsDeleted") WHERE {HELD}')
+    for sobject in ("Account", "Order", "Product2"):
+        name = quote(f"ix_page_{sobject}_deleted")
+        execute(f'CREATE INDEX IF NOT EXISTS {name} ON {quote(sobject)} ("IsDeleted") WHERE "IsDeleted" = 1')
+
+
+def _has(org: Org, sobject: str, column: str) -> bool:
+    plan = org.dml.known_plan(sobject)
+    return plan is not None and {column, "IsDeleted"} <= plan.has

@@ -1,0 +1,171 @@
+"""One order as a sales rep needs it: where it stands, what holds it, where the parcel is; then the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.localorg.page import history, listing, parts, record, rows
+from connector.localorg.page.frame import Page, missing
+from connector.localorg.page.html import EMPTY, Html, address, html, join, link
+from connector.localorg.page.indexes import HOLD, STAGE
+from connector.localorg.page.parts import Column
+from connector.localorg.page.shown import NUMBERS, Shown, found, label, picked
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+    from connector.localorg.plan import Row
+    from connector.localorg.schema import SObject
+
+LINES = 200
+_FACTS = (
+    "Payment_Status__c", "Fulfillment_Status__c", "Promised_Date__c", "Shipped_Date__c", "TotalAmount",
+    "Exact_Total__c", "Freight__c", "Placed_At__c", "EffectiveDate", "Channel__c", "PoNumber", "Ship_To_Name__c",
+    "ShippingAddress", "OriginalOrderId", "Rep_Comment__c", "Description",
+)  # fmt: skip
+_ALWAYS = ("Payment_Status__c", "Fulfillment_Status__c", "Promised_Date__c", "TotalAmount", "Exact_Total__c")
+_LINE = (
+    "Quantity", "UnitPrice", "List_Unit_Price__c", "Discount_Percent__c", "TotalPrice", "Exact_Total__c",
+    "AvailableQuantity",
+)  # fmt: skip
+_SHORT = {
+    "List_Unit_Price__c": "List price", "Discount_Percent__c": "Discount", "TotalPrice": "Total",
+    "Exact_Total__c": "Exact total", "AvailableQuantity": "Not reduced", "UnitPrice": "Unit price",
+}  # fmt: skip
+_ASIDE = ("cancelled",)  # a stage beside the way from the first to the last
+
+
+def view(org: Org, record_id: str) -> Page:
+    here = found(org, record_id)
+    if here is None or here[0].name != "Order":
+        return missing(f"There is no order {record_id}.")
+    sobject, row = here
+    shown = Shown(org)
+    title = shown.title(sobject, row)
+    order_id = str(row["Id"])
+    relations = {f"{child.name}.{by.name}": (child, by) for child, by in listing.relations(org, sobject)}
+    sections = [
+        listing.related(org, shown, relations[name], order_id, always=always, title=title_)
+        for name, title_, always in (
+            ("ReturnOrder.OrderId", "Return orders", "No return for this order."),
+            ("Order.OriginalOrderId", "Reduction orders", "Nothing of this order was reduced."),
+        )
+        if name in relations
+    ]
+    body = join(
+        [
+            parts.heading("Reduction order" if row.get("IsReductionOrder") else "Order", title, _states(sobject, row)),
+            record.deleted(row),
+            _hold(sobject, row),
+            _way(sobject, row),
+            _facts(shown, sobject, row),
+            _lines(org, shown, row),
+            *sections,
+            record.related(
+                org, shown, sobject, row, quiet=True,
+                without={"OrderItem.OrderId", "ReturnOrder.OrderId", "Order.OriginalOrderId"},
+            ),
+            history.section(org, shown, sobject, row),
+            record.fields(shown, sobject, row, folded=True),
+        ]
+    )  # fmt: skip
+    return Page(title=f"Order {title}", body=body, place="/orders")
+
+
+def _states(sobject: SObject, row: Row) -> Html:
+    badges = []
+    for name in (STAGE, "Status"):
+        field, value = sobject.get(name), row.get(name)
+        if field and isinstance(value, str):
+            badges.append(html("<span>{}: {}</span>", _WORDS[name], parts.badge(picked(field, value), value)))
+    return html('<p class="states">{}</p>', join(badges, " "))
+
+
+_WORDS = {STAGE: "Stage", "Status": "Status"}
+
+
+def _hold(sobject: SObject, row: Row) -> Html:
+    reason = row.get(HOLD)
+    if not sobject.get(HOLD) or not reason:
+        return EMPTY
+    return html(
+        '<p class="alert held"><span class="sign" aria-hidden="true"></span><strong>On hold:</strong> {}</p>', reason
+    )
+
+
+def _way(sobject: SObject, row: Row) -> Html:
+    """The stages in their order, up to the one the order is in."""
+    field, stage = sobject.get(STAGE), row.get(STAGE)
+    names = [item for item in field.picklist if item.value not in _ASIDE] if field else []
+    place = next((number for number, item in enumerate(names) if item.value == stage), None)
+    if place is None:
+        return EMPTY
+    listed = join(
+        html(
+            "<li{}><span>{}</span></li>",
+            Html(' class="past"') if number < place else Html(' aria-current="step"') if number == place else EMPTY,
+            item.label,
+        )
+        for number, item in enumerate(names)
+    )
+    return html('<ol class="way" aria-label="Stages">{}</ol>', listed)
+
+
+def _facts(shown: Shown, sobject: SObject, row: Row) -> Html:
+    told = [("Account", shown.reference(row.get("AccountId")))]
+    carrier, tracking = sobject.get("Carrier__c"), sobject.get("Tracking_Number__c")
+    if tracking:
+        by = html("{} ", shown.value(carrier, row)) if carrier else EMPTY
+        number = row.get(tracking.name)
+        told.append(("Tracking", html("{}<strong>{}</strong>", by, number) if number else Html("Not shipped yet")))
+    for name in _FACTS:
+        field = sobject.get(name)
+        if field is None:
+            continue
+        value = record.postal(row, field) if field.type == "address" else listing.cell(shown, field, row)
+        if value or name in _ALWAYS:
+            told.append((label(field), value))
+    return parts.facts(told, kind="facts lead")
+
+
+def _lines(org: Org, shown: Shown, row: Row) -> Html:
+    line = org.dml.plan("OrderItem").sobject
+    part = rows.children(org, line.name, "OrderId", str(row["Id"]), limit=LINES)
+    numbered = "Line_Number__c" if line.get("Line_Number__c") else "OrderItemNumber"
+    lines = sorted(part.rows, key=lambda item: _order_of(item.get(numbered)))
+    reduced = any(item.get("AvailableQuantity") != item.get("Quantity") for item in lines)
+    fields = [
+        field
+        for name in _LINE
+        if (field := line.get(name)) and any(item.get(name) is not None for item in lines)
+        if reduced or name != "AvailableQuantity"
+    ]
+    head = [Column("Product"), Column("SKU"), *(Column(_SHORT.get(f.name, f.label), f.type in NUMBERS) for f in fields)]
+    body = (
+        [
+            html("{} {}", _number(item.get(numbered)), shown.reference(item.get("Product2Id"))),
+            _sku(org, item),
+            *(shown.value(field, item) for field in fields),
+        ]
+        for item in lines
+    )
+    told = parts.table("Lines of the order", head, body, empty="This order has no lines yet.")
+    if not part.following:
+        return parts.section("Lines", told)
+    every = link(address("record", str(row["Id"]), line.name, "OrderId"), f"The latest {LINES} lines are here; see all")
+    return parts.section("Lines", told, more=html('<p class="more">{}</p>', every))
+
+
+def _order_of(number: object) -> tuple[bool, float]:
+    try:
+        return False, float(str(number))
+    except ValueError:
+        return True, 0.0
+
+
+def _number(number: object) -> Html:
+    return html('<span class="line">{}</span>', f"{_order_of(number)[1]:g}") if number else EMPTY
+
+
+def _sku(org: Org, item: Row) -> Html:
+    product = org.dml.fetch("Product2", item.get("Product2Id")) or {}
+    return parts.key(product.get("StockKeepingUnit") or product.get("ProductCode") or "")

@@ -1,0 +1,86 @@
+"""All orders, newest first: by stage, by status, only those on hold, or of one account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from connector.localorg.page import listing, parts, rows
+from connector.localorg.page.frame import Page
+from connector.localorg.page.html import EMPTY, Html, address, html, link, options
+from connector.localorg.page.indexes import HOLD, STAGE
+from connector.localorg.page.shown import Shown, picked
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+    from connector.localorg.schema import Field, SObject
+
+
+def view(org: Org, params: Mapping[str, str]) -> Page:
+    sobject = order_object(org)
+    shown = Shown(org)
+    chosen = {name: params.get(name, "") for name in ("account", "stage", "status")}
+    columns = {"account": "AccountId", "stage": STAGE, "status": "Status"}
+    equal = {columns[name]: value for name, value in chosen.items() if value and sobject.get(columns[name]) is not None}
+    held = params.get("held") == "1" and sobject.get(HOLD) is not None
+    before = rows.cursor(params.get("before", ""))
+    part = rows.newest(org, "Order", equal, held=held, before=before)
+    here = {**chosen, "held": "1" if held else ""}
+    told = listing.table(
+        shown, sobject, part.rows, caption="Orders, newest first", empty=_empty(bool(equal) or held, part.unfinished)
+    )
+    steps = parts.steps(
+        [
+            ("Newest", address("orders", **here) if before else None),
+            (
+                f"Look further back than these {rows.LOOKED_AT:,}" if part.unfinished else "Older",
+                address("orders", **here, before=part.following) if part.following else None,
+            ),
+        ]
+    )
+    of = shown.name(chosen["account"]) if chosen["account"] else None
+    whose = html("<p>Of {}. {}</p>", shown.reference(chosen["account"]), link("/orders", "All orders")) if of else EMPTY
+    count = html('<p class="kind">{} orders in all</p>', f"{rows.total(org, 'Order'):,}")
+    body = html("{}<h1>Orders</h1>{}{}{}{}", count, whose, _filters(sobject, here), told, steps)
+    return Page(title="Orders", body=body, place="/orders")
+
+
+def order_object(org: Org) -> SObject:
+    return org.dml.plan("Order").sobject
+
+
+def _empty(filtered: bool, unfinished: bool) -> Html:
+    if unfinished:
+        return html("None among the {} orders looked at. Look further back below.", f"{rows.LOOKED_AT:,}")
+    if filtered:
+        return Html('No order is like this. <a href="/orders">Show all orders</a>')
+    return Html("No orders yet. They appear here as soon as one is written through the API.")
+
+
+def _filters(sobject: SObject, here: Mapping[str, str]) -> Html:
+    stage, status, hold = sobject.get(STAGE), sobject.get("Status"), sobject.get(HOLD)
+    account = html('<input type="hidden" name="account" value="{}">', here["account"]) if here["account"] else EMPTY
+    box = (
+        html(
+            '<label class="check"><input type="checkbox" name="held" value="1"{}> On hold only</label>',
+            Html(" checked") if here["held"] else EMPTY,
+        )
+        if hold
+        else EMPTY
+    )
+    return html(
+        '<form class="filters" action="/orders" aria-label="Filter">{}{}{}{}<button>Show</button></form>',
+        account,
+        _select("stage", "Stage", stage, here["stage"]),
+        _select("status", "Status", status, here["status"]),
+        box,
+    )
+
+
+def _select(name: str, label: str, field: Field | None, chosen: str) -> Html:
+    if field is None:
+        return EMPTY
+    choices = {"": "Any", **{item.value: item.label for item in field.picklist}}
+    if chosen:
+        choices.setdefault(chosen, picked(field, chosen))
+    return html('<label>{} <select name="{}">{}</select></label>', label, name, options(choices, chosen))

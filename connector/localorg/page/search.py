@@ -1,0 +1,82 @@
+"""One box for everything: records whose number, key, name or SKU begins with what was typed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.localorg.page import listing, parts, rows
+from connector.localorg.page.frame import Page
+from connector.localorg.page.html import EMPTY, Html, html, join
+from connector.localorg.page.shown import Shown, found
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+    from connector.localorg.plan import Row
+    from connector.localorg.schema import SObject
+
+EACH = 10
+LONGEST = 100
+_KEYS = {
+    "Order": ("OrderNumber",),
+    "Account": ("Name",),
+    "Product2": ("Name", "StockKeepingUnit", "ProductCode"),
+    "ReturnOrder": ("ReturnOrderNumber",),
+    "Case": ("CaseNumber",),
+}
+_WIDTHS = {"OrderNumber": 8, "ReturnOrderNumber": 8, "CaseNumber": 8}  # numbers with their leading zeros
+
+
+def view(org: Org, text: str) -> Page:
+    wanted = text.strip()[:LONGEST]
+    if not wanted:
+        told: Html = Html('<p class="empty">Type an order number, an account, a product or a SKU above.</p>')
+    else:
+        told = _found(org, wanted) or html(
+            '<p class="empty">Nothing begins with “{}”. Numbers, keys and names are found by their beginning.</p>',
+            wanted,
+        )
+    title = f"Search: {wanted}" if wanted else "Search"
+    return Page(title=title, body=html("<h1>{}</h1>{}", title, told), searched=wanted)
+
+
+def _found(org: Org, wanted: str) -> Html:
+    shown = Shown(org)
+    sections = []
+    direct = found(org, wanted)
+    for sobject in org.schema:
+        hits = _hits(org, sobject, wanted)
+        if direct is not None and direct[0].name == sobject.name:
+            hits.setdefault(str(direct[1]["Id"]), direct[1])
+        if not hits:
+            continue
+        some = list(hits.values())[:EACH]
+        note = (
+            html('<p class="note">The first {}; type more to narrow it down.</p>', EACH) if len(hits) > EACH else EMPTY
+        )
+        told = listing.table(shown, sobject, some, caption=sobject.label_plural, empty="")
+        sections.append(parts.section(sobject.label_plural, html("{}{}", told, note)))
+    return join(sections)
+
+
+def _hits(org: Org, sobject: SObject, wanted: str) -> dict[str, Row]:
+    """Live rows by their IDs, of those columns that an index finds and the running user may see."""
+    hits: dict[str, Row] = {}
+    if sobject.event:
+        return hits
+    for field in sobject.fields.values():
+        if field.name not in _KEYS.get(sobject.name, ()) and not (field.external_id and field.custom):
+            continue
+        for text in _spellings(field.name, wanted, cased=field.case_sensitive):
+            for row in rows.beginning(org, sobject.name, field.name, text, EACH + 1):
+                hits.setdefault(str(row["Id"]), row)
+    return hits
+
+
+def _spellings(column: str, wanted: str, *, cased: bool) -> list[str]:
+    """What was typed; a number with its zeros; a key that tells cases apart in either case."""
+    spellings = [wanted]
+    if column in _WIDTHS and wanted.isascii() and wanted.isdigit():
+        spellings.append(wanted.zfill(_WIDTHS[column]))
+    if cased:
+        spellings += [wanted.upper(), wanted.lower()]
+    return list(dict.fromkeys(spellings))

@@ -1,0 +1,86 @@
+"""Which page answers which address, for a browser that may look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from connector.localorg import ids
+from connector.localorg.page import accounts, calls, door, frame, indexes, order, orders, record, search, start, usage
+from connector.localorg.page.frame import Page
+from connector.localorg.page.html import address
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from connector.localorg.org import Org
+
+_PLACES = frozenset({"orders", "accounts", "products", "record", "search", "usage", "calls"})
+
+
+class Site:
+    def __init__(self, org: Org) -> None:
+        self._org = org
+        self._indexed_for: object = None
+        self._index()
+
+    def _index(self) -> None:
+        """Indexes follow the schema; made with the tables, they cost no page its time."""
+        if self._indexed_for != self._org.schema_changed_at:
+            indexes.ensure(self._org)
+            self._indexed_for = self._org.schema_changed_at
+
+    def answers(self, request: web.Request, segments: Sequence[str]) -> bool:
+        """Whether an address is one of the page's, or so wrong that a browser is best told so by a page."""
+        if not segments or segments[0] in _PLACES:
+            return True
+        if len(segments) == 1 and ids.normalise(segments[0]):
+            return True
+        return segments[0].lower() != "services" and "text/html" in request.headers.get("Accept", "")
+
+    def answer(self, request: web.Request, segments: Sequence[str], params: Mapping[str, str]) -> web.Response:
+        if door.has_key(self._org, params):
+            return door.let_in(self._org, request, address(*segments), params)
+        if not door.has_ticket(self._org, request):
+            return frame.locked()
+        if request.method not in {"GET", "HEAD"}:
+            return frame.response(frame.refused(request.method))
+        self._index()
+        return frame.response(self._page(segments, params))
+
+    def _page(self, segments: Sequence[str], params: Mapping[str, str]) -> Page:
+        org = self._org
+        match list(segments):
+            case []:
+                return start.view(org)
+            case ["orders"]:
+                return orders.view(org, params)
+            case ["orders", record_id]:
+                return order.view(org, record_id)
+            case ["accounts"]:
+                return accounts.view(org, params)
+            case ["accounts", record_id]:
+                return accounts.one(org, record_id)
+            case ["products"]:
+                empty = "No products yet. They come with the first catalogue written."
+                return accounts.named(org, "Product2", "products", params, empty=empty)
+            case ["record", record_id] | [record_id] if ids.normalise(record_id):
+                return self._record(record_id)
+            case ["record", record_id, child, field]:
+                return record.part(org, record_id, child, field, params)
+            case ["search"]:
+                return search.view(org, params.get("q", ""))
+            case ["usage"]:
+                return usage.view(org)
+            case ["calls"]:
+                return calls.view(org, params)
+        return frame.missing()
+
+    def _record(self, record_id: str) -> Page:
+        """Orders and accounts have pages of their own, whatever led here."""
+        match ids.normalise(record_id):
+            case str(full) if full.startswith("801"):
+                return order.view(self._org, full)
+            case str(full) if full.startswith("001"):
+                return accounts.one(self._org, full)
+        return record.view(self._org, record_id)

@@ -1,0 +1,76 @@
+"""What the callers cost: calls against the limit, by resource, and events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.localorg.page import parts
+from connector.localorg.page.frame import Page
+from connector.localorg.page.html import Html, html, join
+from connector.localorg.page.parts import Column
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+
+def view(org: Org) -> Page:
+    told = org.usage.told()
+    resources = sorted(told["by_resource"].items(), key=lambda item: (-item[1], item[0]))
+    every = sum(count for _, count in resources)
+    table = parts.table(
+        "API calls by resource",
+        [Column("Resource"), Column("Calls", number=True), Column("Share", number=True)],
+        ([html("<code>{}</code>", name), f"{count:,}", f"{count / every:.1%}"] for name, count in resources),
+        empty="No calls yet. They are counted from the first one on.",
+    )
+    body = join(
+        [
+            Html("<h1>API usage</h1>"),
+            summary(org),
+            parts.section("By resource", table, more=Html('<p class="more"><a href="/calls">Call log</a></p>')),
+            parts.section("Events", _events(org)),
+            parts.section("Made to misbehave", _faults(org)),
+        ]
+    )
+    return Page(title="API usage", body=body, place="/usage")
+
+
+def summary(org: Org) -> Html:
+    usage = org.usage
+    share = usage.used / usage.limit if usage.limit else 1.0
+    return html(
+        '<p class="limit"><label for="used">{} of {} calls in the last 24 hours ({})</label>'
+        '<meter id="used" min="0" max="{}" high="{}" value="{}"></meter></p>{}',
+        f"{usage.used:,}",
+        f"{usage.limit:,}",
+        f"{share:.1%}",
+        usage.limit,
+        round(usage.limit * 0.8),
+        usage.used,
+        parts.facts(
+            [
+                ("API calls", Html(f"{usage.calls:,}")),
+                ("Of them writes", Html(f"{usage.writes:,}")),
+                ("Of them reads", Html(f"{usage.reads:,}")),
+            ],
+            kind="facts short",
+        ),
+    )
+
+
+def _events(org: Org) -> Html:
+    told, hub = org.usage.told(), org.hub.told()
+    return parts.facts(
+        [
+            ("Delivered in 24 hours", Html(f"{told['events_delivered']:,}")),
+            ("Published in the last hour", Html(f"{told['events_published']:,}")),
+            ("Newest replay number", Html(f"{hub['latest']:,}")),
+            ("Kept for", html("{} hours", f"{hub['retention_seconds'] / 3600:g}")),
+            ("Changes captured of", html("{}", ", ".join(hub["captured"]))),
+        ]
+    )
+
+
+def _faults(org: Org) -> Html:
+    on = [(name, html("{}", value)) for name, value in org.faults.told().items() if value and name != "status"]
+    return parts.facts(on) or Html('<p class="empty">Nothing is set: the org answers as it should.</p>')

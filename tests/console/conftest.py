@@ -1,0 +1,26 @@
+"""A real browser: Debian's Chromium, which `.ci/run` installs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+_INSTALLED = CHROMIUM.exists()
+_QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    if not _INSTALLED:
+        pytest.skip(f"there is no {CHROMIUM}: install the package chromium")
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(_QUIET))
+        yield running
+        await running.close()
