@@ -17,12 +17,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 from sqlalchemy import make_url
 
 from connector.store import schema
 from connector.store.engine import Store
+
+# What is slow is no failure: machines differ, and the figures are for tests/bench.
+hypothesis.settings.register_profile("ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("ours")
 
 
 class ManualClock:

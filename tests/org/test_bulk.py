@@ -346,7 +346,7 @@ async def test_simple_salesforce_bulk2_as_it_is(caller: Caller) -> None:
 
 
 @given(st.text(max_size=200) | st.text(alphabet='Name,";\n\r#/A1', max_size=80))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_content_is_rows_or_a_reason(content: str) -> None:
     try:
         list(Dialect().rows(content))
@@ -355,7 +355,7 @@ def test_any_content_is_rows_or_a_reason(content: str) -> None:
 
 
 @given(st.lists(st.lists(st.text(max_size=20), min_size=2, max_size=2), max_size=6))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read_back(rows: list[list[str]]) -> None:
     dialect = Dialect("PIPE", "CRLF")
     text = "".join(dialect.line(row) for row in [["Name", "Phone"], *rows])

@@ -150,7 +150,7 @@ _WORDS = tuple(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_WORDS), max_size=14).map(" ".join)))
 def test_any_text_is_answered_or_refused(orders: sqlite3.Connection, text: str) -> None:
     for query in (text, f"SELECT Id FROM Account WHERE {text}", f"SELECT {text} FROM Order"):

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connector.errors import MappingError
@@ -141,7 +141,7 @@ def _never_fails(content: bytes) -> None:
     assert all(line.count(":") >= 3 and line.isprintable() for line in problems.lines())
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(st.binary(max_size=200) | _yaml_like.map(str.encode) | _trees.map(str.encode))
 @example(b"&a [*a]")
 @example(b"fields: &a {X__c: *a}")
@@ -150,7 +150,7 @@ def test_any_text_loads_or_is_refused(content: bytes) -> None:
     _never_fails(content)
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(_trees | _yaml_like)
 @example("{expr: '(' }")
 @example("{path: number, values: {}, transform: [[a]]}")
@@ -158,7 +158,7 @@ def test_any_entry_loads_or_is_refused(entry: str) -> None:
     _never_fails((_HEAD + entry).encode("utf-8", "replace"))
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(
     st.text(max_size=30)
     | st.lists(st.sampled_from(EXPRESSION), max_size=12).map(" ".join)
