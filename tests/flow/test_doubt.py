@@ -20,6 +20,7 @@ from connector.model.order import LineInput, Stage
 from connector.model.product import Price, Product
 from connector.service import running
 from connector.store import leases
+from connector.store.engine import Store
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
 from tests.flow.shell import ROOT
 from tests.flow.test_push import an_order
@@ -103,10 +104,16 @@ async def test_who_was_frozen_past_the_lease_sends_nothing_more(
             org.org.faults.configure({"status": 503, "count": 1})
             answer = await real(method, path, **named)
             renew = leases.renew
-            monkeypatch.setattr(leases, "renew", _refused)  # it cannot prolong while it sleeps
+            asleep: set[str] = set()
+
+            async def not_by_us(store: Store, owner: str, *terms: Any) -> bool:
+                asleep.update([] if asleep else [owner])
+                return owner not in asleep and await renew(store, owner, *terms)
+
+            monkeypatch.setattr(leases, "renew", not_by_us)  # it cannot prolong while it sleeps
             await asyncio.sleep(2.2)  # longer than the lease
-            monkeypatch.setattr(leases, "renew", renew)
             await _take_over(world, org, database_url)
+            monkeypatch.setattr(leases, "renew", renew)
             return answer
         return await real(method, path, **named)
 
@@ -135,10 +142,6 @@ async def test_who_was_frozen_but_not_missed_goes_on(world: World, monkeypatch: 
     monkeypatch.setattr(world.service.client._transport, "send", frozen)
     assert (await world.push()).in_sync
     assert slept
-
-
-async def _refused(*_: Any) -> bool:
-    return False
 
 
 async def _take_over(world: World, org: LocalOrg, database_url: str) -> None:
