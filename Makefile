@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: setup demo test lint clients acceptance bench lock clean
+.PHONY: setup demo test suite lint clients acceptance bench lock clean
 
 setup: $(STAMP)
 
@@ -17,7 +17,11 @@ $(STAMP): requirements-dev.lock pyproject.toml
 demo: setup
 	$(BIN)/connector demo --once
 
-test: lint clients
+# Both at once: the tests wait now and then, and the linters need one processor only.
+test: setup clients
+	@$(MAKE) --no-print-directory -j 2 lint suite
+
+suite: setup clients
 	$(BIN)/pytest -n 4 --dist worksteal
 
 lint: setup
