@@ -3,8 +3,7 @@
     Name type[:length | :precision,scale | :digits] flags [>Target[,Target][:Relationship]] [@CompoundField]
 
 Flags: `!` not nillable, `C` createable, `U` updateable, `+d` defaulted on create, `+n` auto number, `+i` lookup by ID
-allowed; after `-`, what a query may not do with it: `f` filter, `s` sort, `g` group, `a` aggregate. A user's own
-switches (`UserPreferences…`, `UserPermissions…`, `EmailPreferences…`) are left out: nothing here would read them.
+allowed; after `-`, what a query may not do with it: `f` filter, `s` sort, `g` group, `a` aggregate.
 """
 
 from __future__ import annotations

@@ -14,14 +14,10 @@ from typing import Any
 
 from connector.localorg.catalog import standard_schema
 
-PARTIAL = frozenset({"User", "Organization"})
-"""Of these the local org keeps what clients ask for."""
-
-
 def differences(recorded: dict[str, Any]) -> Iterator[str]:
     """What differs, in the objects that both sides have."""
     schema = standard_schema()
-    for name in sorted(recorded.keys() & {item.name for item in schema} - PARTIAL):
+    for name in sorted(recorded.keys() & {item.name for item in schema}):
         sobject = schema.get(name)
         assert sobject is not None
         for fact in recorded[name]["core"]:
@@ -34,6 +30,9 @@ def differences(recorded: dict[str, Any]) -> Iterator[str]:
                 "nillable": field.nillable,
                 "referenceTo": sorted(field.reference_to),
                 "filterable": field.filterable,
+                "sortable": field.sortable,
+                "groupable": field.groupable,
+                "aggregatable": field.aggregatable,
             }
             theirs = {key: sorted(fact[key]) if key == "referenceTo" else fact[key] for key in ours}
             if fact["referenceTo"]:  # some orgs name a relationship for a text field; no query can use it
@@ -46,7 +45,7 @@ def main() -> int:
     recorded = json.loads(Path(sys.argv[1]).read_text())
     found = list(differences(recorded))
     ours = {item.name for item in standard_schema()}
-    both = sorted(recorded.keys() & ours - PARTIAL)
+    both = sorted(recorded.keys() & ours)
     fields = sum(len(recorded[name]["core"]) for name in both)
     print(*found, f"{len(found)} differences in {fields} fields of {', '.join(both)}.", sep="\n")
     print(f"Recorded and not here: {', '.join(sorted(recorded.keys() - ours))}.")
