@@ -4,7 +4,8 @@
     ├── UsageError                  the caller can mend it before we start; exits with 2
     │   ├── SettingsError           a setting is missing or wrong
     │   ├── MappingError            mapping files, every problem at once
-    │   └── ProfileError            an import profile, every problem at once
+    │   ├── ProfileError            an import profile, every problem at once
+    │   └── SeedFileError           what a local org is to be like, every problem at once
     ├── StoreError                  the database cannot be used (absent, older schema, locked)
     ├── LeaseLostError              another process took over the partition we were draining
     └── SalesforceError             the org, or the way to it
@@ -64,7 +65,7 @@ class SettingsError(UsageError):
     """A setting is missing or wrong."""
 
 
-class _ListedError(UsageError):
+class ListedError(UsageError):
     """Several problems, each one line of `file:line:column: field: what, and what to do`."""
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -72,11 +73,15 @@ class _ListedError(UsageError):
         self.problems = tuple(problems)
 
 
-class MappingError(_ListedError):
+class SeedFileError(ListedError):
+    """What a local org is to be like, and cannot be."""
+
+
+class MappingError(ListedError):
     """Mapping files that cannot be used."""
 
 
-class ProfileError(_ListedError):
+class ProfileError(ListedError):
     """An import profile that cannot be used."""
 
 

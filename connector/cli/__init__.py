@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from connector.cli.loop import STOPPED, StoppedError
-from connector.errors import ConnectorError, MappingError, ProfileError
+from connector.errors import ConnectorError, ListedError
 
 GROUPS = ("org", "demo", "deploying", "importing", "pushing", "database", "showing", "letters")
 """In the order of a first visit, which is that of `connector --help`."""
@@ -62,7 +62,7 @@ def _status() -> int:
         _tell(str(stopped))
         sys.stdout.flush()
         os._exit(stopped.exit_status)  # a sign-in under way has a thread of its own, which exit would wait for
-    except (MappingError, ProfileError) as error:
+    except ListedError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return error.exit_status

@@ -16,7 +16,7 @@ import typer
 from connector.cli import app
 from connector.cli.loop import run, until_stopped
 from connector.cli.output import as_json_line
-from connector.errors import ConnectorError
+from connector.errors import ConnectorError, SeedFileError
 
 if TYPE_CHECKING:
     from connector.localorg.server import LocalOrg
@@ -35,6 +35,10 @@ def localorg(
     data: Annotated[
         Path | None, typer.Option(help="Keep the org in this SQLite file; without it, it is gone when stopped.")
     ] = None,
+    seed: Annotated[
+        Path | None,
+        typer.Option(help="What the org is to be like: a YAML file of order settings, statuses, rules, records."),
+    ] = None,
     latency_ms: Annotated[int, typer.Option(min=0, max=60_000, help="Added to every call.")] = 0,
     bare: Annotated[
         bool, typer.Option("--bare", help="Without our fields: an org as Salesforce hands it over.")
@@ -49,7 +53,7 @@ def localorg(
 
     async def work() -> None:
         ports = Ports(port, tls_port, grpc_port)
-        async with started(ports, data=data, bare=bare, latency_ms=latency_ms) as org:
+        async with started(ports, data=data, bare=bare, seed=seed, latency_ms=latency_ms) as org:
             if json:
                 as_json_line(org.banner())
             else:
@@ -69,13 +73,21 @@ class Ports(NamedTuple):
 
 @asynccontextmanager
 async def started(
-    ports: Ports, *, data: Path | None, bare: bool = False, latency_ms: int = 0
+    ports: Ports, *, data: Path | None, bare: bool = False, seed: Path | None = None, latency_ms: int = 0
 ) -> AsyncIterator[LocalOrg]:
-    """A running local org; ConnectorError if its port or its file cannot be had."""
+    """A running local org; ConnectorError if its port or file cannot be had, SeedFileError for a wrong seed file."""
+    from connector.localorg.seedfile import UnreadableSeedError, read
     from connector.localorg.server import LocalOrg
+    from connector.localorg.settings import SeedError
 
     try:
+        declared = read(seed) if seed else None
+    except UnreadableSeedError as error:
+        raise SeedFileError(error.lines) from None
+    try:
         org = LocalOrg(
+            settings=declared.settings if declared else None,
+            records=declared.records if declared else None,
             data=data,
             bare=bare,
             metadata_root=None if bare else our_metadata(),
@@ -84,6 +96,10 @@ async def started(
             tls_port=ports.tls,
             grpc_port=ports.grpc,
         )
+    except SeedError as error:
+        if declared is None:
+            raise
+        raise SeedFileError(declared.lines(error)) from None
     except sqlite3.Error as error:
         raise ConnectorError(
             f"The org cannot be kept in {data}: {error}.", hint="Name another file with --data, or remove that one."

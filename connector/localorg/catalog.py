@@ -32,10 +32,11 @@ OBJECTS = (
     ("Case", "Case", "Cases", "500"),
     ("Task", "Task", "Tasks", "00T"),
     ("OrderStatus", "Order Status Value", "Order Status Values", "0W8"),
+    ("RecordType", "Record Type", "Record Types", "012"),
     ("PermissionSet", "Permission Set", "Permission Sets", "0PS"),
     ("PermissionSetAssignment", "Permission Set Assignment", "Permission Set Assignments", "0Pa"),
 )
-READ_ONLY = {"Organization", "User", "OrderStatus", "PermissionSet"}
+READ_ONLY = {"Organization", "User", "OrderStatus", "PermissionSet", "RecordType"}
 CHILDREN = {
     ("Account", "ParentId"): "ChildAccounts",
     ("Case", "AccountId"): "Cases",
@@ -127,6 +128,20 @@ PICKLISTS: dict[tuple[str, str], tuple[tuple[str, str | None], ...]] = {
     ("ReturnOrderLineItem", "ProcessingPlan"): _plain("Repair", "Discard", "Salvage", "Restock"),
     ("ReturnOrderLineItem", "RepaymentMethod"): _plain("Replace", "Refund", "Credit", "Return"),
     ("ReturnOrderLineItem", "QuantityUnitOfMeasure"): _plain("Each"),
+    ("Account", "Ownership"): _plain("Public", "Private", "Subsidiary", "Other"),
+    ("Account", "Rating"): _plain("Hot", "Warm", "Cold"),
+    ("Account", "Industry"): _plain(
+        "Agriculture", "Apparel", "Banking", "Biotechnology", "Chemicals", "Communications", "Construction",
+        "Consulting", "Education", "Electronics", "Energy", "Engineering", "Entertainment", "Environmental", "Finance",
+        "Food & Beverage", "Government", "Healthcare", "Hospitality", "Insurance", "Machinery", "Manufacturing",
+        "Media", "Not For Profit", "Recreation", "Retail", "Shipping", "Technology", "Telecommunications",
+        "Transportation", "Utilities", "Other",
+    ),
+    ("Account", "Type"): _plain(
+        "Prospect", "Customer - Direct", "Customer - Channel", "Channel Partner / Reseller", "Installation Partner",
+        "Technology Partner", "Other",
+    ),
+    ("Contact", "Salutation"): _plain("Mr.", "Ms.", "Mrs.", "Dr.", "Prof.", "Mx."),
     ("Case", "Status"): _plain("New", "Working", "Escalated", "Closed"),
     ("Case", "Priority"): _plain("High", "Medium", "Low"),
     ("Case", "Origin"): _plain("Phone", "Email", "Web"),
@@ -139,7 +154,13 @@ PICKLISTS: dict[tuple[str, str], tuple[tuple[str, str | None], ...]] = {
     ("Task", "TaskSubtype"): _plain("Task", "Email", "ListEmail", "Cadence", "Call", "LinkedIn"),
     ("Task", "CallType"): _plain("Internal", "Inbound", "Outbound"),
 }  # fmt: skip
-OPEN = {"Case", "Task"}  # objects whose picklists take values that are not on the list, as they do in a new org
+OPEN = {
+    "Account",
+    "Contact",
+    "PersonAccount",
+    "Case",
+    "Task",
+}  # objects whose picklists take values that are not on the list, as they do in a new org
 DEFAULTS = {
     ("ReturnOrder", "Status"): "Draft",
     ("ReturnOrder", "ShipmentType"): "Standard",
@@ -153,11 +174,6 @@ DEFAULTS = {
 }
 HISTORIES = ("Account", "Contact", "Contract", "Order", "OrderItem", "Case", "ReturnOrder")
 """Objects whose changes are kept in `<Object>History`."""
-CURRENCIES = ("USD", "EUR", "GBP")
-MULTI_CURRENCY = (
-    "Account", "Contact", "Contract", "Order", "OrderItem", "Product2", "Pricebook2", "PricebookEntry", "ReturnOrder",
-    "ReturnOrderLineItem",
-)  # fmt: skip
 NAME_FIELDS = {
     "Order": "OrderNumber",
     "OrderItem": "OrderItemNumber",
@@ -226,12 +242,9 @@ _OTHER_LABELS = {
 }
 
 
-def standard_schema(*, multi_currency: bool = False) -> Schema:
-    """A fresh schema: what is deployed later is added to it."""
-    schema = Schema([*(_standard(*spec) for spec in OBJECTS), *map(_history, HISTORIES)])
-    if multi_currency:
-        _add_currencies(schema)
-    return schema
+def standard_schema() -> Schema:
+    """A fresh schema, of an org in which nothing is switched on that adds to it."""
+    return Schema([*(_standard(*spec) for spec in OBJECTS), *map(_history, HISTORIES)])
 
 
 def _standard(name: str, label: str, plural: str, prefix: str) -> SObject:
@@ -335,34 +348,3 @@ def _label(sobject: str, name: str, type_: str) -> str:
         return f"{next((label for item, label, *_ in OBJECTS if item == sobject), 'Record')} ID"
     words = _WORDS.sub(" ", name.replace("Pricebook2", "PriceBook").replace("Product2", "Product"))
     return words.removesuffix(" Id") + " ID" if type_ == "reference" and words.endswith(" Id") else words
-
-
-def _add_currencies(schema: Schema) -> None:
-    codes = tuple(PicklistValue(value=code, label=code) for code in CURRENCIES)
-    for name in MULTI_CURRENCY:
-        sobject = schema.get(name)
-        assert sobject is not None
-        sobject.add(
-            Field(
-                name="CurrencyIsoCode",
-                label="Currency ISO Code",
-                type="picklist",
-                length=3,
-                updateable=name not in {"OrderItem", "PricebookEntry"},
-                defaulted_on_create=True,
-                restricted_picklist=True,
-                picklist=codes,
-            )
-        )
-    currency = SObject(name="CurrencyType", label="Currency Type", label_plural="Currency Types", key_prefix="01L")
-    for item in (
-        Field(name="Id", label="Currency Type ID", type="id", length=18, nillable=False, createable=False),
-        Field(name="IsoCode", label="Currency ISO Code", type="picklist", length=3, nillable=False, picklist=codes),
-        Field(name="ConversionRate", label="Conversion Rate", type="double", precision=18, scale=6, nillable=False),
-        Field(name="DecimalPlaces", label="Decimal Places", type="int", digits=1, nillable=False),
-        Field(name="IsActive", label="Active", type="boolean", default_value=False, nillable=False),
-        Field(name="IsCorporate", label="Is Corporate", type="boolean", default_value=False, nillable=False),
-        Field(name="SystemModstamp", label="System Modstamp", type="datetime", nillable=False, createable=False),
-    ):
-        currency.add(item)
-    schema.add(currency)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from connector.localorg.plan import Row
 from connector.localorg.schema import Field, Schema, SObject
 
 MASTER_RECORD_TYPE = "012000000000000AAA"
@@ -40,8 +42,10 @@ def sobject_basic(schema: Schema, sobject: str, version: str) -> dict[str, Any]:
     return {"objectDescribe": _summary(_known(schema, sobject), version), "recentItems": []}
 
 
-def describe(schema: Schema, sobject: str, version: str) -> dict[str, Any]:
-    """`GET /sobjects/X/describe`; KeyError for an unknown object."""
+def describe(
+    schema: Schema, sobject: str, version: str, *, record_types: Sequence[Row] = (), default: str | None = None
+) -> dict[str, Any]:
+    """`GET /sobjects/X/describe`; KeyError for an unknown object. `default` is the name of its default record type."""
     item = _known(schema, sobject)
     answer = _summary(item, version)
     base = f"/services/data/v{version}/sobjects/{item.name}"
@@ -77,7 +81,7 @@ def describe(schema: Schema, sobject: str, version: str) -> dict[str, Any]:
         "lookupLayoutable": None,
         "namedLayoutInfos": [],
         "networkScopeFieldName": None,
-        "recordTypeInfos": [_master(base)] if not item.event else [],
+        "recordTypeInfos": _record_types(base, record_types, default) if not item.event else [],
         "searchLayoutable": not item.event,
         "sobjectDescribeOption": "FULL",
         "supportedScopes": [{"label": f"All {item.label_plural}", "name": "everything"}],
@@ -91,17 +95,22 @@ def _known(schema: Schema, sobject: str) -> SObject:
     return found
 
 
-def _master(base: str) -> dict[str, Any]:
-    return {
-        "active": True,
-        "available": True,
-        "defaultRecordTypeMapping": True,
-        "developerName": "Master",
-        "master": True,
-        "name": "Master",
-        "recordTypeId": MASTER_RECORD_TYPE,
-        "urls": {"layout": f"{base}/describe/layouts/{MASTER_RECORD_TYPE}"},
-    }
+def _record_types(base: str, rows: Sequence[Row], default: str | None) -> list[dict[str, Any]]:
+    """The object's own, and the master that every object has."""
+    found = [(str(row["Id"]), str(row["DeveloperName"]), str(row["Name"]), bool(row["IsActive"])) for row in rows]
+    return [
+        {
+            "active": active,
+            "available": active,
+            "defaultRecordTypeMapping": developer_name == (default or "Master"),
+            "developerName": developer_name,
+            "master": record_id == MASTER_RECORD_TYPE,
+            "name": name,
+            "recordTypeId": record_id,
+            "urls": {"layout": f"{base}/describe/layouts/{record_id}"},
+        }
+        for record_id, developer_name, name, active in [*found, (MASTER_RECORD_TYPE, "Master", "Master", True)]
+    ]
 
 
 def _summary(item: SObject, version: str) -> dict[str, Any]:

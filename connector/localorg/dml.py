@@ -19,7 +19,7 @@ from connector.localorg import checks, history, ids
 from connector.localorg.errors import Refusal, SeveralMatches, not_found
 from connector.localorg.locks import PARENTS, Locks
 from connector.localorg.plan import Input, Plan, Row
-from connector.localorg.rules import RULES, Rule
+from connector.localorg.rules import RULES, Rule, declared
 from connector.localorg.rules.totals import settle
 from connector.localorg.schema import Schema, SObject
 from connector.localorg.settings import OrgSettings
@@ -59,6 +59,8 @@ class Dml:
         self.locks = locks
         self.unsettled: set[str] = set()  # orders whose total has yet to follow their lines
         self.publishers: list[Publisher] = []
+        self.allow_duplicates = False  # of the call under way
+        self.api_version = ""
         self._plans: dict[str, Plan] = {}
         self._holds = 0
         self.refresh()
@@ -211,10 +213,13 @@ class Dml:
         self._lock(row)
         if "OwnerId" in plan.has and row["OwnerId"] is None:
             row["OwnerId"] = self.user_id
+        declared.set_record_type(self, plan, row)
         rule.prepare(self, row, given)
         checks.require(row, plan.required)
         rule.insert(self, row, given)
+        declared.validate(self, plan, row)
         checks.unique(self, plan, row, None)
+        declared.refuse_duplicate(self, plan, row, None)
         return Outcome(id=self._write_new(plan, row, rule), created=True)
 
     def _write_new(self, plan: Plan, row: Row, rule: Rule) -> str:
@@ -260,9 +265,13 @@ class Dml:
         new = {**old, **given}
         checks.require(new, [field for field in plan.required if field.name in given])
         changed = {name for name, value in given.items() if old[name] != value}
+        if declared.TYPE_ID in changed:
+            declared.set_record_type(self, plan, new)
         rule.update(self, old, new, changed)
         changed = {name for name, value in new.items() if old[name] != value}
+        declared.validate(self, plan, new)
         checks.unique(self, plan, new, changed)
+        declared.refuse_duplicate(self, plan, new, changed)
         self._save(plan, new, changed, touch=True)
         history.note(self, plan, old, new, changed & given.keys())
         rule.saved(self, new, old)

@@ -5,7 +5,7 @@ The same refusal is told in two shapes: row resources say `errorCode`, lists of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 STATUS_BY_CODE = {
@@ -21,23 +21,32 @@ STATUS_BY_CODE = {
 
 
 class Refusal(Exception):  # noqa: N818 - the org refuses; nothing went wrong in it
-    """`fields=None` leaves the key out where the platform leaves it out."""
+    """`fields=None` leaves the key out where the platform leaves it out; `more` is told beside the rest."""
 
-    def __init__(self, code: str, message: str, *, fields: Sequence[str] | None = None, status: int = 0) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        fields: Sequence[str] | None = None,
+        status: int = 0,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.fields = fields
+        self.more = dict(more or {})
         self.status = status or STATUS_BY_CODE.get(code, 400)
 
     def rest(self) -> dict[str, Any]:
         told: dict[str, Any] = {"message": self.message, "errorCode": self.code}
         if self.fields is not None:
             told["fields"] = list(self.fields)
-        return told
+        return told | self.more
 
     def row(self) -> dict[str, Any]:
-        return {"statusCode": self.code, "message": self.message, "fields": list(self.fields or ())}
+        return {"statusCode": self.code, "message": self.message, "fields": list(self.fields or ())} | self.more
 
 
 class SeveralMatches(Exception):  # noqa: N818 - answered with 300 and a list, not an error

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from connector.localorg import catalog, describe
+from connector.localorg import describe, options
 from connector.localorg.auth import Auth, Identity
 from connector.localorg.bulk import Jobs
 from connector.localorg.bulk.classic import ClassicJobs
@@ -23,7 +23,7 @@ from connector.localorg.metadata import access, permissions, source
 from connector.localorg.metadata.deploy import Deployments, recover
 from connector.localorg.metadata.deployed import Deployed
 from connector.localorg.schema import Schema
-from connector.localorg.seed import seed
+from connector.localorg.seed import Bodies, insert_records, keep_settings, seed, settle_settings
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Change, Storage
 from connector.localorg.usage import Usage
@@ -41,21 +41,27 @@ class Org:
         data: Path | None = None,
         metadata_root: Path | None = None,
         settings: OrgSettings | None = None,
+        records: Bodies | None = None,
         jwt_public_key: str | None = None,
         latency_ms: int = 0,
         random_seed: int = 0,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.settings = settings or OrgSettings()
         self.clock = clock
         self.random = random.Random(random_seed)  # noqa: S311 - order of execution, nothing secret
-        self.schema: Schema = catalog.standard_schema(multi_currency=self.settings.multi_currency)
         self.storage = Storage(data)
+        self.settings, before = settle_settings(self.storage, settings)
+        self.schema: Schema = options.schema_for(self.settings)
         self.deployed = Deployed(self.schema)
         if metadata_root:
             source.load(self.deployed, metadata_root)
         from_source = tuple(self.deployed.grants)
         recover(self.storage, self.deployed)
+        try:
+            keep_settings(self.storage, self.settings, self.schema, before)
+        except ValueError:
+            self.storage.close()
+            raise
         self.faults = Faults(latency_ms=latency_ms)
         self.locks = Locks(self.faults)
         self.dml = Dml(self.storage, self.schema, self.settings, clock, user_id="", locks=self.locks)
@@ -75,6 +81,11 @@ class Org:
         permissions.assign(self.dml, self.deployed, from_source)
         self.storage.listeners.append(self._changed)
         self.refresh()
+        try:
+            insert_records(self.dml, records or {})
+        except ValueError:
+            self.storage.close()
+            raise
 
     def _changed(self, changes: list[Change]) -> None:
         if any(change.sobject == permissions.ASSIGNMENT for change in changes):
@@ -84,10 +95,11 @@ class Org:
         """To be called whenever the schema or who may see it changed: tables, plans, describes, events follow."""
         permissions.sync(self.dml, self.deployed)
         access.enforce(self.schema, permissions.held(self.dml, self.deployed))
+        options.mirror_persons(self.schema)
         self.dml.refresh()
         seed(self.dml)
         self.hub.refresh()
-        self.hub.channels = {name: set(topics) for name, topics in self.deployed.channels.items()}
+        self.hub.channels = {name: dict(members) for name, members in self.deployed.channels.items()}
         for name, item in self.deployed.subscriptions.items():
             self.managed.define(name, item.topic, starts=item.starts, recovers=item.recovers, state=item.state)
         self._described.clear()
@@ -97,9 +109,14 @@ class Org:
         key = (sobject.lower(), version)
         found = self._described.get(key)
         if found is None:
-            if self.schema.get(sobject) is None:
+            known = self.schema.get(sobject)
+            if known is None:
                 raise not_found()
-            found = self._described[key] = describe.describe(self.schema, sobject, version)
+            types = list(self.dml.select("RecordType", '"SobjectType" = ? ORDER BY "Name"', known.name))
+            default = next((item.name for item in self.settings.record_types.get(known.name, ()) if item.default), None)
+            found = self._described[key] = describe.describe(
+                self.schema, known.name, version, record_types=types, default=default
+            )
         return found
 
     @property

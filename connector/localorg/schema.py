@@ -100,6 +100,10 @@ class SObject:
     def add(self, item: Field) -> None:
         self.all[item.name.lower()] = self.fields[item.name.lower()] = item
 
+    def drop(self, item: Field) -> None:
+        self.all.pop(item.name.lower(), None)
+        self.fields.pop(item.name.lower(), None)
+
     def show(self, access: Callable[[Field], Field | None]) -> None:
         """Let the running user see what `access` leaves of each field."""
         seen = {name: access(item) for name, item in self.all.items()}
@@ -126,6 +130,9 @@ class Schema:
     def add(self, item: SObject) -> None:
         self._objects[item.name.lower()] = item
 
+    def remove(self, name: str) -> None:
+        self._objects.pop(name.lower(), None)
+
     def kept(self) -> dict[str, SObject]:
         """The objects as they are now, to go back to with `restore`."""
         return {
@@ -148,7 +155,11 @@ class Schema:
         """Every reference to `name`, as seen from it; a nameless one cannot be queried."""
         return [
             ChildRelationship(
-                child=child.name, field=item.name, name=item.child_relationship, cascade_delete=item.cascade_delete
+                child=child.name,
+                field=item.name,
+                name=item.child_relationship,
+                cascade_delete=item.cascade_delete,
+                restricted_delete=item.restricted_delete,
             )
             for child in self
             for item in child.all.values()

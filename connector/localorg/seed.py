@@ -1,11 +1,29 @@
-"""What every org has from its first day: itself, an administrator, the standard price book, its order statuses."""
+"""What every org has from its first day: itself, an administrator, the standard price book.
+
+And what was declared of it: order statuses, record types, currencies, records to begin with.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
 from connector.localorg.auth import Identity
 from connector.localorg.dml import Dml
+from connector.localorg.options import unknown_names
 from connector.localorg.plan import Row
+from connector.localorg.schema import Schema
+from connector.localorg.settings import OrgSettings, Place, SeedError, contradictions
+from connector.localorg.soql.holds import problem
+from connector.localorg.storage import Storage
+from connector.localorg.values import Stored
 
+Bodies = dict[str, list[dict[str, Any]]]
+"""Rows to begin with, by object, as the API would take them."""
+
+_SETTINGS = "settings"
+_RECORDS = "records"
 USERNAME = "admin@local-org.example"
 
 
@@ -21,9 +39,69 @@ def seed(dml: Dml) -> Identity:
         if not dml.one('SELECT 1 FROM "Pricebook2" WHERE "IsStandard" = 1'):
             dml.force_insert("Pricebook2", Name="Standard Price Book", IsActive=1, IsStandard=1)
         _seed_statuses(dml)
+        _seed_record_types(dml)
+        _seed_currencies(dml)
         dml.storage.changes.clear()
     username = dml.one('SELECT "Username" FROM "User" WHERE "Id" = ?', user)
     return Identity(organization_id=organization, user_id=user, username=username, email=username)
+
+
+def settle_settings(storage: Storage, given: OrgSettings | None) -> tuple[OrgSettings, OrgSettings | None]:
+    """The settings of this start, and those of the last one; without any given, the last ones hold."""
+    from pydantic import TypeAdapter  # takes its time to load
+
+    kept = storage.meta(_SETTINGS)
+    before = TypeAdapter(OrgSettings).validate_json(kept) if kept else None
+    return given or before or OrgSettings(), before
+
+
+def keep_settings(storage: Storage, settings: OrgSettings, schema: Schema, before: OrgSettings | None) -> None:
+    """Remember them for the next start; SeedError if they contradict themselves, the org, or what it was before."""
+    from pydantic import TypeAdapter
+
+    problems = [*contradictions(settings, before), *unknown_names(settings, schema)]
+    for place, rule in enumerate(settings.validation_rules):
+        sobject = schema.get(rule.sobject)
+        found = sobject and problem(schema, sobject, rule.condition)
+        if found:
+            problems.append((("validation_rules", place, "condition"), found))
+    if problems:
+        raise SeedError(problems)
+    storage.set_meta(_SETTINGS, TypeAdapter(OrgSettings).dump_json(settings).decode())
+
+
+def insert_records(dml: Dml, records: Bodies) -> None:
+    """Once in an org's life, all or none, by the rules that hold for the API. SeedError for what they refuse."""
+    if not records or dml.storage.meta(_RECORDS):
+        return
+    problems: list[tuple[Place, str]] = []
+    with dml.storage.transaction():
+        for name, bodies in records.items():
+            plan = dml.known_plan(name)
+            if plan is None:
+                problems.append((("records", name), "this org has no such object"))
+                continue
+            outcomes = dml.insert(plan, [_plain(body) for body in bodies])
+            for place, outcome in enumerate(outcomes):
+                if outcome.error:
+                    problems.append((("records", name, place), str(outcome.error)))
+        if problems:
+            raise SeedError(problems)
+        dml.storage.set_meta(_RECORDS, "1")
+
+
+def _plain(value: Any) -> Any:
+    """What YAML reads as JSON has it."""
+    match value:
+        case dict():
+            return {str(name): _plain(item) for name, item in value.items()}
+        case datetime():
+            return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat(timespec="seconds")
+        case date():
+            return value.isoformat()
+        case float():
+            return Decimal(str(float(value)))
+    return value
 
 
 def _first_day(dml: Dml) -> tuple[str, str]:
@@ -61,16 +139,47 @@ def _first_day(dml: Dml) -> tuple[str, str]:
 
 
 def _seed_statuses(dml: Dml) -> None:
-    status = dml.plan("Order").sobject.get("Status")
-    if status is None or dml.schema.get("OrderStatus") is None:
+    order = dml.schema.get("Order")
+    status = order.all.get("status") if order else None
+    if status is None:
         return
     for place, item in enumerate(status.picklist, start=1):
-        if not dml.one('SELECT 1 FROM "OrderStatus" WHERE "ApiName" = ?', item.value):
-            dml.force_insert(
-                "OrderStatus",
-                ApiName=item.value,
-                MasterLabel=item.label,
-                StatusCode=item.category,
-                IsDefault=int(item.default),
-                SortOrder=place,
-            )
+        _keep(
+            dml, "OrderStatus", {"ApiName": item.value},
+            MasterLabel=item.label, StatusCode=item.category, IsDefault=int(item.default), SortOrder=place,
+        )  # fmt: skip
+    names = ", ".join("?" * len(status.picklist))
+    dml.storage.connection.execute(
+        f'DELETE FROM "OrderStatus" WHERE "ApiName" NOT IN ({names})',  # noqa: S608
+        [item.value for item in status.picklist],
+    )
+
+
+def _seed_record_types(dml: Dml) -> None:
+    for sobject, types in dml.settings.record_types.items():
+        for item in types:
+            _keep(
+                dml, "RecordType", {"SobjectType": dml.plan(sobject).name, "DeveloperName": item.name},
+                Name=item.label or item.name.replace("_", " "), IsActive=1, IsPersonType=int(item.person),
+            )  # fmt: skip
+
+
+def _seed_currencies(dml: Dml) -> None:
+    for code, item in dml.settings.currencies.items():
+        _keep(
+            dml, "CurrencyType", {"IsoCode": code}, ConversionRate=item.rate, DecimalPlaces=item.decimal_places,
+            IsActive=1, IsCorporate=int(code == dml.settings.currency),
+        )  # fmt: skip
+
+
+def _keep(dml: Dml, name: str, key: Row, **values: Stored) -> None:
+    """The row with that key, made or brought up to date."""
+    where = " AND ".join(f'"{column}" = ?' for column in key)
+    found = dml.one(f'SELECT "Id" FROM "{name}" WHERE {where}', *key.values())  # noqa: S608
+    if found is None:
+        dml.force_insert(name, **key, **values)
+    else:
+        present = dml.fetch(name, found) or {}
+        changed = {column: value for column, value in values.items() if column in present and present[column] != value}
+        if changed:
+            dml.set_fields(name, found, changed, touch=True)

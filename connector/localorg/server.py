@@ -12,6 +12,7 @@ from aiohttp import web
 
 from connector.localorg.http.app import App
 from connector.localorg.org import Org, utc_now
+from connector.localorg.seed import Bodies
 from connector.localorg.settings import OrgSettings
 from connector.localorg.tls import Certificates, certificates
 
@@ -39,6 +40,7 @@ class LocalOrg:
         host: str = "127.0.0.1",
         seed: int = 0,
         settings: OrgSettings | None = None,
+        records: Bodies | None = None,
         jwt_public_key: str | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -46,6 +48,7 @@ class LocalOrg:
             data=data,
             metadata_root=None if bare else metadata_root,
             settings=settings,
+            records=records,
             jwt_public_key=jwt_public_key,
             latency_ms=latency_ms,
             random_seed=seed,

@@ -1,17 +1,146 @@
-"""What an administrator of the org can switch: order features and the size of the API allowance."""
+"""What an administrator of the org can switch and declare: order features, statuses, record types, rules, currencies.
+
+These are the keys of a seed file, too (`seedfile.py`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+Place = tuple[str | int, ...]
+"""Where in a seed file: keys and positions from the top."""
+
+
+class SeedError(ValueError):
+    """Settings that contradict themselves or the org; `problems` are pairs of a place and what is wrong there."""
+
+    def __init__(self, problems: list[tuple[Place, str]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, place))}: {problem}" for place, problem in problems))
+        self.problems = problems
+
+
+class Strict:
+    """Unknown keys of a seed file are errors."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderStatusValue(Strict):
+    """A value of Order.Status; its category is the StatusCode. A plain org has values for these two only (H3)."""
+
+    name: str
+    category: Literal["Draft", "Activated"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordType(Strict):
+    name: str
+    label: str = ""
+    default: bool = False
+    person: bool = False  # of accounts that are people
+
+
+@dataclass(frozen=True, kw_only=True)
+class Currency(Strict):
+    rate: float = 1.0  # units for one of the corporate currency
+    decimal_places: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationRule(Strict):
+    """A row is refused when the condition, written as a WHERE clause of SOQL, holds for it."""
+
+    name: str
+    sobject: str
+    condition: str
+    message: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicateRule(Strict):
+    """A row is a duplicate if all these fields are set and equal those of another; text compares without case."""
+
+    name: str
+    sobject: str
+    match: list[str]
+    action: Literal["alert", "block"] = "alert"
+    message: str = "Use one of these records?"
 
 
 @dataclass(kw_only=True)
-class OrgSettings:
-    multi_currency: bool = False
+class OrgSettings(Strict):
+    """Defaults are those of a developer org where Orders, reduction orders and return orders are switched on."""
+
     currency: str = "USD"
-    reduction_orders: bool = False
+    currencies: dict[str, Currency] = field(default_factory=dict)  # none: an org with one currency
+    orders: bool = True
+    reduction_orders: bool = True
+    return_orders: bool = True
     negative_quantity: bool = False
     zero_quantity: bool = False
     enhanced_commerce_orders: bool = False
+    order_statuses: list[OrderStatusValue] = field(default_factory=list)
+    person_accounts: bool = False
+    record_types: dict[str, list[RecordType]] = field(default_factory=dict)
+    validation_rules: list[ValidationRule] = field(default_factory=list)
+    duplicate_rules: list[DuplicateRule] = field(default_factory=list)
     api_limit: int = 1_000_000
     token_seconds: int = 7200
+
+    def __post_init__(self) -> None:
+        if self.person_accounts:
+            types = self.record_types.setdefault("Account", [])
+            if not any(not item.person for item in types):
+                types.insert(0, RecordType(name="Business_Account", label="Business Account", default=not types))
+            if not any(item.person for item in types):
+                types.append(RecordType(name="PersonAccount", label="Person Account", person=True))
+
+    @property
+    def multi_currency(self) -> bool:
+        return bool(self.currencies)
+
+
+def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterator[tuple[Place, str]]:
+    """What is wrong with settings by themselves, or after those that the org had before."""
+    if settings.currencies and settings.currency not in settings.currencies:
+        yield ("currencies",), f"the org's own currency, {settings.currency}, is missing: add it, or set currency"
+    for code, currency in settings.currencies.items():
+        if not (len(code) == 3 and code.isascii() and code.isupper()):
+            yield ("currencies", code), "is not a three-letter currency code, as EUR"
+        if currency.rate <= 0 or not 0 <= currency.decimal_places <= 6:
+            yield ("currencies", code), "needs a rate above 0 and between 0 and 6 decimal places"
+    if settings.order_statuses:
+        yield from _statuses(settings.order_statuses)
+    for sobject, types in settings.record_types.items():
+        yield from _record_types(sobject, types, person_accounts=settings.person_accounts)
+    if before is not None and before.person_accounts and not settings.person_accounts:
+        yield ("person_accounts",), "cannot be switched off again: the org has had person accounts"
+    if before is not None and before.currencies and before.currencies.keys() - settings.currencies.keys():
+        gone = ", ".join(sorted(before.currencies.keys() - settings.currencies.keys()))
+        yield ("currencies",), f"cannot be taken away again: {gone}"
+
+
+def _statuses(statuses: list[OrderStatusValue]) -> Iterator[tuple[Place, str]]:
+    names = [item.name.lower() for item in statuses]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            yield ("order_statuses", place, "name"), f"{statuses[place].name} is there twice"
+    for category in ("Draft", "Activated"):
+        if not any(item.category == category for item in statuses):
+            yield ("order_statuses",), f"no status of category {category}: an order needs one"
+
+
+def _record_types(sobject: str, types: list[RecordType], *, person_accounts: bool) -> Iterator[tuple[Place, str]]:
+    names = [item.name.lower() for item in types]
+    for place, item in enumerate(types):
+        where: Place = ("record_types", sobject, place)
+        if names[place] in names[:place]:
+            yield (*where, "name"), f"{item.name} is there twice"
+        if item.person and not (person_accounts and sobject == "Account"):
+            yield (*where, "person"), "only record types of Account with person_accounts: true are of people"
+    if sum(item.default for item in types) > 1:
+        yield ("record_types", sobject), "more than one is the default"

@@ -13,7 +13,7 @@ import pytest
 from connector.cli.org import our_metadata
 from connector.errors import StoreError
 from connector.localorg.server import LocalOrg
-from connector.localorg.settings import OrgSettings
+from connector.localorg.settings import Currency, OrgSettings
 from connector.model.change import EntityKind
 from connector.model.order import LineInput, Stage
 from connector.model.product import Price
@@ -276,15 +276,12 @@ async def test_an_import_beside_the_recording_of_outcomes_is_no_deadlock(
 async def test_several_currencies(database_url: str) -> None:
     """Another currency replaces the lines; an order that is found again is not reopened for nothing."""
     both = [replace(item, prices=(*item.prices, Price(currency="EUR", unit_price=Decimal(7)))) for item in PRODUCTS]
-    settings = OrgSettings(multi_currency=True)
+    settings = OrgSettings(currencies={"USD": Currency(), "EUR": Currency(rate=0.9), "GBP": Currency(rate=0.8)})
     async with (
         LocalOrg(metadata_root=our_metadata(), settings=settings) as org,
         running(settings_for(org, database_url)) as service,
     ):
         world = World(org, service)
-        for code in ("USD", "EUR"):
-            values = {"IsoCode": code, "IsActive": True, "ConversionRate": 1, "DecimalPlaces": 2}
-            await service.client.control.run(lambda simple, given=values: simple.CurrencyType.create(given))  # type: ignore[misc]
         await world.save([ONE], some_products=both)
         await settled(world)
         await world.save([replace(ONE, currency="EUR")], some_products=both)

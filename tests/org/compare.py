@@ -14,6 +14,7 @@ from typing import Any
 
 from connector.localorg.catalog import standard_schema
 
+
 def differences(recorded: dict[str, Any]) -> Iterator[str]:
     """What differs, in the objects that both sides have."""
     schema = standard_schema()

@@ -37,6 +37,7 @@ RECORDED = [  # facts of recorded orgs; `python -m tests.org.compare FILE` compa
 def recorded(name: str, kind: str, nillable: bool, refers: list[str]) -> dict[str, object]:
     return {
         "name": name, "type": kind, "nillable": nillable, "referenceTo": refers, "filterable": True,
+        "sortable": True, "groupable": kind not in {"currency", "double"}, "aggregatable": True,
         "relationshipName": name.removesuffix("Id") if refers else None,
     }  # fmt: skip
 

@@ -19,6 +19,7 @@ import fastavro
 from fastavro.schema import to_parsing_canonical_form
 
 from connector.localorg.schema import Field, SObject
+from connector.localorg.values import Stored, stamp
 
 NAMESPACE = "com.sforce.eventbus"
 NEVER = frozenset({"IsDeleted", "SystemModstamp", "LastActivityDate", "LastViewedDate", "LastReferencedDate",
@@ -193,6 +194,19 @@ def value(field: Field, stored: Any) -> Any:
             hours, minutes, seconds = str(stored).rstrip("Z").split(":")
             return round((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * 1000)
     return str(stored)
+
+
+def stored(field: Field, told: Any) -> Stored:
+    """The other way round: what a column would hold for a value of an event."""
+    if told is None or isinstance(told, str):
+        return told
+    if field.type in {"date", "datetime"}:
+        try:
+            moment = datetime.fromtimestamp(told / 1000, UTC)
+        except (OverflowError, ValueError, OSError):  # a time that no calendar has
+            return None
+        return stamp(moment) if field.type == "datetime" else moment.date().isoformat()
+    return int(told) if field.type == "boolean" else float(told)
 
 
 def _milliseconds(moment: datetime) -> int:

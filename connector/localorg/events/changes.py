@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.localorg.dml import Dml
@@ -24,6 +24,25 @@ MOST_IN_TRANSACTION = 100_000
 EVERY_RECORD = "000000000000000AAA"
 STAMPS = frozenset({"LastModifiedDate"})
 """Told with every update, changed by it or not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A change event: its payload, the row behind it and the columns of it that the payload tells."""
+
+    sobject: str
+    payload: dict[str, Any]
+    row: Row
+    visible: frozenset[str]
+
+    def enriched(self, plan: Plan, schema: EventSchema, names: Sequence[str]) -> Told:
+        """With these columns told as well, as updates and deletions are."""
+        if not self.row or self.payload[avro.CHANGE_HEADER]["changeType"] not in {"UPDATE", "DELETE"}:
+            return self
+        visible = self.visible | set(names)
+        more = {name: _value(plan, self.row, name, only=set(visible)) for name in schema.fields[1:]
+                if {name, *_parts(plan, self.row, name).values()} & set(names)}  # fmt: skip
+        return replace(self, payload={**self.payload, **more}, visible=visible)
 
 
 @dataclass
@@ -62,19 +81,19 @@ class Capture:
 
     def payloads(
         self, changes: Sequence[Change], schemas: Mapping[str, EventSchema], *, origin: str, milliseconds: int
-    ) -> list[tuple[str, dict[str, Any]]]:
-        """(sObject, payload) for each change of an object that has a schema here."""
+    ) -> list[Told]:
+        """What to tell of each change of an object that has a schema here."""
         self.commit_number += 1
         transaction = str(uuid.uuid4())
         entries = merged(changes)
         over = {name for name in schemas if sum(entry.sobject == name for entry in entries) > MOST_IN_TRANSACTION}
-        told: list[tuple[str, dict[str, Any]]] = []
+        told: list[Told] = []
         for number, entry in enumerate(entries, start=1):
             schema = schemas.get(entry.sobject)
             if schema is None:
                 continue  # its number is used up: sequences have gaps
             overflow = entry.sobject in over
-            if overflow and any(name == entry.sobject for name, _ in told):
+            if overflow and any(item.sobject == entry.sobject for item in told):
                 continue
             header = {
                 "entityName": entry.sobject,
@@ -90,42 +109,44 @@ class Capture:
                 "diffFields": [],
                 "changedFields": [],
             }
-            told.append((entry.sobject, self._payload(entry, header, schema)))
+            told.append(self._told(entry, header, schema))
         return told
 
     def _kind(self, kind: str) -> str:
         return f"GAP_{kind}" if self._faults.take("event_gap") else kind
 
-    def _payload(self, entry: _Merged, header: dict[str, Any], schema: EventSchema) -> dict[str, Any]:
+    def _told(self, entry: _Merged, header: dict[str, Any], schema: EventSchema) -> Told:
         payload: dict[str, Any] = {avro.CHANGE_HEADER: header, **dict.fromkeys(schema.fields[1:])}
-        if header["changeType"].startswith("GAP_") or entry.kind == "DELETE":
-            return payload
         plan = self._dml.plan(entry.sobject)
-        row = self._dml.row(plan, entry.id) or {}
+        row = {} if header["changeType"].startswith("GAP_") else self._dml.row(plan, entry.id) or {}
+        told = Told(sobject=entry.sobject, payload=payload, row=row, visible=frozenset())
+        if not row or entry.kind == "DELETE":
+            return told
         if entry.kind != "UPDATE":
             payload.update({name: _value(plan, row, name) for name in schema.fields[1:]})
-            return payload
+            return replace(told, visible=plan.has)
         changed = entry.fields | (STAMPS & plan.has)
         for name in schema.fields[1:]:
-            if name in changed or changed.intersection(_parts(plan, name).values()):
+            if name in changed or changed.intersection(_parts(plan, row, name).values()):
                 payload[name] = _value(plan, row, name, only=changed)
-        header["changedFields"] = _bitmaps(plan, schema, changed)
-        header["nulledFields"] = _bitmaps(plan, schema, {name for name in changed if row.get(name) is None})
-        return payload
+        header["changedFields"] = _bitmaps(plan, row, schema, changed)
+        nulled = {name for name in changed if row.get(name) is None}
+        header["nulledFields"] = _bitmaps(plan, row, schema, nulled)
+        return replace(told, visible=frozenset(changed))
 
 
-def _parts(plan: Plan, name: str) -> dict[str, str]:
-    """Of a compound field: column by the part's name in the schema. Empty for a plain one."""
+def _parts(plan: Plan, row: Row, name: str) -> dict[str, str]:
+    """Of a compound field: column by the part's name in the schema. Empty for a plain one, as a company's name is."""
     if name in plan.addresses:
         prefix = name.removesuffix("Address")
         return {part: prefix + part for part, _ in avro.ADDRESS_PARTS}
-    if name == "Name" and plan.name == "Contact":
+    if name == "Name" and (plan.name == "Contact" or row.get("IsPersonAccount")):
         return {part: part for part in avro.PERSON_PARTS}
     return {}
 
 
 def _value(plan: Plan, row: Row, name: str, only: set[str] | None = None) -> Any:
-    parts = _parts(plan, name)
+    parts = _parts(plan, row, name)
     if not parts:
         seen = plan.inputs.get(name.lower())  # none for a field that the running user may not see
         return avro.value(seen.field, row.get(name)) if seen else None
@@ -133,12 +154,12 @@ def _value(plan: Plan, row: Row, name: str, only: set[str] | None = None) -> Any
     return None if all(value is None for value in found.values()) and only is None else found
 
 
-def _bitmaps(plan: Plan, schema: EventSchema, names: set[str]) -> list[str]:
+def _bitmaps(plan: Plan, row: Row, schema: EventSchema, names: set[str]) -> list[str]:
     """Changed fields as bits by their place in the schema, those inside a compound field behind its place."""
     own: set[int] = set()
     nested: list[str] = []
     for place, name in enumerate(schema.fields):
-        parts = _parts(plan, name)
+        parts = _parts(plan, row, name)
         if not parts:
             own |= {place} if name in names else set()
         elif bits := {bit for bit, column in enumerate(parts.values()) if column in names}:

@@ -15,8 +15,11 @@ from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
 from connector.localorg.events.bus import Bus
 from connector.localorg.events.changes import Capture
+from connector.localorg.events.channels import Channels, Member, carried, special
 from connector.localorg.faults import Faults
+from connector.localorg.plan import Row
 from connector.localorg.schema import Schema, SObject
+from connector.localorg.soql.holds import holds
 from connector.localorg.storage import Change, Storage
 from connector.localorg.usage import Usage
 
@@ -50,7 +53,7 @@ class Hub:
         self.bus = Bus(storage, clock, source, faults, retention=RETENTION_SECONDS)
         self.capture = Capture(dml, faults)
         self.captured: set[str] = set(DEFAULT_CAPTURED)
-        self.channels: dict[str, set[str]] = {}  # custom channel -> topics of its members
+        self.channels: Channels = {}
         self.origin = ""  # of the call under way
         self.keepalive_seconds = KEEPALIVE_SECONDS  # a waiting subscriber hears so often that nothing came
         self.fetch_seconds = FETCH_SECONDS  # a stream that asks for nothing for so long ends
@@ -103,6 +106,7 @@ class Hub:
                 self._current[f"/event/{sobject.name}"] = avro.platform_event(sobject)
             elif sobject.name in CAPTURABLE or sobject.custom:
                 self._current[change_topic(sobject.name)] = avro.change_event(sobject)
+        self.captured = {name for name in self.captured if change_topic(name) in self._current}
         new = {schema.id: schema for schema in self._current.values() if schema.id not in self._schemas}
         with self._storage.transaction():
             self._storage.connection.executemany(
@@ -120,15 +124,13 @@ class Hub:
     def topics(self, name: str) -> set[str] | None:
         """What a subscription to a topic or channel hears; None if there is no such thing."""
         if name == ALL_CHANGES:
-            return {change_topic(sobject) for sobject in self.captured}
+            return {change_topic(sobject) for sobject in self.captured} | carried(name, self.channels.get(name, {}))
         if name in self.channels:
-            return self.channels[name]
-        if name in self._current and (name.startswith("/event/") or self._entity(name) in self.captured):
+            return carried(name, self.channels[name])
+        chosen = {*self.channels.get(ALL_CHANGES, {}), *map(change_topic, self.captured)}
+        if name in self._current and (name.startswith("/event/") or name in chosen):
             return {name}
         return None
-
-    def _entity(self, topic: str) -> str:
-        return next((sobject.name for sobject in self._schema if change_topic(sobject.name) == topic), "")
 
     def can_publish(self, topic: str) -> bool:
         return topic.startswith("/event/") and topic in self._current
@@ -149,9 +151,21 @@ class Hub:
             encoded = schema.encode(given)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(str(error)) from None
-        [number] = self.bus.publish(topic, [(schema.id, event_uuid or str(uuid.uuid4()), encoded)])
+        event_uuid = event_uuid or str(uuid.uuid4())
+        [number] = self.bus.publish(topic, [(schema.id, event_uuid, encoded)])
+        for alias, member in special(self.channels, topic):
+            if self._passes(member, topic.removeprefix("/event/"), self._row(topic, given)):
+                self.bus.publish(alias, [(schema.id, event_uuid, encoded)])
         self._usage.published.add(1)
         return number
+
+    def _row(self, topic: str, payload: Mapping[str, Any]) -> Row:
+        plan = self._dml.plan(topic.removeprefix("/event/"))
+        return {name: avro.stored(plan.inputs[name.lower()].field, payload.get(name)) for name in plan.columns}
+
+    def _passes(self, member: Member, sobject: str, row: Row) -> bool:
+        plan = self._dml.plan(sobject)
+        return not member.condition or holds(self._storage, self._schema, plan, member.condition, row, self._clock())
 
     def _published(self, sobject: SObject, messages: list[dict[str, Any]]) -> None:
         """Events written as rows."""
@@ -168,12 +182,23 @@ class Hub:
                 self.publish(topic, values, event_uuid)
 
     def _committed(self, changes: list[Change]) -> None:
-        schemas = {name: self._current[change_topic(name)] for name in self.captured}
+        schemas = {sobject.name: schema for sobject in self._schema if (schema := self._listened(sobject.name))}
         milliseconds = round(self._clock().timestamp() * 1000)
         told = self.capture.payloads(changes, schemas, origin=self.origin, milliseconds=milliseconds)
-        for sobject, payload in told:
-            schema = schemas[sobject]
-            self.bus.publish(change_topic(sobject), [(schema.id, str(uuid.uuid4()), schema.encode(payload))])
+        for item in told:
+            schema, topic, event_uuid = schemas[item.sobject], change_topic(item.sobject), str(uuid.uuid4())
+            self.bus.publish(topic, [(schema.id, event_uuid, schema.encode(item.payload))])
+            for alias, member in special(self.channels, topic):
+                more = item.enriched(self._dml.plan(item.sobject), schema, member.enriched)
+                seen = {name: more.row.get(name) for name in more.visible}
+                if self._passes(member, item.sobject, seen):
+                    self.bus.publish(alias, [(schema.id, event_uuid, schema.encode(more.payload))])
+
+    def _listened(self, sobject: str) -> EventSchema | None:
+        """The schema of an object whose changes somebody may hear of."""
+        topic = change_topic(sobject)
+        chosen = sobject in self.captured or any(topic in members for members in self.channels.values())
+        return self._current.get(topic) if chosen else None
 
 
 def change_topic(sobject: str) -> str:

@@ -39,10 +39,16 @@ class Router:
         resource = self._resources.get(call.tail[0].lower() if call.tail else "")
         if resource is None:
             return failed(not_found())
+        dml = self.org.dml
+        outer = dml.allow_duplicates
+        dml.allow_duplicates = _saves_duplicates(call, outer=call.nested and outer)
+        dml.api_version = call.version
         try:
             return resource(self.org, call)
         except Refusal as refusal:
             return failed(refusal)
+        finally:
+            dml.allow_duplicates = outer
 
     def _composite(self, org: Org, call: Call) -> Reply:
         match call.tail[1].lower() if len(call.tail) > 1 else "":
@@ -53,6 +59,15 @@ class Router:
             case "graph":
                 return graph.graph(org, self, call)
         return composite.composite(org, self, call)
+
+
+def _saves_duplicates(call: Call, *, outer: bool) -> bool:
+    """`Sforce-Duplicate-Rule-Header: allowSave=true`; a subrequest without it follows the request it is in."""
+    header = call.headers.get("sforce-duplicate-rule-header")
+    if header is None:
+        return outer
+    options = dict(part.strip().lower().partition("=")[::2] for part in header.replace(",", ";").split(";"))
+    return options.get("allowsave", "").strip() == "true"
 
 
 def takes_raw(call: Call) -> bool:

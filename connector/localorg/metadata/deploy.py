@@ -120,7 +120,13 @@ class Deployments:
                     problem=error.problem, line=error.line)
             for kind, error in archive.problems
         ]  # fmt: skip
-        put = self._put(archive, deployment)
+        try:
+            put = self._put(archive, deployment)
+        except Exception:
+            self._deployed.restore(before)
+            deployment.error = "An unexpected error occurred. Nothing was deployed."
+            self._end(deployment, "Failed")
+            raise  # to the log: the caller learns it from the status
         whole = bool(deployment.options["rollbackOnError"])
         failed = bool(deployment.failures)
         if deployment.options["checkOnly"] or (failed and whole):

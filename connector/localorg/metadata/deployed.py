@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from connector.localorg import catalog
+from connector.localorg.events.channels import MOST_ENRICHED, Channels, Member
 from connector.localorg.metadata import looks
 from connector.localorg.metadata.component import Component
 from connector.localorg.metadata.fields import field_of
 from connector.localorg.metadata.xml import Element, MetadataError
 from connector.localorg.schema import Field, Schema, SObject
+from connector.localorg.soql.holds import problem
 
 MOST_CHARACTERS = 80
 _NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*")
@@ -53,7 +55,7 @@ class Deployed:
 
     schema: Schema
     names: dict[tuple[str, str], Component] = field(default_factory=dict)
-    channels: dict[str, set[str]] = field(default_factory=dict)  # topic names by channel, `ChangeEvents` among them
+    channels: Channels = field(default_factory=dict)
     grants: dict[str, Granted] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     report_types: dict[str, set[str]] = field(default_factory=dict)  # `table$field` by name, lower case
@@ -71,7 +73,7 @@ class Deployed:
 
     def kept(self) -> dict[str, object]:
         state = {name: copy.copy(value) for name, value in vars(self).items() if name != "schema"}
-        state["channels"] = {name: set(topics) for name, topics in self.channels.items()}
+        state["channels"] = {name: dict(members) for name, members in self.channels.items()}
         return {**state, "objects": self.schema.kept()}
 
     def restore(self, kept: dict[str, object]) -> None:
@@ -188,7 +190,7 @@ def _channel(deployed: Deployed, component: Component) -> None:
     if kind not in {"data", "event"}:
         raise refuse(component, "channelType must be data or event", component.source.child("channelType"))
     _need(component, "label")
-    deployed.channels.setdefault(f"/{kind}/{component.name}", set())
+    deployed.channels.setdefault(f"/{kind}/{component.name}", {})
 
 
 def _member(deployed: Deployed, component: Component) -> None:
@@ -202,7 +204,31 @@ def _member(deployed: Deployed, component: Component) -> None:
     known = deployed.schema.get(entity) if kind == "event" else deployed.schema.get(_captured(entity))
     if known is None or (kind == "data" and known.event):
         raise refuse(component, f"{entity} cannot be selected", component.source.child("selectedEntity"))
-    deployed.channels.setdefault(found, set()).add(f"/{kind}/{entity}")
+    topic = f"/{kind}/{entity}"
+    deployed.channels.setdefault(found, {})[topic] = Member(
+        topic=topic, enriched=_enriched(component, known), condition=_filter(deployed, component, known)
+    )
+
+
+def _enriched(component: Component, sobject: SObject) -> tuple[str, ...]:
+    listed = list(component.source.all("enrichedFields"))
+    if len(listed) > MOST_ENRICHED:
+        raise refuse(component, f"A member can have at most {MOST_ENRICHED} enriched fields", listed[MOST_ENRICHED])
+    names = []
+    for item in listed:
+        found = sobject.all.get(item.get("name").lower())
+        if found is None or not found.stored:
+            raise refuse(component, f"{sobject.name} has no field {item.get('name')} to enrich events with", item)
+        names.append(found.name)
+    return tuple(names)
+
+
+def _filter(deployed: Deployed, component: Component, sobject: SObject) -> str:
+    condition = component.source.get("filterExpression")
+    wrong = problem(deployed.schema, sobject, condition) if condition else None
+    if wrong:
+        raise refuse(component, f"filterExpression: {wrong}", component.source.child("filterExpression"))
+    return condition
 
 
 def _captured(entity: str) -> str:

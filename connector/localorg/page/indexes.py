@@ -38,6 +38,8 @@ def ensure(org: Org) -> None:
     if _has(org, "Order", HOLD):
         execute(f'CREATE INDEX IF NOT EXISTS "ix_page_Order_held" ON "Order" ("IsDeleted") WHERE {HELD}')
     for sobject in ("Account", "Order", "Product2"):
+        if not _has(org, sobject, "IsDeleted"):
+            continue
         name = quote(f"ix_page_{sobject}_deleted")
         execute(f'CREATE INDEX IF NOT EXISTS {name} ON {quote(sobject)} ("IsDeleted") WHERE "IsDeleted" = 1')
 

@@ -50,6 +50,8 @@ class Site:
 
     def _page(self, segments: Sequence[str], params: Mapping[str, str]) -> Page:
         org = self._org
+        if org.schema.get("Order") is None and (not segments or segments[0] == "orders"):
+            return frame.missing() if segments else accounts.view(org, params)  # Orders are switched off
         match list(segments):
             case []:
                 return start.view(org)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from connector.localorg.errors import Refusal
+from connector.localorg.rules import persons
+from connector.localorg.rules.persons import full_name
 from connector.localorg.rules.rule import Rule, in_use
 
 if TYPE_CHECKING:
@@ -12,8 +15,26 @@ if TYPE_CHECKING:
 
 
 class AccountRule(Rule):
+    def prepare(self, dml: Dml, row: Row, given: Row) -> None:
+        if "IsPersonAccount" in row:
+            persons.prepare(dml, row, given)
+
+    def insert(self, dml: Dml, row: Row, given: Row) -> None:
+        if row.get("Name") is None:
+            raise Refusal("REQUIRED_FIELD_MISSING", "Required fields are missing: [Name]", fields=["Name"])
+
+    def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
+        if "IsPersonAccount" in old:
+            persons.update(dml, old, new, changed)
+
+    def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
+        if row.get("IsPersonAccount"):
+            persons.save_contact(dml, row, old)
+
     def delete(self, dml: Dml, row: Row) -> None:
-        plan = dml.plan("Order")
+        plan = dml.known_plan("Order")
+        if plan is None:
+            return
         for order in dml.select("Order", '"AccountId" = ? AND "IsDeleted" = 0', row["Id"]):
             if plan.category(order["Status"]) != "Draft":
                 raise in_use(row["Name"], "orders", order["OrderNumber"])
@@ -27,12 +48,11 @@ class AccountRule(Rule):
 
 class ContactRule(Rule):
     def insert(self, dml: Dml, row: Row, given: Row) -> None:
-        row["Name"] = _full_name(row)
+        row["Name"] = full_name(row)
 
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
-        new["Name"] = _full_name(new)
+        persons.refuse_shadow(old)
+        new["Name"] = full_name(new)
 
-
-def _full_name(row: Row) -> str:
-    parts = (row.get("FirstName"), row.get("MiddleName"), row.get("LastName"), row.get("Suffix"))
-    return " ".join(str(part) for part in parts if part)
+    def delete(self, dml: Dml, row: Row) -> None:
+        persons.refuse_shadow(row)

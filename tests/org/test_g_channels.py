@@ -1,0 +1,129 @@
+"""Section G8, channel members: filters, enriched fields, objects that only a channel selects; and a person's name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import grpc
+import pytest
+
+from connector.cli.org import our_metadata
+from connector.localorg.server import LocalOrg
+from connector.localorg.settings import OrgSettings
+from tests.org.conftest import Caller
+from tests.org.grpc_client import Client
+from tests.org.packages import package, xml
+
+Pair = tuple[Caller, Client]
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    """REST and Pub/Sub of one org that has person accounts."""
+    async with (
+        LocalOrg(metadata_root=our_metadata(), grpc_port=0, settings=OrgSettings(person_accounts=True)) as org,
+        aiohttp.ClientSession() as http,
+        grpc.aio.insecure_channel(str(org.pubsub_endpoint)) as channel,
+    ):
+        yield Caller(org, http), Client(org, channel)
+
+
+async def deploy(caller: Caller, kind: str, *members: tuple[str, str]) -> list[dict[str, Any]]:
+    """A channel `Ours__chn` with members (entity, further elements); what was refused."""
+    files = {"platformEventChannels/Ours__chn.platformEventChannel": xml(
+        "PlatformEventChannel", f"<channelType>{kind}</channelType><label>Ours</label>")}  # fmt: skip
+    for entity, more in members:
+        files[f"platformEventChannelMembers/Ours_{entity}.platformEventChannelMember"] = xml(
+            "PlatformEventChannelMember",
+            f"{more}<eventChannel>Ours__chn</eventChannel><selectedEntity>{entity}</selectedEntity>",
+        )
+    form = aiohttp.FormData()
+    form.add_field("json", json.dumps({"deployOptions": {"singlePackage": True}}), content_type="application/json")
+    content = package(files, PlatformEventChannel="*", PlatformEventChannelMember="*")
+    form.add_field("file", content, filename="deploy.zip", content_type="application/zip")
+    url = f"{caller.org.url}/services/data/v66.0/metadata/deployRequest"
+    headers = {"Authorization": f"Bearer {caller.org.access_token}"}
+    async with caller.http.post(url, data=form, headers=headers) as answer:
+        told = (await answer.json())["deployResult"]
+    for _ in range(200):
+        _, body = await caller.call("GET", f"metadata/deployRequest/{told['id']}?includeDetails=true")
+        told = body["deployResult"]
+    _, body = await caller.call("GET", f"metadata/deployRequest/{told['id']}?includeDetails=true")
+    return list(body["deployResult"]["details"]["componentFailures"])
+
+
+async def test_enriched_fields_come_with_updates_and_deletions_and_filters_see_them(pair: Pair) -> None:
+    caller, client = pair
+    enriched = "".join(
+        f"<enrichedFields><name>{name}</name></enrichedFields>" for name in ("PoNumber", "EffectiveDate")
+    )
+    condition = "<filterExpression>PoNumber = 'yes' AND EffectiveDate &gt; 2026-01-01</filterExpression>"
+    assert await deploy(caller, "data", ("OrderChangeEvent", enriched + condition), ("CaseChangeEvent", "")) == []
+    async with client.subscribed("/data/Ours__chn") as ours, client.subscribed("/data/OrderChangeEvent") as all_orders:
+        one = await caller.draft(PoNumber="yes")
+        other = await caller.draft(PoNumber="no")
+        await caller.create("Case", Subject="Broken")
+        for order in (one, other):
+            assert (await caller.call("PATCH", f"sobjects/Order/{order}", {"Name": "n"}))[0] == 204
+        for order in (one, other):
+            assert (await caller.call("DELETE", f"sobjects/Order/{order}"))[0] == 204
+        found = [payload for payload, _ in await ours.events(4)]
+        told = [(item["ChangeEventHeader"]["entityName"], item["ChangeEventHeader"]["changeType"]) for item in found]
+        assert told == [("Order", "CREATE"), ("Case", "CREATE"), ("Order", "UPDATE"), ("Order", "DELETE")]
+        for item in (found[2], found[3]):
+            assert item["ChangeEventHeader"]["recordIds"] == [one]
+            assert (item["PoNumber"], item["EffectiveDate"] is not None) == ("yes", True)
+        assert (found[2]["Name"], found[3]["Name"]) == ("n", None)
+        plain = [payload for payload, _ in await all_orders.events(6)]
+        assert [item["PoNumber"] for item in plain] == ["yes", "no", None, None, None, None]
+    status, _ = await caller.call("GET", "sobjects/Case/describe")
+    assert status == 200
+
+
+async def test_a_filter_of_platform_events_sees_their_fields(pair: Pair) -> None:
+    caller, client = pair
+    condition = "<filterExpression>Action__c IN ('hold', 'release') AND Order_Number__c != null</filterExpression>"
+    assert await deploy(caller, "event", ("Order_Action__e", condition)) == []
+    async with client.subscribed("/event/Ours__chn") as ours:
+        for number, action in (("1", "hold"), ("2", "cancel"), (None, "hold"), ("3", "release")):
+            body = {"Order_Number__c": number, "Action__c": action}
+            await caller.call("POST", "sobjects/Order_Action__e", {k: v for k, v in body.items() if v})
+        assert [payload["Order_Number__c"] for payload, _ in await ours.events(2)] == ["1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("<enrichedFields><name>Nothing__c</name></enrichedFields>", "has no field Nothing__c"),
+        ("<enrichedFields><name>Name</name></enrichedFields>" * 11, "at most 10 enriched fields"),
+        ("<filterExpression>Nothing = 1</filterExpression>", "No such column 'Nothing'"),
+        ("<filterExpression>Name = </filterExpression>", "unexpected"),
+    ],
+)
+async def test_a_member_that_cannot_be_is_refused(pair: Pair, more: str, problem: str) -> None:
+    [failure] = await deploy(pair[0], "data", ("OrderChangeEvent", more))
+    assert problem in failure["problem"]
+
+
+async def test_a_persons_name_is_a_record_and_a_companys_a_text(pair: Pair) -> None:
+    """G7: the union of Account.Name; G8: a change of a person account is told of the account and of the contact."""
+    caller, client = pair
+    [row] = await caller.query("SELECT Id FROM RecordType WHERE DeveloperName = 'PersonAccount'")
+    async with client.subscribed("/data/ChangeEvents") as stream:
+        person = await caller.create("Account", RecordTypeId=row["Id"], FirstName="Ana", LastName="Trujillo")
+        await caller.create("Account", Name="Acme")
+        (first, _), (shadow, _), (company, _) = await stream.events(3)
+        assert {key: value for key, value in first["Name"].items() if value} == {
+            "FirstName": "Ana", "LastName": "Trujillo",
+        }  # fmt: skip
+        assert [item["ChangeEventHeader"]["entityName"] for item in (first, shadow, company)] == [
+            "Account", "Contact", "Account",
+        ]  # fmt: skip
+        assert company["Name"] == "Acme"
+        await caller.call("PATCH", f"sobjects/Account/{person}", {"FirstName": "Eva"})
+        (changed, _), (shadow, _) = await stream.events(2)
+        assert changed["Name"]["FirstName"] == shadow["Name"]["FirstName"] == "Eva"
+        assert changed["ChangeEventHeader"]["changeType"] == "UPDATE"
