@@ -24,6 +24,8 @@ from connector.localorg.settings import (
 )
 from tests.org.conftest import BASE, Caller
 
+ROOT = Path(__file__).parents[2]
+
 
 @asynccontextmanager
 async def running(settings: OrgSettings | None, **more: Any) -> AsyncIterator[Caller]:
@@ -302,3 +304,11 @@ def test_a_rule_about_nothing_is_said_with_its_place(tmp_path: Path) -> None:
         ":2:31: validation_rules.0.condition: SELECT Id FROM Order WHERE Nothing = 1 ^ ERROR at Row:1:Column:28 "
         "No such column 'Nothing' on entity 'Order'.",
     ]
+
+
+async def test_the_seed_file_we_show_works() -> None:
+    found = read(ROOT / "fixtures" / "orgs" / "two-currencies.yaml")
+    async with running(found.settings, records=found.records) as caller:
+        [row] = await caller.query("SELECT Name, Account.Name FROM Contact")
+        assert (row["Name"], row["Account"]["Name"]) == ("Yang", "Chop-suey Chinese")
+        assert (await caller.refusal("POST", "sobjects/Contact", {"LastName": ""}))[1] == "REQUIRED_FIELD_MISSING"

@@ -106,3 +106,19 @@ def test_help_and_version(shell: Shell) -> None:
         assert f"  {command} " in listed
         assert shell(command, "--help").status == 0
     assert shell().status == 2
+
+
+@pytest.mark.parametrize(
+    ("seed", "line"),
+    [
+        ("currencies: {EUR: {}}\n", "seed.yaml:1:1: currencies: the org's own currency, USD, is missing: add it, or set"
+         " currency\n"),
+        ("person_account: true\n", "seed.yaml:1:1: person_account: is no setting of an org\n"),
+        ("records: {Account: [{Nome: A}]}\n",
+         "seed.yaml:1:21: records.Account.0: INVALID_FIELD: No such column 'Nome' on sobject of type Account\n"),
+    ],
+)  # fmt: skip
+def test_a_wrong_seed_file_is_told_with_its_places(shell: Shell, seed: str, line: str) -> None:
+    (shell.folder / "seed.yaml").write_text(seed)
+    answer = shell("localorg", "--port", "0", "--seed", "seed.yaml")
+    assert (answer.status, answer.err, answer.out) == (2, line, "")
