@@ -22,7 +22,7 @@ from connector.localorg.plan import Input, Plan, Row
 from connector.localorg.rules import RULES, Rule, declared
 from connector.localorg.rules.totals import settle
 from connector.localorg.schema import Schema, SObject
-from connector.localorg.settings import OrgSettings
+from connector.localorg.settings import OrgSettings, UserPermission
 from connector.localorg.storage import Change, Storage, quote
 from connector.localorg.values import Stored, stamp
 
@@ -59,6 +59,7 @@ class Dml:
         self.locks = locks
         self.unsettled: set[str] = set()  # orders whose total has yet to follow their lines
         self.publishers: list[Publisher] = []
+        self.lacking: set[UserPermission] = set()  # what the running user may not do
         self.allow_duplicates = False  # of the call under way
         self.api_version = ""
         self._plans: dict[str, Plan] = {}

@@ -94,7 +94,9 @@ class Org:
     def refresh(self) -> None:
         """To be called whenever the schema or who may see it changed: tables, plans, describes, events follow."""
         permissions.sync(self.dml, self.deployed)
-        access.enforce(self.schema, permissions.held(self.dml, self.deployed))
+        held = permissions.held(self.dml, self.deployed)
+        access.enforce(self.schema, held)
+        self.dml.lacking = set(self.settings.profile_lacks).difference(*(grant.permissions for grant in held))
         options.mirror_persons(self.schema)
         self.dml.refresh()
         seed(self.dml)

@@ -13,6 +13,10 @@ Place = tuple[str | int, ...]
 """Where in a seed file: keys and positions from the top."""
 
 
+UserPermission = Literal["ActivateOrder", "EditActivatedOrders"]
+"""Those that the order rules ask for (I5)."""
+
+
 class SeedError(ValueError):
     """Settings that contradict themselves or the org; `problems` are pairs of a place and what is wrong there."""
 
@@ -83,6 +87,7 @@ class OrgSettings(Strict):
     negative_quantity: bool = False
     zero_quantity: bool = False
     enhanced_commerce_orders: bool = False
+    profile_lacks: list[UserPermission] = field(default_factory=list)  # a permission set can give them all the same
     order_statuses: list[OrderStatusValue] = field(default_factory=list)
     person_accounts: bool = False
     record_types: dict[str, list[RecordType]] = field(default_factory=dict)

@@ -312,3 +312,24 @@ async def test_the_seed_file_we_show_works() -> None:
         [row] = await caller.query("SELECT Name, Account.Name FROM Contact")
         assert (row["Name"], row["Account"]["Name"]) == ("Yang", "Chop-suey Chinese")
         assert (await caller.refusal("POST", "sobjects/Contact", {"LastName": ""}))[1] == "REQUIRED_FIELD_MISSING"
+
+
+async def test_what_the_profile_lacks_a_permission_set_can_give() -> None:
+    """H3, I5: activating needs ActivateOrder, changing what is activated EditActivatedOrders; ours has both."""
+    settings = OrgSettings(profile_lacks=["ActivateOrder", "EditActivatedOrders"])
+    async with running(settings) as caller:
+        order, line = await caller.active_order()
+        changes = [(f"sobjects/Order/{order}", {"PoNumber": "7"}), (f"sobjects/OrderItem/{line}", {"Quantity": 3})]
+        for path, body in changes:
+            assert (await caller.call("PATCH", path, body))[0] == 204
+        [held] = await caller.query("SELECT Id FROM PermissionSetAssignment")
+        await caller.call("DELETE", f"sobjects/PermissionSetAssignment/{held['Id']}")
+        for path, body in changes:
+            refused = await caller.refusal(
+                "PATCH", path, {name: None if value == "7" else 4 for name, value in body.items()}
+            )
+            assert refused[1] == "INSUFFICIENT_ACCESS_OR_READONLY", path
+        assert (await caller.call("PATCH", f"sobjects/Order/{order}", {"Status": "Draft"}))[0] == 204
+        assert (await caller.call("PATCH", f"sobjects/Order/{order}", {"PoNumber": "8"}))[0] == 204
+        refused = await caller.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"})
+        assert refused[1] == "INSUFFICIENT_ACCESS_OR_READONLY"

@@ -33,12 +33,13 @@ EVENT_FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Granted:
-    """A permission set: (readable, editable) by `Object.Field`, lower case."""
+    """A permission set: (readable, editable) by `Object.Field`, lower case; the user permissions it gives."""
 
     name: str
     label: str
     description: str
     fields: dict[str, tuple[bool, bool]]
+    permissions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +283,9 @@ def _permission_set(deployed: Deployed, component: Component) -> None:
         label=component.source.get("label"),
         description=component.source.get("description"),
         fields=fields,
+        permissions=frozenset(
+            item.get("name") for item in component.source.all("userPermissions") if item.true("enabled")
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
 from connector.localorg.rules.orders import is_draft
-from connector.localorg.rules.rule import Rule, broken
+from connector.localorg.rules.rule import Rule, broken, permitted
 from connector.localorg.values import exact, round_to
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from connector.localorg.plan import Row
 
 _PRICED = {"Quantity", "UnitPrice"}
+_SAME = ("AccountId", "ContractId")
 
 
 class OrderItemRule(Rule):
@@ -80,8 +81,11 @@ class OrderItemRule(Rule):
         assert source is not None
         if order.get("OriginalOrderId") not in {None, source["Id"]}:
             raise broken("The original order product belongs to another order.", "OriginalOrderItemId")
-        if is_draft(source) or source.get("IsReductionOrder") or source["AccountId"] != order["AccountId"]:
-            raise broken("Only products of an activated order of the same account can be reduced.", "OrderId")
+        if is_draft(source) or source.get("IsReductionOrder") or any(source[name] != order[name] for name in _SAME):
+            raise broken(
+                "Only products of an activated order of the same account and contract can be reduced.", "OrderId"
+            )
+        _check_dates({"EffectiveDate": original.get("ServiceDate"), "EndDate": original.get("EndDate")}, row)
         if original["PricebookEntryId"] != row["PricebookEntryId"] or original["UnitPrice"] != row["UnitPrice"]:
             raise broken("A reduction must have the price book entry and unit price of the original.", "UnitPrice")
         left = exact(original["AvailableQuantity"])
@@ -91,6 +95,8 @@ class OrderItemRule(Rule):
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
         order = dml.fetch("Order", old["OrderId"])
         assert order is not None
+        if changed and not is_draft(order):
+            permitted(dml, "EditActivatedOrders")
         if changed & _PRICED:
             if not is_draft(order) and dml.settings.enhanced_commerce_orders:
                 raise broken("unable to modify activated order", *sorted(changed & _PRICED))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
-from connector.localorg.rules.rule import Rule, broken, in_use
+from connector.localorg.rules.rule import Rule, broken, in_use, permitted
 from connector.localorg.values import stamp
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class OrderRule(Rule):
             self._change_draft(dml, new, changed)
         elif fixed := [name for name in FIXED if name in changed]:
             raise broken("unable to modify activated order", *fixed)
+        elif changed - {"Status"}:
+            permitted(dml, "EditActivatedOrders")
         if changed & {"EffectiveDate", "EndDate"}:
             _check_dates(new)
             _check_line_dates(dml, new)
@@ -68,6 +70,7 @@ class OrderRule(Rule):
             _check_contract(dml, new)
 
     def _activate(self, dml: Dml, new: Row, changed: set[str]) -> None:
+        permitted(dml, "ActivateOrder")
         others = sorted(changed - {"Status"})
         if others:
             raise Refusal(

@@ -9,6 +9,7 @@ from connector.localorg.errors import Refusal
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
     from connector.localorg.plan import Row
+    from connector.localorg.settings import UserPermission
 
 
 class Rule:
@@ -34,6 +35,12 @@ class Rule:
 
     def removed(self, dml: Dml, row: Row) -> None:
         """After the deletion."""
+
+
+def permitted(dml: Dml, permission: UserPermission) -> None:
+    """Refusal for a running user who has neither by profile nor by permission set what this needs."""
+    if permission in dml.lacking:
+        raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", fields=[])
 
 
 def broken(message: str, *fields: str) -> Refusal:
