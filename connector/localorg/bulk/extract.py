@@ -12,7 +12,7 @@ from connector.localorg.bulk.jobs import COMPLETE, FAILED, RUNNING, Done, Job, J
 from connector.localorg.errors import Refusal
 from connector.localorg.schema import Schema
 from connector.localorg.soql.parser import parse
-from connector.localorg.soql.tree import Aggregate, Named, Select
+from connector.localorg.soql.tree import Aggregate, Named, Select, TypeOf
 from connector.localorg.storage import Storage
 
 PAGE = 2_000
@@ -37,6 +37,8 @@ def _unsupported(select: Select, schema: Schema) -> str:
     for item in select.items:
         if isinstance(item, Aggregate):
             return "Aggregate functions are not supported in bulk queries"
+        if isinstance(item, TypeOf):
+            return "TYPEOF is not supported in bulk queries"
         if isinstance(item, Select):
             return "Child queries are not supported in bulk queries"
         if isinstance(item, Named) and sobject is not None and len(item.path.parts) == 1:

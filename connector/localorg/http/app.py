@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,6 +30,7 @@ from connector.localorg.usage import LoggedCall
 _LONGEST = 16_384
 _LARGEST_BODY = 200 * 1024 * 1024
 _WORTH_COMPRESSING = 8_192
+_SEPARATORS = re.compile("[;,]")
 _log = logging.getLogger(__name__)
 
 Face = Callable[["Org", web.Request, list[str]], Awaitable[web.StreamResponse]]
@@ -223,8 +225,8 @@ class App:
 
 def origin(call: Call) -> str:
     """What change events say of a write: the API, its version, and the client if it named itself."""
-    options = dict(part.strip().partition("=")[::2] for part in call.headers.get("sforce-call-options", "").split(","))
-    client = options.get("client", "").strip()
+    parts = (part.partition("=") for part in _SEPARATORS.split(call.headers.get("sforce-call-options", "")))
+    client = {name.strip().lower(): value.strip() for name, _, value in parts}.get("client", "")
     return f"com/salesforce/api/rest/{call.version}" + (f";client={client}" if client else "")
 
 

@@ -13,6 +13,7 @@ from connector.localorg.errors import Refusal, json_error
 
 OLDEST = 31
 NEWEST = 67
+MOST_NESTING = 100
 
 
 @dataclass(kw_only=True, slots=True)
@@ -68,10 +69,27 @@ def parse_json(raw: bytes) -> Any:
     if not raw.strip():
         return None
     try:
-        return json.loads(raw, parse_float=Decimal, parse_constant=no_constant)
-    except (ValueError, RecursionError) as error:
+        found = json.loads(raw, parse_float=Decimal, parse_constant=no_constant)
+    except (ValueError, ArithmeticError, RecursionError) as error:
         line, column = getattr(error, "lineno", 1), getattr(error, "colno", 1)
         raise json_error(f"Unexpected character at [line:{line}, column:{column}]") from error
+    if raw.count(b"{") + raw.count(b"[") > MOST_NESTING:
+        _check_depth(found)
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MOST_NESTING):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, dict | list)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise json_error(f"The body is nested more than {MOST_NESTING} levels deep")
 
 
 def split_target(target: str) -> tuple[list[str], dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 _PAGE = 2000
 _SMALLEST = 200
 _OPEN_CURSORS = 10
+_TOO_MUCH = ("at most 64 tables", "too many", "too large", "overflow")  # what SQLite says at its own limits
 _LIFE = timedelta(days=2)
-_LOCATOR = re.compile(r"(01g[A-Za-z0-9]{15})-(\d+)\Z")
-_BATCH = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
+_LOCATOR = re.compile(r"(01g[A-Za-z0-9]{15})-(\d{1,9})\Z", re.ASCII)
+_BATCH = re.compile(r"batchSize\s*=\s*(\d{1,9})", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(slots=True)
@@ -87,6 +89,14 @@ def query(org: Org, call: Call) -> Reply:
             now=now,
             paging=soql.Paging(page, lambda rest: f"{call.base}/query/{org.cursors.keep(rest, page, now)}-{page}"),
         )
-        return Reply(200, org.cursors.first(answer, page, now, call.base))
+        if call.params.get("columns", "").lower() == "true":
+            return Reply(200, soql.described(org.schema, text))
+        return Reply(200, org.cursors.first(answer, min(page, answer.most), now, call.base))
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
+    except sqlite3.OperationalError as error:
+        if not any(words in str(error) for words in _TOO_MUCH):
+            raise
+        raise Refusal(
+            "QUERY_TOO_COMPLICATED", "Query is either selecting too many fields or is too complicated."
+        ) from None

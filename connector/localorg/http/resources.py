@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import describe
 from connector.localorg.errors import not_found
 from connector.localorg.events import plain
-from connector.localorg.http import rows
+from connector.localorg.http import rows, unchanged
 from connector.localorg.http.call import NEWEST, OLDEST, Call, Reply, wrong_method
 from connector.localorg.storage import quote
 
@@ -102,12 +102,9 @@ def event_schema(org: Org, call: Call) -> Reply:
 def _unless_known(org: Org, call: Call, body: dict[str, Any]) -> Reply:
     changed = org.schema_changed_at.replace(microsecond=0)
     told = {"Last-Modified": format_datetime(changed, usegmt=True)}
-    try:
-        since = parsedate_to_datetime(call.headers["if-modified-since"])
-        if changed <= since:
-            return Reply(304, None, told)
-    except (KeyError, ValueError, TypeError):
-        pass
+    since = unchanged.date(call.headers, "if-modified-since")
+    if since is not None and changed <= since:
+        return Reply(304, None, told)
     return Reply(200, body, told)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from connector.localorg.schema import Schema
 from connector.localorg.soql import groups, rows
 from connector.localorg.soql.answer import Answer, Paging
+from connector.localorg.soql.columns import columns_of
 from connector.localorg.soql.parser import parse
 from connector.localorg.soql.query import Query
 from connector.localorg.soql.scope import no_object
@@ -35,6 +36,7 @@ def open_query(
     paging: Paging | None = None,
 ) -> Answer:
     """The answer, its rows yet to be read. SoqlError for a query the platform would refuse."""
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     select = parse(text)
     sobject = schema.get(select.source)
     if sobject is None or not sobject.queryable:
@@ -44,7 +46,7 @@ def open_query(
         schema=schema,
         text=text,
         version=version,
-        all_rows=all_rows or select.all_rows,
+        all_rows=all_rows,
         now=now,
         paging=paging,
         aliases=count(1),
@@ -55,6 +57,15 @@ def open_query(
         found = groups.grouped(query, select, sobject)
         return Answer(len(found), len(found), lambda start, size: found[start : start + size])
     return rows.find(query, select, sobject)
+
+
+def described(schema: Schema, text: str) -> dict[str, Any]:
+    """The columns of a query that can be opened."""
+    select = parse(text)
+    sobject = schema.get(select.source)
+    if sobject is None:
+        raise no_object(text, select.position, select.source)
+    return columns_of(schema, select, sobject)
 
 
 def run(
