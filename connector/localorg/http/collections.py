@@ -140,7 +140,8 @@ def _upsert(org: Org, call: Call, name: str, field: str) -> Reply:
     plan = org.dml.plan(name)
     key = org.dml.key_field(plan, field)
     for record in records:
-        kind = (record.get("attributes") or {}).get("type", plan.name)
+        attributes = record.get("attributes") or {}
+        kind = attributes.get("type", plan.name) if isinstance(attributes, dict) else None
         if not isinstance(kind, str) or kind.lower() != plan.name.lower():
             raise Refusal("INVALID_TYPE", f"Every record must be of type {plan.name}")
     outcomes: list[Outcome] = []
