@@ -96,7 +96,9 @@ async def test_rows_are_read_in_order_and_missing_ones_are_null(shared: Caller) 
     for ids, fields in ((made * 1_001, ["Name"]), (["x"], ["Name"]), (made, ["Nope"]), (made, []), ([], ["Name"])):
         status, _ = await shared.call("POST", "composite/sobjects/Account", {"ids": ids, "fields": fields})
         assert status == 400
-    assert (await shared.call("POST", "composite/sobjects/Account", {"ids": [NEVER] * 2_000, "fields": ["Id"]}))[0] == 200
+    assert (await shared.call("POST", "composite/sobjects/Account", {"ids": [NEVER] * 2_000, "fields": ["Id"]}))[
+        0
+    ] == 200
 
 
 async def test_types_change_ten_times_at_most(shared: Caller) -> None:
@@ -232,7 +234,7 @@ async def test_steps_that_cannot_be_read(shared: Caller, wrong: Any) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["composite", "composite/batch", "composite/tree/Account", "composite/graph", "jobs/ingest", "metadata/deployRequest",
+    ["composite", "composite/batch", "composite/tree/Account", "composite/graph", "jobs/ingest", "metadata/deployRequest",  # noqa: E501
      "nothing", "/services/oauth2/token", "/services/data/v66.0", "x", "@{made}", "@{made.id}", "@{made.errors}"],
 )  # fmt: skip
 async def test_what_a_composite_does_not_hold(shared: Caller, path: str) -> None:
@@ -296,7 +298,8 @@ async def test_a_batch_is_as_many_calls_as_it_holds(shared: Caller) -> None:
 async def test_a_batch_stops_when_asked_to(shared: Caller) -> None:
     """D3: what stood before is kept, the rest answers 412."""
     requests = [
-        {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": name}} for name in ("D3 kept", None, "D3 not")
+        {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": name}}
+        for name in ("D3 kept", None, "D3 not")
     ]
     _, told = await shared.call("POST", "composite/batch", {"haltOnError": True, "batchRequests": requests})
     assert [item["statusCode"] for item in told["results"]] == [201, 400, 412]
@@ -383,10 +386,11 @@ async def test_trees_that_cannot_be(shared: Caller, records: Any) -> None:
 
 
 def chain(length: int) -> list[dict[str, Any]]:
-    nodes = [step("n0", "POST", "sobjects/Account", {"Name": "D5"})]
-    for number in range(1, length):
-        nodes.append(step(f"n{number}", "POST", "sobjects/Account", {"Name": "D5", "ParentId": f"@{{n{number - 1}.id}}"}))
-    return nodes
+    root = step("n0", "POST", "sobjects/Account", {"Name": "D5"})
+    return [root] + [
+        step(f"n{number}", "POST", "sobjects/Account", {"Name": "D5", "ParentId": f"@{{n{number - 1}.id}}"})
+        for number in range(1, length)
+    ]
 
 
 async def test_depth_and_kinds_of_a_graph(shared: Caller) -> None:
@@ -394,7 +398,9 @@ async def test_depth_and_kinds_of_a_graph(shared: Caller) -> None:
     assert (await shared.graph(chain(15)))[0]["isSuccessful"] is True
     sent = {"graphs": [{"graphId": "deep", "compositeRequest": chain(16)}]}
     assert (await shared.call("POST", "composite/graph", sent))[0] == 400
-    kinds = [step(f"k{number}", "GET", f"/services/data/v{50 + number}.0/sobjects/Account/{NEVER}") for number in range(16)]
+    kinds = [
+        step(f"k{number}", "GET", f"/services/data/v{50 + number}.0/sobjects/Account/{NEVER}") for number in range(16)
+    ]
     sent = {"graphs": [{"graphId": "kinds", "compositeRequest": kinds}]}
     assert (await shared.call("POST", "composite/graph", sent))[0] == 400
     sent["graphs"][0]["compositeRequest"] = kinds[:15]
@@ -441,7 +447,9 @@ async def test_what_failed_tells_itself_and_the_rest_was_rolled_back(shared: Cal
     assert child["body"] == halted
     assert (twin["body"][0]["errorCode"], twin["body"][0]["fields"]) == ("DUPLICATE_VALUE", [])
     assert await count(shared, "D5 gone") == 0
-    _, told = await shared.call("POST", "composite/graph", {"graphs": [{"graphId": "g", "compositeRequest": chain(1)}] * 0})
+    _, told = await shared.call(
+        "POST", "composite/graph", {"graphs": [{"graphId": "g", "compositeRequest": chain(1)}] * 0}
+    )
     assert told[0]["errorCode"] == "JSON_PARSER_ERROR"
 
 

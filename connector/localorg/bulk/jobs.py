@@ -56,6 +56,7 @@ class Job:
     milliseconds: float = 0
     started: float = 0
     changed_at: str = ""
+    client: str = ""  # as it named itself
     header: str = ""  # JSON list of the columns of a query's result
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from connector.localorg.bulk.extract import Extract
 from connector.localorg.bulk.ingest import Ingest
 from connector.localorg.bulk.jobs import OVER, Job
+from connector.localorg.events.changes import origin
 from connector.localorg.locks import HeldError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Worker:
         waited = 0.0
         while True:
             written = org.dml.rows_written
+            org.hub.origin = origin("bulkapi", job.version, job.client)
             try:
                 if not runner.step():
                     return

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import logging
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +17,7 @@ from aiohttp import web
 
 from connector.localorg.bulk.worker import Worker
 from connector.localorg.errors import Refusal
+from connector.localorg.events.changes import origin
 from connector.localorg.events.cometd import CometD
 from connector.localorg.http import admin, classic, oauth, resources, soap
 from connector.localorg.http.call import Call, Reply, check_version, failed, parse_json, split_target
@@ -30,7 +30,6 @@ from connector.localorg.usage import LoggedCall
 _LONGEST = 16_384
 _LARGEST_BODY = 200 * 1024 * 1024
 _WORTH_COMPRESSING = 8_192
-_SEPARATORS = re.compile("[;,]")
 _log = logging.getLogger(__name__)
 
 Face = Callable[["Org", web.Request, list[str]], Awaitable[web.StreamResponse]]
@@ -167,7 +166,7 @@ class App:
             await asyncio.sleep(org.faults.late_commit_ms / 1000)
         deadline = time.monotonic() + org.locks.patience
         while True:
-            org.hub.origin = origin(call)
+            org.hub.origin = origin("rest", call.version, call.client)
             written = org.dml.rows_written
             patient = time.monotonic() < deadline
             try:
@@ -221,13 +220,6 @@ class App:
                 fault=fault,
             )
         )
-
-
-def origin(call: Call) -> str:
-    """What change events say of a write: the API, its version, and the client if it named itself."""
-    parts = (part.partition("=") for part in _SEPARATORS.split(call.headers.get("sforce-call-options", "")))
-    client = {name.strip().lower(): value.strip() for name, _, value in parts}.get("client", "")
-    return f"com/salesforce/api/rest/{call.version}" + (f";client={client}" if client else "")
 
 
 def unauthorised() -> Reply:

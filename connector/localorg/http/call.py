@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,6 +15,7 @@ from connector.localorg.errors import Refusal, json_error
 OLDEST = 31
 NEWEST = 67
 MOST_NESTING = 100
+_SEPARATORS = re.compile("[;,]")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -30,6 +32,11 @@ class Call:
     @property
     def base(self) -> str:
         return f"/services/data/v{self.version}"
+
+    @property
+    def client(self) -> str:
+        """The name that the caller gave itself."""
+        return client_of(self.headers.get("sforce-call-options", ""))
 
     def object_body(self) -> dict[str, Any]:
         if self.body is None:
@@ -48,6 +55,12 @@ class Reply:
     @property
     def ok(self) -> bool:
         return self.status < 300
+
+
+def client_of(options: str) -> str:
+    """The client of `client=MyApp/1.0; defaultNamespace=x`."""
+    parts = (part.partition("=") for part in _SEPARATORS.split(options))
+    return {name.strip().lower(): value.strip() for name, _, value in parts}.get("client", "")
 
 
 def failed(refusal: Refusal) -> Reply:

@@ -13,6 +13,8 @@ from connector.localorg.bulk.classic import Batch, ClassicJob, csv_of
 from connector.localorg.bulk.text import Dialect
 from connector.localorg.dml import Outcome
 from connector.localorg.errors import Refusal
+from connector.localorg.events.changes import origin
+from connector.localorg.http.call import client_of
 from connector.localorg.http.soap import tag
 from connector.localorg.metadata.xml import MetadataError, read
 
@@ -51,7 +53,8 @@ def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, 
                 jobs.move(job, _wanted(raw, as_json=as_json).get("state"))
             return _told("jobInfo", _job(org, job), as_json=as_json)
         case ["job", job_id, "batch"]:
-            return _batches(org, jobs.find(job_id), raw if post else None)
+            client = client_of(request.headers.get("Sforce-Call-Options", ""))
+            return _batches(org, jobs.find(job_id), raw if post else None, client)
         case ["job", job_id, "batch", batch_id]:
             job = jobs.find(job_id)
             return _told("batchInfo", _batch(jobs.batch(job, batch_id)), as_json=job.content_type == "JSON")
@@ -89,14 +92,19 @@ def _over(batch: Batch) -> Batch:
     return batch
 
 
-def _batches(org: Org, job: ClassicJob, raw: bytes | None) -> web.Response:
+def _batches(org: Org, job: ClassicJob, raw: bytes | None, client: str) -> web.Response:
     as_json = job.content_type == "JSON"
     if raw is not None:
         batch = org.classic.add(job, raw)
-        asyncio.get_running_loop().call_later(QUEUE_SECONDS, org.classic.run, job, batch)
+        asyncio.get_running_loop().call_later(QUEUE_SECONDS, _work_off, org, job, batch, client)
         return _told("batchInfo", _batch(batch), as_json=as_json, status=201)
     listed = {"batchInfo": [_batch(batch) for batch in job.batches.values()]}
     return _told("batchInfoList", listed, as_json=as_json)
+
+
+def _work_off(org: Org, job: ClassicJob, batch: Batch, client: str) -> None:
+    org.hub.origin = origin("bulkapi", job.version, client)
+    org.classic.run(job, batch)
 
 
 def _result(job: ClassicJob, batch: Batch) -> web.Response:

@@ -78,6 +78,7 @@ def _create(org: Org, call: Call, kind: str) -> Reply:
         job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, state=UPLOADED, **given)
         return Reply(200, job.told())
     given |= _target(org, body, str(operation))
+    given["client"] = call.client
     job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, **given)
     if content is not None:
         org.jobs.put_content(job, content)
@@ -217,9 +218,10 @@ def _rows(org: Org, call: Call, job: Job) -> Reply:
         raise wrong_method(call, "GET")
     if job.state != COMPLETE:
         raise Refusal("INVALIDJOBSTATE", f"The job is not complete yet: {job.state}")
-    start = _offset(call.params.get("locator"))
+    start = _offset(call.params.get("locator"), job.processed)
     asked = call.params.get("maxRecords", "")
-    count = min(int(asked), MOST_RECORDS) if asked.isascii() and asked.isdigit() and int(asked) else MOST_RECORDS
+    known = asked.isascii() and asked.isdigit() and len(asked) < len(str(MOST_RECORDS)) + 1 and int(asked)
+    count = min(int(asked), MOST_RECORDS) if known else MOST_RECORDS
     lines = org.jobs.lines(job, start, count)
     end = start + len(lines)
     body = job.dialect.line(parse_json(job.header.encode())) + "".join(lines)
@@ -231,10 +233,13 @@ def _rows(org: Org, call: Call, job: Job) -> Reply:
     return Reply(200, body.encode(), headers)
 
 
-def _offset(locator: str | None) -> int:
+def _offset(locator: str | None, rows: int) -> int:
     if not locator:
         return 0
     try:
-        return int(base64.b64decode(locator + "=" * (-len(locator) % 4), validate=True))
+        place = int(base64.b64decode(locator.rstrip("=") + "=" * (-len(locator.rstrip("=")) % 4), validate=True))
+        if not 0 < place < rows:
+            raise ValueError(place)
+        return place
     except (ValueError, binascii.Error):
         raise Refusal("INVALIDJOB", f"invalid locator: {locator}") from None

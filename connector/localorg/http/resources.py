@@ -12,6 +12,7 @@ from connector.localorg.events import plain
 from connector.localorg.http import rows, unchanged
 from connector.localorg.http.call import NEWEST, OLDEST, Call, Reply, wrong_method
 from connector.localorg.storage import quote
+from connector.localorg.usage import PUBLISHED_AN_HOUR
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -30,15 +31,18 @@ _LIMITS = {
     "DailyBulkV2QueryFileStorageMB": 976_562,
     "DailyBulkV2QueryJobs": 10_000,
     "DailyDeliveredPlatformEvents": 25_000,
+    "DailyStandardVolumePlatformEvents": 25_000,
     "DailyStreamingApiEvents": 200_000,
     "DailyWorkflowEmails": 1_000,
     "DataStorageMB": 10_240,
     "DurableStreamingApiConcurrentClients": 1_000,
     "FileStorageMB": 10_240,
     "HourlyODataCallout": 1_000,
-    "HourlyPublishedPlatformEvents": 250_000,
+    "HourlyPublishedPlatformEvents": PUBLISHED_AN_HOUR,
+    "HourlyPublishedStandardVolumePlatformEvents": 1_000,
     "MassEmail": 5_000,
     "MonthlyPlatformEvents": 300_000,
+    "MonthlyPlatformEventsUsageEntitlement": 25_000,
     "SingleEmail": 5_000,
     "StreamingApiConcurrentClients": 1_000,
 }
