@@ -40,7 +40,7 @@ class Deployer:
     async def post(self, content: bytes, **options: Any) -> tuple[int, Any]:
         form = aiohttp.FormData()
         form.add_field("json", json.dumps({"deployOptions": options}), content_type="application/json")
-        form.add_field("file", content, filename="deploy.zip", content_type="application/zip")
+        form.add_field("file", io.BytesIO(content), filename="deploy.zip", content_type="application/zip")
         headers = {"Authorization": f"Bearer {self.caller.org.access_token}"}
         url = f"{self.caller.org.url}{BASE}/metadata/deployRequest"
         async with self.caller.http.post(url, data=form, headers=headers) as answer:
@@ -50,9 +50,13 @@ class Deployer:
         """The result of a deployment that is over."""
         status, told = await self.post(content, **options)
         assert (status, told["deployResult"]["done"]) == (201, False), told
+        return await self.over(told["id"])
+
+    async def over(self, deployment_id: str) -> dict[str, Any]:
+        """The result once there is one."""
         async with asyncio.timeout(SOON):
             while True:
-                _, told = await self.caller.call("GET", f"metadata/deployRequest/{told['id']}?includeDetails=true")
+                _, told = await self.caller.call("GET", f"metadata/deployRequest/{deployment_id}?includeDetails=true")
                 if told["deployResult"]["done"]:
                     return dict(told["deployResult"])
                 await asyncio.sleep(0.01)

@@ -196,6 +196,8 @@ def undone(row: dict[str, Any]) -> dict[str, Any]:
 
 def _read(org: Org, call: Call, name: str) -> Reply:
     plan = org.dml.plan(name)
+    if plan.sobject.event:
+        raise Refusal("INVALID_TYPE_FOR_OPERATION", f"entity type {plan.name} does not support retrieve")
     if call.method == "POST":
         body = call.object_body()
         wanted, fields = body.get("ids"), body.get("fields")
