@@ -1,5 +1,5 @@
-"""Chapter A: the shape of tokens and failures (A2), SOAP login in WSDL order (A3), dead sessions (A4), and the endpoints  # noqa: E501
-beside (A5)."""
+"""Chapter A: the shape of tokens and failures (A2), SOAP login in WSDL order (A3), dead sessions (A4), and what
+stands beside (A5)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Chapter H: what orders (H1), lines (H2) and prices (H6) are made of, their life (H3), external IDs (H9), IDs (H10) and  # noqa: E501
-stamps (H11), beyond the plain cases of test_h_orders."""
+"""Chapter H: what orders (H1), lines (H2) and prices (H6) are made of, their life (H3), external IDs (H9), IDs (H10)
+and stamps (H11), beyond the plain cases of test_h_orders."""
 
 from __future__ import annotations
 

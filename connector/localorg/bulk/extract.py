@@ -24,13 +24,14 @@ def check(text: str, schema: Schema) -> str:
         select = parse(text)
     except soql.SoqlError as error:
         raise Refusal("API_ERROR", f"{error.code}: {error.message}") from error
-    problem = _unsupported(select, schema)
+    problem = unsupported(select, schema)
     if problem:
         raise Refusal("API_ERROR", f"FUNCTIONALITY_NOT_ENABLED: {problem}")
     return select.source
 
 
-def _unsupported(select: Select, schema: Schema) -> str:
+def unsupported(select: Select, schema: Schema) -> str:
+    """What of a query bulk jobs do not do; nothing if they do it all."""
     if select.group_by or select.offset:
         return "GROUP BY and OFFSET are not supported in bulk queries"
     sobject = schema.get(select.source)

@@ -13,13 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from aiohttp import web
 
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.events import plain
 from connector.localorg.events.bus import InvalidReplayIdError, as_replay_id
-from connector.localorg.http.call import check_version, parse_json
+from connector.localorg.http.call import check_version, dumps, parse_json
 
 if TYPE_CHECKING:
     from connector.localorg.events.bus import Event
@@ -67,7 +66,7 @@ class CometD:
         for message in messages:
             told += await self._message(message) if known else [_denied(message)]
         response = web.Response(
-            status=200 if known else 401, body=orjson.dumps(told), content_type="application/json", charset="UTF-8"
+            status=200 if known else 401, body=dumps(told), content_type="application/json", charset="UTF-8"
         )
         if not request.cookies.get("BAYEUX_BROWSER"):
             response.set_cookie("BAYEUX_BROWSER", secrets.token_hex(8), path="/", httponly=True)
@@ -102,7 +101,8 @@ class CometD:
         return [_failed(message, f"403:{channel}:Publish is not allowed")]
 
     def _handshake(self, message: Message) -> Message:
-        if "long-polling" not in (message.get("supportedConnectionTypes") or ["long-polling"]):
+        wanted = message.get("supportedConnectionTypes") or ["long-polling"]
+        if not isinstance(wanted, list) or "long-polling" not in wanted:
             return _failed(message, "412::Only long-polling is supported", advice={"reconnect": "none"})
         if len(self._clients) >= MOST_CLIENTS:
             return _failed(message, "403::Organization concurrent user limit exceeded", advice={"reconnect": "none"})

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
-from typing import Any
 
-import orjson
 from aiohttp import web
 
 from connector.localorg.bulk.worker import Worker
@@ -20,7 +17,7 @@ from connector.localorg.errors import Refusal
 from connector.localorg.events.changes import origin
 from connector.localorg.events.cometd import CometD
 from connector.localorg.http import admin, classic, oauth, resources, soap
-from connector.localorg.http.call import Call, Reply, check_version, failed, parse_json, split_target
+from connector.localorg.http.call import Call, Reply, check_version, dumps, failed, parse_json, split_target
 from connector.localorg.http.router import Router, describe_call, takes_raw
 from connector.localorg.locks import HeldError
 from connector.localorg.org import Org
@@ -54,7 +51,7 @@ class App:
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=_LARGEST_BODY)
-        app.router.add_route("*", "/{tail:.*}", self.handle)
+        app.router.add_route("*", "/{tail:.*}", self.handle, expect_handler=go_on)
         app.cleanup_ctx.append(self._background)
         return app
 
@@ -222,6 +219,15 @@ class App:
         )
 
 
+async def go_on(request: web.Request) -> web.StreamResponse | None:
+    """Answers `Expect`: the only thing to expect is leave to go on."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return told(request, failed(Refusal("EXPECTATION_FAILED", "Only 100-continue can be expected.", status=417)))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0
+    return None
+
+
 def unauthorised() -> Reply:
     reply = failed(Refusal("INVALID_SESSION_ID", "Session expired or invalid"))
     reply.headers["WWW-Authenticate"] = "Token"
@@ -246,13 +252,6 @@ async def cut_short(request: web.Request, response: web.Response) -> web.StreamR
     if request.transport is not None:
         request.transport.abort()
     return half
-
-
-def dumps(body: Any, *, pretty: bool = False) -> bytes:
-    try:
-        return orjson.dumps(body, option=orjson.OPT_INDENT_2 if pretty else 0)
-    except TypeError:  # text that is no valid Unicode, echoed from a request
-        return json.dumps(body, default=str).encode()
 
 
 def told(request: web.Request, reply: Reply, headers: dict[str, str] | None = None) -> web.Response:

@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+import orjson
+
 from connector.localorg.errors import Refusal, json_error
 
 OLDEST = 31
@@ -103,6 +105,15 @@ def _check_depth(value: Any) -> None:
         if not level:
             return
     raise json_error(f"The body is nested more than {MOST_NESTING} levels deep")
+
+
+def dumps(body: Any, *, pretty: bool = False) -> bytes:
+    try:
+        return orjson.dumps(body, option=orjson.OPT_INDENT_2 if pretty else 0)
+    except (
+        TypeError
+    ):  # what came in a request and orjson does not know: huge numbers, decimals, text that is no Unicode
+        return json.dumps(body, default=str).encode()
 
 
 def split_target(target: str) -> tuple[list[str], dict[str, str]]:

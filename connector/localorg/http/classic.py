@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 NAMESPACE = "http://www.force.com/2009/06/asyncapi/dataload"
+_VERSION = re.compile(r"\d{1,3}\.0", re.ASCII)
 QUEUE_SECONDS = 0.02
 
 
@@ -30,6 +32,8 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
     session = org.auth.read(request.headers.get("X-SFDC-Session", ""))
     if session is None or session.kind != "A":
         return _refused(Refusal("InvalidSessionId", "Invalid session id"), as_json=as_json)
+    if len(segments) < 3 or not _VERSION.fullmatch(segments[2]):
+        return _refused(Refusal("InvalidVersion", "The API version of the URL is none"), as_json=as_json)
     raw = await request.read()
     if org.faults.latency_ms:
         await asyncio.sleep(org.faults.latency_ms / 1000)
@@ -77,7 +81,7 @@ def _wanted(raw: bytes, *, as_json: bool) -> dict[str, Any]:
         if not as_json:
             return {child.name: child.text.strip() for child in read(raw, "jobInfo").children}
         found = json.loads(raw)
-    except (MetadataError, ValueError) as problem:
+    except (MetadataError, ValueError, RecursionError) as problem:
         raise Refusal("InvalidJob", f"The request cannot be read: {problem}") from None
     if not isinstance(found, dict):
         raise Refusal("InvalidJob", "An object is needed")

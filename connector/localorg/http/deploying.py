@@ -189,7 +189,7 @@ def soap(org: Org, text: str) -> str:
 def _deploy(org: Org, text: str) -> str:
     try:
         content = base64.b64decode("".join((inner(text, "ZipFile") or "").split()), validate=True)
-    except binascii.Error:
+    except (binascii.Error, ValueError):
         raise Refusal("INVALID_ZIP_FILE", "ZipFile is not base64.") from None
     given = inner(text, "DeployOptions") or inner(text, "deployOptions") or ""
     wanted: dict[str, Any] = {}

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.http.oauth import own_url
+from connector.localorg.metadata.xml import MetadataError, read
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -58,13 +59,27 @@ def _fault(code: str, message: str) -> web.Response:
     return web.Response(status=500, text=_ENVELOPE.format(body), content_type="text/xml", charset="utf-8")
 
 
+def _problem(raw: bytes) -> web.Response | None:
+    """The fault of an envelope that is no XML: what is read below relies on elements that are closed."""
+    try:
+        read(raw, "envelope")
+    except MetadataError as error:
+        told = escape(f"Parser error at line {error.line}: {error.problem}")
+        fault = f"<soapenv:Fault><faultcode>soapenv:Client</faultcode><faultstring>{told}</faultstring></soapenv:Fault>"
+        return web.Response(status=500, text=_ENVELOPE.format(fault), content_type="text/xml", charset="utf-8")
+    return None
+
+
 async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     """`/services/Soap/u/…` signs in, `/services/Soap/m/…` is the Metadata API."""
     if len(segments) >= 4 and segments[2].lower() == "m" and request.method == "POST":
         return await _metadata(org, request)
     if len(segments) < 4 or segments[2].lower() != "u" or request.method != "POST":
         raise not_found()
-    text = (await request.read()).decode("utf-8", "replace")
+    raw = await request.read()
+    if (problem := _problem(raw)) is not None:
+        return problem
+    text = raw.decode("utf-8", "replace")
     version = re.fullmatch(r"(\d{1,3})\.0", segments[3], re.ASCII)
     if version is None or int(version[1]) >= _WITHOUT_LOGIN:
         return _fault("UNSUPPORTED_API_VERSION", f"login() is not available in API version {segments[3]}")
@@ -114,7 +129,10 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
 async def _metadata(org: Org, request: web.Request) -> web.StreamResponse:
     from connector.localorg.http import deploying
 
-    text = (await request.read()).decode("utf-8", "replace")
+    raw = await request.read()
+    if (problem := _problem(raw)) is not None:
+        return problem
+    text = raw.decode("utf-8", "replace")
     session = org.auth.read(_element(text, "sessionId"))
     if session is None or session.kind != "A":
         return _fault("INVALID_SESSION_ID", "Invalid Session ID found in SessionHeader: Illegal Session")

@@ -104,7 +104,8 @@ class Deployments:
         if checked.validated is None or self._clock() - checked.created > VALID_FOR:
             return None
         archive, checked.validated = checked.validated, None
-        return self._kept_as(replace(checked, id="", created=self._clock(), status="Pending", messages=[], completed=None,
+        return self._kept_as(replace(checked, id="", created=self._clock(), status="Pending", messages=[],
+        completed=None,
                                      archive=archive, options={**checked.options, "checkOnly": False}))  # fmt: skip
 
     def _kept_as(self, deployment: Deployment) -> Deployment:
