@@ -37,6 +37,20 @@ async def test_the_shape_of_a_job(bulk: Bulk) -> None:
     assert (listed["done"], listed["nextRecordsUrl"], listed["records"][0]["id"]) == (True, None, done["id"])
 
 
+async def test_jobs_are_listed_by_the_thousand(bulk: Bulk) -> None:
+    """E1: the newest first, the rest behind a locator."""
+    org = bulk.caller.org.org
+    for _ in range(1_001):
+        org.jobs.create(kind="query", version="66.0", user_id="", operation="query", sobject="User", query="x")
+    _, first = await bulk.caller.call("GET", "jobs/query")
+    assert (first["done"], len(first["records"])) == (False, 1_000)
+    _, rest = await bulk.caller.call("GET", first["nextRecordsUrl"])
+    assert (rest["done"], rest["nextRecordsUrl"], len(rest["records"]) >= 1) == (True, None, True)
+    seen = [job["id"] for job in first["records"] + rest["records"]]
+    assert len(set(seen)) == len(seen)
+    assert (await bulk.caller.call("GET", "jobs/query?queryLocator=x"))[0] == 400
+
+
 async def test_results_keep_the_columns_as_they_were_sent(bulk: Bulk) -> None:
     """E1: after the columns of the org's own; also where nothing succeeded."""
     done = await bulk.run("name,nUMBEROFemployees\nE1 cols,5\n,6\n", **ACCOUNTS)

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from aiohttp import web
 
 from connector.localorg.bulk.worker import Worker
-from connector.localorg.errors import Refusal
+from connector.localorg.errors import Refusal, json_error
 from connector.localorg.events.changes import origin
 from connector.localorg.events.cometd import CometD
 from connector.localorg.http import admin, classic, oauth, resources, soap
@@ -66,6 +66,8 @@ class App:
             return await self._handle(request)
         except Refusal as refusal:
             return told(request, failed(refusal))
+        except web.RequestPayloadError:
+            return told(request, failed(json_error("The entity body is not encoded as its headers say")))
         except (web.HTTPException, asyncio.CancelledError, ConnectionError):
             raise
         except Exception:

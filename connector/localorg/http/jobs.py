@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg.bulk import extract
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 150_000_000
 MOST_IN_MULTIPART = 100_000
 MOST_RECORDS = 50_000
+JOBS_A_PAGE = 1_000
+_PLACE = re.compile(r"[0-9]{1,9}")
 OPERATIONS = {"ingest": ("insert", "update", "upsert", "delete", "hardDelete"), "query": ("query", "queryAll")}
 _CSV = "text/csv; charset=UTF-8"
 
@@ -47,8 +50,13 @@ def _collection(org: Org, call: Call, kind: str) -> Reply:
         return _create(org, call, kind)
     if call.method not in {"GET", "HEAD"}:
         raise wrong_method(call, "GET", "POST")
-    records = [job.told() for job in org.jobs.all(kind)]
-    return Reply(200, {"done": True, "records": records, "nextRecordsUrl": None})
+    place = call.params.get("queryLocator") or "0"
+    if not _PLACE.fullmatch(place):
+        raise _bad(f"invalid queryLocator: {place[:40]}")
+    found = org.jobs.listed(kind, int(place), JOBS_A_PAGE + 1)
+    done = len(found) <= JOBS_A_PAGE
+    rest = None if done else f"{call.base}/jobs/{kind}?queryLocator={int(place) + JOBS_A_PAGE}"
+    return Reply(200, {"done": done, "records": [job.told() for job in found[:JOBS_A_PAGE]], "nextRecordsUrl": rest})
 
 
 def _create(org: Org, call: Call, kind: str) -> Reply:
