@@ -90,6 +90,18 @@ async def test_channels_that_are_not_there(bayeux: Bayeux) -> None:
     assert told["error"].startswith("403:")
 
 
+async def test_a_custom_channel_tells_the_kind_of_its_events(bayeux: Bayeux) -> None:
+    """G11: since version 55, and no other channel does."""
+    bayeux.caller.org.org.hub.channels["/event/Odd__chn"] = {ACTION}
+    await bayeux.shake()
+    for channel in ("/event/Odd__chn", ACTION):
+        assert (await bayeux.subscribe(channel))["successful"]
+    await bayeux.caller.create("Order_Action__e", Order_Number__c="1", Action__c="hold")
+    named, plain, _ = await bayeux.send("/meta/connect")
+    assert (named["channel"], named["data"]["event"]["EventApiName"]) == ("/event/Odd__chn", "Order_Action__e")
+    assert "EventApiName" not in plain["data"]["event"]
+
+
 async def test_a_poll_ends_when_nothing_comes(bayeux: Bayeux) -> None:
     """G11."""
     bayeux.caller.org.app.cometd.poll_seconds = 0.05

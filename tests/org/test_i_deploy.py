@@ -118,6 +118,13 @@ async def test_files_that_are_none(deployer: Deployer, text: str) -> None:
         ), path  # fmt: skip
 
 
+async def test_a_zip_has_an_end(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I3: 39 MB, here made smaller."""
+    monkeypatch.setattr("connector.localorg.http.deploying.MOST_BYTES", 100)
+    status, [told] = await deployer.post(labelled("Large"))
+    assert (status, told["errorCode"]) == (400, "LIMIT_EXCEEDED")
+
+
 async def test_no_more_than_ten_thousand_files(deployer: Deployer) -> None:
     """I3."""
     many = {f"permissionsets/P{number}.permissionset": "<x/>" for number in range(10_000)}

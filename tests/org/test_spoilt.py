@@ -10,6 +10,7 @@ import pytest
 
 from connector.localorg.http import classic
 from tests.org.conftest import SHARED, Caller
+from tests.org.test_e_bulk import Bulk
 
 pytestmark = SHARED
 JSON = {"Content-Type": "application/json"}
@@ -120,14 +121,11 @@ async def test_a_job_that_fails_in_the_org_stops_no_other(shared: Caller, monkey
         def __init__(self, *_: object) -> None:
             raise KeyError("broken")
 
+    bulk = Bulk(shared)
     body = {"operation": "query", "query": "SELECT Id FROM User"}
     with monkeypatch.context() as broken:
         broken.setattr(worker, "Extract", Broken)
         _, first = await shared.call("POST", "jobs/query", body)
-        async with asyncio.timeout(10):
-            while (await shared.call("GET", f"jobs/query/{first['id']}"))[1]["state"] != "Failed":
-                await asyncio.sleep(0.01)
+        assert (await bulk.over(first["id"], "query"))["state"] == "Failed"
     _, second = await shared.call("POST", "jobs/query", body)
-    async with asyncio.timeout(10):
-        while (await shared.call("GET", f"jobs/query/{second['id']}"))[1]["state"] != "JobComplete":
-            await asyncio.sleep(0.01)
+    assert (await bulk.over(second["id"], "query"))["state"] == "JobComplete"
