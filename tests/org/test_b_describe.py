@@ -36,7 +36,6 @@ def recorded(name: str, kind: str, nillable: bool, refers: list[str]) -> dict[st
         "name": name, "type": kind, "nillable": nillable, "referenceTo": refers, "filterable": True,
         "sortable": True, "groupable": kind not in {"currency", "double"}, "aggregatable": True,
         "relationshipName": name.removesuffix("Id") if refers else None,
-        "sortable": True, "groupable": kind not in {"double", "currency", "datetime"}, "aggregatable": True,
     }  # fmt: skip
 
 

@@ -107,8 +107,16 @@ async def test_what_is_reduced_stays_as_it_is(reducing: Caller) -> None:
     assert (await reducing.call("PATCH", f"sobjects/Order/{order}", {"Status": "Draft"}))[0] == 204
 
 
-async def test_without_the_setting_there_are_no_reductions(caller: Caller) -> None:
+@pytest.fixture
+async def plain() -> AsyncIterator[Caller]:
+    settings = OrgSettings(reduction_orders=False)
+    async with LocalOrg(bare=True, settings=settings) as org, aiohttp.ClientSession() as http:
+        yield Caller(org, http)
+
+
+async def test_without_the_setting_there_are_no_reductions(plain: Caller) -> None:
     """H1, H4: the field is there all the same."""
+    caller = plain
     order, _ = await caller.active_order()
     [row] = await caller.query(f"SELECT AccountId, IsReductionOrder FROM Order WHERE Id = '{order}'")
     body = {"AccountId": row["AccountId"], "EffectiveDate": "2026-01-05", "Status": "Draft", "IsReductionOrder": True}
