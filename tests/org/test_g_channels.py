@@ -1,4 +1,4 @@
-"""Chapter G: members of channels (G8): filters, enriched fields, objects that only a channel selects; a person's name."""
+"""Chapter G: members of channels (G8): filters, enriched fields, objects that one channel selects; a person's name."""
 
 from __future__ import annotations
 
