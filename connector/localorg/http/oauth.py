@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import orjson
 from aiohttp import web
 
-from connector.localorg.auth import OAuthFailure
+from connector.localorg.codes import OAuthFailure
 from connector.localorg.errors import not_found
+from connector.localorg.http import authorize
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -45,6 +46,8 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
                     raise OAuthFailure("invalid_request", "must use HTTP POST")
                 form = await _form(request)
                 return _json(org.auth.token(form, request.headers.get("Authorization"), own_url(org, request)))
+            case ["authorize"]:
+                return authorize.answer(org, {**request.query, **(await _form(request))}, own_url(org, request))
             case ["revoke"]:
                 form = {**request.query, **(await _form(request))}
                 if not org.auth.revoke(form.get("token", "")):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal, not_found
-from connector.localorg.http import collections, composite, deploying, graph, jobs, query, resources, tree
+from connector.localorg.http import collections, composite, deploying, graph, jobs, query, resources, tooling, tree
 from connector.localorg.http.call import Call, Reply, failed
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Router:
             "composite": self._composite,
             "jobs": jobs.jobs,
             "metadata": deploying.metadata,
+            "tooling": tooling.tooling,
         }
 
     def add(self, name: str, resource: Resource) -> None:

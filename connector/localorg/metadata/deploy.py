@@ -137,6 +137,13 @@ class Deployments:
         status = "Succeeded" if not failed else "Failed" if whole or not put else "SucceededPartial"
         self._end(deployment, status)
 
+    def put(self, components: Iterable[Component]) -> list[Message]:
+        """Components that come singly, not in a zip: all or none, at once."""
+        archive = Archive(components=list(components))
+        deployment = Deployment(id="", options=OPTIONS, created=self._clock(), archive=archive)
+        self.run(deployment)
+        return deployment.messages
+
     def _put(self, archive: Archive, deployment: Deployment) -> list[Component]:
         put = []
         for component in sorted(archive.components, key=lambda item: ORDER.index(item.type)):
