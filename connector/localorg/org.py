@@ -77,6 +77,7 @@ class Org:
         self.managed = Managed(self.storage, self.hub)
         self.deployments = Deployments(self.storage, self.deployed, clock, self.refresh)
         self.tooling = Tooling(self.deployed, clock)
+        self.retrieved: dict[str, tuple[bytes, list[tuple[str, str, str]], list[str]]] = {}  # zips by their request
         self.url = ""
         self._described: dict[tuple[str, str], dict[str, Any]] = {}
         self.schema_changed_at = clock()

@@ -13,8 +13,8 @@ from connector.localorg.bulk.classic import Batch, ClassicJob, csv_of
 from connector.localorg.bulk.text import Dialect
 from connector.localorg.dml import Outcome
 from connector.localorg.errors import Refusal
-from connector.localorg.http.soap import tag
 from connector.localorg.metadata.xml import MetadataError, read
+from connector.localorg.soap.envelope import tag
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org

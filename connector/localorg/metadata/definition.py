@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from connector.localorg.metadata.component import INSIDE, KINDS
 from connector.localorg.metadata.xml import Element
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
@@ -79,3 +80,16 @@ def _copy(source: Element) -> str:
     if source.children:
         return f"\n<{source.name}>{''.join(_copy(child) for child in source.children)}</{source.name}>"
     return f"\n<{source.name}>{escape(source.text.strip(), quote=False)}</{source.name}>"
+
+
+def copied(source: Element) -> str:
+    """An element of a definition once more, as XML."""
+    return _copy(source).strip()
+
+
+def file_of(kind: str, name: str) -> str:
+    """Where a component lies in a package."""
+    if kind in INSIDE.values():
+        kind = "CustomObject"
+    found = next((item for item in KINDS if item.type == kind), None)
+    return f"{found.folder}/{name}.{found.suffix}" if found else f"{kind}/{name}"
