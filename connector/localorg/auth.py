@@ -27,6 +27,7 @@ JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
 _AUDIENCE_PATHS = ("", "/", "/services/oauth2/token")
 _JWT_AHEAD = 300  # the documented 3 minutes, and room for a clock that differs
+_JWT_BEHIND = 180  # CumulusCI's expire the moment they are signed
 _MILLISECONDS = 1e11  # an expiry beyond is none in seconds: Salesforce's own command line counts milliseconds
 _PUBLIC_CLIENTS = ("PlatformCLI",)  # in every org from its first day, and without a secret
 _BODY = struct.Struct(">cQQ8s15s")
@@ -227,7 +228,7 @@ class Auth:
             expires = float(claims["exp"])  # simple-salesforce sends it as text, and the platform takes it
         except (TypeError, ValueError):
             raise OAuthFailure("invalid_grant", "invalid assertion") from None
-        if not now < expires <= now + _JWT_AHEAD and expires < _MILLISECONDS:
+        if not now - _JWT_BEHIND <= expires <= now + _JWT_AHEAD and expires < _MILLISECONDS:
             raise OAuthFailure("invalid_grant", "invalid assertion")
         if str(claims["sub"]).lower() != self.identity.username.lower():
             raise OAuthFailure("invalid_grant", "user hasn't approved this consumer")

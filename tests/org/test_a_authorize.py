@@ -169,10 +169,19 @@ async def test_the_command_lines_own_client_has_no_secret(visitor: Visitor) -> N
 
 @pytest.mark.parametrize(
     ("change", "status"),
-    [({"aud": "slash"}, 200), ({"exp": 1e12}, 200), ({"exp": 3600.0}, 400), ({"exp": -1.0}, 400)],
+    [
+        ({"aud": "slash"}, 200),
+        ({"exp": 1e12}, 200),
+        ({"exp": 3600.0}, 400),
+        ({"exp": 0.0}, 200),
+        ({"exp": -600.0}, 400),
+    ],
 )
-async def test_an_assertion_as_the_command_line_signs_it(change: dict[str, Any], status: int) -> None:
-    """Salesforce's command line: the audience is the login URL with a slash, the expiry counts milliseconds."""
+async def test_an_assertion_as_clients_sign_it(change: dict[str, Any], status: int) -> None:
+    """Salesforce's command line: the audience is the login URL with a slash, the expiry counts milliseconds.
+
+    CumulusCI: it expires the moment it is signed.
+    """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from connector.localorg import ids, soql
 from connector.localorg.errors import Refusal
+from connector.localorg.http import columns
 from connector.localorg.http.call import Call, Reply, wrong_method
 from connector.localorg.soql.parser import parse
 from connector.localorg.tooling.objects import EVERYWHERE
@@ -72,7 +73,7 @@ def query(org: Org, call: Call, *, tooling: bool = False) -> Reply:
     rest = call.tail[1:]
     if rest:
         return Reply(200, org.cursors.page(rest[0], org.clock(), f"{call.base}/tooling" if tooling else call.base))
-    text = call.params.get("q")
+    text = call.params.get("q") or call.params.get("explain")
     if not text:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
     if len(text) > 100_000:
@@ -84,9 +85,27 @@ def query(org: Org, call: Call, *, tooling: bool = False) -> Reply:
     paging = soql.Paging(page, lambda rest: f"{base}/query/{org.cursors.keep(rest, page, now)}-{page}")
     try:
         answer = _answer(org, call, text, paging, tooling=tooling)
+        if "explain" in call.params:
+            return Reply(200, _plan(parse(text).source, answer, text))
+        if call.params.get("columns", "").lower() == "true":
+            return Reply(200, columns.columns(org, text, tooling=tooling))
         return Reply(200, org.cursors.first(answer, page, now, base))
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
+
+
+def _plan(source: str, answer: soql.Answer, text: str) -> dict[str, Any]:
+    """What the query planner would say: here, that everything is read."""
+    plan = {
+        "cardinality": answer.total_size,
+        "fields": [],
+        "leadingOperationType": "TableScan",
+        "notes": [],
+        "relativeCost": 1.0,
+        "sobjectCardinality": answer.total_size,
+        "sobjectType": source,
+    }
+    return {"plans": [plan], "sourceQuery": text}
 
 
 def _answer(org: Org, call: Call, text: str, paging: soql.Paging, *, tooling: bool) -> soql.Answer:

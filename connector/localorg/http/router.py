@@ -6,14 +6,27 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal, not_found
-from connector.localorg.http import collections, composite, deploying, graph, jobs, query, resources, tooling, tree
+from connector.localorg.http import (
+    collections,
+    composite,
+    deploying,
+    graph,
+    jobs,
+    query,
+    resources,
+    screens,
+    searching,
+    tooling,
+    tree,
+)
 from connector.localorg.http.call import Call, Reply, failed
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 Resource = Callable[["Org", Call], Reply]
-_READ_ONLY = {"query", "queryall", "limits"}
+_READ_ONLY = {"query", "queryall", "limits", "search", "parameterizedsearch"}
+_SCREENS = ("tabs", "quickactions", "theme", "appmenu", "actions", "recent", "chatter")
 
 
 class Router:
@@ -30,6 +43,9 @@ class Router:
             "jobs": jobs.jobs,
             "metadata": deploying.metadata,
             "tooling": tooling.tooling,
+            "search": searching.searching,
+            "parameterizedsearch": searching.searching,
+            **dict.fromkeys(_SCREENS, screens.screens),
         }
 
     def add(self, name: str, resource: Resource) -> None:

@@ -9,6 +9,7 @@ from connector.localorg import describe, ids, soql
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.http import query
 from connector.localorg.http.call import Call, Reply, wrong_method
+from connector.localorg.metadata.archive import Removal
 from connector.localorg.metadata.component import Component, parsed
 from connector.localorg.metadata.definition import xml_of
 from connector.localorg.metadata.xml import MetadataError
@@ -60,7 +61,9 @@ def _sobjects(org: Org, call: Call, rest: list[str]) -> Reply:
         case [name, "describe"]:
             return _read_only(call, _without_keys(describe.describe(schema, name, call.version)))
         case [name]:
-            return _create(org, call, _changeable(schema.get(name).name if schema.get(name) else name, call))  # type: ignore[union-attr]
+            return _create(
+                org, call, _changeable(next(item.name for item in schema if item.name.lower() == name), call)
+            )
         case [_, _]:
             return _one(org, call)
     raise not_found()
@@ -90,9 +93,14 @@ def _one(org: Org, call: Call) -> Reply:
     record_id = ids.normalise(call.tail[3]) or call.tail[3]
     if call.method in {"GET", "HEAD"}:
         return Reply(200, _found(org, call, sobject.name, record_id))
-    if call.method != "PATCH":
-        raise wrong_method(call, "GET", "PATCH")
+    if call.method not in {"PATCH", "DELETE"}:
+        raise wrong_method(call, "GET", "PATCH", "DELETE")
     known = _found(org, call, _changeable(sobject.name, call), record_id)
+    if call.method == "DELETE":
+        (message,) = org.deployments.put(removals=[Removal(sobject.name, known["FullName"], "")])
+        if not message.deleted:
+            raise Refusal("DEPENDENCY_EXISTS", message.problem or "", fields=[])
+        return Reply(204)
     metadata = call.object_body().get("Metadata")
     if not isinstance(metadata, dict):
         raise Refusal("REQUIRED_FIELD_MISSING", "Required fields are missing: [Metadata]", fields=["Metadata"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from connector.localorg import ids
 from connector.localorg.errors import Refusal
+from connector.localorg.metadata.archive import Removal
 from connector.localorg.metadata.component import INSIDE, KINDS, Component, parsed
 from connector.localorg.metadata.definition import copied, file_of, xml_from
 from connector.localorg.metadata.xml import Element, MetadataError
@@ -51,27 +52,31 @@ def _describe(org: Org, call: Element) -> str:
 
 
 def _listed(org: Org, call: Element) -> str:
-    who = org.auth.identity
     told = []
     for query in call.all("queries"):
         kind = query.get("type")
         for name in names(org, kind):
-            told.append(
-                {
-                    "createdById": who.user_id,
-                    "createdByName": "Local Administrator",
-                    "createdDate": org.now.replace("+0000", "Z"),
-                    "fileName": file_of(kind, name.partition(".")[0] if kind in _CHILDREN else name),
-                    "fullName": name,
-                    "id": lasting_id("01I" if kind == "CustomObject" else "00N", name),
-                    "lastModifiedById": who.user_id,
-                    "lastModifiedByName": "Local Administrator",
-                    "lastModifiedDate": org.now.replace("+0000", "Z"),
-                    "manageableState": "unmanaged",
-                    "type": kind,
-                }
-            )
+            owner = name.partition(".")[0] if kind in _CHILDREN else name
+            told.append(_properties(org, kind, name, file_of(kind, owner)))
     return tag("result", told)
+
+
+def _properties(org: Org, kind: str, name: str, file: str) -> dict[str, str]:
+    """A FileProperties."""
+    who, now = org.auth.identity, org.now.replace("+0000", "Z")
+    return {
+        "createdById": who.user_id,
+        "createdByName": "Local Administrator",
+        "createdDate": now,
+        "fileName": file,
+        "fullName": name,
+        "id": lasting_id("01I" if kind == "CustomObject" else "00N", name),
+        "lastModifiedById": who.user_id,
+        "lastModifiedByName": "Local Administrator",
+        "lastModifiedDate": now,
+        "manageableState": "unmanaged",
+        "type": kind,
+    }
 
 
 def names(org: Org, kind: str) -> list[str]:
@@ -140,6 +145,17 @@ def _saved(org: Org, operation: str, source: Element) -> str:
     created = tag("created", not known) if operation == "upsertMetadata" else ""
     errors = tag("errors", {"message": problem, "statusCode": code}) if problem else ""
     return f"<result>{created}{errors}{tag('fullName', name)}{tag('success', not problem)}</result>"
+
+
+def _delete(org: Org, call: Element) -> str:
+    kind, told = call.get("type"), []
+    for item in call.all("fullNames"):
+        name = item.text.strip()
+        (message,) = org.deployments.put(removals=[Removal(kind, name, "")])
+        code = "FIELD_INTEGRITY_EXCEPTION" if not message.success else "INVALID_CROSS_REFERENCE_KEY"
+        errors = tag("errors", {"message": message.problem, "statusCode": code}) if message.problem else ""
+        told.append(f"<result>{errors}{tag('fullName', name)}{tag('success', message.deleted)}</result>")
+    return "".join(told)
 
 
 def _file(kind: str, name: str, source: Element) -> tuple[str, bytes]:
@@ -221,23 +237,7 @@ def _retrieved(org: Org, call: Element) -> str:
     if kept is None:
         raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {number[:80]}")
     content, found, missing = kept
-    who = org.auth.identity
-    properties = [
-        {
-            "createdById": who.user_id,
-            "createdByName": "Local Administrator",
-            "createdDate": org.now.replace("+0000", "Z"),
-            "fileName": path,
-            "fullName": name,
-            "id": lasting_id("00N", name),
-            "lastModifiedById": who.user_id,
-            "lastModifiedByName": "Local Administrator",
-            "lastModifiedDate": org.now.replace("+0000", "Z"),
-            "manageableState": "unmanaged",
-            "type": kind,
-        }
-        for kind, name, path in found
-    ]
+    properties = [_properties(org, kind, name, path) for kind, name, path in found]
     told = {
         "done": True,
         "fileProperties": properties,
@@ -250,6 +250,14 @@ def _retrieved(org: Org, call: Element) -> str:
     return tag("result", told)
 
 
+def _checked(org: Org, call: Element) -> str:
+    """checkStatus, which newer clients no longer ask: an AsyncResult."""
+    number = call.get("asyncProcessId")
+    if number not in org.retrieved:
+        raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {number[:80]}")
+    return tag("result", {"done": True, "id": number, "state": "Completed"})
+
+
 _CALLS: dict[str, Callable[[Org, Element], str]] = {
     "describeMetadata": _describe,
     "listMetadata": _listed,
@@ -257,6 +265,8 @@ _CALLS: dict[str, Callable[[Org, Element], str]] = {
     "createMetadata": _save,
     "updateMetadata": _save,
     "upsertMetadata": _save,
+    "deleteMetadata": _delete,
     "retrieve": _retrieve,
     "checkRetrieveStatus": _retrieved,
+    "checkStatus": _checked,
 }

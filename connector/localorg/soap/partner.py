@@ -42,9 +42,7 @@ class Partner:
 
     # -- what the REST API answers
 
-    def _rest(
-        self, method: str, *tail: str, params: Mapping[str, str] | None = None, body: Any = None
-    ) -> Any:
+    def _rest(self, method: str, *tail: str, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
         options = self._message.header("QueryOptions", "batchSize")
         call = Call(
             method=method,

@@ -89,7 +89,8 @@ def _error(item: Mapping[str, Any]) -> str:
 
 def global_describe(found: Mapping[str, Any]) -> str:
     body = tag("encoding", found["encoding"]) + tag("maxBatchSize", found["maxBatchSize"])
-    return f"<result>{body}{''.join(_described('sobjects', item) for item in found['sobjects'])}</result>"
+    rows = "".join(_described("sobjects", {**item, "idEnabled": True}) for item in found["sobjects"])
+    return f"<result>{body}{rows}</result>"
 
 
 def describe(found: Mapping[str, Any]) -> str:

@@ -76,6 +76,7 @@ _EMPTY = {  # what this org has none of, as clients ask for it
     "InstalledSubscriberPackage": "0A3", "SourceMember": "0MZ", "ApexTestQueueItem": "709", "CustomTab": "01r",
     "LightningComponentBundle": "0Rb", "AuraDefinitionBundle": "0Ab", "QuickActionDefinition": "09D",
     "ContainerAsyncRequest": "1dr", "MetadataContainer": "1dc", "WebLink": "00b", "RemoteProxy": "0rp",
+    "StandardValueSet": "0sv", "SubscriberPackage": "033", "SubscriberPackageVersion": "04t",
 }  # fmt: skip
 _MORE = {
     "ApexClass": " Body IsValid:b LengthWithoutComments:i SymbolTable:x",
@@ -85,7 +86,10 @@ _MORE = {
     "ValidationRule": " Active:b ValidationName ErrorMessage ErrorDisplayField Description",
     "RecordType": " SobjectType IsActive:b Description BusinessProcessId",
     "Layout": " LayoutType",
-    "InstalledSubscriberPackage": " SubscriberPackageId SubscriberPackageVersionId",
+    "InstalledSubscriberPackage": (
+        " SubscriberPackageId>SubscriberPackage SubscriberPackageVersionId>SubscriberPackageVersion"
+    ),
+    "SubscriberPackageVersion": " MajorVersion:i MinorVersion:i PatchVersion:i BuildNumber:i IsBeta:b",
     "SourceMember": " MemberIdOrName MemberName MemberType IsNameObsolete:b RevisionCounter:i RevisionNum:i",
     "ApexLog": " Application DurationMilliseconds:i Location LogLength:i LogUserId Operation Request StartTime:d",
 }
@@ -106,12 +110,15 @@ def _object(name: str, text: str, prefix: str) -> SObject:
     )  # fmt: skip
     made.add(Field(name="Id", label="Id", type="id", length=18, nillable=False, createable=False, updateable=False))
     for item in text.split():
+        item, _, target = item.partition(">")
         field, _, kind = item.partition(":")
         made.add(
             Field(
                 name=field,
                 label=field,
-                type=_KINDS.get(kind, "string"),
+                type="reference" if target else _KINDS.get(kind, "string"),
+                reference_to=(target,) if target else (),
+                relationship_name=field.removesuffix("Id") if target else None,
                 length=0 if kind else 255,
                 createable=False,
                 updateable=False,

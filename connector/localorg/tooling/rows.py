@@ -10,8 +10,8 @@ from typing import Any
 
 from connector.localorg import ids
 from connector.localorg.metadata.component import Component
-from connector.localorg.metadata.deployed import Deployed
 from connector.localorg.metadata.definition import told
+from connector.localorg.metadata.deployed import Deployed
 from connector.localorg.schema import Field, SObject
 from connector.localorg.tooling.objects import ENTITY, FIELD, OWNER, PARTICLE
 from connector.localorg.tooling.words import data_type
