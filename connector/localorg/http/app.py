@@ -45,7 +45,9 @@ class App:
         self.site = Site(org)
         self.faces: dict[tuple[str, ...], Face] = {
             ("services", "oauth2"): oauth.answer,
+            ("secur", "frontdoor.jsp"): oauth.frontdoor,
             ("id",): oauth.identity,
+            ("services", "apexrest"): classic.no_apex,
             ("services", "soap"): soap.answer,
             ("services", "async"): classic.answer,
             ("_org",): admin.answer,

@@ -69,6 +69,13 @@ def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, 
     raise Refusal("InvalidUrl", "Destination URL not reset. The URL returned from login must be set")
 
 
+async def no_apex(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    """`/services/apexrest/…`: nobody wrote a class that answers there."""
+    if org.auth.bearer(request.headers.get("Authorization")) is None:
+        raise Refusal("INVALID_SESSION_ID", "Session expired or invalid")
+    raise Refusal("NOT_FOUND", "Could not find a match for URL")
+
+
 def _wanted(raw: bytes, *, as_json: bool) -> dict[str, Any]:
     try:
         if not as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.http import (
     collections,
+    commerce,
     composite,
     deploying,
     graph,
@@ -42,6 +43,7 @@ class Router:
             "composite": self._composite,
             "jobs": jobs.jobs,
             "metadata": deploying.metadata,
+            "commerce": commerce.commerce,
             "tooling": tooling.tooling,
             "search": searching.searching,
             "parameterizedsearch": searching.searching,

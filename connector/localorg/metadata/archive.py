@@ -91,7 +91,10 @@ def _remove(found: Archive, path: str, text: bytes) -> None:
 def _wanted(manifest: bytes, file: str = "package.xml") -> Mapping[str, set[str]]:
     """Members by type."""
     wanted: dict[str, set[str]] = {}
-    for types in read(manifest, file).all("types"):
+    package = read(manifest, file)
+    if package.name != "Package":
+        raise MetadataError(file, package.line, f"{file} must hold a Package, not {package.name}")
+    for types in package.all("types"):
         name = types.get("name")
         if name not in ORDER:
             raise MetadataError(file, types.line, f"Unknown type name '{name}' specified in {file}")

@@ -14,21 +14,22 @@ class MissingError(Exception):
 
 def remove(deployed: Deployed, kind: str, name: str, file: str) -> None:
     """Take it out; MetadataError if something still needs it."""
-    if not deployed.has(kind, name):
-        raise MissingError(f"No {kind} named: {name} found")
 
     def refuse(problem: str) -> MetadataError:
         return MetadataError(file, 1, problem)
+
+    if kind in {"CustomObject", "CustomField"} and not name.endswith(("__c", "__e")):
+        raise refuse(f"Cannot delete standard {'object' if kind == 'CustomObject' else 'field'}: {name}")
+    if not deployed.has(kind, name):
+        raise MissingError(f"No {kind} named: {name} found")
 
     match kind:
         case "CustomField":
             owner, _, field = name.partition(".")
             sobject = deployed.schema.get(owner)
-            if sobject is not None and field.endswith("__c"):
+            if sobject is not None:
                 sobject.remove(field)
         case "CustomObject":
-            if not name.endswith(("__c", "__e")):
-                raise refuse(f"Cannot delete standard object: {name}")
             if deployed.schema.children_of(name):
                 raise refuse(f"{name} is referenced elsewhere: remove the fields that refer to it first")
             deployed.schema.remove(name)

@@ -161,6 +161,9 @@ class Partner:
     def _moment(self, name: str, found: Mapping[str, Any]) -> str:
         return tag(name, shapes.text_of(found[name]))
 
+    def nothing(self) -> str:
+        return ""
+
     def user_info(self) -> str:
         return login.user_info(self._org, "result")
 
@@ -196,6 +199,7 @@ _CALLS: dict[str, Callable[[Partner], str]] = {
     "describeSObjects": Partner.describe,
     "getUpdated": Partner.changed,
     "getDeleted": Partner.changed,
+    "describeTabs": Partner.nothing,
     "getUserInfo": Partner.user_info,
     "getServerTimestamp": Partner.server_timestamp,
     "logout": Partner.logout,

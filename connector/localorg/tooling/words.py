@@ -27,7 +27,9 @@ def _plain(field: Field) -> str:
     if field.type in {"int", "long"}:
         return f"Number({field.digits or 9}, 0)"
     if field.type == "reference":
-        return f"{'Master-Detail' if field.cascade_delete else 'Lookup'}({','.join(field.reference_to)})"
+        return (
+            f"{'Master-Detail' if field.cascade_delete and field.custom else 'Lookup'}({','.join(field.reference_to)})"
+        )
     if field.type == "textarea":
         return f"Long Text Area({field.length})" if field.length > _LONG else f"Text Area({field.length})"
     return _WORDS.get(field.type, f"Text({field.length})")
