@@ -70,7 +70,8 @@ def sobjects(org: Org, call: Call) -> Reply:
         case [name] if call.method in {"GET", "HEAD"}:
             if org.schema.get(name) is None:
                 raise not_found()
-            return Reply(200, describe.sobject_basic(org.schema, name, call.version))
+            basic = describe.sobject_basic(org.schema, name, call.version)
+            return Reply(200, basic | {"recentItems": screens.recent(org, call, name)})
         case [name, "describe"]:
             if call.method not in {"GET", "HEAD"}:
                 raise wrong_method(call, "GET")
