@@ -19,6 +19,7 @@ from typing import Any
 
 import jwt
 
+from connector.localorg import openid
 from connector.localorg.codes import Codes, OAuthFailure
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Storage
@@ -180,8 +181,20 @@ class Auth:
                 self.check_client(form, basic)
                 return self.granted(own_url)
             case "authorization_code":
-                scope = self.codes.redeem(form, self.check_client(form, basic, public=True))
-                return self.granted(own_url, scope=scope)
+                client_id = self.check_client(form, basic, public=True)
+                scope, nonce = self.codes.redeem(form, client_id)
+                answer = self.granted(own_url, scope=scope)
+                if "openid" in scope.split():
+                    answer["id_token"] = openid.id_token(
+                        self._now() // 1000,
+                        nonce,
+                        iss=own_url,
+                        sub=self.identity_url(own_url),
+                        aud=client_id,
+                        preferred_username=self.identity.username,
+                        email=self.identity.email,
+                    )
+                return answer
             case "password":
                 self.check_client(form, basic)
                 if not self.password_ok(form.get("username", ""), form.get("password", "")):

@@ -34,6 +34,7 @@ class _Promise:
     client_id: str
     redirect_uri: str
     scope: str
+    nonce: str
     challenge: str
     until: datetime
 
@@ -69,12 +70,13 @@ class Codes:
         self._clock = clock
         self._open: dict[str, _Promise] = {}
 
-    def issue(self, *, client_id: str, redirect_uri: str, scope: str, challenge: str) -> str:
+    def issue(self, *, client_id: str, redirect_uri: str, scope: str, challenge: str, nonce: str = "") -> str:
         code = f"aPrx{secrets.token_urlsafe(54).replace('-', '.')}=="
         self._open[code] = _Promise(
             client_id=client_id,
             redirect_uri=redirect_uri,
             scope=scope,
+            nonce=nonce,
             challenge=challenge,
             until=self._clock() + LIFE,
         )
@@ -82,8 +84,8 @@ class Codes:
             del self._open[next(iter(self._open))]
         return code
 
-    def redeem(self, form: Mapping[str, str], client_id: str) -> str:
-        """The scope a code was issued for. It is used up, whether or not the rest is right."""
+    def redeem(self, form: Mapping[str, str], client_id: str) -> tuple[str, str]:
+        """The scope and the nonce a code was issued for. It is used up, whether or not the rest is right."""
         code = form.get("code", "")
         if not code:
             raise OAuthFailure("invalid_request", "missing required parameter: code")
@@ -102,4 +104,4 @@ class Codes:
             seen = base64.urlsafe_b64encode(digest).decode().rstrip("=")
             if not hmac.compare_digest(seen, promise.challenge):
                 raise OAuthFailure("invalid_grant", "invalid code verifier")
-        return promise.scope
+        return promise.scope, promise.nonce

@@ -195,3 +195,28 @@ async def test_an_assertion_as_clients_sign_it(change: dict[str, Any], status: i
         form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
         async with http.post(f"{org.url}/services/oauth2/token", data=form) as answer:
             assert answer.status == status
+
+
+async def test_who_asks_for_openid_gets_a_token_that_says_who(visitor: Visitor) -> None:
+    """Generic OpenID Connect clients read where everything is, and check the signature."""
+    async with visitor.http.get(f"{visitor.org.url}/.well-known/openid-configuration") as answer:
+        known = await answer.json()
+    assert known["authorization_endpoint"] == f"{visitor.org.url}/services/oauth2/authorize"
+    async with visitor.http.get(known["jwks_uri"]) as answer:
+        (key,) = (await answer.json())["keys"]
+    _, told = await visitor.authorize(scope="openid api", nonce="n-1")
+    _, token = await visitor.redeem(told["code"])
+    claims = jwt.decode(
+        token["id_token"], jwt.PyJWK(key).key, algorithms=["RS256"], audience=visitor.org.client_id,
+        issuer=known["issuer"], options={"verify_exp": False, "verify_iat": False},
+    )  # fmt: skip
+    assert (claims["sub"], claims["nonce"]) == (token["id"], "n-1")
+
+
+async def test_a_grant_may_stand_in_the_address(visitor: Visitor) -> None:
+    org = visitor.org
+    asked = {"grant_type": "client_credentials", "client_id": org.client_id, "client_secret": org.client_secret}
+    async with visitor.http.post(f"{org.url}/services/oauth2/token", params=asked) as answer:
+        assert answer.status == 200
+    async with visitor.http.get(f"{org.url}/services/oauth2/token", params=asked) as answer:
+        assert (answer.status, (await answer.json())["error"]) == (400, "invalid_request")

@@ -47,6 +47,7 @@ class App:
             ("services", "oauth2"): oauth.answer,
             ("secur", "frontdoor.jsp"): oauth.frontdoor,
             ("id",): oauth.identity,
+            (".well-known", "openid-configuration"): oauth.well_known,
             ("services", "apexrest"): classic.no_apex,
             ("services", "soap"): soap.answer,
             ("services", "async"): classic.answer,

@@ -43,7 +43,11 @@ def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response
         match params.get("response_type"):
             case "code":
                 code = org.auth.codes.issue(
-                    client_id=client_id, redirect_uri=redirect_uri, scope=scope, challenge=challenge
+                    client_id=client_id,
+                    redirect_uri=redirect_uri,
+                    scope=scope,
+                    challenge=challenge,
+                    nonce=params.get("nonce", ""),
                 )
                 told = {"code": code}
             case "token":

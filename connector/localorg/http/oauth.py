@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import orjson
 from aiohttp import web
 
+from connector.localorg import openid
 from connector.localorg.codes import OAuthFailure
 from connector.localorg.errors import not_found
 from connector.localorg.http import authorize
@@ -45,7 +46,7 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
             case ["token"]:
                 if request.method != "POST":
                     raise OAuthFailure("invalid_request", "must use HTTP POST")
-                form = await _form(request)
+                form = {**request.query, **(await _form(request))}
                 return _json(org.auth.token(form, request.headers.get("Authorization"), own_url(org, request)))
             case ["authorize"]:
                 return authorize.answer(org, {**request.query, **(await _form(request))}, own_url(org, request))
@@ -157,8 +158,15 @@ def _userinfo(org: Org, request: web.Request) -> web.Response:
     )
 
 
+async def well_known(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    """`/.well-known/openid-configuration`"""
+    return _json(openid.described(own_url(org, request)))
+
+
 async def identity(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
-    """`/id/<organization>/<user>`"""
+    """`/id/<organization>/<user>`, and `/id/keys`"""
+    if segments[1:] == ["keys"]:
+        return _json(openid.keys())
     header = request.headers.get("Authorization")
     if org.auth.bearer(header) is None:
         return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")
