@@ -22,7 +22,7 @@ def user_info(org: Org, name: str) -> str:
         "orgDefaultCurrencyIsoCode": org.settings.currency,
         "orgDefaultCurrencyLocale": "en_US",
         "orgDisallowHtmlAttachments": False,
-        "orgHasPersonAccounts": False,
+        "orgHasPersonAccounts": org.settings.person_accounts,
         "organizationId": who.organization_id,
         "organizationMultiCurrency": org.settings.multi_currency,
         "organizationName": "Local Org",

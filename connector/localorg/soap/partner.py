@@ -43,13 +43,16 @@ class Partner:
     # -- what the REST API answers
 
     def _rest(self, method: str, *tail: str, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
-        options = self._message.header("QueryOptions", "batchSize")
+        batch = self._message.header("QueryOptions", "batchSize")
+        headers = {"sforce-query-options": f"batchSize={batch}"} if batch else {}
+        if self._message.header("DuplicateRuleHeader", "allowSave") == "true":
+            headers["sforce-duplicate-rule-header"] = "allowSave=true"
         call = Call(
             method=method,
             version=self._version,
             tail=list(tail),
             params=params or {},
-            headers={"sforce-query-options": f"batchSize={options}"} if options else {},
+            headers=headers,
             body=body,
         )
         with self._org.locks.call(patient=False):
