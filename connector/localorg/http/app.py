@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -44,7 +45,10 @@ class App:
         self.site = Site(org)
         self.faces: dict[tuple[str, ...], Face] = {
             ("services", "oauth2"): oauth.answer,
+            ("secur", "frontdoor.jsp"): oauth.frontdoor,
             ("id",): oauth.identity,
+            (".well-known", "openid-configuration"): oauth.well_known,
+            ("services", "apexrest"): classic.no_apex,
             ("services", "soap"): soap.answer,
             ("services", "async"): classic.answer,
             ("_org",): admin.answer,
@@ -223,7 +227,8 @@ class App:
 
 def origin(call: Call) -> str:
     """What change events say of a write: the API, its version, and the client if it named itself."""
-    options = dict(part.strip().partition("=")[::2] for part in call.headers.get("sforce-call-options", "").split(","))
+    parts = re.split("[,;]", call.headers.get("sforce-call-options", ""))
+    options = dict(part.strip().partition("=")[::2] for part in parts)
     client = options.get("client", "").strip()
     return f"com/salesforce/api/rest/{call.version}" + (f";client={client}" if client else "")
 

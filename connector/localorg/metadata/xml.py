@@ -23,6 +23,7 @@ class Element:
         self.name = name
         self.line = line
         self.nil = False
+        self.kind = ""  # its xsi:type
         self.text = ""
         self.children: list[Element] = []
 
@@ -55,6 +56,8 @@ def read(content: bytes, file: str) -> Element:
     def start(name: str, attributes: dict[str, str]) -> None:
         element = Element(name.rpartition(" ")[2], parser.CurrentLineNumber)
         element.nil = any(key.rpartition(" ")[2] == "nil" and value == "true" for key, value in attributes.items())
+        kind = next((value for key, value in attributes.items() if key.endswith("XMLSchema-instance type")), "")
+        element.kind = kind.rpartition(":")[2]
         stack[-1].children.append(element)
         stack.append(element)
 
