@@ -19,24 +19,20 @@ from typing import Any
 
 import jwt
 
+from connector.localorg import openid
+from connector.localorg.codes import Codes, OAuthFailure
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Storage
 
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
+_AUDIENCE_PATHS = ("", "/", "/services/oauth2/token")
 _JWT_AHEAD = 300  # the documented 3 minutes, and room for a clock that differs
+_JWT_BEHIND = 180  # CumulusCI's expire the moment they are signed
+_MILLISECONDS = 1e11  # an expiry beyond is none in seconds: Salesforce's own command line counts milliseconds
+_PUBLIC_CLIENTS = ("PlatformCLI",)  # in every org from its first day, and without a secret
 _BODY = struct.Struct(">cQQ8s15s")
 _SIGNATURE = 32
-
-
-class OAuthFailure(Exception):  # noqa: N818 - told to the client as an object, not an array
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(description)
-        self.error = error
-        self.description = description
-
-    def body(self) -> dict[str, str]:
-        return {"error": self.error, "error_description": self.description}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +69,7 @@ class Auth:
         self.client_secret = self._kept("client_secret", lambda: secrets.token_hex(32).upper())
         self.password = self._kept("password", lambda: secrets.token_urlsafe(15))
         self.security_token = self._kept("security_token", lambda: secrets.token_hex(12))
+        self.codes = Codes(clock)
         self.page_key = self._kept("page_key", lambda: secrets.token_urlsafe(24))
         self._secret = bytes.fromhex(self._kept("token_secret", lambda: secrets.token_hex(32)))
         self._revoked = set((storage.meta("revoked") or "").split())
@@ -149,7 +146,11 @@ class Auth:
     def register_key(self, pem: str) -> None:
         self.storage.set_meta("jwt_public_key", pem)
 
-    def check_client(self, form: Mapping[str, str], basic: str | None) -> None:
+    def knows(self, client_id: str) -> bool:
+        return client_id == self.client_id or client_id in _PUBLIC_CLIENTS
+
+    def check_client(self, form: Mapping[str, str], basic: str | None, *, public: bool = False) -> str:
+        """Its ID. A `public` flow is open to clients without a secret, too."""
         client_id, secret = form.get("client_id"), form.get("client_secret")
         if basic and basic.lower().startswith("basic "):
             try:
@@ -158,10 +159,13 @@ class Auth:
                 raise OAuthFailure("invalid_client", "invalid client credentials") from None
         if not client_id:
             raise OAuthFailure("invalid_request", "missing required parameter: client_id")
+        if public and client_id in _PUBLIC_CLIENTS:
+            return client_id
         if client_id != self.client_id:
             raise OAuthFailure("invalid_client_id", "client identifier invalid")
         if not secret or not hmac.compare_digest(secret.encode(), self.client_secret.encode()):
             raise OAuthFailure("invalid_client", "invalid client credentials")
+        return client_id
 
     def password_ok(self, username: str, password: str) -> bool:
         known = any(
@@ -175,21 +179,38 @@ class Auth:
         match form.get("grant_type"):
             case "client_credentials":
                 self.check_client(form, basic)
-                return self._granted(own_url)
+                return self.granted(own_url)
+            case "authorization_code":
+                client_id = self.check_client(form, basic, public=True)
+                scope, nonce = self.codes.redeem(form, client_id)
+                answer = self.granted(own_url, scope=scope)
+                if "openid" in scope.split():
+                    answer["id_token"] = openid.id_token(
+                        self._now() // 1000,
+                        nonce,
+                        iss=own_url,
+                        sub=self.identity_url(own_url),
+                        aud=client_id,
+                        preferred_username=self.identity.username,
+                        email=self.identity.email,
+                    )
+                return answer
             case "password":
                 self.check_client(form, basic)
                 if not self.password_ok(form.get("username", ""), form.get("password", "")):
                     raise OAuthFailure("invalid_grant", "authentication failure")
-                return self._granted(own_url, refresh=True)
+                return self.granted(own_url, scope="refresh_token api")
             case "refresh_token":
-                self.check_client(form, basic)
+                self.check_client(form, basic, public=True)
+                if not form.get("refresh_token"):
+                    raise OAuthFailure("invalid_request", "missing required parameter: refresh_token")
                 session = self.read(form.get("refresh_token", ""))
                 if session is None or session.kind != "R":
                     raise OAuthFailure("invalid_grant", "expired access/refresh token")
-                return self._granted(own_url, grant=session.grant)
+                return self.granted(own_url, scope="refresh_token api", grant=session.grant)
             case grant if grant == JWT_GRANT:
                 self._check_assertion(form.get("assertion", ""), own_url)
-                return self._granted(own_url)
+                return self.granted(own_url)
             case None | "":
                 raise OAuthFailure("invalid_request", "missing required parameter: grant_type")
             case _:
@@ -206,7 +227,7 @@ class Auth:
                 assertion,
                 key,
                 algorithms=["RS256"],
-                audience=[*_AUDIENCES, own_url, f"{own_url}/services/oauth2/token"],
+                audience=[f"{base}{path}" for base in (*_AUDIENCES, own_url) for path in _AUDIENCE_PATHS],
                 options={"require": ["iss", "sub", "aud", "exp"], "verify_exp": False},
             )
         except jwt.InvalidAudienceError:
@@ -220,26 +241,27 @@ class Auth:
             expires = float(claims["exp"])  # simple-salesforce sends it as text, and the platform takes it
         except (TypeError, ValueError):
             raise OAuthFailure("invalid_grant", "invalid assertion") from None
-        if not now < expires <= now + _JWT_AHEAD:
+        if not now - _JWT_BEHIND <= expires <= now + _JWT_AHEAD and expires < _MILLISECONDS:
             raise OAuthFailure("invalid_grant", "invalid assertion")
         if str(claims["sub"]).lower() != self.identity.username.lower():
             raise OAuthFailure("invalid_grant", "user hasn't approved this consumer")
 
-    def _granted(self, own_url: str, *, refresh: bool = False, grant: str | None = None) -> dict[str, Any]:
-        grant = grant or secrets.token_hex(8)
+    def granted(self, own_url: str, *, scope: str = "api", grant: str | None = None) -> dict[str, Any]:
+        """A token response; with a refresh token where the scope has it."""
+        refreshed, grant = grant is not None, grant or secrets.token_hex(8)
         issued_at = str(self._now())
         identity = self.identity_url(own_url)
         signature = hmac.new(self.client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256).digest()
         answer = {
             "access_token": self.issue(grant=grant),
             "signature": base64.b64encode(signature).decode(),
-            "scope": "api refresh_token" if refresh else "api",
+            "scope": scope,
             "instance_url": own_url,
             "id": identity,
             "token_type": "Bearer",
             "issued_at": issued_at,
         }
-        if refresh:
+        if not refreshed and {"refresh_token", "offline_access"} & set(scope.split()):
             answer["refresh_token"] = self.issue("R", grant=grant)
         return answer
 

@@ -26,6 +26,7 @@ from connector.localorg.schema import Schema
 from connector.localorg.seed import Bodies, insert_records, keep_settings, seed, settle_settings
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Change, Storage
+from connector.localorg.tooling.view import Tooling
 from connector.localorg.usage import Usage
 from connector.localorg.values import stamp
 
@@ -75,6 +76,8 @@ class Org:
         self.hub = Hub(self.storage, self.schema, self.dml, clock, self.random, faults=self.faults, usage=self.usage)
         self.managed = Managed(self.storage, self.hub)
         self.deployments = Deployments(self.storage, self.deployed, clock, self.refresh)
+        self.tooling = Tooling(self.deployed, clock)
+        self.retrieved: dict[str, tuple[bytes, list[tuple[str, str, str]], list[str]]] = {}  # zips by their request
         self.url = ""
         self._described: dict[tuple[str, str], dict[str, Any]] = {}
         self.schema_changed_at = clock()
@@ -105,6 +108,7 @@ class Org:
         for name, item in self.deployed.subscriptions.items():
             self.managed.define(name, item.topic, starts=item.starts, recovers=item.recovers, state=item.state)
         self._described.clear()
+        self.tooling.stale = True
         self.schema_changed_at = self.clock()
 
     def described(self, sobject: str, version: str) -> dict[str, Any]:

@@ -72,6 +72,18 @@ async def test_jsforce(org: LocalOrg) -> None:
     assert (found["kept"], found["changes"]) == (["1"], "CREATE")
 
 
+async def test_jsforce_for_those_who_set_up_an_org(org: LocalOrg) -> None:
+    found = await seen("setup.js", org)
+    assert (found["state"], found["identity"], found["renewed"]) == ("here", org.username, 1)
+    assert (found["tooled"], found["untooled"]) == (True, True)
+    assert (found["definition"], found["types"]) == ([["Account.Tooled__c", 10]], ["Picklist"])
+    assert (found["kinds"], found["saved"], found["updated"], found["listed"]) == (True, True, True, True)
+    assert (str(found["read"]), found["removed"]) == ("20", [True])
+    assert (found["deployed"], found["byRest"]) == ("Succeeded", "Succeeded")
+    assert (found["searched"], found["layouts"]) == (["Acme Brothers"], 1)
+    assert (found["recent"][0], found["soap"]) == ("Acme Brothers", org.username)
+
+
 async def test_the_pubsub_client(org: LocalOrg) -> None:
     found = await seen("pubsub.js", org)
     assert found["errors"] == []

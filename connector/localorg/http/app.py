@@ -42,7 +42,10 @@ class App:
         self.site = Site(org)
         self.faces: dict[tuple[str, ...], Face] = {
             ("services", "oauth2"): oauth.answer,
+            ("secur", "frontdoor.jsp"): oauth.frontdoor,
             ("id",): oauth.identity,
+            (".well-known", "openid-configuration"): oauth.well_known,
+            ("services", "apexrest"): classic.no_apex,
             ("services", "soap"): soap.answer,
             ("services", "async"): classic.answer,
             ("_org",): admin.answer,

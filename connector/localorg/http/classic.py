@@ -16,8 +16,8 @@ from connector.localorg.dml import Outcome
 from connector.localorg.errors import Refusal
 from connector.localorg.events.changes import origin
 from connector.localorg.http.call import client_of
-from connector.localorg.http.soap import tag
 from connector.localorg.metadata.xml import MetadataError, read
+from connector.localorg.soap.envelope import tag
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -76,6 +76,13 @@ def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, 
     raise Refusal("InvalidUrl", "Destination URL not reset. The URL returned from login must be set")
 
 
+async def no_apex(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    """`/services/apexrest/…`: nobody wrote a class that answers there."""
+    if org.auth.bearer(request.headers.get("Authorization")) is None:
+        raise Refusal("INVALID_SESSION_ID", "Session expired or invalid")
+    raise Refusal("NOT_FOUND", "Could not find a match for URL")
+
+
 def _wanted(raw: bytes, *, as_json: bool) -> dict[str, Any]:
     try:
         if not as_json:
@@ -122,17 +129,22 @@ def _result(job: ClassicJob, batch: Batch) -> web.Response:
         rows = [(item["id"], item["success"], item["created"], _text(item["errors"])) for item in told]
         lines = [dialect.line(("Id", "Success", "Created", "Error"))]
         lines += [dialect.line([str(cell).lower() if isinstance(cell, bool) else cell for cell in row]) for row in rows]
-        return web.Response(text="".join(lines), content_type="text/csv", charset="UTF-8")
+        return _csv("".join(lines))
     return _told(
         "results", told if job.content_type == "JSON" else {"result": told}, as_json=job.content_type == "JSON"
     )
+
+
+def _csv(text: str) -> web.Response:
+    """Without a charset: salesforce-bulk takes the header literally."""
+    return web.Response(body=text.encode(), content_type="text/csv")
 
 
 def _records(job: ClassicJob, batch: Batch) -> web.Response:
     if job.content_type == "JSON":
         return _told("", batch.records, as_json=True)
     if job.content_type == "CSV":
-        return web.Response(text=csv_of(batch), content_type="text/csv", charset="UTF-8")
+        return _csv(csv_of(batch))
     records = [
         {"type": job.sobject, **{name: value for name, value in row.items() if name != "attributes"}}
         for row in batch.records
@@ -202,7 +214,7 @@ def _told(name: str, value: Any, *, as_json: bool, status: int = 200) -> web.Res
     text = f'<?xml version="1.0" encoding="UTF-8"?>{tag(name, value)}'.replace(
         f"<{name}", f'<{name} xmlns="{NAMESPACE}"', 1
     )
-    return web.Response(status=status, text=text, content_type="application/xml", charset="UTF-8")
+    return web.Response(status=status, body=text.encode(), content_type="application/xml")
 
 
 def _refused(refusal: Refusal, *, as_json: bool) -> web.Response:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.http.call import Call, Reply, parse_json, wrong_method
 from connector.localorg.http.multipart import parts
-from connector.localorg.http.soap import inner, tag
 from connector.localorg.metadata.deploy import OPTIONS, Deployment, Message
+from connector.localorg.soap.envelope import inner, tag
 from connector.localorg.values import stamp
 
 if TYPE_CHECKING:
@@ -159,13 +159,13 @@ def _message(item: Message, deployment: Deployment) -> dict[str, Any]:
         "fileName": item.file,
         "success": item.success,
         "created": item.created,
-        "changed": item.success,
-        "deleted": False,
-        "warning": False,
+        "changed": item.success and not (item.problem or item.deleted),
+        "deleted": item.deleted,
+        "warning": bool(item.success and item.problem),
         "id": None,
         "createdDate": _time(deployment.created),
         "problem": item.problem,
-        "problemType": None if item.success else "Error",
+        "problemType": None if not item.problem else "Warning" if item.success else "Error",
         "lineNumber": item.line or None,
         "columnNumber": None if item.success else 1,
     }
@@ -178,12 +178,12 @@ def _time(moment: datetime) -> str:
 # -- SOAP ------------------------------------------------------------------------------------------------------------
 
 
-def soap(org: Org, text: str) -> str:
-    """The body of the answer to one call. Refusal for what cannot be understood."""
+def soap(org: Org, text: str) -> str | None:
+    """The body of the answer to one call; None if it is none of a deployment."""
     for call, answer in (("checkDeployStatus", _check), ("cancelDeploy", _cancel), ("deploy", _deploy)):
         if inner(text, call) is not None:
             return answer(org, text)
-    raise Refusal("INVALID_OPERATION", "Only deploy, checkDeployStatus and cancelDeploy are answered here.")
+    return None
 
 
 def _deploy(org: Org, text: str) -> str:

@@ -8,8 +8,11 @@ from urllib.parse import urlsplit
 import orjson
 from aiohttp import web
 
-from connector.localorg.auth import OAuthFailure
+from connector.localorg import openid
+from connector.localorg.codes import OAuthFailure
 from connector.localorg.errors import not_found
+from connector.localorg.http import authorize
+from connector.localorg.page import door
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -46,8 +49,10 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
             case ["token"]:
                 if request.method != "POST":
                     raise OAuthFailure("invalid_request", "must use HTTP POST")
-                form = await _form(request)
+                form = {**request.query, **(await _form(request))}
                 return _json(org.auth.token(form, request.headers.get("Authorization"), own_url(org, request)))
+            case ["authorize"]:
+                return authorize.answer(org, {**request.query, **(await _form(request))}, own_url(org, request))
             case ["revoke"]:
                 form = {**request.query, **(await _form(request))}
                 if not org.auth.revoke(form.get("token", "")):
@@ -55,11 +60,28 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
                 return web.Response()
             case ["introspect"]:
                 return _json(_introspected(org, await _form(request), request))
+            case ["singleaccess"]:
+                return _opened(org, request)
             case ["userinfo"]:
                 return _userinfo(org, request)
     except OAuthFailure as failure:
         return _json(failure.body(), 400)
     raise not_found()
+
+
+def _opened(org: Org, request: web.Request) -> web.Response:
+    """Where a browser gets in without a sign-in: to the org's page."""
+    if org.auth.bearer(request.headers.get("Authorization")) is None:
+        raise OAuthFailure("invalid_request", "invalid access token")
+    return _json({"frontdoor_uri": f"{own_url(org, request)}/?key={org.auth.page_key}"})
+
+
+async def frontdoor(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    """`/secur/frontdoor.jsp?sid=…`: a browser with a session goes on to the org's page."""
+    session = org.auth.read(request.query.get("sid", ""))
+    if session is None or session.kind != "A":
+        return web.Response(status=403, text="Session expired or invalid")
+    return door.let_in(org, request, "/", {})
 
 
 def _introspected(org: Org, form: dict[str, str], request: web.Request) -> dict[str, Any]:
@@ -139,8 +161,15 @@ def _userinfo(org: Org, request: web.Request) -> web.Response:
     )
 
 
+async def well_known(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    """`/.well-known/openid-configuration`"""
+    return _json(openid.described(own_url(org, request)))
+
+
 async def identity(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
-    """`/id/<organization>/<user>`"""
+    """`/id/<organization>/<user>`, and `/id/keys`"""
+    if segments[1:] == ["keys"]:
+        return _json(openid.keys())
     header = request.headers.get("Authorization")
     if org.auth.bearer(header) is None:
         return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from connector.localorg import ids, soql
 from connector.localorg.errors import Refusal
+from connector.localorg.http import columns
 from connector.localorg.http.call import Call, Reply, wrong_method
+from connector.localorg.soql.parser import parse
+from connector.localorg.tooling.objects import EVERYWHERE
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -65,13 +68,14 @@ class Cursors:
         return told
 
 
-def query(org: Org, call: Call) -> Reply:
+def query(org: Org, call: Call, *, tooling: bool = False) -> Reply:
+    """Of rows; with `tooling`, first of what the schema says."""
     if call.method not in {"GET", "HEAD"}:
         raise wrong_method(call, "GET")
-    resource, *rest = call.tail
+    rest = call.tail[1:]
     if rest:
-        return Reply(200, org.cursors.page(rest[0], org.clock(), call.base))
-    text = call.params.get("q")
+        return Reply(200, org.cursors.page(rest[0], org.clock(), f"{call.base}/tooling" if tooling else call.base))
+    text = call.params.get("q") or call.params.get("explain")
     if not text:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
     if len(text) > 100_000:
@@ -79,24 +83,49 @@ def query(org: Org, call: Call) -> Reply:
     asked = _BATCH.search(call.headers.get("sforce-query-options", ""))
     page = min(max(int(asked[1]), _SMALLEST), _PAGE) if asked else _PAGE
     now = org.clock()
+    base = f"{call.base}/tooling" if tooling else call.base
+    paging = soql.Paging(page, lambda rest: f"{base}/query/{org.cursors.keep(rest, page, now)}-{page}")
     try:
-        answer = soql.open_query(
-            org.storage.connection,
-            org.schema,
-            text,
-            version=call.version,
-            all_rows=resource.lower() == "queryall",
-            now=now,
-            paging=soql.Paging(page, lambda rest: f"{call.base}/query/{org.cursors.keep(rest, page, now)}-{page}"),
-        )
+        answer = _answer(org, call, text, paging, tooling=tooling)
+        if "explain" in call.params:
+            return Reply(200, _plan(parse(text).source, answer, text))
         if call.params.get("columns", "").lower() == "true":
-            return Reply(200, soql.described(org.schema, text))
-        return Reply(200, org.cursors.first(answer, min(page, answer.most), now, call.base))
+            return Reply(200, columns.columns(org, text, tooling=tooling))
+        return Reply(200, org.cursors.first(answer, min(page, answer.most), now, base))
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
     except sqlite3.OperationalError as error:
         if not any(words in str(error) for words in _TOO_MUCH):
             raise
-        raise Refusal(
-            "QUERY_TOO_COMPLICATED", "Query is either selecting too many fields or is too complicated."
-        ) from None
+        raise Refusal("QUERY_TOO_COMPLICATED", "The query is too complicated.") from None
+
+
+def _plan(source: str, answer: soql.Answer, text: str) -> dict[str, Any]:
+    """What the query planner would say: here, that everything is read."""
+    plan = {
+        "cardinality": answer.total_size,
+        "fields": [],
+        "leadingOperationType": "TableScan",
+        "notes": [],
+        "relativeCost": 1.0,
+        "sobjectCardinality": answer.total_size,
+        "sobjectType": source,
+    }
+    return {"plans": [plan], "sourceQuery": text}
+
+
+def _answer(org: Org, call: Call, text: str, paging: soql.Paging, *, tooling: bool) -> soql.Answer:
+    now = org.clock()
+    source = parse(text).source
+    known = org.tooling.schema.get(source)
+    if known is not None and (tooling or known.name.lower() in EVERYWHERE):
+        return org.tooling.open(text, version=call.version, now=now, user_id=org.dml.user_id, paging=paging)
+    return soql.open_query(
+        org.storage.connection,
+        org.schema,
+        text,
+        version=call.version,
+        all_rows=call.tail[0].lower() == "queryall",
+        now=now,
+        paging=paging,
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from connector.localorg import describe
 from connector.localorg.errors import not_found
 from connector.localorg.events import plain
-from connector.localorg.http import rows, unchanged
+from connector.localorg.http import rows, screens, unchanged
 from connector.localorg.http.call import NEWEST, OLDEST, Call, Reply, wrong_method
 from connector.localorg.storage import quote
 from connector.localorg.usage import PUBLISHED_AN_HOUR
@@ -23,6 +23,7 @@ _RESOURCES = (
     "appMenu", "quickActions", "queryAll", "commerce", "limits", "sobjects", "query", "search",
     "parameterizedSearch", "composite", "jobs", "recent", "ui-api", "actions", "theme", "event",
 )  # fmt: skip
+_RENAMED_IN = 49.0  # before, the allowance of Bulk API batches went by the name of requests
 _LIMITS = {
     "ConcurrentAsyncGetReportInstances": 200,
     "ConcurrentSyncReportRuns": 20,
@@ -73,7 +74,8 @@ def sobjects(org: Org, call: Call) -> Reply:
         case [name] if call.method in {"GET", "HEAD"}:
             if org.schema.get(name) is None:
                 raise not_found()
-            return Reply(200, describe.sobject_basic(org.schema, name, call.version))
+            basic = describe.sobject_basic(org.schema, name, call.version)
+            return Reply(200, basic | {"recentItems": screens.recent(org, call, name)})
         case [name, "describe"]:
             if call.method not in {"GET", "HEAD"}:
                 raise wrong_method(call, "GET")
@@ -84,7 +86,8 @@ def sobjects(org: Org, call: Call) -> Reply:
             return rows.updated(org, call)
         case [_, "deleted"]:
             return rows.deleted(org, call)
-    return rows.rows(org, call)
+    screen = screens.of_object(org, call) if call.tail[2:] else None
+    return screen or rows.rows(org, call)
 
 
 def event_schema(org: Org, call: Call) -> Reply:
@@ -131,6 +134,8 @@ def limits(org: Org, call: Call) -> Reply:
     }
     for name, used in spent.items():
         told[name]["Remaining"] -= min(used, told[name]["Max"])
+    if float(call.version) < _RENAMED_IN:
+        told["DailyBulkApiRequests"] = told["DailyBulkApiBatches"]
     told["PermissionSets"] = {"Max": 1500, "Remaining": 1499, "CreateCustom": {"Max": 1000, "Remaining": 999}}
     return Reply(200, dict(sorted(told.items())))
 

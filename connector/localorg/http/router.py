@@ -6,14 +6,28 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal, not_found
-from connector.localorg.http import collections, composite, deploying, graph, jobs, query, resources, tree
+from connector.localorg.http import (
+    collections,
+    commerce,
+    composite,
+    deploying,
+    graph,
+    jobs,
+    query,
+    resources,
+    screens,
+    searching,
+    tooling,
+    tree,
+)
 from connector.localorg.http.call import Call, Reply, failed
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 Resource = Callable[["Org", Call], Reply]
-_READ_ONLY = {"query", "queryall", "limits"}
+_READ_ONLY = {"query", "queryall", "limits", "search", "parameterizedsearch"}
+_SCREENS = ("tabs", "quickactions", "theme", "appmenu", "actions", "recent", "chatter")
 
 
 class Router:
@@ -29,6 +43,11 @@ class Router:
             "composite": self._composite,
             "jobs": jobs.jobs,
             "metadata": deploying.metadata,
+            "commerce": commerce.commerce,
+            "tooling": tooling.tooling,
+            "search": searching.searching,
+            "parameterizedsearch": searching.searching,
+            **dict.fromkeys(_SCREENS, screens.screens),
         }
 
     def add(self, name: str, resource: Resource) -> None:

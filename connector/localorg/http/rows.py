@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from connector.localorg import ids
 from connector.localorg.dml import Outcome
 from connector.localorg.errors import Refusal, SeveralMatches, not_found
-from connector.localorg.http import unchanged
+from connector.localorg.http import relations, unchanged
 from connector.localorg.http.call import Call, Reply, wrong_method
 from connector.localorg.plan import Input, Plan
 from connector.localorg.records import shape
@@ -33,6 +33,8 @@ def rows(org: Org, call: Call) -> Reply:
         case [record_id]:
             return _by_id(org, call, plan, record_id)
         case [field, value]:
+            if (found := relations.related(org, call, plan)) is not None:
+                return found
             if field.lower() == "id":
                 return _by_id(org, call, plan, value, upsert=True)
             return _by_key(org, call, plan, field, value)

@@ -16,11 +16,11 @@ _MOST_DEPTH = 5
 _MOST_TYPES = 5
 
 
-class _Undone(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
+class Undone(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
     pass
 
 
-class _Tree:
+class Tree:
     def __init__(self, org: Org) -> None:
         self.org = org
         self.results: list[dict[str, str]] = []
@@ -79,14 +79,14 @@ class _Tree:
 def tree(org: Org, call: Call) -> Reply:
     if call.method != "POST" or len(call.tail) != 3:
         raise wrong_method(call, "POST")
-    grown = _Tree(org)
+    grown = Tree(org)
     written = org.dml.rows_written
     try:
         with org.storage.savepoint(), org.dml.held():
             grown.add(call.tail[2], call.object_body().get("records"), None, 1)
             if grown.errors:
-                raise _Undone
-    except _Undone:
+                raise Undone
+    except Undone:
         org.dml.rows_written = written
         return Reply(400, {"hasErrors": True, "results": grown.errors})
     return Reply(201, {"hasErrors": False, "results": grown.results})

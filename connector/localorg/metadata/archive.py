@@ -15,6 +15,7 @@ from connector.localorg.metadata.xml import MetadataError, read
 
 MOST_FILES = 10_000
 MOST_BYTES = 400 * 1024 * 1024
+_DESTRUCTIVE = {"destructiveChangesPre.xml": True, "destructiveChanges.xml": True, "destructiveChangesPost.xml": False}
 _IMPLIED = {"CustomField": "CustomObject", "ListView": "CustomObject"}  # named with the object they are part of
 
 
@@ -29,10 +30,21 @@ class ArchiveError(Exception):
     """The zip as a whole cannot be used."""
 
 
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A component that a deployment takes out, before it puts others in or after."""
+
+    type: str
+    name: str
+    file: str
+    first: bool = False
+
+
 @dataclass
 class Archive:
     components: list[Component] = field(default_factory=list)
     problems: list[tuple[str, MetadataError]] = field(default_factory=list)  # (type, what is wrong)
+    removals: list[Removal] = field(default_factory=list)
 
 
 def opened(content: bytes) -> Archive:
@@ -47,8 +59,9 @@ def opened(content: bytes) -> Archive:
         raise ArchiveError(f"package.xml: {error.problem} (line {error.line})") from None
     found = Archive()
     for path, text in files.items():
-        if path.startswith("destructiveChanges"):
-            raise ArchiveError(f"{path}: nothing can be deleted by a deployment here")
+        if path in _DESTRUCTIVE:
+            _remove(found, path, text)
+            continue
         try:
             found.components += parsed(path, text)
         except MetadataError as error:
@@ -74,13 +87,27 @@ def _files(content: bytes) -> dict[str, bytes]:
     return files
 
 
-def _wanted(manifest: bytes) -> Mapping[str, set[str]]:
+def _remove(found: Archive, path: str, text: bytes) -> None:
+    try:
+        wanted = _wanted(text, path)
+    except MetadataError as error:
+        raise ArchiveError(f"{path}: {error.problem} (line {error.line})") from None
+    if any("*" in names for names in wanted.values()):
+        raise ArchiveError(f"{path}: components to delete are named one by one, not by *")
+    first = _DESTRUCTIVE[path]
+    found.removals += [Removal(kind, name, path, first) for kind, names in wanted.items() for name in sorted(names)]
+
+
+def _wanted(manifest: bytes, file: str = "package.xml") -> Mapping[str, set[str]]:
     """Members by type."""
     wanted: dict[str, set[str]] = {}
-    for types in read(manifest, "package.xml").all("types"):
+    package = read(manifest, file)
+    if package.name != "Package":
+        raise MetadataError(file, package.line, f"{file} must hold a Package, not {package.name}")
+    for types in package.all("types"):
         name = types.get("name")
         if name not in ORDER:
-            raise MetadataError("package.xml", types.line, f"Unknown type name '{name}' specified in package.xml")
+            raise MetadataError(file, types.line, f"Unknown type name '{name}' specified in {file}")
         wanted.setdefault(name, set()).update(member.text.strip() for member in types.all("members"))
     return wanted
 

@@ -6,16 +6,18 @@ What was deployed is kept with the org's data and put in again at its next start
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from connector.localorg import ids
-from connector.localorg.metadata.archive import Archive, ArchiveError, opened
+from connector.localorg.metadata.archive import Archive, ArchiveError, Removal, opened
 from connector.localorg.metadata.component import ORDER, Component, parsed
 from connector.localorg.metadata.deployed import Deployed
+from connector.localorg.metadata.remove import MissingError, remove
 from connector.localorg.metadata.xml import MetadataError
-from connector.localorg.storage import Storage
+from connector.localorg.storage import Storage, quote
 
 PREFIX = "0Af"
 MOST_KEPT = 100
@@ -41,6 +43,7 @@ class Message:
     file: str
     success: bool
     created: bool = False
+    deleted: bool = False
     problem: str | None = None
     line: int = 0
 
@@ -95,7 +98,7 @@ class Deployments:
             ]
             self._end(deployment, "Failed")
         else:
-            deployment.total = len(archive.components) + len(archive.problems)
+            deployment.total = len(archive.components) + len(archive.problems) + len(archive.removals)
             deployment.archive = archive
         return deployment
 
@@ -135,7 +138,9 @@ class Deployments:
             for kind, error in archive.problems
         ]  # fmt: skip
         try:
+            gone = self._remove(archive, deployment, first=True)
             put = self._put(archive, deployment)
+            gone += self._remove(archive, deployment, first=False)
         except Exception:
             self._deployed.restore(before)
             deployment.error = "An unexpected error occurred. Nothing was deployed."
@@ -146,11 +151,18 @@ class Deployments:
         if deployment.options["checkOnly"] or (failed and whole):
             self._deployed.restore(before)
             deployment.validated = None if failed else archive
-        elif put:
-            self._keep(put)
+        elif put or gone:
+            self._keep(put, gone)
             self._changed()
-        status = "Succeeded" if not failed else "Failed" if whole or not put else "SucceededPartial"
+        status = "Succeeded" if not failed else "Failed" if whole or not (put or gone) else "SucceededPartial"
         self._end(deployment, status)
+
+    def put(self, components: Iterable[Component] = (), removals: Iterable[Removal] = ()) -> list[Message]:
+        """Components that come or go singly, not in a zip: all or none, at once."""
+        archive = Archive(components=list(components), removals=list(removals))
+        deployment = Deployment(id="", options=OPTIONS, created=self._clock(), archive=archive)
+        self.run(deployment)
+        return deployment.messages
 
     def _put(self, archive: Archive, deployment: Deployment) -> list[Component]:
         put = []
@@ -164,13 +176,47 @@ class Deployments:
             deployment.messages.append(message)
         return put
 
-    def _keep(self, components: Iterable[Component]) -> None:
+    def _remove(self, archive: Archive, deployment: Deployment, *, first: bool) -> list[Removal]:
+        gone = []
+        for item in (removal for removal in archive.removals if removal.first is first):
+            message = Message(type=item.type, name=item.name, file=item.file, success=True, deleted=True)
+            try:
+                remove(self._deployed, item.type, item.name, item.file)
+                gone.append(item)
+            except MissingError as missing:
+                message.deleted, message.problem = False, str(missing)
+            except MetadataError as error:
+                message.success, message.deleted, message.problem, message.line = False, False, error.problem, 1
+            deployment.messages.append(message)
+        return gone
+
+    def _keep(self, components: Iterable[Component], gone: Iterable[Removal]) -> None:
         with self._storage.transaction():
+            for item in gone:
+                self._empty(item)
+                self._storage.connection.execute("INSERT OR IGNORE INTO _removed VALUES (?, ?)", (item.type, item.name))
+            self._storage.connection.executemany(
+                "DELETE FROM _removed WHERE type = ? AND name = ?", [(item.type, item.name) for item in components]
+            )
             self._storage.connection.executemany(
                 "INSERT INTO _component (type, name, file, content) VALUES (?, ?, ?, ?) ON CONFLICT (type, name)"
                 " DO UPDATE SET file = excluded.file, content = excluded.content",
                 [(item.type, item.name, item.file, item.content) for item in components],
             )
+
+    def _empty(self, item: Removal) -> None:
+        """What was in it is gone, too, should it ever come again."""
+        owner, _, name = item.name.partition(".")
+        tables = {row[0].lower(): row[0] for row in self._storage.connection.execute("SELECT name FROM sqlite_master")}
+        table = tables.get(owner.lower())
+        if table is None:
+            return
+        if item.type == "CustomObject":
+            self._storage.connection.execute(f"DELETE FROM {quote(table)}")  # noqa: S608
+        columns = {row[1]: row[3] for row in self._storage.connection.execute(f"PRAGMA table_info({quote(table)})")}
+        if item.type == "CustomField" and name in columns:
+            empty = "0" if columns[name] else "NULL"
+            self._storage.connection.execute(f"UPDATE {quote(table)} SET {quote(name)} = {empty}")  # noqa: S608
 
     def _end(self, deployment: Deployment, status: str) -> None:
         deployment.status = status
@@ -184,9 +230,13 @@ def _stem(path: str) -> str:
 def recover(storage: Storage, deployed: Deployed) -> None:
     """Put in again what was deployed before."""
     storage.connection.execute(_SCHEMA)
+    storage.connection.execute("CREATE TABLE IF NOT EXISTS _removed (type TEXT, name TEXT, PRIMARY KEY (type, name))")
     rows = storage.connection.execute("SELECT type, name, file, content FROM _component ORDER BY place").fetchall()
     found = []
     for type_, name, file, content in rows:
         found += [item for item in parsed(file, content) if (item.type, item.name) == (type_, name)]
     for component in sorted(found, key=lambda item: ORDER.index(item.type)):
         deployed.add(component)
+    for type_, name in storage.connection.execute("SELECT type, name FROM _removed").fetchall():
+        with suppress(MissingError):
+            remove(deployed, type_, name, "")

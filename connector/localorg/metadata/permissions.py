@@ -21,7 +21,17 @@ def sync(dml: Dml, deployed: Deployed) -> None:
                 )
             else:
                 dml.set_fields(SET, known, {"Label": grant.label, "Description": grant.description or None})
+        _forget(dml, deployed)
         dml.storage.changes.clear()
+
+
+def _forget(dml: Dml, deployed: Deployed) -> None:
+    """Drop the records of permission sets that were deleted, and who held them."""
+    run = dml.storage.connection.execute
+    known = run('SELECT "Id", "Name" FROM "PermissionSet" WHERE "IsCustom" = 1').fetchall()
+    for record_id in [record_id for record_id, name in known if name not in deployed.grants]:
+        run('DELETE FROM "PermissionSetAssignment" WHERE "PermissionSetId" = ?', (record_id,))
+        run('DELETE FROM "PermissionSet" WHERE "Id" = ?', (record_id,))
 
 
 def assign(dml: Dml, deployed: Deployed, names: Iterable[str]) -> None:

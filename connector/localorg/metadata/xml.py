@@ -25,6 +25,7 @@ class Element:
         self.name = name
         self.line = line
         self.nil = False
+        self.kind = ""  # its xsi:type
         self.text = ""
         self.children: list[Element] = []
 
@@ -59,6 +60,8 @@ def read(content: bytes, file: str) -> Element:
         if len(stack) > MOST_NESTING:
             raise MetadataError(file, parser.CurrentLineNumber, f"nested more than {MOST_NESTING} levels deep")
         element.nil = any(key.rpartition(" ")[2] == "nil" and value == "true" for key, value in attributes.items())
+        kind = next((value for key, value in attributes.items() if key.endswith("XMLSchema-instance type")), "")
+        element.kind = kind.rpartition(":")[2]
         stack[-1].children.append(element)
         stack.append(element)
 

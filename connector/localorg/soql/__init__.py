@@ -2,6 +2,6 @@
 
 from connector.localorg.soql.answer import Answer, Paging
 from connector.localorg.soql.errors import SoqlError
-from connector.localorg.soql.run import QueryResult, described, open_query, run
+from connector.localorg.soql.run import QueryResult, open_query, run
 
-__all__ = ["Answer", "Paging", "QueryResult", "SoqlError", "described", "open_query", "run"]
+__all__ = ["Answer", "Paging", "QueryResult", "SoqlError", "open_query", "run"]

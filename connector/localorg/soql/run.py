@@ -11,7 +11,6 @@ from typing import Any
 from connector.localorg.schema import Schema
 from connector.localorg.soql import groups, rows
 from connector.localorg.soql.answer import Answer, Paging
-from connector.localorg.soql.columns import columns_of
 from connector.localorg.soql.parser import parse
 from connector.localorg.soql.query import Query
 from connector.localorg.soql.scope import no_object
@@ -57,15 +56,6 @@ def open_query(
         found = groups.grouped(query, select, sobject)
         return Answer(len(found), len(found), lambda start, size: found[start : start + size])
     return rows.find(query, select, sobject)
-
-
-def described(schema: Schema, text: str) -> dict[str, Any]:
-    """The columns of a query that can be opened."""
-    select = parse(text)
-    sobject = schema.get(select.source)
-    if sobject is None:
-        raise no_object(text, select.position, select.source)
-    return columns_of(schema, select, sobject)
 
 
 def run(

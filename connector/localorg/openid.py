@@ -1,0 +1,64 @@
+"""OpenID Connect on top of OAuth: the ID token, the key it is signed with, and where everything is."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+
+_LIFE = 120
+_KEY_ID = "local"
+
+
+@lru_cache(maxsize=1)
+def _key() -> rsa.RSAPrivateKey:
+    """As long as the process lasts: an ID token is read at once or never."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def id_token(now: int, nonce: str, **claims: str) -> str:
+    """`claims` say who signed in, where and for whom."""
+    told = {**claims, "iat": now, "exp": now + _LIFE} | ({"nonce": nonce} if nonce else {})
+    pem = _key().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return jwt.encode(told, pem, algorithm="RS256", headers={"kid": _KEY_ID})
+
+
+def keys() -> dict[str, Any]:
+    public = json.loads(RSAAlgorithm.to_jwk(_key().public_key()))
+    return {"keys": [{**public, "kid": _KEY_ID, "use": "sig", "alg": "RS256"}]}
+
+
+def described(url: str) -> dict[str, Any]:
+    oauth = f"{url}/services/oauth2"
+    return {
+        "issuer": url,
+        "authorization_endpoint": f"{oauth}/authorize",
+        "token_endpoint": f"{oauth}/token",
+        "revocation_endpoint": f"{oauth}/revoke",
+        "introspection_endpoint": f"{oauth}/introspect",
+        "userinfo_endpoint": f"{oauth}/userinfo",
+        "jwks_uri": f"{url}/id/keys",
+        "scopes_supported": [
+            "api",
+            "email",
+            "full",
+            "id",
+            "offline_access",
+            "openid",
+            "profile",
+            "refresh_token",
+            "web",
+        ],
+        "response_types_supported": ["code", "token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+        "code_challenge_methods_supported": ["S256"],
+    }

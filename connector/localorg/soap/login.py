@@ -1,0 +1,57 @@
+"""login() and getUserInfo(): their elements come in WSDL order, for clients read them by place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg.soap.envelope import nil, tag
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+WITHOUT_LOGIN = 65  # the first version that no longer has login()
+
+
+def user_info(org: Org, name: str) -> str:
+    who = org.auth.identity
+    user: dict[str, Any] = {
+        "accessibilityMode": False,
+        "chatterExternal": False,
+        "currencySymbol": "$",
+        "orgAttachmentFileSizeLimit": 5242880,
+        "orgDefaultCurrencyIsoCode": org.settings.currency,
+        "orgDefaultCurrencyLocale": "en_US",
+        "orgDisallowHtmlAttachments": False,
+        "orgHasPersonAccounts": org.settings.person_accounts,
+        "organizationId": who.organization_id,
+        "organizationMultiCurrency": org.settings.multi_currency,
+        "organizationName": "Local Org",
+        "profileId": "00eLo0000000001AAA",
+        "roleId": None,
+        "sessionSecondsValid": org.settings.token_seconds,
+        "userDefaultCurrencyIsoCode": org.settings.currency,
+        "userEmail": who.email,
+        "userFullName": "Local Administrator",
+        "userId": who.user_id,
+        "userLanguage": "en_US",
+        "userLocale": "en_US",
+        "userName": who.username,
+        "userTimeZone": "UTC",
+        "userType": "Standard",
+        "userUiSkin": "Theme3",
+    }
+    told = "".join(nil(key) if value is None else tag(key, value) for key, value in user.items())
+    return f"<{name}>{told}</{name}>"
+
+
+def login(org: Org, url: str, kind: str, version: str) -> str:
+    """The answer to a login that was checked."""
+    who = org.auth.identity
+    short = who.organization_id[:15]
+    return (
+        f"<loginResponse><result><metadataServerUrl>{url}/services/Soap/m/{version}/{short}</metadataServerUrl>"
+        "<passwordExpired>false</passwordExpired><sandbox>false</sandbox>"
+        f"<serverUrl>{url}/services/Soap/{kind}/{version}/{short}</serverUrl>"
+        f"<sessionId>{org.auth.issue()}</sessionId><userId>{who.user_id}</userId>{user_info(org, 'userInfo')}"
+        "</result></loginResponse>"
+    )

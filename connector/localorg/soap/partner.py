@@ -1,0 +1,210 @@
+"""The partner and enterprise APIs: each call is the REST call that means the same, told as SOAP tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg.errors import Refusal
+from connector.localorg.http.call import Call, Reply
+from connector.localorg.http.router import Router
+from connector.localorg.metadata.xml import Element
+from connector.localorg.soap import login, shapes
+from connector.localorg.soap.envelope import Message, nil, tag
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+_MOST_DESCRIBED = 100
+
+
+class Partner:
+    """One call. `typed` rows name their type as xsi:type, as the enterprise API has it."""
+
+    def __init__(self, org: Org, message: Message, version: str, *, typed: bool) -> None:
+        self._org = org
+        self._message = message
+        self._call = message.call
+        self._version = version
+        self._typed = typed
+
+    @property
+    def writes(self) -> bool:
+        return self._call.name in {"create", "update", "upsert", "delete"}
+
+    def answer(self) -> str | None:
+        """The body of the answer; None for a call that is not known here."""
+        act = _CALLS.get(self._call.name)
+        if act is None:
+            return None
+        name = self._call.name
+        return f"<{name}Response>{act(self)}</{name}Response>"
+
+    # -- what the REST API answers
+
+    def _rest(self, method: str, *tail: str, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
+        batch = self._message.header("QueryOptions", "batchSize")
+        headers = {"sforce-query-options": f"batchSize={batch}"} if batch else {}
+        if self._message.header("DuplicateRuleHeader", "allowSave") == "true":
+            headers["sforce-duplicate-rule-header"] = "allowSave=true"
+        call = Call(
+            method=method,
+            version=self._version,
+            tail=list(tail),
+            params=params or {},
+            headers=headers,
+            body=body,
+        )
+        with self._org.locks.call(patient=False):
+            reply: Reply = Router(self._org).dispatch(call)
+        if not reply.ok:
+            first = reply.body[0]
+            raise Refusal(first["errorCode"], first["message"])
+        return reply.body
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [self._row(item) for item in self._call.all("sObjects")]
+
+    def _row(self, source: Element) -> dict[str, Any]:
+        kind = source.kind if self._typed else source.get("type")
+        body: dict[str, Any] = {"attributes": {"type": kind}} if kind else {}
+        sobject = self._org.schema.get(kind)
+        for child in source.children:
+            if child.name == "fieldsToNull":
+                body[child.text.strip()] = None
+            elif child.name == "type" and not self._typed:
+                continue
+            elif child.children:  # a parent, by its external ID
+                body[child.name] = self._row(child)
+            elif not child.nil and (child.name != "Id" or child.text.strip()):
+                field = sobject.get(child.name) if sobject else None
+                text = child.text
+                body[child.name] = text.strip() in {"true", "1"} if field and field.type == "boolean" else text
+        return body
+
+    def _write(self, method: str, *tail: str, records: list[dict[str, Any]]) -> Any:
+        if not records:
+            return []
+        whole = self._message.header("AllOrNoneHeader", "allOrNone") == "true"
+        return self._rest(method, "composite", "sobjects", *tail, body={"records": records, "allOrNone": whole})
+
+    # -- calls
+
+    def query(self) -> str:
+        resource = "queryAll" if self._call.name == "queryAll" else "query"
+        found = self._rest("GET", resource, params={"q": self._call.get("queryString")})
+        return shapes.query_result("result", found, typed=self._typed)
+
+    def query_more(self) -> str:
+        found = self._rest("GET", "query", self._call.get("queryLocator"))
+        return shapes.query_result("result", found, typed=self._typed)
+
+    def search(self) -> str:
+        found = self._rest("GET", "search", params={"q": self._call.get("searchString")})
+        rows = "".join(
+            f"<searchRecords>{shapes.record('record', row, typed=self._typed)}</searchRecords>"
+            for row in found["searchRecords"]
+        )
+        return f"<result><queryId>0</queryId>{rows}</result>"
+
+    def retrieve(self) -> str:
+        wanted = [item.text.strip() for item in self._call.all("ids")]
+        names = [name.strip() for name in self._call.get("fieldList").split(",")]
+        body = {"ids": wanted, "fields": names}
+        found = self._rest("POST", "composite", "sobjects", self._call.get("sObjectType"), body=body)
+        return "".join(nil("result") if row is None else shapes.record("result", row, typed=self._typed)
+                       for row in found)  # fmt: skip
+
+    def create(self) -> str:
+        return shapes.outcomes(self._write("POST", records=self._rows()))
+
+    def update(self) -> str:
+        return shapes.outcomes(self._write("PATCH", records=self._rows()))
+
+    def upsert(self) -> str:
+        records = self._rows()
+        if not records:
+            return ""
+        kind = str(records[0].get("attributes", {}).get("type", ""))
+        done = self._write("PATCH", kind, self._call.get("externalIDFieldName"), records=records)
+        return shapes.outcomes(done, upsert=True)
+
+    def delete(self) -> str:
+        wanted = ",".join(item.text.strip() for item in self._call.all("ids"))
+        whole = self._message.header("AllOrNoneHeader", "allOrNone") or "false"
+        params = {"ids": wanted, "allOrNone": whole}
+        return shapes.outcomes(self._rest("DELETE", "composite", "sobjects", params=params)) if wanted else ""
+
+    def describe_global(self) -> str:
+        return shapes.global_describe(self._rest("GET", "sobjects"))
+
+    def describe(self) -> str:
+        names = [item.text.strip() for item in self._call.all("sObjectType")]
+        if len(names) > _MOST_DESCRIBED:
+            raise Refusal("EXCEEDED_ID_LIMIT", f"At most {_MOST_DESCRIBED} types can be described in one call")
+        for name in names:
+            if self._org.schema.get(name) is None:
+                raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
+        return "".join(shapes.describe(self._org.described(name, self._version)) for name in names)
+
+    def changed(self) -> str:
+        """getUpdated and getDeleted."""
+        kind = "updated" if self._call.name == "getUpdated" else "deleted"
+        params = {"start": self._call.get("startDate"), "end": self._call.get("endDate")}
+        found = self._rest("GET", "sobjects", self._call.get("sObjectType"), kind, params=params)
+        if kind == "updated":
+            return f"<result>{tag('ids', found['ids'])}{self._moment('latestDateCovered', found)}</result>"
+        rows = "".join(
+            f"<deletedRecords>{self._moment('deletedDate', row)}{tag('id', row['id'])}</deletedRecords>"
+            for row in found["deletedRecords"]
+        )
+        ends = self._moment("earliestDateAvailable", found) + self._moment("latestDateCovered", found)
+        return f"<result>{rows}{ends}</result>"
+
+    def _moment(self, name: str, found: Mapping[str, Any]) -> str:
+        return tag(name, shapes.text_of(found[name]))
+
+    def nothing(self) -> str:
+        return ""
+
+    def user_info(self) -> str:
+        return login.user_info(self._org, "result")
+
+    def server_timestamp(self) -> str:
+        return f"<result>{tag('timestamp', shapes.text_of(self._org.now))}</result>"
+
+    def logout(self) -> str:
+        self._org.auth.revoke(self._message.header("SessionHeader", "sessionId"))
+        return ""
+
+    def invalidate_sessions(self) -> str:
+        found = [self._org.auth.revoke(item.text.strip()) for item in self._call.all("sessionIds")]
+        rows = [{"success": good, "errors": [_UNKNOWN_SESSION]} for good in found]
+        return "".join(
+            f"<result>{'' if row['success'] else tag('errors', row['errors'])}{tag('success', row['success'])}</result>"
+            for row in rows
+        )
+
+
+_UNKNOWN_SESSION = {"message": "Invalid session", "statusCode": "INVALID_SESSION_ID"}
+_CALLS: dict[str, Callable[[Partner], str]] = {
+    "query": Partner.query,
+    "queryAll": Partner.query,
+    "queryMore": Partner.query_more,
+    "search": Partner.search,
+    "retrieve": Partner.retrieve,
+    "create": Partner.create,
+    "update": Partner.update,
+    "upsert": Partner.upsert,
+    "delete": Partner.delete,
+    "describeGlobal": Partner.describe_global,
+    "describeSObject": Partner.describe,
+    "describeSObjects": Partner.describe,
+    "getUpdated": Partner.changed,
+    "getDeleted": Partner.changed,
+    "describeTabs": Partner.nothing,
+    "getUserInfo": Partner.user_info,
+    "getServerTimestamp": Partner.server_timestamp,
+    "logout": Partner.logout,
+    "invalidateSessions": Partner.invalidate_sessions,
+}

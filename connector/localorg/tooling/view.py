@@ -1,0 +1,140 @@
+"""Queries of the Tooling objects: their rows are laid out as tables anew after every change of the org's schema."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from connector.localorg import soql
+from connector.localorg.metadata.deployed import Deployed
+from connector.localorg.schema import Field
+from connector.localorg.soql.parser import parse
+from connector.localorg.soql.tree import Aggregate, Among, Compare, Condition, Group, Named, Not, Path, Select
+from connector.localorg.storage import quote
+from connector.localorg.tooling import objects
+from connector.localorg.tooling.rows import rows
+
+_NO_ID = "000000000000000AAA"  # rows of the schema have no IDs of their own
+_REIFIED = {objects.ENTITY, objects.FIELD, objects.PARTICLE}
+_COMPLEX = {"Metadata", "ReferenceTo", "RecordTypesSupported", "SymbolTable"}
+
+
+class Tooling:
+    """`stale` after every change of what there is."""
+
+    def __init__(self, deployed: Deployed, clock: Callable[[], datetime]) -> None:
+        self.schema = objects.schema()
+        self.stale = True
+        self._deployed = deployed
+        self._clock = clock
+        self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._names: dict[str, str] = {}  # DurableId by the key that joins rows
+
+    def open(
+        self, text: str, *, version: str, now: datetime, user_id: str, paging: soql.Paging | None = None
+    ) -> soql.Answer:
+        """The answer to a query of these objects; SoqlError where the platform would refuse it."""
+        select = parse(text)
+        self._refuse(select)
+        if self.stale:
+            self._fill(user_id)
+        found = soql.open_query(
+            self._connection, self.schema, text, version=version, all_rows=False, now=now, paging=paging
+        )
+        if _asks_metadata(select) and found.rows > 1:
+            message = (
+                "When retrieving results with Metadata or FullName fields, the query qualifications must specify no "
+                f"more than one row for retrieval. Result size: {found.rows}"
+            )
+            raise soql.SoqlError("MALFORMED_QUERY", message)
+        return soql.Answer(
+            found.total_size,
+            found.rows,
+            lambda start, size: [self._told(record, version) for record in found.page(start, size)],
+        )
+
+    def _refuse(self, select: Select) -> None:
+        needed = objects.REIFIED.get(select.source.lower())
+        if needed and not any(_narrows(path, needed) for path in _paths(select.where)):
+            name = next(item for item in _REIFIED if item.lower() == select.source.lower())
+            message = f"{name}: a filter on a reified column is required [{','.join(needed)}]"
+            raise soql.SoqlError("MALFORMED_QUERY", message)
+
+    def _fill(self, user_id: str) -> None:
+        tables = {item.name: {field.name: field for field in item.all.values()} for item in self.schema}
+        for name, fields in tables.items():
+            columns = ", ".join(_column(field) for field in fields.values())
+            self._connection.execute(f"DROP TABLE IF EXISTS {quote(name)}")
+            self._connection.execute(f"CREATE TABLE {quote(name)} ({columns})")
+        self._names.clear()
+        self._connection.execute("BEGIN")
+        for name, row in rows(self._deployed, user_id, self._clock()):
+            known = {column: value for column, value in row.items() if column in tables[name]}
+            marks = ", ".join("?" * len(known))
+            into = ", ".join(quote(column) for column in known)
+            self._connection.execute(
+                f"INSERT OR REPLACE INTO {quote(name)} ({into}) VALUES ({marks})",  # noqa: S608
+                list(known.values()),
+            )
+            if name in _REIFIED:
+                self._names[row["Id"]] = row["DurableId"]
+        self._connection.execute("COMMIT")
+        self.stale = False
+
+    def _told(self, record: dict[str, Any], version: str) -> dict[str, Any]:
+        """A record as the platform tells it: other addresses, no keys of ours, nested values unpacked."""
+        told: dict[str, Any] = {}
+        for name, value in record.items():
+            if name == "attributes" and isinstance(value, dict):
+                key = value["url"].rpartition("/")[2]
+                told[name] = {
+                    "type": value["type"],
+                    "url": f"/services/data/v{version}/tooling/sobjects/{value['type']}/{self._names.get(key, key)}",
+                }
+            elif isinstance(value, dict) and "records" in value:
+                told[name] = value | {"records": [self._told(item, version) for item in value["records"]]}
+            elif isinstance(value, dict):
+                told[name] = self._told(value, version)
+            elif name == "Id" and value in self._names:
+                told[name] = _NO_ID
+            elif name in _COMPLEX and isinstance(value, str):
+                told[name] = json.loads(value)
+            elif name != objects.OWNER:
+                told[name] = value
+        return told
+
+
+def _column(field: Field) -> str:
+    if field.type == "boolean":
+        return f"{quote(field.name)} INTEGER NOT NULL DEFAULT 0"
+    if field.type == "int":
+        return f"{quote(field.name)} INTEGER"
+    return f"{quote(field.name)} TEXT{' PRIMARY KEY' if field.name == 'Id' else ' COLLATE NOCASE'}"
+
+
+def _paths(condition: Condition | None) -> Iterator[Path]:
+    match condition:
+        case Group():
+            for item in condition.conditions:
+                yield from _paths(item)
+        case Not():
+            yield from _paths(condition.condition)
+        case Compare() | Among() if isinstance(condition.left, Path):
+            yield condition.left
+
+
+def _narrows(path: Path, columns: tuple[str, ...]) -> bool:
+    """Whether it names one of the columns, or leads through the relationship of one."""
+    parts = [part.lower() for part in path.parts]
+    wanted = {column.lower() for column in columns}
+    return parts[-1] in wanted or any(f"{part}id" in wanted for part in parts[:-1])
+
+
+def _asks_metadata(select: Select) -> bool:
+    if any(isinstance(item, Aggregate) for item in select.items):
+        return False
+    names = {item.path.parts[-1].lower() for item in select.items if isinstance(item, Named)}
+    return bool(names & {"metadata", "fullname"})

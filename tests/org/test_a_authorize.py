@@ -1,0 +1,231 @@
+"""Chapter A2, the authorization code: who may ask for one, where it goes, and what it is good for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import aiohttp
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from connector.localorg.server import LocalOrg
+
+CALLBACK = "http://localhost:1717/OauthRedirect"
+VERIFIER = "a-verifier-of-at-least-forty-three-characters-0123"
+CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Visitor:
+    """A browser that follows no redirect, and the client behind it."""
+
+    org: LocalOrg
+    http: aiohttp.ClientSession
+    clock: Clock
+
+    async def authorize(self, **params: str) -> tuple[int, dict[str, str]]:
+        """Status, and what the callback is told (or, without one, the page says)."""
+        asked = {"response_type": "code", "client_id": self.org.client_id, "redirect_uri": CALLBACK} | params
+        url = f"{self.org.url}/services/oauth2/authorize"
+        async with self.http.get(url, params=asked, allow_redirects=False) as answer:
+            target = urlsplit(answer.headers.get("Location", ""))
+            told = target.query or target.fragment or await answer.text()
+            return answer.status, dict(parse_qsl(told))
+
+    async def token(self, **form: str) -> tuple[int, dict[str, Any]]:
+        url = f"{self.org.url}/services/oauth2/token"
+        async with self.http.post(url, data=form) as answer:
+            return answer.status, await answer.json()
+
+    async def redeem(self, code: str, **form: str) -> tuple[int, dict[str, Any]]:
+        mine = {"client_id": self.org.client_id, "client_secret": self.org.client_secret, "redirect_uri": CALLBACK}
+        return await self.token(grant_type="authorization_code", code=code, **{**mine, **form})
+
+
+@pytest.fixture
+async def visitor() -> AsyncIterator[Visitor]:
+    clock = Clock()
+    async with LocalOrg(bare=True, clock=clock) as org, aiohttp.ClientSession() as http:
+        yield Visitor(org, http, clock)
+
+
+async def test_a_code_with_pkce_becomes_a_token_that_can_be_refreshed(visitor: Visitor) -> None:
+    """A2."""
+    status, told = await visitor.authorize(
+        state="s 1", scope="api refresh_token", code_challenge=CHALLENGE, code_challenge_method="S256"
+    )
+    assert (status, told["state"]) == (302, "s 1")
+    status, token = await visitor.redeem(told["code"], code_verifier=VERIFIER)
+    assert (status, token["scope"], token["instance_url"]) == (200, "api refresh_token", visitor.org.url)
+    assert token["id"].startswith(f"{visitor.org.url}/id/00D")
+    secret = {"client_id": visitor.org.client_id, "client_secret": visitor.org.client_secret}
+    status, again = await visitor.token(
+        grant_type="refresh_token", refresh_token=token["refresh_token"], **secret
+    )  # fmt: skip
+    assert (status, "refresh_token" in again) == (200, False)
+    async with visitor.http.get(token["id"], headers={"Authorization": f"Bearer {again['access_token']}"}) as answer:
+        assert (await answer.json())["username"] == visitor.org.username
+
+
+async def test_a_code_is_good_once(visitor: Visitor) -> None:
+    """A2."""
+    _, told = await visitor.authorize()
+    assert (await visitor.redeem(told["code"]))[0] == 200
+    status, body = await visitor.redeem(told["code"])
+    assert (status, body["error"]) == (400, "invalid_grant")
+
+
+async def test_a_code_is_good_for_a_quarter_of_an_hour(visitor: Visitor) -> None:
+    """A2."""
+    _, told = await visitor.authorize()
+    visitor.clock.now += timedelta(minutes=16)
+    status, body = await visitor.redeem(told["code"])
+    assert (status, body["error_description"]) == (400, "expired authorization code")
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        ({}, "invalid_grant"),
+        ({"code_verifier": VERIFIER[::-1]}, "invalid_grant"),
+        ({"code_verifier": VERIFIER, "redirect_uri": "http://localhost:1/x"}, "redirect_uri_mismatch"),
+        ({"code_verifier": VERIFIER, "client_secret": "no"}, "invalid_client"),
+        ({"code_verifier": VERIFIER, "client_id": "PlatformCLI"}, "invalid_grant"),
+    ],
+)
+async def test_whoever_did_not_ask_gets_nothing_for_a_code(visitor: Visitor, form: dict[str, str], error: str) -> None:
+    """A2."""
+    _, told = await visitor.authorize(code_challenge=CHALLENGE)
+    status, body = await visitor.redeem(told["code"], **form)
+    assert (status, body["error"]) == (400, error)
+
+
+async def test_a_verifier_needs_a_challenge(visitor: Visitor) -> None:
+    """A2."""
+    _, told = await visitor.authorize()
+    status, body = await visitor.redeem(told["code"], code_verifier=VERIFIER)
+    assert (status, body["error_description"]) == (400, "invalid code verifier")
+
+
+@pytest.mark.parametrize(
+    ("params", "error"),
+    [
+        ({"redirect_uri": "https://elsewhere.example/callback"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "https://localhost.elsewhere.example/"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "javascript:alert(1)"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "http://localhost@elsewhere.example/"}, "redirect_uri_mismatch"),
+        ({"client_id": "3MVG9nobody"}, "invalid_client_id"),
+    ],
+)
+async def test_a_callback_that_is_not_ours_hears_nothing(visitor: Visitor, params: dict[str, str], error: str) -> None:
+    """A2."""
+    status, told = await visitor.authorize(**params)
+    assert (status, told["error"]) == (400, error)
+
+
+@pytest.mark.parametrize(
+    ("params", "error"),
+    [
+        ({"response_type": "nothing"}, "unsupported_response_type"),
+        ({"scope": "api everything"}, "invalid_scope"),
+        ({"code_challenge": CHALLENGE, "code_challenge_method": "plain"}, "invalid_request"),
+        ({"code_challenge": "short"}, "invalid_request"),
+    ],
+)
+async def test_a_wrong_request_is_told_to_the_callback(visitor: Visitor, params: dict[str, str], error: str) -> None:
+    """A2."""
+    status, told = await visitor.authorize(state="7", **params)
+    assert (status, told["error"], told["state"]) == (302, error, "7")
+
+
+async def test_the_user_agent_flow_answers_in_the_fragment(visitor: Visitor) -> None:
+    """A2."""
+    status, told = await visitor.authorize(response_type="token", scope="api")
+    assert (status, told["token_type"], "refresh_token" in told) == (302, "Bearer", False)
+    assert visitor.org.org.auth.bearer(f"Bearer {told['access_token']}") is not None
+
+
+async def test_the_command_lines_own_client_has_no_secret(visitor: Visitor) -> None:
+    """A2: Salesforce's command line: `sf org login web` is PlatformCLI, with PKCE."""
+    _, told = await visitor.authorize(client_id="PlatformCLI", code_challenge=CHALLENGE, scope="refresh_token api web")
+    public = {"client_id": "PlatformCLI", "client_secret": "", "redirect_uri": CALLBACK}
+    status, token = await visitor.token(
+        grant_type="authorization_code", code=told["code"], code_verifier=VERIFIER, **public
+    )
+    assert status == 200
+    refresh = {"grant_type": "refresh_token", "refresh_token": token["refresh_token"], "client_id": "PlatformCLI"}
+    assert (await visitor.token(**refresh))[0] == 200
+    status, body = await visitor.token(grant_type="client_credentials", client_id="PlatformCLI")
+    assert (status, body["error"]) == (400, "invalid_client_id")
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"aud": "slash"}, 200),
+        ({"exp": 1e12}, 200),
+        ({"exp": 3600.0}, 400),
+        ({"exp": 0.0}, 200),
+        ({"exp": -600.0}, 400),
+    ],
+)
+async def test_an_assertion_as_clients_sign_it(change: dict[str, Any], status: int) -> None:
+    """A2: Salesforce's command line: the audience is the login URL with a slash, the expiry counts milliseconds.
+
+    CumulusCI: it expires the moment it is signed.
+    """
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()  # fmt: skip
+    async with LocalOrg(bare=True, jwt_public_key=public) as org, aiohttp.ClientSession() as http:
+        audience = f"{org.url}/" if change.get("aud") else org.url
+        exp = round(datetime.now(UTC).timestamp() + change.get("exp", 60.0))
+        assertion = jwt.encode(
+            {"iss": org.client_id, "sub": org.username, "aud": audience, "exp": exp}, key, algorithm="RS256"
+        )
+        form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
+        async with http.post(f"{org.url}/services/oauth2/token", data=form) as answer:
+            assert answer.status == status
+
+
+async def test_who_asks_for_openid_gets_a_token_that_says_who(visitor: Visitor) -> None:
+    """A2: Generic OpenID Connect clients read where everything is, and check the signature."""
+    async with visitor.http.get(f"{visitor.org.url}/.well-known/openid-configuration") as answer:
+        known = await answer.json()
+    assert known["authorization_endpoint"] == f"{visitor.org.url}/services/oauth2/authorize"
+    async with visitor.http.get(known["jwks_uri"]) as answer:
+        (key,) = (await answer.json())["keys"]
+    _, told = await visitor.authorize(scope="openid api", nonce="n-1")
+    _, token = await visitor.redeem(told["code"])
+    claims = jwt.decode(
+        token["id_token"], jwt.PyJWK(key).key, algorithms=["RS256"], audience=visitor.org.client_id,
+        issuer=known["issuer"], options={"verify_exp": False, "verify_iat": False},
+    )  # fmt: skip
+    assert (claims["sub"], claims["nonce"]) == (token["id"], "n-1")
+
+
+async def test_a_grant_may_stand_in_the_address(visitor: Visitor) -> None:
+    """A2."""
+    org = visitor.org
+    asked = {"grant_type": "client_credentials", "client_id": org.client_id, "client_secret": org.client_secret}
+    async with visitor.http.post(f"{org.url}/services/oauth2/token", params=asked) as answer:
+        assert answer.status == 200
+    async with visitor.http.get(f"{org.url}/services/oauth2/token", params=asked) as answer:
+        assert (answer.status, (await answer.json())["error"]) == (400, "invalid_request")
