@@ -32,11 +32,12 @@ OBJECTS = (
     ("Case", "Case", "Cases", "500"),
     ("Task", "Task", "Tasks", "00T"),
     ("OrderStatus", "Order Status Value", "Order Status Values", "0W8"),
+    ("Profile", "Profile", "Profile", "00e"),
     ("RecordType", "Record Type", "Record Types", "012"),
     ("PermissionSet", "Permission Set", "Permission Sets", "0PS"),
     ("PermissionSetAssignment", "Permission Set Assignment", "Permission Set Assignments", "0Pa"),
 )
-READ_ONLY = {"Organization", "User", "OrderStatus", "PermissionSet", "RecordType"}
+READ_ONLY = {"Organization", "User", "OrderStatus", "PermissionSet", "Profile", "RecordType"}
 CHILDREN = {
     ("Account", "ParentId"): "ChildAccounts",
     ("Case", "AccountId"): "Cases",

@@ -38,6 +38,9 @@ def seed(dml: Dml) -> Identity:
         dml.user_id = user
         if not dml.one('SELECT 1 FROM "Pricebook2" WHERE "IsStandard" = 1'):
             dml.force_insert("Pricebook2", Name="Standard Price Book", IsActive=1, IsStandard=1)
+        if not dml.one('SELECT 1 FROM "Profile"'):
+            profile = dml.force_insert("Profile", Name="System Administrator", UserType="Standard")
+            dml.set_fields("User", user, {"ProfileId": profile})
         _seed_statuses(dml)
         _seed_record_types(dml)
         _seed_currencies(dml)

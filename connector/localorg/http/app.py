@@ -24,12 +24,15 @@ from connector.localorg.org import Org
 from connector.localorg.page.site import Site
 from connector.localorg.usage import LoggedCall
 
+EXHAUSTED = Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
 _LONGEST = 16_384
 _LARGEST_BODY = 200 * 1024 * 1024
 _WORTH_COMPRESSING = 8_192
 _log = logging.getLogger(__name__)
 
 Face = Callable[["Org", web.Request, list[str]], Awaitable[web.StreamResponse]]
+Refused = Callable[[web.Request, Reply], web.Response]
+_REFUSED: dict[Face, Refused] = {soap.answer: soap.refused, classic.answer: classic.refused}
 
 
 class App:
@@ -100,7 +103,10 @@ class App:
         for length in (2, 1):
             face = self.faces.get(tuple(first[:length])) if len(first) >= length else None
             if face is not None:
-                return await face(self.org, request, segments)
+                refused = _REFUSED.get(face)
+                return await (
+                    self._troubled(face, refused, request, segments) if refused else face(self.org, request, segments)
+                )
         if self.site.answers(request, segments):
             return self.site.answer(request, segments, params)
         raise Refusal("NOT_FOUND", "The requested resource does not exist")
@@ -124,7 +130,7 @@ class App:
         await asyncio.sleep(self._latency())
         fault, reply = self._misbehave()
         if fault == "reset":
-            self._note(request, call, Reply(0), fault, 0, started)
+            self._note(request, call.method, 0, fault, 0, started)
             return drop(request)
         if reply is None:
             try:
@@ -137,7 +143,7 @@ class App:
                 reply = failed(refusal)
         resource, write, calls = describe_call(call)
         if fault is None and org.usage.exhausted:
-            fault, reply = "exhausted", failed(Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
+            fault, reply = "exhausted", failed(EXHAUSTED)
         else:
             org.usage.count(resource, write=write, calls=calls)
         rows = 0
@@ -147,11 +153,37 @@ class App:
         lost = fault is None and write and org.faults.take("lost_response")
         cut = not lost and org.faults.take("truncated")
         fault = "lost_response" if lost else "truncated" if cut else fault
-        self._note(request, call, reply, fault, rows, started)
+        self._note(request, call.method, 0 if lost else reply.status, fault, rows, started)
         if lost:
             return drop(request)
         response = told(request, reply, {"Sforce-Limit-Info": org.usage.header})
         return await cut_short(request, response) if cut else response
+
+    async def _troubled(
+        self, face: Face, refused: Refused, request: web.Request, segments: list[str]
+    ) -> web.StreamResponse:
+        """SOAP and Bulk API 1.0 know the same troubles as data calls, told in their own shapes."""
+        org, started, written = self.org, time.perf_counter(), self.org.dml.rows_written
+        await request.read()
+        await asyncio.sleep(self._latency())
+        fault, reply = self._misbehave()
+        if fault is None and org.usage.exhausted:
+            fault, reply = "exhausted", failed(EXHAUSTED)
+        answer: web.StreamResponse | None = None
+        if reply is not None:
+            answer = told(request, reply) if fault == "status" else refused(request, reply)
+        elif fault is None:
+            answer = await face(org, request, segments)
+            if request.method == "POST" and answer.status < 300 and org.faults.take("lost_response"):
+                fault = "lost_response"
+            elif org.faults.take("truncated"):
+                fault = "truncated"
+        lost = answer is None or fault == "lost_response"
+        status = 0 if lost or answer is None else answer.status
+        self._note(request, request.method, status, fault, org.dml.rows_written - written, started)
+        if lost or answer is None:
+            return drop(request)
+        return await cut_short(request, answer) if fault == "truncated" else answer
 
     def _latency(self) -> float:
         """Seconds before a call is looked at."""
@@ -195,7 +227,7 @@ class App:
         if faults.take("expired_session"):
             return "expired_session", unauthorised()
         if faults.take("limit"):
-            return "limit", failed(Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
+            return "limit", failed(EXHAUSTED)
         if faults.take("concurrent_limit"):
             text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
             return "concurrent_limit", failed(Refusal("REQUEST_LIMIT_EXCEEDED", text))
@@ -209,14 +241,14 @@ class App:
             )
 
     def _note(
-        self, request: web.Request, call: Call, reply: Reply, fault: str | None, rows: int, started: float
+        self, request: web.Request, method: str, status: int, fault: str | None, rows: int, started: float
     ) -> None:
         self.org.usage.log.append(
             LoggedCall(
                 time=self.org.clock().isoformat(timespec="milliseconds"),
-                method=call.method,
+                method=method,
                 path=request.raw_path[:500],
-                status=0 if fault == "lost_response" else reply.status,
+                status=status,
                 rows=rows,
                 ms=round((time.perf_counter() - started) * 1000, 2),
                 fault=fault,
@@ -246,9 +278,9 @@ def drop(request: web.Request) -> web.StreamResponse:
     return web.Response(status=500)
 
 
-async def cut_short(request: web.Request, response: web.Response) -> web.StreamResponse:
+async def cut_short(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """Half of the answer, and then nothing."""
-    body = response.body
+    body = response.body if isinstance(response, web.Response) else b""
     whole = bytes(body) if isinstance(body, bytes) else b""
     half = web.StreamResponse(status=response.status, headers=response.headers)
     half.content_length = len(whole)

@@ -15,7 +15,7 @@ from connector.localorg.bulk.text import Dialect
 from connector.localorg.dml import Outcome
 from connector.localorg.errors import Refusal
 from connector.localorg.events.changes import origin
-from connector.localorg.http.call import client_of
+from connector.localorg.http.call import Reply, client_of
 from connector.localorg.metadata.xml import MetadataError, read
 from connector.localorg.soap.envelope import tag
 
@@ -28,20 +28,29 @@ QUEUE_SECONDS = 0.02
 
 
 async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
-    as_json = "json" in (request.content_type or "") or "json" in request.headers.get("Accept", "")
+    as_json = _as_json(request)
     session = org.auth.read(request.headers.get("X-SFDC-Session", ""))
     if session is None or session.kind != "A":
         return _refused(Refusal("InvalidSessionId", "Invalid session id"), as_json=as_json)
     if len(segments) < 3 or not _VERSION.fullmatch(segments[2]):
         return _refused(Refusal("InvalidVersion", "The API version of the URL is none"), as_json=as_json)
     raw = await request.read()
-    if org.faults.latency_ms:
-        await asyncio.sleep(org.faults.latency_ms / 1000)
     org.usage.count("async/job", write=request.method == "POST")
     try:
         return _routed(org, request, segments, raw, as_json=as_json)
     except Refusal as refusal:
         return _refused(refusal, as_json=as_json)
+
+
+def refused(request: web.Request, reply: Reply) -> web.Response:
+    """What a data call would be refused with, in this API's shape."""
+    code, text = reply.body[0]["errorCode"], reply.body[0]["message"]
+    names = {"INVALID_SESSION_ID": "InvalidSessionId", "REQUEST_LIMIT_EXCEEDED": "ExceededQuota"}
+    return _refused(Refusal(names.get(code, code), text), as_json=_as_json(request))
+
+
+def _as_json(request: web.Request) -> bool:
+    return "json" in (request.content_type or "") or "json" in request.headers.get("Accept", "")
 
 
 def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, as_json: bool) -> web.Response:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from connector.localorg.errors import Refusal, not_found
+from connector.localorg.http.call import Reply
 from connector.localorg.http.oauth import own_url
 from connector.localorg.metadata.xml import MetadataError, read
 from connector.localorg.soap.envelope import (
@@ -52,6 +53,13 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
     if re.search(r"<(?:\w+:)?login\b", text):
         return _login(org, request, kind, segments[3], text)
     return _rows(org, kind, segments[3], raw, request)
+
+
+def refused(request: web.Request, reply: Reply) -> web.Response:
+    """What a data call would be refused with, as a fault of the API that was called."""
+    first = reply.body[0]
+    kind = request.path.strip("/").split("/")[2:3] or [""]
+    return fault(first["errorCode"], first["message"], _ROWS.get(kind[0].lower(), METADATA))
 
 
 def _login(org: Org, request: web.Request, kind: str, wanted: str, text: str) -> web.Response:

@@ -104,9 +104,45 @@ def job_infos(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def envelopes(draw: st.DrawFn) -> bytes:
-    call = draw(st.sampled_from(["login", "deploy", "checkDeployStatus", "cancelDeploy", "query", ""]))
+    call = draw(
+        st.sampled_from(
+            [
+                "login",
+                "deploy",
+                "checkDeployStatus",
+                "cancelDeploy",
+                "query",
+                "create",
+                "update",
+                "upsert",
+                "delete",
+                "retrieve",
+                "describeSObject",
+                "describeGlobal",
+                "getUserInfo",
+                "createMetadata",
+                "readMetadata",
+                "listMetadata",
+                "",
+            ]
+        )
+    )
     names = st.sampled_from(
-        ["username", "password", "ZipFile", "DeployOptions", "asyncProcessId", "includeDetails", "testLevel"]
+        [
+            "username",
+            "password",
+            "sObjects",
+            "queryString",
+            "ids",
+            "metadata",
+            "type",
+            "fullNames",
+            "ZipFile",
+            "DeployOptions",
+            "asyncProcessId",
+            "includeDetails",
+            "testLevel",
+        ]
     )
     inner = "".join(element(f"m:{draw(names)}", draw(nested(2))) for _ in range(draw(st.integers(0, 4))))
     header = element(

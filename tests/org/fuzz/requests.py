@@ -183,6 +183,9 @@ HEADER_VALUES = (
     "gzip", "deflate", "br", "1", "Basic x", "Basic eDp5", "Bearer 5Aep861x", "Bearer 00D!", "TRUE", "",
 )  # fmt: skip
 FACES = (
+    "search?q=", "search?q=FIND%20{a}", "parameterizedSearch?q=", "recent", "tooling/query?q=", "tooling/sobjects/",
+    "commerce/sale/order",
+    "query?explain=", "/services/oauth2/authorize?", "sobjects/Order/describe/layouts/", "/services/Soap/c/66.0",
     "", "limits", "limits/recordCount?sObjects=", "sobjects", "query?q=", "queryAll?q=", "query/", "jobs/ingest",
     "jobs/query",
     "jobs/ingest/750Lo0000000001IAA", "jobs/query/750/results?locator=", "metadata/deployRequest", "composite",
