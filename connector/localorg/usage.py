@@ -13,6 +13,7 @@ from connector.localorg.storage import Storage
 
 _LOG_SIZE = 10_000
 _HOURS = 24
+PUBLISHED_AN_HOUR = 250_000  # platform events, by every way of publishing
 
 
 @dataclass(kw_only=True, slots=True)

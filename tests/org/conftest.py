@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import grpc
 import pytest
+import pytest_asyncio
+from yarl import URL
 
 from connector.cli.org import our_metadata
 from connector.localorg.server import LocalOrg
@@ -16,6 +19,23 @@ from tests.org.grpc_client import Client
 from tests.org.pages import Reader
 
 BASE = "/services/data/v66.0"
+SHARED = pytest.mark.asyncio(loop_scope="session")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The error code of a refusal."""
+        return str(self.json[0]["errorCode"])
 
 
 @dataclass
@@ -31,6 +51,13 @@ class Caller:
         async with self.http.request(method, url, json=body, headers=given) as answer:
             text = await answer.text()
             return answer.status, (await answer.json() if text and "json" in answer.content_type else text)
+
+    async def raw(self, method: str, path: str, data: bytes | None = None, **headers: str) -> Answer:
+        """Any request, and what came back as it came."""
+        url = self.org.url + (path if path.startswith("/") else f"{BASE}/{path}")
+        given = {"Authorization": f"Bearer {self.org.access_token}"} | headers
+        async with self.http.request(method, URL(url, encoded=True), data=data, headers=given) as answer:
+            return Answer(answer.status, await answer.read(), answer.headers)
 
     async def create(self, sobject: str, **fields: Any) -> str:
         status, body = await self.call("POST", f"sobjects/{sobject}", fields)
@@ -59,7 +86,7 @@ class Caller:
     async def standard_price_book(self) -> str:
         return str((await self.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true"))[0]["Id"])
 
-    async def priced_product(self, name: str = "Tea", price: float = 10.0) -> tuple[str, str]:
+    async def priced_product(self, name: str = "Tea", price: float | str = 10.0) -> tuple[str, str]:
         """Product and standard price book entry."""
         product = await self.create("Product2", Name=name, IsActive=True)
         book = await self.standard_price_book()
@@ -86,6 +113,13 @@ class Caller:
 
 @pytest.fixture
 async def caller() -> AsyncIterator[Caller]:
+    async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
+        yield Caller(org, http)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared() -> AsyncIterator[Caller]:
+    """One org for all tests of a file that says `pytestmark = SHARED`: they use names of their own."""
     async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
         yield Caller(org, http)
 

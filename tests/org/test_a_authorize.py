@@ -66,6 +66,7 @@ async def visitor() -> AsyncIterator[Visitor]:
 
 
 async def test_a_code_with_pkce_becomes_a_token_that_can_be_refreshed(visitor: Visitor) -> None:
+    """A2."""
     status, told = await visitor.authorize(
         state="s 1", scope="api refresh_token", code_challenge=CHALLENGE, code_challenge_method="S256"
     )
@@ -83,6 +84,7 @@ async def test_a_code_with_pkce_becomes_a_token_that_can_be_refreshed(visitor: V
 
 
 async def test_a_code_is_good_once(visitor: Visitor) -> None:
+    """A2."""
     _, told = await visitor.authorize()
     assert (await visitor.redeem(told["code"]))[0] == 200
     status, body = await visitor.redeem(told["code"])
@@ -90,6 +92,7 @@ async def test_a_code_is_good_once(visitor: Visitor) -> None:
 
 
 async def test_a_code_is_good_for_a_quarter_of_an_hour(visitor: Visitor) -> None:
+    """A2."""
     _, told = await visitor.authorize()
     visitor.clock.now += timedelta(minutes=16)
     status, body = await visitor.redeem(told["code"])
@@ -107,12 +110,14 @@ async def test_a_code_is_good_for_a_quarter_of_an_hour(visitor: Visitor) -> None
     ],
 )
 async def test_whoever_did_not_ask_gets_nothing_for_a_code(visitor: Visitor, form: dict[str, str], error: str) -> None:
+    """A2."""
     _, told = await visitor.authorize(code_challenge=CHALLENGE)
     status, body = await visitor.redeem(told["code"], **form)
     assert (status, body["error"]) == (400, error)
 
 
 async def test_a_verifier_needs_a_challenge(visitor: Visitor) -> None:
+    """A2."""
     _, told = await visitor.authorize()
     status, body = await visitor.redeem(told["code"], code_verifier=VERIFIER)
     assert (status, body["error_description"]) == (400, "invalid code verifier")
@@ -129,6 +134,7 @@ async def test_a_verifier_needs_a_challenge(visitor: Visitor) -> None:
     ],
 )
 async def test_a_callback_that_is_not_ours_hears_nothing(visitor: Visitor, params: dict[str, str], error: str) -> None:
+    """A2."""
     status, told = await visitor.authorize(**params)
     assert (status, told["error"]) == (400, error)
 
@@ -143,18 +149,20 @@ async def test_a_callback_that_is_not_ours_hears_nothing(visitor: Visitor, param
     ],
 )
 async def test_a_wrong_request_is_told_to_the_callback(visitor: Visitor, params: dict[str, str], error: str) -> None:
+    """A2."""
     status, told = await visitor.authorize(state="7", **params)
     assert (status, told["error"], told["state"]) == (302, error, "7")
 
 
 async def test_the_user_agent_flow_answers_in_the_fragment(visitor: Visitor) -> None:
+    """A2."""
     status, told = await visitor.authorize(response_type="token", scope="api")
     assert (status, told["token_type"], "refresh_token" in told) == (302, "Bearer", False)
     assert visitor.org.org.auth.bearer(f"Bearer {told['access_token']}") is not None
 
 
 async def test_the_command_lines_own_client_has_no_secret(visitor: Visitor) -> None:
-    """Salesforce's command line: `sf org login web` is PlatformCLI, with PKCE."""
+    """A2: Salesforce's command line: `sf org login web` is PlatformCLI, with PKCE."""
     _, told = await visitor.authorize(client_id="PlatformCLI", code_challenge=CHALLENGE, scope="refresh_token api web")
     public = {"client_id": "PlatformCLI", "client_secret": "", "redirect_uri": CALLBACK}
     status, token = await visitor.token(
@@ -178,7 +186,7 @@ async def test_the_command_lines_own_client_has_no_secret(visitor: Visitor) -> N
     ],
 )
 async def test_an_assertion_as_clients_sign_it(change: dict[str, Any], status: int) -> None:
-    """Salesforce's command line: the audience is the login URL with a slash, the expiry counts milliseconds.
+    """A2: Salesforce's command line: the audience is the login URL with a slash, the expiry counts milliseconds.
 
     CumulusCI: it expires the moment it is signed.
     """
@@ -198,7 +206,7 @@ async def test_an_assertion_as_clients_sign_it(change: dict[str, Any], status: i
 
 
 async def test_who_asks_for_openid_gets_a_token_that_says_who(visitor: Visitor) -> None:
-    """Generic OpenID Connect clients read where everything is, and check the signature."""
+    """A2: Generic OpenID Connect clients read where everything is, and check the signature."""
     async with visitor.http.get(f"{visitor.org.url}/.well-known/openid-configuration") as answer:
         known = await answer.json()
     assert known["authorization_endpoint"] == f"{visitor.org.url}/services/oauth2/authorize"
@@ -214,6 +222,7 @@ async def test_who_asks_for_openid_gets_a_token_that_says_who(visitor: Visitor) 
 
 
 async def test_a_grant_may_stand_in_the_address(visitor: Visitor) -> None:
+    """A2."""
     org = visitor.org
     asked = {"grant_type": "client_credentials", "client_id": org.client_id, "client_secret": org.client_secret}
     async with visitor.http.post(f"{org.url}/services/oauth2/token", params=asked) as answer:

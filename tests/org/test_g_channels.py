@@ -1,4 +1,4 @@
-"""Section G8, channel members: filters, enriched fields, objects that only a channel selects; and a person's name."""
+"""Chapter G: members of channels (G8): filters, enriched fields, objects that one channel selects; a person's name."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ async def deploy(caller: Caller, kind: str, *members: tuple[str, str]) -> list[d
 
 
 async def test_enriched_fields_come_with_updates_and_deletions_and_filters_see_them(pair: Pair) -> None:
+    """G8."""
     caller, client = pair
     enriched = "".join(
         f"<enrichedFields><name>{name}</name></enrichedFields>" for name in ("PoNumber", "EffectiveDate")
@@ -84,6 +85,7 @@ async def test_enriched_fields_come_with_updates_and_deletions_and_filters_see_t
 
 
 async def test_a_filter_of_platform_events_sees_their_fields(pair: Pair) -> None:
+    """G8."""
     caller, client = pair
     condition = "<filterExpression>Action__c IN ('hold', 'release') AND Order_Number__c != null</filterExpression>"
     assert await deploy(caller, "event", ("Order_Action__e", condition)) == []
@@ -104,6 +106,7 @@ async def test_a_filter_of_platform_events_sees_their_fields(pair: Pair) -> None
     ],
 )
 async def test_a_member_that_cannot_be_is_refused(pair: Pair, more: str, problem: str) -> None:
+    """G8."""
     [failure] = await deploy(pair[0], "data", ("OrderChangeEvent", more))
     assert problem in failure["problem"]
 

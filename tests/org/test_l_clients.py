@@ -20,7 +20,7 @@ async def found(caller: Caller, sosl: str) -> list[str]:
 
 
 async def test_sf_data_query_asks_for_the_columns(caller: Caller) -> None:
-    """Salesforce's command line asks for the columns of each query."""
+    """L17: Salesforce's command line asks for the columns of each query."""
     soql = "SELECT Id, name, Owner.Name, Account.Owner.Email, (SELECT Id FROM Orders) FROM Contract"
     body = (await caller.call("GET", f"query?q={quote(soql.replace('name,', 'Status,', 1))}&columns=true"))[1]
     told = {item["columnName"]: item for item in body["columnMetadata"]}
@@ -35,20 +35,21 @@ async def test_sf_data_query_asks_for_the_columns(caller: Caller) -> None:
 
 
 async def test_explain(caller: Caller) -> None:
-    """jsforce: query plans."""
+    """L17: jsforce: query plans."""
     body = (await caller.call("GET", f"query?explain={quote('SELECT Id FROM Account')}"))[1]
     assert body["plans"][0]["sobjectType"] == "Account"
 
 
 @pytest.mark.parametrize("header", ["client=Mine, defaultNamespace=x", "client=Mine; defaultNamespace=x"])
 async def test_call_options_by_comma_and_by_semicolon(caller: Caller, header: str) -> None:
+    """L17."""
     headers = {"Sforce-Call-Options": header}
     assert (await caller.call("POST", "sobjects/Account", {"Name": "A"}, **headers))[0] == 201
     assert caller.org.org.hub.origin == "com/salesforce/api/rest/66.0;client=Mine"
 
 
 async def test_words_are_found_in_fields(caller: Caller) -> None:
-    """simple-salesforce and jsforce: search and quick search."""
+    """L17: simple-salesforce and jsforce: search and quick search."""
     await caller.create("Account", Name="Acme Brothers", Phone="0221 5")
     await caller.create("Account", Name="Acmeology")
     await caller.create("Contact", LastName="Acme")
@@ -77,17 +78,19 @@ async def test_words_are_found_in_fields(caller: Caller) -> None:
     ],
 )
 async def test_a_search_that_cannot_be_read(caller: Caller, sosl: str, code: str) -> None:
+    """L17."""
     assert (await caller.refusal("GET", f"search?q={quote(sosl)}"))[:2] == (400, code)
 
 
 async def test_a_wrong_field_of_a_search_is_told_once_there_is_a_row(caller: Caller) -> None:
+    """L17."""
     await caller.create("Account", Name="Acme")
     sosl = quote("FIND {Acme} RETURNING Account(Nothing)")
     assert (await caller.refusal("GET", f"search?q={sosl}"))[:2] == (400, "INVALID_FIELD")
 
 
 async def test_screens_that_nobody_made(caller: Caller) -> None:
-    """jsforce: layouts, list views, actions, tabs, themes of the objects."""
+    """L17: jsforce: layouts, list views, actions, tabs, themes of the objects."""
     empty: dict[str, Any] = {"tabs": [], "quickActions": [], "theme": {"themeItems": []}, "actions/custom": {}}
     for path, body in empty.items():
         assert await caller.call("GET", path) == (200, body)
@@ -109,14 +112,14 @@ async def test_screens_that_nobody_made(caller: Caller) -> None:
 
 
 async def test_recent_is_what_was_last_written(caller: Caller) -> None:
-    """jsforce, nforce: recent."""
+    """L17: jsforce, nforce: recent."""
     await caller.create("Account", Name="Newest")
     body = (await caller.call("GET", "recent?limit=1"))[1]
     assert [(row["attributes"]["type"], row["Name"]) for row in body] == [("Account", "Newest")]
 
 
 async def test_a_relationship_is_an_address(caller: Caller) -> None:
-    """nforce and generic REST clients: parents and children by their relationship."""
+    """L17: nforce and generic REST clients: parents and children by their relationship."""
     account = await caller.create("Account", Name="Acme")
     contact = await caller.create("Contact", LastName="K", AccountId=account)
     assert (await caller.call("GET", f"sobjects/Contact/{contact}/Account?fields=Name"))[1]["Name"] == "Acme"
@@ -128,7 +131,7 @@ async def test_a_relationship_is_an_address(caller: Caller) -> None:
 
 
 async def test_an_order_is_placed_with_its_lines(caller: Caller) -> None:
-    """Place Order: no names for records, numbers as text, field names in any case."""
+    """L17: Place Order: no names for records, numbers as text, field names in any case."""
     _, entry = await caller.priced_product()
     account, book = await caller.create("Account", Name="A"), await caller.standard_price_book()
     line = {"attributes": {"type": "OrderItem"}, "PricebookEntryId": entry, "quantity": "1", "UnitPrice": "15.99"}
@@ -149,7 +152,7 @@ async def test_an_order_is_placed_with_its_lines(caller: Caller) -> None:
 
 
 async def test_bulk_1_says_text_csv_and_no_more(caller: Caller) -> None:
-    """salesforce-bulk compares the content type as it is."""
+    """L17: salesforce-bulk compares the content type as it is."""
     url, headers = f"{caller.org.url}/services/async/60.0/job", {"X-SFDC-Session": caller.org.access_token}
     job = {"operation": "insert", "object": "Account", "contentType": "CSV"}
     async with caller.http.post(url, json=job, headers=headers) as answer:
@@ -166,13 +169,13 @@ async def test_bulk_1_says_text_csv_and_no_more(caller: Caller) -> None:
 
 
 async def test_limits_by_their_former_name(caller: Caller) -> None:
-    """pipelinewise-tap-salesforce asks v41 what is left of DailyBulkApiRequests."""
+    """L17: pipelinewise-tap-salesforce asks v41 what is left of DailyBulkApiRequests."""
     assert "DailyBulkApiRequests" in (await caller.call("GET", "/services/data/v41.0/limits"))[1]
     assert "DailyBulkApiRequests" not in (await caller.call("GET", "limits"))[1]
 
 
 async def test_a_deployment_whose_json_part_has_another_name(caller: Caller) -> None:
-    """jsforce and Salesforce's command line call it entity_content."""
+    """L17: jsforce and Salesforce's command line call it entity_content."""
     form = aiohttp.FormData()
     content = package({"objects/Account.object": xml("CustomObject", text_field("By_Js__c"))},
                       CustomField="Account.By_Js__c")  # fmt: skip
@@ -185,7 +188,7 @@ async def test_a_deployment_whose_json_part_has_another_name(caller: Caller) -> 
 
 
 async def test_a_browser_is_let_in_with_a_session(caller: Caller) -> None:
-    """Salesforce's command line: `sf org open`."""
+    """L17: Salesforce's command line: `sf org open`."""
     url, headers = caller.org.url, {"Authorization": f"Bearer {caller.org.access_token}"}
     async with caller.http.post(f"{url}/services/oauth2/singleaccess", headers=headers) as answer:
         assert (await answer.json())["frontdoor_uri"].startswith(f"{url}/?key=")

@@ -21,6 +21,7 @@ def fields(caller: Caller, sobject: str) -> set[str]:
 
 
 async def test_components_go_before_and_after_others_come(caller: Caller) -> None:
+    """I3, L17."""
     two = "".join(text_field(name) for name in ("Old__c", "New__c"))
     files = {
         "objects/Account.object": xml("CustomObject", two),
@@ -45,6 +46,7 @@ async def test_components_go_before_and_after_others_come(caller: Caller) -> Non
 
 
 async def test_what_must_stay_keeps_all_else(caller: Caller) -> None:
+    """I3, L17."""
     gone = manifest({"CustomObject": "Account", "CustomField": "Order.Channel__c"})
     done = deployed(caller, package({"destructiveChanges.xml": gone}))
     assert (done.status, [item.problem for item in done.failures]) == (
@@ -54,6 +56,7 @@ async def test_what_must_stay_keeps_all_else(caller: Caller) -> None:
 
 
 async def test_an_object_goes_with_its_fields_and_rows(caller: Caller) -> None:
+    """I3, L17."""
     name = "<nameField><label>Name</label><type>Text</type></nameField>"
     own = f"{name}<label>Box</label><pluralLabel>Boxes</pluralLabel><deploymentStatus>Deployed</deploymentStatus>"
     text = xml("CustomObject", f"{own}<sharingModel>ReadWrite</sharingModel>{text_field('Size__c')}")
@@ -69,5 +72,6 @@ async def test_an_object_goes_with_its_fields_and_rows(caller: Caller) -> None:
 
 
 async def test_a_star_deletes_nothing(caller: Caller) -> None:
+    """I3, L17."""
     done = deployed(caller, package({"destructiveChanges.xml": manifest({"CustomField": "*"})}))
     assert (done.status, "not by *" in str(done.error)) == ("Failed", True)

@@ -50,6 +50,7 @@ async def query(caller: Caller, soql: str) -> Element:
 
 
 async def test_rows_are_written_and_read(caller: Caller) -> None:
+    """L8."""
     row = "<p:sObjects><p:type>Account</p:type><p:Name>{}</p:Name><p:External_Key__c>k</p:External_Key__c></p:sObjects>"
     made = await soap(caller, f"<p:create>{row.format('A &amp; B')}{row.format('')}</p:create>")
     assert texts(made, "success") == ["true", "false"]
@@ -72,6 +73,7 @@ async def test_rows_are_written_and_read(caller: Caller) -> None:
 
 
 async def test_upsert_says_what_was_created(caller: Caller) -> None:
+    """L8."""
     row = "<p:sObjects><p:type>Account</p:type><p:External_Key__c>k</p:External_Key__c><p:Name>A</p:Name></p:sObjects>"
     call = f"<p:upsert><p:externalIDFieldName>External_Key__c</p:externalIDFieldName>{row}</p:upsert>"
     assert texts(await soap(caller, call), "created") == ["true"]
@@ -79,6 +81,7 @@ async def test_upsert_says_what_was_created(caller: Caller) -> None:
 
 
 async def test_all_or_none(caller: Caller) -> None:
+    """L8."""
     rows = "".join(f"<p:sObjects><p:type>Account</p:type><p:Name>{name}</p:Name></p:sObjects>" for name in ("A", ""))
     whole = "<p:AllOrNoneHeader><p:allOrNone>true</p:allOrNone></p:AllOrNoneHeader>"
     done = await soap(caller, f"<p:create>{rows}</p:create>", headers=whole)
@@ -87,6 +90,7 @@ async def test_all_or_none(caller: Caller) -> None:
 
 
 async def test_a_parent_by_its_external_id_and_children_within(caller: Caller) -> None:
+    """L8."""
     await caller.create("Account", Name="A", External_Key__c="k")
     parent = "<p:Account><p:type>Account</p:type><p:External_Key__c>k</p:External_Key__c></p:Account>"
     row = f"<p:sObjects><p:type>Contact</p:type><p:LastName>K</p:LastName>{parent}</p:sObjects>"
@@ -97,6 +101,7 @@ async def test_a_parent_by_its_external_id_and_children_within(caller: Caller) -
 
 
 async def test_more_than_a_page(caller: Caller) -> None:
+    """L8."""
     records = [{"attributes": {"type": "Account"}, "Name": str(number)} for number in range(200)]
     for _ in range(2):
         assert (await caller.call("POST", "composite/sobjects", {"records": records}))[0] == 200
@@ -110,6 +115,7 @@ async def test_more_than_a_page(caller: Caller) -> None:
 
 
 async def test_describes_come_in_the_order_of_the_wsdl(caller: Caller) -> None:
+    """L8."""
     call = "<p:describeSObjects><p:sObjectType>Order</p:sObjectType></p:describeSObjects>"
     (result,) = all_of(await soap(caller, call), "result")
     names = list(dict.fromkeys(plain(item.tag) for item in result))
@@ -125,7 +131,7 @@ async def test_describes_come_in_the_order_of_the_wsdl(caller: Caller) -> None:
 
 
 async def test_an_enterprise_row_is_of_a_type_of_its_own(caller: Caller) -> None:
-    """sfdclib and salesforce-api call the enterprise API."""
+    """L8: sfdclib and salesforce-api call the enterprise API."""
     row = '<p:sObjects xsi:type="p:Account"><Name>E</Name></p:sObjects>'
     assert texts(await soap(caller, f"<p:create>{row}</p:create>", kind="c"), "success") == ["true"]
     call = "<p:query><p:queryString>SELECT Id, Name FROM Account</p:queryString></p:query>"
@@ -135,6 +141,7 @@ async def test_an_enterprise_row_is_of_a_type_of_its_own(caller: Caller) -> None
 
 
 async def test_who_is_there_and_what_time_it_is(caller: Caller) -> None:
+    """L8."""
     info = await soap(caller, "<p:getUserInfo/>")
     assert texts(info, "userName") == [caller.org.username]
     assert (texts(await soap(caller, "<p:getServerTimestamp/>"), "timestamp")[0] or "").endswith("Z")
@@ -145,6 +152,7 @@ async def test_who_is_there_and_what_time_it_is(caller: Caller) -> None:
 
 
 async def test_what_changed_and_what_went(caller: Caller) -> None:
+    """L8."""
     account = await caller.create("Account", Name="A")
     gone = await caller.create("Account", Name="B")
     assert (await caller.call("DELETE", f"sobjects/Account/{gone}"))[0] == 204
@@ -166,12 +174,14 @@ async def test_what_changed_and_what_went(caller: Caller) -> None:
     ],
 )  # fmt: skip
 async def test_a_fault_is_of_its_kind(caller: Caller, call: str, code: str, kind: str) -> None:
+    """L8."""
     fault = await soap(caller, call)
     assert texts(fault, "exceptionCode") == [code]
     assert any(all_of(fault, f"{kind}Fault"))
 
 
 async def test_a_call_that_is_not_there(caller: Caller) -> None:
+    """L8."""
     fault = await soap(caller, "<p:convertLead/>")
     assert (texts(fault, "faultstring")[0] or "").startswith(f"No operation available for request {{{PARTNER}}}convert")
 
@@ -191,7 +201,7 @@ async def metadata(caller: Caller, call: str) -> Element:
 
 
 async def test_components_are_saved_read_listed_and_deleted(caller: Caller) -> None:
-    """jsforce and simple-salesforce do so one by one."""
+    """L8: jsforce and simple-salesforce do so one by one."""
     name = "Account.By_Soap__c"
     assert texts(await metadata(caller, f"<p:createMetadata>{field(name)}</p:createMetadata>"), "success") == ["true"]
     twice = await metadata(caller, f"<p:createMetadata>{field(name)}</p:createMetadata>")
@@ -211,6 +221,7 @@ async def test_components_are_saved_read_listed_and_deleted(caller: Caller) -> N
 
 
 async def test_a_wrong_component_is_refused_alone(caller: Caller) -> None:
+    """L8."""
     both = field("Account.Good__c") + field("Nothing.Bad__c")
     done = await metadata(caller, f"<p:createMetadata>{both}</p:createMetadata>")
     assert texts(done, "success") == ["true", "false"]
@@ -219,13 +230,14 @@ async def test_a_wrong_component_is_refused_alone(caller: Caller) -> None:
 
 
 async def test_what_kinds_there_are(caller: Caller) -> None:
+    """L8."""
     kinds = await metadata(caller, "<p:describeMetadata><p:asOfVersion>58.0</p:asOfVersion></p:describeMetadata>")
     assert {"CustomObject", "PermissionSet", "PlatformEventChannelMember"} <= set(texts(kinds, "xmlName"))
     assert set(texts(kinds, "childXmlNames")) == {"CustomField", "ListView"}
 
 
 async def test_a_retrieved_zip_can_be_deployed(caller: Caller) -> None:
-    """Salesforce's command line: `sf project retrieve start`; CumulusCI asks checkStatus between."""
+    """L8: Salesforce's command line: `sf project retrieve start`; CumulusCI asks checkStatus between."""
     types = "".join(
         f"<p:types><p:members>{name}</p:members><p:name>{kind}</p:name></p:types>"
         for kind, name in (("CustomField", "Account.External_Key__c"), ("PermissionSet", "*"), ("Layout", "No"))
@@ -248,6 +260,7 @@ async def test_a_retrieved_zip_can_be_deployed(caller: Caller) -> None:
 
 
 async def test_a_message_that_is_none(caller: Caller) -> None:
+    """L8."""
     assert texts(await soap(caller, ""), "exceptionCode") == ["INVALID_REQUEST"]
     assert texts(await soap(caller, "<p:describeMetadata/>", kind="m", session="no"), "exceptionCode") == [
         "INVALID_SESSION_ID"

@@ -6,6 +6,7 @@ Jobs live as long as the org runs. A batch is worked off soon after it came, two
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -13,13 +14,14 @@ from itertools import islice
 from typing import Any
 
 from connector.localorg import ids, soql
-from connector.localorg.bulk.extract import cell, header_of
+from connector.localorg.bulk.extract import cell, header_of, unsupported
 from connector.localorg.bulk.text import BadContentError, Dialect, body, columns
 from connector.localorg.dml import Dml, Outcome
 from connector.localorg.errors import Refusal
 from connector.localorg.metadata.xml import Element, MetadataError, read
 from connector.localorg.soql.parser import parse
 
+_log = logging.getLogger(__name__)
 CHUNK = 200
 PAGE = 2_000
 MOST_ROWS = 10_000
@@ -148,7 +150,7 @@ class ClassicJobs:
                 self._query(job, batch)
             else:
                 self._write(job, batch)
-        except (BadContentError, MetadataError, ValueError) as problem:
+        except (BadContentError, MetadataError, ValueError, ArithmeticError, RecursionError) as problem:
             batch.state, batch.message = FAILED, str(problem)
         except soql.SoqlError as error:
             batch.state, batch.message = (
@@ -157,11 +159,17 @@ class ClassicJobs:
             )
         except Refusal as refusal:
             batch.state, batch.message = FAILED, f"InvalidBatch : {refusal.code}: {refusal.message}"
+        except Exception as error:  # a fault of ours must not leave the batch under way for ever
+            _log.exception("batch %s failed", batch.id)
+            batch.state, batch.message = FAILED, f"InternalServerError : {type(error).__name__}"
         else:
             batch.state = COMPLETED
 
     def _query(self, job: ClassicJob, batch: Batch) -> None:
         text = batch.content.decode()
+        problem = unsupported(parse(text), self._dml.schema)
+        if problem:
+            raise BadContentError(f"InvalidBatch : Failed to process query: FUNCTIONALITY_NOT_ENABLED: {problem}")
         storage = self._dml.storage
         answer = soql.open_query(
             storage.connection, self._dml.schema, text, version=job.version, all_rows=job.operation == "queryAll",

@@ -12,7 +12,7 @@ from connector.localorg.bulk.jobs import COMPLETE, FAILED, RUNNING, Done, Job, J
 from connector.localorg.errors import Refusal
 from connector.localorg.schema import Schema
 from connector.localorg.soql.parser import parse
-from connector.localorg.soql.tree import Aggregate, Named, Select
+from connector.localorg.soql.tree import Aggregate, Named, Select, TypeOf
 from connector.localorg.storage import Storage
 
 PAGE = 2_000
@@ -24,19 +24,22 @@ def check(text: str, schema: Schema) -> str:
         select = parse(text)
     except soql.SoqlError as error:
         raise Refusal("API_ERROR", f"{error.code}: {error.message}") from error
-    problem = _unsupported(select, schema)
+    problem = unsupported(select, schema)
     if problem:
         raise Refusal("API_ERROR", f"FUNCTIONALITY_NOT_ENABLED: {problem}")
     return select.source
 
 
-def _unsupported(select: Select, schema: Schema) -> str:
+def unsupported(select: Select, schema: Schema) -> str:
+    """What of a query bulk jobs do not do; nothing if they do it all."""
     if select.group_by or select.offset:
         return "GROUP BY and OFFSET are not supported in bulk queries"
     sobject = schema.get(select.source)
     for item in select.items:
         if isinstance(item, Aggregate):
             return "Aggregate functions are not supported in bulk queries"
+        if isinstance(item, TypeOf):
+            return "TYPEOF is not supported in bulk queries"
         if isinstance(item, Select):
             return "Child queries are not supported in bulk queries"
         if isinstance(item, Named) and sobject is not None and len(item.path.parts) == 1:

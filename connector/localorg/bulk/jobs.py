@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from connector.localorg import ids
@@ -24,7 +24,7 @@ OPEN, UPLOADED, RUNNING, COMPLETE, FAILED, ABORTED = (
 )  # fmt: skip
 OVER = frozenset({COMPLETE, FAILED, ABORTED})
 ROWS_A_BATCH = 10_000
-_HOURS_24 = 24 * 3600
+_DAY = timedelta(days=1)
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS _job (id TEXT PRIMARY KEY, kind TEXT, state TEXT, info TEXT)",
     "CREATE TABLE IF NOT EXISTS _job_content (job TEXT PRIMARY KEY, content TEXT)",
@@ -56,6 +56,7 @@ class Job:
     milliseconds: float = 0
     started: float = 0
     changed_at: str = ""
+    client: str = ""  # as it named itself
     header: str = ""  # JSON list of the columns of a query's result
 
     @property
@@ -156,9 +157,11 @@ class Jobs:
         row = self._storage.connection.execute("SELECT state FROM _job WHERE id = ?", (job.id,)).fetchone()
         return ABORTED if row is None else str(row[0])
 
-    def all(self, kind: str) -> list[Job]:
-        """The newest first."""
-        found = self._storage.connection.execute("SELECT info FROM _job WHERE kind = ? ORDER BY rowid DESC", (kind,))
+    def listed(self, kind: str, start: int, count: int) -> list[Job]:
+        """So many from a place on, the newest first."""
+        found = self._storage.connection.execute(
+            "SELECT info FROM _job WHERE kind = ? ORDER BY rowid DESC LIMIT ? OFFSET ?", (kind, count, start)
+        )
         return [Job(**json.loads(row[0])) for row in found]
 
     def next(self) -> Job | None:
@@ -227,14 +230,15 @@ class Jobs:
 
     def spent(self) -> tuple[int, int]:
         """Batches and query jobs of the last 24 hours: both have a daily allowance."""
-        since = self._clock().timestamp() - _HOURS_24
-        batches = queries = 0
-        for kind in ("ingest", "query"):
-            for job in self.all(kind):
-                if datetime.strptime(job.created_at, "%Y-%m-%dT%H:%M:%S.000%z").timestamp() < since:
-                    break
-                if kind == "query":
-                    queries += 1
-                elif job.state not in {OPEN}:
-                    batches += max(1, -(-job.processed // ROWS_A_BATCH))
-        return batches, queries
+        since = stamp(self._clock() - _DAY)
+        batches = self._sum(
+            "ingest", f"MAX(1, (json_extract(info, '$.processed') + {ROWS_A_BATCH - 1}) / {ROWS_A_BATCH})", since
+        )
+        return batches, self._sum("query", "1", since)
+
+    def _sum(self, kind: str, what: str, since: str) -> int:
+        sql = (
+            f"SELECT COALESCE(SUM({what}), 0) FROM _job"  # noqa: S608
+            " WHERE kind = ? AND state <> ? AND json_extract(info, '$.created_at') >= ?"
+        )
+        return int(self._storage.connection.execute(sql, (kind, OPEN, since)).fetchone()[0])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from connector.localorg.bulk.extract import Extract
 from connector.localorg.bulk.ingest import Ingest
-from connector.localorg.bulk.jobs import OVER, Job
+from connector.localorg.bulk.jobs import FAILED, OVER, Job
+from connector.localorg.events.changes import origin
 from connector.localorg.locks import HeldError
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
+_log = logging.getLogger(__name__)
 PAUSE = 0.0005
 
 
@@ -29,7 +32,11 @@ class Worker:
             await self._work.wait()
             self._work.clear()
             while (job := self._org.jobs.next()) is not None:
-                await self._finish(job)
+                try:
+                    await self._finish(job)
+                except Exception as error:  # a fault of ours must not stop all jobs for ever
+                    _log.exception("job %s failed", job.id)
+                    self._org.jobs.move(job, FAILED, error=f"InternalServerError : {type(error).__name__}")
 
     async def _finish(self, job: Job) -> None:
         org = self._org
@@ -41,6 +48,7 @@ class Worker:
         waited = 0.0
         while True:
             written = org.dml.rows_written
+            org.hub.origin = origin("bulkapi", job.version, job.client)
             try:
                 if not runner.step():
                     return

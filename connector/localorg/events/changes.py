@@ -26,6 +26,11 @@ STAMPS = frozenset({"LastModifiedDate"})
 """Told with every update, changed by it or not."""
 
 
+def origin(api: str, version: str, client: str) -> str:
+    """What change events say of a write: the API, its version, and the client if it named itself."""
+    return f"com/salesforce/api/{api}/{version}" + (f";client={client}" if client else "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """A change event: its payload, the row behind it and the columns of it that the payload tells."""

@@ -13,13 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from aiohttp import web
 
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.events import plain
 from connector.localorg.events.bus import InvalidReplayIdError, as_replay_id
-from connector.localorg.http.call import check_version, parse_json
+from connector.localorg.http.call import check_version, dumps, parse_json
 
 if TYPE_CHECKING:
     from connector.localorg.events.bus import Event
@@ -30,6 +29,7 @@ FORGET_SECONDS = 40.0  # without a poll, a client is forgotten
 MOST_CLIENTS = 1_000
 MOST_EVENTS = 100
 NEW, ALL = -1, -2
+NAMED_SINCE = 55.0  # the API version since which custom channels tell what kind an event is
 _EXT = {"replay": True, "payload.format": True}
 _RETRY = {"interval": 0, "timeout": int(POLL_SECONDS * 1000), "reconnect": "retry"}
 _HANDSHAKE = {"interval": 0, "reconnect": "handshake"}
@@ -43,6 +43,7 @@ class _Client:
     seen: float = field(default_factory=time.monotonic)
     polled: bool = False
     polling: bool = False
+    version: float = 0.0
 
 
 class CometD:
@@ -56,7 +57,7 @@ class CometD:
     async def answer(self, _: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
         if len(segments) not in {2, 3} or request.method != "POST":
             raise not_found()
-        check_version(f"v{segments[1]}")
+        version = float(check_version(f"v{segments[1]}"))
         messages = parse_json(await request.read())
         messages = [messages] if isinstance(messages, dict) else messages
         if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
@@ -65,9 +66,9 @@ class CometD:
         self._forget()
         told: list[Message] = []
         for message in messages:
-            told += await self._message(message) if known else [_denied(message)]
+            told += await self._message(message, version) if known else [_denied(message)]
         response = web.Response(
-            status=200 if known else 401, body=orjson.dumps(told), content_type="application/json", charset="UTF-8"
+            status=200 if known else 401, body=dumps(told), content_type="application/json", charset="UTF-8"
         )
         if not request.cookies.get("BAYEUX_BROWSER"):
             response.set_cookie("BAYEUX_BROWSER", secrets.token_hex(8), path="/", httponly=True)
@@ -79,14 +80,14 @@ class CometD:
             if not client.polling and now - client.seen > FORGET_SECONDS + self.poll_seconds:
                 del self._clients[name]
 
-    async def _message(self, message: Message) -> list[Message]:
+    async def _message(self, message: Message, version: float) -> list[Message]:
         channel = str(message.get("channel", ""))
         if channel == "/meta/handshake":
             return [self._handshake(message)]
         client = self._clients.get(str(message.get("clientId", "")))
         if client is None:
             return [_failed(message, "403::Unknown client", advice=_HANDSHAKE)]
-        client.seen = time.monotonic()
+        client.seen, client.version = time.monotonic(), version
         match channel:
             case "/meta/connect":
                 return await self._connect(message, client)
@@ -102,7 +103,8 @@ class CometD:
         return [_failed(message, f"403:{channel}:Publish is not allowed")]
 
     def _handshake(self, message: Message) -> Message:
-        if "long-polling" not in (message.get("supportedConnectionTypes") or ["long-polling"]):
+        wanted = message.get("supportedConnectionTypes") or ["long-polling"]
+        if not isinstance(wanted, list) or "long-polling" not in wanted:
             return _failed(message, "412::Only long-polling is supported", advice={"reconnect": "none"})
         if len(self._clients) >= MOST_CLIENTS:
             return _failed(message, "403::Organization concurrent user limit exceeded", advice={"reconnect": "none"})
@@ -176,14 +178,17 @@ class CometD:
             topics = self.org.hub.topics(channel) or set()
             found = bus.after(position, topics, MOST_EVENTS)
             client.positions[channel] = found[-1].replay if found else max(position, bus.latest)
-            told += [self._event(channel, event) for event in found]
+            named = client.version >= NAMED_SINCE and channel.endswith("__chn")
+            told += [self._event(channel, event, named=named) for event in found]
         self.org.usage.delivered.add(len(told))
         return told
 
-    def _event(self, channel: str, event: Event) -> Message:
+    def _event(self, channel: str, event: Event, *, named: bool) -> Message:
         schema = self.org.hub.schema_by_id(event.schema_id)
         assert schema is not None
         about = {"EventUuid": event.uuid, "replayId": event.replay}
+        if named:
+            about["EventApiName"] = event.topic.rpartition("/")[2]
         data = {"schema": event.schema_id, "payload": plain.payload(schema, event.payload), "event": about}
         return {"channel": channel, "data": data}
 

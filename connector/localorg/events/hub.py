@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from connector.localorg.dml import Dml
+from connector.localorg.errors import Refusal
 from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
 from connector.localorg.events.bus import Bus
@@ -21,12 +22,13 @@ from connector.localorg.plan import Row
 from connector.localorg.schema import Schema, SObject
 from connector.localorg.soql.holds import holds
 from connector.localorg.storage import Change, Storage
-from connector.localorg.usage import Usage
+from connector.localorg.usage import PUBLISHED_AN_HOUR, Usage
 
 RETENTION_SECONDS = 72 * 3600
 KEEPALIVE_SECONDS = 250.0  # at most 270 are promised
 FETCH_SECONDS = 70.0
 MOST = 10 * 365 * 86_400
+EXHAUSTED = "The hourly limit of published platform events is exceeded."
 ALL_CHANGES = "/data/ChangeEvents"
 CAPTURABLE = (
     "Account", "Asset", "Case", "Contact", "Contract", "Order", "OrderItem", "Pricebook2", "PricebookEntry",
@@ -140,6 +142,8 @@ class Hub:
         schema = self._current[topic]
         if schema_id != schema.id:
             raise ValueError(f"The schema {schema_id[:80]!r} is not the current one of {topic}, which is {schema.id}.")
+        if self._usage.published.used >= PUBLISHED_AN_HOUR:
+            raise ValueError(EXHAUSTED)
         return self.publish(topic, schema.decode(payload), event_uuid)
 
     def publish(self, topic: str, payload: Mapping[str, Any], event_uuid: str = "") -> int:
@@ -169,6 +173,8 @@ class Hub:
 
     def _published(self, sobject: SObject, messages: list[dict[str, Any]]) -> None:
         """Events written as rows."""
+        if self._usage.published.used + len(messages) > PUBLISHED_AN_HOUR:
+            raise Refusal("LIMIT_EXCEEDED", EXHAUSTED, fields=[])
         for message in messages:
             values = {
                 field.name: avro.value(field, message.get(field.name))

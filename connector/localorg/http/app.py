@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import logging
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
-from typing import Any
 
-import orjson
 from aiohttp import web
 
 from connector.localorg.bulk.worker import Worker
-from connector.localorg.errors import Refusal
+from connector.localorg.errors import Refusal, json_error
+from connector.localorg.events.changes import origin
 from connector.localorg.events.cometd import CometD
 from connector.localorg.http import admin, classic, oauth, resources, soap
-from connector.localorg.http.call import Call, Reply, check_version, failed, parse_json, split_target
+from connector.localorg.http.call import Call, Reply, check_version, dumps, failed, parse_json, split_target
 from connector.localorg.http.router import Router, describe_call, takes_raw
 from connector.localorg.locks import HeldError
 from connector.localorg.org import Org
@@ -60,7 +57,7 @@ class App:
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=_LARGEST_BODY)
-        app.router.add_route("*", "/{tail:.*}", self.handle)
+        app.router.add_route("*", "/{tail:.*}", self.handle, expect_handler=go_on)
         app.cleanup_ctx.append(self._background)
         return app
 
@@ -75,6 +72,8 @@ class App:
             return await self._handle(request)
         except Refusal as refusal:
             return told(request, failed(refusal))
+        except web.RequestPayloadError:
+            return told(request, failed(json_error("The entity body is not encoded as its headers say")))
         except (web.HTTPException, asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
@@ -201,7 +200,7 @@ class App:
             await asyncio.sleep(org.faults.late_commit_ms / 1000)
         deadline = time.monotonic() + org.locks.patience
         while True:
-            org.hub.origin = origin(call)
+            org.hub.origin = origin("rest", call.version, call.client)
             written = org.dml.rows_written
             patient = time.monotonic() < deadline
             try:
@@ -257,12 +256,13 @@ class App:
         )
 
 
-def origin(call: Call) -> str:
-    """What change events say of a write: the API, its version, and the client if it named itself."""
-    parts = re.split("[,;]", call.headers.get("sforce-call-options", ""))
-    options = dict(part.strip().partition("=")[::2] for part in parts)
-    client = options.get("client", "").strip()
-    return f"com/salesforce/api/rest/{call.version}" + (f";client={client}" if client else "")
+async def go_on(request: web.Request) -> web.StreamResponse | None:
+    """Answers `Expect`: the only thing to expect is leave to go on."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return told(request, failed(Refusal("EXPECTATION_FAILED", "Only 100-continue can be expected.", status=417)))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0
+    return None
 
 
 def unauthorised() -> Reply:
@@ -289,13 +289,6 @@ async def cut_short(request: web.Request, response: web.StreamResponse) -> web.S
     if request.transport is not None:
         request.transport.abort()
     return half
-
-
-def dumps(body: Any, *, pretty: bool = False) -> bytes:
-    try:
-        return orjson.dumps(body, option=orjson.OPT_INDENT_2 if pretty else 0)
-    except TypeError:  # text that is no valid Unicode, echoed from a request
-        return json.dumps(body, default=str).encode()
 
 
 def told(request: web.Request, reply: Reply, headers: dict[str, str] | None = None) -> web.Response:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+import orjson
+
 from connector.localorg.errors import Refusal, json_error
 
 OLDEST = 31
 NEWEST = 67
+MOST_NESTING = 100
+_SEPARATORS = re.compile("[;,]")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -29,6 +34,11 @@ class Call:
     @property
     def base(self) -> str:
         return f"/services/data/v{self.version}"
+
+    @property
+    def client(self) -> str:
+        """The name that the caller gave itself."""
+        return client_of(self.headers.get("sforce-call-options", ""))
 
     def object_body(self) -> dict[str, Any]:
         if self.body is None:
@@ -47,6 +57,12 @@ class Reply:
     @property
     def ok(self) -> bool:
         return self.status < 300
+
+
+def client_of(options: str) -> str:
+    """The client of `client=MyApp/1.0; defaultNamespace=x`."""
+    parts = (part.partition("=") for part in _SEPARATORS.split(options))
+    return {name.strip().lower(): value.strip() for name, _, value in parts}.get("client", "")
 
 
 def failed(refusal: Refusal) -> Reply:
@@ -68,10 +84,36 @@ def parse_json(raw: bytes) -> Any:
     if not raw.strip():
         return None
     try:
-        return json.loads(raw, parse_float=Decimal, parse_constant=no_constant)
-    except (ValueError, RecursionError) as error:
+        found = json.loads(raw, parse_float=Decimal, parse_constant=no_constant)
+    except (ValueError, ArithmeticError, RecursionError) as error:
         line, column = getattr(error, "lineno", 1), getattr(error, "colno", 1)
         raise json_error(f"Unexpected character at [line:{line}, column:{column}]") from error
+    if raw.count(b"{") + raw.count(b"[") > MOST_NESTING:
+        _check_depth(found)
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MOST_NESTING):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, dict | list)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise json_error(f"The body is nested more than {MOST_NESTING} levels deep")
+
+
+def dumps(body: Any, *, pretty: bool = False) -> bytes:
+    try:
+        return orjson.dumps(body, option=orjson.OPT_INDENT_2 if pretty else 0)
+    except (
+        TypeError
+    ):  # what came in a request and orjson does not know: huge numbers, decimals, text that is no Unicode
+        return json.dumps(body, default=str).encode()
 
 
 def split_target(target: str) -> tuple[list[str], dict[str, str]]:

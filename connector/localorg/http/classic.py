@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,7 +14,8 @@ from connector.localorg.bulk.classic import Batch, ClassicJob, csv_of
 from connector.localorg.bulk.text import Dialect
 from connector.localorg.dml import Outcome
 from connector.localorg.errors import Refusal
-from connector.localorg.http.call import Reply
+from connector.localorg.events.changes import origin
+from connector.localorg.http.call import Reply, client_of
 from connector.localorg.metadata.xml import MetadataError, read
 from connector.localorg.soap.envelope import tag
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 NAMESPACE = "http://www.force.com/2009/06/asyncapi/dataload"
+_VERSION = re.compile(r"\d{1,3}\.0", re.ASCII)
 QUEUE_SECONDS = 0.02
 
 
@@ -29,6 +32,8 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
     session = org.auth.read(request.headers.get("X-SFDC-Session", ""))
     if session is None or session.kind != "A":
         return _refused(Refusal("InvalidSessionId", "Invalid session id"), as_json=as_json)
+    if len(segments) < 3 or not _VERSION.fullmatch(segments[2]):
+        return _refused(Refusal("InvalidVersion", "The API version of the URL is none"), as_json=as_json)
     raw = await request.read()
     org.usage.count("async/job", write=request.method == "POST")
     try:
@@ -61,7 +66,8 @@ def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, 
                 jobs.move(job, _wanted(raw, as_json=as_json).get("state"))
             return _told("jobInfo", _job(org, job), as_json=as_json)
         case ["job", job_id, "batch"]:
-            return _batches(org, jobs.find(job_id), raw if post else None)
+            client = client_of(request.headers.get("Sforce-Call-Options", ""))
+            return _batches(org, jobs.find(job_id), raw if post else None, client)
         case ["job", job_id, "batch", batch_id]:
             job = jobs.find(job_id)
             return _told("batchInfo", _batch(jobs.batch(job, batch_id)), as_json=job.content_type == "JSON")
@@ -91,7 +97,7 @@ def _wanted(raw: bytes, *, as_json: bool) -> dict[str, Any]:
         if not as_json:
             return {child.name: child.text.strip() for child in read(raw, "jobInfo").children}
         found = json.loads(raw)
-    except (MetadataError, ValueError) as problem:
+    except (MetadataError, ValueError, RecursionError) as problem:
         raise Refusal("InvalidJob", f"The request cannot be read: {problem}") from None
     if not isinstance(found, dict):
         raise Refusal("InvalidJob", "An object is needed")
@@ -106,14 +112,19 @@ def _over(batch: Batch) -> Batch:
     return batch
 
 
-def _batches(org: Org, job: ClassicJob, raw: bytes | None) -> web.Response:
+def _batches(org: Org, job: ClassicJob, raw: bytes | None, client: str) -> web.Response:
     as_json = job.content_type == "JSON"
     if raw is not None:
         batch = org.classic.add(job, raw)
-        asyncio.get_running_loop().call_later(QUEUE_SECONDS, org.classic.run, job, batch)
+        asyncio.get_running_loop().call_later(QUEUE_SECONDS, _work_off, org, job, batch, client)
         return _told("batchInfo", _batch(batch), as_json=as_json, status=201)
     listed = {"batchInfo": [_batch(batch) for batch in job.batches.values()]}
     return _told("batchInfoList", listed, as_json=as_json)
+
+
+def _work_off(org: Org, job: ClassicJob, batch: Batch, client: str) -> None:
+    org.hub.origin = origin("bulkapi", job.version, client)
+    org.classic.run(job, batch)
 
 
 def _result(job: ClassicJob, batch: Batch) -> web.Response:

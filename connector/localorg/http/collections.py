@@ -140,7 +140,8 @@ def _upsert(org: Org, call: Call, name: str, field: str) -> Reply:
     plan = org.dml.plan(name)
     key = org.dml.key_field(plan, field)
     for record in records:
-        kind = (record.get("attributes") or {}).get("type", plan.name)
+        attributes = record.get("attributes") or {}
+        kind = attributes.get("type", plan.name) if isinstance(attributes, dict) else None
         if not isinstance(kind, str) or kind.lower() != plan.name.lower():
             raise Refusal("INVALID_TYPE", f"Every record must be of type {plan.name}")
     outcomes: list[Outcome] = []
@@ -195,6 +196,8 @@ def undone(row: dict[str, Any]) -> dict[str, Any]:
 
 def _read(org: Org, call: Call, name: str) -> Reply:
     plan = org.dml.plan(name)
+    if plan.sobject.event:
+        raise Refusal("INVALID_TYPE_FOR_OPERATION", f"entity type {plan.name} does not support retrieve")
     if call.method == "POST":
         body = call.object_body()
         wanted, fields = body.get("ids"), body.get("fields")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _MOST = 25
 _MOST_HEAVY = 5
 _HEAVY = {"query", "queryall"}
+_NOT_JSON = {"jobs", "metadata"}
+_OLDEST_IN_BATCH = 34
 _NOT_NESTED = {"batch", "tree", "graph"}
 
 
@@ -28,9 +30,13 @@ class _Undone(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
     pass
 
 
-def nested_call(sub: Sub, url: str, body: Any) -> Call:
-    """The subrequest as a call of its own."""
+def nested_call(sub: Sub, url: Any, body: Any) -> Call:
+    """The subrequest as a call of its own; `url` may be whatever a reference stood for."""
+    if not isinstance(url, str):
+        raise halted(f"Invalid reference specified: {sub.url} is no URL")
     segments, params = references_target(url)
+    if segments[3].lower() in _NOT_JSON:
+        raise not_found()
     return Call(
         method=sub.method,
         version=check_version(segments[2]),
@@ -192,6 +198,8 @@ def _batched(router: Router, call: Call, item: dict[str, Any]) -> Reply:
         inner = nested_call(sub, full, sub.body)
         if float(inner.version) > float(call.version):
             raise Refusal("INVALID_BATCH_REQUEST", "The version of a request can't be newer than the batch's.")
+        if float(inner.version) < _OLDEST_IN_BATCH:
+            raise Refusal("INVALID_BATCH_REQUEST", f"A batch holds requests of version {_OLDEST_IN_BATCH}.0 and later.")
         if inner.tail[0].lower() == "composite":
             raise Refusal("INVALID_BATCH_REQUEST", "A batch can't hold a composite resource.")
         return router.dispatch(inner)

@@ -36,6 +36,8 @@ def metadata(org: Org, call: Call) -> Reply:
             if call.method != "POST":
                 raise wrong_method(call, "POST")
             return Reply(201, _told(org, call, _start(org, call), details=False))
+        case ["deployrequest", deployment_id] if call.method == "POST":
+            return Reply(201, _told(org, call, _quick(org, deployment_id), details=False))
         case ["deployrequest", deployment_id]:
             return _one(org, call, deployment_id)
     raise not_found()
@@ -51,12 +53,34 @@ def _start(org: Org, call: Call) -> Deployment:
     return _started(org, content, options if isinstance(options, dict) else {})
 
 
+def _quick(org: Org, deployment_id: str) -> Deployment:
+    """Deploys what was validated."""
+    checked = org.deployments.find(deployment_id)
+    if checked is None:
+        raise not_found()
+    started = org.deployments.quick(checked)
+    if started is None:
+        raise Refusal("INVALID_ID_FIELD", f"{deployment_id} is no validation that can be deployed")
+    asyncio.get_running_loop().call_later(QUEUE_SECONDS, org.deployments.run, started)
+    return started
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether an option is of its type."""
+    if name == "runTests":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, type(OPTIONS[name]))
+
+
 def _started(org: Org, content: bytes, wanted: dict[str, Any]) -> Deployment:
     if len(content) > MOST_BYTES:
         raise Refusal("LIMIT_EXCEEDED", "Maximum size of request reached. Maximum size of request is 52428800 bytes.")
     unknown = sorted(wanted.keys() - OPTIONS.keys())
     if unknown:
         raise Refusal("JSON_PARSER_ERROR", f'Unrecognized field "{unknown[0]}" of the deploy options')
+    wrong = next((name for name, value in wanted.items() if value is not None and not _fits(name, value)), None)
+    if wrong:
+        raise Refusal("JSON_PARSER_ERROR", f'The option "{wrong}" has a value of another type')
     options = OPTIONS | {name: value for name, value in wanted.items() if value is not None}
     if options["testLevel"] not in TEST_LEVELS:
         raise Refusal("INVALID_OPERATION", f"testLevel of '{options['testLevel']}' is not valid")
@@ -165,7 +189,7 @@ def soap(org: Org, text: str) -> str | None:
 def _deploy(org: Org, text: str) -> str:
     try:
         content = base64.b64decode("".join((inner(text, "ZipFile") or "").split()), validate=True)
-    except binascii.Error:
+    except (binascii.Error, ValueError):
         raise Refusal("INVALID_ZIP_FILE", "ZipFile is not base64.") from None
     given = inner(text, "DeployOptions") or inner(text, "deployOptions") or ""
     wanted: dict[str, Any] = {}

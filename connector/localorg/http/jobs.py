@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg.bulk import extract
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 150_000_000
 MOST_IN_MULTIPART = 100_000
 MOST_RECORDS = 50_000
+JOBS_A_PAGE = 1_000
+_PLACE = re.compile(r"[0-9]{1,9}")
 OPERATIONS = {"ingest": ("insert", "update", "upsert", "delete", "hardDelete"), "query": ("query", "queryAll")}
 _CSV = "text/csv; charset=UTF-8"
 
@@ -47,8 +50,13 @@ def _collection(org: Org, call: Call, kind: str) -> Reply:
         return _create(org, call, kind)
     if call.method not in {"GET", "HEAD"}:
         raise wrong_method(call, "GET", "POST")
-    records = [job.told() for job in org.jobs.all(kind)]
-    return Reply(200, {"done": True, "records": records, "nextRecordsUrl": None})
+    place = call.params.get("queryLocator") or "0"
+    if not _PLACE.fullmatch(place):
+        raise _bad(f"invalid queryLocator: {place[:40]}")
+    found = org.jobs.listed(kind, int(place), JOBS_A_PAGE + 1)
+    done = len(found) <= JOBS_A_PAGE
+    rest = None if done else f"{call.base}/jobs/{kind}?queryLocator={int(place) + JOBS_A_PAGE}"
+    return Reply(200, {"done": done, "records": [job.told() for job in found[:JOBS_A_PAGE]], "nextRecordsUrl": rest})
 
 
 def _create(org: Org, call: Call, kind: str) -> Reply:
@@ -78,6 +86,7 @@ def _create(org: Org, call: Call, kind: str) -> Reply:
         job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, state=UPLOADED, **given)
         return Reply(200, job.told())
     given |= _target(org, body, str(operation))
+    given["client"] = call.client
     job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, **given)
     if content is not None:
         org.jobs.put_content(job, content)
@@ -217,9 +226,10 @@ def _rows(org: Org, call: Call, job: Job) -> Reply:
         raise wrong_method(call, "GET")
     if job.state != COMPLETE:
         raise Refusal("INVALIDJOBSTATE", f"The job is not complete yet: {job.state}")
-    start = _offset(call.params.get("locator"))
+    start = _offset(call.params.get("locator"), job.processed)
     asked = call.params.get("maxRecords", "")
-    count = min(int(asked), MOST_RECORDS) if asked.isascii() and asked.isdigit() and int(asked) else MOST_RECORDS
+    known = asked.isascii() and asked.isdigit() and len(asked) < len(str(MOST_RECORDS)) + 1 and int(asked)
+    count = min(int(asked), MOST_RECORDS) if known else MOST_RECORDS
     lines = org.jobs.lines(job, start, count)
     end = start + len(lines)
     body = job.dialect.line(parse_json(job.header.encode())) + "".join(lines)
@@ -231,10 +241,13 @@ def _rows(org: Org, call: Call, job: Job) -> Reply:
     return Reply(200, body.encode(), headers)
 
 
-def _offset(locator: str | None) -> int:
+def _offset(locator: str | None, rows: int) -> int:
     if not locator:
         return 0
     try:
-        return int(base64.b64decode(locator + "=" * (-len(locator) % 4), validate=True))
+        place = int(base64.b64decode(locator.rstrip("=") + "=" * (-len(locator.rstrip("=")) % 4), validate=True))
+        if not 0 < place < rows:
+            raise ValueError(place)
+        return place
     except (ValueError, binascii.Error):
         raise Refusal("INVALIDJOB", f"invalid locator: {locator}") from None

@@ -36,7 +36,10 @@ def _json(body: Any, status: int = 200) -> web.Response:
 
 
 async def _form(request: web.Request) -> dict[str, str]:
-    posted = await request.post()
+    try:
+        posted = await request.post()
+    except (ValueError, LookupError, AssertionError, TypeError):  # a multipart body that is none
+        raise OAuthFailure("invalid_request", "the form cannot be read") from None
     return {name: value for name, value in posted.items() if isinstance(value, str)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 _PAGE = 2000
 _SMALLEST = 200
 _OPEN_CURSORS = 10
+_TOO_MUCH = ("at most 64 tables", "too many", "too large", "overflow")  # what SQLite says at its own limits
 _LIFE = timedelta(days=2)
-_LOCATOR = re.compile(r"(01g[A-Za-z0-9]{15})-(\d+)\Z")
-_BATCH = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
+_LOCATOR = re.compile(r"(01g[A-Za-z0-9]{15})-(\d{1,9})\Z", re.ASCII)
+_BATCH = re.compile(r"batchSize\s*=\s*(\d{1,9})", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(slots=True)
@@ -89,9 +91,13 @@ def query(org: Org, call: Call, *, tooling: bool = False) -> Reply:
             return Reply(200, _plan(parse(text).source, answer, text))
         if call.params.get("columns", "").lower() == "true":
             return Reply(200, columns.columns(org, text, tooling=tooling))
-        return Reply(200, org.cursors.first(answer, page, now, base))
+        return Reply(200, org.cursors.first(answer, min(page, answer.most), now, base))
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
+    except sqlite3.OperationalError as error:
+        if not any(words in str(error) for words in _TOO_MUCH):
+            raise
+        raise Refusal("QUERY_TOO_COMPLICATED", "The query is too complicated.") from None
 
 
 def _plan(source: str, answer: soql.Answer, text: str) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import describe
 from connector.localorg.errors import not_found
 from connector.localorg.events import plain
-from connector.localorg.http import rows, screens
+from connector.localorg.http import rows, screens, unchanged
 from connector.localorg.http.call import NEWEST, OLDEST, Call, Reply, wrong_method
 from connector.localorg.storage import quote
+from connector.localorg.usage import PUBLISHED_AN_HOUR
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -31,15 +32,18 @@ _LIMITS = {
     "DailyBulkV2QueryFileStorageMB": 976_562,
     "DailyBulkV2QueryJobs": 10_000,
     "DailyDeliveredPlatformEvents": 25_000,
+    "DailyStandardVolumePlatformEvents": 25_000,
     "DailyStreamingApiEvents": 200_000,
     "DailyWorkflowEmails": 1_000,
     "DataStorageMB": 10_240,
     "DurableStreamingApiConcurrentClients": 1_000,
     "FileStorageMB": 10_240,
     "HourlyODataCallout": 1_000,
-    "HourlyPublishedPlatformEvents": 250_000,
+    "HourlyPublishedPlatformEvents": PUBLISHED_AN_HOUR,
+    "HourlyPublishedStandardVolumePlatformEvents": 1_000,
     "MassEmail": 5_000,
     "MonthlyPlatformEvents": 300_000,
+    "MonthlyPlatformEventsUsageEntitlement": 25_000,
     "SingleEmail": 5_000,
     "StreamingApiConcurrentClients": 1_000,
 }
@@ -105,12 +109,9 @@ def event_schema(org: Org, call: Call) -> Reply:
 def _unless_known(org: Org, call: Call, body: dict[str, Any]) -> Reply:
     changed = org.schema_changed_at.replace(microsecond=0)
     told = {"Last-Modified": format_datetime(changed, usegmt=True)}
-    try:
-        since = parsedate_to_datetime(call.headers["if-modified-since"])
-        if changed <= since:
-            return Reply(304, None, told)
-    except (KeyError, ValueError, TypeError):
-        pass
+    since = unchanged.date(call.headers, "if-modified-since")
+    if since is not None and changed <= since:
+        return Reply(304, None, told)
     return Reply(200, body, told)
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import ids
 from connector.localorg.dml import Outcome
 from connector.localorg.errors import Refusal, SeveralMatches, not_found
-from connector.localorg.http import relations
+from connector.localorg.http import relations, unchanged
 from connector.localorg.http.call import Call, Reply, wrong_method
-from connector.localorg.plan import Input, Plan, Row
+from connector.localorg.plan import Input, Plan
 from connector.localorg.records import shape
 from connector.localorg.values import stamp
 
@@ -29,6 +28,8 @@ def rows(org: Org, call: Call) -> Reply:
     match rest:
         case []:
             return _create(org, call, plan)
+        case [field] if field.lower() == "id" and call.method == "POST":
+            return created(call, plan, _raise(org.dml.insert(plan, [call.object_body()])), upsert=True)
         case [record_id]:
             return _by_id(org, call, plan, record_id)
         case [field, value]:
@@ -77,7 +78,8 @@ def _by_id(org: Org, call: Call, plan: Plan, record_id: str, *, upsert: bool = F
         case "GET" | "HEAD":
             return _read(org, call, plan, full)
         case "PATCH":
-            _check_precondition(org, call, plan, full)
+            if (row := org.dml.row(plan, full)) is not None:
+                unchanged.check(plan, row, call.headers)
             outcome = _raise(org.dml.update(plan, [(full, call.object_body())]))
             outcome.created = False
             return created(call, plan, outcome, upsert=True) if upsert else Reply(204)
@@ -127,34 +129,13 @@ def _read(org: Org, call: Call, plan: Plan, record_id: str) -> Reply:
         raise not_found()
     if row.get("IsDeleted"):
         raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=[])
-    since = _http_date(call, "if-modified-since")
-    modified = _modified(row)
-    if since and modified and modified <= since:
-        return Reply(304)
+    unchanged.check(plan, row, call.headers)
+    headers = unchanged.told(plan, row)
+    if unchanged.known(plan, row, call.headers):
+        return Reply(304, None, headers)
     asked = call.params.get("fields")
     fields = [name for name in asked.split(",") if name.strip()] if asked else None
-    return Reply(200, shape(plan, row, call.base, fields))
-
-
-def _modified(row: Row) -> datetime | None:
-    text = row.get("LastModifiedDate")
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.000%z") if isinstance(text, str) else None
-
-
-def _http_date(call: Call, name: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(call.headers[name]) if name in call.headers else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
-
-
-def _check_precondition(org: Org, call: Call, plan: Plan, record_id: str) -> None:
-    limit = _http_date(call, "if-unmodified-since")
-    row = org.dml.row(plan, record_id) if limit else None
-    modified = _modified(row) if row else None
-    if limit and modified and modified > limit:
-        raise Refusal("ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE", "The record was modified since.", status=412)
+    return Reply(200, shape(plan, row, call.base, fields), headers)
 
 
 # -- replication
@@ -162,7 +143,8 @@ def _check_precondition(org: Org, call: Call, plan: Plan, record_id: str) -> Non
 
 def updated(org: Org, call: Call) -> Reply:
     plan, start, end = _window(org, call)
-    live = 'WHERE "SystemModstamp" >= ? AND "SystemModstamp" < ?' + plan.live
+    changed = "SystemModstamp" if "SystemModstamp" in plan.has else "CreatedDate"
+    live = f'WHERE "{changed}" >= ? AND "{changed}" < ?' + plan.live
     found = org.storage.connection.execute(f'SELECT "Id" FROM "{plan.name}" {live}', (start, end))  # noqa: S608
     return Reply(200, {"ids": [row[0] for row in found], "latestDateCovered": end})
 
@@ -182,15 +164,19 @@ def _window(org: Org, call: Call) -> tuple[Plan, str, str]:
     if call.method not in {"GET", "HEAD"}:
         raise wrong_method(call, "GET")
     plan = org.dml.plan(call.tail[1])
+    if plan.sobject.event:
+        raise Refusal("INVALID_TYPE_FOR_OPERATION", f"entity type {plan.name} is not replicateable")
     moments = []
     for name in ("start", "end"):
         try:
-            moment = datetime.fromisoformat(call.params.get(name, "").replace(" ", "+").replace("Z", "+00:00"))
-        except ValueError:
+            text = call.params.get(name, "").replace(" ", "+").replace("Z", "+00:00")
+            given = datetime.fromisoformat(text)
+            moment = given.astimezone(UTC) if given.tzinfo else None
+        except (ValueError, OverflowError):
             moment = None
-        if moment is None or moment.tzinfo is None:
+        if moment is None:
             raise Refusal("INVALID_REPLICATION_DATE", f"{name}: a dateTime with time zone is needed")
-        moments.append(moment.astimezone(UTC).replace(second=0, microsecond=0))
+        moments.append(moment.replace(second=0, microsecond=0))
     start, end = moments
     if start >= end:
         raise Refusal("INVALID_REPLICATION_DATE", "startDate before org replication enabled date or after endDate")

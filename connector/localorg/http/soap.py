@@ -10,6 +10,7 @@ from aiohttp import web
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.http.call import Reply
 from connector.localorg.http.oauth import own_url
+from connector.localorg.metadata.xml import MetadataError, read
 from connector.localorg.soap.envelope import (
     ENTERPRISE,
     METADATA,
@@ -30,11 +31,22 @@ if TYPE_CHECKING:
 _ROWS = {"u": PARTNER, "c": ENTERPRISE}
 
 
+def _problem(raw: bytes) -> web.Response | None:
+    """The fault of an envelope that is no XML: what is read below relies on elements that are closed."""
+    try:
+        read(raw, "envelope")
+    except MetadataError as error:
+        return fault("INVALID_SOAP_BODY", f"Parser error at line {error.line}: {error.problem}", PARTNER)
+    return None
+
+
 async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     kind = segments[2].lower() if len(segments) >= 4 else ""
     if kind not in {"u", "c", "m"} or request.method != "POST":
         raise not_found()
     raw = await request.read()
+    if (problem := _problem(raw)) is not None:
+        return problem
     text = raw.decode("utf-8", "replace")
     if kind == "m":
         return _metadata(org, raw, text)

@@ -44,6 +44,8 @@ class Tree:
             raise Refusal("INVALID_INPUT", f"A tree has at most {_MOST_DEPTH} levels and {_MOST_TYPES} types.")
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             raise json_error("records: a list of objects is needed at [line:1, column:1]")
+        if depth == 1 and not records:
+            raise Refusal("INVALID_INPUT", "A tree has at least one record.")
         for record in records:
             reference_id = self._reference_id(record)
             below = {key: self.children(plan.name).get(key.lower()) for key in record}

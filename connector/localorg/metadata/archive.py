@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +17,13 @@ MOST_FILES = 10_000
 MOST_BYTES = 400 * 1024 * 1024
 _DESTRUCTIVE = {"destructiveChangesPre.xml": True, "destructiveChanges.xml": True, "destructiveChangesPost.xml": False}
 _IMPLIED = {"CustomField": "CustomObject", "ListView": "CustomObject"}  # named with the object they are part of
+
+
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, EOFError, OSError,
+    ValueError, LookupError, ArithmeticError,
+)  # fmt: skip
+"""What a spoilt zip makes the library raise."""
 
 
 class ArchiveError(Exception):
@@ -68,7 +78,7 @@ def _files(content: bytes) -> dict[str, bytes]:
         if len(names) > MOST_FILES or sum(item.file_size for item in names) > MOST_BYTES:
             raise ArchiveError("The package is too large: at most 10,000 files and 400 MB")
         files = {item.filename: archive.read(item) for item in names}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ArchiveError(f"The zip cannot be read: {error}") from None
     if "package.xml" not in files:  # one folder around everything is taken, too
         inner = {name.partition("/")[2]: text for name, text in files.items() if "/" in name}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from connector.localorg import ids
@@ -21,6 +21,7 @@ from connector.localorg.storage import Storage, quote
 
 PREFIX = "0Af"
 MOST_KEPT = 100
+VALID_FOR = timedelta(days=10)  # a check
 DONE = {"Succeeded", "SucceededPartial", "Failed", "Canceled"}
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS _component (place INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT, name TEXT, file TEXT,"
@@ -58,6 +59,7 @@ class Deployment:
     error: str | None = None
     completed: datetime | None = None
     archive: Archive = field(default_factory=Archive)
+    validated: Archive | None = None  # of a check that found nothing wrong
 
     @property
     def done(self) -> bool:
@@ -86,11 +88,7 @@ class Deployments:
 
     def start(self, content: bytes, options: dict[str, Any]) -> Deployment:
         """Take a zip in; `run` does the work."""
-        number = self._storage.next_number("AsyncApexJob")
-        deployment = Deployment(id=ids.make(PREFIX, number), options=options, created=self._clock())
-        self._kept[deployment.id] = deployment
-        while len(self._kept) > MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
+        deployment = self._kept_as(Deployment(id="", options=options, created=self._clock()))
         try:
             archive = opened(content)
         except ArchiveError as error:
@@ -102,6 +100,22 @@ class Deployments:
         else:
             deployment.total = len(archive.components) + len(archive.problems) + len(archive.removals)
             deployment.archive = archive
+        return deployment
+
+    def quick(self, checked: Deployment) -> Deployment | None:
+        """Deploy what a recent check found to be good; None if there is no such check."""
+        if checked.validated is None or self._clock() - checked.created > VALID_FOR:
+            return None
+        archive, checked.validated = checked.validated, None
+        return self._kept_as(replace(checked, id="", created=self._clock(), status="Pending", messages=[],
+        completed=None,
+                                     archive=archive, options={**checked.options, "checkOnly": False}))  # fmt: skip
+
+    def _kept_as(self, deployment: Deployment) -> Deployment:
+        deployment.id = ids.make(PREFIX, self._storage.next_number("AsyncApexJob"))
+        self._kept[deployment.id] = deployment
+        while len(self._kept) > MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
         return deployment
 
     def find(self, deployment_id: str) -> Deployment | None:
@@ -136,6 +150,7 @@ class Deployments:
         failed = bool(deployment.failures)
         if deployment.options["checkOnly"] or (failed and whole):
             self._deployed.restore(before)
+            deployment.validated = None if failed else archive
         elif put or gone:
             self._keep(put, gone)
             self._changed()

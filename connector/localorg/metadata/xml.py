@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.parsers import expat
 
+MOST_NESTING = 100
+
 
 class MetadataError(Exception):
     """`problem` of `component` at `line` of its file."""
@@ -55,6 +57,8 @@ def read(content: bytes, file: str) -> Element:
 
     def start(name: str, attributes: dict[str, str]) -> None:
         element = Element(name.rpartition(" ")[2], parser.CurrentLineNumber)
+        if len(stack) > MOST_NESTING:
+            raise MetadataError(file, parser.CurrentLineNumber, f"nested more than {MOST_NESTING} levels deep")
         element.nil = any(key.rpartition(" ")[2] == "nil" and value == "true" for key, value in attributes.items())
         kind = next((value for key, value in attributes.items() if key.endswith("XMLSchema-instance type")), "")
         element.kind = kind.rpartition(":")[2]

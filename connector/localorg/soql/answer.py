@@ -20,6 +20,8 @@ class Answer:
     rows: int
     page: Callable[[int, int], list[dict[str, Any]]]
     """Rows from a start, at most so many. One that was deleted meanwhile is left out."""
+    most: int = 2_000
+    """So many rows a page holds at most: few where they are long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 
@@ -19,6 +20,18 @@ from connector.localorg.soql.tree import Aggregate, Among, Compare, Condition, G
 Sub = Callable[[Select, list[object]], str]
 _NUMBERS = {"double", "currency", "percent", "int", "long"}
 _IDS = {"id", "reference"}
+_BARE = _NUMBERS | {"boolean", "date", "datetime"}
+MOST_CHARACTERS = 4_000
+MOST_BOUND = 500  # values of a list that are bound one by one
+_YEARS = range(1700, 4001)
+
+
+def _balanced(parts: list[str], word: str) -> str:
+    """A chain as a tree: SQLite bounds the depth of an expression, not its size."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return f"({_balanced(parts[:middle], word)} {word} {_balanced(parts[middle:], word)})"
 
 
 class Conditions:
@@ -35,7 +48,7 @@ class Conditions:
 
     def sql(self, condition: Condition) -> str:
         if isinstance(condition, Group):
-            return "(" + f" {condition.word} ".join(self.sql(item) for item in condition.conditions) + ")"
+            return _balanced([self.sql(item) for item in condition.conditions], condition.word)
         if isinstance(condition, Not):
             return f"NOT COALESCE({self.sql(condition.condition)}, 0)"
         if isinstance(condition, Among):
@@ -91,14 +104,20 @@ class Conditions:
         sql, field = column.sql, column.field
         negated = item.operator in {"NOT IN", "EXCLUDES"}
         if item.select is not None:
+            if field.type not in _IDS:
+                raise at(self._scope.text, item.left.position, "MALFORMED_QUERY", "a semi join compares IDs")
             inner = f"{sql} IN ({self._sub(item.select, self._values)})"
         elif item.operator in {"INCLUDES", "EXCLUDES"}:
             inner = self._includes(sql, field, item)
         else:
             found = [self._value(field, literal) for literal in item.values]
             given = [value for value in found if value is not None]
-            self._values += given
-            inner = f"{sql} IN ({', '.join('?' * len(given))})"
+            if len(given) > MOST_BOUND:
+                self._values.append(json.dumps(given))
+                inner = f"{sql} IN (SELECT value FROM json_each(?))"  # noqa: S608
+            else:
+                self._values += given
+                inner = f"{sql} IN ({', '.join('?' * len(given))})"
             if len(given) < len(found):
                 inner = f"({inner} OR {sql} IS NULL)"
         return f"NOT COALESCE({inner}, 0)" if negated else inner
@@ -116,6 +135,9 @@ class Conditions:
         return "(" + " OR ".join(choices) + ")"
 
     def _text(self, literal: Literal, *, like: bool = False) -> str:
+        if len(literal.text) - 2 > MOST_CHARACTERS:
+            message = f"A text in a condition has at most {MOST_CHARACTERS} characters"
+            raise at(self._scope.text, literal.position, "MALFORMED_QUERY", message)
         return unquoted(self._scope.text, Token("string", literal.text, literal.position), like=like)
 
     def _value(self, field: Field, literal: Literal) -> object:
@@ -143,15 +165,19 @@ class Conditions:
     def _moment(self, literal: Literal) -> datetime:
         try:
             if literal.kind == "date":
-                return datetime.strptime(literal.text, "%Y-%m-%d")  # noqa: DTZ007 - a date has no zone
-            return datetime.strptime(dates.stamp(literal.text), "%Y-%m-%dT%H:%M:%S.000%z")
+                moment = datetime.strptime(literal.text, "%Y-%m-%d")  # noqa: DTZ007 - a date has no zone
+            else:
+                moment = datetime.strptime(dates.stamp(literal.text), "%Y-%m-%dT%H:%M:%S.000%z")
+            if moment.year in _YEARS:
+                return moment
+            raise ValueError(literal.text)
         except (ValueError, OverflowError):
             raise at(
                 self._scope.text, literal.position, "MALFORMED_QUERY", f"Invalid {literal.kind}: {literal.text}"
             ) from None
 
     def _wrong(self, field: Field, literal: Literal) -> SoqlError:
-        quotes = "should be enclosed in quotes" if literal.kind != "string" else "should not be enclosed in quotes"
+        quotes = "should not be enclosed in quotes" if field.type in _BARE else "should be enclosed in quotes"
         wanted = {"double": "double", "currency": "currency", "datetime": "dateTime"}.get(field.type, field.type)
         message = f"value of filter criterion for field '{field.name}' must be of type {wanted} and {quotes}"
         return at(self._scope.text, literal.position, "INVALID_FIELD", message)

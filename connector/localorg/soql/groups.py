@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 from connector.localorg.schema import Field, SObject
 from connector.localorg.soql.errors import SoqlError, at
 from connector.localorg.soql.query import Query
-from connector.localorg.soql.tree import Aggregate, Named, Select
+from connector.localorg.soql.scope import Column, Scope
+from connector.localorg.soql.tree import Aggregate, Among, Compare, Condition, Group, Named, Not, Path, Select
 
 MOST_ROWS = 2_000
 
@@ -32,39 +34,33 @@ def bare_count(query: Query, select: Select, sobject: SObject) -> int:
 
 
 def grouped(query: Query, select: Select, sobject: SObject) -> list[dict[str, Any]]:
-    """One row a group."""
+    """One row a group, and one a total where totals are asked for."""
     scope = query.scope(select, sobject)
-    grouped = [scope.column(path) for path in select.group_by]
-    for path, column in zip(select.group_by, grouped, strict=True):
-        if not column.field.groupable:
-            message = f"field '{column.field.name}' can not be grouped in a query call"
+    keys = [_key(query, scope, path) for path in select.group_by]
+    listed = {column.sql for column in keys}
+    for path in _paths(select):
+        column = scope.resolve(path)
+        if column.sql not in listed:
+            message = f"Field must be grouped or aggregated: {column.field.name}"
             raise at(query.text, path.position, "MALFORMED_QUERY", message)
-    names, columns = [], []
-    unnamed = 0
-    for item in select.items:
-        if isinstance(item, Aggregate):
-            columns.append(query.aggregate(scope, item))
-            names.append(item.alias or f"expr{unnamed}")
-            unnamed += item.alias is None
-        elif isinstance(item, Named):
-            column = scope.column(item.path)
-            if all(column.sql != known.sql for known in grouped):
-                message = f"Field must be grouped or aggregated: {column.field.name}"
-                raise at(query.text, item.path.position, "MALFORMED_QUERY", message)
-            columns.append(column)
-            names.append(item.alias or column.field.name)
-        else:
-            raise at(query.text, select.position, "MALFORMED_QUERY", "child queries cannot be grouped")
+    if select.totals:
+        scope.totals = frozenset(listed)
     values: list[object] = []
-    where = query.where(select, scope, values)
-    group = f" GROUP BY {', '.join(column.sql for column in grouped)}" if grouped else ""
-    having = ""
-    if select.having is not None:
-        having = f" HAVING {query.conditions(scope, values).sql(select.having)}"
-    order = query.order(select, scope)
-    limit = "" if select.limit is None else f" LIMIT {select.limit} OFFSET {select.offset}"
-    listed = ", ".join(column.sql for column in columns)
-    sql = f"SELECT {listed} FROM {scope.source}{where}{group}{having}{order}{limit}"  # noqa: S608
+    parts, names, fields, sort = list[str](), list[str](), list[Field](), ""
+    for kept in _sets([column.sql for column in keys], select.totals):
+        scope.totalled = frozenset()
+        where = query.where(select, scope, values)
+        scope.totalled = frozenset(listed - set(kept))
+        names, columns = _columns(query, scope, select)
+        fields = [column.field for column in columns]
+        order = [query.ordering(item, scope) for item in select.order_by]
+        told = ", ".join([column.sql for column in columns] + [sql for sql, _ in order])
+        having = f" HAVING {query.conditions(scope, values).sql(select.having)}" if select.having is not None else ""
+        group = f" GROUP BY {', '.join(kept or ['NULL'])}" if keys else ""
+        parts.append(f"SELECT {told} FROM {scope.source}{where}{group}{having}")  # noqa: S608
+        sort = ", ".join(f"{place}{how}" for place, (_, how) in enumerate(order, start=len(columns) + 1))
+    limit = "" if select.limit is None and not select.offset else f" LIMIT {_limit(select)} OFFSET {select.offset}"
+    sql = " UNION ALL ".join(parts) + (f" ORDER BY {sort}" if sort else "") + limit
     found = query.connection.execute(sql, values).fetchmany(MOST_ROWS + 1)
     if len(found) > MOST_ROWS:
         message = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
@@ -72,10 +68,69 @@ def grouped(query: Query, select: Select, sobject: SObject) -> list[dict[str, An
     return [
         {
             "attributes": {"type": "AggregateResult"},
-            **{name: _told(column.field, value) for name, column, value in zip(names, columns, raw, strict=True)},
+            **{name: _told(field, value) for name, field, value in zip(names, fields, raw, strict=False)},
         }
         for raw in found
     ]
+
+
+def _limit(select: Select) -> int:
+    return -1 if select.limit is None else select.limit
+
+
+def _sets(keys: list[str], totals: str) -> list[tuple[str, ...]]:
+    """What each kind of row is grouped by, the plain groups first."""
+    if totals == "ROLLUP":
+        return [tuple(keys[:size]) for size in range(len(keys), -1, -1)]
+    if totals == "CUBE":
+        return [found for size in range(len(keys), -1, -1) for found in combinations(keys, size)]
+    return [tuple(keys)]
+
+
+def _key(query: Query, scope: Scope, path: Path) -> Column:
+    column = scope.column(path)
+    if not column.field.groupable:
+        message = f"field '{column.field.name}' can not be grouped in a query call"
+        raise at(query.text, path.position, "MALFORMED_QUERY", message)
+    return column
+
+
+def _paths(select: Select) -> list[Path]:
+    """The fields that must be among those that rows are grouped by."""
+    found = [item.path for item in select.items if isinstance(item, Named)]
+    found += [item.by for item in select.order_by if isinstance(item.by, Path)]
+    waiting: list[Condition] = [select.having] if select.having is not None else []
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Group):
+            waiting += item.conditions
+        elif isinstance(item, Not):
+            waiting.append(item.condition)
+        elif isinstance(item, Compare | Among) and isinstance(item.left, Path):
+            found.append(item.left)
+    return found
+
+
+def _columns(query: Query, scope: Scope, select: Select) -> tuple[list[str], list[Column]]:
+    """Names and columns of the answer; what has no alias is numbered."""
+    names, columns = [], []
+    unnamed = 0
+    for item in select.items:
+        if isinstance(item, Aggregate):
+            if item.path is None:
+                raise at(query.text, item.position, "MALFORMED_QUERY", "COUNT() must stand alone: count a field")
+            columns.append(query.aggregate(scope, item))
+            names.append(item.alias or f"expr{unnamed}")
+            unnamed += item.alias is None
+        elif isinstance(item, Named):
+            columns.append(scope.column(item.path))
+            names.append(item.alias or columns[-1].field.name)
+        else:
+            raise at(query.text, select.position, "MALFORMED_QUERY", "only fields and aggregates can be grouped")
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise at(query.text, select.position, "MALFORMED_QUERY", f"duplicate alias: {twice}")
+    return names, columns
 
 
 def _told(field: Field, value: Any) -> Any:

@@ -11,18 +11,22 @@ from connector.localorg.soql.tree import (
     Compare,
     Condition,
     Group,
+    Item,
     Literal,
     Named,
     Not,
     Ordering,
     Path,
     Select,
+    TypeOf,
 )
 
-FUNCTIONS = {"COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX"}
+FUNCTIONS = {"COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX", "GROUPING"}
 CLAUSES = {"FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FOR", "WITH", "USING", "ALL"}
 MOST_NESTING = 60
 MOST_OFFSET = 2_000
+MOST_JOINS = 2
+MOST_TOTALS = 3
 
 
 def parse(text: str) -> Select:
@@ -39,6 +43,8 @@ class _Parser:
         self._tokens = tokenize(text)
         self._index = 0
         self._depth = 0
+        self._joined = 0  # sub-selects around the present place
+        self._grouped = False  # whether conditions may be about aggregates
 
     # -- tokens
 
@@ -91,7 +97,7 @@ class _Parser:
         if self._depth > MOST_NESTING:
             raise malformed(self._text, position, "query is nested too deeply")
         self._need("SELECT")
-        items = [self._item()]
+        items: list[Item] = [self._item()]
         while self._mark(","):
             items.append(self._item())
         self._need("FROM")
@@ -106,20 +112,25 @@ class _Parser:
             self._name()
         if self._take("WHERE"):
             select.where = self._condition()
+            self._check_joins(select.where)
         if self._take("WITH") and not (self._take("SECURITY_ENFORCED") or self._take("USER_MODE")):
             self._need("SYSTEM_MODE")
         if self._take("GROUP"):
             self._need("BY")
-            select.group_by = [self._path(self._name())]
-            while self._mark(","):
-                select.group_by.append(self._path(self._name()))
+            self._grouping(select)
             if self._take("HAVING"):
+                self._grouped = True
                 select.having = self._condition()
+                self._grouped = False
         if self._take("ORDER"):
             self._need("BY")
             select.order_by = [self._ordering()]
             while self._mark(","):
                 select.order_by.append(self._ordering())
+            grouped = select.group_by or any(isinstance(item, Aggregate) for item in items)
+            wrong = next((item.by for item in select.order_by if isinstance(item.by, Aggregate)), None)
+            if wrong is not None and not grouped:
+                raise malformed(self._text, wrong.position, f"unexpected token: '{wrong.function}'")
         if self._take("LIMIT"):
             select.limit = self._whole()
         if self._take("OFFSET"):
@@ -129,17 +140,57 @@ class _Parser:
         while self._take("FOR"):
             if not (self._take("VIEW") or self._take("REFERENCE")):
                 raise self._unexpected()
-        if self._take("ALL", "ROWS"):
-            select.all_rows = True
+        if self._is("ALL", "ROWS"):
+            raise malformed(self._text, self._now.position, "ALL ROWS not allowed in this context")
         self._depth -= 1
         return select
 
-    def _item(self) -> Named | Aggregate | AllFields | Select:
+    def _grouping(self, select: Select) -> None:
+        word = self._now.word
+        totals = word in {"ROLLUP", "CUBE"} and self._tokens[self._index + 1].text == "("
+        if totals:
+            self._index += 2
+            select.totals = word
+        select.group_by = [self._path(self._name())]
+        while self._mark(","):
+            select.group_by.append(self._path(self._name()))
+        if totals:
+            self._need(")")
+            if len(select.group_by) > MOST_TOTALS:
+                message = f"GROUP BY {word} has at most {MOST_TOTALS} fields"
+                raise malformed(self._text, select.group_by[0].position, message)
+
+    def _check_joins(self, condition: Condition) -> None:
+        """Sub-selects: two at most, none inside another, none beside OR."""
+        found: list[tuple[Select, bool]] = []
+        waiting: list[tuple[Condition, bool]] = [(condition, False)]
+        while waiting:
+            item, either = waiting.pop()
+            if isinstance(item, Group):
+                waiting += [(part, either or item.word == "OR") for part in item.conditions]
+            elif isinstance(item, Not):
+                waiting.append((item.condition, either))
+            elif isinstance(item, Among) and item.select is not None:
+                found.append((item.select, either))
+        for select, either in found:
+            if either:
+                problem = "Semi join sub-selects are not allowed with the 'OR' operator"
+            elif len(found) > MOST_JOINS:
+                problem = "At most two Semi join sub-selects are allowed"
+            elif self._joined:
+                problem = "Nesting of semi join sub-selects is not supported"
+            else:
+                continue
+            raise malformed(self._text, select.position, problem)
+
+    def _item(self) -> Item:
         if self._mark("("):
             inner = self.select()
             self._need(")")
             return inner
         token = self._name()
+        if token.word == "TYPEOF" and self._now.kind == "name" and self._now.word not in CLAUSES:
+            return self._type_of()
         if self._now.kind == "mark" and self._now.text == "(":
             if token.word == "FIELDS":
                 self._need("(")
@@ -151,6 +202,25 @@ class _Parser:
             aggregate = self._aggregate(token)
             return Aggregate(aggregate.function, aggregate.path, self._alias(), token.position)
         return Named(self._path(token), self._alias())
+
+    def _type_of(self) -> TypeOf:
+        relationship = self._path(self._name())
+        cases = []
+        while self._take("WHEN"):
+            kind = self._path(self._name())
+            self._need("THEN")
+            cases.append((kind, self._fields()))
+        otherwise = self._fields() if self._take("ELSE") else ()
+        if not cases:
+            raise self._unexpected()
+        self._need("END")
+        return TypeOf(relationship, tuple(cases), otherwise)
+
+    def _fields(self) -> tuple[Path, ...]:
+        fields = [self._path(self._name())]
+        while self._mark(","):
+            fields.append(self._path(self._name()))
+        return tuple(fields)
 
     def _aggregate(self, token: Token) -> Aggregate:
         if token.word not in FUNCTIONS:
@@ -219,6 +289,8 @@ class _Parser:
         token = self._name()
         left: Path | Aggregate = self._path(token)
         if self._now.kind == "mark" and self._now.text == "(":
+            if not self._grouped:
+                raise self._unexpected(token)
             left = self._aggregate(token)
         operator = self._next()
         if operator.kind == "op":
@@ -232,7 +304,9 @@ class _Parser:
             raise self._unexpected(operator)
         self._need("(")
         if self._is("SELECT"):
+            self._joined += 1
             select = self.select()
+            self._joined -= 1
             self._need(")")
             return Among(left, word, (), select)
         values = [self._literal()]

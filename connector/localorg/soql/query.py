@@ -33,14 +33,20 @@ class Query:
     def aggregate(self, scope: Scope, item: Aggregate) -> Column:
         if item.path is None:
             return Column("COUNT(*)", _COUNT, scope.sobject, ())
-        column = scope.column(item.path)
+        column = scope.resolve(item.path)
+        if item.function == "GROUPING":
+            if scope.totals is None or column.sql not in scope.totals:
+                message = "GROUPING needs a field of GROUP BY ROLLUP or CUBE"
+                raise at(self.text, item.position, "MALFORMED_QUERY", message)
+            return Column(str(int(column.sql in scope.totalled)), _COUNT, scope.sobject, ())
+        numeric = column.field.type in {"double", "currency", "percent", "int", "long"}
+        wrong = item.function in {"SUM", "AVG"} and not numeric
+        if not column.field.stored or not column.field.aggregatable or wrong:
+            message = f"field {column.field.name} does not support aggregate operator {item.function}"
+            raise at(self.text, item.position, "MALFORMED_QUERY", message)
         if item.function in {"COUNT", "COUNT_DISTINCT"}:
             distinct = "DISTINCT " if item.function == "COUNT_DISTINCT" else ""
             return Column(f"COUNT({distinct}{column.sql})", _COUNT, scope.sobject, ())
-        numeric = column.field.type in {"double", "currency", "percent", "int", "long"}
-        if not column.field.aggregatable or (item.function in {"SUM", "AVG"} and not numeric):
-            message = f"field {column.field.name} does not support aggregate operator {item.function}"
-            raise at(self.text, item.position, "MALFORMED_QUERY", message)
         field = replace(column.field, type="average") if item.function == "AVG" else column.field
         return Column(f"{item.function}({column.sql})", field, scope.sobject, ())
 
@@ -72,15 +78,18 @@ class Query:
             raise at(self.text, select.position, "MALFORMED_QUERY", "a semi join selects exactly one field")
         scope = self.scope(select, sobject)
         column = scope.column(item.path)
+        if column.field.type not in {"id", "reference"}:
+            message = f"a semi join selects an ID, not {column.field.name}"
+            raise at(self.text, item.path.position, "MALFORMED_QUERY", message)
         where = self.where(select, scope, values)
         return f"SELECT {column.sql} FROM {scope.source}{where}"  # noqa: S608
 
     def order(self, select: Select, scope: Scope) -> str:
-        return (
-            f" ORDER BY {', '.join(self.ordering(item, scope) for item in select.order_by)}" if select.order_by else ""
-        )
+        parts = ["".join(self.ordering(item, scope)) for item in select.order_by]
+        return f" ORDER BY {', '.join(parts)}" if parts else ""
 
-    def ordering(self, item: Ordering, scope: Scope) -> str:
+    def ordering(self, item: Ordering, scope: Scope) -> tuple[str, str]:
+        """What to sort by, and how."""
         if isinstance(item.by, Aggregate):
             column = self.aggregate(scope, item.by)
         else:
@@ -90,7 +99,7 @@ class Query:
                 raise at(self.text, item.by.position, "MALFORMED_QUERY", message)
         # SQLite counts null as the smallest value, which is the platform's default in both directions.
         nulls = "" if item.nulls_first is None else f" NULLS {'FIRST' if item.nulls_first else 'LAST'}"
-        return f"{column.sql}{' DESC' if item.descending else ''}{nulls}"
+        return column.sql, f"{' DESC' if item.descending else ''}{nulls}"
 
     def attributes(self, sobject: str, record_id: str) -> dict[str, str]:
         found = self.schema.by_prefix(record_id) if sobject == NAME.name else None

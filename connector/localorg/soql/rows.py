@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from connector.localorg.schema import SObject
@@ -16,19 +17,21 @@ from connector.localorg.soql.answer import Answer, Ids
 from connector.localorg.soql.errors import SoqlError, at
 from connector.localorg.soql.groups import is_grouped
 from connector.localorg.soql.query import Query
-from connector.localorg.soql.scope import Column, Scope
-from connector.localorg.soql.tree import Aggregate, AllFields, Named, Path, Select
+from connector.localorg.soql.scope import NAME, Column, Scope, name_of, no_column, no_object
+from connector.localorg.soql.tree import Aggregate, AllFields, Named, Path, Select, TypeOf
 from connector.localorg.storage import quote
 
 MOST_CHILDREN = 20
-MOST_LEVELS = 5  # of child queries, from API version 58 on
+MOST_LONG = 200  # rows a page, where two or more long texts are selected
+MOST_LEVELS, LEVELS_SINCE = 5, 58.0  # of child queries: one before that API version
+SHORT_TEXT = 255
 Record = dict[str, Any]
 Write = Callable[[Record, Any], None]
 
 
 def find(query: Query, select: Select, sobject: SObject) -> Answer:
     """Which rows there are; faults in the SELECT list are told now, not at the first page."""
-    Reader(query, select, sobject)
+    reader = Reader(query, select, sobject)
     scope = query.scope(select, sobject)
     values: list[object] = []
     where = query.where(select, scope, values)
@@ -37,9 +40,9 @@ def find(query: Query, select: Select, sobject: SObject) -> Answer:
     if select.limit is not None or select.offset:
         page = f" LIMIT {-1 if select.limit is None else select.limit} OFFSET {select.offset}"
     sql = f"SELECT {scope.identity(())} FROM {scope.source}{where}{order}{page}"  # noqa: S608
-    return _answer(
-        query, select, sobject, Ids(b"".join(row[0].encode() for row in query.connection.execute(sql, values)))
-    )
+    ids = Ids(b"".join(row[0].encode() for row in query.connection.execute(sql, values)))
+    answer = _answer(query, select, sobject, ids)
+    return replace(answer, most=MOST_LONG) if reader.long_texts > 1 else answer
 
 
 def _answer(query: Query, select: Select, sobject: SObject, ids: Ids) -> Answer:
@@ -60,6 +63,7 @@ class Reader:
         self._columns: list[str] = []
         self._steps: list[Write] = []
         self._children: list[Children] = []
+        self.long_texts = 0
         self._id_at = self._use(self._scope.identity(()))
         self._prepare(select, level)
         if len(self._children) > MOST_CHILDREN:
@@ -95,6 +99,9 @@ class Reader:
         seen: set[tuple[str, ...]] = set()
         identities: dict[tuple[str, ...], int] = {}
         for item in self._expanded(select):
+            if isinstance(item, TypeOf):
+                self._steps.append(self._type_step(item))
+                continue
             if isinstance(item, Select):
                 child = Children(self._query, item, self._scope, level + 1)
                 self._children.append(child)
@@ -107,10 +114,51 @@ class Reader:
                     raise at(self._query.text, item.path.position, "INVALID_FIELD", message)
                 continue
             seen.add(full)
+            self.long_texts += column.field.type == "textarea" and column.field.length > SHORT_TEXT
             for depth in range(1, len(column.way) + 1):
                 if column.way[:depth] not in identities:
                     identities[column.way[:depth]] = self._use(self._scope.identity(column.way[:depth]))
             self._steps.append(self._step(column, identities))
+
+    def _type_step(self, item: TypeOf) -> Write:
+        """Writes the fields of whatever the reference leads to; None where it leads nowhere."""
+        text, name = self._query.text, item.relationship.parts[0]
+        branches = self._scope.branches(item.relationship)
+        known = {sobject.name.lower(): (alias, sobject) for alias, sobject in branches}
+        told: dict[str, list[tuple[str, Callable[[Any], Any]]]] = {}
+        for kind, fields in item.cases:
+            found = known.get(".".join(kind.parts).lower())
+            if found is None:
+                raise no_object(text, kind.position, ".".join(kind.parts))
+            told[found[1].name] = [self._branch(*found, path) for path in fields]
+        for alias, sobject in branches:
+            if sobject.name not in told:
+                told[sobject.name] = [self._branch(alias, sobject, path, NAME) for path in item.otherwise]
+        places = [(self._use(f'{alias}."Id"'), sobject.name) for alias, sobject in branches]
+        reference = self._scope.sobject.parent(name)
+        key = str(reference.relationship_name) if reference else name
+
+        def write(record: Record, raw: Any) -> None:
+            record[key] = None
+            for place, kind in places:
+                if raw[place] is not None:
+                    about = self._query.attributes(kind, raw[place])
+                    record[key] = {"attributes": about, **{field: read(raw) for field, read in told[kind]}}
+
+        return write
+
+    def _branch(
+        self, alias: str, sobject: SObject, path: Path, common: SObject | None = None
+    ) -> tuple[str, Callable[[Any], Any]]:
+        wanted = ".".join(path.parts)
+        asked = (common or sobject).get(wanted)
+        if asked is None:
+            raise no_column(self._query.text, path.position, wanted, (common or sobject).name)
+        field = sobject.get(asked.name) or (name_of(sobject) if asked.name == "Name" else None)
+        if common is not None and (field is None or not field.stored):
+            return asked.name, lambda raw: sobject.name if asked.name == "Type" else None
+        field = field or asked
+        return asked.name, self._reader(Column(f"{alias}.{quote(field.name)}", field, sobject, ()))
 
     def _step(self, column: Column, identities: dict[tuple[str, ...], int]) -> Write:
         read = self._reader(column)
@@ -157,9 +205,9 @@ class Reader:
 
         return compound
 
-    def _expanded(self, select: Select) -> list[Named | Select]:
+    def _expanded(self, select: Select) -> list[Named | TypeOf | Select]:
         text = self._query.text
-        items: list[Named | Select] = []
+        items: list[Named | TypeOf | Select] = []
         for item in select.items:
             if isinstance(item, AllFields):
                 if item.kind != "STANDARD" and (select.limit is None or select.limit > 200):
@@ -183,8 +231,9 @@ class Children:
     """A subquery over a child relationship: the rows of many parents at once."""
 
     def __init__(self, query: Query, select: Select, parent: Scope, level: int) -> None:
-        if level > MOST_LEVELS:
-            message = f"child queries go at most {MOST_LEVELS} levels deep"
+        most = MOST_LEVELS if float(query.version) >= LEVELS_SINCE else 1
+        if level > most:
+            message = f"child queries go at most {most} levels deep"
             raise at(query.text, select.position, "MALFORMED_QUERY", message)
         self._query = query
         self._select = select

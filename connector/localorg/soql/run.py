@@ -35,6 +35,7 @@ def open_query(
     paging: Paging | None = None,
 ) -> Answer:
     """The answer, its rows yet to be read. SoqlError for a query the platform would refuse."""
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     select = parse(text)
     sobject = schema.get(select.source)
     if sobject is None or not sobject.queryable:
@@ -44,7 +45,7 @@ def open_query(
         schema=schema,
         text=text,
         version=version,
-        all_rows=all_rows or select.all_rows,
+        all_rows=all_rows,
         now=now,
         paging=paging,
         aliases=count(1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connector.localorg.schema import Field, Schema, SObject
 from connector.localorg.soql.errors import SoqlError, at
@@ -10,6 +10,7 @@ from connector.localorg.soql.tree import Path
 from connector.localorg.storage import quote
 
 MOST_PARENTS = 5
+MOST_RELATIONSHIPS = 55
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,13 @@ class Several:
         values = [
             f"{alias}.{quote(field.name)}"
             for alias, found in self.targets
-            if (field := _named(found) if name == "Name" else found.get(name)) is not None and field.stored
+            if (field := name_of(found) if name == "Name" else found.get(name)) is not None and field.stored
         ]
         return f"COALESCE({', '.join(values)}, NULL)" if values else "NULL"
 
 
-def _named(sobject: SObject) -> Field | None:
+def name_of(sobject: SObject) -> Field | None:
+    """The field that stands for a row of the object."""
     return next((field for field in sobject.fields.values() if field.name_field), None)
 
 
@@ -68,12 +70,25 @@ class Scope:
         self._joins: dict[tuple[str, ...], tuple[str, SObject]] = {(): (self.root, sobject)}
         self._sql: list[str] = []
         self._several: dict[tuple[str, ...], Several] = {}
+        self.totals: frozenset[str] | None = None  # fields of ROLLUP or CUBE
+        self.totalled: frozenset[str] = frozenset()  # those of them that the present rows are totals over
 
     @property
     def source(self) -> str:
         return " ".join([f"{quote(self.sobject.name)} AS {self.root}", *self._sql])
 
     def column(self, path: Path) -> Column:
+        """The column as a row has it: nothing, where the row is a total over it."""
+        found = self.resolve(path)
+        return replace(found, sql="NULL") if found.sql in self.totalled else found
+
+    def branches(self, path: Path) -> list[tuple[str, SObject]]:
+        """Where a relationship may lead: aliases and their objects."""
+        way = self._join((), path.parts[0], path)
+        several = self._several.get(way)
+        return several.targets if several else [self._joins[way]]
+
+    def resolve(self, path: Path) -> Column:
         parts = list(path.parts)
         if len(parts) > 1 and parts[0].lower() in self._names and self.sobject.parent(parts[0]) is None:
             parts = parts[1:]
@@ -108,6 +123,9 @@ class Scope:
         if len(deeper) > MOST_PARENTS:
             raise at(self.text, path.position, "INVALID_FIELD", "Maximum relationship depth is 5")
         if deeper not in self._joins:
+            if len(self._joins) > MOST_RELATIONSHIPS:
+                message = f"A query reaches at most {MOST_RELATIONSHIPS} parent relationships"
+                raise at(self.text, path.position, "MALFORMED_QUERY", message)
             aliases = []
             for target in targets:
                 aliases.append(f"{self._prefix}{len(self._sql) + 1}")

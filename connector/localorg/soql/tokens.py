@@ -73,4 +73,4 @@ def unquoted(text: str, token: Token, *, like: bool = False) -> str:
         else:
             raise malformed(text, token.position + index + 1, f"Illegal escape sequence: \\{escape}")
         index += 2
-    return "".join(out)
+    return "".join(out).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -15,7 +15,7 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    function: str  # COUNT | COUNT_DISTINCT | SUM | AVG | MIN | MAX
+    function: str  # COUNT | COUNT_DISTINCT | SUM | AVG | MIN | MAX | GROUPING
     path: Path | None
     alias: str | None
     position: int
@@ -31,6 +31,15 @@ class Named:
 class AllFields:
     kind: str  # ALL | STANDARD | CUSTOM
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class TypeOf:
+    """`TYPEOF What WHEN Account THEN Phone ELSE Name END`."""
+
+    relationship: Path
+    cases: tuple[tuple[Path, tuple[Path, ...]], ...]  # type, and its fields
+    otherwise: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +89,17 @@ class Ordering:
 
 @dataclass(slots=True)
 class Select:
-    items: list[Named | Aggregate | AllFields | Select]
+    items: list[Item]
     source: str
     position: int
     alias: str | None = None
     where: Condition | None = None
     group_by: list[Path] = field(default_factory=list)
+    totals: str = ""  # ROLLUP | CUBE
     having: Condition | None = None
     order_by: list[Ordering] = field(default_factory=list)
     limit: int | None = None
     offset: int = 0
-    all_rows: bool = False
+
+
+Item = Named | Aggregate | AllFields | TypeOf | Select

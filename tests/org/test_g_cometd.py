@@ -1,5 +1,5 @@
-"""Chapter G11: CometD, where a client does something wrong or nothing happens. What works is shown by a client's own
-library in `tests/clients`."""
+"""Chapter G: CometD (G11), where a client does something wrong or nothing happens. What works is shown by a client's
+own library in `tests/clients`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connector.localorg.events.channels import Member
 from tests.org.conftest import Caller
 
 ACTION = "/event/Order_Action__e"
@@ -43,6 +44,7 @@ async def bayeux(caller: Caller) -> Bayeux:
 
 
 async def test_a_client_must_shake_hands_again_when_it_is_not_known(bayeux: Bayeux) -> None:
+    """G11."""
     [told] = await bayeux.send("/meta/connect")
     assert (told["successful"], told["error"], told["advice"]["reconnect"]) == (
         False, "403::Unknown client", "handshake",
@@ -50,6 +52,7 @@ async def test_a_client_must_shake_hands_again_when_it_is_not_known(bayeux: Baye
 
 
 async def test_without_a_session_nothing_is_told(bayeux: Bayeux) -> None:
+    """G11."""
     await bayeux.shake()
     url = f"{bayeux.caller.org.url}/cometd/66.0"
     for channel, error in (
@@ -62,6 +65,7 @@ async def test_without_a_session_nothing_is_told(bayeux: Bayeux) -> None:
 
 
 async def test_replay_ids_are_numbers_and_wrong_ones_are_told(bayeux: Bayeux) -> None:
+    """G11."""
     await bayeux.shake()
     await bayeux.caller.create("Order_Action__e", Order_Number__c="1", Action__c="hold")
     assert (await bayeux.subscribe(ACTION, -2))["successful"]
@@ -80,13 +84,27 @@ async def test_replay_ids_are_numbers_and_wrong_ones_are_told(bayeux: Bayeux) ->
 
 
 async def test_channels_that_are_not_there(bayeux: Bayeux) -> None:
+    """G11."""
     await bayeux.shake()
     assert (await bayeux.subscribe("/event/Nothing__e"))["error"].startswith("404::")
     [told] = await bayeux.send("/event/Order_Action__e", data={})
     assert told["error"].startswith("403:")
 
 
+async def test_a_custom_channel_tells_the_kind_of_its_events(bayeux: Bayeux) -> None:
+    """G11: since version 55, and no other channel does."""
+    bayeux.caller.org.org.hub.channels["/event/Odd__chn"] = {ACTION: Member(topic=ACTION)}
+    await bayeux.shake()
+    for channel in ("/event/Odd__chn", ACTION):
+        assert (await bayeux.subscribe(channel))["successful"]
+    await bayeux.caller.create("Order_Action__e", Order_Number__c="1", Action__c="hold")
+    named, plain, _ = await bayeux.send("/meta/connect")
+    assert (named["channel"], named["data"]["event"]["EventApiName"]) == ("/event/Odd__chn", "Order_Action__e")
+    assert "EventApiName" not in plain["data"]["event"]
+
+
 async def test_a_poll_ends_when_nothing_comes(bayeux: Bayeux) -> None:
+    """G11."""
     bayeux.caller.org.app.cometd.poll_seconds = 0.05
     await bayeux.shake()
     await bayeux.subscribe(ACTION)
@@ -103,6 +121,7 @@ async def test_a_poll_ends_when_nothing_comes(bayeux: Bayeux) -> None:
 
 
 async def test_an_update_tells_only_what_changed(bayeux: Bayeux) -> None:
+    """G11."""
     await bayeux.shake()
     account = await bayeux.caller.create("Account", Name="A", Phone="1", BillingCity="c")
     await bayeux.subscribe("/data/AccountChangeEvent")
@@ -120,6 +139,7 @@ async def test_an_update_tells_only_what_changed(bayeux: Bayeux) -> None:
 
 
 async def test_the_schema_of_an_event_by_rest(caller: Caller) -> None:
+    """G7."""
     status, compact = await caller.call("GET", "sobjects/Order_Action__e/eventSchema?payloadFormat=COMPACT")
     assert (status, compact["type"], compact["name"]) == (200, "record", "Order_Action__e")
     status, again = await caller.call("GET", f"event/eventSchema/{compact['uuid']}?payloadFormat=COMPACT")

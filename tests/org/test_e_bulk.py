@@ -1,4 +1,4 @@
-"""Chapter E: Bulk API 2.0 jobs, by plain HTTP and by simple-salesforce as it is."""
+"""Chapter E: Bulk API 2.0, ingest (E1) and query (E2), by plain HTTP and by simple-salesforce as it is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from connector.cli.org import our_metadata
 from connector.localorg.bulk.text import BadContentError, Dialect, body, columns
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import BASE, Caller
-from tests.org.test_sign_in import Redirect
+from tests.org.test_a_sign_in import Redirect
 
 ACCOUNTS = {"object": "Account", "operation": "insert", "contentType": "CSV", "lineEnding": "LF"}
 UPSERT = ACCOUNTS | {"operation": "upsert", "externalIdFieldName": "External_Key__c"}
@@ -70,6 +70,7 @@ def bulk(caller: Caller) -> Bulk:
 
 
 async def test_a_job_from_open_to_its_results(bulk: Bulk, caller: Caller) -> None:
+    """E1."""
     job = await bulk.create(**UPSERT)
     assert job["contentUrl"] == f"services/data/v66.0/jobs/ingest/{job['id']}/batches"
     assert (job["state"], job["apiVersion"], job["id"][:3]) == ("Open", 66.0, "750")
@@ -97,6 +98,7 @@ async def test_a_job_from_open_to_its_results(bulk: Bulk, caller: Caller) -> Non
 
 
 async def test_an_empty_cell_says_nothing_and_a_cleared_one_clears(bulk: Bulk, caller: Caller) -> None:
+    """E1."""
     record = await caller.create("Account", Name="A", BillingCity="Leeds", Phone="1")
     await bulk.run(f"Id,BillingCity,Phone\n{record},,#N/A\n", object="Account", operation="update")
     [row] = await caller.query("SELECT BillingCity, Phone FROM Account")
@@ -104,6 +106,7 @@ async def test_an_empty_cell_says_nothing_and_a_cleared_one_clears(bulk: Bulk, c
 
 
 async def test_references_by_key_booleans_and_numbers(bulk: Bulk, caller: Caller) -> None:
+    """E1."""
     await caller.create("Account", Name="A", External_Key__c="C-1")
     done = await bulk.run(
         "External_Key__c,Account.External_Key__c,EffectiveDate,Status,Exact_Total__c\n"
@@ -122,6 +125,7 @@ async def test_references_by_key_booleans_and_numbers(bulk: Bulk, caller: Caller
 
 @pytest.mark.parametrize(("delimiter", "mark"), [("PIPE", "|"), ("TAB", "\t"), ("CARET", "^"), ("BACKQUOTE", "`")])
 async def test_dialects(bulk: Bulk, caller: Caller, delimiter: str, mark: str) -> None:
+    """E1: delimiters and line endings."""
     content = f"Name{mark}Description\r\na,b{mark}x\r\n"
     done = await bulk.run(content, object="Account", operation="insert", columnDelimiter=delimiter, lineEnding="CRLF")
     [row] = await bulk.results(done, "successfulResults", delimiter=mark)
@@ -129,6 +133,7 @@ async def test_dialects(bulk: Bulk, caller: Caller, delimiter: str, mark: str) -
 
 
 async def test_deletes(bulk: Bulk, caller: Caller) -> None:
+    """E1: a delete job has IDs only."""
     record = await caller.create("Account", Name="A")
     done = await bulk.run(f"Id\n{record}\n001000000000000AAA\n", object="Account", operation="delete")
     assert (done["numberRecordsProcessed"], done["numberRecordsFailed"]) == (2, 1)
@@ -154,11 +159,13 @@ FAILED = [
 async def test_content_that_cannot_be_used_fails_the_job(
     bulk: Bulk, content: str, options: dict[str, str], message: str
 ) -> None:
+    """E1."""
     done = await bulk.run(content, **ACCOUNTS | options)
     assert (done["state"], done["errorMessage"], done["numberRecordsProcessed"]) == ("Failed", message, 0)
 
 
 async def test_a_failed_job_keeps_what_it_did(bulk: Bulk, caller: Caller) -> None:
+    """E1."""
     rows = "".join(f"A{number}\n" for number in range(450))
     done = await bulk.run(f'Name\n{rows}"open\n', **ACCOUNTS)
     assert done["state"] == "Failed"
@@ -170,6 +177,7 @@ async def test_a_failed_job_keeps_what_it_did(bulk: Bulk, caller: Caller) -> Non
 
 
 async def test_an_aborted_job_keeps_what_it_did(bulk: Bulk, caller: Caller) -> None:
+    """E1."""
     job = await bulk.create(**ACCOUNTS)
     rows = "".join(f"A{number}\n" for number in range(20_000))
     await bulk.send("PUT", f"/{job['contentUrl']}", f"Name\n{rows}".encode())
@@ -202,10 +210,12 @@ REFUSED: list[tuple[str, str, Any, tuple[int, str]]] = [
 
 @pytest.mark.parametrize(("method", "path", "given", "refusal"), REFUSED)
 async def test_what_is_refused(caller: Caller, method: str, path: str, given: Any, refusal: tuple[int, str]) -> None:
+    """E1: job calls that cannot be."""
     assert (await caller.refusal(method, path, given))[:2] == refusal
 
 
 async def test_states_that_do_not_follow_each_other(bulk: Bulk, caller: Caller) -> None:
+    """E1."""
     job = await bulk.create(**ACCOUNTS)
     path = f"jobs/ingest/{job['id']}"
     for state in ("UploadComplete", "JobComplete", None):
@@ -222,6 +232,7 @@ async def test_states_that_do_not_follow_each_other(bulk: Bulk, caller: Caller) 
 
 
 async def test_a_small_job_in_one_call(bulk: Bulk, caller: Caller) -> None:
+    """E1."""
     boundary = (
         b'--X\r\nContent-Disposition: form-data; name="job"\r\nContent-Type: application/json\r\n\r\n'
         b'{"object":"Account","operation":"insert","contentType":"CSV"}\r\n'
@@ -236,6 +247,7 @@ async def test_a_small_job_in_one_call(bulk: Bulk, caller: Caller) -> None:
 
 
 async def test_a_stopped_org_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Ours: jobs outlive a restart."""
     data = tmp_path / "org.db"
     rows = "".join(f"A{number}\n" for number in range(5_000))
     async with LocalOrg(data=data, metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
@@ -253,6 +265,7 @@ async def test_a_stopped_org_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 async def test_jobs_count_against_the_daily_batches(bulk: Bulk, caller: Caller) -> None:
+    """E1, F2."""
     await bulk.run("Name\nA\n", **ACCOUNTS)
     _, limits = await caller.call("GET", "limits")
     assert limits["DailyBulkApiBatches"]["Remaining"] == limits["DailyBulkApiBatches"]["Max"] - 1
@@ -269,6 +282,7 @@ async def queried(bulk: Bulk, soql: str, operation: str = "query") -> dict[str, 
 
 
 async def test_a_query_job_and_its_pages(bulk: Bulk, caller: Caller) -> None:
+    """E2."""
     rows = "".join(f"A{number:04}\n" for number in range(2_500))
     await bulk.run(f"Name\n{rows}", **ACCOUNTS)
     done = await queried(bulk, "SELECT id, name, Parent.Name FROM account ORDER BY Name")
@@ -287,6 +301,7 @@ async def test_a_query_job_and_its_pages(bulk: Bulk, caller: Caller) -> None:
 
 
 async def test_query_all_shows_what_was_deleted(bulk: Bulk, caller: Caller) -> None:
+    """E2."""
     record = await caller.create("Account", Name="gone")
     await caller.call("DELETE", f"sobjects/Account/{record}")
     soql = "SELECT Name, IsDeleted FROM Account"
@@ -308,12 +323,14 @@ async def test_query_all_shows_what_was_deleted(bulk: Bulk, caller: Caller) -> N
     ],
 )
 async def test_what_a_query_job_does_not_do(caller: Caller, soql: str, words: str) -> None:
+    """E2."""
     status, code, message = await caller.refusal("POST", "jobs/query", {"operation": "query", "query": soql})
     assert (status, code) == (400, "API_ERROR")
     assert words in message
 
 
 async def test_a_query_that_cannot_run_fails_the_job(bulk: Bulk) -> None:
+    """E2."""
     done = await queried(bulk, "SELECT Nothing__c FROM Account")
     assert done["state"] == "Failed"
     assert done["errorMessage"].startswith("INVALID_FIELD: ")
@@ -323,6 +340,7 @@ async def test_a_query_that_cannot_run_fails_the_job(bulk: Bulk) -> None:
 
 
 async def test_simple_salesforce_bulk2_as_it_is(caller: Caller) -> None:
+    """E1, E2, L14."""
     from simple_salesforce import Salesforce
 
     def use() -> None:
@@ -348,6 +366,7 @@ async def test_simple_salesforce_bulk2_as_it_is(caller: Caller) -> None:
 @given(st.text(max_size=200) | st.text(alphabet='Name,";\n\r#/A1', max_size=80))
 @settings(max_examples=400)
 def test_any_content_is_rows_or_a_reason(content: str) -> None:
+    """E1: whatever the content."""
     try:
         list(Dialect().rows(content))
     except BadContentError as problem:
@@ -357,12 +376,14 @@ def test_any_content_is_rows_or_a_reason(content: str) -> None:
 @given(st.lists(st.lists(st.text(max_size=20), min_size=2, max_size=2), max_size=6))
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read_back(rows: list[list[str]]) -> None:
+    """E1: quoting."""
     dialect = Dialect("PIPE", "CRLF")
     text = "".join(dialect.line(row) for row in [["Name", "Phone"], *rows])
     assert list(dialect.rows(text)) == [["Name", "Phone"], *rows]
 
 
 def test_a_polymorphic_reference_names_its_type(caller: Caller) -> None:
+    """E1."""
     plan = caller.org.org.dml.plan("Order")
     [column] = columns(["User:Owner.Username"], plan)
     assert body([column], ["a@b.c"]) == {"Owner": {"attributes": {"type": "User"}, "Username": "a@b.c"}}

@@ -1,4 +1,4 @@
-"""Chapter A: who gets a token, how it ends, and clients nobody here wrote."""
+"""Chapter A: tokens by every grant (A2), SOAP login (A3), how a session ends (A4), and what stands beside (A5)."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ async def ask(org: LocalOrg, **form: str) -> tuple[int, dict[str, Any]]:
 
 
 async def test_client_credentials(caller: Caller) -> None:
+    """A2: the client credentials grant, whose answer has no expires_in."""
     org = caller.org
     status, body = await ask(
         org, grant_type="client_credentials", client_id=org.client_id, client_secret=org.client_secret
@@ -38,6 +39,7 @@ async def test_client_credentials(caller: Caller) -> None:
 
 
 async def test_a_wrong_secret(caller: Caller) -> None:
+    """A2: a failure is an object with error and description."""
     org = caller.org
     status, body = await ask(org, grant_type="client_credentials", client_id=org.client_id, client_secret="no")
     assert (status, body["error"]) == (400, "invalid_client")
@@ -48,6 +50,7 @@ async def test_a_wrong_secret(caller: Caller) -> None:
     [({}, 200), ({"aud": "https://elsewhere.example"}, 400), ({"sub": "nobody@example"}, 400), ({"iss": "x"}, 400)],
 )
 async def test_jwt_bearer_checks_the_signature_and_every_claim(change: dict[str, str], status: int) -> None:
+    """A2."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -66,6 +69,7 @@ async def test_jwt_bearer_checks_the_signature_and_every_claim(change: dict[str,
 
 
 async def test_a_dead_session_is_told_in_the_data_apis_shape(caller: Caller) -> None:
+    """A4."""
     status, body = await caller.call("GET", "limits", Authorization="Bearer 00Dxx!dead")
     assert status == 401
     assert body == [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
@@ -82,6 +86,7 @@ class Redirect(HTTPAdapter):
 
 
 async def test_simple_salesforce_as_it_is(caller: Caller) -> None:
+    """A4, L: a session of its own, rows, queries, describe and limits."""
     from simple_salesforce import Salesforce
     from simple_salesforce.exceptions import SalesforceMalformedRequest
 

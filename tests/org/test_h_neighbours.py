@@ -1,4 +1,4 @@
-"""Chapters H7, H8 and H11: returns, cases, tasks, and the history of what changed."""
+"""Chapter H: returns (H7), cases and tasks beside accounts (H8), and the history of what changed (H11)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tests.org.conftest import Caller
 
 
 async def test_a_return_order_has_defaults_a_category_and_totals(caller: Caller) -> None:
+    """H7."""
     order, line = await caller.active_order()
     returned = await caller.create("ReturnOrder", OrderId=order, ExpectedArrivalDate="2026-03-01T10:00:00Z")
     await caller.create(
@@ -37,6 +38,7 @@ async def test_a_return_order_has_defaults_a_category_and_totals(caller: Caller)
 
 
 async def test_a_return_line_says_what_comes_back_and_how_much(caller: Caller) -> None:
+    """H7."""
     returned = await caller.create("ReturnOrder")
     product, _ = await caller.priced_product()
     for fields, code in (
@@ -54,6 +56,7 @@ async def test_a_return_line_says_what_comes_back_and_how_much(caller: Caller) -
 
 
 async def test_a_case_knows_its_contact_and_when_it_was_closed(caller: Caller) -> None:
+    """H8: and what hangs on a contact."""
     account = await caller.create("Account", Name="A")
     contact = await caller.create("Contact", LastName="L", AccountId=account, Email="l@example.com")
     case = await caller.create("Case", ContactId=contact, Subject="Broken", Origin="Carrier pigeon")
@@ -67,6 +70,7 @@ async def test_a_case_knows_its_contact_and_when_it_was_closed(caller: Caller) -
 
 @pytest.mark.parametrize("about", ["Order", "Account"])
 async def test_a_task_finds_its_account(caller: Caller, about: str) -> None:
+    """H8: and what hangs on it."""
     order, _ = await caller.active_order()
     [row] = await caller.query("SELECT AccountId FROM Order")
     what = order if about == "Order" else row["AccountId"]
@@ -82,6 +86,7 @@ async def test_a_task_finds_its_account(caller: Caller, about: str) -> None:
 
 
 async def test_history_keeps_what_a_user_changed(caller: Caller) -> None:
+    """H11."""
     order, _ = await caller.active_order()
     await caller.call("PATCH", f"sobjects/Order/{order}", {"Description": "long", "PoNumber": "7"})
     await caller.call("PATCH", f"sobjects/Order/{order}", {"PoNumber": "8"})

@@ -1,8 +1,6 @@
-"""Chapters B4, H and I: describe, the standard objects against recorded facts, and what metadata adds."""
+"""Chapter B: describe (B4), and the standard objects of chapter H against recorded facts."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +8,6 @@ from connector.cli.org import our_metadata
 from connector.localorg.catalog import HISTORIES, OBJECTS, standard_schema
 from connector.localorg.describe import describe, global_describe
 from connector.localorg.metadata.source import load_source
-from connector.localorg.metadata.xml import MetadataError
 from tests.org.compare import differences
 
 RECORDED = [  # facts of recorded orgs; `python -m tests.org.compare FILE` compares all of a record
@@ -44,10 +41,12 @@ def recorded(name: str, kind: str, nillable: bool, refers: list[str]) -> dict[st
 
 @pytest.mark.parametrize(("sobject", "name", "kind", "nillable", "refers"), RECORDED)
 def test_standard_fields_are_as_recorded(sobject: str, name: str, kind: str, nillable: bool, refers: list[str]) -> None:
+    """B4, H."""
     assert list(differences({sobject: {"core": [recorded(name, kind, nillable, refers)]}})) == []
 
 
 def test_a_difference_is_found() -> None:
+    """Ours: the comparison can fail."""
     facts = {"Order": {"core": [recorded("EffectiveDate", "date", True, []), recorded("Nothing", "date", True, [])]}}
     assert list(differences(facts)) == [
         "Order.EffectiveDate: nillable is False, recorded True", "Order.Nothing: missing",
@@ -70,6 +69,7 @@ def test_a_difference_is_found() -> None:
     ],
 )
 def test_what_describe_says(sobject: str, field: str, facts: dict[str, object]) -> None:
+    """B4, H1, H2."""
     schema = standard_schema()
     load_source(schema, our_metadata())
     answer = describe(schema, sobject, "66.0")
@@ -79,49 +79,9 @@ def test_what_describe_says(sobject: str, field: str, facts: dict[str, object]) 
 
 
 def test_children_are_named_as_queries_name_them() -> None:
+    """B4, H1."""
     schema = standard_schema()
     children = {child["relationshipName"] for child in describe(schema, "Account", "66.0")["childRelationships"]}
     assert {"Orders", "Contacts", "Contracts", "ChildAccounts"} <= children
     named = {item["name"] for item in global_describe(schema, "66.0")["sobjects"]}
     assert named == {item[0] for item in OBJECTS} | {f"{name}History" for name in HISTORIES}
-
-
-def test_our_metadata_loads_and_every_field_is_in_the_permission_set() -> None:
-    added = load_source(standard_schema(), our_metadata())
-    permission_set = (
-        our_metadata() / "force-app/main/default/permissionsets/CRM_Connector.permissionset-meta.xml"
-    ).read_text()
-    ours = [name for name in added if "__c" in name and "__e" not in name]
-    assert len(ours) > 20
-    assert [name for name in ours if f"<field>{name}</field>" not in permission_set] == []
-
-
-NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
-
-
-@pytest.mark.parametrize(
-    ("body", "problem"),
-    [
-        ("<fullName>A__c</fullName><label>A</label>", "type"),
-        ("<fullName>A__c</fullName><label>A</label><type>Text</type>", "length"),
-        ("<fullName>A__c</fullName><label>A</label><type>Text</type><length>300</length>", "length"),
-        ("<fullName>A__c</fullName><label>A</label><type>Magic</type>", "Magic"),
-        ("<fullName>A</fullName><label>A</label><type>Date</type>", "__c"),
-        ("<fullName>A__c</fullName><label>A</label><type>Picklist</type>", "valueSet"),
-        ("<fullName>A__c</fullName><label>A</label><type>Checkbox</type>", "defaultValue"),
-        (
-            "<fullName>A__c</fullName><label>A</label><type>Currency</type><precision>2</precision><scale>4</scale>",
-            "scale",
-        ),
-        ("<fullName>A__c</fullName><type>Date</type>", "label"),
-        ("<fullName>A__c", "not well-formed"),
-    ],
-)
-def test_an_invalid_field_is_refused_with_its_line(tmp_path: Path, body: str, problem: str) -> None:
-    folder = tmp_path / "objects" / "Order" / "fields"
-    folder.mkdir(parents=True)
-    text = f'<?xml version="1.0"?>\n<CustomField xmlns="{NAMESPACE}">\n{body}\n</CustomField>'
-    (folder / "A__c.field-meta.xml").write_text(text)
-    with pytest.raises(MetadataError, match=problem) as caught:
-        load_source(standard_schema(), tmp_path)
-    assert caught.value.line >= 2

@@ -1,4 +1,5 @@
-"""Chapter G: the Pub/Sub API over real gRPC: topics, schemas, flow control, replay, publishing, and how it fails."""
+"""Chapter G: the Pub/Sub API over real gRPC: headers (G1), messages (G2), flow control and replay (G3), topics (G5),
+how it fails (G6), schemas (G7)."""
 
 from __future__ import annotations
 
@@ -31,12 +32,14 @@ Code = grpc.StatusCode
 
 @pytest.mark.parametrize("missing", ["accesstoken", "instanceurl", "tenantid"])
 async def test_every_call_needs_three_headers(client: Client, missing: str) -> None:
+    """G1."""
     headers = tuple(item for item in client.headers if item[0] != missing)
     call = client.rpc("GetTopic")(wire.message("TopicRequest")(topic_name=ACTION), metadata=headers)
     assert await failure(call) == (Code.UNAUTHENTICATED, "service.auth.headers.invalid")
 
 
 async def test_a_wrong_token_or_tenant_is_refused(client: Client) -> None:
+    """G1, G6."""
     for name, code in (("accesstoken", "service.auth.error"), ("tenantid", "service.auth.headers.invalid")):
         headers = tuple((key, "wrong" if key == name else value) for key, value in client.headers)
         call = client.rpc("GetTopic")(wire.message("TopicRequest")(topic_name=ACTION), metadata=headers)
@@ -44,6 +47,7 @@ async def test_a_wrong_token_or_tenant_is_refused(client: Client) -> None:
 
 
 async def test_a_session_that_ends_ends_the_stream(client: Client, org: LocalOrg) -> None:
+    """G1."""
     async with client.subscribed(ACTION) as stream:
         org.org.auth.end_sessions()
         await stream.ask(1)
@@ -51,6 +55,7 @@ async def test_a_session_that_ends_ends_the_stream(client: Client, org: LocalOrg
 
 
 async def test_the_same_port_takes_tls() -> None:
+    """G1."""
     async with LocalOrg(metadata_root=our_metadata(), grpc_port=0, tls_port=0) as org:
         assert org.ca_file is not None
         trusted = grpc.ssl_channel_credentials(org.ca_file.read_bytes())
@@ -69,6 +74,7 @@ async def test_the_same_port_takes_tls() -> None:
 
 
 async def test_topics(client: Client) -> None:
+    """G5: names, case, and what can be published."""
     told = await client.topic(ACTION)
     assert (told.topic_name, told.can_publish, told.can_subscribe) == (ACTION, True, True)
     told = await client.topic(ORDERS)
@@ -80,6 +86,7 @@ async def test_topics(client: Client) -> None:
 
 
 async def test_a_schema_is_what_its_id_says(client: Client) -> None:
+    """G7."""
     schema_id = (await client.topic(ACTION)).schema_id
     told = await client.rpc("GetSchema")(wire.message("SchemaRequest")(schema_id=schema_id), metadata=client.headers)
     schema = json.loads(told.schema_json)
@@ -98,6 +105,7 @@ async def test_a_schema_is_what_its_id_says(client: Client) -> None:
 
 
 async def test_a_change_schema_has_the_header_first_and_addresses_by_name(client: Client) -> None:
+    """G7."""
     schema_id = (await client.topic(ACCOUNTS)).schema_id
     told = await client.rpc("GetSchema")(wire.message("SchemaRequest")(schema_id=schema_id), metadata=client.headers)
     fields = json.loads(told.schema_json)["fields"]
@@ -119,6 +127,7 @@ async def test_a_change_schema_has_the_header_first_and_addresses_by_name(client
 
 
 async def test_latest_earliest_and_custom(client: Client) -> None:
+    """G3."""
     first = await published(client, 3)
     async with client.subscribed(ACTION, replay_preset=wire.EARLIEST) as stream:
         assert [replay for _, replay in await stream.events(3)] == first
@@ -130,6 +139,7 @@ async def test_latest_earliest_and_custom(client: Client) -> None:
 
 
 async def test_replay_ids_rise_with_gaps(client: Client) -> None:
+    """G3."""
     given = [int.from_bytes(replay, "big") for replay in await published(client, 50)]
     steps = {later - sooner for sooner, later in pairwise(given)}
     assert min(steps) >= 1
@@ -137,6 +147,7 @@ async def test_replay_ids_rise_with_gaps(client: Client) -> None:
 
 
 async def test_only_what_was_asked_for_is_sent(client: Client) -> None:
+    """G3."""
     await published(client, 5)
     async with client.subscribed(ACTION, count=2, replay_preset=wire.EARLIEST) as stream:
         answer = await stream.next()
@@ -147,6 +158,7 @@ async def test_only_what_was_asked_for_is_sent(client: Client) -> None:
 
 
 async def test_requests_add_up_to_a_hundred(client: Client) -> None:
+    """G3."""
     async with client.subscribed(ACTION, count=60) as stream:
         await stream.ask(60)
         await client.topic(ACTION)
@@ -163,6 +175,7 @@ async def test_requests_add_up_to_a_hundred(client: Client) -> None:
 
 
 async def test_an_idle_stream_hears_the_latest_position(client: Client, org: LocalOrg, writer: Caller) -> None:
+    """G3."""
     org.org.hub.keepalive_seconds = 0.1
     async with client.subscribed(ACTION) as stream:
         await writer.create("Account", Name="elsewhere on the bus")
@@ -174,6 +187,7 @@ async def test_an_idle_stream_hears_the_latest_position(client: Client, org: Loc
 
 
 async def test_a_stream_that_asks_for_nothing_ends(client: Client, org: LocalOrg) -> None:
+    """G3."""
     org.org.hub.fetch_seconds = 0.1
     await published(client, 1)
     async with client.subscribed(ACTION, count=1, replay_preset=wire.EARLIEST) as stream:
@@ -182,6 +196,7 @@ async def test_a_stream_that_asks_for_nothing_ends(client: Client, org: LocalOrg
 
 
 async def test_a_stream_whose_client_is_done_ends(client: Client) -> None:
+    """G3."""
     async with client.subscribed(ACTION) as stream:
         await stream.call.done_writing()
         assert await stream.end() == (Code.OK, "")
@@ -201,12 +216,14 @@ async def test_a_stream_whose_client_is_done_ends(client: Client) -> None:
     ],
 )  # fmt: skip
 async def test_bad_requests(client: Client, request_: dict[str, Any], expected: str) -> None:
+    """G6: faults of the client."""
     stream = Stream(client, client.rpc("Subscribe")(metadata=client.headers))
     await stream.call.write(wire.message("FetchRequest")(**{"topic_name": ACTION, **request_}))
     assert await stream.end() == (Code.INVALID_ARGUMENT, expected)
 
 
 async def test_the_topic_of_a_stream_stays(client: Client) -> None:
+    """G3."""
     async with client.subscribed(ACTION) as stream:
         await stream.ask(1, topic_name=ACTION)
         await stream.ask(1, topic_name=ORDERS)
@@ -214,6 +231,7 @@ async def test_the_topic_of_a_stream_stays(client: Client) -> None:
 
 
 async def test_a_replay_id_expires_with_the_retention(client: Client, org: LocalOrg) -> None:
+    """G3."""
     old, *_ = await published(client, 2)
     org.org.hub.bus.retention = 0.01
     await asyncio.sleep(0.02)
@@ -226,6 +244,7 @@ async def test_a_replay_id_expires_with_the_retention(client: Client, org: Local
 
 
 async def test_two_subscribers_hear_the_same(client: Client) -> None:
+    """G3."""
     async with client.subscribed(ACTION) as one, client.subscribed(ACTION) as other:
         await published(client, 3)
         assert await one.events(3) == await other.events(3)
@@ -241,6 +260,7 @@ async def kept(data: Path) -> AsyncIterator[Client]:
 
 
 async def test_events_outlive_a_restart(tmp_path: Path) -> None:
+    """Ours."""
     async with kept(tmp_path / "org.db") as client:
         first = await published(client, 2)
     async with (
@@ -256,6 +276,7 @@ async def test_events_outlive_a_restart(tmp_path: Path) -> None:
 
 
 async def test_trouble_on_demand(client: Client, org: LocalOrg) -> None:
+    """G6: what breaks streams and publishing."""
     faults = org.org.faults
     async with client.subscribed(ACTION) as stream:
         faults.configure({"stream_break": 1})
@@ -281,6 +302,7 @@ async def test_trouble_on_demand(client: Client, org: LocalOrg) -> None:
 
 
 async def test_bytes_that_are_no_message(client: Client) -> None:
+    """G2."""
     call = client.channel.unary_unary(f"/{wire.SERVICE}/GetTopic")(b"\xff\xff", metadata=client.headers)
     assert (await failure(call))[0] is Code.INVALID_ARGUMENT
     unknown = client.channel.unary_unary(f"/{wire.SERVICE}/Nothing")(b"", metadata=client.headers)

@@ -1,4 +1,4 @@
-"""Chapter H: the Order object's rules, with the platform's codes."""
+"""Chapter H: the rules of orders and their lines (H1 to H3), prices (H6), external IDs (H9), with codes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from tests.org.conftest import Caller
 
 
 async def test_a_new_order_must_be_a_draft(caller: Caller) -> None:
+    """H3."""
     account = await caller.create("Account", Name="Acme")
     body = {"AccountId": account, "EffectiveDate": "2026-01-05", "Status": "Activated"}
     assert (await caller.refusal("POST", "sobjects/Order", body))[1] == "FAILED_ACTIVATION"
 
 
 async def test_an_order_needs_an_account(caller: Caller) -> None:
+    """H1."""
     body = {"EffectiveDate": "2026-01-05", "Status": "Draft"}
     status, code, message = await caller.refusal("POST", "sobjects/Order", body)
     assert (status, code, message) == (400, "REQUIRED_FIELD_MISSING", "Select an account.")
 
 
 async def test_a_line_needs_the_orders_price_book(caller: Caller) -> None:
+    """H3."""
     _, entry = await caller.priced_product()
     order = await caller.draft(Pricebook2Id=None)
     line = {"OrderId": order, "PricebookEntryId": entry, "Quantity": 1, "UnitPrice": 1}
@@ -27,6 +30,7 @@ async def test_a_line_needs_the_orders_price_book(caller: Caller) -> None:
 
 
 async def test_a_line_from_another_price_book_is_refused(caller: Caller) -> None:
+    """H3."""
     product, _ = await caller.priced_product()
     other = await caller.create("Pricebook2", Name="Wholesale", IsActive=True)
     entry = await caller.create("PricebookEntry", Pricebook2Id=other, Product2Id=product, UnitPrice=8, IsActive=True)
@@ -35,6 +39,7 @@ async def test_a_line_from_another_price_book_is_refused(caller: Caller) -> None
 
 
 async def test_a_custom_price_needs_a_standard_price_first(caller: Caller) -> None:
+    """H6."""
     product = await caller.create("Product2", Name="New", IsActive=True)
     other = await caller.create("Pricebook2", Name="Wholesale", IsActive=True)
     body = {"Pricebook2Id": other, "Product2Id": product, "UnitPrice": 8, "IsActive": True}
@@ -44,6 +49,7 @@ async def test_a_custom_price_needs_a_standard_price_first(caller: Caller) -> No
 
 
 async def test_a_line_needs_a_unit_price_and_does_not_take_it_from_the_entry(caller: Caller) -> None:
+    """H2."""
     _, entry = await caller.priced_product()
     line = {"OrderId": await caller.draft(), "PricebookEntryId": entry, "Quantity": 1}
     message = (await caller.refusal("POST", "sobjects/OrderItem", line))[2]
@@ -51,12 +57,14 @@ async def test_a_line_needs_a_unit_price_and_does_not_take_it_from_the_entry(cal
 
 
 async def test_activation_needs_a_line(caller: Caller) -> None:
+    """H3."""
     order = await caller.draft()
     _, code, message = await caller.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"})
     assert (code, message) == ("FAILED_ACTIVATION", "An order must have at least one product.")
 
 
 async def test_the_activating_write_may_hold_only_the_status(caller: Caller) -> None:
+    """H3."""
     _, entry = await caller.priced_product()
     order = await caller.draft()
     await caller.create("OrderItem", OrderId=order, PricebookEntryId=entry, Quantity=1, UnitPrice=1)
@@ -66,6 +74,7 @@ async def test_the_activating_write_may_hold_only_the_status(caller: Caller) -> 
 
 
 async def test_an_activated_order_keeps_its_lines(caller: Caller) -> None:
+    """H3."""
     order, line = await caller.active_order()
     _, entry = await caller.priced_product("Coffee")
     added = {"OrderId": order, "PricebookEntryId": entry, "Quantity": 1, "UnitPrice": 1}
@@ -76,6 +85,7 @@ async def test_an_activated_order_keeps_its_lines(caller: Caller) -> None:
 
 @pytest.mark.parametrize("field", ["AccountId", "Pricebook2Id", "EffectiveDate"])
 async def test_what_is_frozen_after_activation(caller: Caller, field: str) -> None:
+    """H3."""
     order, _ = await caller.active_order()
     values = {
         "AccountId": await caller.create("Account", Name="Other"),
@@ -86,6 +96,7 @@ async def test_what_is_frozen_after_activation(caller: Caller, field: str) -> No
 
 
 async def test_back_to_draft_frees_the_order(caller: Caller) -> None:
+    """H3."""
     order, line = await caller.active_order()
     assert (await caller.call("PATCH", f"sobjects/Order/{order}", {"Status": "Draft"}))[0] == 204
     assert (await caller.call("DELETE", f"sobjects/OrderItem/{line}"))[0] == 204
@@ -93,6 +104,7 @@ async def test_back_to_draft_frees_the_order(caller: Caller) -> None:
 
 
 async def test_totals_follow_the_lines(caller: Caller) -> None:
+    """H1."""
     order, _ = await caller.active_order()
     [row] = await caller.query(f"SELECT TotalAmount, StatusCode, OrderNumber FROM Order WHERE Id = '{order}'")
     assert (row["TotalAmount"], row["StatusCode"]) == (20.0, "Activated")
@@ -100,6 +112,7 @@ async def test_totals_follow_the_lines(caller: Caller) -> None:
 
 
 async def test_an_upsert_that_finds_the_line_may_not_repeat_what_only_a_create_takes(caller: Caller) -> None:
+    """H2."""
     _, entry = await caller.priced_product()
     order = await caller.draft()
     body = {"OrderId": order, "PricebookEntryId": entry, "Quantity": 1, "UnitPrice": 1}
@@ -109,12 +122,14 @@ async def test_an_upsert_that_finds_the_line_may_not_repeat_what_only_a_create_t
 
 
 async def test_an_org_with_one_currency_has_no_currency_field(caller: Caller) -> None:
+    """H1."""
     account = await caller.create("Account", Name="Acme")
     body = {"AccountId": account, "EffectiveDate": "2026-01-05", "Status": "Draft", "CurrencyIsoCode": "EUR"}
     assert (await caller.refusal("POST", "sobjects/Order", body))[1] == "INVALID_FIELD"
 
 
 async def test_a_unique_external_id_is_unique_and_the_refusal_names_the_other_record(caller: Caller) -> None:
+    """H9."""
     first = await caller.create("Account", Name="One", External_Key__c="C-1")
     _, code, message = await caller.refusal("POST", "sobjects/Account", {"Name": "Two", "External_Key__c": "C-1"})
     assert code == "DUPLICATE_VALUE"
@@ -123,6 +138,7 @@ async def test_a_unique_external_id_is_unique_and_the_refusal_names_the_other_re
 
 
 async def test_a_text_too_long_is_refused_in_the_platforms_words(caller: Caller) -> None:
+    """B8."""
     _, code, message = await caller.refusal("POST", "sobjects/Account", {"Name": "x" * 300})
     assert code == "STRING_TOO_LONG"
     assert message.startswith("Account Name: data value too large: ")

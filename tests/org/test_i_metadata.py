@@ -1,4 +1,5 @@
-"""Chapter I: the Metadata API by REST and by SOAP, what each kind of component must be, and field-level security."""
+"""Chapter I: the Metadata API by REST and by SOAP (I3), what each kind of component must be (I2), and field-level
+security (I4)."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from connector.cli.org import our_metadata
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import BASE, Caller
 from tests.org.packages import package, permission_set, text_field, xml
-from tests.org.test_sign_in import Redirect
+from tests.org.test_a_sign_in import Redirect
 
 SOON = 10.0
 Failures = list[tuple[str, str, int]]
@@ -39,7 +40,7 @@ class Deployer:
     async def post(self, content: bytes, **options: Any) -> tuple[int, Any]:
         form = aiohttp.FormData()
         form.add_field("json", json.dumps({"deployOptions": options}), content_type="application/json")
-        form.add_field("file", content, filename="deploy.zip", content_type="application/zip")
+        form.add_field("file", io.BytesIO(content), filename="deploy.zip", content_type="application/zip")
         headers = {"Authorization": f"Bearer {self.caller.org.access_token}"}
         url = f"{self.caller.org.url}{BASE}/metadata/deployRequest"
         async with self.caller.http.post(url, data=form, headers=headers) as answer:
@@ -49,9 +50,13 @@ class Deployer:
         """The result of a deployment that is over."""
         status, told = await self.post(content, **options)
         assert (status, told["deployResult"]["done"]) == (201, False), told
+        return await self.over(told["id"])
+
+    async def over(self, deployment_id: str) -> dict[str, Any]:
+        """The result once there is one."""
         async with asyncio.timeout(SOON):
             while True:
-                _, told = await self.caller.call("GET", f"metadata/deployRequest/{told['id']}?includeDetails=true")
+                _, told = await self.caller.call("GET", f"metadata/deployRequest/{deployment_id}?includeDetails=true")
                 if told["deployResult"]["done"]:
                     return dict(told["deployResult"])
                 await asyncio.sleep(0.01)
@@ -91,6 +96,7 @@ def field_and_set() -> bytes:
 
 
 async def test_a_field_exists_once_deployed_and_is_seen_once_permitted(deployer: Deployer) -> None:
+    """I4."""
     done = await deployer.deploy(field_and_set())
     assert (done["status"], done["success"], done["numberComponentsDeployed"]) == ("Succeeded", True, 3)
     created = {
@@ -112,6 +118,7 @@ async def test_a_field_exists_once_deployed_and_is_seen_once_permitted(deployer:
 
 
 async def test_a_field_that_may_only_be_read_cannot_be_written(deployer: Deployer) -> None:
+    """B8, I4."""
     readers = {"permissionsets/Readers.permissionset": permission_set("Account.Grade__c", editable=False)}
     await deployer.deploy(package(with_field() | readers, CustomObject="Account", PermissionSet="Readers"))
     await deployer.assign("Readers")
@@ -123,6 +130,7 @@ async def test_a_field_that_may_only_be_read_cannot_be_written(deployer: Deploye
 
 
 async def test_the_same_again_changes_nothing_and_new_sizes_do(deployer: Deployer) -> None:
+    """I3."""
     await deployer.deploy(field_and_set())
     await deployer.assign("Graders")
     again = await deployer.deploy(field_and_set())
@@ -138,6 +146,7 @@ async def test_the_same_again_changes_nothing_and_new_sizes_do(deployer: Deploye
 
 
 async def test_an_object_and_an_event_of_ones_own(deployer: Deployer) -> None:
+    """I2."""
     files = {
         "objects/Visit__c.object": xml(
             "CustomObject",
@@ -180,6 +189,7 @@ async def test_an_object_and_an_event_of_ones_own(deployer: Deployer) -> None:
 
 
 async def test_what_was_deployed_outlives_a_restart(tmp_path: Path) -> None:
+    """Ours."""
     async with LocalOrg(bare=True, data=tmp_path / "org.db") as org, aiohttp.ClientSession() as http:
         deployer = Deployer(Caller(org, http))
         await deployer.deploy(field_and_set())
@@ -193,6 +203,7 @@ async def test_what_was_deployed_outlives_a_restart(tmp_path: Path) -> None:
 
 
 async def test_an_invalid_component_is_refused_with_its_line_and_nothing_is_deployed(deployer: Deployer) -> None:
+    """I3."""
     wrong = text_field("Good__c") + "\n" + text_field("Bad__c", length=300)
     content = package({"objects/Account.object": xml("CustomObject", wrong)}, CustomObject="Account")
     assert await deployer.failures(content) == [("Account.Bad__c", "length must be between 1 and 255", 6)]
@@ -202,6 +213,7 @@ async def test_an_invalid_component_is_refused_with_its_line_and_nothing_is_depl
 
 
 async def test_checking_only_changes_nothing(deployer: Deployer) -> None:
+    """I3."""
     done = await deployer.deploy(field_and_set(), checkOnly=True)
     assert (done["status"], done["checkOnly"]) == ("Succeeded", True)
     assert await deployer.caller.query("SELECT Id FROM PermissionSet") == []
@@ -243,12 +255,14 @@ REFUSED: list[tuple[str, str, str, str]] = [
 async def test_what_refers_to_nothing_is_refused(
     deployer: Deployer, path: str, kind: str, text: str, problem: str
 ) -> None:
+    """I2."""
     [(_, told, line)] = await deployer.failures(package({path: text}, **{kind: "*"}))
     assert problem in told
     assert line >= 1
 
 
 async def test_a_package_that_is_none(deployer: Deployer) -> None:
+    """I3."""
     for content, problem in (
         (b"no zip", "The zip cannot be read"),
         (package({}, Nonsense="*"), "Unknown type name 'Nonsense'"),
@@ -262,6 +276,7 @@ async def test_a_package_that_is_none(deployer: Deployer) -> None:
 
 
 async def test_requests_that_cannot_be_understood(deployer: Deployer) -> None:
+    """I3."""
     status, told = await deployer.post(b"x", testLevel="Never")
     assert (status, told[0]["errorCode"]) == (400, "INVALID_OPERATION")
     status, told = await deployer.post(b"x", nonsense=1)
@@ -271,6 +286,7 @@ async def test_requests_that_cannot_be_understood(deployer: Deployer) -> None:
 
 
 async def test_a_deployment_can_be_cancelled_while_it_waits(deployer: Deployer) -> None:
+    """I3."""
     _, told = await deployer.post(field_and_set())
     path = f"metadata/deployRequest/{told['id']}"
     status, told = await deployer.caller.call("PATCH", path, {"deployResult": {"status": "Canceling"}})
@@ -283,6 +299,7 @@ async def test_a_deployment_can_be_cancelled_while_it_waits(deployer: Deployer) 
 
 
 async def test_simple_salesforce_deploys_by_soap(bare: Caller) -> None:
+    """I3."""
     from simple_salesforce import Salesforce
 
     def deployed(org: Any, content: bytes) -> Any:
@@ -307,6 +324,7 @@ async def test_simple_salesforce_deploys_by_soap(bare: Caller) -> None:
 
 
 async def test_our_own_metadata_is_visible_in_an_org_that_has_it() -> None:
+    """Ours."""
     async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
         assert await Deployer(caller).seen("Order", "External_Key__c") is not None

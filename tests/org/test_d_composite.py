@@ -1,4 +1,4 @@
-"""Chapter D: collections, composite and graph, with their limits and their ways of failing."""
+"""Chapter D: collections (D1), composite (D2) and graph (D5), with their limits and their ways of failing."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ async def an_order(caller: Caller, key: str, entry: str, **extra: Any) -> list[d
 
 
 async def test_a_graph_runs_by_its_references_not_by_its_list(caller: Caller) -> None:
+    """D5."""
     _, entry = await caller.priced_product()
     [graph] = await caller.graph(await an_order(caller, "A-1", entry))
     assert graph["isSuccessful"] is True
@@ -38,6 +39,7 @@ async def test_a_graph_runs_by_its_references_not_by_its_list(caller: Caller) ->
 
 
 async def test_a_graph_is_whole_or_nothing_and_its_neighbour_is_not_concerned(caller: Caller) -> None:
+    """D5."""
     _, entry = await caller.priced_product()
     bad = await an_order(caller, "A-1", entry, Quantity=0)
     good = await an_order(caller, "A-2", entry)
@@ -54,6 +56,7 @@ async def test_a_graph_is_whole_or_nothing_and_its_neighbour_is_not_concerned(ca
 
 
 async def test_after_fourteen_failed_graphs_the_rest_is_not_run(caller: Caller) -> None:
+    """D5."""
     bad = [[node("account", "Account", f"C-{number}", Name=None)] for number in range(14)]
     graphs = await caller.graph(*bad, [node("account", "Account", "C-good", Name="Good")])
     assert [graph["isSuccessful"] for graph in graphs] == [False] * 15
@@ -62,6 +65,7 @@ async def test_after_fourteen_failed_graphs_the_rest_is_not_run(caller: Caller) 
 
 @pytest.mark.parametrize(("graphs", "nodes"), [(76, 1), (2, 251), (1, 501)])
 async def test_a_graph_call_beyond_its_limits_is_refused_whole(caller: Caller, graphs: int, nodes: int) -> None:
+    """D5: 75 graphs, 500 nodes."""
     sent = [
         {"graphId": f"g{g}", "compositeRequest": [node(f"r{n}", "Account", f"{g}-{n}", Name="x") for n in range(nodes)]}
         for g in range(graphs)
@@ -72,6 +76,7 @@ async def test_a_graph_call_beyond_its_limits_is_refused_whole(caller: Caller, g
 
 
 async def test_a_collection_answers_per_row_in_input_order(caller: Caller) -> None:
+    """D1."""
     records = [{"attributes": {"type": "Account"}, "Name": name} for name in ("One", "x" * 300, "Three")]
     status, rows = await caller.call("POST", "composite/sobjects", {"allOrNone": False, "records": records})
     assert status == 200
@@ -81,6 +86,7 @@ async def test_a_collection_answers_per_row_in_input_order(caller: Caller) -> No
 
 
 async def test_all_or_none_takes_the_good_rows_back(caller: Caller) -> None:
+    """D1."""
     records = [{"attributes": {"type": "Account"}, "Name": name} for name in ("One", "x" * 300)]
     _, rows = await caller.call("POST", "composite/sobjects", {"allOrNone": True, "records": records})
     assert rows[0]["errors"][0]["statusCode"] == "ALL_OR_NONE_OPERATION_ROLLED_BACK"
@@ -88,18 +94,21 @@ async def test_all_or_none_takes_the_good_rows_back(caller: Caller) -> None:
 
 
 async def test_two_hundred_rows_are_the_most(caller: Caller) -> None:
+    """D1."""
     records = [{"attributes": {"type": "Account"}, "Name": "x"}] * 201
     status, _ = await caller.call("POST", "composite/sobjects", {"records": records})
     assert status == 400
 
 
 async def test_a_key_twice_in_one_upsert_is_refused(caller: Caller) -> None:
+    """D1."""
     records = [{"attributes": {"type": "Account"}, "Name": name, "External_Key__c": "C-1"} for name in ("a", "b")]
     _, rows = await caller.call("PATCH", "composite/sobjects/Account/External_Key__c", {"records": records})
     assert {row["errors"][0]["statusCode"] for row in rows if not row["success"]} == {"DUPLICATE_VALUE"}
 
 
 async def test_composite_in_strict_order_rolls_back_whole(caller: Caller) -> None:
+    """D2."""
     order, line = await caller.active_order()
 
     def step(reference: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
@@ -122,6 +131,7 @@ async def test_composite_in_strict_order_rolls_back_whole(caller: Caller) -> Non
 
 
 async def test_a_nested_key_finds_the_parent(caller: Caller) -> None:
+    """B3."""
     await caller.create("Account", Name="Acme", External_Key__c="C-1")
     book = await caller.standard_price_book()
     order = await caller.create(
@@ -132,6 +142,7 @@ async def test_a_nested_key_finds_the_parent(caller: Caller) -> None:
 
 
 async def test_every_call_tells_the_usage_and_a_graph_counts_once(caller: Caller) -> None:
+    """D5."""
     _, entry = await caller.priced_product()
     graphs = [await an_order(caller, f"A-{number}", entry) for number in range(10)]
     before = caller.org.org.usage.calls
@@ -140,6 +151,7 @@ async def test_every_call_tells_the_usage_and_a_graph_counts_once(caller: Caller
 
 
 async def test_an_org_in_a_file_keeps_everything(tmp_path: Any) -> None:
+    """Ours."""
     from connector.cli.org import our_metadata
 
     async def visit(create: bool) -> tuple[str, str, list[Any]]:
@@ -160,6 +172,7 @@ async def test_an_org_in_a_file_keeps_everything(tmp_path: Any) -> None:
 
 
 async def test_a_bare_org_has_none_of_our_fields() -> None:
+    """Ours."""
     import aiohttp
 
     async with LocalOrg(bare=True) as org, aiohttp.ClientSession() as http:
@@ -169,6 +182,7 @@ async def test_a_bare_org_has_none_of_our_fields() -> None:
 
 
 async def test_the_outer_all_or_none_overrides_that_of_a_collection(caller: Caller) -> None:
+    """D2."""
     good = {"attributes": {"type": "Account"}, "Name": "in a collection"}
     bad = {"attributes": {"type": "Account"}}
     steps = [

@@ -1,4 +1,4 @@
-"""Chapters G4 and G10: publishing by the Pub/Sub API, and subscriptions whose position the org keeps."""
+"""Chapter G: publishing by the Pub/Sub API (G4), and subscriptions whose position the org keeps (G10)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ Code = grpc.StatusCode
 
 
 async def test_each_event_has_its_own_result(client: Client) -> None:
+    """G4."""
     schema_id, body = await action(client)
     async with client.subscribed(ACTION) as stream:
         answer = await client.publish(ACTION, ("a", body), ("b", b"\xff"), ("c", body + b"x"), ("d", body), schema_id=schema_id)  # noqa: E501  # fmt: skip
@@ -33,6 +34,7 @@ async def test_each_event_has_its_own_result(client: Client) -> None:
 
 
 async def test_what_cannot_be_published(client: Client) -> None:
+    """G4, G6."""
     schema_id, body = await action(client)
     [refused] = (await client.publish(ACTION, ("a", body), schema_id="old")).results
     assert "schema" in refused.error.msg
@@ -48,6 +50,7 @@ async def test_what_cannot_be_published(client: Client) -> None:
 
 
 async def test_a_publish_stream(client: Client, org: LocalOrg) -> None:
+    """G4, G6."""
     schema_id, body = await action(client)
     call = client.rpc("PublishStream")(metadata=client.headers)
     for number, topic in enumerate([ACTION, ""]):
@@ -65,6 +68,7 @@ async def test_a_publish_stream(client: Client, org: LocalOrg) -> None:
 
 
 async def test_a_managed_subscription_goes_on_where_it_was_committed(client: Client, org: LocalOrg) -> None:
+    """G10."""
     org.org.managed.define("Actions", ACTION, starts="EARLIEST")
     replay_ids = await published(client, 3)
 

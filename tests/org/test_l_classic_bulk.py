@@ -1,4 +1,4 @@
-"""Bulk API 1.0, as today's extraction clients use it: by simple-salesforce as it is, and by plain XML."""
+"""Chapter L: Bulk API 1.0 (L6, L19): by simple-salesforce as it is, by plain XML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import requests
 
 from connector.localorg.http.classic import NAMESPACE
 from tests.org.conftest import Caller
-from tests.org.test_sign_in import Redirect
+from tests.org.test_a_sign_in import Redirect
 
 TAG = f"{{{NAMESPACE}}}"
 
@@ -43,6 +43,7 @@ async def done(caller: Caller, path: str) -> str:
 
 
 async def test_simple_salesforce_bulk_as_it_is(caller: Caller) -> None:
+    """L6, L19."""
     from simple_salesforce import Salesforce
 
     def use() -> None:
@@ -64,6 +65,7 @@ async def test_simple_salesforce_bulk_as_it_is(caller: Caller) -> None:
 
 
 async def test_jobs_and_batches_in_xml(caller: Caller) -> None:
+    """L6, L19."""
     parent = await caller.create("Account", Name="P", External_Key__c="P-1")
     job_id = await job(caller, operation="insert", object="Contact", contentType="XML")
     rows = (
@@ -90,6 +92,7 @@ async def test_jobs_and_batches_in_xml(caller: Caller) -> None:
 
 
 async def test_a_query_in_csv(caller: Caller) -> None:
+    """L6, L19."""
     await caller.create("Account", Name='Say "hi"', Phone="1")
     job_id = await job(caller, operation="query", object="Account", contentType="CSV")
     _, text = await call(caller, "POST", f"job/{job_id}/batch", "SELECT name, Phone FROM Account", **{"Content-Type": "text/csv"})  # noqa: E501  # fmt: skip
@@ -110,6 +113,7 @@ async def test_a_query_in_csv(caller: Caller) -> None:
     ],
 )
 async def test_jobs_that_cannot_be(caller: Caller, fields: dict[str, Any], problem: str) -> None:
+    """L6, L19."""
     body = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
     status, text = await call(caller, "POST", "job", f'<jobInfo xmlns="{NAMESPACE}">{body}</jobInfo>')
     assert (status, xml(text, "exceptionCode")) == (400, "InvalidJob")
@@ -117,6 +121,7 @@ async def test_jobs_that_cannot_be(caller: Caller, fields: dict[str, Any], probl
 
 
 async def test_batches_that_cannot_be(caller: Caller) -> None:
+    """L6, L19."""
     for kind, content in (("JSON", "{"), ("CSV", "Nope\n1\n"), ("XML", "<x")):
         job_id = await job(caller, operation="insert", object="Account", contentType=kind)
         status, text = await call(caller, "POST", f"job/{job_id}/batch", content)

@@ -1,4 +1,4 @@
-"""Chapter H11: row locks, late commits, and the other ways in which calls are told to go wrong."""
+"""Chapter H: row locks and late commits (H11), and the other ways in which calls are told to go wrong."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ async def line_of(caller: Caller, order: str, entry: str) -> tuple[int, Any]:
 
 
 async def test_two_writers_of_one_account_take_turns(caller: Caller) -> None:
+    """H11."""
     _, entry = await caller.priced_product()
     account = await caller.create("Account", Name="A")
     orders = [await caller.draft(AccountId=account) for _ in range(3)]
@@ -30,6 +31,7 @@ async def test_two_writers_of_one_account_take_turns(caller: Caller) -> None:
 
 
 async def test_writers_of_different_accounts_do_not_wait(caller: Caller) -> None:
+    """H11."""
     _, entry = await caller.priced_product()
     orders = [await caller.draft() for _ in range(4)]
     faults = caller.org.org.faults
@@ -39,6 +41,7 @@ async def test_writers_of_different_accounts_do_not_wait(caller: Caller) -> None
 
 
 async def test_who_waited_long_enough_gives_up_and_leaves_nothing(caller: Caller) -> None:
+    """H11."""
     account = await caller.create("Account", Name="A")
     caller.org.org.faults.configure({"lock_hold_ms": 600, "lock_wait_ms": 100})
     first = asyncio.create_task(caller.call("PATCH", f"sobjects/Account/{account}", {"Phone": "1"}))
@@ -54,6 +57,7 @@ async def test_who_waited_long_enough_gives_up_and_leaves_nothing(caller: Caller
 
 
 async def test_a_composite_that_has_to_wait_is_done_once(caller: Caller) -> None:
+    """H11."""
     account = await caller.create("Account", Name="A")
     caller.org.org.faults.configure({"lock_hold_ms": 200})
     first = asyncio.create_task(caller.call("PATCH", f"sobjects/Account/{account}", {"Phone": "1"}))
@@ -73,6 +77,7 @@ async def test_a_composite_that_has_to_wait_is_done_once(caller: Caller) -> None
 
 
 async def test_bulk_jobs_wait_as_well(caller: Caller) -> None:
+    """H11."""
     account = await caller.create("Account", Name="A", External_Key__c="K")
     caller.org.org.faults.configure({"lock_hold_ms": 200})
     first = asyncio.create_task(caller.call("PATCH", f"sobjects/Account/{account}", {"Phone": "1"}))
@@ -93,6 +98,7 @@ async def test_bulk_jobs_wait_as_well(caller: Caller) -> None:
 
 
 async def test_a_late_commit_is_seen_after_its_stamp(caller: Caller) -> None:
+    """H11."""
     caller.org.org.faults.configure({"late_commit_ms": 1500})
     late = asyncio.create_task(caller.create("Account", Name="late"))
     await asyncio.sleep(0.2)
@@ -107,6 +113,7 @@ async def test_a_late_commit_is_seen_after_its_stamp(caller: Caller) -> None:
 
 @pytest.mark.parametrize("fault", ["reset", "truncated"])
 async def test_a_connection_that_ends(caller: Caller, fault: str) -> None:
+    """Ours."""
     caller.org.org.faults.configure({fault: 1})
     with pytest.raises(aiohttp.ClientError):
         await caller.call("POST", "sobjects/Account", {"Name": "A"})
@@ -115,6 +122,7 @@ async def test_a_connection_that_ends(caller: Caller, fault: str) -> None:
 
 
 async def test_limits_and_latency(caller: Caller) -> None:
+    """F3: and latency on demand."""
     faults = caller.org.org.faults
     faults.configure({"concurrent_limit": 1})
     status, code, message = await caller.refusal("GET", "limits")

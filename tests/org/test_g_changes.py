@@ -1,4 +1,4 @@
-"""Chapter G8: what a commit changed, as change events."""
+"""Chapter G: what a commit changed, as change events (G8)."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ async def feed() -> AsyncIterator[Feed]:
 
 
 async def test_a_creation_carries_all_values(feed: Feed) -> None:
+    """G8."""
     account = await feed.caller.create("Account", Name="Köhler", NumberOfEmployees=7, BillingCity="Münster")
     header, values, _ = await feed.one()
     assert (header["entityName"], header["recordIds"], header["changeType"]) == ("Account", [account], "CREATE")
@@ -79,6 +80,7 @@ async def test_a_creation_carries_all_values(feed: Feed) -> None:
 
 
 async def test_an_update_names_what_changed_and_what_was_emptied(feed: Feed) -> None:
+    """G8."""
     account = await feed.caller.create("Account", Name="A", Phone="1", Website="w", BillingStreet="s")
     await feed.one()
     changes = {"Phone": "2", "Website": None, "BillingStreet": "t", "BillingCity": "c", "Name": "A"}
@@ -94,6 +96,7 @@ async def test_an_update_names_what_changed_and_what_was_emptied(feed: Feed) -> 
 
 
 async def test_a_write_that_changes_nothing_raises_no_event(feed: Feed) -> None:
+    """G8."""
     account = await feed.caller.create("Account", Name="A")
     await feed.one()
     await feed.caller.call("PATCH", f"sobjects/Account/{account}", {"Name": "A"})
@@ -103,6 +106,7 @@ async def test_a_write_that_changes_nothing_raises_no_event(feed: Feed) -> None:
 
 
 async def test_a_deletion_is_a_header(feed: Feed) -> None:
+    """G8."""
     account = await feed.caller.create("Account", Name="A")
     await feed.caller.call("DELETE", f"sobjects/Account/{account}")
     await feed.one()
@@ -111,6 +115,7 @@ async def test_a_deletion_is_a_header(feed: Feed) -> None:
 
 
 async def test_a_person_has_a_name_of_parts(feed: Feed) -> None:
+    """G8."""
     contact = await feed.caller.create("Contact", FirstName="Ada", LastName="L")
     _, values, _ = await feed.one()
     assert (values["Name"]["FirstName"], values["Name"]["LastName"]) == ("Ada", "L")
@@ -121,6 +126,7 @@ async def test_a_person_has_a_name_of_parts(feed: Feed) -> None:
 
 
 async def test_one_transaction_has_one_key_and_rising_numbers(feed: Feed) -> None:
+    """G8: also the order's total, in the same transaction."""
     _, entry = await feed.caller.priced_product()
     order = await feed.caller.draft()
     await feed.payloads(3)  # product, account, order
@@ -145,6 +151,7 @@ async def test_one_transaction_has_one_key_and_rising_numbers(feed: Feed) -> Non
 
 
 async def test_what_was_rolled_back_is_not_told(feed: Feed) -> None:
+    """G8."""
     records = [{"attributes": {"type": "Account"}, "Name": "A"}, {"attributes": {"type": "Account"}}]
     await feed.caller.call("POST", "composite/sobjects", {"allOrNone": True, "records": records})
     kept = await feed.caller.create("Account", Name="B")
@@ -153,6 +160,7 @@ async def test_what_was_rolled_back_is_not_told(feed: Feed) -> None:
 
 
 async def test_the_client_is_named_in_the_origin(feed: Feed) -> None:
+    """G8, B7."""
     headers = {"Sforce-Call-Options": "client=shop"}
     await feed.caller.call("POST", "sobjects/Account", {"Name": "A"}, **headers)
     header, _, _ = await feed.one()
@@ -160,6 +168,7 @@ async def test_the_client_is_named_in_the_origin(feed: Feed) -> None:
 
 
 async def test_only_selected_objects_are_captured(feed: Feed) -> None:
+    """G8."""
     hub = feed.caller.org.org.hub
     hub.configure({"captured": ["Account"]})
     await feed.caller.create("Contact", LastName="L")
@@ -172,6 +181,7 @@ async def test_only_selected_objects_are_captured(feed: Feed) -> None:
 
 
 async def test_gaps_have_a_header_only(feed: Feed) -> None:
+    """G8."""
     feed.caller.org.org.faults.configure({"event_gap": 1})
     account = await feed.caller.create("Account", Name="A")
     header, values, _ = await feed.one()
@@ -179,6 +189,7 @@ async def test_gaps_have_a_header_only(feed: Feed) -> None:
 
 
 async def test_too_many_changes_in_one_transaction_overflow(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G8."""
     monkeypatch.setattr("connector.localorg.events.changes.MOST_IN_TRANSACTION", 3)
     records = [{"attributes": {"type": "Account"}, "Name": f"A{number}"} for number in range(4)]
     await feed.caller.call("POST", "composite/sobjects", {"allOrNone": True, "records": records})
@@ -187,6 +198,7 @@ async def test_too_many_changes_in_one_transaction_overflow(feed: Feed, monkeypa
 
 
 async def test_an_update_of_one_object_reaches_its_own_topic_and_the_channel(feed: Feed) -> None:
+    """G5, G8."""
     async with feed.client.subscribed(ACCOUNTS) as own:
         account = await feed.caller.create("Account", Name="A")
         await feed.caller.create("Contact", LastName="L")
@@ -199,6 +211,7 @@ async def test_an_update_of_one_object_reaches_its_own_topic_and_the_channel(fee
 
 
 async def test_an_old_schema_can_still_be_asked_for(feed: Feed) -> None:
+    """G7."""
     old = (await feed.client.topic(ACCOUNTS)).schema_id
     org = feed.caller.org.org
     account = org.schema.get("Account")

@@ -1,4 +1,4 @@
-"""Chapter C: queries, their answers and their complaints."""
+"""Chapter C: requests and results (C1), the grammar (C2), literals and the words of complaints (C3)."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ def names(db: sqlite3.Connection, where: str) -> list[str]:
     ],
 )
 def test_conditions(orders: sqlite3.Connection, where: str, found: list[str]) -> None:
+    """C2: operators, null, case, IDs, semi-joins."""
     assert names(orders, where) == found
 
 
@@ -83,10 +84,12 @@ def test_conditions(orders: sqlite3.Connection, where: str, found: list[str]) ->
      ("< THIS_YEAR", 1), (">= LAST_MONTH", 3), ("= 2026-02-01", 1), ("!= TODAY", 3)],
 )  # fmt: skip
 def test_date_literals(orders: sqlite3.Connection, literal: str, count: int) -> None:
+    """C3."""
     assert ask(orders, f"SELECT COUNT() FROM Order WHERE EffectiveDate {literal}").total_size == count
 
 
 def test_parents_children_and_attributes(orders: sqlite3.Connection) -> None:
+    """C1: nested records; no children are null."""
     [first, *_] = ask(
         orders,
         "SELECT Id, Account.Name, (SELECT Quantity FROM OrderItems ORDER BY Quantity DESC LIMIT 1)"
@@ -100,6 +103,7 @@ def test_parents_children_and_attributes(orders: sqlite3.Connection) -> None:
 
 
 def test_groups_are_named_by_field_alias_or_place(orders: sqlite3.Connection) -> None:
+    """C1, C2."""
     rows = ask(
         orders,
         "SELECT Status, COUNT(Id), SUM(TotalAmount) total FROM Order GROUP BY Status"
@@ -110,6 +114,7 @@ def test_groups_are_named_by_field_alias_or_place(orders: sqlite3.Connection) ->
 
 
 def test_nulls_come_first_unless_told(orders: sqlite3.Connection) -> None:
+    """C2."""
     first = ask(orders, "SELECT Name FROM Account ORDER BY BillingCity").records[0]["Name"]
     last = ask(orders, "SELECT Name FROM Account ORDER BY BillingCity NULLS LAST").records[-1]["Name"]
     assert first == last == "beta"
@@ -135,6 +140,7 @@ def test_nulls_come_first_unless_told(orders: sqlite3.Connection) -> None:
     ],
 )
 def test_complaints(orders: sqlite3.Connection, text: str, code: str, said: str) -> None:
+    """C2, C3: what is refused, and in which words."""
     with pytest.raises(soql.SoqlError) as caught:
         ask(orders, text)
     assert caught.value.code == code
@@ -153,12 +159,14 @@ _WORDS = tuple(
 @settings(max_examples=600)
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_WORDS), max_size=14).map(" ".join)))
 def test_any_text_is_answered_or_refused(orders: sqlite3.Connection, text: str) -> None:
+    """C3: whatever the text."""
     for query in (text, f"SELECT Id FROM Account WHERE {text}", f"SELECT {text} FROM Order"):
         with suppress(soql.SoqlError):
             assert ask(orders, query).total_size >= 0
 
 
 async def test_two_thousand_rows_a_page_and_a_locator_for_the_rest(caller: Caller) -> None:
+    """C1."""
     for start in range(0, 2_200, 200):
         records = [{"attributes": {"type": "Account"}, "Name": f"A{start + number}"} for number in range(200)]
         await caller.call("POST", "composite/sobjects", {"records": records})
@@ -169,6 +177,7 @@ async def test_two_thousand_rows_a_page_and_a_locator_for_the_rest(caller: Calle
 
 
 async def test_a_long_child_list_has_a_locator_of_its_own(caller: Caller) -> None:
+    """C1."""
     account = await caller.create("Account", Name="Hub")
     for start in range(0, 400, 200):
         records = [
@@ -186,6 +195,7 @@ async def test_a_long_child_list_has_a_locator_of_its_own(caller: Caller) -> Non
 
 
 async def test_a_cursor_fixes_which_rows_not_what_they_hold(caller: Caller) -> None:
+    """C1."""
     ids = []
     for start in range(0, 400, 200):
         records = [{"attributes": {"type": "Account"}, "Name": f"A{start + number:03d}"} for number in range(200)]

@@ -1,0 +1,75 @@
+"""`python -m tests.org.fuzz`: see the package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tests.org.fuzz.faces import FACES
+from tests.org.fuzz.target import FaultError, Target
+
+
+@dataclass
+class Outcome:
+    cases: int = 0
+    seconds: float = 0.0
+    faults: dict[str, str] = field(default_factory=dict)  # signature -> the shortest case
+
+
+def tried(target: Target, name: str, cases: int, *, source: int | None = None) -> Outcome:
+    """So many cases of a face, without stopping at a fault."""
+    face, outcome, started = FACES[name], Outcome(), time.monotonic()
+
+    @settings(
+        max_examples=cases, deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        derandomize=source is None,
+    )  # fmt: skip
+    @given(face.cases)
+    def run(case: Any) -> None:
+        outcome.cases += 1
+        try:
+            face.act(target, case)
+            target.check()
+        except FaultError as fault:
+            shown, known = repr(case)[:2_000], outcome.faults.get(fault.signature)
+            if known is None or len(shown) < len(known):
+                outcome.faults[fault.signature] = shown
+
+    (run if source is None else seed(source)(run))()
+    outcome.seconds = round(time.monotonic() - started, 1)
+    return outcome
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.org.fuzz")
+    parser.add_argument("--cases", type=int, default=20_000)
+    parser.add_argument("--face", action="append", choices=sorted(FACES))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    wanted = parser.parse_args()
+    told: dict[str, Outcome] = {}
+    with Target() as target:
+        for name in wanted.face or FACES:
+            told[name] = tried(target, name, max(int(wanted.cases * FACES[name].weight), 1), source=wanted.seed)
+            target.works()
+            if not wanted.json:
+                print(
+                    f"{name}: {told[name].cases} cases in {told[name].seconds} s, {len(told[name].faults)} faults",
+                    flush=True,
+                )
+                for signature, case in told[name].faults.items():
+                    print(f"  {signature}\n    {case}", flush=True)
+    if wanted.json:
+        print(json.dumps({name: vars(outcome) for name, outcome in told.items()}, indent=2))
+    return int(any(outcome.faults for outcome in told.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

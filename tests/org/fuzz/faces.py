@@ -1,0 +1,264 @@
+"""How each kind of case is sent, and what must hold of its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from hypothesis import strategies as st
+
+from connector.localorg.events import wire
+from tests.org.fuzz import files, requests
+from tests.org.fuzz.queries import queries
+from tests.org.fuzz.requests import Request
+from tests.org.fuzz.target import JSON, FaultError, Target
+from tests.org.fuzz.words import EVENT, encoded, segment, texts, values
+
+POLLS = 2_000
+CSV = {"Content-Type": "text/csv"}
+
+
+@dataclass(frozen=True)
+class Face:
+    cases: st.SearchStrategy[Any]
+    act: Callable[[Target, Any], object]
+    weight: float = 1.0
+    """Of the cases asked for, how many this face gets: some cost more."""
+
+
+def send(target: Target, request: Request) -> object:
+    return target.send(request.method, request.path, request.body, request.headers)
+
+
+def query(target: Target, text: str) -> object:
+    status, told = target.send("GET", f"query?q={segment(text)}")
+    if status == 200:
+        found = json.loads(told)
+        if found["done"] and found["records"] and len(found["records"]) != found["totalSize"]:
+            raise FaultError("a size that is none", text)
+    return None
+
+
+def deep_query(target: Target, text: str) -> object:
+    """As a step of a composite, where any character travels; and as a bulk query."""
+    step = {"method": "GET", "url": f"/services/data/v66.0/queryAll?q={segment(text)}&columns=true", "referenceId": "q"}
+    target.send("POST", "composite", encoded({"compositeRequest": [step]}), JSON)
+    return target.send("POST", "jobs/query", encoded({"operation": "query", "query": text}), JSON)
+
+
+def _over(target: Target, path: str, done: Callable[[bytes], bool]) -> bytes:
+    for _ in range(POLLS):
+        _, told = target.send("GET", path, headers={"X-SFDC-Session": target.org.access_token})
+        if done(told):
+            return told
+    raise FaultError("never over", path)
+
+
+def ingest(target: Target, case: tuple[dict[str, Any], bytes]) -> object:
+    settings, content = case
+    status, told = target.send("POST", "jobs/ingest", encoded({"object": "Account", **settings}), JSON)
+    if status != 200:
+        return None
+    job = json.loads(told)
+    target.send("PUT", f"/{job['contentUrl']}", content, CSV)
+    status, _ = target.send("PATCH", f"jobs/ingest/{job['id']}", b'{"state": "UploadComplete"}', JSON)
+    if status != 200:
+        return target.send("PATCH", f"jobs/ingest/{job['id']}", b'{"state": "Aborted"}', JSON)
+    told = _over(
+        target, f"jobs/ingest/{job['id']}", lambda told: b'"state":"JobComplete"' in told or b'"state":"Failed"' in told
+    )
+    if b"InternalServerError" in told:
+        raise FaultError("job failed", told.decode())
+    for which in ("successfulResults", "failedResults", "unprocessedrecords"):
+        if target.send("GET", f"jobs/ingest/{job['id']}/{which}")[0] != 200:
+            raise FaultError("no results", which)
+    return target.send("DELETE", f"jobs/ingest/{job['id']}")
+
+
+def classic(target: Target, case: tuple[str, str, bytes]) -> object:
+    """A batch of a job of Bulk API 1.0."""
+    operation, kind, content = case
+    session = {"X-SFDC-Session": target.org.access_token}
+    info = {"operation": operation, "object": "Account", "contentType": kind, "externalIdFieldName": "External_Key__c"}
+    _, told = target.send("POST", "/services/async/66.0/job", encoded(info), {**session, **JSON})
+    path = f"/services/async/66.0/job/{json.loads(told)['id']}"
+    target.send("POST", f"{path}/batch", content, {**session, "Content-Type": f"application/{kind.lower()}"})
+    over = (b"Completed", b"Failed", b"Not Processed")
+    told = _over(target, f"{path}/batch", lambda told: any(b">" + word in told or b'"' + word in told for word in over))
+    if b"InternalServerError" in told:
+        raise FaultError("batch failed", told.decode())
+    job = next(reversed(target.org.org.classic._jobs.values()))
+    for batch in list(job.batches):
+        target.send("GET", f"{path}/batch/{batch}/result", headers=session)
+    return target.send("GET", path, headers=session)
+
+
+def job_info(target: Target, case: tuple[str, bytes]) -> object:
+    path, body = case
+    kind = "application/json" if body.startswith(b"{") else "application/xml"
+    headers = {"X-SFDC-Session": target.org.access_token, "Content-Type": kind}
+    return target.send("POST", path, body, headers)
+
+
+def soap(target: Target, case: tuple[str, bytes]) -> object:
+    path, body = case
+    body = body.replace(b"SESSION", target.org.access_token.encode())
+    return target.send("POST", path, body, {"Content-Type": "text/xml", "SOAPAction": "x"})
+
+
+def cometd(target: Target, listed: list[Any]) -> object:
+    shake = {"channel": "/meta/handshake", "version": "1.0", "supportedConnectionTypes": ["long-polling"]}
+    _, told = target.send("POST", "/cometd/66.0", encoded([shake]), JSON)
+    body = encoded(listed).replace(b"CLIENT", json.loads(told)[0]["clientId"].encode())
+    target.send("POST", "/cometd/66.0", body, JSON)
+    target.org.app.cometd._clients.clear()
+    return None
+
+
+def deploy(target: Target, case: tuple[bytes, Any]) -> object:
+    content, options = case
+    parts = (("json", "application/json", encoded({"deployOptions": options})), ("file", "application/zip", content))
+    body = b"".join(
+        f'--XX\r\nContent-Disposition: form-data; name="{name}"; filename="f"\r\nContent-Type: {kind}\r\n\r\n'.encode()
+        + data
+        + b"\r\n"
+        for name, kind, data in parts
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    status, told = target.send("POST", "metadata/deployRequest", body + b"--XX--\r\n", headers)
+    if status == 201:
+        path = f"metadata/deployRequest/{json.loads(told)['id']}?includeDetails=true"
+        told = _over(target, path, lambda told: b'"done":true' in told)
+        if b"UNKNOWN" in told:
+            raise FaultError("deployment failed", told.decode())
+    return None
+
+
+def multipart(target: Target, case: tuple[str, str, bytes]) -> object:
+    path, kind, body = case
+    return target.send("POST", path, body, {"Content-Type": f"multipart/form-data{kind}"})
+
+
+FORMS = (
+    b"--X\r\n\r\n--X--", b"--X\r\nContent-Disposition: form-data\r\n\r\nx\r\n--X--",
+    b'--X\r\nContent-Disposition: form-data; name="job"\r\nContent-Transfer-Encoding: base64\r\n\r\n!\r\n--X\r\n'
+    b'Content-Disposition: form-data; name="content"\r\n\r\n\xff\r\n--X--',
+)  # fmt: skip
+_calls: dict[Target, grpc.Channel] = {}
+FINE = {
+    grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.DEADLINE_EXCEEDED,
+}  # fmt: skip
+
+
+def pubsub(target: Target, case: tuple[str, list[bytes]]) -> object:
+    name, sent = case
+    channel = _calls.get(target)
+    if channel is None:
+        channel = _calls[target] = grpc.insecure_channel(str(target.org.pubsub_endpoint))
+    identity = target.org.org.auth.identity
+    metadata = (
+        ("accesstoken", target.org.access_token),
+        ("instanceurl", target.org.url),
+        ("tenantid", identity.organization_id),
+    )
+    path = f"/{wire.SERVICE}/{name}"
+    streams = name in wire.METHODS and wire.METHODS[name][2]
+    deadline = 0.05 if streams else 10.0
+    try:
+        if streams:
+            for _ in channel.stream_stream(path)(iter(sent), metadata=metadata, timeout=deadline):
+                pass
+        else:
+            channel.unary_unary(path)(sent[0] if sent else b"", metadata=metadata, timeout=deadline)
+    except grpc.RpcError as error:
+        code = error.code()  # type: ignore[attr-defined]
+        late = code is grpc.StatusCode.DEADLINE_EXCEEDED and not streams
+        if code not in FINE or late:
+            raise FaultError(f"gRPC {code.name} of {name}", str(error)) from None
+    target.check()
+    return None
+
+
+def published(target: Target, payload: bytes) -> object:
+    """An event whose Avro is anything."""
+    topic = f"/event/{EVENT}"
+    schema = target.org.org.hub.current(topic)
+    assert schema is not None
+    event = wire.message("ProducerEvent")(id="x", schema_id=schema.id, payload=payload)
+    return pubsub(
+        target, ("Publish", [wire.message("PublishRequest")(topic_name=topic, events=[event]).SerializeToString()])
+    )
+
+
+def _requests() -> st.SearchStrategy[tuple[str, list[bytes]]]:
+    topics = st.sampled_from([f"/event/{EVENT}", "/data/ChangeEvents", "/data/OrderChangeEvent", ""]) | texts.filter(
+        str.isprintable
+    )
+    counts = st.integers(-(2**31), 2**31 - 1)
+    made: dict[str, st.SearchStrategy[Any]] = {
+        "Subscribe": st.builds(
+            lambda *given: wire.message("FetchRequest")(**dict(zip(("topic_name", "replay_preset", "replay_id",
+            "num_requested"), given, strict=True))),
+            topics, st.sampled_from([0, 1, 2, 7]), st.binary(max_size=10), st.sampled_from([-1, 0, 1]) | counts,
+        ),
+        "ManagedSubscribe": st.builds(
+            lambda name, count: wire.message("ManagedFetchRequest")(developer_name=name, num_requested=count), topics,
+            counts
+        ),
+        "GetTopic": st.builds(lambda name: wire.message("TopicRequest")(topic_name=name), topics),
+        "GetSchema": st.builds(lambda name: wire.message("SchemaRequest")(schema_id=name), topics),
+        "Publish": st.builds(lambda name: wire.message("PublishRequest")(topic_name=name), topics),
+        "PublishStream": st.builds(lambda name: wire.message("PublishRequest")(topic_name=name), topics),
+    }  # fmt: skip
+
+    def several(name: str) -> st.SearchStrategy[tuple[str, list[bytes]]]:
+        whole = made[name].map(lambda message: bytes(message.SerializeToString()))
+        size = 2 if wire.METHODS[name][2] else 1
+        return st.tuples(st.just(name), st.lists(whole | st.binary(max_size=20), min_size=1, max_size=size))
+
+    return st.sampled_from(sorted(made)).flatmap(several) | st.tuples(
+        st.just("Nothing"), st.lists(st.binary(), max_size=1)
+    )
+
+
+_settings = st.fixed_dictionaries(
+    {"operation": st.sampled_from(["insert", "update", "upsert", "delete"]),
+    "externalIdFieldName": st.just("External_Key__c")},
+    optional={"lineEnding": st.sampled_from(["LF", "CRLF"]), "columnDelimiter": st.sampled_from(["COMMA", "PIPE",
+    "TAB"]),
+              "object": st.sampled_from(["Account", "Contact", "Order", EVENT]) | values},
+)  # fmt: skip
+_operations = st.sampled_from(["insert", "update", "upsert", "delete"])
+FACES: dict[str, Face] = {
+    "query": Face(queries, query),
+    "query in a composite, and in bulk": Face(queries, deep_query),
+    "rows": Face(requests.rows(), send),
+    "collections": Face(requests.collections(), send),
+    "composite, batch, graph": Face(requests.composites(), send),
+    "tree": Face(requests.trees(), send),
+    "addresses and headers": Face(requests.addresses(), send),
+    "ingest": Face(st.tuples(_settings, files.csv_content), ingest, 0.3),
+    "bulk 1.0 CSV": Face(st.tuples(_operations, st.just("CSV"), files.csv_content), classic, 0.3),
+    "bulk 1.0 JSON": Face(st.tuples(_operations, st.just("JSON"), files.json_content), classic, 0.3),
+    "bulk 1.0 XML": Face(st.tuples(_operations, st.just("XML"), files.xml_content), classic, 0.3),
+    "bulk 1.0 query": Face(st.tuples(st.just("query"), st.sampled_from(["CSV", "JSON", "XML"]),
+                                     queries.map(lambda text: text.encode("utf-8", "replace"))), classic, 0.3),
+    "bulk 1.0 jobs": Face(st.tuples(st.sampled_from(["/services/async/66.0/job", "/services/async/x/job",
+    "/services/async/66.0/job/750"]),
+                                    files.job_infos()), job_info),
+    "SOAP": Face(st.tuples(st.sampled_from(["/services/Soap/u/64.0", "/services/Soap/c/66.0", "/services/Soap/m/66.0",
+    "/services/Soap/u/x"]),
+    files.envelopes()), soap),
+    "CometD": Face(st.lists(files.messages(), max_size=4), cometd),
+    "Pub/Sub": Face(_requests(), pubsub, 0.1),
+    "Pub/Sub payloads": Face(st.binary(max_size=60), published),
+    "deployments": Face(st.tuples(files.packages(), files.options), deploy, 0.2),
+    "multipart": Face(st.tuples(st.sampled_from(["jobs/ingest", "metadata/deployRequest", "/services/oauth2/token"]),
+                                st.sampled_from(["", "; boundary=X", "; boundary=", '; boundary="', ";;"]),
+                                st.binary(max_size=40) | st.sampled_from(FORMS)), multipart),
+}  # fmt: skip

@@ -1,0 +1,273 @@
+"""Chapter B: rows by ID and by external ID (B3), the values they hold (B1), and conditional requests (B6)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.org.conftest import BASE, SHARED, Caller
+
+pytestmark = SHARED
+NEVER = "001000000000000AAA"
+
+
+async def test_a_created_row_has_a_location(shared: Caller) -> None:
+    """B3."""
+    answer = await shared.raw("POST", "sobjects/Account", b'{"Name": "B3"}', **{"Content-Type": "application/json"})
+    assert (answer.status, answer.json["success"], answer.json["errors"]) == (201, True, [])
+    assert answer.headers["Location"] == f"{BASE}/sobjects/Account/{answer.json['id']}"
+
+
+async def test_a_row_is_read_whole_or_by_fields(shared: Caller) -> None:
+    """B3: in canonical names, whatever the request's spelling (B1)."""
+    account = await shared.create("aCCOUNT", nAME="Spelt", Phone="1")
+    _, row = await shared.call("GET", f"sobjects/account/{account}?fields=name,PHONE")
+    assert row == {
+        "attributes": {"type": "Account", "url": f"{BASE}/sobjects/Account/{account}"},
+        "Id": account, "Name": "Spelt", "Phone": "1",
+    }  # fmt: skip
+    _, row = await shared.call("GET", f"sobjects/Account/{account[:15]}")
+    assert (row["Id"], row["Name"], "OwnerId" in row) == (account, "Spelt", True)
+    told = await shared.refusal("GET", f"sobjects/Account/{account}?fields=Nothing")
+    assert told == (400, "INVALID_FIELD", "No such column 'Nothing' on sobject of type Account")
+
+
+async def test_an_update_leaves_what_it_does_not_name(shared: Caller) -> None:
+    """B3: `null` clears, an absent key keeps, an empty text is null (B1)."""
+    account = await shared.create("Account", Name="A", Phone="1", Fax="2", Site="3")
+    answer = await shared.raw(
+        "PATCH", f"sobjects/Account/{account}", b'{"Phone": null, "Site": ""}', **{"Content-Type": "application/json"}
+    )
+    assert (answer.status, answer.body) == (204, b"")
+    _, row = await shared.call("GET", f"sobjects/Account/{account}?fields=Phone,Fax,Site")
+    assert (row["Phone"], row["Fax"], row["Site"]) == (None, "2", None)
+
+
+async def test_the_id_is_not_part_of_an_update(shared: Caller) -> None:
+    """B3."""
+    account = await shared.create("Account", Name="A")
+    told = await shared.refusal("PATCH", f"sobjects/Account/{account}", {"Id": account, "Name": "B"})
+    assert told[:2] == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
+
+
+async def test_a_client_without_patch_posts(shared: Caller) -> None:
+    """B3."""
+    account = await shared.create("Account", Name="A")
+    assert (await shared.call("POST", f"sobjects/Account/{account}?_HTTP_METHOD=PATCH", {"Name": "B"}))[0] == 204
+    assert (await shared.query(f"SELECT Name FROM Account WHERE Id = '{account}'"))[0]["Name"] == "B"
+
+
+async def test_what_is_gone_and_what_never_was(shared: Caller) -> None:
+    """B3: a deleted row is ENTITY_IS_DELETED, an ID nobody had is not found."""
+    account = await shared.create("Account", Name="A")
+    assert (await shared.call("DELETE", f"sobjects/Account/{account}")) == (204, "")
+    for method, body in (("DELETE", None), ("PATCH", {"Name": "B"}), ("GET", None)):
+        assert await shared.refusal(method, f"sobjects/Account/{account}", body) == (
+            404, "ENTITY_IS_DELETED", "entity is deleted",
+        )  # fmt: skip
+        status, code, message = await shared.refusal(method, f"sobjects/Account/{NEVER}", body)
+        assert (status, code, message) == (
+            (404, "NOT_FOUND", "The requested resource does not exist")
+            if method == "GET"
+            else (404, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+        )
+
+
+@pytest.mark.parametrize("value", ["abc", "801000000000000AAA", "00100000000000", "001000000000000AAB"])
+async def test_what_is_no_id_of_the_object(shared: Caller, value: str) -> None:
+    """B3."""
+    told = await shared.refusal("GET", f"sobjects/Account/{value}")
+    text = f"Provided external ID field does not exist or is not accessible: {value}"
+    assert told == (404, "NOT_FOUND", text)
+
+
+async def test_an_upsert_says_whether_it_created(shared: Caller) -> None:
+    """B3: 201, then 200 with `created: false`; up to version 45, 204 without a body."""
+    path = "sobjects/Account/External_Key__c/B3-1"
+    status, made = await shared.call("PATCH", path, {"Name": "A"})
+    assert (status, made["success"], made["created"], made["errors"]) == (201, True, True, [])
+    status, again = await shared.call("PATCH", path, {"Name": "B"})
+    assert (status, again) == (200, {"id": made["id"], "success": True, "errors": [], "created": False})
+    assert (await shared.call("PATCH", f"/services/data/v45.0/{path}", {"Name": "C"})) == (204, "")
+    assert (await shared.call("GET", f"{path}?fields=Name"))[1]["Name"] == "C"
+    assert (await shared.call("DELETE", path))[0] == 204
+    assert (await shared.refusal("GET", path))[:2] == (404, "NOT_FOUND")
+    _, after = await shared.call("PATCH", path, {"Name": "D"})
+    assert (after["created"], after["id"] != made["id"]) == (True, True)  # the deleted row is not found (H9)
+
+
+async def test_an_upsert_by_id_updates_and_a_post_to_it_inserts(shared: Caller) -> None:
+    """B3."""
+    account = await shared.create("Account", Name="A")
+    status, told = await shared.call("PATCH", f"sobjects/Account/Id/{account}", {"Name": "B"})
+    assert (status, told["id"], told["created"]) == (200, account, False)
+    status, told = await shared.call("POST", "sobjects/Account/Id", {"Name": "C"})
+    assert (status, told["created"], told["id"] != account) == (201, True, True)
+
+
+async def test_update_only_never_creates(shared: Caller) -> None:
+    """B3."""
+    path = "sobjects/Account/External_Key__c/B3-only?updateOnly=true"
+    assert (await shared.refusal("PATCH", path, {"Name": "A"}))[:2] == (404, "NOT_FOUND")
+    await shared.create("Account", Name="A", External_Key__c="B3-only")
+    assert (await shared.call("PATCH", path, {"Name": "B"}))[0] == 200
+
+
+async def test_a_key_that_several_rows_have(shared: Caller) -> None:
+    """B2, B3: 300 and the list of rows."""
+    ids = [await shared.create("Contact", LastName=name, Email="b3@example.com") for name in ("a", "b")]
+    for method in ("GET", "PATCH", "DELETE"):
+        body = {"LastName": "c"} if method == "PATCH" else None
+        status, told = await shared.call(method, "sobjects/Contact/Email/b3@example.com", body)
+        assert (status, sorted(told)) == (300, sorted(f"{BASE}/sobjects/Contact/{item}" for item in ids))
+
+
+async def test_the_key_of_an_upsert_stands_in_the_address_only(shared: Caller) -> None:
+    """B3."""
+    body = {"Name": "A", "external_key__c": "B3-2"}
+    assert await shared.refusal("PATCH", "sobjects/Account/External_Key__c/B3-2", body) == (
+        400, "INVALID_FIELD", "The External_Key__c field should not be specified in the sobject data.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["a/b", "a+b c", "100%", "a?b#c", "Köln", "..", "a&b=c;d"])
+async def test_any_key_travels_percent_encoded(shared: Caller, key: str) -> None:
+    """B3."""
+    path = f"sobjects/Account/External_Key__c/{quote(key, safe='')}".replace("/..", "/%2E%2E")
+    answer = await shared.raw("PATCH", path, b'{"Name": "A"}', **{"Content-Type": "application/json"})
+    assert answer.status == 201
+    row = (await shared.raw("GET", path)).json
+    assert (row["Id"], row["External_Key__c"]) == (answer.json["id"], key)
+
+
+@pytest.mark.parametrize("field", ["Phone", "Nothing__c"])
+async def test_only_a_key_field_finds_rows(shared: Caller, field: str) -> None:
+    """B3."""
+    told = await shared.refusal("PATCH", f"sobjects/Account/{field}/1", {"Name": "A"})
+    assert told == (404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {field}")
+
+
+async def test_a_parent_by_its_key(shared: Caller) -> None:
+    """B3: the message tells the value in lower case."""
+    parent = await shared.create("Account", Name="P", External_Key__c="B3-P")
+    child = await shared.create("Account", Name="C", Parent={"External_Key__c": "B3-P"})
+    assert (await shared.call("GET", f"sobjects/Account/{child}?fields=ParentId"))[1]["ParentId"] == parent
+    assert await shared.refusal("POST", "sobjects/Account", {"Name": "C", "Parent": {"External_Key__c": "B3-Q"}}) == (
+        400, "INVALID_FIELD", "Foreign key external ID: b3-q not found for field External_Key__c in entity Account",
+    )  # fmt: skip
+    for name in ("a", "b"):
+        await shared.create("Contact", LastName=name, Email="twice@example.com")
+    case = {"Contact": {"Email": "twice@example.com"}}
+    status, code, message = await shared.refusal("POST", "sobjects/Case", case)
+    assert (status, code) == (400, "INVALID_FIELD")
+    assert message.startswith("More than one record found for external id field")
+
+
+async def test_ids_of_the_wrong_object(shared: Caller) -> None:
+    """B3, B8: in a body they are MALFORMED_ID; one that nobody has is a broken reference."""
+    account = await shared.create("Account", Name="A")
+    body = {"LastName": "L", "AccountId": "005000000000000AAA"}
+    status, code, message = await shared.refusal("POST", "sobjects/Contact", body)
+    assert (status, code) == (400, "MALFORMED_ID")
+    assert message == "Account ID: id value of incorrect type: 005000000000000AAA"
+    told = await shared.refusal("POST", "sobjects/Contact", {"LastName": "L", "AccountId": NEVER})
+    assert told == (400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+    await shared.call("DELETE", f"sobjects/Account/{account}")
+    told = await shared.refusal("POST", "sobjects/Contact", {"LastName": "L", "AccountId": account})
+    assert told[:2] == (400, "ENTITY_IS_DELETED")
+
+
+MOMENTS = [
+    "2026-01-31T12:00:00Z",
+    "2026-01-31T12:00:00+0000",
+    "2026-01-31T12:00:00.999+00:00",
+    "2026-01-31T13:00:00+01:00",
+]
+
+
+async def test_how_values_are_written_and_read(shared: Caller) -> None:
+    """B1: datetimes in UTC without fractions, numbers as numbers, IDs of 18 characters, text trimmed (H9)."""
+    _, entry = await shared.priced_product("B1", price="12.345")
+    for moment in MOMENTS:
+        returned = await shared.create("ReturnOrder", ExpectedArrivalDate=moment)
+        _, row = await shared.call("GET", f"sobjects/ReturnOrder/{returned}")
+        assert row["ExpectedArrivalDate"] == "2026-01-31T12:00:00.000+0000"
+    _, row = await shared.call("GET", f"sobjects/PricebookEntry/{entry}")
+    assert (row["UnitPrice"], len(row["Id"]), row["IsActive"]) == (12.35, 18, True)
+    account = await shared.create("Account", Name="  B1  ", NumberOfEmployees=7, AnnualRevenue="12")
+    _, row = await shared.call("GET", f"sobjects/Account/{account}")
+    assert (row["Name"], row["NumberOfEmployees"], row["AnnualRevenue"]) == ("B1", 7, 12.0)
+    assert row["CreatedDate"].endswith(".000+0000")
+
+
+async def test_an_address_is_composed_on_reading_and_written_by_its_parts(shared: Caller) -> None:
+    """B1."""
+    account = await shared.create("Account", Name="A", BillingCity="Bonn", BillingStreet="1")
+    _, row = await shared.call("GET", f"sobjects/Account/{account}?fields=BillingAddress,ShippingAddress")
+    assert row["ShippingAddress"] is None
+    assert row["BillingAddress"] == {
+        "city": "Bonn", "country": None, "geocodeAccuracy": None, "latitude": None, "longitude": None,
+        "postalCode": None, "state": None, "street": "1",
+    }  # fmt: skip
+    told = await shared.refusal("PATCH", f"sobjects/Account/{account}", {"BillingAddress": {"city": "Rome"}})
+    assert told[:2] == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
+
+
+# -- B6 --------------------------------------------------------------------------------------------------------------
+
+
+def http_date(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
+
+
+async def test_a_row_that_did_not_change_is_not_sent_again(shared: Caller) -> None:
+    """B6: 304, with the date of the last change."""
+    account = await shared.create("Account", Name="A")
+    path = f"sobjects/Account/{account}"
+    first = await shared.raw("GET", path)
+    again = await shared.raw("GET", path, **{"If-Modified-Since": first.headers["Last-Modified"]})
+    assert (again.status, again.body) == (304, b"")
+    earlier = http_date(datetime.now(UTC) - timedelta(days=1))
+    assert (await shared.raw("GET", path, **{"If-Modified-Since": earlier})).status == 200
+
+
+async def test_a_row_that_changed_since_is_not_overwritten(shared: Caller) -> None:
+    """B6: 412 on a write, by date for any object."""
+    order = await shared.draft()
+    earlier, later = (http_date(datetime.now(UTC) + timedelta(days=days)) for days in (-1, 1))
+    body, kind = b'{"PoNumber": "1"}', {"Content-Type": "application/json"}
+    refused = await shared.raw("PATCH", f"sobjects/Order/{order}", body, **kind, **{"If-Unmodified-Since": earlier})
+    assert refused.status == 412
+    done = await shared.raw("PATCH", f"sobjects/Order/{order}", body, **kind, **{"If-Unmodified-Since": later})
+    assert done.status == 204
+
+
+async def test_an_account_has_a_tag_and_no_other_object_has(shared: Caller) -> None:
+    """B6."""
+    account, order = await shared.create("Account", Name="A"), await shared.draft()
+    path = f"sobjects/Account/{account}"
+    tag = (await shared.raw("GET", path)).headers["ETag"]
+    assert "ETag" not in (await shared.raw("GET", f"sobjects/Order/{order}")).headers
+    assert (await shared.raw("GET", path, **{"If-None-Match": tag})).status == 304
+    assert (await shared.raw("GET", path, **{"If-None-Match": '"other"'})).status == 200
+    assert (await shared.raw("GET", path, **{"If-Match": '"other"'})).status == 412
+    body, kind = b'{"Phone": "1"}', {"Content-Type": "application/json"}
+    assert (await shared.raw("PATCH", path, body, **kind, **{"If-Match": tag})).status == 204
+    assert (await shared.raw("GET", path, **{"If-None-Match": tag})).status == 200
+    assert (await shared.raw("PATCH", path, body, **kind, **{"If-Match": tag})).status == 412
+
+
+async def test_describe_is_not_sent_again(shared: Caller) -> None:
+    """B4, B6: also of all objects, and inside a composite."""
+    for path in ("sobjects/Account/describe", "sobjects"):
+        first = await shared.raw("GET", path)
+        again = await shared.raw("GET", path, **{"If-Modified-Since": first.headers["Last-Modified"]})
+        assert (again.status, again.body) == (304, b"")
+    step: dict[str, Any] = {"method": "GET", "url": f"{BASE}/sobjects/Account/describe", "referenceId": "d"}
+    step["httpHeaders"] = {"If-Modified-Since": first.headers["Last-Modified"]}
+    _, told = await shared.call("POST", "composite", {"compositeRequest": [step]})
+    assert told["compositeResponse"][0]["httpStatusCode"] == 304

@@ -1,0 +1,36 @@
+"""The suite is organised by the chapters of our sheet of platform facts: each test names the fact that it holds.
+
+A authentication, B rows and describe over REST, C queries, D the composite family, E Bulk API 2.0, F limits, G events,
+H orders and their neighbours, I metadata, L what clients were seen to need. What is no fact of the platform but a
+promise of the local org (it keeps its data, it fails on demand) begins with `Ours`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+CHAPTERS = sorted(Path(__file__).parent.glob("test_[a-l]_*.py"))
+NAMED = re.compile(r"(Ours|[A-L]\d*)(, [A-L]\d*)*[.:]")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_test_names_a_fact_of_its_chapter(path: Path) -> None:
+    letter = path.name[5].upper()
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    assert (ast.get_docstring(module) or "").startswith(f"Chapter {letter}")
+    told = {
+        item.name: ast.get_docstring(item) or ""
+        for item in module.body
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name.startswith("test_")
+    }
+    assert told
+    assert [name for name, text in told.items() if not NAMED.match(text)] == []
+    assert any(re.match(rf"({letter}|.*, {letter})\d*", text) for text in told.values())
+
+
+def test_every_chapter_has_tests() -> None:
+    assert {path.name[5].upper() for path in CHAPTERS} >= set("ABCDEFGHIL")

@@ -1,0 +1,89 @@
+"""Chapter G: platform events published as rows (G9), and how their topics are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.org.conftest import SHARED, Caller
+
+pytestmark = SHARED
+EVENT = {"Order_Number__c": "G9", "Action__c": "hold"}
+KIND = "Order_Action__e"
+
+
+def heard(caller: Caller, after: int) -> int:
+    return len(caller.org.org.hub.bus.after(after, [f"/event/{KIND}"], 1_000))
+
+
+async def test_a_published_event_is_a_success_with_an_error(shared: Caller) -> None:
+    """G9: OPERATION_ENQUEUED, whose message is the event's UUID."""
+    before = shared.org.org.hub.bus.latest
+    status, told = await shared.call("POST", f"sobjects/{KIND}/", EVENT)
+    assert (status, told["success"], told["id"][:3]) == (201, True, "e01")
+    [note] = told["errors"]
+    assert (note["statusCode"], note["fields"], len(note["message"])) == ("OPERATION_ENQUEUED", [], 36)
+    [event] = shared.org.org.hub.bus.after(before, [f"/event/{KIND}"], 10)
+    assert event.uuid == note["message"]
+
+
+async def test_events_by_every_list(shared: Caller) -> None:
+    """G9: collections, composite, tree and bulk insert."""
+    before = shared.org.org.hub.bus.latest
+    rows: list[dict[str, Any]] = [{"attributes": {"type": KIND}, **EVENT}] * 2
+    _, told = await shared.call("POST", "composite/sobjects", {"records": rows})
+    assert [row["errors"][0]["statusCode"] for row in told] == ["OPERATION_ENQUEUED"] * 2
+    step = {"method": "POST", "url": f"/services/data/v66.0/sobjects/{KIND}", "referenceId": "e", "body": EVENT}
+    _, told = await shared.call("POST", "composite", {"compositeRequest": [step]})
+    assert told["compositeResponse"][0]["httpStatusCode"] == 201
+    record = {"attributes": {"type": KIND, "referenceId": "e"}, **EVENT}
+    assert (await shared.call("POST", f"composite/tree/{KIND}", {"records": [record]}))[0] == 201
+    assert heard(shared, before) == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", f"sobjects/{KIND}/e01000000000000AAA"), ("PATCH", f"sobjects/{KIND}/e01000000000000AAA"),
+     ("DELETE", f"sobjects/{KIND}/e01000000000000AAA"), ("GET", f"query?q=SELECT+Id+FROM+{KIND}"),
+     ("GET", f"composite/sobjects/{KIND}?ids=e01000000000000AAA&fields=Id"),
+     ("POST", f"composite/sobjects/{KIND}"), ("PATCH", f"composite/sobjects/{KIND}/Id"),
+     ("DELETE", "composite/sobjects?ids=e01000000000000AAA"), ("PATCH", f"sobjects/{KIND}/EventUuid/x"),
+     ("GET", f"sobjects/{KIND}/Id/e01000000000000AAA")],
+)  # fmt: skip
+async def test_an_event_is_no_record(shared: Caller, method: str, path: str) -> None:
+    """G9: it can be neither read nor queried, changed nor deleted."""
+    bodies: dict[str, Any] = {"PATCH": {"records": [{"attributes": {"type": KIND}, "Id": "e01000000000000AAA", **EVENT}]},  # noqa: E501
+                              "POST": {"ids": ["e01000000000000AAA"], "fields": ["EventUuid"]}}  # fmt: skip
+    body = bodies.get(method) if "composite" in path else (EVENT if method == "PATCH" else None)
+    status, told = await shared.call(method, path, body)
+    if status == 200:
+        assert [row["success"] for row in told] == [False]
+    else:
+        assert status in {400, 404}, told
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [({"Nothing__c": 1}, "INVALID_FIELD"), ({"Order_Number__c": "x" * 300}, "STRING_TOO_LONG"),
+     ({"Order_Number__c": {}}, "JSON_PARSER_ERROR"), ({"ReplayId": 1}, "INVALID_FIELD_FOR_INSERT_UPDATE")],
+)  # fmt: skip
+async def test_events_that_cannot_be(shared: Caller, body: dict[str, Any], code: str) -> None:
+    """G9: refused at once, and nothing is published."""
+    before = shared.org.org.hub.bus.latest
+    assert (await shared.refusal("POST", f"sobjects/{KIND}", {**EVENT, **body}))[:2] == (400, code)
+    assert heard(shared, before) == 0
+
+
+async def test_an_event_after_commit_is_not_published_by_what_is_rolled_back(shared: Caller) -> None:
+    """G9: by its publishBehavior."""
+    sobject = shared.org.org.schema.get(KIND)
+    assert sobject is not None
+    rows = [{"attributes": {"type": KIND}, **EVENT}, {"attributes": {"type": "Account"}}]
+    for immediate, published in ((False, 0), (True, 1)):
+        before, kept, sobject.immediate = shared.org.org.hub.bus.latest, sobject.immediate, immediate
+        try:
+            await shared.call("POST", "composite/sobjects", {"allOrNone": True, "records": rows})
+        finally:
+            sobject.immediate = kept
+        assert heard(shared, before) == published

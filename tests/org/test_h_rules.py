@@ -1,0 +1,334 @@
+"""Chapter H: what orders (H1), lines (H2) and prices (H6) are made of, their life (H3), external IDs (H9), IDs (H10)
+and stamps (H11), beyond the plain cases of test_h_orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connector.localorg import ids
+from tests.org.conftest import SHARED, Caller
+
+pytestmark = SHARED
+
+
+async def row(caller: Caller, sobject: str, record_id: str, *fields: str) -> dict[str, Any]:
+    status, told = await caller.call("GET", f"sobjects/{sobject}/{record_id}?fields={','.join(fields)}")
+    assert status == 200, told
+    return dict(told)
+
+
+async def line_body(caller: Caller, order: str, **more: Any) -> dict[str, Any]:
+    _, entry = await caller.priced_product("H")
+    return {"OrderId": order, "PricebookEntryId": entry, "Quantity": 2, "UnitPrice": 3, **more}
+
+
+# -- H1 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Id",
+        "TotalAmount",
+        "OrderNumber",
+        "ActivatedById",
+        "CreatedDate",
+        "SystemModstamp",
+        "BillingAddress",
+        "IsDeleted",
+    ],
+)
+async def test_fields_of_an_order_that_nobody_writes(shared: Caller, field: str) -> None:
+    """H1."""
+    order = await shared.draft()
+    assert (await shared.refusal("PATCH", f"sobjects/Order/{order}", {field: None}))[
+        1
+    ] == "INVALID_FIELD_FOR_INSERT_UPDATE"
+
+
+@pytest.mark.parametrize(
+    ("without", "code"),
+    [
+        ("EffectiveDate", "REQUIRED_FIELD_MISSING"),
+        ("Status", "REQUIRED_FIELD_MISSING"),
+        ("AccountId", "REQUIRED_FIELD_MISSING"),
+    ],
+)
+async def test_what_an_order_needs(shared: Caller, without: str, code: str) -> None:
+    """H1: no status is filled in."""
+    body = {"AccountId": await shared.create("Account", Name="H1"), "EffectiveDate": "2026-01-05", "Status": "Draft"}
+    assert (await shared.refusal("POST", "sobjects/Order", {**body, without: None}))[:2] == (400, code)
+
+
+async def test_what_an_order_gets_by_itself(shared: Caller) -> None:
+    """H1: an owner, a number, a total of nothing, and no price book."""
+    account = await shared.create("Account", Name="H1", BillingCity="Bonn")
+    order = await shared.create("Order", AccountId=account, EffectiveDate="2026-01-05", Status="Draft")
+    told = await row(shared, "Order", order, "OwnerId", "OrderNumber", "TotalAmount", "Pricebook2Id", "StatusCode",
+                     "BillingCity", "ActivatedDate", "IsReductionOrder")  # fmt: skip
+    assert told["OwnerId"] == shared.org.org.auth.identity.user_id
+    assert (len(told["OrderNumber"]), told["OrderNumber"].isdigit()) == (8, True)
+    assert (told["TotalAmount"], told["Pricebook2Id"], told["StatusCode"], told["BillingCity"], told["ActivatedDate"]) == (  # noqa: E501
+        0.0, None, "Draft", None, None,
+    )  # fmt: skip
+    assert (await shared.call("GET", f"sobjects/Order/OrderNumber/{told['OrderNumber']}"))[1]["Id"] == order
+
+
+async def test_an_order_ends_after_it_starts(shared: Caller) -> None:
+    """H1."""
+    order = await shared.draft()
+    told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"EndDate": "2026-01-04"})
+    assert told[1] == "FIELD_INTEGRITY_EXCEPTION"
+    assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"EndDate": "2026-01-05"}))[0] == 204
+
+
+async def test_types_are_free_and_statuses_are_not(shared: Caller) -> None:
+    """H1: Type has no values of its own and takes any."""
+    order = await shared.draft(Type="Anything")
+    told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Anything"})
+    assert told[1] == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
+
+
+async def test_a_contract_of_the_same_account_activated_first(shared: Caller) -> None:
+    """H1."""
+    account, other = await shared.create("Account", Name="H1 a"), await shared.create("Account", Name="H1 b")
+    contract = await shared.create("Contract", AccountId=account, StartDate="2026-01-01", ContractTerm=12)
+    order = await shared.draft(AccountId=other)
+    told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"ContractId": contract})
+    assert told[1] == "FIELD_INTEGRITY_EXCEPTION"
+    order = await shared.draft(AccountId=account, ContractId=contract)
+    await shared.create("OrderItem", **await line_body(shared, order))
+    told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"})
+    assert told[1] == "FAILED_ACTIVATION"
+    assert (await shared.call("PATCH", f"sobjects/Contract/{contract}", {"Status": "Activated"}))[0] == 204
+    assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"}))[0] == 204
+
+
+async def test_an_account_with_an_activated_order_stays(shared: Caller) -> None:
+    """H1, H8: one with drafts and contacts takes them along."""
+    order, _ = await shared.active_order()
+    account = (await row(shared, "Order", order, "AccountId"))["AccountId"]
+    assert (await shared.refusal("DELETE", f"sobjects/Account/{account}"))[:2] == (400, "DELETE_FAILED")
+    account = await shared.create("Account", Name="H1")
+    contact = await shared.create("Contact", LastName="H8", AccountId=account)
+    draft = await shared.draft(AccountId=account)
+    assert (await shared.call("DELETE", f"sobjects/Account/{account}"))[0] == 204
+    for path in (f"Contact/{contact}", f"Order/{draft}"):
+        assert (await shared.refusal("GET", f"sobjects/{path}"))[1] == "ENTITY_IS_DELETED"
+
+
+# -- H2 --------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_line_gets_from_its_entry(shared: Caller) -> None:
+    """H2: product and list price; the total is price by quantity, rounded."""
+    product, entry = await shared.priced_product("H2", price=10)
+    order = await shared.draft()
+    body = {"OrderId": order, "PricebookEntryId": entry, "Quantity": "1.5", "UnitPrice": 3.33}
+    line = await shared.create("OrderItem", **body)
+    told = await row(
+        shared, "OrderItem", line, "Product2Id", "ListPrice", "TotalPrice", "AvailableQuantity", "OrderItemNumber"
+    )
+    assert told["OrderItemNumber"].isdigit()
+    assert (told["Product2Id"], told["ListPrice"], told["TotalPrice"], told["AvailableQuantity"]) == (
+        product,
+        10.0,
+        5.0,
+        1.5,
+    )
+    assert (await row(shared, "Order", order, "TotalAmount"))["TotalAmount"] == 5.0
+    await shared.call("PATCH", f"sobjects/PricebookEntry/{entry}", {"UnitPrice": 20})
+    assert (await row(shared, "OrderItem", line, "ListPrice"))["ListPrice"] == 10.0  # H6
+
+
+@pytest.mark.parametrize(
+    "field", ["OrderId", "PricebookEntryId", "Product2Id", "ListPrice", "TotalPrice", "AvailableQuantity"]
+)
+async def test_fields_of_a_line_that_are_given_once_or_never(shared: Caller, field: str) -> None:
+    """H2."""
+    line = await shared.create("OrderItem", **await line_body(shared, await shared.draft()))
+    told = await shared.refusal("PATCH", f"sobjects/OrderItem/{line}", {field: None})
+    assert told[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
+
+
+@pytest.mark.parametrize("field", ["Discount", "LineNumber", "SortOrder", "Name", "ProductCode"])
+async def test_fields_that_a_line_does_not_have(shared: Caller, field: str) -> None:
+    """H2."""
+    line = await shared.create("OrderItem", **await line_body(shared, await shared.draft()))
+    assert (await shared.refusal("PATCH", f"sobjects/OrderItem/{line}", {field: None}))[1] == "INVALID_FIELD"
+
+
+async def test_a_deleted_line_leaves_no_trace_but_its_deletion(shared: Caller) -> None:
+    """H2: it is not in the recycle bin."""
+    line = await shared.create("OrderItem", **await line_body(shared, await shared.draft()))
+    assert (await shared.call("DELETE", f"sobjects/OrderItem/{line}"))[0] == 204
+    soql = f"queryAll?q=SELECT+Id+FROM+OrderItem+WHERE+Id='{line}'"
+    assert (await shared.call("GET", soql))[1]["totalSize"] == 0
+    assert (await shared.refusal("GET", f"sobjects/OrderItem/{line}"))[1] == "NOT_FOUND"
+
+
+# -- H3 --------------------------------------------------------------------------------------------------------------
+
+
+async def test_activation_is_stamped_and_its_repetition_is_nothing(shared: Caller) -> None:
+    """H3: back to Draft clears the stamp."""
+    order, _ = await shared.active_order()
+    stamps = ("ActivatedDate", "ActivatedById", "StatusCode")
+    first = await row(shared, "Order", order, *stamps)
+    assert (first["StatusCode"], first["ActivatedById"]) == ("Activated", shared.org.org.auth.identity.user_id)
+    assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"}))[0] == 204
+    assert await row(shared, "Order", order, *stamps) == first
+    await shared.call("PATCH", f"sobjects/Order/{order}", {"Status": "Draft"})
+    assert (await row(shared, "Order", order, *stamps))["ActivatedDate"] is None
+
+
+async def test_headers_and_lines_can_still_be_edited_after_activation(shared: Caller) -> None:
+    """H3: what is not fixed."""
+    order, line = await shared.active_order()
+    assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"PoNumber": "1", "Description": "x"}))[0] == 204
+    assert (await shared.call("PATCH", f"sobjects/OrderItem/{line}", {"Description": "x"}))[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ({"ServiceDate": "2026-01-04"}, 400), ({"ServiceDate": "2026-01-05"}, 201), ({"EndDate": "2026-03-01"}, 400),
+        ({"EndDate": "2026-02-28"}, 201), ({"ServiceDate": "2026-02-02", "EndDate": "2026-02-01"}, 400),
+    ],
+)  # fmt: skip
+async def test_a_lines_dates_lie_within_its_orders(shared: Caller, line: dict[str, str], status: int) -> None:
+    """H3."""
+    order = await shared.draft(EndDate="2026-02-28")
+    told, answer = await shared.call("POST", "sobjects/OrderItem", await line_body(shared, order, **line))
+    assert (told, status == 201 or answer[0]["errorCode"]) == (status, status == 201 or "FIELD_INTEGRITY_EXCEPTION")
+
+
+async def test_an_order_without_an_end_takes_any_end_of_a_line(shared: Caller) -> None:
+    """H3."""
+    body = await line_body(shared, await shared.draft(), EndDate="2999-12-31")
+    assert (await shared.call("POST", "sobjects/OrderItem", body))[0] == 201
+
+
+async def test_the_price_book_stays_once_there_are_lines(shared: Caller) -> None:
+    """H1, H3."""
+    order, other = await shared.draft(), await shared.create("Pricebook2", Name="H3", IsActive=True)
+    assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"Pricebook2Id": other}))[0] == 204
+    order = await shared.draft()
+    await shared.create("OrderItem", **await line_body(shared, order))
+    assert (await shared.refusal("PATCH", f"sobjects/Order/{order}", {"Pricebook2Id": other}))[0] == 400
+
+
+async def test_an_inactive_price_is_not_sold(shared: Caller) -> None:
+    """H3, H6: new entries and products are inactive unless told."""
+    product = await shared.create("Product2", Name="H6")
+    book = await shared.standard_price_book()
+    entry = await shared.create("PricebookEntry", Pricebook2Id=book, Product2Id=product, UnitPrice=1)
+    assert (await row(shared, "Product2", product, "IsActive"))["IsActive"] is False
+    body = {"OrderId": await shared.draft(), "PricebookEntryId": entry, "Quantity": 1, "UnitPrice": 1}
+    code, message = (await shared.refusal("POST", "sobjects/OrderItem", body))[1:]
+    assert (code, "pricebook entry is inactive" in message) == ("FIELD_INTEGRITY_EXCEPTION", True)
+
+
+async def test_a_draft_goes_to_the_recycle_bin_with_its_lines(shared: Caller) -> None:
+    """H3."""
+    order = await shared.draft()
+    line = await shared.create("OrderItem", **await line_body(shared, order))
+    assert (await shared.call("DELETE", f"sobjects/Order/{order}"))[0] == 204
+    told = (await shared.call("GET", f"queryAll?q=SELECT+IsDeleted+FROM+Order+WHERE+Id='{order}'"))[1]
+    assert told["records"][0]["IsDeleted"] is True
+    assert (await shared.call("GET", f"sobjects/OrderItem/{line}"))[0] == 404
+
+
+# -- H6 --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_price_is_there_once_even_when_inactive(shared: Caller) -> None:
+    """H6."""
+    product, entry = await shared.priced_product("H6")
+    await shared.call("PATCH", f"sobjects/PricebookEntry/{entry}", {"IsActive": False})
+    body = {"Pricebook2Id": await shared.standard_price_book(), "Product2Id": product, "UnitPrice": 1}
+    code, message = (await shared.refusal("POST", "sobjects/PricebookEntry", body))[1:]
+    assert (code, message) == ("DUPLICATE_VALUE", "This price definition already exists in this price book")
+
+
+async def test_a_price_may_follow_the_standard_price(shared: Caller) -> None:
+    """H6: then it is equal, or left out."""
+    product, entry = await shared.priced_product("H6", price=5)
+    book = await shared.create("Pricebook2", Name="H6", IsActive=True)
+    body = {"Pricebook2Id": book, "Product2Id": product, "UseStandardPrice": True, "IsActive": True}
+    assert (await shared.refusal("POST", "sobjects/PricebookEntry", {**body, "UnitPrice": 4}))[0] == 400
+    follower = await shared.create("PricebookEntry", **body)
+    assert (await row(shared, "PricebookEntry", follower, "UnitPrice"))["UnitPrice"] == 5.0
+    await shared.call("PATCH", f"sobjects/PricebookEntry/{entry}", {"UnitPrice": 6})
+    assert (await row(shared, "PricebookEntry", follower, "UnitPrice"))["UnitPrice"] == 6.0
+
+
+async def test_what_was_sold_is_not_deleted(shared: Caller) -> None:
+    """H6: product, price and price book; there is one standard price book, which stays."""
+    order, line = await shared.active_order()
+    told = await row(shared, "OrderItem", line, "Product2Id", "PricebookEntryId")
+    book = await shared.standard_price_book()
+    for path in (f"Product2/{told['Product2Id']}", f"PricebookEntry/{told['PricebookEntryId']}", f"Pricebook2/{book}"):
+        assert (await shared.refusal("DELETE", f"sobjects/{path}"))[:2] == (400, "DELETE_FAILED")
+    assert order
+    assert (await shared.refusal("POST", "sobjects/Pricebook2", {"Name": "x", "IsStandard": True}))[0] == 400
+    assert len(await shared.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")) == 1
+
+
+# -- H9, H10, H11 ----------------------------------------------------------------------------------------------------
+
+
+async def test_keys_are_trimmed_and_may_be_missing_many_times(shared: Caller) -> None:
+    """H9: null is no duplicate."""
+    made = await shared.create("Account", Name="H9", External_Key__c="  H9-1  ")
+    assert (await shared.call("GET", "sobjects/Account/External_Key__c/H9-1"))[1]["Id"] == made
+    for _ in range(2):
+        await shared.create("Account", Name="H9", External_Key__c="")
+
+
+@pytest.mark.parametrize(
+    ("short", "suffix"),
+    [("0015500001QdQWa", "AAN"), ("801D0000000G0yl", "IAC"), ("802D0000000CKoy", "IAG"), ("01uD0000001c5to", "IAA"),
+     ("a00E0000004D5ls", "IAC"), ("012000000000000", "AAA")],
+)  # fmt: skip
+async def test_the_last_three_characters_of_an_id(short: str, suffix: str) -> None:
+    """H10: as those of real records."""
+    assert ids.normalise(short) == short + suffix
+
+
+@pytest.mark.parametrize(
+    ("sobject", "prefix"),
+    [("Account", "001"), ("Contact", "003"), ("User", "005"), ("Order", "801"), ("OrderItem", "802"), ("Contract", "800"),  # noqa: E501
+     ("Product2", "01t"), ("Pricebook2", "01s"), ("PricebookEntry", "01u"), ("Case", "500"), ("Organization", "00D"),
+     ("PermissionSet", "0PS")],
+)  # fmt: skip
+async def test_ids_begin_by_their_object(shared: Caller, sobject: str, prefix: str) -> None:
+    """H10."""
+    _, told = await shared.call("GET", f"sobjects/{sobject}/describe")
+    assert told["keyPrefix"] == prefix
+
+
+async def test_a_write_stamps_the_row_and_a_derived_one_only_the_system_stamp(shared: Caller) -> None:
+    """H11: SystemModstamp is never older than LastModifiedDate."""
+    order = await shared.draft()
+    before = await row(shared, "Order", order, "LastModifiedDate", "SystemModstamp")
+    assert before["SystemModstamp"] >= before["LastModifiedDate"]
+    for field in ("CreatedDate", "LastModifiedDate", "CreatedById"):
+        told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {field: before["LastModifiedDate"]})
+        assert told[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [("1.005", 1.01), (1.005, 1.01), (2.675, 2.68), ("-0.004", 0.0), (10**15, 10.0**15), (10**16, None)],
+)
+async def test_decimals_are_rounded_half_up_and_bounded(shared: Caller, value: Any, stored: float | None) -> None:
+    """H11: surplus decimals are no error, surplus digits before the point are."""
+    _, entry = await shared.priced_product("H11")
+    status, told = await shared.call("PATCH", f"sobjects/PricebookEntry/{entry}", {"UnitPrice": value})
+    if stored is None:
+        assert (status, told[0]["errorCode"]) == (400, "NUMBER_OUTSIDE_VALID_RANGE")
+    else:
+        assert (await row(shared, "PricebookEntry", entry, "UnitPrice"))["UnitPrice"] == stored

@@ -1,0 +1,132 @@
+"""Chapter I: the calls of a deployment over REST (I3), whatever is sent with them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import pytest
+
+from tests.org.conftest import SHARED, Caller
+from tests.org.packages import package, permission_set
+from tests.org.test_i_metadata import Deployer
+
+pytestmark = SHARED
+
+
+@pytest.fixture
+def deployer(shared: Caller) -> Deployer:
+    return Deployer(shared)
+
+
+def labelled(name: str) -> bytes:
+    return package({f"permissionsets/{name}.permissionset": permission_set(label=name)}, PermissionSet=name)
+
+
+async def test_the_shape_of_a_deployment(deployer: Deployer) -> None:
+    """I3: Pending at first; numbers and details when it is over, of their own types."""
+    status, told = await deployer.post(labelled("Shape"))
+    assert (status, told["id"][:3], told["url"].endswith(told["id"])) == (201, "0Af", True)
+    result = told["deployResult"]
+    assert (result["status"], result["done"], result["success"]) == ("Pending", False, False)
+    assert told["deployOptions"]["testLevel"] == "NoTestRun"
+    done = await deployer.deploy(labelled("Shape2"))
+    assert (done["status"], done["numberComponentsDeployed"], done["numberComponentsTotal"], done["numberComponentErrors"]) == (  # noqa: E501
+        "Succeeded", 1, 1, 0,
+    )  # fmt: skip
+    assert {"componentSuccesses", "componentFailures", "retrieveResult", "runTestResult"} <= done["details"].keys()
+    [success] = done["details"]["componentSuccesses"]
+    assert (success["componentType"], success["fullName"], success["created"]) == ("PermissionSet", "Shape2", True)
+    _, plain = await deployer.caller.call("GET", f"metadata/deployRequest/{done['id']}")
+    assert "details" not in plain["deployResult"]
+
+
+async def test_what_was_validated_is_deployed_without_its_zip(deployer: Deployer) -> None:
+    """I3: quick deploy of a validation that succeeded."""
+    checked = await deployer.deploy(labelled("Quick"), checkOnly=True)
+    assert await deployer.caller.query("SELECT Id FROM PermissionSet WHERE Name = 'Quick'") == []
+    status, told = await deployer.caller.call("POST", f"metadata/deployRequest/{checked['id']}", {})
+    assert (status, told["id"] != checked["id"], told["deployResult"]["checkOnly"]) == (201, True, False)
+    done = await deployer.over(told["id"])
+    assert (done["status"], done["numberComponentsDeployed"]) == ("Succeeded", 1)
+    assert len(await deployer.caller.query("SELECT Id FROM PermissionSet WHERE Name = 'Quick'")) == 1
+    plain = await deployer.deploy(labelled("Quick"))
+    for wrong in (plain["id"], done["id"]):
+        status, [told] = await deployer.caller.call("POST", f"metadata/deployRequest/{wrong}", {})
+        assert (status, told["errorCode"]) == (400, "INVALID_ID_FIELD")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"testLevel": []}, {"testLevel": 1}, {"checkOnly": "yes"}, {"checkOnly": 1}, {"rollbackOnError": {}},
+     {"singlePackage": [True]}, {"runTests": "x"}, {"nonsense": True}],
+)  # fmt: skip
+async def test_options_that_are_none(deployer: Deployer, options: dict[str, Any]) -> None:
+    """I3."""
+    status, [told] = await deployer.post(labelled("Options"), **options)
+    assert (status, told["errorCode"] in {"JSON_PARSER_ERROR", "INVALID_OPERATION"}) == (400, True)
+
+
+def spoilt(*, method: int = zipfile.ZIP_DEFLATED, at: float = 0.5) -> bytes:
+    """A zip whose content does not unpack."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("package.xml", "<Package>" + "<!-- padding -->" * 200 + "</Package>")
+    data = bytearray(buffer.getvalue())
+    start = data.index(b"package.xml") + 11
+    middle = start + int((data.index(b"PK\x01\x02") - start) * at)
+    data[middle : middle + 8] = b"\xff" * 8
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK", spoilt(), spoilt(at=0), spoilt(method=zipfile.ZIP_BZIP2), spoilt(method=zipfile.ZIP_LZMA),
+     spoilt(method=zipfile.ZIP_LZMA, at=0), package({}), package({"package.xml": ""}), package({"package.xml": "<a>"})],
+)  # fmt: skip
+async def test_zips_that_do_not_unpack(deployer: Deployer, content: bytes) -> None:
+    """I3: the deployment fails, the org goes on."""
+    status, told = await deployer.post(content)
+    assert status == 201
+    done = await deployer.over(told["id"])
+    assert done["status"] in {"Failed", "Succeeded"}
+    assert (await deployer.deploy(labelled("After")))["status"] == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<a>" * 3_000 + "</a>" * 3_000,
+        "",
+        "<x/>",
+        '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+        "\x00",
+        "<PermissionSet/>",
+    ],
+    ids=["deep", "empty", "other", "entities", "nul", "bare"],
+)
+async def test_files_that_are_none(deployer: Deployer, text: str) -> None:
+    """I3: a failure of the component, with its line."""
+    for path, kind in (("permissionsets/P.permissionset", "PermissionSet"), ("objects/Account.object", "CustomObject"),
+                       ("settings/Order.settings", "Settings"), ("reports/F/R.report", "Report"),
+                       ("dashboards/F/D.dashboard", "Dashboard"), ("layouts/Order-L.layout", "Layout")):  # fmt: skip
+        status, told = await deployer.post(package({path: text}, **{kind: "*"}))
+        done = await deployer.over(told["id"])
+        assert (status, done["status"] in {"Succeeded", "Failed"}, "UNKNOWN" in (done["errorMessage"] or "")) == (
+            201, True, False,
+        ), path  # fmt: skip
+
+
+async def test_a_zip_has_an_end(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I3: 39 MB, here made smaller."""
+    monkeypatch.setattr("connector.localorg.http.deploying.MOST_BYTES", 100)
+    status, [told] = await deployer.post(labelled("Large"))
+    assert (status, told["errorCode"]) == (400, "LIMIT_EXCEEDED")
+
+
+async def test_no_more_than_ten_thousand_files(deployer: Deployer) -> None:
+    """I3."""
+    many = {f"permissionsets/P{number}.permissionset": "<x/>" for number in range(10_000)}
+    _, told = await deployer.post(package(many, PermissionSet="*"))
+    assert (told["deployResult"]["status"], "10,000 files" in told["deployResult"]["errorMessage"]) == ("Failed", True)
