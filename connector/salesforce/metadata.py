@@ -23,6 +23,7 @@ from connector.salesforce.simple import ControlPlane
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
 LONGEST_SECONDS = 900.0
 POLL_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_RESTARTS = (1.0, 5.0)
 _PASSING = (RetryClass.TRANSIENT, RetryClass.LIMIT)
 _SOURCE = "-meta.xml"
 _INSIDE = {"field": ("fields", "CustomField"), "listView": ("listViews", "ListView")}
@@ -143,9 +144,7 @@ async def deploy(
 
     All of it or nothing is deployed. SalesforceError if the org cannot be asked, or takes longer than fifteen minutes.
     """
-    content, check = package.content, str(check_only).lower()
-    started = await control.run(lambda org: org.deploy(io.BytesIO(content), False, checkOnly=check))
-    deployment_id = started["asyncId"]
+    deployment_id = await _start(control, package.content, clock=clock, check_only=check_only)
     if not deployment_id:
         raise SalesforceError(
             "The org took the package, but gave no ID to ask after it.",
@@ -172,6 +171,26 @@ async def deploy(
         hint="See Setup, Deployment Status, in the org.",
         retry_class=RetryClass.TRANSIENT,
     )
+
+
+async def _start(control: ControlPlane, content: bytes, *, clock: Clock, check_only: bool) -> str | None:
+    """The ID of the deployment. What passes is tried again: a package that was taken twice is deployed twice, and the
+    second time changes nothing."""
+
+    async def once() -> str | None:
+        started = await control.run(
+            lambda org: org.deploy(io.BytesIO(content), False, checkOnly=str(check_only).lower())
+        )
+        return started["asyncId"] or None
+
+    for wait in _RESTARTS:
+        try:
+            return await once()
+        except SalesforceError as error:
+            if error.retry_class not in _PASSING:
+                raise
+        await clock.sleep(wait)
+    return await once()
 
 
 def _asked(org: Any, deployment_id: str) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from xml.sax.saxutils import unescape
 
 from connector.errors import AuthError, RefusedError, RetryClass, SalesforceError, TransportError
 from connector.model.outcome import RowError
 from connector.salesforce.fault import Fault, Silence, classify_silence
 
 _LONGEST_MESSAGE = 2_000
+_SOAP_FAULT = re.compile(r"<faultcode>\s*\w+:(\w+)\s*</faultcode>\s*<faultstring>([^<]*)</faultstring>")
 
 
 class NoAnswerError(TransportError):
@@ -27,8 +30,10 @@ def read_errors(body: Any) -> tuple[RowError, ...]:
     """The errors in an error body; none for anything that is not one (HTML, empty).
 
     The data API answers `[{errorCode, message, fields?}]`; collections and events call the code `statusCode` (REST API
-    guide, "Status Codes and Error Responses").
+    guide, "Status Codes and Error Responses"). SOAP answers a fault whose code has a prefix.
     """
+    if isinstance(body, str) and (fault := _SOAP_FAULT.search(body)):
+        return (RowError(code=fault[1], message=unescape(fault[2])[:_LONGEST_MESSAGE]),)
     items = body if isinstance(body, list) else [body]
     return tuple(error for item in items if isinstance(item, Mapping) and (error := _read(item)) is not None)
 
