@@ -155,6 +155,15 @@ PICKLISTS: dict[tuple[str, str], tuple[tuple[str, str | None], ...]] = {
     ("Task", "TaskSubtype"): _plain("Task", "Email", "ListEmail", "Cadence", "Call", "LinkedIn"),
     ("Task", "CallType"): _plain("Internal", "Inbound", "Outbound"),
 }  # fmt: skip
+_EVERYWHERE = {  # of every object that has such a field
+    "GeocodeAccuracy": _plain(
+        "Address", "NearAddress", "Block", "Street", "ExtendedZip", "Zip", "Neighborhood", "City", "County", "State",
+        "Unknown",
+    ),
+    "CleanStatus": _plain(
+        "Matched", "Different", "Acknowledged", "NotFound", "Inactive", "Pending", "SelectMatch", "Skipped"
+    ),
+}  # fmt: skip
 OPEN = {
     "Account",
     "Contact",
@@ -296,7 +305,8 @@ def _field(sobject: str, words: list[str]) -> Field:
     marks = marks.partition("+")[0]
     target = next((word[1:] for word in more if word.startswith(">")), "")
     targets, _, relationship = target.partition(":")
-    values = PICKLISTS.get((sobject, name), ())
+    common = "GeocodeAccuracy" if name.endswith("GeocodeAccuracy") else name
+    values = PICKLISTS.get((sobject, name)) or _EVERYWHERE.get(common, ())
     field = Field(
         name=name,
         label=_label(sobject, name, type_),
@@ -314,7 +324,7 @@ def _field(sobject: str, words: list[str]) -> Field:
         sortable="s" not in refused,
         groupable="g" not in refused,
         aggregatable="a" not in refused,
-        restricted_picklist=bool(values) and sobject not in OPEN,
+        restricted_picklist=bool(values) and (sobject not in OPEN or (sobject, name) not in PICKLISTS),
         picklist=tuple(
             PicklistValue(value=value, label=value, category=category, default=value == DEFAULTS.get((sobject, name)))
             for value, category in values

@@ -25,6 +25,7 @@ _SOAP = {
     "location": "urn:location",
     "base64": "xsd:base64Binary",
 }
+_FED = {"Account", "Contact", "Case", "Contract", "Order", "OrderItem", "Product2", "ReturnOrder", "Task", "User"}
 _TEXT = {"string", "textarea", "phone", "url", "email", "picklist", "multipicklist", "combobox", "id", "reference"}
 
 
@@ -74,7 +75,7 @@ def describe(
         "defaultImplementation": None,
         "extendedBy": None,
         "extendsInterfaces": None,
-        "fields": [_field(field) for field in item.fields.values()],
+        "fields": [_field(item, field) for field in item.fields.values()],
         "implementedBy": None,
         "implementsInterfaces": None,
         "listviewable": None,
@@ -126,7 +127,7 @@ def _summary(item: SObject, version: str) -> dict[str, Any]:
         "deepCloneable": False,
         "deletable": item.deletable and row,
         "deprecatedAndHidden": False,
-        "feedEnabled": False,
+        "feedEnabled": item.name in _FED,
         "hasSubtypes": False,
         "isInterface": False,
         "isSubtype": False,
@@ -163,8 +164,9 @@ def _row_urls(base: str) -> dict[str, str]:
     }
 
 
-def _field(item: Field) -> dict[str, Any]:
+def _field(sobject: SObject, item: Field) -> dict[str, Any]:
     text = item.type in _TEXT
+    chosen = next((value.value for value in item.picklist if value.default), None)
     return {
         "aggregatable": item.aggregatable,
         "aiPredictionField": False,
@@ -172,13 +174,13 @@ def _field(item: Field) -> dict[str, Any]:
         "byteLength": item.length * (1 if item.type in {"id", "reference"} else 3) if text else 0,
         "calculated": item.calculated,
         "calculatedFormula": None,
-        "cascadeDelete": item.cascade_delete,
+        "cascadeDelete": item.cascade_delete and not item.nillable,
         "caseSensitive": item.case_sensitive,
-        "compoundFieldName": item.compound_field_name,
+        "compoundFieldName": "Name" if (sobject.name, item.name) == ("Account", "Name") else item.compound_field_name,
         "controllerName": None,
         "createable": item.createable,
         "custom": item.custom,
-        "defaultValue": item.default_value,
+        "defaultValue": item.default_value if item.default_value is not None else chosen,
         "defaultValueFormula": None,
         "defaultedOnCreate": item.defaulted_on_create,
         "dependentPicklist": False,
@@ -187,7 +189,7 @@ def _field(item: Field) -> dict[str, Any]:
         "displayLocationInDecimal": False,
         "encrypted": False,
         "externalId": item.external_id,
-        "extraTypeInfo": "plaintextarea" if item.type == "textarea" else None,
+        "extraTypeInfo": _extra(sobject, item),
         "filterable": item.filterable,
         "filteredLookupInfo": None,
         "formulaTreatNullNumberAsZero": False,
@@ -204,7 +206,7 @@ def _field(item: Field) -> dict[str, Any]:
         "nameField": item.name_field,
         "namePointing": len(item.reference_to) > 1,
         "nillable": item.nillable,
-        "permissionable": item.createable and item.nillable,
+        "permissionable": item.type == "address" or _permissionable(item),
         "picklistValues": [
             {
                 "active": value.active,
@@ -225,7 +227,9 @@ def _field(item: Field) -> dict[str, Any]:
         "restrictedDelete": item.restricted_delete,
         "restrictedPicklist": item.restricted_picklist,
         "scale": item.scale,
-        "searchPrefilterable": item.type == "reference",
+        "searchPrefilterable": item.type == "reference"
+        and item.name != "MasterRecordId"
+        and "User" not in item.reference_to,
         "soapType": _SOAP.get(item.type, "xsd:string"),
         "sortable": item.sortable,
         "type": item.type,
@@ -233,3 +237,18 @@ def _field(item: Field) -> dict[str, Any]:
         "updateable": item.updateable,
         "writeRequiresMasterRead": False,
     }
+
+
+def _extra(sobject: SObject, item: Field) -> str | None:
+    if item.type == "textarea":
+        return "plaintextarea"
+    if item.name == "PhotoUrl":
+        return "imageurl"
+    if "Name" in {item.name, item.compound_field_name}:
+        return {"Account": "switchablepersonname", "Contact": "personname"}.get(sobject.name)
+    return None
+
+
+def _permissionable(item: Field) -> bool:
+    """Whether a permission set may give or withhold it: what is required, or part of a name, it may not."""
+    return item.createable and item.nillable and item.compound_field_name != "Name"
