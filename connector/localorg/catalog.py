@@ -352,6 +352,8 @@ def _sized(field: Field, size: str) -> Field:
 
 
 def _label(sobject: str, name: str, type_: str) -> str:
+    if sobject == "PersonAccount":
+        return _label("Contact", name.removeprefix("Person"), type_)
     for key in ((sobject, name), ("*", name)):
         if key in _OTHER_LABELS:
             return _OTHER_LABELS[key]

@@ -7,7 +7,10 @@ const oauth2 = new jsforce.OAuth2({
     loginUrl: org.instance_url, clientId: org.client_id, clientSecret: org.client_secret,
     redirectUri: 'http://localhost:1717/OauthRedirect', useVerifier: true,
 });
-const asked = await fetch(oauth2.getAuthorizationUrl({ scope: 'api refresh_token', state: 'here' }), { redirect: 'manual' });
+const signIn = new URLSearchParams({ username: org.username, password: org.password }); // as its form would
+const asked = await fetch(oauth2.getAuthorizationUrl({ scope: 'api refresh_token', state: 'here' }), {
+    method: 'POST', body: signIn, redirect: 'manual',
+});
 const callback = new URL(asked.headers.get('location')).searchParams;
 seen.state = callback.get('state');
 const connection = new jsforce.Connection({ oauth2, version: '60.0' });

@@ -61,7 +61,12 @@ class Visitor:
 @pytest.fixture
 async def visitor() -> AsyncIterator[Visitor]:
     clock = Clock()
-    async with LocalOrg(bare=True, clock=clock) as org, aiohttp.ClientSession() as http:
+    async with (
+        LocalOrg(bare=True, clock=clock) as org,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
+    ):
+        async with http.get(org.page_url) as answer:
+            assert answer.status == 200
         yield Visitor(org, http, clock)
 
 
@@ -229,3 +234,30 @@ async def test_a_grant_may_stand_in_the_address(visitor: Visitor) -> None:
         assert answer.status == 200
     async with visitor.http.get(f"{org.url}/services/oauth2/token", params=asked) as answer:
         assert (answer.status, (await answer.json())["error"]) == (400, "invalid_request")
+
+
+async def test_a_browser_that_is_not_signed_in_is_asked_who_it_is(visitor: Visitor) -> None:
+    """A2: nobody gets a code, or a token, without the user's name and password."""
+    url = f"{visitor.org.url}/services/oauth2/authorize"
+    asked = {"response_type": "code", "client_id": "PlatformCLI", "redirect_uri": CALLBACK, "state": '"><b>'}
+    right = {"username": visitor.org.username, "password": visitor.org.password}
+    async with aiohttp.ClientSession() as stranger:
+
+        async def answered(method: str, **more: str) -> tuple[int, str]:
+            sent = {"params": asked | more} if method == "GET" else {"data": asked | more}
+            async with stranger.request(method, url, allow_redirects=False, **sent) as answer:  # type: ignore[arg-type]
+                return answer.status, answer.headers.get("Location") or await answer.text()
+
+        for more in ({}, right, {"response_type": "token"}):
+            status, page = await answered("GET", **more)
+            assert (status, 'name="password"' in page, "<b>" in page) == (200, True, False)
+        for wrong in (
+            {"password": "x"},
+            {"username": right["username"], "password": ""},
+            {"password": right["password"]},
+        ):
+            status, page = await answered("POST", **wrong)
+            assert (status, "Please check your username and password." in page) == (200, True)
+        status, location = await answered("POST", **right)
+        assert (status, location.startswith(f"{CALLBACK}?code=")) == (302, True)
+        assert right["password"] not in location

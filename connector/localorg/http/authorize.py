@@ -1,5 +1,8 @@
-"""`/services/oauth2/authorize`: the one user of the org agrees at once, and the browser goes on to where it was asked
-to go, which must be on this machine."""
+"""`/services/oauth2/authorize`: who has signed in agrees at once, and the browser goes on to where it was asked to go,
+which must be on this machine.
+
+Signed in is a browser that may look at the org's page, and one that sends the user's name and password by the form.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,58 @@ from urllib.parse import urlencode, urlsplit
 from aiohttp import web
 
 from connector.localorg.codes import OAuthFailure, checked_challenge, on_loopback, scope_of
+from connector.localorg.page import door, frame
+from connector.localorg.page.html import EMPTY, html, join
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 
-def answer(org: Org, params: Mapping[str, str], own_url: str) -> web.Response:
-    """A redirect with a code or a token; a page where there is no callback that can be trusted to hear of it."""
+def answer(org: Org, request: web.Request, params: Mapping[str, str], own_url: str) -> web.Response:
+    """A redirect with a code or a token; a page where there is no callback that can be trusted to hear of it, and one
+    to sign in by."""
     try:
+        _check_callback(org, params)
+        if not _signed_in(org, request, params):
+            return _sign_in(params)
         return _redirect(org, params, own_url)
     except OAuthFailure as failure:
         text = "&".join(f"{name}={escape(told)}" for name, told in failure.body().items())
         return web.Response(status=400, text=text, content_type="text/html")
 
 
-def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response:
+def _signed_in(org: Org, request: web.Request, params: Mapping[str, str]) -> bool:
+    posted = request.method == "POST" and "password" in params
+    return door.has_ticket(org, request) or (
+        posted and org.auth.password_ok(params.get("username", ""), params["password"])
+    )
+
+
+def _sign_in(params: Mapping[str, str]) -> web.Response:
+    kept = join(
+        html('<input type="hidden" name="{}" value="{}">', name, value)
+        for name, value in params.items()
+        if name not in {"username", "password"}
+    )
+    failed = html("<p>Please check your username and password.</p>") if "password" in params else EMPTY
+    body = html(
+        '<h1>Sign in</h1>{}<form method="post" action="/services/oauth2/authorize">{}'
+        '<p><label>Username<br><input name="username" value="{}" autocomplete="username"></label></p>'
+        '<p><label>Password<br><input name="password" type="password" autocomplete="current-password"></label></p>'
+        "<p><button>Log In</button></p></form>"
+        "<p>Both stand in the first line of <code>connector localorg --json</code>.</p>",
+        failed, kept, params.get("username", params.get("login_hint", "")),
+    )  # fmt: skip
+    response = frame.response(frame.Page(title="Sign in", body=body), inside=False)
+    policy = response.headers["Content-Security-Policy"]
+    # The form's answer leads on to the callback, which a browser counts as a place the form goes to.
+    response.headers["Content-Security-Policy"] = policy.replace(
+        "form-action 'self'", "form-action 'self' http://localhost:* http://127.0.0.1:* https://localhost:*"
+    )
+    return response
+
+
+def _check_callback(org: Org, params: Mapping[str, str]) -> None:
     client_id, redirect_uri = params.get("client_id", ""), params.get("redirect_uri", "")
     if not client_id:
         raise OAuthFailure("invalid_request", "missing required parameter: client_id")
@@ -35,6 +75,10 @@ def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response
         raise OAuthFailure("invalid_request", "missing required parameter: redirect_uri")
     if not on_loopback(redirect_uri):
         raise OAuthFailure("redirect_uri_mismatch", "redirect_uri must match configuration")
+
+
+def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response:
+    client_id, redirect_uri = params["client_id"], params["redirect_uri"]
     told: dict[str, Any]
     implicit = params.get("response_type") == "token"
     try:

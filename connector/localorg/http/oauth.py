@@ -52,7 +52,9 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
                 form = {**request.query, **(await _form(request))}
                 return _json(org.auth.token(form, request.headers.get("Authorization"), own_url(org, request)))
             case ["authorize"]:
-                return authorize.answer(org, {**request.query, **(await _form(request))}, own_url(org, request))
+                return authorize.answer(
+                    org, request, {**request.query, **(await _form(request))}, own_url(org, request)
+                )
             case ["revoke"]:
                 form = {**request.query, **(await _form(request))}
                 if not org.auth.revoke(form.get("token", "")):
