@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -69,6 +69,7 @@ class Dml:
     def refresh(self) -> None:
         """To be called whenever the schema changed."""
         self.storage.sync(self.schema)
+        self.unfiltered = Schema(replace(item, fields=item.all) for item in self.schema)  # what rules see
         self._plans = {s.name.lower(): Plan(self.schema, s, self.settings.currency) for s in self.schema}
 
     def known_plan(self, name: str) -> Plan | None:

@@ -16,7 +16,7 @@ from connector.localorg.plan import Row
 from connector.localorg.schema import Schema
 from connector.localorg.settings import OrgSettings, Place, SeedError, contradictions
 from connector.localorg.soql.holds import problem
-from connector.localorg.storage import Storage
+from connector.localorg.storage import Storage, quote
 from connector.localorg.values import Stored
 
 Bodies = dict[str, list[dict[str, Any]]]
@@ -44,6 +44,7 @@ def seed(dml: Dml) -> Identity:
         _seed_statuses(dml)
         _seed_record_types(dml)
         _seed_currencies(dml)
+        _index_duplicates(dml)
         dml.storage.changes.clear()
     username = dml.one('SELECT "Username" FROM "User" WHERE "Id" = ?', user)
     return Identity(organization_id=organization, user_id=user, username=username, email=username)
@@ -173,6 +174,17 @@ def _seed_currencies(dml: Dml) -> None:
             dml, "CurrencyType", {"IsoCode": code}, ConversionRate=item.rate, DecimalPlaces=item.decimal_places,
             IsActive=1, IsCorporate=int(code == dml.settings.currency),
         )  # fmt: skip
+
+
+def _index_duplicates(dml: Dml) -> None:
+    """Duplicate rules look for equal rows with every write; a scan of a large table would take seconds."""
+    for rule in dml.settings.duplicate_rules:
+        plan = dml.plan(rule.sobject)
+        columns = [quote(plan.sobject.all[name.lower()].name) for name in rule.match]
+        name = quote(f"ix_duplicate_{plan.name}_{rule.name}")
+        dml.storage.connection.execute(
+            f"CREATE INDEX IF NOT EXISTS {name} ON {quote(plan.name)} ({', '.join(columns)})"
+        )
 
 
 def _keep(dml: Dml, name: str, key: Row, **values: Stored) -> None:

@@ -333,3 +333,18 @@ async def test_what_the_profile_lacks_a_permission_set_can_give() -> None:
         assert (await caller.call("PATCH", f"sobjects/Order/{order}", {"PoNumber": "8"}))[0] == 204
         refused = await caller.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"})
         assert refused[1] == "INSUFFICIENT_ACCESS_OR_READONLY"
+
+
+async def test_rules_see_fields_that_the_user_does_not() -> None:
+    """B8: rules run for everybody; field-level security hides a field from the user, not from them."""
+    settings = OrgSettings(
+        validation_rules=[ValidationRule(name="R", sobject="Account", condition="External_Key__c = 'X'", message="m")],
+        duplicate_rules=[DuplicateRule(name="D", sobject="Account", match=["External_Key__c", "Name"])],
+    )
+    async with running(settings) as caller:
+        account = await caller.create("Account", Name="A", External_Key__c="C-1")
+        [held] = await caller.query("SELECT Id FROM PermissionSetAssignment")
+        assert (await caller.call("DELETE", f"sobjects/PermissionSetAssignment/{held['Id']}"))[0] == 204
+        assert (await caller.refusal("GET", "query?q=SELECT+External_Key__c+FROM+Account"))[1] == "INVALID_FIELD"
+        assert (await caller.call("PATCH", f"sobjects/Account/{account}", {"Name": "B"}))[0] == 204
+        await caller.create("Account", Name="B")

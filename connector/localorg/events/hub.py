@@ -168,8 +168,9 @@ class Hub:
         return {name: avro.stored(plan.inputs[name.lower()].field, payload.get(name)) for name in plan.columns}
 
     def _passes(self, member: Member, sobject: str, row: Row) -> bool:
-        plan = self._dml.plan(sobject)
-        return not member.condition or holds(self._storage, self._schema, plan, member.condition, row, self._clock())
+        if not member.condition:
+            return True
+        return holds(self._storage, self._dml.unfiltered, sobject, member.condition, row, self._clock())
 
     def _published(self, sobject: SObject, messages: list[dict[str, Any]]) -> None:
         """Events written as rows."""

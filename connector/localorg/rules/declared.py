@@ -42,8 +42,9 @@ def set_record_type(dml: Dml, plan: Plan, row: Row) -> None:
 def validate(dml: Dml, plan: Plan, row: Row) -> None:
     """Refuse a row for which the condition of a validation rule holds."""
     for rule in dml.settings.validation_rules:
-        if rule.sobject.lower() == plan.name.lower() and holds(dml.storage, dml.schema, plan, rule.condition, row,
-                                                               dml.clock()):  # fmt: skip
+        if rule.sobject.lower() != plan.name.lower():
+            continue
+        if holds(dml.storage, dml.unfiltered, plan.name, rule.condition, row, dml.clock()):
             raise Refusal("FIELD_CUSTOM_VALIDATION_EXCEPTION", rule.message, fields=[rule.field] if rule.field else [])
 
 
@@ -52,7 +53,7 @@ def refuse_duplicate(dml: Dml, plan: Plan, row: Row, changed: set[str] | None) -
     for rule in dml.settings.duplicate_rules:
         if rule.sobject.lower() != plan.name.lower() or (rule.action == "alert" and dml.allow_duplicates):
             continue
-        names = [plan.inputs[name.lower()].name for name in rule.match]
+        names = [plan.sobject.all[name.lower()].name for name in rule.match]
         if any(row.get(name) is None for name in names) or (changed is not None and not changed & set(names)):
             continue
         found = list(_others(dml, plan, row, names))

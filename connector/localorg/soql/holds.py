@@ -19,7 +19,7 @@ from connector.localorg.soql.tree import Select
 from connector.localorg.storage import Storage, column, quote
 
 if TYPE_CHECKING:
-    from connector.localorg.plan import Plan, Row
+    from connector.localorg.plan import Row
 
 
 class _OneRow(Scope):
@@ -40,10 +40,12 @@ def _parsed(sobject: str, condition: str) -> tuple[str, Select]:
     return text, parse(text)
 
 
-def holds(storage: Storage, schema: Schema, plan: Plan, condition: str, row: Row, now: datetime) -> bool:
-    """SoqlError for a condition that is none."""
-    values: list[object] = [row.get(name) for name in plan.columns]
-    return storage.connection.execute(_sql(schema, plan.sobject, condition, now, values), values).fetchone() is not None
+def holds(storage: Storage, schema: Schema, sobject: str, condition: str, row: Row, now: datetime) -> bool:
+    """`schema` says what the condition may see; SoqlError for a condition that is none."""
+    owner = schema.get(sobject)
+    assert owner is not None
+    values: list[object] = [row.get(field.name) for field in owner.stored_fields()]
+    return storage.connection.execute(_sql(schema, owner, condition, now, values), values).fetchone() is not None
 
 
 def problem(schema: Schema, sobject: SObject, condition: str) -> str | None:
