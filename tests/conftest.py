@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,13 @@ class ManualClock:
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """simple-salesforce asks after its jobs every five seconds; here, twenty times a second."""
+    for module in ("bulk", "bulk2"):
+        monkeypatch.setattr(f"simple_salesforce.{module}.sleep", lambda seconds: time.sleep(seconds / 100))
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,7 @@ async def test_every_way_to_sign_in(org: LocalOrg, key: rsa.RSAPrivateKey) -> No
     assert {f"https://{host}" for _, host in tokens} == {org.tls_url}
 
 
-async def test_bulk_of_both_kinds_and_search(org: LocalOrg) -> None:
+async def test_bulk_of_both_kinds_and_search(org: LocalOrg, hurried: None) -> None:
     def use(client: Salesforce) -> None:
         rows = [{"Name": "Acme Brothers", "External_Key__c": "k"}, {"Name": "", "External_Key__c": "l"}]
         classic = client.bulk.Account.upsert(rows, "External_Key__c", batch_size=100)

@@ -156,7 +156,7 @@ _WORDS = tuple(
 )
 
 
-@settings(max_examples=600)
+@settings(max_examples=200)
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_WORDS), max_size=14).map(" ".join)))
 def test_any_text_is_answered_or_refused(orders: sqlite3.Connection, text: str) -> None:
     """C3: whatever the text."""

@@ -42,7 +42,7 @@ async def done(caller: Caller, path: str) -> str:
     return str(state)
 
 
-async def test_simple_salesforce_bulk_as_it_is(caller: Caller) -> None:
+async def test_simple_salesforce_bulk_as_it_is(caller: Caller, hurried: None) -> None:
     """L6, L19."""
     from simple_salesforce import Salesforce
 
