@@ -92,7 +92,8 @@ async def test_what_is_frozen_after_activation(caller: Caller, field: str) -> No
         "Pricebook2Id": await caller.create("Pricebook2", Name="Other", IsActive=True),
         "EffectiveDate": "2026-02-01",
     }
-    await caller.refusal("PATCH", f"sobjects/Order/{order}", {field: values[field]})
+    refused = await caller.refusal("PATCH", f"sobjects/Order/{order}", {field: values[field]})
+    assert refused == (400, "FIELD_INTEGRITY_EXCEPTION", "unable to modify activated order")
 
 
 async def test_back_to_draft_frees_the_order(caller: Caller) -> None:
