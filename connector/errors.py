@@ -6,6 +6,7 @@
     │   ├── MappingError            mapping files, every problem at once
     │   ├── ProfileError            an import profile, every problem at once
     │   └── SeedFileError           what a local org is to be like, every problem at once
+    ├── CommandError                what was asked of an order, and its state does not allow
     ├── StoreError                  the database cannot be used (absent, older schema, locked)
     ├── LeaseLostError              another process took over the partition we were draining
     └── SalesforceError             the org, or the way to it
@@ -83,6 +84,16 @@ class MappingError(ListedError):
 
 class ProfileError(ListedError):
     """An import profile that cannot be used."""
+
+
+class CommandError(ConnectorError):
+    """An order (or stock) does not allow what was asked; nothing was changed. `field` is what the caller sent or the
+    state that stands against it, `rule` the rule in a word."""
+
+    def __init__(self, message: str, *, hint: str = "", field: str, rule: str) -> None:
+        super().__init__(message, hint=hint, retry_class=RetryClass.DATA)
+        self.field = field
+        self.rule = rule
 
 
 class StoreError(ConnectorError):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from connector.model.change import EntityKind
 
 ENTITIES = ("customer", "product", "order")
-HIDDEN = {"version"}
-"""Of no meaning outside; --json has it."""
+HIDDEN = {"version", "holds", "declined"}
+"""Of no meaning outside, or said in other words; --json has it."""
 
 LATEST = 10
 """Journal entries shown."""
@@ -49,7 +49,7 @@ def show(
 async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
     from connector.model.change import EntityKind
     from connector.settings import load_settings
-    from connector.store import catalog, customers, journal, links, orders, outbox, products
+    from connector.store import catalog, customers, journal, lifecycle, links, orders, outbox, products
     from connector.store.opening import opened
 
     modules: dict[EntityKind, Any] = {
@@ -70,17 +70,24 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
             linked += (await links.children(connection, org_id, "price", [key])).get(key, {}).values()
         unsent = await outbox.find(connection, kind, [key])
         entries = await journal.read(connection, kind.value, key, limit=LATEST)
+        events = await lifecycle.history(connection, key) if kind is EntityKind.ORDER else []
     document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _plain(found[0])}
     document["in_org"] = [asdict(link) for link in linked]
     document["unsent"] = asdict(unsent[key]) if key in unsent else None
     document["journal"] = [{"at": entry.at, "action": entry.action, **entry.detail} for entry in entries]
+    if kind is EntityKind.ORDER:
+        document["history"] = [
+            {"at": event.at, "actor": event.actor, **event.said, "stage": event.after} for event in events
+        ]
     return document
 
 
 def _plain(item: Any) -> dict[str, Any]:
     found = asdict(item)
     if "lines" in found:
-        found["exact_total"] = item.exact_total
+        for name in ("exact_total", "amount_due", "fulfilment_status", "payment_status", "hold_reason"):
+            found[name] = getattr(item, name)
+        found["holds"] = sorted(item.holds)
         for line, source in zip(found["lines"], item.lines, strict=True):
             line["exact_total"] = source.exact_total
     return found
@@ -95,12 +102,16 @@ def _print(document: dict[str, Any]) -> None:
     if here.get("lines"):
         rows = [_line(line) for line in here["lines"]]
         typer.echo("")
-        table(("  line", "sku", "quantity", "unit_price", "discount", "exact_total"), rows)
+        table(("  line", "sku", "quantity", "shipped", "delivered", "unit_price", "discount", "exact_total"), rows)
     for price in here.get("prices", ()):
         typer.echo(f"  {'price':<22} {amount(price['unit_price'])} {price['currency']}")
     for link in document["in_org"]:
         typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as both sides last agreed:")
         _values(link["snapshot"].items())
+    if document.get("history"):
+        typer.echo("\nWhat was done with it, the first first:")
+        for event in document["history"]:
+            typer.echo(f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {_event(event)}".rstrip())
     typer.echo("")
     _due(document)
     if document["journal"]:
@@ -111,8 +122,17 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def _line(line: dict[str, Any]) -> tuple[Any, ...]:
-    values = [line["product"]["sku"], line["quantity"], amount(line["unit_price"])]
+    values = [line["product"]["sku"], *(line[name] for name in ("quantity", "shipped", "delivered"))]
+    values.append(amount(line["unit_price"]))
     return (f"  {line['number']}", *values, _percent(line["discount"]), amount(line["exact_total"]))
+
+
+def _event(event: dict[str, Any]) -> str:
+    """`ship 2 of line 1, carrier Swift Post`."""
+    parts = [f"{quantity} of line {line}" for line, quantity in event.get("lines", {}).items()]
+    parts += [f"{name} {event[name]}" for name in ("carrier", "tracking_number") if name in event]
+    parts += [str(event[name]) for name in ("amount", "hold", "note") if name in event]
+    return f"{event['action']} {', '.join(parts)}"
 
 
 def _due(document: dict[str, Any]) -> None:

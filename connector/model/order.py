@@ -9,26 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
 
 from connector.model.customer import Customer
 from connector.model.money import EXACT, to_cents
 from connector.model.product import Product
+from connector.model.progress import ZERO, FulfilmentStatus, Hold, LineProgress, PaymentStatus, Progress
+from connector.model.stage import Stage
 
 ONE = Decimal(1)
-
-
-class Stage(StrEnum):
-    """Where an order stands; from `confirmed` on, the org's order is Activated."""
-
-    PLACED = "placed"
-    VERIFIED = "verified"
-    CONFIRMED = "confirmed"
-    FULFILLING = "fulfilling"
-    SHIPPED = "shipped"
-    DELIVERED = "delivered"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,10 +71,29 @@ class Line:
     quantity: Decimal
     unit_price: Decimal | None
     discount: Decimal
+    allocated: Decimal = ZERO
+    picked: Decimal = ZERO
+    shipped: Decimal = ZERO
+    delivered: Decimal = ZERO
+    returned: Decimal = ZERO
+    cancelled: Decimal = ZERO
 
     @property
     def key(self) -> str:
         return f"{self.order}-{self.number}"
+
+    @property
+    def progress(self) -> LineProgress:
+        return LineProgress(
+            ordered=self.quantity,
+            allocated=self.allocated,
+            picked=self.picked,
+            shipped=self.shipped,
+            delivered=self.delivered,
+            returned=self.returned,
+            cancelled=self.cancelled,
+            total=self.exact_total or ZERO,
+        )
 
     @property
     def price_key(self) -> str:
@@ -138,10 +145,49 @@ class Order:
     ship_to_postal_code: str | None
     ship_to_country: str | None
     lines: tuple[Line, ...]
+    invoiced: Decimal = ZERO
+    authorised: Decimal = ZERO
+    captured: Decimal = ZERO
+    refunded: Decimal = ZERO
+    declined: bool = False
+    holds: frozenset[Hold] = frozenset()
 
     @property
     def key(self) -> str:
         return self.number
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(
+            number=self.number,
+            stage=self.stage,
+            lines={line.number: line.progress for line in self.lines},
+            freight=self.freight or ZERO,
+            invoiced=self.invoiced,
+            authorised=self.authorised,
+            captured=self.captured,
+            refunded=self.refunded,
+            declined=self.declined,
+            holds=self.holds,
+        )
+
+    @property
+    def fulfilment_status(self) -> FulfilmentStatus:
+        return self.progress.fulfilment_status
+
+    @property
+    def payment_status(self) -> PaymentStatus:
+        return self.progress.payment_status
+
+    @property
+    def amount_due(self) -> Decimal:
+        """What the customer still has to pay, in whole cents; less than 0 where a refund is due."""
+        return EXACT.subtract(self.progress.due, self.progress.net)
+
+    @property
+    def hold_reason(self) -> str | None:
+        """Why it is on hold, every reason named; None if it is not."""
+        return ", ".join(sorted(self.holds)) or None
 
     @property
     def exact_total(self) -> Decimal | None:

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from connector.model.customer import Customer
-from connector.model.order import LineInput, OrderInput, Stage
+from connector.model.order import LineInput, OrderInput
 from connector.model.product import Product
+from connector.model.stage import Stage
 
 EPOCH = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 CHANNELS = ("web", "phone", "marketplace", "in person")

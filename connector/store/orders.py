@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import RetryClass, StoreError
 from connector.model.change import EntityKind
-from connector.model.order import Line, Order, OrderInput, Stage
+from connector.model.lifecycle import as_imported
+from connector.model.order import Line, Order, OrderInput
+from connector.model.progress import Hold
+from connector.model.stage import Stage
 from connector.store import customers as customer_store
 from connector.store import products as product_store
 from connector.store.bulk import (
@@ -25,7 +28,7 @@ from connector.store.bulk import (
     select_in,
     update_rows,
 )
-from connector.store.tables import customers, order_lines, orders, products
+from connector.store.tables import customers, holds, order_lines, orders, products
 from connector.store.unit import Lane, UnitOfWork, slot_of
 
 FIELDS = (
@@ -53,6 +56,10 @@ _COLUMNS = tuple(orders.c[name] for name in FIELDS)
 _values = attrgetter(*FIELDS)
 _DETAILS = FIELDS[2:]  # what is the same in OrderInput, in Order and in the table
 _STAGE = FIELDS.index("stage")
+
+_MONEY = ("invoiced", "authorised", "captured", "refunded", "declined")
+_QUANTITIES = ("allocated", "picked", "shipped", "delivered", "returned", "cancelled")
+_LINE = tuple(order_lines.c[name] for name in ("order_number", "number", "sku", "quantity", "unit_price", "discount"))
 
 _Stored = tuple[tuple[Any, ...], dict[int, tuple[str, Decimal, Decimal | None, Decimal]]]
 """The values of FIELDS, and the lines by number."""
@@ -90,6 +97,7 @@ async def save(uow: UnitOfWork, items: Sequence[OrderInput], *, lane: Lane | Non
         stored |= await _stored(uow.connection, sorted({row["number"] for row in new} - created))
 
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
+    await _refuse_acted_on(uow.connection, [number for number in changed if _moves(stored[number], wanted[number])])
     await update_rows(uow.connection, orders, [_row(uow, wanted[number]) for number in changed])
     relined = [number for number in changed if stored[number][1] != wanted[number][1]]
     for chunk in chunks(relined):
@@ -118,17 +126,27 @@ async def save(uow: UnitOfWork, items: Sequence[OrderInput], *, lane: Lane | Non
 
 async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Order]:
     """The orders of `numbers` with customer, lines and products, in that order; unknown ones are left out."""
-    statement = select(orders.c.version, *_COLUMNS, *customer_store.COLUMNS).join(
+    more = (*(orders.c[name] for name in _MONEY), orders.c.events)
+    statement = select(orders.c.version, *_COLUMNS, *customer_store.COLUMNS, *more).join(
         customers, customers.c.number == orders.c.customer
     )
     rows = await select_in(connection, statement, orders.c.number, numbers)
-    by_number = select(order_lines).order_by(order_lines.c.order_number, order_lines.c.number)
+    by_number = select(*_LINE, *(order_lines.c[name] for name in _QUANTITIES)).order_by(
+        order_lines.c.order_number, order_lines.c.number
+    )
     line_rows = await select_in(connection, by_number, order_lines.c.order_number, numbers)
     catalogue = await product_store.find(connection, {row.sku for row in line_rows})
 
+    on_hold: dict[str, set[Hold]] = {}
+    acted_on = [row[1] for row in rows if row.events]
+    for order, reason in await select_in(
+        connection, select(holds.c.order_number, holds.c.reason), holds.c.order_number, acted_on
+    ):
+        on_hold.setdefault(order, set()).add(Hold(reason))
+
     currencies = {row[1]: row.currency for row in rows}
     lines: dict[str, list[Line]] = {}
-    for order, number, sku, quantity, unit_price, discount in line_rows:
+    for order, number, sku, quantity, unit_price, discount, *quantities in line_rows:
         lines.setdefault(order, []).append(
             Line(
                 order=order,
@@ -138,9 +156,10 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
                 quantity=quantity,
                 unit_price=unit_price,
                 discount=discount,
+                **dict(zip(_QUANTITIES, quantities, strict=True)),
             )
         )
-    found = {row[1]: _order_of(row, tuple(lines.get(row[1], ()))) for row in rows}
+    found = {row[1]: _order_of(row, tuple(lines.get(row[1], ())), frozenset(on_hold.get(row[1], ()))) for row in rows}
     return [found[number] for number in numbers if number in found]
 
 
@@ -170,17 +189,20 @@ async def counts(connection: AsyncConnection) -> dict[Stage, int]:
     return {stage: found.get(stage.value, 0) for stage in Stage}
 
 
-def _order_of(row: Sequence[Any], lines: tuple[Line, ...]) -> Order:
+def _order_of(row: Any, lines: tuple[Line, ...], on_hold: frozenset[Hold]) -> Order:
     fields = len(FIELDS)
     details = dict(zip(_DETAILS, row[3 : fields + 1], strict=True))
     details["stage"] = Stage(details["stage"])
-    return Order(
+    order = Order(
         number=row[1],
         version=row[0],
         customer=customer_store.customer_of(row, fields + 1),
         lines=lines,
+        holds=on_hold,
         **details,
+        **{name: getattr(row, name) for name in _MONEY},
     )
+    return order if row.events else as_imported(order)
 
 
 def _lines_of(order: OrderInput) -> dict[int, tuple[str, Decimal, Decimal | None, Decimal]]:
@@ -199,7 +221,7 @@ async def _stored(connection: AsyncConnection, numbers: Sequence[str]) -> dict[s
     rows = await select_in(connection, statement, orders.c.number, numbers)
     found: dict[str, _Stored] = {row[0]: (tuple(row), {}) for row in rows}
     if found:
-        line_rows = await select_in(connection, select(order_lines), order_lines.c.order_number, found)
+        line_rows = await select_in(connection, select(*_LINE), order_lines.c.order_number, found)
         for order, number, *line in line_rows:
             found[order][1][number] = tuple(line)
     return found
@@ -212,6 +234,23 @@ async def _refuse_unknown(connection: AsyncConnection, wanted: Mapping[str, _Sto
     )
     if missing_customers or missing_skus:
         raise UnknownReferenceError(missing_customers, missing_skus)
+
+
+def _moves(stored: _Stored, wanted: _Stored) -> bool:
+    """Whether a save would change what commands decide: the stage, or the lines."""
+    return (stored[0][_STAGE], stored[1]) != (wanted[0][_STAGE], wanted[1])
+
+
+async def _refuse_acted_on(connection: AsyncConnection, numbers: Sequence[str]) -> None:
+    """An order with a history moves by commands only: an import would contradict what happened."""
+    statement = select(orders.c.number).where(orders.c.events > 0)
+    found = sorted(row.number for row in await select_in(connection, statement, orders.c.number, numbers))
+    if found:
+        raise StoreError(
+            f"Stage and lines of {_listed(found)} follow from what was done with them here; an import cannot set them.",
+            hint="Leave stage and lines out of the import, or act on the order.",
+            retry_class=RetryClass.DATA,
+        )
 
 
 async def _missing(connection: AsyncConnection, column: Any, wanted: Iterable[str]) -> list[str]:

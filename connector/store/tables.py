@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from enum import StrEnum
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -19,7 +22,9 @@ from sqlalchemy import (
 )
 
 from connector.model.change import ChangeState
-from connector.model.order import Stage
+from connector.model.lifecycle import TRANSITIONS, Action
+from connector.model.progress import Hold
+from connector.model.stage import Stage
 from connector.store.types import Exact, Instant, Key, Serial
 
 metadata = MetaData(
@@ -32,9 +37,27 @@ metadata = MetaData(
 )
 
 
-def _one_of(column: str, values: type[Stage] | type[ChangeState]) -> CheckConstraint:
+def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def _at_most(lower: str, upper: str) -> CheckConstraint:
+    # SQLite keeps exact numbers as text, which would compare as text.
+    return CheckConstraint(f"CAST({lower} AS NUMERIC) <= CAST({upper} AS NUMERIC)", name=lower)
+
+
+def _transitions() -> CheckConstraint:
+    """`stage_before` and `stage_after` are the same, or a way of TRANSITIONS; a history begins anywhere."""
+    ways = ", ".join(f"'{before}>{after}'" for before, after in TRANSITIONS)
+    return CheckConstraint(
+        f"stage_before IS NULL OR stage_before = stage_after OR stage_before || '>' || stage_after IN ({ways})",
+        name="transition",
+    )
+
+
+def _amount(name: str) -> Column[Decimal]:
+    return Column(name, Exact, nullable=False, server_default="0")
 
 
 customers = Table(
@@ -96,6 +119,12 @@ orders = Table(
     Column("ship_to_country", Text),
     Column("version", BigInteger, nullable=False, default=1),
     Column("updated_at", Instant, nullable=False),
+    Column("events", Integer, nullable=False, server_default="0"),  # in its history; 0: only imported, never acted on
+    _amount("invoiced"),
+    _amount("authorised"),
+    _amount("captured"),
+    _amount("refunded"),
+    Column("declined", Boolean, nullable=False, server_default=false()),
     _one_of("stage", Stage),
     Index("orders_customer", "customer"),
 )
@@ -109,6 +138,58 @@ order_lines = Table(
     Column("quantity", Exact, nullable=False),
     Column("unit_price", Exact),
     Column("discount", Exact, nullable=False),
+    *(_amount(name) for name in ("allocated", "picked", "shipped", "delivered", "returned", "cancelled")),
+    _at_most("allocated", "quantity"),
+    _at_most("picked", "allocated"),
+    _at_most("shipped", "picked"),
+    _at_most("delivered", "shipped"),
+    _at_most("returned", "delivered"),
+    _at_most("cancelled", "quantity"),
+)
+
+order_events = Table(
+    "order_events",
+    metadata,
+    Column("order_number", Key, ForeignKey("orders.number"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("stage_before", Text),
+    Column("stage_after", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    _one_of("action", Action),
+    _transitions(),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("order_number", Key, ForeignKey("orders.number"), primary_key=True),
+    Column("reason", Key, primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("placed_by", Text, nullable=False),
+    Column("note", Text),
+    _one_of("reason", Hold),
+)
+
+stock = Table(
+    "stock",
+    metadata,
+    Column("sku", Key, ForeignKey("products.sku"), primary_key=True),
+    Column("warehouse", Key, primary_key=True),
+    Column("on_hand", Exact, nullable=False),
+    Column("reserved", Exact, nullable=False),
+    _at_most("reserved", "on_hand"),
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("order_number", Key, primary_key=True),
+    Column("line", Integer, primary_key=True, autoincrement=False),
+    Column("warehouse", Key, primary_key=True),
+    Column("quantity", Exact, nullable=False),
 )
 
 outbox = Table(

@@ -16,8 +16,9 @@ from connector.jobs.resync import make_due
 from connector.localorg.server import LocalOrg
 from connector.mapping import load_mappings
 from connector.model.change import EntityKind
-from connector.model.order import LineInput, Stage
+from connector.model.order import LineInput
 from connector.model.product import Price, Product
+from connector.model.stage import Stage
 from connector.service import running
 from connector.store import leases
 from connector.store.engine import Store

@@ -15,8 +15,9 @@ from connector.errors import StoreError
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
 from connector.model.change import EntityKind
-from connector.model.order import LineInput, Stage
+from connector.model.order import LineInput
 from connector.model.product import Price
+from connector.model.stage import Stage
 from connector.orders.sample import orders as sample_orders
 from connector.outbound.drain import ON_ITS_WAY
 from connector.outbound.ledger import Ledger, Outcomes

@@ -13,7 +13,7 @@ import pytest
 
 from connector.errors import AuthError, LeaseLostError, StoreError
 from connector.localorg.server import LocalOrg
-from connector.model.order import Stage
+from connector.model.stage import Stage
 from connector.orders.sample import orders as sample_orders
 from connector.service import running
 from connector.store import leases
@@ -95,7 +95,8 @@ async def test_a_large_order_that_was_written_but_not_recorded_is_recognised_wit
     before = world.writes
     assert (await world.push()).tally.adopted == 1
     assert world.writes == before + 2  # the account, whose ID we did not record, and the customers without orders
-    await world.save([an_order("A-1", lines=(replace(lines[0], quantity=line.quantity + 7), *lines[1:]))])
+    changed = (replace(lines[0], quantity=line.quantity + 7), *lines[1:])
+    await world.save([an_order("A-1", lines=changed, stage=Stage.CONFIRMED)])
     assert (await world.push()).in_sync
     assert await world.count("OrderItem") == 420
     assert world.writes == before + 4  # one line, then the status

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.model.order import Stage
+from connector.model.stage import Stage
 
 LONGEST_KEY = 80
 MOST_DIGITS = 18

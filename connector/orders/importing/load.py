@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import UsageError
 from connector.model.customer import Customer
-from connector.model.order import Line, LineInput, Order, OrderInput, Stage
+from connector.model.order import Line, LineInput, Order, OrderInput
 from connector.model.product import Price, Product
+from connector.model.stage import Stage
 from connector.orders.importing.fields import KINDS
 from connector.orders.importing.profile import Profile, own_form
 from connector.orders.importing.reader import Place

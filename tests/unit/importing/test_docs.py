@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
-from connector.model.order import Stage
+from connector.model.stage import Stage
 from connector.orders.importing.fields import KINDS
 from connector.orders.importing.profile import FORMS, SETTINGS
 from tests.unit.importing.conftest import Desk

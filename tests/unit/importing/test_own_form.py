@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from connector.errors import UsageError
-from connector.model.order import Stage
 from connector.model.product import Price
+from connector.model.stage import Stage
 from connector.store.bulk import Saved
 from tests.unit.importing.conftest import Desk
 

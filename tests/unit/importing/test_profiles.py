@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from connector.errors import ProfileError, UsageError
-from connector.model.order import Stage
 from connector.model.product import Price
+from connector.model.stage import Stage
 from connector.orders.importing import import_files, load_profile
 from connector.store.bulk import Saved
 from tests.acceptance.export import made_up

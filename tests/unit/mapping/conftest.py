@@ -16,8 +16,9 @@ from connector.errors import MappingError
 from connector.mapping import MappingSet, load_mappings
 from connector.model.customer import Customer
 from connector.model.describe import FieldDescribe, SObjectDescribe
-from connector.model.order import Line, Order, Stage
+from connector.model.order import Line, Order
 from connector.model.product import Product
+from connector.model.stage import Stage
 
 
 class Folder:
@@ -144,6 +145,9 @@ def sobject(name: str, *fields: FieldDescribe, **changes: Any) -> SObjectDescrib
     return SObjectDescribe(name=name, fields={item.name: item for item in fields}, **(values | changes))
 
 
+QUANTITIES = ("Allocated", "Shipped", "Delivered", "Returned", "Cancelled")
+
+
 def plain_org() -> dict[str, SObjectDescribe]:
     """The objects of an org with our metadata, as far as the shipped mappings need them."""
     address = ("Street", "City", "State", "PostalCode", "Country")
@@ -187,6 +191,10 @@ def plain_org() -> dict[str, SObjectDescribe]:
             field("Carrier__c"),
             field("Tracking_Number__c"),
             field("Channel__c"),
+            field("Fulfillment_Status__c"),
+            field("Payment_Status__c"),
+            field("Amount_Due__c", "currency"),
+            field("Hold_Reason__c", length=120),
             field("TotalAmount", "currency", nillable=False, createable=False, updateable=False),
         ),
         sobject(
@@ -200,6 +208,7 @@ def plain_org() -> dict[str, SObjectDescribe]:
             field("List_Unit_Price__c", "currency", scale=4),
             field("Discount_Percent__c", "percent"),
             field("Exact_Total__c", "currency", scale=4),
+            *(field(f"{name}_Quantity__c", "double", scale=4) for name in QUANTITIES),
         ),
     )
     return {item.name: item for item in objects}

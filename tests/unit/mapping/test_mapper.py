@@ -13,9 +13,10 @@ from connector.mapping import MappingSet
 from connector.mapping.spec import Owner
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
-from connector.model.order import Order, Stage
+from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.record import Lookup, MappedRecord
+from connector.model.stage import Stage
 from tests.unit.mapping.conftest import CUSTOMER, Folder, line
 
 Make = Callable[..., Order]

@@ -18,9 +18,10 @@ from connector.localorg.metadata.source import load_source
 from connector.mapping.load import load_mappings
 from connector.model.change import Change, EntityKind, Refusal
 from connector.model.customer import Customer
-from connector.model.order import Line, Order, Stage
+from connector.model.order import Line, Order
 from connector.model.product import Price, Product
 from connector.model.record import FieldValue, Link, MappedRecord
+from connector.model.stage import Stage
 from connector.outbound.facts import SOBJECTS, OrgFacts
 from connector.outbound.plan import plan_orders
 from connector.outbound.preflight import fitted

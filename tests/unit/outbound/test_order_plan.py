@@ -10,8 +10,9 @@ import pytest
 
 from connector.model.change import Refusal
 from connector.model.customer import Customer
-from connector.model.order import Order, Stage
+from connector.model.order import Order
 from connector.model.product import Product
+from connector.model.stage import Stage
 from connector.outbound.plan import accounts_ahead
 from connector.outbound.work import Plan
 from tests.unit.outbound.conftest import (
@@ -107,7 +108,7 @@ def test_lines_of_a_draft_change_without_reopening(plan: Planner) -> None:
     after = replace(PLACED, lines=(line(1), line(2, quantity=Decimal(3))))
     planned = plan(changed(PLACED, after))
     assert {row.key: set(row.fields) for row in planned.rows} == {
-        "A-1": {"Exact_Total__c"}, "A-1-2": {"Quantity", "Exact_Total__c"},
+        "A-1": {"Amount_Due__c", "Exact_Total__c"}, "A-1-2": {"Quantity", "Exact_Total__c"},
     }  # fmt: skip
     sequence = only(plan(changed(PLACED, replace(PLACED, lines=(line(1),)))), "sequences")
     assert (sequence.reopen, sequence.status) == (None, None)

@@ -8,8 +8,9 @@ from typing import Any
 
 from connector.model.change import Change, EntityKind
 from connector.model.customer import Customer
-from connector.model.order import LineInput, OrderInput, Stage
+from connector.model.order import LineInput, OrderInput
 from connector.model.product import Price, Product
+from connector.model.stage import Stage
 from connector.store import customers, orders, outbox, products
 from connector.store.engine import Store
 

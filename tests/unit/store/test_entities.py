@@ -10,8 +10,8 @@ import pytest
 
 from connector.errors import RetryClass, StoreError
 from connector.model.change import EntityKind
-from connector.model.order import Stage
 from connector.model.product import Price
+from connector.model.stage import Stage
 from connector.store import customers, orders, products
 from connector.store.bulk import Saved
 from connector.store.engine import Store
@@ -143,12 +143,13 @@ async def test_saving_an_order_replaces_its_lines(store: Store) -> None:
 async def test_amounts_keep_every_digit(store: Store, amount: str) -> None:
     await stock(store)
     await place(
-        store, order(freight=Decimal(amount), lines=(line(1, quantity=amount, price=amount, discount="0.0395"),))
+        store,
+        order(freight=Decimal(amount), lines=(line(1, quantity=amount.lstrip("-"), price=amount, discount="0.0395"),)),
     )
     async with store.reader() as connection:
         (stored,) = await orders.load(connection, ["10248"])
     assert stored.freight == Decimal(amount)
-    assert (stored.lines[0].quantity, stored.lines[0].unit_price) == (Decimal(amount), Decimal(amount))
+    assert (stored.lines[0].quantity, stored.lines[0].unit_price) == (Decimal(amount.lstrip("-")), Decimal(amount))
     assert stored.lines[0].discount == Decimal("0.0395")
 
 

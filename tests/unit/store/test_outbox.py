@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
-from connector.model.order import Stage
+from connector.model.stage import Stage
 from connector.store import customers, orders, outbox
 from connector.store.engine import Store
 from connector.store.tables import outbox as table

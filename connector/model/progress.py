@@ -1,0 +1,150 @@
+"""How far an order has come: its stage, and three axes that move on their own: quantities, money, holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from connector.model.money import EXACT, to_cents
+from connector.model.stage import Stage
+
+ZERO = Decimal(0)
+
+
+class Hold(StrEnum):
+    """Why an order waits for a person."""
+
+    PAYMENT = "payment"
+    ADDRESS = "address"
+    STOCK = "stock"
+    FRAUD = "fraud"
+    CREDIT = "credit"
+    MANUAL = "manual"
+
+
+class FulfilmentStatus(StrEnum):
+    """Derived from the quantities of all lines."""
+
+    UNFULFILLED = "unfulfilled"
+    PARTIALLY_ALLOCATED = "partially_allocated"
+    ALLOCATED = "allocated"
+    PICKING = "picking"
+    PARTIALLY_SHIPPED = "partially_shipped"
+    SHIPPED = "shipped"
+    PARTIALLY_DELIVERED = "partially_delivered"
+    DELIVERED = "delivered"
+    PARTIALLY_RETURNED = "partially_returned"
+    RETURNED = "returned"
+    CANCELLED = "cancelled"
+
+
+class PaymentStatus(StrEnum):
+    """Derived from what is due and what has moved. `refund_due`: more was taken than is due by now."""
+
+    UNPAID = "unpaid"
+    FAILED = "failed"
+    AUTHORISED = "authorised"
+    PARTIALLY_PAID = "partially_paid"
+    PAID = "paid"
+    REFUND_DUE = "refund_due"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+    NOTHING_DUE = "nothing_due"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineProgress:
+    """Quantities of one line, each counted from the beginning: ordered >= cancelled + allocated, allocated >= picked >=
+    shipped >= delivered >= returned. `total` is the exact price of all that was ordered."""
+
+    ordered: Decimal
+    allocated: Decimal = ZERO
+    picked: Decimal = ZERO
+    shipped: Decimal = ZERO
+    delivered: Decimal = ZERO
+    returned: Decimal = ZERO
+    cancelled: Decimal = ZERO
+    total: Decimal = ZERO
+
+    @property
+    def wanted(self) -> Decimal:
+        return self.ordered - self.cancelled
+
+    @property
+    def due(self) -> Decimal:
+        """The exact price of what is not cancelled."""
+        if self.wanted == self.ordered:
+            return self.total
+        return EXACT.divide(EXACT.multiply(self.total, self.wanted), self.ordered)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """One order. Money is counted from the beginning too: `captured` does not fall when something is `refunded`."""
+
+    number: str
+    stage: Stage
+    lines: Mapping[int, LineProgress]
+    freight: Decimal = ZERO
+    invoiced: Decimal = ZERO
+    authorised: Decimal = ZERO
+    captured: Decimal = ZERO
+    refunded: Decimal = ZERO
+    declined: bool = False
+    holds: frozenset[Hold] = field(default_factory=frozenset)
+
+    def sum(self, quantity: str) -> Decimal:
+        """One quantity (`shipped`, …) over all lines."""
+        return sum((getattr(line, quantity) for line in self.lines.values()), ZERO)
+
+    @property
+    def wanted(self) -> Decimal:
+        return self.sum("wanted")
+
+    @property
+    def net(self) -> Decimal:
+        """What we hold of the customer's money."""
+        return self.captured - self.refunded
+
+    @property
+    def due(self) -> Decimal:
+        """What the customer owes for all that is not cancelled, in cents; freight falls away with the last line."""
+        lines = sum((line.due for line in self.lines.values()), ZERO)
+        return to_cents(lines + self.freight) if self.wanted > 0 or not self.lines else ZERO
+
+    @property
+    def fulfilment_status(self) -> FulfilmentStatus:
+        wanted, shipped, delivered, returned = (
+            self.sum(name) for name in ("wanted", "shipped", "delivered", "returned")
+        )
+        if wanted == 0 and self.lines:
+            return FulfilmentStatus.CANCELLED
+        if returned:
+            return FulfilmentStatus.RETURNED if returned == wanted else FulfilmentStatus.PARTIALLY_RETURNED
+        if delivered:
+            return FulfilmentStatus.DELIVERED if delivered == wanted else FulfilmentStatus.PARTIALLY_DELIVERED
+        if shipped:
+            return FulfilmentStatus.SHIPPED if shipped == wanted else FulfilmentStatus.PARTIALLY_SHIPPED
+        if self.sum("picked"):
+            return FulfilmentStatus.PICKING
+        if allocated := self.sum("allocated"):
+            return FulfilmentStatus.ALLOCATED if allocated == wanted else FulfilmentStatus.PARTIALLY_ALLOCATED
+        return FulfilmentStatus.UNFULFILLED
+
+    @property
+    def payment_status(self) -> PaymentStatus:
+        if self.captured:
+            if self.net == 0:
+                return PaymentStatus.REFUNDED
+            if self.net > self.due:
+                return PaymentStatus.REFUND_DUE
+            if self.refunded:
+                return PaymentStatus.PARTIALLY_REFUNDED
+            return PaymentStatus.PAID if self.net == self.due else PaymentStatus.PARTIALLY_PAID
+        if self.due == 0:
+            return PaymentStatus.NOTHING_DUE
+        if self.declined:
+            return PaymentStatus.FAILED
+        return PaymentStatus.AUTHORISED if self.authorised else PaymentStatus.UNPAID

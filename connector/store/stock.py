@@ -1,0 +1,98 @@
+"""Stock per product and warehouse, and what of it is reserved for which order line.
+
+Whoever changes it locks the rows first, in key order; the schema's CHECK is the last word that nothing is oversold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.errors import CommandError
+from connector.model.money import plain
+from connector.model.progress import ZERO
+from connector.store.bulk import select_in, upsert
+from connector.store.tables import reservations, stock
+from connector.store.unit import UnitOfWork
+
+Place = tuple[str, str]
+"""SKU and warehouse."""
+
+Reserved = tuple[str, int, str]
+"""Order, line and warehouse."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Level:
+    """`reserved` is the part of `on_hand` that is promised to orders and has not left yet."""
+
+    on_hand: Decimal
+    reserved: Decimal = ZERO
+
+    @property
+    def available(self) -> Decimal:
+        return self.on_hand - self.reserved
+
+
+async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool = False) -> dict[Place, Level]:
+    """What there is of these products, by warehouse."""
+    statement = select(stock).order_by(stock.c.sku, stock.c.warehouse)
+    if lock:
+        statement = statement.with_for_update()
+    rows = await select_in(connection, statement, stock.c.sku, sorted(set(skus)))
+    return {(row.sku, row.warehouse): Level(on_hand=row.on_hand, reserved=row.reserved) for row in rows}
+
+
+async def count(uow: UnitOfWork, counted: Mapping[Place, Decimal]) -> None:
+    """Set what is on hand, as counted. CommandError where less is there than is reserved; nothing is set then."""
+    known = await levels(uow.connection, [sku for sku, _ in counted], lock=True)
+    for (sku, warehouse), on_hand in sorted(counted.items()):
+        reserved = known.get((sku, warehouse), Level(on_hand=ZERO)).reserved
+        if not on_hand.is_finite() or on_hand < reserved:
+            raise CommandError(
+                f"Product {sku} in {warehouse} cannot have {on_hand} on hand: {plain(reserved)} is reserved.",
+                hint="Take the reservations back first (deallocate).",
+                field="on_hand",
+                rule="reserved",
+            )
+    await put(uow, {place: Level(on_hand=counted[place], reserved=_of(known, place)) for place in counted})
+
+
+async def put(uow: UnitOfWork, changed: Mapping[Place, Level]) -> None:
+    """Write levels whose rows are locked by this transaction."""
+    rows = [
+        {"sku": sku, "warehouse": warehouse, "on_hand": level.on_hand, "reserved": level.reserved}
+        for (sku, warehouse), level in sorted(changed.items())
+    ]
+    await upsert(uow.connection, stock, rows)
+
+
+async def reserved_for(connection: AsyncConnection, orders: Sequence[str]) -> dict[Reserved, Decimal]:
+    """What is reserved for these orders, by order, line and warehouse."""
+    rows = await select_in(connection, select(reservations), reservations.c.order_number, orders)
+    return {(row.order_number, row.line, row.warehouse): row.quantity for row in rows}
+
+
+async def keep(uow: UnitOfWork, changed: Mapping[Reserved, Decimal]) -> None:
+    """Write reservations; those of 0 are gone."""
+    kept = [
+        {"order_number": order, "line": line, "warehouse": warehouse, "quantity": quantity}
+        for (order, line, warehouse), quantity in sorted(changed.items())
+        if quantity
+    ]
+    gone = [{"o": order, "l": line, "w": place} for (order, line, place), quantity in changed.items() if not quantity]
+    await upsert(uow.connection, reservations, kept)
+    if gone:
+        row = reservations.c
+        statement = delete(reservations).where(
+            row.order_number == bindparam("o"), row.line == bindparam("l"), row.warehouse == bindparam("w")
+        )
+        await uow.connection.execute(statement, gone)
+
+
+def _of(known: Mapping[Place, Level], place: Place) -> Decimal:
+    return known[place].reserved if place in known else ZERO

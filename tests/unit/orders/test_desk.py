@@ -1,0 +1,237 @@
+"""Commands on orders, in both databases: what is allowed, what is refused in which words, and what stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from connector.errors import CommandError, StoreError
+from connector.model.change import EntityKind
+from connector.model.lifecycle import Action, Event
+from connector.model.progress import FulfilmentStatus, Hold, PaymentStatus, Progress
+from connector.model.stage import Stage
+from connector.orders.desk import Command, Desk
+from connector.store import lifecycle, orders, outbox
+from connector.store import stock as stocks
+from connector.store.engine import Store
+from connector.store.tables import order_events
+from tests.unit.store import samples
+
+SHIPPED = {"carrier": "Northern Parcel", "tracking_number": "NP1"}
+
+
+async def opened(store: Store, *numbers: str, on_hand: str = "100") -> None:
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        await stocks.count(uow, {("CHAI", "EAST"): Decimal(on_hand), ("TOFU", "EAST"): Decimal(on_hand)})
+        await Desk(uow, actor="shop").place([samples.order(number) for number in numbers or ("1",)])
+
+
+async def act(store: Store, action: Action, number: str = "1", version: int | None = None, **event: Any) -> Progress:
+    if "lines" in event:
+        event["lines"] = {line: Decimal(quantity) for line, quantity in event["lines"].items()}
+    if "amount" in event:
+        event["amount"] = Decimal(event["amount"])
+    async with store.transaction() as uow:
+        command = Command(number=number, event=Event(action=action, **event), version=version)
+        [progress] = await Desk(uow, actor="anna").act([command])
+    return progress
+
+
+async def allocate(store: Store, *numbers: str) -> list[Progress]:
+    async with store.transaction() as uow:
+        return await Desk(uow, actor="job").allocate(numbers or ("1",))
+
+
+async def test_an_order_passes_every_stage(store: Store) -> None:
+    await opened(store)
+    assert (await act(store, Action.VERIFY)).stage is Stage.VERIFIED
+    assert (await act(store, Action.CONFIRM)).stage is Stage.CONFIRMED
+    [progress] = await allocate(store)
+    assert progress.fulfilment_status is FulfilmentStatus.ALLOCATED
+    assert (await act(store, Action.PICK, lines={1: 2, 2: "1.5"})).stage is Stage.FULFILLING
+    part = await act(store, Action.SHIP, lines={1: 2}, **SHIPPED)
+    assert (part.stage, part.fulfilment_status) == (Stage.FULFILLING, FulfilmentStatus.PARTIALLY_SHIPPED)
+    assert (await act(store, Action.SHIP, lines={2: "1.5"}, **SHIPPED)).stage is Stage.SHIPPED
+    # 2 x 18 + 1.5 x 23.25 x 0.85 + 32.38 = 98.02375
+    assert (await act(store, Action.INVOICE, amount="98.02")).due == Decimal("98.02")
+    assert (await act(store, Action.CAPTURE, amount="90")).payment_status is PaymentStatus.PARTIALLY_PAID
+    assert (await act(store, Action.DELIVER, lines={1: 2, 2: "1.5"})).stage is Stage.DELIVERED
+    done = await act(store, Action.CAPTURE, amount="8.02")
+    assert (done.stage, done.payment_status) == (Stage.COMPLETED, PaymentStatus.PAID)
+    back = await act(store, Action.RETURN, lines={1: 1}, note="damaged")
+    assert back.fulfilment_status is FulfilmentStatus.PARTIALLY_RETURNED
+    assert (await act(store, Action.REFUND, amount="18")).payment_status is PaymentStatus.PARTIALLY_REFUNDED
+    async with store.reader() as connection:
+        history = await lifecycle.history(connection, "1")
+        [order] = await orders.load(connection, ["1"])
+        levels = await stocks.levels(connection, ["CHAI", "TOFU"])
+        held = await stocks.reserved_for(connection, ["1"])
+    assert [entry.event.action for entry in history][:5] == ["begin", "verify", "confirm", "allocate", "pick"]
+    assert [entry.sequence for entry in history] == list(range(1, len(history) + 1))
+    assert {entry.actor for entry in history} == {"shop", "anna", "job"}
+    assert (order.carrier, order.tracking_number, order.shipped_on) == (
+        "Northern Parcel",
+        "NP1",
+        store.clock.now().date(),
+    )
+    assert [levels[sku, "EAST"].on_hand for sku in ("CHAI", "TOFU")] == [Decimal(98), Decimal("98.5")]
+    assert {level.reserved for level in levels.values()} == {Decimal(0)}
+    assert held == {}
+
+
+@pytest.mark.parametrize(
+    ("action", "event", "field", "rule", "says"),
+    [
+        (Action.CONFIRM, {}, "stage", "stage", "it cannot confirm now. That is possible while it is verified."),
+        (Action.RELEASE, {"hold": Hold.FRAUD}, "hold", "input", "it is not on hold for fraud"),
+        (Action.CANCEL, {"lines": {1: 3}}, "lines.1", "quantity", "2 has not shipped. Ask for 2 at most."),
+        (Action.CANCEL, {"lines": {7: 1}}, "lines.7", "input", "has no line 7. It has 1 or 2."),
+        (Action.CANCEL, {"lines": {1: "-1"}}, "lines.1", "input", "It must be more than 0."),
+        (Action.CANCEL, {"lines": {1: "NaN"}}, "lines.1", "input", "It must be more than 0."),
+        (Action.CANCEL, {}, "lines", "input", "names no lines"),
+        (Action.CAPTURE, {"amount": "98.03"}, "amount", "amount", "98.02 is left of 98.02"),
+        (Action.CAPTURE, {"amount": "0.001"}, "amount", "input", "in whole cents"),
+        (Action.REFUND, {"amount": "1"}, "amount", "amount", "0 is left of 0"),
+        (Action.VERIFY, {"version": 7}, "version", "version", "it is at version 2, not 7"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_is_refused_with_field_and_rule(
+    store: Store, action: Action, event: dict[str, Any], field: str, rule: str, says: str
+) -> None:
+    await opened(store)
+    with pytest.raises(CommandError) as refused:
+        await act(store, action, **event)
+    assert (refused.value.field, refused.value.rule) == (field, rule)
+    assert says in str(refused.value)
+    async with store.reader() as connection:
+        assert len(await lifecycle.history(connection, "1")) == 1
+
+
+async def test_a_hold_stops_what_goes_on_here_but_not_money(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.HOLD, hold=Hold.FRAUD, note="odd address")
+    with pytest.raises(CommandError, match=r"on hold \(fraud\): it cannot verify. Release the hold first."):
+        await act(store, Action.VERIFY)
+    assert (await act(store, Action.AUTHORISE, amount="98.02")).payment_status is PaymentStatus.AUTHORISED
+    async with store.reader() as connection:
+        [order] = await orders.load(connection, ["1"])
+    assert order.hold_reason == "fraud"
+    await act(store, Action.RELEASE, hold=Hold.FRAUD)
+    assert (await act(store, Action.VERIFY)).holds == frozenset()
+
+
+async def test_a_cancelled_order_gives_its_stock_back(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.VERIFY)
+    await allocate(store)
+    progress = await act(store, Action.CANCEL, lines={1: 2, 2: "1.5"})
+    assert (progress.stage, progress.due) == (Stage.CANCELLED, Decimal(0))
+    async with store.reader() as connection:
+        assert {level.reserved for level in (await stocks.levels(connection, ["CHAI", "TOFU"])).values()} == {0}
+
+
+async def test_one_refused_command_undoes_those_before_it(store: Store) -> None:
+    await opened(store, "1", "2")
+    commands = [Command(number=number, event=Event(action=Action.VERIFY)) for number in ("1", "2", "1")]
+    with pytest.raises(CommandError):
+        async with store.transaction() as uow:
+            await Desk(uow, actor="anna").act(commands)
+    async with store.reader() as connection:
+        assert (await orders.counts(connection))[Stage.PLACED] == 2
+
+
+async def test_placing_again_is_harmless_and_another_order_is_refused(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.VERIFY)
+    async with store.transaction() as uow:
+        [progress] = await Desk(uow, actor="shop").place([samples.order("1")])
+    assert progress.stage is Stage.VERIFIED
+    with pytest.raises(CommandError, match="another order 1"):
+        async with store.transaction() as uow:
+            await Desk(uow, actor="shop").place([samples.order("1", currency="EUR")])
+
+
+async def test_an_import_cannot_contradict_what_happened(store: Store) -> None:
+    await opened(store)
+    with pytest.raises(StoreError, match="Stage and lines of 1 follow"):
+        async with store.transaction() as uow:
+            await orders.save(uow, [samples.order("1", stage=Stage.SHIPPED)])
+    async with store.transaction() as uow:
+        await orders.save(uow, [samples.order("1", notes="ring twice")])
+
+
+async def test_an_imported_order_is_as_its_stage_says_and_goes_on_from_there(store: Store) -> None:
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        await orders.save(uow, [samples.order("1", stage=Stage.SHIPPED), samples.order("2", stage=Stage.COMPLETED)])
+    async with store.reader() as connection:
+        shipped, completed = await orders.load(connection, ["1", "2"])
+    assert (shipped.fulfilment_status, shipped.payment_status) == ("shipped", "unpaid")
+    assert (completed.fulfilment_status, completed.payment_status) == ("delivered", "paid")
+    assert (await act(store, Action.DELIVER, lines={1: 2, 2: "1.5"})).stage is Stage.DELIVERED
+    async with store.reader() as connection:
+        first, *_ = await lifecycle.history(connection, "1")
+    assert first.begun == shipped.progress
+
+
+async def test_fifty_writers_cannot_oversell_the_last_units(store: Store) -> None:
+    numbers = [f"N{index:02d}" for index in range(50)]
+    await opened(store, *numbers, on_hand="7")
+    async with store.transaction() as uow:
+        await Desk(uow, actor="job").act([Command(number=n, event=Event(action=Action.VERIFY)) for n in numbers])
+
+    tries = (act(store, Action.ALLOCATE, number, lines={1: 2}) for number in numbers)
+    outcomes = await asyncio.gather(*tries, return_exceptions=True)
+    async with store.reader() as connection:
+        level = (await stocks.levels(connection, ["CHAI"]))["CHAI", "EAST"]
+        held = await stocks.reserved_for(connection, numbers)
+    refused = [outcome for outcome in outcomes if not isinstance(outcome, Progress)]
+    assert [getattr(outcome, "rule", outcome) for outcome in refused] == ["stock"] * 47
+    assert (level.on_hand, level.reserved) == (7, 6)
+    assert sum(held.values()) == 6
+
+
+async def test_fewest_shipments_and_back_orders(store: Store) -> None:
+    await opened(store)
+    async with store.transaction() as uow:
+        await stocks.count(
+            uow, {("CHAI", "EAST"): Decimal(1), ("CHAI", "WEST"): Decimal(5), ("TOFU", "EAST"): Decimal(0)}
+        )
+    await act(store, Action.VERIFY)
+    [progress] = await allocate(store)
+    async with store.reader() as connection:
+        held = await stocks.reserved_for(connection, ["1"])
+    assert held == {("1", 1, "WEST"): Decimal(2)}
+    assert progress.fulfilment_status is FulfilmentStatus.PARTIALLY_ALLOCATED
+    with pytest.raises(CommandError, match="2 is reserved"):
+        async with store.transaction() as uow:
+            await stocks.count(uow, {("CHAI", "WEST"): Decimal(1)})
+
+
+async def test_the_database_itself_refuses_a_way_that_there_is_not(store: Store) -> None:
+    await opened(store)
+    row = {
+        "order_number": "1", "sequence": 2, "at": store.clock.now(), "actor": "x", "action": "advance",
+        "stage_before": "placed", "stage_after": "shipped", "detail": "{}",
+    }  # fmt: skip
+    with pytest.raises((IntegrityError, StoreError)):
+        async with store.transaction() as uow:
+            await uow.connection.execute(insert(order_events), row)
+    async with store.reader() as connection:
+        assert (await connection.execute(select(func.count()).select_from(order_events))).scalar() == 1
+
+
+async def test_every_command_is_captured_for_the_org(store: Store) -> None:
+    await opened(store)
+    async with store.reader() as connection:
+        before = (await outbox.find(connection, EntityKind.ORDER, ["1"]))["1"].version
+    await act(store, Action.AUTHORISE, amount="1")
+    async with store.reader() as connection:
+        after = (await outbox.find(connection, EntityKind.ORDER, ["1"]))["1"].version
+    assert after == before + 1
