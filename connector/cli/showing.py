@@ -49,7 +49,7 @@ def show(
 async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
     from connector.model.change import EntityKind
     from connector.settings import load_settings
-    from connector.store import catalog, customers, journal, lifecycle, links, orders, outbox, products
+    from connector.store import catalog, customers, history, journal, links, orders, outbox, products
     from connector.store.opening import opened
 
     modules: dict[EntityKind, Any] = {
@@ -70,7 +70,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
             linked += (await links.children(connection, org_id, "price", [key])).get(key, {}).values()
         unsent = await outbox.find(connection, kind, [key])
         entries = await journal.read(connection, kind.value, key, limit=LATEST)
-        events = await lifecycle.history(connection, key) if kind is EntityKind.ORDER else []
+        events = await history.read(connection, key) if kind is EntityKind.ORDER else []
     document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _plain(found[0])}
     document["in_org"] = [asdict(link) for link in linked]
     document["unsent"] = asdict(unsent[key]) if key in unsent else None

@@ -8,68 +8,34 @@ same progress.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from enum import StrEnum
+from dataclasses import replace
 
 from connector.errors import CommandError
-from connector.model.money import plain, to_cents
-from connector.model.order import Line, Order
-from connector.model.progress import ZERO, Hold, LineProgress, Progress
+from connector.model import dispatch, paying, quantities, returning
+from connector.model.event import Action, Event
+from connector.model.progress import Hold, Progress
+from connector.model.refusal import one_of, refused
 from connector.model.stage import Stage
 
 S = Stage
-
-
-class Action(StrEnum):
-    """What can be asked of an order. `begin` is the first event of a history, `advance` a stage that came by itself."""
-
-    BEGIN = "begin"
-    VERIFY = "verify"
-    CONFIRM = "confirm"
-    ALLOCATE = "allocate"
-    DEALLOCATE = "deallocate"
-    PICK = "pick"
-    SHIP = "ship"
-    DELIVER = "deliver"
-    RETURN = "return"
-    CANCEL = "cancel"
-    INVOICE = "invoice"
-    AUTHORISE = "authorise"
-    DECLINE = "decline"
-    CAPTURE = "capture"
-    REFUND = "refund"
-    HOLD = "hold"
-    RELEASE = "release"
-    ADVANCE = "advance"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """`lines` are quantities by line number; `amount` is money in the order's currency; `to` a stage."""
-
-    action: Action
-    lines: Mapping[int, Decimal] = field(default_factory=dict)
-    amount: Decimal | None = None
-    hold: Hold | None = None
-    to: Stage | None = None
-    note: str | None = None
-    carrier: str | None = None
-    tracking_number: str | None = None
-
-
 _EARLY = (S.PLACED, S.VERIFIED, S.CONFIRMED, S.FULFILLING)
 _SOLD = (S.CONFIRMED, S.FULFILLING, S.SHIPPED, S.DELIVERED)
+_OUT = (S.FULFILLING, S.SHIPPED, S.DELIVERED, S.COMPLETED)
 
 STAGES: Mapping[Action, tuple[Stage, ...]] = {
+    Action.CHANGE: _EARLY,
+    Action.SPLIT: _EARLY,
     Action.VERIFY: (S.PLACED,),
     Action.CONFIRM: (S.VERIFIED,),
     Action.ALLOCATE: (S.VERIFIED, S.CONFIRMED, S.FULFILLING),
     Action.DEALLOCATE: _EARLY,
     Action.PICK: (S.CONFIRMED, S.FULFILLING),
+    Action.PACK: (S.FULFILLING,),
+    Action.UNPACK: (S.FULFILLING,),
+    Action.LABEL: (S.FULFILLING,),
     Action.SHIP: (S.FULFILLING,),
+    Action.TRACK: (S.FULFILLING, S.SHIPPED),
     Action.DELIVER: (S.FULFILLING, S.SHIPPED),
-    Action.RETURN: (S.FULFILLING, S.SHIPPED, S.DELIVERED, S.COMPLETED),
     Action.CANCEL: _EARLY,
     Action.INVOICE: _SOLD,
     Action.AUTHORISE: (S.PLACED, S.VERIFIED, *_SOLD),
@@ -77,11 +43,21 @@ STAGES: Mapping[Action, tuple[Stage, ...]] = {
     Action.CAPTURE: (S.PLACED, S.VERIFIED, *_SOLD),
     Action.REFUND: tuple(Stage),
     Action.HOLD: _EARLY,
+    Action.ESCALATE: tuple(Stage),
     Action.RELEASE: tuple(Stage),
+    Action.REQUEST_RETURN: _OUT,
+    Action.APPROVE_RETURN: _OUT,
+    Action.REJECT_RETURN: _OUT,
+    Action.LABEL_RETURN: _OUT,
+    Action.RECEIVE_RETURN: _OUT,
+    Action.INSPECT_RETURN: _OUT,
+    Action.CLOSE_RETURN: _OUT,
 }
 """In which stages an action makes sense."""
 
-HELD = frozenset({Action.VERIFY, Action.CONFIRM, Action.ALLOCATE, Action.PICK, Action.SHIP})
+HELD = frozenset(
+    {Action.VERIFY, Action.CONFIRM, Action.ALLOCATE, Action.PICK, Action.PACK, Action.LABEL, Action.SHIP, Action.SPLIT}
+)
 """What waits while an order is on hold; money, cancelling and what is already on its way go on."""
 
 
@@ -116,6 +92,7 @@ Guard = Callable[[Progress], str | None]
 
 TRANSITIONS: Mapping[tuple[Stage, Stage], Guard] = {
     (S.PLACED, S.VERIFIED): _freely,
+    (S.VERIFIED, S.PLACED): _freely,
     (S.VERIFIED, S.CONFIRMED): _freely,
     (S.CONFIRMED, S.FULFILLING): _picking,
     (S.FULFILLING, S.SHIPPED): _all_shipped,
@@ -126,7 +103,8 @@ TRANSITIONS: Mapping[tuple[Stage, Stage], Guard] = {
 """Every way from stage to stage. The schema's CHECK on the history is made from this table."""
 
 _ASKED = {Action.VERIFY: S.VERIFIED, Action.CONFIRM: S.CONFIRMED}
-"""Transitions that somebody asks for; the others come by themselves, see `follow`."""
+_BY_COMMAND = {(S.PLACED, S.VERIFIED), (S.VERIFIED, S.CONFIRMED), (S.VERIFIED, S.PLACED)}
+"""Transitions that a command makes; the others come by themselves, see `follow`."""
 
 
 def apply(progress: Progress, event: Event) -> Progress:
@@ -136,34 +114,49 @@ def apply(progress: Progress, event: Event) -> Progress:
         return _moved(progress, event.to)
     if progress.stage not in STAGES[action]:
         raise CommandError(
-            f"Order {progress.number} is {progress.stage}: it cannot {action} now.",
-            hint=f"That is possible while it is {_or(STAGES[action])}.",
+            f"Order {progress.number} is {progress.stage}: it cannot {action.words} now.",
+            hint=f"That is possible while it is {one_of(STAGES[action])}.",
             field="stage",
             rule="stage",
         )
     if action in HELD and progress.holds:
         raise CommandError(
-            f"Order {progress.number} is on hold ({', '.join(sorted(progress.holds))}): it cannot {action}.",
+            f"Order {progress.number} is on hold ({', '.join(sorted(progress.holds))}): it cannot {action.words}.",
             hint="Release the hold first.",
             field="holds",
             rule="hold",
         )
-    if action in _ASKED:
-        return _moved(progress, _ASKED[action])
-    if action in _QUANTITIES:
-        return _with_lines(progress, event)
-    if action in {Action.HOLD, Action.RELEASE}:
-        return _held(progress, event)
-    return _paid(progress, event)
+    return _happened(progress, event)
 
 
 def follow(progress: Progress) -> Stage | None:
     """The stage that comes by itself now, one step; None if there is none."""
-    asked = set(_ASKED.values())
     for (here, there), guard in TRANSITIONS.items():
-        if here is progress.stage and there not in asked and guard(progress) is None:
+        if here is progress.stage and (here, there) not in _BY_COMMAND and guard(progress) is None:
             return there
     return None
+
+
+def _happened(progress: Progress, event: Event) -> Progress:
+    match event.action:
+        case Action.VERIFY | Action.CONFIRM:
+            return _moved(progress, _ASKED[event.action])
+        case Action.ALLOCATE | Action.DEALLOCATE | Action.PICK | Action.CANCEL:
+            return quantities.with_lines(progress, event)
+        case Action.CHANGE:
+            # What was verified is another order now.
+            after = quantities.changed(progress, event)
+            return _moved(after, S.PLACED) if after.stage is S.VERIFIED else after
+        case Action.SPLIT:
+            return quantities.split(progress, event)
+        case Action.HOLD | Action.RELEASE | Action.ESCALATE:
+            return _held(progress, event)
+        case action if action in dispatch.ACTIONS:
+            return dispatch.dispatched(progress, event)
+        case action if action in returning.ACTIONS:
+            return returning.returned(progress, event)
+        case _:
+            return paying.paid(progress, event)
 
 
 def _moved(progress: Progress, to: Stage | None) -> Progress:
@@ -179,158 +172,12 @@ def _moved(progress: Progress, to: Stage | None) -> Progress:
     return replace(progress, stage=to)
 
 
-def _allocated(line: LineProgress, quantity: Decimal) -> LineProgress:
-    return replace(line, allocated=_up(line.allocated, quantity, line.ordered - line.cancelled, "is left to allocate"))
-
-
-def _deallocated(line: LineProgress, quantity: Decimal) -> LineProgress:
-    _up(line.picked, quantity, line.allocated, "is allocated and not picked")
-    return replace(line, allocated=line.allocated - quantity)
-
-
-def _picked(line: LineProgress, quantity: Decimal) -> LineProgress:
-    return replace(line, picked=_up(line.picked, quantity, line.allocated, "is allocated and not picked"))
-
-
-def _shipped(line: LineProgress, quantity: Decimal) -> LineProgress:
-    return replace(line, shipped=_up(line.shipped, quantity, line.picked, "is picked and not shipped"))
-
-
-def _delivered(line: LineProgress, quantity: Decimal) -> LineProgress:
-    return replace(line, delivered=_up(line.delivered, quantity, line.shipped, "is on its way"))
-
-
-def _returned(line: LineProgress, quantity: Decimal) -> LineProgress:
-    return replace(line, returned=_up(line.returned, quantity, line.delivered, "was delivered and not returned"))
-
-
-def _cancelled(line: LineProgress, quantity: Decimal) -> LineProgress:
-    """First what is not allocated, then what is not picked, then what is picked and goes back to its shelf."""
-    cancelled = _up(line.cancelled, quantity, line.ordered - line.shipped, "has not shipped")
-    left = line.ordered - cancelled
-    return replace(line, cancelled=cancelled, allocated=min(line.allocated, left), picked=min(line.picked, left))
-
-
-_QUANTITIES: Mapping[Action, Callable[[LineProgress, Decimal], LineProgress]] = {
-    Action.ALLOCATE: _allocated,
-    Action.DEALLOCATE: _deallocated,
-    Action.PICK: _picked,
-    Action.SHIP: _shipped,
-    Action.DELIVER: _delivered,
-    Action.RETURN: _returned,
-    Action.CANCEL: _cancelled,
-}
-
-
-class _TooMuchError(Exception):
-    """`left` is what there is."""
-
-    def __init__(self, left: Decimal, what: str) -> None:
-        super().__init__(what)
-        self.left = left
-        self.what = what
-
-
-def _up(value: Decimal, by: Decimal, limit: Decimal, what: str) -> Decimal:
-    if by > limit - value:
-        raise _TooMuchError(limit - value, what)
-    return value + by
-
-
-def _with_lines(progress: Progress, event: Event) -> Progress:
-    lines = dict(progress.lines)
-    if not event.lines:
-        raise _refused(progress, event, "lines", "names no lines", "Say which lines, and how many of each.")
-    for number, quantity in event.lines.items():
-        place = f"lines.{number}"
-        line = lines.get(number)
-        if line is None:
-            raise _refused(progress, event, place, f"has no line {number}", f"It has {_or(sorted(lines))}.")
-        if not quantity.is_finite() or quantity <= 0:
-            raise _refused(progress, event, place, f"got the quantity {quantity}", "It must be more than 0.")
-        try:
-            lines[number] = _QUANTITIES[event.action](line, quantity)
-        except _TooMuchError as error:
-            raise CommandError(
-                f"Order {progress.number} cannot {event.action} {plain(quantity)} of line {number}:"
-                f" {plain(error.left)} {error.what}.",
-                hint=f"Ask for {plain(error.left)} at most." if error.left else "",
-                field=place,
-                rule="quantity",
-            ) from None
-    return replace(progress, lines=lines)
-
-
 def _held(progress: Progress, event: Event) -> Progress:
     if event.hold is None:
-        raise _refused(progress, event, "hold", "got no reason", f"It is one of {_or(list(Hold))}.")
+        raise refused(progress, event, "hold", "got no reason", f"It is one of {one_of(Hold)}.")
     on = event.hold in progress.holds
     if event.action is Action.HOLD and on:
-        raise _refused(progress, event, "hold", f"is on hold for {event.hold} already", "")
-    if event.action is Action.RELEASE and not on:
-        raise _refused(progress, event, "hold", f"is not on hold for {event.hold}", "")
-    return replace(progress, holds=progress.holds ^ {event.hold})
-
-
-def _paid(progress: Progress, event: Event) -> Progress:
-    if event.action is Action.DECLINE:
-        return replace(progress, declined=True)
-    amount = event.amount
-    if amount is None or not amount.is_finite() or amount <= 0 or amount != to_cents(amount):
-        raise _refused(progress, event, "amount", f"got the amount {amount}", "It is more than 0, in whole cents.")
-    most = {
-        Action.INVOICE: progress.due - progress.invoiced,
-        Action.AUTHORISE: progress.due - progress.authorised,
-        Action.CAPTURE: progress.due - progress.net,
-        Action.REFUND: progress.net,
-    }[event.action]
-    if amount > most:
-        left = max(most, ZERO)
-        raise CommandError(
-            f"Order {progress.number} cannot {event.action} {plain(amount)}: {plain(left)} is left of"
-            f" {plain(progress.net if event.action is Action.REFUND else progress.due)}.",
-            hint=f"Ask for {plain(left)} at most." if left else "",
-            field="amount",
-            rule="amount",
-        )
-    match event.action:
-        case Action.INVOICE:
-            return replace(progress, invoiced=progress.invoiced + amount)
-        case Action.AUTHORISE:
-            return replace(progress, authorised=progress.authorised + amount, declined=False)
-        case Action.CAPTURE:
-            return replace(progress, captured=progress.captured + amount, declined=False)
-        case _:
-            return replace(progress, refunded=progress.refunded + amount)
-
-
-def _refused(progress: Progress, event: Event, place: str, what: str, hint: str) -> CommandError:
-    return CommandError(
-        f"Order {progress.number} cannot {event.action}: it {what}.", hint=hint, field=place, rule="input"
-    )
-
-
-def _or(values: object) -> str:
-    items = [str(value) for value in values]  # type: ignore[attr-defined]
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}"
-
-
-def as_imported(order: Order) -> Order:
-    """An order of which only the stage is known, with the quantities and the money that its stage stands for."""
-    stage = order.stage
-    lines = tuple(_implied(line, stage) for line in order.lines)
-    order = replace(order, lines=lines)
-    if stage is not S.COMPLETED:
-        return order
-    due = order.progress.due
-    return replace(order, invoiced=due, captured=due)
-
-
-def _implied(line: Line, stage: Stage) -> Line:
-    quantity = line.quantity
-    if stage is S.CANCELLED:
-        return replace(line, cancelled=quantity)
-    if stage not in {S.SHIPPED, S.DELIVERED, S.COMPLETED}:
-        return line
-    delivered = ZERO if stage is S.SHIPPED else quantity
-    return replace(line, allocated=quantity, picked=quantity, shipped=quantity, delivered=delivered)
+        raise refused(progress, event, "hold", f"is on hold for {event.hold} already")
+    if event.action is not Action.HOLD and not on:
+        raise refused(progress, event, "hold", f"is not on hold for {event.hold}")
+    return progress if event.action is Action.ESCALATE else replace(progress, holds=progress.holds ^ {event.hold})

@@ -6,14 +6,16 @@ what the store gives back: the same with customer and products beside it, so tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 
 from connector.model.customer import Customer
 from connector.model.money import EXACT, to_cents
+from connector.model.parcels import ZERO, Return, ReturnReason, ReturnStatus, Shipment
 from connector.model.product import Product
-from connector.model.progress import ZERO, FulfilmentStatus, Hold, LineProgress, PaymentStatus, Progress
+from connector.model.progress import FulfilmentStatus, Hold, LineProgress, PaymentStatus, Progress
 from connector.model.stage import Stage
 
 ONE = Decimal(1)
@@ -40,6 +42,7 @@ class OrderInput:
     currency: str
     stage: Stage = Stage.PLACED
     channel: str | None = None
+    service_level: str | None = None
     po_number: str | None = None
     notes: str | None = None
     promised_on: date | None = None
@@ -76,6 +79,7 @@ class Line:
     shipped: Decimal = ZERO
     delivered: Decimal = ZERO
     returned: Decimal = ZERO
+    credited: Decimal = ZERO
     cancelled: Decimal = ZERO
 
     @property
@@ -91,6 +95,7 @@ class Line:
             shipped=self.shipped,
             delivered=self.delivered,
             returned=self.returned,
+            credited=self.credited,
             cancelled=self.cancelled,
             total=self.exact_total or ZERO,
         )
@@ -131,6 +136,7 @@ class Order:
     currency: str
     stage: Stage
     channel: str | None
+    service_level: str | None = None
     po_number: str | None
     notes: str | None
     promised_on: date | None
@@ -151,6 +157,11 @@ class Order:
     refunded: Decimal = ZERO
     declined: bool = False
     holds: frozenset[Hold] = frozenset()
+    shipments: Mapping[int, Shipment] = field(default_factory=dict)
+    returns: Mapping[int, Return] = field(default_factory=dict)
+    tracking_key: str | None = None
+    priority: int = 0
+    invoice_number: str | None = None
 
     @property
     def key(self) -> str:
@@ -169,6 +180,8 @@ class Order:
             refunded=self.refunded,
             declined=self.declined,
             holds=self.holds,
+            shipments=self.shipments,
+            returns=self.returns,
         )
 
     @property
@@ -188,6 +201,15 @@ class Order:
     def hold_reason(self) -> str | None:
         """Why it is on hold, every reason named; None if it is not."""
         return ", ".join(sorted(self.holds)) or None
+
+    @property
+    def return_status(self) -> ReturnStatus | None:
+        """How far the latest return is; None without one."""
+        return self.returns[max(self.returns)].status if self.returns else None
+
+    @property
+    def return_reason(self) -> ReturnReason | None:
+        return self.returns[max(self.returns)].reason if self.returns else None
 
     @property
     def exact_total(self) -> Decimal | None:

@@ -8,9 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from connector.model.money import EXACT, to_cents
+from connector.model.parcels import IN_HOUSE, ZERO, Return, Shipment
 from connector.model.stage import Stage
-
-ZERO = Decimal(0)
 
 
 class Hold(StrEnum):
@@ -57,7 +56,8 @@ class PaymentStatus(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineProgress:
     """Quantities of one line, each counted from the beginning: ordered >= cancelled + allocated, allocated >= picked >=
-    shipped >= delivered >= returned. `total` is the exact price of all that was ordered."""
+    shipped >= delivered >= returned >= credited (came back, and is not to be paid). `total` is the exact price of all
+    that was ordered."""
 
     ordered: Decimal
     allocated: Decimal = ZERO
@@ -65,6 +65,7 @@ class LineProgress:
     shipped: Decimal = ZERO
     delivered: Decimal = ZERO
     returned: Decimal = ZERO
+    credited: Decimal = ZERO
     cancelled: Decimal = ZERO
     total: Decimal = ZERO
 
@@ -74,10 +75,11 @@ class LineProgress:
 
     @property
     def due(self) -> Decimal:
-        """The exact price of what is not cancelled."""
-        if self.wanted == self.ordered:
+        """The exact price of what is neither cancelled nor credited."""
+        billed = self.wanted - self.credited
+        if billed == self.ordered:
             return self.total
-        return EXACT.divide(EXACT.multiply(self.total, self.wanted), self.ordered)
+        return EXACT.divide(EXACT.multiply(self.total, billed), self.ordered)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,10 +96,17 @@ class Progress:
     refunded: Decimal = ZERO
     declined: bool = False
     holds: frozenset[Hold] = field(default_factory=frozenset)
+    shipments: Mapping[int, Shipment] = field(default_factory=dict)
+    returns: Mapping[int, Return] = field(default_factory=dict)
 
     def sum(self, quantity: str) -> Decimal:
         """One quantity (`shipped`, …) over all lines."""
         return sum((getattr(line, quantity) for line in self.lines.values()), ZERO)
+
+    def packed(self, line: int) -> Decimal:
+        """What of one line is in a parcel that has not left yet."""
+        parcels = (item for item in self.shipments.values() if item.status in IN_HOUSE)
+        return sum((item.lines.get(line, ZERO) for item in parcels), ZERO)
 
     @property
     def wanted(self) -> Decimal:
@@ -110,7 +119,7 @@ class Progress:
 
     @property
     def due(self) -> Decimal:
-        """What the customer owes for all that is not cancelled, in cents; freight falls away with the last line."""
+        """What the customer owes: all but what is cancelled or credited, in cents. Freight goes with the last line."""
         lines = sum((line.due for line in self.lines.values()), ZERO)
         return to_cents(lines + self.freight) if self.wanted > 0 or not self.lines else ZERO
 

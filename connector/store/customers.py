@@ -16,7 +16,8 @@ from connector.store.bulk import Row, Saved, all_keys, count_rows, insert_missin
 from connector.store.tables import customers
 from connector.store.unit import Lane, UnitOfWork, slot_of
 
-FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal_code", "country")
+FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal_code", "country",
+          "first_name", "last_name", "tier", "credit_limit")  # fmt: skip
 COLUMNS = tuple(customers.c[name] for name in FIELDS)
 _values = attrgetter(*FIELDS)
 

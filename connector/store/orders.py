@@ -12,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import RetryClass, StoreError
 from connector.model.change import EntityKind
-from connector.model.lifecycle import as_imported
+from connector.model.implied import as_imported
 from connector.model.order import Line, Order, OrderInput
 from connector.model.progress import Hold
 from connector.model.stage import Stage
 from connector.store import customers as customer_store
+from connector.store import parcels
 from connector.store import products as product_store
 from connector.store.bulk import (
     Row,
@@ -38,6 +39,7 @@ FIELDS = (
     "currency",
     "stage",
     "channel",
+    "service_level",
     "po_number",
     "notes",
     "promised_on",
@@ -57,8 +59,9 @@ _values = attrgetter(*FIELDS)
 _DETAILS = FIELDS[2:]  # what is the same in OrderInput, in Order and in the table
 _STAGE = FIELDS.index("stage")
 
-_MONEY = ("invoiced", "authorised", "captured", "refunded", "declined")
-_QUANTITIES = ("allocated", "picked", "shipped", "delivered", "returned", "cancelled")
+MONEY = ("invoiced", "authorised", "captured", "refunded", "declined")
+QUANTITIES = ("allocated", "picked", "shipped", "delivered", "returned", "credited", "cancelled")
+_MORE = (*MONEY, "priority", "tracking_key", "invoice_number")
 _LINE = tuple(order_lines.c[name] for name in ("order_number", "number", "sku", "quantity", "unit_price", "discount"))
 
 _Stored = tuple[tuple[Any, ...], dict[int, tuple[str, Decimal, Decimal | None, Decimal]]]
@@ -126,12 +129,12 @@ async def save(uow: UnitOfWork, items: Sequence[OrderInput], *, lane: Lane | Non
 
 async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Order]:
     """The orders of `numbers` with customer, lines and products, in that order; unknown ones are left out."""
-    more = (*(orders.c[name] for name in _MONEY), orders.c.events)
+    more = (*(orders.c[name] for name in _MORE), orders.c.events)
     statement = select(orders.c.version, *_COLUMNS, *customer_store.COLUMNS, *more).join(
         customers, customers.c.number == orders.c.customer
     )
     rows = await select_in(connection, statement, orders.c.number, numbers)
-    by_number = select(*_LINE, *(order_lines.c[name] for name in _QUANTITIES)).order_by(
+    by_number = select(*_LINE, *(order_lines.c[name] for name in QUANTITIES)).order_by(
         order_lines.c.order_number, order_lines.c.number
     )
     line_rows = await select_in(connection, by_number, order_lines.c.order_number, numbers)
@@ -143,6 +146,7 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
         connection, select(holds.c.order_number, holds.c.reason), holds.c.order_number, acted_on
     ):
         on_hold.setdefault(order, set()).add(Hold(reason))
+    sent, back = await parcels.load(connection, acted_on)
 
     currencies = {row[1]: row.currency for row in rows}
     lines: dict[str, list[Line]] = {}
@@ -156,10 +160,19 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
                 quantity=quantity,
                 unit_price=unit_price,
                 discount=discount,
-                **dict(zip(_QUANTITIES, quantities, strict=True)),
+                **dict(zip(QUANTITIES, quantities, strict=True)),
             )
         )
-    found = {row[1]: _order_of(row, tuple(lines.get(row[1], ())), frozenset(on_hold.get(row[1], ()))) for row in rows}
+    found = {
+        row[1]: _order_of(
+            row,
+            lines=tuple(lines.get(row[1], ())),
+            holds=frozenset(on_hold.get(row[1], ())),
+            shipments=sent.get(row[1], {}),
+            returns=back.get(row[1], {}),
+        )
+        for row in rows
+    }
     return [found[number] for number in numbers if number in found]
 
 
@@ -189,7 +202,7 @@ async def counts(connection: AsyncConnection) -> dict[Stage, int]:
     return {stage: found.get(stage.value, 0) for stage in Stage}
 
 
-def _order_of(row: Any, lines: tuple[Line, ...], on_hold: frozenset[Hold]) -> Order:
+def _order_of(row: Any, **parts: Any) -> Order:
     fields = len(FIELDS)
     details = dict(zip(_DETAILS, row[3 : fields + 1], strict=True))
     details["stage"] = Stage(details["stage"])
@@ -197,10 +210,9 @@ def _order_of(row: Any, lines: tuple[Line, ...], on_hold: frozenset[Hold]) -> Or
         number=row[1],
         version=row[0],
         customer=customer_store.customer_of(row, fields + 1),
-        lines=lines,
-        holds=on_hold,
+        **parts,
         **details,
-        **{name: getattr(row, name) for name in _MONEY},
+        **{name: getattr(row, name) for name in _MORE},
     )
     return order if row.events else as_imported(order)
 

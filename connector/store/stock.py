@@ -6,7 +6,8 @@ Whoever changes it locks the rows first, in key order; the schema's CHECK is the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 
 from sqlalchemy import bindparam, delete, select
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import CommandError
 from connector.model.money import plain
-from connector.model.progress import ZERO
+from connector.model.parcels import ZERO
 from connector.store.bulk import select_in, upsert
 from connector.store.tables import reservations, stock
 from connector.store.unit import UnitOfWork
@@ -28,10 +29,12 @@ Reserved = tuple[str, int, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Level:
-    """`reserved` is the part of `on_hand` that is promised to orders and has not left yet."""
+    """`reserved` is the part of `on_hand` that is promised to orders and has not left yet; `since` the day on which the
+    oldest of it arrived."""
 
     on_hand: Decimal
     reserved: Decimal = ZERO
+    since: date | None = None
 
     @property
     def available(self) -> Decimal:
@@ -44,7 +47,9 @@ async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool
     if lock:
         statement = statement.with_for_update()
     rows = await select_in(connection, statement, stock.c.sku, sorted(set(skus)))
-    return {(row.sku, row.warehouse): Level(on_hand=row.on_hand, reserved=row.reserved) for row in rows}
+    return {
+        (row.sku, row.warehouse): Level(on_hand=row.on_hand, reserved=row.reserved, since=row.since) for row in rows
+    }
 
 
 async def count(uow: UnitOfWork, counted: Mapping[Place, Decimal]) -> None:
@@ -59,13 +64,19 @@ async def count(uow: UnitOfWork, counted: Mapping[Place, Decimal]) -> None:
                 field="on_hand",
                 rule="reserved",
             )
-    await put(uow, {place: Level(on_hand=counted[place], reserved=_of(known, place)) for place in counted})
+    await put(uow, {place: arrived(known.get(place), counted[place], uow.now.date()) for place in counted})
 
 
 async def put(uow: UnitOfWork, changed: Mapping[Place, Level]) -> None:
     """Write levels whose rows are locked by this transaction."""
     rows = [
-        {"sku": sku, "warehouse": warehouse, "on_hand": level.on_hand, "reserved": level.reserved}
+        {
+            "sku": sku,
+            "warehouse": warehouse,
+            "on_hand": level.on_hand,
+            "reserved": level.reserved,
+            "since": level.since,
+        }
         for (sku, warehouse), level in sorted(changed.items())
     ]
     await upsert(uow.connection, stock, rows)
@@ -94,5 +105,7 @@ async def keep(uow: UnitOfWork, changed: Mapping[Reserved, Decimal]) -> None:
         await uow.connection.execute(statement, gone)
 
 
-def _of(known: Mapping[Place, Level], place: Place) -> Decimal:
-    return known[place].reserved if place in known else ZERO
+def arrived(known: Level | None, on_hand: Decimal, today: date) -> Level:
+    """The level with `on_hand`; where nothing was left, what is there now has been there since today."""
+    level = known or Level(on_hand=ZERO)
+    return replace(level, on_hand=on_hand, since=level.since if level.on_hand > 0 and level.since else today)

@@ -22,7 +22,9 @@ from sqlalchemy import (
 )
 
 from connector.model.change import ChangeState
-from connector.model.lifecycle import TRANSITIONS, Action
+from connector.model.event import Action
+from connector.model.lifecycle import TRANSITIONS
+from connector.model.parcels import ReturnStatus, ShipmentStatus
 from connector.model.progress import Hold
 from connector.model.stage import Stage
 from connector.store.types import Exact, Instant, Key, Serial
@@ -72,6 +74,10 @@ customers = Table(
     Column("state", Text),
     Column("postal_code", Text),
     Column("country", Text),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("tier", Text),
+    Column("credit_limit", Exact),
     Column("version", BigInteger, nullable=False, default=1),
     Column("updated_at", Instant, nullable=False),
 )
@@ -104,6 +110,7 @@ orders = Table(
     Column("currency", Text, nullable=False),
     Column("stage", Text, nullable=False),
     Column("channel", Text),
+    Column("service_level", Text),
     Column("po_number", Text),
     Column("notes", Text),
     Column("promised_on", Date),
@@ -125,8 +132,13 @@ orders = Table(
     _amount("captured"),
     _amount("refunded"),
     Column("declined", Boolean, nullable=False, server_default=false()),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("tracking_key", Key),  # what the customer's link to the order is made of; nobody can guess it
+    Column("invoice_number", Text),  # the latest
     _one_of("stage", Stage),
     Index("orders_customer", "customer"),
+    Index("orders_stage", "stage", "number"),
+    Index("orders_tracking_key", "tracking_key", unique=True),
 )
 
 order_lines = Table(
@@ -138,12 +150,13 @@ order_lines = Table(
     Column("quantity", Exact, nullable=False),
     Column("unit_price", Exact),
     Column("discount", Exact, nullable=False),
-    *(_amount(name) for name in ("allocated", "picked", "shipped", "delivered", "returned", "cancelled")),
+    *(_amount(name) for name in ("allocated", "picked", "shipped", "delivered", "returned", "cancelled", "credited")),
     _at_most("allocated", "quantity"),
     _at_most("picked", "allocated"),
     _at_most("shipped", "picked"),
     _at_most("delivered", "shipped"),
     _at_most("returned", "delivered"),
+    _at_most("credited", "returned"),
     _at_most("cancelled", "quantity"),
 )
 
@@ -170,7 +183,38 @@ holds = Table(
     Column("since", Instant, nullable=False),
     Column("placed_by", Text, nullable=False),
     Column("note", Text),
+    Column("escalated_at", Instant),
     _one_of("reason", Hold),
+)
+
+shipments = Table(
+    "shipments",
+    metadata,
+    Column("order_number", Key, ForeignKey("orders.number"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("status", Text, nullable=False),
+    Column("carrier", Text),
+    Column("tracking_number", Key),
+    Column("shipped_on", Date),
+    Column("delivered_on", Date),
+    Column("lines", Text, nullable=False),
+    _one_of("status", ShipmentStatus),
+    Index("shipments_tracking_number", "tracking_number"),
+)
+
+returns = Table(
+    "returns",
+    metadata,
+    Column("order_number", Key, ForeignKey("orders.number"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("resolution", Text, nullable=False),
+    Column("carrier", Text),
+    Column("tracking_number", Key),
+    Column("requested_on", Date),
+    Column("lines", Text, nullable=False),
+    _one_of("status", ReturnStatus),
 )
 
 stock = Table(
@@ -180,6 +224,7 @@ stock = Table(
     Column("warehouse", Key, primary_key=True),
     Column("on_hand", Exact, nullable=False),
     Column("reserved", Exact, nullable=False),
+    Column("since", Date),  # when what lies there longest arrived
     _at_most("reserved", "on_hand"),
 )
 

@@ -19,8 +19,9 @@ from connector.store.tables import outbox
 
 
 class Lane(IntEnum):
-    """What is sent first: an order that moved, then new orders, then customers and products, then a backfill."""
+    """What is sent first: an urgent order, then one that moved, then new ones, customers and products, a backfill."""
 
+    URGENT = -1
     STATUS = 0
     NEW = 1
     PROFILE = 2

@@ -145,7 +145,7 @@ def sobject(name: str, *fields: FieldDescribe, **changes: Any) -> SObjectDescrib
     return SObjectDescribe(name=name, fields={item.name: item for item in fields}, **(values | changes))
 
 
-QUANTITIES = ("Allocated", "Shipped", "Delivered", "Returned", "Cancelled")
+QUANTITIES = ("Allocated", "Picked", "Shipped", "Delivered", "Returned", "Cancelled")
 
 
 def plain_org() -> dict[str, SObjectDescribe]:
@@ -195,6 +195,11 @@ def plain_org() -> dict[str, SObjectDescribe]:
             field("Payment_Status__c"),
             field("Amount_Due__c", "currency"),
             field("Hold_Reason__c", length=120),
+            field("Priority__c", "double"),
+            *(
+                field(f"{name}__c", length=40)
+                for name in ("Service_Level", "Invoice_Number", "Return_Status", "Return_Reason")
+            ),
             field("TotalAmount", "currency", nillable=False, createable=False, updateable=False),
         ),
         sobject(

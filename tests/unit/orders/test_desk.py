@@ -12,11 +12,13 @@ from sqlalchemy.exc import IntegrityError
 
 from connector.errors import CommandError, StoreError
 from connector.model.change import EntityKind
-from connector.model.lifecycle import Action, Event
+from connector.model.event import Action, Event
+from connector.model.parcels import ReturnReason, ShipmentStatus
 from connector.model.progress import FulfilmentStatus, Hold, PaymentStatus, Progress
 from connector.model.stage import Stage
+from connector.orders.allocation import allocate as allocate_all
 from connector.orders.desk import Command, Desk
-from connector.store import lifecycle, orders, outbox
+from connector.store import history, orders, outbox
 from connector.store import stock as stocks
 from connector.store.engine import Store
 from connector.store.tables import order_events
@@ -45,7 +47,7 @@ async def act(store: Store, action: Action, number: str = "1", version: int | No
 
 async def allocate(store: Store, *numbers: str) -> list[Progress]:
     async with store.transaction() as uow:
-        return await Desk(uow, actor="job").allocate(numbers or ("1",))
+        return await allocate_all(Desk(uow, actor="job"), numbers or ("1",))
 
 
 async def test_an_order_passes_every_stage(store: Store) -> None:
@@ -61,20 +63,25 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
     # 2 x 18 + 1.5 x 23.25 x 0.85 + 32.38 = 98.02375
     assert (await act(store, Action.INVOICE, amount="98.02")).due == Decimal("98.02")
     assert (await act(store, Action.CAPTURE, amount="90")).payment_status is PaymentStatus.PARTIALLY_PAID
-    assert (await act(store, Action.DELIVER, lines={1: 2, 2: "1.5"})).stage is Stage.DELIVERED
+    assert (await act(store, Action.DELIVER, shipment=1)).stage is Stage.SHIPPED
+    assert (await act(store, Action.TRACK, status=ShipmentStatus.DELIVERED)).stage is Stage.DELIVERED
     done = await act(store, Action.CAPTURE, amount="8.02")
     assert (done.stage, done.payment_status) == (Stage.COMPLETED, PaymentStatus.PAID)
-    back = await act(store, Action.RETURN, lines={1: 1}, note="damaged")
+    await act(store, Action.REQUEST_RETURN, lines={1: 1}, reason=ReturnReason.DAMAGED)
+    await act(store, Action.APPROVE_RETURN)
+    back = await act(store, Action.RECEIVE_RETURN, lines={1: 1})
     assert back.fulfilment_status is FulfilmentStatus.PARTIALLY_RETURNED
+    inspected = await act(store, Action.INSPECT_RETURN, written_off={1: Decimal(1)})
+    assert (inspected.due, inspected.payment_status) == (Decimal("80.02"), PaymentStatus.REFUND_DUE)
     assert (await act(store, Action.REFUND, amount="18")).payment_status is PaymentStatus.PARTIALLY_REFUNDED
     async with store.reader() as connection:
-        history = await lifecycle.history(connection, "1")
+        entries = await history.read(connection, "1")
         [order] = await orders.load(connection, ["1"])
         levels = await stocks.levels(connection, ["CHAI", "TOFU"])
         held = await stocks.reserved_for(connection, ["1"])
-    assert [entry.event.action for entry in history][:5] == ["begin", "verify", "confirm", "allocate", "pick"]
-    assert [entry.sequence for entry in history] == list(range(1, len(history) + 1))
-    assert {entry.actor for entry in history} == {"shop", "anna", "job"}
+    assert [entry.event.action for entry in entries][:5] == ["begin", "verify", "confirm", "allocate", "pick"]
+    assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
+    assert {entry.actor for entry in entries} == {"shop", "anna", "job"}
     assert (order.carrier, order.tracking_number, order.shipped_on) == (
         "Northern Parcel",
         "NP1",
@@ -90,7 +97,7 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
     [
         (Action.CONFIRM, {}, "stage", "stage", "it cannot confirm now. That is possible while it is verified."),
         (Action.RELEASE, {"hold": Hold.FRAUD}, "hold", "input", "it is not on hold for fraud"),
-        (Action.CANCEL, {"lines": {1: 3}}, "lines.1", "quantity", "2 has not shipped. Ask for 2 at most."),
+        (Action.CANCEL, {"lines": {1: 3}}, "lines.1", "quantity", "2 is neither packed nor shipped. Ask for 2"),
         (Action.CANCEL, {"lines": {7: 1}}, "lines.7", "input", "has no line 7. It has 1 or 2."),
         (Action.CANCEL, {"lines": {1: "-1"}}, "lines.1", "input", "It must be more than 0."),
         (Action.CANCEL, {"lines": {1: "NaN"}}, "lines.1", "input", "It must be more than 0."),
@@ -110,7 +117,7 @@ async def test_what_cannot_be_is_refused_with_field_and_rule(
     assert (refused.value.field, refused.value.rule) == (field, rule)
     assert says in str(refused.value)
     async with store.reader() as connection:
-        assert len(await lifecycle.history(connection, "1")) == 1
+        assert len(await history.read(connection, "1")) == 1
 
 
 async def test_a_hold_stops_what_goes_on_here_but_not_money(store: Store) -> None:
@@ -174,9 +181,9 @@ async def test_an_imported_order_is_as_its_stage_says_and_goes_on_from_there(sto
         shipped, completed = await orders.load(connection, ["1", "2"])
     assert (shipped.fulfilment_status, shipped.payment_status) == ("shipped", "unpaid")
     assert (completed.fulfilment_status, completed.payment_status) == ("delivered", "paid")
-    assert (await act(store, Action.DELIVER, lines={1: 2, 2: "1.5"})).stage is Stage.DELIVERED
+    assert (await act(store, Action.DELIVER)).stage is Stage.DELIVERED
     async with store.reader() as connection:
-        first, *_ = await lifecycle.history(connection, "1")
+        first, *_ = await history.read(connection, "1")
     assert first.begun == shipped.progress
 
 

@@ -1,0 +1,119 @@
+"""What an event does to the shipments of an order: packed, labelled, handed over, followed, delivered. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from connector.model.event import Action, Event
+from connector.model.parcels import IN_HOUSE, ON_THE_WAY, ZERO, Shipment, ShipmentStatus
+from connector.model.progress import LineProgress, Progress
+from connector.model.refusal import one_of, quantities, raised, refused
+
+
+def dispatched(progress: Progress, event: Event) -> Progress:
+    return _MOVES[event.action](progress, event)
+
+
+def _packed(progress: Progress, event: Event) -> Progress:
+    return _with(progress, _new(progress, event))
+
+
+def _unpacked(progress: Progress, event: Event) -> Progress:
+    return _with(progress, replace(_one(progress, event, IN_HOUSE), status=ShipmentStatus.VOID))
+
+
+def _labelled(progress: Progress, event: Event) -> Progress:
+    if not event.carrier or not event.tracking_number:
+        place = "tracking_number" if event.carrier else "carrier"
+        raise refused(progress, event, place, f"got no {place.replace('_', ' ')}", "A label needs both.")
+    parcel = _one(progress, event, IN_HOUSE)
+    return _with(
+        progress,
+        replace(parcel, status=ShipmentStatus.LABELLED, carrier=event.carrier, tracking_number=event.tracking_number),
+    )
+
+
+def _shipped(progress: Progress, event: Event) -> Progress:
+    """A packed shipment leaves; or, where `lines` are named, they are packed and leave at once."""
+    parcel = _new(progress, event) if event.lines else _one(progress, event, IN_HOUSE)
+    parcel = replace(
+        parcel,
+        status=ShipmentStatus.IN_TRANSIT,
+        carrier=event.carrier or parcel.carrier,
+        tracking_number=event.tracking_number or parcel.tracking_number,
+        shipped_on=event.on,
+    )
+    lines = _raise(progress.lines, "shipped", parcel.lines)
+    return _with(replace(progress, lines=lines), parcel)
+
+
+def _tracked(progress: Progress, event: Event) -> Progress:
+    """What the carrier says: still on its way, somehow, or there."""
+    if event.status is ShipmentStatus.DELIVERED:
+        return _delivered(progress, event)
+    if event.status not in ON_THE_WAY:
+        names = one_of(sorted([*ON_THE_WAY, ShipmentStatus.DELIVERED]))
+        raise refused(progress, event, "status", f"got the status {event.status}", f"A carrier says {names}.")
+    return _with(progress, replace(_one(progress, event, ON_THE_WAY), status=event.status))
+
+
+def _delivered(progress: Progress, event: Event) -> Progress:
+    parcel = _one(progress, event, ON_THE_WAY)
+    lines = _raise(progress.lines, "delivered", parcel.lines)
+    parcel = replace(parcel, status=ShipmentStatus.DELIVERED, delivered_on=event.on)
+    return _with(replace(progress, lines=lines), parcel)
+
+
+_MOVES: Mapping[Action, Callable[[Progress, Event], Progress]] = {
+    Action.PACK: _packed,
+    Action.UNPACK: _unpacked,
+    Action.LABEL: _labelled,
+    Action.SHIP: _shipped,
+    Action.TRACK: _tracked,
+    Action.DELIVER: _delivered,
+}
+ACTIONS = frozenset(_MOVES)
+
+
+def _new(progress: Progress, event: Event) -> Shipment:
+    lines = {}
+    for number, quantity in quantities(progress, event):
+        line = progress.lines[number]
+        taken = line.shipped + progress.packed(number)
+        raised(progress, event, number, taken, quantity, line.picked, "is picked and neither packed nor shipped")
+        lines[number] = quantity
+    return Shipment(
+        number=len(progress.shipments) + 1,
+        lines=lines,
+        carrier=event.carrier,
+        tracking_number=event.tracking_number,
+    )
+
+
+def _one(progress: Progress, event: Event, among: frozenset[ShipmentStatus]) -> Shipment:
+    """The shipment that the event names; without a name, the only one that it can mean."""
+    possible = sorted(number for number, parcel in progress.shipments.items() if parcel.status in among)
+    number = event.shipment if event.shipment is not None or len(possible) != 1 else possible[0]
+    if number in possible:
+        return progress.shipments[number]
+    if number is None:
+        what = "names no shipment" if possible else "has no shipment for that"
+    elif number in progress.shipments:
+        what = f"has shipment {number}, which is {progress.shipments[number].status.replace('_', ' ')}"
+    else:
+        what = f"has no shipment {number}"
+    hint = f"Possible now: {one_of(possible)}." if possible else ""
+    raise refused(progress, event, "shipment", what, hint, "shipment")
+
+
+def _with(progress: Progress, parcel: Shipment) -> Progress:
+    return replace(progress, shipments={**progress.shipments, parcel.number: parcel})
+
+
+def _raise(lines: Mapping[int, LineProgress], name: str, by: Mapping[int, Decimal]) -> Mapping[int, LineProgress]:
+    return {
+        number: replace(line, **{name: getattr(line, name) + by.get(number, ZERO)}) if number in by else line
+        for number, line in lines.items()
+    }

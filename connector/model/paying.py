@@ -1,0 +1,45 @@
+"""What an event does to the money of an order: invoiced, authorised, declined, captured, refunded. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connector.errors import CommandError
+from connector.model.event import Action, Event
+from connector.model.money import plain, to_cents
+from connector.model.parcels import ZERO
+from connector.model.progress import Progress
+from connector.model.refusal import refused
+
+
+def paid(progress: Progress, event: Event) -> Progress:
+    if event.action is Action.DECLINE:
+        return replace(progress, declined=True)
+    amount = event.amount
+    if amount is None or not amount.is_finite() or amount <= 0 or amount != to_cents(amount):
+        what = "got no amount" if amount is None else f"got the amount {amount}"
+        raise refused(progress, event, "amount", what, "It is more than 0, in whole cents.")
+    most = {
+        Action.INVOICE: progress.due - progress.invoiced,
+        Action.AUTHORISE: progress.due - progress.authorised,
+        Action.CAPTURE: progress.due - progress.net,
+        Action.REFUND: progress.net,
+    }[event.action]
+    if amount > most:
+        left = max(most, ZERO)
+        raise CommandError(
+            f"Order {progress.number} cannot {event.action} {plain(amount)}: {plain(left)} is left of"
+            f" {plain(progress.net if event.action is Action.REFUND else progress.due)}.",
+            hint=f"Ask for {plain(left)} at most." if left else "",
+            field="amount",
+            rule="amount",
+        )
+    match event.action:
+        case Action.INVOICE:
+            return replace(progress, invoiced=progress.invoiced + amount)
+        case Action.AUTHORISE:
+            return replace(progress, authorised=progress.authorised + amount, declined=False)
+        case Action.CAPTURE:
+            return replace(progress, captured=progress.captured + amount, declined=False)
+        case _:
+            return replace(progress, refunded=progress.refunded + amount)

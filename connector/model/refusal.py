@@ -1,0 +1,62 @@
+"""How an event is refused: in one sentence that names the order, with the field and the rule for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from connector.errors import CommandError
+from connector.model.event import Event
+from connector.model.money import plain
+from connector.model.parcels import ZERO
+from connector.model.progress import Progress
+
+
+def refused(
+    progress: Progress, event: Event, place: str, what: str, hint: str = "", rule: str = "input"
+) -> CommandError:
+    """`Order 10248 cannot ship: it names no lines.`"""
+    message = f"Order {progress.number} cannot {event.action.words}: it {what}."
+    return CommandError(message, hint=hint, field=place, rule=rule)
+
+
+def raised(
+    progress: Progress, event: Event, line: int, value: Decimal, by: Decimal, limit: Decimal, what: str
+) -> Decimal:
+    """`value + by`; CommandError if that is more than `limit`, `what` saying what there is only so much of."""
+    left = max(limit - value, ZERO)
+    if by <= left:
+        return value + by
+    words = event.action.words
+    verb = f"{words} with" if " " in words else words
+    raise CommandError(
+        f"Order {progress.number} cannot {verb} {plain(by)} of line {line}: {plain(left)} {what}.",
+        hint=f"Ask for {plain(left)} at most." if left else "",
+        field=f"lines.{line}",
+        rule="quantity",
+    )
+
+
+def quantities(progress: Progress, event: Event) -> Iterable[tuple[int, Decimal]]:
+    """The lines of an event: known ones, with more than 0 of each. CommandError otherwise."""
+    if not event.lines:
+        raise refused(progress, event, "lines", "names no lines", "Say which lines, and how many of each.")
+    return checked(progress, event, "lines", event.lines.items())
+
+
+def checked(
+    progress: Progress, event: Event, place: str, items: Iterable[tuple[int, Decimal]]
+) -> Iterable[tuple[int, Decimal]]:
+    for number, quantity in items:
+        if number not in progress.lines:
+            hint = f"It has {one_of(sorted(progress.lines))}."
+            raise refused(progress, event, f"{place}.{number}", f"has no line {number}", hint)
+        if not quantity.is_finite() or quantity <= 0:
+            what = f"got the quantity {quantity}"
+            raise refused(progress, event, f"{place}.{number}", what, "It must be more than 0.")
+        yield number, quantity
+
+
+def one_of(values: Iterable[object]) -> str:
+    items = [str(value) for value in values]
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}" if items else "none"

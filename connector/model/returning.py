@@ -1,0 +1,136 @@
+"""What an event does to the returns of an order: asked for, approved, back, inspected, closed. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from connector.model.event import Action, Event
+from connector.model.parcels import ZERO, Resolution, Return, ReturnLine, ReturnReason, ReturnStatus
+from connector.model.progress import Progress
+from connector.model.refusal import checked, one_of, quantities, raised, refused
+
+R = ReturnStatus
+
+
+def returned(progress: Progress, event: Event) -> Progress:
+    return _MOVES[event.action](progress, event)
+
+
+def _requested(progress: Progress, event: Event) -> Progress:
+    lines = {}
+    for number, quantity in quantities(progress, event):
+        line = progress.lines[number]
+        what = "was delivered and is not on its way back"
+        raised(progress, event, number, line.returned + _coming(progress, number), quantity, line.delivered, what)
+        lines[number] = ReturnLine(requested=quantity)
+    return _with(
+        progress,
+        Return(
+            number=len(progress.returns) + 1,
+            lines=lines,
+            reason=event.reason or ReturnReason.OTHER,
+            resolution=event.resolution or Resolution.REFUND,
+            requested_on=event.on,
+        ),
+    )
+
+
+def _approved(progress: Progress, event: Event) -> Progress:
+    return _with(progress, replace(_one(progress, event, R.REQUESTED), status=R.APPROVED))
+
+
+def _rejected(progress: Progress, event: Event) -> Progress:
+    return _with(progress, replace(_one(progress, event, R.REQUESTED), status=R.REJECTED))
+
+
+def _labelled(progress: Progress, event: Event) -> Progress:
+    if not event.carrier or not event.tracking_number:
+        place = "tracking_number" if event.carrier else "carrier"
+        raise refused(progress, event, place, f"got no {place.replace('_', ' ')}", "A label needs both.")
+    item = _one(progress, event, R.APPROVED)
+    return _with(progress, replace(item, carrier=event.carrier, tracking_number=event.tracking_number))
+
+
+def _received(progress: Progress, event: Event) -> Progress:
+    item = _one(progress, event, R.APPROVED, R.RECEIVED)
+    lines, back = dict(item.lines), dict(progress.lines)
+    for number, quantity in quantities(progress, event):
+        mine = lines.get(number, ReturnLine(requested=ZERO))
+        what = f"of it is still to come with return {item.number}"
+        received = raised(progress, event, number, mine.received, quantity, mine.requested, what)
+        lines[number] = replace(mine, received=received)
+        back[number] = replace(back[number], returned=back[number].returned + quantity)
+    return _with(replace(progress, lines=back), replace(item, lines=lines, status=R.RECEIVED))
+
+
+def _inspected(progress: Progress, event: Event) -> Progress:
+    """`lines` are good enough for the shelf, `written_off` is not; both are paid back or replaced."""
+    item = _one(progress, event, R.RECEIVED)
+    if not event.lines and not event.written_off:
+        raise refused(progress, event, "lines", "names no lines", "Say what goes to the shelf and what is written off.")
+    if event.lines and not event.warehouse:
+        raise refused(progress, event, "warehouse", "got no warehouse", "Say where the goods are put.")
+    lines, credited = dict(item.lines), dict(progress.lines)
+    for name, place, items in (
+        ("restocked", "lines", event.lines),
+        ("written_off", "written_off", event.written_off),
+    ):
+        for number, quantity in checked(progress, event, place, items.items()):
+            mine = lines.get(number, ReturnLine(requested=ZERO))
+            raised(progress, event, number, mine.inspected, quantity, mine.received, "came back and is not inspected")
+            lines[number] = replace(mine, **{name: getattr(mine, name) + quantity})
+            if item.resolution is Resolution.REFUND:
+                line = credited[number]
+                credited[number] = replace(line, credited=line.credited + quantity)
+    done = all(line.inspected == line.requested for line in lines.values())
+    item = replace(item, lines=lines, status=R.CLOSED if done else item.status)
+    return _with(replace(progress, lines=credited), item)
+
+
+def _closed(progress: Progress, event: Event) -> Progress:
+    """Nothing more of it will come."""
+    item = _one(progress, event, R.APPROVED, R.RECEIVED)
+    if any(line.inspected < line.received for line in item.lines.values()):
+        what = f"has goods of return {item.number} that are not inspected"
+        raise refused(progress, event, "return_number", what, "Inspect them first.", "return")
+    return _with(progress, replace(item, status=R.CLOSED))
+
+
+_MOVES: Mapping[Action, Callable[[Progress, Event], Progress]] = {
+    Action.REQUEST_RETURN: _requested,
+    Action.APPROVE_RETURN: _approved,
+    Action.REJECT_RETURN: _rejected,
+    Action.LABEL_RETURN: _labelled,
+    Action.RECEIVE_RETURN: _received,
+    Action.INSPECT_RETURN: _inspected,
+    Action.CLOSE_RETURN: _closed,
+}
+ACTIONS = frozenset(_MOVES)
+
+
+def _coming(progress: Progress, line: int) -> Decimal:
+    """What of a line is to come with returns that are under way."""
+    waiting = (item.lines[line] for item in progress.returns.values() if item.open and line in item.lines)
+    return sum((mine.requested - mine.received for mine in waiting), ZERO)
+
+
+def _one(progress: Progress, event: Event, *among: ReturnStatus) -> Return:
+    """The return that the event names; without a name, the only one that it can mean."""
+    possible = sorted(number for number, item in progress.returns.items() if item.status in among)
+    number = event.return_number if event.return_number is not None or len(possible) != 1 else possible[0]
+    if number in possible:
+        return progress.returns[number]
+    if number is None:
+        what = "names no return" if possible else "has no return for that"
+    elif number in progress.returns:
+        what = f"has return {number}, which is {progress.returns[number].status}"
+    else:
+        what = f"has no return {number}"
+    hint = f"Possible now: {one_of(possible)}." if possible else ""
+    raise refused(progress, event, "return_number", what, hint, "return")
+
+
+def _with(progress: Progress, item: Return) -> Progress:
+    return replace(progress, returns={**progress.returns, item.number: item})

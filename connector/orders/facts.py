@@ -1,0 +1,71 @@
+"""What rules may ask of an order. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from connector.model.customer import Customer
+from connector.model.money import to_cents
+from connector.model.order import Line, Order
+from connector.model.parcels import ZERO
+from connector.store.standing import Standing
+
+ADDRESS = {"ship_to_street": "street", "ship_to_city": "city", "ship_to_country": "country"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """Texts that list something are None where there is nothing to list."""
+
+    customer: Customer
+    channel: str | None
+    currency: str
+    service_level: str | None
+    ship_to_country: str | None
+    value: Decimal
+    days_to_promise: int | None
+    waiting_days: int
+    largest_quantity: Decimal
+    off_list_percent: Decimal
+    missing_address: str | None
+    unsold_products: str | None
+    unpriced_lines: str | None
+    open_balance: Decimal
+    orders_of_the_day: int
+    earlier_orders: int
+
+
+def facts_of(order: Order, now: datetime, standing: Standing | None = None) -> Facts:
+    """`order` as rules see it at `now`."""
+    standing = standing or Standing()
+    missing = [name for path, name in ADDRESS.items() if not getattr(order, path)]
+    return Facts(
+        customer=order.customer,
+        channel=order.channel,
+        currency=order.currency,
+        service_level=order.service_level,
+        ship_to_country=order.ship_to_country,
+        value=order.progress.due,
+        days_to_promise=None if order.promised_on is None else (order.promised_on - now.date()).days,
+        waiting_days=(now - order.placed_at).days,
+        largest_quantity=max((line.quantity for line in order.lines), default=ZERO),
+        off_list_percent=max((_off_list(line) for line in order.lines), default=ZERO),
+        missing_address=" and ".join(missing) or None,
+        unsold_products=", ".join(line.product.sku for line in order.lines if not line.product.active) or None,
+        unpriced_lines=", ".join(str(line.number) for line in order.lines if line.unit_price is None) or None,
+        open_balance=standing.open_balance,
+        orders_of_the_day=standing.orders_of_the_day,
+        earlier_orders=standing.earlier_orders,
+    )
+
+
+def _off_list(line: Line) -> Decimal:
+    """By how many percent the price of a line, discount and all, differs from the list; 0 without a list price."""
+    listed: Mapping[str, Decimal] = {price.currency: price.unit_price for price in line.product.prices}
+    there = listed.get(line.currency, ZERO)
+    if line.unit_price is None or there == 0:
+        return ZERO
+    return to_cents(abs(line.unit_price * (1 - line.discount) / there - 1) * 100)

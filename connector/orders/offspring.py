@@ -1,0 +1,98 @@
+"""Orders that come from an order: the part that is split off, and what is sent again for what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.event import Action, Event
+from connector.model.order import LineInput, Order, OrderInput
+from connector.model.parcels import ZERO, Resolution, Return
+from connector.model.progress import Progress
+from connector.model.stage import Stage
+from connector.store.tables import orders
+
+FREE = Decimal(1)
+"""The discount of what is sent again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """An order to be stored, and what happens to it at once."""
+
+    item: OrderInput
+    events: Sequence[Event]
+
+
+async def free_number(connection: AsyncConnection, order: Order, letter: str) -> str:
+    """`10248-S1` for the first part that is split off, `10248-R1` for the first replacement."""
+    begins = f"{order.number}-{letter}"
+    statement = select(func.count()).where(orders.c.number.startswith(begins, autoescape=True))
+    return f"{begins}{(await connection.execute(statement)).scalar_one() + 1}"
+
+
+def part(order: Order, before: Progress, event: Event) -> Made:
+    """What is split off goes as far at once as the order it came from; freight stays there."""
+    came = {
+        Stage.PLACED: (),
+        Stage.VERIFIED: (Action.VERIFY,),
+    }.get(before.stage, (Action.VERIFY, Action.CONFIRM))
+    note = f"Split from order {order.number}."
+    events = [Event(action=action, note=note, reference=order.number) for action in came]
+    return Made(item=_like(order, event, event.lines, order.placed_at, note), events=events)
+
+
+def to_replace(item: Return) -> Mapping[int, Decimal]:
+    """What of a return is sent again, by line."""
+    if item.resolution is not Resolution.REPLACEMENT:
+        return {}
+    return {number: line.inspected for number, line in item.lines.items() if line.inspected > ZERO}
+
+
+def replacement(order: Order, after: Progress, number: int, event: Event, now: datetime) -> Made:
+    """The same goods for nothing."""
+    note = f"Replaces what came back of order {order.number}."
+    return Made(item=_like(order, event, to_replace(after.returns[number]), now, note, discount=FREE), events=())
+
+
+def _like(
+    order: Order,
+    event: Event,
+    quantities: Mapping[int, Decimal],
+    placed_at: datetime,
+    note: str,
+    discount: Decimal | None = None,
+) -> OrderInput:
+    known = {line.number: line for line in order.lines}
+    return OrderInput(
+        number=event.reference or "",
+        customer=order.customer.number,
+        placed_at=placed_at,
+        currency=order.currency,
+        channel=order.channel,
+        service_level=order.service_level,
+        po_number=order.po_number,
+        notes=event.note or note,
+        promised_on=order.promised_on,
+        ship_to_name=order.ship_to_name,
+        ship_to_street=order.ship_to_street,
+        ship_to_city=order.ship_to_city,
+        ship_to_state=order.ship_to_state,
+        ship_to_postal_code=order.ship_to_postal_code,
+        ship_to_country=order.ship_to_country,
+        lines=tuple(
+            LineInput(
+                number=number,
+                sku=known[number].product.sku,
+                quantity=quantity,
+                unit_price=known[number].unit_price,
+                discount=known[number].discount if discount is None else discount,
+            )
+            for number, quantity in sorted(quantities.items())
+        ),
+    )

@@ -1,0 +1,166 @@
+"""The rules of the desk as data: what holds an order up, what goes first, which warehouse sends, when to escalate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from connector.errors import RulesError
+from connector.mapping.expression import Expression, ExpressionError
+from connector.mapping.paths import PathError, resolve
+from connector.mapping.transforms import to_text
+from connector.model.progress import Hold
+from connector.orders.facts import Facts
+from connector.store.standing import Standing
+
+Criterion = Literal["shipments", "cost", "age"]
+_PLACE = re.compile(r"\{([a-z_.]+)\}")
+
+
+def _expression(text: str) -> str:
+    try:
+        Expression(text, Facts)
+    except ExpressionError as error:
+        raise ValueError(f"the expression {error}") from None
+    return text
+
+
+def _sentence(text: str) -> str:
+    for name in _PLACE.findall(text):
+        try:
+            resolve(Facts, name)
+        except PathError as error:
+            raise ValueError(f"the text names {{{name}}}: {error}") from None
+    return text
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Check(_Part):
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    hold: Annotated[Hold, Field(strict=False)]
+    when: Annotated[str, AfterValidator(_expression)]
+    say: Annotated[str, AfterValidator(_sentence)]
+
+
+class _Points(_Part):
+    points: Annotated[int, Field(ge=-1000, le=1000)]
+    when: Annotated[str, AfterValidator(_expression)]
+
+
+class _Routing(_Part):
+    criteria: Annotated[list[Criterion], Field(min_length=1)] = ["shipments", "cost", "age"]
+    cost: dict[str, Annotated[Decimal, Field(ge=0, strict=False)]] = {}
+
+
+class _Book(_Part):
+    verification: list[_Check] = []
+    priority: list[_Points] = []
+    urgent_from: int = 100
+    routing: _Routing = _Routing()
+    escalation: dict[Annotated[Hold, Field(strict=False)], Annotated[float, Field(gt=0, strict=False)]] = {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """A rule of verification: `failed` says why an order is held, None if it need not be."""
+
+    name: str
+    hold: Hold
+    when: Expression
+    say: str
+
+    def failed(self, facts: Facts) -> str | None:
+        if self.when.evaluate(facts) is not True:
+            return None
+        return _PLACE.sub(lambda place: to_text(resolve(Facts, place[1]).read(facts)), self.say)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Routing:
+    """`criteria` by weight; `cost` of one parcel by warehouse."""
+
+    criteria: tuple[Criterion, ...] = ("shipments", "cost", "age")
+    cost: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    checks: tuple[Check, ...]
+    points: tuple[tuple[int, Expression], ...]
+    urgent_from: int
+    routing: Routing
+    escalation: Mapping[Hold, float]
+
+    def failed(self, facts: Facts, excused: frozenset[Hold] = frozenset()) -> dict[Hold, str]:
+        """Why an order must be held, by reason; reasons that a person has released are `excused`."""
+        found: dict[Hold, list[str]] = {}
+        for check in self.checks:
+            if check.hold not in excused and (why := check.failed(facts)) is not None:
+                found.setdefault(check.hold, []).append(why)
+        return {hold: " ".join(sentences) for hold, sentences in found.items()}
+
+    @property
+    def priority_asks_for_standing(self) -> bool:
+        """Whether priority depends on what a customer ordered else, which takes queries to find out."""
+        named = {path.text for _, when in self.points for path in when.paths}
+        return bool(named & {field.name for field in fields(Standing)})
+
+    def priority(self, facts: Facts) -> int:
+        return sum(points for points, when in self.points if when.evaluate(facts) is True)
+
+
+def load_rules(file: Path | None = None) -> Rules:
+    """The rules of `file`, or those we ship; RulesError with every problem at once."""
+    name = "rules.yaml" if file is None else str(file)
+    try:
+        text = shipped() if file is None else file.read_text(encoding="utf-8")
+        book = _BOOK.validate_python(YAML(typ="safe", pure=True).load(text) or {})
+    except (OSError, UnicodeDecodeError):
+        raise RulesError([f"{name}: cannot be read; it must be UTF-8 text."]) from None
+    except YAMLError as error:
+        raise RulesError([f"{name}: is no YAML: {' '.join(str(error).split())}"]) from None
+    except ValidationError as error:
+        raise RulesError([_problem(name, dict(item)) for item in error.errors(include_input=False)]) from None
+    return Rules(
+        checks=tuple(
+            Check(name=item.name, hold=item.hold, when=Expression(item.when, Facts), say=item.say)
+            for item in book.verification
+        ),
+        points=tuple((item.points, Expression(item.when, Facts)) for item in book.priority),
+        urgent_from=book.urgent_from,
+        routing=Routing(criteria=tuple(book.routing.criteria), cost=book.routing.cost),
+        escalation=book.escalation,
+    )
+
+
+@cache
+def standard() -> Rules:
+    """The rules we ship."""
+    return load_rules()
+
+
+def shipped() -> str:
+    return (files("connector.orders") / "rules.yaml").read_text(encoding="utf-8")
+
+
+_BOOK = TypeAdapter(_Book)
+
+
+def _problem(name: str, item: Mapping[str, Any]) -> str:
+    place: Sequence[Any] = item["loc"]
+    where = ".".join(str(part + 1) if isinstance(part, int) else str(part) for part in place)
+    said = str(item["msg"]).removeprefix("Value error, ")
+    return f"{name}: {where}: {said}" + ("" if said.endswith(".") else ".")

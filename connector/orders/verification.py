@@ -1,0 +1,57 @@
+"""Verification: a placed order that breaks no rule becomes verified, another one goes on hold for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+from sqlalchemy import select
+
+from connector.model.event import Action, Event
+from connector.model.progress import Hold, Progress
+from connector.model.stage import Stage
+from connector.orders.desk import Command, Desk
+from connector.orders.facts import facts_of
+from connector.store.bulk import select_in
+from connector.store.standing import standings
+from connector.store.tables import order_events
+
+
+async def verify(desk: Desk, numbers: Sequence[str]) -> list[Progress]:
+    """Verify these orders, or put them on hold; those that are not placed, or on hold already, stay as they are.
+
+    A hold that a person has released is not placed again for the same reason, until the order is changed.
+    """
+    found = await desk.load(numbers)
+    waiting = [order for order, _ in found.values() if order.stage is Stage.PLACED and not order.holds]
+    known = await standings(desk.uow.connection, waiting)
+    excused = await _excused(desk, [order.number for order in waiting])
+    commands: list[Command] = []
+    for order in waiting:
+        facts = facts_of(order, desk.uow.now, known[order.number])
+        failed = desk.rules.failed(facts, excused.get(order.number, frozenset()))
+        events = [Event(action=Action.HOLD, hold=hold, note=why) for hold, why in failed.items()]
+        commands += [Command(number=order.number, event=event) for event in events or [Event(action=Action.VERIFY)]]
+    done = {progress.number: progress for progress in await desk.act(commands)}
+    return [done.get(number, found[number][0].progress) for number in numbers]
+
+
+async def _excused(desk: Desk, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:
+    """Reasons that somebody has released since the order was last changed."""
+    row = order_events.c
+    statement = (
+        select(row.order_number, row.action, row.detail)
+        .where(row.action.in_([Action.RELEASE.value, Action.CHANGE.value]))
+        .order_by(row.order_number, row.sequence)
+    )
+    released: dict[str, frozenset[Hold]] = {}
+    for number, action, detail in await select_in(desk.uow.connection, statement, row.order_number, numbers):
+        known = released.get(number, frozenset()) if action == Action.RELEASE else frozenset()
+        hold = _hold(detail)
+        released[number] = known | ({hold} if hold else set())
+    return released
+
+
+def _hold(detail: str) -> Hold | None:
+    said = orjson.loads(detail).get("hold")
+    return Hold(said) if said else None

@@ -1,0 +1,197 @@
+"""The history of an order: what happened to it, in the order in which it happened, never changed afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.event import Action, Event, Terms
+from connector.model.money import plain
+from connector.model.parcels import Resolution, ReturnReason, Shipment, ShipmentStatus
+from connector.model.progress import Hold, LineProgress, Progress
+from connector.model.stage import Stage
+from connector.store import parcels
+from connector.store.bulk import Row
+from connector.store.tables import order_events
+from connector.store.unit import UnitOfWork
+
+_MONEY = ("freight", "invoiced", "authorised", "captured", "refunded")
+_QUANTITIES = ("ordered", "total", "allocated", "picked", "shipped", "delivered", "returned", "credited", "cancelled")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One event with the stage it found and the stage it left (None: there was nothing before it)."""
+
+    event: Event
+    before: Stage | None
+    after: Stage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded(Entry):
+    """An event as it stands in the history; `sequence` counts from 1. The first holds the progress it began with."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    begun: Progress | None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The event as plain values, without what it leaves out."""
+        return {"action": self.event.action.value, **_detail(self.event)}
+
+
+async def read(connection: AsyncConnection, number: str) -> list[Recorded]:
+    """Everything that happened to one order, the first first; empty for one that was only imported."""
+    statement = select(order_events).where(order_events.c.order_number == number).order_by(order_events.c.sequence)
+    return [_recorded(row) for row in await connection.execute(statement)]
+
+
+async def write(uow: UnitOfWork, items: Sequence[tuple[Progress, int, Sequence[Entry]]], *, actor: str) -> None:
+    """Add entries to histories: (progress before them, length of the history so far, entries) of each order.
+
+    A history that is empty begins with the progress before the first entry.
+    """
+    rows: list[Row] = []
+    for begun, known, entries in items:
+        if known == 0:
+            entries = (Entry(event=Event(action=Action.BEGIN), before=None, after=begun.stage), *entries)
+        for sequence, entry in enumerate(entries, start=known + 1):
+            detail = _detail(entry.event) if sequence > 1 else _dump(begun)
+            rows.append(
+                {
+                    "order_number": begun.number,
+                    "sequence": sequence,
+                    "at": uow.now,
+                    "actor": actor,
+                    "action": entry.event.action.value,
+                    "stage_before": entry.before and entry.before.value,
+                    "stage_after": entry.after.value,
+                    "detail": orjson.dumps(detail).decode(),
+                }
+            )
+    if rows:
+        await uow.connection.execute(insert(order_events), rows)
+
+
+def _detail(event: Event) -> dict[str, Any]:
+    """What an event says, without what it leaves out."""
+    said = {
+        "lines": _plain(event.lines),
+        "written_off": _plain(event.written_off),
+        "terms": {str(number): _terms(terms) for number, terms in event.terms.items()},
+        "amount": None if event.amount is None else plain(event.amount),
+        **{name: getattr(event, name) for name in _AS_IT_IS},
+        "on": event.on and event.on.isoformat(),
+    }
+    return {name: value for name, value in said.items() if value is not None and value != {}}
+
+
+_AS_IT_IS = (
+    "hold", "to", "shipment", "status", "return_number", "reason", "resolution", "warehouse", "carrier",
+    "tracking_number", "reference", "note",
+)  # fmt: skip
+_KINDS = {
+    "hold": Hold, "to": Stage, "status": ShipmentStatus, "reason": ReturnReason, "resolution": Resolution,
+    "on": date.fromisoformat,
+}  # fmt: skip
+
+
+def _plain(quantities: Mapping[int, Decimal]) -> dict[str, str]:
+    return {str(number): plain(quantity) for number, quantity in quantities.items()}
+
+
+def _terms(terms: Terms) -> dict[str, str]:
+    said = {"sku": terms.sku, "quantity": plain(terms.quantity), "discount": plain(terms.discount)}
+    return said | ({} if terms.unit_price is None else {"unit_price": plain(terms.unit_price)})
+
+
+def _dump(progress: Progress) -> dict[str, Any]:
+    return {
+        "stage": progress.stage,
+        "lines": {
+            str(number): {name: plain(getattr(line, name)) for name in _QUANTITIES}
+            for number, line in progress.lines.items()
+        },
+        "holds": sorted(progress.holds),
+        "declined": progress.declined,
+        "shipments": [parcels.shipment_said(parcel) for parcel in progress.shipments.values()],
+        **{name: plain(getattr(progress, name)) for name in _MONEY},
+    }
+
+
+def _recorded(row: Any) -> Recorded:
+    detail = orjson.loads(row.detail)
+    first = row.action == Action.BEGIN
+    return Recorded(
+        event=Event(action=Action.BEGIN) if first else _event(Action(row.action), detail),
+        before=Stage(row.stage_before) if row.stage_before else None,
+        after=Stage(row.stage_after),
+        sequence=row.sequence,
+        at=row.at,
+        actor=row.actor,
+        begun=_load(row.order_number, detail) if first else None,
+    )
+
+
+def _event(action: Action, detail: Mapping[str, Any]) -> Event:
+    values: dict[str, Any] = {
+        name: _KINDS[name](detail[name]) if name in _KINDS else detail[name]
+        for name in (*_AS_IT_IS, "on")
+        if name in detail
+    }
+    return Event(
+        action=action,
+        lines=_quantities(detail.get("lines", {})),
+        written_off=_quantities(detail.get("written_off", {})),
+        terms={int(number): _terms_of(terms) for number, terms in detail.get("terms", {}).items()},
+        amount=Decimal(detail["amount"]) if "amount" in detail else None,
+        **values,
+    )
+
+
+def _terms_of(said: Mapping[str, str]) -> Terms:
+    return Terms(sku=said["sku"], **{name: Decimal(value) for name, value in said.items() if name != "sku"})
+
+
+def _quantities(said: Mapping[str, str]) -> dict[int, Decimal]:
+    return {int(number): Decimal(quantity) for number, quantity in said.items()}
+
+
+def _load(number: str, detail: Mapping[str, Any]) -> Progress:
+    return Progress(
+        number=number,
+        stage=Stage(detail["stage"]),
+        lines={
+            int(line): LineProgress(**{name: Decimal(value) for name, value in values.items()})
+            for line, values in detail["lines"].items()
+        },
+        holds=frozenset(Hold(reason) for reason in detail["holds"]),
+        declined=detail["declined"],
+        shipments={said["number"]: _shipment(said) for said in detail.get("shipments", ())},
+        freight=Decimal(detail["freight"]),
+        invoiced=Decimal(detail["invoiced"]),
+        authorised=Decimal(detail["authorised"]),
+        captured=Decimal(detail["captured"]),
+        refunded=Decimal(detail["refunded"]),
+    )
+
+
+def _shipment(said: Mapping[str, Any]) -> Shipment:
+    return Shipment(
+        number=said["number"],
+        lines=_quantities(said["lines"]),
+        status=ShipmentStatus(said["status"]),
+        carrier=said.get("carrier"),
+        tracking_number=said.get("tracking_number"),
+        **{name: date.fromisoformat(said[name]) for name in ("shipped_on", "delivered_on") if name in said},
+    )
