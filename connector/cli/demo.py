@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,18 +26,23 @@ if TYPE_CHECKING:
     from connector.jobs.push import PushSummary
     from connector.localorg.server import LocalOrg
     from connector.model.customer import Customer
-    from connector.model.order import OrderInput
+    from connector.model.order import Order
     from connector.model.product import Product
     from connector.service import Service
     from connector.settings import Settings
 
-STEPS = (
-    ("verified and confirmed", 2),
-    ("fulfilled and shipped", 2),
-    ("delivered and completed", 2),
+PHASES = (
+    ("verified and confirmed", "confirmed", 3),
+    ("picked, packed and shipped", "shipped", 10),
+    ("delivered, invoiced and paid", "completed", 8),
+    ("off their holds, returned, refunded", "", 40),
 )
+"""What orders go through between two pushes, the stage that ends it, and the most working steps it takes. Holds are
+released in the last one."""
+
 SLOWEST = 0.05
-BATCH = 500
+BATCH = 200
+ON_HAND = 1_000_000
 SAY_EVERY = 5.0
 """Seconds between two lines on how it goes."""
 
@@ -126,14 +132,14 @@ def _settings(org: LocalOrg, folder: Path) -> Settings:
 
 @dataclass(kw_only=True)
 class _Shop:
-    """Whose orders these are. `under_way` have stages before them; `placed` counts the orders of all times."""
+    """Whose orders these are. `under_way` are not done yet; `placed` counts the orders of all times."""
 
     service: Service
     customers: Sequence[Customer]
     products: Sequence[Product]
     placed: int
     completed: int = 0
-    under_way: list[OrderInput] = field(default_factory=list)
+    under_way: list[str] = field(default_factory=list)
 
     @classmethod
     async def opened(cls, service: Service) -> _Shop:
@@ -143,34 +149,78 @@ class _Shop:
             who = await customers.load(connection, [key async for key in customers.keys(connection)])
             what = await products.load(connection, [key async for key in products.keys(connection)])
             placed = await orders.count(connection)
-        return cls(service=service, customers=who, products=what, placed=placed)
+        shop = cls(service=service, customers=who, products=what, placed=placed)
+        await shop.stock_up()
+        return shop
+
+    async def stock_up(self) -> None:
+        """Fill the warehouses; every third product lies in one of them only."""
+        from connector.orders.shop import WAREHOUSES
+        from connector.store import stock
+
+        counted = {
+            (product.sku, warehouse): Decimal(ON_HAND)
+            for index, product in enumerate(self.products)
+            for warehouse in (WAREHOUSES if index % 3 else WAREHOUSES[-1:])
+        }
+        async with self.service.store.transaction() as uow:
+            await stock.count(uow, counted)
 
     async def place(self, count: int) -> None:
         from connector.orders import sample
+        from connector.orders.desk import Desk
 
-        new = list(sample.orders(self.customers, self.products, count=count, first=self.placed + 1))
-        await self._save(new)
+        today = self.service.clock.now()
+        new = list(sample.orders(self.customers, self.products, count=count, first=self.placed + 1, today=today))
+        for start in range(0, len(new), BATCH):
+            async with self.service.store.transaction() as uow:
+                await Desk(uow, actor="web shop").place(new[start : start + BATCH])
         self.placed += count
-        self.under_way += new
+        self.under_way += [order.number for order in new]
 
-    async def advance(self, count: int, steps: int = 1) -> None:
-        """Move the `count` orders that waited longest by `steps` stages."""
-        from connector.orders import sample
-
-        moved = self.under_way[:count]
-        for _ in range(steps):
-            moved = [sample.advanced(order) for order in moved]
-        await self._save(moved)
-        going_on = [order for order in moved if order.stage in sample.NEXT]
-        self.completed += len(moved) - len(going_on)
-        self.under_way = [*self.under_way[count:], *going_on]
-
-    async def _save(self, some: Sequence[OrderInput]) -> None:
+    async def advance(self, numbers: Sequence[str], *, release: bool) -> list[Order]:
+        """One working step for each of these; how they stand then."""
+        from connector.orders.desk import Desk
+        from connector.orders.shop import advance
         from connector.store import orders
 
-        for start in range(0, len(some), BATCH):
+        found: list[Order] = []
+        for start in range(0, len(numbers), BATCH):
+            batch = numbers[start : start + BATCH]
             async with self.service.store.transaction() as uow:
-                await orders.save(uow, some[start : start + BATCH])
+                await advance(Desk(uow, actor="demo"), batch, release=release)
+                found += await orders.load(uow.connection, batch)
+        return found
+
+    async def work(self, goal: str, most: int) -> None:
+        """Until all orders have come as far as `goal`, wait on a hold, or (without a goal) are done."""
+        from connector.model.stage import Stage
+
+        stages = list(Stage)
+        left = list(self.under_way)
+        for _ in range(most):
+            if not left:
+                break
+            found = await self.advance(left, release=not goal)
+            left = [
+                order.number
+                for order in found
+                if not (goal and (order.holds or stages.index(order.stage) >= stages.index(Stage(goal))))
+            ]
+            await self.settle(found)
+            left = [number for number in left if number in set(self.under_way)]
+
+    async def settle(self, found: Sequence[Order]) -> None:
+        """Orders that are done are under way no more; what they brought about is."""
+        from connector.orders.shop import is_done
+        from connector.store import orders
+
+        done = {order.number for order in found if is_done(order)}
+        self.completed += len(done)
+        self.under_way = [number for number in self.under_way if number not in done]
+        async with self.service.store.reader() as connection:
+            made = [f"{number}-R1" for number in done]
+            self.under_way += [order.number for order in await orders.load(connection, made)]
 
 
 async def _through(shop: _Shop, org: LocalOrg, count: int) -> int:
@@ -184,11 +234,29 @@ async def _through(shop: _Shop, org: LocalOrg, count: int) -> int:
 
     await shop.place(count)
     await push("placed", "Sending new orders")
-    for name, steps in STEPS:
-        await shop.advance(count, steps)
+    for name, goal, most in PHASES:
+        await shop.work(goal, most)
         await push(name, f"Sending orders that are {name}")
     table(("Orders are", "records created", "records updated", "API calls"), rows)
+    typer.echo(f"\nOn the way: {await _turns(shop.service)}.")
     return sum(created + updated for _, created, updated, _ in rows)
+
+
+async def _turns(service: Service) -> str:
+    """The turns that orders took: `3 holds (3 released), …`."""
+    from connector.model.event import Action
+    from connector.store import history
+
+    async with service.store.reader() as connection:
+        times = await history.tally(connection)
+    return ", ".join(
+        (
+            f"{plural(times.get(Action.HOLD, 0), 'hold')} ({times.get(Action.RELEASE, 0):,} released)",
+            plural(times.get(Action.SHIP, 0), "shipment"),
+            plural(times.get(Action.CANCEL, 0), "cancelled line"),
+            f"{plural(times.get(Action.REQUEST_RETURN, 0), 'return')} ({times.get(Action.REFUND, 0):,} refunded)",
+        )
+    )
 
 
 async def _push(service: Service, label: str) -> PushSummary:
@@ -201,22 +269,37 @@ async def _compare(service: Service) -> bool:
     from connector.store import orders
 
     rows = await service.client.query(
-        "SELECT External_Key__c, Lifecycle_Stage__c, Status, Exact_Total__c, (SELECT Id FROM OrderItems) FROM Order"
+        "SELECT External_Key__c, Lifecycle_Stage__c, Fulfillment_Status__c, Payment_Status__c, Hold_Reason__c,"
+        " Amount_Due__c, Exact_Total__c, (SELECT External_Key__c, Shipped_Quantity__c, Cancelled_Quantity__c,"
+        " Returned_Quantity__c FROM OrderItems) FROM Order WHERE IsReductionOrder = false"
     )
-    found = {row["External_Key__c"]: row for row in rows}
+    there = {row["External_Key__c"]: _as_there(row) for row in rows}
     good = 0
     async with service.store.reader() as connection:
         keys = [key async for key in orders.keys(connection)]
         for start in range(0, len(keys), BATCH):
             for order in await orders.load(connection, keys[start : start + BATCH]):
-                row = found.get(order.number, {})
-                lines = (row.get("OrderItems") or {}).get("totalSize", 0)
-                there = (row.get("Lifecycle_Stage__c"), row.get("Exact_Total__c"), lines)
-                good += there == (order.stage.value, order.exact_total, len(order.lines))
+                good += there.get(order.number) == _as_here(order)
     typer.echo(
-        f"\nRead back from the org, as they are here in stage, exact total and lines: {good:,} of {len(keys):,} orders."
+        "\nRead back from the org, as they are here in stage, statuses, hold, amount due, total and quantities:"
+        f" {good:,} of {len(keys):,} orders."
     )
     return good == len(keys)
+
+
+def _as_here(order: Order) -> tuple[object, ...]:
+    values = (order.stage, order.fulfilment_status, order.payment_status, order.hold_reason)
+    lines = {line.key: (line.shipped, line.cancelled, line.returned) for line in order.lines}
+    return (*values, order.amount_due, order.exact_total, lines)
+
+
+def _as_there(row: dict[str, Any]) -> tuple[object, ...]:
+    names = ("Lifecycle_Stage__c", "Fulfillment_Status__c", "Payment_Status__c", "Hold_Reason__c")
+    lines = {
+        line["External_Key__c"]: tuple(line[f"{name}_Quantity__c"] for name in ("Shipped", "Cancelled", "Returned"))
+        for line in (row["OrderItems"] or {}).get("records", ())
+    }
+    return (*(row[name] for name in names), row["Amount_Due__c"], row["Exact_Total__c"], lines)
 
 
 async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
@@ -228,10 +311,12 @@ async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
     owed, said_at = 0.0, loop.time()
     while not stop.done():
         owed += rate
-        waiting = len(shop.under_way)
+        waiting = shop.under_way[: -(-len(shop.under_way) // 2)]
         await shop.place(int(owed))
         owed -= int(owed)
-        await shop.advance(-(-waiting // 3))
+        # Those that were worked on go to the end of the queue.
+        shop.under_way = [*shop.under_way[len(waiting) :], *waiting]
+        await shop.settle(await shop.advance(waiting, release=True))
         summary = await shop.service.push(_Nobody())
         if loop.time() - said_at >= SAY_EVERY:
             said_at = loop.time()

@@ -7,39 +7,35 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from connector.model.customer import Customer
 from connector.model.order import LineInput, OrderInput
 from connector.model.product import Product
-from connector.model.stage import Stage
 
 EPOCH = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 CHANNELS = ("web", "phone", "marketplace", "in person")
-CARRIERS = ("Northern Parcel", "Harbor Freight Lines", "Swift Post")
+SERVICE_LEVELS = ("standard", "standard", "standard", "express", "same_day")
+NO_STREET = 0.06
 DISCOUNTS = (Decimal(0), Decimal(0), Decimal(0), Decimal("0.05"), Decimal("0.15"))
-
-NEXT: dict[Stage, Stage] = {
-    Stage.PLACED: Stage.VERIFIED,
-    Stage.VERIFIED: Stage.CONFIRMED,
-    Stage.CONFIRMED: Stage.FULFILLING,
-    Stage.FULFILLING: Stage.SHIPPED,
-    Stage.SHIPPED: Stage.DELIVERED,
-    Stage.DELIVERED: Stage.COMPLETED,
-}
-"""The usual way of an order; completed ones stay."""
 
 
 def orders(
-    customers: Sequence[Customer], products: Sequence[Product], *, count: int, first: int = 1, seed: int = 7
+    customers: Sequence[Customer],
+    products: Sequence[Product],
+    *,
+    count: int,
+    first: int = 1,
+    seed: int = 7,
+    today: datetime | None = None,
 ) -> Iterator[OrderInput]:
-    """`count` placed orders of one to six lines, numbered `SO-000001` on, an hour apart."""
+    """`count` placed orders of one to six lines, numbered `SO-000001` on, an hour apart; or all of them placed `today`.
+    A few have no street to be sent to."""
     for number in range(first, first + count):
         chance = random.Random(f"{seed}:{number}")  # noqa: S311 - variety, not secrecy
         customer = chance.choice(customers)
-        placed_at = EPOCH + timedelta(hours=number)
+        placed_at = EPOCH + timedelta(hours=number) if today is None else today
         chosen = chance.sample(products, k=min(len(products), chance.randint(1, 6)))
         lines = tuple(_line(chance, index, product) for index, product in enumerate(chosen, start=1))
         yield OrderInput(
@@ -48,32 +44,18 @@ def orders(
             placed_at=placed_at,
             currency="USD",
             channel=chance.choice(CHANNELS),
+            service_level=chance.choice(SERVICE_LEVELS),
             po_number=f"PO-{chance.randint(1000, 9999)}" if chance.random() < 0.5 else None,
             promised_on=(placed_at + timedelta(days=chance.randint(3, 14))).date(),
             freight=Decimal(chance.randint(0, 4000)) / 100,
             ship_to_name=customer.name,
-            ship_to_street=customer.street,
+            ship_to_street=None if chance.random() < NO_STREET else customer.street,
             ship_to_city=customer.city,
             ship_to_state=customer.state,
             ship_to_postal_code=customer.postal_code,
             ship_to_country=customer.country,
             lines=lines,
         )
-
-
-def advanced(order: OrderInput) -> OrderInput:
-    """The order one stage further; shipping gives it a carrier, a tracking number and a date."""
-    stage = NEXT.get(order.stage, order.stage)
-    if stage is not Stage.SHIPPED:
-        return replace(order, stage=stage)
-    chance = random.Random(order.number)  # noqa: S311
-    return replace(
-        order,
-        stage=stage,
-        shipped_on=(order.placed_at + timedelta(days=2)).date(),
-        carrier=chance.choice(CARRIERS),
-        tracking_number=f"TRK{chance.randint(10**9, 10**10 - 1)}",
-    )
 
 
 def _line(chance: random.Random, number: int, product: Product) -> LineInput:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.event import Action, Event, Terms
@@ -54,6 +54,12 @@ async def read(connection: AsyncConnection, number: str) -> list[Recorded]:
     """Everything that happened to one order, the first first; empty for one that was only imported."""
     statement = select(order_events).where(order_events.c.order_number == number).order_by(order_events.c.sequence)
     return [_recorded(row) for row in await connection.execute(statement)]
+
+
+async def tally(connection: AsyncConnection) -> dict[Action, int]:
+    """How often each action happened, over all orders."""
+    rows = await connection.execute(select(order_events.c.action, func.count()).group_by(order_events.c.action))
+    return {Action(action): count for action, count in rows.tuples()}
 
 
 async def write(uow: UnitOfWork, items: Sequence[tuple[Progress, int, Sequence[Entry]]], *, actor: str) -> None:
