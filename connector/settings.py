@@ -32,6 +32,15 @@ class AuthMethod(StrEnum):
     PASSWORD = "password"  # noqa: S105 - the name of an OAuth flow
 
 
+class Returns(StrEnum):
+    """How returns show in the org. `auto`: as reduction orders where it has them, else on the order alone."""
+
+    AUTO = "auto"
+    REDUCTION_ORDER = "reduction_order"
+    RETURN_ORDER = "return_order"
+    FIELDS = "fields"
+
+
 class LogLevel(StrEnum):
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -76,6 +85,7 @@ class SalesforceSettings(BaseModel):
     pubsub_endpoint: str = ""
     currency: Annotated[str, _like(r"[A-Z]{3}", "USD")] = "USD"
     """The currency of an org without multi-currency: it has no field that says so."""
+    returns: Returns = Returns.AUTO
     timeout_seconds: float = Field(default=130, gt=0, le=600)
     """Longest wait for one answer; the org itself gives up on a lock after 10 s and on a query after 120 s."""
 

@@ -72,7 +72,7 @@ def status(
 async def _status() -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
     from connector.settings import load_settings
-    from connector.store import catalog, customers, links, orders, outbox, products
+    from connector.store import catalog, customers, links, orders, outbox, products, returns
     from connector.store.opening import opened
 
     async with opened(load_settings()) as store, store.reader() as connection:
@@ -80,6 +80,7 @@ async def _status() -> dict[str, Any]:
             EntityKind.CUSTOMER: await customers.count(connection),
             EntityKind.PRODUCT: await products.count(connection),
             EntityKind.ORDER: await orders.count(connection),
+            EntityKind.RETURN: await returns.count(connection),
         }
         org = await catalog.latest(connection)
         linked = await links.count(connection, org.org_id) if org else {}

@@ -33,6 +33,10 @@ def deploy(
     assign: Annotated[
         bool, typer.Option(help="Give the permission set to the connector's own user, if it lacks it.")
     ] = True,
+    return_orders: Annotated[
+        bool,
+        typer.Option("--return-orders", help="Only what CONNECTOR_SALESFORCE__RETURNS=return_order needs besides."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Deploy our fields, events and permission set to the org of CONNECTOR_SALESFORCE__LOGIN_URL, all or nothing.
@@ -40,7 +44,7 @@ def deploy(
     Doing it again changes nothing that is there already. The user needs the permissions to customise the application
     and to modify metadata; for the daily work the connector needs neither. Exit status 1 if the org refused something.
     """
-    summary = run(_deploy(check=check, assign=assign))
+    summary = run(_deploy(check=check, assign=assign, return_orders=return_orders))
     if json:
         as_json(_document(summary))
     else:
@@ -49,7 +53,7 @@ def deploy(
         raise typer.Exit(1)
 
 
-async def _deploy(*, check: bool, assign: bool) -> DeploySummary:
+async def _deploy(*, check: bool, assign: bool, return_orders: bool) -> DeploySummary:
     from connector.clock import SystemClock
     from connector.jobs.deploy import deploy_metadata
     from connector.log import configure
@@ -72,7 +76,7 @@ async def _deploy(*, check: bool, assign: bool) -> DeploySummary:
         async with SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client:
             return await deploy_metadata(
                 client,
-                our_metadata(),
+                our_metadata(return_orders=return_orders),
                 version=settings.salesforce.api_version,
                 clock=clock,
                 check_only=check,

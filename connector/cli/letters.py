@@ -22,9 +22,10 @@ letters = typer.Typer(
 app.add_typer(letters, name="dead-letters")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
-Entity = Annotated[str, typer.Argument(help="customer, product or order.")]
+Entity = Annotated[str, typer.Argument(help="customer, product, order or return.")]
 AnyEntity = Annotated[
-    str | None, typer.Argument(help="customer, product or order; with a key, only that one.", show_default=False)
+    str | None,
+    typer.Argument(help="customer, product, order or return; with a key, only that one.", show_default=False),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
 ALL_OF_THEM = "`connector dead-letters list` names all."
@@ -152,7 +153,7 @@ def _kind(text: str) -> EntityKind:
     try:
         return EntityKind(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no entity.", hint="It is customer, product or order.") from None
+        raise UsageError(f"{text!r} is no entity.", hint="It is customer, product, order or return.") from None
 
 
 def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]:

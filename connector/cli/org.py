@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from connector.localorg.server import LocalOrg
 
 
-def our_metadata() -> Path:
-    """The SFDX source of our fields, events and permission set."""
-    return Path(str(files("connector") / "metadata"))
+def our_metadata(*, return_orders: bool = False) -> Path:
+    """The SFDX source of our fields, events and permission set; or of what Return Orders need besides."""
+    return Path(str(files("connector") / ("metadata_returns" if return_orders else "metadata")))
 
 
 @app.command(short_help="Run a strict local Salesforce org to try things on.")

@@ -39,7 +39,9 @@ def push(
 
 @app.command(short_help="Send entities anew, after a mapping or the org has changed.")
 def resync(
-    entity: Annotated[str | None, typer.Argument(help="customer, product or order.", show_default=False)] = None,
+    entity: Annotated[
+        str | None, typer.Argument(help="customer, product, order or return.", show_default=False)
+    ] = None,
     keys: Annotated[
         list[str] | None, typer.Argument(metavar="KEY…", help="Numbers or SKUs.", show_default=False)
     ] = None,
@@ -58,7 +60,7 @@ def resync(
     if (entity is None) != all_:
         raise UsageError("Resync what?", hint="Name an entity and keys, an entity alone, or --all.")
     if entity is not None and entity not in set(EntityKind):
-        raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product or order.")
+        raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product, order or return.")
     kind = None if entity is None else EntityKind(entity)
     _push(dry_run=dry_run, json=json, first=lambda store: make_due(store, kind, keys or []))
 

@@ -18,7 +18,7 @@ from connector.errors import ConnectorError, UsageError
 if TYPE_CHECKING:
     from connector.model.change import EntityKind
 
-ENTITIES = ("customer", "product", "order")
+ENTITIES = ("customer", "product", "order", "return")
 HIDDEN = {"version", "holds", "declined"}
 """Of no meaning outside, or said in other words; --json has it."""
 
@@ -26,10 +26,12 @@ LATEST = 10
 """Journal entries shown."""
 
 
-@app.command(short_help="One customer, product or order: here, in the org, due.")
+@app.command(short_help="One customer, product, order or return: here, in the org, due.")
 def show(
-    entity: Annotated[str, typer.Argument(help="customer, product or order.")],
-    key: Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.")],
+    entity: Annotated[str, typer.Argument(help="customer, product, order or return.")],
+    key: Annotated[
+        str, typer.Argument(help="The number of a customer or order, the SKU of a product, a return as 10248-RMA1.")
+    ],
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Show one entity: as it is here, its records in the org with the values both sides last agreed on, what is still
@@ -38,7 +40,7 @@ def show(
     from connector.model.change import EntityKind
 
     if entity not in ENTITIES:
-        raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product or order.")
+        raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product, order or return.")
     document = run(_load(EntityKind(entity), key))
     if json:
         as_json(document)
@@ -49,13 +51,14 @@ def show(
 async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
     from connector.model.change import EntityKind
     from connector.settings import load_settings
-    from connector.store import catalog, customers, history, journal, links, orders, outbox, products
+    from connector.store import catalog, customers, history, journal, links, orders, outbox, products, returns
     from connector.store.opening import opened
 
     modules: dict[EntityKind, Any] = {
         EntityKind.CUSTOMER: customers,
         EntityKind.PRODUCT: products,
         EntityKind.ORDER: orders,
+        EntityKind.RETURN: returns,
     }
     async with opened(load_settings()) as store, store.reader() as connection:
         found = await modules[kind].load(connection, [key])
@@ -66,6 +69,8 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         linked = list((await links.get(connection, org_id, kind.value, [key])).values())
         if kind is EntityKind.ORDER:
             linked += (await links.children(connection, org_id, "line", [key])).get(key, {}).values()
+        elif kind is EntityKind.RETURN:
+            linked += (await links.children(connection, org_id, "return_line", [key])).get(key, {}).values()
         elif kind is EntityKind.PRODUCT:
             linked += (await links.children(connection, org_id, "price", [key])).get(key, {}).values()
         unsent = await outbox.find(connection, kind, [key])

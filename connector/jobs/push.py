@@ -25,9 +25,10 @@ from connector.outbound.learn import learn
 from connector.outbound.leasing import Terms, held
 from connector.outbound.ledger import Ledger
 from connector.outbound.rehearsal import RehearsalOrg
+from connector.outbound.return_form import ReturnForm
 from connector.outbound.tally import Tally
 from connector.salesforce.client import SalesforceClient
-from connector.settings import Settings
+from connector.settings import Returns, Settings
 from connector.store import outbox
 from connector.store.engine import Store
 from connector.store.rehearsal import sync_rehearsal
@@ -126,11 +127,17 @@ async def _send(
     summary: PushSummary,
 ) -> None:
     org_id = await client.connect()
+    returns = settings.salesforce.returns
+    objects = mappings.return_order.sobjects if returns is Returns.RETURN_ORDER and mappings.return_order else ()
     ask = partial(
         learn, store, client, org_id,
-        version=settings.salesforce.api_version, currency=settings.salesforce.currency, clock=clock,
+        version=settings.salesforce.api_version, currency=settings.salesforce.currency, clock=clock, more=objects,
     )  # fmt: skip
     facts = await ask()
+    # Returns that come meanwhile wait for the next push: how to show them must be found out first.
+    form = ReturnForm(mappings, facts, returns, store)
+    back = (await _due(store, clock.now())).get(EntityKind.RETURN)
+    mappings = await form.mappings() if back else mappings.returning(None)
     problems = check(mappings, facts.describes)
     if problems:  # perhaps an admin has mended the org since we asked it
         facts = await ask(fresh=True)
@@ -145,7 +152,19 @@ async def _send(
         watcher.say("Another push holds this database's work; waiting for it to finish or for its lease to end.")
 
     async with held(store, names, ttl=settings.sync.lease_seconds, clock=clock, waiting=waiting) as terms:
-        run = _Run(store, client, org, mappings, facts, terms, partitions, clock, watcher, summary.tally)
+        run = _Run(
+            store,
+            client,
+            org,
+            mappings,
+            facts,
+            terms,
+            partitions,
+            clock,
+            watcher,
+            summary.tally,
+            form if back else None,
+        )
         for _ in range(ROUNDS):
             stopped = await run.once()
             if stopped is not None:
@@ -179,6 +198,7 @@ class _Run:
         clock: Clock,
         watcher: Watcher,
         tally: Tally,
+        form: ReturnForm | None,
     ) -> None:
         self._store = store
         self._client = client
@@ -190,6 +210,7 @@ class _Run:
         self._clock = clock
         self._watcher = watcher
         self._tally = tally
+        self._form = form
 
     async def once(self) -> SalesforceError | None:
         """What stopped it early, if anything did."""
@@ -201,7 +222,7 @@ class _Run:
             await drain.products()
             if drain.stopped is not None:
                 return drain.stopped
-        work = due.get(EntityKind.ORDER, 0)
+        work = max(due.get(EntityKind.ORDER, 0), due.get(EntityKind.RETURN, 0))
         streams = max(1, min(self._partitions, -(-work // ORDERS_PER_STREAM)))
         drains = []
         for number in range(streams):
@@ -235,6 +256,7 @@ class _Run:
             of=of,
             tally=self._tally,
             advance=self._watcher.advance,
+            form=self._form,
         )
 
     def _source(self, sobject: str, name: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.errors import ConnectorError
 from connector.model.change import EntityKind
-from connector.store import customers, orders, products
+from connector.store import customers, orders, products, returns
 from connector.store.engine import Store
 from connector.store.unit import Lane, slot_of
 
@@ -16,6 +16,7 @@ STORES: Mapping[EntityKind, Any] = {
     EntityKind.CUSTOMER: customers,
     EntityKind.PRODUCT: products,
     EntityKind.ORDER: orders,
+    EntityKind.RETURN: returns,
 }
 
 
@@ -51,6 +52,6 @@ async def _batch(store: Store, kind: EntityKind, keys: Sequence[str], *, unsure:
     async with store.transaction() as uow:
         items = await STORES[kind].load(uow.connection, keys)
         for item in items:
-            owner = item.customer.key if kind is EntityKind.ORDER else item.key
+            owner = item.customer.key if kind in {EntityKind.ORDER, EntityKind.RETURN} else item.key
             uow.changed(kind, item.key, slot_of(owner), Lane.BACKFILL, unsure=unsure)
     return len(items)

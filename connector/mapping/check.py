@@ -153,7 +153,7 @@ class _Record:
                     spec.name,
                     "is read-only in this org, or for this user: remove it, or give edit access.",
                 )
-            elif not field.updateable:
+            elif not field.updateable and (spec.path or spec.expression):  # a constant never changes
                 add(
                     spec.position,
                     spec.name,

@@ -21,6 +21,8 @@ from connector.model.change import EntityKind
 
 SUFFIX = ".yaml"
 VALUES = "values"
+RETURN_ORDER = "return_order"
+"""A second mapping of returns, for orgs that have Return Orders."""
 
 
 def load_mappings(directory: Path | None = None) -> MappingSet:
@@ -51,25 +53,29 @@ def read_folder(folder: Traversable) -> MappingSet:
         if content is not None:
             tables[table] = read_table(table, f"{name}/{VALUES}/{file.name}", content, problems)
 
-    specs: dict[EntityKind, EntitySpec] = {}
+    specs: dict[str, EntitySpec] = {}
     found = {file.name: file for file in _yaml_files(folder)}
-    expected = {f"{kind}{SUFFIX}": kind for kind in EntityKind}
+    expected = {f"{kind}{SUFFIX}": kind for kind in EntityKind} | {f"{RETURN_ORDER}{SUFFIX}": EntityKind.RETURN}
     for file_name, kind in expected.items():
         path = f"{name}/{file_name}"
+        if file_name not in found and kind is EntityKind.RETURN:
+            continue  # then returns show on their orders only
         if file_name not in found:
             problems.add(Position(file=path), "file", "is missing: write it, or copy the one we ship.")
             continue
         content = _content(found[file_name], path, problems)
         spec = None if content is None else read_entity(kind, path, content, tables, problems)
         if spec is not None:
-            specs[kind] = spec
+            specs[file_name.removesuffix(SUFFIX)] = spec
     for file_name in found.keys() - expected.keys():
         hint = suggestion(file_name, expected)
         problems.add(Position(file=f"{name}/{file_name}"), "file", f"is named after no entity.{hint}")
 
     if problems:
         raise MappingError(problems.lines())
-    return MappingSet(**{str(kind): EntityMapping[Any](spec) for kind, spec in specs.items()})
+    mapped = {name: EntityMapping[Any](spec) for name, spec in specs.items()}
+    reduction = mapped.pop(EntityKind.RETURN, None)
+    return MappingSet(**mapped, reduction=reduction)
 
 
 def _yaml_files(folder: Traversable) -> list[Traversable]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any, Generic, TypeVar
 
 from connector.errors import MappingError
@@ -11,10 +12,11 @@ from connector.mapping.spec import EntitySpec, FieldSpec, LookupSpec, Owner, Rec
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.model.order import Order
+from connector.model.order_return import OrderReturn
 from connector.model.product import Product
 from connector.model.record import FieldValue, Lookup, MappedRecord
 
-E = TypeVar("E", bound=Customer | Product | Order)
+E = TypeVar("E", bound=Customer | Product | Order | OrderReturn)
 
 
 _KEYS = frozenset({"customer.key", "customer.number", "product.key", "product.sku"})
@@ -150,20 +152,37 @@ class EntityMapping(Generic[E]):
 
 
 class MappingSet:
-    """The mappings of all entities, from one folder."""
+    """The mappings of all entities, from one folder. Of the two ways to map a return, one at most is in use."""
 
     def __init__(
-        self, *, customer: EntityMapping[Customer], product: EntityMapping[Product], order: EntityMapping[Order]
+        self,
+        *,
+        customer: EntityMapping[Customer],
+        product: EntityMapping[Product],
+        order: EntityMapping[Order],
+        reduction: EntityMapping[OrderReturn] | None = None,
+        return_order: EntityMapping[OrderReturn] | None = None,
     ) -> None:
         self.customer = customer
         self.product = product
         self.order = order
+        self.reduction = reduction
+        self.return_order = return_order
+        self.returns = reduction
+
+    def returning(self, returns: EntityMapping[OrderReturn] | None) -> MappingSet:
+        """The same, with returns mapped by `returns`; None leaves them out."""
+        chosen = copy(self)
+        chosen.returns = returns
+        return chosen
 
     def __iter__(self) -> Iterator[EntityMapping[Any]]:
-        return iter((self.customer, self.product, self.order))
+        found = (self.customer, self.product, self.order, self.returns)
+        return (mapping for mapping in found if mapping is not None)
 
-    def of(self, kind: EntityKind) -> EntityMapping[Any]:
-        return {mapping.kind: mapping for mapping in self}[kind]
+    def of(self, kind: EntityKind) -> EntityMapping[Any] | None:
+        """None for returns that are not mapped."""
+        return next((mapping for mapping in self if mapping.kind is kind), None)
 
     def source(self, sobject: str, field: str) -> str | None:
         """The line that maps `field` of `sobject` in any of the files; None if none does."""

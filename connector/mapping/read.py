@@ -17,14 +17,19 @@ from connector.mapping.spec import EntitySpec, FieldSpec, LookupSpec, Owner, Rec
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.model.order import Line, Order
+from connector.model.order_return import OrderReturn, ReturnedLine
 from connector.model.product import Product
 
 MODELS: Mapping[EntityKind, type] = {
     EntityKind.CUSTOMER: Customer,
     EntityKind.PRODUCT: Product,
     EntityKind.ORDER: Order,
+    EntityKind.RETURN: OrderReturn,
 }
-CHILDREN: Mapping[EntityKind, Mapping[str, tuple[str, type]]] = {EntityKind.ORDER: {"lines": ("line", Line)}}
+CHILDREN: Mapping[EntityKind, Mapping[str, tuple[str, type]]] = {
+    EntityKind.ORDER: {"lines": ("line", Line)},
+    EntityKind.RETURN: {"lines": ("return_line", ReturnedLine), "credited": ("return_line", ReturnedLine)},
+}
 """Attribute that holds the children -> what one of them is called, and its model."""
 
 KEYS: Mapping[str, frozenset[str]] = {
@@ -32,6 +37,8 @@ KEYS: Mapping[str, frozenset[str]] = {
     "product": frozenset({"key", "sku"}),
     "order": frozenset({"key", "number"}),
     "line": frozenset({"key"}),
+    "return": frozenset({"key"}),
+    "return_line": frozenset({"key"}),
 }
 """Paths that are an entity's key, and so may fill the external ID."""
 

@@ -13,6 +13,7 @@ class EntityKind(StrEnum):
     CUSTOMER = "customer"
     PRODUCT = "product"
     ORDER = "order"
+    RETURN = "return"
 
 
 class ChangeState(StrEnum):

@@ -74,6 +74,9 @@ def changed(progress: Progress, event: Event) -> Progress:
     """Lines with other terms, new ones, or without those that are taken out (quantity 0)."""
     if not event.terms:
         raise refused(progress, event, "terms", "names no lines", "Say which lines, and what they are to be.")
+    if progress.sum("credited") > 0:
+        what = "has been credited for what came back"
+        raise refused(progress, event, "returns", what, "Place another order for what is wanted besides.", "return")
     lines = dict(progress.lines)
     for number, terms in event.terms.items():
         line = lines.get(number, LineProgress(ordered=ZERO))

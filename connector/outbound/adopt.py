@@ -17,7 +17,8 @@ from connector.salesforce.query import in_chunks
 
 _ORDERS = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE {key:literal} IN {values}"
 _LINES = (
-    "SELECT Id, Order.{order_key:literal}, {columns:literal} FROM OrderItem WHERE Order.{order_key:literal} IN {values}"
+    "SELECT Id, {up:literal}.{order_key:literal}, {columns:literal} FROM {sobject:literal}"
+    " WHERE {up:literal}.{order_key:literal} IN {values}"
 )
 
 
@@ -33,22 +34,24 @@ async def read_back(client: Reader, candidates: Sequence[Candidate], *, multi_cu
     order, keys = records[0], [record.key for record in records]
     lines = [line for record in records for line in record.children]
     found: dict[str, list[Link]] = {}
+    currency = ["CurrencyIsoCode"] if multi_currency else []
     # The status is always asked for: a mapping may leave it to the org, and what is frozen depends on it.
-    columns = list(dict.fromkeys([*_columns(records), "Status", *(["CurrencyIsoCode"] if multi_currency else [])]))
+    columns = list(dict.fromkeys([*_columns(records), "Status", *currency]))
     names: dict[str, Any] = {"columns": ", ".join(columns), "sobject": order.sobject, "key": order.external_id}
     for query in in_chunks(_ORDERS, keys, **names):
         for row in await client.query(query):
             key = str(row[order.external_id])
-            found[key] = [_link("order", key, order.sobject, row, columns)]
+            found[key] = [_link(order.entity, key, order.sobject, row, columns)]
     if not found or not lines:
         return found
     columns = _columns(lines)
-    names = {"columns": ", ".join(columns), "order_key": order.external_id}
+    names = {"columns": ", ".join(columns), "order_key": order.external_id, "up": order.sobject}
+    names["sobject"] = lines[0].sobject
     for query in in_chunks(_LINES, sorted(found), **names):
         for row in await client.query(query):
-            line_key, key = row[lines[0].external_id], str(row["Order"][order.external_id])
+            line_key, key = row[lines[0].external_id], str(row[order.sobject][order.external_id])
             if line_key is not None:
-                found[key].append(_link("line", str(line_key), lines[0].sobject, row, columns))
+                found[key].append(_link(lines[0].entity, str(line_key), lines[0].sobject, row, columns))
     return found
 
 

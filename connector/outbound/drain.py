@@ -18,12 +18,13 @@ from connector.outbound import work
 from connector.outbound.adopt import read_back
 from connector.outbound.batches import chunks, graph_calls, row_calls
 from connector.outbound.calls import Calls
-from connector.outbound.facts import OrgFacts
-from connector.outbound.ledger import LAST_ATTEMPT, Ledger, Outcomes
+from connector.outbound.facts import ACTIVATED, OrgFacts
+from connector.outbound.ledger import LAST_ATTEMPT, PARTS, Ledger, Outcomes
 from connector.outbound.pieces import Piece
 from connector.outbound.plan import accounts_ahead, plan_orders, plan_records
 from connector.outbound.preflight import Source
 from connector.outbound.prices import PriceBook
+from connector.outbound.return_form import ReturnForm
 from connector.outbound.tally import Tally
 from connector.outbound.work import Candidate, NewOrder, Plan, Row, Upsert
 from connector.outbound.write import Org, Writer
@@ -43,6 +44,14 @@ ON_ITS_WAY = Fault(
 )
 
 
+ORIGINAL_FIRST = Fault(
+    code="ORIGINAL_NOT_ACTIVATED",
+    retry_class=RetryClass.TRANSIENT,
+    sentence="The order that the return belongs to is not in the org yet, or not activated there.",
+    fix="Nothing to do: the return follows its order. If the order was refused, mend that first.",
+)
+
+
 S = TypeVar("S", NewOrder, Row, Upsert, work.Sequence)
 
 
@@ -51,7 +60,10 @@ class OrgReader(Protocol):
 
 
 class Drain:
-    """One stream over `partitions` (of `of`). Its calls run one after the other: none waits for another's lock."""
+    """One stream over `partitions` (of `of`). Its calls run one after the other: none waits for another's lock.
+
+    `form`: how this org shows returns; without it they wait.
+    """
 
     def __init__(
         self,
@@ -65,6 +77,7 @@ class Drain:
         of: int,
         tally: Tally,
         advance: Callable[[int], None],
+        form: ReturnForm | None = None,
     ) -> None:
         self._ledger = ledger
         self._writer = Writer(org, source)
@@ -75,6 +88,7 @@ class Drain:
         self._source = source
         self._partitions = partitions
         self._of = of
+        self._form = form
         self._tally = tally
 
     @property
@@ -92,9 +106,11 @@ class Drain:
             await self._price(same, await self._written(plan, done=False))
 
     async def orders(self) -> None:
-        """Orders with the accounts they need, then what is left of the customers."""
+        """Orders with the accounts they need, their returns, then what is left of the customers."""
         while claim := await self._claim(EntityKind.ORDER, CLAIM):
             await self._orders(await self._recognised(claim))
+        while self._form and (claim := await self._claim(EntityKind.RETURN, CLAIM)):
+            await self._orders(await self._originals_first(await self._recognised(claim)))
         while claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION):
             plan = plan_records(claim, self._facts, self._source)
             await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
@@ -169,7 +185,7 @@ class Drain:
         failed = _keys(await self._record(await self._calls.send([*map(Whole, unsure.values())], look), done=False))
         looked = unsure.keys() - failed
         links = [link for of_order in found.values() for link in of_order]
-        await self._ledger.record(Outcomes(put=links, drop=[("order", key) for key in sorted(looked)]))
+        await self._ledger.record(Outcomes(put=links, drop=_own(unsure[key] for key in sorted(looked))))
         self._writer.know(links)
         self._tally.adopted += sum(unsure[key].link is None for key in found)
         return [
@@ -191,6 +207,7 @@ class Drain:
             accounts={key: item.record for key, item in unknown.items() if item.record is not None},
             refusals=refusals | refused_products,
             prices={key: link.salesforce_id for key, link in prices.items()},
+            originals=await self._originals(claim),
             withdrawn={key for key, link in prices.items() if link.snapshot.get("IsActive") is False},
             source=self._source,
         )
@@ -203,6 +220,26 @@ class Drain:
             await self._record(await self._calls.send([item], self._writer.sequences), done=not item.partial)
         statuses += [row for row in to_follow if row.candidate.change.key not in failed]
         await self._rows(statuses)
+
+    async def _originals(self, claim: Sequence[Candidate]) -> dict[tuple[str, str], Link]:
+        """The links of orders and lines that the claim refers to."""
+        found: dict[tuple[str, str], Link] = {}
+        for entity in ("order", "line"):
+            keys = _looked_up(claim, entity)
+            known = await self._ledger.linked(entity, keys) if keys else {}
+            found |= {(entity, key): link for key, link in known.items()}
+        return found
+
+    async def _originals_first(self, claim: Sequence[Candidate]) -> list[Candidate]:
+        """The claim without returns whose order is not in the org yet, or not activated: nothing can reduce it."""
+        known = await self._originals(claim)
+        early = {
+            key: ORIGINAL_FIRST
+            for key in _looked_up(claim, "order")
+            if ("order", key) not in known
+            or self._facts.category(known["order", key].snapshot.get("Status")) != ACTIVATED
+        }
+        return await self._without(claim, "order", early)
 
     async def _accounts_ahead(
         self, claim: Sequence[Candidate], customers: dict[str, Link], unknown: Mapping[str, Candidate]
@@ -259,6 +296,9 @@ class Drain:
             by_key = {order.candidate.change.key: order for order in call}
             whole = {key for key, order in by_key.items() if order.status is None and not order.partial}
             pieces = await self._calls.send(call, self._writer.graphs)
+            if self._form is not None and (unshown := await self._form.learned(pieces)):
+                await self._calls.settle(refused=(), unchanged=[piece.candidate for piece in unshown])
+                pieces = [piece for piece in pieces if piece not in unshown]
             outcomes = Outcomes()
             self._calls.sort(pieces, outcomes, done=whole)
             for piece in pieces:
@@ -302,10 +342,11 @@ def _keys(pieces: Iterable[Piece]) -> set[str]:
 
 
 def _status_row(order: NewOrder, links: Iterable[Link]) -> Row:
-    link = next(link for link in links if link.entity == "order")
+    entity = order.candidate.change.entity.value
+    link = next(link for link in links if link.entity == entity)
     return Row(
         candidate=order.candidate,
-        entity="order",
+        entity=entity,
         key=link.key,
         sobject=link.sobject,
         id=link.salesforce_id,
@@ -314,8 +355,14 @@ def _status_row(order: NewOrder, links: Iterable[Link]) -> Row:
 
 
 def _with_links(candidate: Candidate, links: Sequence[Link]) -> Candidate:
-    order = next((link for link in links if link.entity == "order"), None)
-    return replace(candidate, link=order, links={link.key: link for link in links if link.entity == "line"})
+    entity = candidate.change.entity.value
+    own = next((link for link in links if link.entity == entity), None)
+    return replace(candidate, link=own, links={link.key: link for link in links if link.entity == PARTS[entity]})
+
+
+def _own(candidates: Iterable[Candidate]) -> list[tuple[str, str]]:
+    """The links of the entities themselves."""
+    return [(item.change.entity.value, item.change.key) for item in candidates]
 
 
 def _links_of(candidate: Candidate) -> list[Link]:

@@ -31,21 +31,29 @@ class Describer(Protocol):
 
 
 async def learn(
-    store: Store, org: Describer, org_id: str, *, version: str, currency: str, clock: Clock, fresh: bool = False
+    store: Store,
+    org: Describer,
+    org_id: str,
+    *,
+    version: str,
+    currency: str,
+    clock: Clock,
+    fresh: bool = False,
+    more: Sequence[str] = (),
 ) -> OrgFacts:
     """The facts of `org_id`: as kept for an hour, unless they shall be `fresh`; else as the org tells them now.
 
     `version` is that of the API. `currency` is that of an org without multi-currency: no field of it says which.
-    SalesforceError names what the org lacks and who can switch it on.
+    `more` are objects that are needed besides. SalesforceError names what the org lacks and who can switch it on.
     """
-    asked = {"version": version, "currency": currency}
+    asked = {"version": version, "currency": currency, "more": ",".join(more)}
     async with store.reader() as connection:
         kept = await catalog.get(connection, org_id)
     if kept is not None and not fresh and clock.now() - kept.fetched_at < FRESH:
         body = orjson.loads(kept.body)
         if body.get("asked") == asked:
             return _load(body)
-    describes, (price_books, statuses, currencies) = await org.describe_many(SOBJECTS, QUERIES)
+    describes, (price_books, statuses, currencies) = await org.describe_many([*SOBJECTS, *more], QUERIES)
     missing = [name for name in SOBJECTS if name not in describes]
     if len(missing) == len(SOBJECTS):
         raise _lacking(
@@ -57,6 +65,12 @@ async def learn(
         raise _lacking(
             f"The org has no {', '.join(missing)}, or the connector's user may not see it.",
             "Ask an admin to enable Orders (Setup, Order Settings) and to assign the permission set CRM Connector.",
+        )
+    if absent := [name for name in more if name not in describes]:
+        raise _lacking(
+            f"The org has no {', '.join(absent)}, or the connector's user may not see it.",
+            "Return Orders come with Field Service or Order Management; without them set"
+            " CONNECTOR_SALESFORCE__RETURNS to auto.",
         )
     if isinstance(statuses, RefusedError):
         raise statuses
@@ -79,6 +93,24 @@ async def learn(
     async with store.transaction() as uow:
         await catalog.put(uow, org_id, _dump(facts, asked))
     return facts
+
+
+async def noted(store: Store, org_id: str, name: str) -> bool | None:
+    """What was noted of this org since it was last asked; None if nothing was."""
+    async with store.reader() as connection:
+        kept = await catalog.get(connection, org_id)
+    found = orjson.loads(kept.body).get("notes", {}).get(name) if kept else None
+    return found if isinstance(found, bool) else None
+
+
+async def note(store: Store, org_id: str, name: str, value: bool) -> None:
+    """Keep `value` as long as what the org told."""
+    async with store.transaction() as uow:
+        kept = await catalog.get(uow.connection, org_id)
+        if kept is not None:
+            body = orjson.loads(kept.body)
+            body["notes"] = {**body.get("notes", {}), name: value}
+            await catalog.amend(uow, org_id, orjson.dumps(body).decode())
 
 
 def _lacking(message: str, hint: str) -> SalesforceError:

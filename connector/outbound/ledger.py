@@ -17,10 +17,11 @@ from connector.errors import LeaseLostError, MappingError, RetryClass
 from connector.mapping import MappingSet
 from connector.model.change import Change, ChangeState, EntityKind, Refusal
 from connector.model.order import Order
+from connector.model.order_return import OrderReturn
 from connector.model.record import Link
 from connector.outbound.work import Candidate, Refused
 from connector.salesforce.fault import Fault
-from connector.store import customers, journal, leases, links, orders, outbox, products
+from connector.store import customers, journal, leases, links, orders, outbox, products, returns
 from connector.store.engine import Store
 from connector.store.unit import Lane, UnitOfWork, slot_of
 
@@ -33,10 +34,11 @@ LOADERS: Mapping[EntityKind, Any] = {
     EntityKind.CUSTOMER: customers,
     EntityKind.PRODUCT: products,
     EntityKind.ORDER: orders,
+    EntityKind.RETURN: returns,
 }
 
 
-PARTS = {"order": "line", "product": "price"}
+PARTS = {"order": "line", "product": "price", "return": "return_line"}
 """What goes in the org with what it hangs on."""
 
 
@@ -95,6 +97,11 @@ class Ledger:
             changes = [_change(EntityKind.CUSTOMER, key, unsent.get(key), self._clock.now()) for key in unknown]
             found = await self._candidates(connection, EntityKind.CUSTOMER, changes)
         return known, {candidate.change.key: candidate for candidate in found}
+
+    async def linked(self, entity: str, keys: Sequence[str]) -> dict[str, Link]:
+        """Links of orders or lines that returns refer to."""
+        async with self._store.reader() as connection:
+            return await links.get(connection, self._org_id, entity, keys)
 
     async def prices(self, keys: Sequence[str]) -> dict[str, Link]:
         """Links of price book entries by price key (`SKU|USD`)."""
@@ -171,7 +178,7 @@ class Ledger:
 
     async def _spread(self, uow: UnitOfWork, done: Sequence[Change]) -> None:
         """Orders whose mapping uses values of a customer or product follow when that has changed."""
-        borrows = self._mappings.of(EntityKind.ORDER).borrows
+        borrows = self._mappings.order.borrows
         for kind in (EntityKind.CUSTOMER, EntityKind.PRODUCT):
             keys = [change.key for change in done if change.entity is kind]
             if keys and kind.value in borrows:
@@ -206,7 +213,9 @@ class Ledger:
         keys = [change.key for change in changes]
         entities = {item.key: item for item in await LOADERS[entity].load(connection, keys)}
         known = await links.get(connection, self._org_id, entity.value, keys)
-        lines = await links.children(connection, self._org_id, "line", keys) if entity is EntityKind.ORDER else {}
+        lines: Mapping[str, Mapping[str, Link]] = {}
+        if entity in {EntityKind.ORDER, EntityKind.RETURN}:
+            lines = await links.children(connection, self._org_id, PARTS[entity.value], keys)
         return [
             self._candidate(change, entities[change.key], known.get(change.key), lines.get(change.key, {}))
             for change in changes
@@ -215,8 +224,9 @@ class Ledger:
 
     def _candidate(self, change: Change, entity: Any, link: Link | None, lines: Mapping[str, Link]) -> Candidate:
         record, problem = None, None
+        mapping = self._mappings.of(change.entity)
         try:
-            record = self._mappings.of(change.entity).map(entity)
+            record = None if mapping is None else mapping.map(entity)
         except MappingError as error:  # one order's odd value is no reason to keep the others waiting
             problem = Refusal(
                 code="MAPPING",
@@ -243,7 +253,7 @@ def _lost(name: str) -> LeaseLostError:
 
 def _slot(candidate: Candidate) -> int:
     entity = candidate.entity
-    return slot_of(entity.customer.key if isinstance(entity, Order) else entity.key)
+    return slot_of(entity.customer.key if isinstance(entity, Order | OrderReturn) else entity.key)
 
 
 def given_up(change: Change, fault: Fault) -> Refusal:

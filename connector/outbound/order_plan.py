@@ -7,12 +7,14 @@ activation on refuses to add or remove lines and to move the fields in FROZEN. P
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from connector.model.change import Refusal
 from connector.model.order import Order
-from connector.model.record import Link, MappedRecord, changed_fields
+from connector.model.order_return import OrderReturn
+from connector.model.record import Link, Lookup, MappedRecord, changed_fields
 from connector.outbound.facts import ACTIVATED, DRAFT, OrgFacts
+from connector.outbound.objections import no_currency, no_lines, no_original
 from connector.outbound.preflight import Source, fitted, misread, refusal
 from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Plan, Refused, Row, Sequence
 from connector.salesforce.limits import NODES_PER_CALL, QUERIES_PER_COMPOSITE, ROWS_PER_COLLECTION
@@ -25,6 +27,9 @@ FROZEN_LINE = frozenset({"Quantity", "UnitPrice"})
 
 CREATE_ONLY = frozenset({"OrderId", "PricebookEntryId"})
 
+ONCE = frozenset({"OriginalOrderId", "IsReductionOrder", "OriginalOrderItemId"})
+"""Fields of a reduction that are set with it and never change; its key tells them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OrderContext:
@@ -35,6 +40,8 @@ class OrderContext:
     prices: Mapping[str, str]
     withdrawn: Set[str]
     source: Source
+    originals: Mapping[tuple[str, str], Link] = field(default_factory=dict)
+    """Orders and lines that returns refer to, by (entity, key)."""
 
 
 class _RefuseError(Exception):
@@ -64,8 +71,9 @@ def plan_one(candidate: Candidate, context: OrderContext, plan: Plan) -> None:
 
 def _new_order(candidate: Candidate, record: MappedRecord, context: OrderContext) -> NewOrder:
     header, status = _header(candidate, record, context, creating=True)
-    drafted = status if context.facts.category(status) == DRAFT else None
-    header["Status"] = drafted or context.facts.draft_status
+    if record.sobject == "Order":
+        drafted = status if context.facts.category(status) == DRAFT else None
+        header["Status"] = drafted or context.facts.draft_status
     account = None
     customer = _customer_key(record)
     if customer is not None and customer not in context.customers:
@@ -74,7 +82,7 @@ def _new_order(candidate: Candidate, record: MappedRecord, context: OrderContext
     lines = [_line(line, context, creating=True) for line in record.children]
     status = None if context.facts.category(status) == DRAFT else status
     if status is not None and not lines:
-        raise _RefuseError(_no_lines(record))
+        raise _RefuseError(no_lines(record))
     order, later = _without_misread(_record(record, header))
     kept = [_without_misread(line) for line in lines[:room]]
     return NewOrder(
@@ -90,15 +98,14 @@ def _new_order(candidate: Candidate, record: MappedRecord, context: OrderContext
 
 def _changed_order(candidate: Candidate, record: MappedRecord, link: Link, context: OrderContext, plan: Plan) -> None:
     header, status = _header(candidate, record, context, creating=False)
-    current = link.snapshot.get("Status")
+    current = link.snapshot.get("Status") if record.sobject == "Order" else None
     active = context.facts.category(current) == ACTIVATED
-    differing = changed_fields(header, link.snapshot)
-    if "Pricebook2Id" in differing:
-        del differing["Pricebook2Id"]  # fixed once lines exist; ours is always the standard price book
+    differing = {name: value for name, value in changed_fields(header, link.snapshot).items() if name not in ONCE}
+    differing.pop("Pricebook2Id", None)  # fixed once lines exist; ours is always the standard price book
     add, remove, update = _line_changes(candidate, record, context)
     wanted = status if status is not None else current
     if wanted is not None and context.facts.category(wanted) == ACTIVATED and not record.children:
-        raise _RefuseError(_no_lines(record))
+        raise _RefuseError(no_lines(record))
 
     frozen = bool(FROZEN & differing.keys()) or any(FROZEN_LINE & row.fields.keys() for row in update)
     if add or remove or (active and frozen):
@@ -140,7 +147,9 @@ def _line_changes(
         if link is None:
             add.append(new)
             continue
-        differing = changed_fields(new.fields, link.snapshot)
+        differing = {
+            name: value for name, value in changed_fields(new.fields, link.snapshot).items() if name not in ONCE
+        }
         if CREATE_ONLY & differing.keys():
             remove.append((line.key, link.salesforce_id))
             add.append(_line(line, context, creating=True))
@@ -201,26 +210,30 @@ def _header(
     """The order's own fields with references resolved, and the Status it should come to (kept apart)."""
     facts = context.facts
     order = candidate.entity
-    assert isinstance(order, Order)
+    assert isinstance(order, Order | OrderReturn)
     if order.currency not in facts.currencies:
-        raise _RefuseError(_no_currency(order, context))
+        raise _RefuseError(no_currency(order, facts))
     describe = facts.describes[record.sobject]
     header = fitted(record.fields)
-    if facts.multi_currency:
+    if "CurrencyIsoCode" in describe.fields:
         header["CurrencyIsoCode"] = order.currency
     later = {"Status"}  # a new order gets one from us
     for name, lookup in record.lookups.items():
         if lookup.entity == "price_book":
             header[name] = facts.price_book
+        elif (lookup.entity, lookup.key) in context.originals:
+            header[name] = context.originals[lookup.entity, lookup.key].salesforce_id
         elif lookup.key in context.customers:
             header[name] = context.customers[lookup.key].salesforce_id
         else:
             later.add(name)
     found = refusal(
-        header, describe, record=f"order {record.key}", source=context.source, creating=creating, later=later
+        header, describe, record=f"{record.entity} {record.key}", source=context.source, creating=creating, later=later
     )
     if found is not None:
         raise _RefuseError(found)
+    if record.sobject != "Order":
+        return header, None
     status = header.pop("Status", None)
     return header, status if isinstance(status, str) else None
 
@@ -254,6 +267,9 @@ def _line(line: MappedRecord, context: OrderContext, *, creating: bool) -> NewRe
     fields = fitted(line.fields)
     label = f"line {line.key}"
     for name, lookup in line.lookups.items():
+        if lookup.entity != "price":
+            fields |= _referred(name, line, lookup, context)
+            continue
         entry = context.prices.get(lookup.key)
         if creating and lookup.key in context.withdrawn:
             entry = None  # the org takes no line for it; those it has may stay
@@ -272,7 +288,7 @@ def _line(line: MappedRecord, context: OrderContext, *, creating: bool) -> NewRe
                 )
             )
         fields[name] = entry
-    if fields.get("UnitPrice") is None:
+    if line.sobject == "OrderItem" and fields.get("UnitPrice") is None:
         raise _RefuseError(
             Refusal(
                 code="REQUIRED_FIELD_MISSING",
@@ -283,10 +299,19 @@ def _line(line: MappedRecord, context: OrderContext, *, creating: bool) -> NewRe
                 record=label,
             )
         )
-    found = refusal(fields, describe, record=label, source=context.source, creating=creating, later={"OrderId"})
+    later = {"OrderId", "ReturnOrderId"}
+    found = refusal(fields, describe, record=label, source=context.source, creating=creating, later=later)
     if found is not None:
         raise _RefuseError(found)
     return _record(line, fields)
+
+
+def _referred(name: str, line: MappedRecord, lookup: Lookup, context: OrderContext) -> Fields:
+    """A reference to a line of the original order."""
+    link = context.originals.get((lookup.entity, lookup.key))
+    if link is None:
+        raise _RefuseError(no_original(name, line, lookup, context.source))
+    return {name: link.salesforce_id}
 
 
 def _record(record: MappedRecord, fields: Fields) -> NewRecord:
@@ -337,32 +362,3 @@ def _refuse_misread_keys(record: MappedRecord) -> None:
 
 def _customer_key(record: MappedRecord) -> str | None:
     return next((lookup.key for lookup in record.lookups.values() if lookup.entity == "customer"), None)
-
-
-def _no_currency(order: Order, context: OrderContext) -> Refusal:
-    has = ", ".join(sorted(context.facts.currencies))
-    fix = f"Ask an admin to activate {order.currency} in the org, or correct the order's currency, then replay."
-    if not context.facts.multi_currency:
-        fix = (
-            f"Correct the order's currency. If {order.currency} is the org's own, set CONNECTOR_SALESFORCE__CURRENCY"
-            " to it, then replay."
-        )
-    return Refusal(
-        code="INVALID_CURRENCY_ISO",
-        message=f"The org has no currency {order.currency}; it has {has}.",
-        field="Order.CurrencyIsoCode",
-        source=None,
-        fix=fix,
-        record=f"order {order.number}",
-    )
-
-
-def _no_lines(record: MappedRecord) -> Refusal:
-    return Refusal(
-        code="FAILED_ACTIVATION",
-        message="An order must have at least one product.",
-        field="Order.Status",
-        source=None,
-        fix="Give the order a line, import it, then replay.",
-        record=f"order {record.key}",
-    )

@@ -17,7 +17,9 @@ FOLLOWERS = frozenset({"PROCESSING_HALTED", "ALL_OR_NONE_OPERATION_ROLLED_BACK"}
 
 GONE = frozenset({"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"})
 EXISTS = frozenset({"DUPLICATE_VALUE", "DUPLICATE_EXTERNAL_ID"})
-CREATE_ONLY_FIELDS = frozenset({"OrderId", "PricebookEntryId"})
+CREATE_ONLY_FIELDS = frozenset(
+    {"OrderId", "PricebookEntryId", "OriginalOrderId", "OriginalOrderItemId", "ReturnOrderId"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

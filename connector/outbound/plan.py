@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
+from types import MappingProxyType
 
 from connector.model.change import Refusal
 from connector.model.record import Link, MappedRecord, changed_fields
@@ -107,12 +108,14 @@ def plan_orders(
     prices: Mapping[str, str],
     withdrawn: Set[str],
     source: Source,
+    originals: Mapping[tuple[str, str], Link] = MappingProxyType({}),
 ) -> Plan:
     """Orders: a graph for each new one, rows for what differs, a sequence where the org has frozen what must change.
 
     `customers` are the accounts already linked; `accounts` the records of those that are not; `refusals` say why a
     customer (by key) or a product (by price key, `SKU|USD`) was refused; `prices` are entry IDs by price key,
-    and `withdrawn` those that we have switched off because there is no such price here any more.
+    and `withdrawn` those that we have switched off because there is no such price here any more; `originals` the orders
+    and lines that returns refer to, by (entity, key).
     """
     plan = Plan()
     context = OrderContext(
@@ -123,6 +126,7 @@ def plan_orders(
         prices=prices,
         withdrawn=withdrawn,
         source=source,
+        originals=originals,
     )
     for candidate in candidates:
         order_plan.plan_one(candidate, context, plan)

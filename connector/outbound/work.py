@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from connector.model.change import Change, Refusal
 from connector.model.customer import Customer
 from connector.model.order import Order
+from connector.model.order_return import OrderReturn
 from connector.model.product import Product
 from connector.model.record import FieldValue, Link, MappedRecord
 
@@ -23,7 +24,7 @@ class Candidate:
     """
 
     change: Change
-    entity: Customer | Product | Order
+    entity: Customer | Product | Order | OrderReturn
     record: MappedRecord | None
     problem: Refusal | None = None
     link: Link | None = None
@@ -63,7 +64,7 @@ class Upsert:
 
 @dataclass(frozen=True, kw_only=True)
 class NewOrder:
-    """An order the org does not have: one graph. `account` is set where the account is new as well.
+    """An order (or return) the org does not have: one graph. `account` is set where the account is new as well.
 
     `status` is the Status to be written once the lines are in (None: it stays Draft). `partial` orders have more lines
     than one graph takes; the rest follows, and only then the status.

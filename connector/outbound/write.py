@@ -91,8 +91,9 @@ class Writer:
             return Piece(candidate=row.candidate, links=(link,), updated={row.sobject: 1})
         if cause(outcome.errors).code in GONE:
             gone = [(row.entity, row.key)]
-            if row.entity == "line":
-                gone = [("order", row.candidate.change.key)]
+            change = row.candidate.change
+            if row.entity in {"line", "return_line"}:
+                gone = [(change.entity.value, change.key)]
             if "AccountId" in row.fields:  # or what it was to move to
                 gone += _of_customer(row.candidate)
             return Piece(candidate=row.candidate, gone=tuple(gone))
@@ -142,7 +143,8 @@ class Writer:
     def _unsequenced(self, item: work.Sequence, errors: Sequence[RowError], about: NewRecord | Row) -> Piece:
         code = cause(errors).code
         if code in GONE:
-            gone = [("order", item.candidate.change.key), *_prices_of(item.candidate, [line.key for line in item.add])]
+            change = item.candidate.change
+            gone = [(change.entity.value, change.key), *_prices_of(item.candidate, [line.key for line in item.add])]
             if "AccountId" in item.header:
                 gone += _of_customer(item.candidate)
             return Piece(candidate=item.candidate, gone=tuple(gone))
@@ -155,7 +157,8 @@ class Writer:
         status = item.status or item.reopen
         moved: Fields = {**item.header, **({} if status is None else {"Status": status})}
         added = [row for step in outcomes if step.reference.startswith(ADD) for row in step.rows]
-        header = self._links["order", item.candidate.change.key]
+        change = item.candidate.change
+        header = self._links[change.entity.value, change.key]
         links = [replace(header, snapshot={**header.snapshot, **moved})]
         links += [link_of(record, row) for record, row in zip(item.add, added, strict=True)]
         links += [moved_link(row, self._links[row.entity, row.key]) for row in item.update]
@@ -190,8 +193,9 @@ def _graph(graph_id: str, order: NewOrder) -> Graph:
         nodes.append(_node(ACCOUNT, order.account, order.account.fields))
         header["AccountId"] = f"@{{{ACCOUNT}.id}}"
     nodes.append(_node(ORDER, order.order, header))
+    parent = f"{order.order.sobject}Id"
     for index, line in enumerate(order.lines, start=1):
-        nodes.append(_node(f"line{index}", line, {**line.fields, "OrderId": f"@{{{ORDER}.id}}"}))
+        nodes.append(_node(f"line{index}", line, {**line.fields, parent: f"@{{{ORDER}.id}}"}))
     return Graph(graph_id=graph_id, nodes=nodes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.bulk import upsert
@@ -38,6 +38,11 @@ async def latest(connection: AsyncConnection) -> Description | None:
 async def put(uow: UnitOfWork, org_id: str, body: str) -> None:
     """Keep `body` as fetched now, in place of an older one."""
     await upsert(uow.connection, org_catalog, [{"org_id": org_id, "fetched_at": uow.now, "body": body}])
+
+
+async def amend(uow: UnitOfWork, org_id: str, body: str) -> None:
+    """Put `body` in place of what is known of this org, as fetched when that was."""
+    await uow.connection.execute(update(org_catalog).where(org_catalog.c.org_id == org_id).values(body=body))
 
 
 async def drop(uow: UnitOfWork, org_id: str) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from connector.model.change import EntityKind
 from connector.model.event import Action, Terms
 from connector.model.order import Order
+from connector.model.order_return import return_key
 from connector.model.progress import Progress
 from connector.store import history, parcels
 from connector.store import orders as order_store
@@ -55,6 +56,10 @@ async def save(uow: UnitOfWork, moved: Sequence[Moved], *, actor: str) -> None:
     await _save_holds(uow, moved, actor)
     await parcels.save(uow, [(item.before, item.progress, item.events == 0) for item in moved])
     for item in moved:
+        for number, back in item.progress.returns.items():
+            if item.before.returns.get(number) != back:
+                key = return_key(item.order.number, number)
+                uow.changed(EntityKind.RETURN, key, slot_of(item.order.customer.number), item.lane)
         uow.changed(EntityKind.ORDER, item.order.number, slot_of(item.order.customer.number), item.lane)
 
 

@@ -17,8 +17,8 @@ from connector.store.bulk import chunks, select_in, upsert
 from connector.store.tables import links
 from connector.store.unit import UnitOfWork
 
-ENTITIES = ("customer", "product", "order", "line", "price")
-_SEPARATOR = {"line": "-", "price": "|"}
+ENTITIES = ("customer", "product", "order", "line", "price", "return", "return_line")
+_SEPARATOR = {"line": "-", "price": "|", "return_line": "-"}
 _COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot)
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from connector.model.lifecycle import apply, follow
 from connector.model.money import EXACT, to_cents
 from connector.model.order import Order
-from connector.model.parcels import IN_HOUSE, ZERO, ReturnStatus, ShipmentStatus
+from connector.model.parcels import IN_HOUSE, ZERO, Resolution, ReturnStatus, ShipmentStatus
 from connector.model.stage import Stage
 from connector.store import history, orders
 from connector.store import stock as stocks
@@ -98,10 +98,22 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
         " Delivered_Quantity__c, Returned_Quantity__c, Cancelled_Quantity__c FROM OrderItem"
         f" WHERE External_Key__c LIKE '{begins}-%' AND Order.IsReductionOrder = false"
     )
+    reduced = await world.query(
+        f"SELECT External_Key__c, Quantity, Order.Status FROM OrderItem WHERE External_Key__c LIKE '{begins}-%'"
+        " AND Order.IsReductionOrder = true"
+    )
     there = {row["External_Key__c"]: row for row in rows}
     lines_there = {row["External_Key__c"]: row for row in lines}
     async with world.service.store.reader() as connection:
         stored = await orders.load(connection, numbers)
+    assert {(row["External_Key__c"], row["Quantity"], row["Order"]["Status"]) for row in reduced} == {
+        (f"{order.number}-RMA{item.number}-{number}", -line.inspected, "Activated")
+        for order in stored
+        for item in order.returns.values()
+        if item.status is ReturnStatus.CLOSED and item.resolution is Resolution.REFUND
+        for number, line in item.lines.items()
+        if line.inspected
+    }
     assert there.keys() == {order.number for order in stored}
     assert lines_there.keys() == {line.key for order in stored for line in order.lines}
     for order in stored:

@@ -1,0 +1,36 @@
+"""Returns, out: by their keys (`10248-RMA1`), with their orders. What writes them is the order's history."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.order_return import OrderReturn, return_key, returned, split_key
+from connector.store import orders as order_store
+from connector.store.bulk import count_rows
+from connector.store.tables import returns
+
+
+async def load(connection: AsyncConnection, keys: Sequence[str]) -> list[OrderReturn]:
+    """The returns of `keys`, in that order; unknown ones are left out."""
+    named = {key: split_key(key) for key in keys}
+    numbers = list(dict.fromkeys(order for order, _ in named.values() if order))
+    orders = {order.number: order for order in await order_store.load(connection, numbers)}
+    return [
+        returned(orders[number], orders[number].returns[index])
+        for number, index in named.values()
+        if number in orders and index in orders[number].returns
+    ]
+
+
+async def keys(connection: AsyncConnection) -> AsyncIterator[str]:
+    """The key of every return, by order and number."""
+    statement = select(returns.c.order_number, returns.c.number).order_by(returns.c.order_number, returns.c.number)
+    for row in (await connection.execute(statement)).all():
+        yield return_key(row.order_number, row.number)
+
+
+async def count(connection: AsyncConnection) -> int:
+    return await count_rows(connection, returns)

@@ -1,0 +1,193 @@
+"""How a return reaches the org: as a reduction order, as a Return Order, or on the order itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+
+from connector.cli.org import our_metadata
+from connector.errors import SalesforceError
+from connector.jobs.deploy import deploy_metadata
+from connector.localorg.server import LocalOrg
+from connector.localorg.settings import OrgSettings
+from connector.model.change import EntityKind
+from connector.model.event import Action, Event
+from connector.model.order import LineInput, OrderInput
+from connector.model.parcels import Resolution, ReturnReason
+from connector.orders.desk import Command, Desk
+from connector.service import running
+from connector.settings import Returns
+from connector.store import stock
+from connector.store.tables import links
+from connector.store.unit import slot_of
+from tests.flow.conftest import World, settings_for
+
+BACK = {1: Decimal(2)}
+
+
+@asynccontextmanager
+async def world_of(settings: OrgSettings, url: str, returns: Returns) -> AsyncIterator[World]:
+    async with LocalOrg(metadata_root=our_metadata(), settings=settings) as org:
+        ours = settings_for(org, url)
+        chosen = ours.model_copy(update={"salesforce": ours.salesforce.model_copy(update={"returns": returns})})
+        async with running(chosen) as service:
+            yield World(org, service)
+
+
+async def act(world: World, *events: Event, number: str = "R-1") -> None:
+    async with world.service.store.transaction() as uow:
+        await Desk(uow, actor="anna").act([Command(number=number, event=event) for event in events])
+
+
+async def delivered(world: World) -> None:
+    """An order of 5 and 1, delivered and paid."""
+    await world.save()
+    lines = (
+        LineInput(number=1, sku="P-1", quantity=Decimal(5), unit_price=Decimal(14), discount=Decimal("0.1")),
+        LineInput(number=2, sku="P-2", quantity=Decimal(1), unit_price=Decimal("9.80")),
+    )
+    placed = OrderInput(
+        number="R-1", customer="C-1", placed_at=datetime(2026, 3, 1, tzinfo=UTC), currency="USD", lines=lines
+    )
+    everything = {1: Decimal(5), 2: Decimal(1)}
+    async with world.service.store.transaction() as uow:
+        await stock.count(uow, {("P-1", "EAST"): Decimal(9), ("P-2", "EAST"): Decimal(9)})
+        [progress] = await Desk(uow, actor="anna").place([placed])
+    await act(
+        world,
+        *(Event(action=action) for action in (Action.VERIFY, Action.CONFIRM)),
+        *(Event(action=action, lines=everything) for action in (Action.ALLOCATE, Action.PICK, Action.SHIP)),
+        Event(action=Action.DELIVER),
+        *(Event(action=action, amount=progress.due) for action in (Action.INVOICE, Action.CAPTURE)),
+    )
+
+
+async def sent_back(world: World, resolution: Resolution = Resolution.REFUND) -> None:
+    await act(
+        world,
+        Event(action=Action.REQUEST_RETURN, lines=BACK, reason=ReturnReason.DAMAGED, resolution=resolution),
+        Event(action=Action.APPROVE_RETURN),
+        Event(action=Action.RECEIVE_RETURN, lines=BACK),
+        Event(action=Action.INSPECT_RETURN, lines={1: Decimal(1)}, written_off={1: Decimal(1)}, warehouse="EAST"),
+    )
+
+
+async def reductions(world: World) -> list[dict[str, Any]]:
+    return await world.query(
+        "SELECT External_Key__c, Status, TotalAmount, OriginalOrder.External_Key__c, Return_Reason__c,"
+        " (SELECT External_Key__c, Quantity, UnitPrice FROM OrderItems) FROM Order WHERE IsReductionOrder = true"
+    )
+
+
+async def test_a_refund_is_a_reduction_of_the_activated_original(world: World) -> None:
+    await delivered(world)
+    await sent_back(world)
+    assert (await world.push()).in_sync
+    [row] = await reductions(world)
+    assert (row["External_Key__c"], row["Status"], row["TotalAmount"]) == ("R-1-RMA1", "Activated", Decimal("-25.2"))
+    assert (row["OriginalOrder"]["External_Key__c"], row["Return_Reason__c"]) == ("R-1", "damaged")
+    [line] = row["OrderItems"]["records"]
+    assert (line["External_Key__c"], line["Quantity"], line["UnitPrice"]) == ("R-1-RMA1-1", -2, Decimal("12.6"))
+    writes = world.writes
+    assert (await world.push()).in_sync
+    assert world.writes == writes
+
+
+async def test_a_return_under_way_shows_on_the_order_until_it_is_inspected(world: World) -> None:
+    await delivered(world)
+    await act(world, Event(action=Action.REQUEST_RETURN, lines=BACK, reason=ReturnReason.WRONG_ITEM))
+    assert (await world.push()).in_sync
+    assert await reductions(world) == []
+    [row] = await world.query("SELECT Return_Status__c, Return_Reason__c FROM Order")
+    assert (row["Return_Status__c"], row["Return_Reason__c"]) == ("requested", "wrong_item")
+
+
+async def test_what_is_replaced_reduces_nothing_and_is_sent_again(world: World) -> None:
+    await delivered(world)
+    await sent_back(world, Resolution.REPLACEMENT)
+    assert (await world.push()).in_sync
+    assert await reductions(world) == []
+    again = await world.order("R-1-R1")
+    assert (again["TotalAmount"], again["lines"]["R-1-R1-1"]["Quantity"]) == (0, 2)
+
+
+async def test_an_org_without_reductions_is_found_out_and_shows_returns_on_the_order(database_url: str) -> None:
+    async with world_of(OrgSettings(reduction_orders=False), database_url, Returns.AUTO) as world:
+        await delivered(world)
+        await sent_back(world)
+        assert (await world.push()).in_sync
+        assert await reductions(world) == []
+        [row] = await world.query("SELECT Return_Status__c, Payment_Status__c, Amount_Due__c FROM Order")
+        assert (row["Return_Status__c"], row["Payment_Status__c"]) == ("closed", "refund_due")
+        assert row["Amount_Due__c"] == Decimal("-25.2")
+        [line] = await world.query("SELECT Returned_Quantity__c FROM OrderItem WHERE External_Key__c = 'R-1-1'")
+        assert line["Returned_Quantity__c"] == 2
+
+
+async def test_who_insists_on_reductions_is_told_that_there_are_none(database_url: str) -> None:
+    async with world_of(OrgSettings(reduction_orders=False), database_url, Returns.REDUCTION_ORDER) as world:
+        await delivered(world)
+        await sent_back(world)
+        assert not (await world.push()).in_sync
+        [letter] = await world.dead_letters()
+        assert (letter.key, letter.refusal.field) == ("R-1-RMA1", "Order.IsReductionOrder")
+
+
+async def test_with_the_setting_a_return_is_a_return_order(database_url: str) -> None:
+    async with world_of(OrgSettings(return_orders=True), database_url, Returns.RETURN_ORDER) as world:
+        deployed = await deploy_metadata(
+            world.service.client,
+            our_metadata(return_orders=True),
+            version="66.0",
+            clock=world.service.clock,
+            told=lambda done, total: None,
+        )
+        assert deployed.deployed.succeeded, deployed.deployed.problems
+        await delivered(world)
+        await act(world, Event(action=Action.REQUEST_RETURN, lines=BACK, reason=ReturnReason.DAMAGED))
+        assert (await world.push()).in_sync
+        soql = (
+            "SELECT External_Key__c, Status, Order.External_Key__c, (SELECT QuantityReturned, QuantityReceived,"
+            " ReasonForReturn, RepaymentMethod, OrderItem.External_Key__c FROM ReturnOrderLineItems) FROM ReturnOrder"
+        )
+        [row] = await world.query(soql)
+        [line] = row["ReturnOrderLineItems"]["records"]
+        assert (row["External_Key__c"], row["Status"], row["Order"]["External_Key__c"]) == (
+            "R-1-RMA1",
+            "Submitted",
+            "R-1",
+        )
+        assert (line["QuantityReturned"], line["ReasonForReturn"], line["RepaymentMethod"]) == (2, "Damaged", "Refund")
+        await act(world, Event(action=Action.APPROVE_RETURN), Event(action=Action.RECEIVE_RETURN, lines=BACK))
+        await act(world, Event(action=Action.INSPECT_RETURN, written_off=BACK))
+        assert (await world.push()).in_sync
+        [row] = await world.query(soql)
+        [line] = row["ReturnOrderLineItems"]["records"]
+        assert (row["Status"], line["QuantityReceived"]) == ("Closed", 2)
+        assert await reductions(world) == []
+
+
+async def test_return_orders_that_the_org_lacks_are_named(database_url: str) -> None:
+    async with world_of(OrgSettings(return_orders=False), database_url, Returns.RETURN_ORDER) as world:
+        await delivered(world)
+        with pytest.raises(SalesforceError, match="The org has no ReturnOrder, ReturnOrderLineItem"):
+            await world.push()
+
+
+async def test_a_reduction_whose_answer_was_lost_is_not_made_twice(world: World) -> None:
+    await delivered(world)
+    assert (await world.push()).in_sync
+    await sent_back(world)
+    assert (await world.push()).in_sync
+    store = world.service.store
+    async with store.transaction() as uow:
+        await uow.connection.execute(delete(links).where(links.c.entity.in_(["return", "return_line"])))
+        uow.changed(EntityKind.RETURN, "R-1-RMA1", slot_of("C-1"), unsure=True)
+    assert (await world.push()).in_sync
+    assert len(await reductions(world)) == 1
