@@ -182,14 +182,12 @@ class _Shop:
         """One working step for each of these; how they stand then."""
         from connector.orders.desk import Desk
         from connector.orders.shop import advance
-        from connector.store import orders
 
         found: list[Order] = []
         for start in range(0, len(numbers), BATCH):
             batch = numbers[start : start + BATCH]
             async with self.service.store.transaction() as uow:
-                await advance(Desk(uow, actor="demo"), batch, release=release)
-                found += await orders.load(uow.connection, batch)
+                found += await advance(Desk(uow, actor="demo"), batch, release=release)
         return found
 
     async def work(self, goal: str, most: int) -> None:

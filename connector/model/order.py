@@ -7,7 +7,7 @@ what the store gives back: the same with customer and products beside it, so tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -19,6 +19,8 @@ from connector.model.progress import FulfilmentStatus, Hold, LineProgress, Payme
 from connector.model.stage import Stage
 
 ONE = Decimal(1)
+MOVING = ("allocated", "picked", "shipped", "delivered", "returned", "credited", "cancelled")
+"""Quantities of a line that commands move."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,6 +184,28 @@ class Order:
             holds=self.holds,
             shipments=self.shipments,
             returns=self.returns,
+        )
+
+    def at(self, progress: Progress, before: Progress) -> Order:
+        """The order, of which `before` is the progress, with everything that moves as `progress` says."""
+        lines = tuple(
+            line
+            if progress.lines[line.number] is before.lines[line.number]
+            else replace(line, **{name: getattr(progress.lines[line.number], name) for name in MOVING})
+            for line in self.lines
+        )
+        return replace(
+            self,
+            stage=progress.stage,
+            lines=lines,
+            invoiced=progress.invoiced,
+            authorised=progress.authorised,
+            captured=progress.captured,
+            refunded=progress.refunded,
+            declined=progress.declined,
+            holds=progress.holds,
+            shipments=progress.shipments,
+            returns=progress.returns,
         )
 
     @property

@@ -16,7 +16,7 @@ from connector.model.parcels import ZERO
 from connector.model.progress import Progress
 from connector.model.stage import Stage
 from connector.orders.desk import Command, Desk
-from connector.orders.routing import Needs, route
+from connector.orders.routing import Needs, places_of, route
 from connector.store import orders, stock
 from connector.store.stock import Place
 from connector.store.tables import holds, order_lines, reservations
@@ -28,15 +28,15 @@ OPEN = (Stage.VERIFIED, Stage.CONFIRMED, Stage.FULFILLING)
 async def allocate(desk: Desk, numbers: Sequence[str]) -> list[Progress]:
     """Reserve what is there for these orders, the one of the highest priority first; what is not there stays open."""
     found = await desk.load(numbers)
-    skus = {line.product.sku for order, _ in found.values() for line in order.lines}
+    open_ones = [order for order, _ in found.values() if _waits(order)]
+    skus = {line.product.sku for order in open_ones for line in order.lines}
     levels = await stock.levels(desk.uow.connection, skus, lock=True)
+    places = places_of(levels)
     commands = []
-    for order in sorted((order for order, _ in found.values()), key=by_priority):
-        if order.holds or order.stage not in OPEN:
-            continue
+    for order in sorted(open_ones, key=by_priority):
         lines: dict[int, Decimal] = {}
         sku_of = {line.number: line.product.sku for line in order.lines}
-        for (line, warehouse), quantity in route(_open(order), levels, desk.rules.routing).items():
+        for (line, warehouse), quantity in route(_open(order), levels, desk.rules.routing, places).items():
             lines[line] = lines.get(line, ZERO) + quantity
             place = (sku_of[line], warehouse)
             levels[place] = replace(levels[place], reserved=levels[place].reserved + quantity)
@@ -137,13 +137,16 @@ async def _to_take(desk: Desk, place: Place, missing: Decimal) -> dict[str, dict
     return taken
 
 
+def _waits(order: Order) -> bool:
+    """Whether something of it can still be allocated."""
+    if order.holds or order.stage not in OPEN:
+        return False
+    return any(line.allocated + line.cancelled < line.quantity for line in order.lines)
+
+
 def _open(order: Order) -> Needs:
     """What of an order is not allocated yet."""
-    lines = order.progress.lines
-    return {
-        line.number: (line.product.sku, lines[line.number].wanted - lines[line.number].allocated)
-        for line in order.lines
-    }
+    return {line.number: (line.product.sku, line.quantity - line.cancelled - line.allocated) for line in order.lines}
 
 
 def _number(column: ColumnElement[Decimal]) -> ColumnElement[Decimal]:

@@ -45,6 +45,7 @@ class _Case:
 
     order: Order
     events: int
+    before: Progress
     progress: Progress
     shown: Order
     entries: list[Entry] = field(default_factory=list)
@@ -55,6 +56,7 @@ class _Case:
         events = [entry.event for entry in self.entries]
         return stockroom.Move(
             order=self.order,
+            before=self.before,
             after=self.progress,
             back=[event for event in events if event.action is Action.INSPECT_RETURN and event.lines],
             at=frozenset(event.warehouse for event in events if event.action is Action.DEALLOCATE),
@@ -68,6 +70,10 @@ class Desk:
         self.uow = uow
         self.actor = actor
         self.rules = rules or standard()
+        self._known: dict[str, tuple[Order, int]] = {}
+        """Orders that this transaction has locked, as it has left them."""
+        self._progress: dict[str, Progress] = {}
+        """Theirs, where it is known without being computed again."""
 
     async def place(self, items: Sequence[OrderInput]) -> list[Progress]:
         """Place new orders. One that is there with the same content is left as it is, however far it has come; another
@@ -85,16 +91,15 @@ class Desk:
                 new[item.number] = item
         await orders.save(self.uow, list(new.values()))
         await self.take_up(list(new))
-        return [order.progress for order in await orders.load(self.uow.connection, numbers)]
+        found = await self.load(numbers)
+        return [found[number][0].progress for number in numbers]
 
     async def take_up(self, numbers: Sequence[str]) -> None:
         """Begin the histories of orders that have just been stored."""
         found = (await self.load(numbers)).values()
-        cases = [
-            _Case(order=order, events=events, progress=order.progress,
-                  shown=replace(order, tracking_key=secrets.token_urlsafe(16)))
-            for order, events in found
-        ]  # fmt: skip
+        cases = [self._case(order, events) for order, events in found]
+        for case in cases:
+            case.shown = replace(case.order, tracking_key=secrets.token_urlsafe(16))
         await self._save(cases, new=True)
 
     async def act(self, commands: Sequence[Command]) -> list[Progress]:
@@ -103,10 +108,7 @@ class Desk:
         Raises CommandError for the first that is refused.
         """
         numbers = list(dict.fromkeys(command.number for command in commands))
-        cases = {
-            number: _Case(order=order, events=events, progress=order.progress, shown=order)
-            for number, (order, events) in (await self.load(numbers)).items()
-        }
+        cases = {number: self._case(order, events) for number, (order, events) in (await self.load(numbers)).items()}
         for command in commands:
             await self._act(cases[command.number], command)
         found = [cases[number] for number in numbers]
@@ -121,11 +123,13 @@ class Desk:
 
     async def load(self, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
         """The orders, locked, with the length of their histories; CommandError for one that is not there."""
-        found = await lifecycle.load(self.uow, numbers)
-        for number in numbers:
-            if number not in found:
+        missing = [number for number in dict.fromkeys(numbers) if number not in self._known]
+        if missing:
+            self._known |= await lifecycle.load(self.uow, missing)
+        for number in missing:
+            if number not in self._known:
                 raise CommandError(f"There is no order {number}.", field="number", rule="unknown")
-        return found
+        return {number: self._known[number] for number in numbers}
 
     async def _act(self, case: _Case, command: Command) -> None:
         order, event = case.order, command.event
@@ -172,7 +176,7 @@ class Desk:
         moved = [
             Moved(
                 order=case.shown,
-                before=case.order.progress,
+                before=case.before,
                 events=case.events,
                 progress=case.progress,
                 entries=tuple(case.entries),
@@ -181,6 +185,17 @@ class Desk:
             for case in cases
         ]
         await lifecycle.save(self.uow, moved, actor=self.actor)
+        for item in moved:
+            del self._known[item.order.number]
+            self._progress.pop(item.order.number, None)
+            if not any(entry.event.action is Action.CHANGE for entry in item.entries):
+                order = replace(item.order.at(item.progress, item.before), version=item.order.version + 1)
+                self._known[order.number] = (order, lifecycle.length(item))
+                self._progress[order.number] = item.progress
+
+    def _case(self, order: Order, events: int) -> _Case:
+        progress = self._progress.get(order.number) or order.progress
+        return _Case(order=order, events=events, before=progress, progress=progress, shown=order)
 
 
 def _check_new(item: OrderInput) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import combinations
@@ -14,18 +14,35 @@ from connector.store.stock import Level, Place
 Needs = Mapping[int, tuple[str, Decimal]]
 """SKU and quantity by line number."""
 
+Places = Mapping[str, Sequence[Place]]
+"""Where each product lies."""
+
 MOST_COMPARED = 6
 """Warehouses of which every combination is looked at; of more, the one that adds most is taken until it is enough."""
 
 
-def route(needs: Needs, levels: Mapping[Place, Level], rule: Routing | None = None) -> dict[tuple[int, str], Decimal]:
+def places_of(levels: Iterable[Place]) -> Places:
+    """Where each product lies; made once for many orders."""
+    found: dict[str, list[Place]] = {}
+    for place in levels:
+        found.setdefault(place[0], []).append(place)
+    return found
+
+
+def route(
+    needs: Needs, levels: Mapping[Place, Level], rule: Routing | None = None, places: Places | None = None
+) -> dict[tuple[int, str], Decimal]:
     """Quantity by line and warehouse. What no warehouse has is left out (a back-order)."""
     rule = rule or Routing()
     wanted: dict[str, Decimal] = {}
     for sku, quantity in needs.values():
         if quantity > 0:
             wanted[sku] = wanted.get(sku, ZERO) + quantity
-    free = {place: level.available for place, level in levels.items() if place[0] in wanted and level.available > 0}
+    if not wanted:
+        return {}
+    places = places_of(levels) if places is None else places
+    there = ((place, levels[place].available) for sku in wanted for place in places.get(sku, ()))
+    free = {place: available for place, available in there if available > 0}
     offers: dict[str, dict[str, Decimal]] = {}
     for (sku, warehouse), quantity in free.items():
         offers.setdefault(warehouse, {})[sku] = quantity

@@ -14,7 +14,6 @@ from typing import Any
 from connector.model.event import Action, Event
 from connector.model.order import Order
 from connector.model.parcels import (
-    IN_HOUSE,
     ON_THE_WAY,
     ZERO,
     Resolution,
@@ -34,8 +33,8 @@ IN_PARTS, CUT_SHORT, COMES_BACK, REPLACED = 0.2, 0.08, 0.15, 0.06
 """How often an order ships in parts, loses a line, comes back, or is sent again."""
 
 
-async def advance(desk: Desk, numbers: Sequence[str], *, release: bool = True) -> None:
-    """Take each of these orders as far as one working step does; those on hold only if `release`."""
+async def advance(desk: Desk, numbers: Sequence[str], *, release: bool = True) -> list[Order]:
+    """Take each of these orders as far as one working step does, those on hold only if `release`; how they stand."""
     found = [order for order, _ in (await desk.load(numbers)).values()]
     if not release:
         found = [order for order in found if not order.holds]
@@ -46,6 +45,7 @@ async def advance(desk: Desk, numbers: Sequence[str], *, release: bool = True) -
     await desk.act(
         [Command(number=order.number, event=event) for order, _ in now.values() for event in next_events(order)]
     )
+    return [order for order, _ in (await desk.load(numbers)).values()]
 
 
 def is_done(order: Order) -> bool:
@@ -86,16 +86,14 @@ def _label(order: Order) -> dict[str, Any]:
 
 
 def _in_the_warehouse(order: Order) -> Sequence[Event]:
-    packed = [parcel for parcel in order.shipments.values() if parcel.status in IN_HOUSE]
-    if packed:
-        parcel = packed[0].number
+    picked = {line.number: line.picked - line.shipped for line in order.lines if line.picked > line.shipped}
+    if picked:
+        parcel = len(order.shipments) + 1
         return [
+            Event(action=Action.PACK, lines=picked),
             Event(action=Action.LABEL, shipment=parcel, **_label(order)),
             Event(action=Action.SHIP, shipment=parcel),
         ]
-    picked = {line.number: line.picked - line.shipped for line in order.lines if line.picked > line.shipped}
-    if picked:
-        return [Event(action=Action.PACK, lines=picked)]
     to_pick = {line.number: line.allocated - line.picked for line in order.lines if line.allocated > line.picked}
     if to_pick:
         if len(to_pick) > 1 and not order.shipments and _chance(order, "parts") < IN_PARTS:

@@ -12,7 +12,7 @@ from connector.model.money import plain
 from connector.model.order import Line, Order
 from connector.model.parcels import ZERO
 from connector.model.progress import Progress
-from connector.orders.routing import route
+from connector.orders.routing import Places, places_of, route
 from connector.orders.rules import Routing
 from connector.store import stock
 from connector.store.stock import Level, Place, Reserved
@@ -25,6 +25,7 @@ class Move:
     warehouses where allocations were given up."""
 
     order: Order
+    before: Progress
     after: Progress
     back: Sequence[Event] = ()
     at: frozenset[str | None] = frozenset()
@@ -36,30 +37,39 @@ class Move:
 
 async def move(uow: UnitOfWork, moves: Sequence[Move], routing: Routing) -> None:
     """Bring stock and reservations to what the orders say now; CommandError where it is not there."""
-    concerned = [item for item in moves if item.back or _moves_stock(item.order.progress, item.after)]
+    concerned = [item for item in moves if item.back or _moves_stock(item.before, item.after)]
     if not concerned:
         return
     skus = {line.product.sku for item in concerned for line in item.order.lines}
     levels = await stock.levels(uow.connection, skus, lock=True)
     held = await stock.reserved_for(uow.connection, [item.order.number for item in concerned])
     levels_known, held_known = dict(levels), dict(held)
+    places = places_of(levels)
     for item in concerned:
-        _reserve(item, levels, held, routing)
-        _take(item, levels, held)
+        _reserve(item, levels, held, routing, places)
+    mine: dict[tuple[str, int], list[Reserved]] = {}
+    for key in sorted(held):
+        mine.setdefault(key[:2], []).append(key)
+    for item in concerned:
+        _take(item, levels, held, mine)
         for event in item.back:
             _put_back(uow, item, event, levels)
     await stock.put(uow, {place: level for place, level in levels.items() if levels_known.get(place) != level})
     await stock.keep(uow, {key: quantity for key, quantity in held.items() if held_known.get(key) != quantity})
 
 
-def _reserve(item: Move, levels: dict[Place, Level], held: dict[Reserved, Decimal], routing: Routing) -> None:
+def _reserve(
+    item: Move, levels: dict[Place, Level], held: dict[Reserved, Decimal], routing: Routing, places: Places
+) -> None:
     order = item.order
     needs = {
         number: (line.product.sku, item.after.lines[number].allocated - line.allocated)
         for number, line in item.lines.items()
         if number in item.after.lines and item.after.lines[number].allocated > line.allocated
     }
-    chosen = route(needs, levels, routing)
+    if not needs:
+        return
+    chosen = route(needs, levels, routing, places)
     for number, (sku, wanted) in needs.items():
         there = sum((quantity for (line, _), quantity in chosen.items() if line == number), ZERO)
         if there < wanted:
@@ -75,16 +85,20 @@ def _reserve(item: Move, levels: dict[Place, Level], held: dict[Reserved, Decima
         held[key] = held.get(key, ZERO) + quantity
 
 
-def _take(item: Move, levels: dict[Place, Level], held: dict[Reserved, Decimal]) -> None:
+def _take(
+    item: Move,
+    levels: dict[Place, Level],
+    held: dict[Reserved, Decimal],
+    reserved: Mapping[tuple[str, int], Sequence[Reserved]],
+) -> None:
     """Reservations fall by what shipped and by what is allocated no more."""
     for number, line in item.lines.items():
         now = item.after.lines.get(number)
         shipped = ZERO if now is None else now.shipped - line.shipped
         left = ZERO if now is None else now.allocated - now.shipped
-        mine = sorted(
-            (key for key in held if key[:2] == (item.order.number, number)),
-            key=lambda key: (key[2] not in item.at, key),
-        )
+        mine = reserved.get((item.order.number, number), ())
+        if item.at:
+            mine = sorted(mine, key=lambda key: (key[2] not in item.at, key))
         too_much = sum((held[key] for key in mine), ZERO) - left
         for key in mine:
             part = min(held[key], too_much)

@@ -13,14 +13,14 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from connector.model.change import EntityKind
 from connector.model.event import Action, Terms
-from connector.model.order import Order
+from connector.model.order import MOVING, Order
 from connector.model.order_return import return_key
 from connector.model.progress import Progress
 from connector.store import history, parcels
 from connector.store import orders as order_store
 from connector.store.bulk import Row, select_in
 from connector.store.history import Entry
-from connector.store.orders import MONEY, QUANTITIES
+from connector.store.orders import MONEY
 from connector.store.tables import holds, order_lines, orders
 from connector.store.unit import Lane, UnitOfWork, slot_of
 
@@ -63,6 +63,11 @@ async def save(uow: UnitOfWork, moved: Sequence[Moved], *, actor: str) -> None:
         uow.changed(EntityKind.ORDER, item.order.number, slot_of(item.order.customer.number), item.lane)
 
 
+def length(item: Moved) -> int:
+    """How long its history is with the new entries; the first time it begins with an event of its own."""
+    return item.events + len(item.entries) + (item.events == 0)
+
+
 async def _save_orders(uow: UnitOfWork, moved: Sequence[Moved]) -> None:
     # A parameter named as the column would be taken for a value to set.
     names = ("stage", "events", *_OF_ORDER, *MONEY)
@@ -76,11 +81,10 @@ async def _save_orders(uow: UnitOfWork, moved: Sequence[Moved]) -> None:
 
 def _order_row(item: Moved) -> Row:
     order, progress = item.order, item.progress
-    first = item.events == 0
     return {
         "the_number": order.number,
         "new_stage": progress.stage.value,
-        "new_events": item.events + len(item.entries) + first,
+        "new_events": length(item),
         **{f"new_{name}": getattr(order, name) for name in _OF_ORDER},
         **{f"new_{name}": getattr(progress, name) for name in MONEY},
     }
@@ -93,12 +97,12 @@ async def _save_lines(uow: UnitOfWork, moved: Sequence[Moved]) -> None:
         for number, line in item.progress.lines.items():
             # Before its first command an order's quantities are implied by its stage, and not stored.
             if item.events == 0 or line != item.before.lines.get(number):
-                values = {f"new_{name}": getattr(line, name) for name in QUANTITIES}
+                values = {f"new_{name}": getattr(line, name) for name in MOVING}
                 rows.append({"the_order": item.order.number, "the_line": number} | values)
     statement = (
         update(order_lines)
         .where(order_lines.c.order_number == bindparam("the_order"), order_lines.c.number == bindparam("the_line"))
-        .values({name: bindparam(f"new_{name}") for name in QUANTITIES})
+        .values({name: bindparam(f"new_{name}") for name in MOVING})
     )
     if rows:
         await uow.connection.execute(statement, rows)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.errors import RetryClass, StoreError
 from connector.model.change import EntityKind
 from connector.model.implied import as_imported
-from connector.model.order import Line, Order, OrderInput
+from connector.model.order import MOVING, Line, Order, OrderInput
 from connector.model.progress import Hold
 from connector.model.stage import Stage
 from connector.store import customers as customer_store
@@ -60,7 +60,6 @@ _DETAILS = FIELDS[2:]  # what is the same in OrderInput, in Order and in the tab
 _STAGE = FIELDS.index("stage")
 
 MONEY = ("invoiced", "authorised", "captured", "refunded", "declined")
-QUANTITIES = ("allocated", "picked", "shipped", "delivered", "returned", "credited", "cancelled")
 _MORE = (*MONEY, "priority", "tracking_key", "invoice_number")
 _LINE = tuple(order_lines.c[name] for name in ("order_number", "number", "sku", "quantity", "unit_price", "discount"))
 
@@ -134,7 +133,7 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
         customers, customers.c.number == orders.c.customer
     )
     rows = await select_in(connection, statement, orders.c.number, numbers)
-    by_number = select(*_LINE, *(order_lines.c[name] for name in QUANTITIES)).order_by(
+    by_number = select(*_LINE, *(order_lines.c[name] for name in MOVING)).order_by(
         order_lines.c.order_number, order_lines.c.number
     )
     line_rows = await select_in(connection, by_number, order_lines.c.order_number, numbers)
@@ -160,7 +159,7 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
                 quantity=quantity,
                 unit_price=unit_price,
                 discount=discount,
-                **dict(zip(QUANTITIES, quantities, strict=True)),
+                **dict(zip(MOVING, quantities, strict=True)),
             )
         )
     found = {

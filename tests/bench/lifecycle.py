@@ -1,0 +1,91 @@
+"""`python -m tests.bench.lifecycle`: orders through their whole life on one database, placement to completion.
+
+Each round takes `--batch` orders through placement, verification by the rules, authorisation, confirmation, allocation,
+picking, packing, labelling, shipping, delivery, invoice, capture and completion; every working step of a batch is one
+transaction, as a busy desk has it. Nothing is sent to an org. The figure is orders completed a second, over all rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from decimal import Decimal
+from pathlib import Path
+
+from connector.model.customer import Customer
+from connector.model.product import Price, Product
+from connector.model.stage import Stage
+from connector.orders import sample
+from connector.orders.desk import Desk
+from connector.orders.shop import WAREHOUSES, advance
+from connector.store import customers, history, orders, products, schema, stock
+from connector.store.engine import Store
+
+MOST_STEPS = 20
+
+
+async def live(store: Store, count: int, batch: int) -> dict[str, float]:
+    who = [
+        Customer(number=f"C-{number}", name=f"Customer {number}", street="Main Street 1", city="Oslo", country="Norway")
+        for number in range(500)
+    ]
+    what = [
+        Product(sku=f"P-{number}", name=f"Product {number}", prices=(Price(currency="USD", unit_price=Decimal(9)),))
+        for number in range(200)
+    ]
+    async with store.transaction() as uow:
+        await customers.save(uow, who)
+        await products.save(uow, what)
+        await stock.count(uow, {(item.sku, place): Decimal(10**7) for item in what for place in WAREHOUSES})
+    new = list(sample.orders(who, what, count=count))
+    began = time.perf_counter()
+    for start in range(0, count, batch):
+        mine = new[start : start + batch]
+        async with store.transaction() as uow:
+            await Desk(uow, actor="bench").place(mine)
+        numbers = [order.number for order in mine]
+        for _ in range(MOST_STEPS):
+            async with store.transaction() as uow:
+                found = await advance(Desk(uow, actor="bench"), numbers)
+            numbers = [order.number for order in found if order.stage is not Stage.COMPLETED]
+            if not numbers:
+                break
+    seconds = time.perf_counter() - began
+    async with store.reader() as connection:
+        stages = await orders.counts(connection)
+        events = sum((await history.tally(connection)).values())
+    done = stages[Stage.COMPLETED]
+    return {
+        "orders": count,
+        "completed": done,
+        "events": events,
+        "seconds": round(seconds, 2),
+        "orders_per_second": round(done / seconds, 1),
+        "events_per_second": round(events / seconds),
+    }
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.lifecycle",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--orders", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=200, help="orders that take a step together (%(default)s)")
+    parser.add_argument("--database", help="URL; without it a SQLite file made for the purpose")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store.open(chosen.database or f"sqlite:///{Path(folder) / 'bench.db'}")
+        try:
+            await schema.upgrade(store)
+            print(json.dumps(await live(store, chosen.orders, chosen.batch), indent=1))
+        finally:
+            await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
