@@ -19,7 +19,7 @@ from connector.errors import SettingsError
 PREFIX = "CONNECTOR_"
 _WHERE = "in the environment or in .env"
 
-_NOT_YET = frozenset({"WORKERS", "HTTP__HOST", "HTTP__PORT"})
+_NOT_YET = frozenset({"WORKERS"})
 """Settings of parts that are still to come: what is deployed with them today must start."""
 
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_.*)?")
@@ -103,6 +103,15 @@ class SyncSettings(BaseModel):
     """How often one call is tried before its orders go back to the outbox with a later due time."""
 
 
+class HttpSettings(BaseModel):
+    """Where the API listens. Loopback unless told otherwise: put a proxy that speaks TLS before it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+
+
 class Settings(BaseSettings):
     """All settings; every name is `CONNECTOR_<NAME>`, nested ones `CONNECTOR_SALESFORCE__<NAME>`."""
 
@@ -112,7 +121,10 @@ class Settings(BaseSettings):
     mappings_dir: OptionalPath = None
     """Folder with customer.yaml, product.yaml and order.yaml; without it the ones we ship are used."""
     salesforce: SalesforceSettings = SalesforceSettings()
+    rules_file: OptionalPath = None
+    """Rules of the desk (see connector/orders/rules.yaml); without it the ones we ship are used."""
     sync: SyncSettings = SyncSettings()
+    http: HttpSettings = HttpSettings()
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = LogLevel.WARNING
 
     @property

@@ -26,6 +26,7 @@ from connector.model.event import Action
 from connector.model.lifecycle import TRANSITIONS
 from connector.model.parcels import ReturnStatus, ShipmentStatus
 from connector.model.progress import Hold
+from connector.model.role import Role
 from connector.model.stage import Stage
 from connector.store.types import Exact, Instant, Key, Serial
 
@@ -293,6 +294,19 @@ leases = Table(
     Column("owner", Text, nullable=False),
     Column("term", BigInteger, nullable=False),
     Column("expires_at", Instant, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("digest", Key, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+    Column("used_at", Instant),
+    _one_of("role", Role),
 )
 
 org_catalog = Table(

@@ -1,0 +1,52 @@
+"""`connector serve`: the HTTP API, until it is stopped."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from connector.cli import app
+from connector.cli.loop import run, until_stopped
+from connector.errors import UsageError
+
+ROLES = ("api",)
+
+
+@app.command(short_help="Serve the HTTP API.")
+def serve(
+    roles: Annotated[str, typer.Option(help="What to run; `python -m scheduler` sends to the org.")] = "api",
+) -> None:
+    """Serve the HTTP API at CONNECTOR_HTTP__HOST and CONNECTOR_HTTP__PORT, until Ctrl-C or SIGTERM.
+
+    Every route but /healthz, /readyz and /openapi.json needs a token: `connector tokens create` makes one.
+    """
+    unknown = [role for role in roles.split(",") if role not in ROLES]
+    if unknown:
+        hint = "It is api; the clock that sends to the org runs as `python -m scheduler`."
+        raise UsageError(f"{unknown[0]!r} is no role that can be served here.", hint=hint)
+    run(_serve())
+
+
+async def _serve() -> None:
+    from aiohttp import web
+
+    from connector.log import configure
+    from connector.orders.rules import load_rules
+    from connector.settings import load_settings
+    from connector.store.opening import opened
+    from connector.web.app import make_app
+
+    settings = load_settings()
+    rules = load_rules(settings.rules_file)
+    configure(settings.service_log_level)
+    async with opened(settings) as store:
+        runner = web.AppRunner(make_app(store, rules), access_log=None, shutdown_timeout=10)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, settings.http.host, settings.http.port)
+            await site.start()
+            typer.echo(f"Listening at {site.name}; Ctrl-C stops.")
+            await until_stopped()
+        finally:
+            await runner.cleanup()

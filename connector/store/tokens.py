@@ -1,0 +1,75 @@
+"""Tokens for the HTTP API. What is stored is a digest: whoever reads the database cannot come in with it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.errors import ConnectorError
+from connector.model.role import Role
+from connector.store.tables import tokens
+from connector.store.unit import UnitOfWork
+
+PREFIX = "crm_"
+NOTED_EVERY = timedelta(minutes=1)
+"""How often the use of a token is written down."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """`name` stands in the histories of what was done with it."""
+
+    name: str
+    role: Role
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    used_at: datetime | None
+
+    def valid(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+async def create(uow: UnitOfWork, name: str, role: Role, *, expires_at: datetime | None = None) -> str:
+    """A new token: told this once, and never again. ConnectorError if the name is taken."""
+    if (await uow.connection.execute(select(tokens.c.name).where(tokens.c.name == name))).first() is not None:
+        raise ConnectorError(f"There is a token {name} already.", hint="Choose another name, also after a revocation.")
+    secret = PREFIX + secrets.token_urlsafe(32)
+    row = {"name": name, "digest": digest(secret), "role": role.value, "created_at": uow.now, "expires_at": expires_at}
+    await uow.connection.execute(insert(tokens), [row])
+    return secret
+
+
+async def find(connection: AsyncConnection, secret: str) -> Token | None:
+    """The token whose secret this is, valid or not."""
+    row = (await connection.execute(select(tokens).where(tokens.c.digest == digest(secret)))).first()
+    return None if row is None else _token(row)
+
+
+async def every(connection: AsyncConnection) -> list[Token]:
+    return [_token(row) for row in await connection.execute(select(tokens).order_by(tokens.c.name))]
+
+
+async def revoke(uow: UnitOfWork, name: str) -> bool:
+    """Whether there was such a token, still in force."""
+    chosen = (tokens.c.name == name, tokens.c.revoked_at.is_(None))
+    return bool((await uow.connection.execute(update(tokens).where(*chosen).values(revoked_at=uow.now))).rowcount)
+
+
+async def used(uow: UnitOfWork, name: str) -> None:
+    await uow.connection.execute(update(tokens).where(tokens.c.name == name).values(used_at=uow.now))
+
+
+def digest(secret: str) -> str:
+    """Of 32 random bytes: no salt and no slow hash are needed, nobody can try them all."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def _token(row: object) -> Token:
+    values = {name: getattr(row, name) for name in ("name", "created_at", "expires_at", "revoked_at", "used_at")}
+    return Token(role=Role(getattr(row, "role")), **values)  # noqa: B009

@@ -1,0 +1,1 @@
+"""The HTTP side: who comes in, what they may ask, how refusals are told. What is done is decided below."""

@@ -1,0 +1,61 @@
+"""Orders, returns and histories as plain values: what an answer says of them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from connector.model.order import Line, Order
+from connector.model.order_return import OrderReturn
+from connector.store.history import Recorded
+from connector.store.parcels import shipment_said
+
+_APART = {"customer", "lines", "shipments", "returns", "holds", "tracking_key"}
+_LINE_APART = {"product", "order", "currency", "number"}
+
+
+def order_said(order: Order) -> dict[str, Any]:
+    """The order by the names of an import, with its statuses; the customer by number."""
+    said = {item.name: getattr(order, item.name) for item in fields(order) if item.name not in _APART}
+    said |= {
+        "customer": order.customer.number,
+        "fulfilment_status": order.fulfilment_status,
+        "payment_status": order.payment_status,
+        "amount_due": order.amount_due,
+        "exact_total": order.exact_total,
+        "holds": sorted(order.holds),
+        "lines": [_line(line) for line in order.lines],
+        "shipments": [shipment_said(parcel) for _, parcel in sorted(order.shipments.items())],
+        "returns": [
+            {"return_number": number, "status": item.status, "reason": item.reason, "resolution": item.resolution}
+            for number, item in sorted(order.returns.items())
+        ],
+    }
+    return said
+
+
+def _line(line: Line) -> dict[str, Any]:
+    values = {item.name: getattr(line, item.name) for item in fields(line) if item.name not in _LINE_APART}
+    return {"line": line.number, "sku": line.product.sku, **values, "exact_total": line.exact_total}
+
+
+def event_said(entry: Recorded) -> dict[str, Any]:
+    return {"sequence": entry.sequence, "at": entry.at, "actor": entry.actor, **entry.said, "stage": entry.after}
+
+
+def return_said(item: OrderReturn) -> dict[str, Any]:
+    names = ("status", "reason", "resolution", "carrier", "tracking_number", "requested_on")
+    return {
+        "key": item.key,
+        "order": item.order.number,
+        "return_number": item.number,
+        **{name: getattr(item, name) for name in names},
+        "lines": [
+            {
+                "line": line.number,
+                "sku": line.line.product.sku,
+                **{name: getattr(line, name) for name in ("requested", "received", "restocked", "written_off")},
+            }
+            for line in item.lines
+        ],
+    }

@@ -1,0 +1,162 @@
+"""Orders: placed once by number, read, moved by events, verified and allocated in groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from connector.errors import CommandError
+from connector.model.event import Action
+from connector.model.progress import Hold
+from connector.model.role import Role
+from connector.model.stage import Stage
+from connector.orders.allocation import allocate
+from connector.orders.desk import Command, Desk
+from connector.orders.verification import verify
+from connector.store import customers, history, orders
+from connector.store.tables import holds
+from connector.store.tables import orders as table
+from connector.web.answers import event_said, order_said
+from connector.web.bodies import NumbersBody, OrderBody, TransitionBody, event_of, order_of
+from connector.web.problem import ProblemError
+from connector.web.route import Answer, Call, Route
+
+MOST = 200
+
+
+async def place(call: Call) -> Answer:
+    body = call.body
+    item = order_of(body, call.store.clock.now())
+    async with call.store.transaction() as uow:
+        known = (await orders.load(uow.connection, [item.number])) != []
+        if known and body.placed_at is None:  # the moment of the first time stands
+            [order] = await orders.load(uow.connection, [item.number])
+            item = order_of(body, order.placed_at)
+        if not isinstance(body.customer, str):
+            await customers.save(uow, [body.customer.customer()])
+        await Desk(uow, actor=call.token.name, rules=call.rules).place([item])
+        [order] = await orders.load(uow.connection, [item.number])
+    headers = {"Location": f"/api/v1/orders/{item.number}", "ETag": f'"{order.version}"'}
+    return Answer(value=order_said(order), status=200 if known else 201, headers=headers)
+
+
+async def every(call: Call) -> Answer:
+    """By number, a page at a time."""
+    statement = select(table.c.number).order_by(table.c.number)
+    if stage := _choice(call, "stage", Stage):
+        statement = statement.where(table.c.stage == stage)
+    if hold := _choice(call, "hold", Hold):
+        statement = statement.where(table.c.number.in_(select(holds.c.order_number).where(holds.c.reason == hold)))
+    for name in ("customer", "channel"):
+        if value := call.asked(name):
+            statement = statement.where(table.c[name] == value)
+    if after := call.asked("after"):
+        statement = statement.where(table.c.number > after)
+    limit = _limit(call)
+    async with call.store.reader() as connection:
+        numbers = list((await connection.execute(statement.limit(limit + 1))).scalars())
+        found = await orders.load(connection, numbers[:limit])
+    following = numbers[limit - 1] if len(numbers) > limit else None
+    return Answer(value={"orders": [order_said(order) for order in found], "after": following})
+
+
+async def one(call: Call) -> Answer:
+    number = call.at("number")
+    async with call.store.reader() as connection:
+        found = await orders.load(connection, [number])
+    if not found:
+        raise _unknown(number)
+    return Answer(value=order_said(found[0]), headers={"ETag": f'"{found[0].version}"'})
+
+
+async def story(call: Call) -> Answer:
+    number = call.at("number")
+    async with call.store.reader() as connection:
+        if not await orders.load(connection, [number]):
+            raise _unknown(number)
+        entries = await history.read(connection, number)
+    return Answer(value={"number": number, "history": [event_said(entry) for entry in entries]})
+
+
+async def move(call: Call) -> Answer:
+    number, asked = call.at("number"), call.request.headers.get("If-Match")
+    version = _version(asked) if asked else call.body.version
+    command = Command(number=number, event=event_of(call.body), version=version)
+    try:
+        async with call.store.transaction() as uow:
+            desk = Desk(uow, actor=call.token.name, rules=call.rules)
+            if command.event.action is Action.VERIFY and version is None:
+                await verify(desk, [number])  # by the rules: it may end on hold instead
+            else:
+                await desk.act([command])
+            [order] = await orders.load(uow.connection, [number])
+    except CommandError as error:
+        if error.rule == "version" and asked:
+            raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
+        raise
+    return Answer(value=order_said(order), headers={"ETag": f'"{order.version}"'})
+
+
+async def verify_all(call: Call) -> Answer:
+    return await _together(call, verify)
+
+
+async def allocate_all(call: Call) -> Answer:
+    return await _together(call, allocate)
+
+
+async def _together(call: Call, what: Any) -> Answer:
+    async with call.store.transaction() as uow:
+        await what(Desk(uow, actor=call.token.name, rules=call.rules), call.body.numbers)
+        found = await orders.load(uow.connection, call.body.numbers)
+    return Answer(value={"orders": [order_said(order) for order in found]})
+
+
+def _choice(call: Call, name: str, among: type[Stage] | type[Hold]) -> str | None:
+    value = call.asked(name)
+    if value is not None and value not in set(among):
+        raise ProblemError(
+            400, "query", f"{value!r} is no {name}.", field=name, hint=f"It is one of {', '.join(among)}."
+        )
+    return value
+
+
+def _limit(call: Call) -> int:
+    text = call.asked("limit") or "50"
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise ProblemError(
+            400, "query", f"{text!r} is no limit.", field="limit", hint=f"It is a number from 1 to {MOST}."
+        )
+    return int(text)
+
+
+def _version(text: str) -> int:
+    bare = text.removeprefix("W/").strip('"')
+    if not bare.isdecimal():
+        raise ProblemError(412, "version", f"{text} is no version of an order.", field="If-Match")
+    return int(bare)
+
+
+def _unknown(number: str) -> ProblemError:
+    return ProblemError(404, "unknown", f"There is no order {number}.", field="number")
+
+
+ROUTES = (
+    Route(method="POST", path="/orders", role=Role.OPS, summary="Place an order; the same again changes nothing.",
+          handler=place, body=OrderBody, statuses=(201, 200)),
+    Route(method="GET", path="/orders", role=Role.VIEWER, summary="Orders by number, a page at a time.", handler=every,
+          queries={"stage": "only in this stage", "hold": "only on hold for this reason",
+                   "customer": "only of this one", "channel": "only through this one",
+                   "after": "the number to go on after", "limit": "at most so many"}),
+    Route(method="GET", path="/orders/{number}", role=Role.VIEWER, summary="One order.", handler=one),
+    Route(method="GET", path="/orders/{number}/history", role=Role.VIEWER, summary="What happened to an order.",
+          handler=story),
+    Route(method="POST", path="/orders/{number}/transitions", role=Role.OPS,
+          summary="Ask something of an order; If-Match or `version` only if nobody else did meanwhile.", handler=move,
+          body=TransitionBody),
+    Route(method="POST", path="/verifications", role=Role.OPS, summary="Verify orders by the rules.",
+          handler=verify_all, body=NumbersBody),
+    Route(method="POST", path="/allocations", role=Role.OPS, summary="Reserve stock, the most urgent order first.",
+          handler=allocate_all, body=NumbersBody),
+)  # fmt: skip

@@ -1,0 +1,38 @@
+"""How it stands: orders by stage, holds with their age, what is still to be sent."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from connector.model.role import Role
+from connector.store import orders, outbox
+from connector.store.tables import holds
+from connector.web.route import Answer, Call, Route
+
+
+async def status(call: Call) -> Answer:
+    async with call.store.reader() as connection:
+        stages = await orders.counts(connection)
+        unsent = await outbox.counts(connection)
+    return Answer(
+        value={
+            "orders": {stage.value: count for stage, count in stages.items()},
+            "unsent": {kind.value: {state.value: n for state, n in states.items()} for kind, states in unsent.items()},
+        }
+    )
+
+
+async def waiting(call: Call) -> Answer:
+    """The longest first."""
+    async with call.store.reader() as connection:
+        rows = (await connection.execute(select(holds).order_by(holds.c.since, holds.c.order_number))).all()
+    names = ("order_number", "reason", "since", "placed_by", "note", "escalated_at")
+    return Answer(value={"holds": [{name: getattr(row, name) for name in names} for row in rows]})
+
+
+ROUTES = (
+    Route(method="GET", path="/status", role=Role.VIEWER, summary="Orders by stage, and what is not sent.",
+          handler=status),
+    Route(method="GET", path="/holds", role=Role.VIEWER, summary="Orders on hold, the longest first.",
+          handler=waiting),
+)  # fmt: skip

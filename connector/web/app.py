@@ -1,0 +1,85 @@
+"""The HTTP application: every route behind a token with a role, but for the question whether anybody is there."""
+
+from __future__ import annotations
+
+import time
+from uuid import uuid4
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from connector.errors import StoreError
+from connector.orders.rules import Rules
+from connector.store import schema
+from connector.store.engine import Store
+from connector.web.api import orders, returns, status, warehouse
+from connector.web.auth import let_in
+from connector.web.openapi import document
+from connector.web.problem import ProblemError, problems
+from connector.web.route import Call, Route, encoded, read
+
+PREFIX = "/api/v1"
+ROUTES: tuple[Route, ...] = (*orders.ROUTES, *returns.ROUTES, *warehouse.ROUTES, *status.ROUTES)
+LARGEST_BODY = 2 * 1024 * 1024
+
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+log = structlog.get_logger("web")
+
+
+def make_app(store: Store, rules: Rules) -> web.Application:
+    app = web.Application(middlewares=[_logged, problems], client_max_size=LARGEST_BODY)
+    for route in ROUTES:
+        app.router.add_route(route.method, PREFIX + route.path, _served(route, store, rules))
+    described = document(PREFIX, ROUTES)
+
+    async def healthy(request: web.Request) -> web.Response:
+        return web.json_response({"status": "up"})
+
+    async def ready(request: web.Request) -> web.Response:
+        try:
+            await schema.check(store)
+        except StoreError as error:
+            raise ProblemError(503, "database", error.message, hint=error.hint) from None
+        return web.json_response({"status": "ready"})
+
+    async def openapi(request: web.Request) -> web.Response:
+        return web.json_response(described)
+
+    app.router.add_get("/healthz", healthy)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/openapi.json", openapi)
+    return app
+
+
+def _served(route: Route, store: Store, rules: Rules) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        token = await let_in(store, request, route.role)
+        unknown = sorted(set(request.query) - route.queries.keys())
+        if unknown:
+            known = ", ".join(route.queries) or "none"
+            raise ProblemError(
+                400, "query", f"{unknown[0]!r} is no parameter here.", field=unknown[0], hint=f"Known: {known}."
+            )
+        body = None if route.body is None else await read(request, route.body)
+        return encoded(await route.handler(Call(store=store, rules=rules, request=request, token=token, body=body)))
+
+    return handle
+
+
+@web.middleware
+async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """One line for each request: no query, no body, no header."""
+    began = time.perf_counter()
+    number = uuid4().hex[:12]
+    response = await handler(request)
+    response.headers.update({**SECURITY, "X-Request-ID": number})
+    took = round((time.perf_counter() - began) * 1000)
+    log.info("request", id=number, method=request.method, path=request.path, status=response.status, ms=took)
+    return response

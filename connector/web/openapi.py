@@ -1,0 +1,78 @@
+"""The OpenAPI document, made from the routes themselves: it cannot say anything else than the server does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from connector.web.route import Route
+
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "rule"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "rule": {"type": "string"},
+        "field": {"type": "string"},
+        "hint": {"type": "string"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+}
+_REFUSAL = {
+    "description": "Refused: a problem document (RFC 9457) that names field and rule.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def document(prefix: str, routes: Sequence[Route]) -> dict[str, Any]:
+    schemas: dict[str, Any] = {"Problem": PROBLEM}
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(prefix + route.path, {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "connector", "version": version("crm-connector")},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
+
+
+def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "summary": route.summary,
+        "description": f"Needs the role {route.role}.",
+        "operationId": f"{route.method.lower()}{re.sub(r'[^a-zA-Z]+', '_', route.path)}",
+        "parameters": [
+            *(
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+                for name in re.findall(r"{(\w+)}", route.path)
+            ),
+            *(
+                {"name": name, "in": "query", "description": about, "schema": {"type": "string"}}
+                for name, about in route.queries.items()
+            ),
+        ],
+        "responses": {
+            **{
+                str(status): {"description": "Done.", "content": {"application/json": {"schema": {"type": "object"}}}}
+                for status in route.statuses
+            },
+            "default": _REFUSAL,
+        },
+    }
+    if route.body is not None:
+        schema = route.body.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {})
+        schemas[route.body.__name__] = schema
+        reference = {"$ref": f"#/components/schemas/{route.body.__name__}"}
+        said["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
+    return said

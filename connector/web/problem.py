@@ -1,0 +1,85 @@
+"""Every refusal as a problem document (RFC 9457) that names field and rule; never what went wrong inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from connector.errors import CommandError, ConnectorError, RetryClass, StoreError
+
+CONTENT_TYPE = "application/problem+json"
+STATUS_OF_RULE = {"unknown": 404, "input": 422, "quantity": 422, "amount": 422, "lines": 422, "product": 422}
+"""Of a refused command; any other rule says that the order's state stands against it (409)."""
+
+log = structlog.get_logger("web")
+
+
+class ProblemError(Exception):
+    """A request that is refused. `errors` are the faults of a body: field, rule and sentence of each."""
+
+    def __init__(
+        self,
+        status: int,
+        rule: str,
+        detail: str,
+        *,
+        field: str | None = None,
+        hint: str = "",
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers or {}
+        self.body: dict[str, Any] = {
+            "type": f"/problems/{rule}",
+            "title": rule.replace("_", " ").capitalize(),
+            "status": status,
+            "detail": detail,
+            "rule": rule,
+        }
+        self.body |= {
+            name: value for name, value in (("field", field), ("hint", hint), ("errors", list(errors))) if value
+        }
+
+    def response(self) -> web.Response:
+        return web.Response(
+            status=self.status, body=orjson.dumps(self.body), content_type=CONTENT_TYPE, headers=dict(self.headers)
+        )
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The outermost but one: whatever is raised becomes an answer."""
+    try:
+        return await handler(request)
+    except ProblemError as problem:
+        return problem.response()
+    except CommandError as error:
+        status = STATUS_OF_RULE.get(error.rule, 409)
+        return ProblemError(status, error.rule, error.message, field=error.field, hint=error.hint).response()
+    except StoreError as error:
+        if error.retry_class is RetryClass.DATA:
+            return ProblemError(422, "reference", error.message, hint=error.hint).response()
+        log.error("database", error=str(error))
+        return ProblemError(503, "database", "The database cannot be used just now.", hint="Try again.").response()
+    except ConnectorError as error:
+        return ProblemError(409, "refused", error.message, hint=error.hint).response()
+    except web.HTTPRequestEntityTooLarge:
+        return ProblemError(413, "too_large", "The body is too large.", hint="Send fewer at a time.").response()
+    except web.HTTPException as error:
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return ProblemError(
+            error.status, "http", f"{error.reason}: {request.method} {request.path}.", headers=headers
+        ).response()
+    except Exception:
+        number = uuid4().hex[:12]
+        log.exception("fault", request=number)
+        hint = f"Tell whoever runs it: request {number}."
+        return ProblemError(500, "internal", "A fault of the connector itself.", hint=hint).response()

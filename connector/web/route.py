@@ -1,0 +1,107 @@
+"""What a route is: declared once, for the server and for the OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from connector.model.money import plain
+from connector.model.role import Role
+from connector.orders.rules import Rules
+from connector.store.engine import Store
+from connector.store.tokens import Token
+from connector.web.problem import ProblemError
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request that was let in. `body` is what `Route.body` made of it."""
+
+    store: Store
+    rules: Rules
+    request: web.Request
+    token: Token
+    body: Any = None
+
+    def at(self, name: str) -> str:
+        """A part of the path."""
+        return self.request.match_info[name]
+
+    def asked(self, name: str) -> str | None:
+        """A query parameter; None if it is absent or empty."""
+        return self.request.query.get(name) or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    value: Any
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """`queries` are the query parameters with what they mean; `statuses` those of an answer that is no problem."""
+
+    method: str
+    path: str
+    role: Role
+    summary: str
+    handler: Callable[[Call], Awaitable[Answer]]
+    body: type[BaseModel] | None = None
+    queries: Mapping[str, str] = field(default_factory=dict)
+    statuses: Sequence[int] = (200,)
+
+
+def encoded(answer: Answer) -> web.Response:
+    body = orjson.dumps(answer.value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    return web.Response(status=answer.status, body=body, content_type=JSON, headers=dict(answer.headers))
+
+
+async def read(request: web.Request, model: type[BaseModel]) -> Any:
+    """The body as `model`; ProblemError with every fault of it."""
+    if request.content_type != JSON:
+        raise ProblemError(415, "content_type", f"The body must be {JSON}.", hint=f"Send `Content-Type: {JSON}`.")
+    try:
+        value = json.loads(await request.text(), parse_float=Decimal, parse_constant=_no_number)
+    except (ValueError, UnicodeDecodeError, RecursionError):
+        raise ProblemError(400, "json", "The body is no JSON.", hint="Send one JSON object.") from None
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        errors = [
+            {
+                "field": ".".join(str(part) for part in item["loc"]),
+                "rule": "input",
+                "detail": str(item["msg"]).removeprefix("Value error, "),
+            }
+            for item in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        first = errors[0]
+        raise ProblemError(
+            422, "input", f"{first['field'] or 'body'}: {first['detail']}.", field=first["field"], errors=errors
+        ) from None
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    raise TypeError(type(value).__name__)

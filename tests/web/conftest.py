@@ -1,0 +1,78 @@
+"""The API on a real database, asked over real HTTP with tokens of every role."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from connector.model.role import Role
+from connector.orders.rules import standard
+from connector.store import stock, tokens
+from connector.store.engine import Store
+from connector.web.app import PREFIX, make_app
+from tests.unit.store import samples
+
+ORDER: dict[str, Any] = {
+    "number": "W-1",
+    "customer": "ALFKI",
+    "placed_at": "2026-02-27T09:30:00Z",
+    "currency": "USD",
+    "channel": "web",
+    "freight": "4.90",
+    "ship_to_street": "Obere Str. 57",
+    "ship_to_city": "Berlin",
+    "ship_to_country": "Germany",
+    "lines": [
+        {"line": 1, "sku": "CHAI", "quantity": 2, "unit_price": 18},
+        {"line": 2, "sku": "TOFU", "quantity": "1.5", "unit_price": "23.25", "discount": 0.15},
+    ],
+}
+
+
+@dataclass
+class Said:
+    """An answer: status, body, headers."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Any
+
+
+@dataclass
+class Api:
+    client: TestClient[Any, Any]
+    store: Store
+    secrets: dict[Role, str]
+
+    async def __call__(
+        self, method: str, path: str, body: Any = None, *, role: Role | None = Role.OPS, **more: Any
+    ) -> Said:
+        headers = dict(more.pop("headers", {}))
+        if role is not None:
+            headers.setdefault("Authorization", f"Bearer {self.secrets[role]}")
+        if body is not None:
+            more["json"] = body
+        async with self.client.request(method, path if path[1:5] != "api/" and path in OPEN else PREFIX + path,
+                                       headers=headers, **more) as answer:  # fmt: skip
+            return Said(answer.status, await answer.json(content_type=None), answer.headers.copy())
+
+    async def move(self, number: str = "W-1", **body: Any) -> Said:
+        return await self("POST", f"/orders/{number}/transitions", body)
+
+
+OPEN = {"/healthz", "/readyz", "/openapi.json"}
+
+
+@pytest.fixture
+async def api(store: Store) -> AsyncIterator[Api]:
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "WEST"): Decimal(50)})
+        secrets = {role: await tokens.create(uow, f"{role} of tests", role) for role in Role}
+    async with TestClient(TestServer(make_app(store, standard()))) as client:
+        yield Api(client, store, secrets)

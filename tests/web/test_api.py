@@ -1,0 +1,234 @@
+"""The API as a client meets it: what it answers, what it refuses and in which words, what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from io import BytesIO
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from connector.model.role import Role
+from connector.store import tokens
+from connector.store.tables import order_events, orders
+from connector.web.app import PREFIX, ROUTES
+from tests.web.conftest import ORDER, Api
+
+
+async def placed(api: Api, **changes: Any) -> None:
+    said = await api("POST", "/orders", ORDER | changes)
+    assert said.status == 201, said.body
+
+
+async def test_an_order_lives_its_life_over_http(api: Api) -> None:
+    await placed(api)
+    assert (await api.move(action="verify")).body["stage"] == "verified"
+    assert (await api.move(action="confirm")).body["stage"] == "confirmed"
+    said = await api("POST", "/allocations", {"numbers": ["W-1"]})
+    assert said.body["orders"][0]["fulfilment_status"] == "allocated"
+    picks = (await api("GET", "/picks")).body["picks"]
+    assert {(pick["line"], pick["warehouse"], pick["quantity"]) for pick in picks} == {
+        (1, "EAST", "2"),
+        (2, "WEST", "1.5"),
+    }
+    await api.move(action="pick", lines={"1": 2, "2": 1.5})
+    assert (await api.move(action="pack", lines={"1": 2})).body["shipments"][0]["status"] == "packed"
+    await api.move(action="label", shipment=1, carrier="Swift Post", tracking_number="SP1")
+    assert (await api.move(action="ship", shipment=1)).body["fulfilment_status"] == "partially_shipped"
+    await api.move(action="ship", lines={"2": "1.5"}, carrier="Swift Post", tracking_number="SP2")
+    for number in ("SP1", "SP2"):
+        said = await api("POST", "/tracking", {"tracking_number": number, "status": "delivered"})
+    assert said.body["orders"][0]["stage"] == "delivered"
+    due = said.body["orders"][0]["amount_due"]
+    await api.move(action="invoice", amount=due)
+    done = await api.move(action="capture", amount=due, reference="PAY-7")
+    assert (done.body["stage"], done.body["payment_status"], done.body["amount_due"]) == ("completed", "paid", "0")
+    story = (await api("GET", "/orders/W-1/history", role=Role.VIEWER)).body["history"]
+    assert [event["action"] for event in story][:4] == ["begin", "verify", "confirm", "allocate"]
+    assert {event["actor"] for event in story} == {"ops of tests"}
+
+
+async def test_a_return_comes_back_over_http(api: Api) -> None:
+    await placed(api)
+    for action in ("verify", "confirm"):
+        await api.move(action=action)
+    await api("POST", "/allocations", {"numbers": ["W-1"]})
+    for action in ("pick", "ship"):
+        await api.move(action=action, lines={"1": 2, "2": 1.5})
+    await api.move(action="deliver")
+    asked = await api("POST", "/returns", {"order": "W-1", "lines": {"1": 1}, "reason": "damaged"})
+    assert (asked.status, asked.body["key"], asked.headers["Location"]) == (
+        201,
+        "W-1-RMA1",
+        f"{PREFIX}/returns/W-1-RMA1",
+    )
+    moves = "/returns/W-1-RMA1/transitions"
+    await api("POST", moves, {"action": "approve_return"})
+    await api("POST", moves, {"action": "receive_return", "lines": {"1": 1}})
+    said = await api("POST", moves, {"action": "inspect_return", "written_off": {"1": 1}})
+    assert (said.body["status"], said.body["lines"][0]["written_off"]) == ("closed", "1")
+    refused = await api("POST", moves, {"action": "ship"})
+    assert (refused.status, refused.body["field"]) == (422, "action")
+    assert (await api("GET", "/returns/W-1-RMA9")).status == 404
+
+
+async def test_placing_again_changes_nothing_and_another_order_is_refused(api: Api) -> None:
+    await placed(api)
+    assert (await api("POST", "/orders", ORDER)).status == 200
+    again = await api("POST", "/orders", ORDER | {"currency": "EUR"})
+    assert (again.status, again.body["rule"], again.body["field"]) == (409, "idempotency", "number")
+    async with api.store.reader() as connection:
+        assert (await connection.execute(select(func.count()).select_from(orders))).scalar() == 1
+
+
+async def test_a_new_customer_may_come_with_the_order(api: Api) -> None:
+    person = {"number": "P-7", "first_name": "Ada", "last_name": "Byron", "city": "London"}
+    await placed(api, number="W-2", customer=person)
+    assert (await api("GET", "/orders/W-2")).body["customer"] == "P-7"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"lines": []}, "lines"),
+        ({"lines": [{"line": 1, "sku": "CHAI", "quantity": True}]}, "lines.0.quantity"),
+        ({"lines": [{"line": 1, "sku": "CHAI", "quantity": -1}]}, "lines.0.quantity"),
+        ({"lines": [{"line": 0, "sku": "CHAI", "quantity": 1}]}, "lines.0.line"),
+        ({"currency": "usd"}, "currency"),
+        ({"placed_at": "2026-02-27T09:30:00"}, "placed_at"),
+        ({"stage": "completed"}, "stage"),
+        ({"number": ""}, "number"),
+        ({"number": "a\nb"}, "number"),
+        ({"freight": "1e99"}, "freight"),
+    ],
+)
+async def test_a_bad_body_is_refused_with_its_field(api: Api, change: dict[str, Any], field: str) -> None:
+    said = await api("POST", "/orders", ORDER | change)
+    assert (said.status, said.body["rule"]) == (422, "input")
+    assert field in {item["field"] for item in said.body["errors"]}
+    assert said.headers["Content-Type"] == "application/problem+json"
+    async with api.store.reader() as connection:
+        assert (await connection.execute(select(func.count()).select_from(orders))).scalar() == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field", "rule"),
+    [
+        ({"action": "ship", "lines": {"1": 1}}, 409, "stage", "stage"),
+        ({"action": "cancel", "lines": {"9": 1}}, 422, "lines.9", "input"),
+        ({"action": "cancel", "lines": {"1": 99}}, 422, "lines.1", "quantity"),
+        ({"action": "capture", "amount": 1000}, 422, "amount", "amount"),
+        ({"action": "advance"}, 422, "action", "input"),
+        ({"action": "fly"}, 422, "action", "input"),
+        ({"action": "verify", "colour": "red"}, 422, "colour", "input"),
+        ({"action": "verify", "version": 7}, 409, "version", "version"),
+        ({"action": "cancel", "lines": {"1": True}}, 422, "lines.1", "input"),
+    ],
+)
+async def test_what_an_order_does_not_allow_is_refused_and_leaves_nothing(
+    api: Api, body: dict[str, Any], status: int, field: str, rule: str
+) -> None:
+    await placed(api)
+    said = await api.move(**body)
+    assert (said.status, said.body["field"], said.body["rule"]) == (status, field, rule)
+    async with api.store.reader() as connection:
+        assert (await connection.execute(select(func.count()).select_from(order_events))).scalar() == 1
+
+
+async def test_of_two_who_saw_the_same_order_one_wins(api: Api) -> None:
+    await placed(api)
+    etag = (await api("GET", "/orders/W-1")).headers["ETag"]
+    path, headers = "/orders/W-1/transitions", {"If-Match": etag}
+    tries = [api("POST", path, {"action": "authorise", "amount": 1}, headers=headers) for _ in range(2)]
+    assert sorted(said.status for said in await asyncio.gather(*tries)) == [200, 412]
+
+
+async def test_an_order_that_breaks_a_rule_is_held_not_lost(api: Api) -> None:
+    await placed(api, ship_to_street=None)
+    said = await api.move(action="verify")
+    assert (said.status, said.body["stage"], said.body["holds"]) == (200, "placed", ["address"])
+    [hold] = (await api("GET", "/holds", role=Role.VIEWER)).body["holds"]
+    assert (hold["reason"], hold["note"]) == ("address", "The delivery address lacks street.")
+    await api.move(action="release", hold="address")
+    assert (await api.move(action="verify")).body["stage"] == "verified"
+
+
+async def test_a_page_at_a_time(api: Api) -> None:
+    for index in range(5):
+        await placed(api, number=f"W-{index}")
+    first = (await api("GET", "/orders", params={"limit": "3", "stage": "placed"})).body
+    rest = (await api("GET", "/orders", params={"limit": "3", "after": first["after"]})).body
+    assert [order["number"] for order in first["orders"] + rest["orders"]] == [f"W-{index}" for index in range(5)]
+    assert rest["after"] is None
+    assert (await api("GET", "/orders", params={"stage": "flying"})).body["field"] == "stage"
+    assert (await api("GET", "/orders", params={"sort": "x"})).body["field"] == "sort"
+
+
+async def test_lost_stock_is_taken_from_the_least_urgent(api: Api) -> None:
+    await placed(api, number="W-1")
+    await placed(api, number="W-2", service_level="same_day")
+    for number in ("W-1", "W-2"):
+        await api.move(number, action="verify")
+    await api("POST", "/allocations", {"numbers": ["W-1", "W-2"]})
+    said = await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": 3}})
+    assert (said.status, said.body["reallocated"], said.body["short"]) == (200, ["W-1"], ["W-1"])
+    [level] = (await api("GET", "/stock", params={"sku": "CHAI"})).body["stock"]
+    assert (level["on_hand"], level["reserved"]) == ("3", "3")
+
+
+async def test_every_route_wants_a_token_with_its_role(api: Api) -> None:
+    for route in ROUTES:
+        path = route.path.replace("{number}", "W-1").replace("{key}", "W-1-RMA1")
+        assert (await api(route.method, path, role=None)).status == 401, path
+        bad = await api(route.method, path, role=None, headers={"Authorization": "Bearer crm_guessed"})
+        assert (bad.status, bad.body["rule"]) == (401, "token")
+        if route.role is Role.OPS:
+            said = await api(route.method, path, {}, role=Role.VIEWER)
+            assert (said.status, said.body["rule"]) == (403, "role"), path
+
+
+async def test_a_token_ends_when_it_is_revoked_or_expires(api: Api) -> None:
+    async with api.store.transaction() as uow:
+        late = await tokens.create(uow, "late", Role.VIEWER, expires_at=uow.now - timedelta(seconds=1))
+        await tokens.revoke(uow, "viewer of tests")
+    assert (await api("GET", "/status", role=Role.VIEWER)).status == 401
+    assert (await api("GET", "/status", role=None, headers={"Authorization": f"Bearer {late}"})).status == 401
+    assert (await api("GET", "/status", role=Role.ADMIN)).status == 200
+
+
+async def test_what_is_no_request_of_ours_is_a_problem_too(api: Api) -> None:
+    ops = {"Authorization": f"Bearer {api.secrets[Role.OPS]}"}
+    for method, path, more, status in (
+        ("GET", "/api/v1/nothing", {}, 404),
+        ("DELETE", "/api/v1/orders", {}, 405),
+        ("POST", "/api/v1/orders", {"data": b"{", "headers": ops | {"Content-Type": "application/json"}}, 400),
+        ("POST", "/api/v1/orders", {"data": b"NaN", "headers": ops | {"Content-Type": "application/json"}}, 400),
+        ("POST", "/api/v1/orders", {"data": b"a=1", "headers": ops | {"Content-Type": "text/plain"}}, 415),
+        (
+            "POST",
+            "/api/v1/orders",
+            {"data": BytesIO(b" " * 3_000_000), "headers": ops | {"Content-Type": "application/json"}},
+            413,
+        ),
+    ):
+        async with api.client.request(method, path, **more) as answer:
+            assert (answer.status, answer.content_type) == (status, "application/problem+json"), path
+            assert (await answer.json(content_type=None))["rule"]
+
+
+async def test_it_says_that_it_is_up_and_what_it_can(api: Api) -> None:
+    assert (await api("GET", "/healthz", role=None)).status == 200
+    assert (await api("GET", "/readyz", role=None)).body == {"status": "ready"}
+    document = (await api("GET", "/openapi.json", role=None)).body
+    described = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    assert described == {(route.method.lower(), PREFIX + route.path) for route in ROUTES}
+    assert document["components"]["schemas"]["TransitionBody"]["properties"]["lines"]
+
+
+async def test_no_secret_reaches_the_log(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    await placed(api)
+    await api("GET", "/status", role=Role.VIEWER)
+    said = "".join(capsys.readouterr())
+    assert all(secret not in said for secret in api.secrets.values())
