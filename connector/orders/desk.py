@@ -19,7 +19,7 @@ from connector.model.stage import Stage
 from connector.orders import offspring, stockroom
 from connector.orders.facts import facts_of
 from connector.orders.rules import Rules, standard
-from connector.orders.terms import completed
+from connector.orders.terms import completed, priced
 from connector.store import lifecycle, orders
 from connector.store.history import Entry
 from connector.store.lifecycle import Moved
@@ -78,6 +78,7 @@ class Desk:
     async def place(self, items: Sequence[OrderInput]) -> list[Progress]:
         """Place new orders. One that is there with the same content is left as it is, however far it has come; another
         one under the same number is refused."""
+        items = await priced(self.uow.connection, items)
         numbers = [item.number for item in items]
         known = {order.number: order for order in await orders.load(self.uow.connection, numbers)}
         new: dict[str, OrderInput] = {}

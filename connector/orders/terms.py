@@ -1,7 +1,8 @@
-"""New terms for the lines of an order: products must exist and be sold, a price that is not named is the list price."""
+"""What the lines of an order are to be: of products that are sold, at the list price where none is named."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -9,9 +10,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import CommandError
 from connector.model.event import Event, Terms
-from connector.model.order import Order
+from connector.model.order import LineInput, Order, OrderInput
 from connector.model.product import Product
 from connector.store import products
+
+
+async def priced(connection: AsyncConnection, items: Sequence[OrderInput]) -> list[OrderInput]:
+    """Orders whose lines have the list price where they name none; a product without one keeps none."""
+    skus = {line.sku for item in items for line in item.lines if line.unit_price is None}
+    if not skus:
+        return list(items)
+    catalogue = await products.find(connection, skus)
+
+    def filled(line: LineInput, currency: str) -> LineInput:
+        if line.unit_price is not None or line.sku not in catalogue:
+            return line
+        return replace(line, unit_price=_listed(catalogue[line.sku], currency))
+
+    return [replace(item, lines=tuple(filled(line, item.currency) for line in item.lines)) for item in items]
 
 
 async def completed(connection: AsyncConnection, order: Order, event: Event) -> Event:

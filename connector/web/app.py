@@ -13,14 +13,14 @@ from connector.errors import StoreError
 from connector.orders.rules import Rules
 from connector.store import schema
 from connector.store.engine import Store
-from connector.web.api import orders, returns, status, warehouse
+from connector.web.api import analytics, orders, returns, status, warehouse
 from connector.web.auth import let_in
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
 from connector.web.route import Call, Route, encoded, read
 
 PREFIX = "/api/v1"
-ROUTES: tuple[Route, ...] = (*orders.ROUTES, *returns.ROUTES, *warehouse.ROUTES, *status.ROUTES)
+ROUTES: tuple[Route, ...] = (*orders.ROUTES, *returns.ROUTES, *warehouse.ROUTES, *analytics.ROUTES, *status.ROUTES)
 LARGEST_BODY = 2 * 1024 * 1024
 
 SECURITY = {

@@ -42,6 +42,14 @@ class Call:
         return self.request.query.get(name) or None
 
 
+@dataclass(frozen=True)
+class Raw:
+    """A text that is no JSON."""
+
+    text: str
+    content_type: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     value: Any
@@ -64,6 +72,11 @@ class Route:
 
 
 def encoded(answer: Answer) -> web.Response:
+    if isinstance(answer.value, Raw):
+        kind = answer.value.content_type
+        return web.Response(
+            status=answer.status, text=answer.value.text, content_type=kind, headers=dict(answer.headers)
+        )
     body = orjson.dumps(answer.value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     return web.Response(status=answer.status, body=body, content_type=JSON, headers=dict(answer.headers))
 

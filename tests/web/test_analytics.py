@@ -1,0 +1,75 @@
+"""Figures as JSON, CSV and charts, on orders whose lives are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connector.orders.analytics import FIGURES
+from tests.web.conftest import ORDER, Api
+
+
+async def lived(api: Api) -> None:
+    """One order delivered late after a hold, half of a line returned; one that is short of stock."""
+    clock: Any = api.store.clock
+    today = clock.now()
+    placed = today.isoformat()
+    await api("POST", "/orders", ORDER | {"placed_at": placed, "promised_on": today.date().isoformat()})
+    await api.move(action="hold", hold="credit")
+    clock.advance(5 * 3600)
+    await api.move(action="release", hold="credit")
+    await api.move(action="verify")
+    clock.advance(3600)
+    await api.move(action="confirm")
+    await api("POST", "/allocations", {"numbers": ["W-1"]})
+    for action in ("pick", "ship"):
+        await api.move(action=action, lines={"1": 2, "2": 1.5})
+    clock.advance(2 * 86400)
+    await api.move(action="deliver")
+    due = (await api("GET", "/orders/W-1")).body["amount_due"]
+    await api.move(action="capture", amount=due)
+    await api("POST", "/returns", {"order": "W-1", "lines": {"1": 1}, "reason": "damaged"})
+    lines = [{"line": 1, "sku": "CHAI", "quantity": 60}]
+    await api("POST", "/orders", ORDER | {"number": "W-2", "placed_at": placed, "channel": "phone", "lines": lines})
+    await api.move("W-2", action="verify")
+    await api("POST", "/allocations", {"numbers": ["W-2"]})
+
+
+async def rows(api: Api, figure: str) -> list[dict[str, Any]]:
+    said = await api("GET", f"/analytics/{figure}")
+    assert said.status == 200, said.body
+    return list(said.body["rows"])
+
+
+async def test_figures_say_what_happened(api: Api) -> None:
+    await lived(api)
+    dwell = {row["stage"]: row["hours"] for row in await rows(api, "dwell")}
+    assert (dwell["placed"], dwell["verified"], dwell["shipped"]) == ("2.5", "1", "48")
+    assert await rows(api, "on-time") == [{"channel": "web", "orders": 1, "percent": "0"}]
+    assert await rows(api, "holds") == [{"reason": "credit", "released": 1, "hours": "5", "times": 1}]
+    assert await rows(api, "returns") == [{"reason": "damaged", "orders": 1, "percent": "100"}]
+    fill = {row["sku"]: (row["wanted"], row["allocated"], row["percent"]) for row in await rows(api, "fill-rate")}
+    assert fill == {"CHAI": ("62", "50", "80.65"), "TOFU": ("1.5", "1.5", "100")}
+    revenue = {row["channel"]: row["revenue"] for row in await rows(api, "revenue")}
+    assert revenue == {"web": "70.54", "phone": "0"}
+
+
+async def test_every_figure_comes_as_csv_and_as_a_chart(api: Api) -> None:
+    await lived(api)
+    token = {"Authorization": next(f"Bearer {secret}" for secret in api.secrets.values())}
+    for figure in FIGURES:
+        async with api.client.get(f"/api/v1/analytics/{figure}/csv", headers=token) as answer:
+            head, *lines = (await answer.text()).splitlines()
+        assert (answer.content_type, head.split(",")) == ("text/csv", list(FIGURES[figure][1]))
+        assert lines
+        async with api.client.get(f"/api/v1/analytics/{figure}/chart", headers=token) as answer:
+            text = await answer.text()
+        assert answer.content_type == "image/svg+xml"
+        assert text.count('class="bar"') == len(lines)
+
+
+async def test_a_period_without_orders_and_one_that_is_no_period(api: Api) -> None:
+    said = await api("GET", "/analytics/dwell", params={"since": "2020-01-01", "until": "2020-02-01"})
+    assert said.body["rows"] == []
+    said = await api("GET", "/analytics/dwell", params={"since": "soon"})
+    assert (said.status, said.body["field"]) == (400, "since")
+    assert (await api("GET", "/analytics/mood")).status == 404
