@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from html import escape
 
-from connector.model.money import plain
 from connector.orders.analytics import Figure
 
 WIDTH, ROW, LABELS, VALUES, TOP = 720, 28, 210, 90, 56
@@ -34,11 +33,11 @@ def bars(figure: Figure) -> str:
         y = TOP + ROW * index
         name = " ".join(str(part) or "(none)" for part in row[:-1] if isinstance(part, str)) or "(none)"
         length = max(float(value) / float(most) * room, 0)
-        label = escape(name if len(name) <= 26 else f"{name[:25]}…")
+        label = escape(name if len(name) <= 24 else f"{name[:23]}…")
         parts += [
             f'<text x="{LABELS - 10}" y="{y + 17}" text-anchor="end">{label}</text>',
             f'<rect class="rest" x="{LABELS}" y="{y + 4}" width="{room}" height="{ROW - 10}" rx="3"/>',
             f'<rect class="bar" x="{LABELS}" y="{y + 4}" width="{length:.1f}" height="{ROW - 10}" rx="3"/>',
-            f'<text x="{WIDTH - 12}" y="{y + 17}" text-anchor="end">{plain(Decimal(value))}</text>',
+            f'<text x="{WIDTH - 12}" y="{y + 17}" text-anchor="end">{value:,}</text>',
         ]
     return "".join([*parts, "</svg>"])
