@@ -1,0 +1,136 @@
+"""Rules as data: what they hold up, what they put first, which warehouses they choose; and files that are no rules."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from connector.errors import RulesError
+from connector.model.event import Action
+from connector.model.progress import Hold
+from connector.orders.desk import Desk
+from connector.orders.facts import Facts
+from connector.orders.routing import route
+from connector.orders.rules import Routing, load_rules, standard
+from connector.orders.verification import verify
+from connector.store import customers, orders
+from connector.store.engine import Store
+from connector.store.stock import Level
+from connector.store.tables import holds
+from connector.web.bodies import BY_ITSELF
+from tests.unit.store import samples
+
+GUIDE = (Path(__file__).parents[3] / "docs" / "lifecycle.md").read_text(encoding="utf-8")
+WHOLE = {"ship_to_street": "Rue 1", "ship_to_country": "France"}
+
+
+async def held(store: Store, number: str = "1") -> dict[Hold, str]:
+    """The holds that verification places, with their notes."""
+    async with store.transaction() as uow:
+        await verify(Desk(uow, actor="job"), [number])
+        rows = await uow.connection.execute(select(holds).where(holds.c.order_number == number))
+        return {Hold(row.reason): row.note for row in rows}
+
+
+async def placed(store: Store, **changes: object) -> None:
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        await Desk(uow, actor="shop").place([samples.order("1", **WHOLE | changes)])
+
+
+async def test_a_sound_order_is_verified(store: Store) -> None:
+    await placed(store)
+    assert await held(store) == {}
+    async with store.reader() as connection:
+        [order] = await orders.load(connection, ["1"])
+    assert order.stage == "verified"
+
+
+@pytest.mark.parametrize(
+    ("changes", "hold", "note"),
+    [
+        ({"ship_to_street": None, "ship_to_city": None}, Hold.ADDRESS, "The delivery address lacks street and city."),
+        ({"lines": (samples.line(1, price="40"),)}, Hold.MANUAL, "A price is 122.22 % off the list."),
+        ({"lines": (samples.line(1, quantity="20000"),)}, Hold.MANUAL, "A quantity of 20000."),
+        ({"lines": (samples.line(1, quantity="2000"),)}, Hold.FRAUD, "of this customer is worth 36032.38."),
+    ],
+)  # fmt: skip
+async def test_an_order_that_breaks_a_rule_waits_for_a_person(
+    store: Store, changes: dict[str, object], hold: Hold, note: str
+) -> None:
+    await placed(store, **changes)
+    assert note in (await held(store))[hold]
+
+
+async def test_the_credit_limit_counts_what_is_owed_elsewhere(store: Store) -> None:
+    await placed(store)
+    async with store.transaction() as uow:
+        await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(150))])
+        await Desk(uow, actor="shop").place([samples.order("2", **WHOLE)])
+    assert (await held(store, "2"))[Hold.CREDIT].startswith("With 98.02 more the customer would owe 98.02 and exceed")
+
+
+async def test_what_is_urgent_goes_first(store: Store) -> None:
+    await placed(store, service_level="same_day", promised_on=store.clock.now().date())
+    async with store.reader() as connection:
+        [order] = await orders.load(connection, ["1"])
+    assert order.priority == 140
+
+
+def level(on_hand: int, since: date | None = None) -> Level:
+    return Level(on_hand=Decimal(on_hand), since=since)
+
+
+NEEDS = {1: ("TEA", Decimal(4)), 2: ("CUP", Decimal(2))}
+
+
+@pytest.mark.parametrize(
+    ("routing", "chosen"),
+    [
+        (Routing(), {(1, "WEST"), (2, "WEST")}),
+        (Routing(criteria=("cost", "shipments"), cost={"EAST": Decimal(1), "NORTH": Decimal(2), "WEST": Decimal(9)}),
+         {(1, "EAST"), (2, "NORTH")}),
+    ],
+)  # fmt: skip
+def test_the_rule_says_which_warehouses_send(routing: Routing, chosen: set[tuple[int, str]]) -> None:
+    levels = {
+        ("TEA", "EAST"): level(9), ("CUP", "NORTH"): level(9), ("TEA", "WEST"): level(9), ("CUP", "WEST"): level(9),
+    }  # fmt: skip
+    assert set(route(NEEDS, levels, routing)) == chosen
+
+
+def test_of_equals_the_stock_that_lies_there_longest_goes() -> None:
+    levels = {("TEA", "EAST"): level(9, date(2026, 3, 1)), ("TEA", "WEST"): level(9, date(2026, 1, 1))}
+    assert set(route({1: ("TEA", Decimal(4))}, levels)) == {(1, "WEST")}
+
+
+def test_many_warehouses_are_taken_until_it_is_enough() -> None:
+    levels = {("TEA", f"W{index}"): level(index) for index in range(1, 12)}
+    chosen = route({1: ("TEA", Decimal(30))}, levels)
+    assert (sum(chosen.values()), len(chosen)) == (30, 3)
+
+
+def test_every_problem_of_a_rules_file_is_named_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        "verification:\n- {name: a, hold: weather, when: value > 1, say: x}\n"
+        "- {name: b, hold: fraud, when: valeu > 1, say: '{nothing}'}\nrouting: {criteria: [mood]}\nextra: 1\n"
+    )
+    with pytest.raises(RulesError) as refused:
+        load_rules(file)
+    places = {problem.split(": ")[1] for problem in refused.value.problems}
+    assert places == {"verification.1.hold", "verification.2.when", "verification.2.say", "routing.criteria.1", "extra"}
+    file.write_text("verification: [")
+    with pytest.raises(RulesError, match="is no YAML"):
+        load_rules(file)
+
+
+def test_the_guide_names_every_fact_and_every_action() -> None:
+    assert [item.name for item in fields(Facts) if f"`{item.name}" not in GUIDE] == []
+    assert [action for action in Action if action not in BY_ITSELF and f"`{action}`" not in GUIDE] == []
+    assert set(standard().escalation) == set(Hold)

@@ -1,0 +1,163 @@
+"""The turns an order can take: changed, split, packed and unpacked, short of stock, sent back."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from connector.errors import CommandError
+from connector.model.event import Action, Terms
+from connector.model.parcels import Resolution, ReturnReason
+from connector.model.stage import Stage
+from connector.orders.allocation import recount, waiting
+from connector.orders.desk import Desk
+from connector.store import orders
+from connector.store import stock as stocks
+from connector.store.engine import Store
+from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
+
+ALL = {1: 2, 2: "1.5"}
+
+
+async def shipped(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await allocate(store)
+    await act(store, Action.PICK, lines=ALL)
+    await act(store, Action.SHIP, lines=ALL, **SHIPPED)
+    await act(store, Action.DELIVER)
+
+
+async def test_a_changed_order_is_verified_again(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.VERIFY)
+    terms = {1: Terms(sku="CHAI", quantity=Decimal(5)), 2: Terms(sku="TOFU", quantity=Decimal(0)),
+             3: Terms(sku="TOFU", quantity=Decimal(1))}  # fmt: skip
+    progress = await act(store, Action.CHANGE, terms=terms)
+    assert (progress.stage, progress.due) == (Stage.PLACED, Decimal("145.63"))  # 5 x 18 + 23.25 + 32.38
+    async with store.reader() as connection:
+        [order] = await orders.load(connection, ["1"])
+    assert [(line.number, line.product.sku, line.quantity, line.unit_price) for line in order.lines] == [
+        (1, "CHAI", Decimal(5), Decimal(18)),
+        (3, "TOFU", Decimal(1), Decimal("23.25")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("terms", "field", "says"),
+    [
+        ({1: Terms(sku="TOFU", quantity=Decimal(1))}, "terms.1.sku", "line 1 is of CHAI, not of TOFU"),
+        ({3: Terms(sku="TEA", quantity=Decimal(1))}, "terms.3.sku", "there is no product TEA"),
+        ({1: Terms(sku="CHAI", quantity=Decimal(1))}, "terms.1", "it needs 2 of line 1"),
+        ({1: Terms(sku="CHAI", quantity=Decimal(2), discount=Decimal(2))}, "terms.1.discount", "the discount 2"),
+        ({}, "terms", "names no lines"),
+    ],
+)
+async def test_a_change_that_cannot_be_is_refused(store: Store, terms: dict[int, Terms], field: str, says: str) -> None:
+    await opened(store)
+    await act(store, Action.VERIFY)
+    await act(store, Action.ALLOCATE, lines={1: 2})
+    with pytest.raises(CommandError) as refused:
+        await act(store, Action.CHANGE, terms=terms)
+    assert refused.value.field == field
+    assert says in str(refused.value)
+
+
+async def test_what_is_split_off_goes_as_far_as_the_order_it_came_from(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.VERIFY)
+    progress = await act(store, Action.SPLIT, lines={2: "1.5"})
+    async with store.reader() as connection:
+        [part] = await orders.load(connection, ["1-S1"])
+    assert (part.stage, part.lines[0].product.sku, part.freight) == (Stage.VERIFIED, "TOFU", None)
+    assert progress.due + part.progress.due == Decimal("98.02")
+    with pytest.raises(CommandError, match="would have nothing left"):
+        await act(store, Action.SPLIT, lines={1: 2})
+
+
+async def test_a_parcel_can_be_opened_again_until_it_leaves(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await allocate(store)
+    await act(store, Action.PICK, lines=ALL)
+    await act(store, Action.PACK, lines={1: 2})
+    with pytest.raises(CommandError, match="0 is neither packed nor shipped"):
+        await act(store, Action.CANCEL, lines={1: 1})
+    await act(store, Action.UNPACK)
+    await act(store, Action.CANCEL, lines={1: 1})
+    with pytest.raises(CommandError, match="has no shipment for that"):
+        await act(store, Action.SHIP)
+    await act(store, Action.PACK, lines={1: 1, 2: "1.5"})
+    assert (await act(store, Action.SHIP, **SHIPPED)).stage is Stage.SHIPPED
+
+
+async def test_lost_stock_is_taken_elsewhere_or_waited_for(store: Store) -> None:
+    await opened(store, "1", "2", on_hand="4")
+    for number in ("1", "2"):
+        await act(store, Action.VERIFY, number)
+        await act(store, Action.ALLOCATE, number, lines={1: 2})
+    async with store.transaction() as uow:
+        await stocks.count(uow, {("CHAI", "WEST"): Decimal(1)})
+        done = await recount(Desk(uow, actor="count"), {("CHAI", "EAST"): Decimal(2)})
+        again = await waiting(Desk(uow, actor="count"), ["CHAI"])
+    assert (done.taken, done.short) == (("2",), ("2",))
+    assert again == ["2"]
+    async with store.reader() as connection:
+        held = await stocks.reserved_for(connection, ["1", "2"])
+    assert {key: quantity for key, quantity in held.items() if key[1] == 1} == {
+        ("1", 1, "EAST"): Decimal(2),
+        ("2", 1, "WEST"): Decimal(1),
+    }
+
+
+async def test_what_is_picked_cannot_be_lost(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await act(store, Action.ALLOCATE, lines={1: 2})
+    await act(store, Action.PICK, lines={1: 2})
+    with pytest.raises(CommandError, match="2 of it is picked"):
+        async with store.transaction() as uow:
+            await recount(Desk(uow, actor="count"), {("CHAI", "EAST"): Decimal(0)})
+
+
+async def test_what_comes_back_is_put_on_the_shelf_and_replaced(store: Store) -> None:
+    await shipped(store)
+    await act(store, Action.REQUEST_RETURN, lines={1: 2}, reason=ReturnReason.DEFECTIVE,
+              resolution=Resolution.REPLACEMENT)  # fmt: skip
+    with pytest.raises(CommandError, match="0 was delivered and is not on its way back"):
+        await act(store, Action.REQUEST_RETURN, lines={1: 1})
+    await act(store, Action.APPROVE_RETURN)
+    await act(store, Action.RECEIVE_RETURN, lines={1: 2})
+    progress = await act(store, Action.INSPECT_RETURN, lines={1: 1}, written_off={1: Decimal(1)}, warehouse="EAST")
+    assert (progress.returns[1].status, progress.due) == ("closed", Decimal("98.02"))
+    async with store.reader() as connection:
+        [again] = await orders.load(connection, ["1-R1"])
+        levels = await stocks.levels(connection, ["CHAI"])
+    assert (again.stage, again.lines[0].quantity, again.progress.due) == (Stage.PLACED, Decimal(2), Decimal(0))
+    assert levels["CHAI", "EAST"].on_hand == Decimal(99)
+
+
+async def test_part_of_a_return_may_be_all_that_comes(store: Store) -> None:
+    await shipped(store)
+    await act(store, Action.REQUEST_RETURN, lines=ALL)
+    await act(store, Action.APPROVE_RETURN)
+    await act(store, Action.RECEIVE_RETURN, lines={1: 1})
+    with pytest.raises(CommandError, match="goods of return 1 that are not inspected"):
+        await act(store, Action.CLOSE_RETURN)
+    await act(store, Action.INSPECT_RETURN, written_off={1: Decimal(1)})
+    progress = await act(store, Action.CLOSE_RETURN)
+    assert (progress.returns[1].status, progress.sum("credited")) == ("closed", 1)
+    with pytest.raises(CommandError, match="it cannot change now"):
+        await act(store, Action.CHANGE, terms={1: Terms(sku="CHAI", quantity=Decimal(9))})
+
+
+async def test_a_rejected_return_brings_nothing_back(store: Store) -> None:
+    await shipped(store)
+    await act(store, Action.REQUEST_RETURN, lines={1: 1})
+    await act(store, Action.REJECT_RETURN, note="worn")
+    with pytest.raises(CommandError, match="has no return for that"):
+        await act(store, Action.RECEIVE_RETURN, lines={1: 1})
