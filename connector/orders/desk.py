@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from connector.errors import CommandError
 from connector.model.event import Action, Event
@@ -17,11 +18,13 @@ from connector.model.parcels import ReturnStatus, ShipmentStatus
 from connector.model.progress import Progress
 from connector.model.stage import Stage
 from connector.orders import offspring, stockroom
+from connector.orders.documents.invoice import dump, put_together
 from connector.orders.facts import facts_of
 from connector.orders.rules import Rules, standard
 from connector.orders.terms import completed, priced
-from connector.store import lifecycle, orders
+from connector.store import invoices, lifecycle, orders
 from connector.store.history import Entry
+from connector.store.invoices import Invoice
 from connector.store.lifecycle import Moved
 from connector.store.standing import standings
 from connector.store.unit import Lane, UnitOfWork
@@ -50,6 +53,7 @@ class _Case:
     shown: Order
     entries: list[Entry] = field(default_factory=list)
     made: list[offspring.Made] = field(default_factory=list)
+    issued: list[Invoice] = field(default_factory=list)
 
     @property
     def move(self) -> stockroom.Move:
@@ -110,11 +114,16 @@ class Desk:
         """
         numbers = list(dict.fromkeys(command.number for command in commands))
         cases = {number: self._case(order, events) for number, (order, events) in (await self.load(numbers)).items()}
+        invoicing = sum(command.event.action is Action.INVOICE for command in commands)
+        numbered = iter(await invoices.take_numbers(self.uow, invoicing))
         for command in commands:
+            if command.event.action is Action.INVOICE:
+                command = replace(command, event=replace(command.event, reference=next(numbered)))
             await self._act(cases[command.number], command)
         found = [cases[number] for number in numbers]
         await stockroom.move(self.uow, [case.move for case in found], self.rules.routing)
         await self._save(found)
+        await invoices.issue(self.uow, [invoice for case in found for invoice in case.issued])
         for case in found:
             for made in case.made:
                 await orders.save(self.uow, [made.item])
@@ -162,9 +171,22 @@ class Desk:
             after = moved
         if event.action is Action.SHIP:
             case.shown = _on_its_way(case.shown, after)
-        if event.action is Action.INVOICE and event.reference:
+        if event.action is Action.INVOICE and event.reference and event.amount:
             case.shown = replace(case.shown, invoice_number=event.reference)
+            case.issued.append(self._invoice(event.reference, event.amount, case))
         case.progress = after
+
+    def _invoice(self, number: str, amount: Decimal, case: _Case) -> Invoice:
+        order, now = case.order, self.uow.now
+        view = put_together(number, order, case.progress, amount, now, self.rules.billing)
+        return Invoice(
+            number=number,
+            order_number=order.number,
+            issued_at=now,
+            currency=order.currency,
+            amount=amount,
+            body=dump(view),
+        )
 
     async def _save(self, cases: Sequence[_Case], *, new: bool = False) -> None:
         changed = [case for case in cases if new or any(entry.event.action is Action.CHANGE for entry in case.entries)]

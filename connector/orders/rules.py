@@ -65,11 +65,18 @@ class _Routing(_Part):
     cost: dict[str, Annotated[Decimal, Field(ge=0, strict=False)]] = {}
 
 
+class _Billing(_Part):
+    company: Annotated[str, Field(min_length=1, max_length=120)] = "Your company"
+    address: Annotated[list[str], Field(max_length=8)] = []
+    tax_rate: Annotated[Decimal, Field(ge=0, lt=1, strict=False)] = Decimal(0)
+
+
 class _Book(_Part):
     verification: list[_Check] = []
     priority: list[_Points] = []
     urgent_from: int = 100
     routing: _Routing = _Routing()
+    billing: _Billing = _Billing()
     escalation: dict[Annotated[Hold, Field(strict=False)], Annotated[float, Field(gt=0, strict=False)]] = {}
 
 
@@ -97,11 +104,21 @@ class Routing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Billing:
+    """Who invoices, and the tax that is in every price (a fraction)."""
+
+    company: str = "Your company"
+    address: tuple[str, ...] = ()
+    tax_rate: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
     checks: tuple[Check, ...]
     points: tuple[tuple[int, Expression], ...]
     urgent_from: int
     routing: Routing
+    billing: Billing
     escalation: Mapping[Hold, float]
 
     def failed(self, facts: Facts, excused: frozenset[Hold] = frozenset()) -> dict[Hold, str]:
@@ -142,6 +159,9 @@ def load_rules(file: Path | None = None) -> Rules:
         points=tuple((item.points, Expression(item.when, Facts)) for item in book.priority),
         urgent_from=book.urgent_from,
         routing=Routing(criteria=tuple(book.routing.criteria), cost=book.routing.cost),
+        billing=Billing(
+            company=book.billing.company, address=tuple(book.billing.address), tax_rate=book.billing.tax_rate
+        ),
         escalation=book.escalation,
     )
 

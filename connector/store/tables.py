@@ -296,6 +296,25 @@ leases = Table(
     Column("expires_at", Instant, nullable=False),
 )
 
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("number", Key, primary_key=True),
+    Column("order_number", Key, ForeignKey("orders.number"), nullable=False),
+    Column("issued_at", Instant, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", Exact, nullable=False),
+    Column("body", Text, nullable=False),  # what stood on it; it never changes
+    Index("invoices_order_number", "order_number"),
+)
+
 tokens = Table(
     "tokens",
     metadata,

@@ -19,6 +19,7 @@ def order_said(order: Order) -> dict[str, Any]:
     said = {item.name: getattr(order, item.name) for item in fields(order) if item.name not in _APART}
     said |= {
         "customer": order.customer.number,
+        "tracking_path": f"/track/{order.tracking_key}" if order.tracking_key else None,
         "fulfilment_status": order.fulfilment_status,
         "payment_status": order.payment_status,
         "amount_due": order.amount_due,

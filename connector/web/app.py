@@ -13,14 +13,22 @@ from connector.errors import StoreError
 from connector.orders.rules import Rules
 from connector.store import schema
 from connector.store.engine import Store
-from connector.web.api import analytics, orders, returns, status, warehouse
+from connector.web import tracking
+from connector.web.api import analytics, invoices, orders, returns, status, warehouse
 from connector.web.auth import let_in
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
 from connector.web.route import Call, Route, encoded, read
 
 PREFIX = "/api/v1"
-ROUTES: tuple[Route, ...] = (*orders.ROUTES, *returns.ROUTES, *warehouse.ROUTES, *analytics.ROUTES, *status.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *orders.ROUTES,
+    *returns.ROUTES,
+    *invoices.ROUTES,
+    *warehouse.ROUTES,
+    *analytics.ROUTES,
+    *status.ROUTES,
+)
 LARGEST_BODY = 2 * 1024 * 1024
 
 SECURITY = {
@@ -55,6 +63,7 @@ def make_app(store: Store, rules: Rules) -> web.Application:
     app.router.add_get("/healthz", healthy)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/openapi.json", openapi)
+    app.router.add_routes(tracking.routes(store, rules))
     return app
 
 
@@ -79,7 +88,10 @@ async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     began = time.perf_counter()
     number = uuid4().hex[:12]
     response = await handler(request)
-    response.headers.update({**SECURITY, "X-Request-ID": number})
+    for name, value in {**SECURITY, "X-Request-ID": number}.items():
+        response.headers.setdefault(name, value)
     took = round((time.perf_counter() - began) * 1000)
-    log.info("request", id=number, method=request.method, path=request.path, status=response.status, ms=took)
+    # The path of a tracking page is a secret of its customer.
+    path = request.path if not request.path.startswith("/track/") else "/track/…"
+    log.info("request", id=number, method=request.method, path=path, status=response.status, ms=took)
     return response

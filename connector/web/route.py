@@ -46,7 +46,7 @@ class Call:
 class Raw:
     """A text that is no JSON."""
 
-    text: str
+    body: str | bytes
     content_type: str
 
 
@@ -74,8 +74,11 @@ class Route:
 def encoded(answer: Answer) -> web.Response:
     if isinstance(answer.value, Raw):
         kind = answer.value.content_type
+        body = answer.value.body
+        body = body.encode() if isinstance(body, str) else body
+        charset = "utf-8" if kind.startswith("text/") else None
         return web.Response(
-            status=answer.status, text=answer.value.text, content_type=kind, headers=dict(answer.headers)
+            status=answer.status, body=body, content_type=kind, charset=charset, headers=dict(answer.headers)
         )
     body = orjson.dumps(answer.value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     return web.Response(status=answer.status, body=body, content_type=JSON, headers=dict(answer.headers))

@@ -61,6 +61,10 @@ def test_the_wheel_carries_mappings_metadata_and_demo(tmp_path: Path) -> None:
         "connector/_data/demo/products.csv",
         "connector/localorg/standard/Order.fields",
         "connector/store/migrations/env.py",
+        "connector/orders/rules.yaml",
+        "connector/orders/documents/templates/invoice.html.j2",
+        "connector/orders/documents/fonts/LICENSE",
+        "connector/metadata_returns/sfdx-project.json",
     } <= names
     assert any(name.startswith("connector/metadata/") and name.endswith(".field-meta.xml") for name in names)
     assert not [name for name in names if name.startswith("tests/") or name.endswith((".pyc", ".csv.bak"))]

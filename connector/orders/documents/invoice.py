@@ -1,0 +1,144 @@
+"""What stands on an invoice, to the cent: lines, freight, the rounding between them and the order's total, tax. PURE.
+
+An invoice is put together once, when it is issued, and kept as JSON: later changes of order, customer or rules do not
+reach it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from connector.model.money import plain, to_cents
+from connector.model.order import Order
+from connector.model.parcels import ZERO
+from connector.model.progress import Progress
+from connector.orders.rules import Billing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InvoiceLine:
+    """`total` is in cents; `unit_price` before discount, `discount` in percent."""
+
+    number: int
+    sku: str
+    name: str
+    quantity: Decimal
+    unit_price: Decimal
+    discount: Decimal
+    total: Decimal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InvoiceView:
+    """`total` is that of the order, of which `before` was invoiced earlier and `amount` is invoiced now."""
+
+    number: str
+    issued_on: str
+    company: str
+    company_address: tuple[str, ...]
+    customer: str
+    customer_number: str
+    address: tuple[str, ...]
+    order: str
+    ordered_on: str
+    po_number: str | None
+    currency: str
+    lines: tuple[InvoiceLine, ...]
+    freight: Decimal
+    rounding: Decimal
+    total: Decimal
+    before: Decimal
+    amount: Decimal
+    tax_rate: Decimal
+
+    @property
+    def goods(self) -> Decimal:
+        return sum((line.total for line in self.lines), ZERO)
+
+    @property
+    def tax(self) -> Decimal:
+        """What of `amount` is tax."""
+        return to_cents(self.amount - self.amount / (1 + self.tax_rate))
+
+    def money(self, value: Decimal) -> str:
+        """`1,204.50 USD`."""
+        return f"{value:,.2f} {self.currency}"
+
+
+def put_together(
+    number: str, order: Order, before: Progress, amount: Decimal, now: datetime, billing: Billing
+) -> InvoiceView:
+    """The invoice `number` over `amount` of an order whose progress was `before` it."""
+    lines = tuple(
+        InvoiceLine(
+            number=line.number,
+            sku=line.product.sku,
+            name=line.product.name,
+            quantity=progress.wanted - progress.credited,
+            unit_price=line.unit_price or ZERO,
+            discount=line.discount * 100,
+            total=to_cents(progress.due),
+        )
+        for line in order.lines
+        if (progress := before.lines[line.number]).wanted > progress.credited
+    )
+    freight = to_cents(before.freight) if before.wanted > 0 else ZERO
+    goods = sum((line.total for line in lines), ZERO)
+    return InvoiceView(
+        number=number,
+        issued_on=now.date().isoformat(),
+        company=billing.company,
+        company_address=billing.address,
+        customer=order.customer.name,
+        customer_number=order.customer.number,
+        address=_address(order),
+        order=order.number,
+        ordered_on=order.placed_at.date().isoformat(),
+        po_number=order.po_number,
+        currency=order.currency,
+        lines=lines,
+        freight=freight,
+        rounding=before.due - goods - freight,
+        total=before.due,
+        before=before.invoiced,
+        amount=amount,
+        tax_rate=billing.tax_rate,
+    )
+
+
+def dump(view: InvoiceView) -> str:
+    return orjson.dumps(asdict(view), default=_text).decode()
+
+
+def load(text: str) -> InvoiceView:
+    said = orjson.loads(text)
+    money = ("freight", "rounding", "total", "before", "amount", "tax_rate")
+    figures = ("quantity", "unit_price", "discount", "total")
+    return InvoiceView(
+        **{
+            **said,
+            **{name: Decimal(said[name]) for name in money},
+            "company_address": tuple(said["company_address"]),
+            "address": tuple(said["address"]),
+            "lines": tuple(
+                InvoiceLine(**{**line, **{name: Decimal(line[name]) for name in figures}}) for line in said["lines"]
+            ),
+        }
+    )
+
+
+def _address(order: Order) -> tuple[str, ...]:
+    customer = order.customer
+    town = " ".join(part for part in (customer.postal_code, customer.city, customer.state) if part)
+    return tuple(part for part in (*(customer.street or "").splitlines(), town, customer.country) if part)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return plain(value)
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,60 @@
+"""Invoices as they were issued. Their numbers have no gap: a number is taken in the transaction that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import insert as plain_insert
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.store.bulk import insert
+from connector.store.tables import counters, invoices
+from connector.store.unit import UnitOfWork
+
+SERIES = "invoice"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invoice:
+    """`body` is JSON: all that stood on it."""
+
+    number: str
+    order_number: str
+    issued_at: datetime
+    currency: str
+    amount: Decimal
+    body: str
+
+
+async def take_numbers(uow: UnitOfWork, count: int) -> list[str]:
+    """The next numbers, `INV-000001` on; two transactions that take some wait for each other."""
+    if count == 0:
+        return []
+    statement = insert(uow.connection, counters).values(name=SERIES, value=count)
+    raised = statement.on_conflict_do_update(
+        index_elements=["name"], set_={"value": counters.c.value + statement.excluded.value}
+    ).returning(counters.c.value)
+    last = (await uow.connection.execute(raised)).scalar_one()
+    return [f"INV-{number:06d}" for number in range(last - count + 1, last + 1)]
+
+
+async def issue(uow: UnitOfWork, items: Sequence[Invoice]) -> None:
+    names = ("number", "order_number", "issued_at", "currency", "amount", "body")
+    if items:
+        rows = [{name: getattr(item, name) for name in names} for item in items]
+        await uow.connection.execute(plain_insert(invoices), rows)
+
+
+async def find(connection: AsyncConnection, number: str) -> Invoice | None:
+    row = (await connection.execute(select(invoices).where(invoices.c.number == number))).first()
+    return None if row is None else Invoice(**row._mapping)
+
+
+async def of_order(connection: AsyncConnection, order: str) -> list[Invoice]:
+    """The first first."""
+    statement = select(invoices).where(invoices.c.order_number == order).order_by(invoices.c.number)
+    return [Invoice(**row._mapping) for row in await connection.execute(statement)]

@@ -1,0 +1,127 @@
+"""Invoices and the customer's page: what they say, to the cent, and what they keep to themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.model.customer import Customer
+from connector.model.order import Line, Order
+from connector.model.product import Product
+from connector.model.role import Role
+from connector.model.stage import Stage
+from connector.orders.documents.invoice import dump, load, put_together
+from connector.orders.documents.pages import invoice_page, tracking_page
+from connector.orders.documents.pdf import invoice_pdf
+from connector.orders.rules import Billing
+from tests.web.conftest import ORDER, Api
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BILLING = Billing(company="Ångström & Söhne", address=("Main Street 1",), tax_rate=Decimal("0.19"))
+
+
+def an_order(*lines: tuple[str, str, str], name: str = "Żółw Κήπος Сад", freight: str = "4.90") -> Order:
+    names = (
+        "channel po_number notes promised_on shipped_on carrier tracking_number ship_to_name ship_to_street"
+        " ship_to_city ship_to_state ship_to_postal_code ship_to_country"
+    )
+    plain = dict.fromkeys(names.split())
+    return Order(
+        number="O-1", version=1, customer=Customer(number="C-1", name=name, city="Łódź"), placed_at=NOW, currency="USD",
+        stage=Stage.CONFIRMED, freight=Decimal(freight),
+        lines=tuple(
+            Line(order="O-1", number=number, product=Product(sku=f"S-{number}", name=name), currency="USD",
+                 quantity=Decimal(quantity), unit_price=Decimal(price), discount=Decimal(discount))
+            for number, (quantity, price, discount) in enumerate(lines, start=1)
+        ),
+        **plain,
+    )  # fmt: skip
+
+
+amounts = st.tuples(
+    st.decimals("0.1", 500, places=2).map(str),
+    st.decimals(0, 999, places=4).map(str),
+    st.sampled_from(("0", "0.05", "0.15", "0.333", "1")),
+)
+
+
+@given(st.lists(amounts, min_size=1, max_size=12))
+def test_what_an_invoice_shows_adds_up_and_is_kept_as_it_is(lines: list[tuple[str, str, str]]) -> None:
+    order = an_order(*lines)
+    view = put_together("INV-1", order, order.progress, order.progress.due, NOW, BILLING)
+    assert view.goods + view.freight + view.rounding == view.total == order.progress.due
+    assert abs(view.rounding) <= Decimal("0.005") * (len(lines) + 1)
+    assert load(dump(view)) == view
+    assert 0 <= view.tax <= view.amount
+
+
+def test_names_are_escaped() -> None:
+    order = an_order(("1", "2", "0"), name="<script>alert(1)</script>")
+    view = put_together("INV-1", order, order.progress, Decimal(1), NOW, BILLING)
+    for page in (invoice_page(view), tracking_page(order, "<b>us</b>")):
+        assert "<script>" not in page
+        assert "<b>us" not in page
+
+
+def test_a_long_invoice_is_a_pdf_of_several_pages_in_any_european_script() -> None:
+    order = an_order(*[("2", "9.99", "0.1")] * 60)
+    content = invoice_pdf(put_together("INV-1", order, order.progress, order.progress.due, NOW, BILLING))
+    assert content.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type /Page\b", content)) >= 3
+    odd = an_order(("1", "1", "0"), name="漢字 🐢")
+    assert invoice_pdf(put_together("INV-2", odd, odd.progress, Decimal(1), NOW, BILLING))
+
+
+async def invoiced(api: Api, number: str = "W-1") -> str:
+    await api("POST", "/orders", ORDER | {"number": number})
+    for action in ("verify", "confirm"):
+        await api.move(number, action=action)
+    said = await api.move(number, action="invoice", amount="10")
+    return str(said.body["invoice_number"])
+
+
+async def test_an_invoice_is_data_page_and_pdf(api: Api) -> None:
+    assert await invoiced(api) == "INV-000001"
+    listed = (await api("GET", "/orders/W-1/invoices", role=Role.VIEWER)).body["invoices"]
+    assert [(item["number"], item["amount"]) for item in listed] == [("INV-000001", "10")]
+    said = (await api("GET", "/invoices/INV-000001", role=Role.VIEWER)).body
+    assert (said["customer"], said["amount"], said["total"]) == ("Alfreds Futterkiste", "10", "70.54")
+    token = {"Authorization": f"Bearer {api.secrets[Role.VIEWER]}"}
+    async with api.client.get("/api/v1/invoices/INV-000001/page", headers=token) as answer:
+        page = await answer.text()
+        assert "style-src 'sha256-" in answer.headers["Content-Security-Policy"]
+    assert all(text in page for text in ("INV-000001", "Chai", "Order total", "70.54 USD", "10.00 USD"))
+    async with api.client.get("/api/v1/invoices/INV-000001/pdf", headers=token) as answer:
+        assert (answer.content_type, (await answer.read())[:5]) == ("application/pdf", b"%PDF-")
+    assert (await api("GET", "/invoices/INV-000009")).status == 404
+
+
+async def test_invoice_numbers_have_no_gap_whatever_is_refused(api: Api) -> None:
+    numbers = [f"W-{index}" for index in range(8)]
+    await asyncio.gather(*(invoiced(api, number) for number in numbers))
+    assert (await api.move("W-0", action="invoice", amount="1000")).status == 422
+    said = await api.move("W-0", action="invoice", amount="1")
+    assert said.body["invoice_number"] == "INV-000009"
+
+
+async def test_the_customers_page_is_for_whoever_has_the_link(api: Api) -> None:
+    await api("POST", "/orders", ORDER)
+    path = (await api("GET", "/orders/W-1")).body["tracking_path"]
+    assert len(path) > len("/track/") + 20
+    async with api.client.get(path) as answer:
+        page = await answer.text()
+        assert (answer.status, answer.content_type) == (200, "text/html")
+    assert "Received" in page
+    assert "Chai" in page
+    assert not [
+        secret
+        for secret in ("Obere Str", "Alfreds", "18", "ALFKI")
+        if secret in re.sub("<style>.*</style>", "", page, flags=re.S)
+    ]
+    async with api.client.get("/track/guessed") as answer:
+        assert answer.status == 404
