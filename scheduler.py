@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from dataclasses import asdict
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -13,7 +14,9 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from connector.errors import ConnectorError
 from connector.jobs.catalog import Job, jobs
 from connector.jobs.push import PushSummary
+from connector.jobs.tend import tend
 from connector.log import configure
+from connector.orders.rules import Rules, load_rules
 from connector.service import Service, running
 from connector.settings import load_settings
 
@@ -64,12 +67,18 @@ class Clockwork:
 async def serve() -> None:
     """The service, until SIGTERM or SIGINT."""
     settings = load_settings()
+    rules = load_rules(settings.rules_file)
     configure(settings.service_log_level)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(settings) as service:
-        catalog = jobs(push=lambda: _push(service), push_seconds=settings.sync.push_seconds)
+        catalog = jobs(
+            push=lambda: _push(service),
+            push_seconds=settings.sync.push_seconds,
+            tend=lambda: _tend(service, rules),
+            tend_seconds=settings.desk.seconds,
+        )
         log.info("started", jobs=[job.name for job in catalog])
         await Clockwork(catalog).until(stop)
     log.info("stopped")
@@ -79,6 +88,12 @@ async def _push(service: Service) -> None:
     summary: PushSummary = await service.push(Quiet())
     if summary.tally.done or summary.stopped:
         log.info("pushed", done=dict(summary.tally.done), writes=summary.writes, stopped=summary.stopped)
+
+
+async def _tend(service: Service, rules: Rules) -> None:
+    done = await tend(service.store, rules)
+    if done:
+        log.info("tended", **asdict(done))
 
 
 def main() -> int:

@@ -103,6 +103,15 @@ class SyncSettings(BaseModel):
     """How often one call is tried before its orders go back to the outbox with a later due time."""
 
 
+class DeskSettings(BaseModel):
+    """What the desk does by itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float = Field(default=0, ge=0, le=86400)
+    """How often it verifies what was placed, allocates what waits and escalates old holds; 0: never."""
+
+
 class HttpSettings(BaseModel):
     """Where the API listens. Loopback unless told otherwise: put a proxy that speaks TLS before it."""
 
@@ -125,6 +134,7 @@ class Settings(BaseSettings):
     """Rules of the desk (see connector/orders/rules.yaml); without it the ones we ship are used."""
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
+    desk: DeskSettings = DeskSettings()
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = LogLevel.WARNING
 
     @property

@@ -108,6 +108,8 @@ def _print(document: dict[str, Any]) -> None:
         rows = [_line(line) for line in here["lines"]]
         typer.echo("")
         table(("  line", "sku", "quantity", "shipped", "delivered", "unit_price", "discount", "exact_total"), rows)
+    for parcel in here.get("shipments", {}).values():
+        typer.echo(f"  {'shipment ' + str(parcel['number']):<22} {_parcel(parcel)}")
     for price in here.get("prices", ()):
         typer.echo(f"  {'price':<22} {amount(price['unit_price'])} {price['currency']}")
     for link in document["in_org"]:
@@ -130,6 +132,14 @@ def _line(line: dict[str, Any]) -> tuple[Any, ...]:
     values = [line["product"]["sku"], *(line[name] for name in ("quantity", "shipped", "delivered"))]
     values.append(amount(line["unit_price"]))
     return (f"  {line['number']}", *values, _percent(line["discount"]), amount(line["exact_total"]))
+
+
+def _parcel(parcel: dict[str, Any]) -> str:
+    """`in transit, Swift Post SP1, shipped 2026-03-04`."""
+    parts = [parcel["status"].replace("_", " ")]
+    parts.append(" ".join(str(parcel[name]) for name in ("carrier", "tracking_number") if parcel[name]))
+    parts += [f"{name} {parcel[f'{name}_on']}" for name in ("shipped", "delivered") if parcel[f"{name}_on"]]
+    return ", ".join(part for part in parts if part)
 
 
 def _event(event: dict[str, Any]) -> str:

@@ -15,6 +15,13 @@ class Job:
     run: Callable[[], Awaitable[None]]
 
 
-def jobs(*, push: Callable[[], Awaitable[None]], push_seconds: float) -> list[Job]:
-    """Everything that runs by itself."""
-    return [Job(name="push", seconds=push_seconds, run=push)]
+def jobs(
+    *,
+    push: Callable[[], Awaitable[None]],
+    push_seconds: float,
+    tend: Callable[[], Awaitable[None]],
+    tend_seconds: float,
+) -> list[Job]:
+    """Everything that runs by itself; the desk only where it is to (`tend_seconds` is not 0)."""
+    found = [Job(name="push", seconds=push_seconds, run=push)]
+    return [*found, Job(name="tend", seconds=tend_seconds, run=tend)] if tend_seconds else found

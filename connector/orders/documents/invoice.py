@@ -6,7 +6,7 @@ reach it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -112,7 +112,7 @@ def put_together(
 
 
 def dump(view: InvoiceView) -> str:
-    return orjson.dumps(asdict(view), default=_text).decode()
+    return orjson.dumps(view, default=_text).decode()
 
 
 def load(text: str) -> InvoiceView:

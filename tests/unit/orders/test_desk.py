@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -176,10 +177,15 @@ async def test_an_import_cannot_contradict_what_happened(store: Store) -> None:
 async def test_an_imported_order_is_as_its_stage_says_and_goes_on_from_there(store: Store) -> None:
     await samples.stock(store)
     async with store.transaction() as uow:
-        await orders.save(uow, [samples.order("1", stage=Stage.SHIPPED), samples.order("2", stage=Stage.COMPLETED)])
+        gone = {"shipped_on": date(2026, 3, 4), "carrier": "Federal Shipping"}
+        shipped_order = samples.order("1", stage=Stage.SHIPPED, **gone)
+        await orders.save(uow, [shipped_order, samples.order("2", stage=Stage.COMPLETED)])
     async with store.reader() as connection:
         shipped, completed = await orders.load(connection, ["1", "2"])
     assert (shipped.fulfilment_status, shipped.payment_status) == ("shipped", "unpaid")
+    parcel = shipped.shipments[1]
+    assert (parcel.status, parcel.carrier, parcel.shipped_on) == ("in_transit", "Federal Shipping", date(2026, 3, 4))
+    assert parcel.lines == {1: Decimal(2), 2: Decimal("1.5")}
     assert (completed.fulfilment_status, completed.payment_status) == ("delivered", "paid")
     assert (await act(store, Action.DELIVER)).stage is Stage.DELIVERED
     async with store.reader() as connection:
