@@ -18,7 +18,19 @@ import typer
 from connector.cli.loop import STOPPED, StoppedError
 from connector.errors import ConnectorError, ListedError
 
-GROUPS = ("org", "demo", "deploying", "importing", "pushing", "database", "showing", "letters", "tokens", "serving")
+GROUPS = (
+    "org",
+    "demo",
+    "deploying",
+    "importing",
+    "pushing",
+    "database",
+    "showing",
+    "acting",
+    "letters",
+    "tokens",
+    "serving",
+)
 """In the order of a first visit, which is that of `connector --help`."""
 
 INTERRUPTED = 130
