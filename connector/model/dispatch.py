@@ -9,7 +9,7 @@ from decimal import Decimal
 from connector.model.event import Action, Event
 from connector.model.parcels import IN_HOUSE, ON_THE_WAY, ZERO, Shipment, ShipmentStatus
 from connector.model.progress import LineProgress, Progress
-from connector.model.refusal import one_of, quantities, raised, refused
+from connector.model.refusal import chosen, one_of, quantities, raised, refused
 
 
 def dispatched(progress: Progress, event: Event) -> Progress:
@@ -93,19 +93,8 @@ def _new(progress: Progress, event: Event) -> Shipment:
 
 
 def _one(progress: Progress, event: Event, among: frozenset[ShipmentStatus]) -> Shipment:
-    """The shipment that the event names; without a name, the only one that it can mean."""
-    possible = sorted(number for number, parcel in progress.shipments.items() if parcel.status in among)
-    number = event.shipment if event.shipment is not None or len(possible) != 1 else possible[0]
-    if number in possible:
-        return progress.shipments[number]
-    if number is None:
-        what = "names no shipment" if possible else "has no shipment for that"
-    elif number in progress.shipments:
-        what = f"has shipment {number}, which is {progress.shipments[number].status.replace('_', ' ')}"
-    else:
-        what = f"has no shipment {number}"
-    hint = f"Possible now: {one_of(possible)}." if possible else ""
-    raise refused(progress, event, "shipment", what, hint, "shipment")
+    statuses = {number: parcel.status for number, parcel in progress.shipments.items()}
+    return progress.shipments[chosen(progress, event, "shipment", event.shipment, statuses, among)]
 
 
 def _with(progress: Progress, parcel: Shipment) -> Progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal
 
 from connector.errors import CommandError
@@ -55,6 +55,28 @@ def checked(
             what = f"got the quantity {quantity}"
             raise refused(progress, event, f"{place}.{number}", what, "It must be more than 0.")
         yield number, quantity
+
+
+def chosen(
+    progress: Progress, event: Event, noun: str, number: int | None, statuses: Mapping[int, str], among: Set[str]
+) -> int:
+    """The shipment or return (`noun`) that the event names by `number`; without one, the only one that it can mean.
+
+    `statuses` are those of all of them, `among` those that suit.
+    """
+    possible = sorted(each for each, status in statuses.items() if status in among)
+    if number is None and len(possible) == 1:
+        return possible[0]
+    if number is not None and number in possible:
+        return number
+    if number is None:
+        what = f"names no {noun}" if possible else f"has no {noun} for that"
+    elif number in statuses:
+        what = f"has {noun} {number}, which is {statuses[number].replace('_', ' ')}"
+    else:
+        what = f"has no {noun} {number}"
+    field = noun if noun == "shipment" else f"{noun}_number"
+    raise refused(progress, event, field, what, f"Possible now: {one_of(possible)}." if possible else "", noun)
 
 
 def one_of(values: Iterable[object]) -> str:

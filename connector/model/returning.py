@@ -9,7 +9,7 @@ from decimal import Decimal
 from connector.model.event import Action, Event
 from connector.model.parcels import ZERO, Resolution, Return, ReturnLine, ReturnReason, ReturnStatus
 from connector.model.progress import Progress
-from connector.model.refusal import checked, one_of, quantities, raised, refused
+from connector.model.refusal import checked, chosen, quantities, raised, refused
 
 R = ReturnStatus
 
@@ -117,19 +117,8 @@ def _coming(progress: Progress, line: int) -> Decimal:
 
 
 def _one(progress: Progress, event: Event, *among: ReturnStatus) -> Return:
-    """The return that the event names; without a name, the only one that it can mean."""
-    possible = sorted(number for number, item in progress.returns.items() if item.status in among)
-    number = event.return_number if event.return_number is not None or len(possible) != 1 else possible[0]
-    if number in possible:
-        return progress.returns[number]
-    if number is None:
-        what = "names no return" if possible else "has no return for that"
-    elif number in progress.returns:
-        what = f"has return {number}, which is {progress.returns[number].status}"
-    else:
-        what = f"has no return {number}"
-    hint = f"Possible now: {one_of(possible)}." if possible else ""
-    raise refused(progress, event, "return_number", what, hint, "return")
+    statuses = {number: item.status for number, item in progress.returns.items()}
+    return progress.returns[chosen(progress, event, "return", event.return_number, statuses, set(among))]
 
 
 def _with(progress: Progress, item: Return) -> Progress:
