@@ -22,7 +22,7 @@ from connector.orders.documents.invoice import dump, put_together
 from connector.orders.facts import facts_of
 from connector.orders.rules import Rules, standard
 from connector.orders.terms import completed, priced
-from connector.store import invoices, lifecycle, orders
+from connector.store import history, invoices, lifecycle, orders
 from connector.store.history import Entry
 from connector.store.invoices import Invoice
 from connector.store.lifecycle import Moved
@@ -88,7 +88,8 @@ class Desk:
         new: dict[str, OrderInput] = {}
         for item in items:
             _check_new(item)
-            if (item.number in known and not _same(known[item.number], item)) or new.get(item.number, item) != item:
+            other = item.number in known and not await self._is(known[item.number], item)
+            if other or new.get(item.number, item) != item:
                 raise CommandError(
                     f"There is another order {item.number}, with other content.", field="number", rule="idempotency"
                 )
@@ -98,6 +99,12 @@ class Desk:
         await self.take_up(list(new))
         found = await self.load(numbers)
         return [found[number][0].progress for number in numbers]
+
+    async def _is(self, order: Order, item: OrderInput) -> bool:
+        """Whether `item` is what was placed as `order`; where lines were changed since, they prove nothing."""
+        if _head(order) != (item.customer, item.currency, item.placed_at):
+            return False
+        return _lines(order) == _lines_of(item) or await history.has(self.uow.connection, order.number, Action.CHANGE)
 
     async def take_up(self, numbers: Sequence[str]) -> None:
         """Begin the histories of orders that have just been stored."""
@@ -247,13 +254,13 @@ def _on_its_way(order: Order, progress: Progress) -> Order:
     return replace(order, carrier=parcel.carrier, tracking_number=parcel.tracking_number, shipped_on=parcel.shipped_on)
 
 
-def _same(order: Order, item: OrderInput) -> bool:
-    """Whether `item` is what was placed as `order`; stage and shipping have moved since."""
-    lines = {line.number: (line.product.sku, line.quantity, line.unit_price, line.discount) for line in order.lines}
-    wanted = {line.number: (line.sku, line.quantity, line.unit_price, line.discount) for line in item.lines}
-    return (order.customer.number, order.currency, order.placed_at, lines) == (
-        item.customer,
-        item.currency,
-        item.placed_at,
-        wanted,
-    )
+def _head(order: Order) -> tuple[object, ...]:
+    return (order.customer.number, order.currency, order.placed_at)
+
+
+def _lines(order: Order) -> dict[int, tuple[object, ...]]:
+    return {line.number: (line.product.sku, line.quantity, line.unit_price, line.discount) for line in order.lines}
+
+
+def _lines_of(item: OrderInput) -> dict[int, tuple[object, ...]]:
+    return {line.number: (line.sku, line.quantity, line.unit_price, line.discount) for line in item.lines}

@@ -56,6 +56,13 @@ async def read(connection: AsyncConnection, number: str) -> list[Recorded]:
     return [_recorded(row) for row in await connection.execute(statement)]
 
 
+async def has(connection: AsyncConnection, number: str, action: Action) -> bool:
+    """Whether `action` ever happened to this order."""
+    row = order_events.c
+    statement = select(row.sequence).where(row.order_number == number, row.action == action.value).limit(1)
+    return (await connection.execute(statement)).first() is not None
+
+
 async def tally(connection: AsyncConnection) -> dict[Action, int]:
     """How often each action happened, over all orders."""
     rows = await connection.execute(select(order_events.c.action, func.count()).group_by(order_events.c.action))

@@ -16,6 +16,7 @@ from connector.store import orders
 from connector.store import stock as stocks
 from connector.store.engine import Store
 from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
+from tests.unit.store import samples
 
 ALL = {1: 2, 2: "1.5"}
 
@@ -43,6 +44,17 @@ async def test_a_changed_order_is_verified_again(store: Store) -> None:
         (1, "CHAI", Decimal(5), Decimal(18)),
         (3, "TOFU", Decimal(1), Decimal("23.25")),
     ]
+
+
+async def test_placing_again_after_a_change_is_still_harmless(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.CHANGE, terms={1: Terms(sku="CHAI", quantity=Decimal(7))})
+    async with store.transaction() as uow:
+        [progress] = await Desk(uow, actor="shop").place([samples.order("1")])
+    assert progress.lines[1].ordered == 7
+    with pytest.raises(CommandError, match="another order 1"):
+        async with store.transaction() as uow:
+            await Desk(uow, actor="shop").place([samples.order("1", currency="EUR")])
 
 
 @pytest.mark.parametrize(
