@@ -23,6 +23,16 @@ def act(
     written_off: Annotated[
         list[str] | None, typer.Option("--written-off", metavar="N=QUANTITY", help="Of an inspection.")
     ] = None,
+    term: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--term", metavar="N=SKU,QUANTITY[,PRICE[,DISCOUNT]]", help="Of a change: a line; quantity 0 ends it."
+        ),
+    ] = None,
+    detail: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Of a change: ship_to_street, promised_on, freight, …"),
+    ] = None,
     amount: Annotated[str | None, typer.Option(help="In the order's currency.")] = None,
     hold: Annotated[str | None, typer.Option(help="Why it is held, or released.")] = None,
     shipment: Annotated[int | None, typer.Option(help="Which one; needless where only one is meant.")] = None,
@@ -42,7 +52,8 @@ def act(
     ship concern all that is possible.
     """
     said = {
-        "action": action, "lines": _quantities(line), "written_off": _quantities(written_off), "amount": amount,
+        "action": action, "lines": _quantities(line), "written_off": _quantities(written_off),
+        "terms": _terms(term), "details": _details(detail), "amount": amount,
         "hold": hold, "shipment": shipment, "status": status, "carrier": carrier, "tracking_number": tracking_number,
         "return_number": return_number, "reason": reason, "resolution": resolution, "warehouse": warehouse,
         "note": note,
@@ -112,6 +123,31 @@ def _quantities(items: list[str] | None) -> dict[str, str]:
         if not sign or not number.strip().isdecimal():
             raise UsageError(f"{item!r} is no line.", hint="Write the line's number and a quantity, as --line 1=2.")
         found[number.strip()] = quantity.strip()
+    return found
+
+
+def _terms(items: list[str] | None) -> dict[str, dict[str, str]]:
+    found = {}
+    for item in items or ():
+        number, sign, rest = item.partition("=")
+        parts = [part.strip() for part in rest.split(",")]
+        if not sign or not number.strip().isdecimal() or not 2 <= len(parts) <= 4:
+            hint = "Write line, SKU and quantity, as --term 2=TEA-EB-100,5; price and discount may follow."
+            raise UsageError(f"{item!r} is no line.", hint=hint)
+        found[number.strip()] = dict(zip(("sku", "quantity", "unit_price", "discount"), parts, strict=False))
+    return found
+
+
+def _details(items: list[str] | None) -> dict[str, str | bool | None]:
+    """An empty value takes a detail out."""
+    yes_no = {"yes": True, "true": True, "no": False, "false": False}
+    found: dict[str, str | bool | None] = {}
+    for item in items or ():
+        name, sign, value = item.partition("=")
+        if not sign:
+            raise UsageError(f"{item!r} is no detail.", hint="Write it as --set promised_on=2026-01-31.")
+        name = name.strip()
+        found[name] = yes_no.get(value.lower(), value) if name == "ship_complete" else value or None
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from connector.model.event import Action, Event
+from connector.model.money import plain
 from connector.model.parcels import IN_HOUSE, ON_THE_WAY, ZERO, Shipment, ShipmentStatus
 from connector.model.progress import LineProgress, Progress
 from connector.model.refusal import chosen, one_of, quantities, raised, refused
@@ -46,7 +47,19 @@ def _shipped(progress: Progress, event: Event) -> Progress:
         shipped_on=event.on,
     )
     lines = _raise(progress.lines, "shipped", parcel.lines)
-    return _with(replace(progress, lines=lines), parcel)
+    after = _with(replace(progress, lines=lines), parcel)
+    if after.ship_complete:
+        _check_complete(after, event)
+    return after
+
+
+def _check_complete(progress: Progress, event: Event) -> None:
+    for number, line in progress.lines.items():
+        missing = line.wanted - line.shipped - progress.packed(number)
+        if missing > 0:
+            what = f"is to leave complete, and {plain(missing)} of line {number} is not packed"
+            hint = "Pack the rest first, cancel it, or change ship_complete."
+            raise refused(progress, event, "ship_complete", what, hint, "complete")
 
 
 def _tracked(progress: Progress, event: Event) -> Progress:

@@ -11,24 +11,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from connector.errors import CommandError
-from connector.model import dispatch, paying, quantities, returning
+from connector.model import changing, dispatch, paying, quantities, returning
 from connector.model.event import Action, Event
 from connector.model.progress import Hold, Progress
 from connector.model.refusal import one_of, refused
-from connector.model.stage import Stage
+from connector.model.stage import EARLY, Stage
 
 S = Stage
-_EARLY = (S.PLACED, S.VERIFIED, S.CONFIRMED, S.FULFILLING)
 _SOLD = (S.CONFIRMED, S.FULFILLING, S.SHIPPED, S.DELIVERED)
 _OUT = (S.FULFILLING, S.SHIPPED, S.DELIVERED, S.COMPLETED)
 
 STAGES: Mapping[Action, tuple[Stage, ...]] = {
-    Action.CHANGE: _EARLY,
-    Action.SPLIT: _EARLY,
+    Action.CHANGE: (*EARLY, S.SHIPPED, S.DELIVERED, S.COMPLETED),
+    Action.SPLIT: EARLY,
     Action.VERIFY: (S.PLACED,),
     Action.CONFIRM: (S.VERIFIED,),
     Action.ALLOCATE: (S.VERIFIED, S.CONFIRMED, S.FULFILLING),
-    Action.DEALLOCATE: _EARLY,
+    Action.DEALLOCATE: EARLY,
     Action.PICK: (S.CONFIRMED, S.FULFILLING),
     Action.PACK: (S.FULFILLING,),
     Action.UNPACK: (S.FULFILLING,),
@@ -36,13 +35,13 @@ STAGES: Mapping[Action, tuple[Stage, ...]] = {
     Action.SHIP: (S.FULFILLING,),
     Action.TRACK: (S.FULFILLING, S.SHIPPED),
     Action.DELIVER: (S.FULFILLING, S.SHIPPED),
-    Action.CANCEL: _EARLY,
+    Action.CANCEL: EARLY,
     Action.INVOICE: _SOLD,
     Action.AUTHORISE: (S.PLACED, S.VERIFIED, *_SOLD),
     Action.DECLINE: (S.PLACED, S.VERIFIED, *_SOLD),
     Action.CAPTURE: (S.PLACED, S.VERIFIED, *_SOLD),
     Action.REFUND: tuple(Stage),
-    Action.HOLD: _EARLY,
+    Action.HOLD: EARLY,
     Action.ESCALATE: tuple(Stage),
     Action.RELEASE: tuple(Stage),
     Action.REQUEST_RETURN: _OUT,
@@ -98,7 +97,7 @@ TRANSITIONS: Mapping[tuple[Stage, Stage], Guard] = {
     (S.FULFILLING, S.SHIPPED): _all_shipped,
     (S.SHIPPED, S.DELIVERED): _all_delivered,
     (S.DELIVERED, S.COMPLETED): _settled,
-    **{(stage, S.CANCELLED): _nothing_left for stage in _EARLY},
+    **{(stage, S.CANCELLED): _nothing_left for stage in EARLY},
 }
 """Every way from stage to stage. The schema's CHECK on the history is made from this table."""
 
@@ -144,11 +143,10 @@ def _happened(progress: Progress, event: Event) -> Progress:
         case Action.ALLOCATE | Action.DEALLOCATE | Action.PICK | Action.CANCEL:
             return quantities.with_lines(progress, event)
         case Action.CHANGE:
-            # What was verified is another order now.
-            after = quantities.changed(progress, event)
-            return _moved(after, S.PLACED) if after.stage is S.VERIFIED else after
+            after = changing.changed(progress, event)
+            return _moved(after, S.PLACED) if after.stage is S.VERIFIED and changing.unsettles(event) else after
         case Action.SPLIT:
-            return quantities.split(progress, event)
+            return changing.split(progress, event)
         case Action.HOLD | Action.RELEASE | Action.ESCALATE:
             return _held(progress, event)
         case action if action in dispatch.ACTIONS:

@@ -36,7 +36,12 @@ class LineInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderInput:
-    """An order as it arrives; `number` is its identity, so the same order can arrive any number of times."""
+    """An order as it arrives; `number` is its identity, so the same order can arrive any number of times.
+
+    `tax_rate` is a fraction that comes on top of lines and freight (prices that include their tax need none);
+    `stated_total` what the customer was told, tax and freight included, for verification to compare;
+    `ship_complete`: no parcel leaves before all are packed; `delivery_note` is for the carrier.
+    """
 
     number: str
     customer: str
@@ -52,6 +57,10 @@ class OrderInput:
     carrier: str | None = None
     tracking_number: str | None = None
     freight: Decimal | None = None
+    tax_rate: Decimal | None = None
+    stated_total: Decimal | None = None
+    ship_complete: bool = False
+    delivery_note: str | None = None
     ship_to_name: str | None = None
     ship_to_street: str | None = None
     ship_to_city: str | None = None
@@ -164,6 +173,10 @@ class Order:
     tracking_key: str | None = None
     priority: int = 0
     invoice_number: str | None = None
+    tax_rate: Decimal | None = None
+    stated_total: Decimal | None = None
+    ship_complete: bool = False
+    delivery_note: str | None = None
 
     @property
     def key(self) -> str:
@@ -176,6 +189,8 @@ class Order:
             stage=self.stage,
             lines={line.number: line.progress for line in self.lines},
             freight=self.freight or ZERO,
+            tax_rate=self.tax_rate or ZERO,
+            ship_complete=self.ship_complete,
             invoiced=self.invoiced,
             authorised=self.authorised,
             captured=self.captured,
@@ -220,6 +235,11 @@ class Order:
     def amount_due(self) -> Decimal:
         """What the customer still has to pay, in whole cents; less than 0 where a refund is due."""
         return EXACT.subtract(self.progress.due, self.progress.net)
+
+    @property
+    def tax(self) -> Decimal:
+        """What of the amount is tax that comes on top of the prices, in whole cents."""
+        return self.progress.tax
 
     @property
     def hold_reason(self) -> str | None:

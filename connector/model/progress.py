@@ -84,12 +84,18 @@ class LineProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """One order. Money is counted from the beginning too: `captured` does not fall when something is `refunded`."""
+    """One order. Money is counted from the beginning too: `captured` does not fall when something is `refunded`.
+
+    `tax_rate` is a fraction that comes on top of lines and freight; `ship_complete`: no parcel leaves before all are
+    packed.
+    """
 
     number: str
     stage: Stage
     lines: Mapping[int, LineProgress]
     freight: Decimal = ZERO
+    tax_rate: Decimal = ZERO
+    ship_complete: bool = False
     invoiced: Decimal = ZERO
     authorised: Decimal = ZERO
     captured: Decimal = ZERO
@@ -119,9 +125,19 @@ class Progress:
 
     @property
     def due(self) -> Decimal:
-        """What the customer owes: all but what is cancelled or credited, in cents. Freight goes with the last line."""
+        """What the customer owes: all but what is cancelled or credited, in cents, tax included. Freight goes with the
+        last line."""
+        return to_cents(EXACT.multiply(self._untaxed, 1 + self.tax_rate))
+
+    @property
+    def tax(self) -> Decimal:
+        """What of `due` is tax that comes on top of the prices, in cents."""
+        return self.due - to_cents(self._untaxed)
+
+    @property
+    def _untaxed(self) -> Decimal:
         lines = sum((line.due for line in self.lines.values()), ZERO)
-        return to_cents(lines + self.freight) if self.wanted > 0 or not self.lines else ZERO
+        return EXACT.add(lines, self.freight) if self.wanted > 0 or not self.lines else ZERO
 
     @property
     def fulfilment_status(self) -> FulfilmentStatus:

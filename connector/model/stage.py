@@ -16,3 +16,7 @@ class Stage(StrEnum):
     DELIVERED = "delivered"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
+
+
+EARLY = (Stage.PLACED, Stage.VERIFIED, Stage.CONFIRMED, Stage.FULFILLING)
+"""As long as something of it is still here, or to come."""

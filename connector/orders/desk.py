@@ -9,9 +9,10 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from connector.errors import CommandError
-from connector.model.event import Action, Event
+from connector.model.event import ADDRESS, Action, Event
 from connector.model.lifecycle import apply, follow
 from connector.model.order import Order, OrderInput
 from connector.model.parcels import ReturnStatus, ShipmentStatus
@@ -109,7 +110,7 @@ class Desk:
     async def take_up(self, numbers: Sequence[str]) -> None:
         """Begin the histories of orders that have just been stored."""
         found = (await self.load(numbers)).values()
-        cases = [self._case(order, events) for order, events in found]
+        cases = [self._case(replace(order, tax_rate=self._tax_rate(order)), events) for order, events in found]
         for case in cases:
             case.shown = replace(case.order, tracking_key=secrets.token_urlsafe(16))
         await self._save(cases, new=True)
@@ -150,20 +151,15 @@ class Desk:
 
     async def _act(self, case: _Case, command: Command) -> None:
         order, event = case.order, command.event
-        if command.version is not None and command.version != order.version:
-            raise CommandError(
-                f"Order {order.number} has changed meanwhile: it is at version {order.version}, not {command.version}.",
-                hint="Look at it again, and repeat what still makes sense.",
-                field="version",
-                rule="version",
-            )
+        check_version(order, command.version)
         if event.on is None and (event.action in TODAY or event.status is ShipmentStatus.DELIVERED):
             event = replace(event, on=self.uow.now.date())
         if event.action is Action.CHANGE:
-            event = await completed(self.uow.connection, order, event)
+            event = self._taxed(case.shown, await completed(self.uow.connection, order, event))
         if event.action is Action.SPLIT and not event.reference:
             event = replace(event, reference=await offspring.free_number(self.uow.connection, order, "S"))
         after = apply(case.progress, event)
+        case.shown = replace(case.shown, **_shown_by(event))
         replaces = _replaced(case.progress, after, event)
         if replaces is not None:
             event = replace(event, reference=await offspring.free_number(self.uow.connection, order, "R"))
@@ -183,6 +179,24 @@ class Desk:
             case.issued.append(self._invoice(event.reference, event.amount, case))
         case.progress = after
 
+    def _tax_rate(self, order: Order) -> Decimal | None:
+        """What comes on top: as the order says, else by the rules where prices are net."""
+        billing = self.rules.billing
+        if order.tax_rate is not None or not billing.net:
+            return order.tax_rate
+        return billing.rate(facts_of(order, self.uow.now))
+
+    def _taxed(self, order: Order, event: Event) -> Event:
+        """A change of address may change the tax, unless the order came with a rate that is not by the rules."""
+        billing = self.rules.billing
+        if not billing.net or "tax_rate" in event.details or not event.details.keys() & ADDRESS:
+            return event
+        by_rules = billing.rate(facts_of(order, self.uow.now))
+        there = billing.rate(facts_of(replace(order, **_shown_by(event)), self.uow.now))
+        if order.tax_rate != by_rules or there == by_rules:
+            return event
+        return replace(event, details={**event.details, "tax_rate": there})
+
     def _invoice(self, number: str, amount: Decimal, case: _Case) -> Invoice:
         order, now = case.order, self.uow.now
         view = put_together(number, order, case.progress, amount, now, self.rules.billing)
@@ -200,7 +214,7 @@ class Desk:
         asked = [case.order for case in changed] if self.rules.priority_asks_for_standing else []
         known = await standings(self.uow.connection, asked)
         for case in changed:
-            facts = facts_of(case.order, self.uow.now, known.get(case.order.number))
+            facts = facts_of(case.shown, self.uow.now, known.get(case.order.number), case.progress)
             case.shown = replace(case.shown, priority=self.rules.priority(facts))
         usual = Lane.NEW if new else Lane.STATUS
         moved = [
@@ -226,6 +240,23 @@ class Desk:
     def _case(self, order: Order, events: int) -> _Case:
         progress = self._progress.get(order.number) or order.progress
         return _Case(order=order, events=events, before=progress, progress=progress, shown=order)
+
+
+def check_version(order: Order, version: int | None) -> None:
+    """CommandError if the caller has seen another version than there is."""
+    if version is not None and version != order.version:
+        raise CommandError(
+            f"Order {order.number} has changed meanwhile: it is at version {order.version}, not {version}.",
+            hint="Look at it again, and repeat what still makes sense.",
+            field="version",
+            rule="version",
+        )
+
+
+def _shown_by(event: Event) -> dict[str, Any]:
+    """What a change makes of the order itself, its progress apart."""
+    told_of_other_lines = {"stated_total": None} if event.terms else {}
+    return {**told_of_other_lines, **event.details}
 
 
 def _check_new(item: OrderInput) -> None:

@@ -11,6 +11,7 @@ from connector.model.customer import Customer
 from connector.model.money import to_cents
 from connector.model.order import Line, Order
 from connector.model.parcels import ZERO
+from connector.model.progress import Progress
 from connector.store.standing import Standing
 
 ADDRESS = {"ship_to_street": "street", "ship_to_city": "city", "ship_to_country": "country"}
@@ -33,14 +34,17 @@ class Facts:
     missing_address: str | None
     unsold_products: str | None
     unpriced_lines: str | None
+    stated_total: Decimal | None
+    off_stated: Decimal | None
     open_balance: Decimal
     orders_of_the_day: int
     earlier_orders: int
 
 
-def facts_of(order: Order, now: datetime, standing: Standing | None = None) -> Facts:
-    """`order` as rules see it at `now`."""
+def facts_of(order: Order, now: datetime, standing: Standing | None = None, progress: Progress | None = None) -> Facts:
+    """`order` as rules see it at `now`; `progress`, if it has moved since the order was read."""
     standing = standing or Standing()
+    progress = progress or order.progress
     missing = [name for path, name in ADDRESS.items() if not getattr(order, path)]
     return Facts(
         customer=order.customer,
@@ -48,14 +52,16 @@ def facts_of(order: Order, now: datetime, standing: Standing | None = None) -> F
         currency=order.currency,
         service_level=order.service_level,
         ship_to_country=order.ship_to_country,
-        value=order.progress.due,
+        value=progress.due,
         days_to_promise=None if order.promised_on is None else (order.promised_on - now.date()).days,
         waiting_days=(now - order.placed_at).days,
-        largest_quantity=max((line.quantity for line in order.lines), default=ZERO),
+        largest_quantity=max((line.ordered for line in progress.lines.values()), default=ZERO),
         off_list_percent=max((_off_list(line) for line in order.lines), default=ZERO),
         missing_address=" and ".join(missing) or None,
         unsold_products=", ".join(line.product.sku for line in order.lines if not line.product.active) or None,
         unpriced_lines=", ".join(str(line.number) for line in order.lines if line.unit_price is None) or None,
+        stated_total=order.stated_total,
+        off_stated=None if order.stated_total is None else order.stated_total - progress.due,
         open_balance=standing.open_balance,
         orders_of_the_day=standing.orders_of_the_day,
         earlier_orders=standing.earlier_orders,

@@ -65,10 +65,20 @@ class _Routing(_Part):
     cost: dict[str, Annotated[Decimal, Field(ge=0, strict=False)]] = {}
 
 
+_Rate = Annotated[Decimal, Field(ge=0, lt=1, strict=False)]
+
+
+class _Tax(_Part):
+    rate: _Rate
+    when: Annotated[str, AfterValidator(_expression)]
+
+
 class _Billing(_Part):
     company: Annotated[str, Field(min_length=1, max_length=120)] = "Your company"
     address: Annotated[list[str], Field(max_length=8)] = []
-    tax_rate: Annotated[Decimal, Field(ge=0, lt=1, strict=False)] = Decimal(0)
+    prices: Literal["gross", "net"] = "gross"
+    tax_rate: _Rate = Decimal(0)
+    tax: list[_Tax] = []
 
 
 class _Book(_Part):
@@ -105,11 +115,25 @@ class Routing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Billing:
-    """Who invoices, and the tax that is in every price (a fraction)."""
+    """Who invoices, and the tax (a fraction): in every price, or on top of them where prices are `net`. `tax` are the
+    rates that depend on the order, `tax_rate` that of all others."""
 
     company: str = "Your company"
     address: tuple[str, ...] = ()
+    net: bool = False
     tax_rate: Decimal = Decimal(0)
+    tax: tuple[tuple[Decimal, Expression], ...] = ()
+
+    def rate(self, facts: Facts) -> Decimal:
+        return next((rate for rate, when in self.tax if when.evaluate(facts) is True), self.tax_rate)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why an order must be held: the rules that say so, and their sentences."""
+
+    rules: str
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,13 +145,16 @@ class Rules:
     billing: Billing
     escalation: Mapping[Hold, float]
 
-    def failed(self, facts: Facts, excused: frozenset[Hold] = frozenset()) -> dict[Hold, str]:
+    def failed(self, facts: Facts, excused: frozenset[Hold] = frozenset()) -> dict[Hold, Failure]:
         """Why an order must be held, by reason; reasons that a person has released are `excused`."""
-        found: dict[Hold, list[str]] = {}
+        found: dict[Hold, list[tuple[str, str]]] = {}
         for check in self.checks:
             if check.hold not in excused and (why := check.failed(facts)) is not None:
-                found.setdefault(check.hold, []).append(why)
-        return {hold: " ".join(sentences) for hold, sentences in found.items()}
+                found.setdefault(check.hold, []).append((check.name, why))
+        return {
+            hold: Failure(rules="; ".join(name for name, _ in said), why=" ".join(why for _, why in said))
+            for hold, said in found.items()
+        }
 
     @property
     def priority_asks_for_standing(self) -> bool:
@@ -160,7 +187,11 @@ def load_rules(file: Path | None = None) -> Rules:
         urgent_from=book.urgent_from,
         routing=Routing(criteria=tuple(book.routing.criteria), cost=book.routing.cost),
         billing=Billing(
-            company=book.billing.company, address=tuple(book.billing.address), tax_rate=book.billing.tax_rate
+            company=book.billing.company,
+            address=tuple(book.billing.address),
+            net=book.billing.prices == "net",
+            tax_rate=book.billing.tax_rate,
+            tax=tuple((item.rate, Expression(item.when, Facts)) for item in book.billing.tax),
         ),
         escalation=book.escalation,
     )

@@ -18,6 +18,8 @@ EPOCH = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 CHANNELS = ("web", "phone", "marketplace", "in person")
 SERVICE_LEVELS = ("standard", "standard", "standard", "express", "same_day")
 NO_STREET = 0.06
+SHIP_COMPLETE = 0.15
+DELIVERY_NOTES = (None, None, None, "Ring twice.", "Loading bay at the back.")
 DISCOUNTS = (Decimal(0), Decimal(0), Decimal(0), Decimal("0.05"), Decimal("0.15"))
 
 
@@ -48,6 +50,8 @@ def orders(
             po_number=f"PO-{chance.randint(1000, 9999)}" if chance.random() < 0.5 else None,
             promised_on=(placed_at + timedelta(days=chance.randint(3, 14))).date(),
             freight=Decimal(chance.randint(0, 4000)) / 100,
+            ship_complete=chance.random() < SHIP_COMPLETE,
+            delivery_note=chance.choice(DELIVERY_NOTES),
             ship_to_name=customer.name,
             ship_to_street=None if chance.random() < NO_STREET else customer.street,
             ship_to_city=customer.city,

@@ -87,7 +87,9 @@ def _label(order: Order) -> dict[str, Any]:
 
 def _in_the_warehouse(order: Order) -> Sequence[Event]:
     picked = {line.number: line.picked - line.shipped for line in order.lines if line.picked > line.shipped}
-    if picked:
+    if picked and not (
+        order.ship_complete and any(line.picked + line.cancelled < line.quantity for line in order.lines)
+    ):
         parcel = len(order.shipments) + 1
         return [
             Event(action=Action.PACK, lines=picked),
@@ -96,7 +98,8 @@ def _in_the_warehouse(order: Order) -> Sequence[Event]:
         ]
     to_pick = {line.number: line.allocated - line.picked for line in order.lines if line.allocated > line.picked}
     if to_pick:
-        if len(to_pick) > 1 and not order.shipments and _chance(order, "parts") < IN_PARTS:
+        in_parts = len(to_pick) > 1 and not order.shipments and not order.ship_complete
+        if in_parts and _chance(order, "parts") < IN_PARTS:
             to_pick = dict(list(to_pick.items())[:1])
         cut = _cut_short(order)
         left = {

@@ -7,22 +7,27 @@ from collections.abc import Sequence
 import orjson
 from sqlalchemy import select
 
+from connector.model.changing import unsettles
 from connector.model.event import Action, Event
 from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk
+from connector.orders.desk import Command, Desk, check_version
 from connector.orders.facts import facts_of
+from connector.store import history
 from connector.store.bulk import select_in
 from connector.store.standing import standings
 from connector.store.tables import order_events
 
 
-async def verify(desk: Desk, numbers: Sequence[str]) -> list[Progress]:
+async def verify(desk: Desk, numbers: Sequence[str], *, version: int | None = None) -> list[Progress]:
     """Verify these orders, or put them on hold; those that are not placed, or on hold already, stay as they are.
+    With `version`, only if the order is still the one that the caller has seen.
 
     A hold that a person has released is not placed again for the same reason, until the order is changed.
     """
     found = await desk.load(numbers)
+    for order, _ in found.values():
+        check_version(order, version)
     waiting = [order for order, _ in found.values() if order.stage is Stage.PLACED and not order.holds]
     known = await standings(desk.uow.connection, waiting)
     excused = await _excused(desk, [order.number for order in waiting])
@@ -30,7 +35,10 @@ async def verify(desk: Desk, numbers: Sequence[str]) -> list[Progress]:
     for order in waiting:
         facts = facts_of(order, desk.uow.now, known[order.number])
         failed = desk.rules.failed(facts, excused.get(order.number, frozenset()))
-        events = [Event(action=Action.HOLD, hold=hold, note=why) for hold, why in failed.items()]
+        events = [
+            Event(action=Action.HOLD, hold=hold, reference=failure.rules, note=failure.why)
+            for hold, failure in failed.items()
+        ]
         commands += [Command(number=order.number, event=event) for event in events or [Event(action=Action.VERIFY)]]
     done = {progress.number: progress for progress in await desk.act(commands)}
     return [done.get(number, found[number][0].progress) for number in numbers]
@@ -46,12 +54,10 @@ async def _excused(desk: Desk, numbers: Sequence[str]) -> dict[str, frozenset[Ho
     )
     released: dict[str, frozenset[Hold]] = {}
     for number, action, detail in await select_in(desk.uow.connection, statement, row.order_number, numbers):
-        known = released.get(number, frozenset()) if action == Action.RELEASE else frozenset()
-        hold = _hold(detail)
-        released[number] = known | ({hold} if hold else set())
+        event = history.event_of(Action(action), orjson.loads(detail))
+        known = released.get(number, frozenset())
+        if event.hold is not None:
+            released[number] = known | {event.hold}
+        elif unsettles(event):
+            released[number] = frozenset()
     return released
-
-
-def _hold(detail: str) -> Hold | None:
-    said = orjson.loads(detail).get("hold")
-    return Hold(said) if said else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.event import Action, Event, Terms
+from connector.model.event import DETAILS, PERSONAL, Action, Event, Terms
 from connector.model.money import plain
 from connector.model.parcels import Resolution, ReturnReason, Shipment, ShipmentStatus
 from connector.model.progress import Hold, LineProgress, Progress
@@ -22,7 +22,7 @@ from connector.store.bulk import Row
 from connector.store.tables import order_events
 from connector.store.unit import UnitOfWork
 
-_MONEY = ("freight", "invoiced", "authorised", "captured", "refunded")
+_MONEY = ("freight", "tax_rate", "invoiced", "authorised", "captured", "refunded")
 _QUANTITIES = ("ordered", "total", "allocated", "picked", "shipped", "delivered", "returned", "credited", "cancelled")
 
 
@@ -102,11 +102,29 @@ def _detail(event: Event) -> dict[str, Any]:
         "lines": _plain(event.lines),
         "written_off": _plain(event.written_off),
         "terms": {str(number): _terms(terms) for number, terms in event.terms.items()},
+        "details": {name: _value(value) for name, value in event.details.items() if name not in PERSONAL},
+        "personal": sorted(event.details.keys() & PERSONAL),
         "amount": None if event.amount is None else plain(event.amount),
         **{name: getattr(event, name) for name in _AS_IT_IS},
         "on": event.on and event.on.isoformat(),
     }
-    return {name: value for name, value in said.items() if value is not None and value != {}}
+    return {name: value for name, value in said.items() if value is not None and value not in ({}, [])}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _details(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Of personal details the names are known alone."""
+    reads: dict[type, Callable[[str], Any]] = {Decimal: Decimal, date: date.fromisoformat}
+    details = {
+        name: None if value is None else reads.get(DETAILS[name], DETAILS[name])(value)
+        for name, value in said.get("details", {}).items()
+    }
+    return details | dict.fromkeys(said.get("personal", ()))
 
 
 _AS_IT_IS = (
@@ -137,6 +155,7 @@ def _dump(progress: Progress) -> dict[str, Any]:
         },
         "holds": sorted(progress.holds),
         "declined": progress.declined,
+        "ship_complete": progress.ship_complete,
         "shipments": [parcels.shipment_said(parcel) for parcel in progress.shipments.values()],
         **{name: plain(getattr(progress, name)) for name in _MONEY},
     }
@@ -146,7 +165,7 @@ def _recorded(row: Any) -> Recorded:
     detail = orjson.loads(row.detail)
     first = row.action == Action.BEGIN
     return Recorded(
-        event=Event(action=Action.BEGIN) if first else _event(Action(row.action), detail),
+        event=Event(action=Action.BEGIN) if first else event_of(Action(row.action), detail),
         before=Stage(row.stage_before) if row.stage_before else None,
         after=Stage(row.stage_after),
         sequence=row.sequence,
@@ -156,7 +175,8 @@ def _recorded(row: Any) -> Recorded:
     )
 
 
-def _event(action: Action, detail: Mapping[str, Any]) -> Event:
+def event_of(action: Action, detail: Mapping[str, Any]) -> Event:
+    """The event behind a row's action and detail; any but the first."""
     values: dict[str, Any] = {
         name: _KINDS[name](detail[name]) if name in _KINDS else detail[name]
         for name in (*_AS_IT_IS, "on")
@@ -167,6 +187,7 @@ def _event(action: Action, detail: Mapping[str, Any]) -> Event:
         lines=_quantities(detail.get("lines", {})),
         written_off=_quantities(detail.get("written_off", {})),
         terms={int(number): _terms_of(terms) for number, terms in detail.get("terms", {}).items()},
+        details=_details(detail),
         amount=Decimal(detail["amount"]) if "amount" in detail else None,
         **values,
     )
@@ -192,6 +213,8 @@ def _load(number: str, detail: Mapping[str, Any]) -> Progress:
         declined=detail["declined"],
         shipments={said["number"]: _shipment(said) for said in detail.get("shipments", ())},
         freight=Decimal(detail["freight"]),
+        tax_rate=Decimal(detail.get("tax_rate", 0)),
+        ship_complete=detail.get("ship_complete", False),
         invoiced=Decimal(detail["invoiced"]),
         authorised=Decimal(detail["authorised"]),
         captured=Decimal(detail["captured"]),

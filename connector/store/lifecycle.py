@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from connector.model.change import EntityKind
-from connector.model.event import Action, Terms
+from connector.model.event import Action, Event, Terms
 from connector.model.order import MOVING, Order
 from connector.model.order_return import return_key
 from connector.model.progress import Progress
@@ -24,7 +24,7 @@ from connector.store.orders import MONEY
 from connector.store.tables import holds, order_lines, orders
 from connector.store.unit import Lane, UnitOfWork, slot_of
 
-_OF_ORDER = ("carrier", "tracking_number", "shipped_on", "priority", "tracking_key", "invoice_number")
+_OF_ORDER = ("carrier", "tracking_number", "shipped_on", "priority", "tracking_key", "invoice_number", "tax_rate")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +52,7 @@ async def save(uow: UnitOfWork, moved: Sequence[Moved], *, actor: str) -> None:
         return
     await history.write(uow, [(item.before, item.events, item.entries) for item in moved], actor=actor)
     await _save_orders(uow, moved)
+    await _save_details(uow, moved)
     await _save_lines(uow, moved)
     await _save_holds(uow, moved, actor)
     await parcels.save(uow, [(item.before, item.progress, item.events == 0) for item in moved])
@@ -88,6 +89,19 @@ def _order_row(item: Moved) -> Row:
         **{f"new_{name}": getattr(order, name) for name in _OF_ORDER},
         **{f"new_{name}": getattr(progress, name) for name in MONEY},
     }
+
+
+async def _save_details(uow: UnitOfWork, moved: Sequence[Moved]) -> None:
+    for item in moved:
+        details: Row = {}
+        for entry in item.entries:
+            details |= entry.event.details
+            if entry.event.terms and "stated_total" not in entry.event.details:
+                details["stated_total"] = None  # what was told was told of other lines
+        if details:
+            details["ship_complete"] = item.progress.ship_complete
+            here = orders.c.number == item.order.number
+            await uow.connection.execute(update(orders).where(here).values(details))
 
 
 async def _save_lines(uow: UnitOfWork, moved: Sequence[Moved]) -> None:
@@ -133,8 +147,8 @@ async def _change_lines(uow: UnitOfWork, item: Moved) -> None:
 async def _save_holds(uow: UnitOfWork, moved: Sequence[Moved], actor: str) -> None:
     placed: list[Row] = []
     for item in moved:
-        notes: Mapping[object, str | None] = {
-            entry.event.hold: entry.event.note for entry in item.entries if entry.event.action is Action.HOLD
+        said: Mapping[object, Event] = {
+            entry.event.hold: entry.event for entry in item.entries if entry.event.action is Action.HOLD
         }
         mine = holds.c.order_number == item.order.number
         for entry in item.entries:
@@ -143,7 +157,7 @@ async def _save_holds(uow: UnitOfWork, moved: Sequence[Moved], actor: str) -> No
                 await uow.connection.execute(update(holds).where(mine, this).values(escalated_at=uow.now))
         for reason in sorted(item.progress.holds - item.before.holds):
             row = {"order_number": item.order.number, "reason": reason.value, "since": uow.now, "placed_by": actor}
-            placed.append(row | {"note": notes.get(reason)})
+            placed.append(row | {"note": said[reason].note, "rules": said[reason].reference})
         for reason in sorted(item.before.holds - item.progress.holds):
             await uow.connection.execute(delete(holds).where(mine, holds.c.reason == reason.value))
     if placed:

@@ -47,6 +47,10 @@ FIELDS = (
     "carrier",
     "tracking_number",
     "freight",
+    "tax_rate",
+    "stated_total",
+    "ship_complete",
+    "delivery_note",
     "ship_to_name",
     "ship_to_street",
     "ship_to_city",
@@ -58,6 +62,9 @@ _COLUMNS = tuple(orders.c[name] for name in FIELDS)
 _values = attrgetter(*FIELDS)
 _DETAILS = FIELDS[2:]  # what is the same in OrderInput, in Order and in the table
 _STAGE = FIELDS.index("stage")
+_DECIDED = tuple(
+    FIELDS.index(name) for name in ("stage", "customer", "currency", "freight", "tax_rate", "ship_complete")
+)
 
 MONEY = ("invoiced", "authorised", "captured", "refunded", "declined")
 _MORE = (*MONEY, "priority", "tracking_key", "invoice_number")
@@ -248,8 +255,10 @@ async def _refuse_unknown(connection: AsyncConnection, wanted: Mapping[str, _Sto
 
 
 def _moves(stored: _Stored, wanted: _Stored) -> bool:
-    """Whether a save would change what commands decide: the stage, or the lines."""
-    return (stored[0][_STAGE], stored[1]) != (wanted[0][_STAGE], wanted[1])
+    """Whether a save would change what commands decide: the lines, the stage, and what the history builds on."""
+    if stored[1] != wanted[1]:
+        return True
+    return any((stored[0][index] or None) != (wanted[0][index] or None) for index in _DECIDED)
 
 
 async def _refuse_acted_on(connection: AsyncConnection, numbers: Sequence[str]) -> None:
@@ -258,8 +267,9 @@ async def _refuse_acted_on(connection: AsyncConnection, numbers: Sequence[str]) 
     found = sorted(row.number for row in await select_in(connection, statement, orders.c.number, numbers))
     if found:
         raise StoreError(
-            f"Stage and lines of {_listed(found)} follow from what was done with them here; an import cannot set them.",
-            hint="Leave stage and lines out of the import, or act on the order.",
+            f"Stage, lines, customer and money of {_listed(found)} follow from what was done with them here; an import"
+            " cannot set them.",
+            hint="Leave them out of the import, or act on the order: `connector act NUMBER change`.",
             retry_class=RetryClass.DATA,
         )
 

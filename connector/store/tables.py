@@ -119,6 +119,10 @@ orders = Table(
     Column("carrier", Text),
     Column("tracking_number", Text),
     Column("freight", Exact),
+    Column("tax_rate", Exact),  # a fraction, on top of lines and freight
+    Column("stated_total", Exact),
+    Column("ship_complete", Boolean, nullable=False, server_default=false()),
+    Column("delivery_note", Text),
     Column("ship_to_name", Text),
     Column("ship_to_street", Text),
     Column("ship_to_city", Text),
@@ -183,6 +187,7 @@ holds = Table(
     Column("reason", Key, primary_key=True),
     Column("since", Instant, nullable=False),
     Column("placed_by", Text, nullable=False),
+    Column("rules", Text),  # of verification, that placed it
     Column("note", Text),
     Column("escalated_at", Instant),
     _one_of("reason", Hold),

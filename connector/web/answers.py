@@ -23,6 +23,7 @@ def order_said(order: Order) -> dict[str, Any]:
         "fulfilment_status": order.fulfilment_status,
         "payment_status": order.payment_status,
         "amount_due": order.amount_due,
+        "tax": order.tax,
         "exact_total": order.exact_total,
         "holds": sorted(order.holds),
         "lines": [_line(line) for line in order.lines],

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, get_type_hints
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    create_model,
+)
 
 from connector.model.customer import Customer
-from connector.model.event import Action, Event, Terms
+from connector.model.event import DETAILS, Action, Event, Terms
 from connector.model.order import LineInput, OrderInput
 from connector.model.parcels import Resolution, ReturnReason, ShipmentStatus
 
@@ -87,6 +96,9 @@ _PLACED = {
     "placed_at": (AwareDatetime | None, None),
     "currency": (Annotated[str, Field(pattern=r"^[A-Z]{3}$")], ...),
     "freight": (Annotated[Number, Field(ge=0)] | None, None),
+    "tax_rate": (Annotated[Number, Field(ge=0, lt=1)] | None, None),
+    "stated_total": (Annotated[Number, Field(ge=0)] | None, None),
+    "ship_complete": (StrictBool, False),
 }
 _NOT_ASKED = {"customer", "lines", "stage", "shipped_on", "carrier", "tracking_number"}
 _HINTS = get_type_hints(OrderInput)
@@ -125,6 +137,11 @@ class TermsBody(Body):
     discount: Annotated[Number, Field(ge=0, le=1)] = Decimal(0)
 
 
+_DETAIL: dict[type, Any] = {str: Text, date: date, bool: StrictBool, Decimal: Annotated[Number, Field(ge=0)]}
+_DETAILS: dict[str, Any] = {name: (_DETAIL[kind] | None, None) for name, kind in DETAILS.items()}
+DetailsBody: Any = create_model("DetailsBody", __base__=Body, **_DETAILS)
+"""What `change` says besides lines; null takes a value out."""
+
 BY_ITSELF = frozenset({Action.BEGIN, Action.ADVANCE})
 
 
@@ -139,6 +156,7 @@ _TYPES: dict[str, Any] = {
     "lines": Quantities,
     "written_off": Quantities,
     "terms": dict[Count, TermsBody],
+    "details": DetailsBody,
     "amount": Number | None,
     "shipment": Count | None,
     "return_number": Count | None,
@@ -158,7 +176,9 @@ def _default(item: Any) -> Any:
 
 
 _ASKED: dict[str, Any] = {
-    item.name: (_TYPES.get(item.name, _EVENT[item.name]), _default(item)) for item in fields(Event) if item.name != "to"
+    item.name: (_TYPES.get(item.name, _EVENT[item.name]), DetailsBody() if item.name == "details" else _default(item))
+    for item in fields(Event)
+    if item.name != "to"
 }
 TransitionBody: Any = create_model("TransitionBody", __base__=Body, version=(Count | None, None), **_ASKED)
 """One event asked of an order: exactly what an Event says."""
@@ -167,6 +187,7 @@ TransitionBody: Any = create_model("TransitionBody", __base__=Body, version=(Cou
 def event_of(body: Any) -> Event:
     values = {item.name: getattr(body, item.name) for item in fields(Event) if item.name != "to"}
     values["terms"] = {number: Terms(**terms.model_dump()) for number, terms in body.terms.items()}
+    values["details"] = body.details.model_dump(exclude_unset=True)
     return Event(**values)
 
 

@@ -69,7 +69,9 @@ def _check_money(order: Order) -> None:
         assert line.exact_total is not None
         billed = line.quantity - line.cancelled - line.credited
         total = EXACT.add(total, EXACT.divide(EXACT.multiply(line.exact_total, billed), line.quantity))
+    total = EXACT.multiply(total, 1 + (order.tax_rate or ZERO))
     assert progress.due == (to_cents(total) if progress.wanted > 0 else ZERO)
+    assert ZERO <= order.tax <= progress.due
     assert ZERO <= order.refunded <= order.captured
     assert order.amount_due == progress.due - order.captured + order.refunded
     closed = [item for item in order.returns.values() if item.status is ReturnStatus.CLOSED]
@@ -90,7 +92,8 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
     """The org shows the same stage, status, quantities and totals for every order."""
     rows = await world.query(
         "SELECT External_Key__c, Lifecycle_Stage__c, Fulfillment_Status__c, Payment_Status__c, Hold_Reason__c,"
-        " Amount_Due__c, Exact_Total__c, Status, Return_Status__c, Tracking_Number__c"
+        " Amount_Due__c, Tax__c, Freight__c, Ship_Complete__c, ShippingStreet, Exact_Total__c,"
+        " Status, Return_Status__c, Tracking_Number__c"
         f" FROM Order WHERE External_Key__c LIKE '{begins}-%' AND IsReductionOrder = false"
     )
     lines = await world.query(
@@ -124,6 +127,10 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
             "Payment_Status__c": order.payment_status.value,
             "Hold_Reason__c": order.hold_reason,
             "Amount_Due__c": order.amount_due,
+            "Tax__c": order.tax,
+            "Freight__c": order.freight,
+            "Ship_Complete__c": order.ship_complete,
+            "ShippingStreet": order.ship_to_street,
             "Exact_Total__c": order.exact_total,
             "Return_Status__c": order.return_status,
             "Tracking_Number__c": order.tracking_number,

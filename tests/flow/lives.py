@@ -10,7 +10,7 @@ from decimal import Decimal
 from hypothesis import strategies as st
 
 from connector.errors import CommandError
-from connector.model.event import Action, Event, Terms
+from connector.model.event import Action, Detail, Event, Terms
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.parcels import IN_HOUSE, ON_THE_WAY, ZERO, Resolution, ReturnReason, ReturnStatus, ShipmentStatus
 from connector.model.product import Price, Product
@@ -92,6 +92,8 @@ def new_order(shop: str, index: int, draft: list[tuple[str, Decimal, Decimal]]) 
         currency="USD",
         channel="web",
         freight=Decimal("4.90"),
+        tax_rate=Decimal("0.0825") if index % 3 == 0 else None,
+        ship_complete=index % 4 == 0,
         ship_to_street="Hafenweg 1",
         ship_to_city="Münster",
         ship_to_country="Germany",
@@ -130,7 +132,8 @@ def event_for(order: Order, wish: Wish) -> Event:
         action=action,
         lines=lines,
         written_off=written_off,
-        terms=_terms(order, wish) if action is Action.CHANGE else {},
+        terms=_terms(order, wish) if action is Action.CHANGE and wish.part != "one" else {},
+        details=_details(order, wish) if action is Action.CHANGE else {},
         amount=_amount(order, action, wish),
         hold=next(iter(order.holds), wish.hold) if action is not Action.HOLD else wish.hold,
         shipment=parcels[0].number if parcels and wish.lucky else None,
@@ -222,6 +225,15 @@ def _terms(order: Order, wish: Wish) -> dict[int, Terms]:
     if wish.lucky:
         return {last.number + 1: Terms(sku=last.product.sku, quantity=Decimal(3))}
     return {last.number: Terms(sku=last.product.sku, quantity=quantity, discount=last.discount)}
+
+
+def _details(order: Order, wish: Wish) -> dict[str, Detail]:
+    """Nothing, one, or some that matter to money, to verification, or to nobody."""
+    return {
+        "all": {},
+        "one": {"freight": None} if wish.lucky else {"ship_to_street": "Domplatz 2", "ship_complete": True},
+        "more": {"tax_rate": Decimal("0.19"), "notes": "again"} if wish.lucky else {"po_number": order.number},
+    }[wish.part]
 
 
 def _amount(order: Order, action: Action, wish: Wish) -> Decimal:

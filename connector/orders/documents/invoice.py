@@ -17,6 +17,7 @@ from connector.model.money import plain, to_cents
 from connector.model.order import Order
 from connector.model.parcels import ZERO
 from connector.model.progress import Progress
+from connector.orders.facts import facts_of
 from connector.orders.rules import Billing
 
 
@@ -35,7 +36,8 @@ class InvoiceLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InvoiceView:
-    """`total` is that of the order, of which `before` was invoiced earlier and `amount` is invoiced now."""
+    """`total` is that of the order, of which `before` was invoiced earlier and `amount` is invoiced now. `tax_added` is
+    what of `total` came on top of the prices."""
 
     number: str
     issued_on: str
@@ -55,6 +57,7 @@ class InvoiceView:
     before: Decimal
     amount: Decimal
     tax_rate: Decimal
+    tax_added: Decimal = ZERO
 
     @property
     def goods(self) -> Decimal:
@@ -103,11 +106,12 @@ def put_together(
         currency=order.currency,
         lines=lines,
         freight=freight,
-        rounding=before.due - goods - freight,
+        rounding=before.due - before.tax - goods - freight,
         total=before.due,
         before=before.invoiced,
         amount=amount,
-        tax_rate=billing.tax_rate,
+        tax_rate=before.tax_rate or (ZERO if billing.net else billing.rate(facts_of(order, now))),
+        tax_added=before.tax,
     )
 
 
@@ -117,12 +121,12 @@ def dump(view: InvoiceView) -> str:
 
 def load(text: str) -> InvoiceView:
     said = orjson.loads(text)
-    money = ("freight", "rounding", "total", "before", "amount", "tax_rate")
+    money = ("freight", "rounding", "total", "before", "amount", "tax_rate", "tax_added")
     figures = ("quantity", "unit_price", "discount", "total")
     return InvoiceView(
         **{
             **said,
-            **{name: Decimal(said[name]) for name in money},
+            **{name: Decimal(said.get(name, 0)) for name in money},
             "company_address": tuple(said["company_address"]),
             "address": tuple(said["address"]),
             "lines": tuple(

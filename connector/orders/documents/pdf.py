@@ -96,6 +96,7 @@ def _lines(paper: FPDF, view: InvoiceView) -> None:
 def _totals(paper: FPDF, view: InvoiceView) -> None:
     rows = [("Freight", _money(view.freight))] if view.freight else []
     rows += [("Rounding", _money(view.rounding))] if view.rounding else []
+    rows += [(f"Tax, {plain(view.tax_rate * 100)} %", _money(view.tax_added))] if view.tax_added else []
     if view.total != view.amount:
         rows.append(("Order total", view.money(view.total)))
         rows += [("Invoiced before", view.money(view.before))] if view.before else []
@@ -106,7 +107,7 @@ def _totals(paper: FPDF, view: InvoiceView) -> None:
         _total(paper, label, value)
     paper.set_font(FONT, "B", 11)
     _total(paper, "To pay", view.money(view.amount))
-    if view.tax_rate:
+    if view.tax_rate and not (view.tax_added and view.total == view.amount):
         paper.set_font(FONT, size=9)
         paper.set_text_color(*SOFT)
         _total(paper, f"of which {plain(view.tax_rate * 100)} % tax", view.money(view.tax))

@@ -82,6 +82,13 @@ def discount(value: str, form: Form) -> Decimal:
     return found
 
 
+def tax_rate(value: str, form: Form) -> Decimal:
+    found = number(value, form)
+    if not 0 <= found < 1:
+        raise ValueError(f"{shown(value)} is no tax rate; write a fraction below 1 (0.19 for 19 %)")
+    return found
+
+
 def line_number(value: str, form: Form) -> int:
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 999_999:
         raise ValueError(f"{shown(value)} is no line number; write 1, 2, 3, …")
@@ -156,7 +163,8 @@ PRODUCT: Mapping[str, Read] = {
 ORDER: Mapping[str, Read] = {
     "number": key, "customer": key, "placed_at": moment, "currency": currency, "stage": stage, "channel": text,
     "po_number": text, "notes": text, "promised_on": day, "shipped_on": day, "carrier": text, "tracking_number": text,
-    "freight": price, "ship_to_name": text, "ship_to_street": text, "ship_to_city": text, "ship_to_state": text,
+    "freight": price, "tax_rate": tax_rate, "stated_total": price, "service_level": text, "ship_complete": yes_no,
+    "delivery_note": text, "ship_to_name": text, "ship_to_street": text, "ship_to_city": text, "ship_to_state": text,
     "ship_to_postal_code": text, "ship_to_country": text,
 }  # fmt: skip
 LINE: Mapping[str, Read] = {

@@ -271,6 +271,8 @@ def _header(key: str, stored: Order | None, values: Mapping[str, Any]) -> OrderI
         given.pop("stage", None)
     else:
         given["stage"] = Stage(given["stage"])
+    if given.get("ship_complete") is None:
+        given.pop("ship_complete", None)
     if stored is None:
         return OrderInput(number=key, **given)
     kept = {name: getattr(stored, name) for name in ORDER_FIELDS if name != "customer"}

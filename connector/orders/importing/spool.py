@@ -17,7 +17,7 @@ from typing import Any
 
 from connector.orders.importing.reader import Place
 
-_DECIMALS = {"quantity", "unit_price", "discount", "freight"}
+_DECIMALS = {"quantity", "unit_price", "discount", "freight", "tax_rate", "stated_total"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,8 +86,8 @@ async def move(call: Call) -> Answer:
     try:
         async with call.store.transaction() as uow:
             desk = Desk(uow, actor=call.token.name, rules=call.rules)
-            if command.event.action is Action.VERIFY and version is None:
-                await verify(desk, [number])  # by the rules: it may end on hold instead
+            if command.event.action is Action.VERIFY:
+                await verify(desk, [number], version=version)  # by the rules: it may end on hold instead
             else:
                 await desk.act([command])
             [order] = await orders.load(uow.connection, [number])

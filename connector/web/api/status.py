@@ -26,7 +26,7 @@ async def waiting(call: Call) -> Answer:
     """The longest first."""
     async with call.store.reader() as connection:
         rows = (await connection.execute(select(holds).order_by(holds.c.since, holds.c.order_number))).all()
-    names = ("order_number", "reason", "since", "placed_by", "note", "escalated_at")
+    names = ("order_number", "reason", "since", "placed_by", "rules", "note", "escalated_at")
     return Answer(value={"holds": [{name: getattr(row, name) for name in names} for row in rows]})
 
 

@@ -198,6 +198,9 @@ def plain_org() -> dict[str, SObjectDescribe]:
             field("Amount_Due__c", "currency"),
             field("Hold_Reason__c", length=120),
             field("Priority__c", "double"),
+            field("Tax__c", "currency"),
+            field("Ship_Complete__c", "boolean", nillable=False, defaulted_on_create=True),
+            field("Delivery_Note__c", "textarea", length=2000),
             *(
                 field(f"{name}__c", length=40)
                 for name in ("Service_Level", "Invoice_Number", "Return_Status", "Return_Reason")

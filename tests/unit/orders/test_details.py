@@ -1,0 +1,278 @@
+"""What an order says besides its lines: changed, guarded, taxed, compared with what the customer was told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from connector.errors import CommandError
+from connector.model.change import EntityKind
+from connector.model.event import DETAILS, Action, Event, Terms
+from connector.model.lifecycle import apply
+from connector.model.order import Order
+from connector.model.progress import Hold, Progress
+from connector.model.stage import Stage
+from connector.orders.desk import Command, Desk
+from connector.orders.documents.invoice import load
+from connector.orders.rules import Rules, load_rules, standard
+from connector.orders.verification import verify
+from connector.store import history, invoices, orders, outbox
+from connector.store.engine import Store
+from connector.store.tables import holds
+from connector.store.tables import orders as table
+from connector.web.bodies import DetailsBody
+from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
+from tests.unit.store import samples
+
+NET = replace(
+    standard(), billing=replace(standard().billing, net=True, tax_rate=Decimal("0.0825"), company="Tax Collectors")
+)
+
+
+async def change(store: Store, rules: Rules | None = None, **details: Any) -> Progress:
+    async with store.transaction() as uow:
+        command = Command(number="1", event=Event(action=Action.CHANGE, details=details))
+        [progress] = await Desk(uow, actor="anna", rules=rules).act([command])
+    return progress
+
+
+async def read(store: Store, number: str = "1") -> Order:
+    async with store.reader() as connection:
+        [order] = await orders.load(connection, [number])
+    return order
+
+
+async def replayed(store: Store, number: str = "1") -> Progress:
+    async with store.reader() as connection:
+        first, *more = await history.read(connection, number)
+    assert first.begun is not None
+    progress = first.begun
+    for entry in more:
+        progress = apply(progress, entry.event)
+    return progress
+
+
+async def packed(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await allocate(store)
+    await act(store, Action.PICK, lines={1: 2, 2: "1.5"})
+    await act(store, Action.PACK, lines={1: 2})
+
+
+async def test_a_new_address_leads_back_to_verification_and_to_the_org(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.VERIFY)
+    await samples.settle_everything(store)
+    progress = await change(store, ship_to_street="Rue 2", ship_to_country="France")
+    assert progress.stage is Stage.PLACED
+    assert ((await read(store)).ship_to_street, (await read(store)).ship_to_city) == ("Rue 2", "Reims")
+    assert [item.key for item in await samples.pending(store, EntityKind.ORDER)] == ["1"]
+    assert await replayed(store) == (await read(store)).progress
+
+
+async def test_a_history_keeps_no_personal_detail(store: Store) -> None:
+    await opened(store)
+    await change(store, ship_to_name="Marie Dupont", notes="ring at Dupont's", freight=Decimal("9.90"))
+    async with store.reader() as connection:
+        *_, entry = await history.read(connection, "1")
+    assert "Dupont" not in str(entry.said)
+    assert entry.said["personal"] == ["notes", "ship_to_name"]
+    assert entry.said["details"] == {"freight": "9.9"}
+    order = await read(store)
+    assert (order.ship_to_name, order.notes, order.freight) == ("Marie Dupont", "ring at Dupont's", Decimal("9.9"))
+
+
+async def test_every_detail_can_be_changed_and_taken_out(store: Store) -> None:
+    await opened(store)
+    values: dict[type, Any] = {str: "other", date: date(2026, 5, 1), bool: True, Decimal: Decimal("0.5")}
+    await change(store, **{name: values[kind] for name, kind in DETAILS.items()})
+    order = await read(store)
+    assert {name: getattr(order, name) for name in DETAILS} == {name: values[kind] for name, kind in DETAILS.items()}
+    await change(store, **dict.fromkeys(DETAILS))
+    order = await read(store)
+    assert not any(getattr(order, name) for name in DETAILS)
+    assert await replayed(store) == order.progress
+    assert set(DetailsBody.model_fields) == set(DETAILS)
+
+
+async def test_after_it_has_shipped_only_notes_change(store: Store) -> None:
+    await packed(store)
+    await act(store, Action.PACK, lines={2: "1.5"})
+    for parcel in (1, 2):
+        await act(store, Action.SHIP, shipment=parcel, **SHIPPED)
+    with pytest.raises(
+        CommandError, match=r"is shipped: it cannot change promised_on now.*notes or po_number later too"
+    ):
+        await change(store, promised_on=date(2026, 4, 1))
+    with pytest.raises(CommandError, match="it cannot change its lines now"):
+        await act(store, Action.CHANGE, terms={1: Terms(sku="CHAI", quantity=Decimal(9))})
+    await change(store, po_number="PO-7", notes="asked twice")
+    assert (await read(store)).po_number == "PO-7"
+
+
+async def test_a_labelled_parcel_has_the_old_address(store: Store) -> None:
+    await packed(store)
+    await change(store, ship_to_street="Rue 2")
+    await act(store, Action.LABEL, carrier="Swift Post", tracking_number="T1")
+    with pytest.raises(CommandError, match=r"has shipment 1 labelled for the old address\. Unpack it first") as refused:
+        await change(store, ship_to_street="Rue 3")
+    assert (refused.value.field, refused.value.rule) == ("shipment", "shipment")
+    await change(store, delivery_note="back door")
+    await act(store, Action.UNPACK)
+    await change(store, ship_to_street="Rue 3")
+
+
+@pytest.mark.parametrize(
+    ("details", "field", "says"),
+    [
+        ({"colour": "red"}, "details.colour", "it has no detail colour. It has ship_to_city, "),
+        ({"freight": Decimal(-1)}, "details.freight", "got the freight -1. It must not be less than 0."),
+        ({"tax_rate": Decimal(19)}, "details.tax_rate", "It is a fraction: 0.19 for 19 %."),
+        ({"promised_on": "soon"}, "details.promised_on", "It must be a day."),
+        ({"ship_complete": "maybe"}, "details.ship_complete", "It must be yes or no."),
+        ({}, "terms", "names nothing"),
+    ],
+)
+async def test_details_that_cannot_be_are_refused(store: Store, details: dict[str, Any], field: str, says: str) -> None:
+    await opened(store)
+    before = await read(store)
+    with pytest.raises(CommandError) as refused:
+        await change(store, **details)
+    assert refused.value.field == field
+    assert says in str(refused.value)
+    assert await read(store) == before
+
+
+async def test_money_that_was_taken_must_still_be_owed(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.CAPTURE, amount="98.02")
+    with pytest.raises(CommandError, match=r"has 98\.02 paid, and would come to 66\.64"):
+        await change(store, freight=Decimal(1))
+    assert (await change(store, freight=Decimal("40"))).payment_status == "partially_paid"
+
+
+async def test_an_order_that_ships_complete_waits_for_its_last_line(store: Store) -> None:
+    await packed(store)
+    await change(store, ship_complete=True)
+    with pytest.raises(CommandError, match=r"it is to leave complete, and 1\.5 of line 2 is not packed") as refused:
+        await act(store, Action.SHIP, shipment=1, **SHIPPED)
+    assert (refused.value.field, refused.value.rule) == ("ship_complete", "complete")
+    await act(store, Action.PACK, lines={2: "1.5"})
+    assert (await act(store, Action.SHIP, shipment=1, **SHIPPED)).stage is Stage.FULFILLING
+    assert (await act(store, Action.SHIP, shipment=2, **SHIPPED)).stage is Stage.SHIPPED
+    assert await replayed(store) == (await read(store)).progress
+
+
+async def test_what_is_cancelled_need_not_be_waited_for(store: Store) -> None:
+    await packed(store)
+    await change(store, ship_complete=True)
+    await act(store, Action.CANCEL, lines={2: "1.5"})
+    assert (await act(store, Action.SHIP, shipment=1, **SHIPPED)).stage is Stage.SHIPPED
+
+
+async def placed(store: Store, rules: Rules, **fields: Any) -> Order:
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        await Desk(uow, actor="shop", rules=rules).place([samples.order("1", **fields)])
+    return await read(store)
+
+
+async def test_tax_comes_on_top_of_net_prices(store: Store) -> None:
+    order = await placed(store, NET)
+    # 98.02375 x 1.0825 = 106.1107...
+    assert (order.tax_rate, order.progress.due, order.tax) == (Decimal("0.0825"), Decimal("106.11"), Decimal("8.09"))
+    assert order.amount_due == Decimal("106.11")
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    async with store.transaction() as uow:
+        invoice = Event(action=Action.INVOICE, amount=Decimal("106.11"))
+        await Desk(uow, actor="anna", rules=NET).act([Command(number="1", event=invoice)])
+    async with store.reader() as connection:
+        [issued] = await invoices.of_order(connection, "1")
+    view = load(issued.body)
+    assert (view.tax_added, view.tax_rate, view.total) == (Decimal("8.09"), Decimal("0.0825"), Decimal("106.11"))
+    assert view.goods + view.freight + view.rounding + view.tax_added == view.total
+    cancelled = await act(store, Action.CAPTURE, amount="106.11")
+    assert cancelled.payment_status == "paid"
+    assert await replayed(store) == (await read(store)).progress
+
+
+async def test_tax_falls_with_what_is_cancelled(store: Store) -> None:
+    await placed(store, NET)
+    progress = await act(store, Action.CANCEL, lines={2: "1.5"})
+    # (36 + 32.38) x 1.0825
+    assert (progress.due, progress.tax) == (Decimal("74.02"), Decimal("5.64"))
+    assert (await act(store, Action.CANCEL, lines={1: 2})).due == 0
+
+
+async def test_the_rate_an_order_brings_stands(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        "billing: {prices: net, tax_rate: 0.07, tax: [{rate: 0.19, when: 'ship_to_country == \"Germany\"'}]}",
+        encoding="utf-8",
+    )
+    rules = load_rules(file)
+    assert (await placed(store, rules, ship_to_country="Germany")).tax_rate == Decimal("0.19")
+    assert (await change(store, rules, ship_to_country="France")).tax_rate == Decimal("0.07")
+    assert (await change(store, rules, ship_to_country="Germany", tax_rate=Decimal("0.16"))).tax_rate == Decimal("0.16")
+    assert (await change(store, rules, ship_to_country="France")).tax_rate == Decimal("0.16")
+    assert (await read(store)).tax_rate == Decimal("0.16")
+    assert await replayed(store) == (await read(store)).progress
+
+
+async def held(store: Store) -> dict[Hold, tuple[str, str]]:
+    async with store.transaction() as uow:
+        await verify(Desk(uow, actor="job"), ["1"])
+        rows = await uow.connection.execute(select(holds))
+        return {Hold(row.reason): (row.rules, row.note) for row in rows}
+
+
+WHOLE = {"ship_to_street": "Rue 1", "ship_to_country": "France"}
+
+
+async def test_a_total_that_does_not_add_up_is_a_named_exception(store: Store) -> None:
+    await placed(store, standard(), **WHOLE, stated_total=Decimal("98.00"))
+    assert await held(store) == {Hold.MANUAL: ("total does not add up", "The order says 98, its lines come to 98.02.")}
+    await act(store, Action.RELEASE, hold=Hold.MANUAL)
+    await change(store, stated_total=Decimal("98.01"))
+    assert Hold.MANUAL in await held(store)
+    await act(store, Action.RELEASE, hold=Hold.MANUAL)
+    await act(store, Action.CHANGE, terms={1: Terms(sku="CHAI", quantity=Decimal(3))})
+    assert (await read(store)).stated_total is None
+    assert await held(store) == {}
+
+
+async def test_a_total_that_adds_up_holds_nothing(store: Store) -> None:
+    await placed(store, standard(), **WHOLE, stated_total=Decimal("98.02"))
+    assert await held(store) == {}
+
+
+async def test_a_note_does_not_undo_what_a_person_has_released(store: Store) -> None:
+    await placed(store, standard(), stated_total=Decimal("98.02"))
+    assert list(await held(store)) == [Hold.ADDRESS]
+    await act(store, Action.RELEASE, hold=Hold.ADDRESS)
+    await change(store, notes="spoke to them")
+    assert await held(store) == {}
+    assert (await read(store)).stage is Stage.VERIFIED
+    await change(store, ship_to_city="Lyon")
+    assert list(await held(store)) == [Hold.ADDRESS]
+
+
+async def test_a_change_moves_the_priority(store: Store) -> None:
+    await placed(store, standard(), **WHOLE)
+    await change(store, service_level="same_day")
+    order = await read(store)
+    assert order.priority >= 100
+    async with store.reader() as connection:
+        counted = await outbox.counts(connection)
+        lane = (await connection.execute(select(table.c.priority))).scalar_one()
+    assert lane == order.priority
+    assert counted[EntityKind.ORDER]
