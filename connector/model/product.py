@@ -16,13 +16,17 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Product:
-    """`sku` is the Product2's external ID. Without a price the product exists but cannot be put on an order."""
+    """`sku` is the Product2's external ID. Without a price the product exists but cannot be put on an order.
+
+    A `placeholder` stands for what an order named and nobody here knows, until the product itself arrives.
+    """
 
     sku: str
     name: str
     description: str | None = None
     active: bool = True
     prices: tuple[Price, ...] = ()
+    placeholder: bool = False
 
     @property
     def key(self) -> str:

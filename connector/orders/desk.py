@@ -22,11 +22,12 @@ from connector.orders import offspring, stockroom
 from connector.orders.documents.invoice import dump, put_together
 from connector.orders.facts import facts_of
 from connector.orders.rules import Rules, standard
-from connector.orders.terms import completed, priced
+from connector.orders.terms import completed, keep_unknown, priced
 from connector.store import history, invoices, lifecycle, orders
 from connector.store.history import Entry
 from connector.store.invoices import Invoice
 from connector.store.lifecycle import Moved
+from connector.store.orders import UnknownReferenceError
 from connector.store.standing import standings
 from connector.store.unit import Lane, UnitOfWork
 
@@ -96,7 +97,13 @@ class Desk:
                 )
             if item.number not in known:
                 new[item.number] = item
-        await orders.save(self.uow, list(new.values()))
+        try:
+            await orders.save(self.uow, list(new.values()))
+        except UnknownReferenceError as unknown:
+            if unknown.customers or not self.rules.keep_unknown:
+                raise
+            await keep_unknown(self.uow, unknown.skus)
+            await orders.save(self.uow, list(new.values()))
         await self.take_up(list(new))
         found = await self.load(numbers)
         return [found[number][0].progress for number in numbers]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,6 +11,7 @@ from connector.model.customer import Customer
 from connector.model.money import to_cents
 from connector.model.order import Line, Order
 from connector.model.parcels import ZERO
+from connector.model.product import Product
 from connector.model.progress import Progress
 from connector.store.standing import Standing
 
@@ -32,6 +33,7 @@ class Facts:
     largest_quantity: Decimal
     off_list_percent: Decimal
     missing_address: str | None
+    unknown_products: str | None
     unsold_products: str | None
     unpriced_lines: str | None
     stated_total: Decimal | None
@@ -58,7 +60,10 @@ def facts_of(order: Order, now: datetime, standing: Standing | None = None, prog
         largest_quantity=max((line.ordered for line in progress.lines.values()), default=ZERO),
         off_list_percent=max((_off_list(line) for line in order.lines), default=ZERO),
         missing_address=" and ".join(missing) or None,
-        unsold_products=", ".join(line.product.sku for line in order.lines if not line.product.active) or None,
+        unknown_products=_named(line.product for line in order.lines if line.product.placeholder),
+        unsold_products=_named(
+            line.product for line in order.lines if not line.product.active and not line.product.placeholder
+        ),
         unpriced_lines=", ".join(str(line.number) for line in order.lines if line.unit_price is None) or None,
         stated_total=order.stated_total,
         off_stated=None if order.stated_total is None else order.stated_total - progress.due,
@@ -66,6 +71,10 @@ def facts_of(order: Order, now: datetime, standing: Standing | None = None, prog
         orders_of_the_day=standing.orders_of_the_day,
         earlier_orders=standing.earlier_orders,
     )
+
+
+def _named(products: Iterable[Product]) -> str | None:
+    return ", ".join(product.sku for product in products) or None
 
 
 def _off_list(line: Line) -> Decimal:

@@ -82,6 +82,7 @@ class _Billing(_Part):
 
 
 class _Book(_Part):
+    unknown_products: Literal["hold", "refuse"] = "hold"
     verification: list[_Check] = []
     priority: list[_Points] = []
     urgent_from: int = 100
@@ -138,6 +139,9 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
+    """`keep_unknown`: an order that names an unknown product is kept (and held), not refused."""
+
+    keep_unknown: bool = True
     checks: tuple[Check, ...]
     points: tuple[tuple[int, Expression], ...]
     urgent_from: int
@@ -179,6 +183,7 @@ def load_rules(file: Path | None = None) -> Rules:
     except ValidationError as error:
         raise RulesError([_problem(name, dict(item)) for item in error.errors(include_input=False)]) from None
     return Rules(
+        keep_unknown=book.unknown_products == "hold",
         checks=tuple(
             Check(name=item.name, hold=item.hold, when=Expression(item.when, Facts), say=item.say)
             for item in book.verification

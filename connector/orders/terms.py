@@ -13,6 +13,7 @@ from connector.model.event import Event, Terms
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.product import Product
 from connector.store import products
+from connector.store.unit import UnitOfWork
 
 
 async def priced(connection: AsyncConnection, items: Sequence[OrderInput]) -> list[OrderInput]:
@@ -28,6 +29,13 @@ async def priced(connection: AsyncConnection, items: Sequence[OrderInput]) -> li
         return replace(line, unit_price=_listed(catalogue[line.sku], currency))
 
     return [replace(item, lines=tuple(filled(line, item.currency) for line in item.lines)) for item in items]
+
+
+async def keep_unknown(uow: UnitOfWork, skus: Sequence[str]) -> None:
+    """Have something to point at for products that orders name and nobody knows: one that is not sold."""
+    await products.save(
+        uow, [Product(sku=sku, name=f"Unknown product {sku}", active=False, placeholder=True) for sku in skus]
+    )
 
 
 async def completed(connection: AsyncConnection, order: Order, event: Event) -> Event:
@@ -46,7 +54,10 @@ async def completed(connection: AsyncConnection, order: Order, event: Event) -> 
         if line is None and not product.active:
             raise _refused(order, number, "sku", f"{terms.sku} is no longer sold", "Choose another.", "product")
         if terms.unit_price is None:
-            terms = replace(terms, unit_price=line.unit_price if line else _listed(product, order.currency))
+            known_price = line.unit_price if line else None
+            terms = replace(
+                terms, unit_price=known_price if known_price is not None else _listed(product, order.currency)
+            )
         filled[number] = terms
     return replace(event, terms=filled)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,7 +24,7 @@ from connector.store.bulk import (
 from connector.store.tables import prices, products
 from connector.store.unit import Lane, UnitOfWork, slot_of
 
-_COLUMNS = tuple(products.c[name] for name in ("sku", "name", "description", "active"))
+_COLUMNS = tuple(products.c[name] for name in ("sku", "name", "description", "active", "placeholder"))
 
 
 async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.PROFILE) -> Saved:
@@ -88,21 +89,22 @@ async def _find(connection: AsyncConnection, skus: Sequence[str], *, lock: bool)
     for sku, currency, unit_price in await select_in(connection, by_currency, prices.c.sku, skus):
         listed.setdefault(sku, []).append(Price(currency=currency, unit_price=unit_price))
     return {
-        sku: Product(sku=sku, name=name, description=description, active=active, prices=tuple(listed.get(sku, ())))
-        for sku, name, description, active in rows
+        sku: Product(
+            sku=sku,
+            name=name,
+            description=description,
+            active=active,
+            prices=tuple(listed.get(sku, ())),
+            placeholder=placeholder,
+        )
+        for sku, name, description, active, placeholder in rows
     }
 
 
 def _ordered(product: Product) -> Product:
     """With prices by currency, as they are loaded; of two for one currency the last stands."""
     latest = {price.currency: price for price in product.prices}
-    return Product(
-        sku=product.sku,
-        name=product.name,
-        description=product.description,
-        active=product.active,
-        prices=tuple(latest[currency] for currency in sorted(latest)),
-    )
+    return replace(product, prices=tuple(latest[currency] for currency in sorted(latest)))
 
 
 def _row(uow: UnitOfWork, product: Product) -> Row:
@@ -111,5 +113,6 @@ def _row(uow: UnitOfWork, product: Product) -> Row:
         "name": product.name,
         "description": product.description,
         "active": product.active,
+        "placeholder": product.placeholder,
         "updated_at": uow.now,
     }

@@ -90,6 +90,7 @@ products = Table(
     Column("name", Text, nullable=False),
     Column("description", Text),
     Column("active", Boolean, nullable=False),
+    Column("placeholder", Boolean, nullable=False, server_default=false()),  # an order named it, nobody knows it yet
     Column("version", BigInteger, nullable=False, default=1),
     Column("updated_at", Instant, nullable=False),
 )

@@ -11,18 +11,19 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from connector.errors import CommandError
+from connector.errors import CommandError, StoreError
 from connector.model.change import EntityKind
 from connector.model.event import DETAILS, Action, Event, Terms
 from connector.model.lifecycle import apply
 from connector.model.order import Order
+from connector.model.product import Price, Product
 from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
 from connector.orders.desk import Command, Desk
 from connector.orders.documents.invoice import load
 from connector.orders.rules import Rules, load_rules, standard
 from connector.orders.verification import verify
-from connector.store import history, invoices, orders, outbox
+from connector.store import history, invoices, orders, outbox, products
 from connector.store.engine import Store
 from connector.store.tables import holds
 from connector.store.tables import orders as table
@@ -276,3 +277,48 @@ async def test_a_change_moves_the_priority(store: Store) -> None:
         lane = (await connection.execute(select(table.c.priority))).scalar_one()
     assert lane == order.priority
     assert counted[EntityKind.ORDER]
+
+
+async def test_an_order_for_an_unknown_product_is_kept_until_the_product_comes(store: Store) -> None:
+    line = samples.line(3, "NEW-1", price="5")
+    order = await placed(store, standard(), **WHOLE, lines=(samples.line(1), line))
+    assert order.lines[1].product.name == "Unknown product NEW-1"
+    assert await held(store) == {Hold.STOCK: ("product unknown", "Not in the catalogue: NEW-1.")}
+    async with store.transaction() as uow:
+        await products.save(
+            uow, [Product(sku="NEW-1", name="New", prices=(Price(currency="USD", unit_price=Decimal(5)),))]
+        )
+    await act(store, Action.RELEASE, hold=Hold.STOCK)
+    assert await held(store) == {}
+    assert (await read(store)).lines[1].product == await product(store, "NEW-1")
+
+
+async def product(store: Store, sku: str) -> Product:
+    async with store.reader() as connection:
+        return (await products.find(connection, [sku]))[sku]
+
+
+async def test_unknown_products_are_refused_where_the_rules_say_so_and_unknown_customers_everywhere(
+    store: Store,
+) -> None:
+    await samples.stock(store)
+    for rules, changes in (
+        (replace(standard(), keep_unknown=False), {"lines": (samples.line(1, "NEW-1"),)}),
+        (standard(), {"lines": (samples.line(1, "NEW-1"),), "customer": "NOBODY"}),
+    ):
+        with pytest.raises(StoreError, match="unknown"):
+            async with store.transaction() as uow:
+                await Desk(uow, actor="shop", rules=rules).place([samples.order("1", **changes)])
+    async with store.reader() as connection:
+        assert await orders.count(connection) == 0
+        assert await products.find(connection, ["NEW-1"]) == {}
+
+
+async def test_a_line_without_a_price_gets_that_of_the_list_once_there_is_one(store: Store) -> None:
+    await placed(store, standard(), lines=(samples.line(1, "NEW-1", price=None),))
+    async with store.transaction() as uow:
+        await products.save(
+            uow, [Product(sku="NEW-1", name="New", prices=(Price(currency="USD", unit_price=Decimal(5)),))]
+        )
+    await act(store, Action.CHANGE, terms={1: Terms(sku="NEW-1", quantity=Decimal(4))})
+    assert (await read(store)).lines[0].unit_price == 5

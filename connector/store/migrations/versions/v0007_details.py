@@ -1,4 +1,4 @@
-"""Tax on top, the total that the customer was told, wishes for the delivery; the rules behind a hold."""
+"""Tax on top, the total that the customer was told, wishes for the delivery; rules behind holds; unknown products."""
 
 from __future__ import annotations
 
@@ -18,4 +18,5 @@ def upgrade() -> None:
     op.add_column("orders", sa.Column("stated_total", Exact))
     op.add_column("orders", sa.Column("ship_complete", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("orders", sa.Column("delivery_note", sa.Text))
+    op.add_column("products", sa.Column("placeholder", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("holds", sa.Column("rules", sa.Text))
