@@ -202,7 +202,8 @@ class Order:
         )
 
     def at(self, progress: Progress, before: Progress) -> Order:
-        """The order, of which `before` is the progress, with everything that moves as `progress` says."""
+        """The next version of the order, of which `before` is the progress: everything that moves is as `progress`
+        says."""
         lines = tuple(
             line
             if progress.lines[line.number] is before.lines[line.number]
@@ -211,6 +212,7 @@ class Order:
         )
         return replace(
             self,
+            version=self.version + 1,
             stage=progress.stage,
             lines=lines,
             invoiced=progress.invoiced,

@@ -117,9 +117,12 @@ class Desk:
     async def take_up(self, numbers: Sequence[str]) -> None:
         """Begin the histories of orders that have just been stored."""
         found = (await self.load(numbers)).values()
-        cases = [self._case(replace(order, tax_rate=self._tax_rate(order)), events) for order, events in found]
-        for case in cases:
+        cases = []
+        for order, events in found:
+            rate = self._tax_rate(order)
+            case = self._case(order if rate == order.tax_rate else replace(order, tax_rate=rate), events)
             case.shown = replace(case.order, tracking_key=secrets.token_urlsafe(16))
+            cases.append(case)
         await self._save(cases, new=True)
 
     async def act(self, commands: Sequence[Command]) -> list[Progress]:
@@ -166,7 +169,8 @@ class Desk:
         if event.action is Action.SPLIT and not event.reference:
             event = replace(event, reference=await offspring.free_number(self.uow.connection, order, "S"))
         after = apply(case.progress, event)
-        case.shown = replace(case.shown, **_shown_by(event))
+        if shown := _shown_by(event):
+            case.shown = replace(case.shown, **shown)
         replaces = _replaced(case.progress, after, event)
         if replaces is not None:
             event = replace(event, reference=await offspring.free_number(self.uow.connection, order, "R"))
@@ -240,7 +244,7 @@ class Desk:
             del self._known[item.order.number]
             self._progress.pop(item.order.number, None)
             if not any(entry.event.action is Action.CHANGE for entry in item.entries):
-                order = replace(item.order.at(item.progress, item.before), version=item.order.version + 1)
+                order = item.order.at(item.progress, item.before)
                 self._known[order.number] = (order, lifecycle.length(item))
                 self._progress[order.number] = item.progress
 
