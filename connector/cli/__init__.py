@@ -27,6 +27,7 @@ GROUPS = (
     "database",
     "showing",
     "acting",
+    "stocking",
     "letters",
     "tokens",
     "serving",

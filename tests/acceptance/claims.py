@@ -156,6 +156,51 @@ def lost_response(export: Export, folder: Path) -> Iterator[Claim]:
         yield from everything_in(export, org)
 
 
+def the_lifecycle(export: Export, folder: Path) -> Iterator[Claim]:
+    """Imported orders are where their export left them, and go on from there; the org shows each step."""
+    carriers = {row["ShipperID"]: row["CompanyName"] for row in export.rows("shippers")}
+    orders = export.rows("orders")
+    shipped = {
+        row["OrderID"]: (row["ShippedDate"][:10], carriers[row["ShipVia"]]) for row in orders if row["ShippedDate"]
+    }
+    waiting = next(row["OrderID"] for row in orders if not row["ShippedDate"])
+    lines = [row for row in export.rows("order_details") if row["OrderID"] == waiting]
+    on_its_way = next(iter(shipped))
+    with an_org() as org:
+        connector = Connector(org, folder)
+        connector.import_(export.folder)
+        connector("push")
+        found = org.read_back()
+        there = {key: (life[3], life[4]) for key, life in found["lives"].items() if life[:2] == ["shipped", "shipped"]}
+        yield same("orders shipped, on the day and by the carrier of the export", len(shipped), _equal(shipped, there))
+        late = {key for key, life in found["lives"].items() if life[:2] == ["placed", "unfulfilled"]}
+        yield same("orders that wait", len(orders) - len(shipped), len(late - shipped.keys()))
+        kept = [key for key in found["to_ship"] if key.rpartition("-")[0] in shipped]
+        yield same("lines of shipped orders with another quantity shipped", [], kept)
+
+        connector("stock", "count", "EAST", *(f"{row['ProductID']}={row['Quantity']}" for row in lines))
+        due = connector.told("show", "order", on_its_way)["here"]["amount_due"]
+        for words in (("deliver",), ("invoice", "--amount", due), ("capture", "--amount", due)):
+            connector("act", on_its_way, *words)
+        for words in (("verify",), ("confirm",), ("allocate",), ("pick",), ("ship", "--carrier", "Swift Post")):
+            connector("act", waiting, *words)
+        connector("act", waiting, "pick", status=1)
+        connector("push")
+        lives = org.read_back()["lives"]
+        yield same(
+            "one of them delivered, invoiced and paid", ["completed", "delivered", "paid"], lives[on_its_way][:3]
+        )
+        yield same("what it still owes", "0.0", str(lives[on_its_way][5]))
+        yield same("one that waited", ["shipped", "shipped", "unpaid"], lives[waiting][:3])
+        yield same("its carrier", "Swift Post", lives[waiting][4])
+        left = [row for row in connector.told("stock", "list") if row["on_hand"] != "0" or row["reserved"] != "0"]
+        yield same("stock that is left of what it needed", [], left)
+
+
+def _equal(wanted: dict[str, Any], found: dict[str, Any]) -> int:
+    return sum(1 for key, value in wanted.items() if found.get(key) == value)
+
+
 def _status(connector: Connector) -> bool:
     """Push once; whether something is still not in sync."""
     told = connector.told("push", status=None)
@@ -167,4 +212,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     refusals,
     kill_9,
     lost_response,
+    the_lifecycle,
 )

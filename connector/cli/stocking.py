@@ -1,0 +1,148 @@
+"""`connector stock`: what there is, by warehouse, and what was counted."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connector.cli import app
+from connector.cli.loop import run
+from connector.cli.output import amount, as_json, plural, table
+from connector.errors import UsageError
+
+stock = typer.Typer(help="Stock by warehouse.", short_help="See what there is, by warehouse; say what was counted.")
+app.add_typer(stock, name="stock")
+
+COLUMNS = ("sku", "warehouse", "on_hand")
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+
+
+@stock.command("list", short_help="What there is of products.")
+def listed(
+    skus: Annotated[list[str] | None, typer.Argument(metavar="[SKU]...", help="Only these products.")] = None,
+    json: Json = False,
+) -> None:
+    """On hand, reserved for orders, and available, by product and warehouse."""
+    rows = run(_levels(skus or []))
+    if json:
+        as_json(rows)
+    elif not rows:
+        typer.echo("Nothing is in stock: `connector stock count` says what was counted.")
+    else:
+        names = ("on_hand", "reserved", "available")
+        shown = [
+            (row["sku"], row["warehouse"], *(amount(row[name]) for name in names), row["since"] or "") for row in rows
+        ]
+        table(("product", "warehouse", "on hand", "reserved", "available", "since"), shown)
+
+
+@stock.command(short_help="Say what was counted.")
+def count(
+    warehouse: Annotated[str | None, typer.Argument(help="Where it was counted.")] = None,
+    counts: Annotated[list[str] | None, typer.Argument(metavar="[SKU=N]...", help="What was counted there.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help=f"A CSV file with the columns {', '.join(COLUMNS)}, instead.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Set what is on hand. Where less is there than is reserved, the least urgent orders lose their allocation, and get
+    it back from another warehouse if there is enough.
+    """
+    if (file is None) == (not counts):
+        raise UsageError("What was counted?", hint="Name a warehouse and SKU=N, or a file with --file.")
+    counted = _from_file(file) if file is not None else _from_words(warehouse or "", counts or [])
+    done = run(_count(counted))
+    if json:
+        as_json(done)
+        return
+    typer.echo(f"Counted {plural(len(counted), 'product', 'products')}.")
+    for name, words in (("taken", "lost an allocation"), ("short", "did not get it back, and wait")):
+        if done[name]:
+            typer.echo(f"{plural(len(done[name]), 'order')} {words}: {', '.join(done[name])}.")
+
+
+def _from_words(warehouse: str, items: list[str]) -> dict[tuple[str, str], Decimal]:
+    counted = {}
+    for item in items:
+        sku, sign, text = item.rpartition("=")
+        if not sign or not sku:
+            raise UsageError(f"{item!r} is no count.", hint="Write it as SKU=N, after the warehouse.")
+        counted[sku, warehouse] = _number(text, item)
+    return counted
+
+
+def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UsageError(f"{file}:1: has no column {missing[0]}.", hint=f"It needs {', '.join(COLUMNS)}.")
+            counted = {}
+            for row in reader:
+                place = f"{file}:{reader.line_num}"
+                sku, warehouse = ((row[name] or "").strip() for name in COLUMNS[:2])
+                if not sku or not warehouse:
+                    raise UsageError(f"{place}: names no {'warehouse' if sku else 'sku'}.")
+                if (sku, warehouse) in counted:
+                    raise UsageError(f"{place}: {sku} in {warehouse} was counted above already.")
+                counted[sku, warehouse] = _number((row["on_hand"] or "").strip(), place)
+            return counted
+    except (UnicodeDecodeError, csv.Error):
+        raise UsageError(f"{file} is no CSV file in UTF-8.") from None
+
+
+def _number(text: str, place: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal(-1)
+    if not number.is_finite() or number < 0:
+        raise UsageError(f"{place}: {text!r} is no quantity.", hint="Write a number, 0 or more.")
+    return number
+
+
+async def _levels(skus: list[str]) -> list[dict[str, Any]]:
+    from connector.settings import load_settings
+    from connector.store import products
+    from connector.store import stock as stocks
+    from connector.store.opening import opened
+
+    async with opened(load_settings()) as store, store.reader() as connection:
+        names = skus or [key async for key in products.keys(connection)]
+        found = await stocks.levels(connection, names)
+    return [
+        {
+            "sku": sku,
+            "warehouse": warehouse,
+            "on_hand": level.on_hand,
+            "reserved": level.reserved,
+            "available": level.available,
+            "since": level.since,
+        }
+        for (sku, warehouse), level in sorted(found.items())
+    ]
+
+
+async def _count(counted: dict[tuple[str, str], Decimal]) -> dict[str, Any]:
+    from connector.orders.allocation import recount
+    from connector.orders.desk import Desk
+    from connector.orders.rules import load_rules
+    from connector.settings import load_settings
+    from connector.store import products
+    from connector.store.opening import opened
+
+    settings = load_settings()
+    rules = load_rules(settings.rules_file)
+    async with opened(settings) as store, store.transaction() as uow:
+        known = await products.find(uow.connection, {sku for sku, _ in counted})
+        for sku, _ in counted:
+            if sku not in known:
+                raise UsageError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
+        done = await recount(Desk(uow, actor=getpass.getuser(), rules=rules), counted)
+    return {"counted": len(counted), "taken": done.taken, "short": done.short}
