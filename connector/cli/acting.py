@@ -48,8 +48,8 @@ def act(
 ) -> None:
     """Ask something of an order. What it does not allow is refused in one line, and nothing is changed.
 
-    `act NUMBER verify` goes by the rules: the order may end on hold instead. Without --line, allocate, pick, pack and
-    ship concern all that is possible.
+    `act NUMBER verify` goes by the rules: the order may end on hold instead. Without --line an action concerns all that
+    is possible, without --amount all that is left.
     """
     said = {
         "action": action, "lines": _quantities(line), "written_off": _quantities(written_off),
@@ -71,11 +71,9 @@ def act(
 
 
 async def _act(number: str, said: dict[str, Any]) -> dict[str, Any]:
-    from connector.model.event import Action
-    from connector.orders.allocation import allocate
+    from connector.orders.asking import ask
     from connector.orders.desk import Command, Desk
     from connector.orders.rules import load_rules
-    from connector.orders.verification import verify
     from connector.settings import load_settings
     from connector.store import orders
     from connector.store.opening import opened
@@ -87,33 +85,9 @@ async def _act(number: str, said: dict[str, Any]) -> dict[str, Any]:
     rules = load_rules(settings.rules_file)
     async with opened(settings) as store, store.transaction() as uow:
         desk = Desk(uow, actor=getpass.getuser(), rules=rules)
-        if event.action is Action.VERIFY:
-            await verify(desk, [number])
-        elif event.action is Action.ALLOCATE and not event.lines:
-            await allocate(desk, [number])
-        else:
-            if event.action in _ALL and not event.lines and event.shipment is None:
-                [(order, _)] = (await desk.load([number])).values()
-                said["lines"] = _everything(order, event.action)
-                event = event_of(_checked(TransitionBody, said))
-            await desk.act([Command(number=number, event=event)])
+        await ask(desk, Command(number=number, event=event))
         [order] = await orders.load(uow.connection, [number])
         return order_said(order)
-
-
-_ALL = ("pick", "pack", "ship")
-
-
-def _everything(order: Any, action: str) -> dict[str, Any]:
-    """What of each line can be picked, or packed; nothing to ship on its own where a parcel waits for it."""
-    packed = order.progress.packed
-    left = {
-        line.number: line.allocated - line.picked
-        if action == "pick"
-        else line.picked - line.shipped - packed(line.number)
-        for line in order.lines
-    }
-    return {str(number): str(quantity) for number, quantity in left.items() if quantity > 0}
 
 
 def _quantities(items: list[str] | None) -> dict[str, str]:

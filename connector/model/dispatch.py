@@ -100,6 +100,7 @@ def _new(progress: Progress, event: Event) -> Shipment:
     return Shipment(
         number=len(progress.shipments) + 1,
         lines=lines,
+        warehouse=event.warehouse,
         carrier=event.carrier,
         tracking_number=event.tracking_number,
     )

@@ -108,9 +108,15 @@ _BY_COMMAND = {(S.PLACED, S.VERIFIED), (S.VERIFIED, S.CONFIRMED), (S.VERIFIED, S
 
 def apply(progress: Progress, event: Event) -> Progress:
     """`progress` after `event`; CommandError, naming field and rule, if the order does not allow it."""
-    action = event.action
-    if action is Action.ADVANCE:
+    if event.action is Action.ADVANCE:
         return _moved(progress, event.to)
+    check(progress, event)
+    return _happened(progress, event)
+
+
+def check(progress: Progress, event: Event) -> None:
+    """CommandError if nothing of the kind can be asked now: for the stage, or for a hold."""
+    action = event.action
     if progress.stage not in STAGES[action]:
         raise CommandError(
             f"Order {progress.number} is {progress.stage}: it cannot {action.words} now.",
@@ -125,7 +131,6 @@ def apply(progress: Progress, event: Event) -> Progress:
             field="holds",
             rule="hold",
         )
-    return _happened(progress, event)
 
 
 def follow(progress: Progress) -> Stage | None:

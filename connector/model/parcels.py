@@ -29,11 +29,13 @@ ON_THE_WAY = frozenset({ShipmentStatus.IN_TRANSIT, ShipmentStatus.OUT_FOR_DELIVE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shipment:
-    """One parcel of an order, numbered from 1; `lines` are quantities by line number."""
+    """One parcel of an order, numbered from 1; `lines` are quantities by line number. `warehouse` is the one it leaves;
+    None where its goods come from several, or nobody said."""
 
     number: int
     lines: Mapping[int, Decimal]
     status: ShipmentStatus = ShipmentStatus.PACKED
+    warehouse: str | None = None
     carrier: str | None = None
     tracking_number: str | None = None
     shipped_on: date | None = None

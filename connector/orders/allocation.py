@@ -15,7 +15,7 @@ from connector.model.order import Order
 from connector.model.parcels import ZERO
 from connector.model.progress import Progress
 from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk
+from connector.orders.desk import Command, Desk, check_version
 from connector.orders.routing import Needs, places_of, route
 from connector.store import orders, stock
 from connector.store.stock import Place
@@ -25,9 +25,14 @@ from connector.store.tables import orders as order_table
 OPEN = (Stage.VERIFIED, Stage.CONFIRMED, Stage.FULFILLING)
 
 
-async def allocate(desk: Desk, numbers: Sequence[str]) -> list[Progress]:
-    """Reserve what is there for these orders, the one of the highest priority first; what is not there stays open."""
+async def allocate(desk: Desk, numbers: Sequence[str], *, version: int | None = None) -> list[Progress]:
+    """Reserve what is there for these orders, the one of the highest priority first; what is not there stays open.
+    With `version`, only if the order is still the one that the caller has seen. Orders that cannot be allocated now, or
+    are on hold, stay as they are.
+    """
     found = await desk.load(numbers)
+    for order, _ in found.values():
+        check_version(order, version)
     open_ones = [order for order, _ in found.values() if _waits(order)]
     skus = {line.product.sku for order in open_ones for line in order.lines}
     levels = await stock.levels(desk.uow.connection, skus, lock=True)
@@ -126,8 +131,7 @@ async def _to_take(desk: Desk, place: Place, missing: Decimal) -> dict[str, dict
     taken: dict[str, dict[int, Decimal]] = {}
     left = missing
     for row in sorted(rows, key=lambda row: by_priority(found[row.order_number]), reverse=True):
-        line = found[row.order_number].progress.lines[row.line]
-        quantity = min(left, row.quantity, line.allocated - line.picked)
+        quantity = min(left, row.quantity - row.picked)
         if quantity > 0:
             taken.setdefault(row.order_number, {})[row.line] = quantity
             left -= quantity

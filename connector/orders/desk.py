@@ -18,6 +18,7 @@ from connector.model.order import Order, OrderInput
 from connector.model.parcels import ReturnStatus, ShipmentStatus
 from connector.model.progress import Progress
 from connector.model.stage import Stage
+from connector.model.whole import in_full
 from connector.orders import offspring, stockroom
 from connector.orders.documents.invoice import dump, put_together
 from connector.orders.facts import facts_of
@@ -54,19 +55,16 @@ class _Case:
     progress: Progress
     shown: Order
     entries: list[Entry] = field(default_factory=list)
+    steps: list[stockroom.Step] = field(default_factory=list)
     made: list[offspring.Made] = field(default_factory=list)
     issued: list[Invoice] = field(default_factory=list)
 
     @property
     def move(self) -> stockroom.Move:
-        events = [entry.event for entry in self.entries]
-        return stockroom.Move(
-            order=self.order,
-            before=self.before,
-            after=self.progress,
-            back=[event for event in events if event.action is Action.INSPECT_RETURN and event.lines],
-            at=frozenset(event.warehouse for event in events if event.action is Action.DEALLOCATE),
-        )
+        skus = {line.number: line.product.sku for line in self.order.lines}
+        for entry in self.entries:
+            skus |= {number: terms.sku for number, terms in entry.event.terms.items()}
+        return stockroom.Move(order=self.order.number, skus=skus, steps=self.steps)
 
 
 class Desk:
@@ -139,7 +137,7 @@ class Desk:
                 command = replace(command, event=replace(command.event, reference=next(numbered)))
             await self._act(cases[command.number], command)
         found = [cases[number] for number in numbers]
-        await stockroom.move(self.uow, [case.move for case in found], self.rules.routing)
+        await stockroom.move(self.uow, [case.move for case in found if case.steps], self.rules.routing)
         await self._save(found)
         await invoices.issue(self.uow, [invoice for case in found for invoice in case.issued])
         for case in found:
@@ -168,9 +166,12 @@ class Desk:
             event = self._taxed(case.shown, await completed(self.uow.connection, order, event))
         if event.action is Action.SPLIT and not event.reference:
             event = replace(event, reference=await offspring.free_number(self.uow.connection, order, "S"))
+        event = in_full(case.progress, event)
         after = apply(case.progress, event)
         if shown := _shown_by(event):
             case.shown = replace(case.shown, **shown)
+        if event.action in stockroom.MOVING:
+            case.steps.append(stockroom.Step(event=event, before=case.progress, after=after))
         replaces = _replaced(case.progress, after, event)
         if replaces is not None:
             event = replace(event, reference=await offspring.free_number(self.uow.connection, order, "R"))

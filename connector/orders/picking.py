@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Numeric, cast, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.parcels import ZERO
 from connector.model.stage import Stage
 from connector.orders.allocation import by_priority
 from connector.store import orders, stock
+from connector.store.stock import Held
 from connector.store.tables import holds, reservations
 from connector.store.tables import orders as table
 
@@ -44,31 +44,30 @@ async def pick_list(connection: AsyncConnection, warehouse: str | None = None) -
         .distinct()
         .add_columns(table.c.priority, table.c.placed_at)
         .join(reservations, reservations.c.order_number == table.c.number)
+        .where(cast(reservations.c.picked, Numeric) < cast(reservations.c.quantity, Numeric))
         .where(table.c.stage.in_([Stage.CONFIRMED.value, Stage.FULFILLING.value]))
         .where(table.c.number.not_in(select(holds.c.order_number)))
         .order_by(table.c.priority.desc(), table.c.placed_at, table.c.number)
         .limit(MOST)
     )
     numbers = [row.number for row in await connection.execute(statement)]
-    held = await stock.reserved_for(connection, numbers)
+    waiting: dict[tuple[str, int], list[tuple[str, Held]]] = {}
+    for (number, index, place), reserved in sorted((await stock.reserved_for(connection, numbers)).items()):
+        if reserved.unpicked > 0 and warehouse in {None, place}:
+            waiting.setdefault((number, index), []).append((place, reserved))
     picks: list[Pick] = []
     for order in sorted(await orders.load(connection, numbers), key=by_priority):
         for line in order.lines:
-            left = line.allocated - line.picked
-            for (number, index, place), reserved in sorted(held.items()):
-                if (number, index) != (order.number, line.number) or left <= ZERO:
-                    continue
-                quantity = min(left, reserved)
-                left -= quantity
-                picks.append(
-                    Pick(
-                        order=number,
-                        priority=order.priority,
-                        line=index,
-                        sku=line.product.sku,
-                        name=line.product.name,
-                        warehouse=place,
-                        quantity=quantity,
-                    )
+            picks += [
+                Pick(
+                    order=order.number,
+                    priority=order.priority,
+                    line=line.number,
+                    sku=line.product.sku,
+                    name=line.product.name,
+                    warehouse=place,
+                    quantity=reserved.unpicked,
                 )
-    return [pick for pick in picks if warehouse in {None, pick.warehouse}]
+                for place, reserved in waiting.get((order.number, line.number), ())
+            ]
+    return picks

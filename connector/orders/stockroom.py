@@ -1,129 +1,222 @@
-"""What commands do to stock: reserve what was allocated, give back what is not used, take from the shelf what ships."""
+"""What commands do to stock: reserve what is allocated, note what is picked where, take from the shelf what ships, and
+give back what is not used.
+
+A reservation lies in one warehouse, and knows what of it is picked there: so a parcel that names its warehouse leaves
+that one, and a pick list never sends anybody to a shelf that was emptied for this order before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from connector.errors import CommandError
-from connector.model.event import Event
+from connector.model.event import Action, Event
 from connector.model.money import plain
-from connector.model.order import Line, Order
-from connector.model.parcels import ZERO
+from connector.model.parcels import IN_HOUSE, ZERO, Shipment
 from connector.model.progress import Progress
+from connector.model.refusal import one_of
 from connector.orders.routing import Places, places_of, route
 from connector.orders.rules import Routing
 from connector.store import stock
-from connector.store.stock import Level, Place, Reserved
+from connector.store.stock import Held, Level, Place, Reserved
 from connector.store.unit import UnitOfWork
+
+MOVING = frozenset(
+    {Action.ALLOCATE, Action.DEALLOCATE, Action.PICK, Action.PACK, Action.SHIP, Action.CANCEL, Action.INSPECT_RETURN}
+)
+"""Events that concern stock."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One event of an order, with its progress before and after."""
+
+    event: Event
+    before: Progress
+    after: Progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Move:
-    """One order before and after its commands; `back` are the inspections that brought something to a shelf, `at` the
-    warehouses where allocations were given up."""
+    """What happened to one order, step by step; `skus` are those of all its lines, old and new."""
 
-    order: Order
-    before: Progress
-    after: Progress
-    back: Sequence[Event] = ()
-    at: frozenset[str | None] = frozenset()
+    order: str
+    skus: Mapping[int, str]
+    steps: Sequence[Step] = ()
 
-    @property
-    def lines(self) -> Mapping[int, Line]:
-        return {line.number: line for line in self.order.lines}
+
+@dataclass(kw_only=True, slots=True)
+class _Shelves:
+    """The stock that the moves concern, as they change it."""
+
+    levels: dict[Place, Level]
+    held: dict[Reserved, Held]
+    places: Places
+    keys: dict[tuple[str, int], list[Reserved]] = field(default_factory=dict)
+
+    def of_line(self, order: str, line: int) -> list[Reserved]:
+        return self.keys.get((order, line), [])
+
+    def reserve(self, key: Reserved, sku: str, quantity: Decimal) -> None:
+        self.change((sku, key[2]), reserved=quantity)
+        known = self.held.get(key)
+        if known is None:
+            self.keys[key[:2]] = sorted([*self.of_line(*key[:2]), key])
+            known = Held(quantity=ZERO)
+        self.held[key] = replace(known, quantity=known.quantity + quantity)
+
+    def change(self, place: Place, *, reserved: Decimal, on_hand: Decimal = ZERO) -> None:
+        level = self.levels[place]
+        self.levels[place] = replace(level, on_hand=level.on_hand + on_hand, reserved=level.reserved + reserved)
 
 
 async def move(uow: UnitOfWork, moves: Sequence[Move], routing: Routing) -> None:
     """Bring stock and reservations to what the orders say now; CommandError where it is not there."""
-    concerned = [item for item in moves if item.back or _moves_stock(item.before, item.after)]
-    if not concerned:
+    if not moves:
         return
-    skus = {line.product.sku for item in concerned for line in item.order.lines}
-    levels = await stock.levels(uow.connection, skus, lock=True)
-    held = await stock.reserved_for(uow.connection, [item.order.number for item in concerned])
+    levels = await stock.levels(uow.connection, {sku for item in moves for sku in item.skus.values()}, lock=True)
+    held = await stock.reserved_for(uow.connection, [item.order for item in moves])
     levels_known, held_known = dict(levels), dict(held)
-    places = places_of(levels)
-    for item in concerned:
-        _reserve(item, levels, held, routing, places)
-    mine: dict[tuple[str, int], list[Reserved]] = {}
+    shelves = _Shelves(levels=levels, held=held, places=places_of(levels))
     for key in sorted(held):
-        mine.setdefault(key[:2], []).append(key)
-    for item in concerned:
-        _take(item, levels, held, mine)
-        for event in item.back:
-            _put_back(uow, item, event, levels)
+        shelves.keys.setdefault(key[:2], []).append(key)
+    for item in moves:
+        for step in item.steps:
+            _follow(uow, item, step, shelves, routing)
     await stock.put(uow, {place: level for place, level in levels.items() if levels_known.get(place) != level})
-    await stock.keep(uow, {key: quantity for key, quantity in held.items() if held_known.get(key) != quantity})
+    await stock.keep(uow, {key: found for key, found in held.items() if held_known.get(key) != found})
 
 
-def _reserve(
-    item: Move, levels: dict[Place, Level], held: dict[Reserved, Decimal], routing: Routing, places: Places
-) -> None:
-    order = item.order
-    needs = {
-        number: (line.product.sku, item.after.lines[number].allocated - line.allocated)
-        for number, line in item.lines.items()
-        if number in item.after.lines and item.after.lines[number].allocated > line.allocated
-    }
-    if not needs:
-        return
-    chosen = route(needs, levels, routing, places)
+def _follow(uow: UnitOfWork, item: Move, step: Step, shelves: _Shelves, routing: Routing) -> None:
+    match step.event.action:
+        case Action.ALLOCATE:
+            _reserve(item, step, shelves, routing)
+        case Action.PICK:
+            _pick(item, step, shelves)
+        case Action.PACK:
+            _check_parcel(item, step, shelves)
+        case Action.SHIP:
+            _ship(item, step, shelves)
+        case Action.INSPECT_RETURN:
+            _put_back(uow, item, step, shelves)
+        case _:
+            _give_back(item, step, shelves)
+
+
+def _reserve(item: Move, step: Step, shelves: _Shelves, routing: Routing) -> None:
+    needs = {number: (item.skus[number], quantity) for number, quantity in step.event.lines.items()}
+    chosen = route(needs, shelves.levels, routing, shelves.places)
     for number, (sku, wanted) in needs.items():
         there = sum((quantity for (line, _), quantity in chosen.items() if line == number), ZERO)
         if there < wanted:
             raise CommandError(
-                f"Order {order.number} cannot allocate {plain(wanted)} of {sku}: {plain(there)} is available.",
+                f"Order {item.order} cannot allocate {plain(wanted)} of {sku}: {plain(there)} is available.",
                 hint=f"Ask for {plain(there)} at most." if there else "",
                 field=f"lines.{number}",
                 rule="stock",
             )
     for (number, warehouse), quantity in chosen.items():
-        _change(levels, (needs[number][0], warehouse), reserved=quantity)
-        key = (order.number, number, warehouse)
-        held[key] = held.get(key, ZERO) + quantity
+        shelves.reserve((item.order, number, warehouse), needs[number][0], quantity)
 
 
-def _take(
-    item: Move,
-    levels: dict[Place, Level],
-    held: dict[Reserved, Decimal],
-    reserved: Mapping[tuple[str, int], Sequence[Reserved]],
-) -> None:
-    """Reservations fall by what shipped and by what is allocated no more."""
-    for number, line in item.lines.items():
-        now = item.after.lines.get(number)
-        shipped = ZERO if now is None else now.shipped - line.shipped
-        left = ZERO if now is None else now.allocated - now.shipped
-        mine = reserved.get((item.order.number, number), ())
-        if item.at:
-            mine = sorted(mine, key=lambda key: (key[2] not in item.at, key))
-        too_much = sum((held[key] for key in mine), ZERO) - left
-        for key in mine:
-            part = min(held[key], too_much)
-            gone = min(part, shipped)
-            _change(levels, (line.product.sku, key[2]), reserved=-part, on_hand=-gone)
-            held[key] -= part
-            too_much -= part
-            shipped -= gone
+def _pick(item: Move, step: Step, shelves: _Shelves) -> None:
+    """Where the event names no warehouse, goods are picked in the order of their names."""
+    for line, quantity in step.event.lines.items():
+        room = {key: shelves.held[key].unpicked for key in shelves.of_line(item.order, line)}
+        for key, part in _shared(item, step, line, quantity, room, "reserved and not picked").items():
+            shelves.held[key] = replace(shelves.held[key], picked=shelves.held[key].picked + part)
 
 
-def _put_back(uow: UnitOfWork, item: Move, event: Event, levels: dict[Place, Level]) -> None:
-    for number, quantity in event.lines.items():
-        place = (item.lines[number].product.sku, event.warehouse or "")
-        known = levels.get(place)
-        levels[place] = stock.arrived(known, (known.on_hand if known else ZERO) + quantity, uow.now.date())
+def _check_parcel(item: Move, step: Step, shelves: _Shelves) -> None:
+    """A parcel that names its warehouse holds what is picked there, and in no other such parcel."""
+    if step.event.warehouse is not None:
+        for line, quantity in step.event.lines.items():
+            _shared(item, step, line, quantity, _loose(item, step.before, line, shelves), "picked and not packed")
 
 
-def _change(levels: dict[Place, Level], place: Place, *, reserved: Decimal, on_hand: Decimal = ZERO) -> None:
-    level = levels[place]
-    levels[place] = replace(level, on_hand=level.on_hand + on_hand, reserved=level.reserved + reserved)
+def _ship(item: Move, step: Step, shelves: _Shelves) -> None:
+    parcel = _left(step)
+    others = replace(step.before, shipments={n: p for n, p in step.before.shipments.items() if n != parcel.number})
+    for line, quantity in parcel.lines.items():
+        room = _loose(item, others, line, shelves)
+        for key, part in _shared(item, step, line, quantity, room, "picked", parcel.warehouse).items():
+            known = shelves.held[key]
+            shelves.held[key] = Held(quantity=known.quantity - part, picked=known.picked - part)
+            shelves.change((item.skus[line], key[2]), reserved=-part, on_hand=-part)
 
 
-def _moves_stock(before: Progress, after: Progress) -> bool:
-    return any(
-        number not in after.lines
-        or (line.allocated, line.shipped) != (after.lines[number].allocated, after.lines[number].shipped)
-        for number, line in before.lines.items()
+def _give_back(item: Move, step: Step, shelves: _Shelves) -> None:
+    """What is cancelled, or allocated no more: first what is not picked, in the warehouse that the event names."""
+    for line, before in step.before.lines.items():
+        after = step.after.lines[line]
+        unpicked = before.picked - after.picked
+        loose = _loose(item, step.after, line, shelves)
+        for key in reversed(list(loose)):
+            part = min(unpicked, loose[key])
+            shelves.held[key] = replace(shelves.held[key], picked=shelves.held[key].picked - part)
+            unpicked -= part
+        left = before.allocated - after.allocated
+        for key in sorted(loose, key=lambda key: (key[2] != step.event.warehouse, key)):
+            part = min(left, shelves.held[key].unpicked)
+            shelves.held[key] = replace(shelves.held[key], quantity=shelves.held[key].quantity - part)
+            shelves.change((item.skus[line], key[2]), reserved=-part)
+            left -= part
+
+
+def _put_back(uow: UnitOfWork, item: Move, step: Step, shelves: _Shelves) -> None:
+    for number, quantity in step.event.lines.items():
+        place = (item.skus[number], step.event.warehouse or "")
+        known = shelves.levels.get(place)
+        on_hand = (known.on_hand if known else ZERO) + quantity
+        shelves.levels[place] = stock.arrived(known, on_hand, uow.now.date())
+
+
+def _left(step: Step) -> Shipment:
+    """The parcel that this step has sent off."""
+    return next(
+        parcel
+        for number, parcel in step.after.shipments.items()
+        if step.before.shipments.get(number) != parcel and parcel.status not in IN_HOUSE
     )
+
+
+def _loose(item: Move, progress: Progress, line: int, shelves: _Shelves) -> dict[Reserved, Decimal]:
+    """What of a line is picked, by place, and not in a parcel that names its warehouse."""
+    parcels: Iterable[Shipment] = [parcel for parcel in progress.shipments.values() if parcel.status in IN_HOUSE]
+    return {
+        key: shelves.held[key].picked
+        - sum((parcel.lines.get(line, ZERO) for parcel in parcels if parcel.warehouse == key[2]), ZERO)
+        for key in shelves.of_line(item.order, line)
+    }
+
+
+def _shared(
+    item: Move,
+    step: Step,
+    line: int,
+    quantity: Decimal,
+    room: Mapping[Reserved, Decimal],
+    what: str,
+    warehouse: str | None = None,
+) -> dict[Reserved, Decimal]:
+    """`quantity` by place, in the warehouse that is asked for; CommandError where that is too little."""
+    warehouse = warehouse or step.event.warehouse
+    found: dict[Reserved, Decimal] = {}
+    left = quantity
+    for key, most in room.items():
+        part = min(left, most) if warehouse in {None, key[2]} else ZERO
+        if part > 0:
+            found[key] = part
+            left -= part
+    if left > 0:
+        where = [key[2] for key, most in room.items() if most > 0]
+        raise CommandError(
+            f"Order {item.order} cannot {step.event.action.words} {plain(quantity)} of line {line} in"
+            f" {warehouse}: {plain(quantity - left)} is {what} there.",
+            hint=f"It is so in {one_of(where)}." if where else "",
+            field="warehouse",
+            rule="stock",
+        )
+    return found

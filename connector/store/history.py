@@ -227,6 +227,7 @@ def _shipment(said: Mapping[str, Any]) -> Shipment:
         number=said["number"],
         lines=_quantities(said["lines"]),
         status=ShipmentStatus(said["status"]),
+        warehouse=said.get("warehouse"),
         carrier=said.get("carrier"),
         tracking_number=said.get("tracking_number"),
         **{name: date.fromisoformat(said[name]) for name in ("shipped_on", "delivered_on") if name in said},

@@ -98,7 +98,7 @@ def return_of(values: Mapping[str, Any], lines: Mapping[str, Mapping[str, str]])
     )
 
 
-_SHIPMENT = ("number", "carrier", "tracking_number", "shipped_on", "delivered_on")
+_SHIPMENT = ("number", "warehouse", "carrier", "tracking_number", "shipped_on", "delivered_on")
 _RETURN = ("number", "status", "reason", "resolution", "carrier", "tracking_number", "requested_on")
 
 

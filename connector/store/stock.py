@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from operator import itemgetter
 
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +26,18 @@ Place = tuple[str, str]
 
 Reserved = tuple[str, int, str]
 """Order, line and warehouse."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """What is reserved for one line in one warehouse and has not left; `picked` is the part that is off the shelf."""
+
+    quantity: Decimal
+    picked: Decimal = ZERO
+
+    @property
+    def unpicked(self) -> Decimal:
+        return self.quantity - self.picked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,20 +95,20 @@ async def put(uow: UnitOfWork, changed: Mapping[Place, Level]) -> None:
     await upsert(uow.connection, stock, rows)
 
 
-async def reserved_for(connection: AsyncConnection, orders: Sequence[str]) -> dict[Reserved, Decimal]:
+async def reserved_for(connection: AsyncConnection, orders: Sequence[str]) -> dict[Reserved, Held]:
     """What is reserved for these orders, by order, line and warehouse."""
     rows = await select_in(connection, select(reservations), reservations.c.order_number, orders)
-    return {(row.order_number, row.line, row.warehouse): row.quantity for row in rows}
+    return {(row.order_number, row.line, row.warehouse): Held(quantity=row.quantity, picked=row.picked) for row in rows}
 
 
-async def keep(uow: UnitOfWork, changed: Mapping[Reserved, Decimal]) -> None:
+async def keep(uow: UnitOfWork, changed: Mapping[Reserved, Held]) -> None:
     """Write reservations; those of 0 are gone."""
     kept = [
-        {"order_number": order, "line": line, "warehouse": warehouse, "quantity": quantity}
-        for (order, line, warehouse), quantity in sorted(changed.items())
-        if quantity
+        {"order_number": order, "line": line, "warehouse": warehouse, "quantity": held.quantity, "picked": held.picked}
+        for (order, line, warehouse), held in sorted(changed.items(), key=itemgetter(0))
+        if held.quantity
     ]
-    gone = [{"o": order, "l": line, "w": place} for (order, line, place), quantity in changed.items() if not quantity]
+    gone = [{"o": order, "l": line, "w": place} for (order, line, place), held in changed.items() if not held.quantity]
     await upsert(uow.connection, reservations, kept)
     if gone:
         row = reservations.c

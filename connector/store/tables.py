@@ -200,6 +200,7 @@ shipments = Table(
     Column("order_number", Key, ForeignKey("orders.number"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("status", Text, nullable=False),
+    Column("warehouse", Key),  # that it leaves; none if its goods come from several
     Column("carrier", Text),
     Column("tracking_number", Key),
     Column("shipped_on", Date),
@@ -242,6 +243,8 @@ reservations = Table(
     Column("line", Integer, primary_key=True, autoincrement=False),
     Column("warehouse", Key, primary_key=True),
     Column("quantity", Exact, nullable=False),
+    _amount("picked"),
+    _at_most("picked", "quantity"),
 )
 
 outbox = Table(

@@ -29,8 +29,9 @@ async def check_books(world: World, numbers: Sequence[str], arrived: Mapping[str
         _check_money(order)
         _check_replay(order, histories[order.number])
         for line in order.lines:
-            mine = [quantity for key, quantity in held.items() if key[:2] == (order.number, line.number)]
-            assert line.allocated - line.shipped == sum(mine, ZERO)
+            mine = [reserved for key, reserved in held.items() if key[:2] == (order.number, line.number)]
+            assert line.allocated - line.shipped == sum((reserved.quantity for reserved in mine), ZERO)
+            assert line.picked - line.shipped == sum((reserved.picked for reserved in mine), ZERO)
             back = [item.lines[line.number].restocked for item in order.returns.values() if line.number in item.lines]
             promised[line.product.sku] += line.allocated - line.shipped
             out[line.product.sku] += line.shipped - sum(back, ZERO)

@@ -141,10 +141,16 @@ def event_for(order: Order, wish: Wish) -> Event:
         return_number=coming[0].number if coming and wish.lucky else None,
         reason=ReturnReason.DAMAGED,
         resolution=Resolution.REFUND if wish.lucky else Resolution.REPLACEMENT,
-        warehouse=PLACES[wish.lucky],
+        warehouse=_warehouse(action, wish),
         carrier="Swift Post",
         tracking_number=f"T{order.number}",
     )
+
+
+def _warehouse(action: Action, wish: Wish) -> str | None:
+    """Parcels need not say where they leave; what is put on a shelf must say which."""
+    quiet = action in {Action.PICK, Action.PACK, Action.SHIP} and wish.hold in {Hold.PAYMENT, Hold.STOCK, Hold.MANUAL}
+    return None if quiet else PLACES[wish.lucky]
 
 
 def _next(order: Order) -> Action:

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import select
 
 from connector.errors import CommandError
-from connector.model.event import Action
 from connector.model.progress import Hold
 from connector.model.role import Role
 from connector.model.stage import Stage
 from connector.orders.allocation import allocate
+from connector.orders.asking import ask
 from connector.orders.desk import Command, Desk
 from connector.orders.verification import verify
 from connector.store import customers, history, orders
@@ -86,10 +86,7 @@ async def move(call: Call) -> Answer:
     try:
         async with call.store.transaction() as uow:
             desk = Desk(uow, actor=call.token.name, rules=call.rules)
-            if command.event.action is Action.VERIFY:
-                await verify(desk, [number], version=version)  # by the rules: it may end on hold instead
-            else:
-                await desk.act([command])
+            await ask(desk, command)
             [order] = await orders.load(uow.connection, [number])
     except CommandError as error:
         if error.rule == "version" and asked:

@@ -1,0 +1,91 @@
+"""What an event means that leaves lines or amount out: all that is possible, and the history says how much that was."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from connector.errors import CommandError
+from connector.model.event import Action, Event
+from connector.model.stage import Stage
+from connector.orders.asking import ask
+from connector.orders.desk import Command, Desk
+from connector.store import history
+from connector.store.engine import Store
+from tests.unit.orders.test_desk import SHIPPED, act, opened
+from tests.unit.orders.test_details import replayed
+
+ALL = {1: Decimal(2), 2: Decimal("1.5")}
+
+
+async def said(store: Store, action: Action) -> list[dict[int, Decimal] | Decimal | None]:
+    async with store.reader() as connection:
+        entries = await history.read(connection, "1")
+    return [dict(entry.event.lines) or entry.event.amount for entry in entries if entry.event.action is action]
+
+
+async def test_an_order_goes_all_the_way_without_a_number_being_named(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.AUTHORISE, Action.CONFIRM):
+        await act(store, action)
+    async with store.transaction() as uow:
+        await ask(Desk(uow, actor="anna"), Command(number="1", event=Event(action=Action.ALLOCATE)))
+    for action in (Action.PICK, Action.PACK):
+        await act(store, action)
+    await act(store, Action.SHIP, **SHIPPED)
+    await act(store, Action.DELIVER)
+    await act(store, Action.INVOICE)
+    done = await act(store, Action.CAPTURE)
+    assert (done.stage, done.authorised, done.captured) == (Stage.COMPLETED, Decimal("98.02"), Decimal("98.02"))
+    await act(store, Action.REQUEST_RETURN)
+    await act(store, Action.APPROVE_RETURN)
+    back = await act(store, Action.RECEIVE_RETURN)
+    assert back.sum("returned") == Decimal("3.5")
+    await act(store, Action.INSPECT_RETURN, written_off=ALL)
+    assert (await act(store, Action.REFUND)).refunded == Decimal("65.64")  # all but the freight
+    assert await said(store, Action.PICK) == [ALL]
+    assert await said(store, Action.REFUND) == [Decimal("65.64")]
+    assert (await replayed(store)).refunded == Decimal("65.64")
+
+
+async def test_to_cancel_means_all_that_is_still_here(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await act(store, Action.ALLOCATE, lines={1: 2})
+    await act(store, Action.PICK)
+    await act(store, Action.SHIP, lines={1: 1}, **SHIPPED)
+    progress = await act(store, Action.CANCEL)
+    assert {number: line.cancelled for number, line in progress.lines.items()} == {1: Decimal(1), 2: Decimal("1.5")}
+    assert progress.stage is Stage.SHIPPED
+
+
+@pytest.mark.parametrize(
+    ("action", "says"),
+    [
+        (Action.REFUND, "it owes nothing back"),
+        (Action.DEALLOCATE, "it has nothing left to deallocate"),
+        (Action.PICK, "is placed: it cannot pick now"),
+    ],
+)
+async def test_where_nothing_is_left_that_is_said(store: Store, action: Action, says: str) -> None:
+    await opened(store)
+    with pytest.raises(CommandError, match=says):
+        await act(store, action)
+
+
+async def test_which_return_has_come_must_be_clear(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await act(store, Action.ALLOCATE, lines=ALL)
+    await act(store, Action.PICK)
+    await act(store, Action.SHIP, **SHIPPED)
+    await act(store, Action.DELIVER)
+    for number in (1, 2):
+        await act(store, Action.REQUEST_RETURN, lines={1: 1})
+        await act(store, Action.APPROVE_RETURN, return_number=number)
+    with pytest.raises(CommandError, match="names no return"):
+        await act(store, Action.RECEIVE_RETURN)
+    assert (await act(store, Action.RECEIVE_RETURN, return_number=2)).returns[2].lines[1].received == 1

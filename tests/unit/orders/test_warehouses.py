@@ -1,0 +1,111 @@
+"""Goods lie in a warehouse: picked there, packed there, and taken from its shelf when the parcel leaves."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from connector.errors import CommandError
+from connector.model.event import Action, Event, Terms
+from connector.orders.desk import Command, Desk
+from connector.orders.picking import pick_list
+from connector.store import stock as stocks
+from connector.store.engine import Store
+from connector.store.stock import Held
+from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
+
+
+async def split_between_two(store: Store) -> None:
+    """Order 1: two of line 1, of which EAST has one and WEST has one; line 2 is in EAST alone."""
+    await opened(store, on_hand="0")
+    counted = {("CHAI", "EAST"): 1, ("CHAI", "WEST"): 1, ("TOFU", "EAST"): 9}
+    async with store.transaction() as uow:
+        await stocks.count(uow, {place: Decimal(quantity) for place, quantity in counted.items()})
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await allocate(store)
+
+
+async def on_hand(store: Store) -> dict[str, Decimal]:
+    async with store.reader() as connection:
+        levels = await stocks.levels(connection, ["CHAI"])
+    return {warehouse: level.on_hand for (_, warehouse), level in levels.items()}
+
+
+async def held(store: Store) -> dict[tuple[int, str], Held]:
+    async with store.reader() as connection:
+        return {key[1:]: found for key, found in (await stocks.reserved_for(connection, ["1"])).items()}
+
+
+async def picks(store: Store, warehouse: str | None = None) -> list[tuple[int, str, Decimal]]:
+    async with store.reader() as connection:
+        return [(pick.line, pick.warehouse, pick.quantity) for pick in await pick_list(connection, warehouse)]
+
+
+async def test_a_parcel_leaves_the_warehouse_that_it_names(store: Store) -> None:
+    await split_between_two(store)
+    await act(store, Action.PICK, lines={1: 1}, warehouse="WEST")
+    progress = await act(store, Action.SHIP, lines={1: 1}, warehouse="WEST", **SHIPPED)
+    assert progress.shipments[1].warehouse == "WEST"
+    assert await on_hand(store) == {"EAST": Decimal(1), "WEST": Decimal(0)}
+    assert await held(store) == {(1, "EAST"): Held(quantity=Decimal(1)), (2, "EAST"): Held(quantity=Decimal("1.5"))}
+
+
+async def test_a_pick_list_sends_nobody_to_a_shelf_that_is_done(store: Store) -> None:
+    await split_between_two(store)
+    assert await picks(store) == [(1, "EAST", Decimal(1)), (1, "WEST", Decimal(1)), (2, "EAST", Decimal("1.5"))]
+    await act(store, Action.PICK, lines={1: 1}, warehouse="WEST")
+    assert await picks(store) == [(1, "EAST", Decimal(1)), (2, "EAST", Decimal("1.5"))]
+    assert await picks(store, "WEST") == []
+    await act(store, Action.PICK, lines={1: 1, 2: "1.5"})
+    assert await picks(store) == []
+
+
+async def test_what_is_not_there_cannot_be_picked_packed_or_shipped_there(store: Store) -> None:
+    await split_between_two(store)
+    with pytest.raises(CommandError, match="cannot pick 2 of line 1 in WEST: 1 is reserved and not picked there") as no:
+        await act(store, Action.PICK, lines={1: 2}, warehouse="WEST")
+    assert (no.value.field, no.value.rule) == ("warehouse", "stock")
+    await act(store, Action.PICK, lines={1: 2})
+    with pytest.raises(
+        CommandError, match=r"cannot pack 2 of line 1 in WEST: 1 is picked and not packed there\. It is so"
+    ):
+        await act(store, Action.PACK, lines={1: 2}, warehouse="WEST")
+    await act(store, Action.PACK, lines={1: 1}, warehouse="WEST")
+    with pytest.raises(CommandError, match=r"in WEST: 0 is picked and not packed there\. It is so in EAST\."):
+        await act(store, Action.PACK, lines={1: 1}, warehouse="WEST")
+    with pytest.raises(CommandError, match="cannot ship 1 of line 1 in WEST"):
+        await act(store, Action.SHIP, lines={1: 1}, warehouse="WEST", **SHIPPED)
+
+
+async def test_a_parcel_that_names_none_leaves_the_goods_of_those_that_do(store: Store) -> None:
+    await split_between_two(store)
+    await act(store, Action.PICK, lines={1: 2})
+    await act(store, Action.PACK, lines={1: 1}, warehouse="EAST")
+    await act(store, Action.SHIP, lines={1: 1}, **SHIPPED)
+    assert await on_hand(store) == {"EAST": Decimal(1), "WEST": Decimal(0)}
+    await act(store, Action.SHIP, shipment=1, **SHIPPED)
+    assert await on_hand(store) == {"EAST": Decimal(0), "WEST": Decimal(0)}
+
+
+async def test_what_is_cancelled_is_not_what_a_parcel_holds(store: Store) -> None:
+    await split_between_two(store)
+    await act(store, Action.PICK, lines={1: 2})
+    await act(store, Action.PACK, lines={1: 1}, warehouse="WEST")
+    await act(store, Action.CANCEL, lines={1: 1})
+    assert (await held(store))[1, "WEST"] == Held(quantity=Decimal(1), picked=Decimal(1))
+    assert (1, "EAST") not in await held(store)
+    await act(store, Action.SHIP, shipment=1, **SHIPPED)
+    assert await on_hand(store) == {"EAST": Decimal(1), "WEST": Decimal(0)}
+
+
+async def test_a_line_can_be_added_and_allocated_at_once(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.VERIFY)
+    await act(store, Action.CONFIRM)
+    added = Event(action=Action.CHANGE, terms={3: Terms(sku="CHAI", quantity=Decimal(4))})
+    reserved = Event(action=Action.ALLOCATE, lines={3: Decimal(4)})
+    async with store.transaction() as uow:
+        await Desk(uow, actor="anna").act([Command(number="1", event=event) for event in (added, reserved)])
+    assert await held(store) == {(3, "EAST"): Held(quantity=Decimal(4))}
