@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
+from connector.model.customer import Customer
 from connector.model.order import Line, Order
 from connector.model.order_return import OrderReturn
+from connector.model.product import Product
 from connector.store.history import Recorded
 from connector.store.parcels import shipment_said
 
@@ -38,6 +40,14 @@ def order_said(order: Order) -> dict[str, Any]:
 def _line(line: Line) -> dict[str, Any]:
     values = {item.name: getattr(line, item.name) for item in fields(line) if item.name not in _LINE_APART}
     return {"line": line.number, "sku": line.product.sku, **values, "exact_total": line.exact_total}
+
+
+def customer_said(customer: Customer, version: int) -> dict[str, Any]:
+    return asdict(customer) | {"version": version}
+
+
+def product_said(product: Product, version: int) -> dict[str, Any]:
+    return asdict(product) | {"version": version}
 
 
 def event_said(entry: Recorded) -> dict[str, Any]:

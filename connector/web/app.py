@@ -14,7 +14,7 @@ from connector.orders.rules import Rules
 from connector.store import schema
 from connector.store.engine import Store
 from connector.web import tracking
-from connector.web.api import analytics, invoices, orders, returns, status, warehouse
+from connector.web.api import analytics, customers, invoices, orders, products, returns, status, warehouse
 from connector.web.auth import let_in
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
@@ -23,6 +23,8 @@ from connector.web.route import Call, Route, encoded, read
 PREFIX = "/api/v1"
 ROUTES: tuple[Route, ...] = (
     *orders.ROUTES,
+    *customers.ROUTES,
+    *products.ROUTES,
     *returns.ROUTES,
     *invoices.ROUTES,
     *warehouse.ROUTES,

@@ -7,12 +7,22 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, get_type_hints
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    create_model,
+)
 
 from connector.model.customer import Customer
 from connector.model.event import Action, Event, Terms
 from connector.model.order import LineInput, OrderInput
 from connector.model.parcels import Resolution, ReturnReason, ShipmentStatus
+from connector.model.product import Price, Product
 
 MOST_DIGITS = 18
 
@@ -36,10 +46,17 @@ def _no_flag(value: Any) -> Any:
     return value
 
 
+def _one_each(prices: list[PriceBody]) -> list[PriceBody]:
+    if len({price.currency for price in prices}) < len(prices):
+        raise ValueError("must name each currency once")
+    return prices
+
+
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=10**6)]
 Key = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Text = Annotated[str, Field(max_length=32_000, pattern=r"^[^\x00]*$")]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Quantities = dict[Count, Number]
 
 
@@ -55,9 +72,8 @@ class LineBody(Body):
     discount: Annotated[Number, Field(ge=0, le=1)] = Decimal(0)
 
 
-class CustomerBody(Body):
-    number: Key
-    name: Annotated[str, Field(max_length=255)] | None = None
+class _CustomerDetails(Body):
+    name: Annotated[Text, Field(max_length=255)] | None = None
     email: Text | None = None
     phone: Text | None = None
     street: Text | None = None
@@ -70,11 +86,42 @@ class CustomerBody(Body):
     tier: Text | None = None
     credit_limit: Annotated[Number, Field(ge=0)] | None = None
 
-    def customer(self) -> Customer:
+    def customer(self, number: str) -> Customer:
         """A person without a name of its own has that of first and last name."""
-        values = self.model_dump()
+        values = self.model_dump(exclude={"version"})
         whole = " ".join(part for part in (self.first_name, self.last_name) if part)
-        return Customer(**{**values, "name": self.name or whole or self.number})
+        return Customer(**{**values, "number": number, "name": self.name or whole or number})
+
+
+class CustomerBody(_CustomerDetails):
+    number: Key
+
+
+class CustomerPut(_CustomerDetails):
+    """A customer as a whole; the path names it. With `version`: only if it is still that one."""
+
+    number: Key | None = None
+    version: Count | None = None
+
+
+class PriceBody(Body):
+    currency: Currency
+    unit_price: Annotated[Number, Field(ge=0)]
+
+
+class ProductPut(Body):
+    """A product as a whole; the path names it. With `version`: only if it is still that one."""
+
+    sku: Key | None = None
+    version: Count | None = None
+    name: Annotated[Text, Field(min_length=1, max_length=255)]
+    description: Text | None = None
+    active: StrictBool = True
+    prices: Annotated[list[PriceBody], Field(max_length=200), AfterValidator(_one_each)] = []
+
+    def product(self, sku: str) -> Product:
+        prices = tuple(Price(currency=price.currency, unit_price=price.unit_price) for price in self.prices)
+        return Product(sku=sku, name=self.name, description=self.description, active=self.active, prices=prices)
 
 
 class _OrderBody(Body):
@@ -85,7 +132,7 @@ class _OrderBody(Body):
 _PLACED = {
     "number": (Key, ...),
     "placed_at": (AwareDatetime | None, None),
-    "currency": (Annotated[str, Field(pattern=r"^[A-Z]{3}$")], ...),
+    "currency": (Currency, ...),
     "freight": (Annotated[Number, Field(ge=0)] | None, None),
 }
 _NOT_ASKED = {"customer", "lines", "stage", "shipped_on", "carrier", "tracking_number"}
@@ -183,10 +230,12 @@ class NumbersBody(Body):
 
 
 class CountBody(Body):
-    """What was counted in one warehouse."""
+    """What was counted in one warehouse. `expected` is what the counter saw on hand, by SKU: where something else is
+    there by now, nothing is counted."""
 
     warehouse: Key
     counts: Annotated[dict[Key, Annotated[Number, Field(ge=0)]], Field(min_length=1, max_length=1000)]
+    expected: dict[Key, Annotated[Number, Field(ge=0)]] = Field(default_factory=dict)
 
 
 class TrackingBody(Body):
