@@ -15,7 +15,7 @@ from connector.model.order import Order
 from connector.model.parcels import ZERO
 from connector.model.progress import Progress
 from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk
+from connector.orders.desk import Command, Desk, in_its_name
 from connector.orders.routing import Needs, places_of, route
 from connector.store import orders, stock
 from connector.store.stock import Place
@@ -25,9 +25,14 @@ from connector.store.tables import orders as order_table
 OPEN = (Stage.VERIFIED, Stage.CONFIRMED, Stage.FULFILLING)
 
 
-async def allocate(desk: Desk, numbers: Sequence[str]) -> list[Progress]:
-    """Reserve what is there for these orders, the one of the highest priority first; what is not there stays open."""
+async def allocate(desk: Desk, numbers: Sequence[str], *, asked: Command | None = None) -> list[Progress]:
+    """Reserve what is there for these orders, the one of the highest priority first; what is not there stays open.
+
+    `asked` is the command behind it where it is about one order, done once by its request.
+    """
     found = await desk.load(numbers)
+    if asked is not None and await desk.repeats(asked):
+        return [order.progress for order, _ in found.values()]
     open_ones = [order for order, _ in found.values() if _waits(order)]
     skus = {line.product.sku for order in open_ones for line in order.lines}
     levels = await stock.levels(desk.uow.connection, skus, lock=True)
@@ -42,6 +47,8 @@ async def allocate(desk: Desk, numbers: Sequence[str]) -> list[Progress]:
             levels[place] = replace(levels[place], reserved=levels[place].reserved + quantity)
         if lines:
             commands.append(Command(number=order.number, event=Event(action=Action.ALLOCATE, lines=lines)))
+    if asked is not None:
+        commands = in_its_name(asked, commands)
     done = {progress.number: progress for progress in await desk.act(commands)}
     return [done.get(number, found[number][0].progress) for number in numbers]
 

@@ -51,7 +51,8 @@ def product_said(product: Product, version: int) -> dict[str, Any]:
 
 
 def event_said(entry: Recorded) -> dict[str, Any]:
-    return {"sequence": entry.sequence, "at": entry.at, "actor": entry.actor, **entry.said, "stage": entry.after}
+    said = {"sequence": entry.sequence, "at": entry.at, "actor": entry.actor, **entry.said, "stage": entry.after}
+    return said | ({"request": entry.request.key} if entry.request else {})
 
 
 def return_said(item: OrderReturn) -> dict[str, Any]:

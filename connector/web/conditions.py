@@ -1,4 +1,5 @@
-"""If-Match and If-None-Match: a change only of what the caller has seen, a creation only of what is not there."""
+"""What a caller makes a request depend on: If-Match (a change only of what was seen), If-None-Match (a creation only of
+what is not there), Idempotency-Key (done once, however often it is sent)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 from connector.errors import CommandError
 from connector.web.problem import ProblemError
+from connector.web.route import KEY
 
 ANY = "*"
 _LONGEST = 18
@@ -48,6 +50,25 @@ def version_of(header: str | None) -> int | None:
     if not bare.isdecimal() or len(bare) > _LONGEST:
         raise failed("If-Match", f"{header[:80]} is no version of ours.")
     return int(bare)
+
+
+def request_of(headers: Mapping[str, str]) -> str | None:
+    """The caller's own name for the request, with quotation marks or without."""
+    header = headers.get("Idempotency-Key")
+    if header is None:
+        return None
+    key = header.strip()
+    key = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
+    if not KEY.fullmatch(key):
+        raise ProblemError(
+            400, "idempotency", "The key must be 1 to 80 characters that can be seen.", field="Idempotency-Key",
+            hint="Send a UUID for each request, and the same one with each repeat.",
+        )  # fmt: skip
+    return key
+
+
+def replayed(again: bool) -> dict[str, str]:
+    return {"Idempotency-Replayed": "true"} if again else {}
 
 
 def etag(version: int) -> dict[str, str]:

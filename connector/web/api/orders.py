@@ -20,7 +20,7 @@ from connector.store.tables import holds
 from connector.store.tables import orders as table
 from connector.web.answers import event_said, order_said
 from connector.web.bodies import NumbersBody, OrderBody, TransitionBody, event_of, order_of
-from connector.web.conditions import etag, version_of
+from connector.web.conditions import etag, replayed, request_of, version_of
 from connector.web.paging import QUERIES, page
 from connector.web.problem import ProblemError
 from connector.web.route import Answer, Call, Route
@@ -78,13 +78,14 @@ async def story(call: Call) -> Answer:
 
 async def move(call: Call) -> Answer:
     number, asked = call.at("number"), call.request.headers.get("If-Match")
+    request = request_of(call.request.headers)
     version = version_of(asked) if asked else call.body.version
-    command = Command(number=number, event=event_of(call.body), version=version)
+    command = Command(number=number, event=event_of(call.body), version=version, request=request)
     try:
         async with call.store.transaction() as uow:
             desk = Desk(uow, actor=call.token.name, rules=call.rules)
-            if command.event.action is Action.VERIFY and version is None:
-                await verify(desk, [number])  # by the rules: it may end on hold instead
+            if command.event.action is Action.VERIFY:
+                await verify(desk, [number], asked=command)  # by the rules: it may end on hold instead
             else:
                 await desk.act([command])
             [order] = await orders.load(uow.connection, [number])
@@ -92,7 +93,8 @@ async def move(call: Call) -> Answer:
         if error.rule == "version" and asked:
             raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
         raise
-    return Answer(value=order_said(order), headers=etag(order.version))
+    again = (number, request) in desk.repeated
+    return Answer(value=order_said(order), headers=etag(order.version) | replayed(again))
 
 
 async def verify_all(call: Call) -> Answer:
@@ -134,8 +136,8 @@ ROUTES = (
     Route(method="GET", path="/orders/{number}/history", role=Role.VIEWER, summary="What happened to an order.",
           handler=story),
     Route(method="POST", path="/orders/{number}/transitions", role=Role.OPS,
-          summary="Ask something of an order; If-Match or `version` only if nobody else did meanwhile.", handler=move,
-          body=TransitionBody),
+          summary="Ask something of an order; If-Match or `version` only if nobody else did meanwhile, once by"
+          " Idempotency-Key.", handler=move, body=TransitionBody, headers=("If-Match", "Idempotency-Key")),
     Route(method="POST", path="/verifications", role=Role.OPS, summary="Verify orders by the rules.",
           handler=verify_all, body=NumbersBody),
     Route(method="POST", path="/allocations", role=Role.OPS, summary="Reserve stock, the most urgent order first.",

@@ -37,6 +37,16 @@ def test_an_order_is_acted_on_by_commands(shop: Shell) -> None:
         1,
         "connector: Order O-1 cannot capture 21: 20 is left of 20. Ask for 20 at most.\n",
     )
+    for said in ("Order O-1", "Done before. Order O-1"):
+        paid = shop("act", "O-1", "capture", "--amount", "5", "--request", "till-1")
+        assert paid.out.startswith(f"{said} is confirmed: unfulfilled, partially paid, 15.00 USD due")
+    other = shop("act", "O-1", "capture", "--amount", "6", "--request", "till-1")
+    assert (other.status, other.err.split(".")[0]) == (
+        1,
+        "connector: Something else was asked of order O-1 as request till-1 before",
+    )
+    assert shop("act", "O-1", "refund", "--amount", "5", "--request", "").status == 2
+    assert shop("act", "O-1", "refund", "--amount", "5").status == 0
     odd = shop("act", "O-1", "cancel", "--line", "one")
     assert (odd.status, odd.err) == (
         2,

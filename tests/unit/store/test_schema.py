@@ -40,12 +40,17 @@ def plan_of(connection: Connection) -> dict[str, Any]:
             "primary key": inspector.get_pk_constraint(table),
             "foreign keys": sorted(inspector.get_foreign_keys(table), key=str),
             "checks": sorted(inspector.get_check_constraints(table), key=str),
-            "indexes": sorted(inspector.get_indexes(table), key=str),
+            "indexes": sorted((_told(index) for index in inspector.get_indexes(table)), key=str),
             "unique": sorted(inspector.get_unique_constraints(table), key=str),
         }
         for table in inspector.get_table_names()
         if table != "alembic_version"
     }
+
+
+def _told(index: Any) -> dict[str, Any]:
+    options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}  # a partial one's WHERE
+    return {**index, "dialect_options": options}
 
 
 async def test_migrations_and_tables_agree(store: Store, empty: Store) -> None:
@@ -105,7 +110,7 @@ async def test_a_database_without_tables_is_told_from_an_older_and_a_newer_one(e
 
 async def test_an_older_database_is_named(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     await schema.upgrade(empty)
-    monkeypatch.setattr(schema, "REVISIONS", ("0001", "0002", "0003", "0004", "0005", "0006", "9998"))
+    monkeypatch.setattr(schema, "REVISIONS", (*schema.REVISIONS, "9998"))
     monkeypatch.setattr(schema, "HEAD", "9998")
     with pytest.raises(StoreError, match="this release needs 9998") as older:
         await schema.check(empty)
