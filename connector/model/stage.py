@@ -16,3 +16,7 @@ class Stage(StrEnum):
     DELIVERED = "delivered"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
+
+
+OPEN = (Stage.VERIFIED, Stage.CONFIRMED, Stage.FULFILLING)
+"""In these stages an order is given stock."""

@@ -13,7 +13,7 @@ from connector.store.history import Recorded
 from connector.store.parcels import shipment_said
 
 _APART = {"customer", "lines", "shipments", "returns", "holds", "tracking_key"}
-_LINE_APART = {"product", "order", "currency", "number"}
+_LINE_APART = {"product", "order", "currency", "number", "waits"}
 
 
 def order_said(order: Order) -> dict[str, Any]:
@@ -39,7 +39,13 @@ def order_said(order: Order) -> dict[str, Any]:
 
 def _line(line: Line) -> dict[str, Any]:
     values = {item.name: getattr(line, item.name) for item in fields(line) if item.name not in _LINE_APART}
-    return {"line": line.number, "sku": line.product.sku, **values, "exact_total": line.exact_total}
+    return {
+        "line": line.number,
+        "sku": line.product.sku,
+        **values,
+        "backordered": line.backordered,
+        "exact_total": line.exact_total,
+    }
 
 
 def customer_said(customer: Customer, version: int) -> dict[str, Any]:

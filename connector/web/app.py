@@ -14,7 +14,7 @@ from connector.orders.rules import Rules
 from connector.store import schema
 from connector.store.engine import Store
 from connector.web import tracking
-from connector.web.api import analytics, customers, invoices, orders, products, returns, status, warehouse
+from connector.web.api import analytics, backorders, customers, invoices, orders, products, returns, status, warehouse
 from connector.web.auth import let_in
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
@@ -28,6 +28,7 @@ ROUTES: tuple[Route, ...] = (
     *returns.ROUTES,
     *invoices.ROUTES,
     *warehouse.ROUTES,
+    *backorders.ROUTES,
     *analytics.ROUTES,
     *status.ROUTES,
 )

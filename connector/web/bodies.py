@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     StrictBool,
     create_model,
+    model_validator,
 )
 
 from connector.model.customer import Customer
@@ -236,6 +237,12 @@ class CountBody(Body):
     warehouse: Key
     counts: Annotated[dict[Key, Annotated[Number, Field(ge=0)]], Field(min_length=1, max_length=1000)]
     expected: dict[Key, Annotated[Number, Field(ge=0)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_what_is_counted(self) -> CountBody:
+        if self.expected.keys() - self.counts.keys():
+            raise ValueError("expected must name products that are counted")
+        return self
 
 
 class TrackingBody(Body):
