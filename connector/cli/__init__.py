@@ -27,6 +27,7 @@ GROUPS = (
     "database",
     "showing",
     "acting",
+    "analysing",
     "letters",
     "tokens",
     "serving",

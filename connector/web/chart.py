@@ -7,6 +7,7 @@ from html import escape
 
 from connector.orders.analytics import Figure
 
+KIND = "image/svg+xml"
 WIDTH, ROW, LABELS, VALUES, TOP = 720, 28, 210, 90, 56
 STYLE = (
     "text{font:14px system-ui,sans-serif;fill:#1f2933}.about{font-size:12px;fill:#52606d}"
