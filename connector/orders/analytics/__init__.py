@@ -20,7 +20,11 @@ __all__ = ["FIGURES", "Figure", "Period", "day", "figure"]
 async def figure(connection: AsyncConnection, name: str, period: Period) -> Figure:
     """One of FIGURES."""
     about, columns, count = FIGURES[name]
-    return Figure(name=name, about=about, columns=columns, rows=tuple(await count(connection, period)))
+    rows = tuple(await count(connection, period))
+    return Figure(name=name, about=about, columns=columns, rows=rows, low_is_bad=name in LOW_IS_BAD)
+
+
+LOW_IS_BAD = {"on-time", "fill-rate"}
 
 
 FIGURES: Mapping[str, tuple[str, tuple[str, ...], Counted]] = {

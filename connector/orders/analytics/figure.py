@@ -48,12 +48,14 @@ class Period:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """`about` says how it is measured; the last column is the one to draw."""
+    """`about` says how it is measured; the last column is the one to draw. `low_is_bad`: what is low is what to look
+    at first."""
 
     name: str
     about: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    low_is_bad: bool = False
 
     @property
     def said(self) -> dict[str, Any]:
