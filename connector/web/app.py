@@ -79,6 +79,9 @@ def _served(route: Route, store: Store, rules: Rules) -> Handler:
             raise ProblemError(
                 400, "query", f"{unknown[0]!r} is no parameter here.", field=unknown[0], hint=f"Known: {known}."
             )
+        for name, value in (*request.match_info.items(), *request.query.items()):
+            if "\x00" in value:  # which one database would refuse and the other would not
+                raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
         body = None if route.body is None else await read(request, route.body)
         return encoded(await route.handler(Call(store=store, rules=rules, request=request, token=token, body=body)))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -24,8 +24,10 @@ from connector.model.event import Action, Event, Terms
 from connector.model.order import LineInput, OrderInput
 from connector.model.parcels import Resolution, ReturnReason, ShipmentStatus
 from connector.model.product import Price, Product
+from connector.orders.analytics import YEARS
 
 MOST_DIGITS = 18
+D = TypeVar("D", bound=date)
 
 
 def _decimal(value: Any) -> Any:
@@ -53,6 +55,21 @@ def _one_each(prices: list[PriceBody]) -> list[PriceBody]:
     return prices
 
 
+def _written(value: Any) -> Any:
+    """A number would be taken for seconds since 1970."""
+    if not isinstance(value, str):
+        raise ValueError("must be text, as 2026-01-31")
+    return value
+
+
+def _in_our_time(value: D) -> D:
+    if value.year not in YEARS:
+        raise ValueError(f"must be in a year from {YEARS[0]} to {YEARS[-1]}")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_our_time)]
+Day = Annotated[date, BeforeValidator(_written), AfterValidator(_in_our_time)]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=10**6)]
 Key = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -132,7 +149,8 @@ class _OrderBody(Body):
 
 _PLACED = {
     "number": (Key, ...),
-    "placed_at": (AwareDatetime | None, None),
+    "placed_at": (Moment | None, None),
+    "promised_on": (Day | None, None),
     "currency": (Currency, ...),
     "freight": (Annotated[Number, Field(ge=0)] | None, None),
 }
@@ -188,6 +206,7 @@ _TYPES: dict[str, Any] = {
     "written_off": Quantities,
     "terms": dict[Count, TermsBody],
     "amount": Number | None,
+    "on": Day | None,
     "shipment": Count | None,
     "return_number": Count | None,
     "warehouse": Key | None,

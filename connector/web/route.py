@@ -105,7 +105,7 @@ async def read(request: web.Request, model: type[BaseModel]) -> Any:
         raise ProblemError(415, "content_type", f"The body must be {JSON}.", hint=f"Send `Content-Type: {JSON}`.")
     try:
         value = json.loads(await request.text(), parse_float=Decimal, parse_constant=_no_number)
-    except (ValueError, UnicodeDecodeError, RecursionError):
+    except (ValueError, LookupError, RecursionError):  # LookupError: a charset that there is not
         raise ProblemError(400, "json", "The body is no JSON.", hint="Send one JSON object.") from None
     try:
         return model.model_validate(value)

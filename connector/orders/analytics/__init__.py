@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.orders.analytics import flow, money, service
-from connector.orders.analytics.figure import Counted, Figure, Period, day
+from connector.orders.analytics.figure import YEARS, Counted, Figure, Period, day
 
-__all__ = ["FIGURES", "Figure", "Period", "day", "figure"]
+__all__ = ["FIGURES", "YEARS", "Figure", "Period", "day", "figure"]
 
 
 async def figure(connection: AsyncConnection, name: str, period: Period) -> Figure:
