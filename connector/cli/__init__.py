@@ -28,6 +28,7 @@ GROUPS = (
     "showing",
     "acting",
     "stocking",
+    "analysing",
     "letters",
     "tokens",
     "serving",

@@ -44,6 +44,7 @@ def act(
     resolution: Annotated[str | None, typer.Option(help="Of a return: refund or replacement.")] = None,
     warehouse: Annotated[str | None, typer.Option(help="Where goods are put, or given up.")] = None,
     note: Annotated[str | None, typer.Option(help="For the history.")] = None,
+    request: Annotated[str | None, typer.Option(help="Your own name for this: the same again does nothing.")] = None,
     json: Annotated[bool, typer.Option("--json", help="The order afterwards, as one JSON document.")] = False,
 ) -> None:
     """Ask something of an order. What it does not allow is refused in one line, and nothing is changed.
@@ -58,19 +59,22 @@ def act(
         "return_number": return_number, "reason": reason, "resolution": resolution, "warehouse": warehouse,
         "note": note,
     }  # fmt: skip
-    document = run(_act(number, {name: value for name, value in said.items() if value not in (None, {})}))
+    asked = {name: value for name, value in said.items() if value not in (None, {})}
+    document, again = run(_act(number, asked, request))
     if json:
         as_json(document)
         return
     holds = f", on hold ({', '.join(document['holds'])})" if document["holds"] else ""
     typer.echo(
-        f"Order {number} is {document['stage']}{holds}: {_words(document['fulfilment_status'])},"
+        f"{'Done before. ' if again else ''}Order {number} is {document['stage']}{holds}:"
+        f" {_words(document['fulfilment_status'])},"
         f" {_words(document['payment_status'])}, {document['amount_due']} {document['currency']} due,"
         f" {plural(len(document['shipments']), 'shipment')}."
     )
 
 
-async def _act(number: str, said: dict[str, Any]) -> dict[str, Any]:
+async def _act(number: str, said: dict[str, Any], request: str | None) -> tuple[dict[str, Any], bool]:
+    """The order afterwards, and whether this request was carried out before."""
     from connector.orders.asking import ask
     from connector.orders.desk import Command, Desk
     from connector.orders.rules import load_rules
@@ -80,14 +84,22 @@ async def _act(number: str, said: dict[str, Any]) -> dict[str, Any]:
     from connector.web.answers import order_said
     from connector.web.bodies import TransitionBody, event_of
 
-    event = event_of(_checked(TransitionBody, said))
+    asked = Command(number=number, event=event_of(_checked(TransitionBody, said)), request=_named(request))
     settings = load_settings()
     rules = load_rules(settings.rules_file)
     async with opened(settings) as store, store.transaction() as uow:
         desk = Desk(uow, actor=getpass.getuser(), rules=rules)
-        await ask(desk, Command(number=number, event=event))
+        await ask(desk, asked)
         [order] = await orders.load(uow.connection, [number])
-        return order_said(order)
+        return order_said(order), (number, asked.request) in desk.repeated
+
+
+def _named(request: str | None) -> str | None:
+    from connector.web.route import KEY
+
+    if request is not None and not KEY.fullmatch(request):
+        raise UsageError("--request must be 1 to 80 characters that can be seen.")
+    return request
 
 
 def _quantities(items: list[str] | None) -> dict[str, str]:

@@ -95,6 +95,8 @@ def _plain(item: Any) -> dict[str, Any]:
         found["holds"] = sorted(item.holds)
         for line, source in zip(found["lines"], item.lines, strict=True):
             line["exact_total"] = source.exact_total
+            del line["waits"]
+            line["backordered"] = source.backordered
     return found
 
 

@@ -16,7 +16,7 @@ from connector.model.money import EXACT, to_cents
 from connector.model.parcels import ZERO, Return, ReturnReason, ReturnStatus, Shipment
 from connector.model.product import Product
 from connector.model.progress import FulfilmentStatus, Hold, LineProgress, PaymentStatus, Progress
-from connector.model.stage import Stage
+from connector.model.stage import OPEN, Stage
 
 ONE = Decimal(1)
 MOVING = ("allocated", "picked", "shipped", "delivered", "returned", "credited", "cancelled")
@@ -92,10 +92,17 @@ class Line:
     returned: Decimal = ZERO
     credited: Decimal = ZERO
     cancelled: Decimal = ZERO
+    waits: bool = False
+    """Whether its order is one that is given stock: in a stage of OPEN, and acted on here, not only imported."""
 
     @property
     def key(self) -> str:
         return f"{self.order}-{self.number}"
+
+    @property
+    def backordered(self) -> Decimal:
+        """What is wanted and not allocated, from verification on."""
+        return self.quantity - self.cancelled - self.allocated if self.waits else ZERO
 
     @property
     def progress(self) -> LineProgress:
@@ -204,10 +211,11 @@ class Order:
     def at(self, progress: Progress, before: Progress) -> Order:
         """The next version of the order, of which `before` is the progress: everything that moves is as `progress`
         says."""
+        waits = progress.stage in OPEN
         lines = tuple(
             line
-            if progress.lines[line.number] is before.lines[line.number]
-            else replace(line, **{name: getattr(progress.lines[line.number], name) for name in MOVING})
+            if progress.lines[line.number] is before.lines[line.number] and line.waits is waits
+            else replace(line, waits=waits, **{name: getattr(progress.lines[line.number], name) for name in MOVING})
             for line in self.lines
         )
         return replace(

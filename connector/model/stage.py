@@ -20,3 +20,5 @@ class Stage(StrEnum):
 
 EARLY = (Stage.PLACED, Stage.VERIFIED, Stage.CONFIRMED, Stage.FULFILLING)
 """As long as something of it is still here, or to come."""
+OPEN = (Stage.VERIFIED, Stage.CONFIRMED, Stage.FULFILLING)
+"""In these stages an order is given stock."""

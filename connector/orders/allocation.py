@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import ColumnElement, Numeric, cast, select
+from sqlalchemy import exists, select
 
 from connector.errors import CommandError
 from connector.model.event import Action, Event
@@ -14,25 +15,30 @@ from connector.model.money import plain
 from connector.model.order import Order
 from connector.model.parcels import ZERO
 from connector.model.progress import Progress
-from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk, check_version
+from connector.model.stage import OPEN
+from connector.orders.backorders import URGENCY, short_of_stock
+from connector.orders.desk import Command, Desk, in_its_name
 from connector.orders.routing import Needs, places_of, route
-from connector.store import orders, stock
-from connector.store.stock import Place
+from connector.store import orders, products, stock
+from connector.store.stock import Level, Place
 from connector.store.tables import holds, order_lines, reservations
 from connector.store.tables import orders as order_table
 
-OPEN = (Stage.VERIFIED, Stage.CONFIRMED, Stage.FULFILLING)
+MOST_SERVED = 500
+"""Waiting orders that a count serves at once; the rest is left to `tend`, or to the next allocation."""
 
 
-async def allocate(desk: Desk, numbers: Sequence[str], *, version: int | None = None) -> list[Progress]:
+async def allocate(desk: Desk, numbers: Sequence[str], *, asked: Command | None = None) -> list[Progress]:
     """Reserve what is there for these orders, the one of the highest priority first; what is not there stays open.
-    With `version`, only if the order is still the one that the caller has seen. Orders that cannot be allocated now, or
-    are on hold, stay as they are.
+    Orders that cannot be allocated now, or are on hold, stay as they are.
+
+    `asked` is the command behind it where it is about one order: with its version, and done once by its request.
     """
     found = await desk.load(numbers)
-    for order, _ in found.values():
-        check_version(order, version)
+    if asked is not None:
+        if await desk.repeats(asked):
+            return [order.progress for order, _ in found.values()]
+        desk.check_version(found[asked.number][0], asked.version)
     open_ones = [order for order, _ in found.values() if _waits(order)]
     skus = {line.product.sku for order in open_ones for line in order.lines}
     levels = await stock.levels(desk.uow.connection, skus, lock=True)
@@ -47,6 +53,8 @@ async def allocate(desk: Desk, numbers: Sequence[str], *, version: int | None = 
             levels[place] = replace(levels[place], reserved=levels[place].reserved + quantity)
         if lines:
             commands.append(Command(number=order.number, event=Event(action=Action.ALLOCATE, lines=lines)))
+    if asked is not None:
+        commands = in_its_name(asked, commands)
     done = {progress.number: progress for progress in await desk.act(commands)}
     return [done.get(number, found[number][0].progress) for number in numbers]
 
@@ -54,19 +62,17 @@ async def allocate(desk: Desk, numbers: Sequence[str], *, version: int | None = 
 async def waiting(desk: Desk, skus: Sequence[str] | None = None, limit: int = 500) -> list[str]:
     """Orders that wait for stock and are not on hold, the most urgent first."""
     line = order_lines.c
-    short = order_table.c.stage.in_([stage.value for stage in OPEN])
+    waits = exists().where(line.order_number == order_table.c.number, short_of_stock())
+    if skus is not None:
+        waits = waits.where(line.sku.in_(skus))
+    on_hold = exists().where(holds.c.order_number == order_table.c.number)
+    stages = [stage.value for stage in OPEN]
     statement = (
         select(order_table.c.number)
-        .distinct()
-        .add_columns(order_table.c.priority, order_table.c.placed_at)
-        .join(order_lines, line.order_number == order_table.c.number)
-        .where(short, _number(line.allocated) + _number(line.cancelled) < _number(line.quantity))
-        .where(order_table.c.number.not_in(select(holds.c.order_number)))
-        .order_by(order_table.c.priority.desc(), order_table.c.placed_at, order_table.c.number)
+        .where(order_table.c.stage.in_(stages), waits, ~on_hold)
+        .order_by(*URGENCY)
         .limit(limit)
     )
-    if skus is not None:
-        statement = statement.where(line.sku.in_(skus))
     return [row.number for row in await desk.uow.connection.execute(statement)]
 
 
@@ -78,18 +84,25 @@ def by_priority(order: Order) -> tuple[object, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recounted:
-    """What a count changed: `taken` are orders that lost an allocation, `short` those that did not get it back."""
+    """What a count changed: `taken` are orders that lost an allocation, `short` those that did not get it back,
+    `served` those that had waited and got something."""
 
     taken: tuple[str, ...] = ()
     short: tuple[str, ...] = ()
+    served: tuple[str, ...] = ()
 
 
-async def recount(desk: Desk, counted: Mapping[Place, Decimal]) -> Recounted:
+async def recount(
+    desk: Desk, counted: Mapping[Place, Decimal], expected: Mapping[Place, Decimal] | None = None
+) -> Recounted:
     """Set what is on hand, as counted. Where less is there than is reserved, the least urgent orders lose their
-    allocation first, and get it back from other warehouses where there is enough; CommandError if what is left is
-    picked already."""
+    allocation first; CommandError if what is left is picked already. Then they, and those that had waited, are given
+    what there is by urgency, from any warehouse. `expected` is what the counter took to be on hand: CommandError where
+    it is not.
+    """
     lost: dict[str, set[int]] = {}
-    levels = await stock.levels(desk.uow.connection, [sku for sku, _ in counted], lock=True)
+    waited, levels = await _lock(desk, counted)
+    _check_expected(levels, expected or {})
     for place, on_hand in sorted(counted.items()):
         reserved = levels[place].reserved if place in levels else ZERO
         if not on_hand.is_finite() or on_hand < 0:
@@ -105,16 +118,53 @@ async def recount(desk: Desk, counted: Mapping[Place, Decimal]) -> Recounted:
         }
         await desk.act([Command(number=number, event=event) for number, event in events.items()])
     await stock.count(desk.uow, counted)
-    again = await allocate(desk, sorted(lost)) if lost else []
+    again = await allocate(desk, sorted({*lost, *waited}))
     short = [
         progress.number for progress in again
-        if any(progress.lines[line].allocated < progress.lines[line].wanted for line in lost[progress.number])
+        if any(progress.lines[line].allocated < progress.lines[line].wanted for line in lost.get(progress.number, ()))
     ]  # fmt: skip
-    return Recounted(taken=tuple(sorted(lost)), short=tuple(short))
+    served = [
+        progress.number
+        for progress in again
+        if progress.number not in lost and progress.sum("allocated") > waited[progress.number]
+    ]
+    return Recounted(taken=tuple(sorted(lost)), short=tuple(short), served=tuple(served))
 
 
-async def _to_take(desk: Desk, place: Place, missing: Decimal) -> dict[str, dict[int, Decimal]]:
-    """What to deallocate so that `missing` units fewer are reserved at `place`."""
+async def _lock(desk: Desk, counted: Mapping[Place, Decimal]) -> tuple[dict[str, Decimal], dict[Place, Level]]:
+    """The most urgent orders that wait for what is counted anew, with what is allocated to them; the stock, locked.
+
+    Whoever may gain or lose is locked before the stock, as in every command: in another order, a count and a command
+    could wait for each other.
+    """
+    connection = desk.uow.connection
+    skus = sorted({sku for sku, _ in counted})
+    known = await products.find(connection, skus)
+    for place in sorted(counted):
+        if place[0] not in known:
+            raise _refused(place, "is not known", "Import the product first, or correct its SKU.", "product")
+    seen = await stock.levels(connection, skus)
+    moved = {place[0] for place, on_hand in counted.items() if place not in seen or seen[place].on_hand != on_hand}
+    waits = await waiting(desk, sorted(moved), limit=MOST_SERVED) if moved else []
+    losing = [place for place, on_hand in counted.items() if place in seen and seen[place].reserved > on_hand]
+    holders = {row.order_number for place in losing for row in await _holders(desk, place)}
+    found = await desk.load(sorted({*waits, *holders}))
+    await stock.begin(desk.uow, counted)
+    concerned = {line.product.sku for order, _ in found.values() for line in order.lines}
+    levels = await stock.levels(connection, concerned | set(skus), lock=True)
+    return {number: found[number][0].progress.sum("allocated") for number in waits}, levels
+
+
+def _check_expected(levels: Mapping[Place, Level], expected: Mapping[Place, Decimal]) -> None:
+    for place, quantity in sorted(expected.items()):
+        there = levels[place].on_hand if place in levels else ZERO
+        if there != quantity:
+            what = f"has {plain(there)} on hand by now, not {plain(quantity)}"
+            raise _refused(place, what, "Look at it again, and count again if need be.", "expected")
+
+
+async def _holders(desk: Desk, place: Place) -> Sequence[Any]:
+    """The reservations at one place."""
     sku, warehouse = place
     statement = (
         select(reservations)
@@ -124,7 +174,12 @@ async def _to_take(desk: Desk, place: Place, missing: Decimal) -> dict[str, dict
         )
         .where(order_lines.c.sku == sku, reservations.c.warehouse == warehouse)
     )
-    rows = (await desk.uow.connection.execute(statement)).all()
+    return (await desk.uow.connection.execute(statement)).all()
+
+
+async def _to_take(desk: Desk, place: Place, missing: Decimal) -> dict[str, dict[int, Decimal]]:
+    """What to deallocate so that `missing` units fewer are reserved at `place`."""
+    rows = await _holders(desk, place)
     found = {
         order.number: order for order in await orders.load(desk.uow.connection, [row.order_number for row in rows])
     }
@@ -151,11 +206,6 @@ def _waits(order: Order) -> bool:
 def _open(order: Order) -> Needs:
     """What of an order is not allocated yet."""
     return {line.number: (line.product.sku, line.quantity - line.cancelled - line.allocated) for line in order.lines}
-
-
-def _number(column: ColumnElement[Decimal]) -> ColumnElement[Decimal]:
-    # SQLite keeps exact numbers as text, which would compare as text.
-    return cast(column, Numeric)
 
 
 def _refused(place: Place, what: str, hint: str, rule: str) -> CommandError:

@@ -15,8 +15,8 @@ async def ask(desk: Desk, command: Command) -> None:
     """
     event = command.event
     if event.action is Action.VERIFY:
-        await verify(desk, [command.number], version=command.version)
+        await verify(desk, [command.number], asked=command)
     elif event.action is Action.ALLOCATE and not event.lines:
-        await allocate(desk, [command.number], version=command.version)
+        await allocate(desk, [command.number], asked=command)
     else:
         await desk.act([command])

@@ -25,7 +25,7 @@ from connector.orders.facts import facts_of
 from connector.orders.rules import Rules, standard
 from connector.orders.terms import completed, keep_unknown, priced
 from connector.store import history, invoices, lifecycle, orders
-from connector.store.history import Entry
+from connector.store.history import Entry, Request
 from connector.store.invoices import Invoice
 from connector.store.lifecycle import Moved
 from connector.store.orders import UnknownReferenceError
@@ -38,11 +38,29 @@ TODAY = frozenset({Action.SHIP, Action.DELIVER, Action.REQUEST_RETURN})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """An event asked of an order. `version`: only if the order is still the one that the caller has seen."""
+    """An event asked of an order. `version`: only if the order is still the one that the caller has seen. `request` is
+    the caller's own name for it: the same again does nothing. `asked` is what was asked, where the rules or the state
+    of the order have made `event` of it."""
 
     number: str
     event: Event
     version: int | None = None
+    request: str | None = None
+    asked: Event | None = None
+
+    @property
+    def named(self) -> Request | None:
+        if self.request is None:
+            return None
+        return Request(key=self.request, digest=history.digest_of(self.asked or self.event))
+
+
+def in_its_name(asked: Command, commands: Sequence[Command]) -> list[Command]:
+    """`commands`, made of what was asked: the first of them bears its name."""
+    return [
+        command if index else replace(command, request=asked.request, asked=asked.event)
+        for index, command in enumerate(commands)
+    ]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -76,6 +94,8 @@ class Desk:
         self.rules = rules or standard()
         self._known: dict[str, tuple[Order, int]] = {}
         """Orders that this transaction has locked, as it has left them."""
+        self.repeated: set[tuple[str, str]] = set()
+        """Orders and requests that were carried out before, and so not again."""
         self._progress: dict[str, Progress] = {}
         """Theirs, where it is known without being computed again."""
 
@@ -126,17 +146,21 @@ class Desk:
     async def act(self, commands: Sequence[Command]) -> list[Progress]:
         """Carry out `commands` in their order, all or none; the progress of their orders afterwards, in that order.
 
-        Raises CommandError for the first that is refused.
+        Raises CommandError for the first that is refused. One whose request was carried out before is left out.
         """
         numbers = list(dict.fromkeys(command.number for command in commands))
+        await self.load(numbers)
+        commands = await self._new(commands)
         cases = {number: self._case(order, events) for number, (order, events) in (await self.load(numbers)).items()}
         invoicing = sum(command.event.action is Action.INVOICE for command in commands)
         numbered = iter(await invoices.take_numbers(self.uow, invoicing))
         for command in commands:
             if command.event.action is Action.INVOICE:
-                command = replace(command, event=replace(command.event, reference=next(numbered)))
+                numbered_event = replace(command.event, reference=next(numbered))
+                command = replace(command, event=numbered_event, asked=command.asked or command.event)
             await self._act(cases[command.number], command)
-        found = [cases[number] for number in numbers]
+        every = [cases[number] for number in numbers]
+        found = [case for case in every if case.entries]
         await stockroom.move(self.uow, [case.move for case in found if case.steps], self.rules.routing)
         await self._save(found)
         await invoices.issue(self.uow, [invoice for case in found for invoice in case.issued])
@@ -145,7 +169,54 @@ class Desk:
                 await orders.save(self.uow, [made.item])
                 await self.take_up([made.item.number])
                 await self.act([Command(number=made.item.number, event=event) for event in made.events])
-        return [case.progress for case in found]
+        return [case.progress for case in every]
+
+    async def repeats(self, command: Command) -> bool:
+        """Whether this very request was carried out before; CommandError if something else was asked by its name.
+
+        Its order is locked afterwards: of several callers with the same request one acts, and the others repeat it.
+        """
+        await self.load([command.number])
+        return not await self._new([command])
+
+    def check_version(self, order: Order, version: int | None) -> None:
+        """CommandError unless the order is the one that the caller has seen."""
+        if version is not None and version != order.version:
+            raise CommandError(
+                f"Order {order.number} has changed meanwhile: it is at version {order.version}, not {version}.",
+                hint="Look at it again, and repeat what still makes sense.",
+                field="version",
+                rule="version",
+            )
+
+    async def _new(self, commands: Sequence[Command]) -> Sequence[Command]:
+        """Those that are no repeats; the orders are locked, so nobody else can carry them out meanwhile."""
+        asked: dict[str, list[str]] = {}
+        for command in commands:
+            if command.request is not None:
+                asked.setdefault(command.number, []).append(command.request)
+        if not asked:
+            return commands
+        known = await history.requests(self.uow.connection, asked)
+        new = []
+        for command in commands:
+            request = command.named
+            if request is None:
+                new.append(command)
+                continue
+            before = known.setdefault((command.number, request.key), request)
+            if before.digest != request.digest:
+                raise CommandError(
+                    f"Something else was asked of order {command.number} as request {request.key} before.",
+                    hint="Give each request a name of its own, and repeat it unchanged.",
+                    field="request",
+                    rule="idempotency",
+                )
+            if before is request:
+                new.append(command)
+            else:
+                self.repeated.add((command.number, request.key))
+        return new
 
     async def load(self, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
         """The orders, locked, with the length of their histories; CommandError for one that is not there."""
@@ -159,7 +230,7 @@ class Desk:
 
     async def _act(self, case: _Case, command: Command) -> None:
         order, event = case.order, command.event
-        check_version(order, command.version)
+        self.check_version(order, command.version)
         if event.on is None and (event.action in TODAY or event.status is ShipmentStatus.DELIVERED):
             event = replace(event, on=self.uow.now.date())
         if event.action is Action.CHANGE:
@@ -178,7 +249,8 @@ class Desk:
             case.made.append(offspring.replacement(order, after, replaces, event, self.uow.now))
         if event.action is Action.SPLIT:
             case.made.append(offspring.part(order, case.progress, event))
-        case.entries.append(Entry(event=event, before=case.progress.stage, after=after.stage))
+        entry = Entry(event=event, before=case.progress.stage, after=after.stage, request=command.named)
+        case.entries.append(entry)
         while (stage := follow(after)) is not None:  # bounded: a stage never comes again
             moved = apply(after, Event(action=Action.ADVANCE, to=stage))
             advance = Event(action=Action.ADVANCE, to=stage)
@@ -252,17 +324,6 @@ class Desk:
     def _case(self, order: Order, events: int) -> _Case:
         progress = self._progress.get(order.number) or order.progress
         return _Case(order=order, events=events, before=progress, progress=progress, shown=order)
-
-
-def check_version(order: Order, version: int | None) -> None:
-    """CommandError if the caller has seen another version than there is."""
-    if version is not None and version != order.version:
-        raise CommandError(
-            f"Order {order.number} has changed meanwhile: it is at version {order.version}, not {version}.",
-            hint="Look at it again, and repeat what still makes sense.",
-            field="version",
-            rule="version",
-        )
 
 
 def _shown_by(event: Event) -> dict[str, Any]:

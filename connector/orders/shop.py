@@ -22,8 +22,8 @@ from connector.model.parcels import (
     ReturnStatus,
     ShipmentStatus,
 )
-from connector.model.stage import Stage
-from connector.orders.allocation import OPEN, allocate
+from connector.model.stage import OPEN, Stage
+from connector.orders.allocation import allocate
 from connector.orders.desk import Command, Desk
 from connector.orders.verification import verify
 

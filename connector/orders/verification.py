@@ -11,7 +11,7 @@ from connector.model.changing import unsettles
 from connector.model.event import Action, Event
 from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk, check_version
+from connector.orders.desk import Command, Desk, in_its_name
 from connector.orders.facts import facts_of
 from connector.store import history
 from connector.store.bulk import select_in
@@ -19,15 +19,17 @@ from connector.store.standing import standings
 from connector.store.tables import order_events
 
 
-async def verify(desk: Desk, numbers: Sequence[str], *, version: int | None = None) -> list[Progress]:
+async def verify(desk: Desk, numbers: Sequence[str], *, asked: Command | None = None) -> list[Progress]:
     """Verify these orders, or put them on hold; those that are not placed, or on hold already, stay as they are.
-    With `version`, only if the order is still the one that the caller has seen.
 
-    A hold that a person has released is not placed again for the same reason, until the order is changed.
+    A hold that a person has released is not placed again for the same reason, until the order is changed. `asked` is
+    the command behind it where it is about one order: with its version, and done once by its request.
     """
     found = await desk.load(numbers)
-    for order, _ in found.values():
-        check_version(order, version)
+    if asked is not None:
+        if await desk.repeats(asked):
+            return [order.progress for order, _ in found.values()]
+        desk.check_version(found[asked.number][0], asked.version)
     waiting = [order for order, _ in found.values() if order.stage is Stage.PLACED and not order.holds]
     known = await standings(desk.uow.connection, waiting)
     excused = await _excused(desk, [order.number for order in waiting])
@@ -40,6 +42,8 @@ async def verify(desk: Desk, numbers: Sequence[str], *, version: int | None = No
             for hold, failure in failed.items()
         ]
         commands += [Command(number=order.number, event=event) for event in events or [Event(action=Action.VERIFY)]]
+    if asked is not None:
+        commands = in_its_name(asked, commands)
     done = {progress.number: progress for progress in await desk.act(commands)}
     return [done.get(number, found[number][0].progress) for number in numbers]
 

@@ -89,6 +89,16 @@ async def update_rows(connection: AsyncConnection, table: Table, rows: Sequence[
     await connection.execute(statement, [{f"new_{name}": value for name, value in row.items()} for row in rows])
 
 
+async def versions_of(
+    connection: AsyncConnection, table: Table, keys: Iterable[str], *, lock: bool = False
+) -> dict[str, int]:
+    """The versions of rows that exist (one primary key column), locked if they are to be changed."""
+    (key,) = table.primary_key.columns
+    statement = select(key, table.c.version).order_by(key)
+    rows = await select_in(connection, statement.with_for_update() if lock else statement, key, sorted(keys))
+    return dict(rows)
+
+
 async def all_keys(connection: AsyncConnection, column: Column[str], page: int = 2000) -> AsyncIterator[str]:
     """Every value of a unique column, in byte order, read a page at a time."""
     statement = select(column).order_by(column).limit(page)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.store import outbox
-from connector.store.bulk import Row, Saved, all_keys, count_rows, insert_missing, select_in, update_rows
+from connector.store.bulk import Row, Saved, all_keys, count_rows, insert_missing, select_in, update_rows, versions_of
 from connector.store.tables import customers
 from connector.store.unit import Lane, UnitOfWork, slot_of
 
@@ -45,6 +45,11 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Cust
     rows = await select_in(connection, select(*COLUMNS), customers.c.number, numbers)
     found = {row.number: customer_of(row) for row in rows}
     return [found[number] for number in numbers if number in found]
+
+
+async def versions(connection: AsyncConnection, numbers: Sequence[str], *, lock: bool = False) -> dict[str, int]:
+    """How often each of these was changed, by number; `lock`: nobody changes them before this transaction ends."""
+    return await versions_of(connection, customers, numbers, lock=lock)
 
 
 def keys(connection: AsyncConnection) -> AsyncIterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ from connector.model.parcels import Resolution, ReturnReason, Shipment, Shipment
 from connector.model.progress import Hold, LineProgress, Progress
 from connector.model.stage import Stage
 from connector.store import parcels
-from connector.store.bulk import Row
+from connector.store.bulk import Row, select_in
 from connector.store.tables import order_events
 from connector.store.unit import UnitOfWork
 
@@ -27,12 +28,22 @@ _QUANTITIES = ("ordered", "total", "allocated", "picked", "shipped", "delivered"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A caller's own name for a command, and the digest of what was asked by it."""
+
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One event with the stage it found and the stage it left (None: there was nothing before it)."""
+    """One event with the stage it found and the stage it left (None: there was nothing before it). `request` is set on
+    the first event of a command that its caller has named."""
 
     event: Event
     before: Stage | None
     after: Stage
+    request: Request | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +74,25 @@ async def has(connection: AsyncConnection, number: str, action: Action) -> bool:
     return (await connection.execute(statement)).first() is not None
 
 
+async def requests(connection: AsyncConnection, asked: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Request]:
+    """What was done before of what is asked (the keys of requests by order), by order and key."""
+    row = order_events.c
+    statement = select(row.order_number, row.request, row.request_digest)
+    found: dict[tuple[str, str], Request] = {}
+    for number, keys in asked.items():
+        mine = statement.where(row.order_number == number)
+        for order, key, digest in await select_in(connection, mine, row.request, keys):
+            found[order, key] = Request(key=key, digest=digest)
+    return found
+
+
+def digest_of(event: Event) -> str:
+    """The same for events that say the same, however their numbers were written."""
+    details = {name: _value(value) for name, value in event.details.items()}
+    said = {"action": event.action.value, **_detail(event), "details": details}
+    return sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 async def tally(connection: AsyncConnection) -> dict[Action, int]:
     """How often each action happened, over all orders."""
     rows = await connection.execute(select(order_events.c.action, func.count()).group_by(order_events.c.action))
@@ -90,6 +120,8 @@ async def write(uow: UnitOfWork, items: Sequence[tuple[Progress, int, Sequence[E
                     "stage_before": entry.before and entry.before.value,
                     "stage_after": entry.after.value,
                     "detail": orjson.dumps(detail).decode(),
+                    "request": entry.request and entry.request.key,
+                    "request_digest": entry.request and entry.request.digest,
                 }
             )
     if rows:
@@ -172,6 +204,7 @@ def _recorded(row: Any) -> Recorded:
         at=row.at,
         actor=row.actor,
         begun=_load(row.order_number, detail) if first else None,
+        request=Request(key=row.request, digest=row.request_digest) if row.request else None,
     )
 
 

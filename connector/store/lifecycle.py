@@ -42,7 +42,9 @@ class Moved:
 async def load(uow: UnitOfWork, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
     """The orders of `numbers`, locked until the end of the transaction, with the length of their history."""
     locking = select(orders.c.number, orders.c.events).order_by(orders.c.number).with_for_update()
-    events = {row.number: row.events for row in await select_in(uow.connection, locking, orders.c.number, numbers)}
+    events = {
+        row.number: row.events for row in await select_in(uow.connection, locking, orders.c.number, sorted(numbers))
+    }
     return {order.number: (order, events[order.number]) for order in await order_store.load(uow.connection, numbers)}
 
 

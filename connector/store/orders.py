@@ -15,7 +15,7 @@ from connector.model.change import EntityKind
 from connector.model.implied import as_imported
 from connector.model.order import MOVING, Line, Order, OrderInput
 from connector.model.progress import Hold
-from connector.model.stage import Stage
+from connector.model.stage import OPEN, Stage
 from connector.store import customers as customer_store
 from connector.store import parcels
 from connector.store import products as product_store
@@ -155,6 +155,7 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
     sent, back = await parcels.load(connection, acted_on)
 
     currencies = {row[1]: row.currency for row in rows}
+    given_stock = {row[1] for row in rows if row.events and row.stage in OPEN}
     lines: dict[str, list[Line]] = {}
     for order, number, sku, quantity, unit_price, discount, *quantities in line_rows:
         lines.setdefault(order, []).append(
@@ -166,6 +167,7 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
                 quantity=quantity,
                 unit_price=unit_price,
                 discount=discount,
+                waits=order in given_stock,
                 **dict(zip(MOVING, quantities, strict=True)),
             )
         )

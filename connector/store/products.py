@@ -20,6 +20,7 @@ from connector.store.bulk import (
     insert_missing,
     select_in,
     update_rows,
+    versions_of,
 )
 from connector.store.tables import prices, products
 from connector.store.unit import Lane, UnitOfWork, slot_of
@@ -68,6 +69,11 @@ async def load(connection: AsyncConnection, skus: Sequence[str]) -> list[Product
 async def find(connection: AsyncConnection, skus: Iterable[str]) -> dict[str, Product]:
     """The products of `skus` by SKU."""
     return await _find(connection, list(skus), lock=False)
+
+
+async def versions(connection: AsyncConnection, skus: Sequence[str], *, lock: bool = False) -> dict[str, int]:
+    """How often each of these was changed, by SKU; `lock`: nobody changes them before this transaction ends."""
+    return await versions_of(connection, products, skus, lock=lock)
 
 
 def keys(connection: AsyncConnection) -> AsyncIterator[str]:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.errors import CommandError
 from connector.model.money import plain
 from connector.model.parcels import ZERO
-from connector.store.bulk import select_in, upsert
+from connector.store.bulk import insert, select_in, upsert
 from connector.store.tables import reservations, stock
 from connector.store.unit import UnitOfWork
 
@@ -78,6 +78,13 @@ async def count(uow: UnitOfWork, counted: Mapping[Place, Decimal]) -> None:
                 rule="reserved",
             )
     await put(uow, {place: arrived(known.get(place), counted[place], uow.now.date()) for place in counted})
+
+
+async def begin(uow: UnitOfWork, places: Iterable[Place]) -> None:
+    """Make sure that these places have a row that can be locked: two who count a new one then wait for each other."""
+    rows = [{"sku": sku, "warehouse": place, "on_hand": ZERO, "reserved": ZERO} for sku, place in sorted(places)]
+    if rows:
+        await uow.connection.execute(insert(uow.connection, stock).on_conflict_do_nothing(), rows)
 
 
 async def put(uow: UnitOfWork, changed: Mapping[Place, Level]) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
 )
 
 from connector.model.change import ChangeState
@@ -62,6 +63,9 @@ def _transitions() -> CheckConstraint:
 def _amount(name: str) -> Column[Decimal]:
     return Column(name, Exact, nullable=False, server_default="0")
 
+
+_NAMED = text("request IS NOT NULL")
+"""Few events have one: the index costs nothing for the others."""
 
 customers = Table(
     "customers",
@@ -177,8 +181,11 @@ order_events = Table(
     Column("stage_before", Text),
     Column("stage_after", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("request", Key),  # the caller's own name for what was asked
+    Column("request_digest", Key),  # of what was asked under it
     _one_of("action", Action),
     _transitions(),
+    Index("order_events_request", "order_number", "request", unique=True, sqlite_where=_NAMED, postgresql_where=_NAMED),
 )
 
 holds = Table(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
+from connector.model.customer import Customer
 from connector.model.order import Line, Order
 from connector.model.order_return import OrderReturn
+from connector.model.product import Product
 from connector.store.history import Recorded
 from connector.store.parcels import shipment_said
 
 _APART = {"customer", "lines", "shipments", "returns", "holds", "tracking_key"}
-_LINE_APART = {"product", "order", "currency", "number"}
+_LINE_APART = {"product", "order", "currency", "number", "waits"}
 
 
 def order_said(order: Order) -> dict[str, Any]:
@@ -38,11 +40,29 @@ def order_said(order: Order) -> dict[str, Any]:
 
 def _line(line: Line) -> dict[str, Any]:
     values = {item.name: getattr(line, item.name) for item in fields(line) if item.name not in _LINE_APART}
-    return {"line": line.number, "sku": line.product.sku, **values, "exact_total": line.exact_total}
+    return {
+        "line": line.number,
+        "sku": line.product.sku,
+        **values,
+        "backordered": line.backordered,
+        "exact_total": line.exact_total,
+    }
+
+
+def customer_said(customer: Customer, version: int) -> dict[str, Any]:
+    return asdict(customer) | {"version": version}
+
+
+def product_said(product: Product, version: int) -> dict[str, Any]:
+    """What can be put back as it is; whatever is put is no placeholder."""
+    said = asdict(product) | {"version": version}
+    del said["placeholder"]
+    return said
 
 
 def event_said(entry: Recorded) -> dict[str, Any]:
-    return {"sequence": entry.sequence, "at": entry.at, "actor": entry.actor, **entry.said, "stage": entry.after}
+    said = {"sequence": entry.sequence, "at": entry.at, "actor": entry.actor, **entry.said, "stage": entry.after}
+    return said | ({"request": entry.request.key} if entry.request else {})
 
 
 def return_said(item: OrderReturn) -> dict[str, Any]:

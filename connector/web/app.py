@@ -14,7 +14,7 @@ from connector.orders.rules import Rules
 from connector.store import schema
 from connector.store.engine import Store
 from connector.web import tracking
-from connector.web.api import analytics, invoices, orders, returns, status, warehouse
+from connector.web.api import analytics, backorders, customers, invoices, orders, products, returns, status, warehouse
 from connector.web.auth import let_in
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
@@ -23,9 +23,12 @@ from connector.web.route import Call, Route, encoded, read
 PREFIX = "/api/v1"
 ROUTES: tuple[Route, ...] = (
     *orders.ROUTES,
+    *customers.ROUTES,
+    *products.ROUTES,
     *returns.ROUTES,
     *invoices.ROUTES,
     *warehouse.ROUTES,
+    *backorders.ROUTES,
     *analytics.ROUTES,
     *status.ROUTES,
 )
@@ -76,6 +79,9 @@ def _served(route: Route, store: Store, rules: Rules) -> Handler:
             raise ProblemError(
                 400, "query", f"{unknown[0]!r} is no parameter here.", field=unknown[0], hint=f"Known: {known}."
             )
+        for name, value in (*request.match_info.items(), *request.query.items()):
+            if "\x00" in value:  # which one database would refuse and the other would not
+                raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
         body = None if route.body is None else await read(request, route.body)
         return encoded(await route.handler(Call(store=store, rules=rules, request=request, token=token, body=body)))
 

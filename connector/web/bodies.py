@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -16,14 +16,18 @@ from pydantic import (
     Field,
     StrictBool,
     create_model,
+    model_validator,
 )
 
 from connector.model.customer import Customer
 from connector.model.event import DETAILS, Action, Event, Terms
 from connector.model.order import LineInput, OrderInput
 from connector.model.parcels import Resolution, ReturnReason, ShipmentStatus
+from connector.model.product import Price, Product
+from connector.orders.analytics import YEARS
 
 MOST_DIGITS = 18
+D = TypeVar("D", bound=date)
 
 
 def _decimal(value: Any) -> Any:
@@ -45,10 +49,32 @@ def _no_flag(value: Any) -> Any:
     return value
 
 
+def _one_each(prices: list[PriceBody]) -> list[PriceBody]:
+    if len({price.currency for price in prices}) < len(prices):
+        raise ValueError("must name each currency once")
+    return prices
+
+
+def _written(value: Any) -> Any:
+    """A number would be taken for seconds since 1970."""
+    if not isinstance(value, str):
+        raise ValueError("must be text, as 2026-01-31")
+    return value
+
+
+def _in_our_time(value: D) -> D:
+    if value.year not in YEARS:
+        raise ValueError(f"must be in a year from {YEARS[0]} to {YEARS[-1]}")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_our_time)]
+Day = Annotated[date, BeforeValidator(_written), AfterValidator(_in_our_time)]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=10**6)]
 Key = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Text = Annotated[str, Field(max_length=32_000, pattern=r"^[^\x00]*$")]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Quantities = dict[Count, Number]
 
 
@@ -64,9 +90,8 @@ class LineBody(Body):
     discount: Annotated[Number, Field(ge=0, le=1)] = Decimal(0)
 
 
-class CustomerBody(Body):
-    number: Key
-    name: Annotated[str, Field(max_length=255)] | None = None
+class _CustomerDetails(Body):
+    name: Annotated[Text, Field(max_length=255)] | None = None
     email: Text | None = None
     phone: Text | None = None
     street: Text | None = None
@@ -79,11 +104,42 @@ class CustomerBody(Body):
     tier: Text | None = None
     credit_limit: Annotated[Number, Field(ge=0)] | None = None
 
-    def customer(self) -> Customer:
+    def customer(self, number: str) -> Customer:
         """A person without a name of its own has that of first and last name."""
-        values = self.model_dump()
+        values = self.model_dump(exclude={"version"})
         whole = " ".join(part for part in (self.first_name, self.last_name) if part)
-        return Customer(**{**values, "name": self.name or whole or self.number})
+        return Customer(**{**values, "number": number, "name": self.name or whole or number})
+
+
+class CustomerBody(_CustomerDetails):
+    number: Key
+
+
+class CustomerPut(_CustomerDetails):
+    """A customer as a whole; the path names it. With `version`: only if it is still that one."""
+
+    number: Key | None = None
+    version: Count | None = None
+
+
+class PriceBody(Body):
+    currency: Currency
+    unit_price: Annotated[Number, Field(ge=0)]
+
+
+class ProductPut(Body):
+    """A product as a whole; the path names it. With `version`: only if it is still that one."""
+
+    sku: Key | None = None
+    version: Count | None = None
+    name: Annotated[Text, Field(min_length=1, max_length=255)]
+    description: Text | None = None
+    active: StrictBool = True
+    prices: Annotated[list[PriceBody], Field(max_length=200), AfterValidator(_one_each)] = []
+
+    def product(self, sku: str) -> Product:
+        prices = tuple(Price(currency=price.currency, unit_price=price.unit_price) for price in self.prices)
+        return Product(sku=sku, name=self.name, description=self.description, active=self.active, prices=prices)
 
 
 class _OrderBody(Body):
@@ -93,8 +149,9 @@ class _OrderBody(Body):
 
 _PLACED = {
     "number": (Key, ...),
-    "placed_at": (AwareDatetime | None, None),
-    "currency": (Annotated[str, Field(pattern=r"^[A-Z]{3}$")], ...),
+    "placed_at": (Moment | None, None),
+    "promised_on": (Day | None, None),
+    "currency": (Currency, ...),
     "freight": (Annotated[Number, Field(ge=0)] | None, None),
     "tax_rate": (Annotated[Number, Field(ge=0, lt=1)] | None, None),
     "stated_total": (Annotated[Number, Field(ge=0)] | None, None),
@@ -137,7 +194,7 @@ class TermsBody(Body):
     discount: Annotated[Number, Field(ge=0, le=1)] = Decimal(0)
 
 
-_DETAIL: dict[type, Any] = {str: Text, date: date, bool: StrictBool, Decimal: Annotated[Number, Field(ge=0)]}
+_DETAIL: dict[type, Any] = {str: Text, date: Day, bool: StrictBool, Decimal: Annotated[Number, Field(ge=0)]}
 _DETAILS: dict[str, Any] = {name: (_DETAIL[kind] | None, None) for name, kind in DETAILS.items()}
 DetailsBody: Any = create_model("DetailsBody", __base__=Body, **_DETAILS)
 """What `change` says besides lines; null takes a value out."""
@@ -158,6 +215,7 @@ _TYPES: dict[str, Any] = {
     "terms": dict[Count, TermsBody],
     "details": DetailsBody,
     "amount": Number | None,
+    "on": Day | None,
     "shipment": Count | None,
     "return_number": Count | None,
     "warehouse": Key | None,
@@ -204,10 +262,18 @@ class NumbersBody(Body):
 
 
 class CountBody(Body):
-    """What was counted in one warehouse."""
+    """What was counted in one warehouse. `expected` is what the counter saw on hand, by SKU: where something else is
+    there by now, nothing is counted."""
 
     warehouse: Key
     counts: Annotated[dict[Key, Annotated[Number, Field(ge=0)]], Field(min_length=1, max_length=1000)]
+    expected: dict[Key, Annotated[Number, Field(ge=0)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_what_is_counted(self) -> CountBody:
+        if self.expected.keys() - self.counts.keys():
+            raise ValueError("expected must name products that are counted")
+        return self
 
 
 class TrackingBody(Body):

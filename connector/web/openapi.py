@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from connector.web.route import Route
+from connector.web.route import JSON, Route
 
 PROBLEM = {
     "type": "object",
@@ -46,6 +46,10 @@ def document(prefix: str, routes: Sequence[Route]) -> dict[str, Any]:
     }
 
 
+def _content(kind: str) -> dict[str, Any]:
+    return {kind: {"schema": {"type": "object" if kind == JSON else "string"}}}
+
+
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = {
         "summary": route.summary,
@@ -60,12 +64,10 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
                 {"name": name, "in": "query", "description": about, "schema": {"type": "string"}}
                 for name, about in route.queries.items()
             ),
+            *({"name": name, "in": "header", "schema": {"type": "string"}} for name in route.headers),
         ],
         "responses": {
-            **{
-                str(status): {"description": "Done.", "content": {"application/json": {"schema": {"type": "object"}}}}
-                for status in route.statuses
-            },
+            **{str(status): {"description": "Done.", "content": _content(route.kind)} for status in route.statuses},
             "default": _REFUSAL,
         },
     }

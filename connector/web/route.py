@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -21,6 +22,7 @@ from connector.store.tokens import Token
 from connector.web.problem import ProblemError
 
 JSON = "application/json"
+KEY = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,8 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """`queries` are the query parameters with what they mean; `statuses` those of an answer that is no problem."""
+    """`queries` are the query parameters with what they mean, `headers` those of the request that the handler heeds;
+    `statuses` those of an answer that is no problem, `kind` its content type."""
 
     method: str
     path: str
@@ -68,7 +71,19 @@ class Route:
     handler: Callable[[Call], Awaitable[Answer]]
     body: type[BaseModel] | None = None
     queries: Mapping[str, str] = field(default_factory=dict)
+    headers: Sequence[str] = ()
     statuses: Sequence[int] = (200,)
+    kind: str = JSON
+
+
+def named(call: Call, name: str, said: str | None) -> str:
+    """The key in the path; ProblemError where the body names another one, or it is none."""
+    key = call.at(name)
+    if not KEY.fullmatch(key):
+        raise ProblemError(422, "input", f"{name}: must be 1 to 80 characters that can be seen.", field=name)
+    if said is not None and said != key:
+        raise ProblemError(422, "input", f"{name}: the path says {key}, the body {said}.", field=name)
+    return key
 
 
 def encoded(answer: Answer) -> web.Response:
@@ -90,7 +105,7 @@ async def read(request: web.Request, model: type[BaseModel]) -> Any:
         raise ProblemError(415, "content_type", f"The body must be {JSON}.", hint=f"Send `Content-Type: {JSON}`.")
     try:
         value = json.loads(await request.text(), parse_float=Decimal, parse_constant=_no_number)
-    except (ValueError, UnicodeDecodeError, RecursionError):
+    except (ValueError, LookupError, RecursionError):  # LookupError: a charset that there is not
         raise ProblemError(400, "json", "The body is no JSON.", hint="Send one JSON object.") from None
     try:
         return model.model_validate(value)

@@ -99,6 +99,7 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
     )
     lines = await world.query(
         "SELECT External_Key__c, Quantity, Allocated_Quantity__c, Picked_Quantity__c, Shipped_Quantity__c,"
+        " Backordered_Quantity__c,"
         " Delivered_Quantity__c, Returned_Quantity__c, Cancelled_Quantity__c FROM OrderItem"
         f" WHERE External_Key__c LIKE '{begins}-%' AND Order.IsReductionOrder = false"
     )
@@ -138,6 +139,6 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
         }
         for line in order.lines:
             found = lines_there[line.key]
-            for name in ("allocated", "picked", "shipped", "delivered", "returned", "cancelled"):
+            for name in ("allocated", "backordered", "picked", "shipped", "delivered", "returned", "cancelled"):
                 assert found[f"{name.title()}_Quantity__c"] == getattr(line, name), (line.key, name)
             assert found["Quantity"] == line.quantity, line.key

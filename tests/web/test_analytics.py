@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
+from connector.model.stage import Stage
 from connector.orders.analytics import FIGURES
+from tests.unit.store import samples
 from tests.web.conftest import ORDER, Api
 
 
@@ -51,6 +54,66 @@ async def test_figures_say_what_happened(api: Api) -> None:
     assert fill == {"CHAI": ("62", "50", "80.65"), "TOFU": ("1.5", "1.5", "100")}
     revenue = {row["channel"]: row["revenue"] for row in await rows(api, "revenue")}
     assert revenue == {"web": "70.54", "phone": "0"}
+    assert await rows(api, "lead-time") == [
+        {"channel": "web", "until": "shipped", "orders": 1, "slowest": 0, "days": "0"},
+        {"channel": "web", "until": "delivered", "orders": 1, "slowest": 2, "days": "2"},
+    ]
+    assert await rows(api, "return-reasons") == [
+        {"reason": "damaged", "currency": "USD", "orders": 1, "quantity": "1", "value": "18"}
+    ]
+    stages = {row["stage"]: (row["orders"], row["on_hold"], row["late"]) for row in await rows(api, "stages")}
+    assert stages == {"verified": (1, 0, 0), "delivered": (1, 0, 0)}
+
+
+async def imported(api: Api) -> None:
+    """Six orders of which only what an import says is known."""
+    early, late = {"shipped_on": date(2026, 3, 4)}, {"shipped_on": date(2026, 3, 6)}
+    euros = {"currency": "EUR", "freight": None, "channel": None}
+    await samples.place(
+        api.store,
+        samples.order("I-1", stage=Stage.SHIPPED, **early),  # 36 + 29.64375 + 32.38
+        samples.order("I-2", stage=Stage.COMPLETED, **late),
+        samples.order("I-3", stage=Stage.DELIVERED, **early, lines=(samples.line(1, price=None),)),
+        samples.order("I-4", stage=Stage.SHIPPED, **late, **euros),
+        samples.order("I-5", stage=Stage.CONFIRMED),
+        samples.order("I-6", stage=Stage.CANCELLED),
+    )
+
+
+async def test_imported_orders_count_by_what_their_stage_says(api: Api) -> None:
+    await imported(api)
+    assert await rows(api, "revenue") == [
+        {"channel": "", "currency": "EUR", "orders": 1, "revenue": "65.64"},
+        {"channel": "web", "currency": "USD", "orders": 5, "revenue": "228.42"},  # 98.02 + 98.02 + 32.38
+    ]
+    assert await rows(api, "on-time") == [
+        {"channel": "", "orders": 1, "percent": "0"},
+        {"channel": "web", "orders": 3, "percent": "66.67"},
+    ]
+    fill = {row["sku"]: (row["wanted"], row["percent"]) for row in await rows(api, "fill-rate")}
+    assert fill == {"CHAI": ("8", "100"), "TOFU": ("4.5", "100")}
+    lead = {row["channel"]: (row["until"], row["orders"], row["days"]) for row in await rows(api, "lead-time")}
+    assert lead == {"": ("shipped", 1, "7"), "web": ("shipped", 3, "5.67")}
+    assert await rows(api, "returns") == []
+    # Acted on from here, an imported order is like any other.
+    await api.move("I-1", action="deliver")
+    await api.move("I-1", action="capture", amount=10)
+    await api("POST", "/returns", {"order": "I-1", "lines": {"1": 1}, "reason": "damaged"})
+    assert await rows(api, "returns") == [{"reason": "damaged", "orders": 1, "percent": "33.33"}]  # of I-1, I-2, I-3
+    await api("POST", "/returns/I-1-RMA1/transitions", {"action": "reject_return"})
+    assert await rows(api, "returns") == await rows(api, "return-reasons") == []
+    assert (await rows(api, "revenue"))[1]["revenue"] == "140.4"
+
+
+async def test_what_is_late_is_said_by_stage(api: Api) -> None:
+    clock: Any = api.store.clock
+    await imported(api)
+    await api("POST", "/orders", ORDER | {"promised_on": "2026-03-05"})
+    await api.move(action="hold", hold="fraud")
+    clock.advance(10 * 86400)
+    found = {row["stage"]: row for row in await rows(api, "stages")}
+    assert found["placed"] == {"stage": "placed", "on_hold": 1, "late": 1, "oldest_days": 12, "orders": 1}
+    assert {stage: row["late"] for stage, row in found.items() if row["late"]} == {"placed": 1, "confirmed": 1}
 
 
 async def test_every_figure_comes_as_csv_and_as_a_chart(api: Api) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from yarl import URL
 
 from connector.model.role import Role
 from connector.store import tokens
@@ -180,7 +181,7 @@ async def test_lost_stock_is_taken_from_the_least_urgent(api: Api) -> None:
 
 async def test_every_route_wants_a_token_with_its_role(api: Api) -> None:
     for route in ROUTES:
-        path = route.path.replace("{number}", "W-1").replace("{key}", "W-1-RMA1").replace("{figure}", "dwell")
+        path = route.path.format(number="W-1", key="W-1-RMA1", figure="dwell", sku="CHAI")
         assert (await api(route.method, path, role=None)).status == 401, path
         bad = await api(route.method, path, role=None, headers={"Authorization": "Bearer crm_guessed"})
         assert (bad.status, bad.body["rule"]) == (401, "token")
@@ -216,6 +217,38 @@ async def test_what_is_no_request_of_ours_is_a_problem_too(api: Api) -> None:
         async with api.client.request(method, path, **more) as answer:
             assert (answer.status, answer.content_type) == (status, "application/problem+json"), path
             assert (await answer.json(content_type=None))["rule"]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z"])
+async def test_a_time_that_no_zone_can_hold_is_refused(api: Api, moment: str) -> None:
+    said = await api("POST", "/orders", ORDER | {"placed_at": moment})
+    assert (said.status, said.body["field"]) == (422, "placed_at")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"placed_at": 0}, "placed_at"),
+        ({"promised_on": 20000}, "promised_on"),
+        ({"promised_on": "0001-01-01"}, "promised_on"),
+    ],
+)
+async def test_a_day_is_written_out(api: Api, change: dict[str, Any], field: str) -> None:
+    said = await api("POST", "/orders", ORDER | change)
+    assert (said.status, said.body["field"]) == (422, field)
+
+
+async def test_a_charset_that_there_is_not_is_no_fault_of_ours(api: Api) -> None:
+    headers = {"Authorization": f"Bearer {api.secrets[Role.OPS]}", "Content-Type": "application/json; charset=odd"}
+    async with api.client.post(f"{PREFIX}/orders", data=b"{}", headers=headers) as answer:
+        assert (answer.status, (await answer.json(content_type=None))["rule"]) == (400, "json")
+
+
+@pytest.mark.parametrize("path", ["/orders/%00", "/orders?after=%00", "/stock?sku=a%00b", "/picks?warehouse=%00"])
+async def test_both_databases_are_spared_what_one_cannot_hold(api: Api, path: str) -> None:
+    headers = {"Authorization": f"Bearer {api.secrets[Role.OPS]}"}
+    async with api.client.get(URL(PREFIX + path, encoded=True), headers=headers) as answer:
+        assert (answer.status, (await answer.json(content_type=None))["rule"]) == (400, "input")
 
 
 async def test_it_says_that_it_is_up_and_what_it_can(api: Api) -> None:

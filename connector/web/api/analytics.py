@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from connector.model.role import Role
-from connector.orders.analytics import FIGURES, Figure, Period, figure
+from connector.orders.analytics import FIGURES, Figure, Period, day, figure
+from connector.web.chart import KIND as PICTURE
 from connector.web.chart import bars
 from connector.web.problem import ProblemError
-from connector.web.route import Answer, Call, Raw, Route
+from connector.web.route import JSON, Answer, Call, Raw, Route
+from connector.web.sheet import KIND as SHEET
+from connector.web.sheet import sheet
 
-USUAL = timedelta(days=90)
 QUERIES = {"since": "first day, as 2026-01-31; 90 days ago if absent", "until": "the day after the last; now if absent"}
 
 
 async def one(call: Call) -> Answer:
-    found = await _figure(call)
-    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
-    return Answer(value={"name": found.name, "about": found.about, "columns": found.columns, "rows": rows})
+    return Answer(value=(await _figure(call)).said)
 
 
 async def as_csv(call: Call) -> Answer:
     found = await _figure(call)
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(found.columns)
-    writer.writerows([[_cell(value) for value in row] for row in found.rows])
-    return Answer(value=Raw(text.getvalue(), "text/csv"))
+    return Answer(value=Raw(sheet(found.columns, found.rows), SHEET))
 
 
 async def as_chart(call: Call) -> Answer:
-    return Answer(value=Raw(bars(await _figure(call)), "image/svg+xml"))
+    return Answer(value=Raw(bars(await _figure(call)), PICTURE))
 
 
 async def _figure(call: Call) -> Figure:
@@ -41,30 +35,21 @@ async def _figure(call: Call) -> Figure:
     if name not in FIGURES:
         hint = f"There are {', '.join(FIGURES)}."
         raise ProblemError(404, "unknown", f"There is no figure {name}.", field="figure", hint=hint)
-    until = _moment(call, "until", call.store.clock.now())
-    since = _moment(call, "since", until - USUAL)
+    period = Period.asked(call.store.clock.now(), _day(call, "since"), _day(call, "until"))
     async with call.store.reader() as connection:
-        return await figure(connection, name, Period(since=since, until=until))
+        return await figure(connection, name, period)
 
 
-def _moment(call: Call, name: str, otherwise: datetime) -> datetime:
+def _day(call: Call, name: str) -> datetime | None:
     text = call.asked(name)
-    if text is None:
-        return otherwise
     try:
-        found = datetime.fromisoformat(text)
+        return None if text is None else day(text)
     except ValueError:
         hint = "Write it as 2026-01-31 or 2026-01-31T08:00:00Z."
         raise ProblemError(400, "query", f"{text!r} is no day.", field=name, hint=hint) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _cell(value: object) -> object:
-    """A text that a spreadsheet would take for a formula is kept a text."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
-
-
-def _route(ending: str, summary: str, handler: Callable[[Call], object]) -> Route:
+def _route(ending: str, summary: str, handler: Callable[[Call], object], kind: str = JSON) -> Route:
     return Route(
         method="GET",
         path=f"/analytics/{{figure}}{ending}",
@@ -72,11 +57,12 @@ def _route(ending: str, summary: str, handler: Callable[[Call], object]) -> Rout
         summary=summary,
         handler=handler,  # type: ignore[arg-type]
         queries=QUERIES,
+        kind=kind,
     )
 
 
 ROUTES = (
     _route("", f"A figure of a period: {', '.join(FIGURES)}.", one),
-    _route("/csv", "The same as CSV.", as_csv),
-    _route("/chart", "The same as a bar chart (SVG).", as_chart),
+    _route("/csv", "The same as CSV.", as_csv, SHEET),
+    _route("/chart", "The same as a bar chart (SVG).", as_chart, PICTURE),
 )

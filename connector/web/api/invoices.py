@@ -60,6 +60,8 @@ ROUTES = (
     Route(method="GET", path="/orders/{number}/invoices", role=Role.VIEWER, summary="The invoices of an order.",
           handler=of_order),
     Route(method="GET", path="/invoices/{number}", role=Role.VIEWER, summary="An invoice.", handler=one),
-    Route(method="GET", path="/invoices/{number}/page", role=Role.VIEWER, summary="An invoice as HTML.", handler=page),
-    Route(method="GET", path="/invoices/{number}/pdf", role=Role.VIEWER, summary="An invoice as PDF.", handler=pdf),
+    Route(method="GET", path="/invoices/{number}/page", role=Role.VIEWER, summary="An invoice as HTML.", handler=page,
+          kind="text/html"),
+    Route(method="GET", path="/invoices/{number}/pdf", role=Role.VIEWER, summary="An invoice as PDF.", handler=pdf,
+          kind="application/pdf"),
 )  # fmt: skip

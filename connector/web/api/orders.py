@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import select
 
@@ -19,10 +20,10 @@ from connector.store.tables import holds
 from connector.store.tables import orders as table
 from connector.web.answers import event_said, order_said
 from connector.web.bodies import NumbersBody, OrderBody, TransitionBody, event_of, order_of
+from connector.web.conditions import etag, replayed, request_of, version_of
+from connector.web.paging import QUERIES, page
 from connector.web.problem import ProblemError
 from connector.web.route import Answer, Call, Route
-
-MOST = 200
 
 
 async def place(call: Call) -> Answer:
@@ -34,16 +35,16 @@ async def place(call: Call) -> Answer:
             [order] = await orders.load(uow.connection, [item.number])
             item = order_of(body, order.placed_at)
         if not isinstance(body.customer, str):
-            await customers.save(uow, [body.customer.customer()])
+            await customers.save(uow, [body.customer.customer(body.customer.number)])
         await Desk(uow, actor=call.token.name, rules=call.rules).place([item])
         [order] = await orders.load(uow.connection, [item.number])
-    headers = {"Location": f"/api/v1/orders/{item.number}", "ETag": f'"{order.version}"'}
+    headers = {"Location": f"/api/v1/orders/{quote(item.number, safe='')}", **etag(order.version)}
     return Answer(value=order_said(order), status=200 if known else 201, headers=headers)
 
 
 async def every(call: Call) -> Answer:
     """By number, a page at a time."""
-    statement = select(table.c.number).order_by(table.c.number)
+    statement = select(table.c.number)
     if stage := _choice(call, "stage", Stage):
         statement = statement.where(table.c.stage == stage)
     if hold := _choice(call, "hold", Hold):
@@ -51,13 +52,9 @@ async def every(call: Call) -> Answer:
     for name in ("customer", "channel"):
         if value := call.asked(name):
             statement = statement.where(table.c[name] == value)
-    if after := call.asked("after"):
-        statement = statement.where(table.c.number > after)
-    limit = _limit(call)
     async with call.store.reader() as connection:
-        numbers = list((await connection.execute(statement.limit(limit + 1))).scalars())
-        found = await orders.load(connection, numbers[:limit])
-    following = numbers[limit - 1] if len(numbers) > limit else None
+        numbers, following = await page(call, connection, statement, table.c.number)
+        found = await orders.load(connection, numbers)
     return Answer(value={"orders": [order_said(order) for order in found], "after": following})
 
 
@@ -67,7 +64,7 @@ async def one(call: Call) -> Answer:
         found = await orders.load(connection, [number])
     if not found:
         raise _unknown(number)
-    return Answer(value=order_said(found[0]), headers={"ETag": f'"{found[0].version}"'})
+    return Answer(value=order_said(found[0]), headers=etag(found[0].version))
 
 
 async def story(call: Call) -> Answer:
@@ -81,8 +78,9 @@ async def story(call: Call) -> Answer:
 
 async def move(call: Call) -> Answer:
     number, asked = call.at("number"), call.request.headers.get("If-Match")
-    version = _version(asked) if asked else call.body.version
-    command = Command(number=number, event=event_of(call.body), version=version)
+    request = request_of(call.request.headers)
+    version = version_of(asked) if asked else call.body.version
+    command = Command(number=number, event=event_of(call.body), version=version, request=request)
     try:
         async with call.store.transaction() as uow:
             desk = Desk(uow, actor=call.token.name, rules=call.rules)
@@ -92,7 +90,8 @@ async def move(call: Call) -> Answer:
         if error.rule == "version" and asked:
             raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
         raise
-    return Answer(value=order_said(order), headers={"ETag": f'"{order.version}"'})
+    again = (number, request) in desk.repeated
+    return Answer(value=order_said(order), headers=etag(order.version) | replayed(again))
 
 
 async def verify_all(call: Call) -> Answer:
@@ -119,22 +118,6 @@ def _choice(call: Call, name: str, among: type[Stage] | type[Hold]) -> str | Non
     return value
 
 
-def _limit(call: Call) -> int:
-    text = call.asked("limit") or "50"
-    if not text.isdecimal() or not 1 <= int(text) <= MOST:
-        raise ProblemError(
-            400, "query", f"{text!r} is no limit.", field="limit", hint=f"It is a number from 1 to {MOST}."
-        )
-    return int(text)
-
-
-def _version(text: str) -> int:
-    bare = text.removeprefix("W/").strip('"')
-    if not bare.isdecimal():
-        raise ProblemError(412, "version", f"{text} is no version of an order.", field="If-Match")
-    return int(bare)
-
-
 def _unknown(number: str) -> ProblemError:
     return ProblemError(404, "unknown", f"There is no order {number}.", field="number")
 
@@ -145,13 +128,13 @@ ROUTES = (
     Route(method="GET", path="/orders", role=Role.VIEWER, summary="Orders by number, a page at a time.", handler=every,
           queries={"stage": "only in this stage", "hold": "only on hold for this reason",
                    "customer": "only of this one", "channel": "only through this one",
-                   "after": "the number to go on after", "limit": "at most so many"}),
+                   **QUERIES}),
     Route(method="GET", path="/orders/{number}", role=Role.VIEWER, summary="One order.", handler=one),
     Route(method="GET", path="/orders/{number}/history", role=Role.VIEWER, summary="What happened to an order.",
           handler=story),
     Route(method="POST", path="/orders/{number}/transitions", role=Role.OPS,
-          summary="Ask something of an order; If-Match or `version` only if nobody else did meanwhile.", handler=move,
-          body=TransitionBody),
+          summary="Ask something of an order; If-Match or `version` only if nobody else did meanwhile, once by"
+          " Idempotency-Key.", handler=move, body=TransitionBody, headers=("If-Match", "Idempotency-Key")),
     Route(method="POST", path="/verifications", role=Role.OPS, summary="Verify orders by the rules.",
           handler=verify_all, body=NumbersBody),
     Route(method="POST", path="/allocations", role=Role.OPS, summary="Reserve stock, the most urgent order first.",

@@ -38,10 +38,14 @@ async def levels(call: Call) -> Answer:
 
 
 async def count(call: Call) -> Answer:
-    counted = {(sku, call.body.warehouse): on_hand for sku, on_hand in call.body.counts.items()}
+    body = call.body
+    counted = {(sku, body.warehouse): on_hand for sku, on_hand in body.counts.items()}
+    expected = {(sku, body.warehouse): on_hand for sku, on_hand in body.expected.items()}
     async with call.store.transaction() as uow:
-        done = await recount(Desk(uow, actor=call.token.name, rules=call.rules), counted)
-    return Answer(value={"counted": len(counted), "reallocated": done.taken, "short": done.short})
+        done = await recount(Desk(uow, actor=call.token.name, rules=call.rules), counted, expected)
+    return Answer(
+        value={"counted": len(counted), "reallocated": done.taken, "short": done.short, "served": done.served}
+    )
 
 
 async def picks(call: Call) -> Answer:
@@ -72,7 +76,7 @@ ROUTES = (
     Route(method="GET", path="/stock", role=Role.VIEWER, summary="Stock of products by warehouse.", handler=levels,
           queries={"sku": "a product; several may be named"}),
     Route(method="PUT", path="/stock", role=Role.OPS,
-          summary="Count stock; what is lost is taken from the least urgent orders, and elsewhere where it can be.",
+          summary="Count stock: what is lost is taken from the least urgent orders, what came goes to the most urgent.",
           handler=count, body=CountBody),
     Route(method="GET", path="/picks", role=Role.VIEWER, summary="What to pick, the most urgent first.", handler=picks,
           queries={"warehouse": "only there"}),

@@ -37,6 +37,16 @@ def test_an_order_is_acted_on_by_commands(shop: Shell) -> None:
         1,
         "connector: Order O-1 cannot capture 21: 20 is left of 20. Ask for 20 at most.\n",
     )
+    for said in ("Order O-1", "Done before. Order O-1"):
+        paid = shop("act", "O-1", "capture", "--amount", "5", "--request", "till-1")
+        assert paid.out.startswith(f"{said} is confirmed: unfulfilled, partially paid, 15.00 USD due")
+    other = shop("act", "O-1", "capture", "--amount", "6", "--request", "till-1")
+    assert (other.status, other.err.split(".")[0]) == (
+        1,
+        "connector: Something else was asked of order O-1 as request till-1 before",
+    )
+    assert shop("act", "O-1", "refund", "--amount", "5", "--request", "").status == 2
+    assert shop("act", "O-1", "refund", "--amount", "5").status == 0
     odd = shop("act", "O-1", "cancel", "--line", "one")
     assert (odd.status, odd.err) == (
         2,
@@ -56,3 +66,19 @@ def test_a_token_is_shown_once_and_ends_when_it_is_revoked(shop: Shell) -> None:
     assert (secret in listed, json.loads(listed)[0]["role"]) == (False, "ops")
     assert shop("tokens", "revoke", "desk").status == 0
     assert shop("tokens", "revoke", "desk").status == 1
+
+
+def test_figures_as_a_table_as_json_and_as_csv(shop: Shell) -> None:
+    for action in (("hold", "--hold", "credit"), ("release", "--hold", "credit"), ("capture", "--amount", "5")):
+        assert shop("act", "O-1", *action).status == 0
+    period = ("--since", "2026-01-01", "--until", "2027-01-01")
+    about, _, head, row = shop("analytics", "revenue", *period).out.splitlines()
+    assert about.startswith("Captured less refunded")
+    assert (head.split(), row.split()) == (["channel", "currency", "orders", "revenue"], ["(none)", "USD", "1", "5.00"])
+    assert json.loads(shop("analytics", "holds", *period, "--json").out)["rows"][0]["reason"] == "credit"
+    assert shop("analytics", "revenue", *period, "--csv").out.splitlines()[1] == ",USD,1,5.00"
+    assert "Nothing in this period" in shop("analytics", "stages", "--until", "2020-01-01").out
+    wrong = shop("analytics", "mood")
+    assert (wrong.status, "There are stages, dwell" in wrong.err) == (2, True)
+    assert shop("analytics", "revenue", "--since", "soon").status == 2
+    assert shop("analytics", "revenue", "--since", "0001-01-01").status == 2

@@ -1,0 +1,58 @@
+"""Back-orders: what is short, and who waits for it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from decimal import Decimal
+
+from connector.model.money import plain
+from connector.model.role import Role
+from connector.orders import backorders
+from connector.orders.backorders import Short
+from connector.store.tables import order_lines
+from connector.web.paging import QUERIES, page
+from connector.web.route import Answer, Call, Raw, Route
+from connector.web.sheet import KIND, sheet
+
+COLUMNS = ("sku", "number", "line", "quantity", "priority", "promised_on", "placed_at", "on_hold")
+
+
+async def every(call: Call) -> Answer:
+    """By product, a page at a time."""
+    statement = backorders.skus()
+    if named := call.request.query.getall("sku", []):
+        statement = statement.where(order_lines.c.sku.in_(named))
+    async with call.store.reader() as connection:
+        skus, following = await page(call, connection, statement, order_lines.c.sku)
+        found = await backorders.shortages(connection, skus)
+    return Answer(value={"back_orders": [_said(short) for short in found], "after": following})
+
+
+async def as_csv(call: Call) -> Answer:
+    """Every line that waits."""
+    named = call.request.query.getall("sku", None)
+    async with call.store.reader() as connection:
+        lines = [asdict(item) async for item in backorders.waiting_lines(connection, named)]
+    rows = ([_cell(line[name]) for name in COLUMNS] for line in lines)
+    return Answer(value=Raw(sheet(COLUMNS, rows), KIND))
+
+
+def _said(short: Short) -> dict[str, object]:
+    said = asdict(short)
+    for item in said["waiting"]:
+        del item["sku"]
+    return said
+
+
+def _cell(value: object) -> object:
+    return plain(value) if isinstance(value, Decimal) else value
+
+
+ONLY = {"sku": "only of this product; several may be named"}
+ROUTES = (
+    Route(method="GET", path="/back-orders", role=Role.VIEWER,
+          summary="What is short by product, and the orders that wait for it, the most urgent first.", handler=every,
+          queries=ONLY | QUERIES),
+    Route(method="GET", path="/back-orders/csv", role=Role.VIEWER, summary="Every line that waits, as CSV.",
+          handler=as_csv, queries=ONLY, kind=KIND),
+)  # fmt: skip

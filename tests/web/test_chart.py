@@ -1,0 +1,71 @@
+"""Charts: well-formed whatever the figure holds, bars as long as their values, and readable with very many rows."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from connector.orders.analytics import FIGURES, Figure
+from connector.web.chart import MOST, WIDTH, bars
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def figure(name: str, rows: list[tuple[Any, ...]], **more: Any) -> Figure:
+    about, columns, _ = FIGURES[name]
+    return Figure(name=name, about=about, columns=columns, rows=tuple(rows), **more)
+
+
+def drawn(chart: Figure) -> tuple[list[tuple[str, float, float]], str]:
+    """Kind, place and width of every bar; all that is written."""
+    root = ElementTree.fromstring(bars(chart))  # noqa: S314 - made here
+    found = [
+        (str(item.get("class")), float(item.get("x", 0)), float(item.get("width", 0)))
+        for item in root.iter(f"{SVG}rect")
+        if item.get("class") in {"bar", "less"}
+    ]
+    return found, "\n".join(item.text or "" for item in root.iter() if item.tag in {f"{SVG}text", f"{SVG}title"})
+
+
+def test_bars_are_as_long_as_their_values_each_currency_by_itself() -> None:
+    rows = [("", "EUR", 1, Decimal(50)), ("web", "EUR", 1, Decimal(100)), ("web", "JPY", 1, Decimal(10**6))]
+    found, said = drawn(figure("revenue", rows))
+    widths = [width for _, _, width in found]
+    assert widths[1] == widths[2] == pytest.approx(2 * widths[0], abs=0.2)
+    assert "(none) EUR: 50" in said
+    assert "1,000,000" in said
+    assert "scale of its own" in said
+    assert "scale of its own" not in drawn(figure("revenue", rows[:2]))[1]
+
+
+def test_what_is_less_than_nothing_goes_to_the_other_side() -> None:
+    rows = [("a", "EUR", 1, Decimal(30)), ("b", "EUR", 1, Decimal(-10)), ("c", "EUR", 1, Decimal(0))]
+    [(_, zero, _), (kind, place, width), (_, _, nothing)] = drawn(figure("revenue", rows))[0]
+    assert (kind, place + width, nothing) == ("less", pytest.approx(zero, abs=0.2), 0)
+
+
+@pytest.mark.parametrize("value", [Decimal(-5), Decimal(0), Decimal("123456789012345.67")])
+def test_one_row_stays_within_the_picture(value: Decimal) -> None:
+    [(_, place, width)] = drawn(figure("revenue", [("<b>&" * 30, "USD", 1, value)]))[0]
+    assert 0 <= place <= place + width <= WIDTH
+
+
+def test_of_very_many_rows_the_worst_are_drawn_and_it_says_so() -> None:
+    rows = [(f"SKU-{n}", Decimal(100), Decimal(n % 100), Decimal(n % 100)) for n in range(2000)]
+    found, said = drawn(figure("fill-rate", rows, low_is_bad=True))
+    assert (len(found), "1,960 more are in the CSV" in said) == (MOST, True)
+    shown = {Decimal(text) for text in re.findall(r": (\d+) %", said)}
+    assert shown == {Decimal(0), Decimal(1)}
+    found, said = drawn(figure("returns", [(f"reason-{n}", 1, Decimal(n) / 30) for n in range(60)]))
+    assert "The 40 highest" in said
+    assert "reason-59" in said
+    assert "reason-0:" not in said
+
+
+def test_nothing_is_said_to_be_nothing() -> None:
+    found, said = drawn(figure("dwell", []))
+    assert (found, "Nothing in this period." in said) == ([], True)

@@ -1,0 +1,128 @@
+"""Customers and products over HTTP: put as a whole, changed by one of those who saw the same, never twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from connector.model.change import EntityKind
+from connector.model.role import Role
+from connector.store import customers, products
+from tests.unit.store import samples
+from tests.web.conftest import Api
+
+ADA: dict[str, Any] = {"name": "Ada Ltd", "city": "Oslo", "tier": "gold", "credit_limit": "500.50"}
+TEA: dict[str, Any] = {
+    "name": "Tea",
+    "prices": [{"currency": "USD", "unit_price": "9.50"}, {"currency": "EUR", "unit_price": 8}],
+}
+BOTH = pytest.mark.parametrize(
+    ("path", "body", "change", "kind"),
+    [
+        ("/customers/C-7", ADA, {"city": "Bergen"}, EntityKind.CUSTOMER),
+        ("/products/TEA", TEA, {"prices": [{"currency": "USD", "unit_price": "9.75"}]}, EntityKind.PRODUCT),
+    ],
+)
+
+
+@BOTH
+async def test_what_is_put_is_there_and_goes_to_the_org(
+    api: Api, path: str, body: dict[str, Any], change: dict[str, Any], kind: EntityKind
+) -> None:
+    assert (await api("GET", path)).status == 404
+    new = await api("PUT", path, body, headers={"If-None-Match": "*"})
+    assert (new.status, new.headers["ETag"]) == (201, '"1"')
+    assert await samples.due_keys(api.store, kind) == [path.rsplit("/", 1)[1]]
+    changed = await api("PUT", path, body | change, headers={"If-Match": new.headers["ETag"]})
+    assert (changed.status, changed.headers["ETag"]) == (200, '"2"')
+    read = await api("GET", path, role=Role.VIEWER)
+    assert (read.body, read.headers["ETag"]) == (changed.body, '"2"')
+    [name] = change
+    assert read.body[name] == change[name]
+
+
+@BOTH
+async def test_the_same_again_changes_nothing_and_captures_nothing(
+    api: Api, path: str, body: dict[str, Any], change: dict[str, Any], kind: EntityKind
+) -> None:
+    await api("PUT", path, body)
+    await samples.settle_everything(api.store)
+    said = (await api("GET", path)).body
+    for again in (body, said):  # what was read can be put back as it is
+        assert (await api("PUT", path, again)).headers["ETag"] == '"1"'
+    assert await samples.due_keys(api.store, kind) == []
+
+
+@BOTH
+async def test_of_those_who_saw_the_same_one_wins(
+    api: Api, path: str, body: dict[str, Any], change: dict[str, Any], kind: EntityKind
+) -> None:
+    new = [api("PUT", path, body | {"name": f"Name {n}"}, headers={"If-None-Match": "*"}) for n in range(6)]
+    assert sorted(said.status for said in await asyncio.gather(*new)) == [201] + [412] * 5
+    tries = [api("PUT", path, body | {"name": f"Other {n}"}, headers={"If-Match": '"1"'}) for n in range(6)]
+    answers = await asyncio.gather(*tries)
+    assert sorted(said.status for said in answers) == [200] + [412] * 5
+    [winner] = [said.body["name"] for said in answers if said.status == 200]
+    there = await api("GET", path)
+    assert (there.body["name"], there.headers["ETag"]) == (winner, '"2"')
+    lost = next(said for said in answers if said.status == 412)
+    assert (lost.body["rule"], lost.body["field"]) == ("version", "If-Match")
+
+
+@BOTH
+async def test_conditions_that_cannot_hold(
+    api: Api, path: str, body: dict[str, Any], change: dict[str, Any], kind: EntityKind
+) -> None:
+    for header in ('"1"', "*"):
+        assert (await api("PUT", path, body, headers={"If-Match": header})).status == 412
+    assert (await api("PUT", path, body | {"version": 3})).status == 409
+    await api("PUT", path, body)
+    assert (await api("PUT", path, body, headers={"If-None-Match": "*"})).status == 412
+    for header in ("soon", "9" * 5000, '"2"'):
+        assert (await api("PUT", path, body, headers={"If-Match": header})).status == 412
+    assert (await api("PUT", path, body, headers={"If-Match": "*"})).status == 200
+    assert (await api("PUT", path, body, headers={"If-None-Match": '"1"'})).status == 400
+    said = await api("PUT", path, body | {"version": 3})
+    assert (said.status, said.body["rule"]) == (409, "version")
+    assert (await api("PUT", path, body, role=Role.VIEWER)).status == 403
+    async with api.store.reader() as connection:
+        store: Any = customers if kind is EntityKind.CUSTOMER else products
+        assert set((await store.versions(connection, [path.rsplit("/", 1)[1]])).values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/customers/C-7", ADA | {"number": "C-8"}, "number"),
+        ("/customers/C-7", ADA | {"name": "a\x00b"}, "name"),
+        ("/customers/C-7", ADA | {"credit_limit": -1}, "credit_limit"),
+        ("/customers/C-7", ADA | {"colour": "red"}, "colour"),
+        ("/customers/" + "C" * 81, ADA, "number"),
+        ("/products/TEA", TEA | {"sku": "TEE"}, "sku"),
+        ("/products/TEA", {"name": ""}, "name"),
+        ("/products/TEA", TEA | {"active": "yes"}, "active"),
+        ("/products/TEA", TEA | {"prices": TEA["prices"] * 2}, "prices"),
+        ("/products/TEA", TEA | {"prices": [{"currency": "usd", "unit_price": 1}]}, "prices.0.currency"),
+    ],
+)
+async def test_what_is_no_customer_and_no_product_is_refused(
+    api: Api, path: str, body: dict[str, Any], field: str
+) -> None:
+    said = await api("PUT", path, body)
+    assert (said.status, said.body["field"]) == (422, field)
+    assert (await api("GET", path)).status == 404
+
+
+async def test_customers_and_products_come_a_page_at_a_time(api: Api) -> None:
+    for number in range(3):
+        await api("PUT", f"/customers/A-{number}", ADA)
+        await api("PUT", f"/products/A-{number}", TEA)
+    for path, key in (("/customers", "number"), ("/products", "sku")):
+        first = (await api("GET", path, params={"limit": "2"}, role=Role.VIEWER)).body
+        rest = (await api("GET", path, params={"after": first["after"]})).body
+        items = [*first[path[1:]], *rest[path[1:]]]
+        assert [item[key] for item in items][:3] == ["A-0", "A-1", "A-2"]
+        assert (len(items), rest["after"], {item["version"] for item in items}) == (5, None, {1})
+        assert (await api("GET", path, params={"limit": "9" * 5000})).status == 400

@@ -1,0 +1,134 @@
+"""Every route with odd paths, queries, headers and bodies: whatever is sent, the answer is no fault of ours.
+
+`REQUESTS=20000 pytest tests/web/test_fuzz.py` looks longer. Each request is made from its number alone, so that one
+that fails can be made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from copy import deepcopy
+from typing import Any
+from urllib.parse import quote
+
+from yarl import URL
+
+from connector.model.event import Action
+from connector.model.role import Role
+from connector.orders.analytics import FIGURES
+from connector.web.app import PREFIX, ROUTES
+from connector.web.route import Route
+from tests.web.conftest import ORDER, Api
+from tests.web.test_entities import ADA, TEA
+
+REQUESTS = int(os.environ.get("REQUESTS", "400"))
+
+ODD: tuple[Any, ...] = (
+    "", " ", "\x00", "a\x00b", "\ud800", "\U0001f422", "x" * 300, "9" * 30, "9" * 5000, "-1", "1e400", "1e-400", "NaN",
+    "Infinity", "\u0661\u0662", "0.0000000000000000001", 0, -1, 1, 2.5, 10**30, 1e300, True, None, [], {}, [None],
+    {"1": None}, {"": 1}, {"\x00": 1}, {"\ud800": 1}, "0001-01-01", "9999-12-31", "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00", "2026-02-30", "2026-03-01T12:00:00Z", "..", "a/b", "%00", "W-1", "W-1-RMA1", "-RMA1",
+    "W-1-RMA" + "9" * 30, "RMA", "CHAI", "USD", "*", '"1"', 'W/"1"', "=1+1",
+)  # fmt: skip
+KNOWN = {"number": ("W-1", "W-2", "W-3", "ALFKI", "INV-000001", "C-7"), "key": ("W-1-RMA1", "W-3-RMA1"),
+         "sku": ("CHAI", "TOFU", "TEA"), "figure": tuple(FIGURES)}  # fmt: skip
+QUERY = {"stage": ("placed", "verified"), "limit": ("1", "200"), "since": ("2026-01-01",), "sku": ("CHAI",),
+         "warehouse": ("EAST",), "after": ("W-1",), "hold": ("credit",)}  # fmt: skip
+BODIES: dict[str, tuple[dict[str, Any], ...]] = {
+    "/orders": (ORDER, ORDER | {"number": "W-9", "customer": ADA | {"number": "C-9"}, "promised_on": "2026-03-09"}),
+    "/orders/{number}/transitions": (
+        *({"action": action.value} for action in Action),
+        *({"action": action.value, "lines": {"1": 1}} for action in Action),
+        *({"action": action.value, "amount": "1.50", "note": "n"} for action in Action),
+        {"action": "hold", "hold": "credit", "note": "n", "version": 3},
+        {"action": "change", "terms": {"1": {"sku": "CHAI", "quantity": 3, "unit_price": "1.5", "discount": 0}}},
+        {"action": "ship", "lines": {"1": 1}, "carrier": "c", "tracking_number": "t", "on": "2026-03-01"},
+        {"action": "track", "shipment": 1, "status": "delivered"},
+        {"action": "inspect_return", "return_number": 1, "lines": {"1": 1}, "written_off": {"1": 1}, "warehouse": "E"},
+    ),
+    "/returns": ({"order": "W-1", "lines": {"1": 1}, "reason": "damaged", "resolution": "refund", "note": "n"},),
+    "/returns/{key}/transitions": (
+        *({"action": action.value, "lines": {"1": 1}} for action in Action if action.endswith("_return")),
+        {"action": "label_return", "carrier": "c", "tracking_number": "t"},
+    ),
+    "/verifications": ({"numbers": ["W-1", "W-2"]},),
+    "/allocations": ({"numbers": ["W-1", "W-2"]},),
+    "/stock": ({"warehouse": "EAST", "counts": {"CHAI": 5, "TOFU": "2.5"}, "expected": {"CHAI": 5}},),
+    "/tracking": ({"tracking_number": "t", "status": "in_transit", "note": "n"},),
+    "/customers/{number}": (ADA,),
+    "/products/{sku}": (TEA,),
+}
+
+
+WITH_BODIES = [route for route in ROUTES if route.body is not None]
+
+
+def mutated(chance: random.Random, value: Any) -> Any:
+    """The value with something in it replaced, taken out or added."""
+    if isinstance(value, dict) and value and chance.random() < 0.85:
+        value = dict(value)
+        name = chance.choice(sorted(value))
+        match chance.randrange(8):
+            case 0:
+                del value[name]
+            case 1:
+                value[str(chance.choice(ODD))] = value[name]
+            case _:
+                value[name] = mutated(chance, value[name])
+        return value
+    if isinstance(value, list) and value and chance.random() < 0.85:
+        return [*value[1:], mutated(chance, value[0])] if chance.random() < 0.8 else value * 2
+    return deepcopy(chance.choice(ODD))
+
+
+def made(chance: random.Random, route: Route) -> tuple[URL, dict[str, str], bytes | None]:
+    def one(known: tuple[str, ...], odd: float = 0.3) -> str:
+        return str(chance.choice(ODD)) if chance.random() < odd else chance.choice(known)
+
+    path = route.path
+    for name, known in KNOWN.items():
+        path = path.replace(f"{{{name}}}", quote(one(known), safe="", errors="replace") or "-")
+    asked = [name for name in route.queries if chance.random() < 0.4]
+    query = "&".join(f"{name}={quote(one(QUERY.get(name, ('1',))), errors='replace')}" for name in asked)
+    names = ("If-Match", "If-None-Match", "Idempotency-Key")
+    headers = {name: _header(one(("*", '"1"', "k1"))) for name in names if chance.random() < 0.15}
+    body = None
+    if route.body is not None:
+        said: Any = chance.choice(BODIES[route.path])
+        for _ in range(chance.choice((0, 0, 1, 1, 2, 3))):
+            said = mutated(chance, said)
+        body = json.dumps(said).encode()
+    return URL(f"{PREFIX}{path}?{query}", encoded=True), headers, body
+
+
+def _header(text: str) -> str:
+    return "".join(letter for letter in text if 32 <= ord(letter) < 127)[:1000]
+
+
+async def test_whatever_is_sent_the_answer_is_no_fault(api: Api) -> None:
+    for number in ("W-1", "W-2", "W-3"):
+        await api("POST", "/orders", ORDER | {"number": number})
+    for action in ("verify", "confirm"):
+        await api.move(action=action)
+    await api("POST", "/allocations", {"numbers": ["W-1"]})
+    for action in ("pick", "ship"):
+        await api.move(action=action, lines={"1": 2, "2": 1.5})
+    await api.move(action="deliver")
+    await api.move(action="invoice", amount=10)
+    await api("POST", "/returns", {"order": "W-1", "lines": {"1": 1}})
+    token = {"Authorization": f"Bearer {api.secrets[Role.ADMIN]}", "Content-Type": "application/json"}
+    for index in range(REQUESTS):
+        chance = random.Random(index)
+        route = chance.choice(ROUTES if chance.random() < 0.3 else WITH_BODIES)
+        url, headers, body = made(chance, route)
+        async with api.client.request(route.method, url, headers=token | headers, data=body) as answer:
+            said = await answer.read()
+            assert answer.status < 500, (index, route.method, url, body, said)
+            if answer.status >= 400:
+                assert answer.content_type == "application/problem+json"
+                assert json.loads(said)["rule"]
+            else:
+                assert answer.status in route.statuses
+                assert answer.content_type == route.kind

@@ -1,0 +1,122 @@
+"""The same request twice, because the first answer was lost: it happens once, and the second answer is as good."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from connector.model.role import Role
+from connector.store.tables import order_events
+from tests.web.conftest import ORDER, Api, Said
+
+KEY = {"Idempotency-Key": "3f0c"}
+
+
+async def ask(api: Api, body: dict[str, Any], headers: dict[str, str] = KEY, path: str = "") -> Said:
+    return await api("POST", path or "/orders/W-1/transitions", body, headers=headers)
+
+
+async def events(api: Api, action: str) -> int:
+    async with api.store.reader() as connection:
+        statement = select(func.count()).select_from(order_events).where(order_events.c.action == action)
+        return int((await connection.execute(statement)).scalar_one())
+
+
+async def test_a_payment_is_captured_once_however_often_it_is_asked_for(api: Api) -> None:
+    await api("POST", "/orders", ORDER)
+    first = await ask(api, {"action": "capture", "amount": 10})
+    assert (first.body["captured"], first.headers.get("Idempotency-Replayed")) == ("10", None)
+    again = await ask(api, {"action": "capture", "amount": "10.00"}, {"Idempotency-Key": '"3f0c"'})
+    assert (again.status, again.headers["Idempotency-Replayed"]) == (200, "true")
+    assert (again.body, again.headers["ETag"]) == (first.body, first.headers["ETag"])
+    assert await events(api, "capture") == 1
+    other = await ask(api, {"action": "capture", "amount": 10}, {"Idempotency-Key": "3f0d"})
+    assert (other.body["captured"], await events(api, "capture")) == ("20", 2)
+
+
+async def test_a_repeat_is_no_conflict_though_the_order_has_moved_on(api: Api) -> None:
+    await api("POST", "/orders", ORDER)
+    seen = (await api("GET", "/orders/W-1")).headers["ETag"]
+    headers = KEY | {"If-Match": seen}
+    await ask(api, {"action": "capture", "amount": 10}, headers)
+    await api.move(action="authorise", amount=5)
+    again = await ask(api, {"action": "capture", "amount": 10}, headers)
+    assert (again.status, again.body["authorised"], await events(api, "capture")) == (200, "5", 1)
+    new = await ask(api, {"action": "capture", "amount": 10}, {"Idempotency-Key": "other", "If-Match": seen})
+    assert new.status == 412
+
+
+@pytest.mark.parametrize("body", [{"action": "capture", "amount": 11}, {"action": "authorise", "amount": 10}])
+async def test_something_else_under_the_same_key_is_refused(api: Api, body: dict[str, Any]) -> None:
+    await api("POST", "/orders", ORDER)
+    await ask(api, {"action": "capture", "amount": 10})
+    said = await ask(api, body)
+    assert (said.status, said.body["rule"]) == (409, "idempotency")
+    assert (await api("GET", "/orders/W-1")).body["captured"] == "10"
+    # Another order's keys are its own.
+    await api("POST", "/orders", ORDER | {"number": "W-2"})
+    assert (await ask(api, body, path="/orders/W-2/transitions")).status == 200
+
+
+async def test_ten_at_once_are_one(api: Api) -> None:
+    await api("POST", "/orders", ORDER)
+    said = await asyncio.gather(*(ask(api, {"action": "capture", "amount": 10}) for _ in range(10)))
+    assert {(answer.status, answer.body["captured"]) for answer in said} == {(200, "10")}
+    assert sorted("Idempotency-Replayed" in answer.headers for answer in said) == [False] + [True] * 9
+    assert await events(api, "capture") == 1
+
+
+async def test_a_request_that_was_refused_may_be_tried_again(api: Api) -> None:
+    await api("POST", "/orders", ORDER)
+    assert (await ask(api, {"action": "refund", "amount": 3})).status == 422
+    await api.move(action="capture", amount=10)
+    assert (await ask(api, {"action": "refund", "amount": 3})).body["refunded"] == "3"
+
+
+async def test_what_the_rules_make_of_a_request_is_known_by_it_too(api: Api) -> None:
+    await api("POST", "/orders", ORDER | {"ship_to_street": None})
+    seen = (await api("GET", "/orders/W-1")).headers["ETag"]
+    assert (await ask(api, {"action": "verify"}, KEY | {"If-Match": seen})).body["holds"] == ["address"]
+    await api.move(action="release", hold="address")
+    again = await ask(api, {"action": "verify"})
+    assert (again.body["stage"], again.headers["Idempotency-Replayed"]) == ("placed", "true")
+    assert (await ask(api, {"action": "verify"}, {"If-Match": seen})).status == 412
+    assert (await ask(api, {"action": "verify"}, {"Idempotency-Key": "second"})).body["stage"] == "verified"
+
+
+async def test_a_return_is_asked_for_once(api: Api) -> None:
+    await api("POST", "/orders", ORDER)
+    for action in ("verify", "confirm"):
+        await api.move(action=action)
+    await api("POST", "/allocations", {"numbers": ["W-1"]})
+    for action in ("pick", "ship"):
+        await api.move(action=action, lines={"1": 2})
+    await api.move(action="deliver")
+    body = {"order": "W-1", "lines": {"1": 1}}
+    said = await asyncio.gather(*(ask(api, body, path="/returns") for _ in range(4)))
+    assert sorted(answer.status for answer in said) == [200, 200, 200, 201]
+    assert {answer.body["key"] for answer in said} == {"W-1-RMA1"}
+    await api("POST", "/returns", body)
+    again = await ask(api, body, path="/returns")
+    assert (again.body["key"], again.headers["Location"]) == ("W-1-RMA1", "/api/v1/returns/W-1-RMA1")
+    moves = "/returns/W-1-RMA1/transitions"
+    assert (await ask(api, {"action": "approve_return"}, path=moves)).status == 409  # the key is taken
+    twice = [await ask(api, {"action": "approve_return"}, {"Idempotency-Key": "a"}, moves) for _ in range(2)]
+    assert [(answer.status, answer.body["status"]) for answer in twice] == [(200, "approved")] * 2
+
+
+@pytest.mark.parametrize("key", ["", " ", '""', "x" * 81, "a\tb"])
+async def test_a_key_that_is_none_is_refused(api: Api, key: str) -> None:
+    await api("POST", "/orders", ORDER)
+    said = await ask(api, {"action": "capture", "amount": 10}, {"Idempotency-Key": key})
+    assert (said.status, said.body["field"]) == (400, "Idempotency-Key")
+
+
+async def test_the_history_names_the_request(api: Api) -> None:
+    await api("POST", "/orders", ORDER)
+    await ask(api, {"action": "capture", "amount": 10})
+    story = (await api("GET", "/orders/W-1/history", role=Role.VIEWER)).body["history"]
+    assert [event.get("request") for event in story] == [None, "3f0c"]
