@@ -45,6 +45,7 @@ class RecordType(Strict):
     label: str = ""
     default: bool = False
     person: bool = False  # of accounts that are people
+    available: bool = True  # to the user who signs in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,5 +148,7 @@ def _record_types(sobject: str, types: list[RecordType], *, person_accounts: boo
             yield (*where, "name"), f"{item.name} is there twice"
         if item.person and not (person_accounts and sobject == "Account"):
             yield (*where, "person"), "only record types of Account with person_accounts: true are of people"
+        if item.default and not item.available:
+            yield (*where, "available"), "the default is what the user gets: it must be available"
     if sum(item.default for item in types) > 1:
         yield ("record_types", sobject), "more than one is the default"

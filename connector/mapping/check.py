@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from connector.mapping.kinds import NUMBERS, Kind
+from connector.mapping.kinds_of_account import check_kind
 from connector.mapping.mapper import MappingSet
 from connector.mapping.problems import Position, Problems, listed, suggestion
 from connector.mapping.spec import FieldSpec, LookupSpec, Owner, RecordSpec
+from connector.model.change import EntityKind
 from connector.model.describe import FieldDescribe, SObjectDescribe
 from connector.model.record import FieldValue
 
@@ -48,10 +50,13 @@ _HINTS: Mapping[tuple[str, Kind], str] = {
 }
 
 
-def check(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> list[str]:
+def check(
+    mappings: MappingSet, describes: Mapping[str, SObjectDescribe], *, person_types: Collection[str] = ()
+) -> list[str]:
     """Every problem, each `file:line:column: field: what, and what to do`; empty where the org will take it all.
 
-    `describes` holds the objects this user can see, by API name. An object absent from it is reported.
+    `describes` holds the objects this user can see, by API name. An object absent from it is reported. `person_types`
+    are the IDs of Account's record types that are for persons.
     """
     problems = Problems()
     targets = {
@@ -60,6 +65,7 @@ def check(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> lis
         "order": mappings.order.sobject,
         "price": "PricebookEntry",
         "price_book": "Pricebook2",
+        "record_type": "RecordType",
         **{record.entity: record.sobject for record in mappings.order.spec.children.values()},
     }
     for mapping in mappings:
@@ -77,6 +83,8 @@ def check(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> lis
                 continue
             up = parent if record is not mapping.spec.record else None
             _Record(record, describe, targets, up, problems).check()
+            form = (mapping is mappings.person) if mappings.persons and mapping.kind is EntityKind.CUSTOMER else None
+            check_kind(record, describe, problems, person=form, person_types=person_types)
     return problems.lines()
 
 
@@ -236,6 +244,8 @@ class _Record:
         mapped = {spec.name for spec in self._record.fields if spec.owner is not Owner.SALESFORCE}
         mapped |= {lookup.name for lookup in self._record.lookups}
         enforced = ENFORCED.get(self._record.sobject, ())
+        if "LastName" in mapped:  # then the org composes the name
+            mapped.add("Name")
         for name, field in self._describe.fields.items():
             if name in mapped or not (field.required_on_create or name in enforced):
                 continue

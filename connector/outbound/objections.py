@@ -48,3 +48,53 @@ def no_original(name: str, line: MappedRecord, lookup: Lookup, source: Source) -
         fix="Bring the original order to the org (`connector resync order NUMBER`), then replay.",
         record=f"{line.entity} {line.key}",
     )
+
+
+def changed_sides(customer: str, *, person: bool) -> Refusal:
+    """`person`: what the customer is here by now."""
+    here, there = ("a person", "company") if person else ("a company", "person")
+    undo = "take its last name out" if person else "give it its last name again"
+    return Refusal(
+        code="FIELD_INTEGRITY_EXCEPTION",
+        message=f"Customer {customer} is {here} by now, and its account in the org is a {there}'s: an account stays"
+        " what it was made as.",
+        field="Account.RecordTypeId",
+        source=None,
+        fix=f"Give {here} a customer number of its own, or {undo}. If an admin has converted the account in the org:"
+        f" `connector resync customer {customer}`, push, then replay what is still refused.",
+        record=f"customer {customer}",
+    )
+
+
+def no_company_type(label: str) -> Refusal:
+    return Refusal(
+        code="INVALID_CROSS_REFERENCE_KEY",
+        message="Every account that the connector's user can make in the org is a person's.",
+        field="Account.RecordTypeId",
+        source=None,
+        fix="Ask an admin to give the connector's user (profile or permission set) a record type of Account for"
+        " companies, then replay.",
+        record=label,
+    )
+
+
+def no_record_type(record: MappedRecord, named: Lookup, source: Source) -> Refusal:
+    return Refusal(
+        code="INVALID_CROSS_REFERENCE_KEY",
+        message=f"{record.sobject} has no active record type {named.key} that the connector's user may use.",
+        field=f"{record.sobject}.RecordTypeId",
+        source=source(record.sobject, "RecordTypeId", person=bool(record.person)),
+        fix="Name another in the mapping, or ask an admin to give it to the connector's user, then replay.",
+        record=f"{record.entity} {record.key}",
+    )
+
+
+def no_last_name(record: MappedRecord, source: Source) -> Refusal:
+    return Refusal(
+        code="REQUIRED_FIELD_MISSING",
+        message="Required fields are missing: [LastName]",
+        field=f"{record.sobject}.LastName",
+        source=source(record.sobject, "LastName", person=True),
+        fix=f"Give customer {record.key} a last name and import it, then replay.",
+        record=f"{record.entity} {record.key}",
+    )

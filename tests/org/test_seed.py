@@ -82,6 +82,19 @@ async def test_record_types_are_described_defaulted_and_checked() -> None:
         assert refused[:2] == (400, "INVALID_CROSS_REFERENCE_KEY")
 
 
+async def test_a_record_type_that_the_user_does_not_have_is_there_and_cannot_be_given() -> None:
+    """B4: `available`; whoever does not have a record type may not give it to a record."""
+    types = {
+        "Account": [RecordType(name="Company", default=True), RecordType(name="Patient", person=True, available=False)]
+    }
+    async with running(OrgSettings(person_accounts=True, record_types=types)) as caller:
+        _, described = await caller.call("GET", "sobjects/Account/describe")
+        usable = {item["developerName"]: item["available"] for item in described["recordTypeInfos"]}
+        assert usable == {"Company": True, "Patient": False, "Master": True}
+        patient = {"RecordTypeId": await record_type(caller, "Patient"), "LastName": "Trujillo"}
+        assert (await caller.refusal("POST", "sobjects/Account", patient))[1] == "INVALID_CROSS_REFERENCE_KEY"
+
+
 async def test_a_person_is_an_account_with_a_contact_for_a_shadow() -> None:
     """H8: LastName instead of Name, IsPersonAccount and PersonContactId read-only, X__pc for a contact's X__c."""
     async with running(OrgSettings(person_accounts=True)) as caller:
