@@ -62,17 +62,19 @@ class OrgFacts:
     @property
     def persons_only(self) -> bool:
         """Whether our user can make no account but a person's."""
-        return self.person_types.issuperset(item.id for item in self._usable("Account")) and bool(self.person_types)
+        default = {item.id for item in self.describes["Account"].record_types if item.default}
+        return bool(self.person_types & default) and self.company_type is None
 
     def record_type(self, sobject: str, name: str) -> str | None:
         """The ID of a record type by its developer name, if our user may give it to records."""
         return next((item.id for item in self._usable(sobject) if item.name == name), None)
 
     def _usable(self, sobject: str) -> list[RecordTypeDescribe]:
-        return [item for item in self.describes[sobject].record_types if item.usable]
+        """Those that a record can name; the master, which every object has, stands for naming none."""
+        return [item for item in self.describes[sobject].record_types if item.usable and not item.master]
 
 
 def _first(types: Iterable[RecordTypeDescribe]) -> str | None:
-    """Defaults first, then by name; the master, which every object has, comes last."""
-    ordered = sorted(types, key=lambda item: (item.master, not item.default, item.name))
+    """Defaults first, then by name."""
+    ordered = sorted(types, key=lambda item: (not item.default, item.name))
     return ordered[0].id if ordered else None
