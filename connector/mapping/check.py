@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from connector.mapping.kinds import NUMBERS, Kind
-from connector.mapping.kinds_of_account import check_kind
+from connector.mapping.kinds_of_account import COMPOSED, check_kind
 from connector.mapping.mapper import MappingSet
 from connector.mapping.problems import Position, Problems, listed, suggestion
 from connector.mapping.spec import FieldSpec, LookupSpec, Owner, RecordSpec
@@ -82,8 +82,8 @@ def check(
                 )
                 continue
             up = parent if record is not mapping.spec.record else None
-            _Record(record, describe, targets, up, problems).check()
             form = (mapping is mappings.person) if mappings.persons and mapping.kind is EntityKind.CUSTOMER else None
+            _Record(record, describe, targets, up, problems, composed=COMPOSED if form else frozenset()).check()
             check_kind(record, describe, problems, person=form, person_types=person_types)
     return problems.lines()
 
@@ -104,7 +104,9 @@ class _Record:
         targets: Mapping[str, str],
         parent: str | None,
         problems: Problems,
+        composed: frozenset[str],
     ) -> None:
+        self._composed = composed
         self._record = record
         self._describe = describe
         self._targets = targets
@@ -244,10 +246,8 @@ class _Record:
         mapped = {spec.name for spec in self._record.fields if spec.owner is not Owner.SALESFORCE}
         mapped |= {lookup.name for lookup in self._record.lookups}
         enforced = ENFORCED.get(self._record.sobject, ())
-        if "LastName" in mapped:  # then the org composes the name
-            mapped.add("Name")
         for name, field in self._describe.fields.items():
-            if name in mapped or not (field.required_on_create or name in enforced):
+            if name in mapped or name in self._composed or not (field.required_on_create or name in enforced):
                 continue
             if self._parent is not None and field.reference_to == (self._parent,):
                 continue  # the parent itself: set when the child is written

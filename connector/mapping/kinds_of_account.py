@@ -11,6 +11,9 @@ from connector.model.describe import SObjectDescribe
 PERSON = "person"
 """As the key of a record type: whichever the org has for persons."""
 
+COMPOSED = frozenset({"Name"})
+"""What a person's account has without being given it."""
+
 _NAMES = frozenset({"FirstName", "LastName", "MiddleName", "Suffix", "Salutation"})
 
 

@@ -6,7 +6,7 @@ asking, so we do not ask: a customer that has changed sides is refused, in words
 
 from __future__ import annotations
 
-from connector.mapping.kinds_of_account import PERSON
+from connector.mapping.kinds_of_account import COMPOSED, PERSON
 from connector.model.change import Refusal
 from connector.model.customer import Customer
 from connector.model.record import IS_PERSON, Link, MappedRecord
@@ -16,8 +16,6 @@ from connector.outbound.preflight import Source, fitted, refusal
 from connector.outbound.work import Fields, NewRecord
 
 TYPE = "RecordTypeId"
-COMPOSED = frozenset({"Name"})
-"""What a person's account has without being given it."""
 
 
 def written(

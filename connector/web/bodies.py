@@ -71,10 +71,7 @@ class CustomerBody(Body):
     credit_limit: Annotated[Number, Field(ge=0)] | None = None
 
     def customer(self) -> Customer:
-        """A person without a name of its own has that of first and last name."""
-        values = self.model_dump()
-        whole = " ".join(part for part in (self.first_name, self.last_name) if part)
-        return Customer(**{**values, "name": self.name or whole or self.number})
+        return Customer.called(**self.model_dump())
 
 
 class _OrderBody(Body):
