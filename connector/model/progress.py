@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from connector.model.money import EXACT, to_cents
+from connector.model.money import CENTS, EXACT, to_cents
 from connector.model.parcels import IN_HOUSE, ZERO, Return, Shipment
 from connector.model.stage import Stage
 
@@ -84,7 +84,8 @@ class LineProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """One order. Money is counted from the beginning too: `captured` does not fall when something is `refunded`."""
+    """One order. Money is counted from the beginning too: `captured` does not fall when something is `refunded`.
+    What is to be paid has as many decimals (`places`) as its currency."""
 
     number: str
     stage: Stage
@@ -98,6 +99,7 @@ class Progress:
     holds: frozenset[Hold] = field(default_factory=frozenset)
     shipments: Mapping[int, Shipment] = field(default_factory=dict)
     returns: Mapping[int, Return] = field(default_factory=dict)
+    places: int = CENTS
 
     def sum(self, quantity: str) -> Decimal:
         """One quantity (`shipped`, …) over all lines."""
@@ -121,7 +123,7 @@ class Progress:
     def due(self) -> Decimal:
         """What the customer owes: all but what is cancelled or credited, in cents. Freight goes with the last line."""
         lines = sum((line.due for line in self.lines.values()), ZERO)
-        return to_cents(lines + self.freight) if self.wanted > 0 or not self.lines else ZERO
+        return to_cents(lines + self.freight, self.places) if self.wanted > 0 or not self.lines else ZERO
 
     @property
     def fulfilment_status(self) -> FulfilmentStatus:

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.event import Action
-from connector.model.money import to_cents
+from connector.model.money import places_of, to_cents
 from connector.model.parcels import ZERO, ShipmentStatus
 from connector.model.stage import Stage
 from connector.store.tables import order_events, order_lines, orders, returns, shipments
@@ -148,7 +148,7 @@ async def _revenue(connection: AsyncConnection, chosen: ColumnElement[bool]) -> 
     for channel, currency, captured, refunded in await connection.execute(statement):
         number[channel or "", currency] += 1
         money[channel or "", currency] += captured - refunded
-    return [(*key, number[key], to_cents(money[key])) for key in sorted(number)]
+    return [(*key, number[key], to_cents(money[key], places_of(key[1]))) for key in sorted(number)]
 
 
 _Counter = Callable[[AsyncConnection, ColumnElement[bool]], Awaitable[Iterable[tuple[Any, ...]]]]

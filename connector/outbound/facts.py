@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 
-from connector.model.describe import RecordTypeDescribe, SObjectDescribe
+from connector.model.describe import FieldDescribe, RecordTypeDescribe, SObjectDescribe
 from connector.model.record import IS_PERSON
+from connector.outbound.preflight import MOST_DIGITS, rounded
 
 DRAFT = "Draft"
 ACTIVATED = "Activated"
@@ -41,6 +43,13 @@ class OrgFacts:
     def draft_status(self) -> str:
         """A Status value of the Draft category; every org has one."""
         return next(value for value, category in self.statuses.items() if category == DRAFT)
+
+    def rounded(self, amount: Decimal, currency: str, field: FieldDescribe | None = None) -> Decimal:
+        """Half up to the decimals that the currency has in the org, and those of `field`."""
+        places = self.decimals.get(currency)
+        if places is None or not amount.is_finite() or amount.adjusted() > MOST_DIGITS:
+            return rounded(amount, field)
+        return rounded(amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP), field)
 
     @cached_property
     def person_type(self) -> str | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from connector.model.change import Refusal
+from connector.model.money import plain
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.record import Lookup, MappedRecord
 from connector.outbound.facts import OrgFacts
 from connector.outbound.preflight import Source
+from connector.outbound.work import Fields
 
 
 def no_currency(order: Order | OrderReturn, facts: OrgFacts) -> Refusal:
@@ -97,4 +101,21 @@ def no_last_name(record: MappedRecord, source: Source) -> Refusal:
         source=source(record.sobject, "LastName", person=True),
         fix=f"Give customer {record.key} a last name and import it, then replay.",
         record=f"{record.entity} {record.key}",
+    )
+
+
+def too_fine(line: MappedRecord, fields: Fields, facts: OrgFacts, source: Source) -> Refusal | None:
+    """A unit price with more decimals than the org gives the order's currency; it would be rounded in silence."""
+    price = fields.get("UnitPrice")
+    currency = next((item.key.rpartition("|")[2] for item in line.lookups.values() if item.entity == "price"), "")
+    places = facts.decimals.get(currency)
+    if places is None or not isinstance(price, Decimal) or facts.rounded(price, currency) == price:
+        return None
+    return Refusal(
+        code="WOULD_BE_ROUNDED",
+        message=f"Unit Price: {plain(price)} {currency} has more decimals than the {places} it has in the org.",
+        field=f"{line.sobject}.UnitPrice",
+        source=source(line.sobject, "UnitPrice"),
+        fix=f"Correct the price, or ask an admin to give {currency} more decimals in the org, then replay.",
+        record=f"line {line.key}",
     )

@@ -15,7 +15,7 @@ from connector.model.order_return import OrderReturn
 from connector.model.record import Link, Lookup, MappedRecord, changed_fields
 from connector.outbound.accounts import contested, written
 from connector.outbound.facts import ACTIVATED, DRAFT, OrgFacts
-from connector.outbound.objections import no_currency, no_lines, no_original, no_record_type
+from connector.outbound.objections import no_currency, no_lines, no_original, no_record_type, too_fine
 from connector.outbound.preflight import Source, fitted, misread, refusal
 from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Plan, Refused, Row, Sequence
 from connector.salesforce.limits import NODES_PER_CALL, QUERIES_PER_COMPOSITE, ROWS_PER_COLLECTION
@@ -306,6 +306,8 @@ def _line(line: MappedRecord, context: OrderContext, *, creating: bool) -> NewRe
                 record=label,
             )
         )
+    if (found := too_fine(line, fields, context.facts, context.source)) is not None:
+        raise _RefuseError(found)
     later = {"OrderId", "ReturnOrderId"}
     found = refusal(fields, describe, record=label, source=context.source, creating=creating, later=later)
     if found is not None:

@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.event import Action, Event, Terms
-from connector.model.money import plain
+from connector.model.money import CENTS, plain
 from connector.model.parcels import Resolution, ReturnReason, Shipment, ShipmentStatus
 from connector.model.progress import Hold, LineProgress, Progress
 from connector.model.stage import Stage
@@ -139,6 +139,7 @@ def _dump(progress: Progress) -> dict[str, Any]:
         "declined": progress.declined,
         "shipments": [parcels.shipment_said(parcel) for parcel in progress.shipments.values()],
         **{name: plain(getattr(progress, name)) for name in _MONEY},
+        "places": progress.places,
     }
 
 
@@ -196,6 +197,7 @@ def _load(number: str, detail: Mapping[str, Any]) -> Progress:
         authorised=Decimal(detail["authorised"]),
         captured=Decimal(detail["captured"]),
         refunded=Decimal(detail["refunded"]),
+        places=detail.get("places", CENTS),
     )
 
 
