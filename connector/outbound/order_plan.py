@@ -230,7 +230,8 @@ def _header(
                 raise _RefuseError(no_record_type(record, lookup, context.source))
         elif lookup.key in context.customers:
             link = context.customers[lookup.key]
-            found = contested(order.customer, link) if creating and lookup.key == order.customer.key else None
+            new = creating and isinstance(order, Order) and lookup.key == order.customer.key
+            found = contested(order.customer, link) if new else None
             if found is not None:
                 raise _RefuseError(found)
             header[name] = link.salesforce_id

@@ -13,6 +13,7 @@ from sqlalchemy import delete
 
 from connector.cli.org import our_metadata
 from connector.jobs.resync import make_due
+from connector.localorg.seed import Bodies
 from connector.localorg.seedfile import read
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings, RecordType
@@ -41,9 +42,9 @@ ANA = Customer(
 
 
 @asynccontextmanager
-async def world_of(settings: OrgSettings, url: str) -> AsyncIterator[World]:
+async def world_of(settings: OrgSettings, url: str, records: Bodies | None = None) -> AsyncIterator[World]:
     async with (
-        LocalOrg(metadata_root=our_metadata(), settings=settings) as org,
+        LocalOrg(metadata_root=our_metadata(), settings=settings, records=records) as org,
         running(settings_for(org, url)) as service,
     ):
         yield World(org, service)
@@ -268,6 +269,20 @@ def convert(world: World, customer: str, to: str = "Consumer") -> None:
         contact = dml.force_insert("Contact", LastName="Trujillo", AccountId=account, IsPersonAccount=1)
         values = {"RecordTypeId": of_persons, "IsPersonAccount": 1, "LastName": "Trujillo", "PersonContactId": contact}
         dml.set_fields("Account", account, values)
+
+
+async def test_a_key_that_an_account_of_the_other_kind_has_is_told_in_plain_words(database_url: str) -> None:
+    records = {"Account": [{"Name": "Trujillo Ltd", "External_Key__c": "C-2"}]}
+    async with world_of(BUSINESS, database_url, records=records) as world:
+        await world.save([an_order("A-1"), an_order("A-2", customer="C-2")], some_customers=[COMPANY, ANA])
+        await world.push()
+        [letter] = await world.dead_letters()
+        assert (letter.key, letter.refusal.record) == ("A-2", "customer C-2")
+        assert "of the other kind (company or person)" in letter.refusal.fix
+        assert (letter.refusal.source or "").startswith("mappings/person.yaml:")
+        assert [row["Name"] for row in await world.query("SELECT Name FROM Account ORDER BY Name")] == [
+            "Alder & Finch", "Trujillo Ltd",
+        ]  # fmt: skip
 
 
 async def test_persons_sent_before_the_org_had_person_accounts_stay_what_they_are(
