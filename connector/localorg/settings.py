@@ -52,6 +52,7 @@ class RecordType(Strict):
 class Currency(Strict):
     rate: float = 1.0  # units for one of the corporate currency
     decimal_places: int = 2
+    active: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,8 @@ def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterato
     for code, currency in settings.currencies.items():
         if not (len(code) == 3 and code.isascii() and code.isupper()):
             yield ("currencies", code), "is not a three-letter currency code, as EUR"
+        if code == settings.currency and not currency.active:
+            yield ("currencies", code), "is the org's own currency: it must be active"
         if currency.rate <= 0 or not 0 <= currency.decimal_places <= 6:
             yield ("currencies", code), "needs a rate above 0 and between 0 and 6 decimal places"
     if settings.order_statuses:

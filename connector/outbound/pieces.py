@@ -21,10 +21,6 @@ CREATE_ONLY_FIELDS = frozenset(
     {"OrderId", "PricebookEntryId", "OriginalOrderId", "OriginalOrderItemId", "ReturnOrderId"}
 )
 
-KINDS = frozenset({"Name", "FirstName", "LastName", "Salutation", "RecordTypeId"})
-OF_KINDS = frozenset({"INVALID_FIELD_FOR_INSERT_UPDATE", "FIELD_INTEGRITY_EXCEPTION"})
-"""How an org refuses a person's fields on a company's account, and the reverse."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
@@ -106,10 +102,11 @@ def link_snapshot(candidate: Candidate, row: Row) -> Mapping[str, FieldValue]:
 
 
 def wrong_kind(error: RowError, record: NewRecord | Row) -> bool:
-    """Whether the org has a person's account where we wrote to a company's, or the reverse."""
-    names = {name.removesuffix("__pc") for name in error.fields}
-    personal = any(name in KINDS or name.startswith("Person") for name in names)
-    return record.entity == "customer" and error.code in OF_KINDS and personal
+    """Whether the org has a person's account where we wrote to a company's, or the reverse: it refuses the names of the
+    other kind, or to change the record type."""
+    names = error.code == "INVALID_FIELD_FOR_INSERT_UPDATE" and "bad field names" in error.message
+    types = error.code == "FIELD_INTEGRITY_EXCEPTION" and "RecordTypeId" in error.fields
+    return record.entity == "customer" and (names or types)
 
 
 def refusal_of(error: RowError, fault: Fault, record: NewRecord | Row, source: Source, person: bool) -> Refusal:
@@ -118,7 +115,8 @@ def refusal_of(error: RowError, fault: Fault, record: NewRecord | Row, source: S
     if wrong_kind(error, record):
         fix = (
             f"The account that has the key {record.key} in the org is of the other kind (company or person), and stays"
-            " so: give one of the two another number, or have an admin convert the account; then replay."
+            " so: give one of the two another number, or have an admin convert the account; then replay. (Or the record"
+            " types of the connector's user have just changed: then replay in an hour.)"
         )
     return Refusal(
         code=error.code,

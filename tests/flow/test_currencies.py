@@ -139,6 +139,18 @@ async def test_a_currency_that_the_org_has_not_costs_no_call_and_stops_no_other_
     assert letter.refusal.fix.startswith("Ask an admin to activate GBP in the org")
 
 
+async def test_a_currency_that_is_not_active_counts_for_none(database_url: str) -> None:
+    asleep = OrgSettings(currency="EUR", currencies={"EUR": Currency(), "USD": Currency(rate=1.1, active=False)})
+    async for world in world_in(database_url, asleep):
+        some = [tea("A-1", "USD", "13.75"), tea("A-2", "EUR", "12.50")]
+        await world.save(some, some_customers=CUSTOMERS, some_products=[TEA])
+        await world.push()
+        [letter] = await world.dead_letters()
+        assert (letter.key, letter.refusal.message) == ("A-1", "The org has no currency USD; it has EUR.")
+        assert await world.count("PricebookEntry") == 1
+        assert list(await in_org(world)) == ["A-2"]
+
+
 async def test_an_org_with_one_currency_says_which_it_is_taken_for(world: World) -> None:
     await world.save([tea("A-1", "USD", "13.75")], some_customers=CUSTOMERS, some_products=[TEA])
     await world.push()

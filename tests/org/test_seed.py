@@ -216,6 +216,16 @@ async def test_an_order_is_in_the_currency_of_its_prices() -> None:
         assert (await caller.query("SELECT CurrencyIsoCode FROM OrderItem"))[0]["CurrencyIsoCode"] == "JPY"
 
 
+async def test_a_currency_that_is_not_active_is_refused() -> None:
+    """B8: INVALID_CURRENCY_ISO; CurrencyType tells which are active."""
+    currencies = {"EUR": Currency(), "USD": Currency(active=False)}
+    async with running(OrgSettings(currency="EUR", currencies=currencies)) as caller:
+        rows = await caller.query("SELECT IsoCode FROM CurrencyType WHERE IsActive = true")
+        assert [row["IsoCode"] for row in rows] == ["EUR"]
+        dollars = {"Name": "A", "CurrencyIsoCode": "USD"}
+        assert (await caller.refusal("POST", "sobjects/Account", dollars))[1] == "INVALID_CURRENCY_ISO"
+
+
 @pytest.mark.parametrize("off", ["orders", "return_orders"])
 async def test_what_is_switched_off_does_not_exist(off: str) -> None:
     """B8, H3, H7: INVALID_TYPE in SOQL, NOT_FOUND as a resource."""
