@@ -69,7 +69,7 @@ def demo(
 
 
 def demo_files() -> Path:
-    """Customers and products of the demo: from the checkout, or as packaged."""
+    """Customers and products of the demo, and what its org is like: from the checkout, or as packaged."""
     packaged = Path(str(files("connector"))) / "_data" / "demo"
     return packaged if packaged.is_dir() else Path(str(files("connector"))).parent / "fixtures" / "demo"
 
@@ -85,7 +85,9 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
     async with AsyncExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connector-demo-")))
         folder.mkdir(parents=True, exist_ok=True)
-        org = await stack.enter_async_context(started(Ports(port), data=folder / "org.db"))
+        org = await stack.enter_async_context(
+            started(Ports(port), data=folder / "org.db", seed=demo_files() / "org.yaml")
+        )
         settings = _settings(org, folder)
         store = Store.open(settings.database_url)
         try:

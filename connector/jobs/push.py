@@ -138,10 +138,12 @@ async def _send(
     form = ReturnForm(mappings, facts, returns, store)
     back = (await _due(store, clock.now())).get(EntityKind.RETURN)
     mappings = await form.mappings() if back else mappings.returning(None)
-    problems = check(mappings, facts.describes)
+    mappings = mappings.with_persons(facts.person_type is not None)
+    problems = check(mappings, facts.describes, person_types=facts.person_types)
     if problems:  # perhaps an admin has mended the org since we asked it
         facts = await ask(fresh=True)
-        problems = check(mappings, facts.describes)
+        mappings = mappings.with_persons(facts.person_type is not None)
+        problems = check(mappings, facts.describes, person_types=facts.person_types)
     if problems:
         keys = absent_keys(mappings, facts.describes)
         raise _bare(keys, len(problems) - len(keys)) if keys else MappingError(problems)
@@ -251,17 +253,13 @@ class _Run:
             org=self._org,
             reader=self._client,
             facts=self._facts,
-            source=self._source,
+            source=self._mappings.source,
             partitions=partitions,
             of=of,
             tally=self._tally,
             advance=self._watcher.advance,
             form=self._form,
         )
-
-    def _source(self, sobject: str, name: str) -> str | None:
-        """The mapping line behind a Salesforce field."""
-        return next((found for mapping in self._mappings if (found := mapping.source(sobject, name))), None)
 
 
 async def _due(store: Store, now: datetime) -> dict[EntityKind, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from connector.localorg.plan import Row
@@ -44,9 +44,16 @@ def sobject_basic(schema: Schema, sobject: str, version: str) -> dict[str, Any]:
 
 
 def describe(
-    schema: Schema, sobject: str, version: str, *, record_types: Sequence[Row] = (), default: str | None = None
+    schema: Schema,
+    sobject: str,
+    version: str,
+    *,
+    record_types: Sequence[Row] = (),
+    default: str | None = None,
+    withheld: Collection[str] = (),
 ) -> dict[str, Any]:
-    """`GET /sobjects/X/describe`; KeyError for an unknown object. `default` is the name of its default record type."""
+    """`GET /sobjects/X/describe`; KeyError for an unknown object. `default` is the name of its default record type,
+    `withheld` are those that the user may not give to records."""
     item = _known(schema, sobject)
     answer = _summary(item, version)
     base = f"/services/data/v{version}/sobjects/{item.name}"
@@ -82,7 +89,7 @@ def describe(
         "lookupLayoutable": None,
         "namedLayoutInfos": [],
         "networkScopeFieldName": None,
-        "recordTypeInfos": _record_types(base, record_types, default) if not item.event else [],
+        "recordTypeInfos": _record_types(base, record_types, default, withheld) if not item.event else [],
         "searchLayoutable": not item.event,
         "sobjectDescribeOption": "FULL",
         "supportedScopes": [{"label": f"All {item.label_plural}", "name": "everything"}],
@@ -96,13 +103,15 @@ def _known(schema: Schema, sobject: str) -> SObject:
     return found
 
 
-def _record_types(base: str, rows: Sequence[Row], default: str | None) -> list[dict[str, Any]]:
+def _record_types(
+    base: str, rows: Sequence[Row], default: str | None, withheld: Collection[str]
+) -> list[dict[str, Any]]:
     """The object's own, and the master that every object has."""
     found = [(str(row["Id"]), str(row["DeveloperName"]), str(row["Name"]), bool(row["IsActive"])) for row in rows]
     return [
         {
             "active": active,
-            "available": active,
+            "available": active and developer_name not in withheld,
             "defaultRecordTypeMapping": developer_name == (default or "Master"),
             "developerName": developer_name,
             "master": record_id == MASTER_RECORD_TYPE,

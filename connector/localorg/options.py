@@ -35,7 +35,7 @@ def schema_for(settings: OrgSettings) -> Schema:
         if sobject is not None and sobject.createable:
             sobject.add(_record_type())
     if settings.multi_currency:
-        _add_currencies(schema, tuple(settings.currencies))
+        _add_currencies(schema, settings)
     return schema
 
 
@@ -125,8 +125,10 @@ def _record_type() -> Field:
     )  # fmt: skip
 
 
-def _add_currencies(schema: Schema, names: tuple[str, ...]) -> None:
-    codes = tuple(PicklistValue(value=code, label=code) for code in names)
+def _add_currencies(schema: Schema, settings: OrgSettings) -> None:
+    codes = tuple(
+        PicklistValue(value=code, label=code, active=item.active) for code, item in settings.currencies.items()
+    )
     for name in MULTI_CURRENCY:
         sobject = schema.get(name)
         if sobject is not None:

@@ -119,9 +119,14 @@ class Org:
             if known is None:
                 raise not_found()
             types = list(self.dml.select("RecordType", '"SobjectType" = ? ORDER BY "Name"', known.name))
-            default = next((item.name for item in self.settings.record_types.get(known.name, ()) if item.default), None)
+            declared = self.settings.record_types.get(known.name, ())
             found = self._described[key] = describe.describe(
-                self.schema, known.name, version, record_types=types, default=default
+                self.schema,
+                known.name,
+                version,
+                record_types=types,
+                default=next((item.name for item in declared if item.default), None),
+                withheld={item.name for item in declared if not item.available},
             )
         return found
 

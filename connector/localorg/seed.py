@@ -172,7 +172,7 @@ def _seed_currencies(dml: Dml) -> None:
     for code, item in dml.settings.currencies.items():
         _keep(
             dml, "CurrencyType", {"IsoCode": code}, ConversionRate=item.rate, DecimalPlaces=item.decimal_places,
-            IsActive=1, IsCorporate=int(code == dml.settings.currency),
+            IsActive=int(item.active), IsCorporate=int(code == dml.settings.currency),
         )  # fmt: skip
 
 

@@ -45,12 +45,14 @@ class RecordType(Strict):
     label: str = ""
     default: bool = False
     person: bool = False  # of accounts that are people
+    available: bool = True  # to the user who signs in
 
 
 @dataclass(frozen=True, kw_only=True)
 class Currency(Strict):
     rate: float = 1.0  # units for one of the corporate currency
     decimal_places: int = 2
+    active: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,8 @@ def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterato
     for code, currency in settings.currencies.items():
         if not (len(code) == 3 and code.isascii() and code.isupper()):
             yield ("currencies", code), "is not a three-letter currency code, as EUR"
+        if code == settings.currency and not currency.active:
+            yield ("currencies", code), "is the org's own currency: it must be active"
         if currency.rate <= 0 or not 0 <= currency.decimal_places <= 6:
             yield ("currencies", code), "needs a rate above 0 and between 0 and 6 decimal places"
     if settings.order_statuses:
@@ -147,5 +151,7 @@ def _record_types(sobject: str, types: list[RecordType], *, person_accounts: boo
             yield (*where, "name"), f"{item.name} is there twice"
         if item.person and not (person_accounts and sobject == "Account"):
             yield (*where, "person"), "only record types of Account with person_accounts: true are of people"
+        if item.default and not item.available:
+            yield (*where, "available"), "the default is what the user gets: it must be available"
     if sum(item.default for item in types) > 1:
         yield ("record_types", sobject), "more than one is the default"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from connector.mapping.kinds import NUMBERS, Kind
+from connector.mapping.kinds_of_account import COMPOSED, check_kind
 from connector.mapping.mapper import MappingSet
 from connector.mapping.problems import Position, Problems, listed, suggestion
 from connector.mapping.spec import FieldSpec, LookupSpec, Owner, RecordSpec
+from connector.model.change import EntityKind
 from connector.model.describe import FieldDescribe, SObjectDescribe
 from connector.model.record import FieldValue
 
@@ -48,10 +50,13 @@ _HINTS: Mapping[tuple[str, Kind], str] = {
 }
 
 
-def check(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> list[str]:
+def check(
+    mappings: MappingSet, describes: Mapping[str, SObjectDescribe], *, person_types: Collection[str] = ()
+) -> list[str]:
     """Every problem, each `file:line:column: field: what, and what to do`; empty where the org will take it all.
 
-    `describes` holds the objects this user can see, by API name. An object absent from it is reported.
+    `describes` holds the objects this user can see, by API name. An object absent from it is reported. `person_types`
+    are the IDs of Account's record types that are for persons.
     """
     problems = Problems()
     targets = {
@@ -60,6 +65,7 @@ def check(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> lis
         "order": mappings.order.sobject,
         "price": "PricebookEntry",
         "price_book": "Pricebook2",
+        "record_type": "RecordType",
         **{record.entity: record.sobject for record in mappings.order.spec.children.values()},
     }
     for mapping in mappings:
@@ -76,7 +82,9 @@ def check(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> lis
                 )
                 continue
             up = parent if record is not mapping.spec.record else None
-            _Record(record, describe, targets, up, problems).check()
+            form = (mapping is mappings.person) if mappings.persons and mapping.kind is EntityKind.CUSTOMER else None
+            _Record(record, describe, targets, up, problems, composed=COMPOSED if form else frozenset()).check()
+            check_kind(record, describe, problems, person=form, person_types=person_types)
     return problems.lines()
 
 
@@ -96,7 +104,9 @@ class _Record:
         targets: Mapping[str, str],
         parent: str | None,
         problems: Problems,
+        composed: frozenset[str],
     ) -> None:
+        self._composed = composed
         self._record = record
         self._describe = describe
         self._targets = targets
@@ -237,7 +247,7 @@ class _Record:
         mapped |= {lookup.name for lookup in self._record.lookups}
         enforced = ENFORCED.get(self._record.sobject, ())
         for name, field in self._describe.fields.items():
-            if name in mapped or not (field.required_on_create or name in enforced):
+            if name in mapped or name in self._composed or not (field.required_on_create or name in enforced):
                 continue
             if self._parent is not None and field.reference_to == (self._parent,):
                 continue  # the parent itself: set when the child is written

@@ -17,7 +17,7 @@ from connector.mapping.tables import check_rows, unknown_table
 from connector.mapping.transforms import TRANSFORMS, Transform, named
 from connector.model.record import FieldValue
 
-LOOKUPS = ("customer", "product", "order", "line", "price", "price_book")
+LOOKUPS = ("customer", "product", "order", "line", "price", "price_book", "record_type")
 CUSTOM, CUSTOM_RELATIONSHIP = "__c", "__r"
 
 _FIELD_KEYS = ("path", "const", "expr", "transform", "values", "default", "owner")

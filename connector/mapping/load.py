@@ -23,6 +23,8 @@ SUFFIX = ".yaml"
 VALUES = "values"
 RETURN_ORDER = "return_order"
 """A second mapping of returns, for orgs that have Return Orders."""
+PERSON = "person"
+"""A second mapping of customers: of those that are persons, for orgs that have person accounts."""
 
 
 def load_mappings(directory: Path | None = None) -> MappingSet:
@@ -55,11 +57,13 @@ def read_folder(folder: Traversable) -> MappingSet:
 
     specs: dict[str, EntitySpec] = {}
     found = {file.name: file for file in _yaml_files(folder)}
-    expected = {f"{kind}{SUFFIX}": kind for kind in EntityKind} | {f"{RETURN_ORDER}{SUFFIX}": EntityKind.RETURN}
+    forms = {f"{PERSON}{SUFFIX}": EntityKind.CUSTOMER, f"{RETURN_ORDER}{SUFFIX}": EntityKind.RETURN}
+    expected = {f"{kind}{SUFFIX}": kind for kind in EntityKind} | forms
+    optional = {*forms, f"{EntityKind.RETURN}{SUFFIX}"}
     for file_name, kind in expected.items():
         path = f"{name}/{file_name}"
-        if file_name not in found and kind is EntityKind.RETURN:
-            continue  # then returns show on their orders only
+        if file_name not in found and file_name in optional:
+            continue  # then returns show on their orders only, and persons are accounts with a name
         if file_name not in found:
             problems.add(Position(file=path), "file", "is missing: write it, or copy the one we ship.")
             continue
@@ -71,11 +75,21 @@ def read_folder(folder: Traversable) -> MappingSet:
         hint = suggestion(file_name, expected)
         problems.add(Position(file=f"{name}/{file_name}"), "file", f"is named after no entity.{hint}")
 
+    if PERSON in specs and EntityKind.CUSTOMER in specs:
+        _same_record(specs[PERSON], specs[EntityKind.CUSTOMER], problems)
     if problems:
         raise MappingError(problems.lines())
     mapped = {name: EntityMapping[Any](spec) for name, spec in specs.items()}
     reduction = mapped.pop(EntityKind.RETURN, None)
     return MappingSet(**mapped, reduction=reduction)
+
+
+def _same_record(person: EntitySpec, customer: EntitySpec, problems: Problems) -> None:
+    """Two forms of one entity: whatever a customer is, it is found in one place by one key."""
+    for key in ("sobject", "external_id"):
+        wanted, position = getattr(customer.record, key), getattr(person.record, f"{key}_position")
+        if getattr(person.record, key) != wanted:
+            problems.add(position, key, f"is not `{wanted}`, as in {EntityKind.CUSTOMER}{SUFFIX}: write the same.")
 
 
 def _yaml_files(folder: Traversable) -> list[Traversable]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from connector.errors import MappingError
@@ -14,7 +15,7 @@ from connector.model.customer import Customer
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.product import Product
-from connector.model.record import FieldValue, Lookup, MappedRecord
+from connector.model.record import IS_PERSON, FieldValue, Link, Lookup, MappedRecord
 
 E = TypeVar("E", bound=Customer | Product | Order | OrderReturn)
 
@@ -152,7 +153,8 @@ class EntityMapping(Generic[E]):
 
 
 class MappingSet:
-    """The mappings of all entities, from one folder. Of the two ways to map a return, one at most is in use."""
+    """The mappings of all entities, from one folder. Of the two ways to map a return, one at most is in use; of the two
+    for a customer, that for persons only where the org has accounts for them (`with_persons`)."""
 
     def __init__(
         self,
@@ -162,6 +164,7 @@ class MappingSet:
         order: EntityMapping[Order],
         reduction: EntityMapping[OrderReturn] | None = None,
         return_order: EntityMapping[OrderReturn] | None = None,
+        person: EntityMapping[Customer] | None = None,
     ) -> None:
         self.customer = customer
         self.product = product
@@ -169,6 +172,8 @@ class MappingSet:
         self.reduction = reduction
         self.return_order = return_order
         self.returns = reduction
+        self.person = person
+        self.persons = False
 
     def returning(self, returns: EntityMapping[OrderReturn] | None) -> MappingSet:
         """The same, with returns mapped by `returns`; None leaves them out."""
@@ -176,15 +181,37 @@ class MappingSet:
         chosen.returns = returns
         return chosen
 
+    def with_persons(self, has: bool) -> MappingSet:
+        """The same, for an org in which new accounts can be persons, or cannot."""
+        chosen = copy(self)
+        chosen.persons = has and self.person is not None
+        return chosen
+
+    def map_customer(self, customer: Customer, link: Link | None) -> MappedRecord | None:
+        """The record of a customer whose account is that of `link`, as far as there is one.
+
+        An account stays what it was made as. One that was made when the org told no persons from companies is a
+        company's, whoever the customer is.
+        """
+        was = link.snapshot.get(IS_PERSON) if link is not None else None
+        told = self.person is not None and (was is not None or (link is None and self.persons))
+        form = self.customer
+        if told and customer.person and self.person is not None and (was is True or self.persons):
+            form = self.person
+        record = form.map(customer)
+        return record if record is None or not told else replace(record, person=form is self.person)
+
     def __iter__(self) -> Iterator[EntityMapping[Any]]:
-        found = (self.customer, self.product, self.order, self.returns)
+        found = (self.customer, self.person if self.persons else None, self.product, self.order, self.returns)
         return (mapping for mapping in found if mapping is not None)
 
     def of(self, kind: EntityKind) -> EntityMapping[Any] | None:
         """None for returns that are not mapped."""
         return next((mapping for mapping in self if mapping.kind is kind), None)
 
-    def source(self, sobject: str, field: str) -> str | None:
-        """The line that maps `field` of `sobject` in any of the files; None if none does."""
-        found = (mapping.source(sobject, field) for mapping in self)
+    def source(self, sobject: str, field: str, *, person: bool = False) -> str | None:
+        """The line that maps `field` of `sobject` in any of the files, in that of persons first for a `person`; None if
+        none does."""
+        first = (self.person,) if person and self.person is not None else ()
+        found = (mapping.source(sobject, field) for mapping in (*first, *self))
         return next((source for source in found if source is not None), None)

@@ -142,7 +142,7 @@ def _sane(progress: Progress, event: Event, number: int, terms: Terms) -> None:
 
 def _within(before: Progress, event: Event, after: Progress) -> Progress:
     """What has been invoiced and paid must still be owed."""
-    for what, amount in (("invoiced", before.invoiced), ("paid", to_cents(before.net))):
+    for what, amount in (("invoiced", before.invoiced), ("paid", to_cents(before.net, before.places))):
         if amount > after.due:
             what = f"has {amount} {what}, and would come to {after.due}"
             raise refused(before, event, "amount", what, "Cancel lines and refund instead.", "amount")

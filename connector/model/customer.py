@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
+from typing import Any
+
+
+def whole_name(first: str | None, last: str | None) -> str:
+    return " ".join(part for part in (first, last) if part)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +29,21 @@ class Customer:
     last_name: str | None = None
     tier: str | None = None
     credit_limit: Decimal | None = None
+
+    @classmethod
+    def called(cls, *, number: str, name: str | None = None, **others: Any) -> Customer:
+        """A customer as somebody told it, who need not have told a name: then it is called by first and last name, else
+        by its number."""
+        given: dict[str, Any] = {
+            key: (value.strip() or None) if isinstance(value, str) else value for key, value in others.items()
+        }
+        whole = whole_name(given.get("first_name"), given.get("last_name"))
+        return cls(number=number, name=(name or "").strip() or whole or number, **given)
+
+    def told(self, **changes: Any) -> Customer:
+        """The same with `changes`. A name that nobody told follows those that it was made of; an empty one is none."""
+        own = None if self.name in {whole_name(self.first_name, self.last_name), self.number} else self.name
+        return Customer.called(**{**asdict(self), "name": own, **changes})
 
     @property
     def key(self) -> str:

@@ -35,9 +35,26 @@ class FieldDescribe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RecordTypeDescribe:
+    """`available`: this user may give it to a record; `default`: records that name none of this user's get it."""
+
+    id: str
+    name: str  # the developer name
+    active: bool
+    available: bool
+    default: bool
+    master: bool
+
+    @property
+    def usable(self) -> bool:
+        return self.active and self.available
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SObjectDescribe:
     name: str
     label: str
     createable: bool
     updateable: bool
     fields: Mapping[str, FieldDescribe]  # by API name
+    record_types: tuple[RecordTypeDescribe, ...] = ()

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal
 
-CENT = Decimal("0.01")
 EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 """Room for what an import takes: 18 digits each of quantity, price and discount, multiplied without a rounding."""
 
 
-def to_cents(amount: Decimal) -> Decimal:
-    """`amount` rounded half up to two decimals, as an invoice would show it."""
-    return amount.quantize(CENT, rounding=ROUND_HALF_UP, context=EXACT)
+CENTS = 2
+_NONE = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF")
+_THREE = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+PLACES: Mapping[str, int] = {**dict.fromkeys(_NONE, 0), **dict.fromkeys(_THREE, 3)}
+"""Decimals of the currencies (ISO 4217) that have others than two."""
+
+
+def places_of(currency: str) -> int:
+    """How many decimals an amount to be paid has."""
+    return PLACES.get(currency, CENTS)
+
+
+def to_cents(amount: Decimal, places: int = CENTS) -> Decimal:
+    """`amount` rounded half up to what can be paid, as an invoice would show it: cents, or `places` decimals."""
+    return amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP, context=EXACT)
 
 
 def plain(amount: Decimal) -> str:

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from connector.model.customer import Customer
-from connector.model.money import EXACT, to_cents
+from connector.model.money import CENTS, EXACT, places_of, to_cents
 from connector.model.parcels import ZERO, Return, ReturnReason, ReturnStatus, Shipment
 from connector.model.product import Product
 from connector.model.progress import FulfilmentStatus, Hold, LineProgress, PaymentStatus, Progress
@@ -131,12 +131,11 @@ class Line:
 
     @property
     def net_unit_price(self) -> Decimal | None:
-        """Unit price after discount in whole cents: what the org's UnitPrice can hold."""
-        return (
-            None
-            if self.unit_price is None
-            else to_cents(EXACT.multiply(self.unit_price, EXACT.subtract(ONE, self.discount)))
-        )
+        """Unit price after discount in whole cents (or yen): what the org's UnitPrice can hold."""
+        if self.unit_price is None:
+            return None
+        places = min(places_of(self.currency), CENTS)
+        return to_cents(EXACT.multiply(self.unit_price, EXACT.subtract(ONE, self.discount)), places)
 
     @property
     def discount_percent(self) -> Decimal:
@@ -206,6 +205,7 @@ class Order:
             holds=self.holds,
             shipments=self.shipments,
             returns=self.returns,
+            places=places_of(self.currency),
         )
 
     def at(self, progress: Progress, before: Progress) -> Order:

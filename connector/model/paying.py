@@ -11,14 +11,16 @@ from connector.model.parcels import ZERO
 from connector.model.progress import Progress
 from connector.model.refusal import refused
 
+_COINS = {0: "units of the currency", 2: "cents", 3: "thousandths"}
+
 
 def paid(progress: Progress, event: Event) -> Progress:
     if event.action is Action.DECLINE:
         return replace(progress, declined=True)
     amount = event.amount
-    if amount is None or not amount.is_finite() or amount <= 0 or amount != to_cents(amount):
+    if amount is None or not amount.is_finite() or amount <= 0 or amount != to_cents(amount, progress.places):
         what = "got no amount" if amount is None else f"got the amount {amount}"
-        raise refused(progress, event, "amount", what, "It is more than 0, in whole cents.")
+        raise refused(progress, event, "amount", what, f"It is more than 0, in whole {_COINS[progress.places]}.")
     most = {
         Action.INVOICE: progress.due - progress.invoiced,
         Action.AUTHORISE: progress.due - progress.authorised,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from connector.model.money import EXACT, to_cents
+from connector.model.money import CENTS, EXACT, to_cents
 from connector.model.parcels import IN_HOUSE, ZERO, Return, Shipment
 from connector.model.stage import Stage
 
@@ -87,7 +87,7 @@ class Progress:
     """One order. Money is counted from the beginning too: `captured` does not fall when something is `refunded`.
 
     `tax_rate` is a fraction that comes on top of lines and freight; `ship_complete`: no parcel leaves before all are
-    packed.
+    packed. What is to be paid has as many decimals (`places`) as its currency.
     """
 
     number: str
@@ -104,6 +104,7 @@ class Progress:
     holds: frozenset[Hold] = field(default_factory=frozenset)
     shipments: Mapping[int, Shipment] = field(default_factory=dict)
     returns: Mapping[int, Return] = field(default_factory=dict)
+    places: int = CENTS
 
     def sum(self, quantity: str) -> Decimal:
         """One quantity (`shipped`, …) over all lines."""
@@ -127,12 +128,12 @@ class Progress:
     def due(self) -> Decimal:
         """What the customer owes: all but what is cancelled or credited, in cents, tax included. Freight goes with the
         last line."""
-        return to_cents(EXACT.multiply(self._untaxed, 1 + self.tax_rate))
+        return to_cents(EXACT.multiply(self._untaxed, 1 + self.tax_rate), self.places)
 
     @property
     def tax(self) -> Decimal:
         """What of `due` is tax that comes on top of the prices, in cents."""
-        return self.due - to_cents(self._untaxed)
+        return self.due - to_cents(self._untaxed, self.places)
 
     @property
     def _untaxed(self) -> Decimal:

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+IS_PERSON = "IsPersonAccount"
+"""Kept with what both sides agreed on of an account, where the org tells persons from companies; never sent."""
+
 FieldValue = str | bool | int | Decimal | None
 """What a Salesforce field holds on the wire; dates and datetimes are their ISO text, money is Decimal."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lookup:
-    """A reference by our key: `entity` is `customer`, `product`, `order`, `line`, `price` or `price_book`."""
+    """A reference by our key: `entity` is `customer`, `product`, `order`, `line`, `price`, `price_book` or
+    `record_type`."""
 
     entity: str
     key: str
@@ -24,7 +28,8 @@ class MappedRecord:
     """One record and its children, with our keys where Salesforce IDs will stand.
 
     `fields` holds values by API name, the external ID field among them; `lookups` holds references by the API name of
-    the reference field (`AccountId`); `children` are whole records of the child object, in line order.
+    the reference field (`AccountId`); `children` are whole records of the child object, in line order. `person`, of a
+    customer: whether its account is a person's or a company's; None where the org knows no such difference.
     """
 
     entity: str
@@ -34,6 +39,7 @@ class MappedRecord:
     fields: Mapping[str, FieldValue]
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
     children: tuple[MappedRecord, ...] = ()
+    person: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ import orjson
 
 from connector.clock import Clock
 from connector.errors import RefusedError, RetryClass, SalesforceError
-from connector.model.describe import FieldDescribe, SObjectDescribe
+from connector.model.describe import FieldDescribe, RecordTypeDescribe, SObjectDescribe
 from connector.outbound.facts import SOBJECTS, OrgFacts
 from connector.store import catalog
 from connector.store.engine import Store
@@ -20,8 +20,12 @@ FRESH = timedelta(hours=1)
 QUERIES = (
     "SELECT Id, IsActive FROM Pricebook2 WHERE IsStandard = true",
     "SELECT ApiName, StatusCode FROM OrderStatus",
-    "SELECT IsoCode FROM CurrencyType WHERE IsActive = true",  # refused by an org without multi-currency
+    # Refused by an org without multi-currency, and by one without person accounts:
+    "SELECT IsoCode, DecimalPlaces FROM CurrencyType WHERE IsActive = true",
+    "SELECT Id FROM RecordType WHERE SobjectType = 'Account' AND IsPersonType = true",
 )
+KEPT_AS = "2"
+"""Changes with what is kept; what an earlier version of this program kept is asked for anew."""
 
 
 class Describer(Protocol):
@@ -46,14 +50,15 @@ async def learn(
     `version` is that of the API. `currency` is that of an org without multi-currency: no field of it says which.
     `more` are objects that are needed besides. SalesforceError names what the org lacks and who can switch it on.
     """
-    asked = {"version": version, "currency": currency, "more": ",".join(more)}
+    asked = {"version": version, "currency": currency, "more": ",".join(more), "kept_as": KEPT_AS}
     async with store.reader() as connection:
         kept = await catalog.get(connection, org_id)
     if kept is not None and not fresh and clock.now() - kept.fetched_at < FRESH:
         body = orjson.loads(kept.body)
         if body.get("asked") == asked:
             return _load(body)
-    describes, (price_books, statuses, currencies) = await org.describe_many([*SOBJECTS, *more], QUERIES)
+    describes, answers = await org.describe_many([*SOBJECTS, *more], QUERIES)
+    price_books, statuses, currencies, person_types = answers
     missing = [name for name in SOBJECTS if name not in describes]
     if len(missing) == len(SOBJECTS):
         raise _lacking(
@@ -89,6 +94,12 @@ async def learn(
         currencies=frozenset(
             [currency] if isinstance(currencies, RefusedError) else [row["IsoCode"] for row in currencies]
         ),
+        decimals=(
+            {}
+            if isinstance(currencies, RefusedError)
+            else {row["IsoCode"]: int(row["DecimalPlaces"]) for row in currencies}
+        ),
+        person_types=frozenset(() if isinstance(person_types, RefusedError) else [row["Id"] for row in person_types]),
     )
     async with store.transaction() as uow:
         await catalog.put(uow, org_id, _dump(facts, asked))
@@ -125,6 +136,8 @@ def _dump(facts: OrgFacts, asked: dict[str, str]) -> str:
         "statuses": facts.statuses,
         "price_book": facts.price_book,
         "currencies": sorted(facts.currencies),
+        "decimals": dict(facts.decimals),
+        "person_types": sorted(facts.person_types),
     }
     return orjson.dumps(body).decode()
 
@@ -136,12 +149,15 @@ def _load(body: dict[str, Any]) -> OrgFacts:
         statuses=body["statuses"],
         price_book=body["price_book"],
         currencies=frozenset(body["currencies"]),
+        decimals=body["decimals"],
+        person_types=frozenset(body["person_types"]),
     )
 
 
 def _describe(item: dict[str, Any]) -> SObjectDescribe:
     fields = {name: _field(field) for name, field in item["fields"].items()}
-    return SObjectDescribe(**{**item, "fields": fields})
+    types = tuple(RecordTypeDescribe(**given) for given in item["record_types"])
+    return SObjectDescribe(**{**item, "fields": fields, "record_types": types})
 
 
 def _field(item: dict[str, Any]) -> FieldDescribe:

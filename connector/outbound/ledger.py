@@ -16,6 +16,7 @@ from connector.clock import Clock
 from connector.errors import LeaseLostError, MappingError, RetryClass
 from connector.mapping import MappingSet
 from connector.model.change import Change, ChangeState, EntityKind, Refusal
+from connector.model.customer import Customer
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.record import Link
@@ -226,7 +227,10 @@ class Ledger:
         record, problem = None, None
         mapping = self._mappings.of(change.entity)
         try:
-            record = None if mapping is None else mapping.map(entity)
+            if isinstance(entity, Customer):
+                record = self._mappings.map_customer(entity, link)
+            else:
+                record = None if mapping is None else mapping.map(entity)
         except MappingError as error:  # one order's odd value is no reason to keep the others waiting
             problem = Refusal(
                 code="MAPPING",

@@ -13,8 +13,9 @@ from connector.model.change import Refusal
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.record import Link, Lookup, MappedRecord, changed_fields
+from connector.outbound.accounts import contested, written
 from connector.outbound.facts import ACTIVATED, DRAFT, OrgFacts
-from connector.outbound.objections import no_currency, no_lines, no_original
+from connector.outbound.objections import no_currency, no_lines, no_original, no_record_type, too_fine
 from connector.outbound.preflight import Source, fitted, misread, refusal
 from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Plan, Refused, Row, Sequence
 from connector.salesforce.limits import NODES_PER_CALL, QUERIES_PER_COMPOSITE, ROWS_PER_COLLECTION
@@ -223,8 +224,17 @@ def _header(
             header[name] = facts.price_book
         elif (lookup.entity, lookup.key) in context.originals:
             header[name] = context.originals[lookup.entity, lookup.key].salesforce_id
+        elif lookup.entity == "record_type":
+            header[name] = facts.record_type(record.sobject, lookup.key)
+            if header[name] is None:
+                raise _RefuseError(no_record_type(record, lookup, context.source))
         elif lookup.key in context.customers:
-            header[name] = context.customers[lookup.key].salesforce_id
+            link = context.customers[lookup.key]
+            new = creating and isinstance(order, Order) and lookup.key == order.customer.key
+            found = contested(order.customer, link) if new else None
+            if found is not None:
+                raise _RefuseError(found)
+            header[name] = link.salesforce_id
         else:
             later.add(name)
     found = refusal(
@@ -254,12 +264,10 @@ def _account(customer: str, record: MappedRecord, context: OrderContext) -> NewR
                 record=f"order {record.key}",
             )
         )
-    describe = context.facts.describes[account.sobject]
-    fields = fitted(account.fields)
-    found = refusal(fields, describe, record=f"customer {customer}", source=context.source, creating=True)
-    if found is not None:
-        raise _RefuseError(found)
-    return _record(account, fields)
+    new = written(account, context.facts, context.source)
+    if isinstance(new, Refusal):
+        raise _RefuseError(new)
+    return new
 
 
 def _line(line: MappedRecord, context: OrderContext, *, creating: bool) -> NewRecord:
@@ -299,6 +307,8 @@ def _line(line: MappedRecord, context: OrderContext, *, creating: bool) -> NewRe
                 record=label,
             )
         )
+    if (found := too_fine(line, fields, context.facts, context.source)) is not None:
+        raise _RefuseError(found)
     later = {"OrderId", "ReturnOrderId"}
     found = refusal(fields, describe, record=label, source=context.source, creating=creating, later=later)
     if found is not None:

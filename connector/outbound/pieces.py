@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from connector.model.change import Refusal
 from connector.model.outcome import Outcome, RowError
-from connector.model.record import Link
+from connector.model.record import IS_PERSON, FieldValue, Link
 from connector.outbound.preflight import Source
 from connector.outbound.work import Candidate, Fields, NewRecord, Row
 from connector.salesforce.fault import Fault, classify_row
@@ -62,7 +62,7 @@ def link_of(record: NewRecord, outcome: Outcome, extra: Fields | None = None) ->
         key=record.key,
         sobject=record.sobject,
         salesforce_id=outcome.id,
-        snapshot=record.fields | (extra or {}),
+        snapshot=record.fields | record.known | (extra or {}),
     )
 
 
@@ -91,16 +91,38 @@ def failure(candidate: Candidate, errors: Sequence[RowError], record: NewRecord 
     fault = classify_row(error)
     if fault.retry_class.retryable:
         return Piece(candidate=candidate, fault=fault)
-    return Piece(candidate=candidate, refusal=refusal_of(error, fault, record, source))
+    known = record.known if isinstance(record, NewRecord) else link_snapshot(candidate, record)
+    return Piece(candidate=candidate, refusal=refusal_of(error, fault, record, source, known.get(IS_PERSON) is True))
 
 
-def refusal_of(error: RowError, fault: Fault, record: NewRecord | Row, source: Source) -> Refusal:
+def link_snapshot(candidate: Candidate, row: Row) -> Mapping[str, FieldValue]:
+    """What both sides last agreed on of the record of `row`, if it is the candidate's own."""
+    own = candidate.link is not None and (row.entity, row.key) == (candidate.change.entity, candidate.change.key)
+    return candidate.link.snapshot if own and candidate.link is not None else {}
+
+
+def wrong_kind(error: RowError, record: NewRecord | Row) -> bool:
+    """Whether the org has a person's account where we wrote to a company's, or the reverse: it refuses the names of the
+    other kind, or to change the record type."""
+    names = error.code == "INVALID_FIELD_FOR_INSERT_UPDATE" and "bad field names" in error.message
+    types = error.code == "FIELD_INTEGRITY_EXCEPTION" and "RecordTypeId" in error.fields
+    return record.entity == "customer" and (names or types)
+
+
+def refusal_of(error: RowError, fault: Fault, record: NewRecord | Row, source: Source, person: bool) -> Refusal:
     name = error.fields[0] if error.fields else None
+    fix = fault.fix
+    if wrong_kind(error, record):
+        fix = (
+            f"The account that has the key {record.key} in the org is of the other kind (company or person), and stays"
+            " so: give one of the two another number, or have an admin convert the account; then replay. (Or the record"
+            " types of the connector's user have just changed: then replay in an hour.)"
+        )
     return Refusal(
         code=error.code,
         message=error.message,
         field=f"{record.sobject}.{name}" if name else None,
-        source=source(record.sobject, name) if name else None,
-        fix=fault.fix,
+        source=source(record.sobject, name, person=person) if name else None,
+        fix=fix,
         record=f"{record.entity} {record.key}",
     )

@@ -12,24 +12,11 @@ from types import MappingProxyType
 from connector.model.change import Refusal
 from connector.model.record import Link, MappedRecord, changed_fields
 from connector.outbound import order_plan
+from connector.outbound.accounts import written
 from connector.outbound.facts import OrgFacts
 from connector.outbound.order_plan import OrderContext
-from connector.outbound.preflight import Source, fitted, misread, refusal
-from connector.outbound.work import Candidate, NewRecord, Plan, Refused, Row, Upsert
-
-
-def label(entity: str, key: str) -> str:
-    return f"{entity} {key}"
-
-
-def new_record(record: MappedRecord, facts: OrgFacts) -> NewRecord:
-    return NewRecord(
-        entity=record.entity,
-        key=record.key,
-        sobject=record.sobject,
-        external_id=record.external_id,
-        fields=fitted(record.fields),
-    )
+from connector.outbound.preflight import Source, misread
+from connector.outbound.work import Candidate, Plan, Refused, Row, Upsert
 
 
 def plan_records(candidates: Iterable[Candidate], facts: OrgFacts, source: Source) -> Plan:
@@ -43,17 +30,9 @@ def plan_records(candidates: Iterable[Candidate], facts: OrgFacts, source: Sourc
         if record is None:
             plan.unchanged.append(candidate)
             continue
-        describe = facts.describes[record.sobject]
-        new = new_record(record, facts)
-        found = refusal(
-            new.fields,
-            describe,
-            record=label(record.entity, record.key),
-            source=source,
-            creating=candidate.link is None,
-        )
-        if found is not None:
-            plan.refused.append(Refused(candidate=candidate, refusal=found))
+        new = written(record, facts, source, link=candidate.link, unsure=candidate.change.unsure)
+        if isinstance(new, Refusal):
+            plan.refused.append(Refused(candidate=candidate, refusal=new))
         elif candidate.link is None or candidate.change.unsure:
             # What the org holds is not known: all of it, which is as good as a difference.
             plan.upserts.append(Upsert(candidate=candidate, record=new))

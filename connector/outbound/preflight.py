@@ -6,8 +6,9 @@ noticed. PURE: no I/O, no client.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Protocol
 
 from connector.model.change import Refusal
 from connector.model.describe import FieldDescribe, SObjectDescribe
@@ -17,8 +18,11 @@ NUMERIC = frozenset({"currency", "double", "percent"})
 MOST_DIGITS = 18
 SHOWN = 40  # characters of an offending text that a message repeats
 
-Source = Callable[[str, str], str | None]
-"""Names the mapping line behind (sObject, field)."""
+
+class Source(Protocol):
+    """Names the mapping line behind a field; of `person` accounts, that of their own mapping."""
+
+    def __call__(self, sobject: str, field: str, /, *, person: bool = False) -> str | None: ...
 
 
 def fitted(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
@@ -53,6 +57,7 @@ def refusal(
     source: Source,
     creating: bool,
     later: Collection[str] = (),
+    person: bool = False,
 ) -> Refusal | None:
     """Why the org would refuse these (fitted) values, or None. The first fault in field order is reported.
 
@@ -67,7 +72,7 @@ def refusal(
                 code=code,
                 message=message,
                 field=f"{describe.name}.{name}",
-                source=source(describe.name, name),
+                source=source(describe.name, name, person=person),
                 fix=fix,
                 record=record,
             )
@@ -78,7 +83,7 @@ def refusal(
                     code="REQUIRED_FIELD_MISSING",
                     message=f"Required fields are missing: [{name}]",
                     field=f"{describe.name}.{name}",
-                    source=source(describe.name, name),
+                    source=source(describe.name, name, person=person),
                     fix=f"Give {record} a value for {field.label}, or map the field to something that has one.",
                     record=record,
                 )

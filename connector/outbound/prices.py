@@ -17,7 +17,7 @@ from connector.model.record import Link, changed_fields
 from connector.outbound.batches import chunks
 from connector.outbound.facts import OrgFacts
 from connector.outbound.pieces import GONE, Piece, cause, failure
-from connector.outbound.preflight import Source, refusal, rounded
+from connector.outbound.preflight import Source, refusal
 from connector.outbound.work import Candidate, Fields, NewRecord
 from connector.outbound.write import Org
 from connector.salesforce.query import in_chunks
@@ -51,7 +51,7 @@ class PriceBook:
             for price in product.prices:
                 if price.currency in self._facts.currencies:
                     # A list price is a proposal, so the org's cents will do; what was agreed travels with the line.
-                    listed = rounded(price.unit_price, describe.fields.get("UnitPrice"))
+                    listed = self._facts.rounded(price.unit_price, price.currency, describe.fields.get("UnitPrice"))
                     found[f"{product.sku}|{price.currency}"] = (candidate, {"UnitPrice": listed, "IsActive": True})
         by_sku = {candidate.change.key: candidate for candidate in candidates}
         for key in known.keys() - found.keys():

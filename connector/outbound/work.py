@@ -45,13 +45,15 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class NewRecord:
-    """A record to be upserted by its external ID; `fields` holds that key too."""
+    """A record to be upserted by its external ID; `fields` holds that key too. `known` is what the org will hold of it
+    besides, without being sent it."""
 
     entity: str
     key: str
     sobject: str
     external_id: str
     fields: Fields
+    known: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from connector.model.outcome import Outcome, RowError
 from connector.model.record import Link
 from connector.outbound import work
 from connector.outbound.batches import chunks
-from connector.outbound.pieces import GONE, Piece, already_there, cause, failure, link_of, moved_link
+from connector.outbound.pieces import GONE, Piece, already_there, cause, failure, link_of, moved_link, wrong_kind
 from connector.outbound.preflight import Source
 from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Row, Upsert
 from connector.salesforce.collections import records_body, update_body, upsert_path
@@ -89,6 +89,9 @@ class Writer:
         if outcome.success:
             link = self._known(moved_link(row, self._links[row.entity, row.key]))
             return Piece(candidate=row.candidate, links=(link,), updated={row.sobject: 1})
+        if wrong_kind(cause(outcome.errors), row):  # converted in the org since: forget what we knew, and write anew
+            otherwise = failure(row.candidate, outcome.errors, row, self._source).refusal
+            return Piece(candidate=row.candidate, gone=((row.entity, row.key),), otherwise=otherwise)
         if cause(outcome.errors).code in GONE:
             gone = [(row.entity, row.key)]
             change = row.candidate.change

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connector.model.describe import FieldDescribe, SObjectDescribe
+from connector.model.describe import FieldDescribe, RecordTypeDescribe, SObjectDescribe
 from connector.salesforce.fault import Silence
 from connector.salesforce.refusal import NoAnswerError
 
@@ -25,6 +25,18 @@ def read_describe(body: Any) -> SObjectDescribe:
         createable=bool(body.get("createable")),
         updateable=bool(body.get("updateable")),
         fields={item["name"]: _field(item) for item in body["fields"]},
+        record_types=tuple(_record_type(item) for item in body.get("recordTypeInfos") or ()),
+    )
+
+
+def _record_type(item: Mapping[str, Any]) -> RecordTypeDescribe:
+    return RecordTypeDescribe(
+        id=item["recordTypeId"],
+        name=item.get("developerName") or item.get("name") or "",
+        active=bool(item.get("active", True)),
+        available=bool(item.get("available")),
+        default=bool(item.get("defaultRecordTypeMapping")),
+        master=bool(item.get("master")),
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.event import DETAILS, PERSONAL, Action, Event, Terms
-from connector.model.money import plain
+from connector.model.money import CENTS, plain
 from connector.model.parcels import Resolution, ReturnReason, Shipment, ShipmentStatus
 from connector.model.progress import Hold, LineProgress, Progress
 from connector.model.stage import Stage
@@ -190,6 +190,7 @@ def _dump(progress: Progress) -> dict[str, Any]:
         "ship_complete": progress.ship_complete,
         "shipments": [parcels.shipment_said(parcel) for parcel in progress.shipments.values()],
         **{name: plain(getattr(progress, name)) for name in _MONEY},
+        "places": progress.places,
     }
 
 
@@ -252,6 +253,7 @@ def _load(number: str, detail: Mapping[str, Any]) -> Progress:
         authorised=Decimal(detail["authorised"]),
         captured=Decimal(detail["captured"]),
         refunded=Decimal(detail["refunded"]),
+        places=detail.get("places", CENTS),
     )
 
 

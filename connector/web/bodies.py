@@ -105,10 +105,7 @@ class _CustomerDetails(Body):
     credit_limit: Annotated[Number, Field(ge=0)] | None = None
 
     def customer(self, number: str) -> Customer:
-        """A person without a name of its own has that of first and last name."""
-        values = self.model_dump(exclude={"version"})
-        whole = " ".join(part for part in (self.first_name, self.last_name) if part)
-        return Customer(**{**values, "number": number, "name": self.name or whole or number})
+        return Customer.called(**{**self.model_dump(exclude={"version"}), "number": number})
 
 
 class CustomerBody(_CustomerDetails):

@@ -30,9 +30,9 @@ LONGEST = 300
 class Org:
     """A local org in a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *more: str) -> None:
         self.process = subprocess.Popen(
-            [*CONNECTOR, "localorg", "--port", "0", "--json"], stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [*CONNECTOR, "localorg", "--port", "0", "--json", *more], stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         assert self.process.stdout is not None
         self.banner: dict[str, str] = json.loads(self.process.stdout.readline())
@@ -74,8 +74,9 @@ class Org:
 
 
 @contextmanager
-def an_org() -> Iterator[Org]:
-    org = Org()
+def an_org(*more: str) -> Iterator[Org]:
+    """`more`: other options of `connector localorg`."""
+    org = Org(*more)
     try:
         yield org
     finally:

@@ -82,6 +82,19 @@ async def test_record_types_are_described_defaulted_and_checked() -> None:
         assert refused[:2] == (400, "INVALID_CROSS_REFERENCE_KEY")
 
 
+async def test_a_record_type_that_the_user_does_not_have_is_there_and_cannot_be_given() -> None:
+    """B4: `available`; whoever does not have a record type may not give it to a record."""
+    types = {
+        "Account": [RecordType(name="Company", default=True), RecordType(name="Patient", person=True, available=False)]
+    }
+    async with running(OrgSettings(person_accounts=True, record_types=types)) as caller:
+        _, described = await caller.call("GET", "sobjects/Account/describe")
+        usable = {item["developerName"]: item["available"] for item in described["recordTypeInfos"]}
+        assert usable == {"Company": True, "Patient": False, "Master": True}
+        patient = {"RecordTypeId": await record_type(caller, "Patient"), "LastName": "Trujillo"}
+        assert (await caller.refusal("POST", "sobjects/Account", patient))[1] == "INVALID_CROSS_REFERENCE_KEY"
+
+
 async def test_a_person_is_an_account_with_a_contact_for_a_shadow() -> None:
     """H8: LastName instead of Name, IsPersonAccount and PersonContactId read-only, X__pc for a contact's X__c."""
     async with running(OrgSettings(person_accounts=True)) as caller:
@@ -201,6 +214,16 @@ async def test_an_order_is_in_the_currency_of_its_prices() -> None:
         assert refused[1] == "FIELD_INTEGRITY_EXCEPTION"
         await caller.create("OrderItem", **line, PricebookEntryId=yen)
         assert (await caller.query("SELECT CurrencyIsoCode FROM OrderItem"))[0]["CurrencyIsoCode"] == "JPY"
+
+
+async def test_a_currency_that_is_not_active_is_refused() -> None:
+    """B8: INVALID_CURRENCY_ISO; CurrencyType tells which are active."""
+    currencies = {"EUR": Currency(), "USD": Currency(active=False)}
+    async with running(OrgSettings(currency="EUR", currencies=currencies)) as caller:
+        rows = await caller.query("SELECT IsoCode FROM CurrencyType WHERE IsActive = true")
+        assert [row["IsoCode"] for row in rows] == ["EUR"]
+        dollars = {"Name": "A", "CurrencyIsoCode": "USD"}
+        assert (await caller.refusal("POST", "sobjects/Account", dollars))[1] == "INVALID_CURRENCY_ISO"
 
 
 @pytest.mark.parametrize("off", ["orders", "return_orders"])

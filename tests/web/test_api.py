@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from yarl import URL
 
 from connector.model.role import Role
-from connector.store import tokens
+from connector.store import customers, tokens
 from connector.store.tables import order_events, orders
 from connector.web.app import PREFIX, ROUTES
 from tests.web.conftest import ORDER, Api
@@ -88,6 +88,22 @@ async def test_a_new_customer_may_come_with_the_order(api: Api) -> None:
     person = {"number": "P-7", "first_name": "Ada", "last_name": "Byron", "city": "London"}
     await placed(api, number="W-2", customer=person)
     assert (await api("GET", "/orders/W-2")).body["customer"] == "P-7"
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "is_person"),
+    [
+        ({"first_name": "Ada", "last_name": "Byron"}, "Ada Byron", True),
+        ({"name": "", "first_name": " ", "last_name": ""}, "P-7", False),
+        ({}, "P-7", False),
+        ({"name": " Byron Ltd "}, "Byron Ltd", False),
+    ],
+)
+async def test_a_customer_need_not_tell_a_name(api: Api, given: dict[str, Any], name: str, is_person: bool) -> None:
+    await placed(api, number="W-2", customer={"number": "P-7", **given})
+    async with api.store.reader() as connection:
+        [customer] = await customers.load(connection, ["P-7"])
+    assert (customer.name, customer.person) == (name, is_person)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ TYPE_ID = "RecordTypeId"
 
 
 def set_record_type(dml: Dml, plan: Plan, row: Row) -> None:
-    """The default one for a row that names none; Refusal for one of another object."""
+    """The default one for a row that names none; Refusal for one of another object, or not the user's."""
     if TYPE_ID not in plan.has:
         return
     if row.get(TYPE_ID) is None:
@@ -31,7 +31,13 @@ def set_record_type(dml: Dml, plan: Plan, row: Row) -> None:
                 'SELECT "Id" FROM "RecordType" WHERE "SobjectType" = ? AND "DeveloperName" = ?', plan.name, default
             )
         return
-    if dml.one('SELECT "SobjectType" FROM "RecordType" WHERE "Id" = ? AND "IsActive" = 1', row[TYPE_ID]) != plan.name:
+    withheld = {item.name for item in dml.settings.record_types.get(plan.name, ()) if not item.available}
+    name = dml.one(
+        'SELECT "DeveloperName" FROM "RecordType" WHERE "Id" = ? AND "IsActive" = 1 AND "SobjectType" = ?',
+        row[TYPE_ID],
+        plan.name,
+    )
+    if name is None or name in withheld:
         raise Refusal(
             "INVALID_CROSS_REFERENCE_KEY",
             f"Record Type ID: this ID value isn't valid for the user: {row[TYPE_ID]}",

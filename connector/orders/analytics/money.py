@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import Numeric, and_, cast, distinct, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.money import EXACT, to_cents
+from connector.model.money import EXACT, places_of, to_cents
 from connector.model.parcels import ZERO, ReturnStatus
 from connector.orders.analytics.figure import ARRIVED, GONE, IMPORTED, Period, share, stream
 from connector.store.tables import order_lines, orders
@@ -35,7 +35,7 @@ async def revenue(connection: AsyncConnection, period: Period) -> Iterable[tuple
     async for channel, currency, captured, refunded in stream(connection, here):
         money[channel or "", currency] += captured - refunded
     await _imported(connection, period, money)
-    return [(*key, number[key], to_cents(money[key])) for key in sorted(number)]
+    return [(*key, number[key], to_cents(money[key], places_of(key[1]))) for key in sorted(number)]
 
 
 async def _imported(connection: AsyncConnection, period: Period, money: defaultdict[Key, Decimal]) -> None:
@@ -43,19 +43,30 @@ async def _imported(connection: AsyncConnection, period: Period, money: defaultd
     order, line = orders.c, order_lines.c
     statement = (
         select(
-            order.number, order.channel, order.currency, order.freight, line.quantity, line.unit_price, line.discount
+            order.number,
+            order.channel,
+            order.currency,
+            order.freight,
+            order.tax_rate,
+            line.quantity,
+            line.unit_price,
+            line.discount,
         )
         .outerjoin(order_lines, line.order_number == order.number)
         .where(period.orders, IMPORTED, order.stage.in_(GONE))
         .order_by(order.number)
     )
-    here, key, total = "", ("", ""), ZERO
-    async for number, channel, currency, freight, quantity, price, discount in stream(connection, statement):
+    here, key, total, tax = "", ("", ""), ZERO, ZERO
+
+    def close() -> None:
+        money[key] += to_cents(EXACT.multiply(total, ONE + tax), places_of(key[1]))
+
+    async for number, channel, currency, freight, rate, quantity, price, discount in stream(connection, statement):
         if number != here:
-            money[key] += to_cents(total)
-            here, key, total = number, (channel or "", currency), freight or ZERO
+            close()
+            here, key, total, tax = number, (channel or "", currency), freight or ZERO, rate or ZERO
         total = EXACT.add(total, _price(quantity, price, discount))
-    money[key] += to_cents(total)
+    close()
 
 
 async def returns(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
@@ -95,7 +106,10 @@ async def return_reasons(connection: AsyncConnection, period: Period) -> Iterabl
         seen[key] = order
         found[key][0] += quantity
         found[key][1] = EXACT.add(found[key][1], _price(quantity, price, discount))
-    return [(*key, count[key], quantity, to_cents(value)) for key, (quantity, value) in sorted(found.items())]
+    return [
+        (*key, count[key], quantity, to_cents(value, places_of(key[1])))
+        for key, (quantity, value) in sorted(found.items())
+    ]
 
 
 def _price(quantity: Decimal | None, price: Decimal | None, discount: Decimal | None) -> Decimal:

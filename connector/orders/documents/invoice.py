@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from connector.model.money import plain, to_cents
+from connector.model.money import places_of, plain, to_cents
 from connector.model.order import Order
 from connector.model.parcels import ZERO
 from connector.model.progress import Progress
@@ -66,11 +66,19 @@ class InvoiceView:
     @property
     def tax(self) -> Decimal:
         """What of `amount` is tax."""
-        return to_cents(self.amount - self.amount / (1 + self.tax_rate))
+        return to_cents(self.amount - self.amount / (1 + self.tax_rate), self.places)
+
+    @property
+    def places(self) -> int:
+        return places_of(self.currency)
 
     def money(self, value: Decimal) -> str:
         """`1,204.50 USD`."""
-        return f"{value:,.2f} {self.currency}"
+        return f"{self.figure(value)} {self.currency}"
+
+    def figure(self, value: Decimal) -> str:
+        """`1,204.50`; with as many decimals as its currency has."""
+        return f"{value:,.{self.places}f}"
 
 
 def put_together(
@@ -85,12 +93,12 @@ def put_together(
             quantity=progress.wanted - progress.credited,
             unit_price=line.unit_price or ZERO,
             discount=line.discount * 100,
-            total=to_cents(progress.due),
+            total=to_cents(progress.due, before.places),
         )
         for line in order.lines
         if (progress := before.lines[line.number]).wanted > progress.credited
     )
-    freight = to_cents(before.freight) if before.wanted > 0 else ZERO
+    freight = to_cents(before.freight, before.places) if before.wanted > 0 else ZERO
     goods = sum((line.total for line in lines), ZERO)
     return InvoiceView(
         number=number,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -90,13 +89,13 @@ def _lines(paper: FPDF, view: InvoiceView) -> None:
         for line in view.lines:
             off = f", {plain(line.discount)} % off" if line.discount else ""
             name = f"{line.name}\n{line.sku}{off}"
-            table.row((name, plain(line.quantity), _money(line.unit_price), _money(line.total)))
+            table.row((name, plain(line.quantity), view.figure(line.unit_price), view.figure(line.total)))
 
 
 def _totals(paper: FPDF, view: InvoiceView) -> None:
-    rows = [("Freight", _money(view.freight))] if view.freight else []
-    rows += [("Rounding", _money(view.rounding))] if view.rounding else []
-    rows += [(f"Tax, {plain(view.tax_rate * 100)} %", _money(view.tax_added))] if view.tax_added else []
+    rows = [("Freight", view.figure(view.freight))] if view.freight else []
+    rows += [("Rounding", view.figure(view.rounding))] if view.rounding else []
+    rows += [(f"Tax, {plain(view.tax_rate * 100)} %", view.figure(view.tax_added))] if view.tax_added else []
     if view.total != view.amount:
         rows.append(("Order total", view.money(view.total)))
         rows += [("Invoiced before", view.money(view.before))] if view.before else []
@@ -116,7 +115,3 @@ def _totals(paper: FPDF, view: InvoiceView) -> None:
 def _total(paper: FPDF, label: str, value: str) -> None:
     paper.cell(sum(WIDTHS[:2]), 6, label, align="R")
     paper.cell(sum(WIDTHS[2:]), 6, value, align="R", new_x="LMARGIN", new_y="NEXT")
-
-
-def _money(value: Decimal) -> str:
-    return f"{value:,.2f}"

@@ -155,7 +155,7 @@ def zone(name: str) -> tzinfo:
 
 CUSTOMER: Mapping[str, Read] = {
     "number": key, "name": text, "email": text, "phone": text, "street": text, "city": text, "state": text,
-    "postal_code": text, "country": text,
+    "postal_code": text, "country": text, "first_name": text, "last_name": text,
 }  # fmt: skip
 PRODUCT: Mapping[str, Read] = {
     "sku": key, "name": text, "description": text, "active": yes_no, "unit_price": price, "currency": currency,
@@ -183,7 +183,7 @@ class Kind:
 
 
 KINDS = {
-    "customers": Kind("customer", CUSTOMER, ("number",), ("name",)),
+    "customers": Kind("customer", CUSTOMER, ("number",), ()),
     "products": Kind("product", PRODUCT, ("sku",), ("name",)),
     "orders": Kind("order", ORDER, ("number",), ("customer", "placed_at", "currency")),
     "lines": Kind("line", LINE, ("order", "line"), ("sku", "quantity")),

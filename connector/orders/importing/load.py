@@ -131,7 +131,7 @@ class _Loader:
     def _customer(self, row: Spooled, stored: Customer | None) -> Customer | None:
         if not self._complete("customers", row, new=stored is None):
             return None
-        return replace(stored, **row.values) if stored else Customer(number=row.key, **row.values)
+        return stored.told(**row.values) if stored else Customer.called(number=row.key, **row.values)
 
     async def products(self) -> None:
         grouped = (list(rows) for _, rows in groupby(self._spool.rows("products"), key=lambda row: row.key))

@@ -164,11 +164,11 @@ def test_what_is_mended_in_another_entity_is_due_by_itself(shell: Shell) -> None
 def test_bad_rows_are_told_and_the_rest_is_in(shell: Shell, tmp_path: Path) -> None:
     shell("db", "upgrade")
     rows = "".join(f"B-{number},,\n" for number in range(30))
-    (tmp_path / "customers.csv").write_text("number,name,city\nB-G,Good,Leeds\n" + rows)
-    answer = shell("import", "customers.csv")
+    (tmp_path / "products.csv").write_text("sku,name,description\nB-G,Good,Tea\n" + rows)
+    answer = shell("import", "products.csv")
     assert answer.status == 1
-    assert answer.out.splitlines()[1].split() == ["customers", "1", "0", "0", "30"]
+    assert answer.out.splitlines()[1].split() == ["products", "1", "0", "0", "30"]
     told = answer.err.splitlines()
-    assert told[0] == "customers.csv:3:2: name: is empty; it needs a value"
+    assert told[0] == "products.csv:3:2: name: is empty; it needs a value"
     assert told[-1] == "… and 10 more: --json lists all."
-    assert len(shell("import", "customers.csv", "--json").document["problems"]) == 30
+    assert len(shell("import", "products.csv", "--json").document["problems"]) == 30

@@ -195,7 +195,7 @@ WRONG: list[tuple[str, list[str]]] = [
             "3:1: returns: returns cannot be imported yet; take the section out",
             "4:13: file: file 'd' is not among `files`",
             "4:33: nickname: no such field; use one of number, name, email, phone, street, city, state, postal_code,"
-            " country",
+            " country, first_name, last_name",
             "5:1: lines: a mapping of fields to columns",
         ],
     ),

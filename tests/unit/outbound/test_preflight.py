@@ -37,19 +37,19 @@ def test_list_prices_are_rounded_as_the_org_rounds(given: str, kept: str) -> Non
     ],
 )
 def test_what_the_org_would_refuse(sobject: str, values: dict[str, FieldValue], code: str | None) -> None:
-    found = refusal(values, facts().describes[sobject], record="x", source=lambda *_: "line 1", creating=True)
+    found = refusal(values, facts().describes[sobject], record="x", source=lambda *_, **__: "line 1", creating=True)
     assert (found.code if found else None) == code
 
 
 def test_nothing_is_missing_from_an_update() -> None:
     account = facts().describes["Account"]
-    assert refusal({}, account, record="x", source=lambda *_: None, creating=False) is None
-    assert refusal({}, account, record="x", source=lambda *_: None, creating=True, later={"Name"}) is None
+    assert refusal({}, account, record="x", source=lambda *_, **__: None, creating=False) is None
+    assert refusal({}, account, record="x", source=lambda *_, **__: None, creating=True, later={"Name"}) is None
 
 
 def test_a_long_text_is_repeated_in_part() -> None:
     found = refusal(
-        {"Name": "y" * 5_000}, facts().describes["Account"], record="x", source=lambda *_: None, creating=True
+        {"Name": "y" * 5_000}, facts().describes["Account"], record="x", source=lambda *_, **__: None, creating=True
     )
     assert found is not None
     assert len(found.message) < 120

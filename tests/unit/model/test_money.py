@@ -1,0 +1,68 @@
+"""Amounts to be paid have the decimals of their currency; sums stay sums."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from connector.errors import CommandError
+from connector.model.event import Action, Event
+from connector.model.lifecycle import apply
+from connector.model.money import places_of, to_cents
+from connector.model.stage import Stage
+from connector.orders.documents.invoice import put_together
+from connector.orders.rules import Billing
+from tests.unit.outbound.conftest import an_order, line
+
+
+@pytest.mark.parametrize(("currency", "places"), [("USD", 2), ("EUR", 2), ("JPY", 0), ("KWD", 3), ("XAU", 2)])
+def test_currencies_have_the_decimals_of_iso_4217(currency: str, places: int) -> None:
+    assert places_of(currency) == places
+
+
+@pytest.mark.parametrize(
+    ("amount", "places", "rounded"),
+    [("5097.45", 0, "5097"), ("5097.5", 0, "5098"), ("-0.5", 0, "-1"), ("1.2345", 3, "1.235"), ("1.005", 2, "1.01")],
+)
+def test_amounts_are_rounded_half_up_to_the_smallest_coin(amount: str, places: int, rounded: str) -> None:
+    assert str(to_cents(Decimal(amount), places)) == rounded
+
+
+@pytest.mark.parametrize(
+    ("currency", "due", "unit"),
+    [("JPY", "3259", "1086"), ("USD", "3259.24", "1086.41"), ("KWD", "3259.237", "1086.41")],
+)
+def test_what_is_due_and_a_price_in_the_org(currency: str, due: str, unit: str) -> None:
+    """3 pieces at 1,278.132 less 15 %, which is 1,086.4122 a piece."""
+    some = line(1, currency=currency, quantity=Decimal(3), unit_price=Decimal("1278.132"), discount=Decimal("0.15"))
+    order = an_order(some, currency=currency)
+    assert order.exact_total == Decimal("3259.2366")
+    assert str(order.progress.due) == due
+    assert str(some.net_unit_price) == unit
+
+
+def test_an_invoice_in_yen_adds_up_in_whole_yen() -> None:
+    two = [
+        line(1, currency="JPY", quantity=Decimal(3), unit_price=Decimal("99.5")),
+        line(2, currency="JPY", quantity=Decimal(1), unit_price=Decimal("100.5")),
+    ]
+    order = an_order(*two, currency="JPY", freight=Decimal("10.4"), stage=Stage.CONFIRMED)
+    billing = Billing(company="Tea", address=(), tax_rate=Decimal("0.1"))
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    view = put_together("INV-1", order, order.progress, order.progress.due, now, billing)
+    assert [item.total for item in view.lines] == [299, 101]
+    assert (view.freight, view.rounding, view.total) == (10, -1, 409)
+    assert view.goods + view.freight + view.rounding == view.amount == order.progress.due
+    assert (view.tax, view.money(view.total)) == (37, "409 JPY")
+    assert view.figure(Decimal(1204)) == "1,204"
+
+
+def test_nobody_pays_half_a_yen() -> None:
+    progress = replace(an_order(line(1, currency="JPY"), currency="JPY").progress, stage=Stage.CONFIRMED)
+    with pytest.raises(CommandError, match="whole units of the currency"):
+        apply(progress, Event(action=Action.CAPTURE, amount=Decimal("0.5")))
+    dinar = replace(an_order(line(1, currency="KWD"), currency="KWD").progress, stage=Stage.CONFIRMED)
+    assert apply(dinar, Event(action=Action.CAPTURE, amount=Decimal("0.005"))).captured == Decimal("0.005")
