@@ -28,8 +28,10 @@ GROUPS = (
     "showing",
     "acting",
     "letters",
+    "messages",
     "tokens",
     "serving",
+    "mailcatcher",
 )
 """In the order of a first visit, which is that of `connector --help`."""
 

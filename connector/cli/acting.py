@@ -63,7 +63,7 @@ async def _act(number: str, said: dict[str, Any]) -> dict[str, Any]:
     from connector.model.event import Action
     from connector.orders.allocation import allocate
     from connector.orders.desk import Command, Desk
-    from connector.orders.rules import load_rules
+    from connector.orders.rules import rules_of
     from connector.orders.verification import verify
     from connector.settings import load_settings
     from connector.store import orders
@@ -73,7 +73,7 @@ async def _act(number: str, said: dict[str, Any]) -> dict[str, Any]:
 
     event = event_of(_checked(TransitionBody, said))
     settings = load_settings()
-    rules = load_rules(settings.rules_file)
+    rules = rules_of(settings)
     async with opened(settings) as store, store.transaction() as uow:
         desk = Desk(uow, actor=getpass.getuser(), rules=rules)
         if event.action is Action.VERIFY:

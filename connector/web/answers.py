@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from connector.model.message import Message
 from connector.model.order import Line, Order
 from connector.model.order_return import OrderReturn
 from connector.store.history import Recorded
@@ -60,3 +61,8 @@ def return_said(item: OrderReturn) -> dict[str, Any]:
             for line in item.lines
         ],
     }
+
+
+def message_said(item: Message) -> dict[str, Any]:
+    """Nothing of whom it is for, or what it says."""
+    return {field.name: getattr(item, field.name) for field in fields(item) if field.name != "key"}

@@ -10,11 +10,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from connector.errors import StoreError
+from connector.orders.correspondence import Correspondence
+from connector.orders.documents.writing import Writer
 from connector.orders.rules import Rules
 from connector.store import schema
 from connector.store.engine import Store
 from connector.web import tracking
-from connector.web.api import analytics, invoices, orders, returns, status, warehouse
+from connector.web.api import analytics, invoices, messages, orders, returns, status, warehouse
 from connector.web.auth import let_in
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
@@ -25,6 +27,7 @@ ROUTES: tuple[Route, ...] = (
     *orders.ROUTES,
     *returns.ROUTES,
     *invoices.ROUTES,
+    *messages.ROUTES,
     *warehouse.ROUTES,
     *analytics.ROUTES,
     *status.ROUTES,
@@ -41,10 +44,12 @@ SECURITY = {
 log = structlog.get_logger("web")
 
 
-def make_app(store: Store, rules: Rules) -> web.Application:
+def make_app(store: Store, rules: Rules, correspondence: Correspondence | None = None) -> web.Application:
+    """`correspondence`: how messages are written, for who looks at one before it is sent; by our templates if None."""
+    correspondence = correspondence or Correspondence(writer=Writer(), billing=rules.billing)
     app = web.Application(middlewares=[_logged, problems], client_max_size=LARGEST_BODY)
     for route in ROUTES:
-        app.router.add_route(route.method, PREFIX + route.path, _served(route, store, rules))
+        app.router.add_route(route.method, PREFIX + route.path, _served(route, store, rules, correspondence))
     described = document(PREFIX, ROUTES)
 
     async def healthy(request: web.Request) -> web.Response:
@@ -67,7 +72,7 @@ def make_app(store: Store, rules: Rules) -> web.Application:
     return app
 
 
-def _served(route: Route, store: Store, rules: Rules) -> Handler:
+def _served(route: Route, store: Store, rules: Rules, correspondence: Correspondence) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         token = await let_in(store, request, route.role)
         unknown = sorted(set(request.query) - route.queries.keys())
@@ -77,7 +82,8 @@ def _served(route: Route, store: Store, rules: Rules) -> Handler:
                 400, "query", f"{unknown[0]!r} is no parameter here.", field=unknown[0], hint=f"Known: {known}."
             )
         body = None if route.body is None else await read(request, route.body)
-        return encoded(await route.handler(Call(store=store, rules=rules, request=request, token=token, body=body)))
+        call = Call(store=store, rules=rules, correspondence=correspondence, request=request, token=token, body=body)
+        return encoded(await route.handler(call))
 
     return handle
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from connector.model.money import plain
 from connector.model.role import Role
+from connector.orders.correspondence import Correspondence
 from connector.orders.rules import Rules
 from connector.store.engine import Store
 from connector.store.tokens import Token
@@ -29,6 +30,7 @@ class Call:
 
     store: Store
     rules: Rules
+    correspondence: Correspondence
     request: web.Request
     token: Token
     body: Any = None

@@ -105,7 +105,7 @@ async def test_a_database_without_tables_is_told_from_an_older_and_a_newer_one(e
 
 async def test_an_older_database_is_named(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     await schema.upgrade(empty)
-    monkeypatch.setattr(schema, "REVISIONS", ("0001", "0002", "0003", "0004", "0005", "0006", "9998"))
+    monkeypatch.setattr(schema, "REVISIONS", (*schema.REVISIONS, "9998"))
     monkeypatch.setattr(schema, "HEAD", "9998")
     with pytest.raises(StoreError, match="this release needs 9998") as older:
         await schema.check(empty)
