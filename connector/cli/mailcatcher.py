@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from connector.cli.loop import run, until_stopped
 from connector.errors import ConnectorError
 
 if TYPE_CHECKING:
+    from connector.localmail.box import Mail
     from connector.localmail.catcher import MailCatcher
 
 
@@ -39,11 +40,13 @@ def mailcatcher(
 
 
 @asynccontextmanager
-async def catching(smtp_port: int = 0, port: int = 0) -> AsyncIterator[MailCatcher]:
-    """A running mail catcher; ConnectorError if a port cannot be had."""
+async def catching(
+    smtp_port: int = 0, port: int = 0, *, seen: Callable[[Mail], None] | None = None
+) -> AsyncIterator[MailCatcher]:
+    """A running mail catcher, which tells `seen` of every mail; ConnectorError if a port cannot be had."""
     from connector.localmail.catcher import MailCatcher
 
-    catcher = MailCatcher(smtp_port=smtp_port, port=port)
+    catcher = MailCatcher(smtp_port=smtp_port, port=port, seen=seen)
     try:
         try:
             await catcher.start()

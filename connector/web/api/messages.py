@@ -14,7 +14,7 @@ from connector.web.route import Answer, Call, Raw, Route
 
 MOST = 200
 # Mail clients keep style attributes only, so they must be allowed here; nothing else is, and nothing is loaded.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; sandbox"
 
 
 async def of_order(call: Call) -> Answer:
