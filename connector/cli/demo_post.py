@@ -39,7 +39,7 @@ class DemoPost:
     came: Counter[str]
     with_pdf: set[str]
     service: Service | None = None
-    since: datetime = datetime.min.replace(tzinfo=UTC)
+    since: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     _rules: Rules | None = None
     _correspondence: Correspondence | None = None
     _way: Any = field(default=None)
