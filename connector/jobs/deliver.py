@@ -63,6 +63,9 @@ async def deliver(
     # Long enough for the slowest message after the last look at the clock.
     lease = 60 + 2 * settings.timeout_seconds
     for _ in range(MOST):
+        async with store.reader() as connection:
+            if not await messages.some_due(connection, clock.now()):
+                break
         async with store.transaction() as uow:
             done.expired += await messages.expire(uow, timedelta(hours=settings.expire_hours))
             claim = await messages.claim(uow, limit=BATCH, seconds=lease)
@@ -71,7 +74,7 @@ async def deliver(
         run = _Batch(store, correspondence, claim, done, clock=clock, longest=settings.timeout_seconds)
         async with way as post:
             await run.through(post)
-        if done.stopped or len(claim.messages) < BATCH:
+        if done.stopped:
             break
     return done
 

@@ -22,6 +22,10 @@ from connector.post.mail import Mail, email
 from connector.settings import MessageSettings, Security
 
 GOODBYE_SECONDS = 2.0
+AGAIN = "It is tried again."
+SECURITY = "CONNECTOR_MESSAGES__SMTP_SECURITY is starttls (mostly port 587), tls (465) or none."
+TRUST = "CONNECTOR_MESSAGES__SMTP_HOST must be the name in its certificate, which somebody we trust must have signed."
+NAMED = "Set CONNECTOR_MESSAGES__SMTP_USERNAME and SMTP_PASSWORD to what it knows."
 _ENHANCED = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 _CLOSING = 421
 
@@ -74,34 +78,52 @@ class SmtpPost:
         if self._line is not None and self._line.is_connected:
             return self._line
         settings = self._settings
-        password = settings.smtp_password.get_secret_value()
         line = SMTP(
             hostname=settings.smtp_host,
             port=settings.smtp_port,
             use_tls=settings.smtp_security is Security.TLS,
-            start_tls=settings.smtp_security is Security.STARTTLS,
+            start_tls=False,
             local_hostname=name,
             timeout=settings.timeout_seconds,
         )
-        where = f"the mail server {settings.smtp_host}:{settings.smtp_port}"
+        where = f"The mail server {settings.smtp_host}:{settings.smtp_port}"
         try:
             async with asyncio.timeout(settings.timeout_seconds):
-                await line.connect()
-                if settings.smtp_username:
-                    await line.login(settings.smtp_username, password)
-        except aiosmtplib.SMTPAuthenticationError as error:
+                await self._enter(line, where)
+        except PostError:
             line.close()
-            hint = "Set CONNECTOR_MESSAGES__SMTP_USERNAME and SMTP_PASSWORD to what it knows."
-            what = f"{where} does not let us in ({_code(error)})."
-            raise _unreachable(what, hint, RetryClass.AUTH) from None
+            raise
         except SMTPResponseException as error:
             line.close()
-            raise _unreachable(f"{where} turned us away ({_code(error)}).", "It is tried again.") from None
+            raise _unreachable(f"{where} turned us away ({_code(error)}).", AGAIN) from None
         except (SMTPException, OSError, TimeoutError) as error:
             line.close()
-            raise _no_way(where, error, settings.smtp_security) from None
+            cause = error.__cause__ or error
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                what = f"The certificate of {where[0].lower()}{where[1:]} cannot be trusted."
+                raise _unreachable(what, TRUST, RetryClass.CONFIG) from None
+            if isinstance(cause, ssl.SSLError):
+                raise _unreachable(f"{where} does not speak TLS here.", SECURITY, RetryClass.CONFIG) from None
+            raise _unreachable(f"{where} cannot be reached.", AGAIN) from None
         self._line = line
         return line
+
+    async def _enter(self, line: SMTP, where: str) -> None:
+        settings = self._settings
+        await line.connect()
+        if settings.smtp_security is Security.STARTTLS:
+            await line.ehlo()
+            if not line.supports_extension("starttls"):
+                raise _unreachable(f"{where} does not speak STARTTLS here.", SECURITY, RetryClass.CONFIG)
+            await line.starttls()
+        if settings.smtp_username:
+            await line.ehlo()
+            if not line.supported_auth_methods:
+                raise _unreachable(f"{where} lets nobody sign in here.", SECURITY, RetryClass.CONFIG)
+            try:
+                await line.login(settings.smtp_username, settings.smtp_password.get_secret_value())
+            except aiosmtplib.SMTPAuthenticationError as error:
+                raise _unreachable(f"{where} does not let us in ({_code(error)}).", NAMED, RetryClass.AUTH) from None
 
     def _refused(self, error: SMTPResponseException, what: str) -> PostError:
         if error.code == _CLOSING:
@@ -131,19 +153,8 @@ def _bytes(made: EmailMessage) -> bytes:
     return made.as_bytes(policy=made.policy.clone(cte_type="7bit"))
 
 
-def _no_way(where: str, error: BaseException, security: Security) -> PostError:
-    cause = error.__cause__ or error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        hint = "CONNECTOR_MESSAGES__SMTP_HOST must be the name in its certificate, which somebody we trust must sign."
-        return _unreachable(f"The certificate of {where} cannot be trusted.", hint, RetryClass.CONFIG)
-    if isinstance(cause, ssl.SSLError) or "STARTTLS" in str(error):
-        hint = "CONNECTOR_MESSAGES__SMTP_SECURITY is starttls (mostly port 587), tls (465) or none."
-        return _unreachable(f"{where} does not speak {security.upper()} here.", hint, RetryClass.CONFIG)
-    return _unreachable(f"{where} cannot be reached.", "It is tried again.")
-
-
 def _unreachable(what: str, hint: str, retry_class: RetryClass = RetryClass.TRANSIENT) -> PostError:
-    return PostError(f"{what[0].upper()}{what[1:]}", hint=hint, retry_class=retry_class, whole=True)
+    return PostError(what, hint=hint, retry_class=retry_class, whole=True)
 
 
 def _code(error: SMTPResponseException) -> str:

@@ -58,6 +58,12 @@ async def capture(uow: UnitOfWork, items: Sequence[Owed]) -> None:
         )
 
 
+async def some_due(connection: AsyncConnection, now: datetime) -> bool:
+    """Whether there is anything that could be claimed now; it costs nothing to ask."""
+    statement = select(messages.c.id).where(_DUE, messages.c.due_at <= now, _free(now)).limit(1)
+    return (await connection.execute(statement)).first() is not None
+
+
 async def expire(uow: UnitOfWork, age: timedelta) -> int:
     """End what nobody could send within `age`; how many."""
     old = update(messages).where(_DUE, messages.c.since <= uow.now - age, _free(uow.now))
