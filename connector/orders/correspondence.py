@@ -159,7 +159,9 @@ async def _filled(
             return replace(view, parcel=sent, to_come=to_come(order)) if sent else None
         case MessageKind.INVOICE:
             issued = await invoices.find(connection, item.reference)
-            return replace(view, invoice=invoice_form.load(issued.body)) if issued else None
+            if issued is None or issued.order_number != order.number:
+                return None
+            return replace(view, invoice=invoice_form.load(issued.body))
         case MessageKind.RETURN_LABEL:
             number, _, _ = item.reference.removeprefix(RETURN).partition(" ")
             coming = back(order, _number(number))

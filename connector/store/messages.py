@@ -198,7 +198,7 @@ async def every(
 
 async def counts(connection: AsyncConnection) -> dict[MessageState, int]:
     rows = await connection.execute(select(messages.c.state, func.count()).group_by(messages.c.state))
-    return dict.fromkeys(MessageState, 0) | {MessageState(state): count for state, count in rows.tuples()}
+    return dict.fromkeys(MessageState, 0) | {MessageState(state): count for state, count in rows}
 
 
 def _free(now: datetime) -> Any:

@@ -59,7 +59,11 @@ class Writer:
             raise TemplateFaultError(f"{place}: {' '.join(str(error).split()).rstrip('.')}") from None
 
     def _write(self, view: MessageView) -> Written:
-        text = self._templates.get_template(f"{view.kind}.txt.j2").make_module({"it": view})
+        template = self._templates.get_template(f"{view.kind}.txt.j2")
+        try:
+            text = template.make_module({"it": view})
+        except Exception:
+            self._templates.handle_exception()  # raises it again with the template's own lines, as `render` does
         subject = " ".join(str(getattr(text, "subject", f"Order {view.order}")).split())
         page = self._templates.get_template(f"{view.kind}.html.j2").render(it=view, subject=subject)
         return Written(subject=subject, text=re.sub(r"\n{3,}", "\n\n", str(text).strip()) + "\n", html=page)
