@@ -180,7 +180,12 @@ async def test_lost_stock_is_taken_from_the_least_urgent(api: Api) -> None:
 
 async def test_every_route_wants_a_token_with_its_role(api: Api) -> None:
     for route in ROUTES:
-        path = route.path.replace("{number}", "W-1").replace("{key}", "W-1-RMA1").replace("{figure}", "dwell")
+        path = (
+            route.path.replace("{number}", "W-1")
+            .replace("{key}", "W-1-RMA1")
+            .replace("{figure}", "dwell")
+            .replace("{kind}", "confirmation")
+        )
         assert (await api(route.method, path, role=None)).status == 401, path
         bad = await api(route.method, path, role=None, headers={"Authorization": "Bearer crm_guessed"})
         assert (bad.status, bad.body["rule"]) == (401, "token")
