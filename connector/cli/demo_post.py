@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import typer
 
 from connector.cli.mailcatcher import catching
 from connector.cli.output import plural
+from connector.cli.progress import Progress
 from connector.errors import ConnectorError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ HOST = "127.0.0.1"
 SENDER = "Your company <orders@shop.example>"
 OPS = "ops@shop.example"
 ROUNDS = 1000
+MANY = 100
+"""From so many mails on, one is told how it goes."""
 
 
 @dataclass(kw_only=True)
@@ -36,8 +39,9 @@ class DemoPost:
 
     catcher: MailCatcher
     door: socket.socket
-    came: Counter[str]
-    with_pdf: set[str]
+    came: Counter[str] = field(default_factory=Counter)
+    with_pdf: set[str] = field(default_factory=set)
+    progress: Progress | None = None
     service: Service | None = None
     since: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     _rules: Rules | None = None
@@ -93,20 +97,37 @@ class DemoPost:
     async def deliver(self) -> int:
         """Send what is due; how many mails came of it."""
         from connector.jobs.deliver import deliver
+        from connector.model.message import MessageState
+        from connector.store import messages
 
         assert self.service is not None
         assert self._correspondence is not None
         before = self.caught
         service = self.service
-        for _ in range(ROUNDS):
-            done = await deliver(
-                service.store, self._correspondence, self._way, service.settings.messages, clock=service.clock
-            )
-            if done.stopped or done.failed:
-                raise ConnectorError(f"The demo's mails do not go out: {done.stopped or 'some were refused'}")
-            if not done.sent:
-                break
+        async with service.store.reader() as connection:
+            due = (await messages.counts(connection))[MessageState.DUE]
+        with ExitStack() as stack:
+            if due > MANY:
+                self.progress = stack.enter_context(Progress("Sending mails"))
+                self.progress.expect(due)
+            for _ in range(ROUNDS):
+                done = await deliver(
+                    service.store, self._correspondence, self._way, service.settings.messages, clock=service.clock
+                )
+                if done.stopped or done.failed:
+                    raise ConnectorError(f"The demo's mails do not go out: {done.stopped or 'some were refused'}")
+                if not done.sent:
+                    break
+        self.progress = None
         return self.caught - before
+
+    def seen(self, mail: Mail) -> None:
+        key = mail.header("Message-ID")
+        self.came[key] += 1
+        if any(item.content.startswith(b"%PDF-") for item in mail.attachments):
+            self.with_pdf.add(key)
+        if self.progress is not None:
+            self.progress.advance()
 
     async def compare(self) -> bool:
         """Hold what came against what should have since it is at work: one confirmation for every confirmed order, one
@@ -149,17 +170,10 @@ class DemoPost:
 @asynccontextmanager
 async def opened() -> AsyncIterator[DemoPost]:
     """A mail catcher, and a port for the page; both free ones."""
-    came: Counter[str] = Counter()
-    with_pdf: set[str] = set()
-
-    def seen(mail: Mail) -> None:
-        key = mail.header("Message-ID")
-        came[key] += 1
-        if any(item.content.startswith(b"%PDF-") for item in mail.attachments):
-            with_pdf.add(key)
-
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind((HOST, 0))
-        async with catching(seen=seen) as catcher:
-            yield DemoPost(catcher=catcher, door=door, came=came, with_pdf=with_pdf)
+        post: list[DemoPost] = []
+        async with catching(seen=lambda mail: post[0].seen(mail)) as catcher:
+            post.append(DemoPost(catcher=catcher, door=door))
+            yield post[0]
