@@ -91,7 +91,8 @@ async def claim(uow: UnitOfWork, *, limit: int, seconds: float) -> Claim:
     overtaken = exists().where(
         earlier.c.order_number == messages.c.order_number,
         earlier.c.id < messages.c.id,
-        earlier.c.state == MessageState.DUE.value,
+        # Wrapped, so that SQLite looks among the messages of the order; for the bare column, among all that are due.
+        func.coalesce(earlier.c.state, earlier.c.state) == MessageState.DUE.value,
         earlier.c.kind != MessageKind.ESCALATION.value,
         or_(earlier.c.due_at > messages.c.due_at, earlier.c.claimed_until > uow.now),
     )

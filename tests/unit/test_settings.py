@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from connector.errors import SettingsError
-from connector.settings import Security, Via, load_settings
+from connector.model.message import MessageKind
+from connector.orders.rules import load_rules
+from connector.settings import MessageSettings, Security, Via, load_settings
 
+GUIDE = (Path(__file__).parents[2] / "docs" / "messages.md").read_text(encoding="utf-8")
 PREFIX = "CONNECTOR_MESSAGES__"
 SMTP = {"VIA": "smtp", "SENDER": "Shop <orders@shop.example>", "SMTP_HOST": "mail.shop.example"}
 HOOK = {
@@ -86,3 +91,10 @@ def test_what_cannot_work_is_refused_by_name(
 def test_no_secret_is_in_the_settings_as_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, HOOK)
     assert "hunter2" not in repr(load_settings())
+
+
+def test_the_guide_names_every_setting_and_every_kind() -> None:
+    names = {name.upper() for name in MessageSettings.model_fields}
+    assert {name for name in names if f"`{name}`" not in GUIDE} == set()
+    assert {kind for kind in MessageKind if f"`{kind}`" not in GUIDE} == set()
+    assert load_rules().messages == set(MessageKind)
