@@ -111,9 +111,21 @@ def preview(
 
 
 @messages.command(short_help="Have messages sent after all.")
-def retry(ids: Ids, json: Json = False) -> None:
+def retry(
+    ids: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="[ID...]", help="As `connector messages list` names them.", show_default=False),
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="All that are failed, expired, skipped or discarded.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
     """Have messages sent that failed, expired, or were skipped or discarded. Exit status 1 if one is none of these."""
-    _tell("retried", ids, run(_settle("retry", ids)), json=json)
+    if bool(ids) == bool(state):
+        raise UsageError("Which messages?", hint="Name their ids, or a --state.")
+    chosen = ids or [item.id for item in run(_every(state, None))]
+    _tell("retried", chosen, run(_settle("retry", chosen)) if chosen else [], json=json)
 
 
 @messages.command(short_help="Give messages up.")
@@ -129,6 +141,8 @@ def _tell(name: str, ids: Sequence[int], found: Sequence[Message], *, json: bool
     elif found:
         then = "due again: the service sends them" if name == "retried" else "given up"
         typer.echo(f"{plural(len(found), 'message')} {then}.")
+    elif not left:
+        typer.echo("No messages.")
     if left:
         numbers = ", ".join(map(str, left))
         which = "were given up" if name == "retried" else "were not sent"

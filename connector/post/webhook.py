@@ -22,6 +22,8 @@ from connector.post.mail import Mail
 from connector.settings import MessageSettings
 
 AGAIN = frozenset({408, 425, 429})
+NOT_HERE = frozenset({401, 403, 404, 405})
+"""Answers that say nothing of the message: with another address or secret it would be taken."""
 LONGEST_WAIT = 6 * 3600.0
 """However long we are asked to wait."""
 
@@ -114,9 +116,10 @@ def _refused(status: int, wait: float | None) -> PostError:
             f"The webhook does not take the message just now (HTTP {status}).",
             retry_class=RetryClass.TRANSIENT, whole=wait is not None, wait=wait,
         )  # fmt: skip
-    if 300 <= status < 400:
-        hint = "CONNECTOR_MESSAGES__WEBHOOK_URL must be the address that takes messages itself."
-        return PostError(f"The webhook points elsewhere (HTTP {status}).", hint=hint, retry_class=RetryClass.CONFIG)
+    if 300 <= status < 400 or status in NOT_HERE:
+        what = "points elsewhere" if status < 400 else "is not there, or does not know us"
+        hint = "CONNECTOR_MESSAGES__WEBHOOK_URL and WEBHOOK_SECRET must be those of what takes messages."
+        return PostError(f"The webhook {what} (HTTP {status}).", hint=hint, retry_class=RetryClass.CONFIG, whole=True)
     return PostError(f"The webhook refused the message for good (HTTP {status}).", retry_class=RetryClass.DATA)
 
 

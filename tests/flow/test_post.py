@@ -169,7 +169,10 @@ async def test_a_webhook_that_asks_us_to_wait_is_obeyed_and_told_the_same_id_aga
     [
         (400, S.FAILED, "The webhook refused the message for good (HTTP 400)."),
         (410, S.FAILED, "The webhook refused the message for good (HTTP 410)."),
-        (302, S.FAILED, "The webhook points elsewhere (HTTP 302). CONNECTOR_MESSAGES__WEBHOOK_URL must"),
+        (422, S.FAILED, "The webhook refused the message for good (HTTP 422)."),
+        (302, S.DUE, "The webhook points elsewhere (HTTP 302). CONNECTOR_MESSAGES__WEBHOOK_URL and"),
+        (401, S.DUE, "The webhook is not there, or does not know us (HTTP 401). CONNECTOR_MESSAGES__WEBHOOK_URL and"),
+        (404, S.DUE, "The webhook is not there, or does not know us (HTTP 404). CONNECTOR_MESSAGES__WEBHOOK_URL and"),
         (500, S.DUE, "The webhook does not take the message just now (HTTP 500)."),
         (429, S.DUE, "The webhook does not take the message just now (HTTP 429)."),
     ],

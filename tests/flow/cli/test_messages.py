@@ -94,6 +94,10 @@ def test_messages_are_listed_shown_given_up_and_sent_after_all(caught: tuple[She
     again = shell("messages", "retry", "1", "7")
     assert (again.status, again.out) == (1, "1 message due again: the service sends them.\n")
     assert again.err.startswith("connector: Not retried: 7. Only messages that were given up can be.")
+    shell("messages", "discard", "1")
+    assert shell("messages", "retry", "--state", "discarded").out == "1 message due again: the service sends them.\n"
+    assert shell("messages", "retry", "--state", "discarded").out == "No messages.\n"
+    assert shell("messages", "retry").err == "connector: Which messages? Name their ids, or a --state.\n"
     assert shell("messages", "retry", "1", "--json").document == {"retried": [], "left": [1]}
     assert "message retried" in shell("show", "order", "O-1").out
 
