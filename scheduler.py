@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 
 import structlog
@@ -13,10 +14,13 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from connector.errors import ConnectorError
 from connector.jobs.catalog import Job, jobs
+from connector.jobs.deliver import deliver
 from connector.jobs.push import PushSummary
 from connector.jobs.tend import tend
 from connector.log import configure
-from connector.orders.rules import Rules, load_rules
+from connector.orders.correspondence import Correspondence, correspondence_of
+from connector.orders.rules import Rules, rules_of
+from connector.post.post import Post, post_of
 from connector.service import Service, running
 from connector.settings import load_settings
 
@@ -43,11 +47,12 @@ class Clockwork:
     def __init__(self, catalog: list[Job]) -> None:
         self._scheduler = AsyncIOScheduler(job_defaults=JOB_DEFAULTS, timezone="UTC")
         self._running = asyncio.Lock()
+        self._apart = {job.name: asyncio.Lock() for job in catalog if job.apart}
         for job in catalog:
             self._scheduler.add_job(self._run, "interval", seconds=job.seconds, args=[job], id=job.name)
 
     async def _run(self, job: Job) -> None:
-        async with self._running:
+        async with self._apart.get(job.name, self._running):
             try:
                 await job.run()
             except ConnectorError as error:
@@ -60,24 +65,30 @@ class Clockwork:
         self._scheduler.start()
         await stop.wait()
         self._scheduler.pause()
-        async with self._running:
+        async with AsyncExitStack() as stack:
+            for lock in (self._running, *self._apart.values()):
+                await stack.enter_async_context(lock)
             self._scheduler.shutdown(wait=False)
 
 
 async def serve() -> None:
     """The service, until SIGTERM or SIGINT."""
     settings = load_settings()
-    rules = load_rules(settings.rules_file)
+    rules = rules_of(settings)
+    correspondence = correspondence_of(settings, rules)
     configure(settings.service_log_level)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(settings) as service:
+        way = post_of(settings.messages, service.clock)
         catalog = jobs(
             push=lambda: _push(service),
             push_seconds=settings.sync.push_seconds,
             tend=lambda: _tend(service, rules),
             tend_seconds=settings.desk.seconds,
+            deliver=None if way is None else lambda: _deliver(service, correspondence, way),
+            deliver_seconds=settings.messages.seconds,
         )
         log.info("started", jobs=[job.name for job in catalog])
         await Clockwork(catalog).until(stop)
@@ -94,6 +105,12 @@ async def _tend(service: Service, rules: Rules) -> None:
     done = await tend(service.store, rules)
     if done:
         log.info("tended", **asdict(done))
+
+
+async def _deliver(service: Service, correspondence: Correspondence, way: AbstractAsyncContextManager[Post]) -> None:
+    done = await deliver(service.store, correspondence, way, service.settings.messages, clock=service.clock)
+    if done:
+        log.info("delivered", **asdict(done))
 
 
 def main() -> int:

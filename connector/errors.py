@@ -10,6 +10,7 @@
     ├── CommandError                what was asked of an order, and its state does not allow
     ├── StoreError                  the database cannot be used (absent, older schema, locked)
     ├── LeaseLostError              another process took over the partition we were draining
+    ├── PostError                   a message was not taken, or nobody was there to take it
     └── SalesforceError             the org, or the way to it
         ├── AuthError               no token to be had
         ├── TransportError          no answer, or one cut short: the outcome is unknown
@@ -107,6 +108,18 @@ class StoreError(ConnectorError):
 
 class LeaseLostError(ConnectorError):
     """Another process holds what we thought was ours; whatever we had in flight will be repeated by it."""
+
+
+class PostError(ConnectorError):
+    """A message was not taken. `whole`: it is not the message's fault, and the next one would fare no better; `wait`:
+    the seconds after which we were asked to come again. No address and no text of a message is in it."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", retry_class: RetryClass, whole: bool = False, wait: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, retry_class=retry_class)
+        self.whole = whole
+        self.wait = wait
 
 
 class SalesforceError(ConnectorError):

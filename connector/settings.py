@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
@@ -41,6 +42,22 @@ class Returns(StrEnum):
     FIELDS = "fields"
 
 
+class Via(StrEnum):
+    """How customers are sent their messages. `none`: not at all, and nothing is kept to be sent."""
+
+    NONE = "none"
+    SMTP = "smtp"
+    WEBHOOK = "webhook"
+
+
+class Security(StrEnum):
+    """Of the way to the mail server: encrypted after a greeting, from the first byte on, or never."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
 class LogLevel(StrEnum):
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -66,6 +83,28 @@ def _path(value: object) -> object:
     return value or None
 
 
+def _address_of_webhook(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if re.fullmatch(rf"(https://[^\s/?#]+(/\S*)?|http://{LOOPBACK}(:\d+)?(/\S*)?)?", text, re.ASCII) is None:
+        raise ValueError("must be an https address, or an http one on this machine")
+    return url
+
+
+def _secret_of_webhook(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().removeprefix(SECRET_MARK)
+    try:
+        size = len(b64decode(text, validate=True))
+    except ValueError:
+        size = 0
+    if text and not 24 <= size <= 64:
+        raise ValueError(f"must be {SECRET_MARK} and 24 to 64 bytes in base64")
+    return secret
+
+
+SECRET_MARK = "whsec_"  # noqa: S105 - what secrets of webhooks begin with
+LOOPBACK = r"(localhost|127\.0\.0\.1|\[::1\])"
+ADDRESS = r"[^\s@<>()\[\]:;,\\\"]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+SENDER = rf"({ADDRESS}|[^<>@\r\n\"]+ <{ADDRESS}>)?"
 OptionalPath = Annotated[Path | None, BeforeValidator(_path)]
 
 
@@ -112,6 +151,37 @@ class DeskSettings(BaseModel):
     """How often it verifies what was placed, allocates what waits and escalates old holds; 0: never."""
 
 
+class MessageSettings(BaseModel):
+    """What customers are sent, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    via: Via = Via.NONE
+    sender: Annotated[str, _like(SENDER, "orders@shop.example or The Shop <orders@shop.example>")] = ""
+    ops_address: Annotated[str, _like(f"({ADDRESS})?", "ops@shop.example")] = ""
+    """Who is told when a hold is escalated; nobody, if it is empty."""
+    smtp_host: str = ""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Security = Security.STARTTLS
+    smtp_username: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    webhook_url: Annotated[SecretStr, AfterValidator(_address_of_webhook)] = SecretStr("")
+    """Secret, for many of them carry one."""
+    webhook_secret: Annotated[SecretStr, AfterValidator(_secret_of_webhook)] = SecretStr("")
+    timeout_seconds: float = Field(default=30, gt=0, le=300)
+    """Longest wait for one message to be taken."""
+    expire_hours: float = Field(default=72, gt=0, le=8760)
+    """What could not be sent for so long is not sent any more."""
+    seconds: float = Field(default=5, gt=0, le=3600)
+    """How often the service looks for messages to send."""
+    templates_dir: OptionalPath = None
+    """Templates of your own, by the names of ours in connector/orders/documents/templates/messages."""
+
+    @property
+    def webhook_key(self) -> bytes:
+        return b64decode(self.webhook_secret.get_secret_value().removeprefix(SECRET_MARK))
+
+
 class HttpSettings(BaseModel):
     """Where the API listens. Loopback unless told otherwise: put a proxy that speaks TLS before it."""
 
@@ -119,6 +189,8 @@ class HttpSettings(BaseModel):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    public_url: Annotated[str, _like(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", "https://orders.shop.example")] = ""
+    """Where customers reach it: what the links in their messages begin with."""
 
 
 class Settings(BaseSettings):
@@ -135,6 +207,7 @@ class Settings(BaseSettings):
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
     desk: DeskSettings = DeskSettings()
+    messages: MessageSettings = MessageSettings()
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = LogLevel.WARNING
 
     @property
@@ -149,6 +222,7 @@ def load_settings() -> Settings:
         with _BadLines() as lines:
             problems = dict(_unknown())
             settings = Settings()
+        problems |= _together(settings.messages)
         problems |= {f".env:{line}": "is not of the form NAME=value" for line in lines}
     except ValidationError as error:
         for item in error.errors(include_input=False):
@@ -166,6 +240,25 @@ def load_settings() -> Settings:
             "; ".join(f"{name} {what}" for name, what in problems.items()) + ".", hint=f"Correct it {_WHERE}."
         )
     return settings
+
+
+def _together(messages: MessageSettings) -> dict[str, str]:
+    """What is missing or contradicts the rest, by name."""
+    local = re.fullmatch(LOOPBACK, messages.smtp_host) is not None
+    wanted: dict[str, tuple[object, str]] = {}
+    if messages.via is Via.SMTP:
+        wanted["sender"] = messages.sender, "must say whom messages come from"
+        wanted["smtp_host"] = messages.smtp_host, "must name the mail server"
+        open_ = messages.smtp_security is Security.NONE and not local
+        if messages.smtp_username:
+            wanted["smtp_password"] = messages.smtp_password.get_secret_value(), "must go with SMTP_USERNAME"
+            wanted["smtp_security"] = not open_, "must be starttls or tls: a password would be sent in the clear"
+        if messages.smtp_password.get_secret_value():
+            wanted["smtp_username"] = messages.smtp_username, "must go with SMTP_PASSWORD"
+    elif messages.via is Via.WEBHOOK:
+        wanted["webhook_url"] = messages.webhook_url.get_secret_value(), "must say where messages are posted"
+        wanted["webhook_secret"] = messages.webhook_secret.get_secret_value(), "must be set: messages are signed by it"
+    return {f"{PREFIX}MESSAGES__{name.upper()}": what for name, (value, what) in wanted.items() if not value}
 
 
 class _BadLines(logging.Handler):

@@ -30,8 +30,10 @@ GROUPS = (
     "stocking",
     "analysing",
     "letters",
+    "messages",
     "tokens",
     "serving",
+    "mailcatcher",
 )
 """In the order of a first visit, which is that of `connector --help`."""
 

@@ -77,7 +77,7 @@ async def _act(number: str, said: dict[str, Any], request: str | None) -> tuple[
     """The order afterwards, and whether this request was carried out before."""
     from connector.orders.asking import ask
     from connector.orders.desk import Command, Desk
-    from connector.orders.rules import load_rules
+    from connector.orders.rules import rules_of
     from connector.settings import load_settings
     from connector.store import orders
     from connector.store.opening import opened
@@ -86,7 +86,7 @@ async def _act(number: str, said: dict[str, Any], request: str | None) -> tuple[
 
     asked = Command(number=number, event=event_of(_checked(TransitionBody, said)), request=_named(request))
     settings = load_settings()
-    rules = load_rules(settings.rules_file)
+    rules = rules_of(settings)
     async with opened(settings) as store, store.transaction() as uow:
         desk = Desk(uow, actor=getpass.getuser(), rules=rules)
         await ask(desk, asked)

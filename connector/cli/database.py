@@ -63,7 +63,7 @@ def status(
     else:
         rows = [(kind, *numbers.values()) for kind, numbers in document["entities"].items()]
         table(("Entity", "here", "in the org", "due", "refused", "blocked"), rows)
-        for text in _remarks(document):
+        for text in (*_remarks(document), *_told(document["messages"])):
             typer.echo(text)
     if not health and not document["in_sync"]:
         raise typer.Exit(1)
@@ -71,8 +71,9 @@ def status(
 
 async def _status() -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
+    from connector.model.message import MessageState
     from connector.settings import load_settings
-    from connector.store import catalog, customers, links, orders, outbox, products, returns
+    from connector.store import catalog, customers, links, messages, orders, outbox, products, returns
     from connector.store.opening import opened
 
     async with opened(load_settings()) as store, store.reader() as connection:
@@ -86,6 +87,7 @@ async def _status() -> dict[str, Any]:
         linked = await links.count(connection, org.org_id) if org else {}
         unsent = await outbox.counts(connection)
         oldest = await outbox.oldest(connection)
+        told = await messages.counts(connection)
         return {
             "database": store.address,
             "org": org.org_id if org else None,
@@ -100,6 +102,7 @@ async def _status() -> dict[str, Any]:
                 for kind in EntityKind
             },
             "oldest_unsent": oldest,
+            "messages": {"due": told[MessageState.DUE], "failed": told[MessageState.FAILED]},
             "in_sync": not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
         }
 
@@ -118,4 +121,13 @@ def _remarks(document: dict[str, Any]) -> list[str]:
         remarks.append(f"{plural(dead, 'dead letter')}: `connector dead-letters list` says why and what to do.")
     if any(numbers["blocked"] for numbers in entities):
         remarks.append("A customer is blocked while the org refuses its account; the dead letters are its orders.")
+    return remarks
+
+
+def _told(messages: dict[str, int]) -> list[str]:
+    """Of what customers are sent; the org has nothing to do with it."""
+    remarks = [f"{plural(messages['due'], 'message')} to customers to be sent."] if messages["due"] else []
+    if messages["failed"]:
+        failed = plural(messages["failed"], "message")
+        remarks.append(f"{failed} to customers failed: `connector messages list --state failed` says why.")
     return remarks

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
+from connector.cli.demo_post import DemoPost, opened
 from connector.cli.loop import run, until_stopped
 from connector.cli.org import Ports, started
 from connector.cli.output import plural, table
@@ -88,7 +89,8 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         org = await stack.enter_async_context(
             started(Ports(port), data=folder / "org.db", seed=demo_files() / "org.yaml")
         )
-        settings = _settings(org, folder)
+        post = await stack.enter_async_context(opened())
+        settings = _settings(org, folder, post)
         store = Store.open(settings.database_url)
         try:
             await schema.upgrade(store)
@@ -96,8 +98,10 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
             await store.close()
         service = await stack.enter_async_context(running(settings))
         await import_files(service.store, [demo_files()], None, watcher=_Nobody())
-        shop = await _Shop.opened(service)
+        await stack.enter_async_context(post.at_work(service))
+        shop = await _Shop.opened(service, post)
         typer.echo(f"A Salesforce org of your own: {org.url}")
+        typer.echo(f"What customers are sent:      {post.catcher.url}")
         typer.echo(
             f"A shop with {plural(len(shop.customers), 'customer')} and {plural(len(shop.products), 'product')} "
             f"takes {plural(count, 'order')}.\nAfter each step of their life the connector sends what changed:\n"
@@ -106,7 +110,9 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         records = await _through(shop, org, count)
         good = await _compare(service)
         calls = org.org.usage.calls - calls
-        typer.echo(f"{plural(calls, 'API call')} with reading back; one call a record would have been {records:,}.\n")
+        typer.echo(f"{plural(calls, 'API call')} with reading back; one call a record would have been {records:,}.")
+        good = await post.compare() and good
+        typer.echo("")
         if not once:
             await _keep_going(shop, org, rate)
         elif data is None:
@@ -116,10 +122,10 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         return good
 
 
-def _settings(org: LocalOrg, folder: Path) -> Settings:
+def _settings(org: LocalOrg, folder: Path, post: DemoPost) -> Settings:
     from pydantic import SecretStr
 
-    from connector.settings import PREFIX, SalesforceSettings, Settings
+    from connector.settings import PREFIX, HttpSettings, SalesforceSettings, Settings
 
     for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
         del os.environ[name]  # the demo is the same everywhere
@@ -129,6 +135,8 @@ def _settings(org: LocalOrg, folder: Path) -> Settings:
         salesforce=SalesforceSettings(
             login_url=org.url, client_id=org.client_id, client_secret=SecretStr(org.client_secret)
         ),
+        http=HttpSettings(public_url=post.public_url),
+        messages=post.settings,
     )
 
 
@@ -137,6 +145,7 @@ class _Shop:
     """Whose orders these are. `under_way` are not done yet; `placed` counts the orders of all times."""
 
     service: Service
+    post: DemoPost
     customers: Sequence[Customer]
     products: Sequence[Product]
     placed: int
@@ -144,14 +153,14 @@ class _Shop:
     under_way: list[str] = field(default_factory=list)
 
     @classmethod
-    async def opened(cls, service: Service) -> _Shop:
+    async def opened(cls, service: Service, post: DemoPost) -> _Shop:
         from connector.store import customers, orders, products
 
         async with service.store.reader() as connection:
             who = await customers.load(connection, [key async for key in customers.keys(connection)])
             what = await products.load(connection, [key async for key in products.keys(connection)])
             placed = await orders.count(connection)
-        shop = cls(service=service, customers=who, products=what, placed=placed)
+        shop = cls(service=service, post=post, customers=who, products=what, placed=placed)
         await shop.stock_up()
         return shop
 
@@ -176,7 +185,7 @@ class _Shop:
         new = list(sample.orders(self.customers, self.products, count=count, first=self.placed + 1, today=today))
         for start in range(0, len(new), BATCH):
             async with self.service.store.transaction() as uow:
-                await Desk(uow, actor="web shop").place(new[start : start + BATCH])
+                await Desk(uow, actor="web shop", rules=self.post.rules).place(new[start : start + BATCH])
         self.placed += count
         self.under_way += [order.number for order in new]
 
@@ -189,7 +198,7 @@ class _Shop:
         for start in range(0, len(numbers), BATCH):
             batch = numbers[start : start + BATCH]
             async with self.service.store.transaction() as uow:
-                found += await advance(Desk(uow, actor="demo"), batch, release=release)
+                found += await advance(Desk(uow, actor="demo", rules=self.post.rules), batch, release=release)
         return found
 
     async def work(self, goal: str, most: int) -> None:
@@ -225,21 +234,22 @@ class _Shop:
 
 async def _through(shop: _Shop, org: LocalOrg, count: int) -> int:
     """All orders through the stages, with a push after each stretch of the way; how many records were written."""
-    rows: list[tuple[str, int, int, int]] = []
+    rows: list[tuple[str, int, int, int, int]] = []
 
     async def push(name: str, label: str) -> None:
         before = org.org.usage.calls
         tally = (await _push(shop.service, label)).tally
-        rows.append((name, tally.created.total(), tally.updated.total(), org.org.usage.calls - before))
+        told = await shop.post.deliver()
+        rows.append((name, tally.created.total(), tally.updated.total(), org.org.usage.calls - before, told))
 
     await shop.place(count)
     await push("placed", "Sending new orders")
     for name, goal, most in PHASES:
         await shop.work(goal, most)
         await push(name, f"Sending orders that are {name}")
-    table(("Orders are", "records created", "records updated", "API calls"), rows)
+    table(("Orders are", "records created", "records updated", "API calls", "mails"), rows)
     typer.echo(f"\nOn the way: {await _turns(shop.service)}.")
-    return sum(created + updated for _, created, updated, _ in rows)
+    return sum(created + updated for _, created, updated, *_ in rows)
 
 
 async def _turns(service: Service) -> str:
@@ -305,6 +315,7 @@ def _as_there(row: dict[str, Any]) -> tuple[object, ...]:
 async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
     """New orders at `rate` a second, each moving one stage every few seconds, until stopped."""
     typer.echo(f"What a sales rep would see: {org.page_url}")
+    typer.echo(f"What customers get:         {shop.post.catcher.url}, with links to where they follow their orders")
     typer.echo(f"About {rate:g} new orders a second now move through; Ctrl-C stops.")
     stop = asyncio.create_task(until_stopped())
     loop = asyncio.get_running_loop()
@@ -318,6 +329,7 @@ async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
         shop.under_way = [*shop.under_way[len(waiting) :], *waiting]
         await shop.settle(await shop.advance(waiting, release=True))
         summary = await shop.service.push(_Nobody())
+        await shop.post.deliver()
         if loop.time() - said_at >= SAY_EVERY:
             said_at = loop.time()
             typer.echo(_so_far(shop, org, summary))
@@ -328,7 +340,8 @@ async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
 def _so_far(shop: _Shop, org: LocalOrg, summary: PushSummary) -> str:
     there = "all in the org" if summary.in_sync else f"{summary.waiting + summary.dead_letters:,} not in the org yet"
     calls = plural(org.org.usage.calls, "API call")
-    return f"{plural(shop.placed, 'order')} so far, {shop.completed:,} completed, {there}; {calls}."
+    mails = plural(shop.post.caught, "mail")
+    return f"{plural(shop.placed, 'order')} so far, {shop.completed:,} completed, {there}; {calls}, {mails}."
 
 
 class _Nobody:

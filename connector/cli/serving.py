@@ -32,16 +32,18 @@ async def _serve() -> None:
     from aiohttp import web
 
     from connector.log import configure
-    from connector.orders.rules import load_rules
+    from connector.orders.correspondence import correspondence_of
+    from connector.orders.rules import rules_of
     from connector.settings import load_settings
     from connector.store.opening import opened
     from connector.web.app import make_app
 
     settings = load_settings()
-    rules = load_rules(settings.rules_file)
+    rules = rules_of(settings)
+    correspondence = correspondence_of(settings, rules)
     configure(settings.service_log_level)
     async with opened(settings) as store:
-        runner = web.AppRunner(make_app(store, rules), access_log=None, shutdown_timeout=10)
+        runner = web.AppRunner(make_app(store, rules, correspondence), access_log=None, shutdown_timeout=10)
         await runner.setup()
         try:
             site = web.TCPSite(runner, settings.http.host, settings.http.port)

@@ -132,13 +132,13 @@ async def _levels(skus: list[str]) -> list[dict[str, Any]]:
 async def _count(counted: dict[tuple[str, str], Decimal]) -> dict[str, Any]:
     from connector.orders.allocation import recount
     from connector.orders.desk import Desk
-    from connector.orders.rules import load_rules
+    from connector.orders.rules import rules_of
     from connector.settings import load_settings
     from connector.store import products
     from connector.store.opening import opened
 
     settings = load_settings()
-    rules = load_rules(settings.rules_file)
+    rules = rules_of(settings)
     async with opened(settings) as store, store.transaction() as uow:
         known = await products.find(uow.connection, {sku for sku, _ in counted})
         for sku, _ in counted:

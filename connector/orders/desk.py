@@ -14,6 +14,7 @@ from typing import Any
 from connector.errors import CommandError
 from connector.model.event import ADDRESS, Action, Event
 from connector.model.lifecycle import apply, follow
+from connector.model.message import Owed
 from connector.model.order import Order, OrderInput
 from connector.model.parcels import ReturnStatus, ShipmentStatus
 from connector.model.progress import Progress
@@ -22,9 +23,10 @@ from connector.model.whole import in_full
 from connector.orders import offspring, stockroom
 from connector.orders.documents.invoice import dump, put_together
 from connector.orders.facts import facts_of
+from connector.orders.messages import owed
 from connector.orders.rules import Rules, standard
 from connector.orders.terms import completed, keep_unknown, priced
-from connector.store import history, invoices, lifecycle, orders
+from connector.store import history, invoices, lifecycle, messages, orders
 from connector.store.history import Entry, Request
 from connector.store.invoices import Invoice
 from connector.store.lifecycle import Moved
@@ -76,6 +78,12 @@ class _Case:
     steps: list[stockroom.Step] = field(default_factory=list)
     made: list[offspring.Made] = field(default_factory=list)
     issued: list[Invoice] = field(default_factory=list)
+    owed: list[Owed] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """How long its history is by now: it begins with an event of its own."""
+        return self.events + len(self.entries) + (self.events == 0)
 
     @property
     def move(self) -> stockroom.Move:
@@ -164,6 +172,8 @@ class Desk:
         await stockroom.move(self.uow, [case.move for case in found if case.steps], self.rules.routing)
         await self._save(found)
         await invoices.issue(self.uow, [invoice for case in found for invoice in case.issued])
+        told = [item for case in found for item in case.owed if item.kind in self.rules.told]
+        await messages.capture(self.uow, told)
         for case in found:
             for made in case.made:
                 await orders.save(self.uow, [made.item])
@@ -251,11 +261,13 @@ class Desk:
             case.made.append(offspring.part(order, case.progress, event))
         entry = Entry(event=event, before=case.progress.stage, after=after.stage, request=command.named)
         case.entries.append(entry)
+        sequence = case.length
         while (stage := follow(after)) is not None:  # bounded: a stage never comes again
             moved = apply(after, Event(action=Action.ADVANCE, to=stage))
             advance = Event(action=Action.ADVANCE, to=stage)
             case.entries.append(Entry(event=advance, before=after.stage, after=moved.stage))
             after = moved
+        case.owed += owed(event, case.progress, after, sequence)
         if event.action is Action.SHIP:
             case.shown = _on_its_way(case.shown, after)
         if event.action is Action.INVOICE and event.reference and event.amount:

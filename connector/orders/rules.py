@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -19,8 +19,10 @@ from connector.errors import RulesError
 from connector.mapping.expression import Expression, ExpressionError
 from connector.mapping.paths import PathError, resolve
 from connector.mapping.transforms import to_text
+from connector.model.message import MessageKind
 from connector.model.progress import Hold
 from connector.orders.facts import Facts
+from connector.settings import Settings, Via
 from connector.store.standing import Standing
 
 Criterion = Literal["shipments", "cost", "age"]
@@ -89,6 +91,7 @@ class _Book(_Part):
     routing: _Routing = _Routing()
     billing: _Billing = _Billing()
     escalation: dict[Annotated[Hold, Field(strict=False)], Annotated[float, Field(gt=0, strict=False)]] = {}
+    messages: list[Annotated[MessageKind, Field(strict=False)]] = list(MessageKind)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,6 +151,9 @@ class Rules:
     routing: Routing
     billing: Billing
     escalation: Mapping[Hold, float]
+    messages: frozenset[MessageKind] = frozenset(MessageKind)
+    told: frozenset[MessageKind] = frozenset()
+    """Of `messages`, those that there is a way to send: only they are captured. See `rules_of`."""
 
     def failed(self, facts: Facts, excused: frozenset[Hold] = frozenset()) -> dict[Hold, Failure]:
         """Why an order must be held, by reason; reasons that a person has released are `excused`."""
@@ -199,7 +205,18 @@ def load_rules(file: Path | None = None) -> Rules:
             tax=tuple((item.rate, Expression(item.when, Facts)) for item in book.billing.tax),
         ),
         escalation=book.escalation,
+        messages=frozenset(book.messages),
     )
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The rules that the desk goes by under these settings: nothing is captured for customers unless it can be sent,
+    so that they do not get last year's messages on the day that somebody sets a mail server."""
+    rules = load_rules(settings.rules_file)
+    if settings.messages.via is Via.NONE:
+        return rules
+    without = frozenset() if settings.messages.ops_address else {MessageKind.ESCALATION}
+    return replace(rules, told=rules.messages - without)
 
 
 @cache

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from connector.model.change import ChangeState
 from connector.model.event import Action
 from connector.model.lifecycle import TRANSITIONS
+from connector.model.message import MessageKind, MessageState
 from connector.model.parcels import ReturnStatus, ShipmentStatus
 from connector.model.progress import Hold
 from connector.model.role import Role
@@ -329,6 +330,29 @@ invoices = Table(
     Column("amount", Exact, nullable=False),
     Column("body", Text, nullable=False),  # what stood on it; it never changes
     Index("invoices_order_number", "order_number"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("key", Key, nullable=False, unique=True),  # the same at every attempt, and nobody can guess it
+    Column("order_number", Key, ForeignKey("orders.number"), nullable=False),
+    Column("kind", Key, nullable=False),
+    Column("reference", Key, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("captured_at", Instant, nullable=False),
+    Column("since", Instant, nullable=False),  # what its age counts from: its capture, or when a person had it sent
+    Column("due_at", Instant, nullable=False),
+    Column("claim", BigInteger),  # of whoever sends it just now, until `claimed_until`
+    Column("claimed_until", Instant),
+    Column("sent_at", Instant),
+    Column("error", Text),
+    _one_of("kind", MessageKind),
+    _one_of("state", MessageState),
+    Index("messages_subject", "order_number", "kind", "reference", unique=True),
+    Index("messages_due", "state", "due_at", "id"),
 )
 
 tokens = Table(

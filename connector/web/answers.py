@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from connector.model.customer import Customer
+from connector.model.message import Message
 from connector.model.order import Line, Order
 from connector.model.order_return import OrderReturn
 from connector.model.product import Product
@@ -81,3 +82,8 @@ def return_said(item: OrderReturn) -> dict[str, Any]:
             for line in item.lines
         ],
     }
+
+
+def message_said(item: Message) -> dict[str, Any]:
+    """Nothing of whom it is for, or what it says."""
+    return {field.name: getattr(item, field.name) for field in fields(item) if field.name != "key"}

@@ -10,11 +10,24 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from connector.errors import StoreError
+from connector.orders.correspondence import Correspondence
+from connector.orders.documents.writing import Writer
 from connector.orders.rules import Rules
 from connector.store import schema
 from connector.store.engine import Store
 from connector.web import tracking
-from connector.web.api import analytics, backorders, customers, invoices, orders, products, returns, status, warehouse
+from connector.web.api import (
+    analytics,
+    backorders,
+    customers,
+    invoices,
+    messages,
+    orders,
+    products,
+    returns,
+    status,
+    warehouse,
+)  # fmt: skip
 from connector.web.auth import let_in
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
@@ -27,6 +40,7 @@ ROUTES: tuple[Route, ...] = (
     *products.ROUTES,
     *returns.ROUTES,
     *invoices.ROUTES,
+    *messages.ROUTES,
     *warehouse.ROUTES,
     *backorders.ROUTES,
     *analytics.ROUTES,
@@ -44,10 +58,12 @@ SECURITY = {
 log = structlog.get_logger("web")
 
 
-def make_app(store: Store, rules: Rules) -> web.Application:
+def make_app(store: Store, rules: Rules, correspondence: Correspondence | None = None) -> web.Application:
+    """`correspondence`: how messages are written, for who looks at one before it is sent; by our templates if None."""
+    correspondence = correspondence or Correspondence(writer=Writer(), billing=rules.billing)
     app = web.Application(middlewares=[_logged, problems], client_max_size=LARGEST_BODY)
     for route in ROUTES:
-        app.router.add_route(route.method, PREFIX + route.path, _served(route, store, rules))
+        app.router.add_route(route.method, PREFIX + route.path, _served(route, store, rules, correspondence))
     described = document(PREFIX, ROUTES)
 
     async def healthy(request: web.Request) -> web.Response:
@@ -70,7 +86,7 @@ def make_app(store: Store, rules: Rules) -> web.Application:
     return app
 
 
-def _served(route: Route, store: Store, rules: Rules) -> Handler:
+def _served(route: Route, store: Store, rules: Rules, correspondence: Correspondence) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         token = await let_in(store, request, route.role)
         unknown = sorted(set(request.query) - route.queries.keys())
@@ -83,7 +99,8 @@ def _served(route: Route, store: Store, rules: Rules) -> Handler:
             if "\x00" in value:  # which one database would refuse and the other would not
                 raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
         body = None if route.body is None else await read(request, route.body)
-        return encoded(await route.handler(Call(store=store, rules=rules, request=request, token=token, body=body)))
+        call = Call(store=store, rules=rules, correspondence=correspondence, request=request, token=token, body=body)
+        return encoded(await route.handler(call))
 
     return handle
 

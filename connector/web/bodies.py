@@ -279,3 +279,10 @@ class TrackingBody(Body):
     tracking_number: Key
     status: ShipmentStatus
     note: Text | None = None
+
+
+class MessagesBody(Body):
+    """Messages by their ids."""
+
+    ids: Annotated[list[Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=2**62)]],
+                   Field(min_length=1, max_length=500)]  # fmt: skip

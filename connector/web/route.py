@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from connector.model.money import plain
 from connector.model.role import Role
+from connector.orders.correspondence import Correspondence
 from connector.orders.rules import Rules
 from connector.store.engine import Store
 from connector.store.tokens import Token
@@ -31,6 +32,7 @@ class Call:
 
     store: Store
     rules: Rules
+    correspondence: Correspondence
     request: web.Request
     token: Token
     body: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from connector.model.role import Role
-from connector.store import orders, outbox
+from connector.store import messages, orders, outbox
 from connector.store.tables import holds
 from connector.web.route import Answer, Call, Route
 
@@ -14,10 +14,12 @@ async def status(call: Call) -> Answer:
     async with call.store.reader() as connection:
         stages = await orders.counts(connection)
         unsent = await outbox.counts(connection)
+        told = await messages.counts(connection)
     return Answer(
         value={
             "orders": {stage.value: count for stage, count in stages.items()},
             "unsent": {kind.value: {state.value: n for state, n in states.items()} for kind, states in unsent.items()},
+            "messages": {state.value: count for state, count in told.items()},
         }
     )
 

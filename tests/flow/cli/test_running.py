@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -93,18 +94,40 @@ def test_the_demo_prints_a_summary(shell: Shell) -> None:
     answer = shell("demo", "--once", "--orders", "5")
     assert (answer.status, answer.err) == (0, "")
     assert "5 of 5 orders." in answer.out
+    assert re.search(
+        r"^Customers were sent 5 confirmations, .*5 invoices.*: each of them once, every invoice with its PDF\.$",
+        answer.out,
+        re.M,
+    )
 
 
 def test_the_demo_goes_on_until_it_is_stopped(shell: Shell) -> None:
     process = shell.start("demo", "--orders", "3", "--rate", "20")
     assert process.stdout is not None
+    said = ""
     for line in process.stdout:
+        said += line
         if "so far" in line:
             break
+    mails = re.search(r"What customers get: +(http://\S+),", said)
+    assert mails is not None
+    text = requests.get(f"{mails[1]}/mails/1/text", timeout=30).text
+    link = re.search(r"^Follow your order: (http://\S+)$", text, re.M)
+    assert link is not None
+    page = requests.get(link[1], timeout=30)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=LONGEST)
     assert (process.returncode, err) == (0, "")
     assert "Stopped. " in out
+    assert page.status_code == 200
+    assert "How far it is" in page.text
+
+
+def test_a_demo_that_is_kept_can_be_run_again(shell: Shell) -> None:
+    for _ in range(2):
+        answer = shell("demo", "--once", "--orders", "2", "--data", "kept")
+        assert (answer.status, answer.err) == (0, "")
+        assert "Customers were sent 2 confirmations" in answer.out
 
 
 def test_a_terminal_sees_a_bar_and_a_pipe_does_not(shell: Shell) -> None:

@@ -1,0 +1,216 @@
+"""`connector messages`: what customers are sent, what became of it, and having it sent after all."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.cli import app
+from connector.cli.loop import run
+from connector.cli.output import as_json, moment, plural, table
+from connector.errors import ConnectorError, UsageError
+
+if TYPE_CHECKING:
+    from connector.model.message import Message
+    from connector.orders.documents.writing import Written
+
+messages = typer.Typer(
+    help="What customers are sent: confirmations, invoices, and the other messages of an order's life.",
+    short_help="What customers are sent; send it after all.",
+)
+app.add_typer(messages, name="messages")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="As `connector messages list` names them.")]
+MOST = 1000
+LISTED = "`connector messages list` names them."
+
+
+@messages.command("list", short_help="Messages and what became of them.")
+def list_messages(
+    state: Annotated[
+        str | None, typer.Option(help="due, sent, failed, expired, skipped or discarded.", show_default=False)
+    ] = None,
+    order: Annotated[str | None, typer.Option(help="Only of this order.", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Messages and what became of them, the first first; whom they are for stands on the order only."""
+    found = run(_every(state, order))
+    if json:
+        as_json([_document(item) for item in found])
+        return
+    if not found:
+        typer.echo("No messages.")
+        return
+    rows = [
+        (
+            str(item.id),
+            item.order,
+            f"{item.kind.words} {item.reference}".strip(),
+            item.state.value,
+            moment(item.sent_at or item.due_at),
+            item.error,
+        )
+        for item in found
+    ]
+    table(("id", "order", "message", "state", "sent or due", "why"), rows)
+    if len(found) == MOST:
+        typer.echo(f"These are the first {MOST:,}: name an order or a state.")
+
+
+@messages.command(short_help="One message: how it stands, and why.")
+def show(
+    message: Annotated[int, typer.Argument(metavar="ID", help="As `connector messages list` names it.")],
+    json: Json = False,
+) -> None:
+    """How a message stands."""
+    stored = run(_find([message]))
+    if not stored:
+        raise ConnectorError(f"There is no message {message}.", hint=LISTED)
+    [found] = stored
+    if json:
+        as_json(_document(found))
+        return
+    typer.echo(f"{found.title[0].upper()}{found.title[1:]}: {found.state}")
+    for name, value in (
+        ("Captured", moment(found.captured_at)),
+        ("Sent", moment(found.sent_at) if found.sent_at else None),
+        ("Due", moment(found.due_at) if found.state == "due" else None),
+        ("Attempts", str(found.attempts)),
+        ("Why", found.error),
+        ("Then", f"`connector messages retry {found.id}`" if _again(found) else None),
+    ):
+        if value:
+            typer.echo(f"  {name + ':':<10} {value}")
+
+
+@messages.command(short_help="A message as it would be sent.")
+def preview(
+    number: Annotated[str, typer.Argument(help="The order.")],
+    kind: Annotated[
+        str, typer.Argument(help="confirmation, shipment, invoice, cancellation, return_label, refund or escalation.")
+    ],
+    reference: Annotated[
+        str | None, typer.Option(help="Of which shipment, invoice, …; else the latest.", show_default=False)
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the page here instead.", show_default=False)
+    ] = None,
+) -> None:
+    """Print a message as it would be sent now, with the templates in use; nothing is sent."""
+    written = run(_preview(number, kind, reference))
+    if html is None:
+        typer.echo(f"Subject: {written.subject}\n\n{written.text}", nl=False)
+        return
+    html.write_text(written.html, encoding="utf-8")
+    typer.echo(f"{html} shows it.")
+
+
+@messages.command(short_help="Have messages sent after all.")
+def retry(
+    ids: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="[ID...]", help="As `connector messages list` names them.", show_default=False),
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="All that are failed, expired, skipped or discarded.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Have messages sent that failed, expired, or were skipped or discarded. Exit status 1 if one is none of these."""
+    if bool(ids) == bool(state):
+        raise UsageError("Which messages?", hint="Name their ids, or a --state.")
+    chosen = ids or [item.id for item in run(_every(state, None))]
+    _tell("retried", chosen, run(_settle("retry", chosen)) if chosen else [], json=json)
+
+
+@messages.command(short_help="Give messages up.")
+def discard(ids: Ids, json: Json = False) -> None:
+    """Give up messages that were not sent. Exit status 1 if one was sent, or is none."""
+    _tell("discarded", ids, run(_settle("discard", ids)), json=json)
+
+
+def _tell(name: str, ids: Sequence[int], found: Sequence[Message], *, json: bool) -> None:
+    left = sorted(set(ids) - {item.id for item in found})
+    if json:
+        as_json({name: [item.id for item in found], "left": left})
+    elif found:
+        then = "due again: the service sends them" if name == "retried" else "given up"
+        typer.echo(f"{plural(len(found), 'message')} {then}.")
+    elif not left:
+        typer.echo("No messages.")
+    if left:
+        numbers = ", ".join(map(str, left))
+        which = "were given up" if name == "retried" else "were not sent"
+        raise ConnectorError(f"Not {name}: {numbers}.", hint=f"Only messages that {which} can be. {LISTED}")
+
+
+async def _every(state: str | None, order: str | None) -> list[Message]:
+    from connector.model.message import MessageState
+    from connector.settings import load_settings
+    from connector.store import messages as store_messages
+    from connector.store.opening import opened
+
+    if state is not None and state not in set(MessageState):
+        raise UsageError(f"{state!r} is no state.", hint=f"It is one of {', '.join(MessageState)}.")
+    states = [MessageState(state)] if state else []
+    async with opened(load_settings()) as store, store.reader() as connection:
+        return await store_messages.every(connection, order=order, states=states, limit=MOST)
+
+
+async def _find(ids: list[int]) -> list[Message]:
+    from connector.settings import load_settings
+    from connector.store import messages as store_messages
+    from connector.store.opening import opened
+
+    async with opened(load_settings()) as store, store.reader() as connection:
+        return await store_messages.find(connection, ids)
+
+
+async def _preview(number: str, kind: str, reference: str | None) -> Written:
+    from connector.model.message import MessageKind, Owed
+    from connector.orders.correspondence import Subject, correspondence_of
+    from connector.orders.rules import rules_of
+    from connector.settings import load_settings
+    from connector.store.opening import opened
+
+    if kind not in set(MessageKind):
+        raise UsageError(f"{kind!r} is no message.", hint=f"It is one of {', '.join(MessageKind)}.")
+    settings = load_settings()
+    correspondence = correspondence_of(settings, rules_of(settings))
+    async with opened(settings) as store, store.reader() as connection:
+        item = await correspondence.latest(connection, number, MessageKind(kind))
+        if item is None:
+            raise ConnectorError(f"There is no order {number}.", hint="`connector import PATH` brings orders in.")
+        if reference is not None:
+            item = Owed(order=number, kind=item.kind, reference=reference)
+        [subject] = await correspondence.subjects(connection, [item], store.clock.now())
+    if not isinstance(subject, Subject):
+        raise ConnectorError(subject.why, hint="Ask for another kind, or another --reference.")
+    return correspondence.writer.write(subject.view)
+
+
+async def _settle(action: str, ids: list[int]) -> list[Message]:
+    from connector.settings import load_settings
+    from connector.store import messages as store_messages
+    from connector.store.opening import opened
+
+    done = store_messages.retry if action == "retry" else store_messages.discard
+    async with opened(load_settings()) as store, store.transaction() as uow:
+        return await done(uow, ids, by=getpass.getuser())
+
+
+def _document(item: Message) -> dict[str, Any]:
+    from connector.web.answers import message_said
+
+    return message_said(item)
+
+
+def _again(item: Message) -> bool:
+    from connector.model.message import UNSENT
+
+    return item.state in UNSENT

@@ -1,0 +1,111 @@
+"""The mails that were caught, in memory: the newest ones, and no more than fits."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from functools import cached_property
+
+NEWEST = 1000
+LARGEST = 5 * 1024 * 1024
+"""Of one mail, in bytes; the server refuses what is larger."""
+ROOM = 64 * 1024 * 1024
+"""Of all of them."""
+
+
+@dataclass(frozen=True)
+class Attachment:
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One mail as it came: `sender` and `recipients` are those of the envelope."""
+
+    number: int
+    at: datetime
+    sender: str
+    recipients: tuple[str, ...]
+    raw: bytes
+
+    @cached_property
+    def message(self) -> EmailMessage:
+        return email.message_from_bytes(self.raw, policy=email.policy.default)
+
+    def header(self, name: str) -> str:
+        """Empty if it is missing, or cannot be read."""
+        try:
+            return str(self.message.get(name, ""))
+        except (ValueError, LookupError, AttributeError, TypeError):
+            return ""
+
+    @property
+    def text(self) -> str | None:
+        return self._body("plain")
+
+    @property
+    def html(self) -> str | None:
+        return self._body("html")
+
+    @property
+    def attachments(self) -> list[Attachment]:
+        try:
+            parts = list(self.message.iter_attachments())
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return []
+        found = []
+        for number, part in enumerate(parts, start=1):
+            content = part.get_payload(decode=True)
+            name = part.get_filename() or f"part-{number}"
+            body = content if isinstance(content, bytes) else b""
+            found.append(Attachment(name=name, content_type=part.get_content_type(), content=body))
+        return found
+
+    def _body(self, kind: str) -> str | None:
+        try:
+            part = self.message.get_body((kind,))
+            return None if part is None else str(part.get_content())
+        except (LookupError, ValueError, AttributeError, TypeError):  # a form that nobody should send
+            return None
+
+
+class Box:
+    """The newest mails. Older ones are forgotten when there are too many, or when they take too much room."""
+
+    def __init__(self, newest: int = NEWEST, room: int = ROOM) -> None:
+        self._mails: deque[Mail] = deque()
+        self._newest = newest
+        self._room = room
+        self._taken = 0
+        self.caught = 0
+        """Of all times."""
+
+    def put(self, sender: str, recipients: tuple[str, ...], raw: bytes) -> Mail:
+        self.caught += 1
+        mail = Mail(number=self.caught, at=datetime.now(UTC), sender=sender, recipients=recipients, raw=raw)
+        self._mails.append(mail)
+        self._taken += len(raw)
+        while len(self._mails) > self._newest or (self._taken > self._room and len(self._mails) > 1):
+            self._taken -= len(self._mails.popleft().raw)
+        return mail
+
+    def find(self, number: int) -> Mail | None:
+        return next((mail for mail in self._mails if mail.number == number), None)
+
+    def clear(self) -> None:
+        self._mails.clear()
+        self._taken = 0
+
+    def __iter__(self) -> Iterator[Mail]:
+        """The newest first."""
+        return reversed(self._mails)
+
+    def __len__(self) -> int:
+        return len(self._mails)

@@ -1,0 +1,83 @@
+"""The server: SMTP on one port, the page on another, both on loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from connector.localmail.box import LARGEST, Box, Mail
+from connector.localmail.page import make_app
+
+HOST = "127.0.0.1"
+
+
+class _Keeper:
+    """What aiosmtpd asks when a mail is complete."""
+
+    def __init__(self, box: Box, seen: Callable[[Mail], None] | None) -> None:
+        self._box = box
+        self._seen = seen
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - its name
+        content: Any = envelope.original_content or envelope.content or b""
+        raw = content.encode() if isinstance(content, str) else bytes(content)
+        mail = self._box.put(envelope.mail_from or "", tuple(envelope.rcpt_tos), raw)
+        if self._seen is not None:
+            self._seen(mail)
+        return f"250 2.0.0 Caught as {mail.number}"
+
+
+class MailCatcher:
+    """Catches mail from when it is entered until it is left. A port of 0 takes any free one. `seen` is told of every
+    mail: the box forgets."""
+
+    def __init__(self, *, smtp_port: int = 0, port: int = 0, seen: Callable[[Mail], None] | None = None) -> None:
+        self.box = Box()
+        self._keeper = _Keeper(self.box, seen)
+        self._smtp_port = smtp_port
+        self._port = port
+        self._server: asyncio.Server | None = None
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def smtp_port(self) -> int:
+        return self._smtp_port
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self._port}"
+
+    async def start(self) -> None:
+        """OSError if a port cannot be had."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connection, HOST, self._smtp_port)
+        self._smtp_port = self._server.sockets[0].getsockname()[1]
+        self._runner = web.AppRunner(make_app(self.box), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, HOST, self._port).start()
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> MailCatcher:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _connection(self) -> SMTP:
+        return SMTP(
+            self._keeper, data_size_limit=LARGEST, enable_SMTPUTF8=True, hostname="localhost", ident="Mail catcher",
+            timeout=60,
+        )  # fmt: skip

@@ -1,0 +1,148 @@
+"""The page on which the mails are looked at. Whatever a mail holds, it stays a picture: everything is escaped, its HTML
+is shown in a frame that runs nothing and loads nothing, and attachments can only be saved."""
+
+from __future__ import annotations
+
+from html import escape
+from urllib.parse import quote
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from connector.localmail.box import Box, Mail
+
+STYLE = """
+:root{color-scheme:light;--ink:#1f2933;--soft:#52606d;--line:#d9dee4;--mark:#2456b3;--ground:#f5f7fa}
+*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
+main{max-width:60rem;margin:0 auto;padding:1.5rem 1rem}h1{font-size:1.4rem;margin:0 0 .25rem;overflow-wrap:anywhere}
+a{color:var(--mark)}.soft{color:var(--soft)}.card{background:#fff;border:1px solid var(--line);border-radius:8px}
+ol{list-style:none;margin:1rem 0;padding:0}li+li{border-top:1px solid var(--line)}
+li a{display:grid;grid-template-columns:1fr auto;gap:0 1rem;padding:.6rem 1rem;color:inherit;text-decoration:none}
+li a:hover,li a:focus{background:var(--ground)}li strong{overflow-wrap:anywhere}li .soft{font-size:.9rem}
+dl{display:grid;grid-template-columns:auto 1fr;gap:.15rem 1rem;margin:1rem 0}dt{color:var(--soft)}
+dd{margin:0;overflow-wrap:anywhere}iframe{display:block;width:100%;height:44rem;border:0}
+nav{display:flex;gap:1rem;flex-wrap:wrap;margin:1rem 0}
+pre{margin:0;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}
+.empty{padding:2rem;text-align:center}
+"""
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+OPENS = "allow-popups allow-popups-to-escape-sandbox"
+"""A link in a mail opens in a tab of its own: in the frame it could not."""
+FRAMED = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox {OPENS}"
+BARE = "default-src 'none'; sandbox"
+HERE = ("127.0.0.1", "localhost")
+
+
+def make_app(box: Box) -> web.Application:
+    app = web.Application(middlewares=[_guarded])
+
+    async def every(request: web.Request) -> web.Response:
+        rows = "".join(_row(mail) for mail in box)
+        listed = f'<ol class="card">{rows}</ol>' if rows else '<p class="card empty soft">No mail yet.</p>'
+        count = f"{len(box)} of {box.caught} caught" if box.caught > len(box) else f"{len(box)} caught"
+        body = f'<h1>Mails</h1><p class="soft">{count}, none of them delivered; this page looks again by itself.</p>'
+        return _page("Mails", body + listed, refresh=True)
+
+    async def one(request: web.Request) -> web.Response:
+        mail = _mail(request)
+        return _page(mail.header("subject") or "No subject", _shown(mail))
+
+    async def html(request: web.Request) -> web.Response:
+        page = _mail(request).html or ""
+        before, head, after = page.partition("<head>")
+        page = f'{before}{head}<base target="_blank">{after}' if head else f'<base target="_blank">{page}'
+        return _answer(page, "text/html", FRAMED)
+
+    async def text(request: web.Request) -> web.Response:
+        return _answer(_mail(request).text or "", "text/plain", BARE)
+
+    async def raw(request: web.Request) -> web.Response:
+        return _answer(_mail(request).raw.decode("utf-8", "replace"), "text/plain", BARE)
+
+    async def attached(request: web.Request) -> web.Response:
+        found = _mail(request).attachments
+        index = int(request.match_info["part"]) - 1
+        if not 0 <= index < len(found):
+            raise web.HTTPNotFound
+        headers = {
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found[index].name, safe='')}",
+            "Content-Security-Policy": BARE,
+        }
+        # Its own type would invite the browser to show it.
+        return web.Response(body=found[index].content, content_type="application/octet-stream", headers=headers)
+
+    def _mail(request: web.Request) -> Mail:
+        found = box.find(int(request.match_info["number"]))
+        if found is None:
+            raise web.HTTPNotFound(text="There is no such mail any more.")
+        return found
+
+    app.router.add_get("/", every)
+    app.router.add_get(r"/mails/{number:\d{1,9}}", one)
+    app.router.add_get(r"/mails/{number:\d{1,9}}/html", html)
+    app.router.add_get(r"/mails/{number:\d{1,9}}/text", text)
+    app.router.add_get(r"/mails/{number:\d{1,9}}/raw", raw)
+    app.router.add_get(r"/mails/{number:\d{1,9}}/parts/{part:\d{1,3}}", attached)
+    return app
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Another site's page could name an address that leads to this machine; it cannot name this machine's own."""
+    if request.host.rpartition(":")[0] not in HERE and request.host not in HERE:
+        raise web.HTTPForbidden(text="Ask by 127.0.0.1.")
+    response = await handler(request)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _row(mail: Mail) -> str:
+    whom = ", ".join(mail.recipients)
+    subject = mail.header("subject") or "No subject"
+    clip = f" · {_plural(len(mail.attachments), 'attachment')}" if mail.attachments else ""
+    return (
+        f'<li><a href="/mails/{mail.number}"><strong>{escape(subject)}</strong>'
+        f'<span class="soft">{mail.at:%H:%M:%S} UTC</span>'
+        f'<span class="soft">to {escape(whom)}{clip}</span></a></li>'
+    )
+
+
+def _shown(mail: Mail) -> str:
+    said = [(name, mail.header(name)) for name in ("From", "To", "Date", "Message-ID")]
+    said.append(("Envelope", f"{mail.sender} → {', '.join(mail.recipients)}"))
+    headers = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in said if value)
+    here = f"/mails/{mail.number}"
+    links = [f'<a href="{here}/{part}">{part}</a>' for part in ("html", "text", "raw")]
+    links += [
+        f'<a href="{here}/parts/{number}">{escape(item.name)} ({len(item.content):,} bytes)</a>'
+        for number, item in enumerate(mail.attachments, start=1)
+    ]
+    if mail.html is not None:
+        shown = f'<iframe class="card" sandbox="{OPENS}" src="{here}/html" title="The mail"></iframe>'
+    else:
+        shown = f'<pre class="card">{escape(mail.text or "")}</pre>'
+    subject = escape(mail.header("subject") or "No subject")
+    return f'<p><a href="/">All mails</a></p><h1>{subject}</h1><dl>{headers}</dl><nav>{"".join(links)}</nav>{shown}'
+
+
+def _page(title: str, body: str, *, refresh: bool = False) -> web.Response:
+    again = '<meta http-equiv="refresh" content="5">' if refresh else ""
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>"
+    )
+    return _answer(page, "text/html", POLICY)
+
+
+def _answer(text: str, kind: str, policy: str) -> web.Response:
+    return web.Response(
+        body=text.encode("utf-8", "replace"), content_type=kind, charset="utf-8",
+        headers={"Content-Security-Policy": policy},
+    )  # fmt: skip
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun if count == 1 else noun + 's'}"

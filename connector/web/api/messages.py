@@ -1,0 +1,99 @@
+"""What customers are sent: how each message stands, how it looks, and having it sent after all."""
+
+from __future__ import annotations
+
+from connector.model.message import MessageKind, MessageState, Owed
+from connector.model.role import Role
+from connector.orders.correspondence import Subject
+from connector.orders.documents.writing import TemplateFaultError
+from connector.store import messages, orders
+from connector.web.answers import message_said
+from connector.web.bodies import MessagesBody
+from connector.web.problem import ProblemError
+from connector.web.route import Answer, Call, Raw, Route
+
+MOST = 200
+# Mail clients keep style attributes only, so they must be allowed here; nothing else is, and nothing is loaded.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; sandbox"
+
+
+async def of_order(call: Call) -> Answer:
+    number = call.at("number")
+    async with call.store.reader() as connection:
+        if not await orders.load(connection, [number]):
+            raise _unknown(number)
+        found = await messages.every(connection, order=number)
+    return Answer(value={"messages": [message_said(item) for item in found]})
+
+
+async def every(call: Call) -> Answer:
+    """The first first, a page at a time."""
+    state, after = call.asked("state"), call.asked("after") or "0"
+    if state is not None and state not in set(MessageState):
+        hint = f"It is one of {', '.join(MessageState)}."
+        raise ProblemError(400, "query", f"{state!r} is no state.", field="state", hint=hint)
+    if not after.isdecimal() or len(after) > 18:
+        raise ProblemError(400, "query", f"{after!r} is no id.", field="after")
+    states = [MessageState(state)] if state else []
+    async with call.store.reader() as connection:
+        found = await messages.every(connection, states=states, after=int(after), limit=MOST + 1)
+    following = found[MOST - 1].id if len(found) > MOST else None
+    return Answer(value={"messages": [message_said(item) for item in found[:MOST]], "after": following})
+
+
+async def preview(call: Call) -> Answer:
+    number, said = call.at("number"), call.at("kind")
+    if said not in set(MessageKind):
+        hint = f"It is one of {', '.join(MessageKind)}."
+        raise ProblemError(404, "unknown", f"{said!r} is no message.", field="kind", hint=hint)
+    kind, reference = MessageKind(said), call.asked("reference")
+    async with call.store.reader() as connection:
+        latest = await call.correspondence.latest(connection, number, kind)
+        if latest is None:
+            raise _unknown(number)
+        item = latest if reference is None else Owed(order=number, kind=kind, reference=reference)
+        [subject] = await call.correspondence.subjects(connection, [item], call.store.clock.now())
+    if not isinstance(subject, Subject):
+        raise ProblemError(404, "unknown", subject.why, field="kind")
+    try:
+        written = call.correspondence.writer.write(subject.view)
+    except TemplateFaultError as error:
+        raise ProblemError(409, "template", f"A template cannot be filled: {error}.", field="kind") from None
+    return Answer(value=Raw(written.html, "text/html"), headers={"Content-Security-Policy": POLICY})
+
+
+async def retry(call: Call) -> Answer:
+    async with call.store.transaction() as uow:
+        found = await messages.retry(uow, call.body.ids, by=call.token.name)
+    return _done(call, "retried", [item.id for item in found])
+
+
+async def discard(call: Call) -> Answer:
+    async with call.store.transaction() as uow:
+        found = await messages.discard(uow, call.body.ids, by=call.token.name)
+    return _done(call, "discarded", [item.id for item in found])
+
+
+def _done(call: Call, name: str, ids: list[int]) -> Answer:
+    left = sorted(set(call.body.ids) - set(ids))
+    return Answer(value={name: ids, "left": left})
+
+
+def _unknown(number: str) -> ProblemError:
+    return ProblemError(404, "unknown", f"There is no order {number}.", field="number")
+
+
+ROUTES = (
+    Route(method="GET", path="/orders/{number}/messages", role=Role.VIEWER,
+          summary="What the customer of an order was sent, and is to be sent.", handler=of_order),
+    Route(method="GET", path="/orders/{number}/messages/{kind}/preview", role=Role.VIEWER,
+          summary="A message as it would be sent now.", handler=preview,
+          queries={"reference": "of which shipment, invoice, … as the list names it; else the latest"}),
+    Route(method="GET", path="/messages", role=Role.VIEWER, summary="Messages of all orders, a page at a time.",
+          handler=every, queries={"state": "only in this state", "after": "the id to go on after"}),
+    Route(method="POST", path="/messages/retry", role=Role.OPS,
+          summary="Have messages sent that failed, expired, or were skipped or discarded; `left` are others.",
+          handler=retry, body=MessagesBody),
+    Route(method="POST", path="/messages/discard", role=Role.OPS,
+          summary="Give up messages that were not sent; `left` are others.", handler=discard, body=MessagesBody),
+)  # fmt: skip

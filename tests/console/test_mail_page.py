@@ -1,0 +1,128 @@
+"""The page of caught mails: it shows everything, runs nothing, forgets the oldest, and is for this machine only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import aiosmtplib
+import pytest
+from aiohttp import ClientSession
+from playwright.async_api import Browser
+
+from connector.localmail.box import Box
+from connector.localmail.catcher import MailCatcher
+from connector.post.mail import Attachment, Mail, email
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EVIL = '<script>document.title="ran"</script><b onclick="x">'
+
+
+def a_mail(**changes: str) -> bytes:
+    values = {"name": "Ann", "subject": "Hello", "text": "Text\n", "html": "<h1>Page</h1>"} | changes
+    attached = (Attachment(name="a <b>.pdf", content_type="text/html", content=EVIL.encode()),)
+    mail = Mail(key="k", kind="invoice", about="1", recipient="a@b.example", attachments=attached, **values)
+    return email(mail, "Shop <orders@shop.example>", NOW).as_bytes()
+
+
+@pytest.fixture
+async def catcher() -> AsyncIterator[MailCatcher]:
+    async with MailCatcher() as running:
+        yield running
+
+
+async def put(catcher: MailCatcher, content: bytes) -> None:
+    async with aiosmtplib.SMTP(hostname="127.0.0.1", port=catcher.smtp_port, start_tls=False) as line:
+        await line.sendmail("orders@shop.example", ["a@b.example"], content)
+
+
+async def test_a_mail_is_listed_and_shown_in_all_its_forms(catcher: MailCatcher) -> None:
+    await put(catcher, a_mail())
+    async with ClientSession(catcher.url) as http:
+        for path, kind, says in (
+            ("/", "text/html", "Hello"),
+            ("/mails/1", "text/html", "a@b.example"),
+            ("/mails/1/html", "text/html", "<h1>Page</h1>"),
+            ("/mails/1/text", "text/plain", "Text"),
+            ("/mails/1/raw", "text/plain", "Message-ID: <k@shop.example>"),
+        ):
+            async with http.get(path) as answer:
+                assert (answer.status, answer.content_type) == (200, kind)
+                assert says in await answer.text()
+                assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        async with http.get("/mails/1/parts/1") as answer:
+            assert answer.content_type == "application/octet-stream"
+            assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a%20%3Cb%3E.pdf"
+            assert (await answer.read()).decode() == EVIL
+        for path in ("/mails/2", "/mails/1/parts/2", "/mails/1/parts/0", "/mails/x"):
+            async with http.get(path) as answer:
+                assert answer.status == 404
+
+
+async def test_whatever_a_mail_holds_is_escaped_on_our_own_pages(catcher: MailCatcher) -> None:
+    await put(catcher, a_mail(subject=EVIL, name=EVIL))
+    await put(catcher, f"Subject: {EVIL}\r\n\r\n{EVIL}\r\n".encode())
+    async with ClientSession(catcher.url) as http:
+        for path in ("/", "/mails/1", "/mails/2"):
+            async with http.get(path) as answer:
+                page = await answer.text()
+            assert "<script" not in page
+            assert "&lt;script" in page
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no header at all",
+        b"Subject: =?x-unknown?Q?=FF?=\r\nContent-Type: text/html; charset=x-unknown\r\n\r\n\xff",
+        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Disposition: attachment\r\n\r\n",
+        b"From: <<<\r\nTo: ,,@\r\nDate: never\r\nMessage-ID: <\r\n\r\nx",
+    ],
+)
+async def test_an_odd_mail_is_shown_as_well_as_may_be(catcher: MailCatcher, content: bytes) -> None:
+    catcher.box.put("a@b.example", ("c@d.example",), content)
+    async with ClientSession(catcher.url) as http:
+        for path in ("/", "/mails/1", "/mails/1/html", "/mails/1/text", "/mails/1/raw"):
+            async with http.get(path) as answer:
+                assert answer.status == 200
+
+
+async def test_another_name_for_this_machine_is_refused(catcher: MailCatcher) -> None:
+    async with (
+        ClientSession() as http,
+        http.get(catcher.url, headers={"Host": "evil.example"}) as answer,
+    ):
+        assert answer.status == 403
+
+
+async def test_a_mail_that_is_too_large_is_refused(catcher: MailCatcher) -> None:
+    with pytest.raises(aiosmtplib.SMTPException):
+        await put(catcher, b"Subject: x\r\n\r\n" + b"x" * 80 * 70_000)
+    assert len(catcher.box) == 0
+
+
+def test_the_box_keeps_the_newest_and_no_more_than_there_is_room_for() -> None:
+    box = Box(newest=3, room=1000)
+    for number in range(5):
+        box.put("a", ("b",), str(number).encode())
+    assert [mail.raw for mail in box] == [b"4", b"3", b"2"]
+    box.put("a", ("b",), b"x" * 999)
+    assert [len(mail.raw) for mail in box] == [999, 1]
+    assert (box.caught, box.find(1), len(box)) == (6, None, 2)
+
+
+async def test_in_a_browser_a_mail_runs_nothing_and_its_links_open_apart(
+    catcher: MailCatcher, browser: Browser
+) -> None:
+    link = f'<a href="{catcher.url}/">Follow</a>'
+    await put(catcher, a_mail(html=f"<html><head></head><body>{EVIL}{link}</body></html>"))
+    page = await browser.new_page()
+    await page.goto(f"{catcher.url}/mails/1")
+    frame = page.frame_locator("iframe")
+    async with page.expect_popup() as opened:
+        await frame.get_by_text("Follow").click()
+    assert await (await opened.value).title() == "Mails"
+    assert await page.title() == "Hello"
+    assert await frame.locator("html").evaluate("() => document.title") != "ran"
+    await page.close()

@@ -1,0 +1,158 @@
+"""`connector messages`, `connector mailcatcher`, and the service that sends by itself: as somebody uses them."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.flow.shell import LONGEST, SERVICE, Shell
+
+
+@pytest.fixture
+def caught(shell: Shell) -> Iterator[tuple[Shell, str]]:
+    """A shop whose mails go to a catcher, and the address of the catcher's page."""
+    process = shell.start("mailcatcher", "--smtp-port", "0", "--port", "0")
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(10)]
+    page = re.search(r"http://127\.0\.0\.1:\d+", lines[0])
+    assert page is not None
+    settings = dict(re.findall(r"^export (\w+)=(.*)$", "".join(lines), re.M))
+    folder = shell.folder / "shop"
+    folder.mkdir()
+    customers = "number,name,email,street,city,country\nC-1,Ada Ltd,ada@shop.example,Main St 1,Oslo,Norway\n"
+    (folder / "customers.csv").write_text(customers + "C-2,Mute Ltd,,Main St 2,Oslo,Norway\n")
+    (folder / "products.csv").write_text("sku,name,unit_price,currency\nTEA,Tea,10,USD\n")
+    orders = "".join(f"O-{number},C-{number},2026-03-01T08:00:00Z,USD\n" for number in (1, 2))
+    (folder / "orders.csv").write_text(f"number,customer,placed_at,currency\n{orders}")
+    (folder / "order_lines.csv").write_text("order,line,sku,quantity,unit_price\nO-1,1,TEA,2,10\nO-2,1,TEA,2,10\n")
+    there = Shell(shell.folder, {**shell.settings, **settings})
+    assert there("db", "upgrade").status == 0
+    assert there("import", "shop").status == 0
+    yield there, page[0]
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=LONGEST)
+    assert (process.returncode, err) == (0, "")
+
+
+def confirm(shell: Shell, number: str) -> None:
+    for words in (("verify",), ("release", "--hold", "address"), ("verify",), ("confirm",)):
+        assert shell("act", number, *words).status == 0
+
+
+def listed(shell: Shell, *words: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = shell("messages", "list", "--json", *words).document
+    return found
+
+
+def test_the_service_sends_what_orders_owe_and_says_what_it_could_not(caught: tuple[Shell, str]) -> None:
+    shell, page = caught
+    confirm(shell, "O-1")
+    confirm(shell, "O-2")
+    assert "2 messages to customers to be sent." in shell("status").out
+    service = shell.start(program=SERVICE)
+    try:
+        end = time.monotonic() + LONGEST
+        while any(item["state"] == "due" for item in listed(shell)) and time.monotonic() < end:
+            time.sleep(0.2)
+    finally:
+        service.send_signal(signal.SIGTERM)
+        _, log = service.communicate(timeout=LONGEST)
+    assert service.returncode == 0
+    assert [(item["order"], item["state"], item["error"]) for item in listed(shell)] == [
+        ("O-1", "sent", None),
+        ("O-2", "skipped", "The customer has no e-mail address."),
+    ]
+    assert "ada@" not in log
+    assert "Ada" not in log
+    assert '"deliver"' in log
+    mail = requests.get(f"{page}/mails/1/text", timeout=10).text
+    assert mail.startswith("Your order O-1 is confirmed")
+    assert "Follow" not in mail  # there is no public address to lead to
+
+
+def test_messages_are_listed_shown_given_up_and_sent_after_all(caught: tuple[Shell, str]) -> None:
+    shell, _ = caught
+    assert shell("messages", "list").out == "No messages.\n"
+    confirm(shell, "O-1")
+    [message] = listed(shell)
+    assert message["kind"] == "confirmation"
+    assert listed(shell, "--state", "sent") == listed(shell, "--order", "O-2") == []
+    table = shell("messages", "list").out
+    assert re.search(r"^1 +O-1 +confirmation +due ", table, re.M)
+    assert "Confirmation of order O-1: due" in shell("messages", "show", "1").out
+    given_up = shell("messages", "discard", "1")
+    assert (given_up.status, given_up.out) == (0, "1 message given up.\n")
+    assert "Then:      `connector messages retry 1`" in shell("messages", "show", "1").out
+    again = shell("messages", "retry", "1", "7")
+    assert (again.status, again.out) == (1, "1 message due again: the service sends them.\n")
+    assert again.err.startswith("connector: Not retried: 7. Only messages that were given up can be.")
+    shell("messages", "discard", "1")
+    assert shell("messages", "retry", "--state", "discarded").out == "1 message due again: the service sends them.\n"
+    assert shell("messages", "retry", "--state", "discarded").out == "No messages.\n"
+    assert shell("messages", "retry").err == "connector: Which messages? Name their ids, or a --state.\n"
+    assert shell("messages", "retry", "1", "--json").document == {"retried": [], "left": [1]}
+    assert "message retried" in shell("show", "order", "O-1").out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (("list", "--state", "lost"), 2, "'lost' is no state. It is one of due, sent,"),
+        (("show", "9"), 1, "There is no message 9."),
+        (("preview", "O-1", "advert"), 2, "'advert' is no message. It is one of confirmation,"),
+        (("preview", "O-9", "confirmation"), 1, "There is no order O-9."),
+        (("preview", "O-1", "shipment"), 1, "Order O-1 has no shipment that left us."),
+    ],
+)
+def test_what_there_is_not_is_said_in_one_line(
+    caught: tuple[Shell, str], words: tuple[str, ...], status: int, says: str
+) -> None:
+    shell, _ = caught
+    answer = shell("messages", *words)
+    assert (answer.status, answer.out, answer.err.count("\n")) == (status, "", 1)
+    assert answer.err.startswith(f"connector: {says}")
+
+
+def test_a_preview_is_the_message_as_it_would_be_sent(caught: tuple[Shell, str], tmp_path: Path) -> None:
+    shell, _ = caught
+    text = shell("messages", "preview", "O-1", "confirmation", CONNECTOR_HTTP__PUBLIC_URL="https://shop.example").out
+    assert text.startswith("Subject: Your order O-1 is confirmed\n\nYour order O-1 is confirmed\n")
+    assert "2 x Tea (TEA)" in text
+    file = tmp_path / "mail.html"
+    assert shell("messages", "preview", "O-1", "confirmation", "--html", file).out == f"{file} shows it.\n"
+    assert "<h1" in file.read_text()
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "confirmation.txt.j2").write_text("{{ it.oops }}")
+    wrong = shell("messages", "preview", "O-1", "confirmation", CONNECTOR_MESSAGES__TEMPLATES_DIR=str(own))
+    assert (wrong.status, wrong.err.count("\n")) == (2, 1)
+    assert "CONNECTOR_MESSAGES__TEMPLATES_DIR: confirmation.txt.j2:1: " in wrong.err
+
+
+def test_a_port_of_the_catcher_that_is_taken(caught: tuple[Shell, str]) -> None:
+    shell, page = caught
+    answer = shell("mailcatcher", "--smtp-port", "0", "--port", page.rpartition(":")[2])
+    assert (answer.status, answer.out) == (1, "")
+    assert "cannot be used: address already in use." in answer.err
+
+
+def test_the_service_refuses_settings_that_cannot_work(shell: Shell) -> None:
+    shell("db", "upgrade")
+    there = Shell(shell.folder, {**shell.settings, "CONNECTOR_MESSAGES__VIA": "smtp"})
+    done = subprocess.run(
+        SERVICE, env=there.environment, cwd=there.folder, capture_output=True, text=True, timeout=LONGEST, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("scheduler: CONNECTOR_MESSAGES__SENDER must say whom messages come from;")
+    assert json.loads(there("status", "--json", CONNECTOR_MESSAGES__VIA="none").out)["messages"] == {
+        "due": 0,
+        "failed": 0,
+    }

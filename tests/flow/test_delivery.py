@@ -1,0 +1,277 @@
+"""From the outbox to the other end, over real SMTP and real HTTP: once, in order, and what becomes of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+
+from connector.jobs import deliver as job
+from connector.jobs.deliver import Delivered, deliver
+from connector.model.event import Action
+from connector.model.message import MessageState
+from connector.model.progress import Hold
+from connector.post.mail import Mail
+from connector.store import customers, messages
+from connector.store.engine import Store
+from tests.mailroom import (
+    act,
+    confirmed,
+    correspondence,
+    odd_server,
+    opened,
+    outbox,
+    send,
+    smtp_settings,
+)
+from tests.unit.store import samples
+
+S = MessageState
+
+
+async def states(store: Store) -> list[MessageState]:
+    return [item.state for item in await outbox(store)]
+
+
+async def test_the_customer_gets_a_confirmation_with_everything_in_it(store: Store) -> None:
+    await confirmed(store)
+    async with odd_server() as server:
+        assert await send(store, server.settings) == Delivered(sent=1)
+        assert await send(store, server.settings) == Delivered()
+    [mail] = server.mails
+    [message] = server.messages
+    assert (mail.sender, mail.recipients) == ("orders@shop.example", ("info@bonapp.example",))
+    assert str(message["From"]) == "Shop <orders@shop.example>"
+    assert str(message["To"]) == "Bon app' <info@bonapp.example>"
+    assert message["Subject"] == "Your order 1 is confirmed"
+    assert mail.text is not None
+    assert mail.html is not None
+    for part in (mail.text, mail.html):
+        for said in (
+            "Chai",
+            "Tofu",
+            "1.5",
+            "23.25",
+            "15 % off",
+            "32.38",
+            "98.02 USD",
+            "5 March 2026",
+            "Rue 1",
+            "Reims",
+        ):
+            assert said in part
+        assert "https://orders.shop.example/track/" in part
+    [sent] = await outbox(store)
+    assert (sent.state, sent.attempts, sent.sent_at) == (S.SENT, 1, store.clock.now())
+
+
+async def test_an_invoice_carries_its_pdf(store: Store) -> None:
+    await confirmed(store)
+    await act(store, Action.INVOICE, amount="50")
+    async with odd_server() as server:
+        assert (await send(store, server.settings)).sent == 2
+    mail = server.mails[1]
+    [attached] = mail.attachments
+    assert (attached.name, attached.content_type) == ("INV-000001.pdf", "application/pdf")
+    assert attached.content.startswith(b"%PDF-")
+    assert attached.content.rstrip().endswith(b"%%EOF")
+    assert "50.00 USD" in (mail.text or "")
+
+
+async def test_the_messages_of_an_order_go_out_in_the_order_of_its_events_over_one_connection(store: Store) -> None:
+    await confirmed(store, "1", "2")
+    await act(store, Action.INVOICE, "2", amount="1")
+    await act(store, Action.INVOICE, "1", amount="1")
+    async with odd_server() as server:
+        assert (await send(store, server.settings)).sent == 4
+    subjects = [message["Subject"] for message in server.messages]
+    assert [subject for subject in subjects if subject.endswith("order 1") or "order 1 " in subject] == [
+        "Your order 1 is confirmed", "Invoice INV-000002 for your order 1",
+    ]  # fmt: skip
+    assert server.connections == 1
+
+
+async def test_a_transient_refusal_is_tried_again_later_and_what_follows_waits_for_it(store: Store, clock: Any) -> None:
+    await confirmed(store, "1", "2")
+    await act(store, Action.INVOICE, "1", amount="1")
+    async with odd_server() as server:
+        server.will("RCPT", "451 4.7.1 <info@bonapp.example> come back later")
+        assert await send(store, server.settings) == Delivered(sent=1, postponed=1)
+        assert [message["Subject"] for message in server.messages] == ["Your order 2 is confirmed"]
+        [first, _, invoice] = await outbox(store)
+        assert (first.state, first.attempts, invoice.attempts) == (S.DUE, 1, 0)
+        assert first.error == "The mail server does not take the recipient just now (451 4.7.1)."
+        assert await send(store, server.settings) == Delivered()
+        clock.advance(31)
+        assert await send(store, server.settings) == Delivered(sent=2)
+    assert [message["Subject"] for message in server.messages][1:] == [
+        "Your order 1 is confirmed", "Invoice INV-000001 for your order 1",
+    ]  # fmt: skip
+
+
+async def test_waits_grow_and_attempts_end(store: Store, clock: Any) -> None:
+    await confirmed(store)
+    waits = []
+    async with odd_server() as server:
+        server.will("RCPT", *["450 4.2.0 full"] * job.ATTEMPTS)
+        for _ in range(job.ATTEMPTS):
+            await send(store, server.settings)
+            [message] = await outbox(store)
+            waits.append((message.due_at - clock.now()).total_seconds())
+            clock.advance(max(0.0, waits[-1]))
+    assert waits[:4] == [30, 60, 120, 240]
+    assert max(waits) == job.LONGEST_WAIT
+    assert (message.state, message.attempts) == (S.FAILED, job.ATTEMPTS)
+    assert (
+        message.error == "Given up after 20 attempts. The mail server does not take the recipient just now (450 4.2.0)."
+    )
+
+
+async def test_a_refusal_for_good_fails_at_once_in_words_that_name_nobody(store: Store) -> None:
+    await confirmed(store, "1", "2", "3")
+    async with odd_server() as server:
+        server.will("RCPT", "550 5.1.1 <info@bonapp.example> unknown", "554 no <info@bonapp.example>")
+        with structlog.testing.capture_logs() as logs:
+            assert await send(store, server.settings) == Delivered(sent=1, failed=2)
+        # And of the content.
+        await act(store, Action.INVOICE, "3", amount="1")
+        server.will("DATA", "552 5.3.4 too big")
+        assert await send(store, server.settings) == Delivered(failed=1)
+    assert await states(store) == [S.FAILED, S.FAILED, S.SENT, S.FAILED]
+    first, second, _, big = await outbox(store)
+    hint = "Correct the customer's e-mail address."
+    assert first.error == f"The mail server refused the recipient for good (550 5.1.1). {hint}"
+    assert second.error == f"The mail server refused the recipient for good (554). {hint}"
+    assert big.error == "The mail server refused the message for good (552 5.3.4)."
+    assert "bonapp" not in str(logs) + str(await outbox(store))
+
+
+async def test_a_repeat_after_a_lost_answer_has_the_same_message_id(store: Store, clock: Any) -> None:
+    await confirmed(store)
+    async with odd_server() as server:
+        server.will("DATA", "gone")
+        assert await send(store, server.settings) == Delivered(postponed=1)
+        clock.advance(60)
+        assert await send(store, server.settings) == Delivered(sent=1)
+    first, again = server.messages
+    assert first["Message-ID"] == again["Message-ID"]
+    assert str(first["Message-ID"]).endswith("@shop.example>")
+
+
+async def test_a_crash_between_acceptance_and_its_record_repeats_under_the_same_message_id(
+    store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await confirmed(store)
+    settle = messages.settle
+
+    async def dies(*_: object, **__: object) -> bool:
+        raise KeyboardInterrupt
+
+    async with odd_server() as server:
+        monkeypatch.setattr(messages, "settle", dies)
+        monkeypatch.setattr(messages, "give_back", dies)
+        with pytest.raises(KeyboardInterrupt):
+            await send(store, server.settings)
+        monkeypatch.setattr(messages, "settle", settle)
+        assert await send(store, server.settings) == Delivered()  # claimed by the one that died
+        clock.advance(server.settings.timeout_seconds * 2 + 61)
+        assert await send(store, server.settings) == Delivered(sent=1)
+    first, again = server.messages
+    assert first["Message-ID"] == again["Message-ID"]
+
+
+async def test_whoever_was_taken_over_from_records_nothing(store: Store, clock: Any) -> None:
+    await confirmed(store)
+    async with store.transaction() as uow:
+        old = await messages.claim(uow, limit=10, seconds=10)
+    clock.advance(11)
+    async with odd_server() as server:
+        assert await send(store, server.settings) == Delivered(sent=1)
+    async with store.transaction() as uow:
+        assert not await messages.settle(uow, old.number, old.messages[0], S.FAILED, error="late")
+    assert await states(store) == [S.SENT]
+
+
+async def test_two_loops_at_once_send_each_message_once(store: Store) -> None:
+    numbers = [str(number) for number in range(60)]
+    await confirmed(store, *numbers)
+    async with odd_server() as server:
+        done = await asyncio.gather(*(send(store, server.settings) for _ in range(4)))
+    assert sum(item.sent for item in done) == 60
+    assert len({str(message["Message-ID"]) for message in server.messages}) == len(server.messages) == 60
+
+
+async def test_what_nobody_could_send_in_time_is_not_sent_late(store: Store, clock: Any) -> None:
+    await confirmed(store)
+    async with odd_server() as server:
+        server.will("RCPT", "451 4.7.1 later")
+        await send(store, server.settings)
+        clock.advance(72 * 3600 + 1)
+        assert await send(store, server.settings) == Delivered(expired=1)
+        assert server.mails == []
+        [message] = await outbox(store)
+        assert (message.error or "").startswith("It could not be sent within 72 hours. The mail server")
+        async with store.transaction() as uow:
+            assert await messages.retry(uow, [message.id], by="anna")
+        assert await send(store, server.settings) == Delivered(sent=1)
+
+
+async def test_a_customer_without_an_address_is_skipped_and_it_shows(store: Store) -> None:
+    await confirmed(store, "1", customer="ALFKI")
+    async with odd_server() as server:
+        assert await send(store, server.settings) == Delivered(skipped=1)
+        [message] = await outbox(store)
+        assert (message.state, message.error) == (S.SKIPPED, "The customer has no e-mail address.")
+        for address in ("ann@", "a@b.example\nBcc: c@d.example"):
+            async with store.transaction() as uow:
+                await customers.save(uow, [replace(samples.ALFKI, email=address)])
+                await messages.retry(uow, [message.id], by="anna")
+            assert await send(store, server.settings) == Delivered(skipped=1)
+            [message] = await outbox(store)
+            assert message.error == "The customer's e-mail address is none that mail can be sent to."
+    assert server.mails == []
+
+
+async def test_an_order_that_was_cancelled_meanwhile_is_not_confirmed(store: Store) -> None:
+    await confirmed(store)
+    await act(store, Action.CANCEL, lines={1: 2, 2: "1.5"})
+    async with odd_server() as server:
+        assert await send(store, server.settings) == Delivered(sent=1, skipped=1)
+    assert [message["Subject"] for message in server.messages] == ["Your order 1 was cancelled"]
+
+
+async def test_an_escalation_goes_to_our_own_people_unless_the_hold_is_gone(store: Store) -> None:
+    await opened(store, "1", "2")
+    for number in ("1", "2"):
+        await act(store, Action.HOLD, number, hold=Hold.FRAUD, note="odd address")
+        await act(store, Action.ESCALATE, number, hold=Hold.FRAUD)
+    await act(store, Action.RELEASE, "2", hold=Hold.FRAUD)
+    async with odd_server() as server:
+        assert await send(store, server.settings) == Delivered(sent=1, skipped=1)
+    [mail] = server.mails
+    assert mail.recipients == ("ops@shop.example",)
+    assert "odd address" in (mail.text or "")
+
+
+async def test_a_slow_batch_stops_before_its_claim_runs_out_and_the_rest_is_claimed_anew(
+    store: Store, clock: Any
+) -> None:
+    await confirmed(store, "1", "2", "3")
+    said: list[str] = []
+
+    class Slow:
+        async def __aenter__(self) -> Slow:
+            said.append("opened")
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def send(self, mail: Mail) -> None:
+            said.append(mail.about)
+            clock.advance(50)
+
+    done = await deliver(store, correspondence(), Slow(), smtp_settings(1, timeout_seconds=30), clock=clock)
+    assert (done.sent, said) == (3, ["opened", "1", "2", "opened", "3"])

@@ -1,0 +1,217 @@
+"""The ways out of the house: what a mail server or a webhook may do, and what we make of it."""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64decode, b64encode
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiosmtpd.smtp import AuthResult
+
+from connector.errors import PostError, RetryClass
+from connector.jobs import deliver as job
+from connector.jobs.deliver import Delivered
+from connector.localorg.tls import certificates
+from connector.model.event import Action
+from connector.model.message import MessageState
+from connector.post.mail import Mail
+from connector.post.post import post_of
+from connector.settings import MessageSettings, Security
+from connector.store.engine import Store
+from tests.mailroom import (
+    SECRET,
+    act,
+    confirmed,
+    hook,
+    odd_server,
+    outbox,
+    send,
+    smtp_settings,
+)
+
+S = MessageState
+
+
+async def states(store: Store) -> list[MessageState]:
+    return [item.state for item in await outbox(store)]
+
+
+async def test_nobody_there_holds_nothing_against_the_messages(store: Store, clock: Any) -> None:
+    await confirmed(store, "1", "2")
+    async with odd_server() as server:
+        settings = server.settings
+    for _ in range(job.ATTEMPTS + 5):
+        done = await send(store, settings)
+        assert done.failed == 0
+        clock.advance(job.LONGEST_WAIT * 1.5)
+    assert done.stopped == f"The mail server 127.0.0.1:{settings.smtp_port} cannot be reached. It is tried again."
+    assert await states(store) == [S.DUE, S.DUE]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"smtp_security": Security.STARTTLS}, "does not speak STARTTLS here. CONNECTOR_MESSAGES__SMTP_SECURITY is"),
+        ({"smtp_security": Security.TLS}, "does not speak TLS here."),
+        ({"smtp_username": "u", "smtp_password": "hunter2"}, "lets nobody sign in here."),
+    ],
+)
+async def test_a_server_that_does_not_do_as_set_stops_the_run(store: Store, more: dict[str, Any], says: str) -> None:
+    await confirmed(store, "1", "2")
+    async with odd_server() as server:
+        settings = server.settings.model_validate(server.settings.model_dump() | more)
+        done = await send(store, settings)
+    assert says in (done.stopped or "")
+    assert "hunter2" not in (done.stopped or "")
+    assert await states(store) == [S.DUE, S.DUE]
+    assert server.mails == []
+
+
+async def test_a_wrong_password_stops_the_run_and_is_not_told(store: Store) -> None:
+    await confirmed(store)
+
+    def nobody(*_: object) -> AuthResult:
+        return AuthResult(success=False, handled=False)
+
+    async with odd_server(authenticator=nobody, auth_require_tls=False) as server:
+        settings = smtp_settings(server.port, smtp_username="u", smtp_password="hunter2")
+        done = await send(store, settings)
+    assert "does not let us in (535 5.7.8). Set CONNECTOR_MESSAGES__SMTP_USERNAME" in (done.stopped or "")
+    assert "hunter2" not in str(done) + str(await outbox(store))
+
+
+async def test_starttls_with_a_certificate_that_nobody_vouches_for(store: Store, tmp_path: Path) -> None:
+    await confirmed(store)
+    ours = certificates(tmp_path)
+    async with odd_server(tls_context=ours.context()) as server:
+        done = await send(store, smtp_settings(server.port, smtp_security=Security.STARTTLS))
+        assert "cannot be trusted" in (done.stopped or "")
+        assert server.mails == []
+
+
+async def test_starttls_with_a_certificate_that_is_vouched_for(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await confirmed(store)
+    ours = certificates(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(ours.ca))
+    async with odd_server(tls_context=ours.context(), require_starttls=True) as server:
+        settings = smtp_settings(server.port, smtp_security=Security.STARTTLS, smtp_host="localhost")
+        assert await send(store, settings) == Delivered(sent=1)
+    assert len(server.mails) == 1
+
+
+async def test_a_sender_that_the_server_does_not_take_concerns_every_message(store: Store) -> None:
+    await confirmed(store, "1", "2")
+    async with odd_server() as server:
+        server.will("MAIL", "550 5.7.1 not yours")
+        done = await send(store, server.settings)
+    assert "does not take our sender (550 5.7.1)" in (done.stopped or "")
+    assert (done.postponed, done.failed, await states(store)) == (1, 0, [S.DUE, S.DUE])
+
+
+async def test_a_connection_that_breaks_is_opened_anew_for_the_next_message(store: Store) -> None:
+    await confirmed(store, "1", "2")
+    async with odd_server() as server:
+        server.will("RCPT", "gone")
+        assert await send(store, server.settings) == Delivered(sent=1, postponed=1)
+        assert server.connections == 2
+
+
+async def test_a_server_that_breaks_every_time_ends_the_run_and_costs_no_other_message(store: Store) -> None:
+    await confirmed(store, *(str(number) for number in range(6)))
+    async with odd_server() as server:
+        server.will("RCPT", *["gone"] * 10)
+        done = await send(store, server.settings)
+    assert (done.postponed, done.failed, done.sent) == (job.IN_A_ROW, 0, 0)
+    assert done.stopped
+    assert [item.attempts for item in await outbox(store)] == [1, 1, 1, 0, 0, 0]
+
+
+async def test_a_webhook_is_signed_so_that_the_receiver_can_tell(store: Store) -> None:
+    await confirmed(store)
+    await act(store, Action.INVOICE, amount="50")
+    async with hook() as receiver:
+        assert await send(store, receiver.settings) == Delivered(sent=2)
+    for body, headers in receiver.posted:
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        digest = hmac.new(b64decode(SECRET.removeprefix("whsec_")), signed, sha256).digest()
+        assert headers["webhook-signature"] == f"v1,{b64encode(digest).decode()}"
+        assert int(headers["webhook-timestamp"]) == int(store.clock.now().timestamp())
+    said = [orjson.loads(body) for body, _ in receiver.posted]
+    assert [item["type"] for item in said] == ["order.confirmation", "order.invoice"]
+    assert said[0]["data"]["to"] == {"address": "info@bonapp.example", "name": "Bon app'"}
+    assert said[0]["data"]["order"] == "1"
+    [attached] = said[1]["data"]["attachments"]
+    assert b64decode(attached["content"]).startswith(b"%PDF-")
+
+
+async def test_a_webhook_that_asks_us_to_wait_is_obeyed_and_told_the_same_id_again(store: Store, clock: Any) -> None:
+    await confirmed(store, "1", "2")
+    async with hook() as receiver:
+        receiver.answers.append((429, {"Retry-After": "600"}))
+        done = await send(store, receiver.settings)
+        assert (done.postponed, done.sent, len(receiver.posted)) == (1, 0, 1)
+        [first, _] = await outbox(store)
+        assert (first.due_at - clock.now()).total_seconds() == 600
+        clock.advance(601)
+        assert await send(store, receiver.settings) == Delivered(sent=2)
+    ids = [headers["webhook-id"] for _, headers in receiver.posted]
+    assert sorted(ids) == sorted([ids[0], *set(ids)])
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "says"),
+    [
+        (400, S.FAILED, "The webhook refused the message for good (HTTP 400)."),
+        (410, S.FAILED, "The webhook refused the message for good (HTTP 410)."),
+        (422, S.FAILED, "The webhook refused the message for good (HTTP 422)."),
+        (302, S.DUE, "The webhook points elsewhere (HTTP 302). CONNECTOR_MESSAGES__WEBHOOK_URL and"),
+        (401, S.DUE, "The webhook is not there, or does not know us (HTTP 401). CONNECTOR_MESSAGES__WEBHOOK_URL and"),
+        (404, S.DUE, "The webhook is not there, or does not know us (HTTP 404). CONNECTOR_MESSAGES__WEBHOOK_URL and"),
+        (500, S.DUE, "The webhook does not take the message just now (HTTP 500)."),
+        (429, S.DUE, "The webhook does not take the message just now (HTTP 429)."),
+    ],
+)
+async def test_what_a_webhook_answers_decides(store: Store, status: int, state: MessageState, says: str) -> None:
+    await confirmed(store)
+    async with hook() as receiver:
+        receiver.answers.append((status, {"Location": f"{receiver.url}?elsewhere"} if status == 302 else {}))
+        await send(store, receiver.settings)
+    [message] = await outbox(store)
+    assert message.state is state
+    assert (message.error or "").startswith(says)
+    assert len(receiver.posted) == 1
+
+
+async def test_a_webhook_that_is_not_there(store: Store) -> None:
+    await confirmed(store)
+    async with hook() as receiver:
+        settings = receiver.settings
+    done = await send(store, settings)
+    assert (done.stopped, done.failed) == ("The webhook cannot be reached. It is tried again.", 0)
+
+
+async def test_no_way_is_no_post(store: Store) -> None:
+    assert post_of(MessageSettings(), store.clock) is None
+
+
+async def test_the_contract_says_why_in_either_way(store: Store) -> None:
+    """Both ways of sending raise PostError, and nothing else, for what is not taken."""
+    mail = Mail(key="k", kind="invoice", about="1", recipient="a@b.example", name="A", subject="S", text="t", html="h")
+    async with odd_server() as server, hook() as receiver:
+        server.will("RCPT", "550 no")
+        receiver.answers.append((400, {}))
+        for settings in (server.settings, receiver.settings):
+            way = post_of(settings, store.clock)
+            assert way is not None
+            async with way as post:
+                with pytest.raises(PostError) as refused:
+                    await post.send(mail)
+                assert (refused.value.retry_class, refused.value.whole) == (RetryClass.DATA, False)
+                await post.send(mail)
+    assert (len(server.mails), len(receiver.posted)) == (1, 2)

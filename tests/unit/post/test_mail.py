@@ -1,0 +1,91 @@
+"""The e-mail that a message makes: nothing in a name, a subject or an address becomes a header; the wire is ASCII."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.post.mail import Attachment, Mail, email, one_line, usable
+from connector.post.smtp import _bytes
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SENDER = "Shop <orders@shop.example>"
+HEADERS = {
+    "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type",
+}  # fmt: skip
+
+
+def a_mail(**changes: str) -> Mail:
+    values = {"name": "Ann", "subject": "Hello", "text": "Text\n", "html": "<p>Text</p>"} | changes
+    pdf = Attachment(name="INV-1.pdf", content_type="application/pdf", content=b"%PDF-1.7")
+    return Mail(key="k", kind="invoice", about="1", recipient="a@b.example", attachments=(pdf,), **values)
+
+
+@pytest.mark.parametrize("breaks", ["\r\n", "\n", "\r", "\x00", "\x0b", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("where", ["name", "subject"])
+def test_a_line_break_is_no_way_to_a_header(where: str, breaks: str) -> None:
+    sent = _bytes(email(a_mail(**{where: f"x{breaks}Bcc: spy@evil.example"}), SENDER, NOW))
+    read = message_from_bytes(sent, policy=policy.default)
+    assert set(read.keys()) == HEADERS
+    assert "spy@evil.example" in str(read["To" if where == "name" else "Subject"])
+    assert [address.addr_spec for address in read["To"].addresses] == ["a@b.example"]
+
+
+@given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=300))
+def test_whatever_is_in_it_the_mail_has_our_headers_and_is_ascii(name: str, subject: str, text: str) -> None:
+    text = text.encode("utf-8", "replace").decode()
+    name, subject = (part.encode("utf-8", "replace").decode() for part in (name, subject))
+    sent = _bytes(email(a_mail(name=name, subject=subject, text=text), SENDER, NOW))
+    assert sent.isascii()
+    read = message_from_bytes(sent, policy=policy.default)
+    assert set(read.keys()) == HEADERS
+    assert [address.addr_spec for address in read["To"].addresses] == ["a@b.example"]
+    assert [part.get_filename() for part in read.iter_attachments()] == ["INV-1.pdf"]
+    assert max(len(line) for line in sent.splitlines()) <= 998
+
+
+def test_the_message_id_is_that_of_the_message() -> None:
+    first, again = (email(a_mail(), SENDER, NOW)["Message-ID"] for _ in range(2))
+    assert first == again == "<k@shop.example>"
+    assert email(a_mail(), "orders@shop.example", NOW)["From"] == "orders@shop.example"
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("ann@shop.example", "ann@shop.example"),
+        (" ann@shop.example ", "ann@shop.example"),
+        ("o'neil+news@shop.example", "o'neil+news@shop.example"),
+        ("ann@münchen.example", "ann@xn--mnchen-3ya.example"),
+        ("", None),
+        (None, None),
+        ("ann", None),
+        ("ann@", None),
+        ("@shop.example", None),
+        ("a@b@c.example", None),
+        ("ann@shop.example, ben@shop.example", None),
+        ("ann@shop.example\r\nRCPT TO:<spy@evil.example>", None),
+        ("Ann <ann@shop.example>", None),
+        ("ann..x@shop.example", None),
+        ("änn@shop.example", None),
+        ("ann@-shop-.example", None),
+        ("ann@" + "x" * 300 + ".example", None),
+        ("ann\x00@shop.example", None),
+    ],
+)
+def test_an_address_is_one_that_every_server_takes_or_none(said: str | None, found: str | None) -> None:
+    assert usable(said) == found
+
+
+@given(st.text(max_size=80))
+def test_a_usable_address_is_ascii_without_spaces_or_brackets(text: str) -> None:
+    found = usable(text)
+    assert found is None or (found.isascii() and found.isprintable() and not set(found) & set(' <>,;:"\\'))
+
+
+def test_a_long_subject_is_cut() -> None:
+    assert one_line("x" * 300, 10) == "x" * 9 + "…"

@@ -1,0 +1,48 @@
+"""The clock: a job that waits for somebody else's server holds up no other, and is let finish at the end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from connector.jobs.catalog import Job, jobs
+from scheduler import Clockwork
+
+PATIENCE = 30
+
+
+async def nothing() -> None: ...
+
+
+async def test_a_job_that_is_apart_holds_up_no_other_and_is_let_finish() -> None:
+    waiting, pushed, release, finished = (asyncio.Event() for _ in range(4))
+
+    async def push() -> None:
+        pushed.set()
+
+    async def deliver() -> None:
+        waiting.set()
+        await release.wait()
+        finished.set()
+
+    stop = asyncio.Event()
+    catalog = [Job(name="push", seconds=0.01, run=push), Job(name="deliver", seconds=0.01, run=deliver, apart=True)]
+    running = asyncio.create_task(Clockwork(catalog).until(stop))
+    async with asyncio.timeout(PATIENCE):
+        await waiting.wait()
+        pushed.clear()
+        await pushed.wait()
+        stop.set()
+        await asyncio.sleep(0)
+        assert not running.done()
+        release.set()
+        await running
+    assert finished.is_set()
+
+
+def test_messages_are_delivered_only_where_there_is_a_way() -> None:
+    def names(deliver: object) -> list[tuple[str, bool]]:
+        found = jobs(push=nothing, push_seconds=1, tend=nothing, tend_seconds=0, deliver=deliver, deliver_seconds=5)  # type: ignore[arg-type]
+        return [(job.name, job.apart) for job in found]
+
+    assert names(None) == [("push", False)]
+    assert names(nothing) == [("push", False), ("deliver", True)]
