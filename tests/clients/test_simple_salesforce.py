@@ -6,6 +6,7 @@ It puts `.salesforce.com` behind every domain; requests are led to the local org
 from __future__ import annotations
 
 import asyncio
+import time
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -148,6 +149,10 @@ async def test_metadata_by_zeep_and_by_zip(org: LocalOrg, tmp_path: Path, monkey
         listed = api.list_metadata([api.ListMetadataQuery(type="CustomField")])
         assert "Account.By_Zeep__c" in {item.fullName for item in listed}
         api.CustomField.delete("Account.By_Zeep__c")
+        for _ in range(200):  # the deployment goes on by itself
+            if client.checkDeployStatus(started["asyncId"], sandbox=True)["state"] == "Succeeded":
+                break
+            time.sleep(0.05)
         api._client.transport.session.close()  # it leaves that to the end of the process
 
     await used(org, use)

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from yarl import URL
 
 from connector.model.event import Action
+from connector.model.message import MessageKind
 from connector.model.role import Role
 from connector.orders.analytics import FIGURES
 from connector.web.app import PREFIX, ROUTES
@@ -33,7 +34,8 @@ ODD: tuple[Any, ...] = (
     "W-1-RMA" + "9" * 30, "RMA", "CHAI", "USD", "*", '"1"', 'W/"1"', "=1+1",
 )  # fmt: skip
 KNOWN = {"number": ("W-1", "W-2", "W-3", "ALFKI", "INV-000001", "C-7"), "key": ("W-1-RMA1", "W-3-RMA1"),
-         "sku": ("CHAI", "TOFU", "TEA"), "figure": tuple(FIGURES)}  # fmt: skip
+         "sku": ("CHAI", "TOFU", "TEA"), "figure": tuple(FIGURES),
+         "kind": tuple(MessageKind)}  # fmt: skip
 QUERY = {"stage": ("placed", "verified"), "limit": ("1", "200"), "since": ("2026-01-01",), "sku": ("CHAI",),
          "warehouse": ("EAST",), "after": ("W-1",), "hold": ("credit",)}  # fmt: skip
 BODIES: dict[str, tuple[dict[str, Any], ...]] = {
@@ -44,6 +46,17 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
         *({"action": action.value, "amount": "1.50", "note": "n"} for action in Action),
         {"action": "hold", "hold": "credit", "note": "n", "version": 3},
         {"action": "change", "terms": {"1": {"sku": "CHAI", "quantity": 3, "unit_price": "1.5", "discount": 0}}},
+        {
+            "action": "change",
+            "details": {
+                "ship_to_city": "Bonn",
+                "promised_on": "2026-03-09",
+                "freight": "1.50",
+                "tax_rate": "0.19",
+                "ship_complete": True,
+                "notes": None,
+            },
+        },
         {"action": "ship", "lines": {"1": 1}, "carrier": "c", "tracking_number": "t", "on": "2026-03-01"},
         {"action": "track", "shipment": 1, "status": "delivered"},
         {"action": "inspect_return", "return_number": 1, "lines": {"1": 1}, "written_off": {"1": 1}, "warehouse": "E"},
@@ -59,6 +72,8 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/tracking": ({"tracking_number": "t", "status": "in_transit", "note": "n"},),
     "/customers/{number}": (ADA,),
     "/products/{sku}": (TEA,),
+    "/messages/retry": ({"ids": [1, 2]},),
+    "/messages/discard": ({"ids": [1, 2]},),
 }
 
 

@@ -18,16 +18,25 @@ if TYPE_CHECKING:
 
 LINES = 200
 _FACTS = (
-    "Payment_Status__c", "Fulfillment_Status__c", "Promised_Date__c", "Shipped_Date__c", "TotalAmount",
-    "Exact_Total__c", "Freight__c", "Placed_At__c", "EffectiveDate", "Channel__c", "PoNumber", "Ship_To_Name__c",
-    "ShippingAddress", "OriginalOrderId", "Rep_Comment__c", "Description",
+    "Payment_Status__c", "Fulfillment_Status__c", "Amount_Due__c", "Invoice_Number__c", "Promised_Date__c",
+    "Shipped_Date__c", "Return_Status__c", "Return_Reason__c", "TotalAmount", "Exact_Total__c", "Freight__c", "Tax__c",
+    "Priority__c", "Service_Level__c", "Placed_At__c", "EffectiveDate", "Channel__c", "PoNumber", "Ship_To_Name__c",
+    "ShippingAddress", "Ship_Complete__c", "Delivery_Note__c", "OriginalOrderId", "Rep_Comment__c", "Description",
 )  # fmt: skip
 _ALWAYS = ("Payment_Status__c", "Fulfillment_Status__c", "Promised_Date__c", "TotalAmount", "Exact_Total__c")
+_QUIET = ("Tax__c", "Priority__c", "Ship_Complete__c")
+"""Of no interest while they are 0, or no."""
+_DONE = (
+    "Shipped_Quantity__c", "Delivered_Quantity__c", "Returned_Quantity__c", "Cancelled_Quantity__c",
+    "Backordered_Quantity__c",
+)  # fmt: skip
+"""How far the lines are; a column is there once it says something."""
 _LINE = (
-    "Quantity", "UnitPrice", "List_Unit_Price__c", "Discount_Percent__c", "TotalPrice", "Exact_Total__c",
+    "Quantity", *_DONE, "UnitPrice", "List_Unit_Price__c", "Discount_Percent__c", "TotalPrice", "Exact_Total__c",
     "AvailableQuantity",
 )  # fmt: skip
 _SHORT = {
+    **{name: name.partition("_")[0] for name in _DONE},
     "List_Unit_Price__c": "List price", "Discount_Percent__c": "Discount", "TotalPrice": "Total",
     "Exact_Total__c": "Exact total", "AvailableQuantity": "Not reduced", "UnitPrice": "Unit price",
 }  # fmt: skip
@@ -119,7 +128,7 @@ def _facts(shown: Shown, sobject: SObject, row: Row) -> Html:
         told.append(("Tracking", html("{}<strong>{}</strong>", by, number) if number else Html("Not shipped yet")))
     for name in _FACTS:
         field = sobject.get(name)
-        if field is None:
+        if field is None or (name in _QUIET and not row.get(name)):
             continue
         value = record.postal(row, field) if field.type == "address" else listing.cell(shown, field, row)
         if value or name in _ALWAYS:
@@ -136,7 +145,7 @@ def _lines(org: Org, shown: Shown, row: Row) -> Html:
     fields = [
         field
         for name in _LINE
-        if (field := line.get(name)) and any(item.get(name) is not None for item in lines)
+        if (field := line.get(name)) and any(_told(name, item) for item in lines)
         if reduced or name != "AvailableQuantity"
     ]
     head = [Column("Product"), Column("SKU"), *(Column(_SHORT.get(f.name, f.label), f.type in NUMBERS) for f in fields)]
@@ -153,6 +162,10 @@ def _lines(org: Org, shown: Shown, row: Row) -> Html:
         return parts.section("Lines", told)
     every = link(address("record", str(row["Id"]), line.name, "OrderId"), f"The latest {LINES} lines are here; see all")
     return parts.section("Lines", told, more=html('<p class="more">{}</p>', every))
+
+
+def _told(name: str, item: Row) -> bool:
+    return bool(item.get(name)) if name in _DONE else item.get(name) is not None
 
 
 def _order_of(number: object) -> tuple[bool, float]:

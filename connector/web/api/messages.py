@@ -88,7 +88,7 @@ ROUTES = (
           summary="What the customer of an order was sent, and is to be sent.", handler=of_order),
     Route(method="GET", path="/orders/{number}/messages/{kind}/preview", role=Role.VIEWER,
           summary="A message as it would be sent now.", handler=preview,
-          queries={"reference": "of which shipment, invoice, … as the list names it; else the latest"}),
+          queries={"reference": "of which shipment, invoice, … as the list names it; else the latest"}, kind="text/html"),
     Route(method="GET", path="/messages", role=Role.VIEWER, summary="Messages of all orders, a page at a time.",
           handler=every, queries={"state": "only in this state", "after": "the id to go on after"}),
     Route(method="POST", path="/messages/retry", role=Role.OPS,
