@@ -55,7 +55,7 @@ def changed(progress: Progress, event: Event) -> Progress:
     after = _detailed(progress, event)
     if event.terms:
         after = _other_terms(after, event)
-    return after if after.due == progress.due else _within(progress, event, after)
+    return after if after.due >= progress.due else _within(progress, event, after)
 
 
 def unsettles(event: Event) -> bool:

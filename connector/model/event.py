@@ -119,3 +119,8 @@ class Event:
     on: date | None = None
     reference: str | None = None
     note: str | None = None
+
+    @property
+    def relines(self) -> bool:
+        """Whether it makes the order another one than was asked for: with other lines, or less of them."""
+        return bool(self.terms) or self.action in {Action.CANCEL, Action.SPLIT}

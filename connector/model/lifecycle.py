@@ -39,7 +39,7 @@ STAGES: Mapping[Action, tuple[Stage, ...]] = {
     Action.INVOICE: _SOLD,
     Action.AUTHORISE: (S.PLACED, S.VERIFIED, *_SOLD),
     Action.DECLINE: (S.PLACED, S.VERIFIED, *_SOLD),
-    Action.CAPTURE: (S.PLACED, S.VERIFIED, *_SOLD),
+    Action.CAPTURE: (S.PLACED, S.VERIFIED, *_SOLD, S.COMPLETED),
     Action.REFUND: tuple(Stage),
     Action.HOLD: EARLY,
     Action.ESCALATE: tuple(Stage),
@@ -79,7 +79,7 @@ def _all_delivered(progress: Progress) -> str | None:
 def _settled(progress: Progress) -> str | None:
     if progress.invoiced < progress.due:
         return "it is not invoiced in full"
-    return None if progress.captured >= progress.due else "it is not paid in full"
+    return None if progress.net >= progress.due else "it is not paid in full"
 
 
 def _nothing_left(progress: Progress) -> str | None:

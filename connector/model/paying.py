@@ -18,15 +18,17 @@ def paid(progress: Progress, event: Event) -> Progress:
     if event.action is Action.DECLINE:
         return replace(progress, declined=True)
     amount = event.amount
-    if amount is None or not amount.is_finite() or amount <= 0 or amount != to_cents(amount, progress.places):
-        what = "got no amount" if amount is None else f"got the amount {amount}"
-        raise refused(progress, event, "amount", what, f"It is more than 0, in whole {_COINS[progress.places]}.")
     most = {
         Action.INVOICE: progress.due - progress.invoiced,
         Action.AUTHORISE: progress.due - progress.authorised,
         Action.CAPTURE: progress.due - progress.net,
         Action.REFUND: progress.net,
     }[event.action]
+    whole = amount is not None and amount.is_finite() and amount == to_cents(amount, progress.places)
+    # What closes an account may be no whole coin, where one was opened with fractions of them.
+    if amount is None or not amount.is_finite() or amount <= 0 or not (whole or amount == most):
+        what = "got no amount" if amount is None else f"got the amount {amount}"
+        raise refused(progress, event, "amount", what, f"It is more than 0, in whole {_COINS[progress.places]}.")
     if amount > most:
         left = max(most, ZERO)
         raise CommandError(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from connector.model.changing import unsettles
 from connector.model.event import Action
+from connector.model.stage import Stage
 from connector.orders.allocation import allocate
 from connector.orders.desk import Command, Desk
-from connector.orders.verification import verify
+from connector.orders.verification import recheck, verify
+
+SOLD = (Stage.CONFIRMED, Stage.FULFILLING)
 
 
 async def ask(desk: Desk, command: Command) -> None:
     """Carry `command` out; CommandError if the order does not allow it.
 
-    To verify may put the order on hold instead; to allocate without lines takes what there is, where it suits best.
+    To verify may put the order on hold instead; to allocate without lines takes what there is, where it suits best. A
+    change of what was verified puts a confirmed order on hold, if the rules say so: it does not become unconfirmed.
     """
     event = command.event
     if event.action is Action.VERIFY:
@@ -19,4 +24,6 @@ async def ask(desk: Desk, command: Command) -> None:
     elif event.action is Action.ALLOCATE and not event.lines:
         await allocate(desk, [command.number], asked=command)
     else:
-        await desk.act([command])
+        [progress] = await desk.act([command])
+        if event.action is Action.CHANGE and unsettles(event) and progress.stage in SOLD:
+            await recheck(desk, command.number)

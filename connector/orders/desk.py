@@ -5,8 +5,9 @@ Everything a desk does belongs to one transaction: a command that is refused lea
 
 from __future__ import annotations
 
+import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -18,9 +19,9 @@ from connector.model.message import Owed
 from connector.model.order import Order, OrderInput
 from connector.model.parcels import ReturnStatus, ShipmentStatus
 from connector.model.progress import Progress
-from connector.model.stage import Stage
+from connector.model.refusal import refused
 from connector.model.whole import in_full
-from connector.orders import offspring, stockroom
+from connector.orders import offspring, placing, stockroom
 from connector.orders.documents.invoice import dump, put_together
 from connector.orders.facts import facts_of
 from connector.orders.messages import owed
@@ -30,7 +31,7 @@ from connector.store import history, invoices, lifecycle, messages, orders
 from connector.store.history import Entry, Request
 from connector.store.invoices import Invoice
 from connector.store.lifecycle import Moved
-from connector.store.orders import UnknownReferenceError
+from connector.store.orders import Placed, UnknownReferenceError
 from connector.store.standing import standings
 from connector.store.unit import Lane, UnitOfWork
 
@@ -107,38 +108,48 @@ class Desk:
         self._progress: dict[str, Progress] = {}
         """Theirs, where it is known without being computed again."""
 
-    async def place(self, items: Sequence[OrderInput]) -> list[Progress]:
-        """Place new orders. One that is there with the same content is left as it is, however far it has come; another
-        one under the same number is refused."""
-        items = await priced(self.uow.connection, items)
-        numbers = [item.number for item in items]
-        known = {order.number: order for order in await orders.load(self.uow.connection, numbers)}
-        new: dict[str, OrderInput] = {}
+    async def place(self, items: Sequence[OrderInput], said: Mapping[str, bytes] | None = None) -> list[Progress]:
+        """Place new orders. One that is there and was asked for in the same words is left as it is, however far it has
+        come; another one under the same number is refused. `said` are those words by number, where they are not simply
+        the order itself."""
+        words = {item.number: (said or {}).get(item.number) or placing.words_of(item) for item in items}
+        wanted: dict[str, OrderInput] = {}
         for item in items:
-            _check_new(item)
-            other = item.number in known and not await self._is(known[item.number], item)
-            if other or new.get(item.number, item) != item:
-                raise CommandError(
-                    f"There is another order {item.number}, with other content.", field="number", rule="idempotency"
-                )
-            if item.number not in known:
-                new[item.number] = item
+            placing.check_new(item)
+            if wanted.setdefault(item.number, item) != item:
+                raise placing.another(item.number)
+        known = await orders.placed(self.uow.connection, list(wanted))
+        there = {order.number for order in await orders.load(self.uow.connection, list(wanted))}
+        new = await priced(self.uow.connection, [item for item in wanted.values() if item.number not in there])
+        created = await self._added(new, words)
+        quicker = [item.number for item in new if item.number not in created]
+        known |= await orders.placed(self.uow.connection, quicker)
+        await self.take_up(sorted(created))
+        found = await self.load(list(wanted))
+        for number, item in wanted.items():
+            if number not in created and not await self._is(found[number][0], item, known.get(number), words[number]):
+                raise placing.another(number)
+        return [found[item.number][0].progress for item in items]
+
+    async def _added(self, items: Sequence[OrderInput], words: Mapping[str, bytes]) -> set[str]:
+        rows = [(item, _placed(words.get(item.number))) for item in items]
         try:
-            await orders.save(self.uow, list(new.values()))
+            return await orders.add(self.uow, rows)
         except UnknownReferenceError as unknown:
             if unknown.customers or not self.rules.keep_unknown:
                 raise
             await keep_unknown(self.uow, unknown.skus)
-            await orders.save(self.uow, list(new.values()))
-        await self.take_up(list(new))
-        found = await self.load(numbers)
-        return [found[number][0].progress for number in numbers]
+            return await orders.add(self.uow, rows)
 
-    async def _is(self, order: Order, item: OrderInput) -> bool:
-        """Whether `item` is what was placed as `order`; where lines were changed since, they prove nothing."""
-        if _head(order) != (item.customer, item.currency, item.placed_at):
+    async def _is(self, order: Order, item: OrderInput, placed: Placed | None, said: bytes) -> bool:
+        """Whether `item` is what was placed as `order`."""
+        if placed is not None:
+            return hmac.compare_digest(placing.digest(placed.tracking_key, said), placed.digest or "")
+        [item] = await priced(self.uow.connection, [item])
+        if not placing.same_head(order, item):
             return False
-        return _lines(order) == _lines_of(item) or await history.has(self.uow.connection, order.number, Action.CHANGE)
+        # Where lines were changed since, they prove nothing.
+        return placing.same_lines(order, item) or await history.has(self.uow.connection, order.number, Action.CHANGE)
 
     async def take_up(self, numbers: Sequence[str]) -> None:
         """Begin the histories of orders that have just been stored."""
@@ -146,9 +157,7 @@ class Desk:
         cases = []
         for order, events in found:
             rate = self._tax_rate(order)
-            case = self._case(order if rate == order.tax_rate else replace(order, tax_rate=rate), events)
-            case.shown = replace(case.order, tracking_key=secrets.token_urlsafe(16))
-            cases.append(case)
+            cases.append(self._case(order if rate == order.tax_rate else replace(order, tax_rate=rate), events))
         await self._save(cases, new=True)
 
     async def act(self, commands: Sequence[Command]) -> list[Progress]:
@@ -176,7 +185,8 @@ class Desk:
         await messages.capture(self.uow, told)
         for case in found:
             for made in case.made:
-                await orders.save(self.uow, [made.item])
+                if not await self._added([made.item], {}):
+                    raise placing.another(made.item.number)  # somebody else took the number this very moment
                 await self.take_up([made.item.number])
                 await self.act([Command(number=made.item.number, event=event) for event in made.events])
         return [case.progress for case in every]
@@ -245,8 +255,11 @@ class Desk:
             event = replace(event, on=self.uow.now.date())
         if event.action is Action.CHANGE:
             event = self._taxed(case.shown, await completed(self.uow.connection, order, event))
-        if event.action is Action.SPLIT and not event.reference:
-            event = replace(event, reference=await offspring.free_number(self.uow.connection, order, "S"))
+        if event.action is Action.SPLIT:
+            if event.reference:
+                what = "got the number of the new order, which is given here"
+                raise refused(case.progress, event, "reference", what, "Leave it out.")
+            event = replace(event, reference=await offspring.free_number(self.uow.connection, case.made, order, "S"))
         event = in_full(case.progress, event)
         after = apply(case.progress, event)
         if shown := _shown_by(event):
@@ -255,7 +268,7 @@ class Desk:
             case.steps.append(stockroom.Step(event=event, before=case.progress, after=after))
         replaces = _replaced(case.progress, after, event)
         if replaces is not None:
-            event = replace(event, reference=await offspring.free_number(self.uow.connection, order, "R"))
+            event = replace(event, reference=await offspring.free_number(self.uow.connection, case.made, order, "R"))
             case.made.append(offspring.replacement(order, after, replaces, event, self.uow.now))
         if event.action is Action.SPLIT:
             case.made.append(offspring.part(order, case.progress, event))
@@ -339,21 +352,14 @@ class Desk:
 
 
 def _shown_by(event: Event) -> dict[str, Any]:
-    """What a change makes of the order itself, its progress apart."""
-    told_of_other_lines = {"stated_total": None} if event.terms else {}
+    """What an event makes of the order itself, its progress apart."""
+    told_of_other_lines = {"stated_total": None} if event.relines else {}
     return {**told_of_other_lines, **event.details}
 
 
-def _check_new(item: OrderInput) -> None:
-    if item.stage is not Stage.PLACED:
-        raise CommandError(
-            f"Order {item.number} cannot be placed as {item.stage}.",
-            hint="Place it, and act on it; or import it.",
-            field="stage",
-            rule="stage",
-        )
-    if not item.lines:
-        raise CommandError(f"Order {item.number} has no lines.", hint="Name at least one.", field="lines", rule="lines")
+def _placed(said: bytes | None) -> Placed:
+    key = secrets.token_urlsafe(16)
+    return Placed(tracking_key=key, digest=None if said is None else placing.digest(key, said))
 
 
 def _replaced(before: Progress, after: Progress, event: Event) -> int | None:
@@ -368,15 +374,3 @@ def _on_its_way(order: Order, progress: Progress) -> Order:
     """The order shows its latest shipment."""
     parcel = max((item for item in progress.shipments.values() if item.shipped_on), key=lambda item: item.number)
     return replace(order, carrier=parcel.carrier, tracking_number=parcel.tracking_number, shipped_on=parcel.shipped_on)
-
-
-def _head(order: Order) -> tuple[object, ...]:
-    return (order.customer.number, order.currency, order.placed_at)
-
-
-def _lines(order: Order) -> dict[int, tuple[object, ...]]:
-    return {line.number: (line.product.sku, line.quantity, line.unit_price, line.discount) for line in order.lines}
-
-
-def _lines_of(item: OrderInput) -> dict[int, tuple[object, ...]]:
-    return {line.number: (line.sku, line.quantity, line.unit_price, line.discount) for line in item.lines}

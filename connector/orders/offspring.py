@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.event import Action, Event
@@ -29,11 +29,13 @@ class Made:
     events: Sequence[Event]
 
 
-async def free_number(connection: AsyncConnection, order: Order, letter: str) -> str:
-    """`10248-S1` for the first part that is split off, `10248-R1` for the first replacement."""
+async def free_number(connection: AsyncConnection, made: Sequence[Made], order: Order, letter: str) -> str:
+    """`10248-S1` for the first part that is split off, `10248-R1` for the first replacement; the first one that nobody
+    has, neither in the database nor among those `made` in this very transaction."""
     begins = f"{order.number}-{letter}"
-    statement = select(func.count()).where(orders.c.number.startswith(begins, autoescape=True))
-    return f"{begins}{(await connection.execute(statement)).scalar_one() + 1}"
+    statement = select(orders.c.number).where(orders.c.number.startswith(begins, autoescape=True))
+    taken = {*(await connection.execute(statement)).scalars(), *(other.item.number for other in made)}
+    return next(f"{begins}{index}" for index in range(1, len(taken) + 2) if f"{begins}{index}" not in taken)
 
 
 def part(order: Order, before: Progress, event: Event) -> Made:

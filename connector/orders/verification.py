@@ -9,10 +9,12 @@ from sqlalchemy import select
 
 from connector.model.changing import unsettles
 from connector.model.event import Action, Event
+from connector.model.order import Order
 from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
 from connector.orders.desk import Command, Desk, in_its_name
 from connector.orders.facts import facts_of
+from connector.orders.rules import Failure
 from connector.store import history
 from connector.store.bulk import select_in
 from connector.store.standing import standings
@@ -31,21 +33,39 @@ async def verify(desk: Desk, numbers: Sequence[str], *, asked: Command | None = 
             return [order.progress for order, _ in found.values()]
         desk.check_version(found[asked.number][0], asked.version)
     waiting = [order for order, _ in found.values() if order.stage is Stage.PLACED and not order.holds]
-    known = await standings(desk.uow.connection, waiting)
-    excused = await _excused(desk, [order.number for order in waiting])
+    failed = await _failed(desk, waiting)
     commands: list[Command] = []
     for order in waiting:
-        facts = facts_of(order, desk.uow.now, known[order.number])
-        failed = desk.rules.failed(facts, excused.get(order.number, frozenset()))
-        events = [
-            Event(action=Action.HOLD, hold=hold, reference=failure.rules, note=failure.why)
-            for hold, failure in failed.items()
-        ]
-        commands += [Command(number=order.number, event=event) for event in events or [Event(action=Action.VERIFY)]]
+        holds = [_hold(order.number, hold, failure) for hold, failure in failed[order.number].items()]
+        commands += holds or [Command(number=order.number, event=Event(action=Action.VERIFY))]
     if asked is not None:
         commands = in_its_name(asked, commands)
     done = {progress.number: progress for progress in await desk.act(commands)}
     return [done.get(number, found[number][0].progress) for number in numbers]
+
+
+async def recheck(desk: Desk, number: str) -> None:
+    """Put an order on hold that has been changed since it was verified, if it breaks a rule now."""
+    [(order, _)] = (await desk.load([number])).values()
+    failed = (await _failed(desk, [order]))[number]
+    await desk.act([_hold(number, hold, failure) for hold, failure in failed.items() if hold not in order.holds])
+
+
+async def _failed(desk: Desk, some: Sequence[Order]) -> dict[str, dict[Hold, Failure]]:
+    """Which rules each of these orders breaks, those apart that a person has excused."""
+    known = await standings(desk.uow.connection, some)
+    excused = await _excused(desk, [order.number for order in some])
+    return {
+        order.number: desk.rules.failed(
+            facts_of(order, desk.uow.now, known[order.number]), excused.get(order.number, frozenset())
+        )
+        for order in some
+    }
+
+
+def _hold(number: str, hold: Hold, failure: Failure) -> Command:
+    event = Event(action=Action.HOLD, hold=hold, reference=failure.rules, note=failure.why)
+    return Command(number=number, event=event)
 
 
 async def _excused(desk: Desk, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:

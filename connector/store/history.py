@@ -14,13 +14,13 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.event import DETAILS, PERSONAL, Action, Event, Terms
-from connector.model.money import CENTS, plain
+from connector.model.money import places_of, plain
 from connector.model.parcels import Resolution, ReturnReason, Shipment, ShipmentStatus
 from connector.model.progress import Hold, LineProgress, Progress
 from connector.model.stage import Stage
 from connector.store import parcels
 from connector.store.bulk import Row, select_in
-from connector.store.tables import order_events
+from connector.store.tables import order_events, orders
 from connector.store.unit import UnitOfWork
 
 _MONEY = ("freight", "tax_rate", "invoiced", "authorised", "captured", "refunded")
@@ -63,7 +63,12 @@ class Recorded(Entry):
 
 async def read(connection: AsyncConnection, number: str) -> list[Recorded]:
     """Everything that happened to one order, the first first; empty for one that was only imported."""
-    statement = select(order_events).where(order_events.c.order_number == number).order_by(order_events.c.sequence)
+    statement = (
+        select(order_events, orders.c.currency)
+        .join(orders, orders.c.number == order_events.c.order_number)
+        .where(order_events.c.order_number == number)
+        .order_by(order_events.c.sequence)
+    )
     return [_recorded(row) for row in await connection.execute(statement)]
 
 
@@ -204,7 +209,7 @@ def _recorded(row: Any) -> Recorded:
         sequence=row.sequence,
         at=row.at,
         actor=row.actor,
-        begun=_load(row.order_number, detail) if first else None,
+        begun=_load(row.order_number, row.currency, detail) if first else None,
         request=Request(key=row.request, digest=row.request_digest) if row.request else None,
     )
 
@@ -235,7 +240,7 @@ def _quantities(said: Mapping[str, str]) -> dict[int, Decimal]:
     return {int(number): Decimal(quantity) for number, quantity in said.items()}
 
 
-def _load(number: str, detail: Mapping[str, Any]) -> Progress:
+def _load(number: str, currency: str, detail: Mapping[str, Any]) -> Progress:
     return Progress(
         number=number,
         stage=Stage(detail["stage"]),
@@ -253,7 +258,7 @@ def _load(number: str, detail: Mapping[str, Any]) -> Progress:
         authorised=Decimal(detail["authorised"]),
         captured=Decimal(detail["captured"]),
         refunded=Decimal(detail["refunded"]),
-        places=detail.get("places", CENTS),
+        places=detail.get("places", places_of(currency)),
     )
 
 

@@ -98,7 +98,7 @@ async def _save_details(uow: UnitOfWork, moved: Sequence[Moved]) -> None:
         details: Row = {}
         for entry in item.entries:
             details |= entry.event.details
-            if entry.event.terms and "stated_total" not in entry.event.details:
+            if entry.event.relines and "stated_total" not in entry.event.details:
                 details["stated_total"] = None  # what was told was told of other lines
         if details:
             details["ship_complete"] = item.progress.ship_complete

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
@@ -62,10 +63,10 @@ _COLUMNS = tuple(orders.c[name] for name in FIELDS)
 _values = attrgetter(*FIELDS)
 _DETAILS = FIELDS[2:]  # what is the same in OrderInput, in Order and in the table
 _STAGE = FIELDS.index("stage")
-_DECIDED = tuple(
-    FIELDS.index(name) for name in ("stage", "customer", "currency", "freight", "tax_rate", "ship_complete")
-)
-
+_FREE = tuple(FIELDS.index(name) for name in ("po_number", "notes"))
+"""What an import may say of an order that was acted on."""
+_OURS = tuple(FIELDS.index(name) for name in ("carrier", "tracking_number", "shipped_on"))
+"""What its parcels say of such an order, whatever an import says."""
 MONEY = ("invoiced", "authorised", "captured", "refunded", "declined")
 _MORE = (*MONEY, "priority", "tracking_key", "invoice_number")
 _LINE = tuple(order_lines.c[name] for name in ("order_number", "number", "sku", "quantity", "unit_price", "discount"))
@@ -100,37 +101,63 @@ async def save(uow: UnitOfWork, items: Sequence[OrderInput], *, lane: Lane | Non
     await _refuse_unknown(uow.connection, wanted)
     stored = await _stored(uow.connection, sorted(wanted))
 
-    new = [_row(uow, wanted[number]) | {"version": 1} for number in sorted(wanted.keys() - stored.keys())]
-    created = await insert_missing(uow.connection, orders, new)
+    new = sorted(wanted.keys() - stored.keys())
+    created = await insert_missing(
+        uow.connection, orders, [_row(uow, wanted[number]) | {"version": 1} for number in new]
+    )
     if len(created) < len(new):  # another process was quicker with some of them
-        stored |= await _stored(uow.connection, sorted({row["number"] for row in new} - created))
+        stored |= await _stored(uow.connection, sorted(set(new) - created))
 
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
-    await _refuse_acted_on(uow.connection, [number for number in changed if _moves(stored[number], wanted[number])])
+    await _keep_acted_on(uow.connection, changed, stored, wanted)
+    changed = [number for number in changed if stored[number] != wanted[number]]
     await update_rows(uow.connection, orders, [_row(uow, wanted[number]) for number in changed])
     relined = [number for number in changed if stored[number][1] != wanted[number][1]]
     for chunk in chunks(relined):
         await uow.connection.execute(delete(order_lines).where(order_lines.c.order_number.in_(chunk)))
-    lines = [
-        {
-            "order_number": number,
-            "number": line,
-            "sku": sku,
-            "quantity": quantity,
-            "unit_price": unit_price,
-            "discount": discount,
-        }
-        for number in [*sorted(created), *relined]
-        for line, (sku, quantity, unit_price, discount) in wanted[number][1].items()
-    ]
-    if lines:
-        await uow.connection.execute(insert(order_lines), lines)
+    await _insert_lines(uow, wanted, [*sorted(created), *relined])
 
     for numbers, usual in ((created, Lane.NEW), (changed, Lane.STATUS)):
         for number in numbers:
             customer = wanted[number][0][1]
             uow.changed(EntityKind.ORDER, number, slot_of(customer), usual if lane is None else lane)
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """What is known of an order from the moment it was placed: the secret in the customer's link to it, and the digest
+    of what was asked."""
+
+    tracking_key: str
+    digest: str | None
+
+
+async def add(uow: UnitOfWork, items: Sequence[tuple[OrderInput, Placed]]) -> set[str]:
+    """Store orders that are new; the numbers of those that were. One that is there is left as it is, and whoever is
+    storing it at this moment is waited for. Raises as `save` does."""
+    wanted = {order.number: (_values(order), _lines_of(order)) for order, _ in items}
+    await _refuse_unknown(uow.connection, wanted)
+    rows = [
+        _row(uow, wanted[order.number])
+        | {"version": 1, "tracking_key": placed.tracking_key, "placed_digest": placed.digest}
+        for order, placed in sorted(items, key=lambda item: item[0].number)
+    ]
+    created = await insert_missing(uow.connection, orders, rows)
+    await _insert_lines(uow, wanted, sorted(created))
+    for number in created:
+        uow.changed(EntityKind.ORDER, number, slot_of(wanted[number][0][1]), Lane.NEW)
+    return created
+
+
+async def placed(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, Placed]:
+    """By number; of orders that were not placed here, or before digests were kept, there is none."""
+    statement = select(orders.c.number, orders.c.tracking_key, orders.c.placed_digest)
+    return {
+        row.number: Placed(tracking_key=row.tracking_key, digest=row.placed_digest)
+        for row in await select_in(connection, statement, orders.c.number, numbers)
+        if row.tracking_key and row.placed_digest
+    }
 
 
 async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Order]:
@@ -256,24 +283,50 @@ async def _refuse_unknown(connection: AsyncConnection, wanted: Mapping[str, _Sto
         raise UnknownReferenceError(missing_customers, missing_skus)
 
 
-def _moves(stored: _Stored, wanted: _Stored) -> bool:
-    """Whether a save would change what commands decide: the lines, the stage, and what the history builds on."""
-    if stored[1] != wanted[1]:
-        return True
-    return any((stored[0][index] or None) != (wanted[0][index] or None) for index in _DECIDED)
-
-
-async def _refuse_acted_on(connection: AsyncConnection, numbers: Sequence[str]) -> None:
-    """An order with a history moves by commands only: an import would contradict what happened."""
+async def _keep_acted_on(
+    connection: AsyncConnection, changed: Sequence[str], stored: Mapping[str, _Stored], wanted: dict[str, _Stored]
+) -> None:
+    """An order with a history moves by commands only: an import would contradict what happened. Of such orders `wanted`
+    becomes what may change; StoreError where more would."""
     statement = select(orders.c.number).where(orders.c.events > 0)
-    found = sorted(row.number for row in await select_in(connection, statement, orders.c.number, numbers))
-    if found:
+    refused: dict[str, list[str]] = {}
+    for row in await select_in(connection, statement, orders.c.number, changed):
+        number, (before, lines) = row.number, stored[row.number]
+        after = list(wanted[number][0])
+        for index in _OURS:
+            after[index] = before[index]
+        differs = [
+            name for index, name in enumerate(FIELDS)
+            if index not in _FREE and (after[index] or None) != (before[index] or None)
+        ]  # fmt: skip
+        differs += ["lines"] if lines != wanted[number][1] else []
+        if differs:
+            refused[number] = differs
+        wanted[number] = (tuple(after), lines)
+    if refused:
+        names = sorted({name for differs in refused.values() for name in differs})
         raise StoreError(
-            f"Stage, lines, customer and money of {_listed(found)} follow from what was done with them here; an import"
-            " cannot set them.",
-            hint="Leave them out of the import, or act on the order: `connector act NUMBER change`.",
+            f"Orders {_listed(sorted(refused))} were acted on here: an import cannot set their {', '.join(names)}.",
+            hint="Leave that out of the import, or act on the order: `connector act NUMBER change`.",
             retry_class=RetryClass.DATA,
         )
+
+
+async def _insert_lines(uow: UnitOfWork, wanted: Mapping[str, _Stored], numbers: Sequence[str]) -> None:
+    lines = [
+        {
+            "order_number": number,
+            "number": line,
+            "sku": sku,
+            "quantity": quantity,
+            "unit_price": unit_price,
+            "discount": discount,
+        }
+        for number in numbers
+        for line, (sku, quantity, unit_price, discount) in wanted[number][1].items()
+    ]
+    if lines:
+        await uow.connection.execute(insert(order_lines), lines)
 
 
 async def _missing(connection: AsyncConnection, column: Any, wanted: Iterable[str]) -> list[str]:

@@ -145,6 +145,7 @@ orders = Table(
     Column("declined", Boolean, nullable=False, server_default=false()),
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("tracking_key", Key),  # what the customer's link to the order is made of; nobody can guess it
+    Column("placed_digest", Text),  # of what was asked when it was placed, keyed with the tracking key
     Column("invoice_number", Text),  # the latest
     _one_of("stage", Stage),
     Index("orders_customer", "customer"),

@@ -25,6 +25,7 @@ from connector.model.order import LineInput, OrderInput
 from connector.model.parcels import Resolution, ReturnReason, ShipmentStatus
 from connector.model.product import Price, Product
 from connector.orders.analytics import YEARS
+from connector.orders.placing import words
 
 MOST_DIGITS = 18
 D = TypeVar("D", bound=date)
@@ -164,6 +165,12 @@ _FIELDS: dict[str, Any] = {
 }
 OrderBody: Any = create_model("OrderBody", __base__=_OrderBody, **_FIELDS)
 """A new order, by the names of an import; what happens to it later is not said here."""
+
+
+def said_by(body: Any) -> bytes:
+    """What a new order says, but for its customer, who is known by number."""
+    customer = body.customer if isinstance(body.customer, str) else body.customer.number
+    return words(body.model_dump(exclude={"customer"}) | {"customer": customer})
 
 
 def order_of(body: Any, now: datetime) -> OrderInput:

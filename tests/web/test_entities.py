@@ -11,7 +11,7 @@ from connector.model.change import EntityKind
 from connector.model.role import Role
 from connector.store import customers, products
 from tests.unit.store import samples
-from tests.web.conftest import Api
+from tests.web.conftest import ORDER, Api
 
 ADA: dict[str, Any] = {"name": "Ada Ltd", "city": "Oslo", "tier": "gold", "credit_limit": "500.50"}
 TEA: dict[str, Any] = {
@@ -126,3 +126,17 @@ async def test_customers_and_products_come_a_page_at_a_time(api: Api) -> None:
         assert [item[key] for item in items][:3] == ["A-0", "A-1", "A-2"]
         assert (len(items), rest["after"], {item["version"] for item in items}) == (5, None, {1})
         assert (await api("GET", path, params={"limit": "9" * 5000})).status == 400
+
+
+async def test_an_order_adds_to_what_is_known_of_its_customer_and_its_repeat_does_not(api: Api) -> None:
+    known = {"name": "Alfreds", "tier": "gold", "credit_limit": 10, "email": "a@alfreds.example"}
+    await api("PUT", "/customers/ALFKI", known)
+    order = ORDER | {"customer": {"number": "ALFKI", "phone": "030-1", "tier": "none", "credit_limit": 10**6}}
+    assert (await api("POST", "/orders", order)).status == 201
+    said = (await api("GET", "/customers/ALFKI")).body
+    assert {name: said[name] for name in (*known, "phone")} == known | {"credit_limit": "10", "phone": "030-1"}
+    await api("PUT", "/customers/ALFKI", known | {"name": "Alfreds Futterkiste", "phone": "030-2"})
+    assert (await api("POST", "/orders", order)).status == 200
+    said = (await api("GET", "/customers/ALFKI")).body
+    assert (said["name"], said["phone"]) == ("Alfreds Futterkiste", "030-2")
+    assert (await api("POST", "/orders", order | {"freight": "1000"})).status == 409

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from sqlalchemy import select
 
 from connector.errors import CommandError
+from connector.model.customer import Customer
 from connector.model.progress import Hold
 from connector.model.role import Role
 from connector.model.stage import Stage
@@ -18,8 +19,9 @@ from connector.orders.verification import verify
 from connector.store import customers, history, orders
 from connector.store.tables import holds
 from connector.store.tables import orders as table
+from connector.store.unit import UnitOfWork
 from connector.web.answers import event_said, order_said
-from connector.web.bodies import NumbersBody, OrderBody, TransitionBody, event_of, order_of
+from connector.web.bodies import CustomerBody, NumbersBody, OrderBody, TransitionBody, event_of, order_of, said_by
 from connector.web.conditions import etag, replayed, request_of, version_of
 from connector.web.paging import QUERIES, page
 from connector.web.problem import ProblemError
@@ -30,16 +32,23 @@ async def place(call: Call) -> Answer:
     body = call.body
     item = order_of(body, call.store.clock.now())
     async with call.store.transaction() as uow:
-        known = (await orders.load(uow.connection, [item.number])) != []
+        known = await orders.load(uow.connection, [item.number])
         if known and body.placed_at is None:  # the moment of the first time stands
-            [order] = await orders.load(uow.connection, [item.number])
-            item = order_of(body, order.placed_at)
-        if not isinstance(body.customer, str):
-            await customers.save(uow, [body.customer.customer(body.customer.number)])
-        await Desk(uow, actor=call.token.name, rules=call.rules).place([item])
+            item = order_of(body, known[0].placed_at)
+        if not known and not isinstance(body.customer, str):
+            await _keep(uow, body.customer)
+        await Desk(uow, actor=call.token.name, rules=call.rules).place([item], {item.number: said_by(body)})
         [order] = await orders.load(uow.connection, [item.number])
     headers = {"Location": f"/api/v1/orders/{quote(item.number, safe='')}", **etag(order.version)}
     return Answer(value=order_said(order), status=200 if known else 201, headers=headers)
+
+
+async def _keep(uow: UnitOfWork, told: CustomerBody) -> None:
+    """What an order tells of its customer adds to what is known; how far a customer is trusted, it does not tell."""
+    await customers.versions(uow.connection, [told.number], lock=True)
+    known = await customers.load(uow.connection, [told.number])
+    changes = told.model_dump(exclude_unset=True, exclude={"number", "tier", "credit_limit"} if known else {"number"})
+    await customers.save(uow, [known[0].told(**changes) if known else Customer.called(number=told.number, **changes)])
 
 
 async def every(call: Call) -> Answer:

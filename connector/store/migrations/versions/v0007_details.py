@@ -20,6 +20,7 @@ def upgrade() -> None:
     op.add_column("orders", sa.Column("stated_total", Exact))
     op.add_column("orders", sa.Column("ship_complete", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("orders", sa.Column("delivery_note", sa.Text))
+    op.add_column("orders", sa.Column("placed_digest", sa.Text))
     op.add_column("products", sa.Column("placeholder", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("shipments", sa.Column("warehouse", Key))
     with op.batch_alter_table("reservations") as batch:

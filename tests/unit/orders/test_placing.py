@@ -1,0 +1,174 @@
+"""An order is placed once: the same words again change nothing, other words under its number are refused, and nobody's
+order is overwritten by another's."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.errors import CommandError, StoreError
+from connector.model.event import Action, Event, Terms
+from connector.model.order import Order, OrderInput
+from connector.model.product import Price
+from connector.model.progress import Hold, Progress
+from connector.model.stage import Stage
+from connector.orders.asking import ask
+from connector.orders.desk import Command, Desk
+from connector.orders.verification import verify
+from connector.store import customers, history, orders, products
+from connector.store.engine import Store
+from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
+from tests.unit.orders.test_details import WHOLE
+from tests.unit.store import samples
+
+
+async def place(store: Store, item: OrderInput) -> Progress:
+    async with store.transaction() as uow:
+        [progress] = await Desk(uow, actor="shop").place([item])
+    return progress
+
+
+async def read(store: Store, number: str = "1") -> Order:
+    async with store.reader() as connection:
+        [order] = await orders.load(connection, [number])
+    return order
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"freight": Decimal(1000)},
+        {"ship_to_street": "Elsewhere 7"},
+        {"tax_rate": Decimal("0.19")},
+        {"po_number": "PO-9"},
+        {"ship_complete": True},
+        {"channel": "phone"},
+        {"currency": "EUR"},
+        {"lines": (samples.line(1, quantity="3"),)},
+    ],
+)
+async def test_other_words_under_a_number_are_refused(store: Store, changes: dict[str, Any]) -> None:
+    await opened(store)
+    before = await read(store)
+    await place(store, samples.order("1"))
+    with pytest.raises(CommandError, match="There is another order 1, with other content") as refused:
+        await place(store, samples.order("1", **changes))
+    assert (refused.value.field, refused.value.rule) == ("number", "idempotency")
+    assert await read(store) == before
+
+
+async def test_the_same_words_are_the_same_order_whatever_the_list_says_by_now(store: Store) -> None:
+    await samples.stock(store)
+    item = samples.order("1", lines=(samples.line(1, price=None),))
+    await place(store, item)
+    async with store.transaction() as uow:
+        await products.save(uow, [replace(samples.CHAI, prices=(Price(currency="USD", unit_price=Decimal(19)),))])
+    await act(store, Action.VERIFY)
+    assert (await place(store, item)).stage is Stage.VERIFIED
+    assert (await read(store)).lines[0].unit_price == 18
+
+
+async def test_of_many_who_place_one_number_one_does_and_its_link_stays(store: Store) -> None:
+    await samples.stock(store)
+    items = [samples.order("1", ship_to_street=street) for street in ("Rue 5", "Elsewhere 7")] * 6
+    outcomes = await asyncio.gather(*(place(store, item) for item in items), return_exceptions=True)
+    order = await read(store)
+    same = [isinstance(outcome, Progress) for outcome in outcomes]
+    assert same == [item.ship_to_street == order.ship_to_street for item in items]
+    assert {getattr(outcome, "rule", "") for outcome in outcomes if not isinstance(outcome, Progress)} == {
+        "idempotency"
+    }
+    assert order.version == 2
+    async with store.reader() as connection:
+        assert len(await history.read(connection, "1")) == 1
+
+
+async def test_what_is_split_off_takes_nobodys_number(store: Store) -> None:
+    await opened(store)
+    mine = samples.order("1-S1", customer="BONAP", notes="precious")
+    async with store.transaction() as uow:
+        await orders.save(uow, [mine, samples.order("1-S3", customer="BONAP")])
+    with pytest.raises(CommandError, match="got the number of the new order, which is given here") as refused:
+        await act(store, Action.SPLIT, lines={1: 1}, reference="1-S1")
+    assert refused.value.field == "reference"
+    split = Event(action=Action.SPLIT, lines={2: Decimal("0.5")})
+    async with store.transaction() as uow:
+        await Desk(uow, actor="anna").act([Command(number="1", event=split)] * 2)
+    assert (await read(store, "1-S1")).notes == "precious"
+    assert [(await read(store, number)).lines[0].quantity for number in ("1-S2", "1-S4")] == [Decimal("0.5")] * 2
+
+
+async def test_an_import_leaves_an_order_that_was_acted_on_its_address_and_its_parcels(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await allocate(store)
+    await act(store, Action.PICK)
+    await act(store, Action.SHIP, lines={1: 2}, **SHIPPED)
+    async with store.transaction() as uow:
+        await orders.save(uow, [samples.order("1", stage=Stage.FULFILLING, notes="ring twice")])
+    order = await read(store)
+    assert (order.notes, order.carrier, order.tracking_number) == ("ring twice", "Northern Parcel", "NP1")
+    assert order.shipped_on is not None
+    for changes in ({"ship_to_street": "Elsewhere 7"}, {"promised_on": date(2026, 9, 9)}, {"freight": None}):
+        with pytest.raises(StoreError, match=f"cannot set their {next(iter(changes))}"):
+            async with store.transaction() as uow:
+                await orders.save(uow, [samples.order("1", stage=Stage.FULFILLING, **changes)])
+
+
+async def test_who_is_repaid_in_full_has_not_paid(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM, Action.CAPTURE):
+        await act(store, action)
+    await act(store, Action.REFUND, amount="98.02")
+    await allocate(store)
+    for action in (Action.PICK, Action.SHIP, Action.DELIVER, Action.INVOICE):
+        progress = await act(store, action, **(SHIPPED if action is Action.SHIP else {}))
+    assert progress.stage is Stage.DELIVERED
+    assert (await act(store, Action.CAPTURE)).stage is Stage.COMPLETED
+
+
+async def test_what_was_told_was_told_of_the_whole_order(store: Store) -> None:
+    await samples.stock(store)
+    await place(store, samples.order("1", **WHOLE, stated_total=Decimal("98.02")))
+    await act(store, Action.CANCEL, lines={1: 1})
+    async with store.transaction() as uow:
+        [progress] = await verify(Desk(uow, actor="job"), ["1"])
+    assert (progress.stage, progress.holds) == (Stage.VERIFIED, frozenset())
+    assert (await read(store)).stated_total is None
+
+
+async def test_more_may_be_asked_after_less_was_invoiced_than_is_due_by_now(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM, Action.INVOICE):
+        await act(store, action)
+    await act(store, Action.CANCEL, lines={2: "1.5"})
+    progress = await act(store, Action.CHANGE, details={"freight": Decimal(33)})
+    assert (progress.due, progress.invoiced) == (Decimal(69), Decimal("98.02"))
+    with pytest.raises(CommandError, match=r"has 98\.02 invoiced, and would come to 46\.00"):
+        await act(store, Action.CHANGE, details={"freight": Decimal(10)})
+
+
+async def test_what_a_confirmed_order_becomes_is_looked_at_again(store: Store) -> None:
+    await samples.stock(store)
+    await place(store, samples.order("1", **WHOLE))
+    async with store.transaction() as uow:
+        await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(200))])
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    more = Event(action=Action.CHANGE, terms={1: Terms(sku="CHAI", quantity=Decimal(50000))})
+    async with store.transaction() as uow:
+        await ask(Desk(uow, actor="anna"), Command(number="1", event=more))
+    order = await read(store)
+    assert (order.stage, order.holds) == (Stage.CONFIRMED, frozenset({Hold.CREDIT, Hold.FRAUD, Hold.MANUAL}))
+    note = Event(action=Action.CHANGE, details={"notes": "rang"})
+    for hold in order.holds:
+        await act(store, Action.RELEASE, hold=hold)
+    async with store.transaction() as uow:
+        await ask(Desk(uow, actor="anna"), Command(number="1", event=note))
+    assert (await read(store)).holds == frozenset()
