@@ -25,7 +25,8 @@ NOW = "2026-03-01 12:00:00.000000+00:00"
 BEGUN = (
     '{"stage": "placed", "lines": {"1": {"ordered": "10", "total": "8491.5", "allocated": "0", "picked": "0",'
     ' "shipped": "0", "delivered": "0", "returned": "0", "credited": "0", "cancelled": "0"}}, "holds": [],'
-    ' "declined": false, "shipments": [], "freight": "0", "invoiced": "0", "authorised": "0", "captured": "0", "refunded": "0"}'
+    ' "declined": false, "shipments": [], "freight": "0", "invoiced": "0", "authorised": "0",'
+    ' "captured": "0", "refunded": "0"}'
 )
 EVENTS = (
     ("begin", None, "placed", BEGUN),
