@@ -146,6 +146,8 @@ def _checked(model: Any, said: dict[str, Any]) -> Any:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         what = str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            what = "There is no such thing to say"
         raise UsageError(f"{place}: {what}.", hint="`connector act --help` lists what can be said.") from None
 
 

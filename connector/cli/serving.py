@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
 from connector.cli import app
 from connector.cli.loop import run, until_stopped
-from connector.errors import UsageError
+from connector.errors import ConnectorError, UsageError
 
 ROLES = ("api",)
 
@@ -47,7 +48,14 @@ async def _serve() -> None:
         await runner.setup()
         try:
             site = web.TCPSite(runner, settings.http.host, settings.http.port)
-            await site.start()
+            try:
+                await site.start()
+            except OSError as error:
+                where = f"{settings.http.host}:{settings.http.port}"
+                raise ConnectorError(
+                    f"Nothing can be served at {where}: {os.strerror(error.errno or 0).lower()}.",
+                    hint="Choose another place with CONNECTOR_HTTP__HOST and CONNECTOR_HTTP__PORT.",
+                ) from None
             typer.echo(f"Listening at {site.name}; Ctrl-C stops.")
             await until_stopped()
         finally:

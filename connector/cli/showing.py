@@ -145,11 +145,19 @@ def _parcel(parcel: dict[str, Any]) -> str:
 
 
 def _event(event: dict[str, Any]) -> str:
-    """`ship 2 of line 1, carrier Swift Post`."""
-    parts = [f"{quantity} of line {line}" for line, quantity in event.get("lines", {}).items()]
-    parts += [f"{name} {event[name]}" for name in ("carrier", "tracking_number") if name in event]
-    parts += [str(event[name]) for name in ("amount", "hold", "note") if name in event]
-    return f"{event['action']} {', '.join(parts)}"
+    """`ship 2 of line 1, carrier Swift Post`; of personal details only which they were."""
+    parts = [str(event[name]).replace("_", " ") for name in ("amount", "hold", "reason", "status") if name in event]
+    parts += [f"{quantity} of line {line}" for line, quantity in event.get("lines", {}).items()]
+    parts += [f"{quantity} of line {line} written off" for line, quantity in event.get("written_off", {}).items()]
+    parts += [
+        f"line {line}: {terms['quantity']} {terms['sku']}" if terms["quantity"] != "0" else f"line {line}: none"
+        for line, terms in event.get("terms", {}).items()
+    ]
+    parts += [f"{name} {'none' if value is None else value}" for name, value in event.get("details", {}).items()]
+    parts += event.get("personal", [])
+    names = ("return_number", "shipment", "warehouse", "carrier", "tracking_number", "reference", "note")
+    parts += [f"{'' if name in {'note', 'reference'} else f'{name} '}{event[name]}" for name in names if name in event]
+    return f"{event['action'].replace('_', ' ')} {', '.join(parts)}".rstrip()
 
 
 def _due(document: dict[str, Any]) -> None:
