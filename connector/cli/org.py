@@ -29,7 +29,7 @@ def our_metadata(*, return_orders: bool = False) -> Path:
 
 @app.command(short_help="Run a strict local Salesforce org to try things on.")
 def localorg(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8180,
     tls_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the same org by TLS; 0 takes a free one.")] = 0,
     grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Of its Pub/Sub API; 0 takes a free one.")] = 0,
     data: Annotated[

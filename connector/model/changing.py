@@ -93,14 +93,23 @@ def _detailed(progress: Progress, event: Event) -> Progress:
             raise refused(progress, event, f"details.{name}", what, f"It has {one_of(DETAILS)}.")
         if (fault := _fault(name, value)) is not None:
             raise refused(progress, event, f"details.{name}", f"got the {name.replace('_', ' ')} {value}", fault)
-    labelled = [each for each, parcel in progress.shipments.items() if parcel.status is ShipmentStatus.LABELLED]
-    if labelled and event.details.keys() & ADDRESS:
-        what = f"has shipment {labelled[0]} labelled for the old address"
-        raise refused(progress, event, "shipment", what, "Unpack it first.", "shipment")
+    if event.details.keys() & ADDRESS:
+        _check_parcels(progress, event)
     moved: dict[str, Any] = {name: value or ZERO for name, value in event.details.items() if name in MONEY}
     if "ship_complete" in event.details:
         moved["ship_complete"] = bool(event.details["ship_complete"])
     return replace(progress, **moved)
+
+
+def _check_parcels(progress: Progress, event: Event) -> None:
+    """What is labelled, or gone, went to the address that the order has."""
+    for number, parcel in progress.shipments.items():
+        if parcel.status is ShipmentStatus.LABELLED:
+            what = f"has shipment {number} labelled for the old address"
+            raise refused(progress, event, "shipment", what, "Unpack it first.", "shipment")
+        if parcel.status not in {ShipmentStatus.PACKED, ShipmentStatus.VOID}:
+            what = f"has shipment {number} that left for the old address"
+            raise refused(progress, event, "shipment", what, "Split off what is left, and change that.", "shipment")
 
 
 def _fault(name: str, value: Detail) -> str | None:

@@ -172,7 +172,8 @@ def _moved(progress: Progress, to: Stage | None) -> Progress:
             field="stage",
             rule="transition",
         )
-    return replace(progress, stage=to)
+    # Whoever is cancelled waits for nobody.
+    return replace(progress, stage=to, holds=frozenset() if to is S.CANCELLED else progress.holds)
 
 
 def _held(progress: Progress, event: Event) -> Progress:

@@ -258,12 +258,24 @@ class Order:
 
     @property
     def return_status(self) -> ReturnStatus | None:
-        """How far the latest return is; None without one."""
-        return self.returns[max(self.returns)].status if self.returns else None
+        """How far the latest return is, of those that were not rejected if there are any; None without one."""
+        latest = self._latest_return
+        return latest.status if latest else None
 
     @property
     def return_reason(self) -> ReturnReason | None:
-        return self.returns[max(self.returns)].reason if self.returns else None
+        latest = self._latest_return
+        return latest.reason if latest else None
+
+    @property
+    def _latest_return(self) -> Return | None:
+        accepted = [number for number, item in self.returns.items() if item.status is not ReturnStatus.REJECTED]
+        return self.returns[max(accepted or self.returns)] if self.returns else None
+
+    @property
+    def net_total(self) -> Decimal:
+        """The exact price of what is neither cancelled nor credited, freight and tax apart."""
+        return sum((line.progress.due for line in self.lines), ZERO)
 
     @property
     def exact_total(self) -> Decimal | None:

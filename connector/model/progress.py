@@ -115,6 +115,11 @@ class Progress:
         parcels = (item for item in self.shipments.values() if item.status in IN_HOUSE)
         return sum((item.lines.get(line, ZERO) for item in parcels), ZERO)
 
+    def packed_at(self, line: int, warehouse: str) -> Decimal:
+        """What of one line is in a parcel that is to leave `warehouse`."""
+        parcels = (item for item in self.shipments.values() if item.status in IN_HOUSE and item.warehouse == warehouse)
+        return sum((item.lines.get(line, ZERO) for item in parcels), ZERO)
+
     @property
     def wanted(self) -> Decimal:
         return self.sum("wanted")
@@ -126,14 +131,16 @@ class Progress:
 
     @property
     def due(self) -> Decimal:
-        """What the customer owes: all but what is cancelled or credited, in cents, tax included. Freight goes with the
+        """What the customer owes: all but what is cancelled or credited, in cents, with its tax. Freight goes with the
         last line."""
-        return to_cents(EXACT.multiply(self._untaxed, 1 + self.tax_rate), self.places)
+        untaxed = self._untaxed
+        due = to_cents(untaxed, self.places)
+        return due + to_cents(EXACT.multiply(untaxed, self.tax_rate), self.places) if self.tax_rate else due
 
     @property
     def tax(self) -> Decimal:
         """What of `due` is tax that comes on top of the prices, in cents."""
-        return self.due - to_cents(self._untaxed, self.places)
+        return to_cents(EXACT.multiply(self._untaxed, self.tax_rate), self.places)
 
     @property
     def _untaxed(self) -> Decimal:

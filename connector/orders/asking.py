@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connector.model.changing import unsettles
 from connector.model.event import Action
+from connector.model.lifecycle import check
 from connector.model.stage import Stage
 from connector.orders.allocation import allocate
 from connector.orders.desk import Command, Desk
@@ -19,6 +20,12 @@ async def ask(desk: Desk, command: Command) -> None:
     change of what was verified puts a confirmed order on hold, if the rules say so: it does not become unconfirmed.
     """
     event = command.event
+    if event.action in {Action.VERIFY, Action.ALLOCATE}:
+        if await desk.repeats(command):
+            return
+        [(order, _)] = (await desk.load([command.number])).values()
+        desk.check_version(order, command.version)
+        check(order.progress, event)
     if event.action is Action.VERIFY:
         await verify(desk, [command.number], asked=command)
     elif event.action is Action.ALLOCATE and not event.lines:

@@ -26,7 +26,7 @@ from connector.orders.documents.invoice import dump, put_together
 from connector.orders.facts import facts_of
 from connector.orders.messages import owed
 from connector.orders.rules import Rules, standard
-from connector.orders.terms import completed, keep_unknown, priced
+from connector.orders.terms import addressed, completed, keep_unknown, priced
 from connector.store import history, invoices, lifecycle, messages, orders
 from connector.store.history import Entry, Request
 from connector.store.invoices import Invoice
@@ -121,7 +121,7 @@ class Desk:
         known = await orders.placed(self.uow.connection, list(wanted))
         there = {order.number for order in await orders.load(self.uow.connection, list(wanted))}
         new = await priced(self.uow.connection, [item for item in wanted.values() if item.number not in there])
-        created = await self._added(new, words)
+        created = await self._added(await addressed(self.uow.connection, new), words)
         quicker = [item.number for item in new if item.number not in created]
         known |= await orders.placed(self.uow.connection, quicker)
         await self.take_up(sorted(created))
@@ -260,6 +260,8 @@ class Desk:
                 what = "got the number of the new order, which is given here"
                 raise refused(case.progress, event, "reference", what, "Leave it out.")
             event = replace(event, reference=await offspring.free_number(self.uow.connection, case.made, order, "S"))
+        if event.action in stockroom.FROM_SHELF:
+            event = await stockroom.lines_at(self.uow.connection, order, case.progress, event)
         event = in_full(case.progress, event)
         after = apply(case.progress, event)
         if shown := _shown_by(event):

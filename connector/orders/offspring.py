@@ -57,9 +57,10 @@ def to_replace(item: Return) -> Mapping[int, Decimal]:
 
 
 def replacement(order: Order, after: Progress, number: int, event: Event, now: datetime) -> Made:
-    """The same goods for nothing."""
+    """The same goods for nothing. Somebody has looked at what came back: the rules need not look at this again."""
     note = f"Replaces what came back of order {order.number}."
-    return Made(item=_like(order, event, to_replace(after.returns[number]), now, note, discount=FREE), events=())
+    item = _like(order, event, to_replace(after.returns[number]), now, note, discount=FREE)
+    return Made(item=item, events=[Event(action=Action.VERIFY, note=note, reference=order.number)])
 
 
 def _like(

@@ -7,16 +7,21 @@ that one, and a pick list never sends anybody to a shelf that was emptied for th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from operator import itemgetter
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import CommandError
 from connector.model.event import Action, Event
+from connector.model.lifecycle import check
 from connector.model.money import plain
+from connector.model.order import Order
 from connector.model.parcels import IN_HOUSE, ZERO, Shipment
 from connector.model.progress import Progress
-from connector.model.refusal import one_of
+from connector.model.refusal import refused
 from connector.orders.routing import Places, places_of, route
 from connector.orders.rules import Routing
 from connector.store import stock
@@ -27,6 +32,7 @@ MOVING = frozenset(
     {Action.ALLOCATE, Action.DEALLOCATE, Action.PICK, Action.PACK, Action.SHIP, Action.CANCEL, Action.INSPECT_RETURN}
 )
 """Events that concern stock."""
+FROM_SHELF = frozenset({Action.PICK, Action.PACK, Action.SHIP})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +93,28 @@ async def move(uow: UnitOfWork, moves: Sequence[Move], routing: Routing) -> None
             _follow(uow, item, step, shelves, routing)
     await stock.put(uow, {place: level for place, level in levels.items() if levels_known.get(place) != level})
     await stock.keep(uow, {key: found for key, found in held.items() if held_known.get(key) != found})
+
+
+async def lines_at(connection: AsyncConnection, order: Order, progress: Progress, event: Event) -> Event:
+    """`event` with the lines it leaves out: all that can be picked, packed or shipped in the warehouse that it names.
+    `order` is as it was found, `progress` as it is by now. A parcel that waits to be shipped has its lines already."""
+    check(progress, event)
+    parcel = event.shipment is not None or any(item.status in IN_HOUSE for item in progress.shipments.values())
+    if event.lines or event.warehouse is None or (event.action is Action.SHIP and parcel):
+        return event
+    held = await stock.reserved_for(connection, [order.number])
+    lines: dict[int, Decimal] = {}
+    for (_, line, place), reserved in sorted(held.items(), key=itemgetter(0)):
+        if place == event.warehouse and event.action is Action.PICK and reserved.unpicked > 0:
+            lines[line] = reserved.unpicked
+        elif place == event.warehouse and event.action is not Action.PICK:
+            loose = reserved.picked - progress.packed_at(line, place)
+            if loose > 0:
+                lines[line] = loose
+    if not lines:
+        what = f"has nothing to {event.action.words} in {event.warehouse}"
+        raise refused(progress, event, "warehouse", what, rule="stock")
+    return replace(event, lines=lines)
 
 
 def _follow(uow: UnitOfWork, item: Move, step: Step, shelves: _Shelves, routing: Routing) -> None:
@@ -184,11 +212,8 @@ def _left(step: Step) -> Shipment:
 
 def _loose(item: Move, progress: Progress, line: int, shelves: _Shelves) -> dict[Reserved, Decimal]:
     """What of a line is picked, by place, and not in a parcel that names its warehouse."""
-    parcels: Iterable[Shipment] = [parcel for parcel in progress.shipments.values() if parcel.status in IN_HOUSE]
     return {
-        key: shelves.held[key].picked
-        - sum((parcel.lines.get(line, ZERO) for parcel in parcels if parcel.warehouse == key[2]), ZERO)
-        for key in shelves.of_line(item.order, line)
+        key: shelves.held[key].picked - progress.packed_at(line, key[2]) for key in shelves.of_line(item.order, line)
     }
 
 
@@ -211,11 +236,11 @@ def _shared(
             found[key] = part
             left -= part
     if left > 0:
-        where = [key[2] for key, most in room.items() if most > 0]
+        where = [f"{plain(most)} in {key[2]}" for key, most in room.items() if most > 0]
         raise CommandError(
             f"Order {item.order} cannot {step.event.action.words} {plain(quantity)} of line {line} in"
             f" {warehouse}: {plain(quantity - left)} is {what} there.",
-            hint=f"It is so in {one_of(where)}." if where else "",
+            hint=f"There is {', '.join(where)}." if where else "",
             field="warehouse",
             rule="stock",
         )

@@ -9,10 +9,10 @@ from decimal import Decimal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import CommandError
-from connector.model.event import Event, Terms
+from connector.model.event import ADDRESS, Event, Terms
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.product import Product
-from connector.store import products
+from connector.store import customers, products
 from connector.store.unit import UnitOfWork
 
 
@@ -29,6 +29,21 @@ async def priced(connection: AsyncConnection, items: Sequence[OrderInput]) -> li
         return replace(line, unit_price=_listed(catalogue[line.sku], currency))
 
     return [replace(item, lines=tuple(filled(line, item.currency) for line in item.lines)) for item in items]
+
+
+async def addressed(connection: AsyncConnection, items: Sequence[OrderInput]) -> list[OrderInput]:
+    """Orders that say nothing of where they go, go to their customer's address."""
+    silent = [item for item in items if not any(getattr(item, name) for name in ADDRESS)]
+    known = {item.number: item for item in await customers.load(connection, sorted({i.customer for i in silent}))}
+
+    def filled(item: OrderInput) -> OrderInput:
+        customer = known[item.customer]
+        parts = ("street", "city", "state", "postal_code", "country")
+        there = {f"ship_to_{part}": getattr(customer, part) for part in parts}
+        return replace(item, ship_to_name=customer.name if any(there.values()) else None, **there)
+
+    numbers = {item.number for item in silent if item.customer in known}
+    return [filled(item) if item.number in numbers else item for item in items]
 
 
 async def keep_unknown(uow: UnitOfWork, skus: Sequence[str]) -> None:

@@ -70,9 +70,9 @@ def _check_money(order: Order) -> None:
         assert line.exact_total is not None
         billed = line.quantity - line.cancelled - line.credited
         total = EXACT.add(total, EXACT.divide(EXACT.multiply(line.exact_total, billed), line.quantity))
-    total = EXACT.multiply(total, 1 + (order.tax_rate or ZERO))
-    assert progress.due == (to_cents(total) if progress.wanted > 0 else ZERO)
-    assert ZERO <= order.tax <= progress.due
+    tax = to_cents(EXACT.multiply(total, order.tax_rate or ZERO))
+    assert progress.due == (to_cents(total) + tax if progress.wanted > 0 else ZERO)
+    assert order.tax == (tax if progress.wanted > 0 else ZERO)
     assert ZERO <= order.refunded <= order.captured
     assert order.amount_due == progress.due - order.captured + order.refunded
     closed = [item for item in order.returns.values() if item.status is ReturnStatus.CLOSED]

@@ -59,7 +59,8 @@ async def _imported(connection: AsyncConnection, period: Period, money: defaultd
     here, key, total, tax = "", ("", ""), ZERO, ZERO
 
     def close() -> None:
-        money[key] += to_cents(EXACT.multiply(total, ONE + tax), places_of(key[1]))
+        places = places_of(key[1])
+        money[key] += to_cents(total, places) + to_cents(EXACT.multiply(total, tax), places)
 
     async for number, channel, currency, freight, rate, quantity, price, discount in stream(connection, statement):
         if number != here:
@@ -87,7 +88,7 @@ async def returns(connection: AsyncConnection, period: Period) -> Iterable[tuple
 async def return_reasons(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
     line = order_lines.c
     statement = (
-        select(table.c.reason, orders.c.currency, table.c.order_number, table.c.lines)
+        select(table.c.reason, orders.c.currency, table.c.order_number, table.c.lines, table.c.status)
         .add_columns(line.number, line.unit_price, line.discount)
         .join(orders, orders.c.number == table.c.order_number)
         .join(order_lines, line.order_number == table.c.order_number)
@@ -97,11 +98,14 @@ async def return_reasons(connection: AsyncConnection, period: Period) -> Iterabl
     found: defaultdict[Key, list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
     seen: dict[Key, str] = {}
     count: Counter[Key] = Counter()
-    async for reason, currency, order, lines, number, price, discount in stream(connection, statement):
+    async for reason, currency, order, lines, status, number, price, discount in stream(connection, statement):
         back = orjson.loads(lines).get(str(number))
         if back is None:
             continue
-        key, quantity = (reason, currency), Decimal(back["requested"])
+        # Of a return that is closed nothing more comes than what has come.
+        key, quantity = (reason, currency), Decimal(back["received" if status == ReturnStatus.CLOSED else "requested"])
+        if not quantity:
+            continue
         count[key] += seen.get(key) != order
         seen[key] = order
         found[key][0] += quantity

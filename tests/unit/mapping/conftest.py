@@ -199,6 +199,7 @@ def plain_org() -> dict[str, SObjectDescribe]:
             field("Hold_Reason__c", length=120),
             field("Priority__c", "double"),
             field("Tax__c", "currency"),
+            field("Net_Total__c", "currency", scale=6),
             field("Ship_Complete__c", "boolean", nillable=False, defaulted_on_create=True),
             field("Delivery_Note__c", "textarea", length=2000),
             *(

@@ -129,6 +129,9 @@ async def test_a_labelled_parcel_has_the_old_address(store: Store) -> None:
     await change(store, delivery_note="back door")
     await act(store, Action.UNPACK)
     await change(store, ship_to_street="Rue 3")
+    await act(store, Action.SHIP, lines={1: 2}, **SHIPPED)
+    with pytest.raises(CommandError, match=r"has shipment 2 that left for the old address\. Split off what is left"):
+        await change(store, ship_to_street="Rue 4")
 
 
 @pytest.mark.parametrize(
@@ -322,3 +325,9 @@ async def test_a_line_without_a_price_gets_that_of_the_list_once_there_is_one(st
         )
     await act(store, Action.CHANGE, terms={1: Terms(sku="NEW-1", quantity=Decimal(4))})
     assert (await read(store)).lines[0].unit_price == 5
+
+
+async def test_tax_is_rounded_by_itself(store: Store) -> None:
+    lines = (samples.line(1, quantity="1", price="29.40"), samples.line(2, "TOFU", "1", "19.215"))
+    order = await placed(store, standard(), tax_rate=Decimal("0.19"), freight=None, lines=lines)
+    assert (order.tax, order.progress.due) == (Decimal("9.24"), Decimal("57.86"))  # 48.615 is 48.62, its tax 9.23685

@@ -14,6 +14,7 @@ import pytest
 from connector.errors import CommandError, StoreError
 from connector.model.event import Action, Event, Terms
 from connector.model.order import Order, OrderInput
+from connector.model.parcels import Resolution, ReturnReason
 from connector.model.product import Price
 from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
@@ -172,3 +173,54 @@ async def test_what_a_confirmed_order_becomes_is_looked_at_again(store: Store) -
     async with store.transaction() as uow:
         await ask(Desk(uow, actor="anna"), Command(number="1", event=note))
     assert (await read(store)).holds == frozenset()
+
+
+async def test_an_order_that_names_no_address_goes_to_its_customers(store: Store) -> None:
+    await samples.stock(store)
+    there = replace(samples.ALFKI, street="Obere Str. 57", postal_code="12209")
+    async with store.transaction() as uow:
+        await customers.save(uow, [there])
+    await place(store, samples.order("1", ship_to_city=None))
+    order = await read(store)
+    assert (order.ship_to_name, order.ship_to_street, order.ship_to_city, order.ship_to_country) == (
+        "Alfreds Futterkiste", "Obere Str. 57", "Berlin", "Germany",
+    )  # fmt: skip
+    await place(store, samples.order("1", ship_to_city=None))
+    await place(store, samples.order("2"))
+    assert (await read(store, "2")).ship_to_street is None
+
+
+async def test_whoever_is_cancelled_is_not_on_hold(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.HOLD, hold=Hold.FRAUD)
+    progress = await act(store, Action.CANCEL)
+    assert (progress.stage, progress.holds) == (Stage.CANCELLED, frozenset())
+    assert (await read(store)).hold_reason is None
+
+
+async def test_what_is_replaced_need_not_pass_the_rules_again(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await allocate(store)
+    for action in (Action.PICK, Action.SHIP, Action.DELIVER):
+        await act(store, action)
+    await act(store, Action.REQUEST_RETURN, lines={1: 1}, resolution=Resolution.REPLACEMENT)
+    for action in (Action.APPROVE_RETURN, Action.RECEIVE_RETURN):
+        await act(store, action)
+    await act(store, Action.INSPECT_RETURN, written_off={1: Decimal(1)})
+    order = await read(store, "1-R1")
+    assert (order.stage, order.holds, order.amount_due) == (Stage.VERIFIED, frozenset(), 0)
+    await act(store, Action.REQUEST_RETURN, lines={1: 1}, reason=ReturnReason.OTHER)
+    await act(store, Action.REJECT_RETURN)
+    assert ((await read(store)).return_status, (await read(store)).return_reason) == ("closed", "other")
+
+
+async def test_what_asks_for_rules_is_refused_out_of_turn_too(store: Store) -> None:
+    await opened(store)
+    for action, says in ((Action.ALLOCATE, "is placed: it cannot allocate now"), (Action.VERIFY, "on hold")):
+        if action is Action.VERIFY:
+            await act(store, Action.HOLD, hold=Hold.MANUAL)
+        with pytest.raises(CommandError, match=says):
+            async with store.transaction() as uow:
+                await ask(Desk(uow, actor="anna"), Command(number="1", event=Event(action=action)))

@@ -149,7 +149,7 @@ async def test_what_comes_back_is_put_on_the_shelf_and_replaced(store: Store) ->
     async with store.reader() as connection:
         [again] = await orders.load(connection, ["1-R1"])
         levels = await stocks.levels(connection, ["CHAI"])
-    assert (again.stage, again.lines[0].quantity, again.progress.due) == (Stage.PLACED, Decimal(2), Decimal(0))
+    assert (again.stage, again.lines[0].quantity, again.progress.due) == (Stage.VERIFIED, Decimal(2), Decimal(0))
     assert levels["CHAI", "EAST"].on_hand == Decimal(99)
 
 

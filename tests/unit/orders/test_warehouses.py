@@ -69,11 +69,11 @@ async def test_what_is_not_there_cannot_be_picked_packed_or_shipped_there(store:
     assert (no.value.field, no.value.rule) == ("warehouse", "stock")
     await act(store, Action.PICK, lines={1: 2})
     with pytest.raises(
-        CommandError, match=r"cannot pack 2 of line 1 in WEST: 1 is picked and not packed there\. It is so"
+        CommandError, match=r"cannot pack 2 of line 1 in WEST: 1 is picked and not packed there\. There is 1 in EAST"
     ):
         await act(store, Action.PACK, lines={1: 2}, warehouse="WEST")
     await act(store, Action.PACK, lines={1: 1}, warehouse="WEST")
-    with pytest.raises(CommandError, match=r"in WEST: 0 is picked and not packed there\. It is so in EAST\."):
+    with pytest.raises(CommandError, match=r"in WEST: 0 is picked and not packed there\. There is 1 in EAST\."):
         await act(store, Action.PACK, lines={1: 1}, warehouse="WEST")
     with pytest.raises(CommandError, match="cannot ship 1 of line 1 in WEST"):
         await act(store, Action.SHIP, lines={1: 1}, warehouse="WEST", **SHIPPED)
@@ -109,3 +109,18 @@ async def test_a_line_can_be_added_and_allocated_at_once(store: Store) -> None:
     async with store.transaction() as uow:
         await Desk(uow, actor="anna").act([Command(number="1", event=event) for event in (added, reserved)])
     assert await held(store) == {(3, "EAST"): Held(quantity=Decimal(4))}
+
+
+async def test_a_warehouse_without_lines_means_all_that_is_there(store: Store) -> None:
+    await split_between_two(store)
+    await act(store, Action.PICK, warehouse="EAST")
+    assert await picks(store) == [(1, "WEST", Decimal(1))]
+    progress = await act(store, Action.PACK, warehouse="EAST")
+    assert progress.shipments[1].lines == {1: Decimal(1), 2: Decimal("1.5")}
+    with pytest.raises(CommandError, match="has nothing to pack in EAST") as refused:
+        await act(store, Action.PACK, warehouse="EAST")
+    assert (refused.value.field, refused.value.rule) == ("warehouse", "stock")
+    await act(store, Action.SHIP, **SHIPPED)
+    await act(store, Action.PICK, warehouse="WEST")
+    assert (await act(store, Action.SHIP, warehouse="WEST", **SHIPPED)).stage == "shipped"
+    assert await on_hand(store) == {"EAST": Decimal(0), "WEST": Decimal(0)}
