@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import logging
 import sys
+from traceback import format_tb
 
 import structlog
+from structlog.typing import Processor
 
 
 def configure(level: str) -> None:
     """Set the level (`DEBUG` ... `ERROR`) and the form for the whole process."""
-    terminal = sys.stderr.isatty()
+    # Tracebacks without the values of variables, which the console's usual form would show.
+    form: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if sys.stderr.isatty()
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+            *form,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
+
+
+def trace(error: BaseException) -> str:
+    """Where `error` came from and what kind it is, without its text, which may repeat what a customer told us."""
+    return "".join([*format_tb(error.__traceback__), type(error).__name__])

@@ -103,7 +103,8 @@ def _secret_of_webhook(secret: SecretStr) -> SecretStr:
 
 SECRET_MARK = "whsec_"  # noqa: S105 - what secrets of webhooks begin with
 LOOPBACK = r"(localhost|127\.0\.0\.1|\[::1\])"
-ADDRESS = r"[^\s@<>()\[\]:;,\\\"]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+ADDRESS = r"(?!\.|\S*(\.\.|\.@|=\?))[!#-'*+./-9=?A-Z^-~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+"""One that can be written into a header as it is."""
 SENDER = rf"({ADDRESS}|[^<>@\r\n\"]+ <{ADDRESS}>)?"
 OptionalPath = Annotated[Path | None, BeforeValidator(_path)]
 

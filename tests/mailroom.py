@@ -45,6 +45,8 @@ class OddServer:
     script: dict[str, deque[str]] = field(default_factory=dict)
     connections: int = 0
     port: int = 0
+    hold: asyncio.Event | None = None
+    """Until it is set, no content is answered."""
 
     def will(self, step: str, *answers: str) -> None:
         self.script.setdefault(step, deque()).extend(answers)
@@ -66,6 +68,8 @@ class OddServer:
         return answer or "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        if self.hold is not None:
+            await self.hold.wait()
         said = self.script.get("DATA")
         if not said or said[0] == "gone":
             content = envelope.original_content

@@ -6,14 +6,17 @@ the same Message-ID (or webhook-id), by which the repeat is known. It is never s
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from connector.clock import Clock
-from connector.errors import PostError
+from connector.errors import PostError, RetryClass, StoreError
+from connector.log import trace
 from connector.model.message import Message, MessageKind, MessageState
 from connector.orders.correspondence import Correspondence, Subject, Unsendable
 from connector.orders.documents.writing import TemplateFaultError
@@ -29,8 +32,13 @@ MOST = 200
 ATTEMPTS = 20
 """Of one message, before it is given up. That nobody is there to take it does not count."""
 FIRST_WAIT, LONGEST_WAIT = 30.0, 900.0
+FAULT = "It cannot be made into a mail: a fault of the connector or in the data. The log says where."
 IN_A_ROW = 3
 """So many that were not taken just now end a run: it is not these messages."""
+MAKING = 20.0
+"""Seconds to write a message and draw its PDF."""
+SPARE = 60.0
+"""Seconds of a claim in which messages are begun."""
 
 log = structlog.get_logger("deliver")
 
@@ -60,23 +68,28 @@ async def deliver(
 ) -> Delivered:
     """Send what is due."""
     done = Delivered()
-    # Long enough for the slowest message after the last look at the clock.
-    lease = 60 + 2 * settings.timeout_seconds
-    for _ in range(MOST):
+    longest = longest_attempt(settings)
+    for batch in range(MOST):
         async with store.reader() as connection:
             if not await messages.some_due(connection, clock.now()):
                 break
         async with store.transaction() as uow:
-            done.expired += await messages.expire(uow, timedelta(hours=settings.expire_hours))
-            claim = await messages.claim(uow, limit=BATCH, seconds=lease)
+            if batch == 0:
+                done.expired = await messages.expire(uow, timedelta(hours=settings.expire_hours))
+            claim = await messages.claim(uow, limit=BATCH, seconds=SPARE + longest)
         if not claim.messages:
             break
-        run = _Batch(store, correspondence, claim, done, clock=clock, longest=settings.timeout_seconds)
+        run = _Batch(store, correspondence, claim, done, clock=clock, longest=longest)
         async with way as post:
             await run.through(post)
         if done.stopped:
             break
     return done
+
+
+def longest_attempt(settings: MessageSettings) -> float:
+    """After so many seconds an attempt is broken off: the message is made, a connection opened, the message taken."""
+    return MAKING + 2 * settings.timeout_seconds
 
 
 class _Batch:
@@ -97,7 +110,7 @@ class _Batch:
         self._claim = claim
         self._done = done
         self._clock = clock
-        self._longest = timedelta(seconds=longest)
+        self._longest = longest
         self._waiting: set[str] = set()
         """Orders whose next message is postponed: their later ones wait for it."""
 
@@ -105,11 +118,10 @@ class _Batch:
         left = {message.id: message for message in self._claim.messages}
         broken = 0
         try:
-            async with self._store.reader() as connection:
-                now = self._clock.now()
-                subjects = await self._correspondence.subjects(connection, self._claim.messages, now)
+            subjects = await self._subjects()
             for message, subject in zip(self._claim.messages, subjects, strict=True):
-                if self._clock.now() + self._longest >= self._claim.until:
+                # Whatever is begun ends before the claim does: nobody else can send it meanwhile.
+                if self._clock.now() + timedelta(seconds=self._longest) >= self._claim.until:
                     break
                 if message.order in self._waiting and message.kind is not MessageKind.ESCALATION:
                     continue
@@ -124,22 +136,55 @@ class _Batch:
                 async with self._store.transaction() as uow:
                     await messages.give_back(uow, self._claim.number, list(left.values()))
 
-    async def _attempt(self, post: Post, message: Message, subject: Subject | Unsendable) -> PostError | None:
+    async def _subjects(self) -> list[Subject | Unsendable | Exception]:
+        """What each message is about. One that cannot be read keeps no other from being sent."""
+        now, found = self._clock.now(), list[Subject | Unsendable | Exception]()
+        async with self._store.reader() as connection:
+            try:
+                return [*await self._correspondence.subjects(connection, self._claim.messages, now)]
+            except (SQLAlchemyError, StoreError):
+                raise
+            except Exception:  # whose it is shows below
+                for message in self._claim.messages:
+                    try:
+                        found += await self._correspondence.subjects(connection, [message], now)
+                    except (SQLAlchemyError, StoreError):
+                        raise
+                    except Exception as error:  # logged with its message
+                        found.append(error)
+        return found
+
+    async def _attempt(
+        self, post: Post, message: Message, subject: Subject | Unsendable | Exception
+    ) -> PostError | None:
         """Why it was not taken, if it was not."""
         try:
-            made = subject if isinstance(subject, Unsendable) else await self._correspondence.mail(message, subject)
+            async with asyncio.timeout(self._longest):
+                if isinstance(subject, Exception):
+                    raise subject
+                made = subject if isinstance(subject, Unsendable) else await self._correspondence.mail(message, subject)
+                if not isinstance(made, Unsendable):
+                    await post.send(made)
         except TemplateFaultError as error:
             await self._settle(message, MessageState.FAILED, error=f"A template cannot be filled: {error}.")
             return None
-        if isinstance(made, Unsendable):
-            await self._settle(message, MessageState.SKIPPED, error=made.why)
-            return None
-        try:
-            await post.send(made)
+        except TimeoutError:
+            late = PostError(
+                f"It was not made and taken within {self._longest:g} seconds.", retry_class=RetryClass.TRANSIENT
+            )
+            await self._not_taken(message, late)
+            return late
         except PostError as error:
             await self._not_taken(message, error)
             return error
-        await self._settle(message, MessageState.SENT)
+        except Exception as error:  # of this message alone: those behind it go out
+            log.error("fault", message=message.id, kind=message.kind.value, exception=trace(error))
+            await self._settle(message, MessageState.FAILED, error=FAULT)
+            return None
+        if isinstance(made, Unsendable):
+            await self._settle(message, MessageState.SKIPPED, error=made.why)
+        else:
+            await self._settle(message, MessageState.SENT)
         return None
 
     async def _not_taken(self, message: Message, error: PostError) -> None:

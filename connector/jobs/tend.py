@@ -1,17 +1,22 @@
 """What the desk does by itself: verifies what was placed, allocates what waits for stock, escalates old holds.
 
-It works in small transactions, so that people at the desk hardly wait for it.
+It works in small transactions, so that people at the desk hardly wait for it. What it has seen is looked at again under
+the lock of the order, so that two of it do nothing twice; an order that is refused holds up no other.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
-from sqlalchemy import select
+import structlog
+from sqlalchemy import Select, select
 
+from connector.errors import CommandError
 from connector.model.event import Action, Event
-from connector.model.progress import Hold
+from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
 from connector.orders.allocation import allocate, waiting
 from connector.orders.desk import Command, Desk
@@ -24,6 +29,10 @@ ACTOR = "connector"
 BATCH = 100
 MOST = 50
 """Transactions of one run; what is left waits for the next."""
+
+_Act = Callable[[Desk, Sequence[str]], Awaitable[list[Progress]]]
+
+log = structlog.get_logger("tend")
 
 
 @dataclass(kw_only=True)
@@ -55,48 +64,85 @@ async def _verify(store: Store, rules: Rules, done: Tended) -> None:
         select(orders.c.number)
         .where(orders.c.stage == Stage.PLACED.value, orders.c.events > 0, orders.c.number.not_in(on_hold))
         .order_by(orders.c.priority.desc(), orders.c.placed_at, orders.c.number)
-        .limit(BATCH)
     )
-    for _ in range(MOST):
-        async with store.transaction() as uow:
-            numbers = list((await uow.connection.execute(statement)).scalars())
-            found = await verify(Desk(uow, actor=ACTOR, rules=rules), numbers)
+
+    async def act(desk: Desk, mine: Sequence[str]) -> list[Progress]:
+        """Another one may have verified them since they were seen."""
+        found = await desk.load(mine)
+        orders_now = [found[number][0] for number in mine]
+        still = [order.number for order in orders_now if order.stage is Stage.PLACED and not order.holds]
+        return await verify(desk, still)
+
+    async for found in _rounds(store, rules, statement, act):
         done.held += sum(bool(progress.holds) for progress in found)
         done.verified += sum(progress.stage is Stage.VERIFIED for progress in found)
-        if len(numbers) < BATCH:
-            return
 
 
 async def _allocate(store: Store, rules: Rules, done: Tended) -> None:
     async with store.transaction() as uow:
         numbers = await waiting(Desk(uow, actor=ACTOR, rules=rules), limit=BATCH * MOST)
+
+    async def act(desk: Desk, mine: Sequence[str]) -> list[Progress]:
+        before = {number: order.progress.sum("allocated") for number, (order, _) in (await desk.load(mine)).items()}
+        after = await allocate(desk, mine)
+        return [progress for progress in after if progress.sum("allocated") > before[progress.number]]
+
     for start in range(0, len(numbers), BATCH):
-        async with store.transaction() as uow:
-            desk = Desk(uow, actor=ACTOR, rules=rules)
-            mine = numbers[start : start + BATCH]
-            before = {number: order.progress.sum("allocated") for number, (order, _) in (await desk.load(mine)).items()}
-            after = await allocate(desk, mine)
-        done.allocated += sum(progress.sum("allocated") > before[progress.number] for progress in after)
+        done.allocated += len((await _together(store, rules, numbers[start : start + BATCH], act))[0])
 
 
 async def _escalate(store: Store, rules: Rules, done: Tended) -> None:
     for reason, hours in rules.escalation.items():
-        for _ in range(MOST):
-            async with store.transaction() as uow:
-                old = (
-                    select(holds.c.order_number)
-                    .where(holds.c.reason == reason.value, holds.c.escalated_at.is_(None))
-                    .where(holds.c.since <= uow.now - timedelta(hours=hours))
-                    .order_by(holds.c.since)
-                    .limit(BATCH)
-                )
-                numbers = list((await uow.connection.execute(old)).scalars())
-                await Desk(uow, actor=ACTOR, rules=rules).act(
-                    [_escalation(number, reason, hours) for number in numbers]
-                )
-            done.escalated += len(numbers)
-            if len(numbers) < BATCH:
-                break
+        old = (
+            select(holds.c.order_number)
+            .where(holds.c.reason == reason.value, holds.c.escalated_at.is_(None))
+            .where(holds.c.since <= store.clock.now() - timedelta(hours=hours))
+            .order_by(holds.c.since, holds.c.order_number)
+        )
+
+        async for found in _rounds(store, rules, old, partial(_escalated, old, reason, hours)):
+            done.escalated += len(found)
+
+
+async def _escalated(old: Select[str], reason: Hold, hours: float, desk: Desk, mine: Sequence[str]) -> list[Progress]:
+    """Another one may have escalated or released them since they were seen."""
+    await desk.load(mine)
+    still = await desk.uow.connection.execute(old.where(holds.c.order_number.in_(mine)))
+    return await desk.act([_escalation(number, reason, hours) for number in still.scalars()])
+
+
+async def _rounds(store: Store, rules: Rules, statement: Select[str], act: _Act) -> AsyncIterator[list[Progress]]:
+    """What became of the orders that `statement` finds, a batch at a time; it finds no more what was acted on."""
+    refused: set[str] = set()
+    for _ in range(MOST):
+        async with store.reader() as connection:
+            # As many more as were refused, which are found again.
+            rows = await connection.execute(statement.limit(BATCH + len(refused)))
+            numbers = [number for number in rows.scalars() if number not in refused]
+        if not numbers:
+            return
+        found, these = await _together(store, rules, numbers, act)
+        refused |= these
+        yield found
+        if len(numbers) < BATCH:
+            return
+
+
+async def _together(store: Store, rules: Rules, numbers: Sequence[str], act: _Act) -> tuple[list[Progress], set[str]]:
+    """`act` on these orders in one transaction; if one is refused, on each by itself. Which ones were refused."""
+    try:
+        async with store.transaction() as uow:
+            return await act(Desk(uow, actor=ACTOR, rules=rules), numbers), set()
+    except CommandError as error:
+        if len(numbers) == 1:
+            log.warning("refused", order=numbers[0], rule=error.rule, why=str(error))
+            return [], set(numbers)
+    done, refused = list[Progress](), set[str]()
+    for number in numbers:
+        found, these = await _together(store, rules, [number], act)
+        done += found
+        refused |= these
+    return done, refused
 
 
 def _escalation(number: str, reason: Hold, hours: float) -> Command:

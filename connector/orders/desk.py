@@ -55,7 +55,8 @@ class Command:
     def named(self) -> Request | None:
         if self.request is None:
             return None
-        return Request(key=self.request, digest=history.digest_of(self.asked or self.event))
+        digest = history.digest_of(self.number, self.request, self.asked or self.event)
+        return Request(key=self.request, digest=digest)
 
 
 def in_its_name(asked: Command, commands: Sequence[Command]) -> list[Command]:

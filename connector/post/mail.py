@@ -10,6 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -51,7 +52,17 @@ def usable(address: str | None) -> str | None:
         domain = found[2].encode("idna").decode("ascii")
     except UnicodeError:
         return None
-    return f"{found[1]}@{domain}" if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", domain) else None
+    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", domain) is None:
+        return None
+    return _written(f"{found[1]}@{domain}")
+
+
+def _written(address: str) -> str | None:
+    """None where the e-mail library would not put it into a header: `.ann@x`, `=?utf-8?q?x?=@x`."""
+    try:
+        return address if Address(addr_spec=address).addr_spec == address else None
+    except (MessageError, ValueError, IndexError):  # it has no one exception for what it does not take
+        return None
 
 
 def one_line(text: str, longest: int) -> str:

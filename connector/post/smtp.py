@@ -73,6 +73,9 @@ class SmtpPost:
             raise self._refused(error, "the message") from None
         except (SMTPException, OSError, TimeoutError):
             raise self._broken() from None
+        except BaseException:
+            self._hang_up()  # in the middle of a message: the next one must not be written behind it
+            raise
 
     async def _connected(self, name: str) -> SMTP:
         if self._line is not None and self._line.is_connected:
@@ -105,6 +108,9 @@ class SmtpPost:
             if isinstance(cause, ssl.SSLError):
                 raise _unreachable(f"{where} does not speak TLS here.", SECURITY, RetryClass.CONFIG) from None
             raise _unreachable(f"{where} cannot be reached.", AGAIN) from None
+        except BaseException:
+            line.close()
+            raise
         self._line = line
         return line
 
@@ -139,13 +145,16 @@ class SmtpPost:
 
     def _broken(self) -> PostError:
         """Nothing more goes over this connection; whether the message was taken is not known."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+        self._hang_up()
         return PostError(
             "The connection to the mail server broke before it said whether it took the message.",
             retry_class=RetryClass.TRANSIENT,
         )
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
 
 def _bytes(made: EmailMessage) -> bytes:

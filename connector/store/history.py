@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -91,11 +92,13 @@ async def requests(connection: AsyncConnection, asked: Mapping[str, Sequence[str
     return found
 
 
-def digest_of(event: Event) -> str:
-    """The same for events that say the same, however their numbers were written."""
+def digest_of(order: str, key: str, event: Event) -> str:
+    """The same for events that say the same, however their numbers were written, of one order under one key alone: what
+    is kept of personal details cannot be compared with other orders."""
     details = {name: _value(value) for name, value in event.details.items()}
     said = {"action": event.action.value, **_detail(event), "details": details}
-    return sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    content = orjson.dumps([order, said], option=orjson.OPT_SORT_KEYS)
+    return hmac.new(key.encode("utf-8", "surrogatepass"), content, sha256).hexdigest()
 
 
 async def tally(connection: AsyncConnection) -> dict[Action, int]:

@@ -97,16 +97,18 @@ async def claim(uow: UnitOfWork, *, limit: int, seconds: float) -> Claim:
         or_(earlier.c.due_at > messages.c.due_at, earlier.c.claimed_until > uow.now),
     )
     chosen = (
-        select(messages)
+        select(messages.c.id)
         .where(_DUE, messages.c.due_at <= uow.now, _free(uow.now))
         .where(or_(messages.c.kind == MessageKind.ESCALATION.value, ~overtaken))
         .order_by(messages.c.due_at, messages.c.id)
         .limit(limit)
     )
-    found = sorted((_message(row) for row in await uow.connection.execute(chosen)), key=lambda item: item.id)
+    ids = list((await uow.connection.execute(chosen)).scalars())
     until = uow.now + timedelta(seconds=seconds)
-    taken = update(messages).where(messages.c.id.in_([item.id for item in found]))
-    await uow.connection.execute(taken.values(claim=number, claimed_until=until))
+    # PostgreSQL may have waited for somebody who discarded or postponed one of them: what is theirs is looked at again.
+    still = and_(messages.c.id.in_(ids), _DUE, messages.c.due_at <= uow.now, _free(uow.now))
+    taken = update(messages).where(still).values(claim=number, claimed_until=until).returning(messages)
+    found = sorted((_message(row) for row in await uow.connection.execute(taken)), key=lambda item: item.id)
     return Claim(number=number, until=until, messages=found)
 
 

@@ -177,7 +177,7 @@ async def test_a_crash_between_acceptance_and_its_record_repeats_under_the_same_
             await send(store, server.settings)
         monkeypatch.setattr(messages, "settle", settle)
         assert await send(store, server.settings) == Delivered()  # claimed by the one that died
-        clock.advance(server.settings.timeout_seconds * 2 + 61)
+        clock.advance(job.SPARE + job.longest_attempt(server.settings) + 1)
         assert await send(store, server.settings) == Delivered(sent=1)
     first, again = server.messages
     assert first["Message-ID"] == again["Message-ID"]

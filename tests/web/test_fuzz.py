@@ -24,6 +24,8 @@ from connector.web.route import Route
 from tests.web.conftest import ORDER, Api
 from tests.web.test_entities import ADA, TEA
 
+LONGEST_LINE = 8190
+"""A longer request line is refused by the server's own parser, in plain text, before anything of ours runs."""
 REQUESTS = int(os.environ.get("REQUESTS", "400"))
 
 ODD: tuple[Any, ...] = (
@@ -141,9 +143,24 @@ async def test_whatever_is_sent_the_answer_is_no_fault(api: Api) -> None:
         async with api.client.request(route.method, url, headers=token | headers, data=body) as answer:
             said = await answer.read()
             assert answer.status < 500, (index, route.method, url, body, said)
-            if answer.status >= 400:
-                assert answer.content_type == "application/problem+json"
-                assert json.loads(said)["rule"]
+            if len(str(url)) > LONGEST_LINE:
+                assert (answer.status, answer.content_type) == (400, "text/plain"), (index, route.method, url)
+            elif answer.status >= 400:
+                what = (index, route.method, url, headers, body, said)
+                assert answer.content_type == "application/problem+json", what
+                assert json.loads(said)["rule"], what
             else:
                 assert answer.status in route.statuses
                 assert answer.content_type == route.kind
+
+
+async def test_an_address_is_refused_as_a_problem_until_it_is_too_long_to_be_read(api: Api) -> None:
+    """The one answer that is no problem document: there is no request yet that it could be about."""
+    token = {"Authorization": f"Bearer {api.secrets[Role.ADMIN]}"}
+    path = f"{PREFIX}/orders?nothing="
+    for spare, kind in ((0, "application/problem+json"), (1, "text/plain")):
+        url = URL(path + "9" * (LONGEST_LINE + spare - len(path)), encoded=True)
+        async with api.client.request("GET", url, headers=token) as answer:
+            assert (answer.status, answer.content_type) == (400, kind)
+            assert ("X-Request-ID" in answer.headers) == (spare == 0)
+    assert (await api("GET", "/orders")).status == 200

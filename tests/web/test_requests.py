@@ -120,3 +120,18 @@ async def test_the_history_names_the_request(api: Api) -> None:
     await ask(api, {"action": "capture", "amount": 10})
     story = (await api("GET", "/orders/W-1/history", role=Role.VIEWER)).body["history"]
     assert [event.get("request") for event in story] == [None, "3f0c"]
+
+
+async def test_what_is_kept_of_an_address_can_be_compared_with_no_other_order(api: Api) -> None:
+    body = {"action": "change", "details": {"ship_to_street": "Rue 1"}}
+    for number in ("W-1", "W-2"):
+        await api("POST", "/orders", ORDER | {"number": number})
+        for key in ("k1", "k2"):
+            for replayed in (None, "true"):
+                path = f"/orders/{number}/transitions"
+                said = await ask(api, body, {"Idempotency-Key": key}, path)
+                assert (said.status, said.headers.get("Idempotency-Replayed")) == (200, replayed)
+    async with api.store.reader() as connection:
+        statement = select(order_events.c.request_digest).where(order_events.c.request.is_not(None))
+        kept = list((await connection.execute(statement)).scalars())
+    assert len(kept) == len(set(kept)) == 4

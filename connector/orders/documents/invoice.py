@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from connector.model.money import places_of, plain, to_cents
+from connector.model.money import EXACT, places_of, plain, to_cents
 from connector.model.order import Order
 from connector.model.parcels import ZERO
 from connector.model.progress import Progress
@@ -37,7 +37,7 @@ class InvoiceLine:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InvoiceView:
     """`total` is that of the order, of which `before` was invoiced earlier and `amount` is invoiced now. `tax_added` is
-    what of `total` came on top of the prices."""
+    what of `total` came on top of the prices, if those are `net`."""
 
     number: str
     issued_on: str
@@ -58,6 +58,7 @@ class InvoiceView:
     amount: Decimal
     tax_rate: Decimal
     tax_added: Decimal = ZERO
+    net: bool = False
 
     @property
     def goods(self) -> Decimal:
@@ -65,8 +66,17 @@ class InvoiceView:
 
     @property
     def tax(self) -> Decimal:
-        """What of `amount` is tax."""
-        return to_cents(self.amount - self.amount / (1 + self.tax_rate), self.places)
+        """What of `amount` is tax: the taxes of all invoices of an order add up to that of its total."""
+        return self._tax_until(self.before + self.amount) - self._tax_until(self.before)
+
+    def _tax_until(self, amount: Decimal) -> Decimal:
+        """The tax in the first `amount` of `total`."""
+        included = EXACT.subtract(amount, EXACT.divide(amount, 1 + self.tax_rate))
+        part = to_cents(included, self.places)
+        if not self.net:
+            return part
+        # That of the whole was rounded when it was added, and stands; it may differ from `part` by a cent.
+        return self.tax_added if amount >= self.total else min(part, self.tax_added)
 
     @property
     def places(self) -> int:
@@ -100,6 +110,9 @@ def put_together(
     )
     freight = to_cents(before.freight, before.places) if before.wanted > 0 else ZERO
     goods = sum((line.total for line in lines), ZERO)
+    # A rate of its own comes on top, and one of 0 says that there is no tax, whatever the rules say.
+    net = billing.net or order.tax_rate is not None
+    rate = before.tax_rate if net else billing.rate(facts_of(order, now))
     return InvoiceView(
         number=number,
         issued_on=now.date().isoformat(),
@@ -118,8 +131,9 @@ def put_together(
         total=before.due,
         before=before.invoiced,
         amount=amount,
-        tax_rate=before.tax_rate or (ZERO if billing.net else billing.rate(facts_of(order, now))),
+        tax_rate=rate,
         tax_added=before.tax,
+        net=net,
     )
 
 
@@ -133,6 +147,7 @@ def load(text: str) -> InvoiceView:
     figures = ("quantity", "unit_price", "discount", "total")
     return InvoiceView(
         **{
+            "net": bool(Decimal(said.get("tax_added", 0))),  # which earlier invoices do not say
             **said,
             **{name: Decimal(said.get(name, 0)) for name in money},
             "company_address": tuple(said["company_address"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -92,7 +92,8 @@ def view_of(kind: MessageKind, order: Order, billing: Billing, public_url: str, 
         currency=order.currency,
         address=_delivery(order),
         tracking_url=link,
-        bill=put_together("", order, order.progress, order.progress.due, now, billing),
+        # As if nothing had been invoiced before: it is over the whole.
+        bill=put_together("", order, replace(order.progress, invoiced=ZERO), order.progress.due, now, billing),
     )
 
 

@@ -65,5 +65,5 @@ def _bill(*, tax_rate: str, discount: str, freight: str, tax_added: str = "0") -
         number="INV-1", issued_on="2026-03-05", company="Company", company_address=(), customer="Customer",
         customer_number="C-1", address=(), order="O-1", ordered_on="2026-03-05", po_number=None, currency="USD",
         lines=(line,), freight=Decimal(freight), rounding=Decimal(0), total=Decimal(20), before=Decimal(5),
-        amount=Decimal(15), tax_rate=Decimal(tax_rate), tax_added=Decimal(tax_added),
+        amount=Decimal(15), tax_rate=Decimal(tax_rate), tax_added=Decimal(tax_added), net=tax_added != "0",
     )  # fmt: skip

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
+import pytest
+import structlog
 from sqlalchemy import select
 
+from connector.errors import CommandError
+from connector.jobs import tend as job
 from connector.jobs.tend import Tended, tend
-from connector.model.event import Action
-from connector.orders.desk import Desk
+from connector.model.event import Action, Event
+from connector.model.lifecycle import apply
+from connector.model.progress import Hold, Progress
+from connector.orders import desk
+from connector.orders.desk import Command, Desk
 from connector.orders.rules import standard
 from connector.store import history, orders, stock
 from connector.store.engine import Store
-from connector.store.tables import holds
+from connector.store.tables import holds, order_events
+from tests.contention import blocked
+from tests.mailroom import RULES, owed
 from tests.unit.store import samples
 
 WHOLE = {"ship_to_street": "Rue 1", "ship_to_country": "France"}
@@ -40,3 +52,77 @@ async def test_a_round_does_what_can_be_done(store: Store) -> None:
     assert [entry.event.action for entry in entries] == [Action.BEGIN, Action.HOLD, Action.ESCALATE]
     assert hold.escalated_at == clock.now()
     assert imported.stage == "placed"
+
+
+async def held(store: Store, *numbers: str) -> None:
+    """Orders whose hold is old enough to be escalated."""
+    clock: Any = store.clock
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        shop = Desk(uow, actor="shop")
+        await shop.place([samples.order(number, **WHOLE) for number in numbers])
+        event = Event(action=Action.HOLD, hold=Hold.CREDIT, note="over the limit")
+        await shop.act([Command(number=number, event=event) for number in numbers])
+    clock.advance(1000 * 3600)
+
+
+async def times(store: Store, action: Action) -> dict[str, int]:
+    """How often it happened to whom."""
+    async with store.reader() as connection:
+        rows = await connection.execute(select(order_events).where(order_events.c.action == action.value))
+        return dict(Counter(row.order_number for row in rows))
+
+
+async def test_two_at_once_do_nothing_twice(store: Store) -> None:
+    await held(store, "1", "2")
+    async with store.transaction() as uow:
+        await Desk(uow, actor="shop").place([samples.order(number, **WHOLE) for number in ("3", "4")])
+        await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "EAST"): Decimal(50)})
+    async with store.transaction() as uow:
+        await Desk(uow, actor="anna").load(["1", "2", "3", "4"])
+        both = [asyncio.create_task(tend(store, RULES)) for _ in range(2)]
+        await blocked(store, 2)
+    first, second = await asyncio.gather(*both)
+    total = {name: getattr(first, name) + getattr(second, name) for name in asdict(first)}
+    assert total == {"verified": 2, "held": 0, "allocated": 2, "escalated": 2}
+    assert await times(store, Action.ESCALATE) == {"1": 1, "2": 1}
+    assert await times(store, Action.VERIFY) == {"3": 1, "4": 1}
+    assert await times(store, Action.ALLOCATE) == {"3": 1, "4": 1}
+    assert [order for order, kind, _ in await owed(store) if kind == "escalation"] == ["1", "2"]
+
+
+async def test_a_hold_that_is_released_meanwhile_is_not_escalated_and_ends_no_round(store: Store) -> None:
+    await held(store, "1", "2")
+    async with store.transaction() as uow:
+        release = Event(action=Action.RELEASE, hold=Hold.CREDIT)
+        await Desk(uow, actor="anna").act([Command(number="1", event=release)])
+        tending = asyncio.create_task(tend(store, RULES))
+        await blocked(store, 1)
+    assert await tending == Tended(escalated=1, verified=1)
+    assert await times(store, Action.ESCALATE) == {"2": 1}
+
+
+@pytest.mark.parametrize("action", [Action.VERIFY, Action.ALLOCATE, Action.ESCALATE])
+async def test_an_order_that_is_refused_ends_no_round(
+    store: Store, monkeypatch: pytest.MonkeyPatch, action: Action
+) -> None:
+    await held(store, "1", "2", "3")
+    async with store.transaction() as uow:
+        await Desk(uow, actor="shop").place([samples.order(number, **WHOLE) for number in ("4", "5", "6")])
+        await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "EAST"): Decimal(50)})
+
+    def spoilt(progress: Progress, event: Event) -> Progress:
+        if event.action is action and progress.number in {"2", "5"}:
+            raise CommandError("No.", field="stage", rule="stage")
+        return apply(progress, event)
+
+    monkeypatch.setattr(desk, "apply", spoilt)
+    monkeypatch.setattr(job, "BATCH", 2)
+    with structlog.testing.capture_logs() as logs:
+        done = await tend(store, RULES)
+    refused = {"1", "2", "3"} if action is Action.ESCALATE else {"4", "5", "6"}
+    assert await times(store, action) == dict.fromkeys(sorted(refused - {"2", "5"}), 1)
+    assert [(log["event"], log["order"]) for log in logs] == [("refused", min(refused & {"2", "5"}))]
+    expected = {"verified": 3, "held": 0, "allocated": 3, "escalated": 3}
+    short = {Action.VERIFY: {"verified"}, Action.ALLOCATE: {"allocated"}, Action.ESCALATE: {"escalated"}}[action]
+    assert asdict(done) == expected | dict.fromkeys(short, 2) | ({"allocated": 2} if action is Action.VERIFY else {})

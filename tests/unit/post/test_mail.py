@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from connector.post.mail import Attachment, Mail, email, one_line, usable
 from connector.post.smtp import _bytes
+from connector.settings import MessageSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SENDER = "Shop <orders@shop.example>"
@@ -75,16 +78,40 @@ def test_the_message_id_is_that_of_the_message() -> None:
         ("ann@-shop-.example", None),
         ("ann@" + "x" * 300 + ".example", None),
         ("ann\x00@shop.example", None),
+        (".ann@shop.example", None),
+        ("ann.@shop.example", None),
+        ("a.n.n@shop.example", "a.n.n@shop.example"),
+        ("=?utf-8?q?x?=@shop.example", None),
     ],
 )
 def test_an_address_is_one_that_every_server_takes_or_none(said: str | None, found: str | None) -> None:
     assert usable(said) == found
 
 
-@given(st.text(max_size=80))
-def test_a_usable_address_is_ascii_without_spaces_or_brackets(text: str) -> None:
+LOCAL = st.text(st.sampled_from("ann..=?=??utf-8?q_+'`|é \x7f"), max_size=20)
+DOMAIN = st.text(st.sampled_from("shop..--xn8üß"), max_size=20)
+
+
+@given(st.text(max_size=80) | st.builds("{}@{}".format, LOCAL, DOMAIN))
+def test_a_usable_address_is_ascii_without_spaces_or_brackets_and_stands_in_the_mail(text: str) -> None:
     found = usable(text)
-    assert found is None or (found.isascii() and found.isprintable() and not set(found) & set(' <>,;:"\\'))
+    if found is None:
+        return
+    assert found.isascii()
+    assert found.isprintable()
+    assert not set(found) & set(' <>,;:"\\')
+    sent = _bytes(email(replace(a_mail(), recipient=found), SENDER, NOW))
+    read = message_from_bytes(sent, policy=policy.default)
+    assert [address.addr_spec for address in read["To"].addresses] == [found]
+
+
+@pytest.mark.parametrize(
+    "address", [".ann@shop.example", "ann.@shop.example", "a..n@shop.example", "=?x?q?x?=@shop.example"]
+)
+def test_a_sender_that_no_header_takes_is_no_setting(address: str) -> None:
+    for sender in (address, f"Shop <{address}>"):
+        with pytest.raises(ValidationError, match="must look like"):
+            MessageSettings(sender=sender)
 
 
 def test_a_long_subject_is_cut() -> None:

@@ -1,0 +1,206 @@
+"""What is wrong with one message, or comes between, harms no other: it is said, and the rest goes out, each once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+from sqlalchemy import update
+
+from connector.jobs import deliver as job
+from connector.jobs.deliver import Delivered, deliver
+from connector.model.event import Action
+from connector.model.message import Message, MessageState
+from connector.orders import correspondence as letters
+from connector.post.mail import Mail, email
+from connector.post.post import post_of
+from connector.store import customers, messages
+from connector.store.engine import Store
+from connector.store.messages import Claim
+from connector.store.tables import invoices
+from tests.contention import blocked
+from tests.mailroom import act, confirmed, correspondence, odd_server, outbox, send, smtp_settings
+from tests.unit.store import samples
+
+S = MessageState
+
+
+async def states(store: Store) -> list[MessageState]:
+    return [item.state for item in await outbox(store)]
+
+
+@pytest.mark.parametrize("address", [".ann@bonapp.example", "ann.@bonapp.example", "=?utf-8?q?x?=@bonapp.example"])
+async def test_an_address_that_no_header_takes_stops_nobody_elses_message(store: Store, address: str) -> None:
+    await confirmed(store, "1", customer="ALFKI")
+    await confirmed(store, "2")
+    async with store.transaction() as uow:
+        await customers.save(uow, [replace(samples.ALFKI, email=address)])
+    async with odd_server() as server:
+        assert await send(store, server.settings) == Delivered(sent=1, skipped=1)
+    assert await states(store) == [S.SKIPPED, S.SENT]
+
+
+async def test_a_mail_that_cannot_be_made_fails_and_the_rest_goes_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await confirmed(store, "1", "2", "3")
+
+    def spoilt(mail: Mail, *rest: Any) -> Any:
+        if mail.about == "1":
+            raise ValueError(f"not to be logged: {mail.recipient}")
+        return email(mail, *rest)
+
+    monkeypatch.setattr("connector.post.smtp.email", spoilt)
+    async with odd_server() as server:
+        with structlog.testing.capture_logs() as logs:
+            assert await send(store, server.settings) == Delivered(sent=2, failed=1)
+    first, *_ = await outbox(store)
+    assert (first.state, first.attempts, first.error) == (S.FAILED, 1, job.FAULT)
+    [said] = logs
+    assert said["event"] == "fault"
+    assert said["exception"].endswith("ValueError")
+    assert ", in spoilt" in said["exception"]
+    assert "bonapp" not in str(logs)
+
+
+async def test_an_invoice_that_cannot_be_read_or_drawn_fails_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await confirmed(store, "1", "2", "3")
+    for number in ("1", "2", "3"):
+        await act(store, Action.INVOICE, number, amount="1")
+    async with store.transaction() as uow:
+        await uow.connection.execute(update(invoices).where(invoices.c.order_number == "1").values(body="{}"))
+    drawn = letters.invoice_pdf
+
+    def spoilt(view: Any) -> bytes:
+        if view.order == "2":
+            raise RuntimeError("no such glyph")
+        return drawn(view)
+
+    monkeypatch.setattr(letters, "invoice_pdf", spoilt)
+    async with odd_server() as server:
+        assert await send(store, server.settings) == Delivered(sent=4, failed=2)
+    assert [(item.order, item.state, item.error) for item in await outbox(store) if item.kind == "invoice"] == [
+        ("1", S.FAILED, job.FAULT), ("2", S.FAILED, job.FAULT), ("3", S.SENT, None),
+    ]  # fmt: skip
+
+
+async def test_what_is_discarded_while_it_is_being_claimed_is_not_sent(store: Store) -> None:
+    await confirmed(store, "1", "2")
+    first, second = await outbox(store)
+
+    async def claimed() -> Claim:
+        async with store.transaction() as uow:
+            return await messages.claim(uow, limit=10, seconds=60)
+
+    async with store.transaction() as uow:
+        await messages.discard(uow, [first.id], by="anna")
+        claiming = asyncio.create_task(claimed())
+        await blocked(store, 1)
+    claim = await claiming
+    assert [message.id for message in claim.messages] == [second.id]
+    async with store.transaction() as uow:
+        assert not await messages.settle(uow, claim.number, first, S.SENT)
+    assert await states(store) == [S.DISCARDED, S.DUE]
+
+
+async def test_a_message_that_takes_too_long_is_broken_off_before_anybody_else_may_send_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over real time: the longest attempt is made short."""
+    await confirmed(store, "1", "2")
+    monkeypatch.setattr(job, "longest_attempt", lambda _: 1.5)
+    ended: list[str] = []
+
+    class Stuck:
+        async def __aenter__(self) -> Stuck:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def send(self, mail: Mail) -> None:
+            if mail.about == "1":
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.append(mail.about)
+
+    async with asyncio.timeout(20):
+        done = await deliver(store, correspondence(), Stuck(), smtp_settings(1), clock=store.clock)
+    assert (done, ended) == (Delivered(sent=1, postponed=1), ["1"])
+    first, _ = await outbox(store)
+    assert (first.state, first.error) == (S.DUE, "It was not made and taken within 1.5 seconds.")
+
+
+async def test_the_time_that_is_left_of_a_claim_is_enough_for_making_connecting_and_sending(
+    store: Store, clock: Any
+) -> None:
+    settings = smtp_settings(1, timeout_seconds=30)
+    assert job.longest_attempt(settings) >= job.MAKING + 2 * settings.timeout_seconds
+    await confirmed(store, *map(str, range(20)))
+    left: list[float] = []
+
+    class Watched:
+        async def __aenter__(self) -> Watched:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def send(self, mail: Mail) -> None:
+            async with store.reader() as connection:
+                [row] = [item for item in await messages.every(connection) if item.key == mail.key]
+                left.append(await _left(store, row))
+            clock.advance(7)
+
+    await deliver(store, correspondence(), Watched(), settings, clock=clock)
+    assert len(left) == 20
+    assert min(left) > job.longest_attempt(settings)
+
+
+async def _left(store: Store, message: Message) -> float:
+    """The seconds until somebody else may claim it."""
+    async with store.reader() as connection:
+        table = messages.messages
+        until = (await connection.execute(table.select().where(table.c.id == message.id))).one().claimed_until
+    return float((until - store.clock.now()).total_seconds())
+
+
+async def test_a_message_that_was_broken_off_leaves_nothing_on_the_connection(store: Store) -> None:
+    """In the middle of a message, what is said next would be taken for its text."""
+    await confirmed(store, "1")
+    async with odd_server() as server:
+        way = post_of(server.settings, store.clock)
+        assert way is not None
+        mail = Mail(
+            key="k", kind="invoice", about="1", recipient="a@b.example", name="", subject="s", text="t", html="h"
+        )
+        async with way as post:
+            await post.send(mail)
+            server.hold = asyncio.Event()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await post.send(mail)
+            server.hold.set()
+            server.hold = None
+            await post.send(replace(mail, key="k2"))
+        assert server.connections == 2
+    assert [str(message["Message-ID"]) for message in server.messages][-1] == "<k2@shop.example>"
+
+
+async def test_what_is_too_old_is_looked_for_once_in_a_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await confirmed(store, *map(str, range(job.BATCH + 1)))
+    expire, asked = messages.expire, 0
+
+    async def counted(*args: Any) -> int:
+        nonlocal asked
+        asked += 1
+        return await expire(*args)
+
+    monkeypatch.setattr(messages, "expire", counted)
+    async with odd_server() as server:
+        assert (await send(store, server.settings)).sent == job.BATCH + 1
+    assert asked == 1

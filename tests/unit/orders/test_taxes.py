@@ -1,0 +1,128 @@
+"""One figure for the tax of an invoice, wherever it stands; and of partial invoices, figures that add up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.model.event import Action, Event
+from connector.model.message import MessageKind
+from connector.model.money import to_cents
+from connector.model.order import Order
+from connector.orders.desk import Command, Desk
+from connector.orders.documents import pdf
+from connector.orders.documents.invoice import InvoiceView, dump, load, put_together
+from connector.orders.documents.message import view_of
+from connector.orders.documents.pages import invoice_page
+from connector.orders.documents.writing import Writer
+from connector.orders.rules import Billing, standard
+from connector.store import invoices
+from connector.store.engine import Store
+from tests.unit.store import samples
+from tests.web.test_documents import an_order
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+GROSS = Billing(company="Us", address=(), tax_rate=Decimal("0.19"))
+NET = replace(GROSS, net=True)
+
+
+def issued(order: Order, billing: Billing, amounts: Iterable[Decimal]) -> list[InvoiceView]:
+    """Invoices over these amounts, one after the other."""
+    progress, views = order.progress, []
+    for amount in amounts:
+        views.append(put_together("INV-1", order, progress, amount, NOW, billing))
+        progress = replace(progress, invoiced=progress.invoiced + amount)
+    return views
+
+
+def included(total: Decimal, rate: Decimal) -> Decimal:
+    return to_cents(total - total / (1 + rate))
+
+
+def test_the_taxes_of_three_thirds_are_the_tax_of_the_whole() -> None:
+    thirds = [Decimal("39.67"), Decimal("39.67"), Decimal("39.66")]
+    views = issued(an_order(("1", "119", "0"), freight="0"), GROSS, thirds)
+    assert [str(view.tax) for view in views] == ["6.33", "6.34", "6.33"]
+
+
+def test_what_was_taxed_before_an_order_shrank_is_not_taxed_again() -> None:
+    order = an_order(("1", "119", "0"), freight="0")
+    [first] = issued(order, GROSS, [Decimal("39.67")])
+    [rest] = issued(replace(an_order(("1", "100", "0"), freight="0"), invoiced=first.amount), GROSS, [Decimal("60.33")])
+    assert first.tax + rest.tax == included(Decimal(100), GROSS.tax_rate)
+
+
+@given(
+    st.lists(st.decimals("0.0001", 500, places=4), min_size=1, max_size=5),
+    st.sampled_from(["0.0825", "0.19", "0.07", "0.255", "0.99"]).map(Decimal),
+    st.booleans(),
+    st.lists(st.integers(1, 100), min_size=1, max_size=6),
+)
+def test_the_taxes_of_partial_invoices_add_up_to_that_of_the_total(
+    prices: list[Decimal], rate: Decimal, net: bool, weights: list[int]
+) -> None:
+    order = an_order(*(("1", str(price), "0") for price in prices), freight="0")
+    order = replace(order, tax_rate=rate if net else None)
+    billing = replace(GROSS, tax_rate=rate)
+    due = order.progress.due
+    bounds = [to_cents(due * sum(weights[:index]) / sum(weights)) for index in range(len(weights) + 1)]
+    amounts = [after - before for before, after in pairwise(bounds) if after > before]
+    views = issued(order, billing, amounts)
+    assert all(view.tax >= 0 for view in views)
+    whole = order.tax if net else included(due, rate)
+    assert sum(view.tax for view in views) == whole
+    if due:
+        [one] = issued(order, billing, [due])
+        assert one.tax == whole
+        assert load(dump(one)) == one
+
+
+def test_a_cent_that_was_rounded_when_the_tax_was_added_is_the_same_cent_everywhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # 98.045 net are 116.67 gross; 19 % of which would be 18.63, but what was added to 98.05 is 18.62.
+    order = replace(an_order(("1", "98.045", "0"), freight="0"), tax_rate=Decimal("0.19"))
+    [invoice] = issued(order, NET, [Decimal("116.67")])
+    assert (invoice.tax_added, invoice.tax) == (Decimal("18.62"), Decimal("18.62"))
+    told = replace(view_of(MessageKind.INVOICE, order, NET, "", NOW), invoice=invoice)
+    mail = Writer().write(told)
+    confirmation = Writer().write(replace(told, kind=MessageKind.CONFIRMATION))
+    printed: list[str] = []
+    monkeypatch.setattr(pdf, "_total", lambda _, label, value: printed.append(f"{label} {value}"))
+    pdf.invoice_pdf(invoice)
+    for text in (invoice_page(invoice), mail.text, mail.html, confirmation.text, confirmation.html, str(printed)):
+        assert set(re.findall(r"18\.6\d", text)) == {"18.62"}
+
+
+def test_what_a_confirmation_says_is_of_the_whole_order_however_much_is_invoiced() -> None:
+    order = replace(an_order(("1", "119", "0"), freight="0"), invoiced=Decimal(100))
+    view = view_of(MessageKind.CONFIRMATION, order, GROSS, "", NOW)
+    assert (view.bill.total, view.bill.tax) == (Decimal(119), Decimal(19))
+    assert "of which 19 % tax: 19.00 USD" in Writer().write(view).text
+
+
+@pytest.mark.parametrize(("said", "rate", "tax"), [(None, "0.19", "3.19"), ("0", "0", "0"), ("0.07", "0.07", "1.40")])
+async def test_a_rate_of_nothing_that_an_order_brings_is_no_tax(
+    store: Store, said: str | None, rate: str, tax: str
+) -> None:
+    rules = replace(standard(), billing=GROSS)
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        desk = Desk(uow, actor="shop", rules=rules)
+        item = samples.order("1", tax_rate=said and Decimal(said), lines=(samples.line(1, quantity="1", price="20"),))
+        await desk.place([replace(item, freight=None)])
+        events = (Event(action=Action.VERIFY), Event(action=Action.CONFIRM), Event(action=Action.INVOICE))
+        await desk.act([Command(number="1", event=event) for event in events])
+    async with store.reader() as connection:
+        [found] = await invoices.of_order(connection, "1")
+    view = load(found.body)
+    assert (view.tax_rate, view.tax) == (Decimal(rate), Decimal(tax))
+    assert bool(re.search("tax", invoice_page(view), re.IGNORECASE)) == bool(view.tax)
