@@ -88,10 +88,10 @@ def test_the_taxes_of_partial_invoices_add_up_to_that_of_the_total(
 def test_a_cent_that_was_rounded_when_the_tax_was_added_is_the_same_cent_everywhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # 98.045 net are 116.67 gross; 19 % of which would be 18.63, but what was added to 98.05 is 18.62.
+    # 98.045 are 98.05 in cents; 19 % of what is not rounded are 18.62855.
     order = replace(an_order(("1", "98.045", "0"), freight="0"), tax_rate=Decimal("0.19"))
-    [invoice] = issued(order, NET, [Decimal("116.67")])
-    assert (invoice.tax_added, invoice.tax) == (Decimal("18.62"), Decimal("18.62"))
+    [invoice] = issued(order, NET, [Decimal("116.68")])
+    assert (invoice.tax_added, invoice.tax) == (Decimal("18.63"), Decimal("18.63"))
     told = replace(view_of(MessageKind.INVOICE, order, NET, "", NOW), invoice=invoice)
     mail = Writer().write(told)
     confirmation = Writer().write(replace(told, kind=MessageKind.CONFIRMATION))
@@ -99,7 +99,7 @@ def test_a_cent_that_was_rounded_when_the_tax_was_added_is_the_same_cent_everywh
     monkeypatch.setattr(pdf, "_total", lambda _, label, value: printed.append(f"{label} {value}"))
     pdf.invoice_pdf(invoice)
     for text in (invoice_page(invoice), mail.text, mail.html, confirmation.text, confirmation.html, str(printed)):
-        assert set(re.findall(r"18\.6\d", text)) == {"18.62"}
+        assert set(re.findall(r"18\.6\d", text)) == {"18.63"}
 
 
 def test_what_a_confirmation_says_is_of_the_whole_order_however_much_is_invoiced() -> None:
