@@ -247,6 +247,15 @@ class Order:
         return EXACT.subtract(self.progress.due, self.progress.net)
 
     @property
+    def destination(self) -> Mapping[str, str | None]:
+        """Where it goes, by part of the address: as it says, else to its customer."""
+        parts = ("street", "city", "state", "postal_code", "country")
+        said = {part: getattr(self, f"ship_to_{part}") for part in parts}
+        if any(said.values()) or self.ship_to_name:
+            return {"name": self.ship_to_name or self.customer.name, **said}
+        return {"name": self.customer.name, **{part: getattr(self.customer, part) for part in parts}}
+
+    @property
     def tax(self) -> Decimal:
         """What of the amount is tax that comes on top of the prices, in whole cents."""
         return self.progress.tax

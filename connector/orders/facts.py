@@ -15,7 +15,7 @@ from connector.model.product import Product
 from connector.model.progress import Progress
 from connector.store.standing import Standing
 
-ADDRESS = {"ship_to_street": "street", "ship_to_city": "city", "ship_to_country": "country"}
+ADDRESS = ("street", "city", "country")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,13 +47,14 @@ def facts_of(order: Order, now: datetime, standing: Standing | None = None, prog
     """`order` as rules see it at `now`; `progress`, if it has moved since the order was read."""
     standing = standing or Standing()
     progress = progress or order.progress
-    missing = [name for path, name in ADDRESS.items() if not getattr(order, path)]
+    there = order.destination
+    missing = [name for name in ADDRESS if not there[name]]
     return Facts(
         customer=order.customer,
         channel=order.channel,
         currency=order.currency,
         service_level=order.service_level,
-        ship_to_country=order.ship_to_country,
+        ship_to_country=there["country"],
         value=progress.due,
         days_to_promise=None if order.promised_on is None else (order.promised_on - now.date()).days,
         waiting_days=(now - order.placed_at).days,

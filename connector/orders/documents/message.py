@@ -146,11 +146,11 @@ def _items(order: Order, quantities: Mapping[int, Decimal]) -> tuple[Item, ...]:
 
 
 def _delivery(order: Order) -> tuple[str, ...]:
-    """Where it goes; without a name of its own, to the customer's."""
-    town = _joined((order.ship_to_postal_code, order.ship_to_city, order.ship_to_state))
-    street = (order.ship_to_street or "").splitlines()
-    lines = [line for line in (*street, town, order.ship_to_country) if line]
-    return (order.ship_to_name or order.customer.name, *lines) if lines else ()
+    there = order.destination
+    town = _joined((there["postal_code"], there["city"], there["state"]))
+    street = (there["street"] or "").splitlines()
+    lines = [line for line in (*street, town, there["country"]) if line]
+    return (there["name"] or "", *lines) if lines else ()
 
 
 def _joined(parts: Iterable[str | None]) -> str:
