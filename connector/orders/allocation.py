@@ -60,11 +60,14 @@ async def allocate(desk: Desk, numbers: Sequence[str], *, asked: Command | None 
 
 
 async def waiting(desk: Desk, skus: Sequence[str] | None = None, limit: int = 500) -> list[str]:
-    """Orders that wait for stock and are not on hold, the most urgent first."""
+    """Orders that wait for stock and are not on hold, the most urgent first: for these products, of which something is
+    about to come; without `skus` those that can be served now, for who waits for what is out must hold up nobody."""
     line = order_lines.c
     waits = exists().where(line.order_number == order_table.c.number, short_of_stock())
     if skus is not None:
         waits = waits.where(line.sku.in_(skus))
+    else:
+        waits = waits.where(line.sku.in_(stock.in_stock()))
     on_hold = exists().where(holds.c.order_number == order_table.c.number)
     stages = [stage.value for stage in OPEN]
     statement = (

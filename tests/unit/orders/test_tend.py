@@ -5,12 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
+from connector.jobs import tend as tending
 from connector.jobs.tend import Tended, tend
 from connector.model.event import Action
 from connector.orders.desk import Desk
 from connector.orders.rules import standard
+from connector.orders.verification import verify
 from connector.store import history, orders, stock
 from connector.store.engine import Store
 from connector.store.tables import holds
@@ -40,3 +43,23 @@ async def test_a_round_does_what_can_be_done(store: Store) -> None:
     assert [entry.event.action for entry in entries] == [Action.BEGIN, Action.HOLD, Action.ESCALATE]
     assert hold.escalated_at == clock.now()
     assert imported.stage == "placed"
+
+
+async def test_who_waits_for_what_is_out_keeps_nobody_from_being_served(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        await stock.count(uow, {("CHAI", "EAST"): Decimal(5), ("TOFU", "EAST"): Decimal(0)})
+        placed = [
+            samples.order(number, **WHOLE, service_level=level, lines=(samples.line(1, sku),))
+            for number, level, sku in (("1", "same_day", "TOFU"), ("2", "same_day", "TOFU"), ("3", "standard", "CHAI"))
+        ]
+        await Desk(uow, actor="shop").place(placed)
+        await verify(Desk(uow, actor="shop"), ["1", "2", "3"])
+    monkeypatch.setattr(tending, "BATCH", 1)
+    monkeypatch.setattr(tending, "MOST", 1)
+    assert await tend(store, standard()) == Tended(allocated=1)
+    async with store.reader() as connection:
+        found = await orders.load(connection, ["1", "2", "3"])
+    assert [order.lines[0].allocated for order in found] == [0, 0, 2]
