@@ -14,6 +14,7 @@ from connector.orders.correspondence import Correspondence
 from connector.orders.documents.writing import Writer
 from connector.orders.rules import Rules
 from connector.store import schema
+from connector.store.again import repeated
 from connector.store.engine import Store
 from connector.web import tracking
 from connector.web.api import (
@@ -100,7 +101,8 @@ def _served(route: Route, store: Store, rules: Rules, correspondence: Correspond
                 raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
         body = None if route.body is None else await read(request, route.body)
         call = Call(store=store, rules=rules, correspondence=correspondence, request=request, token=token, body=body)
-        return encoded(await route.handler(call))
+        # A handler is one transaction, and all that it needs of the request is read by now.
+        return encoded(await repeated(store.clock, lambda: route.handler(call)))
 
     return handle
 
