@@ -64,10 +64,7 @@ async def waiting(desk: Desk, skus: Sequence[str] | None = None, limit: int = 50
     about to come; without `skus` those that can be served now, for who waits for what is out must hold up nobody."""
     line = order_lines.c
     waits = exists().where(line.order_number == order_table.c.number, short_of_stock())
-    if skus is not None:
-        waits = waits.where(line.sku.in_(skus))
-    else:
-        waits = waits.where(line.sku.in_(stock.in_stock()))
+    waits = waits.where(line.sku.in_(stock.in_stock() if skus is None else skus))
     on_hold = exists().where(holds.c.order_number == order_table.c.number)
     stages = [stage.value for stage in OPEN]
     statement = (

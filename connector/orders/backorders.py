@@ -6,7 +6,7 @@ orders that nobody has acted on wait for nothing here: their stock is somebody e
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,8 +21,8 @@ from connector.store import stock
 from connector.store.tables import holds, order_lines, orders
 
 _ALL: ColumnElement[Decimal] = literal_column("0.99999999999999", Numeric)
-"""SQLite adds exact numbers as floats: it finds 0.1 and 0.7 to be a little less than 0.8. So much of a quantity is all of
-it, on both databases: of a thousand pieces, all but 0.00000000001."""
+"""SQLite adds exact numbers as floats: it finds 0.1 and 0.7 to be a little less than 0.8. So much of a quantity is all
+of it, on both databases: of a thousand pieces, all but 0.00000000001."""
 
 MOST_LISTED = 100
 """Waiting lines of one product that are listed; all are counted."""
@@ -85,7 +85,9 @@ def skus() -> Select[Any]:
     return select(order_lines.c.sku).distinct().join(orders).where(short_of_stock())
 
 
-async def waiting_lines(connection: AsyncConnection, only: Sequence[str] | None = None) -> AsyncIterator[Waiting]:
+async def waiting_lines(
+    connection: AsyncConnection, only: Sequence[str] | None = None
+) -> AsyncGenerator[Waiting, None]:
     """Every line that waits, by product and urgency; `only` of these products."""
     line, order = order_lines.c, orders.c
     on_hold = exists().where(holds.c.order_number == order.number)

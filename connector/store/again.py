@@ -1,4 +1,4 @@
-"""Once more: a transaction that the database gave up for another one left nothing behind, and may be carried out again."""
+"""Once more: a transaction that the database gave up for another one left nothing behind, and may be repeated."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ COUNTED = {("CHAI", "EAST"): Decimal(1)}
 
 @pytest.fixture
 async def overtaken(postgres_store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Orders 1 and 2 want two of four; the first has them, the second gets them when a count has just seen who has what."""
+    """Orders 1 and 2 want two of four; the first has them, the second gets them once a count has seen who has what."""
     store = postgres_store
     await opened(store, "1", "2", on_hand="4")
     await act(store, Action.VERIFY)
