@@ -57,8 +57,8 @@ class Shop:
     @property
     def places(self) -> list[str]:
         return [
-            "/", "/orders", *(f"/orders/{order}" for order in self.orders), "/accounts", f"/accounts/{self.account}", "/products",
-            f"/record/{self.product}", "/search?q=N-1", "/usage", "/calls", "/nowhere",
+            "/", "/orders", *(f"/orders/{order}" for order in self.orders), "/accounts", f"/accounts/{self.account}",
+            "/products", f"/record/{self.product}", "/search?q=N-1", "/usage", "/calls", "/nowhere",
         ]  # fmt: skip
 
 
