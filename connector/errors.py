@@ -9,6 +9,7 @@
     │   └── SeedFileError           what a local org is to be like, every problem at once
     ├── CommandError                what was asked of an order, and its state does not allow
     ├── StoreError                  the database cannot be used (absent, older schema, locked)
+    │   └── AbortedError            it gave up a transaction for another one; the same again may succeed
     ├── LeaseLostError              another process took over the partition we were draining
     ├── PostError                   a message was not taken, or nobody was there to take it
     └── SalesforceError             the org, or the way to it
@@ -104,6 +105,13 @@ class CommandError(ConnectorError):
 
 class StoreError(ConnectorError):
     """The database cannot be used as it is."""
+
+
+class AbortedError(StoreError):
+    """This transaction was given up for another one, and left nothing behind: the same again may well succeed."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, retry_class=RetryClass.TRANSIENT)
 
 
 class LeaseLostError(ConnectorError):

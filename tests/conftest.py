@@ -176,6 +176,17 @@ async def store(database_url: str, clock: ManualClock) -> AsyncIterator[Store]:
     await opened.close()
 
 
+@pytest.fixture
+async def postgres_store(postgres_url: str, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
+    """An open store in PostgreSQL, for what only several writers at once can show."""
+    databases = Databases(tmp_path, postgres_url)
+    opened = Store.open(databases.empty(), clock=clock)
+    await schema.upgrade(opened)
+    yield opened
+    await opened.close()
+    databases.drop_all()
+
+
 async def _migrate(url: str) -> None:
     store = Store.open(url)
     await schema.upgrade(store)

@@ -80,6 +80,7 @@ async def _act(number: str, said: dict[str, Any], request: str | None) -> tuple[
     from connector.orders.rules import rules_of
     from connector.settings import load_settings
     from connector.store import orders
+    from connector.store.again import repeated
     from connector.store.opening import opened
     from connector.web.answers import order_said
     from connector.web.bodies import TransitionBody, event_of
@@ -87,11 +88,16 @@ async def _act(number: str, said: dict[str, Any], request: str | None) -> tuple[
     asked = Command(number=number, event=event_of(_checked(TransitionBody, said)), request=_named(request))
     settings = load_settings()
     rules = rules_of(settings)
-    async with opened(settings) as store, store.transaction() as uow:
-        desk = Desk(uow, actor=getpass.getuser(), rules=rules)
-        await ask(desk, asked)
-        [order] = await orders.load(uow.connection, [number])
-        return order_said(order), (number, asked.request) in desk.repeated
+    async with opened(settings) as store:
+
+        async def once() -> tuple[dict[str, Any], bool]:
+            async with store.transaction() as uow:
+                desk = Desk(uow, actor=getpass.getuser(), rules=rules)
+                await ask(desk, asked)
+                [order] = await orders.load(uow.connection, [number])
+                return order_said(order), (number, asked.request) in desk.repeated
+
+        return await repeated(store.clock, once)
 
 
 def _named(request: str | None) -> str | None:

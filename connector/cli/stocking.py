@@ -130,19 +130,25 @@ async def _levels(skus: list[str]) -> list[dict[str, Any]]:
 
 
 async def _count(counted: dict[tuple[str, str], Decimal]) -> dict[str, Any]:
-    from connector.orders.allocation import recount
+    from connector.orders.allocation import Recounted, recount
     from connector.orders.desk import Desk
     from connector.orders.rules import rules_of
     from connector.settings import load_settings
     from connector.store import products
+    from connector.store.again import repeated
     from connector.store.opening import opened
 
     settings = load_settings()
     rules = rules_of(settings)
-    async with opened(settings) as store, store.transaction() as uow:
-        known = await products.find(uow.connection, {sku for sku, _ in counted})
-        for sku, _ in counted:
-            if sku not in known:
-                raise UsageError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
-        done = await recount(Desk(uow, actor=getpass.getuser(), rules=rules), counted)
+    async with opened(settings) as store:
+
+        async def once() -> Recounted:
+            async with store.transaction() as uow:
+                known = await products.find(uow.connection, {sku for sku, _ in counted})
+                for sku, _ in counted:
+                    if sku not in known:
+                        raise UsageError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
+                return await recount(Desk(uow, actor=getpass.getuser(), rules=rules), counted)
+
+        done = await repeated(store.clock, once)
     return {"counted": len(counted), "taken": done.taken, "short": done.short}

@@ -62,6 +62,15 @@ def _check_complete(progress: Progress, event: Event) -> None:
             raise refused(progress, event, "ship_complete", what, hint, "complete")
 
 
+def is_news(parcel: Shipment, status: ShipmentStatus) -> bool:
+    """Whether what a carrier says leads any further: it says things twice, and late. A problem comes and goes."""
+    if status not in _COURSE:
+        return True  # nothing that a carrier says; `track` refuses it
+    if parcel.status is ShipmentStatus.EXCEPTION:
+        return status is not ShipmentStatus.EXCEPTION
+    return _COURSE[status] > _COURSE.get(parcel.status, 0)
+
+
 def _tracked(progress: Progress, event: Event) -> Progress:
     """What the carrier says: still on its way, somehow, or there."""
     if event.status is ShipmentStatus.DELIVERED:
@@ -78,6 +87,14 @@ def _delivered(progress: Progress, event: Event) -> Progress:
     parcel = replace(parcel, status=ShipmentStatus.DELIVERED, delivered_on=event.on)
     return _with(replace(progress, lines=lines), parcel)
 
+
+_COURSE: Mapping[ShipmentStatus, int] = {
+    ShipmentStatus.IN_TRANSIT: 1,
+    ShipmentStatus.OUT_FOR_DELIVERY: 2,
+    ShipmentStatus.EXCEPTION: 3,
+    ShipmentStatus.DELIVERED: 4,
+}
+"""What a carrier says, in the order in which it comes true."""
 
 _MOVES: Mapping[Action, Callable[[Progress, Event], Progress]] = {
     Action.PACK: _packed,

@@ -125,9 +125,7 @@ class Line:
 
     @property
     def exact_total(self) -> Decimal | None:
-        if self.unit_price is None:
-            return None
-        return EXACT.multiply(EXACT.multiply(self.quantity, self.unit_price), EXACT.subtract(ONE, self.discount))
+        return exact_total(self.quantity, self.unit_price, self.discount)
 
     @property
     def net_unit_price(self) -> Decimal | None:
@@ -140,6 +138,13 @@ class Line:
     @property
     def discount_percent(self) -> Decimal:
         return self.discount * 100
+
+
+def exact_total(quantity: Decimal, unit_price: Decimal | None, discount: Decimal) -> Decimal | None:
+    """Of a line; None without a price."""
+    if unit_price is None:
+        return None
+    return EXACT.multiply(EXACT.multiply(quantity, unit_price), EXACT.subtract(ONE, discount))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

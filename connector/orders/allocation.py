@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import exists, select
 
-from connector.errors import CommandError
+from connector.errors import AbortedError, CommandError
 from connector.model.event import Action, Event
 from connector.model.money import plain
 from connector.model.order import Order
@@ -60,11 +60,11 @@ async def allocate(desk: Desk, numbers: Sequence[str], *, asked: Command | None 
 
 
 async def waiting(desk: Desk, skus: Sequence[str] | None = None, limit: int = 500) -> list[str]:
-    """Orders that wait for stock and are not on hold, the most urgent first."""
+    """Orders that wait for stock and are not on hold, the most urgent first: for these products, of which something is
+    about to come; without `skus` those that can be served now, for who waits for what is out must hold up nobody."""
     line = order_lines.c
     waits = exists().where(line.order_number == order_table.c.number, short_of_stock())
-    if skus is not None:
-        waits = waits.where(line.sku.in_(skus))
+    waits = waits.where(line.sku.in_(stock.in_stock() if skus is None else skus))
     on_hold = exists().where(holds.c.order_number == order_table.c.number)
     stages = [stage.value for stage in OPEN]
     statement = (
@@ -98,7 +98,8 @@ async def recount(
     """Set what is on hand, as counted. Where less is there than is reserved, the least urgent orders lose their
     allocation first; CommandError if what is left is picked already. Then they, and those that had waited, are given
     what there is by urgency, from any warehouse. `expected` is what the counter took to be on hand: CommandError where
-    it is not.
+    it is not; AbortedError where an order that stands to lose something came by it meanwhile: the whole transaction
+    is to be repeated.
     """
     lost: dict[str, set[int]] = {}
     waited, levels = await _lock(desk, counted)
@@ -180,6 +181,12 @@ async def _holders(desk: Desk, place: Place) -> Sequence[Any]:
 async def _to_take(desk: Desk, place: Place, missing: Decimal) -> dict[str, dict[int, Decimal]]:
     """What to deallocate so that `missing` units fewer are reserved at `place`."""
     rows = await _holders(desk, place)
+    if any(not desk.has_locked(row.order_number) for row in rows):
+        # To lock it now, behind the stock, could be a deadlock with a command that has it and wants the stock.
+        raise AbortedError(
+            f"Product {place[0]} in {place[1]} was given to another order while it was counted.",
+            hint="Count it again.",
+        )
     found = {
         order.number: order for order in await orders.load(desk.uow.connection, [row.order_number for row in rows])
     }

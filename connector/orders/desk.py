@@ -249,6 +249,9 @@ class Desk:
                 raise CommandError(f"There is no order {number}.", field="number", rule="unknown")
         return {number: self._known[number] for number in numbers}
 
+    def has_locked(self, number: str) -> bool:
+        return number in self._known
+
     async def _act(self, case: _Case, command: Command) -> None:
         order, event = case.order, command.event
         self.check_version(order, command.version)

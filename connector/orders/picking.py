@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Numeric, cast, select
+from sqlalchemy import Numeric, cast, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.stage import Stage
 from connector.orders.allocation import by_priority
+from connector.orders.backorders import URGENCY
 from connector.store import orders, stock
 from connector.store.stock import Held
 from connector.store.tables import holds, reservations
@@ -39,15 +40,18 @@ class Pick:
 
 async def pick_list(connection: AsyncConnection, warehouse: str | None = None) -> list[Pick]:
     """What waits to be picked, in `warehouse` or in all; orders on hold are not on it."""
+    held = reservations.c
+    # SQLite keeps exact numbers as text, which would compare as text.
+    unpicked = exists().where(
+        held.order_number == table.c.number, cast(held.picked, Numeric) < cast(held.quantity, Numeric)
+    )
+    if warehouse is not None:
+        unpicked = unpicked.where(held.warehouse == warehouse)
     statement = (
         select(table.c.number)
-        .distinct()
-        .add_columns(table.c.priority, table.c.placed_at)
-        .join(reservations, reservations.c.order_number == table.c.number)
-        .where(cast(reservations.c.picked, Numeric) < cast(reservations.c.quantity, Numeric))
-        .where(table.c.stage.in_([Stage.CONFIRMED.value, Stage.FULFILLING.value]))
+        .where(table.c.stage.in_([Stage.CONFIRMED.value, Stage.FULFILLING.value]), unpicked)
         .where(table.c.number.not_in(select(holds.c.order_number)))
-        .order_by(table.c.priority.desc(), table.c.placed_at, table.c.number)
+        .order_by(*URGENCY)
         .limit(MOST)
     )
     numbers = [row.number for row in await connection.execute(statement)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import exc
 
-from connector.errors import RetryClass, StoreError
+from connector.errors import AbortedError, RetryClass, StoreError
 
 UPGRADE = "Run `connector db upgrade`."
 
@@ -27,6 +27,9 @@ class _Fault:
     def matches(self, state: str, text: str) -> bool:
         return state.startswith(self.states) if state else any(word in text for word in self.words)
 
+
+_ABORTED = ("40001", "40P01")
+"""Of PostgreSQL: a serialization failure, a deadlock. Nothing of the transaction was kept."""
 
 _LOCKED = _Fault(
     states=("40", "55P03"),
@@ -103,6 +106,8 @@ def locked() -> StoreError:
 
 def _explain(error: exc.DBAPIError, address: str) -> StoreError:
     state, text = getattr(error.orig, "sqlstate", None) or "", str(error.orig)
+    if state in _ABORTED:
+        return AbortedError("The database gave up this transaction for another one.", hint="Try again.")
     for fault in _FAULTS:
         if fault.matches(state, text):
             return _error(fault, address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +26,17 @@ from connector.model.progress import Progress
 from connector.store.bulk import Row, select_in, upsert
 from connector.store.tables import returns, shipments
 from connector.store.unit import UnitOfWork
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tracked:
+    """A parcel that a tracking number belongs to."""
+
+    order: str
+    number: int
+    status: ShipmentStatus
+    carrier: str | None
+
 
 _RETURN_LINE = ("requested", "received", "restocked", "written_off")
 
@@ -63,15 +75,19 @@ async def save(uow: UnitOfWork, moved: Sequence[tuple[Progress, Progress, bool]]
     await upsert(uow.connection, returns, back)
 
 
-async def find(connection: AsyncConnection, tracking_number: str) -> list[tuple[str, int]]:
-    """(order, shipment) that are on their way under this tracking number."""
+async def find(connection: AsyncConnection, tracking_number: str) -> list[Tracked]:
+    """The parcels that are on their way under this tracking number, or were delivered under it."""
+    row = shipments.c
     statement = (
-        select(shipments.c.order_number, shipments.c.number)
-        .where(shipments.c.tracking_number == tracking_number)
-        .where(shipments.c.status.in_([status.value for status in ON_THE_WAY]))
-        .order_by(shipments.c.order_number, shipments.c.number)
+        select(row.order_number, row.number, row.status, row.carrier)
+        .where(row.tracking_number == tracking_number)
+        .where(row.status.in_([status.value for status in (*ON_THE_WAY, ShipmentStatus.DELIVERED)]))
+        .order_by(row.order_number, row.number)
     )
-    return [(row.order_number, row.number) for row in await connection.execute(statement)]
+    return [
+        Tracked(order=row.order_number, number=row.number, status=ShipmentStatus(row.status), carrier=row.carrier)
+        for row in await connection.execute(statement)
+    ]
 
 
 def shipment_said(parcel: Shipment) -> dict[str, Any]:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.order import Order
+from connector.model.money import EXACT, places_of
+from connector.model.order import Order, exact_total
 from connector.model.parcels import ZERO
+from connector.model.progress import LineProgress, Progress
 from connector.model.stage import Stage
-from connector.store import orders as order_store
-from connector.store.bulk import select_in
-from connector.store.tables import orders
+from connector.store.bulk import chunks, select_in
+from connector.store.tables import order_lines, orders
 
 DAY = timedelta(days=1)
 _DONE = (Stage.COMPLETED.value, Stage.CANCELLED.value)
-MOST_OPEN = 1000
-"""Open orders of one customer that are added up; whoever has more is no customer with a credit limit."""
+_OPEN = tuple(
+    orders.c[name]
+    for name in ("number", "customer", "currency", "stage", "freight", "tax_rate", "captured", "refunded")
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """`open_balance`: owed on other orders, known for customers with a credit limit only."""
+    """`open_balance`: owed on other orders in the same currency, known for customers with a credit limit only."""
 
     open_balance: Decimal = ZERO
     orders_of_the_day: int = 0
@@ -38,9 +42,10 @@ async def standings(connection: AsyncConnection, some: Sequence[Order]) -> dict[
         return {}
     before = await _before(connection, some)
     days = await _days(connection, some)
+    owed = await _open_balances(connection, some)
     return {
         order.number: Standing(
-            open_balance=await _open_balance(connection, order),
+            open_balance=owed.get(order.number, ZERO),
             orders_of_the_day=sum(
                 order.placed_at - DAY < moment <= order.placed_at
                 for number, moment in days.get(order.customer.number, ())
@@ -78,10 +83,68 @@ async def _days(connection: AsyncConnection, some: Sequence[Order]) -> dict[str,
     return found
 
 
-async def _open_balance(connection: AsyncConnection, order: Order) -> Decimal:
-    if order.customer.credit_limit is None:
-        return ZERO
-    mine = (orders.c.customer == order.customer.number) & (orders.c.number != order.number)
-    statement = select(orders.c.number).where(mine, orders.c.stage.not_in(_DONE)).limit(MOST_OPEN)
-    numbers = (await connection.execute(statement)).scalars().all()
-    return sum((found.amount_due for found in await order_store.load(connection, numbers)), ZERO)
+async def _open_balances(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, Decimal]:
+    """What is owed on other open orders of the same customer in the same currency, by order number; read once for each
+    customer, and never more than one order of it held."""
+    limited = [order for order in some if order.customer.credit_limit is not None]
+    owed: dict[tuple[str, str], Decimal] = {}
+    own: dict[str, Decimal] = dict.fromkeys((order.number for order in limited), ZERO)
+    line = order_lines.c
+    statement = (
+        select(*_OPEN, line.number.label("line"), line.quantity, line.unit_price, line.discount)
+        .add_columns(line.cancelled, line.credited)
+        .outerjoin(order_lines, line.order_number == orders.c.number)
+        .where(orders.c.stage.not_in(_DONE))
+        .order_by(orders.c.number)
+    )
+    for chunk in chunks(sorted({order.customer.number for order in limited})):
+        async with connection.stream(statement.where(orders.c.customer.in_(chunk))) as rows:
+            async for found in _by_order(rows):
+                first, due = found[0], _due(found)
+                account = (first.customer, first.currency)
+                owed[account] = EXACT.add(owed.get(account, ZERO), due)
+                if first.number in own:
+                    own[first.number] = due
+    return {
+        order.number: EXACT.subtract(owed.get((order.customer.number, order.currency), ZERO), own[order.number])
+        for order in limited
+    }
+
+
+async def _by_order(rows: AsyncIterator[Any]) -> AsyncIterator[list[Any]]:
+    """The rows of one order at a time; they come by order."""
+    found: list[Any] = []
+    async for row in rows:
+        if found and row.number != found[0].number:
+            yield found
+            found = []
+        found.append(row)
+    if found:
+        yield found
+
+
+def _due(rows: Sequence[Any]) -> Decimal:
+    """What is still to be paid for an open order, as `Order.amount_due` has it: what an import implies of such a stage
+    moves no money."""
+    order = rows[0]
+    lines = {
+        row.line: LineProgress(
+            ordered=row.quantity,
+            cancelled=row.cancelled,
+            credited=row.credited,
+            total=exact_total(row.quantity, row.unit_price, row.discount) or ZERO,
+        )
+        for row in rows
+        if row.line is not None
+    }
+    progress = Progress(
+        number=order.number,
+        stage=Stage(order.stage),
+        lines=lines,
+        freight=order.freight or ZERO,
+        tax_rate=order.tax_rate or ZERO,
+        captured=order.captured,
+        refunded=order.refunded,
+        places=places_of(order.currency),
+    )
+    return EXACT.subtract(progress.due, progress.net)

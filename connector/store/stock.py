@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from operator import itemgetter
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Numeric, Select, bindparam, cast, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import CommandError
@@ -63,6 +63,12 @@ async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool
     return {
         (row.sku, row.warehouse): Level(on_hand=row.on_hand, reserved=row.reserved, since=row.since) for row in rows
     }
+
+
+def in_stock() -> Select[tuple[str]]:
+    """The products of which something is available somewhere."""
+    # SQLite keeps exact numbers as text, which would compare as text.
+    return select(stock.c.sku).where(cast(stock.c.reserved, Numeric) < cast(stock.c.on_hand, Numeric))
 
 
 async def count(uow: UnitOfWork, counted: Mapping[Place, Decimal]) -> None:

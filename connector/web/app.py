@@ -14,6 +14,7 @@ from connector.orders.correspondence import Correspondence
 from connector.orders.documents.writing import Writer
 from connector.orders.rules import Rules
 from connector.store import schema
+from connector.store.again import repeated
 from connector.store.engine import Store
 from connector.web import tracking
 from connector.web.api import (
@@ -31,7 +32,7 @@ from connector.web.api import (
 from connector.web.auth import let_in
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
-from connector.web.route import Call, Route, encoded, read
+from connector.web.route import Call, Route, read, sent
 
 PREFIX = "/api/v1"
 ROUTES: tuple[Route, ...] = (
@@ -55,6 +56,8 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
 }
 
+_NUMBER = web.RequestKey("number", str)
+
 log = structlog.get_logger("web")
 
 
@@ -62,6 +65,7 @@ def make_app(store: Store, rules: Rules, correspondence: Correspondence | None =
     """`correspondence`: how messages are written, for who looks at one before it is sent; by our templates if None."""
     correspondence = correspondence or Correspondence(writer=Writer(), billing=rules.billing)
     app = web.Application(middlewares=[_logged, problems], client_max_size=LARGEST_BODY)
+    app.on_response_prepare.append(_headed)
     for route in ROUTES:
         app.router.add_route(route.method, PREFIX + route.path, _served(route, store, rules, correspondence))
     described = document(PREFIX, ROUTES)
@@ -100,19 +104,24 @@ def _served(route: Route, store: Store, rules: Rules, correspondence: Correspond
                 raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
         body = None if route.body is None else await read(request, route.body)
         call = Call(store=store, rules=rules, correspondence=correspondence, request=request, token=token, body=body)
-        return encoded(await route.handler(call))
+        # A handler is one transaction, and all that it needs of the request is read by now.
+        return await sent(request, await repeated(store.clock, lambda: route.handler(call)))
 
     return handle
+
+
+async def _headed(request: web.Request, response: web.StreamResponse) -> None:
+    """As the last thing before an answer begins to leave."""
+    for name, value in {**SECURITY, "X-Request-ID": request[_NUMBER]}.items():
+        response.headers.setdefault(name, value)
 
 
 @web.middleware
 async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One line for each request: no query, no body, no header."""
     began = time.perf_counter()
-    number = uuid4().hex[:12]
+    number = request[_NUMBER] = uuid4().hex[:12]
     response = await handler(request)
-    for name, value in {**SECURITY, "X-Request-ID": number}.items():
-        response.headers.setdefault(name, value)
     took = round((time.perf_counter() - began) * 1000)
     # The path of a tracking page is a secret of its customer.
     path = request.path if not request.path.startswith("/track/") else "/track/…"

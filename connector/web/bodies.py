@@ -223,8 +223,8 @@ _TYPES: dict[str, Any] = {
     "shipment": Count | None,
     "return_number": Count | None,
     "warehouse": Key | None,
-    "carrier": Text | None,
-    "tracking_number": Text | None,
+    "carrier": Key | None,
+    "tracking_number": Key | None,
     "reference": Key | None,
     "note": Text | None,
 }
@@ -281,9 +281,10 @@ class CountBody(Body):
 
 
 class TrackingBody(Body):
-    """What a carrier says of a parcel."""
+    """What a carrier says of a parcel; `carrier` where another one may have given the same number."""
 
     tracking_number: Key
+    carrier: Key | None = None
     status: ShipmentStatus
     note: Text | None = None
 

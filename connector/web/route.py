@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
 import orjson
+import structlog
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
@@ -23,7 +26,11 @@ from connector.store.tokens import Token
 from connector.web.problem import ProblemError
 
 JSON = "application/json"
+LONGEST_FLOW = 600.0
+"""Seconds that a reader may take; it holds a connection to the database as long."""
 KEY = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
+
+log = structlog.get_logger("web")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +58,14 @@ class Raw:
     """A text that is no JSON."""
 
     body: str | bytes
+    content_type: str
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A text that is written as it comes, and never held as a whole."""
+
+    pieces: AsyncGenerator[str, None]
     content_type: str
 
 
@@ -88,7 +103,34 @@ def named(call: Call, name: str, said: str | None) -> str:
     return key
 
 
-def encoded(answer: Answer) -> web.Response:
+async def sent(request: web.Request, answer: Answer) -> web.StreamResponse:
+    if isinstance(answer.value, Flow):
+        return await _flowing(request, answer, answer.value)
+    return _whole(answer)
+
+
+async def _flowing(request: web.Request, answer: Answer, flow: Flow) -> web.StreamResponse:
+    """What goes wrong before the first piece is refused like anything else. Later it is too late for that: the
+    connection is cut, so that nobody takes a part for the whole."""
+    response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
+    response.content_type, response.charset = flow.content_type, "utf-8"
+    async with aclosing(flow.pieces) as pieces:
+        first = await anext(pieces, "")
+        try:
+            async with asyncio.timeout(LONGEST_FLOW):
+                await response.prepare(request)
+                await response.write(first.encode())
+                async for piece in pieces:
+                    await response.write(piece.encode())
+                await response.write_eof()
+        except Exception as error:
+            log.warning("cut", path=request.path, error=type(error).__name__)
+            if request.transport is not None:
+                request.transport.abort()
+    return response
+
+
+def _whole(answer: Answer) -> web.Response:
     if isinstance(answer.value, Raw):
         kind = answer.value.content_type
         body = answer.value.body

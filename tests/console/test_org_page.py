@@ -46,14 +46,19 @@ class Shop:
 
     org: LocalOrg
     account: str
-    order: str
+    orders: tuple[str, ...]
     product: str
+
+    @property
+    def order(self) -> str:
+        """The one on hold."""
+        return self.orders[-1]
 
     @property
     def places(self) -> list[str]:
         return [
-            "/", "/orders", f"/orders/{self.order}", "/accounts", f"/accounts/{self.account}", "/products",
-            f"/record/{self.product}", "/search?q=N-1", "/usage", "/calls", "/nowhere",
+            "/", "/orders", *(f"/orders/{order}" for order in self.orders), "/accounts", f"/accounts/{self.account}",
+            "/products", f"/record/{self.product}", "/search?q=N-1", "/usage", "/calls", "/nowhere",
         ]  # fmt: skip
 
 
@@ -63,16 +68,23 @@ async def shop() -> AsyncIterator[Shop]:
         caller = Caller(org, http)
         account = await caller.create("Account", Name=SCRIPT)
         product, entry = await caller.priced_product(name="Chai, ten boxes of twenty bags with a name that goes on")
-        order = ""
+        await caller.call("PATCH", f"sobjects/Product2/{product}", {"StockKeepingUnit": "TEA-EB-100"})
+        every = []
         for number, stage in enumerate(("placed", "cancelled", "shipped"), start=1):
             order = await caller.draft(
                 AccountId=account, External_Key__c=f"N-{number}", Lifecycle_Stage__c=stage, Payment_Status__c="paid",
                 Hold_Reason__c="Address to be checked" if stage == "shipped" else None,
                 Carrier__c="DHL", Tracking_Number__c="JD014600003828392837", Placed_At__c="2026-01-05T10:20:30Z",
             )  # fmt: skip
-            await caller.create("OrderItem", OrderId=order, PricebookEntryId=entry, Quantity=2, UnitPrice=10)
+            every.append(order)
+            await caller.create(
+                "OrderItem", OrderId=order, PricebookEntryId=entry, Quantity=12, UnitPrice=10,
+                List_Unit_Price__c=12.3457 if stage == "cancelled" else 10, Discount_Percent__c=number - 1,
+                Shipped_Quantity__c=8, Delivered_Quantity__c=6, Returned_Quantity__c=2, Cancelled_Quantity__c=1,
+                Backordered_Quantity__c=3, Exact_Total__c=1234.5678,
+            )  # fmt: skip
         await caller.call("GET", "sobjects/Nothing/describe")
-        yield Shop(org, account, order, product)
+        yield Shop(org, account, tuple(every), product)
 
 
 async def opened(browser: Browser, shop: Shop, **options: object) -> Page:
@@ -139,6 +151,8 @@ async def test_every_page_is_readable_wide_and_narrow(browser: Browser, shop: Sh
             await page.set_viewport_size({"width": width, "height": 800})
             wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wider == 0, (place, width)
+            cut = "[...document.querySelectorAll('.wide')].filter(it => it.scrollWidth > it.clientWidth).length"
+            assert await page.evaluate(cut) == 0, (place, width)
             assert await page.evaluate(CONTRAST) == [], (place, width)
     assert [line for line in said if "404" not in line] == []
 

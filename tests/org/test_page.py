@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http.cookies import SimpleCookie
 from urllib.parse import quote, urlsplit
 
@@ -162,6 +163,27 @@ async def test_an_order_shows_stage_hold_tracking_lines_and_totals(reader: Reade
     assert "1,234.5678 USD" in text
     assert heads(await reader.get(f"/orders/{order}"))[0] == "1 Chai"
     assert f'href="/accounts/{account}"' in await reader.get(f"/orders/{order}")
+
+
+async def test_a_column_that_only_repeats_another_is_left_out(reader: Reader) -> None:
+    caller = reader.caller
+    _, entry = await caller.priced_product(name="Chai")
+    order = await caller.draft()
+    line = {"OrderId": order, "PricebookEntryId": entry, "Quantity": 2, "UnitPrice": 9.5, "Exact_Total__c": 19}
+    same = {"List_Unit_Price__c": 9.5, "Discount_Percent__c": 0}
+
+    async def columns() -> list[str]:
+        page = await reader.get(f"/orders/{order}")
+        return re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', page)[:8]
+
+    await caller.create("OrderItem", **line, **same)
+    assert await columns() == ["Product", "SKU", "Quantity", "Unit price", "Total"]
+    await caller.create("OrderItem", **line | {"Exact_Total__c": 18.9525}, **same)
+    assert await columns() == ["Product", "SKU", "Quantity", "Unit price", "Total", "Exact total"]
+    await caller.create("OrderItem", **line, List_Unit_Price__c=10, Discount_Percent__c=5)
+    assert await columns() == [
+        "Product", "SKU", "Quantity", "Unit price", "List price", "Discount", "Total", "Exact total",
+    ]  # fmt: skip
 
 
 async def test_an_order_of_a_bare_org_is_shown_without_our_fields() -> None:

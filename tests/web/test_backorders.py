@@ -10,6 +10,8 @@ from typing import Any
 from connector.model.change import EntityKind
 from connector.model.role import Role
 from connector.model.stage import Stage
+from connector.orders.allocation import waiting as who_waits
+from connector.orders.desk import Desk
 from connector.store import orders, stock
 from tests.unit.store import samples
 from tests.web.conftest import ORDER, Api
@@ -74,6 +76,19 @@ async def test_only_what_waits_here_is_a_back_order(api: Api) -> None:
     async with api.store.reader() as connection:
         found = await orders.load(connection, ["imported", "W-3"])
     assert {line.backordered for order in found for line in order.lines} == {Decimal(0)}
+
+
+async def test_a_line_of_which_all_is_allocated_or_cancelled_waits_for_nothing(api: Api) -> None:
+    """0.1 and 0.7 make 0.8, though not as floats."""
+    await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": "0.1"}})
+    lines = [{"line": 1, "sku": "CHAI", "quantity": "0.8", "unit_price": 18}]
+    await api("POST", "/orders", ORDER | {"lines": lines})
+    for body in ({"action": "verify"}, {"action": "allocate"}, {"action": "cancel", "lines": {"1": "0.7"}}):
+        assert (await api.move(**body)).status == 200
+    assert await short(api, "W-1") == "0.1 of 0.8, 0 to come"
+    assert (await api("GET", "/back-orders")).body["back_orders"] == []
+    async with api.store.transaction() as uow:
+        assert await who_waits(Desk(uow, actor="test"), ["CHAI"]) == []
 
 
 async def test_back_orders_by_product_a_page_at_a_time_and_as_csv(api: Api) -> None:

@@ -71,7 +71,7 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
     "/verifications": ({"numbers": ["W-1", "W-2"]},),
     "/allocations": ({"numbers": ["W-1", "W-2"]},),
     "/stock": ({"warehouse": "EAST", "counts": {"CHAI": 5, "TOFU": "2.5"}, "expected": {"CHAI": 5}},),
-    "/tracking": ({"tracking_number": "t", "status": "in_transit", "note": "n"},),
+    "/tracking": ({"tracking_number": "t", "status": "in_transit", "carrier": "c", "note": "n"},),
     "/customers/{number}": (ADA,),
     "/products/{sku}": (TEA,),
     "/messages/retry": ({"ids": [1, 2]},),

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from connector.errors import AbortedError, RetryClass, StoreError
 from connector.model.role import Role
+from connector.orders.desk import Command, Desk
+from connector.store.again import REPEATS
 from connector.store.tables import order_events
+from connector.web.api import orders as handlers
 from tests.web.conftest import ORDER, Api, Said
 
 KEY = {"Idempotency-Key": "3f0c"}
@@ -135,3 +139,37 @@ async def test_what_is_kept_of_an_address_can_be_compared_with_no_other_order(ap
         statement = select(order_events.c.request_digest).where(order_events.c.request.is_not(None))
         kept = list((await connection.execute(statement)).scalars())
     assert len(kept) == len(set(kept)) == 4
+
+
+GIVEN_UP = AbortedError("Given up.")
+UNREACHABLE = StoreError("Not there.", retry_class=RetryClass.TRANSIENT)
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "status", "tries"),
+    [
+        (GIVEN_UP, REPEATS, 200, REPEATS + 1),
+        (GIVEN_UP, REPEATS + 1, 503, REPEATS + 1),
+        (UNREACHABLE, 1, 503, 1),
+    ],
+)
+async def test_what_the_database_gave_up_is_done_again_before_anybody_is_told(
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: StoreError, failures: int, status: int, tries: int
+) -> None:
+    await api("POST", "/orders", ORDER)
+    real, asked = handlers.ask, 0
+
+    async def given_up(desk: Desk, command: Command) -> None:
+        """After the work is done, as at a commit."""
+        nonlocal asked
+        asked += 1
+        await real(desk, command)
+        if asked <= failures:
+            raise error
+
+    monkeypatch.setattr(handlers, "ask", given_up)
+    said = await ask(api, {"action": "capture", "amount": 10})
+    assert (said.status, asked) == (status, tries)
+    assert "Idempotency-Replayed" not in said.headers
+    assert await events(api, "capture") == (status == 200)
+    assert (await api("GET", "/orders/W-1")).body["captured"] == ("10" if status == 200 else "0")

@@ -31,6 +31,9 @@ _DONE = (
     "Backordered_Quantity__c",
 )  # fmt: skip
 """How far the lines are; a column is there once it says something."""
+_IF_ANY = frozenset({*_DONE, "Discount_Percent__c"})
+_SAME = {"AvailableQuantity": "Quantity", "List_Unit_Price__c": "UnitPrice", "Exact_Total__c": "TotalPrice"}
+"""Of interest only where it is not the same as another."""
 _LINE = (
     "Quantity", *_DONE, "UnitPrice", "List_Unit_Price__c", "Discount_Percent__c", "TotalPrice", "Exact_Total__c",
     "AvailableQuantity",
@@ -141,13 +144,7 @@ def _lines(org: Org, shown: Shown, row: Row) -> Html:
     part = rows.children(org, line.name, "OrderId", str(row["Id"]), limit=LINES)
     numbered = "Line_Number__c" if line.get("Line_Number__c") else "OrderItemNumber"
     lines = sorted(part.rows, key=lambda item: _order_of(item.get(numbered)))
-    reduced = any(item.get("AvailableQuantity") != item.get("Quantity") for item in lines)
-    fields = [
-        field
-        for name in _LINE
-        if (field := line.get(name)) and any(_told(name, item) for item in lines)
-        if reduced or name != "AvailableQuantity"
-    ]
+    fields = [field for name in _LINE if (field := line.get(name)) and any(_told(name, item) for item in lines)]
     head = [Column("Product"), Column("SKU"), *(Column(_SHORT.get(f.name, f.label), f.type in NUMBERS) for f in fields)]
     body = (
         [
@@ -165,7 +162,11 @@ def _lines(org: Org, shown: Shown, row: Row) -> Html:
 
 
 def _told(name: str, item: Row) -> bool:
-    return bool(item.get(name)) if name in _DONE else item.get(name) is not None
+    """Whether a line says something by it that its other columns do not."""
+    value = item.get(name)
+    if name in _SAME:
+        return value is not None and value != item.get(_SAME[name])
+    return bool(value) if name in _IF_ANY else value is not None
 
 
 def _order_of(number: object) -> tuple[bool, float]:

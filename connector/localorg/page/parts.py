@@ -14,6 +14,8 @@ _TONES = {
     "placed": "busy", "partially_paid": "busy", "authorised": "busy",
 }  # fmt: skip
 _SHORT = 20
+_MANY = 11
+"""Columns that have room for money on one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,10 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[objec
         for column in columns
     )
     return html(
-        '<div class="wide"><table class="cards" role="table"><caption class="hidden">{}</caption>'
+        '<div class="wide"><table class="cards{}" role="table"><caption class="hidden">{}</caption>'
         '<thead role="rowgroup"><tr role="row">{}'
         '</tr></thead><tbody role="rowgroup">{}</tbody></table></div>',
+        Html(" many") if len(columns) > _MANY else EMPTY,
         caption,
         head,
         body,

@@ -162,7 +162,7 @@ PRODUCT: Mapping[str, Read] = {
 }  # fmt: skip
 ORDER: Mapping[str, Read] = {
     "number": key, "customer": key, "placed_at": moment, "currency": currency, "stage": stage, "channel": text,
-    "po_number": text, "notes": text, "promised_on": day, "shipped_on": day, "carrier": text, "tracking_number": text,
+    "po_number": text, "notes": text, "promised_on": day, "shipped_on": day, "carrier": text, "tracking_number": key,
     "freight": price, "tax_rate": tax_rate, "stated_total": price, "service_level": text, "ship_complete": yes_no,
     "delivery_note": text, "ship_to_name": text, "ship_to_street": text, "ship_to_city": text, "ship_to_state": text,
     "ship_to_postal_code": text, "ship_to_country": text,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import asdict
 from decimal import Decimal
 
@@ -11,8 +13,8 @@ from connector.orders import backorders
 from connector.orders.backorders import Short
 from connector.store.tables import order_lines
 from connector.web.paging import QUERIES, page
-from connector.web.route import Answer, Call, Raw, Route
-from connector.web.sheet import KIND, sheet
+from connector.web.route import Answer, Call, Flow, Route
+from connector.web.sheet import KIND, pieces
 
 COLUMNS = ("sku", "number", "line", "quantity", "priority", "promised_on", "placed_at", "on_hold")
 
@@ -30,11 +32,17 @@ async def every(call: Call) -> Answer:
 
 async def as_csv(call: Call) -> Answer:
     """Every line that waits."""
+    return Answer(value=Flow(pieces(COLUMNS, _rows(call)), KIND))
+
+
+async def _rows(call: Call) -> AsyncGenerator[Sequence[object], None]:
     named = call.request.query.getall("sku", None)
-    async with call.store.reader() as connection:
-        lines = [asdict(item) async for item in backorders.waiting_lines(connection, named)]
-    rows = ([_cell(line[name]) for name in COLUMNS] for line in lines)
-    return Answer(value=Raw(sheet(COLUMNS, rows), KIND))
+    async with (
+        call.store.reader() as connection,
+        aclosing(backorders.waiting_lines(connection, named)) as lines,
+    ):
+        async for item in lines:
+            yield [_cell(getattr(item, name)) for name in COLUMNS]
 
 
 def _said(short: Short) -> dict[str, object]:

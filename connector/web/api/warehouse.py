@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from connector.model.dispatch import is_news
 from connector.model.event import Action, Event
+from connector.model.parcels import ON_THE_WAY
 from connector.model.role import Role
 from connector.orders.allocation import recount
 from connector.orders.desk import Command, Desk
 from connector.orders.picking import pick_list
 from connector.store import orders, parcels, stock
+from connector.store.parcels import Tracked
 from connector.web.answers import order_said
 from connector.web.bodies import CountBody, TrackingBody
 from connector.web.problem import ProblemError
@@ -55,21 +60,43 @@ async def picks(call: Call) -> Answer:
 
 
 async def tracked(call: Call) -> Answer:
+    """What leads no further changes nothing: carriers repeat themselves, and what they say may come late."""
+    body = call.body
     async with call.store.transaction() as uow:
-        found = await parcels.find(uow.connection, call.body.tracking_number)
-        if not found:
-            detail = f"No parcel is on its way as {call.body.tracking_number}."
-            raise ProblemError(404, "unknown", detail, field="tracking_number")
+        found = _by_carrier(body, await parcels.find(uow.connection, body.tracking_number))
+        desk = Desk(uow, actor=call.token.name, rules=call.rules)
+        known = await desk.load(list(dict.fromkeys(parcel.order for parcel in found)))
         commands = [
             Command(
-                number=number,
-                event=Event(action=Action.TRACK, shipment=parcel, status=call.body.status, note=call.body.note),
+                number=parcel.order,
+                event=Event(action=Action.TRACK, shipment=parcel.number, status=body.status, note=body.note),
             )
-            for number, parcel in found
+            for parcel in found
+            if is_news(known[parcel.order][0].shipments[parcel.number], body.status)
         ]
-        await Desk(uow, actor=call.token.name, rules=call.rules).act(commands)
-        moved = await orders.load(uow.connection, [number for number, _ in found])
+        await desk.act(commands)
+        moved = await orders.load(uow.connection, list(known))
     return Answer(value={"orders": [order_said(order) for order in moved]})
+
+
+def _by_carrier(body: TrackingBody, found: Sequence[Tracked]) -> Sequence[Tracked]:
+    """The parcels that are meant: those on their way, else those that have arrived. ProblemError where the number is
+    nobody's, or may be another carrier's."""
+    if body.carrier is not None:
+        named = _plain(body.carrier)
+        found = [parcel for parcel in found if parcel.carrier is None or _plain(parcel.carrier) == named]
+    if not found:
+        whose = f"{body.carrier} {body.tracking_number}" if body.carrier else body.tracking_number
+        raise ProblemError(404, "unknown", f"No parcel is on its way as {whose}.", field="tracking_number")
+    carriers = {_plain(parcel.carrier): parcel.carrier for parcel in found if parcel.carrier}
+    if body.carrier is None and len(carriers) > 1:
+        detail = f"{' and '.join(sorted(carriers.values()))} have parcels as {body.tracking_number}."
+        raise ProblemError(409, "carrier", detail, field="carrier", hint="Say whose it is.")
+    return [parcel for parcel in found if parcel.status in ON_THE_WAY] or found
+
+
+def _plain(carrier: str) -> str:
+    return carrier.strip().casefold()
 
 
 ROUTES = (

@@ -136,6 +136,13 @@ async def test_a_bad_row_is_told_with_its_place_and_the_good_ones_go_in(
     assert {name: saved.created for name, saved in report.saved.items()} == {"customers": 2, "products": 2, "orders": 2}
 
 
+async def test_a_tracking_number_is_one_that_a_label_can_have(desk: Desk, shop: dict[str, str]) -> None:
+    await desk.take(shop)
+    report = await desk.take({"orders.csv": f"number,tracking_number\n1,{'9' * 81}\n2,TR 9\n"})
+    assert "orders.csv:2:2: tracking_number: has 81 characters; a key has at most 80: shorten it" in report.problems
+    assert [getattr(await desk.order(number), "tracking_number", "") for number in ("1", "2")] == [None, "TR 9"]
+
+
 LINE_PROBLEMS = [
     ("1,3,GIN,1,,\n", "order_lines.csv:5:3: sku: there is no product 'GIN'; import it, or correct the SKU"),
     ("1,3,TEA,0,,\n", "order_lines.csv:5:4: quantity: '0' is not a quantity; it must be more than 0"),

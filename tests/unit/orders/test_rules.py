@@ -11,19 +11,22 @@ import pytest
 from sqlalchemy import select
 
 from connector.errors import RulesError
-from connector.model.event import Action
+from connector.model.event import Action, Event
 from connector.model.progress import Hold
-from connector.orders.desk import Desk
+from connector.model.stage import Stage
+from connector.orders.desk import Command, Desk
 from connector.orders.facts import Facts
 from connector.orders.routing import route
 from connector.orders.rules import Routing, load_rules, standard
 from connector.orders.verification import verify
 from connector.store import customers, orders
 from connector.store.engine import Store
+from connector.store.standing import standings
 from connector.store.stock import Level
 from connector.store.tables import holds
 from connector.web.bodies import BY_ITSELF
 from tests.unit.store import samples
+from tests.unit.store.test_plans import watch
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "lifecycle.md").read_text(encoding="utf-8")
 WHOLE = {"ship_to_street": "Rue 1", "ship_to_country": "France"}
@@ -73,6 +76,46 @@ async def test_the_credit_limit_counts_what_is_owed_elsewhere(store: Store) -> N
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(150))])
         await Desk(uow, actor="shop").place([samples.order("2", **WHOLE)])
     assert (await held(store, "2"))[Hold.CREDIT].startswith("With 98.02 more the customer would owe 98.02 and exceed")
+
+
+async def test_a_credit_limit_is_in_the_currency_of_the_order(store: Store) -> None:
+    await placed(store)
+    yen = {"currency": "JPY", "freight": None, "lines": (samples.line(1, price="9000"),)}
+    async with store.transaction() as uow:
+        await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(200))])
+        await Desk(uow, actor="shop").place([samples.order("2", **WHOLE | yen), samples.order("3", **WHOLE)])
+    assert Hold.CREDIT not in await held(store, "3")  # 98.02 and 98.02, whatever is owed in yen
+    assert (await held(store, "2"))[Hold.CREDIT].startswith("With 18000 more the customer would owe 0 and exceed")
+
+
+async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_customer(store: Store) -> None:
+    await placed(store)
+    async with store.transaction() as uow:
+        await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(1000))])
+        desk = Desk(uow, actor="shop")
+        some = [
+            samples.order("2", tax_rate=Decimal("0.19"), lines=(samples.line(1, price="1.115"),)),
+            samples.order("3", freight=None),
+            samples.order("4", freight=None, lines=(samples.line(1, price=None),)),
+            samples.order("5", currency="EUR"),
+            samples.order("6"),
+        ]
+        await desk.place(some)
+        events = [
+            ("1", Event(action=Action.CAPTURE, amount=Decimal(50))),
+            ("3", Event(action=Action.CANCEL, lines={1: Decimal(1)})),
+            ("6", Event(action=Action.CANCEL, lines={1: Decimal(2), 2: Decimal("1.5")})),
+        ]
+        await desk.act([Command(number=number, event=event) for number, event in events])
+        await orders.save(uow, [samples.order("imported", stage=Stage.SHIPPED)])
+        every = await orders.load(uow.connection, ["1", "2", "3", "4", "5", "imported"])
+        asked = watch(uow.connection)
+        found = await standings(uow.connection, every)
+        assert len(asked) == 3  # earlier orders, those of the day, what is owed
+    due = {order.number: order.amount_due for order in every if order.currency == "USD"}
+    assert due["2"] == Decimal("41.19")  # (2 x 1.115 + 32.38) x 1.19
+    expected = {number: sum(due.values()) - mine for number, mine in due.items()}
+    assert {number: item.open_balance for number, item in found.items()} == expected | {"5": 0}
 
 
 async def test_what_is_urgent_goes_first(store: Store) -> None:

@@ -21,6 +21,7 @@ from connector.model.progress import Hold, Progress
 from connector.orders import desk
 from connector.orders.desk import Command, Desk
 from connector.orders.rules import standard
+from connector.orders.verification import verify
 from connector.store import history, orders, stock
 from connector.store.engine import Store
 from connector.store.tables import holds, order_events
@@ -126,3 +127,23 @@ async def test_an_order_that_is_refused_ends_no_round(
     expected = {"verified": 3, "held": 0, "allocated": 3, "escalated": 3}
     short = {Action.VERIFY: {"verified"}, Action.ALLOCATE: {"allocated"}, Action.ESCALATE: {"escalated"}}[action]
     assert asdict(done) == expected | dict.fromkeys(short, 2) | ({"allocated": 2} if action is Action.VERIFY else {})
+
+
+async def test_who_waits_for_what_is_out_keeps_nobody_from_being_served(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        await stock.count(uow, {("CHAI", "EAST"): Decimal(5), ("TOFU", "EAST"): Decimal(0)})
+        placed = [
+            samples.order(number, **WHOLE, service_level=level, lines=(samples.line(1, sku),))
+            for number, level, sku in (("1", "same_day", "TOFU"), ("2", "same_day", "TOFU"), ("3", "standard", "CHAI"))
+        ]
+        await Desk(uow, actor="shop").place(placed)
+        await verify(Desk(uow, actor="shop"), ["1", "2", "3"])
+    monkeypatch.setattr(job, "BATCH", 1)
+    monkeypatch.setattr(job, "MOST", 1)
+    assert await tend(store, standard()) == Tended(allocated=1)
+    async with store.reader() as connection:
+        found = await orders.load(connection, ["1", "2", "3"])
+    assert [order.lines[0].allocated for order in found] == [0, 0, 2]

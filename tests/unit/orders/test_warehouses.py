@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
 
 from connector.errors import CommandError
 from connector.model.event import Action, Event, Terms
+from connector.orders import picking
+from connector.orders.allocation import allocate as allocate_all
 from connector.orders.desk import Command, Desk
 from connector.orders.picking import pick_list
 from connector.store import stock as stocks
 from connector.store.engine import Store
 from connector.store.stock import Held
 from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
+from tests.unit.store import samples
 
 
 async def split_between_two(store: Store) -> None:
@@ -60,6 +64,28 @@ async def test_a_pick_list_sends_nobody_to_a_shelf_that_is_done(store: Store) ->
     assert await picks(store, "WEST") == []
     await act(store, Action.PICK, lines={1: 1, 2: "1.5"})
     assert await picks(store) == []
+
+
+async def test_a_pick_list_is_of_the_warehouse_that_asks_and_begins_with_what_was_promised_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await samples.stock(store)
+    days = {"1": None, "2": date(2026, 4, 9), "3": date(2026, 4, 8), "4": date(2026, 4, 1)}
+    async with store.transaction() as uow:
+        await stocks.count(uow, {("CHAI", "EAST"): Decimal(9), ("TOFU", "WEST"): Decimal(9)})
+        desk = Desk(uow, actor="shop")
+        placed = [
+            samples.order(number, promised_on=day, lines=(samples.line(1, "TOFU" if number == "4" else "CHAI"),))
+            for number, day in days.items()
+        ]
+        await desk.place(placed)
+        for action in (Action.VERIFY, Action.CONFIRM):
+            await desk.act([Command(number=number, event=Event(action=action)) for number in days])
+        await allocate_all(desk, list(days))
+    monkeypatch.setattr(picking, "MOST", 2)
+    async with store.reader() as connection:
+        lists = {place: [pick.order for pick in await pick_list(connection, place)] for place in ("EAST", "WEST", None)}
+    assert lists == {"EAST": ["3", "2"], "WEST": ["4"], None: ["4", "3"]}
 
 
 async def test_what_is_not_there_cannot_be_picked_packed_or_shipped_there(store: Store) -> None:

@@ -1,0 +1,65 @@
+"""A count beside commands on the same stock: nobody is locked behind the stock, and nothing is lost by that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import pytest
+
+from connector.errors import AbortedError
+from connector.model.event import Action
+from connector.orders.allocation import Recounted, recount
+from connector.orders.desk import Desk
+from connector.store import orders
+from connector.store import stock as stocks
+from connector.store.again import repeated
+from connector.store.engine import Store
+from connector.store.stock import Place
+from connector.store.unit import UnitOfWork
+from tests.unit.orders.test_desk import act, opened
+
+COUNTED = {("CHAI", "EAST"): Decimal(1)}
+
+
+@pytest.fixture
+async def overtaken(postgres_store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Orders 1 and 2 want two of four; the first has them, the second gets them once a count has seen who has what."""
+    store = postgres_store
+    await opened(store, "1", "2", on_hand="4")
+    await act(store, Action.VERIFY)
+    await act(store, Action.ALLOCATE, lines={1: 2})
+    real, late = stocks.begin, ["2"]
+
+    async def begin(uow: UnitOfWork, places: Mapping[Place, Decimal]) -> None:
+        while late:
+            number = late.pop()
+            await act(store, Action.VERIFY, number)
+            await act(store, Action.ALLOCATE, number, lines={1: 2})
+        await real(uow, places)
+
+    monkeypatch.setattr(stocks, "begin", begin)
+    return store
+
+
+async def count(store: Store) -> Recounted:
+    async with store.transaction() as uow:
+        return await recount(Desk(uow, actor="count"), COUNTED)
+
+
+async def test_an_order_that_came_by_the_stock_meanwhile_is_not_locked_behind_it(overtaken: Store) -> None:
+    with pytest.raises(AbortedError, match="CHAI in EAST was given to another order while it was counted"):
+        await count(overtaken)
+    async with overtaken.reader() as connection:
+        found = await orders.load(connection, ["1", "2"])
+        levels = await stocks.levels(connection, ["CHAI"])
+    assert [order.lines[0].allocated for order in found] == [2, 2]
+    assert (levels["CHAI", "EAST"].on_hand, levels["CHAI", "EAST"].reserved) == (4, 4)
+
+
+async def test_the_same_count_again_takes_from_whoever_has_it_by_then(overtaken: Store) -> None:
+    done = await repeated(overtaken.clock, lambda: count(overtaken))
+    assert (done.taken, done.short) == (("1", "2"), ("1", "2"))
+    async with overtaken.reader() as connection:
+        found = await orders.load(connection, ["1", "2"])
+    assert [order.lines[0].allocated for order in found] == [1, 0]

@@ -1,0 +1,59 @@
+"""What the database gave up for another transaction is carried out again, a few times; nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import select
+
+from connector.errors import AbortedError, RetryClass, StoreError
+from connector.store.again import REPEATS, repeated
+from connector.store.engine import Store
+from connector.store.tables import customers
+from tests.conftest import ManualClock
+from tests.unit.store import samples
+
+
+async def test_of_two_that_wait_for_each_other_both_are_done_in_the_end(postgres_store: Store) -> None:
+    await samples.stock(postgres_store)
+    met = asyncio.Barrier(2)
+    tries: list[str] = []
+
+    async def lock(*numbers: str) -> str:
+        tries.append(numbers[0])
+        async with postgres_store.transaction() as uow:
+            for place, number in enumerate(numbers):
+                if place and len(tries) <= 2:
+                    await met.wait()
+                await uow.connection.execute(select(customers).where(customers.c.number == number).with_for_update())
+        return numbers[0]
+
+    asked = [("ALFKI", "BONAP"), ("BONAP", "ALFKI")]
+    done = await asyncio.gather(*(repeated(postgres_store.clock, lambda two=two: lock(*two)) for two in asked))
+    assert done == ["ALFKI", "BONAP"]
+    assert len(tries) > 2
+
+
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [
+        (AbortedError("Given up."), REPEATS + 1),
+        (StoreError("Cannot be reached.", retry_class=RetryClass.TRANSIENT), 1),
+    ],
+)
+async def test_a_repeat_is_for_what_was_given_up_and_has_an_end(
+    error: StoreError, times: int, clock: ManualClock
+) -> None:
+    tries = 0
+    began = clock.now()
+
+    async def work() -> None:
+        nonlocal tries
+        tries += 1
+        raise error
+
+    with pytest.raises(StoreError) as caught:
+        await repeated(clock, work)
+    assert (caught.value, tries) == (error, times)
+    assert (clock.now() - began).total_seconds() < 1
