@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 LINES = 200
 _FACTS = (
     "Payment_Status__c", "Fulfillment_Status__c", "Amount_Due__c", "Invoice_Number__c", "Promised_Date__c",
-    "Shipped_Date__c", "Return_Status__c", "Return_Reason__c", "TotalAmount", "Exact_Total__c", "Freight__c", "Tax__c",
-    "Priority__c", "Service_Level__c", "Placed_At__c", "EffectiveDate", "Channel__c", "PoNumber", "Ship_To_Name__c",
-    "ShippingAddress", "Ship_Complete__c", "Delivery_Note__c", "OriginalOrderId", "Rep_Comment__c", "Description",
+    "Shipped_Date__c", "Return_Status__c", "Return_Reason__c", "TotalAmount", "Exact_Total__c", "Net_Total__c",
+    "Freight__c", "Tax__c", "Priority__c", "Service_Level__c", "Placed_At__c", "EffectiveDate", "Channel__c",
+    "PoNumber", "Ship_To_Name__c", "ShippingAddress", "Ship_Complete__c", "Delivery_Note__c", "OriginalOrderId",
+    "Rep_Comment__c", "Description",
 )  # fmt: skip
 _ALWAYS = ("Payment_Status__c", "Fulfillment_Status__c", "Promised_Date__c", "TotalAmount", "Exact_Total__c")
 _QUIET = ("Tax__c", "Priority__c", "Ship_Complete__c")
@@ -58,7 +59,7 @@ def view(org: Org, record_id: str) -> Page:
     sections = [
         listing.related(org, shown, relations[name], order_id, always=always, title=title_)
         for name, title_, always in (
-            ("ReturnOrder.OrderId", "Return orders", "No return for this order."),
+            ("ReturnOrder.OrderId", "Return orders", "No return order for this order."),
             ("Order.OriginalOrderId", "Reduction orders", "Nothing of this order was reduced."),
         )
         if name in relations
@@ -128,7 +129,9 @@ def _facts(shown: Shown, sobject: SObject, row: Row) -> Html:
     if tracking:
         by = html("{} ", shown.value(carrier, row)) if carrier else EMPTY
         number = row.get(tracking.name)
-        told.append(("Tracking", html("{}<strong>{}</strong>", by, number) if number else Html("Not shipped yet")))
+        gone = row.get("Shipped_Date__c") or row.get("Carrier__c")
+        without = html("{}<span>without a number</span>", by) if gone else Html("Not shipped yet")
+        told.append(("Tracking", html("{}<strong>{}</strong>", by, number) if number else without))
     for name in _FACTS:
         field = sobject.get(name)
         if field is None or (name in _QUIET and not row.get(name)):
