@@ -8,7 +8,6 @@ order's tracking key can make.
 from __future__ import annotations
 
 import hmac
-from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -27,7 +26,7 @@ def words(said: Any) -> bytes:
 
 
 def words_of(item: OrderInput) -> bytes:
-    return words(asdict(item))
+    return words(item)
 
 
 def digest(key: str, said: bytes) -> str:
