@@ -31,7 +31,11 @@ def act(
     ] = None,
     detail: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Of a change: ship_to_street, promised_on, freight, …"),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Of a change: ship_to_street, promised_on, …; --set NAME= takes it out.",
+        ),
     ] = None,
     amount: Annotated[str | None, typer.Option(help="In the order's currency.")] = None,
     hold: Annotated[str | None, typer.Option(help="Why it is held, or released.")] = None,
@@ -140,15 +144,14 @@ def _details(items: list[str] | None) -> dict[str, str | bool | None]:
 def _checked(model: Any, said: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
+    from connector.orders.wrongs import wrongs
+
     try:
         return model.model_validate(said)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        what = str(first["msg"]).removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            what = "There is no such thing to say"
-        raise UsageError(f"{place}: {what}.", hint="`connector act --help` lists what can be said.") from None
+        first = wrongs(error, model)[0]
+        hint = "`connector act --help` lists what can be said."
+        raise UsageError(first.sentence("act"), hint=hint) from None
 
 
 def _words(status: str) -> str:

@@ -18,6 +18,7 @@ from connector.model.money import plain
 from connector.model.role import Role
 from connector.orders.correspondence import Correspondence
 from connector.orders.rules import Rules
+from connector.orders.wrongs import wrongs
 from connector.store.engine import Store
 from connector.store.tokens import Token
 from connector.web.problem import ProblemError
@@ -112,18 +113,10 @@ async def read(request: web.Request, model: type[BaseModel]) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        errors = [
-            {
-                "field": ".".join(str(part) for part in item["loc"]),
-                "rule": "input",
-                "detail": str(item["msg"]).removeprefix("Value error, "),
-            }
-            for item in error.errors(include_input=False, include_url=False, include_context=False)
-        ]
-        first = errors[0]
-        raise ProblemError(
-            422, "input", f"{first['field'] or 'body'}: {first['detail']}.", field=first["field"], errors=errors
-        ) from None
+        found = wrongs(error, model)
+        errors = [{"field": item.field, "rule": "input", "detail": item.text} for item in found]
+        first = found[0]
+        raise ProblemError(422, "input", first.sentence("body"), field=first.field, errors=errors) from None
 
 
 def _no_number(text: str) -> NoReturn:
