@@ -99,7 +99,7 @@ async def _act(number: str, said: dict[str, Any], request: str | None) -> tuple[
 
 
 def _named(request: str | None) -> str | None:
-    from connector.web.route import KEY
+    from connector.web.bodies import KEY
 
     if request is not None and not KEY.fullmatch(request):
         raise UsageError("--request must be 1 to 80 characters that can be seen.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, fields
 from datetime import date, datetime
 from decimal import Decimal
@@ -30,6 +31,7 @@ from connector.orders.placing import words
 from connector.orders.wrongs import CURRENCY, NO_NUL, VISIBLE
 
 MOST_DIGITS = 18
+KEY = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 D = TypeVar("D", bound=date)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -21,10 +20,10 @@ from connector.orders.rules import Rules
 from connector.orders.wrongs import wrongs
 from connector.store.engine import Store
 from connector.store.tokens import Token
+from connector.web.bodies import KEY
 from connector.web.problem import ProblemError
 
 JSON = "application/json"
-KEY = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 
 
 @dataclass(frozen=True, kw_only=True)
