@@ -65,6 +65,11 @@ async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool
     }
 
 
+async def warehouses(connection: AsyncConnection) -> set[str]:
+    """Where anything was ever counted."""
+    return set(await connection.scalars(select(stock.c.warehouse).distinct()))
+
+
 async def count(uow: UnitOfWork, counted: Mapping[Place, Decimal]) -> None:
     """Set what is on hand, as counted. CommandError where less is there than is reserved; nothing is set then."""
     known = await levels(uow.connection, [sku for sku, _ in counted], lock=True)
