@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -42,9 +43,11 @@ class Quiet:
 
 
 class Clockwork:
-    """Jobs by period. A failing run is logged and the next one comes as usual."""
+    """Jobs by period. A failing run is logged and the next one comes as usual; while a run takes longer than its
+    period, none comes, which is no news."""
 
     def __init__(self, catalog: list[Job]) -> None:
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it would write plain lines among ours
         self._scheduler = AsyncIOScheduler(job_defaults=JOB_DEFAULTS, timezone="UTC")
         self._running = asyncio.Lock()
         self._apart = {job.name: asyncio.Lock() for job in catalog if job.apart}

@@ -31,7 +31,11 @@ def act(
     ] = None,
     detail: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Of a change: ship_to_street, promised_on, freight, …"),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Of a change: ship_to_street, promised_on, …; --set NAME= takes it out.",
+        ),
     ] = None,
     amount: Annotated[str | None, typer.Option(help="In the order's currency.")] = None,
     hold: Annotated[str | None, typer.Option(help="Why it is held, or released.")] = None,
@@ -101,7 +105,7 @@ async def _act(number: str, said: dict[str, Any], request: str | None) -> tuple[
 
 
 def _named(request: str | None) -> str | None:
-    from connector.web.route import KEY
+    from connector.web.bodies import KEY
 
     if request is not None and not KEY.fullmatch(request):
         raise UsageError("--request must be 1 to 80 characters that can be seen.")
@@ -146,15 +150,14 @@ def _details(items: list[str] | None) -> dict[str, str | bool | None]:
 def _checked(model: Any, said: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
+    from connector.orders.wrongs import wrongs
+
     try:
         return model.model_validate(said)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        what = str(first["msg"]).removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            what = "There is no such thing to say"
-        raise UsageError(f"{place}: {what}.", hint="`connector act --help` lists what can be said.") from None
+        first = wrongs(error, model)[0]
+        hint = "`connector act --help` lists what can be said."
+        raise UsageError(first.sentence("act"), hint=hint) from None
 
 
 def _words(status: str) -> str:

@@ -50,7 +50,7 @@ def list_messages(
         (
             str(item.id),
             item.order,
-            f"{item.kind.words} {item.reference}".strip(),
+            f"{item.kind.words} {_known(item)}".strip(),
             item.state.value,
             moment(item.sent_at or item.due_at),
             item.error,
@@ -75,7 +75,8 @@ def show(
     if json:
         as_json(_document(found))
         return
-    typer.echo(f"{found.title[0].upper()}{found.title[1:]}: {found.state}")
+    title = f"{found.kind.words} {_known(found)}".strip()
+    typer.echo(f"{title[0].upper()}{title[1:]} of order {found.order}: {found.state}")
     for name, value in (
         ("Captured", moment(found.captured_at)),
         ("Sent", moment(found.sent_at) if found.sent_at else None),
@@ -102,6 +103,8 @@ def preview(
     ] = None,
 ) -> None:
     """Print a message as it would be sent now, with the templates in use; nothing is sent."""
+    if html is not None and not html.parent.is_dir():
+        raise UsageError(f"There is no folder {html.parent}.", hint="Make it, or name another file with --html.")
     written = run(_preview(number, kind, reference))
     if html is None:
         typer.echo(f"Subject: {written.subject}\n\n{written.text}", nl=False)
@@ -147,6 +150,11 @@ def _tell(name: str, ids: Sequence[int], found: Sequence[Message], *, json: bool
         numbers = ", ".join(map(str, left))
         which = "were given up" if name == "retried" else "were not sent"
         raise ConnectorError(f"Not {name}: {numbers}.", hint=f"Only messages that {which} can be. {LISTED}")
+
+
+def _known(item: Message) -> str:
+    """Its reference, if it is one that a person knows: the place of an event in the history is none."""
+    return "" if item.kind in {"refund", "escalation"} else item.reference
 
 
 async def _every(state: str | None, order: str | None) -> list[Message]:

@@ -28,7 +28,9 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Columns as wide as their longest cell; numbers to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(heading), *(len(row[i]) for row in cells)]) for i, heading in enumerate(headings)]
-    numeric = [bool(rows) and all(isinstance(row[i], int | Decimal) for row in rows) for i in range(len(headings))]
+    numeric = [
+        bool(rows) and all(isinstance(row[i], int | Decimal | Figure) for row in rows) for i in range(len(headings))
+    ]
 
     def line(values: Sequence[str]) -> str:
         pairs = zip(values, widths, numeric, strict=True)
@@ -44,12 +46,20 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
+class Figure(str):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+
 def amount(value: Decimal | bool | None) -> str:
     """Without needless zeros, but with cents: `12.50`, `116.7075`; yes or no."""
-    if value is None or isinstance(value, bool):
-        return {None: "", True: "yes", False: "no"}[value]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return Figure()
     whole, point, cents = f"{value:f}".partition(".")
-    return f"{whole}.{cents.rstrip('0').ljust(2, '0')}" if point else whole
+    return Figure(f"{whole}.{cents.rstrip('0').ljust(2, '0')}" if point else whole)
 
 
 def moment(value: datetime) -> str:

@@ -30,6 +30,7 @@ def serve(
 
 
 async def _serve() -> None:
+    import structlog
     from aiohttp import web
 
     from connector.log import configure
@@ -43,6 +44,7 @@ async def _serve() -> None:
     rules = rules_of(settings)
     correspondence = correspondence_of(settings, rules)
     configure(settings.service_log_level)
+    log = structlog.get_logger("serve")
     async with opened(settings) as store:
         runner = web.AppRunner(make_app(store, rules, correspondence), access_log=None, shutdown_timeout=10)
         await runner.setup()
@@ -57,6 +59,8 @@ async def _serve() -> None:
                     hint="Choose another place with CONNECTOR_HTTP__HOST and CONNECTOR_HTTP__PORT.",
                 ) from None
             typer.echo(f"Listening at {site.name}; Ctrl-C stops.")
+            log.info("started", at=site.name)
             await until_stopped()
         finally:
             await runner.cleanup()
+    log.info("stopped")

@@ -17,6 +17,7 @@ from connector.errors import ConnectorError, UsageError
 
 if TYPE_CHECKING:
     from connector.model.change import EntityKind
+    from connector.model.order_return import OrderReturn
 
 ENTITIES = ("customer", "product", "order", "return")
 HIDDEN = {"version", "holds", "declined"}
@@ -24,6 +25,8 @@ HIDDEN = {"version", "holds", "declined"}
 
 LATEST = 10
 """Journal entries shown."""
+NAMES = 22
+"""Room for the names of values, at least."""
 
 
 @app.command(short_help="One customer, product, order or return: here, in the org, due.")
@@ -88,8 +91,13 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
 
 
 def _plain(item: Any) -> dict[str, Any]:
+    from connector.model.order import Order
+    from connector.model.order_return import OrderReturn
+
+    if isinstance(item, OrderReturn):
+        return _return(item)
     found = asdict(item)
-    if "lines" in found:
+    if isinstance(item, Order):
         for name in ("exact_total", "amount_due", "fulfilment_status", "payment_status", "hold_reason"):
             found[name] = getattr(item, name)
         found["holds"] = sorted(item.holds)
@@ -100,13 +108,33 @@ def _plain(item: Any) -> dict[str, Any]:
     return found
 
 
+def _return(item: OrderReturn) -> dict[str, Any]:
+    """A return by itself: its order is named, not told a second time."""
+    names = ("number", "status", "reason", "resolution", "carrier", "tracking_number", "requested_on")
+    quantities = ("requested", "received", "restocked", "written_off", "exact_total")
+    return {
+        "order": item.order.number,
+        "customer": {"number": item.customer.number, "name": item.customer.name},
+        **{name: getattr(item, name) for name in names},
+        "lines": [
+            {"number": line.number, "sku": line.line.product.sku, **{name: getattr(line, name) for name in quantities}}
+            for line in item.lines
+        ],
+    }
+
+
 def _print(document: dict[str, Any]) -> None:
     here = document["here"]
     typer.echo(f"{document['entity'].capitalize()} {document['key']}, as it is here:")
     if "customer" in here:
         here["customer"] = f"{here['customer']['number']}  {here['customer']['name']}"
     _values((name, value) for name, value in here.items() if name not in HIDDEN)
-    if here.get("lines"):
+    if here.get("lines") and document["entity"] == "return":
+        names = ("sku", "requested", "received", "restocked", "written_off")
+        returned = [(f"  {line['number']}", *(line[name] for name in names)) for line in here["lines"]]
+        typer.echo("")
+        table(("  line", *(name.replace("_", " ") for name in names)), returned)
+    elif here.get("lines"):
         rows = [_line(line) for line in here["lines"]]
         typer.echo("")
         table(("  line", "sku", "quantity", "shipped", "delivered", "unit_price", "discount", "exact_total"), rows)
@@ -120,7 +148,7 @@ def _print(document: dict[str, Any]) -> None:
     if document.get("history"):
         typer.echo("\nWhat was done with it, the first first:")
         for event in document["history"]:
-            typer.echo(f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {_event(event)}".rstrip())
+            typer.echo(f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {_told(event)}".rstrip())
     typer.echo("")
     _due(document)
     if document["journal"]:
@@ -142,6 +170,17 @@ def _parcel(parcel: dict[str, Any]) -> str:
     parts.append(" ".join(str(parcel[name]) for name in ("carrier", "tracking_number") if parcel[name]))
     parts += [f"{name} {parcel[f'{name}_on']}" for name in ("shipped", "delivered") if parcel[f"{name}_on"]]
     return ", ".join(part for part in parts if part)
+
+
+def _told(event: dict[str, Any]) -> str:
+    """An event; what nobody asked for says so. A history begins with the first event after placement or import."""
+    match event["action"]:
+        case "begin":
+            return "as it was placed" if event["stage"] == "placed" else "as it was imported"
+        case "advance":
+            return f"came by itself: {event['stage']}"
+        case _:
+            return _event(event)
 
 
 def _event(event: dict[str, Any]) -> str:
@@ -189,13 +228,16 @@ def _letter(document: dict[str, Any]) -> str:
 
 
 def _values(items: Iterable[tuple[str, Any]]) -> None:
-    for name, value in items:
+    shown = [(name, value) for name, value in items if value is not None and not isinstance(value, dict | list | tuple)]
+    width = max((NAMES, *(len(name) for name, _ in shown)))
+    for name, value in shown:
         if isinstance(value, datetime):
-            typer.echo(f"  {name:<22} {moment(value)}")
+            text = moment(value)
         elif isinstance(value, Decimal | bool):
-            typer.echo(f"  {name:<22} {amount(value)}")
-        elif value is not None and not isinstance(value, dict | list | tuple):
-            typer.echo(f"  {name:<22} {' ⏎ '.join(str(value).splitlines())}")
+            text = amount(value)
+        else:
+            text = " ⏎ ".join(str(value).splitlines())
+        typer.echo(f"  {name:<{width}} {text}")
 
 
 def _percent(fraction: Decimal) -> str:

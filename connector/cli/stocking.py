@@ -48,6 +48,7 @@ def count(
     file: Annotated[
         Path | None, typer.Option(help=f"A CSV file with the columns {', '.join(COLUMNS)}, instead.")
     ] = None,
+    new: Annotated[bool, typer.Option("--new", help="It is a warehouse in which nothing was counted before.")] = False,
     json: Json = False,
 ) -> None:
     """Set what is on hand. Where less is there than is reserved, the least urgent orders lose their allocation, and get
@@ -56,7 +57,7 @@ def count(
     if (file is None) == (not counts):
         raise UsageError("What was counted?", hint="Name a warehouse and SKU=N, or a file with --file.")
     counted = _from_file(file) if file is not None else _from_words(warehouse or "", counts or [])
-    done = run(_count(counted))
+    done = run(_count(counted, new=new))
     if json:
         as_json(done)
         return
@@ -98,13 +99,26 @@ def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
 
 
 def _number(text: str, place: str) -> Decimal:
+    from connector.web.bodies import MOST_DIGITS
+
     try:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal(-1)
     if not number.is_finite() or number < 0:
         raise UsageError(f"{place}: {text!r} is no quantity.", hint="Write a number, 0 or more.")
+    if len(number.as_tuple().digits) > MOST_DIGITS or abs(number.adjusted()) > MOST_DIGITS:
+        raise UsageError(f"{place}: a quantity has at most {MOST_DIGITS} digits.", hint="Correct it.")
     return number
+
+
+def _known(warehouses: set[str], named: set[str]) -> None:
+    """A mistyped name would be a warehouse of its own, with goods that are elsewhere; the first one has to be new."""
+    for name in sorted(named - warehouses) if warehouses else ():
+        there = f"There are {', '.join(sorted(warehouses))}" if len(warehouses) > 1 else f"There is {min(warehouses)}"
+        raise UsageError(
+            f"Nothing was counted in a warehouse {name} before.", hint=f"{there}; --new makes it another one."
+        )
 
 
 async def _levels(skus: list[str]) -> list[dict[str, Any]]:
@@ -114,6 +128,10 @@ async def _levels(skus: list[str]) -> list[dict[str, Any]]:
     from connector.store.opening import opened
 
     async with opened(load_settings()) as store, store.reader() as connection:
+        known = await products.find(connection, set(skus))
+        for sku in skus:
+            if sku not in known:
+                raise UsageError(f"There is no product {sku}.", hint="Correct the SKU.")
         names = skus or [key async for key in products.keys(connection)]
         found = await stocks.levels(connection, names)
     return [
@@ -129,12 +147,13 @@ async def _levels(skus: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-async def _count(counted: dict[tuple[str, str], Decimal]) -> dict[str, Any]:
+async def _count(counted: dict[tuple[str, str], Decimal], *, new: bool) -> dict[str, Any]:
     from connector.orders.allocation import Recounted, recount
     from connector.orders.desk import Desk
     from connector.orders.rules import rules_of
     from connector.settings import load_settings
     from connector.store import products
+    from connector.store import stock as stocks
     from connector.store.again import repeated
     from connector.store.opening import opened
 
@@ -148,6 +167,8 @@ async def _count(counted: dict[tuple[str, str], Decimal]) -> dict[str, Any]:
                 for sku, _ in counted:
                     if sku not in known:
                         raise UsageError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
+                if not new:
+                    _known(await stocks.warehouses(uow.connection), {warehouse for _, warehouse in counted})
                 return await recount(Desk(uow, actor=getpass.getuser(), rules=rules), counted)
 
         done = await repeated(store.clock, once)

@@ -20,7 +20,9 @@ ol{list-style:none;margin:1rem 0;padding:0}li+li{border-top:1px solid var(--line
 li a{display:grid;grid-template-columns:1fr auto;gap:0 1rem;padding:.6rem 1rem;color:inherit;text-decoration:none}
 li a:hover,li a:focus{background:var(--ground)}li strong{overflow-wrap:anywhere}li .soft{font-size:.9rem}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.15rem 1rem;margin:1rem 0}dt{color:var(--soft)}
-dd{margin:0;overflow-wrap:anywhere}iframe{display:block;width:100%;height:44rem;border:0}
+dd{margin:0;overflow-wrap:anywhere}details dl{margin:.15rem 0}summary{cursor:pointer;color:var(--soft)}
+main.framed{display:flex;flex-direction:column;height:100vh;height:100dvh;min-height:36rem;padding:1rem}
+.framed>*{flex:none;margin:0 0 .5rem}iframe{width:100%;border:0}.framed>iframe{flex:1;min-height:0;margin:0}
 nav{display:flex;gap:1rem;flex-wrap:wrap;margin:1rem 0}
 pre{margin:0;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .empty{padding:2rem;text-align:center}
@@ -45,7 +47,8 @@ def make_app(box: Box) -> web.Application:
 
     async def one(request: web.Request) -> web.Response:
         mail = _mail(request)
-        return _page(mail.header("subject") or "No subject", _shown(mail))
+        framed = mail.html is not None
+        return _page(mail.header("subject") or "No subject", _shown(mail), framed=framed)
 
     async def html(request: web.Request) -> web.Response:
         page = _mail(request).html or ""
@@ -110,9 +113,10 @@ def _row(mail: Mail) -> str:
 
 
 def _shown(mail: Mail) -> str:
-    said = [(name, mail.header(name)) for name in ("From", "To", "Date", "Message-ID")]
-    said.append(("Envelope", f"{mail.sender} → {', '.join(mail.recipients)}"))
-    headers = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in said if value)
+    """A page in HTML fills what the headers leave of the window, so that only the mail itself is scrolled."""
+    headers = _list([(name, mail.header(name)) for name in ("From", "To", "Date")])
+    envelope = f"{mail.sender} → {', '.join(mail.recipients)}"
+    more = _list([("Message-ID", mail.header("Message-ID")), ("Envelope", envelope)])
     here = f"/mails/{mail.number}"
     links = [f'<a href="{here}/{part}">{part}</a>' for part in ("html", "text", "raw")]
     links += [
@@ -124,15 +128,24 @@ def _shown(mail: Mail) -> str:
     else:
         shown = f'<pre class="card">{escape(mail.text or "")}</pre>'
     subject = escape(mail.header("subject") or "No subject")
-    return f'<p><a href="/">All mails</a></p><h1>{subject}</h1><dl>{headers}</dl><nav>{"".join(links)}</nav>{shown}'
+    return (
+        f'<p><a href="/">All mails</a></p><h1>{subject}</h1>{headers}<details><summary>More</summary>{more}</details>'
+        f"<nav>{''.join(links)}</nav>{shown}"
+    )
 
 
-def _page(title: str, body: str, *, refresh: bool = False) -> web.Response:
+def _list(said: list[tuple[str, str]]) -> str:
+    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in said if value)
+    return f"<dl>{told}</dl>" if told else ""
+
+
+def _page(title: str, body: str, *, refresh: bool = False, framed: bool = False) -> web.Response:
+    main = '<main class="framed">' if framed else "<main>"
     again = '<meta http-equiv="refresh" content="5">' if refresh else ""
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{main}{body}</main></body></html>"
     )
     return _answer(page, "text/html", POLICY)
 

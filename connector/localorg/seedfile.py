@@ -47,8 +47,12 @@ def read(path: Path) -> SeedFile:
     """UnreadableSeedError for a file that is none."""
     try:
         document = YAML(typ="rt").load(io.StringIO(path.read_text(encoding="utf-8-sig")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableSeedError([f"{path}: cannot be read: {error}"]) from None
+    except FileNotFoundError:
+        raise UnreadableSeedError([f"{path}: there is no such file"]) from None
+    except OSError as error:
+        raise UnreadableSeedError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise UnreadableSeedError([f"{path}: is not UTF-8: save it as UTF-8"]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)

@@ -6,7 +6,7 @@ no alias is ever expanded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 
 from ruamel.yaml import YAML
@@ -78,6 +78,24 @@ def pairs(file: str, node: MappingNode, problems: Problems, within: str = "") ->
         else:
             seen[name] = position
             yield name, position, value
+
+
+def find(file: str, node: Node, place: Sequence[int | str]) -> Position:
+    """Where the part of a document at `place` stands (names and indexes from the top): its key, or its list entry; if
+    it is not there, what it would be in."""
+    found = at(file, node)
+    for part in place:
+        if isinstance(node, MappingNode):
+            inside = [pair for pair in node.value if pair[0].value == str(part)]
+        elif isinstance(node, SequenceNode):
+            inside = [(entry, entry) for number, entry in enumerate(node.value) if number == part]
+        else:
+            inside = []
+        if not inside:
+            break
+        key, node = inside[0]
+        found = at(file, key)
+    return found
 
 
 def text_of(node: Node) -> str | None:

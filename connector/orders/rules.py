@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from codecs import BOM_UTF8
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from connector.errors import RulesError
 from connector.mapping.expression import Expression, ExpressionError
+from connector.mapping.nodes import at, compose, find
 from connector.mapping.paths import PathError, resolve
+from connector.mapping.problems import Position, Problems
 from connector.mapping.transforms import to_text
 from connector.model.message import MessageKind
 from connector.model.progress import Hold
 from connector.orders.facts import Facts
+from connector.orders.wrongs import wrongs
 from connector.settings import Settings, Via
 from connector.store.standing import Standing
 
 Criterion = Literal["shipments", "cost", "age"]
+_COPY = "copy connector/orders/rules.yaml and change the copy"
 _PLACE = re.compile(r"\{([a-z_.]+)\}")
 
 
@@ -33,7 +38,7 @@ def _expression(text: str) -> str:
     try:
         Expression(text, Facts)
     except ExpressionError as error:
-        raise ValueError(f"the expression {error}") from None
+        raise ValueError(f"the expression {_of_orders(error)}") from None
     return text
 
 
@@ -42,8 +47,12 @@ def _sentence(text: str) -> str:
         try:
             resolve(Facts, name)
         except PathError as error:
-            raise ValueError(f"the text names {{{name}}}: {error}") from None
+            raise ValueError(f"the text names {{{name}}}: {_of_orders(error)}") from None
     return text
+
+
+def _of_orders(error: Exception) -> str:
+    return str(error).replace("A facts has", "An order has")
 
 
 class _Part(BaseModel):
@@ -178,16 +187,13 @@ class Rules:
 
 def load_rules(file: Path | None = None) -> Rules:
     """The rules of `file`, or those we ship; RulesError with every problem at once."""
-    name = "rules.yaml" if file is None else str(file)
     try:
-        text = shipped() if file is None else file.read_text(encoding="utf-8")
-        book = _BOOK.validate_python(YAML(typ="safe", pure=True).load(text) or {})
-    except (OSError, UnicodeDecodeError):
-        raise RulesError([f"{name}: cannot be read; it must be UTF-8 text."]) from None
-    except YAMLError as error:
-        raise RulesError([f"{name}: is no YAML: {' '.join(str(error).split())}"]) from None
-    except ValidationError as error:
-        raise RulesError([_problem(name, dict(item)) for item in error.errors(include_input=False)]) from None
+        book = _read(str(file or "rules.yaml"), shipped().encode() if file is None else file.read_bytes())
+    except FileNotFoundError:
+        raise RulesError([f"{file}: there is no such file: correct CONNECTOR_RULES_FILE."]) from None
+    except OSError as error:
+        what = f"cannot be read ({error.strerror}): correct CONNECTOR_RULES_FILE, or the file's permissions."
+        raise RulesError([f"{file}: {what}"]) from None
     return Rules(
         keep_unknown=book.unknown_products == "hold",
         checks=tuple(
@@ -229,11 +235,31 @@ def shipped() -> str:
     return (files("connector.orders") / "rules.yaml").read_text(encoding="utf-8")
 
 
-_BOOK = TypeAdapter(_Book)
-
-
-def _problem(name: str, item: Mapping[str, Any]) -> str:
-    place: Sequence[Any] = item["loc"]
-    where = ".".join(str(part + 1) if isinstance(part, int) else str(part) for part in place)
-    said = str(item["msg"]).removeprefix("Value error, ")
-    return f"{name}: {where}: {said}" + ("" if said.endswith(".") else ".")
+def _read(name: str, content: bytes) -> _Book:
+    """What the file says; a file without rules of verification, which would let every order through, is none."""
+    problems = Problems()
+    if not any(line.partition(b"#")[0].strip() for line in content.removeprefix(BOM_UTF8).splitlines()):
+        problems.add(Position(file=name), "file", f"is empty: {_COPY}.")
+        raise RulesError(problems.lines())
+    top = compose(name, content, problems)
+    if top is None:
+        raise RulesError(problems.lines())
+    try:
+        said = YAML(typ="safe", pure=True).load(content.decode("utf-8-sig"))
+    except (YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = Position(file=name, line=mark.line + 1, column=mark.column + 1) if mark else Position(file=name)
+        what = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise RulesError([f"{where}: file: is not YAML: {what}."]) from None
+    if "verification" not in said:
+        text = f"is missing, and every order would pass: {_COPY}, or write `verification: []` if that is meant."
+        problems.add(at(name, top), "verification", text)
+    try:
+        book = _Book.model_validate(said)
+    except ValidationError as error:
+        for wrong in wrongs(error, _Book):
+            field = ".".join(str(part + 1) if isinstance(part, int) else part for part in wrong.place)
+            problems.add(find(name, top, wrong.place), field, wrong.ended)
+    if problems:
+        raise RulesError(problems.lines())
+    return book

@@ -71,6 +71,11 @@ def in_stock() -> Select[tuple[str]]:
     return select(stock.c.sku).where(cast(stock.c.reserved, Numeric) < cast(stock.c.on_hand, Numeric))
 
 
+async def warehouses(connection: AsyncConnection) -> set[str]:
+    """Where anything was ever counted."""
+    return set(await connection.scalars(select(stock.c.warehouse).distinct()))
+
+
 async def count(uow: UnitOfWork, counted: Mapping[Place, Decimal]) -> None:
     """Set what is on hand, as counted. CommandError where less is there than is reserved; nothing is set then."""
     known = await levels(uow.connection, [sku for sku, _ in counted], lock=True)

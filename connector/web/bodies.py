@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, fields
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from pydantic import (
@@ -26,8 +28,10 @@ from connector.model.parcels import Resolution, ReturnReason, ShipmentStatus
 from connector.model.product import Price, Product
 from connector.orders.analytics import YEARS
 from connector.orders.placing import words
+from connector.orders.wrongs import CURRENCY, NO_NUL, VISIBLE
 
 MOST_DIGITS = 18
+KEY = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 D = TypeVar("D", bound=date)
 
 
@@ -73,9 +77,9 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_
 Day = Annotated[date, BeforeValidator(_written), AfterValidator(_in_our_time)]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=10**6)]
-Key = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Text = Annotated[str, Field(max_length=32_000, pattern=r"^[^\x00]*$")]
-Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Key = Annotated[str, Field(min_length=1, max_length=80, pattern=VISIBLE)]
+Text = Annotated[str, Field(max_length=32_000, pattern=NO_NUL)]
+Currency = Annotated[str, Field(pattern=CURRENCY)]
 Quantities = dict[Count, Number]
 
 
@@ -206,14 +210,17 @@ DetailsBody: Any = create_model("DetailsBody", __base__=Body, **_DETAILS)
 BY_ITSELF = frozenset({Action.BEGIN, Action.ADVANCE})
 
 
-def _action(value: Action) -> Action:
-    if value in BY_ITSELF:
+_ASKABLE: Any = StrEnum("Action", {item.name: item.value for item in Action if item not in BY_ITSELF})  # type: ignore[misc]
+
+
+def _action(value: Any) -> Any:
+    if isinstance(value, str) and value in BY_ITSELF:
         raise ValueError("comes by itself and cannot be asked for")
     return value
 
 
 _TYPES: dict[str, Any] = {
-    "action": Annotated[Action, AfterValidator(_action)],
+    "action": Annotated[_ASKABLE, BeforeValidator(_action), AfterValidator(Action)],
     "lines": Quantities,
     "written_off": Quantities,
     "terms": dict[Count, TermsBody],

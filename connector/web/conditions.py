@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connector.errors import CommandError
+from connector.web.bodies import KEY
 from connector.web.problem import ProblemError
-from connector.web.route import KEY
 
 ANY = "*"
 _LONGEST = 18

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -21,14 +20,15 @@ from connector.model.money import plain
 from connector.model.role import Role
 from connector.orders.correspondence import Correspondence
 from connector.orders.rules import Rules
+from connector.orders.wrongs import wrongs
 from connector.store.engine import Store
 from connector.store.tokens import Token
+from connector.web.bodies import KEY
 from connector.web.problem import ProblemError
 
 JSON = "application/json"
 LONGEST_FLOW = 600.0
 """Seconds that a reader may take; it holds a connection to the database as long."""
-KEY = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 
 log = structlog.get_logger("web")
 
@@ -154,18 +154,10 @@ async def read(request: web.Request, model: type[BaseModel]) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        errors = [
-            {
-                "field": ".".join(str(part) for part in item["loc"]),
-                "rule": "input",
-                "detail": str(item["msg"]).removeprefix("Value error, "),
-            }
-            for item in error.errors(include_input=False, include_url=False, include_context=False)
-        ]
-        first = errors[0]
-        raise ProblemError(
-            422, "input", f"{first['field'] or 'body'}: {first['detail']}.", field=first["field"], errors=errors
-        ) from None
+        found = wrongs(error, model)
+        errors = [{"field": item.field, "rule": "input", "detail": item.text} for item in found]
+        first = found[0]
+        raise ProblemError(422, "input", first.sentence("body"), field=first.field, errors=errors) from None
 
 
 def _no_number(text: str) -> NoReturn:

@@ -126,3 +126,16 @@ async def test_in_a_browser_a_mail_runs_nothing_and_its_links_open_apart(
     assert await page.title() == "Hello"
     assert await frame.locator("html").evaluate("() => document.title") != "ran"
     await page.close()
+
+
+async def test_in_a_browser_only_a_long_mail_itself_is_scrolled(catcher: MailCatcher, browser: Browser) -> None:
+    await put(catcher, a_mail(html="<html><head></head><body>" + "<p>Line</p>" * 300 + "</body></html>"))
+    for width, height in ((1280, 800), (360, 740)):
+        page = await browser.new_page(viewport={"width": width, "height": height})
+        await page.goto(f"{catcher.url}/mails/1")
+        over = "document.documentElement.scrollHeight - document.documentElement.clientHeight"
+        assert await page.evaluate(over) == 0
+        shown = await page.locator("iframe").bounding_box()
+        assert shown is not None
+        assert shown["height"] > height / 2
+        await page.close()

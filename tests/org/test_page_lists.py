@@ -112,8 +112,8 @@ async def test_search_finds_by_the_beginning_of_numbers_keys_names_and_skus(read
         "n-10248": ["N-10248"],
         "00000100": ["N-10248"],
         "100": ["N-10248"],
-        "ernst": ["Ernst Handel"],
-        "c-9": ["Ernst Handel"],
+        "ernst": ["Ernst Handel", "N-10248"],  # with what the account ordered
+        "c-9": ["Ernst Handel", "N-10248"],
         "cha": ["Chai"],
         "tea-": ["Chai"],
         "Handel": [],
@@ -132,6 +132,7 @@ async def test_search_is_bounded_and_says_so(reader: Reader) -> None:
         await reader.caller.create("Account", Name=f"Acme {number}")
     page = await reader.get("/search?q=acme")
     assert len(heads(page)) == 10
+    assert "The orders of an account are on its page." in page
     assert "type more" in page
 
 
@@ -228,3 +229,8 @@ async def test_indexes_of_an_org_kept_in_a_file_follow_what_is_deployed(tmp_path
         assert "ix_page_Order_held" not in names(org)
     async with LocalOrg(metadata_root=our_metadata(), data=tmp_path / "org.db") as org:
         assert {"ix_page_Order_held", "ix_page_Order_Lifecycle_Stage__c", "ix_page_Account_Name"} <= names(org)
+
+
+async def test_a_logged_query_is_read_as_it_was_meant(reader: Reader) -> None:
+    await reader.caller.call("GET", "query?q=SELECT+Id+FROM+Account+WHERE+Name+%3D+%27A%2BB%27")
+    assert "/query?q=SELECT Id FROM Account WHERE Name = 'A+B'" in plain(await reader.get("/calls"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from connector.jobs.catalog import Job, jobs
 from scheduler import Clockwork
 
@@ -37,6 +39,27 @@ async def test_a_job_that_is_apart_holds_up_no_other_and_is_let_finish() -> None
         release.set()
         await running
     assert finished.is_set()
+
+
+async def test_a_run_that_takes_longer_than_its_period_writes_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Plain lines of a library among our own would not be JSON."""
+    came, started, release, stop = [0], asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def push() -> None:
+        started.set()
+        await release.wait()
+
+    async def other() -> None:
+        came[0] += 1
+        if came[0] == 20:
+            release.set()
+            stop.set()
+
+    catalog = [Job(name="push", seconds=0.01, run=push), Job(name="deliver", seconds=0.01, run=other, apart=True)]
+    async with asyncio.timeout(PATIENCE):
+        await Clockwork(catalog).until(stop)
+    assert started.is_set()
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_messages_are_delivered_only_where_there_is_a_way() -> None:

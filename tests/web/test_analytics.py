@@ -136,3 +136,8 @@ async def test_a_period_without_orders_and_one_that_is_no_period(api: Api) -> No
     said = await api("GET", "/analytics/dwell", params={"since": "soon"})
     assert (said.status, said.body["field"]) == (400, "since")
     assert (await api("GET", "/analytics/mood")).status == 404
+
+
+async def test_a_period_that_ends_before_it_begins_is_refused(api: Api) -> None:
+    said = await api("GET", "/analytics/revenue?since=2027-01-01&until=2026-01-01")
+    assert (said.status, said.body["field"]) == (400, "since")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from hypothesis import given
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 
 from connector.model.customer import Customer
 from connector.model.order import Line, Order
+from connector.model.parcels import Shipment, ShipmentStatus
 from connector.model.product import Product
 from connector.model.role import Role
 from connector.model.stage import Stage
 from connector.orders.documents.invoice import dump, load, put_together
+from connector.orders.documents.message import parcel
 from connector.orders.documents.pages import invoice_page, tracking_page
 from connector.orders.documents.pdf import invoice_pdf
 from connector.orders.rules import Billing
@@ -66,6 +69,23 @@ def test_names_are_escaped() -> None:
     for page in (invoice_page(view), tracking_page(order, "<b>us</b>")):
         assert "<script>" not in page
         assert "<b>us" not in page
+
+
+def test_a_customer_counts_the_parcels_that_come() -> None:
+    """Shipment 2 was unpacked again: for the customer there are parcels 1 and 2, on the page and in mails."""
+    order = replace(an_order(("1200", "2", "0")), promised_on=date(2026, 3, 9))
+    shipments = {
+        number: Shipment(number=number, lines={1: Decimal(600)}, status=status, shipped_on=date(2026, 3, 4))
+        for number, status in enumerate((ShipmentStatus.DELIVERED, ShipmentStatus.VOID, ShipmentStatus.IN_TRANSIT), 1)
+    }
+    order = replace(order, shipments=shipments)
+    page = tracking_page(order, "us")
+    assert re.findall(r"Parcel \d+: [a-z ]+", page) == ["Parcel 1: delivered", "Parcel 2: on its way"]
+    mailed = parcel(order, 3)
+    assert mailed is not None
+    assert mailed.name == "2"
+    assert "Placed on 1 March 2026; we promised it for 9 March 2026" in page
+    assert "1,200" in page
 
 
 def test_a_long_invoice_is_a_pdf_of_several_pages_in_any_european_script() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_plus
 
 from connector.localorg.page import parts
 from connector.localorg.page.frame import Page
@@ -37,6 +38,7 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
         empty=Html('No such call. <a href="/calls">Show all calls</a>')
         if log
         else "No calls yet. The log begins with the first one and is kept until the org stops.",
+        few=True,
     )  # fmt: skip
     said = (
         f"{len(calls):,} of {len(calls) + rest:,} such calls" if rest else f"{len(calls):,} calls"
@@ -65,12 +67,18 @@ def _row(call: LoggedCall) -> list[object]:
     return [
         html('<time datetime="{}">{} {}</time>', call.time, date, time.partition("+")[0]),
         call.method,
-        html("<code>{}</code>", call.path),
+        html("<code>{}</code>", _legible(call.path)),
         html('<span class="badge bad">{} failed</span>', status) if _has_failed(call) else status,
         f"{call.rows:,}",
         f"{call.ms:,.1f}",
         call.fault,
     ]
+
+
+def _legible(path: str) -> str:
+    """A path with its query as it was meant, not as it was sent: `/query?q=SELECT Id FROM Order`."""
+    place, mark, query = path.partition("?")
+    return f"{unquote(place)}{mark}{unquote_plus(query)}"
 
 
 def _filters(method: str, fault: str, faults: list[str], *, failed: bool) -> Html:

@@ -24,9 +24,11 @@ class Column:
     number: bool = False
 
 
-def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: Html | str) -> Html:
+def table(
+    caption: str, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: Html | str, few: bool = False
+) -> Html:
     """The first cell of a row is its head. Narrow screens show a row as a card, each value behind its label; the roles
-    keep it a table for those who hear it."""
+    keep it a table for those who hear it. With `few` columns that happens on telephones only."""
     body = join(_row(columns, row) for row in rows)
     if not body:
         return html('<p class="empty">{}</p>', empty)
@@ -42,7 +44,7 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[objec
         '<div class="wide"><table class="cards{}" role="table"><caption class="hidden">{}</caption>'
         '<thead role="rowgroup"><tr role="row">{}'
         '</tr></thead><tbody role="rowgroup">{}</tbody></table></div>',
-        Html(" many") if len(columns) > _MANY else EMPTY,
+        Html(" few") if few else Html(" many") if len(columns) > _MANY else EMPTY,
         caption,
         head,
         body,

@@ -1,12 +1,14 @@
-"""One box for everything: records whose number, key, name or SKU begins with what was typed."""
+"""One box for everything: records whose number, key, name or SKU begins with what was typed, and the orders of the
+accounts among them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from connector.localorg.page import listing, parts, rows
 from connector.localorg.page.frame import Page
-from connector.localorg.page.html import EMPTY, Html, html, join
+from connector.localorg.page.html import EMPTY, Html, address, html, join
 from connector.localorg.page.shown import Shown, found
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from connector.localorg.schema import SObject
 
 EACH = 10
+WHOSE = 3
+"""Accounts whose orders are listed; of more, each account's own page lists them."""
 LONGEST = 100
 _KEYS = {
     "Order": ("OrderNumber",),
@@ -23,6 +27,7 @@ _KEYS = {
     "ReturnOrder": ("ReturnOrderNumber",),
     "Case": ("CaseNumber",),
 }
+_ORDERED = ("Order", "AccountId")
 _WIDTHS = {"OrderNumber": 8, "ReturnOrderNumber": 8, "CaseNumber": 8}  # numbers with their leading zeros
 
 
@@ -55,7 +60,30 @@ def _found(org: Org, wanted: str) -> Html:
         )
         told = listing.table(shown, sobject, some, caption=sobject.label_plural, empty="")
         sections.append(parts.section(sobject.label_plural, html("{}{}", told, note)))
+        if sobject.name == "Account":
+            sections.append(_orders(org, shown, sobject, some))
     return join(sections)
+
+
+def _orders(org: Org, shown: Shown, account: SObject, found: Sequence[Row]) -> Html:
+    """What the accounts that were found have ordered: whoever types a customer's name looks for that."""
+    relations = [item for item in listing.relations(org, account) if (item[0].name, item[1].name) == _ORDERED]
+    if not relations:
+        return EMPTY
+    if len(found) > WHOSE:
+        return Html('<p class="note">The orders of an account are on its page.</p>')
+    return join(
+        listing.related(
+            org,
+            shown,
+            relations[0],
+            str(row["Id"]),
+            title=f"Orders of {shown.title(account, row)}",
+            always="No orders yet.",
+            more=address("orders", account=row["Id"]),
+        )
+        for row in found
+    )
 
 
 def _hits(org: Org, sobject: SObject, wanted: str) -> dict[str, Row]:

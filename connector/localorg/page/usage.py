@@ -22,6 +22,7 @@ def view(org: Org) -> Page:
         [Column("Resource"), Column("Calls", number=True), Column("Share", number=True)],
         ([html("<code>{}</code>", name), f"{count:,}", f"{count / every:.1%}"] for name, count in resources),
         empty="No calls yet. They are counted from the first one on.",
+        few=True,
     )
     body = join(
         [

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.errors import UsageError
 from connector.model.money import to_cents
 from connector.model.parcels import ZERO
 from connector.model.stage import Stage
@@ -41,9 +42,13 @@ class Period:
 
     @classmethod
     def asked(cls, now: datetime, since: datetime | None, until: datetime | None) -> Period:
-        """Without `until` up to now, without `since` the 90 days before."""
+        """Without `until` up to now, without `since` the 90 days before; UsageError if it ends before it begins."""
         until = until or now
-        return cls(since=since or until - USUAL, until=until, now=now)
+        since = since or until - USUAL
+        if since >= until:
+            hint = "Name a day before it as the first one, or a later one as the end."
+            raise UsageError(f"The period from {since:%Y-%m-%d} to {until:%Y-%m-%d} has no day in it.", hint=hint)
+        return cls(since=since, until=until, now=now)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

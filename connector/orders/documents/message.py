@@ -12,6 +12,7 @@ from connector.model.order import Order
 from connector.model.order_return import returned
 from connector.model.parcels import ZERO, Resolution
 from connector.orders.documents.invoice import InvoiceView, put_together
+from connector.orders.documents.wording import parcels
 from connector.orders.rules import Billing
 
 
@@ -26,7 +27,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParcelView:
-    """A parcel to the customer, or (with the return's number as `name`) back from them."""
+    """A parcel to the customer, numbered as on their page, or (with the return's number as `name`) back from them."""
 
     name: str
     carrier: str | None
@@ -102,7 +103,7 @@ def parcel(order: Order, number: int) -> ParcelView | None:
     if found is None or found.shipped_on is None:
         return None
     return ParcelView(
-        name=str(number),
+        name=str(parcels(order).get(number, number)),
         carrier=found.carrier,
         tracking_number=found.tracking_number,
         on=found.shipped_on,

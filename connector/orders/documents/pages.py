@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from decimal import Decimal
 from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from connector.model.money import plain
 from connector.model.order import Order
 from connector.model.parcels import ShipmentStatus
 from connector.model.stage import Stage
 from connector.orders.documents.invoice import InvoiceView
+from connector.orders.documents.wording import day, parcels, quantity
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,9 +42,10 @@ def invoice_page(view: InvoiceView) -> str:
 def tracking_page(order: Order, company: str) -> str:
     """What whoever has the link may see: no price, no street, no name."""
     reached = next((index for index, (_, stages) in enumerate(STEPS) if order.stage in stages), None)
-    parcels = [(item, PARCELS[item.status]) for _, item in sorted(order.shipments.items()) if item.status in PARCELS]
+    found = [(place, order.shipments[number]) for number, place in parcels(order).items()]
+    shown = [(place, item, PARCELS[item.status]) for place, item in found]
     return _environment().get_template("tracking.html.j2").render(
-        order=order, company=company, steps=[name for name, _ in STEPS], reached=reached, parcels=parcels,
+        order=order, company=company, steps=[name for name, _ in STEPS], reached=reached, parcels=shown,
         names={line.number: line.product.name for line in order.lines}, style=style(),
     )  # fmt: skip
 
@@ -72,9 +72,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["quantity"] = _quantity
+    made.filters |= {"quantity": quantity, "day": day}
     return made
-
-
-def _quantity(value: Decimal) -> str:
-    return plain(value)

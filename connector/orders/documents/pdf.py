@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from connector.model.money import plain
 from connector.orders.documents.invoice import InvoiceView
+from connector.orders.documents.wording import quantity
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -89,7 +90,7 @@ def _lines(paper: FPDF, view: InvoiceView) -> None:
         for line in view.lines:
             off = f", {plain(line.discount)} % off" if line.discount else ""
             name = f"{line.name}\n{line.sku}{off}"
-            table.row((name, plain(line.quantity), view.figure(line.unit_price), view.figure(line.total)))
+            table.row((name, quantity(line.quantity), view.figure(line.unit_price), view.figure(line.total)))
 
 
 def _totals(paper: FPDF, view: InvoiceView) -> None:

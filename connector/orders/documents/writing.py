@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connector.errors import SettingsError
-from connector.model.money import plain
 from connector.orders.documents.message import MessageView
 from connector.orders.documents.trial import trials
+from connector.orders.documents.wording import day, moment, quantity
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -81,7 +79,7 @@ class Writer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        made.filters |= {"quantity": _quantity, "day": _day, "moment": _moment}
+        made.filters |= {"quantity": quantity, "day": day, "moment": moment}
         return made
 
     def _check(self, folder: Path) -> None:
@@ -110,16 +108,3 @@ def _place(error: BaseException) -> str | None:
             found = f"{file.name}:{trace.tb_lineno}"
         trace = trace.tb_next
     return found
-
-
-def _quantity(value: Decimal) -> str:
-    return plain(value)
-
-
-def _day(value: date) -> str:
-    """`5 March 2026`."""
-    return f"{value.day} {value:%B %Y}"
-
-
-def _moment(value: datetime) -> str:
-    return f"{_day(value)}, {value.astimezone(UTC):%H:%M} UTC"

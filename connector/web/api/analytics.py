@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from connector.errors import UsageError
 from connector.model.role import Role
 from connector.orders.analytics import FIGURES, Figure, Period, day, figure
 from connector.web.chart import KIND as PICTURE
@@ -35,7 +36,11 @@ async def _figure(call: Call) -> Figure:
     if name not in FIGURES:
         hint = f"There are {', '.join(FIGURES)}."
         raise ProblemError(404, "unknown", f"There is no figure {name}.", field="figure", hint=hint)
-    period = Period.asked(call.store.clock.now(), _day(call, "since"), _day(call, "until"))
+    since, until = _day(call, "since"), _day(call, "until")
+    try:
+        period = Period.asked(call.store.clock.now(), since, until)
+    except UsageError as error:
+        raise ProblemError(400, "query", error.message, field="since", hint=error.hint) from None
     async with call.store.reader() as connection:
         return await figure(connection, name, period)
 

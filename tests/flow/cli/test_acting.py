@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -82,3 +83,74 @@ def test_figures_as_a_table_as_json_and_as_csv(shop: Shell) -> None:
     assert (wrong.status, "There are stages, dwell" in wrong.err) == (2, True)
     assert shop("analytics", "revenue", "--since", "soon").status == 2
     assert shop("analytics", "revenue", "--since", "0001-01-01").status == 2
+
+
+def test_a_return_is_shown_like_everything_else(shop: Shell) -> None:
+    assert shop("stock", "count", "WEST", "TEA=9").status == 0
+    for action in ("hold --hold manual", "release --hold manual", "verify", "release --hold address", "verify",
+                   "confirm", "allocate", "pick", "pack", "ship --carrier DHL --tracking-number T1", "deliver",
+                   "request_return --line 1=1 --reason damaged", "approve_return", "receive_return"):  # fmt: skip
+        shop("act", "O-1", *action.split())
+    shown = shop("show", "return", "O-1-RMA1")
+    assert (shown.status, shown.err) == (0, "")
+    assert "order                  O-1" in shown.out
+    assert "customer               C-1  Ada Ltd" in shown.out
+    assert ["1", "TEA", "1", "1", "0", "0"] in [line.split() for line in shown.out.splitlines()]
+    document = shop("show", "return", "O-1-RMA1", "--json").document["here"]
+    assert (document["order"], document["reason"], document["lines"][0]["received"]) == ("O-1", "damaged", "1")
+    for entity, key in (("order", "O-1"), ("customer", "C-1"), ("product", "TEA")):
+        assert shop("show", entity, key).status == 0
+    history = shop("show", "order", "O-1").out
+    assert "as it was placed" in history
+    assert "came by itself: fulfilling" in history
+    assert " begin" not in history
+    assert " advance" not in history
+
+
+def test_a_count_is_refused_where_it_is_probably_a_slip(shop: Shell) -> None:
+    assert shop("stock", "count", "WEST", "TEA=12").status == 0
+    for words, line in (
+        (("WSET", "TEA=1"),
+         "Nothing was counted in a warehouse WSET before. There is WEST; --new makes it another one."),
+        (("WEST", "TEA=99999999999999999999"),
+         "TEA=99999999999999999999: a quantity has at most 18 digits. Correct it."),
+    ):  # fmt: skip
+        refused = shop("stock", "count", *words)
+        assert (refused.status, refused.err) == (2, f"connector: {line}\n")
+    assert shop("stock", "count", "EAST", "TEA=1.5", "--new").status == 0
+    _, east, west = shop("stock", "list", "TEA").out.splitlines()
+    assert (east.split()[:3], west.split()[:3]) == (["TEA", "EAST", "1.50"], ["TEA", "WEST", "12"])
+    assert east.index("1.50") + len("1.50") == west.index("12") + len("12")
+    unknown = shop("stock", "list", "TEA", "NOPE")
+    assert (unknown.status, unknown.out, unknown.err) == (
+        2,
+        "",
+        "connector: There is no product NOPE. Correct the SKU.\n",
+    )
+
+
+def test_a_period_that_ends_before_it_begins_is_refused(shop: Shell) -> None:
+    refused = shop("analytics", "revenue", "--since", "2027-01-01", "--until", "2026-01-01")
+    assert refused.status == 2
+    assert "The period from 2027-01-01 to 2026-01-01 has no day in it." in refused.err
+
+
+def test_what_cannot_be_said_is_refused_in_plain_words(shop: Shell) -> None:
+    for words, said in (
+        (("shp",), "action: is unknown. Did you mean `ship`?"),
+        (("change", "--set", "promised_on=null"), "details.promised_on: must be a day, as 2026-01-31."),
+        (("change", "--set", "promisd_on=2026-01-31"), "details.promisd_on: is unknown. Did you mean `promised_on`?"),
+        (("capture", "--amount", "x"), "amount: must be a number, or text that is one."),
+    ):
+        refused = shop("act", "O-1", *words)
+        assert (refused.status, refused.err.split(" `connector act")[0]) == (2, f"connector: {said}")
+
+
+def test_a_command_loads_only_what_it_needs(shop: Shell) -> None:
+    """The libraries that serve, send and draw take longer to load than an action takes."""
+    done = shop.start("-X", "importtime", "-m", "connector", "act", "O-1", "verify", program=(sys.executable,))
+    told = done.communicate(timeout=60)[1]
+    assert done.returncode == 0
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in told.splitlines()}
+    assert "sqlalchemy" in loaded
+    assert loaded & {"alembic", "grpc", "aiohttp", "fpdf", "jinja2", "simple_salesforce", "structlog"} == set()

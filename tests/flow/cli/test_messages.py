@@ -100,6 +100,10 @@ def test_messages_are_listed_shown_given_up_and_sent_after_all(caught: tuple[She
     assert shell("messages", "retry").err == "connector: Which messages? Name their ids, or a --state.\n"
     assert shell("messages", "retry", "1", "--json").document == {"retried": [], "left": [1]}
     assert "message retried" in shell("show", "order", "O-1").out
+    for action in ("capture", "refund"):
+        assert shell("act", "O-1", action, "--amount", "5").status == 0
+    assert re.search(r"^2 +O-1 +refund +due ", shell("messages", "list").out, re.M)  # not its place in the history
+    assert "Refund of order O-1: due" in shell("messages", "show", "2").out
 
 
 @pytest.mark.parametrize(
@@ -110,6 +114,7 @@ def test_messages_are_listed_shown_given_up_and_sent_after_all(caught: tuple[She
         (("preview", "O-1", "advert"), 2, "'advert' is no message. It is one of confirmation,"),
         (("preview", "O-9", "confirmation"), 1, "There is no order O-9."),
         (("preview", "O-1", "shipment"), 1, "Order O-1 has no shipment that left us."),
+        (("preview", "O-1", "confirmation", "--html", "nowhere/x.html"), 2, "There is no folder nowhere. Make it,"),
     ],
 )
 def test_what_there_is_not_is_said_in_one_line(

@@ -122,3 +122,11 @@ def test_a_wrong_seed_file_is_told_with_its_places(shell: Shell, seed: str, line
     (shell.folder / "seed.yaml").write_text(seed)
     answer = shell("localorg", "--port", "0", "--seed", "seed.yaml")
     assert (answer.status, answer.err, answer.out) == (2, line, "")
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing(shell: Shell) -> None:
+    seed = shell("localorg", "--port", "0", "--seed", "nix.yaml")
+    assert (seed.status, seed.err) == (2, "nix.yaml: there is no such file\n")
+    shell("db", "upgrade")
+    rules = shell("act", "1", "verify", CONNECTOR_RULES_FILE="nix.yaml")
+    assert (rules.status, rules.err) == (2, "nix.yaml: there is no such file: correct CONNECTOR_RULES_FILE.\n")

@@ -159,3 +159,16 @@ def _orders(banner: str) -> int:
         timeout=30,
     )
     return int(answer.json()["totalSize"])
+
+
+def test_the_api_says_when_it_starts_and_stops(shell: Shell) -> None:
+    shell("db", "upgrade")
+    process = Shell(shell.folder, {**shell.settings, "CONNECTOR_HTTP__PORT": "0"}).start("serve")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().startswith("Listening at ")
+    started = process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    _, rest = process.communicate(timeout=LONGEST)
+    assert [json.loads(line)["event"] for line in (started, *rest.splitlines())] == ["started", "stopped"]
+    assert process.returncode == 0

@@ -220,6 +220,7 @@ async def test_tax_falls_with_what_is_cancelled(store: Store) -> None:
 async def test_the_rate_an_order_brings_stands(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(
+        "verification: []\n"
         "billing: {prices: net, tax_rate: 0.07, tax: [{rate: 0.19, when: 'ship_to_country == \"Germany\"'}]}",
         encoding="utf-8",
     )

@@ -173,7 +173,7 @@ def test_the_settings_say_whether_anything_is_captured(tmp_path: Any) -> None:
     whole = some.model_copy(update={"ops_address": "ops@b.example"})
     assert rules_of(Settings(_env_file=None, messages=whole)).told == set(MessageKind)
     file = tmp_path / "rules.yaml"
-    file.write_text("messages: [invoice]\n")
+    file.write_text("verification: []\nmessages: [invoice]\n")
     assert load_rules(file).messages == {MessageKind.INVOICE}
     assert rules_of(Settings(_env_file=None, messages=whole, rules_file=file)).told == {MessageKind.INVOICE}
 

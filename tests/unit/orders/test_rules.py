@@ -166,11 +166,48 @@ def test_every_problem_of_a_rules_file_is_named_at_once(tmp_path: Path) -> None:
     )
     with pytest.raises(RulesError) as refused:
         load_rules(file)
-    places = {problem.split(": ")[1] for problem in refused.value.problems}
-    assert places == {"verification.1.hold", "verification.2.when", "verification.2.say", "routing.criteria.1", "extra"}
-    file.write_text("verification: [")
-    with pytest.raises(RulesError, match="is no YAML"):
+    said = [problem.removeprefix(f"{file}:") for problem in refused.value.problems]
+    assert [line.split(": ")[:2] for line in said] == [
+        ["2:13", "verification.1.hold"], ["3:26", "verification.2.when"], ["3:43", "verification.2.say"],
+        ["4:22", "routing.criteria.1"], ["5:1", "extra"],
+    ]  # fmt: skip
+    assert "An order has no `valeu`. Did you mean `value`?" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ":1:1: file: is empty: copy connector/orders/rules.yaml"),
+        ("# nothing\n\n", ":1:1: file: is empty: copy connector/orders/rules.yaml"),
+        ("urgent_from: 5\n", ":1:1: verification: is missing, and every order would pass: copy connector/orders/rules"),
+        ("- a\n", ":1:1: file: is empty or no mapping"),
+        ("verification: [", ":1:16: file: is not YAML"),
+        ("verification: []\nurgent_from: 1\nurgent_from: 2\n", ":3:1: file: is not YAML: found duplicate key"),
+        ("verification: []\nescalation: {paymnt: 1}\n",
+         ":2:14: escalation.paymnt: is unknown. Did you mean `payment`?"),
+        ("verification: []\nbilling: {tax_rate: much}\n", ":2:11: billing.tax_rate: must be a number."),
+        ("verification: []\nrouting: {cots: {}}\n", ":2:11: routing.cots: is unknown. Did you mean `cost`?"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_rules_is_refused_in_plain_words(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(text)
+    with pytest.raises(RulesError) as refused:
         load_rules(file)
+    assert [problem for problem in refused.value.problems if problem.startswith(f"{file}{said}")], refused.value
+
+
+def test_that_no_rule_of_verification_is_wanted_must_be_said(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("verification: []\n")
+    assert load_rules(file).checks == ()
+
+
+def test_a_rules_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(RulesError, match=r"nix\.yaml: there is no such file: correct CONNECTOR_RULES_FILE"):
+        load_rules(tmp_path / "nix.yaml")
+    with pytest.raises(RulesError, match="cannot be read"):
+        load_rules(tmp_path)
 
 
 def test_the_guide_names_every_fact_and_every_action() -> None:

@@ -1,0 +1,57 @@
+"""What is wrong with a body is said in plain words, with the name that was probably meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connector.orders.wrongs import wrongs
+from connector.web.bodies import CountBody, MessagesBody, OrderBody, TransitionBody
+
+ORDER = {"number": "1", "currency": "USD", "customer": "C", "lines": [{"line": 1, "sku": "S", "quantity": "1"}]}
+
+
+def said(model: Any, body: Any) -> list[str]:
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate(body)
+    return [wrong.sentence("body") for wrong in wrongs(refused.value, model)]
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "expected"),
+    [
+        (TransitionBody, {"action": "ship", "shipmnt": 1}, ["shipmnt: is unknown. Did you mean `shipment`?"]),
+        (TransitionBody, {"action": "change", "details": {"promisd_on": "x"}},
+         ["details.promisd_on: is unknown. Did you mean `promised_on`?"]),
+        (TransitionBody, {"action": "change", "details": {"promised_on": "null"}},
+         ["details.promised_on: must be a day, as 2026-01-31."]),
+        (TransitionBody, {"action": "shp"}, ["action: is unknown. Did you mean `ship`?"]),
+        (TransitionBody, {"action": "begin"}, ["action: comes by itself and cannot be asked for."]),
+        (TransitionBody, {"action": "hold", "hold": "why"},
+         ["hold: is none of payment, address, stock, fraud, credit, manual."]),
+        (TransitionBody, {"action": "ship", "lines": {"one": 1}}, ["lines.one: must be a whole number."]),
+        (TransitionBody, {"action": "ship", "note": "a\0"}, ["note: must not contain the character NUL."]),
+        (TransitionBody, {}, ["action: is missing."]),
+        (OrderBody, ORDER | {"customer": {"number": "C", "nmae": "x"}},
+         ["customer.nmae: is unknown. Did you mean `name`?"]),
+        (OrderBody, ORDER | {"customer": 5}, ["customer: must be text or an object."]),
+        (OrderBody, ORDER | {"customer": ""}, ["customer: must not be empty."]),
+        (OrderBody, ORDER | {"currency": "usd", "lines": []},
+         ["currency: must be a currency code, as USD.", "lines: must not be empty."]),
+        (OrderBody, ORDER | {"placed_at": "2026-01-31T08:00:00"},
+         ["placed_at: must name its time zone, as 2026-01-31T08:00:00Z."]),
+        (CountBody, {"warehouse": "W", "counts": {"S": -1}}, ["counts.S: must be at least 0."]),
+        (MessagesBody, [], ["body: must be an object."]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_plain_words(model: Any, body: Any, expected: list[str]) -> None:
+    assert sorted(said(model, body)) == expected
+
+
+def test_an_action_that_there_is_not_is_answered_with_those_that_can_be_asked_for() -> None:
+    [sentence] = said(TransitionBody, {"action": "???"})
+    assert "verify" in sentence
+    assert "begin" not in sentence
+    assert "advance" not in sentence
