@@ -22,7 +22,7 @@ from connector.log import configure
 from connector.orders.correspondence import Correspondence, correspondence_of
 from connector.orders.rules import Rules, rules_of
 from connector.post.post import Post, post_of
-from connector.service import Service, running
+from connector.service import Service, collect_seldom, running
 from connector.settings import load_settings
 
 # Late is better than never, twice is never better than once.
@@ -80,6 +80,7 @@ async def serve() -> None:
     rules = rules_of(settings)
     correspondence = correspondence_of(settings, rules)
     configure(settings.service_log_level)
+    collect_seldom()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

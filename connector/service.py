@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,14 @@ from connector.salesforce.client import SalesforceClient
 from connector.settings import Settings
 from connector.store.engine import Store
 from connector.store.opening import opened
+
+
+def collect_seldom() -> None:
+    """For a process that stays: look for cycles a hundredth as often as Python does by itself. What a batch loads lives
+    as long as its transaction and has no cycles; to walk through it at every 700 objects costs some 5 % of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @dataclass(frozen=True, kw_only=True)

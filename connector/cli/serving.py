@@ -36,6 +36,7 @@ async def _serve() -> None:
     from connector.log import configure
     from connector.orders.correspondence import correspondence_of
     from connector.orders.rules import rules_of
+    from connector.service import collect_seldom
     from connector.settings import load_settings
     from connector.store.opening import opened
     from connector.web.app import make_app
@@ -44,6 +45,7 @@ async def _serve() -> None:
     rules = rules_of(settings)
     correspondence = correspondence_of(settings, rules)
     configure(settings.service_log_level)
+    collect_seldom()
     log = structlog.get_logger("serve")
     async with opened(settings) as store:
         runner = web.AppRunner(make_app(store, rules, correspondence), access_log=None, shutdown_timeout=10)

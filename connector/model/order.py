@@ -7,10 +7,11 @@ what the store gives back: the same with customer and products beside it, so tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 
+from connector.model.copying import evolved
 from connector.model.customer import Customer
 from connector.model.money import CENTS, EXACT, places_of, to_cents
 from connector.model.parcels import ZERO, Return, ReturnReason, ReturnStatus, Shipment
@@ -21,6 +22,9 @@ from connector.model.stage import OPEN, Stage
 ONE = Decimal(1)
 MOVING = ("allocated", "picked", "shipped", "delivered", "returned", "credited", "cancelled")
 """Quantities of a line that commands move."""
+_MOVED = (
+    "stage", "invoiced", "authorised", "captured", "refunded", "declined", "holds", "shipments", "returns",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,26 +221,15 @@ class Order:
         """The next version of the order, of which `before` is the progress: everything that moves is as `progress`
         says."""
         waits = progress.stage in OPEN
-        lines = tuple(
-            line
-            if progress.lines[line.number] is before.lines[line.number] and line.waits is waits
-            else replace(line, waits=waits, **{name: getattr(progress.lines[line.number], name) for name in MOVING})
-            for line in self.lines
-        )
-        return replace(
-            self,
-            version=self.version + 1,
-            stage=progress.stage,
-            lines=lines,
-            invoiced=progress.invoiced,
-            authorised=progress.authorised,
-            captured=progress.captured,
-            refunded=progress.refunded,
-            declined=progress.declined,
-            holds=progress.holds,
-            shipments=progress.shipments,
-            returns=progress.returns,
-        )
+        lines = []
+        for line in self.lines:
+            now = progress.lines[line.number]
+            if now is before.lines[line.number] and line.waits is waits:
+                lines.append(line)
+            else:
+                lines.append(evolved(line, {"waits": waits} | {name: getattr(now, name) for name in MOVING}))
+        moved = {name: getattr(progress, name) for name in _MOVED}
+        return evolved(self, {"version": self.version + 1, "lines": tuple(lines)} | moved)
 
     @property
     def fulfilment_status(self) -> FulfilmentStatus:

@@ -56,7 +56,7 @@ async def allocate(desk: Desk, numbers: Sequence[str], *, asked: Command | None 
     if asked is not None:
         commands = in_its_name(asked, commands)
     done = {progress.number: progress for progress in await desk.act(commands)}
-    return [done.get(number, found[number][0].progress) for number in numbers]
+    return [done.get(number) or desk.progress_of(found[number][0]) for number in numbers]
 
 
 async def waiting(desk: Desk, skus: Sequence[str] | None = None, limit: int = 500) -> list[str]:

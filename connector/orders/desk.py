@@ -352,8 +352,15 @@ class Desk:
                 self._known[order.number] = (order, lifecycle.length(item))
                 self._progress[order.number] = item.progress
 
+    def progress_of(self, order: Order) -> Progress:
+        """Of an order as this desk has loaded it; computed once."""
+        known = self._progress.get(order.number)
+        if known is None:
+            known = self._progress[order.number] = order.progress
+        return known
+
     def _case(self, order: Order, events: int) -> _Case:
-        progress = self._progress.get(order.number) or order.progress
+        progress = self.progress_of(order)
         return _Case(order=order, events=events, before=progress, progress=progress, shown=order)
 
 

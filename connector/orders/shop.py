@@ -57,9 +57,9 @@ def next_events(order: Order) -> Sequence[Event]:
     """What the shop does next with an order."""
     if order.holds:
         return [Event(action=Action.RELEASE, hold=hold, note="checked by phone") for hold in sorted(order.holds)]
-    progress = order.progress
     match order.stage:
         case Stage.VERIFIED:
+            progress = order.progress
             due = [Event(action=Action.AUTHORISE, amount=progress.due)] if progress.due > progress.authorised else []
             return [*due, Event(action=Action.CONFIRM)]
         case Stage.CONFIRMED | Stage.FULFILLING:

@@ -98,9 +98,11 @@ async def move(uow: UnitOfWork, moves: Sequence[Move], routing: Routing) -> None
 async def lines_at(connection: AsyncConnection, order: Order, progress: Progress, event: Event) -> Event:
     """`event` with the lines it leaves out: all that can be picked, packed or shipped in the warehouse that it names.
     `order` is as it was found, `progress` as it is by now. A parcel that waits to be shipped has its lines already."""
+    if event.lines or event.warehouse is None:
+        return event
     check(progress, event)
     parcel = event.shipment is not None or any(item.status in IN_HOUSE for item in progress.shipments.values())
-    if event.lines or event.warehouse is None or (event.action is Action.SHIP and parcel):
+    if event.action is Action.SHIP and parcel:
         return event
     held = await stock.reserved_for(connection, [order.number])
     lines: dict[int, Decimal] = {}

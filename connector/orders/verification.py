@@ -41,7 +41,7 @@ async def verify(desk: Desk, numbers: Sequence[str], *, asked: Command | None = 
     if asked is not None:
         commands = in_its_name(asked, commands)
     done = {progress.number: progress for progress in await desk.act(commands)}
-    return [done.get(number, found[number][0].progress) for number in numbers]
+    return [done.get(number) or desk.progress_of(found[number][0]) for number in numbers]
 
 
 async def recheck(desk: Desk, number: str) -> None:
@@ -57,7 +57,8 @@ async def _failed(desk: Desk, some: Sequence[Order]) -> dict[str, dict[Hold, Fai
     excused = await _excused(desk, [order.number for order in some])
     return {
         order.number: desk.rules.failed(
-            facts_of(order, desk.uow.now, known[order.number]), excused.get(order.number, frozenset())
+            facts_of(order, desk.uow.now, known[order.number], desk.progress_of(order)),
+            excused.get(order.number, frozenset()),
         )
         for order in some
     }

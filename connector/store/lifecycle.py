@@ -152,6 +152,8 @@ async def _save_holds(uow: UnitOfWork, moved: Sequence[Moved], actor: str) -> No
         said: Mapping[object, Event] = {
             entry.event.hold: entry.event for entry in item.entries if entry.event.action is Action.HOLD
         }
+        if item.progress.holds == item.before.holds and not any(entry.event.hold for entry in item.entries):
+            continue
         mine = holds.c.order_number == item.order.number
         for entry in item.entries:
             if entry.event.action is Action.ESCALATE and entry.event.hold is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -26,15 +27,27 @@ class Exact(TypeDecorator[Decimal]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Numeric(asdecimal=True))
 
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        if value is None:
-            return None
-        if not value.is_finite():
-            raise ValueError(f"{value} is not an amount")
-        return f"{value:f}" if dialect.name == "sqlite" else value
+    def bind_processor(self, dialect: Dialect) -> Callable[[Decimal | None], Any]:
+        return _as_text if dialect.name == "sqlite" else _checked
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Decimal | None]:
+        return _as_decimal
+
+
+# Plain functions instead of process_bind_param and process_result_value, which cost a call more for each value: an
+# order line has ten of these.
+def _checked(value: Decimal | None) -> Decimal | None:
+    if value is not None and not value.is_finite():
+        raise ValueError(f"{value} is not an amount")
+    return value
+
+
+def _as_text(value: Decimal | None) -> str | None:
+    return None if _checked(value) is None else f"{value:f}"
+
+
+def _as_decimal(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(value)
 
 
 class Instant(TypeDecorator[datetime]):

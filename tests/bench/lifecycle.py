@@ -21,6 +21,7 @@ from connector.model.stage import Stage
 from connector.orders import sample
 from connector.orders.desk import Desk
 from connector.orders.shop import WAREHOUSES, advance
+from connector.service import collect_seldom
 from connector.store import customers, history, orders, products, schema, stock
 from connector.store.engine import Store
 
@@ -75,9 +76,10 @@ async def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--orders", type=int, default=4000)
-    parser.add_argument("--batch", type=int, default=200, help="orders that take a step together (%(default)s)")
+    parser.add_argument("--batch", type=int, default=500, help="orders that take a step together (%(default)s)")
     parser.add_argument("--database", help="URL; without it a SQLite file made for the purpose")
     chosen = parser.parse_args()
+    collect_seldom()  # as the services do
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(chosen.database or f"sqlite:///{Path(folder) / 'bench.db'}")
         try:

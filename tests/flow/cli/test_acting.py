@@ -14,7 +14,7 @@ from tests.flow.shell import Shell
 def shop(shell: Shell) -> Shell:
     folder = shell.folder / "shop"
     folder.mkdir()
-    (folder / "customers.csv").write_text("number,name,street,city,country\nC-1,Ada Ltd,Main St 1,Oslo,Norway\n")
+    (folder / "customers.csv").write_text("number,name,street,city,country\nC-1,Ada Ltd,,Oslo,Norway\n")
     (folder / "products.csv").write_text("sku,name,unit_price,currency\nTEA,Tea,10,USD\n")
     (folder / "orders.csv").write_text("number,customer,placed_at,currency\nO-1,C-1,2026-03-01T08:00:00Z,USD\n")
     (folder / "order_lines.csv").write_text("order,line,sku,quantity,unit_price\nO-1,1,TEA,2,10\n")

@@ -108,7 +108,7 @@ def test_lines_of_a_draft_change_without_reopening(plan: Planner) -> None:
     after = replace(PLACED, lines=(line(1), line(2, quantity=Decimal(3))))
     planned = plan(changed(PLACED, after))
     assert {row.key: set(row.fields) for row in planned.rows} == {
-        "A-1": {"Amount_Due__c", "Exact_Total__c"}, "A-1-2": {"Quantity", "Exact_Total__c"},
+        "A-1": {"Amount_Due__c", "Exact_Total__c", "Net_Total__c"}, "A-1-2": {"Quantity", "Exact_Total__c"},
     }  # fmt: skip
     sequence = only(plan(changed(PLACED, replace(PLACED, lines=(line(1),)))), "sequences")
     assert (sequence.reopen, sequence.status) == (None, None)
