@@ -59,6 +59,7 @@ class Lives(RuleBasedStateMachine):
     runner: asyncio.Runner
     outcomes: Counter[str]
     shops = 0
+    lived = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,6 +137,7 @@ class Lives(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.runner.run(self.pushed())
+        type(self).lived += len(self.numbers)
 
     def work(self, what: Any) -> None:
         async def do() -> None:
@@ -191,5 +193,5 @@ def test_random_lives_balance_replay_and_reach_the_org(databases: Databases) -> 
             )
         finally:
             runner.run(stack.aclose())
-    print(Lives.shops, "shops:", dict(Lives.outcomes.most_common()))
+    print(f"{Lives.shops} shops, {Lives.lived} orders:", dict(Lives.outcomes.most_common()))
     assert {"verify", "confirm", "allocate", "pick", "ship", "deliver", "refused by stage"} <= Lives.outcomes.keys()
