@@ -126,6 +126,7 @@ async def _levels(skus: list[str]) -> list[dict[str, Any]]:
     from connector.store import products
     from connector.store import stock as stocks
     from connector.store.opening import opened
+    from connector.web.answers import stock_said
 
     async with opened(load_settings()) as store, store.reader() as connection:
         known = await products.find(connection, set(skus))
@@ -134,17 +135,7 @@ async def _levels(skus: list[str]) -> list[dict[str, Any]]:
                 raise UsageError(f"There is no product {sku}.", hint="Correct the SKU.")
         names = skus or [key async for key in products.keys(connection)]
         found = await stocks.levels(connection, names)
-    return [
-        {
-            "sku": sku,
-            "warehouse": warehouse,
-            "on_hand": level.on_hand,
-            "reserved": level.reserved,
-            "available": level.available,
-            "since": level.since,
-        }
-        for (sku, warehouse), level in sorted(found.items())
-    ]
+    return stock_said(found)
 
 
 async def _count(counted: dict[tuple[str, str], Decimal], *, new: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -12,6 +13,7 @@ from connector.model.order_return import OrderReturn
 from connector.model.product import Product
 from connector.store.history import Recorded
 from connector.store.parcels import shipment_said
+from connector.store.stock import Level, Place
 
 _APART = {"customer", "lines", "shipments", "returns", "holds", "tracking_key"}
 _LINE_APART = {"product", "order", "currency", "number", "waits"}
@@ -87,3 +89,12 @@ def return_said(item: OrderReturn) -> dict[str, Any]:
 def message_said(item: Message) -> dict[str, Any]:
     """Nothing of whom it is for, or what it says."""
     return {field.name: getattr(item, field.name) for field in fields(item) if field.name != "key"}
+
+
+def stock_said(levels: Mapping[Place, Level]) -> list[dict[str, Any]]:
+    """By product and warehouse."""
+    names = ("on_hand", "reserved", "available", "since")
+    return [
+        {"sku": sku, "warehouse": warehouse, **{name: getattr(level, name) for name in names}}
+        for (sku, warehouse), level in sorted(levels.items())
+    ]

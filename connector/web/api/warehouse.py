@@ -13,7 +13,7 @@ from connector.orders.desk import Command, Desk
 from connector.orders.picking import pick_list
 from connector.store import orders, parcels, stock
 from connector.store.parcels import Tracked
-from connector.web.answers import order_said
+from connector.web.answers import order_said, stock_said
 from connector.web.bodies import CountBody, TrackingBody
 from connector.web.problem import ProblemError
 from connector.web.route import Answer, Call, Route
@@ -25,21 +25,7 @@ async def levels(call: Call) -> Answer:
         raise ProblemError(400, "query", "Which products? Name one `sku` at least.", field="sku")
     async with call.store.reader() as connection:
         found = await stock.levels(connection, skus)
-    return Answer(
-        value={
-            "stock": [
-                {
-                    "sku": sku,
-                    "warehouse": warehouse,
-                    "on_hand": level.on_hand,
-                    "reserved": level.reserved,
-                    "available": level.available,
-                    "since": level.since,
-                }
-                for (sku, warehouse), level in sorted(found.items())
-            ]
-        }
-    )
+    return Answer(value={"stock": stock_said(found)})
 
 
 async def count(call: Call) -> Answer:
