@@ -32,5 +32,7 @@ async def ask(desk: Desk, command: Command) -> None:
         await allocate(desk, [command.number], asked=command)
     else:
         [progress] = await desk.act([command])
+        if (command.number, command.request) in desk.repeated:
+            return
         if event.action is Action.CHANGE and unsettles(event) and progress.stage in SOLD:
             await recheck(desk, command.number)

@@ -119,8 +119,8 @@ class Desk:
             placing.check_new(item)
             if wanted.setdefault(item.number, item) != item:
                 raise placing.another(item.number)
-        known = await orders.placed(self.uow.connection, list(wanted))
         there = {order.number for order in await orders.load(self.uow.connection, list(wanted))}
+        known = await orders.placed(self.uow.connection, sorted(there))
         new = await priced(self.uow.connection, [item for item in wanted.values() if item.number not in there])
         created = await self._added(await addressed(self.uow.connection, new), words)
         quicker = [item.number for item in new if item.number not in created]
