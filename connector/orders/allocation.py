@@ -32,13 +32,9 @@ async def allocate(desk: Desk, numbers: Sequence[str], *, asked: Command | None 
     """Reserve what is there for these orders, the one of the highest priority first; what is not there stays open.
     Orders that cannot be allocated now, or are on hold, stay as they are.
 
-    `asked` is the command behind it where it is about one order: with its version, and done once by its request.
+    `asked` is the command behind it, if there is one: what happens bears its name.
     """
     found = await desk.load(numbers)
-    if asked is not None:
-        if await desk.repeats(asked):
-            return [order.progress for order, _ in found.values()]
-        desk.check_version(found[asked.number][0], asked.version)
     open_ones = [order for order, _ in found.values() if _waits(order)]
     skus = {line.product.sku for order in open_ones for line in order.lines}
     levels = await stock.levels(desk.uow.connection, skus, lock=True)

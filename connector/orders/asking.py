@@ -20,19 +20,15 @@ async def ask(desk: Desk, command: Command) -> None:
     change of what was verified puts a confirmed order on hold, if the rules say so: it does not become unconfirmed.
     """
     event = command.event
-    if event.action in {Action.VERIFY, Action.ALLOCATE}:
-        if await desk.repeats(command):
-            return
+    if await desk.repeats(command):
+        return
+    if event.action is Action.VERIFY or (event.action is Action.ALLOCATE and not event.lines):
         [(order, _)] = (await desk.load([command.number])).values()
         desk.check_version(order, command.version)
-        check(order.progress, event)
-    if event.action is Action.VERIFY:
-        await verify(desk, [command.number], asked=command)
-    elif event.action is Action.ALLOCATE and not event.lines:
-        await allocate(desk, [command.number], asked=command)
-    else:
-        [progress] = await desk.act([command])
-        if (command.number, command.request) in desk.repeated:
-            return
-        if event.action is Action.CHANGE and unsettles(event) and progress.stage in SOLD:
-            await recheck(desk, command.number)
+        check(desk.progress_of(order), event)
+        by_rules = verify if event.action is Action.VERIFY else allocate
+        await by_rules(desk, [command.number], asked=command)
+        return
+    [progress] = await desk.act([command])
+    if event.action is Action.CHANGE and unsettles(event) and progress.stage in SOLD:
+        await recheck(desk, command.number)

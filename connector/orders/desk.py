@@ -84,8 +84,8 @@ class _Case:
 
     @property
     def length(self) -> int:
-        """How long its history is by now: it begins with an event of its own."""
-        return self.events + len(self.entries) + (self.events == 0)
+        """How long its history is by now."""
+        return history.length(self.events, self.entries)
 
     @property
     def move(self) -> stockroom.Move:
@@ -113,7 +113,7 @@ class Desk:
         """Place new orders. One that is there and was asked for in the same words is left as it is, however far it has
         come; another one under the same number is refused. `said` are those words by number, where they are not simply
         the order itself."""
-        words = {item.number: (said or {}).get(item.number) or placing.words_of(item) for item in items}
+        words = {item.number: (said or {}).get(item.number) or placing.words(item) for item in items}
         wanted: dict[str, OrderInput] = {}
         for item in items:
             placing.check_new(item)
@@ -349,7 +349,7 @@ class Desk:
             self._progress.pop(item.order.number, None)
             if not any(entry.event.action is Action.CHANGE for entry in item.entries):
                 order = item.order.at(item.progress, item.before)
-                self._known[order.number] = (order, lifecycle.length(item))
+                self._known[order.number] = (order, history.length(item.events, item.entries))
                 self._progress[order.number] = item.progress
 
     def progress_of(self, order: Order) -> Progress:

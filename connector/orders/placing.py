@@ -25,10 +25,6 @@ def words(said: Any) -> bytes:
     return orjson.dumps(said, default=_plain, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
 
 
-def words_of(item: OrderInput) -> bytes:
-    return words(item)
-
-
 def digest(key: str, said: bytes) -> str:
     return hmac.new(key.encode(), said, "sha256").hexdigest()
 

@@ -25,13 +25,9 @@ async def verify(desk: Desk, numbers: Sequence[str], *, asked: Command | None = 
     """Verify these orders, or put them on hold; those that are not placed, or on hold already, stay as they are.
 
     A hold that a person has released is not placed again for the same reason, until the order is changed. `asked` is
-    the command behind it where it is about one order: with its version, and done once by its request.
+    the command behind it, if there is one: what happens bears its name.
     """
     found = await desk.load(numbers)
-    if asked is not None:
-        if await desk.repeats(asked):
-            return [order.progress for order, _ in found.values()]
-        desk.check_version(found[asked.number][0], asked.version)
     waiting = [order for order, _ in found.values() if order.stage is Stage.PLACED and not order.holds]
     failed = await _failed(desk, waiting)
     commands: list[Command] = []

@@ -101,6 +101,11 @@ def digest_of(order: str, key: str, event: Event) -> str:
     return hmac.new(key.encode("utf-8", "surrogatepass"), content, sha256).hexdigest()
 
 
+def length(known: int, entries: Sequence[Entry]) -> int:
+    """How long a history of `known` events is with these; an empty one begins with an event of its own."""
+    return known + len(entries) + (known == 0)
+
+
 async def tally(connection: AsyncConnection) -> dict[Action, int]:
     """How often each action happened, over all orders."""
     rows = await connection.execute(select(order_events.c.action, func.count()).group_by(order_events.c.action))

@@ -66,11 +66,6 @@ async def save(uow: UnitOfWork, moved: Sequence[Moved], *, actor: str) -> None:
         uow.changed(EntityKind.ORDER, item.order.number, slot_of(item.order.customer.number), item.lane)
 
 
-def length(item: Moved) -> int:
-    """How long its history is with the new entries; the first time it begins with an event of its own."""
-    return item.events + len(item.entries) + (item.events == 0)
-
-
 async def _save_orders(uow: UnitOfWork, moved: Sequence[Moved]) -> None:
     # A parameter named as the column would be taken for a value to set.
     names = ("stage", "events", *_OF_ORDER, *MONEY)
@@ -87,7 +82,7 @@ def _order_row(item: Moved) -> Row:
     return {
         "the_number": order.number,
         "new_stage": progress.stage.value,
-        "new_events": length(item),
+        "new_events": history.length(item.events, item.entries),
         **{f"new_{name}": getattr(order, name) for name in _OF_ORDER},
         **{f"new_{name}": getattr(progress, name) for name in MONEY},
     }
