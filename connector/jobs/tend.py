@@ -83,7 +83,8 @@ async def _allocate(store: Store, rules: Rules, done: Tended) -> None:
         numbers = await waiting(Desk(uow, actor=ACTOR, rules=rules), limit=BATCH * MOST)
 
     async def act(desk: Desk, mine: Sequence[str]) -> list[Progress]:
-        before = {number: order.progress.sum("allocated") for number, (order, _) in (await desk.load(mine)).items()}
+        found = (await desk.load(mine)).values()
+        before = {order.number: desk.progress_of(order).sum("allocated") for order, _ in found}
         after = await allocate(desk, mine)
         return [progress for progress in after if progress.sum("allocated") > before[progress.number]]
 

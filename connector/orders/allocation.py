@@ -149,7 +149,7 @@ async def _lock(desk: Desk, counted: Mapping[Place, Decimal]) -> tuple[dict[str,
     await stock.begin(desk.uow, counted)
     concerned = {line.product.sku for order, _ in found.values() for line in order.lines}
     levels = await stock.levels(connection, concerned | set(skus), lock=True)
-    return {number: found[number][0].progress.sum("allocated") for number in waits}, levels
+    return {number: desk.progress_of(found[number][0]).sum("allocated") for number in waits}, levels
 
 
 def _check_expected(levels: Mapping[Place, Level], expected: Mapping[Place, Decimal]) -> None:

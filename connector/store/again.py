@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+
 from connector.clock import Clock
 from connector.errors import AbortedError
 
@@ -17,9 +19,15 @@ SECONDS = 0.05
 
 async def repeated(clock: Clock, work: Callable[[], Awaitable[T]]) -> T:
     """What `work`, one transaction, comes to; the last AbortedError if it was given up every time."""
-    for repeat in range(REPEATS):
-        try:
-            return await work()
-        except AbortedError:
-            await clock.sleep(SECONDS * 2**repeat * (0.5 + clock.jitter()))
-    return await work()
+
+    async def once() -> T:  # what tenacity awaits must be such a function, not one that returns an awaitable
+        return await work()
+
+    trying = AsyncRetrying(
+        retry=retry_if_exception_type(AbortedError),
+        stop=stop_after_attempt(1 + REPEATS),
+        wait=lambda state: SECONDS * 2 ** (state.attempt_number - 1) * (0.5 + clock.jitter()),
+        sleep=clock.sleep,
+        reraise=True,
+    )
+    return await trying(once)
