@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from connector.localorg.merging import MERGEABLE
 from connector.localorg.plan import Row
 from connector.localorg.schema import Field, Schema, SObject
 
@@ -144,7 +145,7 @@ def _summary(item: SObject, version: str) -> dict[str, Any]:
         "label": item.label,
         "labelPlural": item.label_plural,
         "layoutable": row,
-        "mergeable": item.name in {"Account", "Contact"},
+        "mergeable": item.name in MERGEABLE,
         "mruEnabled": row,
         "name": item.name,
         "queryable": item.queryable,

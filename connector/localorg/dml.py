@@ -64,6 +64,7 @@ class Dml:
         self.api_version = ""
         self._plans: dict[str, Plan] = {}
         self._holds = 0
+        self._removing: list[str] = []  # the record asked to be deleted, then what goes with it
         self.refresh()
 
     def refresh(self) -> None:
@@ -337,8 +338,15 @@ class Dml:
     def remove(self, plan: Plan, row: Row) -> None:
         """Take the row out, and what hangs on it; its deletion was allowed before."""
         rule = RULES.get(plan.name, _NO_RULE)
-        rule.cascade(self, row)
+        self._removing.append(str(row["Id"]))
+        try:
+            rule.cascade(self, row)
+        finally:
+            self._removing.pop()
         now = stamp(self.clock())
+        if self._removing:
+            taken_along = (row["Id"], self._removing[0])
+            self.storage.connection.execute("INSERT OR REPLACE INTO _cascade VALUES (?, ?)", taken_along)
         if rule.hard_delete or "IsDeleted" not in plan.has:
             self.storage.connection.execute(f'DELETE FROM {quote(plan.name)} WHERE "Id" = ?', (row["Id"],))  # noqa: S608
         else:

@@ -63,6 +63,8 @@ class Storage:
         self.connection.execute(
             "CREATE TABLE IF NOT EXISTS _deletion (sobject TEXT, id TEXT, deleted_at TEXT, PRIMARY KEY (sobject, id))"
         )
+        # Records deleted along with another one, which come back with it.
+        self.connection.execute("CREATE TABLE IF NOT EXISTS _cascade (id TEXT PRIMARY KEY, root TEXT NOT NULL)")
         self._sequences: dict[str, int] = dict(self.connection.execute("SELECT name, value FROM _sequence"))
         self._dirty: set[str] = set()
         self._depth = 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from connector.localorg import merging, recycling
+from connector.localorg.dml import Dml, Outcome
 from connector.localorg.errors import Refusal
 from connector.localorg.http.call import Call, Reply
 from connector.localorg.http.router import Router
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 _MOST_DESCRIBED = 100
+_MOST_ROWS = 200
+_WRITES = {"create", "update", "upsert", "delete", "merge", "undelete", "emptyRecycleBin"}
 
 
 class Partner:
@@ -30,7 +34,7 @@ class Partner:
 
     @property
     def writes(self) -> bool:
-        return self._call.name in {"create", "update", "upsert", "delete"}
+        return self._call.name in _WRITES
 
     def answer(self) -> str | None:
         """The body of the answer; None for a call that is not known here."""
@@ -135,6 +139,53 @@ class Partner:
         params = {"ids": wanted, "allOrNone": whole}
         return shapes.outcomes(self._rest("DELETE", "composite", "sobjects", params=params)) if wanted else ""
 
+    def _limited(self, name: str) -> list[Element]:
+        found = list(self._call.all(name))
+        if len(found) > _MOST_ROWS:
+            raise Refusal(
+                "EXCEEDED_ID_LIMIT",
+                f"record limit reached. cannot submit more than {_MOST_ROWS} records into this call",
+            )
+        return found
+
+    def merge(self) -> str:
+        """Each request is a transaction of its own."""
+        dml = self._org.dml
+        requests = self._limited("request")
+        dml.api_version = self._version
+        dml.allow_duplicates = self._message.header("DuplicateRuleHeader", "allowSave") == "true"
+        try:
+            with self._org.locks.call(patient=False):
+                return "".join(shapes.merged(self._merge_one(item)) for item in requests)
+        finally:
+            dml.allow_duplicates = False
+
+    def _merge_one(self, request: Element) -> dict[str, Any]:
+        source = request.child("masterRecord")
+        master = self._row(source) if source else {}
+        kind = master.pop("attributes", {}).get("type", "")
+        losers = [item.text.strip() for item in request.all("recordToMergeIds")]
+        try:
+            done = merging.merge(self._org.dml, kind, str(master.pop("Id", "")), master, losers)
+        except Refusal as refusal:
+            return {"success": False, "errors": [refusal.row()], "merged": (), "related": ()}
+        return {"success": True, "errors": [], "id": done.id, "merged": done.merged, "related": done.related}
+
+    def undelete(self) -> str:
+        return self._recycled(recycling.undelete)
+
+    def empty_recycle_bin(self) -> str:
+        return self._recycled(recycling.purge)
+
+    def _recycled(self, act: Callable[[Dml, Sequence[str]], list[Outcome]]) -> str:
+        wanted = [item.text.strip() for item in self._limited("ids")]
+        with self._org.locks.call(patient=False):
+            done = act(self._org.dml, wanted)
+        return shapes.outcomes(
+            {"id": item.id, "success": item.error is None, "errors": [item.error.row()] if item.error else []}
+            for item in done
+        )
+
     def describe_global(self) -> str:
         return shapes.global_describe(self._rest("GET", "sobjects"))
 
@@ -197,6 +248,9 @@ _CALLS: dict[str, Callable[[Partner], str]] = {
     "update": Partner.update,
     "upsert": Partner.upsert,
     "delete": Partner.delete,
+    "merge": Partner.merge,
+    "undelete": Partner.undelete,
+    "emptyRecycleBin": Partner.empty_recycle_bin,
     "describeGlobal": Partner.describe_global,
     "describeSObject": Partner.describe,
     "describeSObjects": Partner.describe,

@@ -82,6 +82,15 @@ def _outcome(row: Mapping[str, Any], *, upsert: bool) -> str:
     return f"<result>{created}{errors}{identity}{tag('success', good)}</result>"
 
 
+def merged(row: Mapping[str, Any]) -> str:
+    """A MergeResult."""
+    good = bool(row["success"])
+    errors = "".join(_error(item) for item in row["errors"])
+    identity = tag("id", row["id"]) if good else nil("id")
+    lists = tag("mergedRecordIds", list(row["merged"])), tag("updatedRelatedIds", list(row["related"]))
+    return f"<result>{errors}{identity}{lists[0]}{tag('success', good)}{lists[1]}</result>"
+
+
 def _error(item: Mapping[str, Any]) -> str:
     body = tag("fields", list(item.get("fields") or [])) + tag("message", item["message"])
     return f"<errors>{body}{tag('statusCode', item['statusCode'])}</errors>"
