@@ -103,12 +103,82 @@ async def test_a_filter_of_platform_events_sees_their_fields(pair: Pair) -> None
         ("<enrichedFields><name>Name</name></enrichedFields>" * 11, "at most 10 enriched fields"),
         ("<filterExpression>Nothing = 1</filterExpression>", "No such column 'Nothing'"),
         ("<filterExpression>Name = </filterExpression>", "unexpected"),
+        *(
+            (f"<filterExpression>ChangeEventHeader.{name} = 'x'</filterExpression>", f"{name} is a list")
+            for name in ("recordIds", "nulledFields", "diffFields", "changedFields")
+        ),
+        ("<filterExpression>ChangeEventHeader.nothing = 'x'</filterExpression>", "No such column 'nothing'"),
+        ("<filterExpression>ChangeEventHeader.sequenceNumber = 'x'</filterExpression>", "must be of type int"),
+        ("<filterExpression>ChangeEventHeader.commitUser = 'x'</filterExpression>", "invalid ID field"),
     ],
 )
 async def test_a_member_that_cannot_be_is_refused(pair: Pair, more: str, problem: str) -> None:
     """G8."""
     [failure] = await deploy(pair[0], "data", ("OrderChangeEvent", more))
     assert problem in failure["problem"]
+
+
+HEADER = {
+    "entityName": "'Order'",
+    "changeType": "'UPDATE'",
+    "changeOrigin": "'com/salesforce/api/rest/66.0;client=Ours'",
+    "transactionKey": "'no-such-key'",
+    "sequenceNumber": "1",
+    "commitTimestamp": "1600000000000",
+    "commitNumber": "1",
+    "commitUser": "'{user}'",
+}
+
+
+async def test_filter_may_ask_for_every_single_value_of_the_header(pair: Pair) -> None:
+    """G8: all but the lists."""
+    caller = pair[0]
+    user = caller.org.org.auth.identity.user_id
+    condition = " OR ".join(f"ChangeEventHeader.{name} = {value.format(user=user)}" for name, value in HEADER.items())
+    filtered = f"<filterExpression>{condition}</filterExpression>"
+    assert await deploy(caller, "data", ("OrderChangeEvent", filtered)) == []
+
+
+async def test_filter_by_the_header_drops_what_one_client_wrote(pair: Pair) -> None:
+    """G8: our own echoes need not be delivered."""
+    caller, client = pair
+    user = caller.org.org.auth.identity.user_id
+    condition = (
+        f"ChangeEventHeader.commitUser = '{user[:15]}' AND ChangeEventHeader.changeType IN ('UPDATE', 'DELETE')"
+        " AND (NOT ChangeEventHeader.changeOrigin LIKE '%client=Ours') AND ChangeEventHeader.sequenceNumber &lt; 3"
+    )
+    filtered = f"<filterExpression>{condition}</filterExpression>"
+    assert await deploy(caller, "data", ("OrderChangeEvent", filtered)) == []
+    async with client.subscribed("/data/Ours__chn") as ours:
+        order = await caller.draft()
+        path = f"sobjects/Order/{order}"
+        ours_only = {"Sforce-Call-Options": "client=Ours"}
+        assert (await caller.call("PATCH", path, {"PoNumber": "1"}, **ours_only))[0] == 204
+        assert (await caller.call("PATCH", path, {"PoNumber": "2"}))[0] == 204
+        assert (await caller.call("DELETE", path))[0] == 204
+        told = [payload for payload, _ in await ours.events(2)]
+    assert [(item["ChangeEventHeader"]["changeType"], item["PoNumber"]) for item in told] == [
+        ("UPDATE", "2"), ("DELETE", None),
+    ]  # fmt: skip
+
+
+async def test_fields_of_a_filter_come_with_every_update(pair: Pair) -> None:
+    """G8: what a filter is about is added to the event, so that a change of another field is not missed."""
+    caller, client = pair
+    filtered = "<filterExpression>PoNumber = 'yes'</filterExpression>"
+    assert await deploy(caller, "data", ("OrderChangeEvent", filtered)) == []
+    async with client.subscribed("/data/Ours__chn") as ours:
+        order = await caller.draft(PoNumber="yes")
+        await caller.call("PATCH", f"sobjects/Order/{order}", {"Name": "n"})
+        (_, _), (changed, _) = await ours.events(2)
+    assert (changed["Name"], changed["PoNumber"]) == ("n", "yes")
+
+
+async def test_platform_events_have_no_header_to_filter_by(pair: Pair) -> None:
+    """G8."""
+    filtered = "<filterExpression>ChangeEventHeader.changeType = 'UPDATE'</filterExpression>"
+    [failure] = await deploy(pair[0], "event", ("Order_Action__e", filtered))
+    assert "ChangeEventHeader" in failure["problem"]
 
 
 async def test_a_persons_name_is_a_record_and_a_companys_a_text(pair: Pair) -> None:

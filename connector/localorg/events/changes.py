@@ -40,6 +40,10 @@ class Told:
     row: Row
     visible: frozenset[str]
 
+    @property
+    def header(self) -> dict[str, Any]:
+        return dict(self.payload[avro.CHANGE_HEADER])
+
     def enriched(self, plan: Plan, schema: EventSchema, names: Sequence[str]) -> Told:
         """With these columns told as well, as updates and deletions are."""
         if not self.row or self.payload[avro.CHANGE_HEADER]["changeType"] not in {"UPDATE", "DELETE"}:

@@ -167,10 +167,11 @@ class Hub:
         plan = self._dml.plan(topic.removeprefix("/event/"))
         return {name: avro.stored(plan.inputs[name.lower()].field, payload.get(name)) for name in plan.columns}
 
-    def _passes(self, member: Member, sobject: str, row: Row) -> bool:
+    def _passes(self, member: Member, sobject: str, row: Row, *, headed: bool = False) -> bool:
         if not member.condition:
             return True
-        return holds(self._storage, self._dml.unfiltered, sobject, member.condition, row, self._clock())
+        seen, now = self._dml.unfiltered, self._clock()
+        return holds(self._storage, seen, sobject, member.condition, row, now, headed=headed)
 
     def _published(self, sobject: SObject, messages: list[dict[str, Any]]) -> None:
         """Events written as rows."""
@@ -198,7 +199,8 @@ class Hub:
             for alias, member in special(self.channels, topic):
                 more = item.enriched(self._dml.plan(item.sobject), schema, member.enriched)
                 seen = {name: more.row.get(name) for name in more.visible}
-                if self._passes(member, item.sobject, seen):
+                seen |= {f"{avro.CHANGE_HEADER}.{name}": value for name, value in more.header.items()}
+                if self._passes(member, item.sobject, seen, headed=True):
                     self.bus.publish(alias, [(schema.id, event_uuid, schema.encode(more.payload))])
 
     def _listened(self, sobject: str) -> EventSchema | None:

@@ -17,7 +17,8 @@ from connector.localorg.metadata.component import Component
 from connector.localorg.metadata.fields import field_of
 from connector.localorg.metadata.xml import Element, MetadataError
 from connector.localorg.schema import Field, Schema, SObject
-from connector.localorg.soql.holds import problem
+from connector.localorg.soql.errors import SoqlError
+from connector.localorg.soql.holds import asked
 
 MOST_CHARACTERS = 80
 _NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*")
@@ -206,8 +207,10 @@ def _member(deployed: Deployed, component: Component) -> None:
     if known is None or (kind == "data" and known.event):
         raise refuse(component, f"{entity} cannot be selected", component.source.child("selectedEntity"))
     topic = f"/{kind}/{entity}"
+    enriched = _enriched(component, known)
+    condition, filtered = _filter(deployed, component, known, headed=kind == "data")
     deployed.channels.setdefault(found, {})[topic] = Member(
-        topic=topic, enriched=_enriched(component, known), condition=_filter(deployed, component, known)
+        topic=topic, enriched=tuple(dict.fromkeys([*enriched, *filtered])), condition=condition
     )
 
 
@@ -224,12 +227,17 @@ def _enriched(component: Component, sobject: SObject) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _filter(deployed: Deployed, component: Component, sobject: SObject) -> str:
+def _filter(deployed: Deployed, component: Component, sobject: SObject, *, headed: bool) -> tuple[str, list[str]]:
+    """The condition, and the fields that it is about: change events are enriched with them by themselves."""
     condition = component.source.get("filterExpression")
-    wrong = problem(deployed.schema, sobject, condition) if condition else None
-    if wrong:
-        raise refuse(component, f"filterExpression: {wrong}", component.source.child("filterExpression"))
-    return condition
+    if not condition:
+        return "", []
+    try:
+        found = asked(deployed.schema, sobject, condition, headed=headed)
+    except SoqlError as error:
+        wrong = " ".join(error.message.split())
+        raise refuse(component, f"filterExpression: {wrong}", component.source.child("filterExpression")) from None
+    return condition, sorted(found) if headed else []
 
 
 def _captured(entity: str) -> str:
