@@ -2,30 +2,42 @@
 
 SQLite is told to keep a write-ahead log, to check foreign keys and to take the write lock when a transaction begins,
 not at its first write: a transaction that has read can then never be refused because somebody else wrote meanwhile.
+Writers of one process queue for it in the order in which they came, without a time limit, for each of them gets its
+turn however slow the machine is. Only the wait for another process has a limit: that one may hold the lock for ever.
+
+PostgreSQL may stand behind a pooler that gives every transaction another session (PgBouncer in transaction mode): no
+statement is prepared, and nothing that belongs to a session (SET, advisory locks, LISTEN, temporary tables) outlives
+its transaction.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from connector.clock import Clock, SystemClock
 from connector.errors import SettingsError
-from connector.store.faults import locked, translated
+from connector.store.faults import is_locked, translated
 from connector.store.unit import UnitOfWork
 
-BUSY_SECONDS = 10.0
-"""How long a writer waits for another one."""
+BUSY_SECONDS = 60.0
+"""How long a writer waits for one in another process. SQLite does not let them queue, so the wait must be long enough
+to meet one of the short moments between two transactions of a process that writes all the time."""
+
+_TRY_SECONDS = 1.0
+"""How long SQLite itself looks for such a moment; a command that is stopped meanwhile ends no later than that."""
 
 _BEGIN = "connector_begin"
 _POSTGRES = {"postgresql", "postgres", "postgresql+psycopg"}
@@ -42,14 +54,15 @@ class Store:
         self.address = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
         self.dialect = url.get_backend_name()
         self._scratch = scratch
-        self._busy_seconds = busy_seconds
         if self.dialect == "sqlite":
             self._engine = create_async_engine(url, hide_parameters=True, connect_args={"isolation_level": None})
             _tell_sqlite(self._engine, busy_seconds)
             self._readers = self._engine.execution_options(**{_BEGIN: "BEGIN"})
             self._snapshots = self._readers
         else:
-            self._engine = create_async_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=10)
+            self._engine = create_async_engine(
+                url, hide_parameters=True, pool_pre_ping=True, pool_size=10, connect_args={"prepare_threshold": None}
+            )
             # One snapshot for all statements of a reader, which is what SQLite's BEGIN gives anyway.
             self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
@@ -146,15 +159,8 @@ class Store:
         if self.dialect != "sqlite":
             yield
             return
-        try:
-            async with asyncio.timeout(self._busy_seconds):
-                await self._writer.acquire()
-        except TimeoutError as error:
-            raise locked() from error
-        try:
+        async with self._writer:
             yield
-        finally:
-            self._writer.release()
 
 
 def _parse(text: str) -> URL:
@@ -187,8 +193,8 @@ def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     def _connect(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
         try:
-            cursor.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}")
-            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute(f"PRAGMA busy_timeout = {int(min(busy_seconds, _TRY_SECONDS) * 1000)}")
+            _patiently(connection, busy_seconds, lambda: cursor.execute("PRAGMA journal_mode = WAL"))
             cursor.execute("PRAGMA synchronous = FULL")  # an accepted order survives a power cut
             cursor.execute("PRAGMA foreign_keys = ON")
         except BaseException:
@@ -198,4 +204,20 @@ def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE"))
+        statement = connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE")
+        raw = connection.connection.dbapi_connection
+        _patiently(raw, busy_seconds, lambda: connection.exec_driver_sql(statement))
+
+
+def _patiently(connection: Any, seconds: float, work: Callable[[], object]) -> None:
+    """Do `work`, again and again for so many seconds while another process holds the lock it needs."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            work()
+            return
+        except (OperationalError, sqlite3.OperationalError) as error:
+            if not is_locked(error) or time.monotonic() >= end:
+                raise
+        pause = random.uniform(0.001, 0.02)  # noqa: S311 - so that two that wait do not move in step
+        connection.run_async(lambda _, pause=pause: asyncio.sleep(pause))

@@ -34,8 +34,8 @@ _ABORTED = ("40001", "40P01")
 _LOCKED = _Fault(
     states=("40", "55P03"),
     words=("database is locked", "database table is locked"),
-    message="The database is locked by another writer.",
-    hint="Try again; if it stays locked, stop the other process that holds it.",
+    message="The database {address} is locked by another process that writes to it.",
+    hint="Try again: nothing is lost. If it stays locked, stop that process.",
     retry_class=RetryClass.TRANSIENT,
 )
 _UNREACHABLE = _Fault(
@@ -100,8 +100,9 @@ def translated(address: str) -> Iterator[None]:
         raise _explain(error, address) from error
 
 
-def locked() -> StoreError:
-    return _error(_LOCKED, "")
+def is_locked(error: Exception) -> bool:
+    """Whether SQLite could not have the lock it needs, because another process holds it."""
+    return any(word in str(error) for word in _LOCKED.words)
 
 
 def _explain(error: exc.DBAPIError, address: str) -> StoreError:

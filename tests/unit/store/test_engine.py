@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +15,7 @@ from sqlalchemy.exc import StatementError
 
 from connector.clock import SystemClock
 from connector.errors import RetryClass, SettingsError, StoreError
-from connector.store import customers, orders, schema
+from connector.store import customers, engine, orders, schema
 from connector.store.bulk import Saved
 from connector.store.engine import Store
 from tests.conftest import Databases, ManualClock
@@ -126,18 +128,75 @@ async def test_a_unit_of_work_has_one_moment(store: Store, clock: ManualClock) -
         assert uow.now == started
 
 
-async def test_a_locked_database_says_so(tmp_path: Path) -> None:
+async def test_writer_of_another_process_is_waited_for_and_named_when_the_limit_is_over(tmp_path: Path) -> None:
     url = make_url(f"sqlite+aiosqlite:///{tmp_path / 'locked.db'}")
-    holder, waiter = (Store(url, SystemClock(), busy_seconds=0.05) for _ in range(2))
+    holder, waiter = Store(url, SystemClock()), Store(url, SystemClock(), busy_seconds=0.05)
     await schema.upgrade(holder)
     async with holder.transaction():
-        for store in (waiter, holder):  # from another process, and from another task of this one
-            with pytest.raises(StoreError, match="locked by another writer") as caught:
-                async with store.transaction():
-                    pass
-            assert caught.value.retry_class is RetryClass.TRANSIENT
+        with pytest.raises(StoreError, match=r"locked\.db is locked by another process") as caught:
+            async with waiter.transaction():
+                pass
+        assert caught.value.retry_class is RetryClass.TRANSIENT
+    async with waiter.transaction():
+        pass
     await holder.close()
     await waiter.close()
+
+
+async def test_writer_waits_past_the_busy_timeout_of_sqlite_for_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_TRY_SECONDS", 0.01)
+    url = f"sqlite:///{tmp_path / 'slow.db'}"
+    one, other = Store.open(url), Store.open(url)
+    await schema.upgrade(one)
+    async with one.transaction():
+        waiting = asyncio.create_task(place_customers(other))
+        done, _ = await asyncio.wait({waiting}, timeout=0.2)
+        assert not done
+    await waiting
+    await one.close()
+    await other.close()
+
+
+async def test_stopped_writer_does_not_wait_for_another_process(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'stopped.db'}"
+    one, other = Store.open(url), Store.open(url)
+    await schema.upgrade(one)
+    async with one.transaction():
+        waiting = asyncio.create_task(place_customers(other))
+        await asyncio.wait({waiting}, timeout=0.1)
+        began = time.monotonic()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert time.monotonic() - began < 5
+    await place_customers(other)
+    await one.close()
+    await other.close()
+
+
+async def test_writers_of_one_process_take_turns_without_a_time_limit(tmp_path: Path) -> None:
+    """However slow the machine: the limit, which is for other processes, is over many times."""
+    url = make_url(f"sqlite+aiosqlite:///{tmp_path / 'slow.db'}")
+    store = Store(url, SystemClock(), busy_seconds=0.001)
+    await schema.upgrade(store)
+    turns: list[int] = []
+
+    async def write(number: int) -> None:
+        async with store.transaction() as uow:
+            await customers.save(uow, [replace(ALFKI, name=f"Name {number}")])
+            turns.append(number)
+            await asyncio.sleep(0.02)
+
+    await asyncio.gather(*(write(number) for number in range(10)))
+    assert turns == list(range(10))
+    await store.close()
+
+
+async def place_customers(store: Store) -> None:
+    async with store.transaction() as uow:
+        await customers.save(uow, [ALFKI])
 
 
 async def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
