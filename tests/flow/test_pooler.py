@@ -1,0 +1,171 @@
+"""PgBouncer in transaction mode before PostgreSQL: every transaction may get another session.
+
+The real PgBouncer, over TCP. `.ci/run` installs it, and there its absence is a failure; elsewhere the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url, select
+
+from connector.localorg.server import LocalOrg
+from connector.model.customer import Customer
+from connector.model.stage import Stage
+from connector.orders.sample import orders as sample_orders
+from connector.service import running
+from connector.store import customers, schema, tables
+from connector.store.engine import Store
+from connector.store.rehearsal import rehearsal
+from tests.conftest import Databases
+from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+LONGEST = 30
+
+SETTINGS = """
+[databases]
+* = {server}
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 3
+max_client_conn = 200
+ignore_startup_parameters = extra_float_digits
+logfile = {folder}/pgbouncer.log
+{user}
+"""
+
+
+@pytest.fixture(scope="module")
+def pooler(postgres_url: str) -> Iterator[int]:
+    """The port of a PgBouncer before the PostgreSQL of the tests; three sessions to each database."""
+    if PGBOUNCER is None:
+        missing = "PgBouncer is not on this machine: `apt-get install pgbouncer`"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-", ignore_cleanup_errors=True) as folder:
+        server = _server(postgres_url)
+        user = _user(server["host"])
+        if user:
+            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+        file = Path(folder) / "pgbouncer.ini"
+        file.write_text(
+            SETTINGS.format(
+                server=" ".join(f"{name}={value}" for name, value in server.items()),
+                port=port,
+                folder=folder,
+                user=f"user = {user}" if user else "",
+            )
+        )
+        process = subprocess.Popen([PGBOUNCER, "-q", file], stderr=subprocess.PIPE, text=True)
+        try:
+            _wait(process, port)
+            yield port
+        finally:
+            process.kill()
+            process.communicate(timeout=LONGEST)
+
+
+@pytest.fixture
+def pooled_url(pooler: int, postgres_url: str, tmp_path: Path) -> Iterator[str]:
+    """An empty database, behind the pooler."""
+    databases = Databases(tmp_path, postgres_url)
+    name = make_url(databases.empty()).database
+    user = make_url(postgres_url).username or "postgres"
+    yield f"postgresql://{user}@127.0.0.1:{pooler}/{name}"
+    databases.drop_all()
+
+
+async def test_pushes_end_in_sync_when_every_transaction_gets_another_session(pooled_url: str, org: LocalOrg) -> None:
+    store = Store.open(pooled_url)
+    await schema.upgrade(store)
+    await schema.upgrade(store)
+    await store.close()
+    settings = settings_for(org, pooled_url)
+    async with running(settings) as first, running(settings) as second:
+        worlds = [World(org, first), World(org, second)]
+        made = [replace(item, stage=Stage.SHIPPED) for item in sample_orders(CUSTOMERS, PRODUCTS, count=8)]
+        for number in range(3):
+            notes = [replace(item, notes=f"Round {number}") for item in made]
+            await worlds[0].save(notes)
+            assert (await worlds[number % 2].push(dry_run=True)).writes > 0
+            summaries = await asyncio.gather(*(world.push() for world in worlds))
+            assert [summary.in_sync for summary in summaries] == [True, True]
+        assert await worlds[0].count("Order") == 8
+        assert (await worlds[1].order("SO-000001"))["Description"] == "Round 2"
+
+
+async def test_concurrent_readers_and_writers_share_three_sessions(pooled_url: str) -> None:
+    store = Store.open(pooled_url)
+    await schema.upgrade(store)
+    async with store.transaction() as uow:
+        await customers.save(uow, CUSTOMERS)
+
+    async def write(number: int) -> None:
+        async with store.transaction() as uow:
+            await customers.save(uow, [Customer(number=f"N-{number}", name="New")])
+
+    async def read() -> int:
+        async with store.reader() as connection, connection.stream(select(tables.customers)) as rows:
+            return len([row async for row in rows])
+
+    async def rehearse() -> None:
+        async with rehearsal(store) as copy, copy.transaction() as uow:
+            await customers.save(uow, [Customer(number="NEVER", name="Never")])
+
+    found = await asyncio.gather(
+        *(step for number in range(12) for step in (write(number), read(), rehearse())),
+    )
+    assert {number for number in found if number} <= set(range(len(CUSTOMERS), len(CUSTOMERS) + 13))
+    async with store.reader() as connection:
+        assert await customers.count(connection) == len(CUSTOMERS) + 12
+    await store.close()
+
+
+def _server(url: str) -> dict[str, object]:
+    """The server as PgBouncer wants it named; as that user, whoever asks."""
+    with psycopg.connect(url) as connection:
+        info = connection.info
+        parts = {"host": info.host, "port": info.port, "user": info.user, "password": info.password}
+    return {name: value for name, value in parts.items() if value}
+
+
+def _user(host: object) -> str:
+    """Whom PgBouncer runs as, which refuses to be root: one who may open the folder of the server's socket."""
+    if os.geteuid() != 0:
+        return ""
+    folder = Path(str(host))
+    return folder.owner() if folder.is_dir() and folder.owner() != "root" else "nobody"
+
+
+def _wait(process: subprocess.Popen[str], port: int) -> None:
+    for _ in range(LONGEST * 50):
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None:
+            raise RuntimeError(process.communicate()[1])
+        try:
+            process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            continue
+    raise RuntimeError("PgBouncer does not listen.")
