@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: setup demo test suite lint clients acceptance bench lock clean
+.PHONY: setup demo test suite lint clients acceptance cases bench lock clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,10 @@ $(CLIENTS): tests/clients/package-lock.json
 # The claims of README.md on a Northwind export: `make acceptance DATA=folder`, or one made up here.
 acceptance: setup
 	$(BIN)/python -m tests.acceptance $(DATA)
+
+# Inputs and bad days that used to break it, each with what is right; CASES="word word" runs those that are named so.
+cases: setup
+	$(BIN)/python -m tests.cases $(CASES)
 
 bench: setup
 	$(BIN)/python -m tests.bench
