@@ -1,7 +1,7 @@
 """`python -m tests.cases [WORD…]`: inputs and situations that used to break the connector, each with what is right.
 
 Each case runs the installed programs against a local org. WORD chooses cases whose name contains it; without one all
-are run, some four minutes. CASES_IMPORT_FILES names another folder of export files laid out as tests/cases/import_files. Exit
+are run, some minutes. CASES_IMPORT_FILES names another folder of export files, laid out as import_files here is. Exit
 status 1 if something is not right.
 """
 

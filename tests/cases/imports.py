@@ -1,4 +1,4 @@
-"""Exports as shops really make them. The inputs are the folders of `import_files/`, or of another folder laid out alike."""
+"""Exports as shops really make them. The inputs are the folders of `import_files/`, or others laid out alike."""
 
 from __future__ import annotations
 
