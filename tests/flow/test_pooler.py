@@ -1,6 +1,6 @@
 """PgBouncer in transaction mode before PostgreSQL: every transaction may get another session.
 
-The real PgBouncer, over TCP. `.ci/run` installs it, and there its absence is a failure; elsewhere the tests are skipped.
+The real PgBouncer, over TCP. `.ci/run` installs it, and there its absence is a failure; elsewhere it skips the tests.
 """
 
 from __future__ import annotations
