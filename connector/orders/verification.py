@@ -76,9 +76,8 @@ async def _excused(desk: Desk, numbers: Sequence[str]) -> dict[str, frozenset[Ho
     released: dict[str, frozenset[Hold]] = {}
     for number, action, detail in await select_in(desk.uow.connection, statement, row.order_number, numbers):
         event = history.event_of(Action(action), orjson.loads(detail))
-        known = released.get(number, frozenset())
-        if event.hold is not None:
-            released[number] = known | {event.hold}
-        elif unsettles(event):
+        if event.action is Action.RELEASE and event.hold is not None:
+            released[number] = released.get(number, frozenset()) | {event.hold}
+        elif event.action is Action.CHANGE and unsettles(event):
             released[number] = frozenset()
     return released

@@ -273,7 +273,7 @@ async def test_it_says_that_it_is_up_and_what_it_can(api: Api) -> None:
     document = (await api("GET", "/openapi.json", role=None)).body
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert described == {(route.method.lower(), PREFIX + route.path) for route in ROUTES}
-    assert document["components"]["schemas"]["TransitionBody"]["properties"]["lines"]
+    assert document["components"]["schemas"]["PickBody"]["properties"]["lines"]
 
 
 async def test_no_secret_reaches_the_log(api: Api, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,11 +21,12 @@ from connector.store.tables import holds
 from connector.store.tables import orders as table
 from connector.store.unit import UnitOfWork
 from connector.web.answers import event_said, order_said
-from connector.web.bodies import CustomerBody, NumbersBody, OrderBody, TransitionBody, event_of, order_of, said_by
+from connector.web.bodies import CustomerBody, NumbersBody, OrderBody, order_of, said_by
 from connector.web.conditions import etag, replayed, request_of, version_of
 from connector.web.paging import QUERIES, page
 from connector.web.problem import ProblemError
 from connector.web.route import Answer, Call, Route
+from connector.web.transitions import TransitionBody, event_of
 
 
 async def place(call: Call) -> Answer:
@@ -88,7 +89,7 @@ async def story(call: Call) -> Answer:
 async def move(call: Call) -> Answer:
     number, asked = call.at("number"), call.request.headers.get("If-Match")
     request = request_of(call.request.headers)
-    version = version_of(asked) if asked else call.body.version
+    version = version_of(asked) if asked else call.body.root.version
     command = Command(number=number, event=event_of(call.body), version=version, request=request)
     try:
         async with call.store.transaction() as uow:

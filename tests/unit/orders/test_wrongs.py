@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from connector.orders.wrongs import wrongs
-from connector.web.bodies import CountBody, MessagesBody, OrderBody, TransitionBody
+from connector.web.bodies import CountBody, MessagesBody, OrderBody
+from connector.web.transitions import TransitionBody
 
 ORDER = {"number": "1", "currency": "USD", "customer": "C", "lines": [{"line": 1, "sku": "S", "quantity": "1"}]}
 
