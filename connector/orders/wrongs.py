@@ -141,7 +141,8 @@ def _text(item: dict[str, Any], kind: Any, place: Place) -> str:
             return _no_action(context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]))
         case "enum" | "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
-            return _close(item["input"], choices) or f"is none of {', '.join(choices)}"
+            near = suggestion(item["input"], choices) if isinstance(item["input"], str) else ""
+            return f"is none of {', '.join(choices)}{'.' + near if 'Did you mean' in near else ''}"
         case "string_pattern_mismatch":
             return PATTERNS.get(context["pattern"], "has another form than it must have")
         case "string_too_short" | "too_short":
@@ -187,7 +188,8 @@ def _unknown(name: str, kind: Any) -> str:
 def _no_action(said: str, choices: list[str]) -> str:
     if said in set(Action) - set(REQUESTABLE):
         return "comes by itself and cannot be asked for"
-    return _close(said, choices) or f"is none of {', '.join(choices)}"
+    near = suggestion(said, choices)
+    return f"is unknown.{near}" if "Did you mean" in near else f"is none of {', '.join(choices)}"
 
 
 _KINDS = {
@@ -196,8 +198,3 @@ _KINDS = {
     "model_": "must be an object", "dict_": "must be an object", "list_": "must be a list",
     "datetime_": "must be a time, as 2026-01-31T08:00:00Z", "date_": "must be a day, as 2026-01-31",
 }  # fmt: skip
-
-
-def _close(said: Any, choices: list[str]) -> str:
-    hint = suggestion(said, choices) if isinstance(said, str) else ""
-    return f"is unknown.{hint}" if "Did you mean" in hint else ""
