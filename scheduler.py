@@ -100,7 +100,7 @@ async def serve() -> None:
 
 
 async def _push(service: Service) -> None:
-    summary: PushSummary = await service.push(Quiet())
+    summary: PushSummary = await service.push(Quiet(), scheduled=True)
     if summary.tally.done or summary.stopped:
         log.info("pushed", done=dict(summary.tally.done), writes=summary.writes, stopped=summary.stopped)
 

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from connector.clock import Clock, SystemClock
-from connector.jobs.push import PushSummary, Watcher, push
+from connector.jobs.push import PushSummary, push
+from connector.jobs.rounds import Watcher
 from connector.mapping import MappingSet, load_mappings
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Settings
@@ -35,7 +36,12 @@ class Service:
     clock: Clock
 
     async def push(
-        self, watcher: Watcher, *, dry_run: bool = False, first: Callable[[Store], Awaitable[object]] | None = None
+        self,
+        watcher: Watcher,
+        *,
+        dry_run: bool = False,
+        scheduled: bool = False,
+        first: Callable[[Store], Awaitable[object]] | None = None,
     ) -> PushSummary:
         return await push(
             self.store,
@@ -45,6 +51,7 @@ class Service:
             clock=self.clock,
             watcher=watcher,
             dry_run=dry_run,
+            scheduled=scheduled,
             first=first,
         )
 

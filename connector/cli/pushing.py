@@ -104,6 +104,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "waiting": summary.waiting,
         "next_due": summary.next_due,
         "stopped": summary.stopped,
+        "elsewhere": summary.elsewhere,
         "in_sync": summary.in_sync,
         "seconds": round(summary.seconds, 3),
     }
@@ -130,7 +131,10 @@ def show(summary: PushSummary) -> None:
         typer.echo(f"{letters}: `connector dead-letters list` says why and what to do.")
     if summary.waiting:
         when = f", the next at {moment(summary.next_due)}" if summary.next_due else ""
-        typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: run `connector push` again then.")
+        again = "run `connector push` again then"
+        if summary.elsewhere:
+            again = "another push or a service is at work on them. Let it finish, or run `connector push` again"
+        typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: {again}.")
     if summary.in_sync:
         typer.echo("In sync.")
 

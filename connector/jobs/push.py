@@ -1,29 +1,27 @@
 """Sends everything that is due, and says what it cost.
 
-Work is shared out over streams: one for the products, then up to eight for orders and customers, each over its own
-partitions. Few orders make few streams, because a full call costs as much as an empty one.
+Work is shared out over workers (`outbound.leasing`), and the part of each over streams: one for the products, then up
+to eight for orders and customers, each over its own partitions. Few orders make few streams, because a full call costs
+as much as an empty one.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from connector.clock import Clock
 from connector.errors import MappingError, RetryClass, SalesforceError
+from connector.jobs.rounds import Rounds, Watcher
 from connector.mapping import MappingSet
 from connector.mapping.check import absent_keys, check
 from connector.model.change import ChangeState, DeadLetter, EntityKind
-from connector.outbound.drain import Drain
-from connector.outbound.facts import OrgFacts
 from connector.outbound.learn import learn
-from connector.outbound.leasing import Terms, held
-from connector.outbound.ledger import Ledger
+from connector.outbound.leasing import Worker
 from connector.outbound.rehearsal import RehearsalOrg
 from connector.outbound.return_form import ReturnForm
 from connector.outbound.tally import Tally
@@ -33,27 +31,11 @@ from connector.store import outbox
 from connector.store.engine import Store
 from connector.store.rehearsal import sync_rehearsal
 
-ORDERS_PER_STREAM = 300
-WORTH_WAITING = timedelta(seconds=10)
-"""A change that falls due within this time is waited for: a locked row, a second's pause of the org."""
-
-ROUNDS = 8
-CATALOG = "drain:catalog"
-
-
-class Watcher(Protocol):
-    """Who is told how it goes."""
-
-    def expect(self, total: int) -> None: ...
-
-    def advance(self, count: int = 1) -> None: ...
-
-    def say(self, text: str) -> None: ...
-
 
 @dataclass(kw_only=True)
 class PushSummary:
-    """What a push came to. `waiting` changes are due later, the first at `next_due`; `stopped`: what ended it early.
+    """What a push came to. `waiting` changes are due later, the first at `next_due`; `stopped`: what ended it early;
+    `elsewhere`: other workers hold some of them.
 
     `writes` and `reads` are the data API calls it made; for a rehearsal, those it would have made.
     """
@@ -70,6 +52,7 @@ class PushSummary:
     waiting: int = 0
     next_due: datetime | None = None
     stopped: str | None = None
+    elsewhere: bool = False
 
     @property
     def in_sync(self) -> bool:
@@ -85,12 +68,16 @@ async def push(
     clock: Clock,
     watcher: Watcher,
     dry_run: bool = False,
+    scheduled: bool = False,
     first: Callable[[Store], Awaitable[object]] | None = None,
 ) -> PushSummary:
     """Do `first`, then send what is due. With `dry_run` nothing is sent and nothing stored.
 
+    A `scheduled` push takes what is free and due now; any other one also waits for other workers that hold what is due,
+    as long as they get something done, and for what falls due within moments.
+
     Raises MappingError if the mappings do not fit the org, AuthError if it lets nobody in, SalesforceError if it has
-    none of our fields, StoreError if another push is at work, LeaseLostError if one took over.
+    none of our fields, LeaseLostError if another push took over.
     """
     started = clock.now()
     async with AsyncExitStack() as stack:
@@ -105,7 +92,17 @@ async def push(
         calls = client.calls_made
         # A rehearsal also tells whether we can sign in and whether the mappings fit, due or not.
         if dry_run or await _due(store, clock.now()):
-            await _send(store, client, org, mappings, settings, clock=clock, watcher=watcher, summary=summary)
+            worker = None
+            if not dry_run:
+                sync = settings.sync
+                worker = Worker(
+                    store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=clock, returns=scheduled
+                )
+                await stack.enter_async_context(worker)
+            await _send(
+                store, client, org, mappings, settings,
+                worker=worker, clock=clock, watcher=watcher, summary=summary, patient=not scheduled,
+            )  # fmt: skip
         await _close(store, client, org, summary)
         summary.reads = client.calls_made.reads - calls.reads
         if not dry_run:
@@ -122,9 +119,11 @@ async def _send(
     mappings: MappingSet,
     settings: Settings,
     *,
+    worker: Worker | None,
     clock: Clock,
     watcher: Watcher,
     summary: PushSummary,
+    patient: bool,
 ) -> None:
     org_id = await client.connect()
     returns = settings.salesforce.returns
@@ -147,33 +146,22 @@ async def _send(
     if problems:
         keys = absent_keys(mappings, facts.describes)
         raise _bare(keys, len(problems) - len(keys)) if keys else MappingError(problems)
-    partitions = settings.sync.partitions
-    names = [CATALOG, *(f"drain:{number}" for number in range(partitions))]
-
-    def waiting() -> None:
-        watcher.say("Another push holds this database's work; waiting for it to finish or for its lease to end.")
-
-    async with held(store, names, ttl=settings.sync.lease_seconds, clock=clock, waiting=waiting) as terms:
-        run = _Run(
-            store,
-            client,
-            org,
-            mappings,
-            facts,
-            terms,
-            partitions,
-            clock,
-            watcher,
-            summary.tally,
-            form if back else None,
-        )
-        for _ in range(ROUNDS):
-            stopped = await run.once()
-            if stopped is not None:
-                summary.stopped = str(stopped)
-                return
-            if summary.dry_run or not await _soon(store, clock):
-                return
+    rounds = Rounds(
+        store=store,
+        client=client,
+        org=org,
+        mappings=mappings,
+        facts=facts,
+        worker=worker,
+        partitions=settings.sync.partitions,
+        clock=clock,
+        watcher=watcher,
+        tally=summary.tally,
+        form=form if back else None,
+    )
+    stopped = await rounds.run(patient=patient)
+    summary.elsewhere = rounds.elsewhere
+    summary.stopped = None if stopped is None else str(stopped)
 
 
 def _bare(keys: Sequence[str], others: int) -> SalesforceError:
@@ -185,100 +173,10 @@ def _bare(keys: Sequence[str], others: int) -> SalesforceError:
     )
 
 
-class _Run:
-    """One round over everything that is due."""
-
-    def __init__(
-        self,
-        store: Store,
-        client: SalesforceClient,
-        org: Any,
-        mappings: MappingSet,
-        facts: OrgFacts,
-        terms: Terms,
-        partitions: int,
-        clock: Clock,
-        watcher: Watcher,
-        tally: Tally,
-        form: ReturnForm | None,
-    ) -> None:
-        self._store = store
-        self._client = client
-        self._org = org
-        self._mappings = mappings
-        self._facts = facts
-        self._terms = terms
-        self._partitions = partitions
-        self._clock = clock
-        self._watcher = watcher
-        self._tally = tally
-        self._form = form
-
-    async def once(self) -> SalesforceError | None:
-        """What stopped it early, if anything did."""
-        now = self._clock.now()
-        due = await _due(self._store, now)
-        self._watcher.expect(sum(due.values()))
-        if due.get(EntityKind.PRODUCT):
-            drain = self._drain({CATALOG}, frozenset({0}), 1)
-            await drain.products()
-            if drain.stopped is not None:
-                return drain.stopped
-        work = max(due.get(EntityKind.ORDER, 0), due.get(EntityKind.RETURN, 0))
-        streams = max(1, min(self._partitions, -(-work // ORDERS_PER_STREAM)))
-        drains = []
-        for number in range(streams):
-            mine = frozenset(range(number, self._partitions, streams))
-            drains.append(self._drain({f"drain:{partition}" for partition in mine}, mine, self._partitions))
-        try:
-            async with asyncio.TaskGroup() as group:
-                for drain in drains:
-                    group.create_task(drain.orders())
-        except* Exception as failed:
-            raise failed.exceptions[0] from None
-        return next((drain.stopped for drain in drains if drain.stopped is not None), None)
-
-    def _drain(self, leases: set[str], partitions: frozenset[int], of: int) -> Drain:
-        terms = {name: term for name, term in self._terms.items() if name in leases}
-        ledger = Ledger(
-            self._store,
-            self._mappings,
-            org_id=self._facts.org_id,
-            terms=terms,
-            clock=self._clock,
-            ours=self._terms.ours,
-        )
-        return Drain(
-            ledger=ledger,
-            org=self._org,
-            reader=self._client,
-            facts=self._facts,
-            source=self._mappings.source,
-            partitions=partitions,
-            of=of,
-            tally=self._tally,
-            advance=self._watcher.advance,
-            form=self._form,
-        )
-
-
 async def _due(store: Store, now: datetime) -> dict[EntityKind, int]:
     """How many changes of each kind are due now."""
     async with store.reader() as connection:
         return await outbox.due_counts(connection, now)
-
-
-async def _soon(store: Store, clock: Clock) -> bool:
-    """Wait for what falls due within moments; False if there is nothing worth waiting for."""
-    async with store.reader() as connection:
-        moment = await outbox.next_due(connection)
-    if moment is None:
-        return False
-    wait = moment - clock.now()
-    if wait > WORTH_WAITING:
-        return False
-    await clock.sleep(max(0.0, wait.total_seconds()))
-    return True
 
 
 async def _letters(store: Store) -> list[DeadLetter]:

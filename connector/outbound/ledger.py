@@ -55,7 +55,10 @@ class Outcomes:
 
 
 class Ledger:
-    """The books of one push. `terms` are the leases held, by name; once one is lost nothing is written any more."""
+    """The books of one push. `terms` are the leases held, by name; once one is lost nothing is written any more.
+
+    `between` is awaited before every claim, when nothing is in flight: it may give back some of the leases.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Ledger:
         terms: Mapping[str, int],
         clock: Clock,
         ours: Callable[[], Awaitable[bool]] | None = None,
+        between: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._mappings = mappings
@@ -73,6 +77,7 @@ class Ledger:
         self._terms = terms
         self._clock = clock
         self._ours = ours
+        self._between = between
         self._begun: dict[tuple[EntityKind, str], int] = {}  # slots of what this claim has sent
 
     async def may_send(self) -> None:
@@ -83,6 +88,10 @@ class Ledger:
     async def claim(self, entity: EntityKind, partitions: Set[int], of: int, limit: int) -> list[Candidate]:
         """Up to `limit` due entities with their records and links, most urgent first."""
         self._begun.clear()
+        if self._between is not None:
+            await self._between()
+        if not partitions:
+            return []
         async with self._store.reader() as connection:
             changes = await outbox.due(
                 connection, entity=entity, partitions=partitions, of=of, now=self._clock.now(), limit=limit
@@ -243,9 +252,8 @@ class Ledger:
         return Candidate(change=change, entity=entity, record=record, problem=problem, link=link, links=lines)
 
     async def _fence(self, uow: UnitOfWork) -> None:
-        for name, term in self._terms.items():
-            if not await leases.holds(uow, name, term):
-                raise _lost(name)
+        if lost := await leases.lost(uow, self._terms):
+            raise _lost(", ".join(lost))
 
 
 def _lost(name: str) -> LeaseLostError:

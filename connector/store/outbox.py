@@ -265,6 +265,16 @@ async def due_counts(connection: AsyncConnection, now: datetime) -> dict[EntityK
     return {EntityKind(entity): number for entity, number in rows}
 
 
+async def due_by_partition(connection: AsyncConnection, now: datetime, of: int) -> dict[EntityKind, dict[int, int]]:
+    """How many changes are due now, by entity and partition (of `of` in all)."""
+    partition = (outbox.c.slot % of).label("partition")
+    statement = select(outbox.c.entity, partition, func.count()).where(_IS_DUE, outbox.c.due_at <= now)
+    found: dict[EntityKind, dict[int, int]] = {}
+    for entity, number, count in await connection.execute(statement.group_by(outbox.c.entity, partition)):
+        found.setdefault(EntityKind(entity), {})[number] = count
+    return found
+
+
 async def waiting(connection: AsyncConnection, now: datetime) -> int:
     """How many changes were postponed to a time that has not come."""
     statement = select(func.count()).select_from(outbox).where(_IS_DUE, outbox.c.due_at > now)

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from connector.errors import AuthError, LeaseLostError, StoreError
+from connector.errors import AuthError, LeaseLostError
 from connector.localorg.server import LocalOrg
 from connector.model.stage import Stage
 from connector.orders.sample import orders as sample_orders
 from connector.service import running
-from connector.store import leases
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
 from tests.flow.test_push import an_order
 
@@ -200,14 +199,6 @@ async def test_a_worker_that_lost_its_lease_stores_nothing_more(world: World, mo
         await uow.connection.execute(text("DELETE FROM leases"))
     assert (await world.push()).in_sync
     assert await world.count("Order") == 5
-
-
-async def test_a_second_push_waits_for_the_first_and_says_so_if_it_takes_too_long(world: World) -> None:
-    await world.save(shipped(5))  # type: ignore[arg-type]
-    assert await leases.acquire(world.service.store, "drain:3", "a living one", 60) is not None
-    with pytest.raises(StoreError, match="Another push"):
-        await world.push()
-    assert await world.count("Order") == 0
 
 
 async def test_an_org_that_lets_nobody_in_is_told_in_one_sentence(world: World) -> None:
