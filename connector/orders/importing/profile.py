@@ -23,6 +23,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from connector.errors import ProfileError, UsageError
+from connector.files import UnusableFileError, read_file
+from connector.mapping.nodes import LARGEST, BadYamlError, document
 from connector.orders.importing.fields import KINDS, Form, zone
 
 SETTINGS = {"encoding", "delimiter", "quote", "decimal", "thousands", "dates", "time_zone", "files"}
@@ -89,13 +91,14 @@ def own_form() -> Profile:
 def load_profile(path: Path) -> Profile:
     """ProfileError with every problem at once, each with its line and column; UsageError if there is no such file."""
     try:
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"The profile {path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise ProfileError([f"{path.name}:1:1: the profile is not UTF-8; save it as UTF-8"]) from None
-    try:
-        source = YAML(typ="rt").load(content)
+        content = read_file(path, LARGEST)
+        document(content)
+        source = YAML(typ="rt").load(content.decode("utf-8-sig"))
+    except UnusableFileError as error:
+        raise UsageError(f"The profile {path} {error.problem}.", hint="Correct --profile, or the file.") from None
+    except BadYamlError as error:
+        place = f"{path.name}:{error.line}:{error.column}"
+        raise ProfileError([f"{place}: the profile {error.problem.removesuffix('.')}"]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"

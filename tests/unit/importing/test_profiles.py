@@ -182,11 +182,12 @@ async def test_a_column_of_the_profile_that_is_not_there(desk: Desk) -> None:
     assert str(refused.value) == "customers.txt has no column Name. Its header has: Nr, Nom."
 
 
+NOT_YAML, CORRECT = "the profile is not YAML", "correct this line or the one above"
 WRONG: list[tuple[str, list[str]]] = [
     ("[]", ["1:1: a profile is a mapping with files and sections"]),
-    ("a: [", ["1:5: expected the node content, but found '<stream end>'; correct the YAML"]),
+    ("a: [", [f"1:5: {NOT_YAML}: expected the node content, but found '<stream end>'; {CORRECT}"]),
     ("a: 1\na: 2\n", ['2:1: found duplicate key "a" with value "2" (original value: "1"); correct the YAML']),
-    ("a: *b\n", ["1:4: found undefined alias 'b'; correct the YAML"]),
+    ("a: *b\n", [f"1:4: {NOT_YAML}: found undefined alias 'b'; {CORRECT}"]),
     (
         "files: {c: c.csv}\ncolour: red\nreturns: {}\ncustomers: {file: d, number: N, nickname: X}\nlines: 7\n",
         [
@@ -245,7 +246,7 @@ def test_a_profile_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.yaml cannot be read: No such file or directory"):
         load_profile(tmp_path / "absent.yaml")
     (tmp_path / "latin.yaml").write_bytes("files: {ü: ü}".encode("latin-1"))
-    with pytest.raises(ProfileError, match=r"^latin\.yaml:1:1: the profile is not UTF-8; save it as UTF-8$"):
+    with pytest.raises(ProfileError, match=r"^latin\.yaml:1:9: the profile is not UTF-8: save it as UTF-8$"):
         load_profile(tmp_path / "latin.yaml")
 
 
