@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import typer
 from typer.core import TyperCommand
 
 from connector.errors import CommandError, UsageError
@@ -44,6 +45,13 @@ _INDENT = 20
 
 class ActCommand(TyperCommand):
     """Its help ends with the actions and the values to choose from; they are read only when somebody asks for help."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Help is given before the options are read, for which Typer loads more than help takes."""
+        if "--help" in args:
+            typer.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         for heading, rows in (

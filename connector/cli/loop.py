@@ -1,8 +1,10 @@
-"""Runs the asynchronous work of a command, and ends it in order when somebody wants it ended."""
+"""Runs the asynchronous work of a command, and ends it in order when somebody wants it ended.
+
+`asyncio` is loaded by what runs, for help needs none.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -28,11 +30,15 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     Raises StoppedError, whatever `work` makes of being cancelled.
     """
+    import asyncio
+
     return asyncio.run(_stoppable(work))
 
 
 async def until_stopped() -> None:
     """Return when a signal comes: for commands that run until then."""
+    import asyncio
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _listened():
@@ -41,6 +47,8 @@ async def until_stopped() -> None:
 
 
 async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     received: list[int] = []
