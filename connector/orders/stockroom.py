@@ -170,6 +170,9 @@ def _check_parcel(item: Move, step: Step, shelves: _Shelves) -> None:
 
 def _ship(item: Move, step: Step, shelves: _Shelves) -> None:
     parcel = _left(step)
+    if step.event.warehouse not in {None, parcel.warehouse or step.event.warehouse}:
+        what = f"has shipment {parcel.number} packed in {parcel.warehouse}"
+        raise refused(step.before, step.event, "warehouse", what, "Leave the warehouse out, or unpack it.", "stock")
     others = replace(step.before, shipments={n: p for n, p in step.before.shipments.items() if n != parcel.number})
     for line, quantity in parcel.lines.items():
         room = _loose(item, others, line, shelves)

@@ -129,6 +129,19 @@ async def test_shipment_that_names_lines_and_a_parcel_is_refused(store: Store) -
     assert (refused.value.field, refused.value.rule) == ("shipment", "input")
 
 
+async def test_shipment_leaves_no_other_warehouse_than_it_was_packed_in(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await allocate(store)
+    await act(store, Action.PICK)
+    await act(store, Action.PACK, warehouse="EAST")
+    with pytest.raises(CommandError, match=r"has shipment 1 packed in EAST\. Leave the warehouse out") as refused:
+        await act(store, Action.SHIP, warehouse="WEST")
+    assert (refused.value.field, refused.value.rule) == ("warehouse", "stock")
+    assert (await act(store, Action.SHIP, warehouse="EAST")).stage is Stage.SHIPPED
+
+
 async def test_note_of_what_the_rules_carry_out_stands_in_the_history(store: Store) -> None:
     await opened(store)
     await act(store, Action.CHANGE, details={"ship_to_street": "Rue 1", "ship_to_country": "France"})
