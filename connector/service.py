@@ -15,6 +15,7 @@ from connector.salesforce.client import SalesforceClient
 from connector.settings import Settings
 from connector.store.engine import Store
 from connector.store.opening import opened
+from connector.store.outbox import Selection
 
 
 def collect_seldom() -> None:
@@ -41,7 +42,8 @@ class Service:
         *,
         dry_run: bool = False,
         scheduled: bool = False,
-        first: Callable[[Store], Awaitable[object]] | None = None,
+        first: Callable[[Store], Awaitable[Selection | None]] | None = None,
+        verify: bool = True,
     ) -> PushSummary:
         return await push(
             self.store,
@@ -53,6 +55,7 @@ class Service:
             dry_run=dry_run,
             scheduled=scheduled,
             first=first,
+            verify=verify,
         )
 
 

@@ -42,6 +42,13 @@ class Returns(StrEnum):
     FIELDS = "fields"
 
 
+class DuplicateRules(StrEnum):
+    """What becomes of a record that a duplicate rule of the org only warns of. (One that blocks always blocks.)"""
+
+    BLOCK = "block"
+    ALLOW = "allow"
+
+
 class Via(StrEnum):
     """How customers are sent their messages. `none`: not at all, and nothing is kept to be sent."""
 
@@ -126,6 +133,8 @@ class SalesforceSettings(BaseModel):
     currency: Annotated[str, _like(r"[A-Z]{3}", "USD")] = "USD"
     """The currency of an org without multi-currency: it has no field that says so."""
     returns: Returns = Returns.AUTO
+    duplicate_rules: DuplicateRules = DuplicateRules.BLOCK
+    """Whether a record is saved although a duplicate rule of the org warns that there is one like it."""
     timeout_seconds: float = Field(default=130, gt=0, le=600)
     """Longest wait for one answer; the org itself gives up on a lock after 10 s and on a query after 120 s."""
 

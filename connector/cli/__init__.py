@@ -30,6 +30,7 @@ GROUPS = (
     "stocking",
     "analysing",
     "letters",
+    "linking",
     "messages",
     "tokens",
     "serving",

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from connector.cli import app
 from connector.cli.loop import run
 from connector.cli.output import as_json, moment, plural, table
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from connector.settings import Settings
+    from connector.store.orgs import KnownOrg
 
 db = typer.Typer(help="The connector's own database.", short_help="Set up the connector's own database.")
 app.add_typer(db, name="db")
@@ -73,17 +79,19 @@ async def _status() -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
     from connector.model.message import MessageState
     from connector.settings import load_settings
-    from connector.store import catalog, customers, links, messages, orders, outbox, products, returns
+    from connector.store import customers, links, messages, orders, orgs, outbox, products, returns
     from connector.store.opening import opened
 
-    async with opened(load_settings()) as store, store.reader() as connection:
+    settings = load_settings()
+    async with opened(settings) as store, store.reader() as connection:
         here = {
             EntityKind.CUSTOMER: await customers.count(connection),
             EntityKind.PRODUCT: await products.count(connection),
             EntityKind.ORDER: await orders.count(connection),
             EntityKind.RETURN: await returns.count(connection),
         }
-        org = await catalog.latest(connection)
+        org = await orgs.active(connection)
+        other = await _other_org(connection, org, settings)
         linked = await links.count(connection, org.org_id) if org else {}
         unsent = await outbox.counts(connection)
         oldest = await outbox.oldest(connection)
@@ -91,6 +99,8 @@ async def _status() -> dict[str, Any]:
         return {
             "database": store.address,
             "org": org.org_id if org else None,
+            "org_address": (org.instance_url or None) if org else None,
+            "other_org": other,
             "entities": {
                 kind.value: {
                     "here": here[kind],
@@ -103,12 +113,29 @@ async def _status() -> dict[str, Any]:
             },
             "oldest_unsent": oldest,
             "messages": {"due": told[MessageState.DUE], "failed": told[MessageState.FAILED]},
-            "in_sync": not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
+            "in_sync": other is None and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
         }
+
+
+async def _other_org(connection: AsyncConnection, org: KnownOrg | None, settings: Settings) -> dict[str, Any] | None:
+    """What the settings lead to, if that is not known to be the org of this database; `org` is None where nobody has
+    asked yet."""
+    from connector.jobs.org import login_url
+    from connector.store import orgs
+
+    address = login_url(settings)
+    if org is None or not address:
+        return None
+    there = await orgs.answering(connection, address)
+    if there is not None:
+        return None if there.active else {"org": there.org_id, "address": there.instance_url}
+    return {"org": None, "address": address} if org.login_url else None
 
 
 def _remarks(document: dict[str, Any]) -> list[str]:
     entities = document["entities"].values()
+    if (other := document["other_org"]) is not None:
+        return [_another(document, other)]
     if not any(numbers["here"] for numbers in entities):
         return ["The database is empty: `connector import PATH` brings orders in."]
     if document["in_sync"]:
@@ -122,6 +149,16 @@ def _remarks(document: dict[str, Any]) -> list[str]:
     if any(numbers["blocked"] for numbers in entities):
         remarks.append("A customer is blocked while the org refuses its account; the dead letters are its orders.")
     return remarks
+
+
+def _another(document: dict[str, Any], other: dict[str, Any]) -> str:
+    setting, ours = "CONNECTOR_SALESFORCE__LOGIN_URL", f"org {document['org']} ({document['org_address']})"
+    if other["org"] is None:
+        return f"{setting} has changed to {other['address']}: `connector push --dry-run` says whether {ours} is there."
+    return (
+        f"{setting} leads to org {other['org']} ({other['address']}), but this database works with {ours}: nothing is"
+        f" sent. If the change is meant, `connector org use {other['org']}`; else correct {setting}."
+    )
 
 
 def _told(messages: dict[str, int]) -> list[str]:

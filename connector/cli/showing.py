@@ -54,7 +54,7 @@ def show(
 async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
     from connector.model.change import EntityKind
     from connector.settings import load_settings
-    from connector.store import catalog, customers, history, journal, links, orders, outbox, products, returns
+    from connector.store import customers, history, journal, links, orders, orgs, outbox, products, returns
     from connector.store.opening import opened
 
     modules: dict[EntityKind, Any] = {
@@ -67,7 +67,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         found = await modules[kind].load(connection, [key])
         if not found:
             raise ConnectorError(f"There is no {kind} {key} here.", hint="`connector import PATH` brings it in.")
-        org = await catalog.latest(connection)
+        org = await orgs.active(connection)
         org_id = org.org_id if org else ""
         linked = list((await links.get(connection, org_id, kind.value, [key])).values())
         if kind is EntityKind.ORDER:

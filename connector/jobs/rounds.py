@@ -54,7 +54,8 @@ class Watcher(Protocol):
 
 @dataclass(kw_only=True)
 class Rounds:
-    """Without a `worker` everything is ours, once (a dry run). `elsewhere`: others were still at work at the end.
+    """Without a `worker` everything is ours, once (a dry run). `only`: the changes that are meant, if not all.
+    `elsewhere`: others were still at work at the end.
 
     What others got done last is what was due, and who held what, when that was last seen to change.
     """
@@ -70,6 +71,7 @@ class Rounds:
     watcher: Watcher
     tally: Tally
     form: ReturnForm | None
+    only: outbox.Selection | None = None
     elsewhere: bool = field(default=False, init=False)
     _waiting_since: datetime | None = field(default=None, init=False)
     _last: datetime = field(init=False)
@@ -90,7 +92,7 @@ class Rounds:
                 elif not patient or not await self._others():
                     self.elsewhere = True
                     return None
-            elif not patient or self.worker is None or not await _soon(self.store, self.clock):
+            elif not patient or self.worker is None or not await _soon(self.store, self.clock, self.only):
                 return None
             else:
                 rounds += 1
@@ -165,6 +167,7 @@ class Rounds:
             clock=self.clock,
             ours=None if worker is None else worker.ours,
             between=None if worker is None or not work else partial(worker.yield_surplus, partitions, terms, work),
+            only=self.only,
         )
         return Drain(
             ledger=ledger,
@@ -200,12 +203,12 @@ class Rounds:
     async def _progress(self) -> tuple[Due, dict[str, int]]:
         async with self.store.reader() as connection:
             now = self.clock.now()
-            due = await outbox.due_by_partition(connection, now, self.partitions)
+            due = await outbox.due_by_partition(connection, now, self.partitions, self.only)
             return due, await leases.current(connection, leases.PARTITION, now)
 
     async def _due(self) -> Due:
         async with self.store.reader() as connection:
-            return await outbox.due_by_partition(connection, self.clock.now(), self.partitions)
+            return await outbox.due_by_partition(connection, self.clock.now(), self.partitions, self.only)
 
 
 _HELD = "Another push holds this database's work; waiting for it to finish, or for its leases to end."
@@ -222,10 +225,10 @@ def _leases_of(due: Due) -> list[str]:
     return [lease_of(partition) for counts in due.values() for partition in counts]
 
 
-async def _soon(store: Store, clock: Clock) -> bool:
+async def _soon(store: Store, clock: Clock, only: outbox.Selection | None) -> bool:
     """Wait for what falls due within moments; False if there is nothing worth waiting for."""
     async with store.reader() as connection:
-        moment: datetime | None = await outbox.next_due(connection)
+        moment: datetime | None = await outbox.next_due(connection, only=only)
     if moment is None:
         return False
     wait = moment - clock.now()

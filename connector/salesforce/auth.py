@@ -130,7 +130,8 @@ class TokenOwner:
         if self._last is not None and token.org_id != self._last.org_id:
             raise AuthError(
                 f"Another org answers at this address: {token.org_id}, not {self._last.org_id}.",
-                hint=f"Check {_SETTING}LOGIN_URL; for a refreshed sandbox start with a new database.",
+                hint=f"Check {_SETTING}LOGIN_URL. For a refreshed sandbox: restart, then `connector org use"
+                f" {token.org_id}`.",
                 retry_class=RetryClass.CONFIG,
             )
         self._token = self._last = token

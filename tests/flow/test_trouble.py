@@ -133,28 +133,6 @@ async def test_the_daily_limit_stops_the_push_and_loses_nothing(world: World) ->
     assert await everything(world) == expected(orders)
 
 
-async def test_a_record_deleted_in_the_org_is_written_anew(world: World) -> None:
-    await world.save([an_order("A-1", stage=Stage.PLACED)])
-    await world.push()
-    [row] = await world.query("SELECT Id FROM Order WHERE External_Key__c = 'A-1'")
-    await world.service.client.control.run(lambda org: org.Order.delete(row["Id"]))
-    await world.save([an_order("A-1", stage=Stage.PLACED, notes="still wanted")])
-    assert (await world.push()).in_sync
-    order = await world.order("A-1")
-    assert order["Id"] != row["Id"]
-    assert set(order["lines"]) == {"A-1-1", "A-1-2"}
-
-
-async def test_an_account_deleted_in_the_org_comes_back_with_the_next_order(world: World) -> None:
-    await world.save()
-    await world.push()
-    [row] = await world.query("SELECT Id FROM Account WHERE External_Key__c = 'C-1'")
-    await world.service.client.control.run(lambda org: org.Account.delete(row["Id"]))
-    await world.save([an_order("A-1")])
-    assert (await world.push()).in_sync
-    assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 1"
-
-
 async def test_one_call_refused_for_one_record_is_halved_until_the_others_are_through(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
