@@ -130,7 +130,7 @@ def _event(action: str, said: dict[str, Any]) -> Any:
         return event_of(model.model_validate({"action": action, **said}))
     except ValidationError as error:
         found = wrongs(error, model)
-        texts = [sentence(wrong, Action(action)) if known else wrong.sentence("act") for wrong in found]
+        texts = [sentence(wrong, Action(action), said) if known else wrong.sentence("act") for wrong in found]
         raise UsageError(" ".join(texts), hint=HELP) from None
 
 

@@ -119,7 +119,7 @@ def check_options(action: Action, given: Collection[str]) -> None:
         raise UsageError(f"{listed_fields(foreign)} {what} of {action}; {action} takes {takes}.", hint=HELP)
 
 
-def sentence(wrong: Wrong, action: Action) -> str:
+def sentence(wrong: Wrong, action: Action, said: Mapping[str, Any]) -> str:
     """`hold: --hold is required; one of payment, address, …`, as the option was typed."""
     from connector.model.event import ACTION_FIELDS
 
@@ -129,7 +129,9 @@ def sentence(wrong: Wrong, action: Action) -> str:
         if wrong.field in any_of:
             return f"{wrong.field}: {' or '.join(OPTIONS[name] for name in any_of)} is required."
         text = text.replace("is missing", "is required", 1)
-    return f"{wrong.field}: {_typed(wrong.field)} {text}"
+    value = said.get(wrong.field)
+    typed = f"{_typed(wrong.field)} {value}" if text.startswith("is unknown") and value else _typed(wrong.field)
+    return f"{wrong.field}: {typed} {text}"
 
 
 def naming_option(error: CommandError, given: Collection[str]) -> CommandError:

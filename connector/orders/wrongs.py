@@ -141,8 +141,7 @@ def _text(item: dict[str, Any], kind: Any, place: Place) -> str:
             return _no_action(context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]))
         case "enum" | "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
-            near = suggestion(item["input"], choices) if isinstance(item["input"], str) else ""
-            return f"is none of {', '.join(choices)}{'.' + near if 'Did you mean' in near else ''}"
+            return _none_of(item["input"], choices)
         case "string_pattern_mismatch":
             return PATTERNS.get(context["pattern"], "has another form than it must have")
         case "string_too_short" | "too_short":
@@ -188,7 +187,11 @@ def _unknown(name: str, kind: Any) -> str:
 def _no_action(said: str, choices: list[str]) -> str:
     if said in set(Action) - set(REQUESTABLE):
         return "comes by itself and cannot be asked for"
-    near = suggestion(said, choices)
+    return _none_of(said, choices)
+
+
+def _none_of(said: Any, choices: list[str]) -> str:
+    near = suggestion(said, choices) if isinstance(said, str) else ""
     return f"is unknown.{near}" if "Did you mean" in near else f"is none of {', '.join(choices)}"
 
 
