@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,7 +70,7 @@ def status(
     else:
         rows = [(kind, *numbers.values()) for kind, numbers in document["entities"].items()]
         table(("Entity", "here", "in the org", "due", "refused", "blocked"), rows)
-        for text in (*_remarks(document), *_told(document["messages"])):
+        for text in (*_remarks(document), *_mapped(document["mappings"]), *_told(document["messages"])):
             typer.echo(text)
     if not health and not document["in_sync"]:
         raise typer.Exit(1)
@@ -79,7 +80,7 @@ async def _status() -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
     from connector.model.message import MessageState
     from connector.settings import load_settings
-    from connector.store import customers, links, messages, orders, orgs, outbox, products, returns
+    from connector.store import customers, links, mapping_versions, messages, orders, orgs, outbox, products, returns
     from connector.store.opening import opened
 
     settings = load_settings()
@@ -96,6 +97,8 @@ async def _status() -> dict[str, Any]:
         unsent = await outbox.counts(connection)
         oldest = await outbox.oldest(connection)
         told = await messages.counts(connection)
+        mapping = await mapping_versions.active(connection)
+        troubles = await mapping_versions.troubles(connection, store.clock.now() - timedelta(minutes=5))
         return {
             "database": store.address,
             "org": org.org_id if org else None,
@@ -112,6 +115,12 @@ async def _status() -> dict[str, Any]:
                 for kind in EntityKind
             },
             "oldest_unsent": oldest,
+            "mappings": {
+                "version": mapping.number if mapping else None,
+                "activated_at": mapping.activated_at if mapping else None,
+                "source": mapping.source if mapping else None,
+                "problems": [{"source": item.source, "problem": item.problem} for item in troubles],
+            },
             "messages": {"due": told[MessageState.DUE], "failed": told[MessageState.FAILED]},
             "in_sync": other is None and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
         }
@@ -159,6 +168,14 @@ def _another(document: dict[str, Any], other: dict[str, Any]) -> str:
         f"{setting} leads to org {other['org']} ({other['address']}), but this database works with {ours}: nothing is"
         f" sent. If the change is meant, `connector org use {other['org']}`; else correct {setting}."
     )
+
+
+def _mapped(mappings: dict[str, Any]) -> list[str]:
+    """Of mapping files that a running service cannot use."""
+    return [
+        f"The service does not follow its mapping files ({item['source']}): {item['problem']}"
+        for item in mappings["problems"]
+    ]
 
 
 def _told(messages: dict[str, int]) -> list[str]:

@@ -16,13 +16,16 @@ from typing import Any
 
 from connector.clock import Clock
 from connector.errors import MappingError, RetryClass, SalesforceError
+from connector.jobs.mapping_versions import Mappings
 from connector.jobs.org import confirm_org
 from connector.jobs.rounds import Rounds, Watcher
 from connector.mapping import MappingSet
 from connector.mapping.check import absent_keys, check
 from connector.model.change import ChangeState, DeadLetter, EntityKind
+from connector.outbound.facts import OrgFacts
 from connector.outbound.learn import learn
 from connector.outbound.leasing import Worker
+from connector.outbound.mapping_version import MappingInForce
 from connector.outbound.rehearsal import RehearsalOrg
 from connector.outbound.return_form import ReturnForm
 from connector.outbound.tally import Tally
@@ -32,6 +35,9 @@ from connector.store import outbox
 from connector.store.engine import Store
 from connector.store.outbox import Selection
 from connector.store.rehearsal import sync_rehearsal
+
+VERSIONS = 5
+"""How often in one push the mappings may be replaced."""
 
 
 @dataclass(kw_only=True)
@@ -63,27 +69,50 @@ class PushSummary:
         return not (self.dead_letters or self.waiting or self.stopped)
 
 
+First = Callable[[Store], Awaitable[Selection | None]]
+
+
+@dataclass(kw_only=True)
+class _Scope:
+    """What a push is about: `only` some changes, if not all; refusals that were there `before` are none of its own."""
+
+    only: Selection | None = None
+    before: frozenset[tuple[EntityKind, str]] = frozenset()
+
+    async def begin(self, store: Store, first: First | None) -> None:
+        self.only = await first(store) if first is not None else None
+        self.before = frozenset((letter.entity, letter.key) for letter in await _letters(store))
+
+    def is_new(self, letter: DeadLetter) -> bool:
+        keys = None if self.only is None else self.only.get(letter.entity, frozenset())
+        return (letter.entity, letter.key) not in self.before and (keys is None or letter.key in keys)
+
+
 async def push(
     store: Store,
     client: SalesforceClient,
-    mappings: MappingSet,
+    mappings: Mappings,
     settings: Settings,
     *,
     clock: Clock,
     watcher: Watcher,
     dry_run: bool = False,
     scheduled: bool = False,
-    first: Callable[[Store], Awaitable[Selection | None]] | None = None,
+    first: First | None = None,
     verify: bool = True,
 ) -> PushSummary:
     """Do `first`, then send what is due: of what `first` answers, if it does. With `dry_run` nothing is sent and
     nothing stored. Without `verify` an org that nothing is due for is not asked who it is.
 
+    All of it goes by one version of the mappings (`jobs.mapping_versions`), which is chosen before `first`, and chosen
+    anew when another one was activated meanwhile. To do something `first` makes the version of our files active.
+
     A `scheduled` push takes what is free and due now; any other one also waits for other workers that hold what is due,
     as long as they get something done, and for what falls due within moments.
 
-    Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, AuthError if it lets
-    nobody in, SalesforceError if it has none of our fields, LeaseLostError if another push took over.
+    Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, OtherMappingsError if
+    others are active, AuthError if the org lets nobody in, SalesforceError if it has none of our fields, LeaseLostError
+    if another push took over.
     """
     started = clock.now()
     async with AsyncExitStack() as stack:
@@ -92,11 +121,17 @@ async def push(
             store = await stack.enter_async_context(sync_rehearsal(store))
             org = RehearsalOrg()
         summary = PushSummary(dry_run=dry_run)
-        only = await first(store) if first is not None else None
-        before = {(letter.entity, letter.key) for letter in await _letters(store)}
+        scope = _Scope()
+        if scheduled:
+            await mappings.notice(store)
+        else:
+            mappings.read()
+        if first is None or dry_run or await mappings.settled(store):
+            await scope.begin(store, first)
+            first = None
         calls = client.calls_made
         # A rehearsal also tells whether we can sign in and whether the mappings fit, due or not.
-        if dry_run or await _due(store, clock.now(), only):
+        if dry_run or first is not None or await _due(store, clock.now(), scope.only):
             worker = None
             if not dry_run:
                 sync = settings.sync
@@ -106,19 +141,16 @@ async def push(
                 await stack.enter_async_context(worker)
             await _send(
                 store, client, org, mappings, settings,
-                worker=worker, clock=clock, watcher=watcher, summary=summary, patient=not scheduled, only=only,
+                worker=worker, clock=clock, watcher=watcher, summary=summary,
+                scheduled=scheduled, first=first, scope=scope,
             )  # fmt: skip
         elif verify:
             await confirm_org(store, client, settings)
-        await _close(store, client, org, summary, only)
+        await _close(store, client, org, summary, scope.only)
         summary.reads = client.calls_made.reads - calls.reads
         if not dry_run:
             summary.writes = client.calls_made.writes - calls.writes
-        summary.refusals = [
-            letter
-            for letter in await _letters(store)
-            if (letter.entity, letter.key) not in before and _is_meant(letter, only)
-        ]
+        summary.refusals = [letter for letter in await _letters(store) if scope.is_new(letter)]
     summary.seconds = (clock.now() - started).total_seconds()
     return summary
 
@@ -127,16 +159,69 @@ async def _send(
     store: Store,
     client: SalesforceClient,
     org: Any,
-    mappings: MappingSet,
+    mappings: Mappings,
     settings: Settings,
     *,
     worker: Worker | None,
     clock: Clock,
     watcher: Watcher,
     summary: PushSummary,
-    patient: bool,
-    only: Selection | None,
+    scheduled: bool,
+    first: First | None,
+    scope: _Scope,
 ) -> None:
+    fit = partial(_fit, store, client, settings, clock, scope)
+    for _ in range(VERSIONS):
+        version = None
+        if worker is None:
+            fitted = await fit(mappings.read())
+        else:
+            if scheduled:
+                chosen = await mappings.follow(store, fit)
+            else:
+                mappings.read()
+                chosen = await mappings.choose(store, fit, explicit=first is not None)
+            if chosen is None:
+                return
+            version, fitted = MappingInForce(chosen.number), await fit(chosen.mappings)
+        if first is not None:
+            await scope.begin(store, first)
+            first = None
+        rounds = Rounds(
+            store=store,
+            client=client,
+            org=org,
+            mappings=fitted.mappings,
+            facts=fitted.facts,
+            worker=worker,
+            version=version,
+            partitions=settings.sync.partitions,
+            clock=clock,
+            watcher=watcher,
+            tally=summary.tally,
+            form=fitted.form,
+            only=scope.only,
+        )
+        stopped = await rounds.run(patient=not scheduled)
+        summary.elsewhere = rounds.elsewhere
+        summary.stopped = None if stopped is None else str(stopped)
+        if version is None or not version.outdated or stopped is not None:
+            return
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """Mappings as they are used on this org; `form` is that of its returns, None if there are none to be sent."""
+
+    mappings: MappingSet
+    facts: OrgFacts
+    form: ReturnForm | None
+
+
+async def _fit(
+    store: Store, client: SalesforceClient, settings: Settings, clock: Clock, scope: _Scope, mappings: MappingSet
+) -> Fitted:
+    """MappingError if the org has not what the mappings speak of, SalesforceError if it has nothing of ours."""
     org_id = await confirm_org(store, client, settings)
     returns = settings.salesforce.returns
     objects = mappings.return_order.sobjects if returns is Returns.RETURN_ORDER and mappings.return_order else ()
@@ -147,7 +232,7 @@ async def _send(
     facts = await ask()
     # Returns that come meanwhile wait for the next push: how to show them must be found out first.
     form = ReturnForm(mappings, facts, returns, store)
-    back = (await _due(store, clock.now(), only)).get(EntityKind.RETURN)
+    back = (await _due(store, clock.now(), scope.only)).get(EntityKind.RETURN)
     mappings = await form.mappings() if back else mappings.returning(None)
     mappings = mappings.with_persons(facts.person_type is not None)
     problems = check(mappings, facts.describes, person_types=facts.person_types)
@@ -158,23 +243,7 @@ async def _send(
     if problems:
         keys = absent_keys(mappings, facts.describes)
         raise _bare(keys, len(problems) - len(keys)) if keys else MappingError(problems)
-    rounds = Rounds(
-        store=store,
-        client=client,
-        org=org,
-        mappings=mappings,
-        facts=facts,
-        worker=worker,
-        partitions=settings.sync.partitions,
-        clock=clock,
-        watcher=watcher,
-        tally=summary.tally,
-        form=form if back else None,
-        only=only,
-    )
-    stopped = await rounds.run(patient=patient)
-    summary.elsewhere = rounds.elsewhere
-    summary.stopped = None if stopped is None else str(stopped)
+    return Fitted(mappings=mappings, facts=facts, form=form if back else None)
 
 
 def _bare(keys: Sequence[str], others: int) -> SalesforceError:
@@ -195,11 +264,6 @@ async def _due(store: Store, now: datetime, only: Selection | None) -> dict[Enti
 async def _letters(store: Store) -> list[DeadLetter]:
     async with store.reader() as connection:
         return await outbox.dead_letters(connection)
-
-
-def _is_meant(letter: DeadLetter, only: Selection | None) -> bool:
-    keys = None if only is None else only.get(letter.entity, frozenset())
-    return keys is None or letter.key in keys
 
 
 async def _close(

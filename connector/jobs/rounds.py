@@ -20,6 +20,7 @@ from connector.outbound.drain import Drain
 from connector.outbound.facts import OrgFacts
 from connector.outbound.leasing import CATALOG, Worker, lease_of
 from connector.outbound.ledger import Ledger
+from connector.outbound.mapping_version import MappingInForce
 from connector.outbound.return_form import ReturnForm
 from connector.outbound.tally import Tally
 from connector.salesforce.client import SalesforceClient
@@ -66,6 +67,7 @@ class Rounds:
     mappings: MappingSet
     facts: OrgFacts
     worker: Worker | None
+    version: MappingInForce | None
     partitions: int
     clock: Clock
     watcher: Watcher
@@ -84,7 +86,7 @@ class Rounds:
             due = await self._due()
             if due:
                 worked, stopped = await self._once(due)
-                if stopped is not None or self.worker is None:
+                if stopped is not None or self.worker is None or (self.version is not None and self.version.outdated):
                     return stopped
                 if worked:
                     rounds += 1
@@ -166,6 +168,7 @@ class Rounds:
             terms=terms,
             clock=self.clock,
             ours=None if worker is None else worker.ours,
+            version=self.version,
             between=None if worker is None or not work else partial(worker.yield_surplus, partitions, terms, work),
             only=self.only,
         )

@@ -21,6 +21,7 @@ from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.product import Product
 from connector.model.record import Link
+from connector.outbound.mapping_version import MappingInForce
 from connector.outbound.work import Candidate, Refused
 from connector.salesforce.fault import Fault
 from connector.store import customers, journal, leases, links, orders, outbox, products, returns
@@ -67,7 +68,8 @@ class Outcomes:
 class Ledger:
     """The books of one push. `terms` are the leases held, by name; once one is lost nothing is written any more.
 
-    `between` is awaited before every claim, when nothing is in flight: it may give back some of the leases.
+    `between` is awaited before every claim, when nothing is in flight: it may give back some of the leases. `version`
+    is that of the mappings: when another one is active, nothing is claimed and nothing begun any more.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Ledger:
         ours: Callable[[], Awaitable[bool]] | None = None,
         between: Callable[[], Awaitable[None]] | None = None,
         only: outbox.Selection | None = None,
+        version: MappingInForce | None = None,
     ) -> None:
         self._only = only
         self._store = store
@@ -90,6 +93,7 @@ class Ledger:
         self._clock = clock
         self._ours = ours
         self._between = between
+        self._version = version
         self._begun: dict[tuple[EntityKind, str], int] = {}  # slots of what this claim has sent
 
     async def may_send(self) -> None:
@@ -105,6 +109,8 @@ class Ledger:
         if not partitions:
             return []
         async with self._store.reader() as connection:
+            if self._version is not None and not await self._version.holds(connection):
+                return []
             changes = await outbox.due(
                 connection,
                 entity=entity,
@@ -184,6 +190,8 @@ class Ledger:
             return set()
         async with self._store.transaction() as uow:
             await self._fence(uow)
+            if self._version is not None and not await self._version.holds(uow.connection):
+                return set()
             begun = await outbox.begin(uow, [item.change for item in candidates if item.change.version])
         self._begun.update({(item.change.entity, item.change.key): _slot(item) for item in candidates})
         return {
