@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from connector.errors import MappingError
 from connector.jobs.mapping_versions import MappingFiles, Mappings, OtherMappingsError
 from connector.jobs.push import PushSummary
-from connector.jobs.resync import make_due
+from connector.jobs.resync import resync
 from connector.localorg.server import LocalOrg
 from connector.mapping import load
 from connector.model.change import EntityKind
@@ -53,7 +53,10 @@ class Side(World):
         return summary
 
     async def resync(self, kind: EntityKind | None = None) -> PushSummary:
-        return await self.service.push(Silent(), first=lambda store: make_due(store, kind, []))
+        return await self.service.push(Silent(), first=self.again(kind))
+
+    def again(self, kind: EntityKind | None) -> Any:
+        return lambda store: resync(store, self.service.client, self.service.settings, kind, [], recreate=False)
 
     async def names(self) -> set[str]:
         return {row["Name"] for row in await self.query("SELECT Name FROM Account")}
@@ -249,7 +252,7 @@ async def test_dry_run_shows_what_an_edit_would_do_and_does_not_activate_it(side
     await side.push()
     side.name_customers_by("number")
     fresh = await sides()
-    foretold = await fresh.service.push(Silent(), dry_run=True, first=lambda store: make_due(store, None, []))
+    foretold = await fresh.service.push(Silent(), dry_run=True, first=fresh.again(None))
     assert foretold.tally.updated["Account"] == 2
     assert await side.active() == 1
     assert await side.names() == NAMES
