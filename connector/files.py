@@ -1,4 +1,5 @@
-"""Files that other people wrote: read whole and within a limit, or refused with one sentence that says why.
+"""Files that other people wrote: read whole and within a limit, or refused with one sentence that says why; and files
+of our own that nobody else on the machine may read.
 
 Only plain files are read: a folder, a pipe or a device would be read for ever, or not at all.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -60,6 +62,27 @@ def bounded_lines(file: IO[str], most: int = LONGEST_LINE) -> Iterator[str]:
         if len(line) > most:
             raise UnusableFileError(f"line {number} has more than {most:,} characters")
         yield line
+
+
+def create_private(path: Path) -> None:
+    """Make an empty file that only its owner may read, whatever the umask; one that is there stays as it is.
+
+    What cannot be made is left to whoever writes it, who will say why.
+    """
+    with suppress(OSError, ValueError):
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(handle, 0o600)
+        finally:
+            os.close(handle)
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether other users of the machine may read or write the file."""
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except (OSError, ValueError):
+        return False
 
 
 def _need_plain(mode: int) -> None:

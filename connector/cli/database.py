@@ -72,6 +72,9 @@ def status(
         table(("Entity", "here", "in the org", "due", "refused", "blocked"), rows)
         for text in (*_remarks(document), *_mapped(document["mappings"]), *_told(document["messages"])):
             typer.echo(text)
+    if document["readable_by_others"] and not json:
+        file = document["database"].removeprefix("sqlite:///")
+        typer.echo(f"Other users of this machine can read {file}, with customers in it: `chmod 600 {file}*`.", err=True)
     if not health and not document["in_sync"]:
         raise typer.Exit(1)
 
@@ -101,6 +104,7 @@ async def _status() -> dict[str, Any]:
         troubles = await mapping_versions.troubles(connection, store.clock.now() - timedelta(minutes=5))
         return {
             "database": store.address,
+            "readable_by_others": store.readable_by_others,
             "org": org.org_id if org else None,
             "org_address": (org.instance_url or None) if org else None,
             "other_org": other,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
+from connector.cli.inputs import check_input
 from connector.cli.loop import run
 from connector.cli.output import as_json, plural, table
 from connector.cli.progress import Progress
@@ -36,6 +37,9 @@ def import_(
     from connector.store.rehearsal import rehearsal
 
     settings = load_settings()
+    for path in paths:
+        if path.exists() and not path.is_dir():
+            check_input(path)
     loaded = load_profile(profile) if profile else None
 
     async def work() -> ImportReport:

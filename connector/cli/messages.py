@@ -13,6 +13,7 @@ from connector.cli import app
 from connector.cli.loop import run
 from connector.cli.output import as_json, moment, plural, table
 from connector.errors import ConnectorError, UsageError
+from connector.files import create_private
 
 if TYPE_CHECKING:
     from connector.model.message import Message
@@ -109,6 +110,7 @@ def preview(
     if html is None:
         typer.echo(f"Subject: {written.subject}\n\n{written.text}", nl=False)
         return
+    create_private(html)
     html.write_text(written.html, encoding="utf-8")
     typer.echo(f"{html} shows it.")
 

@@ -11,9 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from connector.cli import app
+from connector.cli.inputs import check_input
 from connector.cli.loop import run
 from connector.cli.output import amount, as_json, plural, table
 from connector.errors import UsageError
+from connector.files import UnusableFileError, bounded_lines
 
 stock = typer.Typer(help="Stock by warehouse.", short_help="See what there is, by warehouse; say what was counted.")
 app.add_typer(stock, name="stock")
@@ -78,9 +80,10 @@ def _from_words(warehouse: str, items: list[str]) -> dict[tuple[str, str], Decim
 
 
 def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
+    check_input(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
+            reader = csv.DictReader(bounded_lines(lines))
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise UsageError(f"{file}:1: has no column {missing[0]}.", hint=f"It needs {', '.join(COLUMNS)}.")
@@ -94,6 +97,8 @@ def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
                     raise UsageError(f"{place}: {sku} in {warehouse} was counted above already.")
                 counted[sku, warehouse] = _number((row["on_hand"] or "").strip(), place)
             return counted
+    except UnusableFileError as error:
+        raise UsageError(f"{file} {error.problem}.") from None
     except (UnicodeDecodeError, csv.Error):
         raise UsageError(f"{file} is no CSV file in UTF-8.") from None
 

@@ -17,6 +17,7 @@ import requests
 
 from connector.clock import Clock
 from connector.errors import AuthError, RetryClass, SettingsError
+from connector.files import UnusableFileError, read_file
 from connector.salesforce.address import checked_origin
 from connector.salesforce.fault import Silence
 from connector.salesforce.refusal import NoAnswerError
@@ -24,6 +25,7 @@ from connector.salesforce.session import OrgSession
 from connector.settings import PREFIX, AuthMethod, SalesforceSettings
 
 _SETTING = f"{PREFIX}SALESFORCE__"
+_LARGEST_KEY = 64 * 1024
 _STAND_IN = "custom-host"
 _REFUSAL_KEPT = timedelta(seconds=30)
 """A refused sign-in is not tried again within this time: too many lock the user out."""
@@ -242,8 +244,11 @@ def _check(settings: SalesforceSettings) -> str:
             hint="Example: https://acme.my.salesforce.com",
         )
     key = settings.private_key_file
-    if settings.auth is AuthMethod.JWT and key is not None and not key.is_file():
-        raise SettingsError(f"{_SETTING}PRIVATE_KEY_FILE names no file.", hint="Check the path.")
+    if settings.auth is AuthMethod.JWT and key is not None:
+        try:
+            read_file(key, _LARGEST_KEY)
+        except UnusableFileError as error:
+            raise SettingsError(f"{_SETTING}PRIVATE_KEY_FILE {error.problem}.", hint="Check the path.") from None
     return origin
 
 

@@ -9,12 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from connector.errors import ProfileError, RulesError, UsageError
+from connector.cli.inputs import check_input
+from connector.errors import ProfileError, RulesError, SettingsError, UsageError
 from connector.files import UnusableFileError, bounded_lines, check_plain, read_file
+from connector.localorg.seedfile import UnreadableSeedError
+from connector.localorg.seedfile import read as read_seed
 from connector.mapping import yaml_limits
+from connector.mapping.expression import Expression
 from connector.mapping.nodes import LARGEST, BadYamlError, document
+from connector.mapping.transforms import to_decimal, to_integer
+from connector.model.product import Product
 from connector.orders.importing.profile import load_profile
 from connector.orders.rules import load_rules
+from connector.settings import load_settings
 
 
 def _merges(levels: int) -> bytes:
@@ -145,12 +152,51 @@ def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, place: Callabl
             load(path)
 
 
+@pytest.mark.parametrize("text", ["1e999999999", "1e-999999999", "9" * 101, "1e101"])
+def test_number_that_is_short_only_as_a_text_is_refused(text: str) -> None:
+    """Written out it has a thousand million digits."""
+    with pytest.raises(ValueError, match="more than 100 digits"):
+        Expression("text(number(name))", Product).evaluate(Product(sku="A", name=text))
+    for act in (to_decimal, to_integer):
+        with pytest.raises(ValueError, match="more than 100 digits"):
+            act(text)
+
+
 def test_file_larger_than_the_limit_is_not_read_to_its_end(tmp_path: Path) -> None:
     file = tmp_path / "large"
     with file.open("wb") as opened:
         opened.truncate(10**12)
     with pytest.raises(UnusableFileError, match="larger than 1,000 bytes"):
         read_file(file, 1_000)
+
+
+def test_input_of_an_import_is_a_file(tmp_path: Path) -> None:
+    for path in (_pipe(tmp_path), Path("/dev/zero")):
+        with pytest.raises(UsageError, match="a pipe or a device"):
+            check_input(path)
+
+
+@pytest.mark.parametrize("kind", ["merge keys", "aliases of aliases", "brackets", "a list in itself", "Latin"])
+def test_hostile_seed_file_is_refused(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "seed.yaml"
+    file.write_bytes(HOSTILE[kind][0])
+    with pytest.raises(UnreadableSeedError) as refused:
+        read_seed(file)
+    assert len(refused.value.lines) == 1
+
+
+@pytest.mark.parametrize("place", ["a folder", "a pipe", "an endless device", "nothing"])
+def test_seed_that_is_no_plain_file_is_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(UnreadableSeedError):
+        read_seed(PLACES[place][0](tmp_path))
+
+
+def test_settings_file_that_is_huge_or_binary_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for content in (b"CONNECTOR_LOG_LEVEL=INFO\n" * 20_000, b"CONNECTOR_LOG_LEVEL=IN\0FO\n"):
+        (tmp_path / ".env").write_bytes(content)
+        with pytest.raises(SettingsError, match=r"The file \.env cannot be read: it"):
+            load_settings()
 
 
 def test_line_without_an_end_is_refused() -> None:
