@@ -20,6 +20,7 @@ from connector.localorg.settings import OrgSettings, Place, SeedError, Strict
 
 _LARGEST = 4 * 1024 * 1024
 _MOST_LEVELS = 50
+_LONGEST_KEY = 100  # characters of it that are told
 _MOST_VALUES = 500_000
 _TOO_DEEP = f"is nested more than {_MOST_LEVELS} levels deep: write it flatter"
 
@@ -152,4 +153,5 @@ def _line(path: Path, document: Any, place: Place, problem: str) -> str:
         line, column = found[0] + 1, found[1] + 1
         if not isinstance(node, CommentedMap | CommentedSeq):
             break
-    return f"{path}:{line}:{column}: {'.'.join(map(str, place)) or 'file'}: {problem}"
+    where = ".".join(str(part)[:_LONGEST_KEY] for part in place)
+    return f"{path}:{line}:{column}: {where or 'file'}: {problem}"

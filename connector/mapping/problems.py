@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 MOST_TOLD = 100
 """Problems that are told one by one."""
+LONGEST_LINE = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,5 +62,6 @@ def listed(words: Iterable[str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """What a file says can be anything (line breaks, terminal codes); a problem is one line to read."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    """What a file says can be anything (line breaks, terminal codes, a megabyte); a problem is one line to read."""
+    shown = text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}…"
+    return "".join(character if character.isprintable() else " " for character in shown)

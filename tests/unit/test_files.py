@@ -114,6 +114,17 @@ def test_rules_with_very_many_errors_tell_some_of_them(tmp_path: Path) -> None:
     assert len(refused.value.problems) <= 101
 
 
+def test_problem_with_a_huge_key_is_one_short_line(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"verification: []\n? {'x' * 100_000}\n: 1\n")
+    with pytest.raises(RulesError) as rules:
+        load_rules(file)
+    with pytest.raises(UnreadableSeedError) as seed:
+        read_seed(file)
+    for line in (*rules.value.problems, *seed.value.lines):
+        assert len(line) < 1_200
+
+
 @pytest.mark.parametrize(
     "line", ["urgent_from: 10000000", "escalation: {payment: .inf}", "escalation: {payment: 1e300}",
              "routing: {cost: {A: 1e99}}", f"billing: {{tax: {[{}] * 501}}}"],
