@@ -9,6 +9,7 @@ import typer
 
 from connector.cli import app
 from connector.cli.action_options import HELP, ActCommand, check_options, naming_option, sentence
+from connector.cli.keys import key
 from connector.cli.loop import run
 from connector.cli.output import as_json, plural
 from connector.errors import CommandError, UsageError
@@ -20,7 +21,7 @@ Lines = Annotated[
 
 @app.command(cls=ActCommand, short_help="Ask something of an order: verify, ship, cancel, …")
 def act(
-    number: Annotated[str, typer.Argument(help="The order.")],
+    number: Annotated[str, typer.Argument(help="The order.", parser=key)],
     action: Annotated[str, typer.Argument(help="What to do: one of the actions below.")],
     line: Lines = None,
     written_off: Annotated[
@@ -47,16 +48,18 @@ def act(
     hold: Annotated[str | None, typer.Option(help="Why it is held, or released.")] = None,
     shipment: Annotated[int | None, typer.Option(help="Optional if only one is possible.")] = None,
     status: Annotated[str | None, typer.Option(help="What the carrier says.")] = None,
-    carrier: Annotated[str | None, typer.Option(help="Who takes the shipment.")] = None,
-    tracking_number: Annotated[str | None, typer.Option(help="The carrier's number.")] = None,
+    carrier: Annotated[str | None, typer.Option(help="Who takes the shipment.", parser=key)] = None,
+    tracking_number: Annotated[str | None, typer.Option(help="The carrier's number.", parser=key)] = None,
     return_number: Annotated[int | None, typer.Option(help="Optional if only one is possible.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why it comes back.")] = None,
     resolution: Annotated[str | None, typer.Option(help="What the customer gets for it.")] = None,
-    warehouse: Annotated[str | None, typer.Option(help="The one that is concerned.")] = None,
+    warehouse: Annotated[str | None, typer.Option(help="The one that is concerned.", parser=key)] = None,
     on: Annotated[str | None, typer.Option(help="The day it happened, as 2026-01-31; default: today.")] = None,
-    reference: Annotated[str | None, typer.Option(help="The payment's number elsewhere.")] = None,
+    reference: Annotated[str | None, typer.Option(help="The payment's number elsewhere.", parser=key)] = None,
     note: Annotated[str | None, typer.Option(help="For the history.")] = None,
-    request: Annotated[str | None, typer.Option(help="Your idempotency key: the same again changes nothing.")] = None,
+    request: Annotated[
+        str | None, typer.Option(help="Your idempotency key: the same again changes nothing.", parser=key)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The order afterwards, as one JSON document.")] = False,
 ) -> None:
     """Ask something of an order. What it does not allow is refused in one line, and nothing is changed.
@@ -96,7 +99,7 @@ async def _act(number: str, action: str, said: dict[str, Any], request: str | No
     from connector.store.opening import opened
     from connector.web.answers import order_said
 
-    asked = Command(number=number, event=_event(action, said), request=_named(request))
+    asked = Command(number=number, event=_event(action, said), request=request)
     settings = load_settings()
     rules = rules_of(settings)
     async with opened(settings) as store:
@@ -132,14 +135,6 @@ def _event(action: str, said: dict[str, Any]) -> Any:
         found = wrongs(error, model)
         texts = [sentence(wrong, Action(action), said) if known else wrong.sentence("act") for wrong in found]
         raise UsageError(" ".join(texts), hint=HELP) from None
-
-
-def _named(request: str | None) -> str | None:
-    from connector.web.bodies import KEY
-
-    if request is not None and not KEY.fullmatch(request):
-        raise UsageError("--request must be 1 to 80 characters that can be seen.")
-    return request
 
 
 def _quantities(option: str, items: list[str] | None) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
+from connector.cli.keys import key
 from connector.cli.letters import letter_document, show_letter
 from connector.cli.loop import run
 from connector.cli.output import as_json, moment, plural, table
@@ -46,7 +47,7 @@ def resync(
         str | None, typer.Argument(help="customer, product, order or return.", show_default=False)
     ] = None,
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY…", help="Numbers or SKUs.", show_default=False)
+        list[str] | None, typer.Argument(metavar="KEY…", help="Numbers or SKUs.", show_default=False, parser=key)
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
     recreate: Annotated[
@@ -70,7 +71,8 @@ def resync(
     kind = None if entity is None else EntityKind(entity)
     if recreate and not keys:
         raise UsageError("--recreate: name the entity and its keys.", hint="It makes nothing anew that is not named.")
-    _push(dry_run=dry_run, json=json, first=lambda service: _resync(service, kind, keys or [], recreate=recreate))
+    named = list(dict.fromkeys(keys or ()))
+    _push(dry_run=dry_run, json=json, first=lambda service: _resync(service, kind, named, recreate=recreate))
 
 
 def _resync(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
+from connector.cli.keys import key as parse_key
 from connector.cli.loop import run
 from connector.cli.output import amount, as_json, moment, plural, table
 from connector.errors import ConnectorError, UsageError
@@ -33,7 +34,10 @@ NAMES = 22
 def show(
     entity: Annotated[str, typer.Argument(help="customer, product, order or return.")],
     key: Annotated[
-        str, typer.Argument(help="The number of a customer or order, the SKU of a product, a return as 10248-RMA1.")
+        str,
+        typer.Argument(
+            help="The number of a customer or order, the SKU of a product, a return as 10248-RMA1.", parser=parse_key
+        ),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:

@@ -122,7 +122,10 @@ class Desk:
                 raise placing.another(item.number)
         there = {order.number for order in await orders.load(self.uow.connection, list(wanted))}
         known = await orders.placed(self.uow.connection, sorted(there))
-        new = await priced(self.uow.connection, [item for item in wanted.values() if item.number not in there])
+        new = [item for item in wanted.values() if item.number not in there]
+        for item in new:
+            placing.check_length(item)
+        new = await priced(self.uow.connection, new)
         created = await self._added(await addressed(self.uow.connection, new), words)
         quicker = [item.number for item in new if item.number not in created]
         known |= await orders.placed(self.uow.connection, quicker)

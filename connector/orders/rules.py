@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WrapValidator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -23,10 +23,11 @@ from connector.mapping.nodes import LARGEST, at, compose, find
 from connector.mapping.paths import PathError, resolve
 from connector.mapping.problems import MOST_TOLD, Position, Problems
 from connector.mapping.transforms import to_text
+from connector.model.keys import normalize_key
 from connector.model.message import MessageKind
 from connector.model.progress import Hold
 from connector.orders.facts import Facts
-from connector.orders.wrongs import wrongs
+from connector.orders.wrongs import once_each, wrongs
 from connector.settings import Settings, Via
 from connector.store.standing import Standing
 
@@ -58,6 +59,9 @@ def _of_orders(error: Exception) -> str:
     return str(error).replace("A facts has", "An order has")
 
 
+_Key = Annotated[str, AfterValidator(normalize_key)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -76,7 +80,7 @@ class _Points(_Part):
 
 class _Routing(_Part):
     criteria: Annotated[list[Criterion], Field(min_length=1)] = ["shipments", "cost", "age"]
-    cost: dict[str, Annotated[Decimal, Field(ge=0, le=10**12, strict=False)]] = {}
+    cost: Annotated[dict[_Key, Annotated[Decimal, Field(ge=0, le=10**12, strict=False)]], WrapValidator(once_each)] = {}
 
 
 _Hours = Annotated[float, Field(gt=0, le=_LONGEST_HOURS, strict=False)]

@@ -4,11 +4,11 @@ are for programmers. Where a name is unknown, the closest one is named."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
 
@@ -16,12 +16,11 @@ from connector.mapping.problems import suggestion
 from connector.model.event import EVENT_FIELDS, REQUESTABLE, Action, listed_fields
 
 Place = tuple[int | str, ...]
+T = TypeVar("T")
 
-VISIBLE = r"^[^\x00-\x1f\x7f]+$"
 NO_NUL = r"^[^\x00]*$"
 CURRENCY = r"^[A-Z]{3}$"
 PATTERNS = {
-    VISIBLE: "must be characters that can be seen",
     NO_NUL: "must not contain the character NUL",
     CURRENCY: "must be a currency code, as USD",
 }
@@ -47,6 +46,14 @@ class Wrong:
     @property
     def ended(self) -> str:
         return self.text + ("" if self.text.endswith((".", "?")) else ".")
+
+
+def once_each(value: Any, handler: Callable[[Any], dict[Any, T]]) -> dict[Any, T]:
+    """A wrap validator of a mapping by keys, where two spellings of one key would overwrite each other."""
+    found = handler(value)
+    if isinstance(value, dict) and len(found) < len(value):
+        raise ValueError("must name each key once, however it is spelled")
+    return found
 
 
 def wrongs(error: ValidationError, model: type[BaseModel]) -> list[Wrong]:
@@ -87,7 +94,7 @@ def _walked(model: type[BaseModel], place: Place) -> tuple[Place, Any]:
         forms = _forms(kind)
         if len(forms) > 1:
             named = next((form for form in forms if part in {getattr(form, "__name__", ""), _tag(form)}), None)
-            if named is not None or str(part).startswith("constrained-") or part in {"str", "int"}:
+            if named is not None or str(part).startswith(("constrained-", "function-")) or part in {"str", "int"}:
                 kind = named
                 continue
         walked.append(part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,20 +15,21 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    WrapValidator,
     create_model,
     model_validator,
 )
 
 from connector.model.customer import Customer
+from connector.model.keys import LONGEST, normalize_key
 from connector.model.order import LineInput, OrderInput
 from connector.model.parcels import CARRIER_STATUSES, Resolution, ReturnReason, ShipmentStatus
 from connector.model.product import Price, Product
 from connector.orders.analytics import YEARS
 from connector.orders.placing import words
-from connector.orders.wrongs import CURRENCY, NO_NUL, VISIBLE
+from connector.orders.wrongs import CURRENCY, NO_NUL, once_each
 
 MOST_DIGITS = 18
-KEY = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 D = TypeVar("D", bound=date)
 
 
@@ -75,10 +75,15 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_
 Day = Annotated[date, BeforeValidator(_written), AfterValidator(_in_our_time)]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=10**6)]
-Key = Annotated[str, Field(min_length=1, max_length=80, pattern=VISIBLE)]
+Key = Annotated[
+    str,
+    AfterValidator(normalize_key),
+    Field(json_schema_extra={"minLength": 1, "description": f"At most {LONGEST} characters, trimmed."}),
+]
 Text = Annotated[str, Field(max_length=32_000, pattern=NO_NUL)]
 Currency = Annotated[str, Field(pattern=CURRENCY)]
-Quantities = dict[Count, Number]
+Quantities = Annotated[dict[Count, Number], WrapValidator(once_each)]
+Levels = Annotated[dict[Key, Annotated[Number, Field(ge=0)]], WrapValidator(once_each)]
 CarrierStatus: Any = Annotated[
     Literal[tuple(status.value for status in CARRIER_STATUSES)],
     AfterValidator(ShipmentStatus),
@@ -215,8 +220,8 @@ class CountBody(Body):
     there by now, nothing is counted."""
 
     warehouse: Key
-    counts: Annotated[dict[Key, Annotated[Number, Field(ge=0)]], Field(min_length=1, max_length=1000)]
-    expected: dict[Key, Annotated[Number, Field(ge=0)]] = Field(default_factory=dict)
+    counts: Annotated[Levels, Field(min_length=1, max_length=1000)]
+    expected: Levels = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _of_what_is_counted(self) -> CountBody:

@@ -11,12 +11,13 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
-from pydantic import ConfigDict, Field, RootModel, StrictBool, create_model, model_validator
+from pydantic import ConfigDict, Field, RootModel, StrictBool, WrapValidator, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from connector.model.event import ACTION_FIELDS, DETAILS, REQUESTABLE, Action, Event, Terms
 from connector.model.parcels import Resolution, ReturnReason
 from connector.model.progress import Hold
+from connector.orders.wrongs import once_each
 from connector.web.bodies import Body, CarrierStatus, Count, Day, Key, Number, Quantities, Text
 
 OF_RETURNS = tuple(
@@ -39,7 +40,7 @@ DetailsBody: Any = create_model("DetailsBody", __base__=Body, **_DETAILS)
 _TYPES: dict[str, Any] = {
     "lines": Quantities,
     "written_off": Quantities,
-    "terms": dict[Count, TermsBody],
+    "terms": Annotated[dict[Count, TermsBody], WrapValidator(once_each)],
     "details": DetailsBody,
     "amount": Number,
     "hold": Hold,

@@ -10,15 +10,14 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connector.model.keys import normalize_key
 from connector.model.stage import Stage
 
-LONGEST_KEY = 80
 MOST_DIGITS = 18
 ISO = ""
 YEARS = range(1900, 2201)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z|[+-]?\.\d+\Z", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +35,7 @@ Read = Callable[[str, Form], Any]
 
 
 def key(text: str, form: Form) -> str:
-    if len(text) > LONGEST_KEY:
-        raise ValueError(f"has {len(text)} characters; a key has at most {LONGEST_KEY}: shorten it")
-    if _CONTROL.search(text):
-        raise ValueError("has a control character; take it out")
-    return text
+    return normalize_key(text)
 
 
 def text(value: str, form: Form) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import UsageError
 from connector.model.customer import Customer
+from connector.model.keys import check_new_order_number
 from connector.model.order import Line, LineInput, Order, OrderInput
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
@@ -218,6 +219,12 @@ class _Loader:
     def _known_order(self, row: Spooled, stored: Order | None, known: _Known) -> bool:
         if not self._complete("orders", row, new=stored is None):
             return False
+        if stored is None:
+            try:
+                check_new_order_number(row.key)
+            except ValueError as error:
+                self._say("orders", row.place("number"), str(error))
+                return False
         customer = row.values.get("customer")
         if customer is not None and customer not in known.customers:
             what = f"there is no customer {customer!r}; import it, or correct the number"

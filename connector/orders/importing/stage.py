@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.errors import UsageError
+from connector.model.keys import visible_key
 from connector.orders.importing.fields import KINDS, Form, Kind, shown
 from connector.orders.importing.profile import Profile, Section, Value
 from connector.orders.importing.reader import Place, Row, Table, ndjson
@@ -121,8 +122,8 @@ class Stage:
             self._spoil(name, name_of, row.line)
 
     def _spoil(self, kind: str, order: object, line: int) -> None:
-        if kind in {"orders", "lines"} and isinstance(order, str) and order.strip():
-            self._spool.spoil(order.strip(), line)
+        if kind in {"orders", "lines"} and isinstance(order, str) and (number := visible_key(order)):
+            self._spool.spoil(number, line)
 
 
 def _check_header(kind: str, section: Section, table: Table, file: str) -> None:

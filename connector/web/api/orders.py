@@ -59,9 +59,10 @@ async def every(call: Call) -> Answer:
         statement = statement.where(table.c.stage == stage)
     if hold := _choice(call, "hold", Hold):
         statement = statement.where(table.c.number.in_(select(holds.c.order_number).where(holds.c.reason == hold)))
-    for name in ("customer", "channel"):
-        if value := call.asked(name):
-            statement = statement.where(table.c[name] == value)
+    if customer := call.key("customer"):
+        statement = statement.where(table.c.customer == customer)
+    if channel := call.asked("channel"):
+        statement = statement.where(table.c.channel == channel)
     async with call.store.reader() as connection:
         numbers, following = await page(call, connection, statement, table.c.number)
         found = await orders.load(connection, numbers)
