@@ -111,8 +111,8 @@ class StoreError(ConnectorError):
 class AbortedError(StoreError):
     """This transaction was given up for another one, and left nothing behind: the same again may well succeed."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint, retry_class=RetryClass.TRANSIENT)
+    def __init__(self, message: str, *, hint: str = "", retry_class: RetryClass = RetryClass.TRANSIENT) -> None:
+        super().__init__(message, hint=hint, retry_class=retry_class)
 
 
 class LeaseLostError(ConnectorError):

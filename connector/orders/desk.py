@@ -105,6 +105,8 @@ class Desk:
         self.rules = rules or standard()
         self._known: dict[str, tuple[Order, int]] = {}
         """Orders that this transaction has locked, as it has left them."""
+        self.created: set[str] = set()
+        """Orders that were placed here as new ones."""
         self.repeated: set[tuple[str, str]] = set()
         """Orders and requests that were carried out before, and so not again."""
         self._progress: dict[str, Progress] = {}
@@ -129,6 +131,7 @@ class Desk:
         created = await self._added(await addressed(self.uow.connection, new), words)
         quicker = [item.number for item in new if item.number not in created]
         known |= await orders.placed(self.uow.connection, quicker)
+        self.created |= created
         await self.take_up(sorted(created))
         found = await self.load(list(wanted))
         for number, item in wanted.items():

@@ -38,10 +38,11 @@ async def place(call: Call) -> Answer:
             item = order_of(body, known[0].placed_at)
         if not known and not isinstance(body.customer, str):
             await _keep(uow, body.customer)
-        await Desk(uow, actor=call.token.name, rules=call.rules).place([item], {item.number: said_by(body)})
+        desk = Desk(uow, actor=call.token.name, rules=call.rules)
+        await desk.place([item], {item.number: said_by(body)})
         [order] = await orders.load(uow.connection, [item.number])
     headers = {"Location": f"/api/v1/orders/{quote(item.number, safe='')}", **etag(order.version)}
-    return Answer(value=order_said(order), status=200 if known else 201, headers=headers)
+    return Answer(value=order_said(order), status=201 if item.number in desk.created else 200, headers=headers)
 
 
 async def _keep(uow: UnitOfWork, told: CustomerBody) -> None:
