@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from connector.cli import app
+from connector.cli.keys import key as parse_key
 from connector.cli.loop import run
 from connector.cli.output import as_json, plural
 from connector.errors import UsageError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Entity = Annotated[str, typer.Argument(help="customer, product or order.")]
-Key = Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.")]
+Key = Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.", parser=parse_key)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
