@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from connector.web.request_body import JSON
-from connector.web.route import Route
+from connector.web.route import JSON, Route
 
 PROBLEM = {
     "type": "object",
