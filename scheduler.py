@@ -86,8 +86,9 @@ async def serve() -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(settings) as service:
         way = post_of(settings.messages, service.clock)
+        push = Pushing(service)
         catalog = jobs(
-            push=lambda: _push(service),
+            push=push.run,
             push_seconds=settings.sync.push_seconds,
             tend=lambda: _tend(service, rules),
             tend_seconds=settings.desk.seconds,
@@ -99,10 +100,18 @@ async def serve() -> None:
     log.info("stopped")
 
 
-async def _push(service: Service) -> None:
-    summary: PushSummary = await service.push(Quiet())
-    if summary.tally.done or summary.stopped:
-        log.info("pushed", done=dict(summary.tally.done), writes=summary.writes, stopped=summary.stopped)
+class Pushing:
+    """The push job. Its first run asks the org who it is, also if nothing is due."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._verify = True
+
+    async def run(self) -> None:
+        verify, self._verify = self._verify, False
+        summary: PushSummary = await self._service.push(Quiet(), scheduled=True, verify=verify)
+        if summary.tally.done or summary.stopped:
+            log.info("pushed", done=dict(summary.tally.done), writes=summary.writes, stopped=summary.stopped)
 
 
 async def _tend(service: Service, rules: Rules) -> None:

@@ -14,6 +14,7 @@
     ├── PostError                   a message was not taken, or nobody was there to take it
     └── SalesforceError             the org, or the way to it
         ├── AuthError               no token to be had
+        ├── OtherOrgError           another org answers than the one the database works with
         ├── TransportError          no answer, or one cut short: the outcome is unknown
         └── RefusedError            the org answered with an error for the whole call
 
@@ -110,8 +111,8 @@ class StoreError(ConnectorError):
 class AbortedError(StoreError):
     """This transaction was given up for another one, and left nothing behind: the same again may well succeed."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint, retry_class=RetryClass.TRANSIENT)
+    def __init__(self, message: str, *, hint: str = "", retry_class: RetryClass = RetryClass.TRANSIENT) -> None:
+        super().__init__(message, hint=hint, retry_class=retry_class)
 
 
 class LeaseLostError(ConnectorError):
@@ -136,6 +137,10 @@ class SalesforceError(ConnectorError):
 
 class AuthError(SalesforceError):
     """No access token could be had."""
+
+
+class OtherOrgError(SalesforceError):
+    """Another org answers than the one the database works with: nothing may be assumed of it, and nothing is sent."""
 
 
 class TransportError(SalesforceError):

@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from connector.clock import Clock, SystemClock
-from connector.jobs.push import PushSummary, Watcher, push
-from connector.mapping import MappingSet, load_mappings
+from connector.jobs.mapping_versions import MappingFiles, Mappings
+from connector.jobs.push import PushSummary, push
+from connector.jobs.rounds import Watcher
+from connector.mapping import MappingSet
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Settings
 from connector.store.engine import Store
 from connector.store.opening import opened
+from connector.store.outbox import Selection
 
 
 def collect_seldom() -> None:
@@ -31,21 +34,34 @@ class Service:
     settings: Settings
     store: Store
     client: SalesforceClient
-    mappings: MappingSet
+    versions: Mappings
     clock: Clock
 
+    @property
+    def mappings(self) -> MappingSet:
+        """Those of the files as they were last read."""
+        return self.versions.current
+
     async def push(
-        self, watcher: Watcher, *, dry_run: bool = False, first: Callable[[Store], Awaitable[object]] | None = None
+        self,
+        watcher: Watcher,
+        *,
+        dry_run: bool = False,
+        scheduled: bool = False,
+        first: Callable[[Store], Awaitable[Selection | None]] | None = None,
+        verify: bool = True,
     ) -> PushSummary:
         return await push(
             self.store,
             self.client,
-            self.mappings,
+            self.versions,
             self.settings,
             clock=self.clock,
             watcher=watcher,
             dry_run=dry_run,
+            scheduled=scheduled,
             first=first,
+            verify=verify,
         )
 
 
@@ -53,8 +69,8 @@ class Service:
 async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Service]:
     """A service on `settings`; SettingsError, MappingError or StoreError before anything is started."""
     clock = clock or SystemClock()
-    mappings = load_mappings(settings.mappings_dir)
+    versions = Mappings(MappingFiles(settings.mappings_dir))
     async with opened(settings, clock=clock) as store:
         attempts = settings.sync.attempts_in_claim
         async with SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client:
-            yield Service(settings=settings, store=store, client=client, mappings=mappings, clock=clock)
+            yield Service(settings=settings, store=store, client=client, versions=versions, clock=clock)

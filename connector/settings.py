@@ -16,9 +16,13 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSou
 from pydantic_settings import SettingsError as SourceError
 
 from connector.errors import SettingsError
+from connector.files import UnusableFileError, read_file
 
 PREFIX = "CONNECTOR_"
 _WHERE = "in the environment or in .env"
+
+_LARGEST_ENV = 256 * 1024
+_ENV_FORM = "It must be UTF-8 text, NAME=value a line."
 
 _NOT_YET = frozenset({"WORKERS"})
 """Settings of parts that are still to come: what is deployed with them today must start."""
@@ -40,6 +44,13 @@ class Returns(StrEnum):
     REDUCTION_ORDER = "reduction_order"
     RETURN_ORDER = "return_order"
     FIELDS = "fields"
+
+
+class DuplicateRules(StrEnum):
+    """What becomes of a record that a duplicate rule of the org only warns of. (One that blocks always blocks.)"""
+
+    BLOCK = "block"
+    ALLOW = "allow"
 
 
 class Via(StrEnum):
@@ -126,6 +137,8 @@ class SalesforceSettings(BaseModel):
     currency: Annotated[str, _like(r"[A-Z]{3}", "USD")] = "USD"
     """The currency of an org without multi-currency: it has no field that says so."""
     returns: Returns = Returns.AUTO
+    duplicate_rules: DuplicateRules = DuplicateRules.BLOCK
+    """Whether a record is saved although a duplicate rule of the org warns that there is one like it."""
     timeout_seconds: float = Field(default=130, gt=0, le=600)
     """Longest wait for one answer; the org itself gives up on a lock after 10 s and on a query after 120 s."""
 
@@ -220,6 +233,7 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Settings from the environment; SettingsError names each one that is wrong or unknown, never its value."""
     try:
+        _check_env_file()
         with _BadLines() as lines:
             problems = dict(_unknown())
             settings = Settings()
@@ -235,12 +249,26 @@ def load_settings() -> Settings:
             hint=f"Set its parts one by one, as in {PREFIX}SALESFORCE__LOGIN_URL.",
         ) from None
     except (OSError, UnicodeDecodeError):
-        raise SettingsError("The file .env cannot be read.", hint="It must be UTF-8 text, NAME=value a line.") from None
+        raise SettingsError("The file .env cannot be read.", hint=_ENV_FORM) from None
     if problems or settings is None:
         raise SettingsError(
             "; ".join(f"{name} {what}" for name, what in problems.items()) + ".", hint=f"Correct it {_WHERE}."
         )
     return settings
+
+
+def _check_env_file() -> None:
+    """SettingsError for an `.env` that no settings are in: it is read several times, and whole. A folder of this name
+    is no matter of ours."""
+    file = Path(".env")
+    if not file.is_file():
+        return
+    try:
+        content = read_file(file, _LARGEST_ENV)
+    except UnusableFileError as error:
+        raise SettingsError(f"The file .env {error.problem}.", hint=_ENV_FORM) from None
+    if b"\0" in content:
+        raise SettingsError("The file .env cannot be read: it has NUL characters.", hint=_ENV_FORM)
 
 
 def _together(messages: MessageSettings) -> dict[str, str]:

@@ -7,12 +7,11 @@ mapping files and profiles, which are refused whole, give one line per error.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -31,6 +30,7 @@ GROUPS = (
     "stocking",
     "analysing",
     "letters",
+    "linking",
     "messages",
     "tokens",
     "serving",
@@ -52,16 +52,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of `connector` and `python -m connector`."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminated)
     for group in GROUPS:
         import_module(f"connector.cli.{group}")  # registers its commands
     sys.exit(_status())
-
-
-def _terminated(number: int, _frame: object) -> NoReturn:
-    """Ended before there was anything to end in order: `loop.run` has its own way, once the work has begun."""
-    sys.exit(128 + number)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,25 +8,32 @@ from typing import Annotated, Any
 import typer
 
 from connector.cli import app
+from connector.cli.action_options import HELP, ActCommand, check_options, naming_option, sentence
+from connector.cli.keys import key
 from connector.cli.loop import run
 from connector.cli.output import as_json, plural
-from connector.errors import UsageError
+from connector.errors import CommandError, UsageError
 
-Lines = Annotated[list[str] | None, typer.Option("--line", metavar="N=QUANTITY", help="A line; may be repeated.")]
+Lines = Annotated[
+    list[str] | None, typer.Option("--line", metavar="N=QUANTITY", help="A line and how much of it; may be repeated.")
+]
 
 
-@app.command(short_help="Ask something of an order: verify, ship, cancel, …")
+@app.command(cls=ActCommand, short_help="Ask something of an order: verify, ship, cancel, …")
 def act(
-    number: Annotated[str, typer.Argument(help="The order.")],
-    action: Annotated[str, typer.Argument(help="What to do, as docs/lifecycle.md lists it.")],
+    number: Annotated[str, typer.Argument(help="The order.", parser=key)],
+    action: Annotated[str, typer.Argument(help="What to do: one of the actions below.")],
     line: Lines = None,
     written_off: Annotated[
-        list[str] | None, typer.Option("--written-off", metavar="N=QUANTITY", help="Of an inspection.")
+        list[str] | None,
+        typer.Option("--written-off", metavar="N=QUANTITY", help="A line of which so much goes on no shelf."),
     ] = None,
     term: Annotated[
         list[str] | None,
         typer.Option(
-            "--term", metavar="N=SKU,QUANTITY[,PRICE[,DISCOUNT]]", help="Of a change: a line; quantity 0 ends it."
+            "--term",
+            metavar="N=SKU,QUANTITY[,PRICE[,DISCOUNT]]",
+            help="A line as it is to be; quantity 0 takes it out.",
         ),
     ] = None,
     detail: Annotated[
@@ -34,21 +41,25 @@ def act(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Of a change: ship_to_street, promised_on, …; --set NAME= takes it out.",
+            help="A detail as it is to be, as --set promised_on=2026-01-31; --set NAME= takes it out.",
         ),
     ] = None,
     amount: Annotated[str | None, typer.Option(help="In the order's currency.")] = None,
     hold: Annotated[str | None, typer.Option(help="Why it is held, or released.")] = None,
-    shipment: Annotated[int | None, typer.Option(help="Which one; needless where only one is meant.")] = None,
+    shipment: Annotated[int | None, typer.Option(help="Optional if only one is possible.")] = None,
     status: Annotated[str | None, typer.Option(help="What the carrier says.")] = None,
-    carrier: Annotated[str | None, typer.Option()] = None,
-    tracking_number: Annotated[str | None, typer.Option()] = None,
-    return_number: Annotated[int | None, typer.Option(help="Which return; needless where only one is meant.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Of a return.")] = None,
-    resolution: Annotated[str | None, typer.Option(help="Of a return: refund or replacement.")] = None,
-    warehouse: Annotated[str | None, typer.Option(help="Where goods are put, or given up.")] = None,
+    carrier: Annotated[str | None, typer.Option(help="Who takes the shipment.", parser=key)] = None,
+    tracking_number: Annotated[str | None, typer.Option(help="The carrier's number.", parser=key)] = None,
+    return_number: Annotated[int | None, typer.Option(help="Optional if only one is possible.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why it comes back.")] = None,
+    resolution: Annotated[str | None, typer.Option(help="What the customer gets for it.")] = None,
+    warehouse: Annotated[str | None, typer.Option(help="The one that is concerned.", parser=key)] = None,
+    on: Annotated[str | None, typer.Option(help="The day it happened, as 2026-01-31; default: today.")] = None,
+    reference: Annotated[str | None, typer.Option(help="The payment's number elsewhere.", parser=key)] = None,
     note: Annotated[str | None, typer.Option(help="For the history.")] = None,
-    request: Annotated[str | None, typer.Option(help="Your own name for this: the same again does nothing.")] = None,
+    request: Annotated[
+        str | None, typer.Option(help="Your idempotency key: the same again changes nothing.", parser=key)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The order afterwards, as one JSON document.")] = False,
 ) -> None:
     """Ask something of an order. What it does not allow is refused in one line, and nothing is changed.
@@ -57,14 +68,14 @@ def act(
     is possible, without --amount all that is left.
     """
     said = {
-        "action": action, "lines": _quantities(line), "written_off": _quantities(written_off),
+        "lines": _quantities("--line", line), "written_off": _quantities("--written-off", written_off),
         "terms": _terms(term), "details": _details(detail), "amount": amount,
         "hold": hold, "shipment": shipment, "status": status, "carrier": carrier, "tracking_number": tracking_number,
         "return_number": return_number, "reason": reason, "resolution": resolution, "warehouse": warehouse,
-        "note": note,
+        "on": on, "reference": reference, "note": note,
     }  # fmt: skip
     asked = {name: value for name, value in said.items() if value not in (None, {})}
-    document, again = run(_act(number, asked, request))
+    document, again = run(_act(number, action, asked, request))
     if json:
         as_json(document)
         return
@@ -77,7 +88,7 @@ def act(
     )
 
 
-async def _act(number: str, said: dict[str, Any], request: str | None) -> tuple[dict[str, Any], bool]:
+async def _act(number: str, action: str, said: dict[str, Any], request: str | None) -> tuple[dict[str, Any], bool]:
     """The order afterwards, and whether this request was carried out before."""
     from connector.orders.asking import ask
     from connector.orders.desk import Command, Desk
@@ -87,9 +98,8 @@ async def _act(number: str, said: dict[str, Any], request: str | None) -> tuple[
     from connector.store.again import repeated
     from connector.store.opening import opened
     from connector.web.answers import order_said
-    from connector.web.bodies import TransitionBody, event_of
 
-    asked = Command(number=number, event=event_of(_checked(TransitionBody, said)), request=_named(request))
+    asked = Command(number=number, event=_event(action, said), request=request)
     settings = load_settings()
     rules = rules_of(settings)
     async with opened(settings) as store:
@@ -101,36 +111,59 @@ async def _act(number: str, said: dict[str, Any], request: str | None) -> tuple[
                 [order] = await orders.load(uow.connection, [number])
                 return order_said(order), (number, asked.request) in desk.repeated
 
-        return await repeated(store.clock, once)
+        try:
+            return await repeated(store.clock, once)
+        except CommandError as error:
+            raise naming_option(error, said) from None
 
 
-def _named(request: str | None) -> str | None:
-    from connector.web.bodies import KEY
+def _event(action: str, said: dict[str, Any]) -> Any:
+    """The event that the options ask for; UsageError that names every option that is missing, wrong, or too much."""
+    from pydantic import ValidationError
 
-    if request is not None and not KEY.fullmatch(request):
-        raise UsageError("--request must be 1 to 80 characters that can be seen.")
-    return request
+    from connector.model.event import REQUESTABLE, Action
+    from connector.orders.wrongs import wrongs
+    from connector.web.transitions import TransitionBody, body_of, event_of
+
+    known = action in set(REQUESTABLE)
+    if known:
+        check_options(Action(action), said)
+    model = body_of(Action(action)) if known else TransitionBody
+    try:
+        return event_of(model.model_validate({"action": action, **said}))
+    except ValidationError as error:
+        found = wrongs(error, model)
+        texts = [sentence(wrong, Action(action), said) if known else wrong.sentence("act") for wrong in found]
+        raise UsageError(" ".join(texts), hint=HELP) from None
 
 
-def _quantities(items: list[str] | None) -> dict[str, str]:
+def _quantities(option: str, items: list[str] | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in items or ():
         number, sign, quantity = item.partition("=")
         if not sign or not number.strip().isdecimal():
-            raise UsageError(f"{item!r} is no line.", hint="Write the line's number and a quantity, as --line 1=2.")
-        found[number.strip()] = quantity.strip()
+            raise UsageError(f"{item!r} is no line.", hint=f"Write the line's number and a quantity, as {option} 1=2.")
+        _put(found, option, number, quantity.strip())
     return found
 
 
+def _put(found: dict[str, Any], option: str, name: str, value: Any) -> None:
+    """The last of two would count in silence."""
+    name = name.strip()
+    if name in found:
+        raise UsageError(f"{option} names {name} twice.", hint="Name it once.")
+    found[name] = value
+
+
 def _terms(items: list[str] | None) -> dict[str, dict[str, str]]:
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for item in items or ():
         number, sign, rest = item.partition("=")
         parts = [part.strip() for part in rest.split(",")]
         if not sign or not number.strip().isdecimal() or not 2 <= len(parts) <= 4:
             hint = "Write line, SKU and quantity, as --term 2=TEA-EB-100,5; price and discount may follow."
             raise UsageError(f"{item!r} is no line.", hint=hint)
-        found[number.strip()] = dict(zip(("sku", "quantity", "unit_price", "discount"), parts, strict=False))
+        _put(found, "--term", number, dict(zip(("sku", "quantity", "unit_price", "discount"), parts, strict=False)))
     return found
 
 
@@ -142,22 +175,9 @@ def _details(items: list[str] | None) -> dict[str, str | bool | None]:
         name, sign, value = item.partition("=")
         if not sign:
             raise UsageError(f"{item!r} is no detail.", hint="Write it as --set promised_on=2026-01-31.")
-        name = name.strip()
-        found[name] = yes_no.get(value.lower(), value) if name == "ship_complete" else value or None
+        yes = yes_no.get(value.lower()) if name.strip() == "ship_complete" else None
+        _put(found, "--set", name, value or None if yes is None else yes)
     return found
-
-
-def _checked(model: Any, said: dict[str, Any]) -> Any:
-    from pydantic import ValidationError
-
-    from connector.orders.wrongs import wrongs
-
-    try:
-        return model.model_validate(said)
-    except ValidationError as error:
-        first = wrongs(error, model)[0]
-        hint = "`connector act --help` lists what can be said."
-        raise UsageError(first.sentence("act"), hint=hint) from None
 
 
 def _words(status: str) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from connector.cli import app
 from connector.cli.loop import run
 from connector.cli.output import as_json, moment, plural, table
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from connector.settings import Settings
+    from connector.store.orgs import KnownOrg
 
 db = typer.Typer(help="The connector's own database.", short_help="Set up the connector's own database.")
 app.add_typer(db, name="db")
@@ -63,8 +70,11 @@ def status(
     else:
         rows = [(kind, *numbers.values()) for kind, numbers in document["entities"].items()]
         table(("Entity", "here", "in the org", "due", "refused", "blocked"), rows)
-        for text in (*_remarks(document), *_told(document["messages"])):
+        for text in (*_remarks(document), *_mapped(document["mappings"]), *_told(document["messages"])):
             typer.echo(text)
+    if document["readable_by_others"] and not json:
+        file = document["database"].removeprefix("sqlite:///")
+        typer.echo(f"Other users of this machine can read {file}, with customers in it: `chmod 600 {file}*`.", err=True)
     if not health and not document["in_sync"]:
         raise typer.Exit(1)
 
@@ -73,24 +83,31 @@ async def _status() -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
     from connector.model.message import MessageState
     from connector.settings import load_settings
-    from connector.store import catalog, customers, links, messages, orders, outbox, products, returns
+    from connector.store import customers, links, mapping_versions, messages, orders, orgs, outbox, products, returns
     from connector.store.opening import opened
 
-    async with opened(load_settings()) as store, store.reader() as connection:
+    settings = load_settings()
+    async with opened(settings) as store, store.reader() as connection:
         here = {
             EntityKind.CUSTOMER: await customers.count(connection),
             EntityKind.PRODUCT: await products.count(connection),
             EntityKind.ORDER: await orders.count(connection),
             EntityKind.RETURN: await returns.count(connection),
         }
-        org = await catalog.latest(connection)
+        org = await orgs.active(connection)
+        other = await _other_org(connection, org, settings)
         linked = await links.count(connection, org.org_id) if org else {}
         unsent = await outbox.counts(connection)
         oldest = await outbox.oldest(connection)
         told = await messages.counts(connection)
+        mapping = await mapping_versions.active(connection)
+        troubles = await mapping_versions.troubles(connection, store.clock.now() - timedelta(minutes=5))
         return {
             "database": store.address,
+            "readable_by_others": store.readable_by_others,
             "org": org.org_id if org else None,
+            "org_address": (org.instance_url or None) if org else None,
+            "other_org": other,
             "entities": {
                 kind.value: {
                     "here": here[kind],
@@ -102,13 +119,36 @@ async def _status() -> dict[str, Any]:
                 for kind in EntityKind
             },
             "oldest_unsent": oldest,
+            "mappings": {
+                "version": mapping.number if mapping else None,
+                "activated_at": mapping.activated_at if mapping else None,
+                "source": mapping.source if mapping else None,
+                "problems": [{"source": item.source, "problem": item.problem} for item in troubles],
+            },
             "messages": {"due": told[MessageState.DUE], "failed": told[MessageState.FAILED]},
-            "in_sync": not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
+            "in_sync": other is None and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
         }
+
+
+async def _other_org(connection: AsyncConnection, org: KnownOrg | None, settings: Settings) -> dict[str, Any] | None:
+    """What the settings lead to, if that is not known to be the org of this database; `org` is None where nobody has
+    asked yet."""
+    from connector.jobs.org import login_url
+    from connector.store import orgs
+
+    address = login_url(settings)
+    if org is None or not address:
+        return None
+    there = await orgs.answering(connection, address)
+    if there is not None:
+        return None if there.active else {"org": there.org_id, "address": there.instance_url}
+    return {"org": None, "address": address} if org.login_url else None
 
 
 def _remarks(document: dict[str, Any]) -> list[str]:
     entities = document["entities"].values()
+    if (other := document["other_org"]) is not None:
+        return [_another(document, other)]
     if not any(numbers["here"] for numbers in entities):
         return ["The database is empty: `connector import PATH` brings orders in."]
     if document["in_sync"]:
@@ -122,6 +162,24 @@ def _remarks(document: dict[str, Any]) -> list[str]:
     if any(numbers["blocked"] for numbers in entities):
         remarks.append("A customer is blocked while the org refuses its account; the dead letters are its orders.")
     return remarks
+
+
+def _another(document: dict[str, Any], other: dict[str, Any]) -> str:
+    setting, ours = "CONNECTOR_SALESFORCE__LOGIN_URL", f"org {document['org']} ({document['org_address']})"
+    if other["org"] is None:
+        return f"{setting} has changed to {other['address']}: `connector push --dry-run` says whether {ours} is there."
+    return (
+        f"{setting} leads to org {other['org']} ({other['address']}), but this database works with {ours}: nothing is"
+        f" sent. If the change is meant, `connector org use {other['org']}`; else correct {setting}."
+    )
+
+
+def _mapped(mappings: dict[str, Any]) -> list[str]:
+    """Of mapping files that a running service cannot use."""
+    return [
+        f"The service does not follow its mapping files ({item['source']}): {item['problem']}"
+        for item in mappings["problems"]
+    ]
 
 
 def _told(messages: dict[str, int]) -> list[str]:

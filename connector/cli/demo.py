@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tempfile
 from collections.abc import Sequence
@@ -317,6 +316,8 @@ async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
     typer.echo(f"What a sales rep would see: {org.page_url}")
     typer.echo(f"What customers get:         {shop.post.catcher.url}, with links to where they follow their orders")
     typer.echo(f"About {rate:g} new orders a second now move through; Ctrl-C stops.")
+    import asyncio
+
     stop = asyncio.create_task(until_stopped())
     loop = asyncio.get_running_loop()
     owed, said_at = 0.0, loop.time()
@@ -345,8 +346,6 @@ def _so_far(shop: _Shop, org: LocalOrg, summary: PushSummary) -> str:
 
 
 class _Nobody:
-    def begin(self, label: str, total: int, *, percent: bool = False) -> None: ...
-
     def expect(self, total: int) -> None: ...
 
     def advance(self, count: int = 1) -> None: ...

@@ -17,14 +17,49 @@ if TYPE_CHECKING:
     from connector.jobs.deploy import DeploySummary
 
 org = typer.Typer(
-    help="What the connector adds to the org: fields, events, a permission set.",
-    short_help="Put our fields into the org.",
+    help="Which org the connector works with, and what it adds there: fields, events, a permission set.",
+    short_help="Put our fields into the org; change orgs.",
 )
 app.add_typer(org, name="org")
 
 
 @org.callback()
 def group() -> None: ...
+
+
+@org.command(short_help="Work with another org from now on.")
+def use(
+    org_id: Annotated[str, typer.Argument(metavar="ORG-ID", help="Its ID, as `push` and `status` tell it: 00D….")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """Work with the org of CONNECTOR_SALESFORCE__LOGIN_URL from now on, which must be ORG-ID.
+
+    Everything becomes due for it; records it has already are found by their keys. The links to the org before are
+    kept: point the setting there again, and `use` that one again.
+    """
+    count, address = run(_use(org_id.strip()))
+    if json:
+        as_json({"org": org_id, "changed": count is not None, "due": count or 0})
+    elif count is None:
+        typer.echo(f"The database works with org {org_id} ({address}) already.")
+    else:
+        typer.echo(f"The database works with org {org_id} ({address}) from now on.")
+        typer.echo(
+            f"{plural(count, 'entity', 'entities')} due: `connector push --dry-run` says what would be sent to it."
+        )
+
+
+async def _use(org_id: str) -> tuple[int | None, str]:
+    from connector.jobs.use_org import use_org
+    from connector.log import configure
+    from connector.service import running
+    from connector.settings import load_settings
+
+    settings = load_settings()
+    configure(settings.log_level)
+    async with running(settings) as service:
+        count = await use_org(service.store, service.client, settings, org_id, clock=service.clock)
+        return count, service.client.instance_url
 
 
 @org.command(short_help="Send our fields, events and permission set to the org.")

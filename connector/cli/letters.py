@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
+from connector.cli.keys import key as parse_key
 from connector.cli.loop import run
 from connector.cli.output import as_json, moment, plural
 from connector.errors import ConnectorError, UsageError
@@ -29,9 +30,12 @@ AnyEntity = Annotated[
 ]
 All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
 ALL_OF_THEM = "`connector dead-letters list` names all."
-Key = Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.")]
+Key = Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.", parser=parse_key)]
 AnyKey = Annotated[
-    str | None, typer.Argument(help="The number of a customer or order, the SKU of a product.", show_default=False)
+    str | None,
+    typer.Argument(
+        help="The number of a customer or order, the SKU of a product.", show_default=False, parser=parse_key
+    ),
 ]
 
 

@@ -1,10 +1,12 @@
-"""Runs the asynchronous work of a command, and ends it in order when somebody wants it ended."""
+"""Runs the asynchronous work of a command, and ends it in order when somebody wants it ended.
+
+`asyncio` is loaded by what runs, for help needs none.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from connector.errors import ConnectorError
@@ -18,21 +20,25 @@ T = TypeVar("T")
 class StoppedError(ConnectorError):
     """Ctrl-C, or SIGTERM."""
 
-    def __init__(self, number: int, said: str = STOPPED) -> None:
-        super().__init__(said)
+    def __init__(self, number: int) -> None:
+        super().__init__(STOPPED)
         self.exit_status = 128 + number
 
 
-def run(work: Coroutine[Any, Any, T], *, stopped: Callable[[], str] = lambda: STOPPED) -> T:
+def run(work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`. The first signal cancels it, so that it gives its leases back; a second one kills.
 
-    Raises StoppedError, whatever `work` makes of being cancelled; `stopped` says how far it came.
+    Raises StoppedError, whatever `work` makes of being cancelled.
     """
-    return asyncio.run(_stoppable(work, stopped))
+    import asyncio
+
+    return asyncio.run(_stoppable(work))
 
 
 async def until_stopped() -> None:
     """Return when a signal comes: for commands that run until then."""
+    import asyncio
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _listened():
@@ -40,7 +46,9 @@ async def until_stopped() -> None:
     await stop.wait()
 
 
-async def _stoppable(work: Coroutine[Any, Any, T], stopped: Callable[[], str]) -> T:
+async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     received: list[int] = []
@@ -58,7 +66,7 @@ async def _stoppable(work: Coroutine[Any, Any, T], stopped: Callable[[], str]) -
         return await work
     except BaseException:
         if received:
-            raise StoppedError(received[0], stopped()) from None
+            raise StoppedError(received[0]) from None
         raise
     finally:
         for number in listened:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
+from connector.cli.keys import key
 from connector.cli.loop import run
 from connector.cli.output import as_json, moment, plural, table
 from connector.errors import ConnectorError, UsageError
+from connector.files import create_private
 
 if TYPE_CHECKING:
     from connector.model.message import Message
@@ -35,7 +37,7 @@ def list_messages(
     state: Annotated[
         str | None, typer.Option(help="due, sent, failed, expired, skipped or discarded.", show_default=False)
     ] = None,
-    order: Annotated[str | None, typer.Option(help="Only of this order.", show_default=False)] = None,
+    order: Annotated[str | None, typer.Option(help="Only of this order.", show_default=False, parser=key)] = None,
     json: Json = False,
 ) -> None:
     """Messages and what became of them, the first first; whom they are for stands on the order only."""
@@ -91,12 +93,12 @@ def show(
 
 @messages.command(short_help="A message as it would be sent.")
 def preview(
-    number: Annotated[str, typer.Argument(help="The order.")],
+    number: Annotated[str, typer.Argument(help="The order.", parser=key)],
     kind: Annotated[
         str, typer.Argument(help="confirmation, shipment, invoice, cancellation, return_label, refund or escalation.")
     ],
     reference: Annotated[
-        str | None, typer.Option(help="Of which shipment, invoice, …; else the latest.", show_default=False)
+        str | None, typer.Option(help="Of which shipment, invoice, …; else the latest.", show_default=False, parser=key)
     ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the page here instead.", show_default=False)
@@ -109,6 +111,7 @@ def preview(
     if html is None:
         typer.echo(f"Subject: {written.subject}\n\n{written.text}", nl=False)
         return
+    create_private(html)
     html.write_text(written.html, encoding="utf-8")
     typer.echo(f"{html} shows it.")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
+from connector.cli.keys import key
 from connector.cli.letters import letter_document, show_letter
 from connector.cli.loop import run
 from connector.cli.output import as_json, moment, plural, table
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from connector.jobs.push import PushSummary
+    from connector.model.change import EntityKind
+    from connector.service import Service
     from connector.store.engine import Store
+    from connector.store.outbox import Selection
 
 
 SHOWN = 10
@@ -43,18 +47,21 @@ def resync(
         str | None, typer.Argument(help="customer, product, order or return.", show_default=False)
     ] = None,
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY…", help="Numbers or SKUs.", show_default=False)
+        list[str] | None, typer.Argument(metavar="KEY…", help="Numbers or SKUs.", show_default=False, parser=key)
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    recreate: Annotated[
+        bool, typer.Option("--recreate", help="Make records anew that were deleted in the org; with keys only.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Make entities due as if they had changed, and push: the named ones, all of a kind, or --all.
+    """Make entities due as if they had changed, and push them alone: the named ones, all of a kind, or --all.
 
-    Only fields that differ from what both sides last agreed on are sent, so what has not changed costs no write call.
-    Use it after editing a mapping, first with --dry-run.
+    Only fields that differ are sent, so what has not changed costs no write call: from what the org has now for named
+    ones, else from what both sides last agreed on. Use it after editing a mapping, first with --dry-run. A record that
+    was deleted in the org is reported, and made anew only with --recreate.
     """
-    from connector.jobs.resync import make_due
     from connector.model.change import EntityKind
 
     if (entity is None) != all_:
@@ -62,10 +69,27 @@ def resync(
     if entity is not None and entity not in set(EntityKind):
         raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product, order or return.")
     kind = None if entity is None else EntityKind(entity)
-    _push(dry_run=dry_run, json=json, first=lambda store: make_due(store, kind, keys or []))
+    if recreate and not keys:
+        raise UsageError("--recreate: name the entity and its keys.", hint="It makes nothing anew that is not named.")
+    named = list(dict.fromkeys(keys or ()))
+    _push(dry_run=dry_run, json=json, first=lambda service: _resync(service, kind, named, recreate=recreate))
 
 
-def _push(*, dry_run: bool, json: bool, first: Callable[[Store], Awaitable[object]] | None = None) -> None:
+def _resync(
+    service: Service, kind: EntityKind | None, keys: list[str], *, recreate: bool
+) -> Callable[[Store], Awaitable[Selection | None]]:
+    """What is done before the push."""
+    from connector.jobs.resync import resync as make_ready
+
+    return lambda store: make_ready(store, service.client, service.settings, kind, keys, recreate=recreate)
+
+
+def _push(
+    *,
+    dry_run: bool,
+    json: bool,
+    first: Callable[[Service], Callable[[Store], Awaitable[Selection | None]]] | None = None,
+) -> None:
     from connector.log import configure
     from connector.service import running
     from connector.settings import load_settings
@@ -76,7 +100,7 @@ def _push(*, dry_run: bool, json: bool, first: Callable[[Store], Awaitable[objec
     async def work() -> PushSummary:
         async with running(settings) as service:
             with Progress("Rehearsing" if dry_run else "Pushing") as progress:
-                return await service.push(progress, dry_run=dry_run, first=first)
+                return await service.push(progress, dry_run=dry_run, first=first(service) if first else None)
 
     summary = run(work())
     if json:
@@ -101,9 +125,12 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "org_usage": {"used": summary.org_used, "allowed": summary.org_allowed},
         "dead_letters": summary.dead_letters,
         "refusals": [letter_document(letter) for letter in summary.refusals],
+        "notes": tally.notes,
         "waiting": summary.waiting,
+        "others_due": summary.others_due,
         "next_due": summary.next_due,
         "stopped": summary.stopped,
+        "elsewhere": summary.elsewhere,
         "in_sync": summary.in_sync,
         "seconds": round(summary.seconds, 3),
     }
@@ -130,9 +157,14 @@ def show(summary: PushSummary) -> None:
         typer.echo(f"{letters}: `connector dead-letters list` says why and what to do.")
     if summary.waiting:
         when = f", the next at {moment(summary.next_due)}" if summary.next_due else ""
-        typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: run `connector push` again then.")
+        again = "run `connector push` again then"
+        if summary.elsewhere:
+            again = "another push or a service is at work on them. Let it finish, or run `connector push` again"
+        typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: {again}.")
+    if summary.others_due:
+        typer.echo(f"{plural(summary.others_due, 'other change')} due: `connector push` sends them.")
     if summary.in_sync:
-        typer.echo("In sync.")
+        typer.echo("What was asked for is in sync." if summary.others_due else "In sync.")
 
 
 def _records(summary: PushSummary) -> None:
@@ -148,6 +180,10 @@ def _records(summary: PushSummary) -> None:
         typer.echo("Nothing was due." if summary.waiting or summary.dead_letters else "The org has everything.")
     if tally.adopted:
         typer.echo(f"{plural(tally.adopted, 'order')} found in the org from an earlier, unanswered write.")
+    for note in tally.notes[:SHOWN]:
+        typer.echo(note)
+    if len(tally.notes) > SHOWN:
+        typer.echo(f"… and {len(tally.notes) - SHOWN:,} more: --json lists all.")
 
 
 def _rehearsed(summary: PushSummary) -> None:

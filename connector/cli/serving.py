@@ -40,6 +40,7 @@ async def _serve() -> None:
     from connector.settings import load_settings
     from connector.store.opening import opened
     from connector.web.app import make_app
+    from connector.web.server import Runner
 
     settings = load_settings()
     rules = rules_of(settings)
@@ -48,7 +49,7 @@ async def _serve() -> None:
     collect_seldom()
     log = structlog.get_logger("serve")
     async with opened(settings) as store:
-        runner = web.AppRunner(make_app(store, rules, correspondence), access_log=None, shutdown_timeout=10)
+        runner = Runner(make_app(store, rules, correspondence), shutdown_timeout=10)
         await runner.setup()
         try:
             site = web.TCPSite(runner, settings.http.host, settings.http.port)

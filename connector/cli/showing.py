@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
+from connector.cli.keys import key as parse_key
 from connector.cli.loop import run
 from connector.cli.output import amount, as_json, moment, plural, table
 from connector.errors import ConnectorError, UsageError
@@ -33,7 +34,10 @@ NAMES = 22
 def show(
     entity: Annotated[str, typer.Argument(help="customer, product, order or return.")],
     key: Annotated[
-        str, typer.Argument(help="The number of a customer or order, the SKU of a product, a return as 10248-RMA1.")
+        str,
+        typer.Argument(
+            help="The number of a customer or order, the SKU of a product, a return as 10248-RMA1.", parser=parse_key
+        ),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
@@ -54,7 +58,7 @@ def show(
 async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
     from connector.model.change import EntityKind
     from connector.settings import load_settings
-    from connector.store import catalog, customers, history, journal, links, orders, outbox, products, returns
+    from connector.store import customers, history, journal, links, orders, orgs, outbox, products, returns
     from connector.store.opening import opened
 
     modules: dict[EntityKind, Any] = {
@@ -67,7 +71,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         found = await modules[kind].load(connection, [key])
         if not found:
             raise ConnectorError(f"There is no {kind} {key} here.", hint="`connector import PATH` brings it in.")
-        org = await catalog.latest(connection)
+        org = await orgs.active(connection)
         org_id = org.org_id if org else ""
         linked = list((await links.get(connection, org_id, kind.value, [key])).values())
         if kind is EntityKind.ORDER:

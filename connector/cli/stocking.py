@@ -11,9 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from connector.cli import app
+from connector.cli.inputs import check_input
+from connector.cli.keys import key
 from connector.cli.loop import run
 from connector.cli.output import amount, as_json, plural, table
 from connector.errors import UsageError
+from connector.files import UnusableFileError, bounded_lines
 
 stock = typer.Typer(help="Stock by warehouse.", short_help="See what there is, by warehouse; say what was counted.")
 app.add_typer(stock, name="stock")
@@ -24,7 +27,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of
 
 @stock.command("list", short_help="What there is of products.")
 def listed(
-    skus: Annotated[list[str] | None, typer.Argument(metavar="[SKU]...", help="Only these products.")] = None,
+    skus: Annotated[
+        list[str] | None, typer.Argument(metavar="[SKU]...", help="Only these products.", parser=key)
+    ] = None,
     json: Json = False,
 ) -> None:
     """On hand, reserved for orders, and available, by product and warehouse."""
@@ -43,7 +48,7 @@ def listed(
 
 @stock.command(short_help="Say what was counted.")
 def count(
-    warehouse: Annotated[str | None, typer.Argument(help="Where it was counted.")] = None,
+    warehouse: Annotated[str | None, typer.Argument(help="Where it was counted.", parser=key)] = None,
     counts: Annotated[list[str] | None, typer.Argument(metavar="[SKU=N]...", help="What was counted there.")] = None,
     file: Annotated[
         Path | None, typer.Option(help=f"A CSV file with the columns {', '.join(COLUMNS)}, instead.")
@@ -68,19 +73,32 @@ def count(
 
 
 def _from_words(warehouse: str, items: list[str]) -> dict[tuple[str, str], Decimal]:
-    counted = {}
+    counted: dict[tuple[str, str], Decimal] = {}
     for item in items:
         sku, sign, text = item.rpartition("=")
         if not sign or not sku:
             raise UsageError(f"{item!r} is no count.", hint="Write it as SKU=N, after the warehouse.")
-        counted[sku, warehouse] = _number(text, item)
+        place = (_key(sku, item), warehouse)
+        if place in counted:
+            raise UsageError(f"{item}: {place[0]} was counted already.", hint="Name each product once.")
+        counted[place] = _number(text, item)
     return counted
 
 
+def _key(text: str, place: str) -> str:
+    from connector.model.keys import normalize_key
+
+    try:
+        return normalize_key(text)
+    except ValueError as error:
+        raise UsageError(f"{place}: {text!r} {error}.") from None
+
+
 def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
+    check_input(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
+            reader = csv.DictReader(bounded_lines(lines))
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise UsageError(f"{file}:1: has no column {missing[0]}.", hint=f"It needs {', '.join(COLUMNS)}.")
@@ -90,10 +108,13 @@ def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
                 sku, warehouse = ((row[name] or "").strip() for name in COLUMNS[:2])
                 if not sku or not warehouse:
                     raise UsageError(f"{place}: names no {'warehouse' if sku else 'sku'}.")
+                sku, warehouse = _key(sku, place), _key(warehouse, place)
                 if (sku, warehouse) in counted:
                     raise UsageError(f"{place}: {sku} in {warehouse} was counted above already.")
                 counted[sku, warehouse] = _number((row["on_hand"] or "").strip(), place)
             return counted
+    except UnusableFileError as error:
+        raise UsageError(f"{file} {error.problem}.") from None
     except (UnicodeDecodeError, csv.Error):
         raise UsageError(f"{file} is no CSV file in UTF-8.") from None
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from connector.cli import app
+from connector.cli.keys import key
 from connector.cli.loop import run
 from connector.cli.output import as_json, moment, table
 from connector.errors import ConnectorError, UsageError
@@ -21,7 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of
 @tokens.command(short_help="Make a token; it is shown this once.")
 def create(
     role: Annotated[str, typer.Option(help="viewer (reads), ops (acts on orders), admin (changes how it works).")],
-    name: Annotated[str, typer.Option(help="Whose it is; stands in the history of what was done with it.")],
+    name: Annotated[str, typer.Option(help="Whose it is; stands in the history of what was done with it.", parser=key)],
     days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="How long it is good for; else until revoked.")
     ] = None,
@@ -57,7 +58,7 @@ def listed(json: Json = False) -> None:
 
 
 @tokens.command(short_help="End a token at once.")
-def revoke(name: Annotated[str, typer.Argument(help="As `connector tokens list` names it.")]) -> None:
+def revoke(name: Annotated[str, typer.Argument(help="As `connector tokens list` names it.", parser=key)]) -> None:
     """End a token at once; there is no way back."""
     if not run(_revoke(name)):
         raise ConnectorError(f"There is no token {name} in force.", hint="`connector tokens list` names them.")

@@ -1,29 +1,31 @@
 """Sends everything that is due, and says what it cost.
 
-Work is shared out over streams: one for the products, then up to eight for orders and customers, each over its own
-partitions. Few orders make few streams, because a full call costs as much as an empty one.
+Work is shared out over workers (`outbound.leasing`), and the part of each over streams: one for the products, then up
+to eight for orders and customers, each over its own partitions. Few orders make few streams, because a full call costs
+as much as an empty one.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from connector.clock import Clock
 from connector.errors import MappingError, RetryClass, SalesforceError
+from connector.jobs.mapping_versions import Mappings
+from connector.jobs.org import confirm_org
+from connector.jobs.rounds import Rounds, Watcher
 from connector.mapping import MappingSet
 from connector.mapping.check import absent_keys, check
 from connector.model.change import ChangeState, DeadLetter, EntityKind
-from connector.outbound.drain import Drain
 from connector.outbound.facts import OrgFacts
 from connector.outbound.learn import learn
-from connector.outbound.leasing import Terms, held
-from connector.outbound.ledger import Ledger
+from connector.outbound.leasing import Worker
+from connector.outbound.mapping_version import MappingInForce
 from connector.outbound.rehearsal import RehearsalOrg
 from connector.outbound.return_form import ReturnForm
 from connector.outbound.tally import Tally
@@ -31,31 +33,20 @@ from connector.salesforce.client import SalesforceClient
 from connector.settings import Returns, Settings
 from connector.store import outbox
 from connector.store.engine import Store
+from connector.store.outbox import Selection
 from connector.store.rehearsal import sync_rehearsal
 
-ORDERS_PER_STREAM = 300
-WORTH_WAITING = timedelta(seconds=10)
-"""A change that falls due within this time is waited for: a locked row, a second's pause of the org."""
-
-ROUNDS = 8
-CATALOG = "drain:catalog"
-
-
-class Watcher(Protocol):
-    """Who is told how it goes."""
-
-    def expect(self, total: int) -> None: ...
-
-    def advance(self, count: int = 1) -> None: ...
-
-    def say(self, text: str) -> None: ...
+VERSIONS = 5
+"""How often in one push the mappings may be replaced."""
 
 
 @dataclass(kw_only=True)
 class PushSummary:
-    """What a push came to. `waiting` changes are due later, the first at `next_due`; `stopped`: what ended it early.
+    """What a push came to. `waiting` changes are due later, the first at `next_due`; `stopped`: what ended it early;
+    `elsewhere`: other workers hold some of them.
 
-    `writes` and `reads` are the data API calls it made; for a rehearsal, those it would have made.
+    `writes` and `reads` are the data API calls it made; for a rehearsal, those it would have made. Where only some
+    changes were meant, all numbers are of those; `others_due` counts the rest.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -68,29 +59,60 @@ class PushSummary:
     dead_letters: int = 0
     refusals: list[DeadLetter] = field(default_factory=list)  # made by this push
     waiting: int = 0
+    others_due: int = 0
     next_due: datetime | None = None
     stopped: str | None = None
+    elsewhere: bool = False
 
     @property
     def in_sync(self) -> bool:
         return not (self.dead_letters or self.waiting or self.stopped)
 
 
+First = Callable[[Store], Awaitable[Selection | None]]
+
+
+@dataclass(kw_only=True)
+class _Scope:
+    """What a push is about: `only` some changes, if not all; refusals that were there `before` are none of its own."""
+
+    only: Selection | None = None
+    before: frozenset[tuple[EntityKind, str]] = frozenset()
+
+    async def begin(self, store: Store, first: First | None) -> None:
+        self.only = await first(store) if first is not None else None
+        self.before = frozenset((letter.entity, letter.key) for letter in await _letters(store))
+
+    def is_new(self, letter: DeadLetter) -> bool:
+        keys = None if self.only is None else self.only.get(letter.entity, frozenset())
+        return (letter.entity, letter.key) not in self.before and (keys is None or letter.key in keys)
+
+
 async def push(
     store: Store,
     client: SalesforceClient,
-    mappings: MappingSet,
+    mappings: Mappings,
     settings: Settings,
     *,
     clock: Clock,
     watcher: Watcher,
     dry_run: bool = False,
-    first: Callable[[Store], Awaitable[object]] | None = None,
+    scheduled: bool = False,
+    first: First | None = None,
+    verify: bool = True,
 ) -> PushSummary:
-    """Do `first`, then send what is due. With `dry_run` nothing is sent and nothing stored.
+    """Do `first`, then send what is due: of what `first` answers, if it does. With `dry_run` nothing is sent and
+    nothing stored. Without `verify` an org that nothing is due for is not asked who it is.
 
-    Raises MappingError if the mappings do not fit the org, AuthError if it lets nobody in, SalesforceError if it has
-    none of our fields, StoreError if another push is at work, LeaseLostError if one took over.
+    All of it goes by one version of the mappings (`jobs.mapping_versions`), which is chosen before `first`, and chosen
+    anew when another one was activated meanwhile. To do something `first` makes the version of our files active.
+
+    A `scheduled` push takes what is free and due now; any other one also waits for other workers that hold what is due,
+    as long as they get something done, and for what falls due within moments.
+
+    Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, OtherMappingsError if
+    others are active, AuthError if the org lets nobody in, SalesforceError if it has none of our fields, LeaseLostError
+    if another push took over.
     """
     started = clock.now()
     async with AsyncExitStack() as stack:
@@ -99,18 +121,36 @@ async def push(
             store = await stack.enter_async_context(sync_rehearsal(store))
             org = RehearsalOrg()
         summary = PushSummary(dry_run=dry_run)
-        if first is not None:
-            await first(store)
-        before = {(letter.entity, letter.key) for letter in await _letters(store)}
+        scope = _Scope()
+        if scheduled:
+            await mappings.notice(store)
+        else:
+            mappings.read()
+        if first is None or dry_run or await mappings.settled(store):
+            await scope.begin(store, first)
+            first = None
         calls = client.calls_made
         # A rehearsal also tells whether we can sign in and whether the mappings fit, due or not.
-        if dry_run or await _due(store, clock.now()):
-            await _send(store, client, org, mappings, settings, clock=clock, watcher=watcher, summary=summary)
-        await _close(store, client, org, summary)
+        if dry_run or first is not None or await _due(store, clock.now(), scope.only):
+            worker = None
+            if not dry_run:
+                sync = settings.sync
+                worker = Worker(
+                    store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=clock, returns=scheduled
+                )
+                await stack.enter_async_context(worker)
+            await _send(
+                store, client, org, mappings, settings,
+                worker=worker, clock=clock, watcher=watcher, summary=summary,
+                scheduled=scheduled, first=first, scope=scope,
+            )  # fmt: skip
+        elif verify:
+            await confirm_org(store, client, settings)
+        await _close(store, client, org, summary, scope.only)
         summary.reads = client.calls_made.reads - calls.reads
         if not dry_run:
             summary.writes = client.calls_made.writes - calls.writes
-        summary.refusals = [letter for letter in await _letters(store) if (letter.entity, letter.key) not in before]
+        summary.refusals = [letter for letter in await _letters(store) if scope.is_new(letter)]
     summary.seconds = (clock.now() - started).total_seconds()
     return summary
 
@@ -119,14 +159,70 @@ async def _send(
     store: Store,
     client: SalesforceClient,
     org: Any,
-    mappings: MappingSet,
+    mappings: Mappings,
     settings: Settings,
     *,
+    worker: Worker | None,
     clock: Clock,
     watcher: Watcher,
     summary: PushSummary,
+    scheduled: bool,
+    first: First | None,
+    scope: _Scope,
 ) -> None:
-    org_id = await client.connect()
+    fit = partial(_fit, store, client, settings, clock, scope)
+    for _ in range(VERSIONS):
+        version = None
+        if worker is None:
+            fitted = await fit(mappings.read())
+        else:
+            if scheduled:
+                chosen = await mappings.follow(store, fit)
+            else:
+                mappings.read()
+                chosen = await mappings.choose(store, fit, explicit=first is not None)
+            if chosen is None:
+                return
+            version, fitted = MappingInForce(chosen.number), await fit(chosen.mappings)
+        if first is not None:
+            await scope.begin(store, first)
+            first = None
+        rounds = Rounds(
+            store=store,
+            client=client,
+            org=org,
+            mappings=fitted.mappings,
+            facts=fitted.facts,
+            worker=worker,
+            version=version,
+            partitions=settings.sync.partitions,
+            clock=clock,
+            watcher=watcher,
+            tally=summary.tally,
+            form=fitted.form,
+            only=scope.only,
+        )
+        stopped = await rounds.run(patient=not scheduled)
+        summary.elsewhere = rounds.elsewhere
+        summary.stopped = None if stopped is None else str(stopped)
+        if version is None or not version.outdated or stopped is not None:
+            return
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """Mappings as they are used on this org; `form` is that of its returns, None if there are none to be sent."""
+
+    mappings: MappingSet
+    facts: OrgFacts
+    form: ReturnForm | None
+
+
+async def _fit(
+    store: Store, client: SalesforceClient, settings: Settings, clock: Clock, scope: _Scope, mappings: MappingSet
+) -> Fitted:
+    """MappingError if the org has not what the mappings speak of, SalesforceError if it has nothing of ours."""
+    org_id = await confirm_org(store, client, settings)
     returns = settings.salesforce.returns
     objects = mappings.return_order.sobjects if returns is Returns.RETURN_ORDER and mappings.return_order else ()
     ask = partial(
@@ -136,7 +232,7 @@ async def _send(
     facts = await ask()
     # Returns that come meanwhile wait for the next push: how to show them must be found out first.
     form = ReturnForm(mappings, facts, returns, store)
-    back = (await _due(store, clock.now())).get(EntityKind.RETURN)
+    back = (await _due(store, clock.now(), scope.only)).get(EntityKind.RETURN)
     mappings = await form.mappings() if back else mappings.returning(None)
     mappings = mappings.with_persons(facts.person_type is not None)
     problems = check(mappings, facts.describes, person_types=facts.person_types)
@@ -147,33 +243,7 @@ async def _send(
     if problems:
         keys = absent_keys(mappings, facts.describes)
         raise _bare(keys, len(problems) - len(keys)) if keys else MappingError(problems)
-    partitions = settings.sync.partitions
-    names = [CATALOG, *(f"drain:{number}" for number in range(partitions))]
-
-    def waiting() -> None:
-        watcher.say("Another push holds this database's work; waiting for it to finish or for its lease to end.")
-
-    async with held(store, names, ttl=settings.sync.lease_seconds, clock=clock, waiting=waiting) as terms:
-        run = _Run(
-            store,
-            client,
-            org,
-            mappings,
-            facts,
-            terms,
-            partitions,
-            clock,
-            watcher,
-            summary.tally,
-            form if back else None,
-        )
-        for _ in range(ROUNDS):
-            stopped = await run.once()
-            if stopped is not None:
-                summary.stopped = str(stopped)
-                return
-            if summary.dry_run or not await _soon(store, clock):
-                return
+    return Fitted(mappings=mappings, facts=facts, form=form if back else None)
 
 
 def _bare(keys: Sequence[str], others: int) -> SalesforceError:
@@ -185,100 +255,10 @@ def _bare(keys: Sequence[str], others: int) -> SalesforceError:
     )
 
 
-class _Run:
-    """One round over everything that is due."""
-
-    def __init__(
-        self,
-        store: Store,
-        client: SalesforceClient,
-        org: Any,
-        mappings: MappingSet,
-        facts: OrgFacts,
-        terms: Terms,
-        partitions: int,
-        clock: Clock,
-        watcher: Watcher,
-        tally: Tally,
-        form: ReturnForm | None,
-    ) -> None:
-        self._store = store
-        self._client = client
-        self._org = org
-        self._mappings = mappings
-        self._facts = facts
-        self._terms = terms
-        self._partitions = partitions
-        self._clock = clock
-        self._watcher = watcher
-        self._tally = tally
-        self._form = form
-
-    async def once(self) -> SalesforceError | None:
-        """What stopped it early, if anything did."""
-        now = self._clock.now()
-        due = await _due(self._store, now)
-        self._watcher.expect(sum(due.values()))
-        if due.get(EntityKind.PRODUCT):
-            drain = self._drain({CATALOG}, frozenset({0}), 1)
-            await drain.products()
-            if drain.stopped is not None:
-                return drain.stopped
-        work = max(due.get(EntityKind.ORDER, 0), due.get(EntityKind.RETURN, 0))
-        streams = max(1, min(self._partitions, -(-work // ORDERS_PER_STREAM)))
-        drains = []
-        for number in range(streams):
-            mine = frozenset(range(number, self._partitions, streams))
-            drains.append(self._drain({f"drain:{partition}" for partition in mine}, mine, self._partitions))
-        try:
-            async with asyncio.TaskGroup() as group:
-                for drain in drains:
-                    group.create_task(drain.orders())
-        except* Exception as failed:
-            raise failed.exceptions[0] from None
-        return next((drain.stopped for drain in drains if drain.stopped is not None), None)
-
-    def _drain(self, leases: set[str], partitions: frozenset[int], of: int) -> Drain:
-        terms = {name: term for name, term in self._terms.items() if name in leases}
-        ledger = Ledger(
-            self._store,
-            self._mappings,
-            org_id=self._facts.org_id,
-            terms=terms,
-            clock=self._clock,
-            ours=self._terms.ours,
-        )
-        return Drain(
-            ledger=ledger,
-            org=self._org,
-            reader=self._client,
-            facts=self._facts,
-            source=self._mappings.source,
-            partitions=partitions,
-            of=of,
-            tally=self._tally,
-            advance=self._watcher.advance,
-            form=self._form,
-        )
-
-
-async def _due(store: Store, now: datetime) -> dict[EntityKind, int]:
+async def _due(store: Store, now: datetime, only: Selection | None) -> dict[EntityKind, int]:
     """How many changes of each kind are due now."""
     async with store.reader() as connection:
-        return await outbox.due_counts(connection, now)
-
-
-async def _soon(store: Store, clock: Clock) -> bool:
-    """Wait for what falls due within moments; False if there is nothing worth waiting for."""
-    async with store.reader() as connection:
-        moment = await outbox.next_due(connection)
-    if moment is None:
-        return False
-    wait = moment - clock.now()
-    if wait > WORTH_WAITING:
-        return False
-    await clock.sleep(max(0.0, wait.total_seconds()))
-    return True
+        return await outbox.due_counts(connection, now, only)
 
 
 async def _letters(store: Store) -> list[DeadLetter]:
@@ -286,10 +266,14 @@ async def _letters(store: Store) -> list[DeadLetter]:
         return await outbox.dead_letters(connection)
 
 
-async def _close(store: Store, client: SalesforceClient, org: Any, summary: PushSummary) -> None:
+async def _close(
+    store: Store, client: SalesforceClient, org: Any, summary: PushSummary, only: Selection | None
+) -> None:
     async with store.reader() as connection:
-        counts = await outbox.counts(connection)
-        summary.next_due = await outbox.next_due(connection)
+        counts = await outbox.counts(connection, only)
+        every = counts if only is None else await outbox.counts(connection)
+        summary.next_due = await outbox.next_due(connection, only=only)
+    summary.others_due = sum(every[kind][ChangeState.DUE] - counts[kind][ChangeState.DUE] for kind in EntityKind)
     summary.waiting = sum(states[ChangeState.DUE] for states in counts.values())
     summary.dead_letters = sum(states[ChangeState.DEAD] for states in counts.values())
     if isinstance(org, RehearsalOrg):

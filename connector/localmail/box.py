@@ -37,7 +37,10 @@ class Mail:
 
     @cached_property
     def message(self) -> EmailMessage:
-        return email.message_from_bytes(self.raw, policy=email.policy.default)
+        try:
+            return email.message_from_bytes(self.raw, policy=email.policy.default)
+        except RecursionError:  # parts in parts in parts
+            return email.message_from_bytes(self.raw.partition(b"\r\n\r\n")[0], policy=email.policy.default)
 
     def header(self, name: str) -> str:
         """Empty if it is missing, or cannot be read."""

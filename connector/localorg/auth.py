@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 import jwt
+from jwt.algorithms import RSAAlgorithm
 
 from connector.localorg import openid
 from connector.localorg.codes import Codes, OAuthFailure
@@ -144,6 +145,11 @@ class Auth:
     # -- flows ------------------------------------------------------------------------------------------------------
 
     def register_key(self, pem: str) -> None:
+        """Trust assertions signed with this key's private half. ValueError for what is no key."""
+        try:
+            RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(pem)
+        except (jwt.PyJWTError, TypeError, ValueError):
+            raise ValueError("it is no RSA key in PEM") from None
         self.storage.set_meta("jwt_public_key", pem)
 
     def knows(self, client_id: str) -> bool:

@@ -66,7 +66,7 @@ class Faults:
         elif status is not None:
             given["status_count"] = given.pop("count", given.get("status_count", 1))
         if status is not None:
-            if status not in _STATUSES:
+            if not isinstance(status, int) or status not in _STATUSES:
                 raise ValueError("status: one of 500, 502, 503")
             given["status"] = status
         for name, value in given.items():

@@ -25,9 +25,11 @@ _FIND = re.compile(r"\s*FIND\s*\{((?:\\.|[^}\\])*)\}\s*", re.IGNORECASE | re.DOT
 _IN = re.compile(r"IN\s+(ALL|NAME|EMAIL|PHONE|SIDEBAR)\s+FIELDS\s*", re.IGNORECASE)
 _RETURNING = re.compile(r"RETURNING\s+", re.IGNORECASE)
 _LIMIT = re.compile(r"LIMIT\s+(\d+)\s*\Z", re.IGNORECASE)
-_PIECE = re.compile(r"(\w+)\s*(?:\(|,|\Z|(?=\s+LIMIT\b))", re.IGNORECASE)
+_PIECE = re.compile(r"(\w+)(?:\s*(?:\(|,|\Z)|(?=\s+LIMIT\b))", re.IGNORECASE)
 _TOKEN = re.compile(r'"([^"]*)"|(\S+)')
 _TAIL = re.compile(r"\s(?=(?:WHERE|ORDER\s+BY|LIMIT|OFFSET)\s)", re.IGNORECASE)
+LONGEST = 100_000
+LONGEST_TERM = 10_000
 Ask = Callable[[str], list[dict[str, Any]]]
 
 
@@ -61,6 +63,8 @@ class _Words:
 
 
 def parse(text: str) -> Search:
+    if len(text) > LONGEST:
+        raise malformed(f"SOSL statements cannot be longer than {LONGEST} characters.")
     found = _FIND.match(text)
     if found is None:
         raise malformed("No search term found. The search term must be enclosed in braces.")
@@ -120,7 +124,9 @@ def _closing(text: str) -> int:
 
 
 def run(schema: Schema, search: Search, ask: Ask) -> list[dict[str, Any]]:
-    """The records found; `ask` answers SOQL."""
+    """The records found; `ask` answers SOQL. A term that is too long finds nothing."""
+    if len(search.term) > LONGEST_TERM:
+        return []
     groups = list(_groups(search.term))
     found: list[dict[str, Any]] = []
     for wanted in search.wanted or _everything(schema):
@@ -202,5 +208,12 @@ def _like(word: str) -> str:
 
 
 def _has(text: str, word: str) -> bool:
-    pattern = re.escape(word).replace(r"\*", r"\w*").replace(r"\?", r"\w")
-    return re.search(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE) is not None
+    """Whether the text has the word, `*` standing for any letters of it and `?` for one.
+
+    What stands between two `*` is taken where it comes first and never looked for again: trying all places would take
+    for ever in a word with many of them.
+    """
+    first, *rest = (re.escape(piece).replace(r"\?", r"\w") for piece in re.split(r"\*+", word))
+    middle = "".join(rf"(?>\w*?{piece})" for piece in rest[:-1])
+    last = rf"\w*{rest[-1]}" if rest else ""
+    return re.search(rf"(?<!\w){first}{middle}{last}(?!\w)", text, re.IGNORECASE) is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,16 @@ import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from connector.localorg.seed import Bodies
 from connector.localorg.settings import OrgSettings, Place, SeedError, Strict
+
+_LARGEST = 4 * 1024 * 1024
+_MOST_LEVELS = 50
+_LONGEST_KEY = 100  # characters of it that are told
+_MOST_VALUES = 500_000
+_TOO_DEEP = f"is nested more than {_MOST_LEVELS} levels deep: write it flatter"
 
 
 @dataclass(kw_only=True)
@@ -46,7 +55,13 @@ class UnreadableSeedError(ValueError):
 def read(path: Path) -> SeedFile:
     """UnreadableSeedError for a file that is none."""
     try:
-        document = YAML(typ="rt").load(io.StringIO(path.read_text(encoding="utf-8-sig")))
+        text = _text(path)
+        _check(YAML(typ="safe", pure=True).compose(text))
+        document = YAML(typ="rt").load(io.StringIO(text))
+    except _UnfitError as error:
+        raise UnreadableSeedError([f"{path}{error}"]) from None
+    except RecursionError:
+        raise UnreadableSeedError([f"{path}: {_TOO_DEEP}"]) from None
     except FileNotFoundError:
         raise UnreadableSeedError([f"{path}: there is no such file"]) from None
     except OSError as error:
@@ -72,6 +87,52 @@ def read(path: Path) -> SeedFile:
     return SeedFile(path=path, settings=OrgSettings(**given), records=content.records, document=document)
 
 
+class _UnfitError(Exception):
+    """It begins with the place in the file, if there is one."""
+
+
+def _text(path: Path) -> str:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else a pipe would be waited for
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise _UnfitError(": is no plain file")
+        with open(handle, "rb", closefd=False) as file:
+            content = file.read(_LARGEST + 1)
+    finally:
+        os.close(handle)
+    if len(content) > _LARGEST:
+        raise _UnfitError(f": is larger than {_LARGEST:,} bytes")
+    return content.decode("utf-8-sig")
+
+
+def _check(top: Node | None) -> None:
+    """Refuse what is nested too deep, and what grows by aliases: they are counted as often as they stand there."""
+    sizes: dict[int, tuple[int, int]] = {}
+    open_: set[int] = set()
+
+    def measure(node: Node, level: int) -> tuple[int, int]:
+        mark = f":{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+        known = sizes.get(id(node))
+        if id(node) in open_ or level + (known[0] if known else 1) > _MOST_LEVELS:
+            raise _UnfitError(f"{mark}: {_TOO_DEEP}")
+        if known is not None:
+            return known
+        open_.add(id(node))
+        levels, values = 1, 1
+        inside = [part for pair in node.value for part in pair] if isinstance(node, MappingNode) else node.value
+        for child in () if isinstance(node, ScalarNode) else inside:
+            below, more = measure(child, level + 1)
+            levels, values = max(levels, below + 1), values + more
+            if values > _MOST_VALUES:
+                raise _UnfitError(f"{mark}: has more than {_MOST_VALUES:,} values, with those that aliases repeat")
+        open_.discard(id(node))
+        sizes[id(node)] = levels, values
+        return levels, values
+
+    if top is not None:
+        measure(top, 1)
+
+
 def _said(error: Any) -> str:
     if error["type"] == "unexpected_keyword_argument":
         return "is no setting of an org"
@@ -92,4 +153,5 @@ def _line(path: Path, document: Any, place: Place, problem: str) -> str:
         line, column = found[0] + 1, found[1] + 1
         if not isinstance(node, CommentedMap | CommentedSeq):
             break
-    return f"{path}:{line}:{column}: {'.'.join(map(str, place)) or 'file'}: {problem}"
+    where = ".".join(str(part)[:_LONGEST_KEY] for part in place)
+    return f"{path}:{line}:{column}: {where or 'file'}: {problem}"

@@ -7,9 +7,10 @@ given out twice (IDs, auto numbers) are kept in memory and written with the comm
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +52,18 @@ def column(field: Field) -> str:
     return f"{quote(field.name)} TEXT{collation}"
 
 
+def _create_private(path: Path) -> None:
+    """An empty file that only its owner may read; one that is there stays as it is."""
+    with suppress(OSError):  # what cannot be made is told by SQLite
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        os.fchmod(handle, 0o600)
+        os.close(handle)
+
+
 class Storage:
     def __init__(self, path: Path | None = None) -> None:
+        if path is not None:
+            _create_private(path)
         self.connection = sqlite3.connect(
             str(path) if path else ":memory:", isolation_level=None, check_same_thread=False, cached_statements=1024
         )

@@ -39,7 +39,8 @@ def certificates(folder: Path) -> Certificates:
     """Those of `folder`, made now if they are absent or expire within a day."""
     found = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     if not _good(found):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found.key.unlink(missing_ok=True)
         _make(found)
     return found
 
@@ -79,7 +80,7 @@ def _make(files: Certificates) -> None:
         )
         .sign(ca_key, hashes.SHA256())
     )  # fmt: skip
-    files.key.touch(mode=0o600)
+    files.key.touch(mode=0o600, exist_ok=False)
     files.key.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -12,7 +12,9 @@ from typing import Any
 
 import connector
 from connector.errors import MappingError
+from connector.files import UnusableFileError, read_file
 from connector.mapping.mapper import EntityMapping, MappingSet
+from connector.mapping.nodes import LARGEST
 from connector.mapping.problems import Position, Problems, suggestion
 from connector.mapping.read import read_entity
 from connector.mapping.spec import EntitySpec, ValueTable
@@ -101,7 +103,9 @@ def _yaml_files(folder: Traversable) -> list[Traversable]:
 
 def _content(file: Traversable, path: str, problems: Problems) -> bytes | None:
     try:
-        return file.read_bytes()
+        return read_file(file, LARGEST) if isinstance(file, Path) else file.read_bytes()
+    except UnusableFileError as error:
+        problems.add(Position(file=path), "file", f"{error.problem}: correct it, or take it away.")
     except OSError as error:
         problems.add(Position(file=path), "file", f"cannot be read ({error.strerror}): correct its permissions.")
-        return None
+    return None

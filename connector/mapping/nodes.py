@@ -12,11 +12,14 @@ from decimal import Decimal, InvalidOperation
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from connector.mapping.problems import Position, Problems
+from connector.mapping.yaml_limits import TOO_DEEP, TooMuchError, check
 from connector.model.record import FieldValue
 
-LARGEST = 1_000_000  # bytes
+LARGEST = 1_000_000
+"""Bytes of a file."""
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -25,32 +28,63 @@ class BadValueError(Exception):
     """A scalar that is none of text, number, true or false."""
 
 
-def compose(file: str, content: bytes, problems: Problems) -> MappingNode | None:
-    """The file's mapping at the top; None, with the problem noted, where there is none."""
-    start = Position(file=file)
+class BadYamlError(Exception):
+    """A file that is no YAML as we read it: `problem` follows its name, `line` and `column` count from 1."""
+
+    def __init__(self, problem: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.line = line
+        self.column = column
+
+
+def document(content: bytes) -> Node | None:
+    """The top of a file's one document, None for an empty one. BadYamlError if it is not one, too large or too deep."""
     if len(content) > LARGEST:
-        problems.add(start, "file", f"is larger than {LARGEST} bytes: a mapping is a few hundred lines.")
-        return None
+        raise BadYamlError(f"is larger than {LARGEST:,} bytes: a few hundred lines are usual.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
-        problems.add(Position(file=file, line=line, column=column), "file", "is not UTF-8: save it as UTF-8.")
-        return None
+        raise BadYamlError("is not UTF-8: save it as UTF-8.", line, column) from None
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        node: Node | None = YAML(typ="safe", pure=True).compose(text)
+        if node is not None:
+            check(node)
+    except TooMuchError as error:
+        mark = error.node.start_mark
+        raise BadYamlError(f"{error.problem}.", mark.line + 1, mark.column + 1) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = start if mark is None else Position(file=file, line=mark.line + 1, column=mark.column + 1)
-        problems.add(
-            where, "file", f"is not YAML: {error.problem or error.context}; correct this line or the one above."
-        )
-        return None
+        problem = f"is not YAML: {error.problem or error.context}; correct this line or the one above."
+        if mark is None:
+            raise BadYamlError(problem) from None
+        raise BadYamlError(problem, mark.line + 1, mark.column + 1) from None
+    except ReaderError as error:
+        before = text[: int(error.position)]
+        problem = f"is not YAML: it has the character {_code(error.character)}, which no text has; take it out."
+        raise BadYamlError(problem, before.count("\n") + 1, len(before) - before.rfind("\n")) from None
+    except RecursionError:
+        raise BadYamlError(f"is not YAML: it {TOO_DEEP}.") from None
     except Exception as error:
         # The parser has answered odd input with IndexError and the like; whatever it is, the file is at fault.
         said = str(error).splitlines()
-        problems.add(start, "file", f"is not YAML: {said[0] if said else type(error).__name__}; write it anew.")
+        raise BadYamlError(f"is not YAML: {said[0] if said else type(error).__name__}; write it anew.") from None
+    return node
+
+
+def _code(character: int | str) -> str:
+    return f"U+{character if isinstance(character, int) else ord(character):04X}"
+
+
+def compose(file: str, content: bytes, problems: Problems) -> MappingNode | None:
+    """The file's mapping at the top; None, with the problem noted, where there is none."""
+    start = Position(file=file)
+    try:
+        node = document(content)
+    except BadYamlError as error:
+        problems.add(Position(file=file, line=error.line, column=error.column), "file", error.problem)
         return None
     if not isinstance(node, MappingNode):
         problems.add(

@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+MOST_TOLD = 100
+"""Problems that are told one by one."""
+LONGEST_LINE = 1_000
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Position:
@@ -36,8 +40,12 @@ class Problems:
         self._found.setdefault(_one_line(f"{position}: {field}: {text}"), position)
 
     def lines(self) -> list[str]:
+        """One line each, the last of them the number of all others, if there are very many."""
         places = self._found.items()
-        return [line for line, _ in sorted(places, key=lambda item: (item[1].file, item[1].line, item[1].column))]
+        told = [line for line, _ in sorted(places, key=lambda item: (item[1].file, item[1].line, item[1].column))]
+        if len(told) <= MOST_TOLD:
+            return told
+        return [*told[:MOST_TOLD], f"… and {len(told) - MOST_TOLD:,} more: correct these first."]
 
 
 def suggestion(word: str, options: Iterable[str]) -> str:
@@ -54,5 +62,6 @@ def listed(words: Iterable[str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """What a file says can be anything (line breaks, terminal codes); a problem is one line to read."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    """What a file says can be anything (line breaks, terminal codes, a megabyte); a problem is one line to read."""
+    shown = text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}…"
+    return "".join(character if character.isprintable() else " " for character in shown)

@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo
 from connector.mapping.kinds import Kind, as_utc
 from connector.model.money import plain
 
+MOST_DIGITS = 100
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transform:
@@ -51,6 +53,8 @@ def to_decimal(value: object) -> Decimal:
         raise ValueError(f"{value!r} is not a number") from None
     if not number.is_finite():
         raise ValueError(f"{value!r} is not a number")
+    if abs(number.adjusted()) > MOST_DIGITS or len(number.as_tuple().digits) > MOST_DIGITS:
+        raise ValueError(f"a number of more than {MOST_DIGITS} digits")  # 1e999999999 is short as a text only
     return number
 
 

@@ -38,6 +38,9 @@ def _labelled(progress: Progress, event: Event) -> Progress:
 
 def _shipped(progress: Progress, event: Event) -> Progress:
     """A packed shipment leaves; or, where `lines` are named, they are packed and leave at once."""
+    if event.lines and event.shipment is not None:
+        what = f"names lines and shipment {event.shipment}"
+        raise refused(progress, event, "shipment", what, "Name one of them: lines are packed as a new shipment.")
     parcel = _new(progress, event) if event.lines else _one(progress, event, IN_HOUSE)
     parcel = replace(
         parcel,

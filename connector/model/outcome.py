@@ -6,12 +6,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Duplicates:
+    """What a duplicate rule of the org found: its developer name, and the records (`sobject`, ID) that are alike."""
+
+    rule: str
+    records: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RowError:
     """One error of the org for one row: its errorCode (or statusCode), message and field names."""
 
     code: str
     message: str
     fields: tuple[str, ...] = ()
+    duplicates: Duplicates | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,8 @@ class ShipmentStatus(StrEnum):
 
 IN_HOUSE = frozenset({ShipmentStatus.PACKED, ShipmentStatus.LABELLED})
 ON_THE_WAY = frozenset({ShipmentStatus.IN_TRANSIT, ShipmentStatus.OUT_FOR_DELIVERY, ShipmentStatus.EXCEPTION})
+CARRIER_STATUSES = tuple(status for status in ShipmentStatus if status in ON_THE_WAY | {ShipmentStatus.DELIVERED})
+"""What a carrier says of a shipment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,19 +5,22 @@ from __future__ import annotations
 from connector.model.changing import unsettles
 from connector.model.event import Action
 from connector.model.lifecycle import check
+from connector.model.progress import Hold
 from connector.model.stage import Stage
 from connector.orders.allocation import allocate
 from connector.orders.desk import Command, Desk
 from connector.orders.verification import recheck, verify
 
 SOLD = (Stage.CONFIRMED, Stage.FULFILLING)
+VERIFIED = (Stage.VERIFIED, *SOLD)
 
 
 async def ask(desk: Desk, command: Command) -> None:
     """Carry `command` out; CommandError if the order does not allow it.
 
     To verify may put the order on hold instead; to allocate without lines takes what there is, where it suits best. A
-    change of what was verified puts a confirmed order on hold, if the rules say so: it does not become unconfirmed.
+    change of what was verified puts a confirmed order on hold, if the rules say so: it does not become unconfirmed. A
+    payment that failed puts a verified order on hold for payment, if the rules say so.
     """
     event = command.event
     if await desk.repeats(command):
@@ -32,3 +35,5 @@ async def ask(desk: Desk, command: Command) -> None:
     [progress] = await desk.act([command])
     if event.action is Action.CHANGE and unsettles(event) and progress.stage in SOLD:
         await recheck(desk, command.number)
+    if event.action is Action.DECLINE and progress.stage in VERIFIED:
+        await recheck(desk, command.number, frozenset({Hold.PAYMENT}))

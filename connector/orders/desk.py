@@ -60,11 +60,12 @@ class Command:
 
 
 def in_its_name(asked: Command, commands: Sequence[Command]) -> list[Command]:
-    """`commands`, made of what was asked: the first of them bears its name."""
-    return [
-        command if index else replace(command, request=asked.request, asked=asked.event)
-        for index, command in enumerate(commands)
-    ]
+    """`commands`, made of what was asked: the first of them bears its name and, unless it has one, its note."""
+    if not commands:
+        return []
+    first, *others = commands
+    event = first.event if first.event.note else replace(first.event, note=asked.event.note)
+    return [replace(first, event=event, request=asked.request, asked=asked.event), *others]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -104,6 +105,8 @@ class Desk:
         self.rules = rules or standard()
         self._known: dict[str, tuple[Order, int]] = {}
         """Orders that this transaction has locked, as it has left them."""
+        self.created: set[str] = set()
+        """Orders that were placed here as new ones."""
         self.repeated: set[tuple[str, str]] = set()
         """Orders and requests that were carried out before, and so not again."""
         self._progress: dict[str, Progress] = {}
@@ -121,10 +124,14 @@ class Desk:
                 raise placing.another(item.number)
         there = {order.number for order in await orders.load(self.uow.connection, list(wanted))}
         known = await orders.placed(self.uow.connection, sorted(there))
-        new = await priced(self.uow.connection, [item for item in wanted.values() if item.number not in there])
+        new = [item for item in wanted.values() if item.number not in there]
+        for item in new:
+            placing.check_length(item)
+        new = await priced(self.uow.connection, new)
         created = await self._added(await addressed(self.uow.connection, new), words)
         quicker = [item.number for item in new if item.number not in created]
         known |= await orders.placed(self.uow.connection, quicker)
+        self.created |= created
         await self.take_up(sorted(created))
         found = await self.load(list(wanted))
         for number, item in wanted.items():
@@ -152,12 +159,12 @@ class Desk:
         # Where lines were changed since, they prove nothing.
         return placing.same_lines(order, item) or await history.has(self.uow.connection, order.number, Action.CHANGE)
 
-    async def take_up(self, numbers: Sequence[str]) -> None:
-        """Begin the histories of orders that have just been stored."""
+    async def take_up(self, numbers: Sequence[str], *, taxed: bool = False) -> None:
+        """Begin the histories of orders that have just been stored; `taxed`: their tax rate stands as it is."""
         found = (await self.load(numbers)).values()
         cases = []
         for order, events in found:
-            rate = self._tax_rate(order)
+            rate = order.tax_rate if taxed else self._tax_rate(order)
             cases.append(self._case(order if rate == order.tax_rate else replace(order, tax_rate=rate), events))
         await self._save(cases, new=True)
 
@@ -188,7 +195,7 @@ class Desk:
             for made in case.made:
                 if not await self._added([made.item], {}):
                     raise placing.another(made.item.number)  # somebody else took the number this very moment
-                await self.take_up([made.item.number])
+                await self.take_up([made.item.number], taxed=True)
                 await self.act([Command(number=made.item.number, event=event) for event in made.events])
         return [case.progress for case in every]
 
@@ -264,7 +271,7 @@ class Desk:
                 what = "got the number of the new order, which is given here"
                 raise refused(case.progress, event, "reference", what, "Leave it out.")
             event = replace(event, reference=await offspring.free_number(self.uow.connection, case.made, order, "S"))
-        if event.action in stockroom.FROM_SHELF:
+        if event.action in stockroom.AT_WAREHOUSE:
             event = await stockroom.lines_at(self.uow.connection, order, case.progress, event)
         event = in_full(case.progress, event)
         after = apply(case.progress, event)

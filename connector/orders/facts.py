@@ -41,6 +41,9 @@ class Facts:
     open_balance: Decimal
     orders_of_the_day: int
     earlier_orders: int
+    payment_status: str
+    authorized: Decimal
+    captured: Decimal
 
 
 def facts_of(order: Order, now: datetime, standing: Standing | None = None, progress: Progress | None = None) -> Facts:
@@ -71,6 +74,9 @@ def facts_of(order: Order, now: datetime, standing: Standing | None = None, prog
         open_balance=standing.open_balance,
         orders_of_the_day=standing.orders_of_the_day,
         earlier_orders=standing.earlier_orders,
+        payment_status=progress.payment_status.value,
+        authorized=progress.authorised,
+        captured=progress.captured,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 
@@ -19,6 +19,23 @@ from connector.store.tables import orders
 
 FREE = Decimal(1)
 """The discount of what is sent again."""
+
+OWN = frozenset(
+    {
+        "number",  # its own
+        "customer",  # the same, by number
+        "placed_at",  # a split was placed when its order was, a replacement is placed now
+        "stage",  # it is taken on by events of its own
+        "shipped_on",  # these three show the latest parcel, and the parcels stay where they are
+        "carrier",
+        "tracking_number",
+        "freight",  # charged once, with the order it came from
+        "stated_total",  # the customer was told it for all lines together
+        "notes",  # the same; where there are none, they say where the order comes from
+        "lines",  # what was split off or is sent again
+    }
+)
+"""Header fields that are not simply copied; every other field of an order is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,25 +89,13 @@ def _like(
     discount: Decimal | None = None,
 ) -> OrderInput:
     known = {line.number: line for line in order.lines}
+    copied = {item.name: getattr(order, item.name) for item in fields(OrderInput) if item.name not in OWN}
     return OrderInput(
+        **copied,
         number=event.reference or "",
         customer=order.customer.number,
         placed_at=placed_at,
-        currency=order.currency,
-        channel=order.channel,
-        service_level=order.service_level,
-        po_number=order.po_number,
-        notes=event.note or note,
-        promised_on=order.promised_on,
-        tax_rate=order.tax_rate,
-        ship_complete=order.ship_complete,
-        delivery_note=order.delivery_note,
-        ship_to_name=order.ship_to_name,
-        ship_to_street=order.ship_to_street,
-        ship_to_city=order.ship_to_city,
-        ship_to_state=order.ship_to_state,
-        ship_to_postal_code=order.ship_to_postal_code,
-        ship_to_country=order.ship_to_country,
+        notes=order.notes or event.note or note,
         lines=tuple(
             LineInput(
                 number=number,

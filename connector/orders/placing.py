@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from connector.errors import CommandError
+from connector.model.keys import check_new_order_number
 from connector.model.money import plain
 from connector.model.order import Order, OrderInput
 from connector.model.stage import Stage
@@ -40,6 +41,14 @@ def check_new(item: OrderInput) -> None:
         )
     if not item.lines:
         raise CommandError(f"Order {item.number} has no lines.", hint="Name at least one.", field="lines", rule="lines")
+
+
+def check_length(item: OrderInput) -> None:
+    """CommandError for a new order whose number leaves no room for what is added to it."""
+    try:
+        check_new_order_number(item.number)
+    except ValueError as error:
+        raise CommandError(f"number: {error}.", field="number", rule="input") from None
 
 
 def same_head(order: Order, item: OrderInput) -> bool:

@@ -12,25 +12,29 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WrapValidator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from connector.errors import RulesError
+from connector.files import UnusableFileError, read_file
 from connector.mapping.expression import Expression, ExpressionError
-from connector.mapping.nodes import at, compose, find
+from connector.mapping.nodes import LARGEST, at, compose, find
 from connector.mapping.paths import PathError, resolve
-from connector.mapping.problems import Position, Problems
+from connector.mapping.problems import MOST_TOLD, Position, Problems
 from connector.mapping.transforms import to_text
+from connector.model.keys import normalize_key
 from connector.model.message import MessageKind
 from connector.model.progress import Hold
 from connector.orders.facts import Facts
-from connector.orders.wrongs import wrongs
+from connector.orders.wrongs import once_each, wrongs
 from connector.settings import Settings, Via
 from connector.store.standing import Standing
 
 Criterion = Literal["shipments", "cost", "age"]
 _COPY = "copy connector/orders/rules.yaml and change the copy"
+_MOST = 500  # rules of a kind
+_LONGEST_HOURS = 87_600  # ten years
 _PLACE = re.compile(r"\{([a-z_.]+)\}")
 
 
@@ -55,6 +59,9 @@ def _of_orders(error: Exception) -> str:
     return str(error).replace("A facts has", "An order has")
 
 
+_Key = Annotated[str, AfterValidator(normalize_key)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -63,7 +70,7 @@ class _Check(_Part):
     name: Annotated[str, Field(min_length=1, max_length=80)]
     hold: Annotated[Hold, Field(strict=False)]
     when: Annotated[str, AfterValidator(_expression)]
-    say: Annotated[str, AfterValidator(_sentence)]
+    say: Annotated[str, Field(max_length=500), AfterValidator(_sentence)]
 
 
 class _Points(_Part):
@@ -73,9 +80,10 @@ class _Points(_Part):
 
 class _Routing(_Part):
     criteria: Annotated[list[Criterion], Field(min_length=1)] = ["shipments", "cost", "age"]
-    cost: dict[str, Annotated[Decimal, Field(ge=0, strict=False)]] = {}
+    cost: Annotated[dict[_Key, Annotated[Decimal, Field(ge=0, le=10**12, strict=False)]], WrapValidator(once_each)] = {}
 
 
+_Hours = Annotated[float, Field(gt=0, le=_LONGEST_HOURS, strict=False)]
 _Rate = Annotated[Decimal, Field(ge=0, lt=1, strict=False)]
 
 
@@ -89,17 +97,19 @@ class _Billing(_Part):
     address: Annotated[list[str], Field(max_length=8)] = []
     prices: Literal["gross", "net"] = "gross"
     tax_rate: _Rate = Decimal(0)
-    tax: list[_Tax] = []
+    tax: Annotated[list[_Tax], Field(max_length=_MOST)] = []
 
 
 class _Book(_Part):
     unknown_products: Literal["hold", "refuse"] = "hold"
-    verification: list[_Check] = []
-    priority: list[_Points] = []
-    urgent_from: int = 100
+    verification: Annotated[list[_Check], Field(max_length=_MOST)] = []
+    priority: Annotated[list[_Points], Field(max_length=_MOST)] = []
+    urgent_from: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 100
     routing: _Routing = _Routing()
     billing: _Billing = _Billing()
-    escalation: dict[Annotated[Hold, Field(strict=False)], Annotated[float, Field(gt=0, strict=False)]] = {}
+    escalation: dict[
+        Annotated[Hold, Field(strict=False)], Annotated[float, Field(gt=0, le=_LONGEST_HOURS, strict=False)]
+    ] = {}
     messages: list[Annotated[MessageKind, Field(strict=False)]] = list(MessageKind)
 
 
@@ -188,12 +198,11 @@ class Rules:
 def load_rules(file: Path | None = None) -> Rules:
     """The rules of `file`, or those we ship; RulesError with every problem at once."""
     try:
-        book = _read(str(file or "rules.yaml"), shipped().encode() if file is None else file.read_bytes())
-    except FileNotFoundError:
-        raise RulesError([f"{file}: there is no such file: correct CONNECTOR_RULES_FILE."]) from None
-    except OSError as error:
-        what = f"cannot be read ({error.strerror}): correct CONNECTOR_RULES_FILE, or the file's permissions."
-        raise RulesError([f"{file}: {what}"]) from None
+        content = shipped().encode() if file is None else read_file(file, LARGEST)
+    except UnusableFileError as error:
+        what = "there is no such file" if error.missing else error.problem
+        raise RulesError([f"{file}: {what}: correct CONNECTOR_RULES_FILE, or the file."]) from None
+    book = _read(str(file or "rules.yaml"), content)
     return Rules(
         keep_unknown=book.unknown_products == "hold",
         checks=tuple(
@@ -257,7 +266,7 @@ def _read(name: str, content: bytes) -> _Book:
     try:
         book = _Book.model_validate(said)
     except ValidationError as error:
-        for wrong in wrongs(error, _Book):
+        for wrong in wrongs(error, _Book)[:MOST_TOLD]:
             field = ".".join(str(part + 1) if isinstance(part, int) else part for part in wrong.place)
             problems.add(find(name, top, wrong.place), field, wrong.ended)
     if problems:

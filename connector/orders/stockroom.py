@@ -32,7 +32,9 @@ MOVING = frozenset(
     {Action.ALLOCATE, Action.DEALLOCATE, Action.PICK, Action.PACK, Action.SHIP, Action.CANCEL, Action.INSPECT_RETURN}
 )
 """Events that concern stock."""
-FROM_SHELF = frozenset({Action.PICK, Action.PACK, Action.SHIP})
+AT_WAREHOUSE = frozenset({Action.DEALLOCATE, Action.PICK, Action.PACK, Action.SHIP})
+"""Events that may name one warehouse, and then concern nothing in another."""
+_UNPICKED = frozenset({Action.DEALLOCATE, Action.PICK})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +98,7 @@ async def move(uow: UnitOfWork, moves: Sequence[Move], routing: Routing) -> None
 
 
 async def lines_at(connection: AsyncConnection, order: Order, progress: Progress, event: Event) -> Event:
-    """`event` with the lines it leaves out: all that can be picked, packed or shipped in the warehouse that it names.
+    """`event` with the lines it leaves out: all that can be given up, picked, packed or shipped in the warehouse named.
     `order` is as it was found, `progress` as it is by now. A parcel that waits to be shipped has its lines already."""
     if event.lines or event.warehouse is None:
         return event
@@ -107,9 +109,9 @@ async def lines_at(connection: AsyncConnection, order: Order, progress: Progress
     held = await stock.reserved_for(connection, [order.number])
     lines: dict[int, Decimal] = {}
     for (_, line, place), reserved in sorted(held.items(), key=itemgetter(0)):
-        if place == event.warehouse and event.action is Action.PICK and reserved.unpicked > 0:
+        if place == event.warehouse and event.action in _UNPICKED and reserved.unpicked > 0:
             lines[line] = reserved.unpicked
-        elif place == event.warehouse and event.action is not Action.PICK:
+        elif place == event.warehouse and event.action not in _UNPICKED:
             loose = reserved.picked - progress.packed_at(line, place)
             if loose > 0:
                 lines[line] = loose
@@ -168,6 +170,9 @@ def _check_parcel(item: Move, step: Step, shelves: _Shelves) -> None:
 
 def _ship(item: Move, step: Step, shelves: _Shelves) -> None:
     parcel = _left(step)
+    if step.event.warehouse not in {None, parcel.warehouse or step.event.warehouse}:
+        what = f"has shipment {parcel.number} packed in {parcel.warehouse}"
+        raise refused(step.before, step.event, "warehouse", what, "Leave the warehouse out, or unpack it.", "stock")
     others = replace(step.before, shipments={n: p for n, p in step.before.shipments.items() if n != parcel.number})
     for line, quantity in parcel.lines.items():
         room = _loose(item, others, line, shelves)
@@ -178,7 +183,12 @@ def _ship(item: Move, step: Step, shelves: _Shelves) -> None:
 
 
 def _give_back(item: Move, step: Step, shelves: _Shelves) -> None:
-    """What is cancelled, or allocated no more: first what is not picked, in the warehouse that the event names."""
+    """What is cancelled, or allocated no more: what is not picked first. An event that names a warehouse gives up
+    nothing in another."""
+    if step.event.warehouse is not None:
+        for line, quantity in step.event.lines.items():
+            room = {key: shelves.held[key].unpicked for key in shelves.of_line(item.order, line)}
+            _shared(item, step, line, quantity, room, "allocated and not picked")
     for line, before in step.before.lines.items():
         after = step.after.lines[line]
         unpicked = before.picked - after.picked

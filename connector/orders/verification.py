@@ -24,7 +24,8 @@ from connector.store.tables import order_events
 async def verify(desk: Desk, numbers: Sequence[str], *, asked: Command | None = None) -> list[Progress]:
     """Verify these orders, or put them on hold; those that are not placed, or on hold already, stay as they are.
 
-    A hold that a person has released is not placed again for the same reason, until the order is changed. `asked` is
+    A hold that a person has released is not placed again for the same reason, until the order is changed or, for
+    payment, another one fails. `asked` is
     the command behind it, if there is one: what happens bears its name.
     """
     found = await desk.load(numbers)
@@ -40,11 +41,12 @@ async def verify(desk: Desk, numbers: Sequence[str], *, asked: Command | None = 
     return [done.get(number) or desk.progress_of(found[number][0]) for number in numbers]
 
 
-async def recheck(desk: Desk, number: str) -> None:
-    """Put an order on hold that has been changed since it was verified, if it breaks a rule now."""
+async def recheck(desk: Desk, number: str, among: frozenset[Hold] = frozenset(Hold)) -> None:
+    """Put an order on hold that has moved since it was verified, if it breaks a rule now that holds `among` these."""
     [(order, _)] = (await desk.load([number])).values()
     failed = (await _failed(desk, [order]))[number]
-    await desk.act([_hold(number, hold, failure) for hold, failure in failed.items() if hold not in order.holds])
+    wanted = {hold: failure for hold, failure in failed.items() if hold in among - order.holds}
+    await desk.act([_hold(number, hold, failure) for hold, failure in wanted.items()])
 
 
 async def _failed(desk: Desk, some: Sequence[Order]) -> dict[str, dict[Hold, Failure]]:
@@ -66,19 +68,20 @@ def _hold(number: str, hold: Hold, failure: Failure) -> Command:
 
 
 async def _excused(desk: Desk, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:
-    """Reasons that somebody has released since the order was last changed."""
+    """Reasons that somebody has released since the order was last changed; for payment, since one last failed."""
     row = order_events.c
     statement = (
         select(row.order_number, row.action, row.detail)
-        .where(row.action.in_([Action.RELEASE.value, Action.CHANGE.value]))
+        .where(row.action.in_([Action.RELEASE.value, Action.CHANGE.value, Action.DECLINE.value]))
         .order_by(row.order_number, row.sequence)
     )
     released: dict[str, frozenset[Hold]] = {}
     for number, action, detail in await select_in(desk.uow.connection, statement, row.order_number, numbers):
         event = history.event_of(Action(action), orjson.loads(detail))
-        known = released.get(number, frozenset())
-        if event.hold is not None:
-            released[number] = known | {event.hold}
-        elif unsettles(event):
+        if event.action is Action.RELEASE and event.hold is not None:
+            released[number] = released.get(number, frozenset()) | {event.hold}
+        elif event.action is Action.CHANGE and unsettles(event):
             released[number] = frozenset()
+        elif event.action is Action.DECLINE:
+            released[number] = released.get(number, frozenset()) - {Hold.PAYMENT}
     return released

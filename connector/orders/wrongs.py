@@ -4,22 +4,23 @@ are for programmers. Where a name is unknown, the closest one is named."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from connector.mapping.problems import suggestion
+from connector.model.event import EVENT_FIELDS, REQUESTABLE, Action, listed_fields
 
 Place = tuple[int | str, ...]
+T = TypeVar("T")
 
-VISIBLE = r"^[^\x00-\x1f\x7f]+$"
 NO_NUL = r"^[^\x00]*$"
 CURRENCY = r"^[A-Z]{3}$"
 PATTERNS = {
-    VISIBLE: "must be characters that can be seen",
     NO_NUL: "must not contain the character NUL",
     CURRENCY: "must be a currency code, as USD",
 }
@@ -47,13 +48,30 @@ class Wrong:
         return self.text + ("" if self.text.endswith((".", "?")) else ".")
 
 
+def once_each(value: Any, handler: Callable[[Any], dict[Any, T]]) -> dict[Any, T]:
+    """A wrap validator of a mapping by keys, where two spellings of one key would overwrite each other."""
+    found = handler(value)
+    if isinstance(value, dict) and len(found) < len(value):
+        raise ValueError("must name each key once, however it is spelled")
+    return found
+
+
 def wrongs(error: ValidationError, model: type[BaseModel]) -> list[Wrong]:
     """Everything that is wrong, in the order of the model."""
     found: dict[Place, list[tuple[str, str]]] = {}
     for item in error.errors(include_url=False):
-        place, kind = _walked(model, item["loc"])
+        place, kind = _walked(model, _placed(item))
         found.setdefault(place, []).append((item["type"], _text(dict(item), kind, place)))
     return [Wrong(place=place, text=text) for place, said in found.items() for text in _fitting(found, place, said)]
+
+
+def _placed(item: Any) -> Place:
+    """Where it is; of a body that `action` tells apart, pydantic does not say that."""
+    if item["type"].startswith("union_tag_"):
+        return (*item["loc"], item["ctx"]["discriminator"].strip("'"))
+    if item["type"] == "none_of":
+        return (*item["loc"], item["ctx"]["names"].partition(",")[0])
+    return tuple(item["loc"])
 
 
 def _fitting(found: dict[Place, list[tuple[str, str]]], place: Place, said: list[tuple[str, str]]) -> Iterator[str]:
@@ -75,8 +93,8 @@ def _walked(model: type[BaseModel], place: Place) -> tuple[Place, Any]:
             continue
         forms = _forms(kind)
         if len(forms) > 1:
-            named = next((form for form in forms if getattr(form, "__name__", "") == part), None)
-            if named is not None or str(part).startswith("constrained-") or part in {"str", "int"}:
+            named = next((form for form in forms if part in {getattr(form, "__name__", ""), _tag(form)}), None)
+            if named is not None or str(part).startswith(("constrained-", "function-")) or part in {"str", "int"}:
                 kind = named
                 continue
         walked.append(part)
@@ -88,9 +106,18 @@ def _forms(kind: Any) -> list[Any]:
     """What may stand somewhere, None aside."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
+    if isinstance(kind, type) and issubclass(kind, RootModel):
+        return _forms(kind.model_fields["root"].annotation)
     if get_origin(kind) in {Union, UnionType}:
         return [form for item in get_args(kind) if item is not type(None) for form in _forms(item)]
     return [kind]
+
+
+def _tag(kind: Any) -> str | None:
+    """The action that a body is of; None if it is of none."""
+    field = kind.model_fields.get("action") if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    values = get_args(field.annotation) if field is not None else ()
+    return values[0] if values else None
 
 
 def _inner(kind: Any, part: int | str) -> Any:
@@ -110,12 +137,18 @@ def _text(item: dict[str, Any], kind: Any, place: Place) -> str:
     context = item.get("ctx", {})
     match item["type"]:
         case "extra_forbidden":
-            return f"is unknown.{suggestion(str(place[-1]), _names(kind))}"
-        case "missing":
-            return "is missing"
+            return _unknown(str(place[-1]), kind)
+        case "missing" | "union_tag_not_found":
+            choices = _choices(kind)
+            return f"is missing; one of {', '.join(choices)}" if len(choices) > 1 else "is missing"
+        case "none_of":
+            names = context["names"].split(",")
+            return "is missing" + (f"; give {' or '.join(names)}, or both" if len(names) > 1 else "")
+        case "union_tag_invalid":
+            return _no_action(context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]))
         case "enum" | "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
-            return _close(item["input"], choices) or f"is none of {', '.join(choices)}"
+            return _none_of(item["input"], choices)
         case "string_pattern_mismatch":
             return PATTERNS.get(context["pattern"], "has another form than it must have")
         case "string_too_short" | "too_short":
@@ -142,14 +175,36 @@ def _text(item: dict[str, Any], kind: Any, place: Place) -> str:
             return next((text for start, text in _KINDS.items() if other.startswith(start)), "cannot be used")
 
 
+def _choices(kind: Any) -> Sequence[str]:
+    """The values that there are for something, if they can be listed."""
+    [form] = _forms(kind)[:1] or [None]
+    if get_origin(form) is Literal:
+        return get_args(form)
+    return list(form) if isinstance(form, type) and issubclass(form, StrEnum) else ()
+
+
+def _unknown(name: str, kind: Any) -> str:
+    action = _tag(kind)
+    if action is None or name not in EVENT_FIELDS:
+        return f"is unknown.{suggestion(name, _names(kind))}"
+    takes = listed_fields([each for each in _names(kind) if each not in {"action", "version"}])
+    return f"is not a field of {action}; {action} takes {takes}"
+
+
+def _no_action(said: str, choices: list[str]) -> str:
+    if said in set(Action) - set(REQUESTABLE):
+        return "comes by itself and cannot be asked for"
+    return _none_of(said, choices)
+
+
+def _none_of(said: Any, choices: list[str]) -> str:
+    near = suggestion(said, choices) if isinstance(said, str) else ""
+    return f"is unknown.{near}" if "Did you mean" in near else f"is none of {', '.join(choices)}"
+
+
 _KINDS = {
     "string_": "must be text", "bool_": "must be true or false", "int_": "must be a whole number",
     "float_": "must be a number", "decimal_": "must be a number", "finite_": "must be a number",
     "model_": "must be an object", "dict_": "must be an object", "list_": "must be a list",
     "datetime_": "must be a time, as 2026-01-31T08:00:00Z", "date_": "must be a day, as 2026-01-31",
 }  # fmt: skip
-
-
-def _close(said: Any, choices: list[str]) -> str:
-    hint = suggestion(said, choices) if isinstance(said, str) else ""
-    return f"is unknown.{hint}" if "Did you mean" in hint else ""

@@ -131,6 +131,8 @@ class Calls:
         candidate = piece.candidate
         entity = candidate.change.entity
         if piece.refusal is not None:
+            outcomes.put.extend(piece.links)
+            outcomes.doubt.extend(piece.gone)
             outcomes.refused.append(Refused(candidate=candidate, refusal=piece.refusal, certain=piece.certain))
             self._tally.refused[entity] += 1
             self._advance(1)
@@ -149,7 +151,8 @@ class Calls:
         else:
             # It stays due and unsure: the next claim looks what the org has, and sends what differs from that.
             self._surprised.add((entity, candidate.change.key))
-            outcomes.drop.extend(piece.gone)
+            outcomes.drop.extend(link for link in piece.gone if link[0] == "price")
+            outcomes.doubt.extend(link for link in piece.gone if link[0] != "price")
 
 
 def _fault(error: SalesforceError) -> Fault:

@@ -7,23 +7,23 @@ the statuses that activate. Each answer is recorded before the next call goes ou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from typing import Any, TypeVar
 
 from connector.errors import RetryClass, SalesforceError
 from connector.model.change import ChangeState, EntityKind, Refusal
 from connector.model.record import Link
 from connector.outbound import work
-from connector.outbound.adopt import read_back
 from connector.outbound.batches import chunks, graph_calls, row_calls
 from connector.outbound.calls import Calls
 from connector.outbound.facts import ACTIVATED, OrgFacts
-from connector.outbound.ledger import LAST_ATTEMPT, PARTS, Ledger, Outcomes
-from connector.outbound.pieces import Piece
+from connector.outbound.identity import Reader
+from connector.outbound.ledger import LAST_ATTEMPT, Ledger, Outcomes
+from connector.outbound.pieces import Piece, owned
 from connector.outbound.plan import accounts_ahead, plan_orders, plan_records
 from connector.outbound.preflight import Source
 from connector.outbound.prices import PriceBook
+from connector.outbound.recognition import Accounts, Recognition, Whole, keys_of
 from connector.outbound.return_form import ReturnForm
 from connector.outbound.tally import Tally
 from connector.outbound.work import Candidate, NewOrder, Plan, Row, Upsert
@@ -55,10 +55,6 @@ ORIGINAL_FIRST = Fault(
 S = TypeVar("S", NewOrder, Row, Upsert, work.Sequence)
 
 
-class OrgReader(Protocol):
-    async def query(self, soql: str) -> list[dict[str, Any]]: ...
-
-
 class Drain:
     """One stream over `partitions` (of `of`). Its calls run one after the other: none waits for another's lock.
 
@@ -70,7 +66,7 @@ class Drain:
         *,
         ledger: Ledger,
         org: Org,
-        reader: OrgReader,
+        reader: Reader,
         facts: OrgFacts,
         source: Source,
         partitions: Set[int],
@@ -83,6 +79,7 @@ class Drain:
         self._writer = Writer(org, source)
         self._prices = PriceBook(org, reader, facts, source)
         self._calls = Calls(ledger, tally, advance)
+        self._recognition = Recognition(ledger, self._calls, self._writer, reader, facts, tally)
         self._reader = reader
         self._facts = facts
         self._source = source
@@ -99,7 +96,7 @@ class Drain:
     async def products(self) -> None:
         """Products with their price book entries: an order's lines need them."""
         while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION):
-            plan = plan_records(claim, self._facts, self._source)
+            plan = plan_records(await self._recognition.recognised(claim), self._facts, self._source)
             left_out = [item for item in plan.unchanged if item.record is None]
             await self._calls.settle(refused=plan.refused, unchanged=left_out)
             same = [item for item in plan.unchanged if item.record is not None]
@@ -108,11 +105,11 @@ class Drain:
     async def orders(self) -> None:
         """Orders with the accounts they need, their returns, then what is left of the customers."""
         while claim := await self._claim(EntityKind.ORDER, CLAIM):
-            await self._orders(await self._recognised(claim))
+            await self._orders(await self._recognition.recognised(claim))
         while self._form and (claim := await self._claim(EntityKind.RETURN, CLAIM)):
-            await self._orders(await self._originals_first(await self._recognised(claim)))
+            await self._orders(await self._originals_first(await self._recognition.recognised(claim)))
         while claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION):
-            plan = plan_records(claim, self._facts, self._source)
+            plan = plan_records(await self._recognition.recognised(claim), self._facts, self._source)
             await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
             await self._written(plan, done=True)
 
@@ -132,14 +129,14 @@ class Drain:
         begun = await self._ledger.begin(_distinct([*plan.upserts, *plan.rows]))
         pieces: list[Piece] = []
         for upserts in chunks(_of(plan.upserts, begun)):
-            pieces += await self._record(await self._calls.send(upserts, self._writer.upserts), done=done)
+            pieces += await self._record(await self._owned(upserts, self._writer.upserts), done=done)
         for rows in row_calls(_of(plan.rows, begun)):
             pieces += await self._record(await self._calls.send(rows, self._writer.rows), done=done)
         return pieces
 
     async def _record(self, pieces: list[Piece], *, done: bool) -> list[Piece]:
         outcomes = Outcomes()
-        self._calls.sort(pieces, outcomes, done=_keys(pieces) if done else set())
+        self._calls.sort(pieces, outcomes, done=keys_of(pieces) if done else set())
         await self._ledger.record(outcomes)
         return pieces
 
@@ -165,55 +162,38 @@ class Drain:
             tried.update(item.change.key for item in only)
             return await self._prices.write(only, products=ids, fresh=fresh - doubtful, known=known, doubtful=doubtful)
 
-        begun = await self._ledger.begin([item for item in candidates if item.change.key not in _keys(written)])
-        items = [Whole(item) for item in candidates if item.change.key in begun | _keys(written)]
+        begun = await self._ledger.begin([item for item in candidates if item.change.key not in keys_of(written)])
+        items = [Whole(item) for item in candidates if item.change.key in begun | keys_of(written)]
         for batch in chunks(items):
             await self._record(await self._calls.send(batch, write), done=True)
 
-    async def _recognised(self, claim: list[Candidate]) -> list[Candidate]:
-        """What the org holds of orders that were sent without a recorded outcome takes the place of what we know."""
-        unsure = {item.change.key: item for item in claim if item.record is not None and item.change.unsure}
-        if not unsure:
-            return claim
-        found: dict[str, list[Link]] = {}
-
-        async def look(batch: Sequence[Whole]) -> list[Piece]:
-            looked = [item.candidate for item in batch]
-            found.update(await read_back(self._reader, looked, multi_currency=self._facts.multi_currency))
-            return []
-
-        failed = _keys(await self._record(await self._calls.send([*map(Whole, unsure.values())], look), done=False))
-        looked = unsure.keys() - failed
-        links = [link for of_order in found.values() for link in of_order]
-        await self._ledger.record(Outcomes(put=links, drop=_own(unsure[key] for key in sorted(looked))))
-        self._writer.know(links)
-        self._tally.adopted += sum(unsure[key].link is None for key in found)
-        return [
-            _with_links(item, found.get(item.change.key, [])) if item.change.key in looked else item
-            for item in claim
-            if item.change.key not in failed
-        ]
+    async def _owned(self, items: Sequence[S], call: Callable[[Sequence[S]], Awaitable[list[Piece]]]) -> list[Piece]:
+        """The pieces of a call that upserts; refusals where a record it found by our key is another entity's."""
+        pieces = await self._calls.send(items, call)
+        found = [record for piece in pieces for record in piece.found]
+        holders = await self._ledger.holders(found) if found else {}
+        return [owned(piece, holders) for piece in pieces] if holders else pieces
 
     async def _orders(self, claim: Sequence[Candidate]) -> None:
-        customers, unknown = await self._ledger.customers(_looked_up(claim, "customer"))
-        refusals, put_off = await self._accounts_ahead(claim, customers, unknown)
-        claim = await self._without(claim, "customer", put_off)
+        claim, accounts = await self._accounts(claim)
+        claim = await self._without(claim, "customer", accounts.put_off)
         prices = await self._ledger.prices(_looked_up(claim, "price"))
         claim, refused_products = await self._priced(claim, prices)
         plan = plan_orders(
             claim,
             facts=self._facts,
-            customers=customers,
-            accounts={key: item.record for key, item in unknown.items() if item.record is not None},
-            refusals=refusals | refused_products,
+            customers=accounts.links,
+            accounts={key: item.record for key, item in accounts.unknown.items() if item.record is not None},
+            refusals=accounts.refusals | refused_products,
             prices={key: link.salesforce_id for key, link in prices.items()},
             originals=await self._originals(claim),
             withdrawn={key for key, link in prices.items() if link.snapshot.get("IsActive") is False},
             source=self._source,
+            lost=accounts.lost,
         )
         await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
         begun = await self._ledger.begin(_distinct([*plan.graphs, *plan.rows, *plan.sequences, *plan.statuses]))
-        statuses = await self._graphs(_of(plan.graphs, begun), unknown)
+        statuses = await self._graphs(_of(plan.graphs, begun), accounts.unknown)
         to_follow = _of(plan.statuses, begun)
         failed = await self._rows(_of(plan.rows, begun), also_status={row.candidate.change.key for row in to_follow})
         for item in _of(plan.sequences, begun):
@@ -241,27 +221,36 @@ class Drain:
         }
         return await self._without(claim, "order", early)
 
-    async def _accounts_ahead(
-        self, claim: Sequence[Candidate], customers: dict[str, Link], unknown: Mapping[str, Candidate]
-    ) -> tuple[dict[str, Refusal], dict[str, Fault]]:
-        """Upsert accounts that must go ahead of the graphs. Adds their links to `customers`; returns what was
-        refused and what must be tried later, by customer."""
-        first = [unknown[key] for key in sorted(accounts_ahead(claim, customers, unknown)) if key in unknown]
+    async def _accounts(self, claim: Sequence[Candidate]) -> tuple[Sequence[Candidate], Accounts]:
+        """The claim, and the accounts it refers to: those that must go ahead of its graphs are in the org by now, and
+        those we were not sure of were looked up."""
+        known, unknown, unsure = await self._ledger.customers(_looked_up(claim, "customer"))
+        accounts = Accounts(links=known, unknown=unknown, refusals={}, lost={}, put_off={})
+        if unsure and await self._recognition.look_at_accounts(accounts, unsure):
+            claim = await self._ledger.again(claim)
+        await self._accounts_ahead(claim, accounts)
+        return claim, accounts
+
+    async def _accounts_ahead(self, claim: Sequence[Candidate], accounts: Accounts) -> None:
+        """Upsert accounts that must go ahead of the graphs."""
+        wanted = accounts_ahead(claim, accounts.links, accounts.unknown)
+        first = [accounts.unknown[key] for key in sorted(wanted) if key in accounts.unknown]
         plan = plan_records(first, self._facts, self._source)
-        refusals = {item.candidate.change.key: item.refusal for item in plan.refused}
-        put_off: dict[str, Fault] = {}
+        accounts.refusals.update({item.candidate.change.key: item.refusal for item in plan.refused})
         for upserts in chunks(plan.upserts):
-            pieces = await self._calls.send(upserts, self._writer.upserts)
+            pieces = await self._owned(upserts, self._writer.upserts)
             await self._record([piece for piece in pieces if piece.success], done=True)
+            doubt = [link for piece in pieces if piece.refusal is not None for link in piece.gone]
+            if doubt:
+                await self._ledger.record(Outcomes(doubt=doubt))
             for piece in pieces:
                 key = piece.candidate.change.key
                 if piece.refusal is not None:
-                    refusals[key] = piece.refusal
+                    accounts.refusals[key] = piece.refusal
                 elif piece.fault is not None:
-                    put_off[key] = piece.fault
+                    accounts.put_off[key] = piece.fault
                 else:
-                    customers[key] = piece.links[0]
-        return refusals, put_off
+                    accounts.links[key] = piece.links[0]
 
     async def _priced(
         self, claim: Sequence[Candidate], prices: Mapping[str, Link]
@@ -295,7 +284,7 @@ class Drain:
         for call in graph_calls(orders):
             by_key = {order.candidate.change.key: order for order in call}
             whole = {key for key, order in by_key.items() if order.status is None and not order.partial}
-            pieces = await self._calls.send(call, self._writer.graphs)
+            pieces = await self._owned(call, self._writer.graphs)
             if self._form is not None and (unshown := await self._form.learned(pieces)):
                 await self._calls.settle(refused=(), unchanged=[piece.candidate for piece in unshown])
                 pieces = [piece for piece in pieces if piece not in unshown]
@@ -323,22 +312,11 @@ class Drain:
             left.subtract(row.candidate.change.key for row in call)
             pieces = await self._calls.send(call, self._writer.rows)
             failed |= {piece.candidate.change.key for piece in pieces if not piece.success}
-            last = {key for key in _keys(pieces) if left[key] == 0}
+            last = {key for key in keys_of(pieces) if left[key] == 0}
             outcomes = Outcomes()
             self._calls.sort(pieces, outcomes, done=last - failed - also_status)
             await self._ledger.record(outcomes)
         return failed
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A candidate as an item of a call."""
-
-    candidate: Candidate
-
-
-def _keys(pieces: Iterable[Piece]) -> set[str]:
-    return {piece.candidate.change.key for piece in pieces}
 
 
 def _status_row(order: NewOrder, links: Iterable[Link]) -> Row:
@@ -351,18 +329,8 @@ def _status_row(order: NewOrder, links: Iterable[Link]) -> Row:
         sobject=link.sobject,
         id=link.salesforce_id,
         fields={"Status": order.status},
+        identity=order.identity,
     )
-
-
-def _with_links(candidate: Candidate, links: Sequence[Link]) -> Candidate:
-    entity = candidate.change.entity.value
-    own = next((link for link in links if link.entity == entity), None)
-    return replace(candidate, link=own, links={link.key: link for link in links if link.entity == PARTS[entity]})
-
-
-def _own(candidates: Iterable[Candidate]) -> list[tuple[str, str]]:
-    """The links of the entities themselves."""
-    return [(item.change.entity.value, item.change.key) for item in candidates]
 
 
 def _links_of(candidate: Candidate) -> list[Link]:

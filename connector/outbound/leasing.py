@@ -1,6 +1,12 @@
-"""Holds the leases of partitions while they are drained, and prolongs them in the background.
+"""Shares the partitions of a database out over the workers that drain them: one lease each.
 
-Losing one is found out by the ledger, which asks within the transaction that would store an outcome.
+A worker is one push, of a command or of a service. It takes the partitions that are free and have something due, an
+equal part of them if there are several workers, and gives one back between two claims when another worker waits for
+work. Its leases are prolonged in the background; those of a worker that died end by themselves. Losing one is found out
+by the ledger, which asks within the transaction that would store an outcome.
+
+Three kinds of leases: `drain:N` of a partition, `worker:SEAT` of who is at work, `wanted:SEAT` of who found nothing
+free. A seat is a process (and its store); its pushes have owner names of their own.
 """
 
 from __future__ import annotations
@@ -8,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection, Mapping, MutableSet, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from types import TracebackType
+from typing import Self
 from uuid import uuid4
 
 from connector.clock import Clock
@@ -18,93 +26,142 @@ from connector.errors import StoreError
 from connector.store import leases
 from connector.store.engine import Store
 
-PATIENCE = 5.0
-"""Seconds beyond one lease time to wait for another holder; a dead one's lease has ended by then."""
+CATALOG = f"{leases.PARTITION}catalog"
+"""Of the products with their prices, which one worker at a time sends."""
 
-POLL = 0.25
-
-
-def owner() -> str:
-    """A name no other process has, readable in the table."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+WORKER = "worker:"
+WANTED = "wanted:"
 
 
-class Terms(dict[str, int]):
-    """The terms of leases by name, and until when they are certainly ours by this machine's clock."""
+def lease_of(partition: int) -> str:
+    return f"{leases.PARTITION}{partition}"
 
-    def __init__(self, store: Store, me: str, *, ttl: float, clock: Clock) -> None:
+
+class Worker:
+    """One push at work on a database that is shared out over `partitions`, from `async with` to its end.
+
+    `terms` are those of its leases by name: of itself, and of the partitions it holds. `returns`: another push of the
+    same process will follow soon, so that work may be kept for it.
+    """
+
+    def __init__(self, store: Store, *, partitions: int, ttl: float, clock: Clock, returns: bool = False) -> None:
+        self.seat = f"{socket.gethostname()}:{os.getpid()}:{id(store):x}"
+        self.me = f"{self.seat}:{uuid4().hex[:8]}"  # a name that no other push has
+        self.terms: dict[str, int] = {}
+        self.disagreed = False  # workers with another number of partitions were at work when we asked last
         self._store = store
-        self._me = me
+        self._partitions = partitions
         self._ttl = ttl
         self._clock = clock
+        self._returns = returns
         self._until = clock.now()
+        self._of_leases = asyncio.Lock()
+        self._over = asyncio.Event()
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._take([f"{WORKER}{self.seat}"])
+        self._renewing = asyncio.create_task(self._renew())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        if self._renewing is not None:
+            await self._renewing
+        async with self._of_leases:
+            partitions = self._mine()
+            if partitions:
+                await leases.release_all(self._store, self.me, partitions)
+            done = {name for name in self.terms if not self._returns or name.startswith(WORKER)}
+            async with self._store.transaction() as uow:
+                await leases.forget(uow, done - partitions.keys(), (WORKER, WANTED))
+            self.terms.clear()
+
+    async def take(self, names: Sequence[str]) -> list[str]:
+        """Take those of `names` that are free, the first ones if they are more than our share; those that are ours.
+
+        If none is, others learn that we want some."""
+        async with self._store.reader() as connection:
+            free = await leases.free(connection, names, self._clock.now())
+        workers, _ = await self._population()
+        share = -(-len(names) // workers)
+        taken = await self._take(free[:share]) if free else []
+        if names and not taken and f"{WANTED}{self.seat}" not in self.terms:
+            await self._take([f"{WANTED}{self.seat}"])
+        return taken
+
+    async def give_back(self, names: Collection[str]) -> None:
+        """Let others have these of our partitions."""
+        async with self._of_leases:
+            mine = {name: term for name, term in self.terms.items() if name in names}
+            for name in mine:
+                del self.terms[name]
+            if mine:
+                await leases.release_all(self._store, self.me, mine)
+
+    async def yield_surplus(self, partitions: MutableSet[int], terms: dict[str, int], work: int) -> None:
+        """Give back some of a stream's `partitions`, with their `terms`, if we hold more than our share of `work`
+        partitions and another worker waits. The stream has no call in flight."""
+        workers, waiting = await self._population()
+        share = -(-work // workers)
+        while waiting and partitions and len(self._mine()) > share:
+            partition = max(partitions)
+            partitions.remove(partition)
+            terms.pop(lease_of(partition), None)
+            await self.give_back([lease_of(partition)])
 
     async def ours(self) -> bool:
-        """Whether nobody else can have taken one of them. If the time has run out, the table is asked."""
+        """Whether nobody else can have taken one of our leases. If their time has run out, the table is asked."""
         return self._clock.now() < self._until or await self.prolong()
 
     async def prolong(self) -> bool:
         """Keep them all for another lease time; False if one is lost."""
-        asked = self._clock.now()
-        renewed = await leases.renew(self._store, self._me, self, self._ttl)
-        if renewed:
-            self._until = asked + timedelta(seconds=self._ttl)
-        return renewed
+        async with self._of_leases:
+            asked = self._clock.now()
+            renewed = await leases.renew(self._store, self.me, self.terms, self._ttl)
+            if renewed:
+                self._until = asked + timedelta(seconds=self._ttl)
+            return renewed
 
+    def _mine(self) -> Mapping[str, int]:
+        """The partitions we hold."""
+        return {name: term for name, term in self.terms.items() if name.startswith(leases.PARTITION)}
 
-@asynccontextmanager
-async def held(
-    store: Store, names: Sequence[str], *, ttl: float, clock: Clock, waiting: Callable[[], None]
-) -> AsyncIterator[Terms]:
-    """The terms of `names`, all held until the end; `waiting` is called once if another process holds one.
+    async def _population(self) -> tuple[int, bool]:
+        """How many workers there are, and whether another one waits for work."""
+        async with self._store.reader() as connection:
+            now = self._clock.now()
+            at_work = await leases.current(connection, WORKER, now)
+            wanting = await leases.current(connection, WANTED, now)
+        waiting = {name.removeprefix(WANTED) for name in wanting} - {self.seat}
+        return len({self.seat, *waiting, *(name.removeprefix(WORKER) for name in at_work)}), bool(waiting)
 
-    StoreError if it still does after a lease time: then it is alive, and at work.
-    """
-    me = owner()
-    terms = Terms(store, me, ttl=ttl, clock=clock)
-    try:
-        for name in sorted(names):  # in one order, so that two processes cannot wait for each other
-            terms[name] = await _acquire(store, name, me, ttl=ttl, clock=clock, waiting=waiting)
-            waiting = _silent if len(terms) > 1 else waiting
-        over = asyncio.Event()
-        renewing = asyncio.create_task(_renew(terms, over, ttl=ttl, clock=clock))
-        try:
-            yield terms
-        finally:
-            over.set()
-            await renewing
-    finally:
-        for name, term in terms.items():
-            await leases.release(store, name, me, term)
+    async def _take(self, names: Collection[str]) -> list[str]:
+        async with self._of_leases:
+            asked = self._clock.now()
+            async with self._store.transaction() as uow:
+                if any(name.startswith(leases.PARTITION) for name in names):
+                    self.disagreed = not await leases.agree_on_partitions(uow, self._partitions)
+                    if self.disagreed:
+                        return []
+                taken = await leases.take(uow, names, self.me, self._ttl)
+            if not self.terms:
+                self._until = asked + timedelta(seconds=self._ttl)
+            self.terms |= taken
+            return [name for name in names if name in taken]
 
-
-async def _acquire(store: Store, name: str, me: str, *, ttl: float, clock: Clock, waiting: Callable[[], None]) -> int:
-    tries = int((ttl + PATIENCE) / POLL) + 1
-    for attempt in range(tries):
-        term = await leases.acquire(store, name, me, ttl)
-        if term is not None:
-            return term
-        if attempt == 0:
-            waiting()
-        await clock.sleep(POLL)
-    raise StoreError(
-        "Another push is at work on this database.", hint="Let it finish, or stop it; then run this one again."
-    )
-
-
-async def _renew(terms: Terms, over: asyncio.Event, *, ttl: float, clock: Clock) -> None:
-    """Until `over`. Only its sleep is ever cancelled: a statement cut short would leave its connection with a lock."""
-    while True:
-        pauses = [asyncio.ensure_future(clock.sleep(ttl / 3)), asyncio.create_task(over.wait())]
-        await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
-        for pause in pauses:
-            pause.cancel()
-        await asyncio.gather(*pauses, return_exceptions=True)
-        if over.is_set():
-            return
-        with suppress(StoreError):  # asked again in a while; whoever records an outcome finds out if it is lost
-            await terms.prolong()
-
-
-def _silent() -> None:
-    """Nothing more to say."""
+    async def _renew(self) -> None:
+        """Until the end. Only its sleep is ever cancelled: a statement cut short would leave its connection with a
+        lock."""
+        while True:
+            pauses = [asyncio.ensure_future(self._clock.sleep(self._ttl / 3)), asyncio.create_task(self._over.wait())]
+            await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
+            for pause in pauses:
+                pause.cancel()
+            await asyncio.gather(*pauses, return_exceptions=True)
+            if self._over.is_set():
+                return
+            with suppress(StoreError):  # asked again in a while; whoever records an outcome finds out if it is lost
+                await self.prolong()

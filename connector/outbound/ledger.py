@@ -19,7 +19,9 @@ from connector.model.change import Change, ChangeState, EntityKind, Refusal
 from connector.model.customer import Customer
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
+from connector.model.product import Product
 from connector.model.record import Link
+from connector.outbound.mapping_version import MappingInForce
 from connector.outbound.work import Candidate, Refused
 from connector.salesforce.fault import Fault
 from connector.store import customers, journal, leases, links, orders, outbox, products, returns
@@ -42,6 +44,9 @@ LOADERS: Mapping[EntityKind, Any] = {
 PARTS = {"order": "line", "product": "price", "return": "return_line"}
 """What goes in the org with what it hangs on."""
 
+OWNERS = {part: owner for owner, part in PARTS.items()}
+CHUNK = 500
+
 
 @dataclass(kw_only=True)
 class Outcomes:
@@ -49,13 +54,23 @@ class Outcomes:
 
     put: list[Link] = field(default_factory=list)
     drop: list[tuple[str, str]] = field(default_factory=list)
+    doubt: list[tuple[str, str]] = field(default_factory=list)
+    """Entities whose records must be looked at before anything else is written."""
+    seen: list[Change] = field(default_factory=list)
+    """Changes whose links, as they are in `put`, say what the org holds."""
+    replaced: list[tuple[Link, str]] = field(default_factory=list)
+    """Links with the ID of the record that was merged into theirs."""
     done: list[Change] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     later: list[tuple[Candidate, Fault]] = field(default_factory=list)
 
 
 class Ledger:
-    """The books of one push. `terms` are the leases held, by name; once one is lost nothing is written any more."""
+    """The books of one push. `terms` are the leases held, by name; once one is lost nothing is written any more.
+
+    `between` is awaited before every claim, when nothing is in flight: it may give back some of the leases. `version`
+    is that of the mappings: when another one is active, nothing is claimed and nothing begun any more.
+    """
 
     def __init__(
         self,
@@ -66,13 +81,19 @@ class Ledger:
         terms: Mapping[str, int],
         clock: Clock,
         ours: Callable[[], Awaitable[bool]] | None = None,
+        between: Callable[[], Awaitable[None]] | None = None,
+        only: outbox.Selection | None = None,
+        version: MappingInForce | None = None,
     ) -> None:
+        self._only = only
         self._store = store
         self._mappings = mappings
         self._org_id = org_id
         self._terms = terms
         self._clock = clock
         self._ours = ours
+        self._between = between
+        self._version = version
         self._begun: dict[tuple[EntityKind, str], int] = {}  # slots of what this claim has sent
 
     async def may_send(self) -> None:
@@ -83,21 +104,63 @@ class Ledger:
     async def claim(self, entity: EntityKind, partitions: Set[int], of: int, limit: int) -> list[Candidate]:
         """Up to `limit` due entities with their records and links, most urgent first."""
         self._begun.clear()
+        if self._between is not None:
+            await self._between()
+        if not partitions:
+            return []
         async with self._store.reader() as connection:
+            if self._version is not None and not await self._version.holds(connection):
+                return []
             changes = await outbox.due(
-                connection, entity=entity, partitions=partitions, of=of, now=self._clock.now(), limit=limit
+                connection,
+                entity=entity,
+                partitions=partitions,
+                of=of,
+                now=self._clock.now(),
+                limit=limit,
+                only=self._only,
             )
             return await self._candidates(connection, entity, changes)
 
-    async def customers(self, keys: Sequence[str]) -> tuple[dict[str, Link], dict[str, Candidate]]:
-        """The accounts known for `keys`; candidates for those that are not."""
+    async def one(self, entity: EntityKind, key: str) -> Candidate | None:
+        """One entity with its record and links, due or not; None if it is not here."""
+        async with self._store.reader() as connection:
+            unsent = (await outbox.find(connection, entity, [key])).get(key)
+            found = await self._candidates(connection, entity, [_change(entity, key, unsent, self._clock.now())])
+        return found[0] if found else None
+
+    async def again(self, claim: Sequence[Candidate]) -> list[Candidate]:
+        """The claim with its links as they are stored by now."""
+        found: list[Candidate] = []
+        async with self._store.reader() as connection:
+            for entity in dict.fromkeys(item.change.entity for item in claim):
+                changes = [item.change for item in claim if item.change.entity is entity]
+                found += await self._candidates(connection, entity, changes)
+        before = {item.change.key: item for item in claim}
+        return [replace(item, seen=before[item.change.key].seen, lost=before[item.change.key].lost) for item in found]
+
+    async def customers(
+        self, keys: Sequence[str]
+    ) -> tuple[dict[str, Link], dict[str, Candidate], dict[str, Candidate]]:
+        """The accounts known for `keys`; candidates for those that are not; of both, those we are not sure of."""
         async with self._store.reader() as connection:
             known = await links.get(connection, self._org_id, "customer", keys)
-            unknown = [key for key in keys if key not in known]
-            unsent = await outbox.find(connection, EntityKind.CUSTOMER, unknown)
-            changes = [_change(EntityKind.CUSTOMER, key, unsent.get(key), self._clock.now()) for key in unknown]
+            unsent = await outbox.find(connection, EntityKind.CUSTOMER, keys)
+            needed = [key for key in keys if key not in known or (key in unsent and unsent[key].unsure)]
+            changes = [_change(EntityKind.CUSTOMER, key, unsent.get(key), self._clock.now()) for key in needed]
             found = await self._candidates(connection, EntityKind.CUSTOMER, changes)
-        return known, {candidate.change.key: candidate for candidate in found}
+        unknown = {item.change.key: item for item in found if item.change.key not in known}
+        return known, unknown, {item.change.key: item for item in found if item.change.unsure}
+
+    async def holders(self, record_ids: Sequence[str]) -> dict[str, Link]:
+        """The links to these records of the org, by ID."""
+        async with self._store.reader() as connection:
+            return await links.find(connection, self._org_id, record_ids)
+
+    def mapped(self, candidate: Candidate, link: Link | None, parts: Sequence[Link]) -> Candidate:
+        """The candidate as it is mapped for these links, which say what the org holds."""
+        lines = {part.key: part for part in parts}
+        return replace(self._candidate(candidate.change, candidate.entity, link, lines), seen=True)
 
     async def linked(self, entity: str, keys: Sequence[str]) -> dict[str, Link]:
         """Links of orders or lines that returns refer to."""
@@ -127,6 +190,8 @@ class Ledger:
             return set()
         async with self._store.transaction() as uow:
             await self._fence(uow)
+            if self._version is not None and not await self._version.holds(uow.connection):
+                return set()
             begun = await outbox.begin(uow, [item.change for item in candidates if item.change.version])
         self._begun.update({(item.change.entity, item.change.key): _slot(item) for item in candidates})
         return {
@@ -134,6 +199,18 @@ class Ledger:
             for item in candidates
             if not item.change.version or (item.change.entity, item.change.key) in begun
         }
+
+    async def release(self, customers: Sequence[Change]) -> None:
+        """The accounts of these are there, and their links say what the org holds: what is left to be sent of them is
+        due, also if it was refused because of the account."""
+        if not customers:
+            return
+        async with self._store.transaction() as uow:
+            await self._fence(uow)
+            await outbox.sure(uow, customers)
+            unsent = await outbox.find(uow.connection, EntityKind.CUSTOMER, [change.key for change in customers])
+            blocked = [key for key, row in unsent.items() if row.state is ChangeState.BLOCKED]
+            await outbox.replay(uow, EntityKind.CUSTOMER, blocked)
 
     async def record(self, outcomes: Outcomes) -> None:
         """Store what became of a call: all of it or none.
@@ -156,16 +233,18 @@ class Ledger:
             known = [*outcomes.done, *refused, *(item.change for item, fault in later if fault.outcome_known)]
             everyone = [*outcomes.done, *(item.candidate.change for item in outcomes.refused)]
             await outbox.lock(uow, [*everyone, *(item.change for item, _ in later)])
-            await outbox.sure(uow, known)
+            await outbox.sure(uow, [*known, *outcomes.seen])
             for entity in sorted({entity for entity, _ in outcomes.drop}):
                 await self._drop(uow, entity, [key for kind, key in outcomes.drop if kind == entity])
             await links.put(uow, self._org_id, outcomes.put)
+            await self._follow(uow, outcomes.replaced)
+            await self._doubt(uow, outcomes.doubt)
             await outbox.settle(uow, outcomes.done)
             await self._spread(uow, outcomes.done)
             await self._refuse(uow, outcomes.refused)
             for candidate, fault in outcomes.later:
                 await self._postpone(uow, candidate.change, fault)
-            await journal.write(uow, list(_entries(outcomes)))
+            await journal.write(uow, list(_entries(outcomes, self._org_id)))
 
     async def _drop(self, uow: UnitOfWork, entity: str, keys: Sequence[str]) -> None:
         """Forget links, and those of what hangs on them in the org. A lost price makes its product due."""
@@ -175,7 +254,41 @@ class Ledger:
         if entity == "price":
             for key in keys:
                 sku = key.rpartition("|")[0]
-                uow.changed(EntityKind.PRODUCT, sku, slot_of(sku))
+                uow.changed(EntityKind.PRODUCT, sku, slot_of(sku), unsure=True)
+
+    async def _doubt(self, uow: UnitOfWork, entities: Sequence[tuple[str, str]]) -> None:
+        """Make these due, and looked at first: a line with its order, a price with its product."""
+        wanted: dict[EntityKind, dict[str, None]] = {}
+        for entity, key in entities:
+            if entity in OWNERS:
+                key, entity = key.rpartition("|" if entity == "price" else "-")[0], OWNERS[entity]
+            wanted.setdefault(EntityKind(entity), {})[key] = None
+        for kind, keys in wanted.items():
+            refused = {
+                key
+                for key, row in (await outbox.find(uow.connection, kind, keys)).items()
+                if row.state is not ChangeState.DUE
+            }
+            await outbox.doubt(uow, kind, refused)
+            for item in await LOADERS[kind].load(uow.connection, list(keys)):
+                if item.key not in refused:
+                    uow.changed(kind, item.key, _slot_of(item), unsure=True)
+
+    async def _follow(self, uow: UnitOfWork, replaced: Sequence[tuple[Link, str]]) -> None:
+        """When accounts are merged the org moves their orders: our snapshots follow, so that nothing is due."""
+        moved = {before: link.salesforce_id for link, before in replaced if link.entity == "customer"}
+        keys = [link.key for link, _ in replaced if link.entity == "customer"]
+        if not keys:
+            return
+        numbers = [number for number, _ in await orders.using(uow.connection, EntityKind.CUSTOMER, keys)]
+        for start in range(0, len(numbers), CHUNK):
+            known = await links.get(uow.connection, self._org_id, "order", numbers[start : start + CHUNK])
+            followed = [
+                replace(link, snapshot={**link.snapshot, "AccountId": moved[str(link.snapshot["AccountId"])]})
+                for link in known.values()
+                if link.snapshot.get("AccountId") in moved
+            ]
+            await links.put(uow, self._org_id, followed)
 
     async def _spread(self, uow: UnitOfWork, done: Sequence[Change]) -> None:
         """Orders whose mapping uses values of a customer or product follow when that has changed."""
@@ -243,9 +356,8 @@ class Ledger:
         return Candidate(change=change, entity=entity, record=record, problem=problem, link=link, links=lines)
 
     async def _fence(self, uow: UnitOfWork) -> None:
-        for name, term in self._terms.items():
-            if not await leases.holds(uow, name, term):
-                raise _lost(name)
+        if lost := await leases.lost(uow, self._terms):
+            raise _lost(", ".join(lost))
 
 
 def _lost(name: str) -> LeaseLostError:
@@ -256,7 +368,10 @@ def _lost(name: str) -> LeaseLostError:
 
 
 def _slot(candidate: Candidate) -> int:
-    entity = candidate.entity
+    return _slot_of(candidate.entity)
+
+
+def _slot_of(entity: Customer | Product | Order | OrderReturn) -> int:
     return slot_of(entity.customer.key if isinstance(entity, Order | OrderReturn) else entity.key)
 
 
@@ -285,13 +400,21 @@ def _change(entity: EntityKind, key: str, unsent: outbox.Unsent | None, now: dat
     )
 
 
-def _entries(outcomes: Outcomes) -> Iterator[journal.Entry]:
+def _entries(outcomes: Outcomes, org_id: str) -> Iterator[journal.Entry]:
+    for entry in _told(outcomes):
+        yield replace(entry, org_id=org_id)
+
+
+def _told(outcomes: Outcomes) -> Iterator[journal.Entry]:
     for link in outcomes.put:
         if link.entity in LOADERS:
             detail = {"sobject": link.sobject, "id": link.salesforce_id}
             yield journal.Entry(entity=link.entity, key=link.key, action="written", detail=detail)
     for entity, key in outcomes.drop:
         yield journal.Entry(entity=entity, key=key, action="unlinked", detail={})
+    for link, before in outcomes.replaced:
+        detail = {"sobject": link.sobject, "before": before, "id": link.salesforce_id}
+        yield journal.Entry(entity=link.entity, key=link.key, action="relinked", detail=detail)
     for item in outcomes.refused:
         change, refusal = item.candidate.change, item.refusal
         why = {"code": refusal.code, "message": refusal.message, "field": refusal.field}

@@ -15,6 +15,7 @@ from connector.model.order_return import OrderReturn
 from connector.model.record import Link, Lookup, MappedRecord, changed_fields
 from connector.outbound.accounts import contested, written
 from connector.outbound.facts import ACTIVATED, DRAFT, OrgFacts
+from connector.outbound.lost import line_deleted
 from connector.outbound.objections import no_currency, no_lines, no_original, no_record_type, too_fine
 from connector.outbound.preflight import Source, fitted, misread, refusal
 from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Plan, Refused, Row, Sequence
@@ -43,12 +44,17 @@ class OrderContext:
     source: Source
     originals: Mapping[tuple[str, str], Link] = field(default_factory=dict)
     """Orders and lines that returns refer to, by (entity, key)."""
+    lost: Mapping[str, Link] = field(default_factory=dict)
+    """Links of accounts that are refused, by customer."""
 
 
 class _RefuseError(Exception):
-    def __init__(self, reason: Refusal) -> None:
+    """`certain`: nothing of what was refused needs to be looked at in the org before it is tried again."""
+
+    def __init__(self, reason: Refusal, *, certain: bool = True) -> None:
         super().__init__(reason.message)
         self.reason = reason
+        self.certain = certain
 
 
 def plan_one(candidate: Candidate, context: OrderContext, plan: Plan) -> None:
@@ -67,7 +73,7 @@ def plan_one(candidate: Candidate, context: OrderContext, plan: Plan) -> None:
         else:
             _changed_order(candidate, record, candidate.link, context, plan)
     except _RefuseError as refused:
-        plan.refused.append(Refused(candidate=candidate, refusal=refused.reason))
+        plan.refused.append(Refused(candidate=candidate, refusal=refused.reason, certain=refused.certain))
 
 
 def _new_order(candidate: Candidate, record: MappedRecord, context: OrderContext) -> NewOrder:
@@ -146,6 +152,7 @@ def _line_changes(
         link = candidate.links.get(line.key)
         new = _line(line, context, creating=link is None)
         if link is None:
+            _refuse_deleted(candidate, line, new)
             add.append(new)
             continue
         differing = {
@@ -157,6 +164,14 @@ def _line_changes(
         elif differing:
             update.append(_row(candidate, line, link, differing))
     return add, remove, update
+
+
+def _refuse_deleted(candidate: Candidate, line: MappedRecord, new: NewRecord) -> None:
+    """A line that somebody deleted in the org is not made again unasked. One that was to be replaced may have been
+    deleted by us."""
+    lost = candidate.lost.get(line.key)
+    if lost is not None and not CREATE_ONLY & changed_fields(new.fields, lost.snapshot).keys():
+        raise _RefuseError(line_deleted(candidate.change, line, lost), certain=False)
 
 
 def _sequence(
@@ -202,6 +217,7 @@ def _sequence(
         ),
         status=None if partial and not kept else status,
         partial=partial,
+        identity=_identity(candidate.record) if candidate.record is not None else {},
     )
 
 
@@ -235,6 +251,9 @@ def _header(
             if found is not None:
                 raise _RefuseError(found)
             header[name] = link.salesforce_id
+        elif lookup.key in context.refusals and not creating:
+            _refuse_move(candidate, name, lookup.key, context)
+            later.add(name)
         else:
             later.add(name)
     found = refusal(
@@ -246,6 +265,13 @@ def _header(
         return header, None
     status = header.pop("Status", None)
     return header, status if isinstance(status, str) else None
+
+
+def _refuse_move(candidate: Candidate, field: str, customer: str, context: OrderContext) -> None:
+    """An order that the org has goes on without its account being named, unless that is what has changed."""
+    lost, link = context.lost.get(customer), candidate.link
+    if lost is None or link is None or link.snapshot.get(field) != lost.salesforce_id:
+        raise _RefuseError(context.refusals[customer])
 
 
 def _account(customer: str, record: MappedRecord, context: OrderContext) -> NewRecord:
@@ -350,7 +376,13 @@ def _row(candidate: Candidate, record: MappedRecord, link: Link, fields: Fields)
         sobject=record.sobject,
         id=link.salesforce_id,
         fields=fields,
+        identity=_identity(record),
     )
+
+
+def _identity(record: MappedRecord) -> Fields:
+    """Our key, as the org holds it."""
+    return fitted({record.external_id: record.fields.get(record.external_id, record.key)})
 
 
 def _refuse_misread_keys(record: MappedRecord) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from connector.model.change import Refusal
 from connector.model.outcome import Outcome, RowError
 from connector.model.record import IS_PERSON, FieldValue, Link
+from connector.outbound.lost import duplicates_found, taken
 from connector.outbound.preflight import Source
 from connector.outbound.work import Candidate, Fields, NewRecord, Row
 from connector.salesforce.fault import Fault, classify_row
@@ -28,7 +29,9 @@ class Piece:
 
     success (no refusal, no fault), `refusal` (a person must act), `fault` (the same step can succeed later), `exists`
     (the org has the record already, from a write whose answer was lost: read it back), `gone` (the record behind a link
-    was deleted in the org: forget the link, look, send anew). `otherwise` is the refusal if looking changes nothing.
+    is not what we thought: look at the org, then decide). `otherwise` is the refusal if looking changes nothing.
+    `found` are the IDs of records that the org already had under our key: they may be another entity's. A refusal can
+    have `gone` and `links` as well.
     """
 
     candidate: Candidate
@@ -39,6 +42,7 @@ class Piece:
     exists: bool = False
     otherwise: Refusal | None = None
     gone: tuple[tuple[str, str], ...] = ()
+    found: tuple[str, ...] = ()
     certain: bool = True  # of a refusal: nothing of it was done
     created: Mapping[str, int] = field(default_factory=dict)  # records by object
     updated: Mapping[str, int] = field(default_factory=dict)
@@ -85,6 +89,23 @@ def already_there(error: RowError) -> bool:
     return error.code == "INVALID_FIELD_FOR_INSERT_UPDATE" and create_only
 
 
+def key_taken(error: RowError, row: Row) -> bool:
+    """Whether an update was refused because another record has the key of this one."""
+    return error.code in EXISTS and any(name in error.message or name in error.fields for name in row.identity)
+
+
+def owned(piece: Piece, holders: Mapping[str, Link]) -> Piece:
+    """`piece`, or its refusal where a record that the org found by our key is another entity's (`holders`, by ID)."""
+    for link in piece.links:
+        holder = holders.get(link.salesforce_id)
+        if holder is None or (holder.entity, holder.key) == (link.entity, link.key):
+            continue
+        others = tuple(item for item in piece.links if item is not link)
+        refusal = taken(piece.candidate.change, link, holder)
+        return replace(piece, links=others, refusal=refusal, gone=((holder.entity, holder.key),), certain=False)
+    return piece
+
+
 def failure(candidate: Candidate, errors: Sequence[RowError], record: NewRecord | Row, source: Source) -> Piece:
     """Refusal or fault for `errors` of one row."""
     error = cause(errors)
@@ -110,6 +131,8 @@ def wrong_kind(error: RowError, record: NewRecord | Row) -> bool:
 
 
 def refusal_of(error: RowError, fault: Fault, record: NewRecord | Row, source: Source, person: bool) -> Refusal:
+    if error.duplicates is not None and error.duplicates.records:
+        return duplicates_found(error, error.duplicates, f"{record.entity} {record.key}")
     name = error.fields[0] if error.fields else None
     fix = fault.fix
     if wrong_kind(error, record):

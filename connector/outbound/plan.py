@@ -30,10 +30,10 @@ def plan_records(candidates: Iterable[Candidate], facts: OrgFacts, source: Sourc
         if record is None:
             plan.unchanged.append(candidate)
             continue
-        new = written(record, facts, source, link=candidate.link, unsure=candidate.change.unsure)
+        new = written(record, facts, source, link=candidate.link, unsure=candidate.unsure)
         if isinstance(new, Refusal):
             plan.refused.append(Refused(candidate=candidate, refusal=new))
-        elif candidate.link is None or candidate.change.unsure:
+        elif candidate.link is None or candidate.unsure:
             # What the org holds is not known: all of it, which is as good as a difference.
             plan.upserts.append(Upsert(candidate=candidate, record=new))
         elif differing := changed_fields(new.fields, candidate.link.snapshot):
@@ -45,6 +45,7 @@ def plan_records(candidates: Iterable[Candidate], facts: OrgFacts, source: Sourc
                     sobject=record.sobject,
                     id=candidate.link.salesforce_id,
                     fields=differing,
+                    identity={new.external_id: new.fields[new.external_id]},
                 )
             )
         else:
@@ -88,13 +89,14 @@ def plan_orders(
     withdrawn: Set[str],
     source: Source,
     originals: Mapping[tuple[str, str], Link] = MappingProxyType({}),
+    lost: Mapping[str, Link] = MappingProxyType({}),
 ) -> Plan:
     """Orders: a graph for each new one, rows for what differs, a sequence where the org has frozen what must change.
 
     `customers` are the accounts already linked; `accounts` the records of those that are not; `refusals` say why a
     customer (by key) or a product (by price key, `SKU|USD`) was refused; `prices` are entry IDs by price key,
     and `withdrawn` those that we have switched off because there is no such price here any more; `originals` the orders
-    and lines that returns refer to, by (entity, key).
+    and lines that returns refer to, by (entity, key); `lost` the links of accounts that are in `refusals`.
     """
     plan = Plan()
     context = OrderContext(
@@ -106,6 +108,7 @@ def plan_orders(
         withdrawn=withdrawn,
         source=source,
         originals=originals,
+        lost=lost,
     )
     for candidate in candidates:
         order_plan.plan_one(candidate, context, plan)

@@ -20,7 +20,8 @@ class Candidate:
     """A due entity with its record and what the org is known to hold of it.
 
     `record` is None where the mapping's `when` leaves the entity out, and where a value does not suit it, which
-    `problem` then tells. `links` are those of the lines, by line key.
+    `problem` then tells. `links` are those of the lines, by line key. `seen`: the links say what the org holds just
+    now; `lost` are links of lines that it has no more.
     """
 
     change: Change
@@ -29,11 +30,19 @@ class Candidate:
     problem: Refusal | None = None
     link: Link | None = None
     links: Mapping[str, Link] = field(default_factory=dict)
+    seen: bool = False
+    lost: Mapping[str, Link] = field(default_factory=dict)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the org may hold more, or other, than the links say."""
+        return self.change.unsure and not self.seen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A write to a record whose Salesforce ID is known: only the fields that differ."""
+    """A write to a record whose Salesforce ID is known: only the fields that differ, and our key (`identity`), which so
+    comes back where somebody in the org has cleared or changed it."""
 
     candidate: Candidate
     entity: str
@@ -41,6 +50,7 @@ class Row:
     sobject: str
     id: str
     fields: Fields
+    identity: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +91,11 @@ class NewOrder:
     partial: bool
 
     @property
+    def identity(self) -> Fields:
+        """Our key on the order."""
+        return {self.order.external_id: self.order.fields[self.order.external_id]}
+
+    @property
     def nodes(self) -> int:
         return 1 + len(self.lines) + (self.account is not None)
 
@@ -98,6 +113,7 @@ class Sequence:
     update: tuple[Row, ...]
     status: str | None
     partial: bool
+    identity: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,17 @@ from connector.model.outcome import Outcome, RowError
 from connector.model.record import Link
 from connector.outbound import work
 from connector.outbound.batches import chunks
-from connector.outbound.pieces import GONE, Piece, already_there, cause, failure, link_of, moved_link, wrong_kind
+from connector.outbound.pieces import (
+    GONE,
+    Piece,
+    already_there,
+    cause,
+    failure,
+    key_taken,
+    link_of,
+    moved_link,
+    wrong_kind,
+)
 from connector.outbound.preflight import Source
 from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Row, Upsert
 from connector.salesforce.collections import records_body, update_body, upsert_path
@@ -76,13 +86,14 @@ class Writer:
         link = self._known(link_of(upsert.record, outcome))
         count = {upsert.record.sobject: 1}
         if outcome.created is False:
-            return Piece(candidate=upsert.candidate, links=(link,), updated=count)
+            found = (link.salesforce_id,)
+            return Piece(candidate=upsert.candidate, links=(link,), updated=count, found=found)
         return Piece(candidate=upsert.candidate, links=(link,), created=count)
 
     async def rows(self, call: Sequence[Row]) -> list[Piece]:
         """Changes to known records, up to 200, only the fields that differ; status changes travel this way too."""
         ordered = sorted(call, key=lambda row: row.sobject)
-        outcomes = await self._org.collections_update([(row.sobject, row.id, row.fields) for row in ordered])
+        outcomes = await self._org.collections_update([_sent(row) for row in ordered])
         return [self._changed(row, outcome) for row, outcome in zip(ordered, outcomes, strict=True)]
 
     def _changed(self, row: Row, outcome: Outcome) -> Piece:
@@ -92,6 +103,9 @@ class Writer:
         if wrong_kind(cause(outcome.errors), row):  # converted in the org since: forget what we knew, and write anew
             otherwise = failure(row.candidate, outcome.errors, row, self._source).refusal
             return Piece(candidate=row.candidate, gone=((row.entity, row.key),), otherwise=otherwise)
+        if key_taken(cause(outcome.errors), row):
+            otherwise = failure(row.candidate, outcome.errors, row, self._source).refusal
+            return Piece(candidate=row.candidate, gone=(_own(row),), otherwise=otherwise)
         if cause(outcome.errors).code in GONE:
             gone = [(row.entity, row.key)]
             change = row.candidate.change
@@ -116,7 +130,8 @@ class Writer:
         if outcome.success:
             links = tuple(self._known(_sent_link(record, reference, outcome)) for reference, record in named)
             made = Counter(link.sobject for link in links)
-            return Piece(candidate=candidate, links=links, created=made)
+            found = tuple(str(item.id) for item in outcome.nodes.values() if item.created is False)
+            return Piece(candidate=candidate, links=links, created=made, found=found)
         reference, record = next((name, record) for name, record in named if name in outcome.causes)
         errors = outcome.nodes[reference].errors
         error = cause(errors)
@@ -124,8 +139,8 @@ class Writer:
             otherwise = failure(candidate, errors, record, self._source).refusal
             return Piece(candidate=candidate, exists=True, otherwise=otherwise)
         if reference == ORDER and order.account is None and error.code in GONE:
-            # The only reference of an order that can vanish unnoticed is its account.
-            return Piece(candidate=candidate, gone=(("customer", order.customer),))
+            # What an order refers to and can vanish unnoticed: its account, and of a return its order.
+            return Piece(candidate=candidate, gone=(("customer", order.customer), *_originals_of(candidate)))
         if reference not in {ORDER, ACCOUNT} and error.code in GONE:
             return Piece(candidate=candidate, gone=_prices_of(candidate, [record.key]))
         return failure(candidate, errors, record, self._source)
@@ -182,6 +197,23 @@ def _of_customer(candidate: Candidate) -> list[tuple[str, str]]:
     return [("customer", lookup.key) for lookup in lookups if lookup.entity == "customer"]
 
 
+def _originals_of(candidate: Candidate) -> list[tuple[str, str]]:
+    """The order that a return belongs to."""
+    record = candidate.record
+    lookups = record.lookups.values() if record is not None else ()
+    return [("order", lookup.key) for lookup in lookups if lookup.entity == "order"]
+
+
+def _own(row: Row) -> tuple[str, str]:
+    """The entity that a row belongs to: a line to its order."""
+    change = row.candidate.change
+    return (change.entity.value, change.key) if row.entity in {"line", "return_line"} else (row.entity, row.key)
+
+
+def _sent(row: Row) -> tuple[str, str, Fields]:
+    return row.sobject, row.id, {**row.fields, **row.identity}
+
+
 def _prices_of(candidate: Candidate, keys: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """The links of the price book entries that these lines refer to."""
     lines = candidate.record.children if candidate.record is not None else ()
@@ -229,7 +261,8 @@ def _steps(item: work.Sequence) -> Iterator[SubRequest]:
     """The subrequests in the order in which they must run."""
 
     def header(reference: str, fields: Fields) -> SubRequest:
-        return SubRequest(reference=reference, method="PATCH", path=row_path("Order", id=item.order_id), body=fields)
+        body = {**fields, **item.identity}
+        return SubRequest(reference=reference, method="PATCH", path=row_path("Order", id=item.order_id), body=body)
 
     if item.reopen is not None:
         yield header("reopen", {"Status": item.reopen})
@@ -249,7 +282,7 @@ def _steps(item: work.Sequence) -> Iterator[SubRequest]:
             body=records_body(first.sobject, records),
         )
     for index, rows in enumerate(chunks(item.update)):
-        body = update_body([(row.sobject, row.id, row.fields) for row in rows])
+        body = update_body([_sent(row) for row in rows])
         yield SubRequest(reference=f"{CHANGE}{index}", method="PATCH", path="composite/sobjects", body=body)
     if item.status is not None:
         yield header("status", {"Status": item.status})

@@ -17,7 +17,6 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 _ADDRESS = re.compile(r"([^\s@<>()\[\]:;,\\\"]{1,64})@([^\s@<>()\[\]:;,\\\"]{1,255})")
-_NAMED = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<address>[^<>]+)>\s*")
 LONGEST_NAME, LONGEST_SUBJECT = 100, 200
 
 
@@ -91,7 +90,7 @@ def email(mail: Mail, sender: str, at: datetime) -> EmailMessage:
 
 
 def _sender(text: str) -> Address:
-    found = _NAMED.fullmatch(text)
-    if found is None:
+    name, bracket, address = text.strip().removesuffix(">").partition("<")
+    if not bracket:
         return Address(addr_spec=text)
-    return Address(one_line(found["name"], LONGEST_NAME), addr_spec=found["address"])
+    return Address(one_line(name.strip(), LONGEST_NAME), addr_spec=address)

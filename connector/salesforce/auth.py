@@ -17,6 +17,7 @@ import requests
 
 from connector.clock import Clock
 from connector.errors import AuthError, RetryClass, SettingsError
+from connector.files import UnusableFileError, read_file
 from connector.salesforce.address import checked_origin
 from connector.salesforce.fault import Silence
 from connector.salesforce.refusal import NoAnswerError
@@ -24,6 +25,7 @@ from connector.salesforce.session import OrgSession
 from connector.settings import PREFIX, AuthMethod, SalesforceSettings
 
 _SETTING = f"{PREFIX}SALESFORCE__"
+_LARGEST_KEY = 64 * 1024
 _STAND_IN = "custom-host"
 _REFUSAL_KEPT = timedelta(seconds=30)
 """A refused sign-in is not tried again within this time: too many lock the user out."""
@@ -130,7 +132,8 @@ class TokenOwner:
         if self._last is not None and token.org_id != self._last.org_id:
             raise AuthError(
                 f"Another org answers at this address: {token.org_id}, not {self._last.org_id}.",
-                hint=f"Check {_SETTING}LOGIN_URL; for a refreshed sandbox start with a new database.",
+                hint=f"Check {_SETTING}LOGIN_URL. For a refreshed sandbox: restart, then `connector org use"
+                f" {token.org_id}`.",
                 retry_class=RetryClass.CONFIG,
             )
         self._token = self._last = token
@@ -241,8 +244,11 @@ def _check(settings: SalesforceSettings) -> str:
             hint="Example: https://acme.my.salesforce.com",
         )
     key = settings.private_key_file
-    if settings.auth is AuthMethod.JWT and key is not None and not key.is_file():
-        raise SettingsError(f"{_SETTING}PRIVATE_KEY_FILE names no file.", hint="Check the path.")
+    if settings.auth is AuthMethod.JWT and key is not None:
+        try:
+            read_file(key, _LARGEST_KEY)
+        except UnusableFileError as error:
+            raise SettingsError(f"{_SETTING}PRIVATE_KEY_FILE {error.problem}.", hint="Check the path.") from None
     return origin
 
 

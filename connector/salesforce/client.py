@@ -40,10 +40,12 @@ from connector.salesforce.retry import Attempt, retry_after, tried
 from connector.salesforce.simple import ControlPlane
 from connector.salesforce.transport import Answer, Transport, dump
 from connector.salesforce.usage import Calls, Meter, Usage
-from connector.settings import SalesforceSettings
+from connector.settings import DuplicateRules, SalesforceSettings
 
 CLIENT_NAME = f"crm-connector/{installed_version('crm-connector')}"
 """How the org knows us: the `client` of change events and of its API usage log."""
+
+DUPLICATE_HEADER = "Sforce-Duplicate-Rule-Header"
 
 _POOL_THREADS = 4
 _ABSENT = frozenset({"NOT_FOUND", "INVALID_TYPE"})
@@ -69,7 +71,11 @@ class SalesforceClient:
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="salesforce-control")
         self._tokens = TokenOwner(settings, clock=clock, pool=self._pool, client=CLIENT_NAME)
         timeout = settings.timeout_seconds
-        self._transport = Transport(timeout=timeout, client=CLIENT_NAME, meter=self._meter)
+        # Of a composite or graph call each subrequest says it for itself: they inherit no such header.
+        allow = settings.duplicate_rules is DuplicateRules.ALLOW
+        said = {DUPLICATE_HEADER: f"allowSave={str(allow).lower()}"}
+        self._row_headers = said if allow else {}
+        self._transport = Transport(timeout=timeout, client=CLIENT_NAME, meter=self._meter, headers=said)
         self.control = ControlPlane(
             self._tokens,
             pool=self._pool,
@@ -151,7 +157,7 @@ class SalesforceClient:
         if not graphs:
             return []
         repeatable = all(node.repeatable for graph in graphs for node in graph.nodes)
-        body = graph_body(graphs, version=self._version)
+        body = graph_body(graphs, version=self._version, headers=self._row_headers)
         return await self._write(
             "POST",
             "composite/graph",
@@ -170,7 +176,10 @@ class SalesforceClient:
         """
         if not subrequests:
             return []
-        body = composite_body(subrequests, version=self._version, all_or_none=all_or_none, collate=collate)
+        headers = self._row_headers
+        body = composite_body(
+            subrequests, version=self._version, all_or_none=all_or_none, collate=collate, headers=headers
+        )
         reads_only = all(request.method == "GET" for request in subrequests)
 
         def read(answer: Answer) -> list[SubOutcome]:

@@ -53,9 +53,15 @@ class SubOutcome:
 
 
 def composite_body(
-    subrequests: Sequence[SubRequest], *, version: str, all_or_none: bool, collate: bool
+    subrequests: Sequence[SubRequest],
+    *,
+    version: str,
+    all_or_none: bool,
+    collate: bool,
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """ValueError for more than the org takes. `collate` False means strictly in order; True lets the org group them."""
+    """ValueError for more than the org takes. `collate` False means strictly in order; True lets the org group them.
+    `headers` go with every create and update."""
     query_like = sum(request.path.startswith(_QUERY_LIKE) for request in subrequests)
     if len(subrequests) > SUBREQUESTS_PER_COMPOSITE or query_like > QUERIES_PER_COMPOSITE:
         raise ValueError(
@@ -69,6 +75,7 @@ def composite_body(
         "compositeRequest": [
             {"method": request.method, "url": base + request.path, "referenceId": request.reference}
             | ({} if request.body is None else {"body": request.body})
+            | ({} if request.body is None or not headers else {"httpHeaders": headers})
             for request in subrequests
         ],
     }

@@ -96,13 +96,14 @@ def row_body(body: Mapping[str, object], external_id: tuple[str, str] | None) ->
     return {name: value for name, value in body.items() if name not in {key, "Id"}}
 
 
-def graph_body(graphs: Sequence[Graph], *, version: str) -> dict[str, Any]:
-    """The body of one call. ValueError for what the org would refuse whole: too many, or wrongly named."""
+def graph_body(graphs: Sequence[Graph], *, version: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The body of one call, `headers` with every write in it. ValueError for what the org would refuse whole: too many,
+    or wrongly named."""
     _check(graphs)
     base = f"/services/data/v{version}/"
     return {
         "graphs": [
-            {"graphId": graph.graph_id, "compositeRequest": [_request(node, base) for node in graph.nodes]}
+            {"graphId": graph.graph_id, "compositeRequest": [_request(node, base, headers) for node in graph.nodes]}
             for graph in graphs
         ]
     }
@@ -133,7 +134,7 @@ def is_follower(outcome: Outcome) -> bool:
     return all(error.code in TABLE and TABLE[error.code].follower for error in outcome.errors)
 
 
-def _request(node: Node, base: str) -> dict[str, Any]:
+def _request(node: Node, base: str, headers: Mapping[str, str] | None) -> dict[str, Any]:
     request: dict[str, Any] = {
         "method": node.method,
         "url": base + row_path(node.sobject, external_id=node.external_id, id=node.id),
@@ -141,6 +142,8 @@ def _request(node: Node, base: str) -> dict[str, Any]:
     }
     if node.method != "DELETE":
         request["body"] = row_body(node.body, node.external_id)
+        if headers:
+            request["httpHeaders"] = headers
     return request
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from xml.sax.saxutils import unescape
 
 from connector.errors import AuthError, RefusedError, RetryClass, SalesforceError, TransportError
-from connector.model.outcome import RowError
+from connector.model.outcome import Duplicates, RowError
 from connector.salesforce.fault import Fault, Silence, classify_silence
 
 _LONGEST_MESSAGE = 2_000
@@ -47,7 +47,28 @@ def _read(item: Mapping[str, Any]) -> RowError | None:
         code=code,
         message=str(item.get("message") or "")[:_LONGEST_MESSAGE],
         fields=tuple(str(name) for name in fields) if isinstance(fields, list) else (),
+        duplicates=_duplicates(item.get("duplicateResult") or item.get("duplicateResut")),
     )
+
+
+def _duplicates(result: Any) -> Duplicates | None:
+    """The records a duplicate rule found, without what they hold. (Older API versions misspell the name of the
+    result.)"""
+    if not isinstance(result, Mapping):
+        return None
+    records: dict[tuple[str, str], None] = {}
+    for match in _mappings(result.get("matchResults")):
+        for found in _mappings(match.get("matchRecords")):
+            record = found.get("record")
+            if isinstance(record, Mapping) and isinstance(record.get("Id"), str):
+                attributes = record.get("attributes")
+                sobject = attributes.get("type") if isinstance(attributes, Mapping) else None
+                records[str(sobject or match.get("entityType") or ""), record["Id"]] = None
+    return Duplicates(rule=str(result.get("duplicateRule") or ""), records=tuple(records))
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def as_error(fault: Fault, *, status: int, errors: Sequence[RowError]) -> SalesforceError:

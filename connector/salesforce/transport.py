@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -75,15 +76,19 @@ def _with_decimals(content: bytes) -> Any:
     return json.loads(content, parse_float=Decimal)
 
 
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
 class Transport:
     """Sends one request, counts it, and reads how much of the org's API allowance is used.
 
     `timeout` is the longest wait for a whole answer in seconds; `client` names us to the org (it comes back as the
-    origin of change events).
+    origin of change events); `headers` go with every write.
     """
 
-    def __init__(self, *, timeout: float, client: str, meter: Meter) -> None:
+    def __init__(self, *, timeout: float, client: str, meter: Meter, headers: Mapping[str, str] = _NO_HEADERS) -> None:
         self._timeout = timeout
+        self._write_headers = dict(headers)
         self._meter = meter
         self._http = httpx2.AsyncClient(
             http2=False,
@@ -107,6 +112,8 @@ class Transport:
     async def send(self, method: str, path: str, *, token: Token, content: bytes | None, write: bool) -> Answer:
         """The org's answer, whatever its status; NoAnswerError if none came whole. `path` starts with a slash."""
         headers = {"Authorization": f"Bearer {token.access_token}"}
+        if write:
+            headers |= self._write_headers
         if content is not None:
             headers["Content-Type"] = "application/json"
         self._meter.count(write=write)

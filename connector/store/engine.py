@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from connector.clock import Clock, SystemClock
 from connector.errors import SettingsError
+from connector.files import create_private, readable_by_others
 from connector.store.faults import is_locked, translated
 from connector.store.unit import UnitOfWork
 
@@ -75,6 +76,11 @@ class Store:
             return False
         file = Path(str(self._engine.url.database))
         return file.parent.is_dir() and not file.exists()
+
+    @property
+    def readable_by_others(self) -> bool:
+        """Whether it is a SQLite file that other users of the machine may read."""
+        return self.dialect == "sqlite" and readable_by_others(Path(str(self._engine.url.database)))
 
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Store:
@@ -187,6 +193,9 @@ def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     def _can_open(_dialect: object, _record: object, arguments: Any, options: Any) -> None:
         # If opening fails, aiosqlite's thread reports once more, perhaps to a loop that has ended, and prints a
         # traceback. Failing here starts no thread.
+        if not str(arguments[0]).startswith("file:"):
+            # The files beside it, which SQLite makes, are readable for the same users as the database.
+            create_private(Path(arguments[0]))
         sqlite3.connect(*arguments, **options).close()
 
     @event.listens_for(engine.sync_engine, "connect")

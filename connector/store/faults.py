@@ -31,6 +31,9 @@ class _Fault:
 _ABORTED = ("40001", "40P01")
 """Of PostgreSQL: a serialization failure, a deadlock. Nothing of the transaction was kept."""
 
+_TAKEN = "23505"
+"""Of PostgreSQL: somebody else stored a row with the same key meanwhile. In SQLite writers take turns."""
+
 _LOCKED = _Fault(
     states=("40", "55P03"),
     words=("database is locked", "database table is locked"),
@@ -112,6 +115,11 @@ def _explain(error: exc.DBAPIError, address: str) -> StoreError:
     for fault in _FAULTS:
         if fault.matches(state, text):
             return _error(fault, address)
+    if state == _TAKEN:
+        # Whoever looked first and wrote then finds the row when the whole transaction is repeated.
+        return AbortedError(
+            f"The database refused a value: {_first_line(text)}.", hint="Correct the data.", retry_class=RetryClass.DATA
+        )
     if isinstance(error, exc.IntegrityError | exc.DataError):
         return StoreError(
             f"The database refused a value: {_first_line(text)}.",

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.event import DETAILS, PERSONAL, Action, Event, Terms
+from connector.model.event import ACTION_FIELDS, DETAILS, PERSONAL, Action, Event, Terms
 from connector.model.money import places_of, plain
 from connector.model.parcels import Resolution, ReturnReason, Shipment, ShipmentStatus
 from connector.model.progress import Hold, LineProgress, Progress
@@ -223,7 +223,14 @@ def _recorded(row: Any) -> Recorded:
 
 
 def event_of(action: Action, detail: Mapping[str, Any]) -> Event:
-    """The event behind a row's action and detail; any but the first."""
+    """The event behind a row's action and detail; any but the first.
+
+    Earlier versions let an action carry any field, and no rule looked at it: such a field is left out.
+    """
+    has = ACTION_FIELDS[action].every | ({"personal"} if action is Action.CHANGE else set())
+    detail = {name: value for name, value in detail.items() if name in has}
+    if action is Action.SHIP and detail.get("lines"):
+        detail.pop("shipment", None)  # the lines counted, and made another parcel
     values: dict[str, Any] = {
         name: _KINDS[name](detail[name]) if name in _KINDS else detail[name]
         for name in (*_AS_IT_IS, "on")

@@ -17,12 +17,14 @@ from connector.store.unit import UnitOfWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """`action` is a word (`created`, `updated`, `refused`, …); `detail` whatever JSON explains it."""
+    """`action` is a word (`created`, `updated`, `refused`, …); `detail` whatever JSON explains it; `org_id` the org it
+    concerns, if one."""
 
     entity: str
     key: str
     action: str
     detail: Mapping[str, Any]
+    org_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +44,7 @@ async def write(uow: UnitOfWork, entries: Sequence[Entry]) -> None:
             "key": entry.key,
             "action": entry.action,
             "detail": orjson.dumps(entry.detail, default=str).decode(),
+            "org_id": entry.org_id,
         }
         for entry in entries
     ]
@@ -65,6 +68,7 @@ async def read(connection: AsyncConnection, entity: str, key: str, limit: int = 
             key=row.key,
             action=row.action,
             detail=orjson.loads(row.detail),
+            org_id=row.org_id,
         )
         for row in await connection.execute(statement)
     ]

@@ -35,6 +35,13 @@ async def find(connection: AsyncConnection, org_id: str, salesforce_ids: Iterabl
     return {row.salesforce_id: _link(row.entity, row[1:]) for row in rows}
 
 
+async def absent(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> set[str]:
+    """Those of `keys` that have no link."""
+    wanted = set(keys)
+    statement = select(links.c.key).where(links.c.org_id == org_id, links.c.entity == entity)
+    return wanted - {row.key for row in await select_in(connection, statement, links.c.key, sorted(wanted))}
+
+
 async def children(
     connection: AsyncConnection, org_id: str, entity: str, parents: Iterable[str]
 ) -> dict[str, dict[str, Link]]:

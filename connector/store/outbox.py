@@ -7,19 +7,39 @@ was captured in between therefore stays due when the older change is settled, po
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
-from sqlalchemy import BindParameter, ColumnElement, Delete, Update, and_, bindparam, delete, func, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Delete,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import Change, ChangeState, DeadLetter, EntityKind, Refusal
 from connector.store.bulk import Row, chunks, select_in
 from connector.store.tables import outbox
 from connector.store.unit import UnitOfWork
+
+Selection: TypeAlias = Mapping[EntityKind, Set[str] | None]
+"""Changes of some kinds: those of the keys named, every one of the kind where none are."""
+
+_MOST_NAMED = 20_000
+"""Keys that one statement can name; of more, every change of the kind is meant."""
 
 _REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
 _IS_DUE = outbox.c.state == ChangeState.DUE.value
@@ -50,7 +70,14 @@ class Unsent:
 
 
 async def due(
-    connection: AsyncConnection, *, entity: EntityKind, partitions: Set[int], of: int, now: datetime, limit: int
+    connection: AsyncConnection,
+    *,
+    entity: EntityKind,
+    partitions: Set[int],
+    of: int,
+    now: datetime,
+    limit: int,
+    only: Selection | None = None,
 ) -> list[Change]:
     """The next changes of these partitions (of `of` in all) whose time has come: by lane, then the oldest first."""
     partition = (outbox.c.slot % of).label("partition")
@@ -66,6 +93,8 @@ async def due(
     )
     if len(partitions) < of:
         statement = statement.where(partition.in_(sorted(partitions)))
+    if only is not None:
+        statement = statement.where(_selected(only))
     return [
         Change(
             entity=entity,
@@ -110,6 +139,13 @@ async def sure(uow: UnitOfWork, changes: Sequence[Change]) -> int:
         .values(unsure=False)
     )
     return await _each(uow, statement, changes)
+
+
+async def doubt(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str]) -> None:
+    """What the org holds of these is not known any more; refused ones go on waiting for a person."""
+    for chunk in chunks(sorted(set(keys))):
+        chosen = (outbox.c.entity == entity.value, outbox.c.key.in_(chunk))
+        await uow.connection.execute(update(outbox).where(*chosen).values(unsure=True))
 
 
 async def lock(uow: UnitOfWork, changes: Iterable[Change]) -> None:
@@ -246,23 +282,41 @@ async def dead_letters(
     ]
 
 
-async def counts(connection: AsyncConnection) -> dict[EntityKind, dict[ChangeState, int]]:
+async def counts(
+    connection: AsyncConnection, only: Selection | None = None
+) -> dict[EntityKind, dict[ChangeState, int]]:
     """Unsent changes by entity and state, every one named."""
-    rows = await connection.execute(
-        select(outbox.c.entity, outbox.c.state, func.count()).group_by(outbox.c.entity, outbox.c.state)
-    )
+    statement = select(outbox.c.entity, outbox.c.state, func.count()).group_by(outbox.c.entity, outbox.c.state)
+    rows = await connection.execute(statement.where(_selected(only)))
     found = {(entity, state): number for entity, state, number in rows}
     return {
         entity: {state: found.get((entity.value, state.value), 0) for state in ChangeState} for entity in EntityKind
     }
 
 
-async def due_counts(connection: AsyncConnection, now: datetime) -> dict[EntityKind, int]:
+async def due_counts(
+    connection: AsyncConnection, now: datetime, only: Selection | None = None
+) -> dict[EntityKind, int]:
     """How many changes are due now, by entity; those with none are left out."""
     rows = await connection.execute(
-        select(outbox.c.entity, func.count()).where(_IS_DUE, outbox.c.due_at <= now).group_by(outbox.c.entity)
+        select(outbox.c.entity, func.count())
+        .where(_IS_DUE, outbox.c.due_at <= now, _selected(only))
+        .group_by(outbox.c.entity)
     )
     return {EntityKind(entity): number for entity, number in rows}
+
+
+async def due_by_partition(
+    connection: AsyncConnection, now: datetime, of: int, only: Selection | None = None
+) -> dict[EntityKind, dict[int, int]]:
+    """How many changes are due now, by entity and partition (of `of` in all)."""
+    partition = (outbox.c.slot % of).label("partition")
+    statement = select(outbox.c.entity, partition, func.count())
+    statement = statement.where(_IS_DUE, outbox.c.due_at <= now, _selected(only))
+    found: dict[EntityKind, dict[int, int]] = {}
+    for entity, number, count in await connection.execute(statement.group_by(outbox.c.entity, partition)):
+        found.setdefault(EntityKind(entity), {})[number] = count
+    return found
 
 
 async def waiting(connection: AsyncConnection, now: datetime) -> int:
@@ -271,9 +325,15 @@ async def waiting(connection: AsyncConnection, now: datetime) -> int:
     return (await connection.execute(statement)).scalar_one()
 
 
-async def next_due(connection: AsyncConnection, *, partitions: Set[int] | None = None, of: int = 1) -> datetime | None:
+async def next_due(
+    connection: AsyncConnection,
+    *,
+    partitions: Set[int] | None = None,
+    of: int = 1,
+    only: Selection | None = None,
+) -> datetime | None:
     """When the next change is due (in the past if one is); None if nothing is left to send."""
-    statement = select(outbox.c.due_at).where(_IS_DUE).order_by(outbox.c.due_at).limit(1)
+    statement = select(outbox.c.due_at).where(_IS_DUE, _selected(only)).order_by(outbox.c.due_at).limit(1)
     if partitions is not None and len(partitions) < of:
         statement = statement.where((outbox.c.slot % of).in_(sorted(partitions)))
     return (await connection.execute(statement)).scalar()
@@ -283,6 +343,19 @@ async def oldest(connection: AsyncConnection) -> datetime | None:
     """Since when the longest waiting change has been unsent: how far the org lags behind."""
     moment: datetime | None = (await connection.execute(select(func.min(outbox.c.captured_at)).where(_IS_DUE))).scalar()
     return moment
+
+
+def _selected(only: Selection | None) -> ColumnElement[bool]:
+    if only is None:
+        return true()
+    chosen = [
+        and_(
+            outbox.c.entity == entity.value,
+            true() if keys is None or len(keys) > _MOST_NAMED else outbox.c.key.in_(sorted(keys)),
+        )
+        for entity, keys in only.items()
+    ]
+    return or_(false(), *chosen)
 
 
 async def _each(uow: UnitOfWork, statement: Update | Delete, changes: Sequence[Change], more: Any = None) -> int:

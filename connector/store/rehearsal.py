@@ -10,10 +10,10 @@ from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.engine import Store
-from connector.store.tables import journal, leases, links, metadata, org_catalog, outbox
+from connector.store.tables import journal, leases, links, metadata, org_catalog, orgs, outbox
 from connector.store.unit import UnitOfWork
 
-COPIED = (outbox, links, journal, leases, org_catalog)
+COPIED = (outbox, links, journal, leases, org_catalog, orgs)
 """What a push writes."""
 
 

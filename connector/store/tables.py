@@ -290,7 +290,7 @@ links = Table(
     Column("snapshot", Text, nullable=False),
     Column("synced_at", Instant, nullable=False),
     Index("links_parent", "org_id", "entity", "parent"),
-    Index("links_salesforce_id", "org_id", "salesforce_id"),
+    Index("links_salesforce_id", "org_id", "salesforce_id", unique=True),  # a record belongs to one entity
 )
 
 journal = Table(
@@ -302,6 +302,7 @@ journal = Table(
     Column("key", Key, nullable=False),
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("org_id", Key),  # none for what concerns no org
     Index("journal_entity", "entity", "key", "id"),
 )
 
@@ -319,6 +320,25 @@ counters = Table(
     metadata,
     Column("name", Key, primary_key=True),
     Column("value", BigInteger, nullable=False),
+)
+
+mapping_versions = Table(
+    "mapping_versions",
+    metadata,
+    Column("number", Serial, primary_key=True),  # the highest one is active
+    Column("digest", Key, nullable=False),
+    Column("activated_at", Instant, nullable=False),
+    Column("source", Text, nullable=False),
+    Index("mapping_versions_digest", "digest"),
+)
+
+mapping_sources = Table(
+    "mapping_sources",
+    metadata,
+    Column("source", Key, primary_key=True),  # a folder of mapping files on a machine
+    Column("digest", Key, nullable=False),  # of its files, when it was last seen with good ones
+    Column("seen_at", Instant, nullable=False),
+    Column("problem", Text),  # why its files cannot be used
 )
 
 invoices = Table(
@@ -367,6 +387,16 @@ tokens = Table(
     Column("revoked_at", Instant),
     Column("used_at", Instant),
     _one_of("role", Role),
+)
+
+orgs = Table(
+    "orgs",
+    metadata,
+    Column("org_id", Key, primary_key=True),
+    Column("login_url", Text, nullable=False),
+    Column("instance_url", Text, nullable=False),
+    Column("seen_at", Instant, nullable=False),  # when it first answered at these addresses, or again after another
+    Column("active", Boolean, nullable=False),  # the one the database works with; the others are only known
 )
 
 org_catalog = Table(

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import ConnectorError
 from connector.model.role import Role
+from connector.store.bulk import insert_missing
 from connector.store.tables import tokens
 from connector.store.unit import UnitOfWork
 
@@ -37,11 +38,10 @@ class Token:
 
 async def create(uow: UnitOfWork, name: str, role: Role, *, expires_at: datetime | None = None) -> str:
     """A new token: told this once, and never again. ConnectorError if the name is taken."""
-    if (await uow.connection.execute(select(tokens.c.name).where(tokens.c.name == name))).first() is not None:
-        raise ConnectorError(f"There is a token {name} already.", hint="Choose another name, also after a revocation.")
     secret = PREFIX + secrets.token_urlsafe(32)
     row = {"name": name, "digest": digest(secret), "role": role.value, "created_at": uow.now, "expires_at": expires_at}
-    await uow.connection.execute(insert(tokens), [row])
+    if not await insert_missing(uow.connection, tokens, [row]):
+        raise ConnectorError(f"There is a token {name} already.", hint="Choose another name, also after a revocation.")
     return secret
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from uuid import uuid4
 
@@ -32,7 +33,9 @@ from connector.web.api import (
 from connector.web.auth import let_in
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
-from connector.web.route import Call, Route, read, sent
+from connector.web.request_body import BODY_SECONDS, USUAL_SECONDS, read
+from connector.web.request_checks import checked
+from connector.web.route import LONGEST_FLOW, Call, Route, sent
 
 PREFIX = "/api/v1"
 ROUTES: tuple[Route, ...] = (
@@ -64,7 +67,8 @@ log = structlog.get_logger("web")
 def make_app(store: Store, rules: Rules, correspondence: Correspondence | None = None) -> web.Application:
     """`correspondence`: how messages are written, for who looks at one before it is sent; by our templates if None."""
     correspondence = correspondence or Correspondence(writer=Writer(), billing=rules.billing)
-    app = web.Application(middlewares=[_logged, problems], client_max_size=LARGEST_BODY)
+    app = web.Application(middlewares=[_logged, problems, checked], client_max_size=LARGEST_BODY)
+    app[BODY_SECONDS] = USUAL_SECONDS
     app.on_response_prepare.append(_headed)
     for route in ROUTES:
         app.router.add_route(route.method, PREFIX + route.path, _served(route, store, rules, correspondence))
@@ -116,12 +120,25 @@ async def _headed(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault(name, value)
 
 
+async def _delivered(request: web.Request, response: web.StreamResponse) -> None:
+    """Send it here, within a time: a client that reads nothing would hold its connection for ever."""
+    try:
+        async with asyncio.timeout(LONGEST_FLOW):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        log.warning("cut", path=request.path, error="TimeoutError")
+        if request.transport is not None:
+            request.transport.abort()
+
+
 @web.middleware
 async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One line for each request: no query, no body, no header."""
     began = time.perf_counter()
     number = request[_NUMBER] = uuid4().hex[:12]
     response = await handler(request)
+    await _delivered(request, response)
     took = round((time.perf_counter() - began) * 1000)
     # The path of a tracking page is a secret of its customer.
     path = request.path if not request.path.startswith("/track/") else "/track/…"

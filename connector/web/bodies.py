@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -17,21 +15,21 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    WrapValidator,
     create_model,
     model_validator,
 )
 
 from connector.model.customer import Customer
-from connector.model.event import DETAILS, Action, Event, Terms
+from connector.model.keys import LONGEST, normalize_key
 from connector.model.order import LineInput, OrderInput
-from connector.model.parcels import Resolution, ReturnReason, ShipmentStatus
+from connector.model.parcels import CARRIER_STATUSES, Resolution, ReturnReason, ShipmentStatus
 from connector.model.product import Price, Product
 from connector.orders.analytics import YEARS
 from connector.orders.placing import words
-from connector.orders.wrongs import CURRENCY, NO_NUL, VISIBLE
+from connector.orders.wrongs import CURRENCY, NO_NUL, once_each
 
 MOST_DIGITS = 18
-KEY = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 D = TypeVar("D", bound=date)
 
 
@@ -77,10 +75,20 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_
 Day = Annotated[date, BeforeValidator(_written), AfterValidator(_in_our_time)]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=10**6)]
-Key = Annotated[str, Field(min_length=1, max_length=80, pattern=VISIBLE)]
+Key = Annotated[
+    str,
+    AfterValidator(normalize_key),
+    Field(json_schema_extra={"minLength": 1, "description": f"At most {LONGEST} characters, trimmed."}),
+]
 Text = Annotated[str, Field(max_length=32_000, pattern=NO_NUL)]
 Currency = Annotated[str, Field(pattern=CURRENCY)]
-Quantities = dict[Count, Number]
+Quantities = Annotated[dict[Count, Number], WrapValidator(once_each)]
+Levels = Annotated[dict[Key, Annotated[Number, Field(ge=0)]], WrapValidator(once_each)]
+CarrierStatus: Any = Annotated[
+    Literal[tuple(status.value for status in CARRIER_STATUSES)],
+    AfterValidator(ShipmentStatus),
+]
+"""What a carrier says of a parcel."""
 
 
 class Body(BaseModel):
@@ -195,71 +203,6 @@ def order_of(body: Any, now: datetime) -> OrderInput:
     )
 
 
-class TermsBody(Body):
-    sku: Key
-    quantity: Annotated[Number, Field(ge=0)]
-    unit_price: Annotated[Number, Field(ge=0)] | None = None
-    discount: Annotated[Number, Field(ge=0, le=1)] = Decimal(0)
-
-
-_DETAIL: dict[type, Any] = {str: Text, date: Day, bool: StrictBool, Decimal: Annotated[Number, Field(ge=0)]}
-_DETAILS: dict[str, Any] = {name: (_DETAIL[kind] | None, None) for name, kind in DETAILS.items()}
-DetailsBody: Any = create_model("DetailsBody", __base__=Body, **_DETAILS)
-"""What `change` says besides lines; null takes a value out."""
-
-BY_ITSELF = frozenset({Action.BEGIN, Action.ADVANCE})
-
-
-_ASKABLE: Any = StrEnum("Action", {item.name: item.value for item in Action if item not in BY_ITSELF})  # type: ignore[misc]
-
-
-def _action(value: Any) -> Any:
-    if isinstance(value, str) and value in BY_ITSELF:
-        raise ValueError("comes by itself and cannot be asked for")
-    return value
-
-
-_TYPES: dict[str, Any] = {
-    "action": Annotated[_ASKABLE, BeforeValidator(_action), AfterValidator(Action)],
-    "lines": Quantities,
-    "written_off": Quantities,
-    "terms": dict[Count, TermsBody],
-    "details": DetailsBody,
-    "amount": Number | None,
-    "on": Day | None,
-    "shipment": Count | None,
-    "return_number": Count | None,
-    "warehouse": Key | None,
-    "carrier": Key | None,
-    "tracking_number": Key | None,
-    "reference": Key | None,
-    "note": Text | None,
-}
-_EVENT = get_type_hints(Event)
-
-
-def _default(item: Any) -> Any:
-    if item.default_factory is not MISSING:
-        return Field(default_factory=item.default_factory)
-    return ... if item.default is MISSING else item.default
-
-
-_ASKED: dict[str, Any] = {
-    item.name: (_TYPES.get(item.name, _EVENT[item.name]), DetailsBody() if item.name == "details" else _default(item))
-    for item in fields(Event)
-    if item.name != "to"
-}
-TransitionBody: Any = create_model("TransitionBody", __base__=Body, version=(Count | None, None), **_ASKED)
-"""One event asked of an order: exactly what an Event says."""
-
-
-def event_of(body: Any) -> Event:
-    values = {item.name: getattr(body, item.name) for item in fields(Event) if item.name != "to"}
-    values["terms"] = {number: Terms(**terms.model_dump()) for number, terms in body.terms.items()}
-    values["details"] = body.details.model_dump(exclude_unset=True)
-    return Event(**values)
-
-
 class ReturnBody(Body):
     order: Key
     lines: Annotated[Quantities, Field(min_length=1)]
@@ -277,8 +220,8 @@ class CountBody(Body):
     there by now, nothing is counted."""
 
     warehouse: Key
-    counts: Annotated[dict[Key, Annotated[Number, Field(ge=0)]], Field(min_length=1, max_length=1000)]
-    expected: dict[Key, Annotated[Number, Field(ge=0)]] = Field(default_factory=dict)
+    counts: Annotated[Levels, Field(min_length=1, max_length=1000)]
+    expected: Levels = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _of_what_is_counted(self) -> CountBody:
@@ -292,7 +235,7 @@ class TrackingBody(Body):
 
     tracking_number: Key
     carrier: Key | None = None
-    status: ShipmentStatus
+    status: CarrierStatus
     note: Text | None = None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connector.errors import CommandError
-from connector.web.bodies import KEY
+from connector.model.keys import normalize_key
 from connector.web.problem import ProblemError
 
 ANY = "*"
@@ -59,12 +59,13 @@ def request_of(headers: Mapping[str, str]) -> str | None:
         return None
     key = header.strip()
     key = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
-    if not KEY.fullmatch(key):
+    try:
+        return normalize_key(key)
+    except ValueError as error:
         raise ProblemError(
-            400, "idempotency", "The key must be 1 to 80 characters that can be seen.", field="Idempotency-Key",
+            400, "idempotency", f"The key {error}.", field="Idempotency-Key",
             hint="Send a UUID for each request, and the same one with each repeat.",
-        )  # fmt: skip
-    return key
+        ) from None  # fmt: skip
 
 
 def replayed(again: bool) -> dict[str, str]:

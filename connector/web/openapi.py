@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from connector.web.route import JSON, Route
+from connector.web.request_body import JSON
+from connector.web.route import Route
 
 PROBLEM = {
     "type": "object",

@@ -14,7 +14,15 @@ from aiohttp.typedefs import Handler
 from connector.errors import CommandError, ConnectorError, RetryClass, StoreError
 
 CONTENT_TYPE = "application/problem+json"
-STATUS_OF_RULE = {"unknown": 404, "input": 422, "quantity": 422, "amount": 422, "lines": 422, "product": 422}
+STATUS_OF_RULE = {
+    "unknown": 404,
+    "input": 422,
+    "field": 422,
+    "quantity": 422,
+    "amount": 422,
+    "lines": 422,
+    "product": 422,
+}
 """Of a refused command; any other rule says that the order's state stands against it (409)."""
 
 log = structlog.get_logger("web")

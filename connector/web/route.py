@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from connector.model.keys import normalize_key
 from connector.model.money import plain
 from connector.model.role import Role
 from connector.orders.correspondence import Correspondence
 from connector.orders.rules import Rules
-from connector.orders.wrongs import wrongs
 from connector.store.engine import Store
 from connector.store.tokens import Token
-from connector.web.bodies import KEY
 from connector.web.problem import ProblemError
+from connector.web.request_body import JSON
 
-JSON = "application/json"
 LONGEST_FLOW = 600.0
 """Seconds that a reader may take; it holds a connection to the database as long."""
 
@@ -45,12 +43,22 @@ class Call:
     body: Any = None
 
     def at(self, name: str) -> str:
-        """A part of the path."""
-        return self.request.match_info[name]
+        """A part of the path, as a key; ProblemError 404 if it cannot be one, for then nothing is there."""
+        return _key(name, self.request.match_info[name], 404, "unknown")
 
     def asked(self, name: str) -> str | None:
         """A query parameter; None if it is absent or empty."""
         return self.request.query.get(name) or None
+
+    def keys(self, name: str) -> list[str]:
+        """The keys that a query parameter names, once each; an empty one names none."""
+        return list(
+            dict.fromkeys(_key(name, text, 400, "query") for text in self.request.query.getall(name, ()) if text)
+        )
+
+    def key(self, name: str) -> str | None:
+        """The key that a query parameter names; None if it is absent or empty."""
+        return next(iter(self.keys(name)), None)
 
 
 @dataclass(frozen=True)
@@ -95,12 +103,17 @@ class Route:
 
 def named(call: Call, name: str, said: str | None) -> str:
     """The key in the path; ProblemError where the body names another one, or it is none."""
-    key = call.at(name)
-    if not KEY.fullmatch(key):
-        raise ProblemError(422, "input", f"{name}: must be 1 to 80 characters that can be seen.", field=name)
+    key = _key(name, call.request.match_info[name], 422, "input")
     if said is not None and said != key:
         raise ProblemError(422, "input", f"{name}: the path says {key}, the body {said}.", field=name)
     return key
+
+
+def _key(name: str, text: str, status: int, rule: str) -> str:
+    try:
+        return normalize_key(text)
+    except ValueError as error:
+        raise ProblemError(status, rule, f"{name}: {error}.", field=name) from None
 
 
 async def sent(request: web.Request, answer: Answer) -> web.StreamResponse:
@@ -141,27 +154,6 @@ def _whole(answer: Answer) -> web.Response:
         )
     body = orjson.dumps(answer.value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     return web.Response(status=answer.status, body=body, content_type=JSON, headers=dict(answer.headers))
-
-
-async def read(request: web.Request, model: type[BaseModel]) -> Any:
-    """The body as `model`; ProblemError with every fault of it."""
-    if request.content_type != JSON:
-        raise ProblemError(415, "content_type", f"The body must be {JSON}.", hint=f"Send `Content-Type: {JSON}`.")
-    try:
-        value = json.loads(await request.text(), parse_float=Decimal, parse_constant=_no_number)
-    except (ValueError, LookupError, RecursionError):  # LookupError: a charset that there is not
-        raise ProblemError(400, "json", "The body is no JSON.", hint="Send one JSON object.") from None
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        found = wrongs(error, model)
-        errors = [{"field": item.field, "rule": "input", "detail": item.text} for item in found]
-        first = found[0]
-        raise ProblemError(422, "input", first.sentence("body"), field=first.field, errors=errors) from None
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(text)
 
 
 def _plain(value: object) -> object:

@@ -12,6 +12,7 @@ import structlog
 
 from connector.cli.org import our_metadata
 from connector.jobs.push import PushSummary
+from connector.jobs.resync import resync
 from connector.localorg.server import LocalOrg
 from connector.log import configure
 from connector.model.change import DeadLetter, EntityKind
@@ -22,6 +23,8 @@ from connector.salesforce import retry
 from connector.service import Service, running
 from connector.settings import SalesforceSettings, Settings, SyncSettings
 from connector.store import customers, orders, outbox, products
+from connector.store.engine import Store
+from connector.store.outbox import Selection
 from tests.conftest import Databases
 
 CUSTOMERS = [Customer(number=f"C-{number}", name=f"Käufer {number}", city="Münster") for number in range(1, 9)]
@@ -60,6 +63,21 @@ class World:
 
     async def push(self, *, dry_run: bool = False) -> PushSummary:
         return await self.service.push(Silent(), dry_run=dry_run)
+
+    async def resync(self, kind: EntityKind, *keys: str, recreate: bool = False, dry_run: bool = False) -> PushSummary:
+        service = self.service
+
+        async def first(store: Store) -> Selection | None:
+            return await resync(store, service.client, service.settings, kind, keys, recreate=recreate)
+
+        return await service.push(Silent(), first=first, dry_run=dry_run)
+
+    async def change_in_org(self, sobject: str, key: str, **fields: Any) -> str:
+        """As a rep changes a record; its ID."""
+        [row] = await self.query(f"SELECT Id FROM {sobject} WHERE External_Key__c = '{key}'")
+        [outcome] = await self.service.client.collections_update([(sobject, row["Id"], fields)])
+        assert outcome.success, outcome.errors
+        return str(row["Id"])
 
     async def replay(self) -> None:
         async with self.service.store.transaction() as uow:

@@ -6,11 +6,12 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import strategies as st
 
 from connector.errors import CommandError
-from connector.model.event import Action, Detail, Event, Terms
+from connector.model.event import ACTION_FIELDS, REQUESTABLE, Action, Detail, Event, Terms
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.parcels import IN_HOUSE, ON_THE_WAY, ZERO, Resolution, ReturnReason, ReturnStatus, ShipmentStatus
 from connector.model.product import Price, Product
@@ -24,18 +25,20 @@ SKUS = ("TEA", "CUP")
 PLACES = ("EAST", "WEST")
 PRICE = Decimal("12.75")
 ONE = Decimal(1)
-ACTIONS = tuple(action for action in Action if action not in {Action.BEGIN, Action.ADVANCE})
+ACTIONS = REQUESTABLE
 
 
 @dataclass(frozen=True)
 class Wish:
-    """`action` None asks for what comes next; `part` is how much of what is possible: all, one, or too much."""
+    """`action` None asks for what comes next; `part` is how much of what is possible: all, one, or too much;
+    `careless` gives the action every field that there is."""
 
     order: int
     action: Action | None
     part: str
     hold: Hold
     lucky: bool
+    careless: bool = False
 
 
 PARTS = ("all", "all", "all", "one", "more")
@@ -49,6 +52,7 @@ wishes = st.builds(
     part=st.sampled_from(PARTS),
     hold=st.sampled_from(tuple(Hold)),
     lucky=st.booleans(),
+    careless=st.integers(0, 9).map(lambda number: number == 9),
 )
 drafts = st.lists(
     st.tuples(
@@ -68,6 +72,7 @@ def random_wish(chance: random.Random) -> Wish:
         part=chance.choice(PARTS),
         hold=chance.choice(tuple(Hold)),
         lucky=chance.random() < 0.5,
+        careless=chance.random() < 0.1,
     )
 
 
@@ -108,8 +113,8 @@ async def ask(world: World, number: str, wish: Wish) -> str:
     """The action that was carried out, or the rule that refused it."""
     async with world.service.store.reader() as connection:
         [order] = await orders.load(connection, [number])
-    event = event_for(order, wish)
     try:
+        event = event_for(order, wish)
         async with world.service.store.transaction() as uow:
             version = order.version if wish.lucky else None
             await Desk(uow, actor="test").act([Command(number=number, event=event, version=version)])
@@ -119,6 +124,7 @@ async def ask(world: World, number: str, wish: Wish) -> str:
 
 
 def event_for(order: Order, wish: Wish) -> Event:
+    """What the wish asks of the order; CommandError for a careless one."""
     action = wish.action or _next(order)
     parcels = [item for item in order.shipments.values() if item.status in (IN_HOUSE | ON_THE_WAY)]
     coming = [item for item in order.returns.values() if item.open]
@@ -128,23 +134,28 @@ def event_for(order: Order, wish: Wish) -> Event:
         lines, written_off = {}, lines
     if action is Action.SHIP and parcels:
         lines = {}
-    return Event(
-        action=action,
-        lines=lines,
-        written_off=written_off,
-        terms=_terms(order, wish) if action is Action.CHANGE and wish.part != "one" else {},
-        details=_details(order, wish) if action is Action.CHANGE else {},
-        amount=_amount(order, action, wish),
-        hold=next(iter(order.holds), wish.hold) if action is not Action.HOLD else wish.hold,
-        shipment=parcels[0].number if parcels and wish.lucky else None,
-        status=ShipmentStatus.DELIVERED if wish.lucky else ShipmentStatus.EXCEPTION,
-        return_number=coming[0].number if coming and wish.lucky else None,
-        reason=ReturnReason.DAMAGED,
-        resolution=Resolution.REFUND if wish.lucky else Resolution.REPLACEMENT,
-        warehouse=_warehouse(action, wish),
-        carrier="Swift Post",
-        tracking_number=f"T{order.number}",
-    )
+    values: dict[str, Any] = {
+        "lines": lines,
+        "written_off": written_off,
+        "terms": _terms(order, wish) if wish.careless or wish.part != "one" else {},
+        "details": _details(order, wish),
+        "amount": _amount(order, action, wish),
+        "hold": next(iter(order.holds), wish.hold) if action is not Action.HOLD else wish.hold,
+        "shipment": parcels[0].number if parcels and wish.lucky and not (action is Action.SHIP and lines) else None,
+        "status": ShipmentStatus.DELIVERED if wish.lucky else ShipmentStatus.EXCEPTION,
+        "return_number": coming[0].number if coming and wish.lucky else None,
+        "reason": ReturnReason.DAMAGED,
+        "resolution": Resolution.REFUND if wish.lucky else Resolution.REPLACEMENT,
+        "warehouse": _warehouse(action, wish),
+        "carrier": "Swift Post",
+        "tracking_number": f"T{order.number}",
+        "reference": "PAY-1",
+        "note": "as wished",
+    }
+    has = ACTION_FIELDS[action].requestable
+    event = Event(action=action, **{name: value for name, value in values.items() if wish.careless or name in has})
+    assert not wish.careless, f"{action} took every field"
+    return event
 
 
 def _warehouse(action: Action, wish: Wish) -> str | None:

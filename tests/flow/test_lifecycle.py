@@ -194,4 +194,13 @@ def test_random_lives_balance_replay_and_reach_the_org(databases: Databases) -> 
         finally:
             runner.run(stack.aclose())
     print(f"{Lives.shops} shops, {Lives.lived} orders:", dict(Lives.outcomes.most_common()))
-    assert {"verify", "confirm", "allocate", "pick", "ship", "deliver", "refused by stage"} <= Lives.outcomes.keys()
+    assert {
+        "verify",
+        "confirm",
+        "allocate",
+        "pick",
+        "ship",
+        "deliver",
+        "refused by stage",
+        "refused by field",
+    } <= Lives.outcomes.keys()

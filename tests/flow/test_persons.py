@@ -175,7 +175,8 @@ async def test_a_persons_changed_field_travels_alone(persons: World, monkeypatch
     await persons.save(some_customers=[replace(COMPANY, city="Salem"), married])
     assert (await persons.push()).in_sync
     assert persons.writes == before + 1
-    assert sorted(map(str, sent)) == ["{'BillingCity': 'Salem'}", "{'LastName': 'Ortiz'}"]
+    keyed = {"C-1": {"BillingCity": "Salem"}, "C-2": {"LastName": "Ortiz"}}
+    assert {fields.pop("External_Key__c"): fields for fields in sent} == keyed
     assert (await accounts(persons))["C-2"]["Name"] == "Ana Ortiz"
 
 

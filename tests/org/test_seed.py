@@ -22,7 +22,7 @@ from connector.localorg.settings import (
     SeedError,
     ValidationRule,
 )
-from tests.org.conftest import BASE, Caller
+from tests.org.conftest import Caller
 
 ROOT = Path(__file__).parents[2]
 
@@ -163,31 +163,6 @@ async def test_a_row_for_which_a_rule_holds_is_refused_with_the_rules_own_words(
         _, [row] = await caller.call("PATCH", "composite/sobjects", sent)
         assert row["errors"][0]["statusCode"] == "FIELD_CUSTOM_VALIDATION_EXCEPTION"
         assert (await caller.call("PATCH", f"sobjects/Order/{order}", {"Name": "n"}))[0] == 204
-
-
-@pytest.mark.parametrize(("action", "saved"), [("alert", 201), ("block", 400)])
-async def test_a_duplicate_is_refused_unless_the_caller_wants_it_saved(action: Any, saved: int) -> None:
-    """B7, B8: DUPLICATES_DETECTED with the records found; `allowSave=true` passes an alert, never a block."""
-    rule = DuplicateRule(name="Same_Account", sobject="Account", match=["Name", "BillingPostalCode"], action=action)
-    async with running(OrgSettings(duplicate_rules=[rule])) as caller:
-        body = {"Name": "Acme", "BillingPostalCode": "10115"}
-        first = await caller.create("Account", **body)
-        await caller.create("Account", Name="Acme")
-        same = body | {"Name": "ACME"}
-        status, [error] = await caller.call("POST", "sobjects/Account", same)
-        assert (status, error["errorCode"], error["message"]) == (
-            400, "DUPLICATES_DETECTED", "Use one of these records?"
-        )  # fmt: skip
-        found = error["duplicateResult"]
-        assert (found["duplicateRule"], found["allowSave"]) == ("Same_Account", action == "alert")
-        [match] = found["matchResults"][0]["matchRecords"]
-        assert match["record"]["Id"] == first
-        assert match["record"]["attributes"]["url"] == f"{BASE}/sobjects/Account/{first}"
-        sent = {"records": [{"attributes": {"type": "Account"}, **same}]}
-        _, [row] = await caller.call("POST", "composite/sobjects", sent)
-        assert row["errors"][0]["statusCode"] == "DUPLICATES_DETECTED"
-        header = {"Sforce-Duplicate-Rule-Header": "allowSave=true; includeRecordDetails=false"}
-        assert (await caller.call("POST", "sobjects/Account", same, **header))[0] == saved
 
 
 async def test_an_order_is_in_the_currency_of_its_prices() -> None:

@@ -11,10 +11,12 @@ import pytest
 from sqlalchemy import func, select
 from yarl import URL
 
+from connector.model.event import ACTION_FIELDS, REQUESTABLE, Action
 from connector.model.role import Role
 from connector.store import customers, tokens
 from connector.store.tables import order_events, orders
 from connector.web.app import PREFIX, ROUTES
+from tests.unit.model.test_event_fields import SENT
 from tests.web.conftest import ORDER, Api
 
 
@@ -70,6 +72,8 @@ async def test_a_return_comes_back_over_http(api: Api) -> None:
     await api("POST", moves, {"action": "receive_return", "lines": {"1": 1}})
     said = await api("POST", moves, {"action": "inspect_return", "written_off": {"1": 1}})
     assert (said.body["status"], said.body["lines"][0]["written_off"]) == ("closed", "1")
+    refused = await api("POST", moves, {"action": "close_return", "return_number": 2})
+    assert (refused.status, refused.body["field"]) == (422, "return_number")
     refused = await api("POST", moves, {"action": "ship"})
     assert (refused.status, refused.body["field"]) == (422, "action")
     assert (await api("GET", "/returns/W-1-RMA9")).status == 404
@@ -140,6 +144,10 @@ async def test_a_bad_body_is_refused_with_its_field(api: Api, change: dict[str, 
         ({"action": "advance"}, 422, "action", "input"),
         ({"action": "fly"}, 422, "action", "input"),
         ({"action": "verify", "colour": "red"}, 422, "colour", "input"),
+        ({"action": "authorise", "amount": 1, "details": {"freight": 50, "tax_rate": "0.5"}}, 422, "details", "input"),
+        ({"action": "change", "details": {"notes": "x"}, "hold": "address"}, 422, "hold", "input"),
+        ({"action": "hold"}, 422, "hold", "input"),
+        ({"action": "change"}, 422, "terms", "input"),
         ({"action": "verify", "version": 7}, 409, "version", "version"),
         ({"action": "cancel", "lines": {"1": True}}, 422, "lines.1", "input"),
     ],
@@ -150,6 +158,21 @@ async def test_what_an_order_does_not_allow_is_refused_and_leaves_nothing(
     await placed(api)
     said = await api.move(**body)
     assert (said.status, said.body["field"], said.body["rule"]) == (status, field, rule)
+    async with api.store.reader() as connection:
+        assert (await connection.execute(select(func.count()).select_from(order_events))).scalar() == 1
+
+
+@pytest.mark.parametrize("action", REQUESTABLE)
+async def test_each_field_that_an_action_does_not_have_is_refused_by_name_and_changes_nothing(
+    api: Api, action: Action
+) -> None:
+    await placed(api)
+    foreign = {name: SENT[name] for name in SENT if name not in ACTION_FIELDS[action].requestable}
+    own = {name: SENT[name] for name in ACTION_FIELDS[action].requestable}
+    said = await api.move(action=action.value, **own, **foreign)
+    assert said.status == 422
+    assert {(error["field"], error["rule"]) for error in said.body["errors"]} == {(name, "input") for name in foreign}
+    assert f"is not a field of {action}; {action} takes " in said.body["detail"]
     async with api.store.reader() as connection:
         assert (await connection.execute(select(func.count()).select_from(order_events))).scalar() == 1
 
@@ -273,7 +296,7 @@ async def test_it_says_that_it_is_up_and_what_it_can(api: Api) -> None:
     document = (await api("GET", "/openapi.json", role=None)).body
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert described == {(route.method.lower(), PREFIX + route.path) for route in ROUTES}
-    assert document["components"]["schemas"]["TransitionBody"]["properties"]["lines"]
+    assert document["components"]["schemas"]["PickBody"]["properties"]["lines"]
 
 
 async def test_no_secret_reaches_the_log(api: Api, capsys: pytest.CaptureFixture[str]) -> None:

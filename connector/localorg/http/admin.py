@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
@@ -13,12 +15,35 @@ from connector.localorg.http.call import parse_json
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
+_MOST_DIGITS = 9
+_LONGEST_NAME = 80
+
 
 def _json(body: Any, status: int = 200) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
 
 
+def _refuse_foreign_pages(request: web.Request) -> None:
+    """No page of another site may reach an org that listens on this machine only, not even by a name of its own that
+    leads here."""
+    listens = request.transport.get_extra_info("sockname") if request.transport else None
+    if not listens or not is_loopback(str(listens[0])):
+        return
+    origin = request.headers.get("Origin")
+    own = {f"http://{request.host}", f"https://{request.host}"}
+    if not is_loopback(urlsplit(f"//{request.host}").hostname or "") or (origin is not None and origin not in own):
+        raise Refusal("FORBIDDEN", "Pages of other sites have no access here.", status=403)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    _refuse_foreign_pages(request)
     if org.auth.bearer(request.headers.get("Authorization")) is None:
         raise Refusal("INVALID_SESSION_ID", "Session expired or invalid")
     match request.method, segments[1:]:
@@ -30,7 +55,7 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
             return _json(org.usage.told())
         case "GET", ["calls"]:
             limit = request.query.get("limit", "100")
-            if not limit.isascii() or not limit.isdigit():
+            if not limit.isascii() or not limit.isdigit() or len(limit) > _MOST_DIGITS:
                 raise Refusal("INVALID_INPUT", "limit: a whole number is needed")
             return _json(org.usage.recent(int(limit)))
         case "GET", ["faults"]:
@@ -53,7 +78,10 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
             org.auth.end_sessions()
             return web.Response(status=204)
         case "PUT", ["jwt-key"]:
-            org.auth.register_key(await request.text())
+            try:
+                org.auth.register_key((await request.read()).decode())
+            except ValueError as error:
+                raise Refusal("INVALID_INPUT", f"The public key cannot be read: {error}") from None
             return web.Response(status=204)
     raise not_found()
 
@@ -68,6 +96,8 @@ async def _set_events(org: Org, request: web.Request) -> dict[str, Any]:
 
 async def _define_managed(org: Org, request: web.Request, name: str) -> dict[str, Any]:
     wanted = await _object(request)
+    if len(name) > _LONGEST_NAME or not all(isinstance(value, str) for value in wanted.values()):
+        raise Refusal("INVALID_INPUT", f"texts are needed, and a name of at most {_LONGEST_NAME} characters")
     try:
         found = org.managed.define(name, **wanted)
     except TypeError:

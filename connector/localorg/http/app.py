@@ -32,6 +32,13 @@ _log = logging.getLogger(__name__)
 
 Face = Callable[["Org", web.Request, list[str]], Awaitable[web.StreamResponse]]
 Refused = Callable[[web.Request, Reply], web.Response]
+_MOST_BYTES: dict[tuple[str, ...], int] = {  # of the body, by the first segments
+    ("services", "soap"): soap.MOST_BYTES,
+    ("services", "async"): 50 * 1024 * 1024,
+    ("services", "data"): _LARGEST_BODY,
+    ("cometd",): 1024 * 1024,
+}
+_MOST_OTHERWISE = 64 * 1024
 _REFUSED: dict[Face, Refused] = {soap.answer: soap.refused, classic.answer: classic.refused}
 
 
@@ -72,6 +79,9 @@ class App:
             return await self._handle(request)
         except Refusal as refusal:
             return told(request, failed(refusal))
+        except web.HTTPRequestEntityTooLarge:
+            problem = "The entity body is larger than this resource takes."
+            return told(request, failed(Refusal("REQUEST_ENTITY_TOO_LARGE", problem, status=413)))
         except web.RequestPayloadError:
             return told(request, failed(json_error("The entity body is not encoded as its headers say")))
         except (web.HTTPException, asyncio.CancelledError, ConnectionError):
@@ -98,6 +108,8 @@ class App:
             raise Refusal("HEADERS_TOO_LONG", "URI and headers are longer than 16,384 bytes.", status=431)
         segments, params = split_target(target)
         first = [part.lower() for part in segments[:2]]
+        places = (_MOST_BYTES.get(tuple(first[:length])) for length in (2, 1))
+        request = request.clone(client_max_size=next((most for most in places if most), _MOST_OTHERWISE))
         if first == ["services", "data"]:
             return await self._data(request, segments, params)
         for length in (2, 1):

@@ -15,7 +15,8 @@ from connector.localorg.errors import Refusal, not_found
 from connector.localorg.http.call import Call, Reply, parse_json, wrong_method
 from connector.localorg.http.multipart import parts
 from connector.localorg.metadata.deploy import OPTIONS, Deployment, Message
-from connector.localorg.soap.envelope import inner, tag
+from connector.localorg.metadata.xml import Element
+from connector.localorg.soap.envelope import tag
 from connector.localorg.values import stamp
 
 if TYPE_CHECKING:
@@ -178,48 +179,45 @@ def _time(moment: datetime) -> str:
 # -- SOAP ------------------------------------------------------------------------------------------------------------
 
 
-def soap(org: Org, text: str) -> str | None:
+def soap(org: Org, call: Element) -> str | None:
     """The body of the answer to one call; None if it is none of a deployment."""
-    for call, answer in (("checkDeployStatus", _check), ("cancelDeploy", _cancel), ("deploy", _deploy)):
-        if inner(text, call) is not None:
-            return answer(org, text)
-    return None
+    answer = {"checkDeployStatus": _check, "cancelDeploy": _cancel, "deploy": _deploy}.get(call.name)
+    return None if answer is None else answer(org, call)
 
 
-def _deploy(org: Org, text: str) -> str:
+def _deploy(org: Org, call: Element) -> str:
     try:
-        content = base64.b64decode("".join((inner(text, "ZipFile") or "").split()), validate=True)
+        content = base64.b64decode("".join(call.get("ZipFile").split()), validate=True)
     except (binascii.Error, ValueError):
         raise Refusal("INVALID_ZIP_FILE", "ZipFile is not base64.") from None
-    given = inner(text, "DeployOptions") or inner(text, "deployOptions") or ""
+    given = call.child("DeployOptions") or call.child("deployOptions")
     wanted: dict[str, Any] = {}
     for name, default in OPTIONS.items():
-        value = inner(given, name)
+        value = given.get(name) if given else ""
         if value and isinstance(default, bool):
-            wanted[name] = value.strip().lower() == "true"
+            wanted[name] = value.lower() == "true"
         elif value and name == "testLevel":
-            wanted[name] = value.strip()
+            wanted[name] = value
     started = _started(org, content, wanted)
     told = {"done": False, "id": started.id, "state": "Queued"}
     return f'<deployResponse xmlns="{METADATA}">{tag("result", told)}</deployResponse>'
 
 
-def _check(org: Org, text: str) -> str:
-    found = _found(org, text)
-    details = (inner(text, "includeDetails") or "").strip().lower() == "true"
-    told = result(org, found, details=details)
+def _check(org: Org, call: Element) -> str:
+    found = _found(org, call)
+    told = result(org, found, details=call.get("includeDetails").lower() == "true")
     return f'<checkDeployStatusResponse xmlns="{METADATA}">{tag("result", told)}</checkDeployStatusResponse>'
 
 
-def _cancel(org: Org, text: str) -> str:
-    found = _found(org, text)
+def _cancel(org: Org, call: Element) -> str:
+    found = _found(org, call)
     org.deployments.cancel(found)
     told = {"done": found.done, "id": found.id}
     return f'<cancelDeployResponse xmlns="{METADATA}">{tag("result", told)}</cancelDeployResponse>'
 
 
-def _found(org: Org, text: str) -> Deployment:
-    wanted = (inner(text, "asyncProcessId") or inner(text, "String") or "").strip()
+def _found(org: Org, call: Element) -> Deployment:
+    wanted = call.get("asyncProcessId") or call.get("String")
     found = org.deployments.find(wanted)
     if found is None:
         raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {wanted[:80]}")

@@ -15,11 +15,11 @@ from connector.localorg.soap.envelope import (
     ENTERPRISE,
     METADATA,
     PARTNER,
+    Message,
     Namespaces,
     fault,
     message,
     no_operation,
-    plain,
     tag,
     told,
 )
@@ -28,31 +28,29 @@ from connector.localorg.soap.login import WITHOUT_LOGIN, login
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
+MOST_BYTES = 52_428_800
 _ROWS = {"u": PARTNER, "c": ENTERPRISE}
-
-
-def _problem(raw: bytes) -> web.Response | None:
-    """The fault of an envelope that is no XML: what is read below relies on elements that are closed."""
-    try:
-        read(raw, "envelope")
-    except MetadataError as error:
-        return fault("INVALID_SOAP_BODY", f"Parser error at line {error.line}: {error.problem}", PARTNER)
-    return None
 
 
 async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     kind = segments[2].lower() if len(segments) >= 4 else ""
     if kind not in {"u", "c", "m"} or request.method != "POST":
         raise not_found()
+    namespaces = _ROWS.get(kind, METADATA)
     raw = await request.read()
-    if (problem := _problem(raw)) is not None:
-        return problem
-    text = raw.decode("utf-8", "replace")
+    if len(raw) > MOST_BYTES:
+        return fault("EXCEEDED_MAX_SIZE_REQUEST", f"The request is larger than {MOST_BYTES:,} bytes", namespaces)
+    try:
+        came = message(read(raw, "envelope"))
+    except MetadataError as error:
+        return fault("INVALID_SOAP_BODY", f"Parser error at line {error.line}: {error.problem}", namespaces)
+    except Refusal as refusal:
+        return fault(refusal.code, refusal.message, namespaces)
     if kind == "m":
-        return _metadata(org, raw, text)
-    if re.search(r"<(?:\w+:)?login\b", text):
-        return _login(org, request, kind, segments[3], text)
-    return _rows(org, kind, segments[3], raw, request)
+        return _metadata(org, came)
+    if came.call.name == "login":
+        return _login(org, request, kind, segments[3], came)
+    return _rows(org, kind, segments[3], came)
 
 
 def refused(request: web.Request, reply: Reply) -> web.Response:
@@ -62,18 +60,18 @@ def refused(request: web.Request, reply: Reply) -> web.Response:
     return fault(first["errorCode"], first["message"], _ROWS.get(kind[0].lower(), METADATA))
 
 
-def _login(org: Org, request: web.Request, kind: str, wanted: str, text: str) -> web.Response:
+def _login(org: Org, request: web.Request, kind: str, wanted: str, came: Message) -> web.Response:
     version = re.fullmatch(r"(\d{1,3})\.0", wanted, re.ASCII)
     if version is None or int(version[1]) >= WITHOUT_LOGIN:
         return fault("UNSUPPORTED_API_VERSION", f"login() is not available in API version {wanted}", _ROWS[kind])
-    if not org.auth.password_ok(plain(text, "username"), plain(text, "password")):
+    if not org.auth.password_ok(came.call.get("username"), came.call.get("password")):
         problem = "Invalid username, password, security token; or user locked out."
         return fault("INVALID_LOGIN", problem, _ROWS[kind])
     return told(_ROWS[kind], login(org, own_url(org, request), kind, wanted))
 
 
-def _signed_in(org: Org, text: str) -> bool:
-    session = org.auth.read(plain(text, "sessionId"))
+def _signed_in(org: Org, came: Message) -> bool:
+    session = org.auth.read(came.header("SessionHeader", "sessionId"))
     return session is not None and session.kind == "A"
 
 
@@ -81,16 +79,14 @@ def _no_session(namespaces: Namespaces) -> web.Response:
     return fault("INVALID_SESSION_ID", "Invalid Session ID found in SessionHeader: Illegal Session", namespaces)
 
 
-def _rows(org: Org, kind: str, wanted: str, raw: bytes, request: web.Request) -> web.Response:
+def _rows(org: Org, kind: str, wanted: str, came: Message) -> web.Response:
     from connector.localorg.soap.partner import Partner
 
     namespaces = _ROWS[kind]
     version = f"{wanted.partition('.')[0]}.0"
+    if not _signed_in(org, came):
+        return _no_session(namespaces)
     try:
-        came = message(raw)
-        session = org.auth.read(came.header("SessionHeader", "sessionId"))
-        if session is None or session.kind != "A":
-            return _no_session(namespaces)
         call = Partner(org, came, version, typed=kind == "c")
         org.usage.count("soap", write=call.writes)
         client = came.header("CallOptions", "client")
@@ -105,17 +101,16 @@ def _rows(org: Org, kind: str, wanted: str, raw: bytes, request: web.Request) ->
     return told(namespaces, body, tag("LimitInfoHeader", info))
 
 
-def _metadata(org: Org, raw: bytes, text: str) -> web.Response:
+def _metadata(org: Org, came: Message) -> web.Response:
     from connector.localorg.http import deploying
     from connector.localorg.soap import components
 
-    if not _signed_in(org, text):
+    if not _signed_in(org, came):
         return _no_session(METADATA)
     try:
-        body = deploying.soap(org, text)
+        body = deploying.soap(org, came.call)
         writes = body is not None
         if body is None:
-            came = message(raw)
             body = components.answer(org, came.call)
             writes = came.call.name.endswith("Metadata") and came.call.name[0] in "cu"
             if body is None:

@@ -19,7 +19,7 @@ def components(root: Path) -> Iterator[Component]:
         described = json.loads(project.read_text(encoding="utf-8"))
         folders = [root / package["path"] for package in described["packageDirectories"]]
     for folder in folders:
-        for file in sorted(folder.rglob("*-meta.xml")):
+        for file in sorted(item for item in folder.rglob("*-meta.xml") if item.is_file()):
             yield from parsed(file.relative_to(folder).as_posix(), file.read_bytes())
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from xml.parsers import expat
 
 MOST_NESTING = 100
+MOST_ELEMENTS = 500_000
+_AT_ONCE = 64 * 1024  # characters of text that the parser gathers before it tells them
 
 
 class MetadataError(Exception):
@@ -53,9 +55,16 @@ class Element:
 def read(content: bytes, file: str) -> Element:
     """The root element. MetadataError where the content is no XML."""
     parser = expat.ParserCreate(namespace_separator=" ")
+    parser.buffer_text, parser.buffer_size = True, _AT_ONCE
     stack = [Element("", 0)]
+    texts: list[list[str]] = [[]]  # of the open elements, in pieces
+    left = MOST_ELEMENTS
 
     def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise MetadataError(file, parser.CurrentLineNumber, f"has more than {MOST_ELEMENTS:,} elements")
         element = Element(name.rpartition(" ")[2], parser.CurrentLineNumber)
         if len(stack) > MOST_NESTING:
             raise MetadataError(file, parser.CurrentLineNumber, f"nested more than {MOST_NESTING} levels deep")
@@ -64,16 +73,17 @@ def read(content: bytes, file: str) -> Element:
         element.kind = kind.rpartition(":")[2]
         stack[-1].children.append(element)
         stack.append(element)
+        texts.append([])
 
-    def text(data: str) -> None:
-        stack[-1].text += data
+    def end(_: str) -> None:
+        stack.pop().text = "".join(texts.pop())
 
     def declared(*_: object) -> None:
         raise MetadataError(file, parser.CurrentLineNumber, "a document type is not allowed")
 
     parser.StartElementHandler = start
-    parser.EndElementHandler = lambda _: stack.pop()
-    parser.CharacterDataHandler = text
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = lambda data: texts[-1].append(data)
     parser.StartDoctypeDeclHandler = declared
     try:
         parser.Parse(content, True)

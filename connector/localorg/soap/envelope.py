@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from html import escape, unescape
+from html import escape
 from typing import Any
 
 from aiohttp import web
 
 from connector.localorg.errors import Refusal
-from connector.localorg.metadata.xml import Element, MetadataError, read
+from connector.localorg.metadata.xml import Element
 
 XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 _ENVELOPE = (
@@ -68,30 +67,12 @@ class Message:
         return found.get(item) if found else ""
 
 
-def message(raw: bytes) -> Message:
+def message(envelope: Element) -> Message:
     """Refusal for what is no envelope with a call in it."""
-    try:
-        envelope = read(raw, "request")
-    except (MetadataError, IndexError) as error:
-        raise Refusal("INVALID_REQUEST", f"The request is no XML: {error}") from None
     body = envelope.child("Body")
     if envelope.name != "Envelope" or body is None or not body.children:
         raise Refusal("INVALID_REQUEST", "The request is no SOAP envelope with a call")
     return Message(call=body.children[0], headers=envelope.child("Header") or Element("Header", 0))
-
-
-def inner(text: str, name: str) -> str | None:
-    """What is in the first element of that name, whatever its prefix; None if there is none."""
-    found = re.search(rf"<(?:\w+:)?{name}(?:\s[^>]*)?(?:/>|>(.*?)</(?:\w+:)?{name}\s*>)", text, re.DOTALL)
-    return (found[1] or "") if found else None
-
-
-def plain(text: str, name: str) -> str:
-    """The same without entities and CDATA."""
-    found = (inner(text, name) or "").strip()
-    if found.startswith("<![CDATA[") and found.endswith("]]>"):
-        return found[9:-3]
-    return unescape(found)
 
 
 def tag(name: str, value: Any) -> str:

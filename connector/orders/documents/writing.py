@@ -21,6 +21,7 @@ from connector.orders.documents.wording import day, moment, quantity
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+_LARGEST_MESSAGE = 1024 * 1024
 SETTING = "CONNECTOR_MESSAGES__TEMPLATES_DIR"
 NAMES = tuple(sorted(item.name for item in (files("connector.orders.documents") / "templates" / "messages").iterdir()))
 
@@ -52,7 +53,7 @@ class Writer:
 
         try:
             return self._write(view)
-        except (TemplateError, TypeError, ValueError, ArithmeticError, OSError, RecursionError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, OSError, RecursionError, MemoryError) as error:
             place = _place(error) or f"{view.kind}.html.j2 or {view.kind}.txt.j2"
             raise TemplateFaultError(f"{place}: {' '.join(str(error).split()).rstrip('.')}") from None
 
@@ -64,21 +65,15 @@ class Writer:
             self._templates.handle_exception()  # raises it again with the template's own lines, as `render` does
         subject = " ".join(str(getattr(text, "subject", f"Order {view.order}")).split())
         page = self._templates.get_template(f"{view.kind}.html.j2").render(it=view, subject=subject)
+        if len(page) + len(str(text)) > _LARGEST_MESSAGE:
+            raise ValueError(f"makes a message of more than {_LARGEST_MESSAGE:,} characters")
         return Written(subject=subject, text=re.sub(r"\n{3,}", "\n\n", str(text).strip()) + "\n", html=page)
 
     @cached_property
     def _templates(self) -> Environment:
-        from jinja2 import ChoiceLoader, FileSystemLoader, PackageLoader, StrictUndefined
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        from connector.orders.documents.sandbox import sandbox
 
-        ours = PackageLoader("connector.orders.documents", "templates/messages")
-        made = ImmutableSandboxedEnvironment(
-            loader=ours if self._folder is None else ChoiceLoader([FileSystemLoader(self._folder), ours]),
-            autoescape=lambda name: name is None or ".txt" not in name,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        made = sandbox(self._folder)
         made.filters |= {"quantity": quantity, "day": day, "moment": moment}
         return made
 

@@ -11,7 +11,8 @@ from connector.orders.analytics import FIGURES, Figure, Period, day, figure
 from connector.web.chart import KIND as PICTURE
 from connector.web.chart import bars
 from connector.web.problem import ProblemError
-from connector.web.route import JSON, Answer, Call, Raw, Route
+from connector.web.request_body import JSON
+from connector.web.route import Answer, Call, Raw, Route
 from connector.web.sheet import KIND as SHEET
 from connector.web.sheet import sheet
 

@@ -22,7 +22,7 @@ COLUMNS = ("sku", "number", "line", "quantity", "priority", "promised_on", "plac
 async def every(call: Call) -> Answer:
     """By product, a page at a time."""
     statement = backorders.skus()
-    if named := call.request.query.getall("sku", []):
+    if named := call.keys("sku"):
         statement = statement.where(order_lines.c.sku.in_(named))
     async with call.store.reader() as connection:
         skus, following = await page(call, connection, statement, order_lines.c.sku)
@@ -36,7 +36,7 @@ async def as_csv(call: Call) -> Answer:
 
 
 async def _rows(call: Call) -> AsyncGenerator[Sequence[object], None]:
-    named = call.request.query.getall("sku", None)
+    named = call.keys("sku") or None
     async with (
         call.store.reader() as connection,
         aclosing(backorders.waiting_lines(connection, named)) as lines,

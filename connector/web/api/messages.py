@@ -46,7 +46,7 @@ async def preview(call: Call) -> Answer:
     if said not in set(MessageKind):
         hint = f"It is one of {', '.join(MessageKind)}."
         raise ProblemError(404, "unknown", f"{said!r} is no message.", field="kind", hint=hint)
-    kind, reference = MessageKind(said), call.asked("reference")
+    kind, reference = MessageKind(said), call.key("reference")
     async with call.store.reader() as connection:
         latest = await call.correspondence.latest(connection, number, kind)
         if latest is None:

@@ -21,11 +21,12 @@ from connector.store.tables import holds
 from connector.store.tables import orders as table
 from connector.store.unit import UnitOfWork
 from connector.web.answers import event_said, order_said
-from connector.web.bodies import CustomerBody, NumbersBody, OrderBody, TransitionBody, event_of, order_of, said_by
+from connector.web.bodies import CustomerBody, NumbersBody, OrderBody, order_of, said_by
 from connector.web.conditions import etag, replayed, request_of, version_of
 from connector.web.paging import QUERIES, page
 from connector.web.problem import ProblemError
 from connector.web.route import Answer, Call, Route
+from connector.web.transitions import TransitionBody, event_of
 
 
 async def place(call: Call) -> Answer:
@@ -37,10 +38,11 @@ async def place(call: Call) -> Answer:
             item = order_of(body, known[0].placed_at)
         if not known and not isinstance(body.customer, str):
             await _keep(uow, body.customer)
-        await Desk(uow, actor=call.token.name, rules=call.rules).place([item], {item.number: said_by(body)})
+        desk = Desk(uow, actor=call.token.name, rules=call.rules)
+        await desk.place([item], {item.number: said_by(body)})
         [order] = await orders.load(uow.connection, [item.number])
     headers = {"Location": f"/api/v1/orders/{quote(item.number, safe='')}", **etag(order.version)}
-    return Answer(value=order_said(order), status=200 if known else 201, headers=headers)
+    return Answer(value=order_said(order), status=201 if item.number in desk.created else 200, headers=headers)
 
 
 async def _keep(uow: UnitOfWork, told: CustomerBody) -> None:
@@ -58,9 +60,10 @@ async def every(call: Call) -> Answer:
         statement = statement.where(table.c.stage == stage)
     if hold := _choice(call, "hold", Hold):
         statement = statement.where(table.c.number.in_(select(holds.c.order_number).where(holds.c.reason == hold)))
-    for name in ("customer", "channel"):
-        if value := call.asked(name):
-            statement = statement.where(table.c[name] == value)
+    if customer := call.key("customer"):
+        statement = statement.where(table.c.customer == customer)
+    if channel := call.asked("channel"):
+        statement = statement.where(table.c.channel == channel)
     async with call.store.reader() as connection:
         numbers, following = await page(call, connection, statement, table.c.number)
         found = await orders.load(connection, numbers)
@@ -88,7 +91,7 @@ async def story(call: Call) -> Answer:
 async def move(call: Call) -> Answer:
     number, asked = call.at("number"), call.request.headers.get("If-Match")
     request = request_of(call.request.headers)
-    version = version_of(asked) if asked else call.body.version
+    version = version_of(asked) if asked else call.body.root.version
     command = Command(number=number, event=event_of(call.body), version=version, request=request)
     try:
         async with call.store.transaction() as uow:

@@ -14,12 +14,11 @@ from connector.model.role import Role
 from connector.orders.desk import Command, Desk
 from connector.store import history, returns
 from connector.web.answers import return_said
-from connector.web.bodies import ReturnBody, TransitionBody, event_of
+from connector.web.bodies import ReturnBody
 from connector.web.conditions import replayed, request_of
 from connector.web.problem import ProblemError
 from connector.web.route import Answer, Call, Route
-
-OF_RETURNS = frozenset(action for action in Action if action.endswith("_return") and action != Action.REQUEST_RETURN)
+from connector.web.transitions import ReturnTransitionBody, event_of
 
 
 async def ask(call: Call) -> Answer:
@@ -62,16 +61,16 @@ async def move(call: Call) -> Answer:
     key = call.at("key")
     number, index = split_key(key)
     event = event_of(call.body)
-    if event.action not in OF_RETURNS:
-        hint = f"It is one of {', '.join(sorted(OF_RETURNS))}."
-        raise CommandError(f"{event.action} is nothing to do with a return.", hint=hint, field="action", rule="input")
+    if event.return_number not in {None, index}:
+        said = f"return_number: the path says {index}, the body {event.return_number}."
+        raise CommandError(said, field="return_number", rule="input")
     request = request_of(call.request.headers)
     event = replace(event, return_number=index)
     async with call.store.transaction() as uow:
         if not await returns.load(uow.connection, [key]):
             raise _unknown(key)
         desk = Desk(uow, actor=call.token.name, rules=call.rules)
-        await desk.act([Command(number=number, event=event, version=call.body.version, request=request)])
+        await desk.act([Command(number=number, event=event, version=call.body.root.version, request=request)])
         [item] = await returns.load(uow.connection, [key])
     return Answer(value=return_said(item), headers=replayed((number, request) in desk.repeated))
 
@@ -85,6 +84,6 @@ ROUTES = (
           body=ReturnBody, statuses=(201, 200), headers=("Idempotency-Key",)),
     Route(method="GET", path="/returns/{key}", role=Role.VIEWER, summary="One return.", handler=one),
     Route(method="POST", path="/returns/{key}/transitions", role=Role.OPS,
-          summary="Approve, reject, label, receive, inspect or close a return.", handler=move, body=TransitionBody,
-          headers=("Idempotency-Key",)),
+          summary="Approve, reject, label, receive, inspect or close a return.", handler=move,
+          body=ReturnTransitionBody, headers=("Idempotency-Key",)),
 )  # fmt: skip

@@ -20,7 +20,7 @@ from connector.web.route import Answer, Call, Route
 
 
 async def levels(call: Call) -> Answer:
-    skus = call.request.query.getall("sku", [])
+    skus = call.keys("sku")
     if not skus:
         raise ProblemError(400, "query", "Which products? Name one `sku` at least.", field="sku")
     async with call.store.reader() as connection:
@@ -41,7 +41,7 @@ async def count(call: Call) -> Answer:
 
 async def picks(call: Call) -> Answer:
     async with call.store.reader() as connection:
-        found = await pick_list(connection, call.asked("warehouse"))
+        found = await pick_list(connection, call.key("warehouse"))
     return Answer(value={"picks": [pick.said for pick in found]})
 
 

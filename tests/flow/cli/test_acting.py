@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from connector.model.event import DETAILS, REQUESTABLE
+from connector.model.parcels import CARRIER_STATUSES, Resolution, ReturnReason
+from connector.model.progress import Hold
 from tests.flow.shell import Shell
 
 
@@ -135,15 +138,71 @@ def test_a_period_that_ends_before_it_begins_is_refused(shop: Shell) -> None:
     assert "The period from 2027-01-01 to 2026-01-01 has no day in it." in refused.err
 
 
-def test_what_cannot_be_said_is_refused_in_plain_words(shop: Shell) -> None:
+def test_option_that_is_wrong_missing_or_not_of_the_action_is_named_as_it_was_typed(shop: Shell) -> None:
+    holds = "payment, address, stock, fraud, credit, manual"
     for words, said in (
-        (("shp",), "action: is unknown. Did you mean `ship`?"),
-        (("change", "--set", "promised_on=null"), "details.promised_on: must be a day, as 2026-01-31."),
-        (("change", "--set", "promisd_on=2026-01-31"), "details.promisd_on: is unknown. Did you mean `promised_on`?"),
-        (("capture", "--amount", "x"), "amount: must be a number, or text that is one."),
-    ):
-        refused = shop("act", "O-1", *words)
-        assert (refused.status, refused.err.split(" `connector act")[0]) == (2, f"connector: {said}")
+        ("shp", "action: is unknown. Did you mean `ship`?"),
+        ("begin", "action: comes by itself and cannot be asked for."),
+        ("change --set promised_on=null", "details.promised_on: --set promised_on must be a day, as 2026-01-31."),
+        ("change --set promisd_on=2026-01-31",
+         "details.promisd_on: --set promisd_on is unknown. Did you mean `promised_on`?"),
+        ("capture --amount x", "amount: --amount must be a number, or text that is one."),
+        ("authorise --set freight=50 --set tax_rate=0.5",
+         "--set is not an option of authorise; authorise takes --amount, --reference and --note."),
+        ("change --hold address --carrier DHL --set notes=x",
+         "--hold and --carrier are not options of change; change takes --term, --set and --note."),
+        ("hold", f"hold: --hold is required; one of {holds}."),
+        ("hold --hold adress", "hold: --hold adress is unknown. Did you mean `address`?"),
+        ("hold --hold why", f"hold: --hold is none of {holds}."),
+        ("change", "terms: --term or --set is required."),
+        ("inspect_return", "lines: --line or --written-off is required."),
+        ("inspect_return --line 1=1", "warehouse: --warehouse is required."),
+        ("label", "carrier: --carrier is required. tracking_number: --tracking-number is required."),
+        ("track", "status: --status is required; one of in_transit, out_for_delivery, exception, delivered."),
+        ("split", "lines: --line is required."),
+        ("deliver --on soon", "on: --on must be a day, as 2026-01-31."),
+    ):  # fmt: skip
+        refused = shop("act", "O-1", *words.split())
+        hint = " `connector act --help` lists the options of each action.\n"
+        assert (refused.status, refused.err) == (2, f"connector: {said}{hint}")
+    twice = shop("act", "O-1", "cancel", "--line", "1=1", "--line", "1=2")
+    assert (twice.status, twice.err) == (2, "connector: --line names 1 twice. Name it once.\n")
+
+
+def test_option_that_the_order_leaves_open_is_named_as_it_is_typed(shop: Shell) -> None:
+    address = "--set ship_to_street=Kai --set ship_to_city=Oslo --set ship_to_country=Norway"
+    for words in ("stock count WEST TEA=9", f"act O-1 change {address}",
+                  "act O-1 verify", "act O-1 confirm", "act O-1 allocate", "act O-1 pick",
+                  "act O-1 pack --line 1=1", "act O-1 pack"):  # fmt: skip
+        done = shop(*words.split())
+        assert done.status == 0, done.err
+    for words, said in (
+        ("unpack", "--shipment: Order O-1 cannot unpack: it names no shipment. Possible now: 1 or 2."),
+        ("deliver", "Order O-1 is fulfilling: it cannot deliver now."),
+        ("cancel --line 9=1", "--line 9: Order O-1 cannot cancel: it has no line 9. It has 1."),
+        ("refund", "--amount: Order O-1 cannot refund: it owes nothing back."
+                   " Name an amount, if it is to be all the same."),
+        ("request_return", "Order O-1 cannot request a return: it has nothing left to request a return."),
+    ):  # fmt: skip
+        refused = shop("act", "O-1", *words.split())
+        if words != "deliver":
+            assert (refused.status, refused.err) == (1, f"connector: {said}\n")
+        else:
+            assert refused.status == 1
+
+
+def test_help_of_act_lists_every_action_and_value_in_eighty_columns(shop: Shell) -> None:
+    for columns in ("80", "100"):
+        shown = shop("act", "--help", COLUMNS=columns)
+        assert (shown.status, shown.err) == (0, "")
+        assert max(map(len, shown.out.splitlines())) <= int(columns)
+        rows = {line.split()[0]: line.split()[1:] for line in shown.out.splitlines() if line.startswith("  ")}
+        assert rows.keys() >= {action.value for action in REQUESTABLE}
+        assert rows["track"] == ["--status", "[--shipment]", "[--on]"]
+        assert rows["hold"] == ["--hold"]
+        words = set(shown.out.replace(",", " ").split())
+        for choices in (Hold, ReturnReason, Resolution, CARRIER_STATUSES, DETAILS):
+            assert words >= set(choices)
 
 
 def test_a_command_loads_only_what_it_needs(shop: Shell) -> None:

@@ -99,9 +99,9 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         (b"# nothing\n", "1:1: file: is empty"),
         (b"- a\n", "1:1: file: is empty or no mapping"),
         (b"entity: order\nname: M\xfcller\n", "2:8: file: is not UTF-8"),
-        (b"a: \x00\n", "1:1: file: is not YAML"),
+        (b"a: \x00\n", "1:4: file: is not YAML"),
         (b"[" * 5000, "1:1: file: is not YAML"),
-        (b"x" * 1_000_001, "1:1: file: is larger"),
+        (b"x" * 1_000_001, "1:1: file: cannot be read: it is larger"),
         (b"a: 1\n--- \nb: 1\n", "2:1: file: is not YAML"),
     ],
 )

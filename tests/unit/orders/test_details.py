@@ -27,7 +27,7 @@ from connector.store import history, invoices, orders, outbox, products
 from connector.store.engine import Store
 from connector.store.tables import holds
 from connector.store.tables import orders as table
-from connector.web.bodies import DetailsBody
+from connector.web.transitions import DetailsBody
 from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 

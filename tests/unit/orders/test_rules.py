@@ -6,25 +6,26 @@ from dataclasses import fields, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from connector.errors import RulesError
-from connector.model.event import Action, Event
-from connector.model.progress import Hold
+from connector.errors import CommandError, RulesError
+from connector.model.event import REQUESTABLE, Action, Event
+from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
+from connector.orders.asking import ask
 from connector.orders.desk import Command, Desk
 from connector.orders.facts import Facts
 from connector.orders.routing import route
-from connector.orders.rules import Routing, load_rules, standard
+from connector.orders.rules import Routing, Rules, load_rules, standard
 from connector.orders.verification import verify
-from connector.store import customers, orders
+from connector.store import customers, history, orders
 from connector.store.engine import Store
 from connector.store.standing import standings
 from connector.store.stock import Level
 from connector.store.tables import holds
-from connector.web.bodies import BY_ITSELF
 from tests.unit.store import samples
 from tests.unit.store.test_plans import watch
 
@@ -116,6 +117,80 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
     assert due["2"] == Decimal("41.19")  # (2 x 1.115 + 32.38) x 1.19
     expected = {number: sum(due.values()) - mine for number, mine in due.items()}
     assert {number: item.open_balance for number, item in found.items()} == expected | {"5": 0}
+
+
+async def ask_for(store: Store, action: Action, rules: Rules | None = None, **event: Any) -> Progress:
+    async with store.transaction() as uow:
+        desk = Desk(uow, actor="anna", rules=rules)
+        await ask(desk, Command(number="1", event=Event(action=action, **event)))
+        [(order, _)] = (await desk.load(["1"])).values()
+    return order.progress
+
+
+@pytest.mark.parametrize("before", [[], [Action.VERIFY], [Action.VERIFY, Action.CONFIRM]])
+async def test_order_whose_payment_failed_is_held_and_does_not_go_on(store: Store, before: list[Action]) -> None:
+    await placed(store)
+    for action in (*before, Action.AUTHORISE):
+        await ask_for(store, action)
+    failed = await ask_for(store, Action.DECLINE)
+    if not before:
+        failed = await ask_for(store, Action.VERIFY)
+    assert failed.holds == {Hold.PAYMENT}
+    with pytest.raises(CommandError, match="is on hold"):
+        await ask_for(store, (Action.VERIFY, Action.CONFIRM, Action.ALLOCATE)[len(before)])
+    async with store.reader() as connection:
+        *_, entry = await history.read(connection, "1")
+    assert (entry.event.reference, entry.event.note) == ("payment failed", "The payment failed.")
+
+
+async def test_released_payment_hold_comes_back_only_when_another_payment_fails(store: Store) -> None:
+    await placed(store)
+    await ask_for(store, Action.VERIFY)
+    assert (await ask_for(store, Action.DECLINE)).holds == {Hold.PAYMENT}
+    await ask_for(store, Action.RELEASE, hold=Hold.PAYMENT)
+    await ask_for(store, Action.CHANGE, details={"po_number": "PO-7"})
+    confirmed = await ask_for(store, Action.CONFIRM)
+    assert (confirmed.stage, confirmed.holds) == (Stage.CONFIRMED, frozenset())
+    assert (await ask_for(store, Action.DECLINE)).holds == {Hold.PAYMENT}
+
+
+async def test_decline_asks_only_the_rules_that_hold_for_payment(store: Store) -> None:
+    await placed(store, ship_to_street=None)
+    await ask_for(store, Action.VERIFY)
+    await ask_for(store, Action.RELEASE, hold=Hold.ADDRESS)
+    await ask_for(store, Action.VERIFY)
+    async with store.transaction() as uow:
+        await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(1))])
+    assert (await ask_for(store, Action.DECLINE)).holds == {Hold.PAYMENT}
+
+
+async def test_rules_may_ask_what_was_authorized_and_captured(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        "verification:\n"
+        '  - {name: unpaid, hold: payment, when: payment_status == "unpaid", say: "Not paid."}\n'
+        "  - {name: too little, hold: credit, when: authorized + captured < value,\n"
+        '     say: "{authorized} authorized, {captured} captured of {value}."}\n',
+        encoding="utf-8",
+    )
+    rules = load_rules(file)
+    await placed(store)
+    assert (await ask_for(store, Action.VERIFY, rules)).holds == {Hold.PAYMENT, Hold.CREDIT}
+    async with store.reader() as connection:
+        *_, entry = await history.read(connection, "1")
+    assert entry.event.note == "0 authorized, 0 captured of 98.02."
+    for hold in (Hold.PAYMENT, Hold.CREDIT):
+        await ask_for(store, Action.RELEASE, rules, hold=hold)
+    assert (await ask_for(store, Action.VERIFY, rules)).stage is Stage.VERIFIED
+
+
+async def test_order_that_is_authorized_in_full_is_not_unpaid(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    unpaid = '{name: unpaid, hold: payment, when: payment_status == "unpaid", say: "Not paid."}'
+    file.write_text(f"verification: [{unpaid}]", encoding="utf-8")
+    await placed(store)
+    await ask_for(store, Action.AUTHORISE)
+    assert (await ask_for(store, Action.VERIFY, load_rules(file))).stage is Stage.VERIFIED
 
 
 async def test_what_is_urgent_goes_first(store: Store) -> None:
@@ -212,5 +287,5 @@ def test_a_rules_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) ->
 
 def test_the_guide_names_every_fact_and_every_action() -> None:
     assert [item.name for item in fields(Facts) if f"`{item.name}" not in GUIDE] == []
-    assert [action for action in Action if action not in BY_ITSELF and f"`{action}`" not in GUIDE] == []
+    assert [action for action in REQUESTABLE if f"`{action}`" not in GUIDE] == []
     assert set(standard().escalation) == set(Hold)

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from connector.orders.wrongs import wrongs
-from connector.web.bodies import CountBody, MessagesBody, OrderBody, TransitionBody
+from connector.web.bodies import CountBody, MessagesBody, OrderBody
+from connector.web.transitions import TransitionBody
 
 ORDER = {"number": "1", "currency": "USD", "customer": "C", "lines": [{"line": 1, "sku": "S", "quantity": "1"}]}
 
@@ -37,7 +38,7 @@ def said(model: Any, body: Any) -> list[str]:
         (OrderBody, ORDER | {"customer": {"number": "C", "nmae": "x"}},
          ["customer.nmae: is unknown. Did you mean `name`?"]),
         (OrderBody, ORDER | {"customer": 5}, ["customer: must be text or an object."]),
-        (OrderBody, ORDER | {"customer": ""}, ["customer: must not be empty."]),
+        (OrderBody, ORDER | {"customer": ""}, ["customer: is empty; it needs a value."]),
         (OrderBody, ORDER | {"currency": "usd", "lines": []},
          ["currency: must be a currency code, as USD.", "lines: must not be empty."]),
         (OrderBody, ORDER | {"placed_at": "2026-01-31T08:00:00"},

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
+from connector.errors import StoreError
 from connector.model.record import FieldValue, Link
 from connector.store import catalog, journal, links
 from connector.store.engine import Store
@@ -70,9 +73,16 @@ async def test_records_of_the_org_find_their_entity(store: Store) -> None:
         }
 
 
+async def test_a_record_of_an_org_belongs_to_one_entity(store: Store) -> None:
+    await put(store, link("order", "1"))
+    await put(store, link("order", "2"), org=SANDBOX)
+    with pytest.raises(StoreError):
+        await put(store, link("order", "2"))
+
+
 async def test_children_are_the_lines_of_exactly_these_orders(store: Store) -> None:
     keys = ["A-1", "A-2", "A-1-1", "B-1", "AB-1"]
-    await put(store, *(link("line", key, number) for number, key in enumerate(keys)), link("price", "A|USD"))
+    await put(store, *(link("line", key, number) for number, key in enumerate(keys)), link("price", "A|USD", 9))
     async with store.reader() as connection:
         found = await links.children(connection, ORG, "line", ["A", "A-1", "none"])
     assert {order: sorted(lines) for order, lines in found.items()} == {"A": ["A-1", "A-2"], "A-1": ["A-1-1"]}

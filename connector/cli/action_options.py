@@ -1,0 +1,149 @@
+"""The options of `connector act`: which one gives which field of an event, the help that lists them by action, and
+what is said of one that is missing, wrong, or not an option of the action."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand
+
+from connector.errors import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from connector.model.event import Action, ActionFields
+    from connector.orders.wrongs import Wrong
+
+OPTIONS: Mapping[str, str] = {
+    "lines": "--line",
+    "written_off": "--written-off",
+    "terms": "--term",
+    "details": "--set",
+    "amount": "--amount",
+    "hold": "--hold",
+    "shipment": "--shipment",
+    "status": "--status",
+    "carrier": "--carrier",
+    "tracking_number": "--tracking-number",
+    "return_number": "--return-number",
+    "reason": "--reason",
+    "resolution": "--resolution",
+    "warehouse": "--warehouse",
+    "on": "--on",
+    "reference": "--reference",
+    "note": "--note",
+}
+"""By the field of an event that each gives."""
+
+HELP = "`connector act --help` lists the options of each action."
+_OF_INPUT = frozenset({"input", "shipment", "return"})
+"""Rules that say that an option is missing or wrong, and not that the order's state stands against it."""
+_INDENT = 20
+
+
+class ActCommand(TyperCommand):
+    """Its help ends with the actions and the values to choose from; they are read only when somebody asks for help."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Help is given before the options are read, for which Typer loads more than help takes."""
+        if "--help" in args:
+            typer.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        for heading, rows in (
+            ("Actions and their options ([optional]; each may have --note)", _actions()),
+            ("Values", _values()),
+        ):
+            formatter.write_paragraph()
+            formatter.write_heading(heading)
+            for name, text in rows:
+                formatter.write(_row(name, text, formatter.width))
+
+
+def _row(name: str, text: str, width: int) -> str:
+    first = f"  {name}".ljust(_INDENT)
+    wrapped = textwrap.fill(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * _INDENT,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return f"{(wrapped or first).rstrip()}\n"
+
+
+def _actions() -> Iterator[tuple[str, str]]:
+    from connector.model.event import ACTION_FIELDS, REQUESTABLE
+
+    for action in REQUESTABLE:
+        yield action.value, _synopsis(ACTION_FIELDS[action])
+
+
+def _synopsis(has: ActionFields) -> str:
+    """`--status [--shipment] [--on]`."""
+    words = [OPTIONS[name] for name in has.required]
+    if has.any_of:
+        with_lines = "".join(f" (with {OPTIONS[name]})" for name in has.with_lines)
+        either = [OPTIONS[name] + (with_lines if name == "lines" else "") for name in has.any_of]
+        words.append(" and/or ".join(either))
+    words += [f"[{OPTIONS[name]}]" for name in has.optional if name != "note"]
+    return " ".join(words)
+
+
+def _values() -> Iterator[tuple[str, str]]:
+    from connector.model.event import DETAILS
+    from connector.model.parcels import CARRIER_STATUSES, Resolution, ReturnReason
+    from connector.model.progress import Hold
+
+    yield "--hold", ", ".join(Hold)
+    yield "--status", ", ".join(CARRIER_STATUSES)
+    yield "--reason", ", ".join(ReturnReason)
+    yield "--resolution", ", ".join(Resolution)
+    yield "--set", ", ".join(DETAILS)
+
+
+def check_options(action: Action, given: Collection[str]) -> None:
+    """UsageError that names the options (fields in `given`) that `action` does not have."""
+    from connector.model.event import ACTION_FIELDS, listed_fields
+
+    has = ACTION_FIELDS[action].requestable
+    foreign = [OPTIONS[name] for name in OPTIONS if name in given and name not in has]
+    if foreign:
+        what = "is not an option" if len(foreign) == 1 else "are not options"
+        takes = listed_fields([OPTIONS[name] for name in has])
+        raise UsageError(f"{listed_fields(foreign)} {what} of {action}; {action} takes {takes}.", hint=HELP)
+
+
+def sentence(wrong: Wrong, action: Action, said: Mapping[str, Any]) -> str:
+    """`hold: --hold is required; one of payment, address, …`, as the option was typed."""
+    from connector.model.event import ACTION_FIELDS
+
+    text = wrong.ended
+    if text.startswith("is missing"):
+        any_of = ACTION_FIELDS[action].any_of
+        if wrong.field in any_of:
+            return f"{wrong.field}: {' or '.join(OPTIONS[name] for name in any_of)} is required."
+        text = text.replace("is missing", "is required", 1)
+    value = said.get(wrong.field)
+    typed = f"{_typed(wrong.field)} {value}" if text.startswith("is unknown") and value else _typed(wrong.field)
+    return f"{wrong.field}: {typed} {text}"
+
+
+def naming_option(error: CommandError, given: Collection[str]) -> CommandError:
+    """`error`, beginning with the option that is missing or wrong, if it is about one."""
+    name = error.field.partition(".")[0]
+    wrong = error.rule in _OF_INPUT or (error.rule == "amount" and name not in given)
+    if name not in OPTIONS or not wrong:
+        return error
+    return CommandError(f"{_typed(error.field)}: {error.message}", hint=error.hint, field=error.field, rule=error.rule)
+
+
+def _typed(field: str) -> str:
+    """`details.freight` is typed `--set freight`."""
+    name, _, rest = field.partition(".")
+    return f"{OPTIONS[name]} {rest.replace('.', ' ')}".rstrip()

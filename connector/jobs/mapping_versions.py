@@ -1,0 +1,204 @@
+"""Which mapping version a push works by: that of its own files, and only while it is the active one.
+
+The files on disk are the source. Whoever finds that its files were edited makes them the active version, once they are
+known to be good and to fit the org; everybody else follows as soon as their files are the same, and sends nothing until
+then. So old and new never alternate, whoever notices first. A service keeps to the last good version while an edit of
+its files cannot be used.
+
+An edit is told from other files that lie elsewhere by what a source (a folder on a machine) had when it was last seen.
+A source that is new may bring a new version, and not one that was replaced; `connector resync` makes its own files
+active in any case.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from connector.errors import ConnectorError, MappingError, RetryClass
+from connector.mapping import MappingSet
+from connector.mapping.version import MappingVersion, fingerprint, folder_of, load_version
+from connector.store import mapping_versions as versions
+from connector.store.engine import Store
+from connector.store.mapping_versions import Activation
+
+AGAIN = timedelta(minutes=5)
+"""After which a version that did not fit the org is held against it once more: an admin may have added the field."""
+
+REMINDER = timedelta(minutes=1)
+"""How often a service says that its trouble lasts; `status` shows what was said in the last five."""
+
+log = structlog.get_logger("mappings")
+
+
+Fits = Callable[[MappingSet], Awaitable[object]]
+"""MappingError if the org has not what the mappings speak of."""
+
+
+class OtherMappingsError(ConnectorError):
+    """Our files are not those of the active version: whoever sent by them would undo what others sent."""
+
+    def __init__(self, mine: MappingVersion, source: str, active: Activation) -> None:
+        super().__init__(
+            f"The mapping files of {source} ({mine.short}) are not the active version: number {active.number}"
+            f" ({active.digest[:12]}), of {active.source}. Nothing is sent from here.",
+            hint="Bring those files here, or make these active with `connector resync` (of anything).",
+            retry_class=RetryClass.CONFIG,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A mapping to work by, as long as `number` is the active version."""
+
+    number: int
+    mappings: MappingSet
+
+
+class MappingFiles:
+    """A folder of mapping files, read again when it was changed. MappingError if it cannot be used at first."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        folder = folder_of(directory)
+        self.source = f"{socket.gethostname()}:{folder.resolve() if isinstance(folder, Path) else folder.name}"
+        self._read = self._saved = fingerprint(directory)
+        self.version = load_version(directory)
+        self.error: MappingError | None = None
+
+    def look(self, *, now: bool) -> bool:
+        """Whether they were read again: `version` or `error` may be new. Not `now` means to wait until two looks find
+        the same, for somebody may be about to save another file."""
+        found = fingerprint(self._directory)
+        settled, self._saved = found == self._saved, found
+        if found == self._read or not (now or settled):
+            return False
+        self._read = found
+        try:
+            self.version, self.error = load_version(self._directory), None
+        except MappingError as error:
+            self.error = error
+        return True
+
+
+class Mappings:
+    """The versions of one process."""
+
+    def __init__(self, files: MappingFiles) -> None:
+        self.files = files
+        self._good: MappingVersion | None = None  # what was last worked by
+        self._unfit: tuple[str, datetime, MappingError] | None = None
+        self._problem: ConnectorError | None = None
+        self._said_at: datetime | None = None
+
+    @property
+    def current(self) -> MappingSet:
+        """Those of the files."""
+        return self.files.version.mappings
+
+    def read(self) -> MappingSet:
+        """Those of the files as they are now; MappingError if they cannot be used."""
+        self.files.look(now=True)
+        if self.files.error is not None:
+            raise self.files.error
+        return self.current
+
+    async def settled(self, store: Store) -> bool:
+        """Whether the files are those of the active version."""
+        async with store.reader() as connection:
+            active = await versions.active(connection)
+        return self.files.error is None and active is not None and active.digest == self.files.version.digest
+
+    async def choose(self, store: Store, fits: Fits, *, explicit: bool = False) -> Chosen:
+        """The version of the files; made the active one if they were edited, or if that is `explicit`.
+
+        MappingError if they cannot be used or do not fit the org (which `fits` raises), OtherMappingsError if others
+        are active.
+        """
+        if self.files.error is not None:
+            raise self.files.error
+        mine, source = self.files.version, self.files.source
+        async with store.reader() as connection:
+            active = await versions.active(connection)
+            had = await versions.digest_of(connection, source)
+            returns = await versions.was_active(connection, mine.digest)
+        if active is not None and active.digest == mine.digest:
+            if had != mine.digest:
+                async with store.transaction() as uow:
+                    await versions.seen(uow, source, mine.digest)
+            return self._chosen(active.number, mine)
+        edited = had != mine.digest if had is not None else not returns
+        if active is not None and not edited and not explicit:
+            if had is None:
+                async with store.transaction() as uow:
+                    await versions.seen(uow, source, mine.digest)
+            raise OtherMappingsError(mine, source, active)
+        await fits(mine.mappings)
+        async with store.transaction() as uow:
+            number = await versions.activate(uow, mine.digest, source)
+        return self._chosen(number, mine)
+
+    def _chosen(self, number: int, version: MappingVersion) -> Chosen:
+        if self._good is None or self._good.digest != version.digest:
+            log.info("mapping version", number=number, digest=version.short, source=self.files.source)
+        self._good = version
+        return Chosen(number=number, mappings=version.mappings)
+
+    async def notice(self, store: Store) -> None:
+        """For a service, every now and then: see whether the files were edited, and say so if they cannot be used."""
+        if self.files.look(now=False):
+            await self._say(store, self.files.error)
+        elif self._problem is not None and self._due_again(store):
+            still = isinstance(self._problem, MappingError) or not await self.settled(store)
+            await self._say(store, self._problem if still else None)
+
+    async def follow(self, store: Store, fits: Fits) -> Chosen | None:
+        """For a service: what to work by now. If that cannot be had from the files, which it says once, it is the last
+        good version, as long as that is active; else None."""
+        async with store.reader() as connection:
+            active = await versions.active(connection)
+        if active is not None and (self._good is None or self._good.digest != active.digest):
+            self.files.look(now=True)  # somebody else was faster
+        try:
+            chosen = await self.choose(store, partial(self._fits, store, fits))
+        except (MappingError, OtherMappingsError) as error:
+            await self._say(store, error)
+            if active is None or self._good is None or self._good.digest != active.digest:
+                return None
+            return Chosen(number=active.number, mappings=self._good.mappings)
+        await self._say(store, None)
+        return chosen
+
+    async def _fits(self, store: Store, fits: Fits, mappings: MappingSet) -> None:
+        """What did not fit is not held against the org again at every look."""
+        digest = self.files.version.digest
+        if self._unfit is not None and self._unfit[0] == digest and store.clock.now() < self._unfit[1] + AGAIN:
+            raise self._unfit[2]
+        try:
+            await fits(mappings)
+        except MappingError as error:
+            self._unfit = digest, store.clock.now(), error
+            raise
+
+    async def _say(self, store: Store, problem: ConnectorError | None) -> None:
+        if str(problem) == str(self._problem) and (problem is None or not self._due_again(store)):
+            return
+        if problem is None:
+            log.info("mappings can be used again", source=self.files.source)
+        elif str(problem) != str(self._problem):
+            problems = problem.problems if isinstance(problem, MappingError) else [str(problem)]
+            followed = None if self._good is None else self._good.short
+            log.error("mappings cannot be used", source=self.files.source, problems=list(problems), followed=followed)
+        self._problem, self._said_at = problem, store.clock.now()
+        async with store.transaction() as uow:
+            # As if nobody had seen these files: once they can be used, they are an edit.
+            await versions.trouble(uow, self.files.source, None if problem is None else str(problem), digest="")
+
+    def _due_again(self, store: Store) -> bool:
+        return self._said_at is None or store.clock.now() >= self._said_at + REMINDER

@@ -1,0 +1,62 @@
+"""Which org answers, and whether it is the one this database works with.
+
+Links say which record stands for which entity, and record IDs mean nothing in another org: a refreshed sandbox, or
+production instead of a sandbox. So nothing is read or sent until a person has said that the other org is meant.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+
+from connector.errors import OtherOrgError, RetryClass
+from connector.settings import Settings
+from connector.store import orgs
+from connector.store.engine import Store
+from connector.store.orgs import KnownOrg
+
+SETTING = "CONNECTOR_SALESFORCE__LOGIN_URL"
+
+log = structlog.get_logger(__name__)
+
+
+class SignedIn(Protocol):
+    async def connect(self) -> str: ...
+
+    @property
+    def instance_url(self) -> str: ...
+
+
+def login_url(settings: Settings) -> str:
+    """The address as it is kept: a slash at the end or a capital letter makes no other org of it."""
+    return settings.salesforce.login_url.strip().rstrip("/").lower()
+
+
+async def confirm_org(store: Store, client: SignedIn, settings: Settings) -> str:
+    """Sign in, and answer the ID of the org the database works with: the first to answer, from then on that one.
+
+    Raises OtherOrgError for another one, AuthError or TransportError if none lets us in.
+    """
+    org_id, url = await client.connect(), login_url(settings)
+    async with store.reader() as connection:
+        known = await orgs.active(connection)
+        latest = await orgs.answering(connection, url)
+    ours = known is None or known.org_id == org_id
+    told = latest is not None and (latest.org_id, latest.instance_url) == (org_id, client.instance_url)
+    if not told or known is None:
+        async with store.transaction() as uow:
+            await orgs.put(uow, org_id, login_url=url, instance_url=client.instance_url, is_active=ours)
+        log.info("org answers", org=org_id, address=client.instance_url, active=ours)
+    if known is not None and not ours:
+        raise OtherOrgError(
+            f"{SETTING} leads to org {org_id} ({client.instance_url}), but this database works with {described(known)}."
+            " Nothing was sent.",
+            hint=f"If the change is meant, `connector org use {org_id}`; else correct {SETTING}.",
+            retry_class=RetryClass.CONFIG,
+        )
+    return org_id
+
+
+def described(org: KnownOrg) -> str:
+    return f"org {org.org_id} ({org.instance_url})" if org.instance_url else f"org {org.org_id}"

@@ -1,0 +1,88 @@
+"""What a folder of mapping files is at one moment: its mappings, and a digest by which it is known elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from connector.errors import MappingError
+from connector.mapping.load import SUFFIX, VALUES, read_folder, shipped
+from connector.mapping.mapper import MappingSet
+from connector.mapping.nodes import LARGEST
+from connector.mapping.problems import Position
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappingVersion:
+    """Equal files have an equal `digest`, wherever they lie."""
+
+    digest: str
+    mappings: MappingSet
+
+    @property
+    def short(self) -> str:
+        return self.digest[:12]
+
+
+def folder_of(directory: Path | None) -> Traversable:
+    """The folder itself, or ours."""
+    return shipped() if directory is None else directory
+
+
+def load_version(directory: Path | None = None) -> MappingVersion:
+    """The files as they are; MappingError lists every problem of every file, or says that they change all the time."""
+    folder = folder_of(directory)
+    for _ in range(_TRIES):
+        before = _digest(folder)
+        try:
+            mappings = read_folder(folder)
+        except MappingError:
+            if _digest(folder) == before:
+                raise
+            continue
+        if _digest(folder) == before:  # else somebody saved a file meanwhile
+            return MappingVersion(digest=before, mappings=mappings)
+    raise MappingError([f"{Position(file=folder.name)}: folder: changes all the time: try again when it is complete."])
+
+
+def fingerprint(directory: Path | None = None) -> object:
+    """Another one as soon as a file of the folder was saved, added or removed; cheaper than its digest."""
+    found = []
+    for _, file in _files(folder_of(directory)):
+        if isinstance(file, Path):
+            try:
+                status = file.stat()
+            except OSError:
+                continue  # gone, or not ours to see: reading it will tell
+            found.append((str(file), status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(found)
+
+
+def _digest(folder: Traversable) -> str:
+    whole = sha256()
+    for name, file in _files(folder):
+        try:
+            with file.open("rb") as opened:
+                content = opened.read(LARGEST + 1)
+        except OSError:
+            content = b""
+        whole.update(f"{name}\n{len(content)}\n".encode())
+        whole.update(content)
+    return whole.hexdigest()
+
+
+def _files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
+    """Name and file, in one order everywhere."""
+    for prefix, place in (("", folder), (f"{VALUES}/", folder.joinpath(VALUES))):
+        try:
+            files = sorted(place.iterdir(), key=lambda file: file.name) if place.is_dir() else []
+        except OSError:
+            files = []
+        for file in files:
+            if file.name.endswith((SUFFIX, ".yml")) and not file.name.startswith("."):
+                yield f"{prefix}{file.name}", file

@@ -1,0 +1,128 @@
+"""Why nothing is written to a record: it is gone in the org, or it is not clear whose it is. Each names the records,
+and the command by which a person decides. PURE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connector.model.change import Change, EntityKind, Refusal
+from connector.model.outcome import Duplicates, RowError
+from connector.model.record import Link, MappedRecord
+
+LINKABLE = frozenset({EntityKind.CUSTOMER, EntityKind.PRODUCT, EntityKind.ORDER})
+"""What `connector link` can name another record for."""
+
+
+MOST_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gone:
+    """A record that is not live. `at`: its last change in the org, which is its deletion; None if the org does not show
+    it any more. `master` is the record it was merged into, `row` that record's values if it is live."""
+
+    sobject: str
+    id: str
+    at: str | None
+    master: str | None = None
+    row: Mapping[str, Any] | None = None
+
+
+def deleted(change: Change, gone: Gone) -> Refusal:
+    entity = f"{change.entity} {change.key}"
+    what = f"{gone.sobject} {gone.id} of {entity}"
+    anew = f"`connector resync {entity} --recreate` makes a new one"
+    other = f", or `connector link {entity} RECORD-ID` names another" if change.entity in LINKABLE else ""
+    if gone.at is None:
+        message = f"{what} is not in the org any more, nor in its recycle bin, or the connector's user may not see it."
+        fix = f"Check that the connector's user may see it. If it is gone: {anew}{other}."
+    else:
+        message = f"{what} was deleted in the org ({gone.at[:19].replace('T', ' ')} UTC)."
+        fix = f"Take it out of the org's recycle bin, then replay; or {anew}{other}."
+    return _refusal("ENTITY_IS_DELETED", message, fix, entity)
+
+
+def line_deleted(order: Change, line: MappedRecord, link: Link) -> Refusal:
+    """A line of an order that the org still has: lines do not go through the recycle bin."""
+    return _refusal(
+        "ENTITY_IS_DELETED",
+        f"{link.sobject} {link.salesforce_id} of line {line.key} was deleted in the org.",
+        f"`connector resync {order.entity} {order.key} --recreate` makes it anew; or take the line out of the order.",
+        f"line {line.key}",
+    )
+
+
+def merged(change: Change, gone: Gone, why_not: str) -> Refusal:
+    """`why_not` says why the record it was merged into cannot simply take its place."""
+    entity = f"{change.entity} {change.key}"
+    return _refusal(
+        "RECORD_MERGED",
+        f"{gone.sobject} {gone.id} of {entity} was merged in the org into {gone.master}, which {why_not}.",
+        f"If that record shall be {entity}: `connector link {entity} {gone.master} --force`. If it shall have one of"
+        f" its own: `connector resync {entity} --recreate`.",
+        entity,
+    )
+
+
+def key_on_another(change: Change, sobject: str, field: str, linked: str, keyed: str) -> Refusal:
+    """The record of the link is there, but our key is on a second one."""
+    entity = f"{change.entity} {change.key}"
+    return _refusal(
+        "KEY_ON_ANOTHER_RECORD",
+        f"{entity} is linked to {sobject} {linked}, but another record, {keyed}, has its key in {field}.",
+        f"Merge the two in the org, or empty {field} of {keyed}, then replay. If {keyed} is the right one:"
+        f" `connector unlink {entity}`, then `connector link {entity} {keyed}`.",
+        entity,
+    )
+
+
+def key_on_several(change: Change, sobject: str, field: str, records: Sequence[str]) -> Refusal:
+    entity = f"{change.entity} {change.key}"
+    return _refusal(
+        "DUPLICATE_EXTERNAL_ID",
+        f"Several records of {sobject} have the key of {entity}: {', '.join(sorted(records)[:5])}.",
+        f"Make {field} unique in the org, leave the key on one of them, then replay.",
+        entity,
+    )
+
+
+def taken(change: Change, link: Link, holder: Link) -> Refusal:
+    """The org found `link`'s record by key, but it is another entity's here."""
+    entity, other = f"{link.entity} {link.key}", f"{holder.entity} {holder.key}"
+    return _refusal(
+        "LINKED_TO_ANOTHER",
+        f"{link.sobject} {link.salesforce_id} has the key of {entity} in the org, but it is the record of {other}.",
+        f"Somebody changed its key. The key of {other} is put back by the next push; then replay, and {entity} gets a"
+        f" record of its own. If it is {entity}'s: `connector unlink {other}`, then"
+        f" `connector link {entity} {link.salesforce_id}`.",
+        entity,
+    )
+
+
+def duplicates_found(error: RowError, found: Duplicates, record: str) -> Refusal:
+    """A duplicate rule stopped a record: which ones it found, by ID only."""
+    named = [f"{sobject} {record_id}".strip() for sobject, record_id in found.records[:MOST_SHOWN]]
+    more = f" and {len(found.records) - MOST_SHOWN} more" if len(found.records) > MOST_SHOWN else ""
+    rule = f"The duplicate rule {found.rule}" if found.rule else "A duplicate rule of the org"
+    entity = record.partition(" ")[0]
+    adopt = (
+        f"If it is the same, `connector link {record} {found.records[0][1]}` adopts it"
+        if len(found.records) == 1
+        else f"If one of them is the same, `connector link {record} RECORD-ID` adopts it"
+    )
+    if entity not in set(LINKABLE):
+        adopt = "If it is the same, merge the two in the org"
+    return _refusal(
+        "DUPLICATES_DETECTED",
+        f"{rule} found {', '.join(named)}{more}: {error.message.strip()}",
+        f"{adopt}. If not, have the rule except the connector's user, or, for a rule that only alerts, set"
+        " CONNECTOR_SALESFORCE__DUPLICATE_RULES=allow; then replay.",
+        record,
+    )
+
+
+def _refusal(code: str, message: str, fix: str, record: str) -> Refusal:
+    return Refusal(code=code, message=message, field=None, source=None, fix=fix, record=record)

@@ -1,0 +1,83 @@
+"""The body of a request: read whole within a time, unpacked, and parsed strictly. What is wrong is a problem."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from pydantic import BaseModel, ValidationError
+
+from connector.model.strict_json import parse_json
+from connector.orders.wrongs import wrongs
+from connector.web.problem import ProblemError
+
+JSON = "application/json"
+ENCODINGS = ("gzip", "deflate", "identity")
+BODY_SECONDS = web.AppKey("body_seconds", float)
+"""How long a client may take to send a body."""
+USUAL_SECONDS = 30.0
+
+
+async def read(request: web.Request, model: type[BaseModel]) -> Any:
+    """The body as `model`; ProblemError with every fault of it."""
+    text = _decoded(request, await _received(request))
+    try:
+        value = parse_json(text)
+    except ValueError as error:
+        raise ProblemError(400, "json", f"The body cannot be read: {error}.", hint="Send one JSON object.") from None
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = wrongs(error, model)
+        errors = [{"field": item.field, "rule": "input", "detail": item.text} for item in found]
+        first = found[0]
+        raise ProblemError(422, "input", first.sentence("body"), field=first.field, errors=errors) from None
+
+
+def unknown_encoding() -> ProblemError:
+    known = ", ".join(ENCODINGS)
+    return ProblemError(
+        415, "content_encoding", "The body is packed in a way that is not read here.", field="Content-Encoding",
+        hint=f"It is one of {known}.", headers={"Accept-Encoding": known},
+    )  # fmt: skip
+
+
+async def _received(request: web.Request) -> bytes:
+    """Every byte of it, unpacked."""
+    if request.content_type != JSON:
+        raise ProblemError(415, "content_type", f"The body must be {JSON}.", hint=f"Send `Content-Type: {JSON}`.")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ENCODINGS:
+        raise unknown_encoding()
+    seconds = request.app[BODY_SECONDS]
+    try:
+        async with asyncio.timeout(seconds):
+            return await request.read()
+    except TimeoutError:
+        raise ProblemError(
+            408, "timeout", f"The body did not arrive within {seconds:g} seconds.", hint="Send it again, at once.",
+            headers={"Connection": "close"},
+        ) from None  # fmt: skip
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise ProblemError(
+            400, "body", "The body cannot be read: it is cut off, or is not packed as its headers say.",
+            hint="Check Content-Length, Transfer-Encoding and Content-Encoding.", headers={"Connection": "close"},
+        ) from None  # fmt: skip
+
+
+def _decoded(request: web.Request, body: bytes) -> str:
+    """As UTF-8, which JSON is written in; a byte order mark in front of it means nothing."""
+    try:
+        known = codecs.lookup(request.charset or "utf-8").name in {"utf-8", "utf-8-sig", "ascii"}
+    except (LookupError, ValueError):
+        known = False
+    if not known:
+        raise ProblemError(400, "json", "The body must be UTF-8.", field="Content-Type",
+                           hint=f"Send `Content-Type: {JSON}; charset=utf-8`.")  # fmt: skip
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        detail = f"The body is not UTF-8: byte {error.start + 1} fits nowhere."
+        raise ProblemError(400, "json", detail, hint="Send it as UTF-8.") from None

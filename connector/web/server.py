@@ -1,0 +1,113 @@
+"""The server around the application: what cannot be read as a request is a problem too, and slow clients are cut.
+
+aiohttp bounds the header section only by the time that a connection may be idle, answers what it cannot parse in plain
+text, and logs it with a traceback; hence the connection of our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
+
+from connector.web.problem import ProblemError
+from connector.web.request_body import BODY_SECONDS, USUAL_SECONDS, unknown_encoding
+
+log = structlog.get_logger("web")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Seconds that a client may take: to send the head of a request, or nothing at all between two (`head`), its body
+    (`body`), what is left of a body once it was answered (`rest`); and connections at a time."""
+
+    head: float = 30
+    body: float = USUAL_SECONDS
+    rest: float = 2
+    connections: int = 1000
+
+
+class Runner(web.AppRunner):
+    """Runs an application with connections that keep to `limits`."""
+
+    def __init__(self, app: web.Application, *, limits: Limits | None = None, **options: Any) -> None:
+        self.limits = limits or Limits()
+        app[BODY_SECONDS] = self.limits.body
+        super().__init__(
+            app,
+            access_log=None,
+            keepalive_timeout=self.limits.head,
+            lingering_time=self.limits.rest,
+            logger=_quiet_logger(),
+            **options,
+        )
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return _Server(
+            made.request_handler,
+            limit=self.limits.connections,
+            request_factory=made.request_factory,
+            **made._kwargs,
+        )
+
+
+class _Server(web.Server):
+    def __init__(self, handler: Any, *, limit: int, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._limit = limit
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if len(self.connections) > self._limit:
+            log.warning("connection refused", connections=len(self.connections))
+            transport.abort()
+
+
+class _Connection(web.RequestHandler):
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """An answer to what could not be parsed; whatever the application raises, it answers itself."""
+        log.info("malformed", status=status, error=type(exc).__name__)
+        response = _problem(status, exc).response()
+        response.force_close()
+        return response
+
+
+def _problem(status: int, error: BaseException | None) -> ProblemError:
+    if isinstance(error, ContentEncodingError):
+        return unknown_encoding()
+    if status >= 500:
+        return ProblemError(status, "internal", "A fault of the connector itself.")
+    hint = "Check the request line, the headers, and how long they are."
+    return ProblemError(status, "malformed", "This is no request that can be read.", hint=hint)
+
+
+def _quiet_logger() -> logging.Logger:
+    """What aiohttp logs of a connection, in one line: without the traceback, which shows what a client has sent."""
+    logger = logging.getLogger("connector.web.connection")
+    if not logger.filters:
+        logger.addFilter(_one_line)
+    return logger
+
+
+def _one_line(record: logging.LogRecord) -> bool:
+    error = record.exc_info[0] if record.exc_info else None
+    record.exc_info, record.exc_text = None, None
+    if error is not None:
+        record.msg = f"A connection ended: {error.__name__}."
+        record.args = ()
+    return True

@@ -1,0 +1,286 @@
+"""Edited mapping files are followed without a restart, and two versions never alternate in the org."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from connector.errors import MappingError
+from connector.jobs.mapping_versions import MappingFiles, Mappings, OtherMappingsError
+from connector.jobs.push import PushSummary
+from connector.jobs.resync import resync
+from connector.localorg.server import LocalOrg
+from connector.mapping import load
+from connector.model.change import EntityKind
+from connector.model.stage import Stage
+from connector.outbound import drain
+from connector.service import running
+from connector.store import mapping_versions
+from tests.flow.conftest import CUSTOMERS, Silent, World, settings_for
+from tests.flow.test_push import an_order
+
+NAME = "  Name: "
+
+
+@dataclass
+class Side(World):
+    """A world with mapping files of its own."""
+
+    folder: Path
+
+    def edit(self, file: str, change: Callable[[str], str]) -> None:
+        path = self.folder / file
+        path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+    def name_customers_by(self, what: str) -> None:
+        """`Name` of accounts is filled by that from now on."""
+        lines = (self.folder / "customer.yaml").read_text(encoding="utf-8").splitlines()
+        changed = [f"{NAME}{what}" if line.startswith(NAME) else line for line in lines]
+        assert changed != lines
+        (self.folder / "customer.yaml").write_text("\n".join(changed), encoding="utf-8")
+
+    async def tick(self, times: int = 1) -> PushSummary:
+        """The pushes of a running service."""
+        for _ in range(times):
+            summary = await self.service.push(Silent(), scheduled=True)
+        return summary
+
+    async def resync(self, kind: EntityKind | None = None) -> PushSummary:
+        return await self.service.push(Silent(), first=self.again(kind))
+
+    def again(self, kind: EntityKind | None) -> Any:
+        return lambda store: resync(store, self.service.client, self.service.settings, kind, [], recreate=False)
+
+    async def names(self) -> set[str]:
+        return {row["Name"] for row in await self.query("SELECT Name FROM Account")}
+
+    async def touch(self, phone: str) -> None:
+        await self.save(some_customers=[replace(customer, phone=phone) for customer in CUSTOMERS[:2]])
+
+    async def phones(self) -> set[str]:
+        return {row["Phone"] for row in await self.query("SELECT Phone FROM Account")}
+
+    async def active(self) -> int | None:
+        async with self.service.store.reader() as connection:
+            found = await mapping_versions.active(connection)
+        return found.number if found else None
+
+    async def problems(self) -> list[str]:
+        async with self.service.store.reader() as connection:
+            since = self.service.clock.now().replace(year=2000)
+            return [item.problem for item in await mapping_versions.troubles(connection, since)]
+
+
+@pytest.fixture
+async def sides(org: LocalOrg, database_url: str, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Makes processes on one database: with a folder of that name, which is shared by those of the same name."""
+    stack: list[Any] = []
+
+    async def open_(name: str = "mappings") -> Side:
+        folder = tmp_path / name
+        if not folder.exists():
+            shutil.copytree(str(load.shipped()), folder)
+        settings = settings_for(org, database_url).model_copy(update={"mappings_dir": folder})
+        context = running(settings)
+        side = Side(org, await context.__aenter__(), folder)
+        stack.append(context)
+        return side
+
+    yield open_
+    for context in stack:
+        await context.__aexit__(None, None, None)
+
+
+KEYS = {customer.number for customer in CUSTOMERS[:2]}
+NAMES = {customer.name for customer in CUSTOMERS[:2]}
+
+
+async def test_service_follows_edited_mappings_without_a_restart(sides: Any) -> None:
+    service = await sides()
+    await service.touch("1")
+    await service.tick()
+    assert await service.names() == NAMES
+    service.name_customers_by("number")
+    await service.touch("2")
+    await service.tick(2)  # one look sees the edit, the next one that it is complete
+    await service.touch("3")
+    await service.tick()
+    assert await service.names() == KEYS
+    assert await service.active() == 2
+
+
+async def test_service_does_not_undo_what_a_resync_has_sent_by_newer_files(sides: Any) -> None:
+    service = await sides()
+    await service.touch("1")
+    await service.tick()
+    service.name_customers_by("number")
+    command = await sides()
+    assert (await command.resync()).in_sync
+    assert await command.names() == KEYS
+    await service.touch("2")
+    await service.tick()
+    assert await service.phones() == {"2"}
+    assert await service.names() == KEYS
+    assert await service.active() == 2
+
+
+async def test_other_files_elsewhere_send_nothing_and_say_so_once(sides: Any) -> None:
+    here, elsewhere = await sides("here"), await sides("elsewhere")
+    await here.touch("1")
+    await here.tick()
+    await elsewhere.tick()
+    here.name_customers_by("number")
+    await here.resync()
+    await here.touch("2")
+    with capture_logs() as log:
+        for _ in range(3):
+            await elsewhere.tick()
+    assert [entry["event"] for entry in log if entry["log_level"] == "error"] == ["mappings cannot be used"]
+    assert await here.phones() == {"1"}
+    assert [text for text in await here.problems() if "are not the active version: number 2" in text]
+    with pytest.raises(OtherMappingsError, match="Nothing is sent from here"):
+        await elsewhere.push()
+    await here.tick()
+    assert await here.phones() == {"2"}
+    shutil.copyfile(here.folder / "customer.yaml", elsewhere.folder / "customer.yaml")
+    await here.touch("3")
+    await elsewhere.tick()
+    assert (await here.phones(), await here.names()) == ({"3"}, KEYS)
+    assert await here.problems() == []
+    assert await here.active() == 2
+
+
+async def test_files_edited_back_are_an_edit_and_a_resync_makes_its_own_files_active(sides: Any) -> None:
+    here, elsewhere = await sides("here"), await sides("elsewhere")
+    await here.touch("1")
+    await here.push()
+    here.name_customers_by("number")
+    assert (await here.resync()).in_sync
+    here.name_customers_by("name")
+    await here.touch("2")
+    assert (await here.push()).in_sync
+    assert await here.active() == 3
+    assert await here.names() == NAMES
+    elsewhere.name_customers_by("number")
+    fresh = await sides("elsewhere")
+    await here.touch("3")
+    with pytest.raises(OtherMappingsError):  # it was replaced, and nobody edited anything there that we have seen
+        await fresh.push()
+    assert (await fresh.resync(EntityKind.CUSTOMER)).in_sync
+    assert await fresh.active() == 4
+    assert await fresh.names() == KEYS
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("  Nmae__c: name", "customer.yaml:"), ("  Phone: [", "customer.yaml:"), ("  Phone: phoen", "customer.yaml:")],
+)
+async def test_service_keeps_the_last_good_version_while_an_edit_cannot_be_used(
+    sides: Any, line: str, says: str
+) -> None:
+    """Not YAML, a path that there is not, and a field that the org has not."""
+    service = await sides()
+    await service.touch("1")
+    await service.tick()
+    good = (service.folder / "customer.yaml").read_text(encoding="utf-8")
+    service.edit("customer.yaml", lambda text: text.replace(NAME, f"{line}\n{NAME}", 1))
+    with capture_logs() as log:
+        for phone in ("2", "3", "4"):
+            await service.touch(phone)
+            await service.tick()
+    assert await service.phones() == {"4"}
+    assert len([entry for entry in log if entry["log_level"] == "error"]) == 1
+    [problem] = await service.problems()
+    assert says in problem
+    await service.touch("5")
+    with pytest.raises(MappingError, match=says):
+        await service.push()
+    assert await service.active() == 1
+    (service.folder / "customer.yaml").write_text(good, encoding="utf-8")
+    service.name_customers_by("number")
+    await service.tick(2)
+    await service.touch("6")
+    await service.tick()
+    assert (await service.names(), await service.phones()) == (KEYS, {"6"})
+    assert await service.problems() == []
+
+
+async def test_push_under_way_goes_on_by_the_version_that_was_activated_meanwhile(
+    sides: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await sides()
+    await first.save([an_order(f"A-{number}", customer=f"C-{number % 8 + 1}") for number in range(4)])
+    await first.touch("1")
+    await first.push()
+    monkeypatch.setattr(drain, "CLAIM", 1)
+    await first.save(
+        [replace(an_order(f"A-{number}", customer=f"C-{number % 8 + 1}"), notes="new") for number in range(4)]
+    )
+    real, stop, go = first.service.client.collections_update, asyncio.Event(), asyncio.Event()
+
+    async def slow(rows: Any) -> Any:
+        if not stop.is_set():
+            stop.set()
+            await go.wait()
+        return await real(rows)
+
+    monkeypatch.setattr(first.service.client, "collections_update", slow)
+    pushing = asyncio.create_task(first.push())
+    await stop.wait()
+    first.edit("order.yaml", lambda text: text.replace("Description: ", "Description: {expr: '\"by B\"'} # ", 1))
+    second = await sides()
+    changing = asyncio.create_task(second.resync(EntityKind.ORDER))
+    while await first.active() == 1:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    go.set()
+    summaries = [await pushing, await changing]
+    assert [summary.in_sync for summary in summaries] == [True, True]
+    rows = await first.query("SELECT Description FROM Order")
+    assert {row["Description"] for row in rows} == {"by B"}
+
+
+async def test_dry_run_shows_what_an_edit_would_do_and_does_not_activate_it(sides: Any) -> None:
+    side = await sides()
+    await side.touch("1")
+    await side.push()
+    side.name_customers_by("number")
+    fresh = await sides()
+    foretold = await fresh.service.push(Silent(), dry_run=True, first=fresh.again(None))
+    assert foretold.tally.updated["Account"] == 2
+    assert await side.active() == 1
+    assert await side.names() == NAMES
+
+
+async def test_an_edit_that_does_not_fit_the_org_makes_nothing_due_and_is_not_activated(sides: Any) -> None:
+    side = await sides()
+    await side.save([replace(an_order("A-1"), stage=Stage.SHIPPED)])
+    await side.push()
+    side.edit("customer.yaml", lambda text: text.replace(NAME, f"  Nmae__c: name\n{NAME}", 1))
+    fresh = await sides()
+    with pytest.raises(MappingError, match="Nmae__c"):
+        await fresh.resync()
+    assert await side.active() == 1
+    assert await side.due() == {}
+
+
+def test_a_look_waits_until_an_edit_is_complete(tmp_path: Path) -> None:
+    shutil.copytree(str(load.shipped()), tmp_path / "mappings")
+    files = MappingFiles(tmp_path / "mappings")
+    before = files.version
+    path = tmp_path / "mappings" / "customer.yaml"
+    path.write_text("entity: [\n", encoding="utf-8")  # a save that is under way
+    assert not files.look(now=False)
+    path.write_text(f"{(Path(str(load.shipped())) / 'customer.yaml').read_text()}\n# edited\n", encoding="utf-8")
+    assert not files.look(now=False)
+    assert files.look(now=False)
+    assert files.error is None
+    assert files.version.digest != before.digest
+    assert not files.look(now=True)
+    assert Mappings(files).current is files.version.mappings

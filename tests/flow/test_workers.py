@@ -1,0 +1,154 @@
+"""Several pushes at once share the work, and each says in the end how it stands: no account in two streams, no product
+twice, and nobody gives up because others are at work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connector.jobs import rounds
+from connector.localorg.server import LocalOrg
+from connector.model.change import EntityKind
+from connector.model.order import OrderInput
+from connector.model.stage import Stage
+from connector.orders.sample import orders as sample_orders
+from connector.outbound import drain
+from connector.outbound.leasing import CATALOG, lease_of
+from connector.service import running
+from connector.store import leases
+from connector.store.unit import slot_of
+from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "POLL", 0.02)
+
+
+@pytest.fixture
+async def three(org: LocalOrg, database_url: str) -> AsyncIterator[list[World]]:
+    async with AsyncExitStack() as stack:
+        settings = settings_for(org, database_url)
+        yield [World(org, await stack.enter_async_context(running(settings))) for _ in range(3)]
+
+
+def made(count: int) -> list[OrderInput]:
+    return [replace(item, stage=Stage.SHIPPED) for item in sample_orders(CUSTOMERS, PRODUCTS, count=count)]
+
+
+@contextmanager
+def watched(worlds: Sequence[World], monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[int]]:
+    """How many orders each of them sent as graphs; fails if two calls in flight touch one account."""
+    in_flight: Counter[str] = Counter()
+    sent: Counter[int] = Counter()
+
+    def watch(number: int, world: World) -> None:
+        real = world.service.client.graph
+
+        async def graph(graphs: Sequence[Any]) -> Any:
+            accounts = {
+                str(node.body.get("AccountId")) for item in graphs for node in item.nodes if "AccountId" in node.body
+            }
+            in_flight.update(accounts)
+            sent[number] += len(graphs)
+            try:
+                assert max(in_flight.values(), default=0) <= 1
+                return await real(graphs)
+            finally:
+                in_flight.subtract(accounts)
+
+        monkeypatch.setattr(world.service.client, "graph", graph)
+
+    with monkeypatch.context():
+        for number, world in enumerate(worlds):
+            watch(number, world)
+        yield sent
+
+
+async def test_three_pushes_at_once_share_the_work_and_all_end_in_sync(
+    three: list[World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await three[0].save(made(60))
+    with watched(three, monkeypatch) as sent:
+        summaries = await asyncio.gather(*(world.push() for world in three))
+    assert [summary.in_sync for summary in summaries] == [True, True, True]
+    assert len(sent) > 1
+    assert sum(summary.tally.created["Order"] for summary in summaries) == 60
+    assert sum(summary.tally.created["Product2"] for summary in summaries) == len(PRODUCTS)
+    assert await three[0].count("Order") == 60
+    assert await three[0].count("Account") == len(CUSTOMERS)
+
+
+async def test_push_that_comes_later_is_given_a_part_of_a_large_backlog(
+    three: list[World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "CLAIM", 4)
+    first, second, _ = three
+    await first.save(made(48))
+    first.org.org.faults.latency_ms = 30
+    with watched(three, monkeypatch) as sent:
+        pushing = asyncio.create_task(first.push())
+        while not sent:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        summaries = [await second.push(), await pushing]
+    assert [summary.in_sync for summary in summaries] == [True, True]
+    assert sent[1] > 0
+    assert await first.count("Order") == 48
+
+
+async def test_push_sends_what_is_free_and_says_that_the_rest_is_elsewhere(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "PATIENCE", 0.3)
+    orders = made(30)
+    await world.save(orders)
+    partition = slot_of("C-1") % 8
+    assert await leases.acquire(world.service.store, lease_of(partition), "a living one", 60) is not None
+    summary = await world.push()
+    assert not summary.in_sync
+    assert summary.elsewhere
+    assert summary.stopped is None
+    there = [order for order in orders if slot_of(order.customer) % 8 != partition]
+    assert await world.count("Order") == len(there)
+    assert 0 < len(there) < 30
+    assert (await world.due())[EntityKind.ORDER] == 30 - len(there)
+
+
+async def test_partitions_of_a_killed_push_are_taken_when_its_leases_end(world: World) -> None:
+    await world.save(made(10))
+    for number in range(8):
+        assert await leases.acquire(world.service.store, lease_of(number), "a dead one", 0.5) is not None
+    summary = await world.push()
+    assert summary.in_sync
+    assert not summary.elsewhere
+    assert await world.count("Order") == 10
+
+
+async def test_scheduled_push_leaves_to_others_what_they_hold(world: World) -> None:
+    await world.save(made(10))
+    for number in range(8):
+        assert await leases.acquire(world.service.store, lease_of(number), "a living one", 60) is not None
+    summary = await world.service.push(Silent(), scheduled=True)
+    assert summary.elsewhere
+    assert summary.seconds < 20
+    assert await world.count("Order") == 0
+    assert await world.count("Product2") == len(PRODUCTS)
+
+
+async def test_products_are_sent_by_one_push_at_a_time(world: World) -> None:
+    await world.save(made(3))
+    store = world.service.store
+    term = await leases.acquire(store, CATALOG, "another", 60)
+    assert term is not None
+    pushing = asyncio.create_task(world.push())
+    await asyncio.wait({pushing}, timeout=0.3)
+    assert world.writes == 0
+    assert await leases.release(store, CATALOG, "another", term)
+    assert (await pushing).in_sync
+    assert await world.count("Product2") == len(PRODUCTS)

@@ -1,0 +1,161 @@
+"""Each action has the fields that one table gives it, and no others: in events, in HTTP bodies and as options."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+
+from connector.cli.acting import _event
+from connector.cli.action_options import OPTIONS
+from connector.errors import CommandError, UsageError
+from connector.model.event import ACTION_FIELDS, EVENT_FIELDS, REQUESTABLE, Action, Event, Terms
+from connector.model.parcels import Resolution, ReturnReason, ShipmentStatus
+from connector.model.progress import Hold
+from connector.model.stage import Stage
+from connector.orders.wrongs import wrongs
+from connector.store.history import event_of
+from connector.web.transitions import EXAMPLES, OF_RETURNS, ReturnTransitionBody, TransitionBody, body_of
+from connector.web.transitions import event_of as event_of_body
+
+VALUES: dict[str, Any] = {
+    "lines": {1: Decimal(1)},
+    "written_off": {1: Decimal(1)},
+    "terms": {1: Terms(sku="TEA", quantity=Decimal(1))},
+    "details": {"freight": Decimal(50)},
+    "amount": Decimal(1),
+    "hold": Hold.ADDRESS,
+    "to": Stage.CONFIRMED,
+    "shipment": 1,
+    "status": ShipmentStatus.DELIVERED,
+    "return_number": 1,
+    "reason": ReturnReason.DAMAGED,
+    "resolution": Resolution.REFUND,
+    "warehouse": "EAST",
+    "carrier": "Swift Post",
+    "tracking_number": "SP-1",
+    "on": date(2026, 1, 31),
+    "reference": "PAY-7",
+    "note": "by phone",
+}
+SENT: dict[str, Any] = {
+    **{name: value for name, value in VALUES.items() if name != "to"},
+    "lines": {"1": "1"}, "written_off": {"1": "1"}, "terms": {"1": {"sku": "TEA", "quantity": "1"}},
+    "details": {"freight": "50"}, "amount": "1", "on": "2026-01-31",
+}  # fmt: skip
+FOREIGN = {action: [name for name in EVENT_FIELDS if name not in has.every] for action, has in ACTION_FIELDS.items()}
+EVERY = pytest.mark.parametrize("action", Action)
+ALL = pytest.mark.parametrize("action", REQUESTABLE)
+
+
+def own(action: Action, values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in ACTION_FIELDS[action].requestable}
+
+
+def test_every_action_has_its_fields_and_every_field_has_an_action() -> None:
+    assert set(ACTION_FIELDS) == set(Action)
+    assert set(VALUES) == set(EVENT_FIELDS) == {name for has in ACTION_FIELDS.values() for name in has.every}
+    assert set(Action) - set(REQUESTABLE) == {Action.BEGIN, Action.ADVANCE}
+
+
+@EVERY
+def test_event_with_a_field_of_other_actions_cannot_be_made(action: Action) -> None:
+    for name in FOREIGN[action]:
+        with pytest.raises(CommandError, match=f"^{name} is not a field of {action}; {action} takes ") as refused:
+            Event(action=action, **{name: VALUES[name]})
+        assert (refused.value.field, refused.value.rule) == (name, "field")
+        with pytest.raises(CommandError, match=f"^{name} is not a field of {action}"):
+            replace(Event(action=action), **{name: VALUES[name]})
+
+
+@EVERY
+def test_history_of_an_earlier_version_loads_without_fields_of_other_actions(action: Action) -> None:
+    stored = {name: {"to": "confirmed", **SENT}[name] for name in FOREIGN[action]}
+    assert event_of(action, stored) == Event(action=action)
+    assert event_of(action, {"personal": ["notes"]}).details.keys() == ({"notes"} if action is Action.CHANGE else set())
+
+
+def test_history_of_a_shipment_that_named_lines_too_loads_as_what_it_did() -> None:
+    both = event_of(Action.SHIP, {"lines": {"1": "2"}, "shipment": 1, "on": "2026-01-31"})
+    assert both == Event(action=Action.SHIP, lines={1: Decimal(2)}, on=date(2026, 1, 31))
+
+
+@ALL
+def test_body_of_an_action_has_the_fields_of_the_table(action: Action) -> None:
+    assert set(body_of(action).model_fields) == {"action", "version", *ACTION_FIELDS[action].requestable}
+    required = {name for name, item in body_of(action).model_fields.items() if item.is_required()}
+    assert required == {"action", *ACTION_FIELDS[action].required}
+    body = TransitionBody.model_validate({"action": action.value, **own(action, SENT)})
+    assert event_of_body(body) == Event(action=action, **own(action, VALUES))
+
+
+@ALL
+def test_body_with_fields_of_other_actions_is_refused_for_each_of_them(action: Action) -> None:
+    foreign = {name: SENT[name] for name in SENT if name not in ACTION_FIELDS[action].requestable}
+    with pytest.raises(ValidationError) as refused:
+        TransitionBody.model_validate({"action": action.value, **own(action, SENT), **foreign})
+    found = {wrong.field: wrong.text for wrong in wrongs(refused.value, TransitionBody)}
+    assert found.keys() == foreign.keys()
+    assert all(text.startswith(f"is not a field of {action}; {action} takes ") for text in found.values())
+
+
+@ALL
+def test_options_of_other_actions_are_refused_as_they_were_typed(action: Action) -> None:
+    assert _event(action.value, own(action, SENT)) == Event(action=action, **own(action, VALUES))
+    for name in OPTIONS.keys() - set(ACTION_FIELDS[action].requestable):
+        with pytest.raises(UsageError, match=f"^{OPTIONS[name]} is not an option of {action}; {action} takes --"):
+            _event(action.value, {**own(action, SENT), name: SENT[name]})
+
+
+@ALL
+def test_what_an_action_requires_is_named_as_field_and_as_option(action: Action) -> None:
+    has = ACTION_FIELDS[action]
+    for name in has.required:
+        rest = {other: value for other, value in own(action, SENT).items() if other != name}
+        with pytest.raises(ValidationError) as refused:
+            TransitionBody.model_validate({"action": action.value, **rest})
+        [wrong] = wrongs(refused.value, TransitionBody)
+        assert (wrong.field, wrong.text.partition(";")[0]) == (name, "is missing")
+        with pytest.raises(UsageError, match=f"^{name}: {OPTIONS[name]} is required[.;]"):
+            _event(action.value, rest)
+    if has.any_of:
+        with pytest.raises(ValidationError) as refused:
+            TransitionBody.model_validate({"action": action.value})
+        [wrong] = wrongs(refused.value, TransitionBody)
+        assert (wrong.field, wrong.text) == (has.any_of[0], f"is missing; give {' or '.join(has.any_of)}, or both")
+        with pytest.raises(UsageError, match=f"^{has.any_of[0]}: {' or '.join(map(OPTIONS.get, has.any_of))} is requ"):
+            _event(action.value, {})
+
+
+def test_goods_for_the_shelf_require_its_warehouse() -> None:
+    body = {"action": "inspect_return", "lines": {"1": 1}}
+    with pytest.raises(ValidationError) as refused:
+        TransitionBody.model_validate(body)
+    assert [item.sentence("") for item in wrongs(refused.value, TransitionBody)] == ["warehouse: is missing."]
+    with pytest.raises(UsageError, match=r"^warehouse: --warehouse is required\."):
+        _event("inspect_return", {"lines": {"1": "1"}})
+
+
+def test_body_of_a_return_takes_the_actions_of_returns_alone() -> None:
+    assert [action for action in REQUESTABLE if action.endswith("_return")] == [Action.REQUEST_RETURN, *OF_RETURNS]
+    with pytest.raises(ValidationError) as refused:
+        ReturnTransitionBody.model_validate({"action": "ship"})
+    [wrong] = wrongs(refused.value, ReturnTransitionBody)
+    assert (wrong.field, wrong.text) == ("action", f"is none of {', '.join(OF_RETURNS)}")
+
+
+@ALL
+def test_openapi_shows_each_action_with_its_own_fields_and_a_valid_example(action: Action) -> None:
+    schema = TransitionBody.model_json_schema()
+    name = schema["discriminator"]["mapping"][action.value].rpartition("/")[2]
+    body = schema["$defs"][name]
+    assert set(body["properties"]) == {"action", "version", *ACTION_FIELDS[action].requestable}
+    assert set(body["required"]) == {"action", *ACTION_FIELDS[action].required}
+    assert body["additionalProperties"] is False
+    assert body["examples"] == [{"action": action.value, **EXAMPLES.get(action, {})}]
+    event_of_body(TransitionBody.model_validate(body["examples"][0]))
+    assert get_args(body_of(action).model_fields["action"].annotation) == (action.value,)

@@ -1,0 +1,57 @@
+"""Templates of a company's own: what they must not make of little."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from connector.errors import SettingsError
+from connector.orders.documents.writing import Writer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{{ "x" * 10000000000 }}',
+        "{{ [1] * 10000000000 }}",
+        "{{ 9 ** 999999999 }}",
+        '{{ "%999999999d" % 1 }}',
+        '{{ "x".ljust(999999999) }}',
+        '{{ "x".center(999999999) }}',
+        '{{ "{:999999999}".format(1) }}',
+        '{{ "x"|center(999999999) }}',
+        '{{ "%999999999d"|format(1) }}',
+        '{{ "x"|indent(999999999) }}',
+        "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+        "{{ lipsum(n=100000) }}",
+        "{{ it.__class__.__mro__ }}",
+        '{% include "../secret" %}',
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        '{% include "confirmation.txt.j2" %}',
+    ],
+)
+def test_template_that_makes_much_of_little_is_refused_at_start(tmp_path: Path, text: str) -> None:
+    (tmp_path / "confirmation.txt.j2").write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        Writer(tmp_path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_text_and_numbers_work_as_usual(tmp_path: Path) -> None:
+    (tmp_path / "confirmation.txt.j2").write_text('{{ 2 * 3 }} {{ "a".upper() }} {{ "b"|upper }} {{ it.order }}')
+    Writer(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "large", "latin", "folder"])
+def test_template_that_is_no_text_file_is_refused_at_start(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "confirmation.txt.j2"
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        file.write_bytes(b"\xff" if kind == "latin" else b"x" * 300_000)
+    with pytest.raises(SettingsError, match="confirmation"):
+        Writer(tmp_path)

@@ -1,0 +1,285 @@
+"""The state that is stored is the one that its history leads to: no field moves it past the rules of its action."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from connector.errors import CommandError
+from connector.model.event import ACTION_FIELDS, Action, Event
+from connector.model.order import LineInput, Order, OrderInput
+from connector.model.parcels import Resolution
+from connector.model.progress import Hold
+from connector.model.stage import Stage
+from connector.orders.asking import ask
+from connector.orders.desk import Command, Desk
+from connector.orders.offspring import OWN
+from connector.orders.rules import standard
+from connector.orders.verification import verify
+from connector.store import history, orders
+from connector.store import stock as stocks
+from connector.store.engine import Store
+from connector.store.tables import order_events
+from connector.store.tables import orders as table
+from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
+from tests.unit.orders.test_details import read, replayed
+from tests.unit.store import samples
+
+HEADER: dict[str, Any] = {
+    "number": "1",
+    "customer": "ALFKI",
+    "placed_at": datetime(2026, 2, 27, 9, 30, tzinfo=UTC),
+    "currency": "USD",
+    "stage": Stage.PLACED,
+    "channel": "web",
+    "service_level": "express",
+    "po_number": "PO-7",
+    "notes": "Gift wrap.",
+    "promised_on": date(2026, 3, 5),
+    "shipped_on": None,
+    "carrier": None,
+    "tracking_number": None,
+    "freight": Decimal("4.90"),
+    "tax_rate": Decimal("0.0825"),
+    "stated_total": Decimal("98.02"),
+    "ship_complete": True,
+    "delivery_note": "Leave it at the back door.",
+    "ship_to_name": "Ada Byron",
+    "ship_to_street": "Rue 1",
+    "ship_to_city": "Reims",
+    "ship_to_state": "Marne",
+    "ship_to_postal_code": "51100",
+    "ship_to_country": "France",
+    "lines": (samples.line(1), samples.line(2, "TOFU", "1.5", "23.25", "0.15")),
+}
+"""Every field of an order that arrives, with a value that stands nowhere else."""
+SILENT = {"shipped_on", "carrier", "tracking_number"}
+"""Fields that an order has only once it has shipped."""
+ALL = {1: 2, 2: "1.5"}
+
+
+async def placed(store: Store, **changes: Any) -> Order:
+    await opened(store, "other")
+    async with store.transaction() as uow:
+        await Desk(uow, actor="shop").place([OrderInput(**HEADER | changes)])
+    return await read(store)
+
+
+async def test_authorisation_with_details_is_refused_and_moves_no_money(store: Store) -> None:
+    await opened(store)
+    before = await read(store)
+    with pytest.raises(CommandError, match=r"^details is not a field of authorise; authorise takes amount, reference"):
+        await act(store, Action.AUTHORISE, amount=1, details={"freight": Decimal(50), "tax_rate": Decimal("0.5")})
+    assert await read(store) == before
+    assert await replayed(store) == before.progress
+
+
+async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(store: Store) -> None:
+    await opened(store)
+    async with store.transaction() as uow:
+        [progress] = await verify(Desk(uow, actor="job"), ["1"])
+    assert progress.holds == {Hold.ADDRESS}
+    await act(store, Action.CHANGE, details={"po_number": "PO-7"})
+    async with store.transaction() as uow:
+        here = (order_events.c.order_number == "1") & (order_events.c.action == "change")
+        detail = '{"details": {"po_number": "PO-7"}, "hold": "manual"}'
+        await uow.connection.execute(update(order_events).where(here).values(detail=detail))
+    assert await replayed(store) == (await read(store)).progress
+    await act(store, Action.RELEASE, hold=Hold.ADDRESS)
+    await act(store, Action.CHANGE, details={"stated_total": Decimal(5)})
+    async with store.transaction() as uow:
+        [progress] = await verify(Desk(uow, actor="job"), ["1"])
+    assert progress.holds == {Hold.ADDRESS, Hold.MANUAL}
+
+
+async def test_history_of_a_former_version_with_fields_of_other_actions_is_read_without_them(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.AUTHORISE, amount=1)
+    async with store.transaction() as uow:
+        here = (order_events.c.order_number == "1") & (order_events.c.action == "authorise")
+        detail = '{"amount": "1", "details": {"freight": "50"}, "hold": "address", "lines": {"1": "2"}}'
+        await uow.connection.execute(update(order_events).where(here).values(detail=detail))
+    async with store.reader() as connection:
+        *_, entry = await history.read(connection, "1")
+    assert entry.event == Event(action=Action.AUTHORISE, amount=Decimal(1))
+    assert entry.said == {"action": "authorise", "amount": "1"}
+    assert await replayed(store) == (await read(store)).progress
+
+
+def test_request_is_known_again_by_the_digest_of_a_former_version() -> None:
+    """What an event says is written into the digest as ever, so a repeat is known after an upgrade too."""
+    event = Event(action=Action.CAPTURE, amount=Decimal("5.00"), reference="PAY-7", note="till")
+    assert history.digest_of("1", "k", event) == "9e69684f83a24bcc83fff8466a19515d8e5c94b67b6132a1d47a2ace710be002"
+
+
+async def test_shipment_that_names_lines_and_a_parcel_is_refused(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await allocate(store)
+    await act(store, Action.PICK)
+    await act(store, Action.PACK, lines={1: 1})
+    with pytest.raises(CommandError, match=r"names lines and shipment 1\. Name one of them") as refused:
+        await act(store, Action.SHIP, lines={1: 1}, shipment=1)
+    assert (refused.value.field, refused.value.rule) == ("shipment", "input")
+
+
+async def test_shipment_leaves_no_other_warehouse_than_it_was_packed_in(store: Store) -> None:
+    await opened(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await allocate(store)
+    await act(store, Action.PICK)
+    await act(store, Action.PACK, warehouse="EAST")
+    with pytest.raises(CommandError, match=r"has shipment 1 packed in EAST\. Leave the warehouse out") as refused:
+        await act(store, Action.SHIP, warehouse="WEST")
+    assert (refused.value.field, refused.value.rule) == ("warehouse", "stock")
+    assert (await act(store, Action.SHIP, warehouse="EAST")).stage is Stage.SHIPPED
+
+
+async def test_note_of_what_the_rules_carry_out_stands_in_the_history(store: Store) -> None:
+    await opened(store)
+    await act(store, Action.CHANGE, details={"ship_to_street": "Rue 1", "ship_to_country": "France"})
+    for action in (Action.VERIFY, Action.ALLOCATE):
+        async with store.transaction() as uow:
+            command = Command(number="1", event=Event(action=action, note="by phone"))
+            await ask(Desk(uow, actor="anna"), command)
+    async with store.reader() as connection:
+        entries = await history.read(connection, "1")
+    assert [(entry.event.action, entry.event.note) for entry in entries[2:]] == [
+        (Action.VERIFY, "by phone"),
+        (Action.ALLOCATE, "by phone"),
+    ]
+
+
+async def test_deallocation_at_a_warehouse_frees_nothing_in_another(store: Store) -> None:
+    await opened(store)
+    async with store.transaction() as uow:
+        await stocks.count(uow, {("CHAI", "EAST"): Decimal(1), ("CHAI", "WEST"): Decimal(1)})
+    await act(store, Action.VERIFY)
+    await act(store, Action.ALLOCATE, lines={1: 2, 2: "1.5"})
+    with pytest.raises(CommandError, match="cannot deallocate 2 of line 1 in WEST: 1 is allocated and not picked"):
+        await act(store, Action.DEALLOCATE, lines={1: 2}, warehouse="WEST")
+    after = await act(store, Action.DEALLOCATE, warehouse="WEST")
+    assert [line.allocated for line in after.lines.values()] == [Decimal(1), Decimal("1.5")]
+    async with store.reader() as connection:
+        levels = await stocks.levels(connection, ["CHAI"])
+    assert {place: level.reserved for (_, place), level in levels.items()} == {"EAST": Decimal(1), "WEST": Decimal(0)}
+
+
+async def test_split_keeps_every_field_of_the_header(store: Store) -> None:
+    """A field that is new in OrderInput fails here until somebody has said what a split makes of it."""
+    assert HEADER.keys() == {item.name for item in fields(OrderInput)}
+    order = await placed(store)
+    await act(store, Action.SPLIT, lines={2: 1})
+    part = await read(store, "1-S1")
+    same = HEADER.keys() - OWN | {"customer", "placed_at", "notes", "stage"}
+    assert {name: getattr(part, name) for name in same} == {name: getattr(order, name) for name in same}
+    assert all(getattr(order, name) for name in HEADER.keys() - SILENT)
+    # Freight is charged once, and the total was told for all lines together: both orders are without it now.
+    assert (part.freight, part.stated_total, (await read(store)).stated_total) == (None, None, None)
+    assert [(line.number, line.product.sku, line.quantity, line.unit_price, line.discount) for line in part.lines] == [
+        (2, "TOFU", Decimal(1), Decimal("23.25"), Decimal("0.15"))
+    ]
+    for number in ("1", "1-S1"):
+        assert await replayed(store, number) == (await read(store, number)).progress
+
+
+async def test_split_off_part_of_a_shipped_header_has_parcels_of_its_own(store: Store) -> None:
+    await placed(store, ship_complete=False)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await act(store, Action.ALLOCATE, lines={1: 2})
+    await act(store, Action.PICK)
+    await act(store, Action.SHIP, lines={1: 1}, **SHIPPED)
+    await act(store, Action.SPLIT, lines={2: 1})
+    order, part = await read(store), await read(store, "1-S1")
+    assert all(getattr(order, name) for name in SILENT)
+    assert not any(getattr(part, name) for name in SILENT)
+    assert part.stage is Stage.CONFIRMED
+
+
+@pytest.mark.parametrize("note", [None, "the rest in May"])
+async def test_split_of_an_order_without_notes_says_where_it_comes_from(store: Store, note: str | None) -> None:
+    await placed(store, notes=None)
+    await act(store, Action.SPLIT, lines={2: 1}, note=note)
+    assert (await read(store, "1-S1")).notes == (note or "Split from order 1.")
+
+
+async def test_split_of_an_imported_order_is_taxed_as_it_is(store: Store) -> None:
+    net = replace(
+        standard(), billing=replace(standard().billing, net=True, tax_rate=Decimal("0.19"), company="Tax Collectors")
+    )
+    await opened(store, "other")
+    async with store.transaction() as uow:
+        await orders.save(uow, [OrderInput(**HEADER | {"tax_rate": None})])
+        split = Event(action=Action.SPLIT, lines={2: Decimal(1)})
+        await Desk(uow, actor="anna", rules=net).act([Command(number="1", event=split)])
+    assert (await read(store, "1-S1")).tax_rate is None
+
+
+async def test_replacement_keeps_every_field_of_the_header_and_costs_nothing(store: Store) -> None:
+    order = await placed(store)
+    for action in (Action.VERIFY, Action.CONFIRM):
+        await act(store, action)
+    await allocate(store)
+    await act(store, Action.PICK)
+    await act(store, Action.SHIP, **SHIPPED)
+    await act(store, Action.DELIVER)
+    await act(store, Action.REQUEST_RETURN, lines={1: 1}, resolution=Resolution.REPLACEMENT)
+    await act(store, Action.APPROVE_RETURN)
+    await act(store, Action.RECEIVE_RETURN)
+    await act(store, Action.INSPECT_RETURN, written_off={1: Decimal(1)})
+    again = await read(store, "1-R1")
+    same = HEADER.keys() - OWN | {"customer", "notes"}
+    assert {name: getattr(again, name) for name in same} == {name: getattr(order, name) for name in same}
+    assert again.placed_at > order.placed_at  # it is placed now
+    assert (again.freight, again.stated_total, again.progress.due) == (None, None, Decimal(0))
+    assert again.stage is Stage.VERIFIED
+    for number in ("1", "1-R1"):
+        assert await replayed(store, number) == (await read(store, number)).progress
+
+
+async def test_placed_order_is_stored_and_read_with_every_field_of_its_header(store: Store) -> None:
+    order = await placed(store)
+    apart = {"customer", "lines"}
+    assert {name: getattr(order, name) for name in HEADER.keys() - apart} == {
+        name: value for name, value in HEADER.items() if name not in apart
+    }
+    assert order.customer.number == HEADER["customer"]
+    assert (
+        tuple(
+            LineInput(
+                number=line.number,
+                sku=line.product.sku,
+                quantity=line.quantity,
+                unit_price=line.unit_price,
+                discount=line.discount,
+            )
+            for line in order.lines
+        )
+        == HEADER["lines"]
+    )
+    async with store.reader() as connection:
+        columns = set((await connection.execute(select(table))).keys())
+    assert HEADER.keys() - {"lines"} <= columns
+
+
+def test_every_automatic_event_is_made_of_fields_of_its_action() -> None:
+    """Who carries an event out may add to it: the number of an invoice, of a split, of a replacement, of rules."""
+    adds = {action for action, has in ACTION_FIELDS.items() if has.recorded}
+    assert adds == {
+        Action.SPLIT,
+        Action.VERIFY,
+        Action.CONFIRM,
+        Action.INVOICE,
+        Action.HOLD,
+        Action.INSPECT_RETURN,
+        Action.CLOSE_RETURN,
+        Action.ADVANCE,
+    }

@@ -1,0 +1,121 @@
+"""Workers share partitions: a lease each, an equal part for each of them, and those of a dead one are free in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from connector.outbound.leasing import WANTED, WORKER, Worker, lease_of
+from connector.store import leases
+from connector.store.engine import Store
+from tests.conftest import ManualClock
+
+NAMES = [lease_of(number) for number in range(8)]
+TTL = 15.0
+
+
+class Quiet(Worker):
+    """With a seat of its own in this process, and without the background task, whose clock the tests do not share."""
+
+    def __init__(self, store: Store, seat: str, *, partitions: int = 8, returns: bool = False) -> None:
+        super().__init__(store, partitions=partitions, ttl=TTL, clock=store.clock, returns=returns)
+        self.seat, self.me = seat, f"{seat}:push"
+
+    async def _renew(self) -> None:
+        await self._over.wait()
+
+
+async def held(store: Store, prefix: str = leases.PARTITION) -> list[str]:
+    async with store.reader() as connection:
+        return sorted(await leases.current(connection, prefix, store.clock.now()))
+
+
+async def test_lone_worker_takes_everything_and_leaves_nothing_behind(store: Store) -> None:
+    async with Quiet(store, "a") as worker:
+        assert await worker.take(NAMES) == NAMES
+        assert await held(store) == NAMES
+    assert await held(store) == []
+    assert await held(store, WORKER) == []
+
+
+async def test_three_workers_take_an_equal_part_each(store: Store) -> None:
+    async with Quiet(store, "a") as a, Quiet(store, "b") as b, Quiet(store, "c") as c:
+        parts: list[Sequence[str]] = [await worker.take(NAMES) for worker in (a, b, c)]
+        assert [len(part) for part in parts] == [3, 3, 2]
+        assert sorted(name for part in parts for name in part) == NAMES
+
+
+async def test_worker_gives_back_its_surplus_only_when_another_one_waits(store: Store) -> None:
+    async with Quiet(store, "a") as a:
+        await a.take(NAMES)
+        mine, terms = set(range(8)), {name: a.terms[name] for name in NAMES}
+        await a.yield_surplus(mine, terms, 8)
+        assert len(mine) == 8
+        async with Quiet(store, "b") as b:
+            await a.yield_surplus(mine, terms, 8)
+            assert len(mine) == 8  # b is there, and has not asked for any
+            assert await b.take(NAMES) == []
+            await a.yield_surplus(mine, terms, 8)
+            assert mine == {0, 1, 2, 3}
+            assert sorted(terms) == NAMES[:4]
+            assert await b.take(NAMES) == NAMES[4:]
+            await a.yield_surplus(mine, terms, 8)
+            assert mine == {0, 1, 2, 3}
+
+
+async def test_partitions_of_a_dead_worker_are_free_when_its_leases_end(store: Store, clock: ManualClock) -> None:
+    dead = Quiet(store, "dead")
+    await dead._take([f"{WORKER}dead", *NAMES])
+    async with Quiet(store, "b") as b:
+        clock.advance(TTL - 1)
+        assert await b.take(NAMES) == []
+        clock.advance(1)
+        assert await b.take(NAMES) == NAMES
+    assert not await dead.ours()
+
+
+async def test_service_that_found_nothing_free_is_waited_for_until_its_next_push(
+    store: Store, clock: ManualClock
+) -> None:
+    async with Quiet(store, "a") as a:
+        await a.take(NAMES)
+        async with Quiet(store, "service", returns=True) as service:
+            assert await service.take(NAMES) == []
+        mine, terms = set(range(8)), {name: a.terms[name] for name in NAMES}
+        await a.yield_surplus(mine, terms, 8)
+        assert len(mine) == 4
+        clock.advance(TTL)
+        assert await a.prolong()
+        assert await held(store, WANTED) == []
+
+
+async def test_worker_with_another_number_of_partitions_gets_none_while_others_are_at_work(store: Store) -> None:
+    async with Quiet(store, "a") as a, Quiet(store, "b", partitions=16) as b:
+        await a.take(NAMES[:1])
+        assert await b.take([lease_of(12)]) == []
+        assert b.disagreed
+        await a.give_back(NAMES)
+        assert await b.take([lease_of(12)]) == [lease_of(12)]
+        assert not b.disagreed
+        assert await a.take(NAMES) == []
+        assert a.disagreed
+
+
+async def test_rows_of_killed_workers_are_removed_after_an_hour(store: Store, clock: ManualClock) -> None:
+    dead = Quiet(store, "dead")
+    await dead._take([f"{WORKER}dead", f"{WANTED}dead", *NAMES])
+    clock.advance(3700)
+    async with Quiet(store, "b"):
+        pass
+    async with store.transaction() as uow:
+        await uow.connection.execute(leases.leases.update().values(expires_at=clock.now()))
+    clock.advance(-1)
+    assert await held(store, "") == NAMES  # those of partitions stay, for their terms must never repeat
+
+
+@pytest.mark.parametrize("names", [[], NAMES])
+async def test_giving_back_what_is_not_held_does_nothing(store: Store, names: list[str]) -> None:
+    async with Quiet(store, "a") as a:
+        await a.give_back(names)
+        assert await held(store) == []
