@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from connector.errors import MappingError
+from connector.files import UnusableFileError, read_file
 from connector.mapping.load import SUFFIX, VALUES, read_folder, shipped
 from connector.mapping.mapper import MappingSet
 from connector.mapping.nodes import LARGEST
@@ -67,10 +68,9 @@ def _digest(folder: Traversable) -> str:
     whole = sha256()
     for name, file in _files(folder):
         try:
-            with file.open("rb") as opened:
-                content = opened.read(LARGEST + 1)
-        except OSError:
-            content = b""
+            content = read_file(file, LARGEST) if isinstance(file, Path) else file.read_bytes()
+        except (OSError, UnusableFileError):
+            content = b""  # reading it will tell why
         whole.update(f"{name}\n{len(content)}\n".encode())
         whole.update(content)
     return whole.hexdigest()

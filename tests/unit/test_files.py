@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connector.cli.inputs import check_input
-from connector.errors import ProfileError, RulesError, SettingsError, UsageError
+from connector.errors import MappingError, ProfileError, RulesError, SettingsError, UsageError
 from connector.files import UnusableFileError, bounded_lines, check_plain, read_file
 from connector.localorg.seedfile import UnreadableSeedError
 from connector.localorg.seedfile import read as read_seed
@@ -18,8 +18,9 @@ from connector.mapping import yaml_limits
 from connector.mapping.expression import Expression
 from connector.mapping.nodes import LARGEST, BadYamlError, document
 from connector.mapping.transforms import to_decimal, to_integer
+from connector.mapping.version import load_version
 from connector.model.product import Product
-from connector.orders.importing.profile import load_profile
+from connector.orders.importing import load_profile
 from connector.orders.rules import load_rules
 from connector.settings import load_settings
 
@@ -179,6 +180,12 @@ def test_file_larger_than_the_limit_is_not_read_to_its_end(tmp_path: Path) -> No
         opened.truncate(10**12)
     with pytest.raises(UnusableFileError, match="larger than 1,000 bytes"):
         read_file(file, 1_000)
+
+
+def test_pipe_in_a_folder_of_mappings_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "order.yaml")
+    with pytest.raises(MappingError, match=r"order\.yaml:1:1: file: cannot be read: it is a pipe or a device"):
+        load_version(tmp_path)
 
 
 def test_input_of_an_import_is_a_file(tmp_path: Path) -> None:
