@@ -30,6 +30,8 @@ _TOKEN = re.compile(r'"([^"]*)"|(\S+)')
 _TAIL = re.compile(r"\s(?=(?:WHERE|ORDER\s+BY|LIMIT|OFFSET)\s)", re.IGNORECASE)
 LONGEST = 100_000
 LONGEST_TERM = 10_000
+MOST_WORDS = 50
+MOST_WILDCARDS = 10
 Ask = Callable[[str], list[dict[str, Any]]]
 
 
@@ -181,7 +183,7 @@ def _matching(sobject: SObject, groups: list[_Words], among: str, ask: Ask) -> l
 
 
 def _groups(term: str) -> Iterator[_Words]:
-    words, barred, counted = _Words(), False, 0
+    words, barred, counted, number = _Words(), False, 0, 0
     for quoted, plain in _TOKEN.findall(term.replace("(", " ").replace(")", " ")):
         match plain.upper():
             case "OR":
@@ -193,7 +195,12 @@ def _groups(term: str) -> Iterator[_Words]:
             case "NOT":
                 barred = True
             case _:
-                (words.barred if barred else words.needed).append(quoted or plain)
+                word = quoted or plain
+                number += 1
+                if number > MOST_WORDS or word.count("*") + word.count("?") > MOST_WILDCARDS:
+                    limits = f"{MOST_WORDS} words, and {MOST_WILDCARDS} wildcards in a word"
+                    raise malformed(f"search term has more than {limits}")
+                (words.barred if barred else words.needed).append(word)
                 counted += len((quoted or plain).strip("*?"))
                 barred = False
     if counted < 2:

@@ -81,6 +81,9 @@ async def test_session_is_read_from_the_header_of_the_envelope_only(shared: Call
         (b"<a>" * 200 + b"</a>" * 200, "nested more than 100 levels"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "a document type is not allowed"),
         (b"<a>" + b"<b/>" * 200 + b"</a>", "more than 100 elements"),
+        (b'<?xml version="1.0" encoding="nothing"?><a/>', "not readable"),
+        (b'<?xml version="1.0" encoding="base64"?><a/>', "not readable"),
+        (b'<?xml version="1.0" encoding="utf-7"?><a/>', "not readable"),
     ],
 )
 async def test_xml_has_limits(monkeypatch: pytest.MonkeyPatch, content: bytes, problem: str) -> None:
@@ -98,6 +101,12 @@ async def test_zip_that_unfolds_to_very_much_is_refused_unread() -> None:
     spot = raw.rindex(b"PK\x01\x02") + 24
     with pytest.raises(ArchiveError, match="too large"):
         opened(raw[:spot] + large + raw[spot + 4 :])
+
+
+async def test_cometd_request_of_many_messages_is_refused(shared: Caller) -> None:
+    body = b"[" + b",".join([b'{"channel": "/meta/handshake"}'] * 101) + b"]"
+    answer = await shared.raw("POST", "/cometd/66.0", body, **{"Content-Type": "application/json"})
+    assert (answer.status, answer.code) == (400, "LIMIT_EXCEEDED")
 
 
 async def test_form_with_many_or_nested_parts_is_refused() -> None:
@@ -132,5 +141,8 @@ async def test_search_that_is_too_long_is_refused_or_finds_nothing(shared: Calle
         parse("FIND {" + "a" * search.LONGEST + "}")
     await shared.create("Account", Name="Longsearch")
     body = {"q": "Longsearch OR " * 1_000, "sobjects": [{"name": "Account"}]}
+    for term in ("ab OR " * 50 + "cd", "a*" * 11):
+        refused = await shared.refusal("POST", "parameterizedSearch", {"q": term, "sobjects": [{"name": "Account"}]})
+        assert refused[:2] == (400, "MALFORMED_SEARCH")
     status, answer = await shared.call("POST", "parameterizedSearch", body)
     assert (status, answer["searchRecords"]) == (200, [])

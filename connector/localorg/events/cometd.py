@@ -46,6 +46,9 @@ class _Client:
     version: float = 0.0
 
 
+MOST_MESSAGES = 100
+
+
 class CometD:
     """The endpoint `/cometd/<version>`."""
 
@@ -62,6 +65,8 @@ class CometD:
         messages = [messages] if isinstance(messages, dict) else messages
         if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
             raise Refusal("INVALID_INPUT", "An array of messages is needed.")
+        if len(messages) > MOST_MESSAGES:
+            raise Refusal("LIMIT_EXCEEDED", f"At most {MOST_MESSAGES} messages can be sent in one request.")
         known = self.org.auth.bearer(request.headers.get("Authorization")) is not None
         self._forget()
         told: list[Message] = []

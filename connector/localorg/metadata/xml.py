@@ -89,4 +89,6 @@ def read(content: bytes, file: str) -> Element:
         parser.Parse(content, True)
     except expat.ExpatError as error:
         raise MetadataError(file, error.lineno, f"not well-formed: {expat.ErrorString(error.code)}") from None
+    except (LookupError, ValueError) as error:  # an encoding that there is not, or that is no encoding of text
+        raise MetadataError(file, 1, f"not readable: {error}") from None
     return stack[0].children[0]
