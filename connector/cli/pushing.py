@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from connector.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from connector.jobs.foretell import Foretold
     from connector.jobs.push import PushSummary
     from connector.model.change import EntityKind
     from connector.service import Service
@@ -126,6 +128,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "dead_letters": summary.dead_letters,
         "refusals": [letter_document(letter) for letter in summary.refusals],
         "notes": tally.notes,
+        "foretold": None if summary.foretold is None else asdict(summary.foretold),
         "waiting": summary.waiting,
         "others_due": summary.others_due,
         "next_due": summary.next_due,
@@ -195,4 +198,20 @@ def _rehearsed(summary: PushSummary) -> None:
             typer.echo(f"… and {len(summary.refusals) - SHOWN:,} more: --json lists all.")
     if others := summary.dead_letters - len(summary.refusals):
         typer.echo(f"{plural(others, 'dead letter')} from before: `connector dead-letters list` says why.")
+    if summary.foretold is not None and summary.foretold.looked_at:
+        _foretold(summary.foretold)
     typer.echo("Rehearsal: nothing was sent, nothing was stored.")
+
+
+def _foretold(found: Foretold) -> None:
+    from connector.jobs.foretell import UNFORETOLD
+
+    if found.found_by_key:
+        there = ", ".join(found.found_by_key[:SHOWN])
+        more = f" and {len(found.found_by_key) - SHOWN:,} more" if len(found.found_by_key) > SHOWN else ""
+        typer.echo(f"In the org already, by the key, and so not created: {there}{more}.")
+    of_all = f" of {found.looked_at + found.left_out:,}" if found.left_out else ""
+    typer.echo(
+        f"Looked for {plural(found.looked_at, 'entity', 'entities')}{of_all} in the org, by"
+        f" {plural(found.reads, 'read call')} of the rehearsal's own. Not foretold: the org's {UNFORETOLD}."
+    )

@@ -128,9 +128,10 @@ class Linker:
     async def _candidate(self, org_id: str, facts: OrgFacts, kind: EntityKind, key: str) -> Candidate:
         mappings = self._mappings.with_persons(facts.person_type is not None)
         ledger = Ledger(self._store, mappings, org_id=org_id, terms={}, clock=self._clock)
-        candidate = await ledger.one(kind, key)
-        if candidate is None:
+        found = await ledger.some(kind, [key])
+        if not found:
             raise ConnectorError(f"There is no {kind} {key} here.", hint="Correct the key, or import it.")
+        [candidate] = found
         if candidate.problem is not None:
             raise ConnectorError(candidate.problem.message, hint="Correct the value or the mapping line.")
         if candidate.record is None:

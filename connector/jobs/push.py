@@ -16,6 +16,7 @@ from typing import Any
 
 from connector.clock import Clock
 from connector.errors import MappingError, RetryClass, SalesforceError
+from connector.jobs.foretell import Foretold, foretell
 from connector.jobs.mapping_versions import Mappings
 from connector.jobs.org import confirm_org
 from connector.jobs.rounds import Rounds, Watcher
@@ -25,6 +26,7 @@ from connector.model.change import ChangeState, DeadLetter, EntityKind
 from connector.outbound.facts import OrgFacts
 from connector.outbound.learn import learn
 from connector.outbound.leasing import Worker
+from connector.outbound.ledger import Ledger
 from connector.outbound.mapping_version import MappingInForce
 from connector.outbound.rehearsal import RehearsalOrg
 from connector.outbound.return_form import ReturnForm
@@ -63,6 +65,7 @@ class PushSummary:
     next_due: datetime | None = None
     stopped: str | None = None
     elsewhere: bool = False
+    foretold: Foretold | None = None  # of a dry run
 
     @property
     def in_sync(self) -> bool:
@@ -147,7 +150,7 @@ async def push(
         elif verify:
             await confirm_org(store, client, settings)
         await _close(store, client, org, summary, scope.only)
-        summary.reads = client.calls_made.reads - calls.reads
+        summary.reads = client.calls_made.reads - calls.reads - (summary.foretold.reads if summary.foretold else 0)
         if not dry_run:
             summary.writes = client.calls_made.writes - calls.writes
         summary.refusals = [letter for letter in await _letters(store) if scope.is_new(letter)]
@@ -187,6 +190,8 @@ async def _send(
         if first is not None:
             await scope.begin(store, first)
             first = None
+        if summary.dry_run:
+            summary.foretold = await _foretold(store, client, fitted, clock, scope.only)
         rounds = Rounds(
             store=store,
             client=client,
@@ -244,6 +249,17 @@ async def _fit(
         keys = absent_keys(mappings, facts.describes)
         raise _bare(keys, len(problems) - len(keys)) if keys else MappingError(problems)
     return Fitted(mappings=mappings, facts=facts, form=form if back else None)
+
+
+async def _foretold(
+    store: Store, client: SalesforceClient, fitted: Fitted, clock: Clock, only: Selection | None
+) -> Foretold:
+    org_id = fitted.facts.org_id
+    ledger = Ledger(store, fitted.mappings, org_id=org_id, terms={}, clock=clock, only=only)
+    before = client.calls_made.reads
+    found = await foretell(store, client, ledger, await _due(store, clock.now(), only))
+    found.reads = client.calls_made.reads - before
+    return found
 
 
 def _bare(keys: Sequence[str], others: int) -> SalesforceError:

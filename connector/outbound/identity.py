@@ -30,7 +30,7 @@ _MERGES = 5
 
 _MASTER = "MasterRecordId"
 _RECORD_TYPE = "RecordTypeId"
-_BY_ID_OR_KEY = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE {key:literal} IN {keys}"
+_BY_ID_OR_KEY = "SELECT {columns:literal} FROM {sobject:literal} WHERE {key:literal} IN {keys}"
 _BY_ID = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE Id IN {values}"
 _LINES = "SELECT Id, {columns:literal} FROM {sobject:literal} WHERE {up:literal} IN {values}"
 
@@ -66,6 +66,40 @@ async def look_up(reader: Reader, candidates: Sequence[Candidate], facts: OrgFac
     for start in range(0, len(known), AT_ONCE):
         found |= await _Look(reader, known[start : start + AT_ONCE], facts).sightings()
     return found
+
+
+async def unexpected(reader: Reader, candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Those whose record is not as we know it, with what the org has: no live record of a linked one, or one with
+    another key; a record with the key of a new one."""
+    odd: dict[str, str] = {}
+    known = [item for item in candidates if item.record is not None]
+    for start in range(0, len(known), AT_ONCE):
+        some = known[start : start + AT_ONCE]
+        record = some[0].record
+        assert record is not None
+        rows = await reader.query(_by_id_or_key(some, record.sobject, record.external_id, "Id"))
+        by_id = {str(row["Id"]): row[record.external_id] for row in rows}
+        by_key = {row[record.external_id]: str(row["Id"]) for row in rows}
+        for item in some:
+            link, key = item.link, key_of(item)
+            if link is None and key in by_key:
+                odd[item.change.key] = f"{record.sobject} {by_key[key]}"
+            elif link is not None and by_id.get(link.salesforce_id) != key:
+                odd[item.change.key] = f"{record.sobject} {link.salesforce_id}"
+    return odd
+
+
+def key_of(candidate: Candidate) -> str:
+    """Our key as the record shall have it."""
+    record = candidate.record
+    return "" if record is None else str(record.fields.get(record.external_id) or record.key).strip()
+
+
+def _by_id_or_key(candidates: Sequence[Candidate], sobject: str, key: str, columns: str) -> str:
+    names = {"columns": columns if key in columns.split(", ") else f"{columns}, {key}", "sobject": sobject, "key": key}
+    query = soql(_BY_ID_OR_KEY, keys=[key_of(item) for item in candidates], **names)
+    ids = [item.link.salesforce_id for item in candidates if item.link is not None]
+    return query + (soql(" OR Id IN {ids}", ids=ids) if ids else "")
 
 
 async def records_there(reader: Reader, links: Iterable[Link]) -> set[str]:
@@ -111,21 +145,14 @@ class _Look:
         lost = [item for item in self._candidates if item.link is not None and item.link.salesforce_id not in by_id]
         gone = await self._gone([item.link.salesforce_id for item in lost if item.link is not None])
         found = {
-            item.change.key: self._decide(item, by_id, by_key.get(self._key_of(item), []), gone)
-            for item in self._candidates
+            item.change.key: self._decide(item, by_id, by_key.get(key_of(item), []), gone) for item in self._candidates
         }
         return await self._with_lines(found)
 
-    def _key_of(self, candidate: Candidate) -> str:
-        record = candidate.record
-        return "" if record is None else str(record.fields.get(self._key) or record.key).strip()
-
     async def _rows(self) -> list[dict[str, Any]]:
         """Live records that have one of the IDs or one of the keys."""
-        names: dict[str, Any] = {"columns": ", ".join(self._columns), "sobject": self._sobject, "key": self._key}
-        query = soql(_BY_ID_OR_KEY, keys=[self._key_of(item) for item in self._candidates], **names)
-        ids = [item.link.salesforce_id for item in self._candidates if item.link is not None]
-        return await self._reader.query(query + (soql(" OR Id IN {ids}", ids=ids) if ids else ""))
+        columns = ", ".join(["Id", *self._columns])
+        return await self._reader.query(_by_id_or_key(self._candidates, self._sobject, self._key, columns))
 
     async def _gone(self, ids: Sequence[str]) -> dict[str, Gone]:
         """What became of records that are not live: deleted, merged into another, or not to be seen."""
@@ -179,7 +206,7 @@ class _Look:
 
     def _seen(self, candidate: Candidate, row: Row) -> Sighting:
         link = self._link(candidate, row)
-        if row[self._key] == self._key_of(candidate):
+        if row[self._key] == key_of(candidate):
             return Sighting(link=link)
         had = f"the key {row[self._key]}" if row[self._key] else "no key"
         note = f"{self._sobject} {row['Id']} of {_named(candidate)} had {had} in the org: its key is put back."
@@ -204,7 +231,7 @@ class _Look:
         if found.master is None or found.row is None:
             return Sighting(refusal=deleted(candidate.change, replace(found, id=before)))
         key = found.row[self._key]
-        if key not in {None, "", self._key_of(candidate)}:
+        if key not in {None, "", key_of(candidate)}:
             return Sighting(refusal=merged(candidate.change, replace(found, id=before), f"has the key {key}"))
         note = f"{self._sobject} {before} was merged into {found.master} in the org: {_named(candidate)} follows it."
         return Sighting(link=self._link(candidate, found.row), before=before, note=note)

@@ -122,12 +122,12 @@ class Ledger:
             )
             return await self._candidates(connection, entity, changes)
 
-    async def one(self, entity: EntityKind, key: str) -> Candidate | None:
-        """One entity with its record and links, due or not; None if it is not here."""
+    async def some(self, entity: EntityKind, keys: Sequence[str]) -> list[Candidate]:
+        """Those of `keys` that are here, with their records and links, due or not."""
         async with self._store.reader() as connection:
-            unsent = (await outbox.find(connection, entity, [key])).get(key)
-            found = await self._candidates(connection, entity, [_change(entity, key, unsent, self._clock.now())])
-        return found[0] if found else None
+            unsent = await outbox.find(connection, entity, keys)
+            changes = [_change(entity, key, unsent.get(key), self._clock.now()) for key in keys]
+            return await self._candidates(connection, entity, changes)
 
     async def again(self, claim: Sequence[Candidate]) -> list[Candidate]:
         """The claim with its links as they are stored by now."""

@@ -1,0 +1,63 @@
+"""Two orgs, one database, by the command line: what is announced, and by which commands it is decided."""
+
+from __future__ import annotations
+
+from connector.cli.org import environment
+from tests.acceptance.sides import Org, an_org
+from tests.flow.shell import SHOP, Shell
+
+
+def test_another_org_is_announced_by_push_and_status_until_it_is_used(shell: Shell, beside: Org) -> None:
+    shell("db", "upgrade")
+    shell("import", SHOP)
+    assert shell("push").status == 0
+    first = shell("status", "--json").document["org"]
+    with an_org() as other:
+        elsewhere = environment(other.banner)
+        changed = shell("status", **elsewhere)
+        assert changed.status == 1
+        assert "CONNECTOR_SALESFORCE__LOGIN_URL has changed to" in changed.out
+        refused = shell("push", **elsewhere)
+        assert (refused.status, refused.out) == (1, "")
+        assert refused.err.count("\n") == 1
+        told = shell("status", "--json", **elsewhere).document
+        assert (told["org"], told["in_sync"]) == (first, False)
+        second = told["other_org"]["org"]
+        assert f"`connector org use {second}`" in refused.err
+        assert f"connector org use {second}" in shell("status", **elsewhere).out
+        used = shell("org", "use", second, **elsewhere)
+        assert (used.status, used.out.splitlines()[1]) == (
+            0, "26 entities due: `connector push --dry-run` says what would be sent to it.",
+        )  # fmt: skip
+        assert shell("push", **elsewhere).status == 0
+        assert shell("status", **elsewhere).out.endswith(f"In sync with org {second}.\n")
+    assert shell("push").status == 1
+    assert shell("org", "use", first).status == 0
+    assert shell("push").status == 0
+    assert shell("org", "use", "00D000000000001").status == 1
+
+
+def test_link_unlink_and_resync_say_what_they_need(shell: Shell) -> None:
+    shell("db", "upgrade")
+    shell("import", SHOP)
+    shell("push")
+    customer = "C-1001"
+    account = shell("show", "customer", customer, "--json").document["in_org"][0]["salesforce_id"]
+    assert shell("unlink", "customer", customer).out == (
+        f"customer {customer} is not linked to Account {account} any more.\n"
+    )
+    assert shell("link", "customer", customer, account, "--dry-run").out.endswith("nothing was changed.\n")
+    linked = shell("link", "customer", customer, account, "--json").document
+    assert (linked["id"], linked["differs"]) == (account, {})
+    assert shell("push").status == 0
+    assert shell("link", "return", "1", account).status == 2
+    assert shell("link", "customer", customer, "nonsense").err == (
+        "connector: 'nonsense' is no record ID. It has 15 or 18 letters and digits, as in the address.\n"
+    )
+    absent = shell("resync", "customer", customer, "NOBODY")
+    assert (absent.status, absent.err) == (
+        1, "connector: There is no customer NOBODY here. Correct the key, or import it.\n",
+    )  # fmt: skip
+    assert shell("resync", "customer", "--recreate").status == 2
+    same = shell("resync", "customer", customer, "--json").document
+    assert (same["unchanged"], same["api_calls"]["writes"], same["in_sync"]) == ({"customer": 1}, 0, True)

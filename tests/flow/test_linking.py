@@ -1,0 +1,212 @@
+"""Duplicate rules of the org, the record that a person names for an entity, and what a dry run foretells of both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connector.cli.org import our_metadata
+from connector.errors import ConnectorError
+from connector.jobs.link import Linked, Linker, full_id
+from connector.localorg.seed import Bodies
+from connector.localorg.server import LocalOrg
+from connector.localorg.settings import DuplicateRule, OrgSettings
+from connector.model.change import EntityKind
+from connector.model.stage import Stage
+from connector.service import running
+from connector.settings import DuplicateRules
+from tests.flow.conftest import CUSTOMERS, World, settings_for
+from tests.flow.test_identity import ids, letters, merge_accounts
+from tests.flow.test_push import an_order
+from tests.flow.test_surprises import a_line, delete
+
+CUSTOMER, ORDER = EntityKind.CUSTOMER, EntityKind.ORDER
+ONE = an_order("A-1", stage=Stage.CONFIRMED, lines=(a_line(1),))
+TEA_ROOMS = replace(CUSTOMERS[0], name="Harbour Tea Rooms", postal_code="97201")
+THERE: Bodies = {"Account": [{"Name": "Harbour Tea Rooms", "BillingPostalCode": "97201", "Phone": "1"}]}
+
+
+@asynccontextmanager
+async def strict_world(
+    url: str, *, action: str = "alert", rules: DuplicateRules = DuplicateRules.BLOCK, records: Bodies | None = THERE
+) -> AsyncIterator[World]:
+    rule = DuplicateRule(
+        name="Same_Account", sobject="Account", match=["Name", "BillingPostalCode"], action=action,
+        message="Use one of these records?",
+    )  # fmt: skip
+    async with LocalOrg(
+        metadata_root=our_metadata(), settings=OrgSettings(duplicate_rules=[rule]), records=records
+    ) as org:
+        settings = settings_for(org, url)
+        salesforce = settings.salesforce.model_copy(update={"duplicate_rules": rules})
+        async with running(settings.model_copy(update={"salesforce": salesforce})) as service:
+            yield World(org, service)
+
+
+def linker(world: World) -> Linker:
+    service = world.service
+    return Linker(service.store, service.client, service.mappings, service.settings, clock=service.clock)
+
+
+async def link(world: World, key: str, record: str, *, kind: EntityKind = CUSTOMER, **how: Any) -> Linked:
+    return await linker(world).link(kind, key, record, **{"force": False, "dry_run": False, **how})
+
+
+async def test_a_duplicate_rule_names_the_record_and_the_command_that_adopts_it(database_url: str) -> None:
+    async with strict_world(database_url) as world:
+        [there] = (await ids(world, "Account")).values()
+        await world.save([ONE, replace(ONE, number="A-2")], some_customers=[TEA_ROOMS, CUSTOMERS[1]])
+        await world.push()
+        found = await world.dead_letters()
+        assert {(letter.key, letter.refusal.code, letter.refusal.record) for letter in found} == {
+            ("A-1", "DUPLICATES_DETECTED", "customer C-1"), ("A-2", "DUPLICATES_DETECTED", "customer C-1"),
+        }  # fmt: skip
+        refusal = found[0].refusal
+        assert f"Same_Account found Account {there}" in refusal.message
+        assert "97201" not in refusal.message + refusal.fix
+        assert f"`connector link customer C-1 {there}`" in refusal.fix
+
+        foreseen = await link(world, "C-1", there, dry_run=True)
+        assert foreseen.differs["Phone"] == ("1", None)
+        assert (await ids(world, "Account"))[None] == there
+        assert len(await world.dead_letters()) == 2
+
+        linked = await link(world, "C-1", there[:15])
+        assert linked.released == 3  # two orders, and the customer that waited with them
+        assert await world.dead_letters() == []
+        assert (await world.push()).in_sync
+        assert (await ids(world, "Account"))["C-1"] == there
+        [row] = await world.query(
+            "SELECT Phone, (SELECT Status FROM Orders) FROM Account WHERE External_Key__c = 'C-1'"
+        )
+        assert row["Phone"] is None
+        assert [order["Status"] for order in row["Orders"]["records"]] == ["Activated", "Activated"]
+
+
+@pytest.mark.parametrize("ordered", [True, False], ids=["in a graph", "by collections"])
+@pytest.mark.parametrize(("action", "saved"), [("alert", True), ("block", False)])
+async def test_allowed_duplicates_pass_a_rule_that_alerts_and_none_that_blocks(
+    database_url: str, action: str, saved: bool, ordered: bool
+) -> None:
+    async with strict_world(database_url, action=action, rules=DuplicateRules.ALLOW) as world:
+        await world.save([ONE] if ordered else [], some_customers=[TEA_ROOMS])
+        summary = await world.push()
+        assert summary.in_sync is saved
+        assert await world.count("Account") == 1 + saved
+
+
+async def test_linking_is_refused_where_the_record_is_not_free(world: World) -> None:
+    await world.save(some_customers=CUSTOMERS[:3])
+    await world.push()
+    found = await ids(world, "Account")
+    makes = world.service.client.collections_create
+    made = await makes("Account", [{"Name": "X", "External_Key__c": "X-1"}, {"Name": "Gone"}])
+    other, gone = (str(outcome.id) for outcome in made)
+    await delete(world, "SELECT Id FROM Account WHERE Name = 'Gone'")
+    [book] = [row["Id"] for row in await world.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true")]
+    await world.save(some_customers=[*CUSTOMERS[:3], replace(CUSTOMERS[3], number="C-9")])
+    before = world.writes
+    for key, record, said in [
+        ("C-9", found["C-1"], "is the record of customer C-1"),
+        ("C-9", other, "has the key X-1"),
+        ("C-9", gone, "There is no Account"),
+        ("C-9", book, "There is no Account"),
+        ("C-9", "nonsense", "is no record ID"),
+        ("C-1", other, f"is linked to Account {found['C-1']}"),
+        ("C-7", other, "There is no customer C-7"),
+    ]:
+        with pytest.raises(ConnectorError, match=said):
+            await link(world, key, record)
+    with pytest.raises(ConnectorError, match="is the record of customer C-1"):
+        await link(world, "C-9", str(found["C-1"]), force=True)
+    assert world.writes == before
+    assert (await link(world, "C-9", other, force=True)).overwritten == "X-1"
+    assert (await world.push()).in_sync
+    assert (await ids(world, "Account"))["C-9"] == other
+
+
+async def test_an_unlinked_customer_gives_its_record_to_another(world: World) -> None:
+    await world.save([ONE], some_customers=CUSTOMERS[:2])
+    await world.push()
+    account = (await ids(world, "Account"))["C-1"]
+    await linker(world).unlink(CUSTOMER, "C-1")
+    assert (await ids(world, "Account"))[None] == account
+    await linker(world).unlink(CUSTOMER, "C-2")
+    await link(world, "C-2", account)
+    assert (await world.push()).in_sync
+    [row] = await world.query("SELECT Id, Name FROM Account WHERE External_Key__c = 'C-2'")
+    assert (row["Id"], row["Name"]) == (account, "Käufer 2")
+
+
+async def test_a_customer_is_linked_to_the_account_that_its_own_was_merged_into(world: World) -> None:
+    await world.save([replace(ONE, customer="C-2")], some_customers=CUSTOMERS[:2])
+    await world.push()
+    loser = str((await ids(world, "Account"))["C-2"])
+    [made] = await world.service.client.collections_create("Account", [{"Name": "W", "External_Key__c": "SAP-7"}])
+    merge_accounts(world, str(made.id), loser)
+    await world.save(some_customers=[CUSTOMERS[0], replace(CUSTOMERS[1], city="later")])
+    await world.push()
+    assert await letters(world) == {"C-2": ("RECORD_MERGED", "customer C-2")}
+    assert (await link(world, "C-2", str(made.id), force=True)).released == 1
+    before = world.writes
+    assert (await world.push()).in_sync
+    assert world.writes - before == 1  # the account's fields; its order is where it belongs
+    assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 2"
+
+
+async def test_an_order_with_lines_of_somebody_else_is_not_adopted(world: World) -> None:
+    await world.save([ONE])
+    await world.push()
+    order = (await ids(world, "Order"))["A-1"]
+    await linker(world).unlink(ORDER, "A-1")
+    assert set(await ids(world, "Order")) | set(await ids(world, "OrderItem")) == {None}
+    with pytest.raises(ConnectorError, match="1 order products that are not lines of A-1"):
+        await link(world, "A-1", order, kind=ORDER)
+    [line] = (await ids(world, "OrderItem")).values()
+    await world.service.client.collections_update([("OrderItem", line, {"External_Key__c": "A-1-1"})])
+    await link(world, "A-1", order, kind=ORDER)
+    await world.save([replace(ONE, notes="adopted")])
+    assert (await world.push()).in_sync
+    assert await world.count("OrderItem") == 1
+    assert (await world.order("A-1"))["Description"] == "adopted"
+
+
+async def test_a_dry_run_foretells_keys_that_are_taken_and_records_that_are_gone(world: World) -> None:
+    await world.save([ONE], some_customers=CUSTOMERS[:3])
+    await world.push()
+    await world.service.client.collections_create("Account", [{"Name": "By hand", "External_Key__c": "C-4"}])
+    cleared = await world.change_in_org("Account", "C-1", External_Key__c=None)
+    await delete(world, "SELECT Id FROM Account WHERE External_Key__c = 'C-2'")
+    await world.save([replace(ONE, number="B-1", customer="C-2")], some_customers=CUSTOMERS[:4])
+    await world.save(some_customers=[replace(CUSTOMERS[0], city="later")])
+    before = world.writes
+    foretold = await world.push(dry_run=True)
+    assert world.writes == before
+    assert [(letter.key, letter.refusal.code) for letter in foretold.refusals] == [("B-1", "ENTITY_IS_DELETED")]
+    assert foretold.foretold is not None
+    assert [item.partition(" (")[0] for item in foretold.foretold.found_by_key] == ["customer C-4"]
+    assert any(cleared in note for note in foretold.tally.notes)
+    assert foretold.tally.created["Account"] == 0
+    await world.push()
+    assert await letters(world) == {"B-1": ("ENTITY_IS_DELETED", "customer C-2")}
+    assert await world.count("Account") == 3
+
+
+async def test_a_dry_run_of_nothing_odd_tells_the_calls_of_the_push(world: World) -> None:
+    await world.save([ONE])
+    foretold, pushed = await world.push(dry_run=True), await world.push()
+    assert (foretold.writes, foretold.reads) == (pushed.writes, pushed.reads)
+    assert foretold.foretold is not None
+    assert foretold.foretold.found_by_key == []
+    assert foretold.foretold.reads <= 4
+
+
+@pytest.mark.parametrize(
+    ("short", "full"), [("001Lo0000000001", "001Lo0000000001IAA"), ("00D000000000001", "00D000000000001EAA")]
+)
+def test_a_short_record_id_is_completed(short: str, full: str) -> None:
+    assert full_id(short) == full_id(full) == full

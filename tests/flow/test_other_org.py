@@ -1,0 +1,106 @@
+"""Another org than the one the database works with: announced, left alone, and worked with when somebody says so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from connector.cli.org import our_metadata
+from connector.errors import ConnectorError, OtherOrgError
+from connector.jobs.use_org import use_org
+from connector.localorg.server import LocalOrg
+from connector.model.change import EntityKind
+from connector.service import running
+from connector.store import journal, links, orgs
+from tests.flow.conftest import CUSTOMERS, World, settings_for
+from tests.flow.test_identity import ONE, ids
+
+
+@asynccontextmanager
+async def pointed_at(org: LocalOrg, url: str) -> AsyncIterator[World]:
+    async with running(settings_for(org, url)) as service:
+        yield World(org, service)
+
+
+async def use(world: World, org_id: str) -> int | None:
+    service = world.service
+    return await use_org(service.store, service.client, service.settings, org_id, clock=service.clock)
+
+
+@pytest.fixture
+async def another() -> AsyncIterator[LocalOrg]:
+    async with LocalOrg(metadata_root=our_metadata()) as started:
+        yield started
+
+
+async def test_another_org_is_refused_with_both_ids_and_nothing_is_written_to_it(
+    world: World, another: LocalOrg, database_url: str
+) -> None:
+    await world.save([ONE])
+    assert (await world.push()).in_sync
+    first = await world.service.client.connect()
+    async with pointed_at(another, database_url) as elsewhere:
+        second = await elsewhere.service.client.connect()
+        for due in (False, True):
+            if due:
+                await elsewhere.save([replace(ONE, notes="later")])
+            for dry_run in (True, False):
+                with pytest.raises(OtherOrgError) as refused:
+                    await elsewhere.push(dry_run=dry_run)
+                for said in (first, second, another.url, f"connector org use {second}"):
+                    assert said in str(refused.value)
+            with pytest.raises(OtherOrgError):
+                await elsewhere.resync(EntityKind.ORDER, "A-1")
+        assert elsewhere.writes == 0
+        with pytest.raises(ConnectorError, match=f"leads to org {second}"):
+            await use(elsewhere, first)
+    assert (await world.push()).in_sync
+    assert (await world.order("A-1"))["Description"] == "later"
+
+
+async def test_an_org_that_is_meant_gets_everything_and_the_one_before_is_returned_to(
+    world: World, another: LocalOrg, database_url: str
+) -> None:
+    await world.save([ONE])
+    await world.push()
+    first = await world.service.client.connect()
+    async with pointed_at(another, database_url) as elsewhere:
+        second = await elsewhere.service.client.connect()
+        # A copy of production has our records under other IDs, or the same ID for another record.
+        await elsewhere.service.client.collections_create("Account", [{"Name": "Copy", "External_Key__c": "C-1"}])
+        there = (await ids(elsewhere, "Account"))["C-1"]
+        assert await use(elsewhere, second) == len(CUSTOMERS) + 4 + 1
+        assert await use(elsewhere, second) is None
+        assert (await elsewhere.push()).in_sync
+        assert (await elsewhere.order("A-1"))["Account"]["Name"] == "Käufer 1"
+        assert (await ids(elsewhere, "Account"))["C-1"] == there
+        await elsewhere.save([replace(ONE, notes="while away")])
+        assert (await elsewhere.push()).in_sync
+        async with elsewhere.service.store.reader() as connection:
+            assert [org.org_id for org in await orgs.listed(connection)] == [second, first]
+            [entry] = await journal.read(connection, "order", "A-1", limit=1)
+            assert entry.org_id == second
+            assert await links.count(connection, first) == await links.count(connection, second)
+    with pytest.raises(OtherOrgError):
+        await world.push()
+    await use(world, first)
+    before = world.writes
+    assert (await world.push()).in_sync
+    assert world.writes - before == 1  # what changed while we were away
+    assert (await world.order("A-1"))["Description"] == "while away"
+
+
+async def test_an_org_that_moves_to_another_address_is_the_same_org(world: World, another: LocalOrg) -> None:
+    await world.save([ONE])
+    await world.push()
+    store, org_id = world.service.store, await world.service.client.connect()
+    async with store.transaction() as uow:
+        await orgs.put(uow, org_id, login_url="https://old.example", instance_url="https://old.example", is_active=True)
+    assert (await world.push()).in_sync
+    async with store.reader() as connection:
+        active = await orgs.active(connection)
+    assert active is not None
+    assert active.instance_url == world.org.url

@@ -1,0 +1,69 @@
+"""Links of before, of which two could name one record: the later one stays, the other is kept and reported."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+
+from connector.model.change import EntityKind
+from connector.store import journal, links, orgs, outbox, schema
+from connector.store.engine import Store
+from tests.conftest import Databases
+from tests.unit.store.test_upgrade import NOW, _to
+
+OLD, NEW = "00D000000000001AAA", "00D000000000002AAA"
+LATER = NOW.replace("12:00", "13:00")
+LINKS = [
+    (OLD, "customer", "C-1", None, "Account", "001A", NOW),
+    (NEW, "customer", "C-1", None, "Account", "001B", NOW),
+    (NEW, "customer", "C-2", None, "Account", "001B", LATER),
+    (NEW, "order", "O-1", None, "Order", "801A", LATER),
+    (NEW, "line", "O-1-1", "O-1", "OrderItem", "802A", NOW),
+    (NEW, "line", "O-1-2", "O-1", "OrderItem", "802A", LATER),
+]
+
+
+@pytest.fixture
+async def older(databases: Databases) -> AsyncIterator[Store]:
+    store = Store.open(databases.empty())
+    await store.migrate(_to("0009"))
+    sqlite = store.dialect == "sqlite"
+    names = ("org_id", "entity", "key", "parent", "sobject", "salesforce_id", "synced_at")
+    async with store.transaction() as uow:
+        for row in LINKS:
+            values = dict(zip(names, row, strict=True)) | {"snapshot": '{"Name": "Tea"}'}
+            values["synced_at"] = str(values["synced_at"]).replace(" ", "T") if sqlite else values["synced_at"]
+            await uow.connection.execute(
+                text(
+                    "INSERT INTO links (org_id, entity, key, parent, sobject, salesforce_id, snapshot, synced_at)"
+                    " VALUES (:org_id, :entity, :key, :parent, :sobject, :salesforce_id, :snapshot, :synced_at)"
+                ),
+                values,
+            )
+    yield store
+    await store.close()
+
+
+async def test_a_record_that_two_entities_were_linked_to_stays_with_the_later_one(older: Store) -> None:
+    await schema.upgrade(older)
+    async with older.reader() as connection:
+        assert sorted(await links.get(connection, NEW, "customer", ["C-1", "C-2"])) == ["C-2"]
+        assert sorted(await links.get(connection, NEW, "line", ["O-1-1", "O-1-2"])) == ["O-1-2"]
+        assert sorted(await links.get(connection, OLD, "customer", ["C-1"])) == ["C-1"]
+        letters = {(letter.entity, letter.key): letter.refusal for letter in await outbox.dead_letters(connection)}
+        [kept] = await journal.read(connection, "customer", "C-1")
+    assert set(letters) == {(EntityKind.CUSTOMER, "C-1"), (EntityKind.ORDER, "O-1")}
+    refusal = letters[EntityKind.CUSTOMER, "C-1"]
+    assert refusal.code == "LINKED_TO_ANOTHER"
+    assert "001B was linked to customer C-1 and to customer C-2" in refusal.message
+    assert (kept.org_id, kept.action, kept.detail["id"], kept.detail["snapshot"]) == (
+        NEW, "unlinked", "001B", {"Name": "Tea"},
+    )  # fmt: skip
+
+
+async def test_the_org_written_to_last_is_the_one_the_database_works_with(older: Store) -> None:
+    await schema.upgrade(older)
+    async with older.reader() as connection:
+        assert [(org.org_id, org.active) for org in await orgs.listed(connection)] == [(NEW, True), (OLD, False)]
