@@ -40,9 +40,10 @@ async def resync(
 ) -> Selection | None:
     """Make these due, and answer what the push that follows is to send. `recreate`: records of named ones that were
     deleted in the org are made anew."""
+    org_id = await confirm_org(store, client, settings)
     await make_due(store, kind, keys)
     if recreate and kind is not None:
-        await forget_lost(store, client, await confirm_org(store, client, settings), kind, keys)
+        await forget_lost(store, client, org_id, kind, keys)
     return await selection(store, kind, keys)
 
 

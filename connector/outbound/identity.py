@@ -218,9 +218,10 @@ class _Look:
         if candidate.link is None:
             return Sighting(link=link)
         before = candidate.link.salesforce_id
-        how = "was merged into another" if before in gone and gone[before].master else "is gone"
+        was_merged = before in gone and gone[before].master is not None
+        how = "was merged into another" if was_merged else "is gone"
         note = f"{self._sobject} {before} {how} in the org: {_named(candidate)} follows its key to {row['Id']}."
-        return Sighting(link=link, before=before, note=note)
+        return Sighting(link=link, before=before if was_merged else None, note=note)
 
     def _lost(self, candidate: Candidate, found: Gone, gone: Mapping[str, Gone]) -> Sighting:
         before = found.id

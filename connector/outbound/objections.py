@@ -43,6 +43,17 @@ def no_lines(record: MappedRecord) -> Refusal:
     )
 
 
+def misread_key(record: MappedRecord, name: str) -> Refusal:
+    return Refusal(
+        code="INVALID_INPUT",
+        message=f"{name}: the key contains `@{{`, which the org takes for a reference to another record.",
+        field=f"{record.sobject}.{record.external_id}",
+        source=None,
+        fix="Import the order under a number without `@{`.",
+        record=name,
+    )
+
+
 def no_original(name: str, line: MappedRecord, lookup: Lookup, source: Source) -> Refusal:
     return Refusal(
         code="REQUIRED_FIELD_MISSING",

@@ -16,7 +16,7 @@ from connector.model.record import Link, Lookup, MappedRecord, changed_fields
 from connector.outbound.accounts import contested, written
 from connector.outbound.facts import ACTIVATED, DRAFT, OrgFacts
 from connector.outbound.lost import line_deleted
-from connector.outbound.objections import no_currency, no_lines, no_original, no_record_type, too_fine
+from connector.outbound.objections import misread_key, no_currency, no_lines, no_original, no_record_type, too_fine
 from connector.outbound.preflight import Source, fitted, misread, refusal
 from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Plan, Refused, Row, Sequence
 from connector.salesforce.limits import NODES_PER_CALL, QUERIES_PER_COMPOSITE, ROWS_PER_COLLECTION
@@ -390,16 +390,7 @@ def _refuse_misread_keys(record: MappedRecord) -> None:
     keys = {f"{record.entity} {record.key}": record.key, **{f"line {line.key}": line.key for line in record.children}}
     for name, key in keys.items():
         if "@{" in key:
-            raise _RefuseError(
-                Refusal(
-                    code="INVALID_INPUT",
-                    message=f"{name}: the key contains `@{{`, which the org takes for a reference to another record.",
-                    field=f"{record.sobject}.{record.external_id}",
-                    source=None,
-                    fix="Import the order under a number without `@{`.",
-                    record=name,
-                )
-            )
+            raise _RefuseError(misread_key(record, name))
 
 
 def _customer_key(record: MappedRecord) -> str | None:
