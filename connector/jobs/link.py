@@ -201,6 +201,7 @@ class Linker:
             new = written(record, facts, self._mappings.source, link=link)
             wanted = wanted if isinstance(new, Refusal) else new.fields
         differing = changed_fields(wanted, link.snapshot)
+        differing.pop(record.external_id, None)  # that is what linking puts right
         return {name: (link.snapshot.get(name), value) for name, value in differing.items()}
 
     async def _write(self, sobject: str, ids: Sequence[str], fields: Mapping[str, FieldValue]) -> None:

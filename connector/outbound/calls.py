@@ -11,7 +11,8 @@ from typing import Protocol, TypeVar
 
 from connector.errors import RefusedError, RetryClass, SalesforceError, TransportError
 from connector.model.change import Refusal
-from connector.outbound.ledger import LAST_ATTEMPT, Ledger, Outcomes, given_up
+from connector.outbound.ledger import LAST_ATTEMPT, Ledger, given_up
+from connector.outbound.outcomes import Outcomes
 from connector.outbound.pieces import Piece
 from connector.outbound.tally import Tally
 from connector.outbound.work import Candidate, Refused

@@ -18,7 +18,8 @@ from connector.outbound.batches import chunks, graph_calls, row_calls
 from connector.outbound.calls import Calls
 from connector.outbound.facts import ACTIVATED, OrgFacts
 from connector.outbound.identity import Reader
-from connector.outbound.ledger import LAST_ATTEMPT, Ledger, Outcomes
+from connector.outbound.ledger import LAST_ATTEMPT, Ledger
+from connector.outbound.outcomes import Outcomes
 from connector.outbound.pieces import Piece, owned
 from connector.outbound.plan import accounts_ahead, plan_orders, plan_records
 from connector.outbound.preflight import Source

@@ -5,8 +5,8 @@ Every outcome is one transaction, and only under the terms of our leases.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +22,7 @@ from connector.model.order_return import OrderReturn
 from connector.model.product import Product
 from connector.model.record import Link
 from connector.outbound.mapping_version import MappingInForce
+from connector.outbound.outcomes import Outcomes, entries
 from connector.outbound.work import Candidate, Refused
 from connector.salesforce.fault import Fault
 from connector.store import customers, journal, leases, links, orders, outbox, products, returns
@@ -46,23 +47,6 @@ PARTS = {"order": "line", "product": "price", "return": "return_line"}
 
 OWNERS = {part: owner for owner, part in PARTS.items()}
 CHUNK = 500
-
-
-@dataclass(kw_only=True)
-class Outcomes:
-    """What one call came to, to be stored in one transaction."""
-
-    put: list[Link] = field(default_factory=list)
-    drop: list[tuple[str, str]] = field(default_factory=list)
-    doubt: list[tuple[str, str]] = field(default_factory=list)
-    """Entities whose records must be looked at before anything else is written."""
-    seen: list[Change] = field(default_factory=list)
-    """Changes whose links, as they are in `put`, say what the org holds."""
-    replaced: list[tuple[Link, str]] = field(default_factory=list)
-    """Links with the ID of the record that was merged into theirs."""
-    done: list[Change] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    later: list[tuple[Candidate, Fault]] = field(default_factory=list)
 
 
 class Ledger:
@@ -244,7 +228,7 @@ class Ledger:
             await self._refuse(uow, outcomes.refused)
             for candidate, fault in outcomes.later:
                 await self._postpone(uow, candidate.change, fault)
-            await journal.write(uow, list(_entries(outcomes, self._org_id)))
+            await journal.write(uow, list(entries(outcomes, self._org_id)))
 
     async def _drop(self, uow: UnitOfWork, entity: str, keys: Sequence[str]) -> None:
         """Forget links, and those of what hangs on them in the org. A lost price makes its product due."""
@@ -398,27 +382,3 @@ def _change(entity: EntityKind, key: str, unsent: outbox.Unsent | None, now: dat
         captured_at=unsent.captured_at if unsent else now,
         unsure=unsent is not None and unsent.unsure,
     )
-
-
-def _entries(outcomes: Outcomes, org_id: str) -> Iterator[journal.Entry]:
-    for entry in _told(outcomes):
-        yield replace(entry, org_id=org_id)
-
-
-def _told(outcomes: Outcomes) -> Iterator[journal.Entry]:
-    for link in outcomes.put:
-        if link.entity in LOADERS:
-            detail = {"sobject": link.sobject, "id": link.salesforce_id}
-            yield journal.Entry(entity=link.entity, key=link.key, action="written", detail=detail)
-    for entity, key in outcomes.drop:
-        yield journal.Entry(entity=entity, key=key, action="unlinked", detail={})
-    for link, before in outcomes.replaced:
-        detail = {"sobject": link.sobject, "before": before, "id": link.salesforce_id}
-        yield journal.Entry(entity=link.entity, key=link.key, action="relinked", detail=detail)
-    for item in outcomes.refused:
-        change, refusal = item.candidate.change, item.refusal
-        why = {"code": refusal.code, "message": refusal.message, "field": refusal.field}
-        yield journal.Entry(entity=change.entity, key=change.key, action="refused", detail=why)
-    for candidate, fault in outcomes.later:
-        detail = {"code": fault.code}
-        yield journal.Entry(entity=candidate.change.entity, key=candidate.change.key, action="postponed", detail=detail)

@@ -14,8 +14,9 @@ from connector.model.record import Link
 from connector.outbound.calls import Calls
 from connector.outbound.facts import OrgFacts
 from connector.outbound.identity import Reader, Sighting, look_up
-from connector.outbound.ledger import Ledger, Outcomes
+from connector.outbound.ledger import Ledger
 from connector.outbound.lost import taken
+from connector.outbound.outcomes import Outcomes
 from connector.outbound.pieces import Piece
 from connector.outbound.tally import Tally
 from connector.outbound.work import Candidate, Refused

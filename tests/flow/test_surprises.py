@@ -20,7 +20,8 @@ from connector.model.product import Price
 from connector.model.stage import Stage
 from connector.orders.sample import orders as sample_orders
 from connector.outbound.drain import ON_ITS_WAY
-from connector.outbound.ledger import Ledger, Outcomes
+from connector.outbound.ledger import Ledger
+from connector.outbound.outcomes import Outcomes
 from connector.salesforce.fault import Silence
 from connector.salesforce.refusal import NoAnswerError
 from connector.service import running
