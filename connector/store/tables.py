@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from enum import StrEnum
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    CheckConstraint,
     Column,
     Date,
     ForeignKey,
@@ -24,12 +20,15 @@ from sqlalchemy import (
 
 from connector.model.change import ChangeState
 from connector.model.event import Action
-from connector.model.lifecycle import TRANSITIONS
 from connector.model.message import MessageKind, MessageState
 from connector.model.parcels import ReturnStatus, ShipmentStatus
 from connector.model.progress import Hold
 from connector.model.role import Role
 from connector.model.stage import Stage
+from connector.store.columns import amount as _amount
+from connector.store.columns import at_most as _at_most
+from connector.store.columns import one_of as _one_of
+from connector.store.columns import transitions as _transitions
 from connector.store.types import Exact, Instant, Key, Serial
 
 metadata = MetaData(
@@ -40,30 +39,6 @@ metadata = MetaData(
         "uq": "%(table_name)s_%(column_0_name)s_uq",
     }
 )
-
-
-def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
-
-def _at_most(lower: str, upper: str) -> CheckConstraint:
-    # SQLite keeps exact numbers as text, which would compare as text.
-    return CheckConstraint(f"CAST({lower} AS NUMERIC) <= CAST({upper} AS NUMERIC)", name=lower)
-
-
-def _transitions() -> CheckConstraint:
-    """`stage_before` and `stage_after` are the same, or a way of TRANSITIONS; a history begins anywhere."""
-    ways = ", ".join(f"'{before}>{after}'" for before, after in TRANSITIONS)
-    return CheckConstraint(
-        f"stage_before IS NULL OR stage_before = stage_after OR stage_before || '>' || stage_after IN ({ways})",
-        name="transition",
-    )
-
-
-def _amount(name: str) -> Column[Decimal]:
-    return Column(name, Exact, nullable=False, server_default="0")
-
 
 _NAMED = text("request IS NOT NULL")
 """Few events have one: the index costs nothing for the others."""
