@@ -19,8 +19,7 @@ from connector.jobs.deliver import deliver
 from connector.jobs.push import PushSummary
 from connector.jobs.tend import tend
 from connector.log import configure
-from connector.orders.correspondence import Correspondence, correspondence_of
-from connector.orders.rules import Rules, rules_of
+from connector.orders.followed_rules import FollowedRules
 from connector.post.post import Post, post_of
 from connector.service import Service, collect_seldom, running
 from connector.settings import load_settings
@@ -77,8 +76,7 @@ class Clockwork:
 async def serve() -> None:
     """The service, until SIGTERM or SIGINT."""
     settings = load_settings()
-    rules = rules_of(settings)
-    correspondence = correspondence_of(settings, rules)
+    followed = FollowedRules(settings)
     configure(settings.service_log_level)
     collect_seldom()
     stop = asyncio.Event()
@@ -90,9 +88,9 @@ async def serve() -> None:
         catalog = jobs(
             push=push.run,
             push_seconds=settings.sync.push_seconds,
-            tend=lambda: _tend(service, rules),
+            tend=lambda: _tend(service, followed),
             tend_seconds=settings.desk.seconds,
-            deliver=None if way is None else lambda: _deliver(service, correspondence, way),
+            deliver=None if way is None else lambda: _deliver(service, followed, way),
             deliver_seconds=settings.messages.seconds,
         )
         log.info("started", jobs=[job.name for job in catalog])
@@ -114,13 +112,15 @@ class Pushing:
             log.info("pushed", done=dict(summary.tally.done), writes=summary.writes, stopped=summary.stopped)
 
 
-async def _tend(service: Service, rules: Rules) -> None:
+async def _tend(service: Service, followed: FollowedRules) -> None:
+    rules, _ = followed.current()
     done = await tend(service.store, rules)
     if done:
         log.info("tended", **asdict(done))
 
 
-async def _deliver(service: Service, correspondence: Correspondence, way: AbstractAsyncContextManager[Post]) -> None:
+async def _deliver(service: Service, followed: FollowedRules, way: AbstractAsyncContextManager[Post]) -> None:
+    _, correspondence = followed.current()
     done = await deliver(service.store, correspondence, way, service.settings.messages, clock=service.clock)
     if done:
         log.info("delivered", **asdict(done))

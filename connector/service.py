@@ -14,6 +14,7 @@ from connector.jobs.rounds import Watcher
 from connector.mapping import MappingSet
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Settings
+from connector.store import schema
 from connector.store.engine import Store
 from connector.store.opening import opened
 from connector.store.outbox import Selection
@@ -51,6 +52,9 @@ class Service:
         first: Callable[[Store], Awaitable[Selection | None]] | None = None,
         verify: bool = True,
     ) -> PushSummary:
+        """See `jobs.push`. A `scheduled` one is refused (StoreError) when a newer release has upgraded the database."""
+        if scheduled:
+            await schema.check(self.store)
         return await push(
             self.store,
             self.client,

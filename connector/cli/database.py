@@ -50,7 +50,10 @@ def upgrade(json: Json = False) -> None:
     elif before == after:
         typer.echo(f"{address} is up to date.")
     else:
-        typer.echo(f"{address} was brought from revision {before} to {after}.")
+        typer.echo(
+            f"{address} was brought from revision {before} to {after}. Restart `connector serve` and"
+            " `python -m scheduler`: those of the earlier release send nothing any more."
+        )
 
 
 @app.command(short_help="What is here, in the org, due and refused.")

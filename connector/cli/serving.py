@@ -34,8 +34,7 @@ async def _serve() -> None:
     from aiohttp import web
 
     from connector.log import configure
-    from connector.orders.correspondence import correspondence_of
-    from connector.orders.rules import rules_of
+    from connector.orders.followed_rules import FollowedRules
     from connector.service import collect_seldom
     from connector.settings import load_settings
     from connector.store.opening import opened
@@ -43,13 +42,13 @@ async def _serve() -> None:
     from connector.web.server import Runner
 
     settings = load_settings()
-    rules = rules_of(settings)
-    correspondence = correspondence_of(settings, rules)
+    followed = FollowedRules(settings)
     configure(settings.service_log_level)
     collect_seldom()
     log = structlog.get_logger("serve")
     async with opened(settings) as store:
-        runner = Runner(make_app(store, rules, correspondence), shutdown_timeout=10)
+        app = make_app(store, followed.current()[0], follow=followed.current)
+        runner = Runner(app, shutdown_timeout=10)
         await runner.setup()
         try:
             site = web.TCPSite(runner, settings.http.host, settings.http.port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from uuid import uuid4
 
 import structlog
@@ -59,19 +60,25 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
 }
 
+Follow = Callable[[], tuple[Rules, Correspondence]]
+
 _NUMBER = web.RequestKey("number", str)
 
 log = structlog.get_logger("web")
 
 
-def make_app(store: Store, rules: Rules, correspondence: Correspondence | None = None) -> web.Application:
-    """`correspondence`: how messages are written, for who looks at one before it is sent; by our templates if None."""
-    correspondence = correspondence or Correspondence(writer=Writer(), billing=rules.billing)
+def make_app(
+    store: Store, rules: Rules, correspondence: Correspondence | None = None, *, follow: Follow | None = None
+) -> web.Application:
+    """`correspondence`: how messages are written, for who looks at one before it is sent; by our templates if None.
+    `follow` answers, for every request anew, what takes the place of both."""
+    standing = rules, correspondence or Correspondence(writer=Writer(), billing=rules.billing)
+    follow = follow or (lambda: standing)
     app = web.Application(middlewares=[_logged, problems, checked], client_max_size=LARGEST_BODY)
     app[BODY_SECONDS] = USUAL_SECONDS
     app.on_response_prepare.append(_headed)
     for route in ROUTES:
-        app.router.add_route(route.method, PREFIX + route.path, _served(route, store, rules, correspondence))
+        app.router.add_route(route.method, PREFIX + route.path, _served(route, store, follow))
     described = document(PREFIX, ROUTES)
 
     async def healthy(request: web.Request) -> web.Response:
@@ -90,11 +97,11 @@ def make_app(store: Store, rules: Rules, correspondence: Correspondence | None =
     app.router.add_get("/healthz", healthy)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/openapi.json", openapi)
-    app.router.add_routes(tracking.routes(store, rules))
+    app.router.add_routes(tracking.routes(store, lambda: follow()[0]))
     return app
 
 
-def _served(route: Route, store: Store, rules: Rules, correspondence: Correspondence) -> Handler:
+def _served(route: Route, store: Store, follow: Follow) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         token = await let_in(store, request, route.role)
         unknown = sorted(set(request.query) - route.queries.keys())
@@ -107,6 +114,7 @@ def _served(route: Route, store: Store, rules: Rules, correspondence: Correspond
             if "\x00" in value:  # which one database would refuse and the other would not
                 raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
         body = None if route.body is None else await read(request, route.body)
+        rules, correspondence = follow()
         call = Call(store=store, rules=rules, correspondence=correspondence, request=request, token=token, body=body)
         # A handler is one transaction, and all that it needs of the request is read by now.
         return await sent(request, await repeated(store.clock, lambda: route.handler(call)))

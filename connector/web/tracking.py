@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 from sqlalchemy import select
 
@@ -15,7 +17,7 @@ from connector.web.problem import ProblemError
 LONGEST = 64
 
 
-def routes(store: Store, rules: Rules) -> list[web.RouteDef]:
+def routes(store: Store, rules: Callable[[], Rules]) -> list[web.RouteDef]:
     async def track(request: web.Request) -> web.Response:
         key = request.match_info["key"]
         async with store.reader() as connection:
@@ -25,7 +27,7 @@ def routes(store: Store, rules: Rules) -> list[web.RouteDef]:
         if not found:
             raise ProblemError(404, "unknown", "There is no such page.")
         policy = f"default-src 'none'; style-src {style_source()}; frame-ancestors 'none'"
-        page = tracking_page(found[0], rules.billing.company)
+        page = tracking_page(found[0], rules().billing.company)
         return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": policy})
 
     return [web.get("/track/{key}", track)]

@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from connector.errors import StoreError
 from connector.jobs import rounds
 from connector.localorg.server import LocalOrg
 from connector.model.change import EntityKind
@@ -152,3 +154,12 @@ async def test_products_are_sent_by_one_push_at_a_time(world: World) -> None:
     assert await leases.release(store, CATALOG, "another", term)
     assert (await pushing).in_sync
     assert await world.count("Product2") == len(PRODUCTS)
+
+
+async def test_service_of_an_earlier_release_sends_nothing_after_an_upgrade(world: World) -> None:
+    await world.save(made(1))
+    async with world.service.store.transaction() as uow:
+        await uow.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="made by a newer release"):
+        await world.service.push(Silent(), scheduled=True)
+    assert world.writes == 0

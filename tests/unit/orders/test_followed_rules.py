@@ -1,0 +1,70 @@
+"""An edited rules file, or an edited template, is followed without a restart; one that cannot be used is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from connector.errors import RulesError
+from connector.model.message import MessageKind
+from connector.orders.documents.trial import trials
+from connector.orders.followed_rules import FollowedRules
+from connector.orders.rules import shipped
+from connector.settings import MessageSettings, Settings
+
+
+def settings(file: Path, templates: Path | None = None) -> Settings:
+    return Settings(_env_file=None, rules_file=file, messages=MessageSettings(templates_dir=templates))
+
+
+def test_edited_rules_are_followed_and_broken_ones_are_said_once(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(shipped(), encoding="utf-8")
+    followed = FollowedRules(settings(file), settled=0)
+    assert followed.current()[0].keep_unknown
+    file.write_text(shipped().replace("unknown_products: hold", "unknown_products: refuse"), encoding="utf-8")
+    assert not followed.current()[0].keep_unknown
+    file.write_text("verification: maybe\n", encoding="utf-8")
+    with capture_logs() as log:
+        assert [followed.current()[0].keep_unknown for _ in range(3)] == [False] * 3
+    [entry] = log
+    assert f"{file}:1:" in entry["error"]
+    file.write_text(shipped(), encoding="utf-8")
+    rules, correspondence = followed.current()
+    assert rules.keep_unknown
+    assert correspondence.billing is rules.billing
+
+
+def test_edited_template_is_followed_and_a_broken_one_is_not(tmp_path: Path) -> None:
+    file, templates = tmp_path / "rules.yaml", tmp_path / "templates"
+    file.write_text(shipped(), encoding="utf-8")
+    templates.mkdir()
+    followed = FollowedRules(settings(file, templates), settled=0)
+    view = next(view for view in trials() if view.kind is MessageKind.CONFIRMATION)
+
+    def text() -> str:
+        return followed.current()[1].writer.write(view).text
+
+    assert "Hello" not in text()
+    (templates / "confirmation.txt.j2").write_text("Hello {{ it.order }}", encoding="utf-8")
+    assert text() == "Hello O-1\n"
+    (templates / "confirmation.txt.j2").write_text("Good day {{ it.odrer }}", encoding="utf-8")
+    with capture_logs() as log:
+        assert text() == text() == "Hello O-1\n"
+    [entry] = log
+    assert "confirmation.txt.j2:1" in entry["error"]
+
+
+def test_edit_is_read_when_the_files_have_settled(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(shipped(), encoding="utf-8")
+    followed = FollowedRules(settings(file), settled=3600)
+    file.write_text("", encoding="utf-8")
+    assert followed.current()[0].keep_unknown
+
+
+def test_rules_that_cannot_be_used_at_the_start_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RulesError, match="no such file"):
+        FollowedRules(settings(tmp_path / "nowhere.yaml"))
