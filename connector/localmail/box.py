@@ -14,6 +14,8 @@ from functools import cached_property
 NEWEST = 1000
 LARGEST = 5 * 1024 * 1024
 """Of one mail, in bytes; the server refuses what is larger."""
+MOST_BOUNDARIES = 20
+"""Of one mail; of one that has more, only the head is shown."""
 ROOM = 64 * 1024 * 1024
 """Of all of them."""
 
@@ -37,10 +39,10 @@ class Mail:
 
     @cached_property
     def message(self) -> EmailMessage:
-        try:
-            return email.message_from_bytes(self.raw, policy=email.policy.default)
-        except RecursionError:  # parts in parts in parts
-            return email.message_from_bytes(self.raw.partition(b"\r\n\r\n")[0], policy=email.policy.default)
+        raw = self.raw
+        if raw.lower().count(b"boundary=") > MOST_BOUNDARIES:
+            raw = raw.partition(b"\r\n\r\n")[0]  # each level of parts in parts looks at all lines
+        return email.message_from_bytes(raw, policy=email.policy.default)
 
     def header(self, name: str) -> str:
         """Empty if it is missing, or cannot be read."""
