@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,33 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(shell: Shell) -> None:
     shell("db", "upgrade")
     rules = shell("act", "1", "verify", CONNECTOR_RULES_FILE="nix.yaml")
     assert (rules.status, rules.err) == (2, "nix.yaml: there is no such file: correct CONNECTOR_RULES_FILE.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "settings"),
+    [
+        (["act", "X", "verify"], {"CONNECTOR_RULES_FILE": "hostile"}),
+        (["import", "shop", "--profile", "hostile"], {}),
+        (["localorg", "--port", "0", "--seed", "hostile"], {}),
+        (["import", "pipe"], {}),
+        (["stock", "count", "--file", "pipe"], {}),
+    ],
+)
+def test_hostile_file_is_refused_in_one_line(shell: Shell, words: list[str], settings: dict[str, str]) -> None:
+    levels = "".join(f"x{n}: &x{n}\n  <<: [*x{n - 1}, *x{n - 1}]\n" for n in range(1, 40))
+    (shell.folder / "hostile").write_text(f"x0: &x0 {{a: 1}}\n{levels}")
+    os.mkfifo(shell.folder / "pipe")
+    assert shell("db", "upgrade").status == 0
+    answer = shell(*words, **settings)
+    assert (answer.status, len(answer.err.splitlines()), answer.out) == (2, 1, "")
+    assert any(word in answer.err for word in ("aliases", "50 levels", "a pipe or a device"))
+
+
+def test_status_says_that_others_can_read_the_database(shell: Shell) -> None:
+    assert shell("db", "upgrade").status == 0
+    assert (shell("status", "--health").err, shell("status", "--json").document["readable_by_others"]) == ("", False)
+    (shell.folder / "connector.db").chmod(0o644)
+    answer = shell("status", "--health")
+    assert (answer.status, answer.err) == (
+        0, "Other users of this machine can read connector.db, with customers in it: `chmod 600 connector.db*`.\n",
+    )  # fmt: skip
