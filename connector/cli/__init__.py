@@ -7,11 +7,12 @@ mapping files and profiles, which are refused whole, give one line per error.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -52,9 +53,16 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of `connector` and `python -m connector`."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminated)
     for group in GROUPS:
         import_module(f"connector.cli.{group}")  # registers its commands
     sys.exit(_status())
+
+
+def _terminated(number: int, _frame: object) -> NoReturn:
+    """Ended before there was anything to end in order: `loop.run` has its own way, once the work has begun."""
+    sys.exit(128 + number)
 
 
 @app.callback(invoke_without_command=True)

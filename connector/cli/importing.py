@@ -12,11 +12,16 @@ from connector.cli.inputs import check_input
 from connector.cli.loop import run
 from connector.cli.output import as_json, plural, table
 from connector.cli.progress import Progress
+from connector.errors import ConnectorError, StoreError
 
 if TYPE_CHECKING:
     from connector.orders.importing import ImportReport
+    from connector.orders.importing.report import Remarks
 
 SHOWN = 20
+KINDS = ("customers", "products", "orders", "lines", "joined rows")
+MOST_KEPT = 10_000
+AGAIN = "Run it again for the rest."
 
 
 @app.command("import")
@@ -28,10 +33,13 @@ def import_(
 ) -> None:
     """Import customers, products and orders. Importing the same files twice changes nothing.
 
-    Bad rows are told with file, line and column; the good ones still go in. An order with a bad line is left out whole.
+    Bad rows are reported with file, line and column; the good ones still go in. An order with a bad line is left
+    out whole.
+    Rows of a customer or product that differ are data: the last one stands, and that is noted.
+
     Exit status 1 if rows were bad, 2 if the files cannot be used at all.
     """
-    from connector.orders.importing import import_files, load_profile
+    from connector.orders.importing import ImportReport, import_files, load_profile
     from connector.settings import load_settings
     from connector.store.opening import opened
     from connector.store.rehearsal import rehearsal
@@ -41,22 +49,39 @@ def import_(
         if path.exists() and not path.is_dir():
             check_input(path)
     loaded = load_profile(profile) if profile else None
+    report = ImportReport()
 
-    async def work() -> ImportReport:
+    async def work() -> None:
         async with opened(settings) as store:
-            with Progress("Importing") as progress:
-                if not dry_run:
-                    return await import_files(store, paths, loaded, watcher=progress)
-                async with rehearsal(store) as scratch:
-                    return await import_files(scratch, paths, loaded, watcher=progress)
+            with Progress("Reading") as progress:
+                into = {"into": rehearsal} if dry_run else {}
+                await import_files(store, paths, loaded, watcher=progress, report=report, **into)
 
-    report = run(work())
+    try:
+        run(work(), stopped=lambda: _stopped(report, dry_run=dry_run))
+    except StoreError as error:
+        if not dry_run and any(report.done(kind) for kind in report.expected):
+            raise ConnectorError(f"{error.message} {_so_far(report)}", hint=f"{error.hint} {AGAIN}") from error
+        raise
     if json:
         as_json(_document(report, dry_run=dry_run))
     else:
         _show(report, dry_run=dry_run)
-    if report.problems:
+    if report.faults.total:
         raise typer.Exit(1)
+
+
+def _stopped(report: ImportReport, *, dry_run: bool) -> str:
+    if dry_run:
+        return "Stopped before the end. Nothing was stored."
+    if not any(report.done(kind) for kind in report.expected):
+        return f"Stopped before the end. Nothing was stored yet. {AGAIN}"
+    return f"Stopped before the end. {_so_far(report)} {AGAIN}"
+
+
+def _so_far(report: ImportReport) -> str:
+    parts = [f"{report.done(kind):,} of {total:,} {kind}" for kind, total in report.expected.items() if total]
+    return f"In are {', '.join(parts[:-1])} and {parts[-1]}." if len(parts) > 1 else f"In are {parts[0]}."
 
 
 def _document(report: ImportReport, *, dry_run: bool) -> dict[str, object]:
@@ -68,24 +93,51 @@ def _document(report: ImportReport, *, dry_run: bool) -> dict[str, object]:
         },
         "lines": report.lines,
         "bad": dict(report.bad),
+        "left_out": report.left_out,
         "problems": report.problems,
+        "problem_count": report.faults.total,
+        "notices": report.notices,
+        "notice_count": report.changes.total,
     }
 
 
 def _show(report: ImportReport, *, dry_run: bool) -> None:
-    rows = [
-        (kind, saved.created, saved.updated, saved.unchanged, report.bad[kind]) for kind, saved in report.saved.items()
-    ]
-    rows += [(kind, 0, 0, 0, count) for kind, count in report.bad.items() if kind not in report.saved]
+    from connector.store.bulk import Saved
+
+    rows = []
+    for kind in sorted(report.saved.keys() | report.bad.keys(), key=KINDS.index):
+        saved = report.saved.get(kind, Saved())
+        rows.append((kind, saved.created, saved.updated, saved.unchanged, report.bad[kind]))
     if not rows:
         typer.echo("There is no row in these files.")
         return
     table(("", "created", "updated", "unchanged", "bad rows"), rows)
     if "orders" in report.saved:
         typer.echo(f"{plural(report.lines, 'order line')} in these orders.")
-    for problem in report.problems[:SHOWN]:
-        typer.echo(problem, err=True)
-    if len(report.problems) > SHOWN:
-        typer.echo(f"… and {len(report.problems) - SHOWN:,} more: --json lists all.", err=True)
+    if not report.faults.total and not any(saved.created or saved.updated for saved in report.saved.values()):
+        typer.echo("Nothing changed: all of it was stored already.")
+    if report.changes.total:
+        typer.echo(f"{plural(report.changes.total, 'row')} changed what a row above said of a customer or product:")
+        _list(report.changes, err=False)
+    _list(report.faults, err=True)
+    if report.left_out_count:
+        typer.echo(_left_out(report), err=True)
     if dry_run:
         typer.echo("Rehearsal: nothing was stored.")
+
+
+def _list(remarks: Remarks, *, err: bool) -> None:
+    groups = remarks.groups
+    for group in groups[:SHOWN]:
+        typer.echo(str(group), err=err)
+    if len(groups) > SHOWN:
+        more = remarks.total - sum(group.count for group in groups[:SHOWN])
+        typer.echo(f"… and {more:,} more: --json lists {'all' if remarks.total <= MOST_KEPT else 'more'}.", err=err)
+
+
+def _left_out(report: ImportReport) -> str:
+    named = ", ".join(report.left_out[:SHOWN])
+    more = report.left_out_count - SHOWN
+    count = plural(report.left_out_count, "order")
+    verb = "was" if report.left_out_count == 1 else "were"
+    return f"{count} {verb} left out whole, because a row is bad: {named}{f' and {more:,} more' if more > 0 else ''}."

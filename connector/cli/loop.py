@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from connector.errors import ConnectorError
@@ -20,19 +20,19 @@ T = TypeVar("T")
 class StoppedError(ConnectorError):
     """Ctrl-C, or SIGTERM."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(STOPPED)
+    def __init__(self, number: int, said: str = STOPPED) -> None:
+        super().__init__(said)
         self.exit_status = 128 + number
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, T], *, stopped: Callable[[], str] = lambda: STOPPED) -> T:
     """The result of `work`. The first signal cancels it, so that it gives its leases back; a second one kills.
 
-    Raises StoppedError, whatever `work` makes of being cancelled.
+    Raises StoppedError, whatever `work` makes of being cancelled; `stopped` says how far it came.
     """
     import asyncio
 
-    return asyncio.run(_stoppable(work))
+    return asyncio.run(_stoppable(work, stopped))
 
 
 async def until_stopped() -> None:
@@ -46,7 +46,7 @@ async def until_stopped() -> None:
     await stop.wait()
 
 
-async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
+async def _stoppable(work: Coroutine[Any, Any, T], stopped: Callable[[], str]) -> T:
     import asyncio
 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -66,7 +66,7 @@ async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
         return await work
     except BaseException:
         if received:
-            raise StoppedError(received[0]) from None
+            raise StoppedError(received[0], stopped()) from None
         raise
     finally:
         for number in listened:

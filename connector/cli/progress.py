@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 LINE_EVERY_SECONDS = 2.0
+FIRST_LINE_AFTER_SECONDS = 1.0
 
 
 class Progress:
@@ -17,7 +18,8 @@ class Progress:
         self._label = label
         self._total = total
         self._done = 0
-        self._said_at = time.monotonic()
+        self._percent = False
+        self._say_at = time.monotonic() + FIRST_LINE_AFTER_SECONDS
         self._bar = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -45,6 +47,12 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def begin(self, label: str, total: int, *, percent: bool = False) -> None:
+        """The next part of the work, counted from 0; `percent`: what is counted is nothing to be shown."""
+        self._label, self._total, self._done, self._percent = label, total, 0, percent
+        if self._bar is not None:
+            self._bar.update(self._task, description=label, total=100 if percent else total, completed=0)
+
     def expect(self, total: int) -> None:
         """`total` more are to be done beyond what is done already."""
         self._total = self._done + total
@@ -54,11 +62,16 @@ class Progress:
     def advance(self, count: int = 1) -> None:
         self._done += count
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done)
-        elif time.monotonic() - self._said_at >= LINE_EVERY_SECONDS:
-            self._said_at = time.monotonic()
+            self._bar.update(self._task, completed=self._done_percent if self._percent else self._done)
+        elif time.monotonic() >= self._say_at:
+            self._say_at = time.monotonic() + LINE_EVERY_SECONDS
             of = f" of {self._total:,}" if self._total is not None else ""
-            print(f"{self._label}: {self._done:,}{of}", file=sys.stderr, flush=True)
+            far = f"{self._done_percent} %" if self._percent else f"{self._done:,}{of}"
+            print(f"{self._label}: {far}", file=sys.stderr, flush=True)
+
+    @property
+    def _done_percent(self) -> int:
+        return min(100 * self._done // self._total, 100) if self._total else 0
 
     def say(self, text: str) -> None:
         """A line of its own, above the bar."""

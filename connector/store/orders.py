@@ -91,11 +91,15 @@ class UnknownReferenceError(StoreError):
         self.skus = tuple(skus)
 
 
-async def save(uow: UnitOfWork, items: Sequence[OrderInput], *, lane: Lane | None = None) -> Saved:
+async def save(
+    uow: UnitOfWork, items: Sequence[OrderInput], *, lane: Lane | None = None, kept: dict[str, list[str]] | None = None
+) -> Saved:
     """Make the stored orders and their lines equal `items`; where a number comes twice, the last one stands.
 
     Without `lane`, a new order goes out as `NEW`, one that changed as `STATUS`. Raises UnknownReferenceError, and
-    StoreError if an order has a line number twice; nothing is saved then.
+    StoreError if an order has a line number twice, or contradicts what was done with it here; nothing is saved then.
+    With `kept`, an order that contradicts this stays as it is and is put there, with the fields that differ; another
+    stage alone is no contradiction.
     """
     wanted = {order.number: (_values(order), _lines_of(order)) for order in items}
     await _refuse_unknown(uow.connection, wanted)
@@ -109,7 +113,7 @@ async def save(uow: UnitOfWork, items: Sequence[OrderInput], *, lane: Lane | Non
         stored |= await _stored(uow.connection, sorted(set(new) - created))
 
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
-    await _keep_acted_on(uow.connection, changed, stored, wanted)
+    await _keep_acted_on(uow.connection, changed, stored, wanted, kept)
     changed = [number for number in changed if stored[number] != wanted[number]]
     await update_rows(uow.connection, orders, [_row(uow, wanted[number]) for number in changed])
     relined = [number for number in changed if stored[number][1] != wanted[number][1]]
@@ -284,16 +288,20 @@ async def _refuse_unknown(connection: AsyncConnection, wanted: Mapping[str, _Sto
 
 
 async def _keep_acted_on(
-    connection: AsyncConnection, changed: Sequence[str], stored: Mapping[str, _Stored], wanted: dict[str, _Stored]
+    connection: AsyncConnection,
+    changed: Sequence[str],
+    stored: Mapping[str, _Stored],
+    wanted: dict[str, _Stored],
+    kept: dict[str, list[str]] | None,
 ) -> None:
     """An order with a history moves by commands only: an import would contradict what happened. Of such orders `wanted`
-    becomes what may change; StoreError where more would."""
+    becomes what may change; where more would, what is stored, and `kept` has it, or StoreError without it."""
     statement = select(orders.c.number).where(orders.c.events > 0)
     refused: dict[str, list[str]] = {}
     for row in await select_in(connection, statement, orders.c.number, changed):
         number, (before, lines) = row.number, stored[row.number]
         after = list(wanted[number][0])
-        for index in _OURS:
+        for index in _OURS if kept is None else (*_OURS, _STAGE):
             after[index] = before[index]
         differs = [
             name for index, name in enumerate(FIELDS)
@@ -302,8 +310,10 @@ async def _keep_acted_on(
         differs += ["lines"] if lines != wanted[number][1] else []
         if differs:
             refused[number] = differs
-        wanted[number] = (tuple(after), lines)
-    if refused:
+        wanted[number] = stored[number] if differs else (tuple(after), lines)
+    if kept is not None:
+        kept |= refused
+    elif refused:
         names = sorted({name for differs in refused.values() for name in differs})
         raise StoreError(
             f"Orders {_listed(sorted(refused))} were acted on here: an import cannot set their {', '.join(names)}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
@@ -14,85 +15,147 @@ from connector.model.keys import normalize_key
 from connector.model.stage import Stage
 
 MOST_DIGITS = 18
-ISO = ""
 YEARS = range(1900, 2201)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z|[+-]?\.\d+\Z", re.ASCII)
+_IN_PARENTHESES = re.compile(r"\((.+)\)\Z")
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
+_NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
+"""What no database keeps: NUL, and half of a character."""
+_UTC = re.compile(r"(.*\d)\s*(?:UTC|GMT|Z)\Z", re.IGNORECASE | re.DOTALL)
+_SPACED_OFFSET = re.compile(r"(.*:\d\d(?:\.\d+)?) ([+-]\d\d:?\d\d)\Z")
+NO_BREAK_SPACES = "\u00a0\u202f"
+YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class BadValueError(ValueError):
+    """A text that a field cannot take. `kind` is the same for all values that are wrong in the same way."""
+
+    def __init__(self, what: str, *, value: str | None = None, kind: str = "") -> None:
+        super().__init__(what if value is None else f"{shown(value)} {what}")
+        self.kind = kind or what
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """How a file writes numbers, dates and times; no `dates` means ISO 8601."""
+    """How a file writes numbers, dates and times; no `dates` means ISO 8601, no `sign` that amounts have none."""
 
     decimal: str = "."
     thousands: str = ""
+    sign: str = ""
     dates: tuple[str, ...] = ()
     zone: tzinfo = UTC
 
 
 Read = Callable[[str, Form], Any]
-"""Trimmed, non-empty text to a value; ValueError says what is wrong and what to do."""
+"""Trimmed, non-empty text to a value; BadValueError says what is wrong and what to do."""
 
 
 def key(text: str, form: Form) -> str:
-    return normalize_key(text)
+    try:
+        return normalize_key(text)
+    except ValueError as error:
+        raise BadValueError(str(error), kind="is no key") from None
 
 
 def text(value: str, form: Form) -> str:
-    if "\x00" in value:
-        raise ValueError("has a NUL character; take it out")
+    return _whole(value)
+
+
+def _whole(value: str) -> str:
+    if found := _NO_TEXT.search(value):
+        named = "a NUL character" if found[0] == "\x00" else "half of a character (a lone surrogate)"
+        raise BadValueError(f"has {named}; take it out")
     return value
 
 
 def number(value: str, form: Form) -> Decimal:
-    plain = value.replace(form.thousands, "") if form.thousands else value
+    plain = _grouped(value, form) if form.thousands else value
     if form.decimal != ".":
         plain = plain.replace(".", "?").replace(form.decimal, ".")
     if not _NUMBER.match(plain):
-        raise ValueError(f"{shown(value)} is no number written with {form.decimal!r} as decimal mark")
-    found = Decimal(plain)
-    if len(found.as_tuple().digits) > MOST_DIGITS:
-        raise ValueError(f"{shown(value)} has more than {MOST_DIGITS} digits")
-    return found
+        raise BadValueError(_not_a_number(value, form), value=value)
+    if len(plain) > MOST_DIGITS and len(Decimal(plain).as_tuple().digits) > MOST_DIGITS:
+        raise BadValueError(f"has more than {MOST_DIGITS} digits", value=value)
+    return Decimal(plain)
+
+
+def _grouped(value: str, form: Form) -> str:
+    """`value` without its thousands marks. A mark that does not stand before three digits is a decimal mark in a file
+    that is not written as the profile says, and would make 12,5 to 125."""
+    mark = form.thousands
+    plain = value.translate(dict.fromkeys(map(ord, NO_BREAK_SPACES), " ")) if mark == " " else value
+    if mark not in plain:
+        return plain
+    whole, point, rest = plain.partition(form.decimal)
+    first, *groups = whole.lstrip("+-").split(mark)
+    if mark in rest or not 1 <= len(first) <= 3 or len(groups[-1]) != 3 or any(len(x) not in {2, 3} for x in groups):
+        raise BadValueError(f"has its thousands mark {mark!r} in the wrong place", value=value)
+    return whole.replace(mark, "") + point + rest
+
+
+def _not_a_number(value: str, form: Form) -> str:
+    if any(unicodedata.category(letter) == "Sc" for letter in value):
+        named = f"only the sign {form.sign!r}" if form.sign else "no currency sign"
+        return f"has a currency sign; the profile names {named} (`currency_sign`)"
+    if "%" in value:
+        return "is a percentage; write a fraction (0.15), or translate it with `values` in a profile"
+    return f"is no number written with {form.decimal!r} as decimal mark"
+
+
+def amount(value: str, form: Form) -> Decimal:
+    """A number with or without the currency sign of the file, and in parentheses if it is negative."""
+    plain = value
+    enclosed = _IN_PARENTHESES.match(plain)
+    if enclosed:
+        plain = enclosed[1].strip()
+    if form.sign and form.sign in plain:
+        minus, unsigned = ("-", plain[1:].lstrip()) if plain.startswith("-") else ("", plain)
+        plain = minus + (unsigned.removeprefix(form.sign) if unsigned.startswith(form.sign)
+                         else unsigned.removesuffix(form.sign)).strip()  # fmt: skip
+    try:
+        found = number(plain, form)
+    except BadValueError as error:
+        raise BadValueError(error.kind, value=value) from None
+    return -found if enclosed else found
 
 
 def price(value: str, form: Form) -> Decimal:
-    found = number(value, form)
+    found = amount(value, form)
     if found < 0:
-        raise ValueError(f"{shown(value)} is negative; a price is 0 or more")
+        raise BadValueError("is negative; a price is 0 or more", value=value)
     return found
 
 
 def quantity(value: str, form: Form) -> Decimal:
     found = number(value, form)
     if found <= 0:
-        raise ValueError(f"{shown(value)} is not a quantity; it must be more than 0")
+        raise BadValueError("is not a quantity; it must be more than 0", value=value)
     return found
 
 
 def discount(value: str, form: Form) -> Decimal:
     found = number(value, form)
     if not 0 <= found <= 1:
-        raise ValueError(f"{shown(value)} is no discount; write a fraction from 0 to 1 (0.15 for 15 %)")
+        raise BadValueError("is no discount; write a fraction from 0 to 1 (0.15 for 15 %)", value=value)
     return found
 
 
 def tax_rate(value: str, form: Form) -> Decimal:
     found = number(value, form)
     if not 0 <= found < 1:
-        raise ValueError(f"{shown(value)} is no tax rate; write a fraction below 1 (0.19 for 19 %)")
+        raise BadValueError("is no tax rate; write a fraction below 1 (0.19 for 19 %)", value=value)
     return found
 
 
 def line_number(value: str, form: Form) -> int:
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 999_999:
-        raise ValueError(f"{shown(value)} is no line number; write 1, 2, 3, …")
+    if not value.isascii() or not value.isdigit() or len(value) > 6 or int(value) < 1:
+        raise BadValueError("is no line number; write 1, 2, 3, …", value=value)
     return int(value)
 
 
 def currency(value: str, form: Form) -> str:
     if not _CURRENCY.match(value):
-        raise ValueError(f"{shown(value)} is no currency; write its three capital letters (USD)")
+        raise BadValueError("is no currency; write its three capital letters (USD)", value=value)
     return value
 
 
@@ -100,14 +163,13 @@ def stage(value: str, form: Form) -> str:
     try:
         return Stage(value).value
     except ValueError:
-        raise ValueError(f"{shown(value)} is no stage; it is one of {', '.join(Stage)}") from None
+        raise BadValueError(f"is no stage; it is one of {', '.join(Stage)}", value=value) from None
 
 
 def yes_no(value: str, form: Form) -> bool:
-    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if value.lower() not in known:
-        raise ValueError(f"{shown(value)} is neither yes nor no; write true or false")
-    return known[value.lower()]
+    if value.lower() not in YES_NO:
+        raise BadValueError("is neither yes nor no; write true or false", value=value)
+    return YES_NO[value.lower()]
 
 
 def moment(value: str, form: Form) -> datetime:
@@ -122,16 +184,31 @@ def day(value: str, form: Form) -> date:
 
 
 def _parsed(value: str, form: Form) -> datetime:
-    for pattern in form.dates or (ISO,):
+    found = _matched(value, form)
+    if found is None and (plain := _UTC.match(value)):
+        found = _matched(plain[1], form)
+        found = found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else None
+    if found is None:
+        wanted = " or ".join(form.dates) or "2026-01-31 or 2026-01-31T10:00:00Z"
+        raise BadValueError(f"is no date; write it as {wanted}", value=value)
+    if found.year not in YEARS:
+        raise BadValueError("is not a plausible date; is its year right?", value=value)
+    return found
+
+
+def _matched(value: str, form: Form) -> datetime | None:
+    for pattern in form.dates:
         try:
-            found = datetime.fromisoformat(value) if pattern is ISO else datetime.strptime(value, pattern)  # noqa: DTZ007
+            return datetime.strptime(value, pattern)  # noqa: DTZ007
         except ValueError:
             continue
-        if found.year not in YEARS:
-            raise ValueError(f"{shown(value)} is not a plausible date; is its year right?")
-        return found
-    wanted = " or ".join(form.dates) or "2026-01-31 or 2026-01-31T10:00:00Z"
-    raise ValueError(f"{shown(value)} is no date; write it as {wanted}")
+    if form.dates:
+        return None
+    spaced = _SPACED_OFFSET.match(value)
+    try:
+        return datetime.fromisoformat(spaced[1] + spaced[2] if spaced else value)
+    except ValueError:
+        return None
 
 
 def shown(value: str) -> str:
@@ -147,6 +224,10 @@ def zone(name: str) -> tzinfo:
     except (KeyError, ValueError, OSError):
         raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin") from None
 
+
+NUMBERS = frozenset({"quantity", "unit_price", "discount", "freight", "tax_rate", "stated_total"})
+MOMENTS = frozenset({"placed_at"})
+DAYS = frozenset({"promised_on", "shipped_on"})
 
 CUSTOMER: Mapping[str, Read] = {
     "number": key, "name": text, "email": text, "phone": text, "street": text, "city": text, "state": text,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from connector.model.stage import Stage
 from connector.orders.importing.fields import KINDS
-from connector.orders.importing.profile import FORMS, SETTINGS
+from connector.orders.importing.grammar import FORMS
+from connector.orders.importing.grammar_settings import SETTINGS
 from tests.unit.importing.conftest import Desk
 
 TEXT = (Path(__file__).parents[3] / "docs" / "importing.md").read_text(encoding="utf-8")
@@ -53,6 +54,9 @@ def test_every_setting_form_and_stage_is_named() -> None:
     settings = TEXT.split("\n| setting |")[1].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`[ ,]", settings)) >= SETTINGS
     forms = TEXT.split("\n| form |")[1].split("\n\n")[0]
-    assert set(re.findall(r"[{ ](\w+): ", forms)) - {"a", "none"} == FORMS
+    assert set(re.findall(r"[{ ](\w+): ", forms)) - {"a", "none"} == {
+        "when",
+        *(key for keys in FORMS.values() for key in keys),
+    }
     stages = TEXT.split("Stages: ")[1].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", stages)) == {stage.value for stage in Stage}

@@ -182,21 +182,24 @@ async def test_a_column_of_the_profile_that_is_not_there(desk: Desk) -> None:
     assert str(refused.value) == "customers.txt has no column Name. Its header has: Nr, Nom."
 
 
-NOT_YAML, CORRECT = "the profile is not YAML", "correct this line or the one above"
+KNOWN = (
+    "currency_sign, customers, dates, decimal, delimiter, encoding, files, lines, orders, products, quote, skip_lines,"
+    " thousands, time_zone"
+)
 WRONG: list[tuple[str, list[str]]] = [
-    ("[]", ["1:1: a profile is a mapping with files and sections"]),
-    ("a: [", [f"1:5: {NOT_YAML}: expected the node content, but found '<stream end>'; {CORRECT}"]),
-    ("a: 1\na: 2\n", ['2:1: found duplicate key "a" with value "2" (original value: "1"); correct the YAML']),
-    ("a: *b\n", [f"1:4: {NOT_YAML}: found undefined alias 'b'; {CORRECT}"]),
+    ("[]", ["1:1: file: is empty or no mapping: write `key: value` lines."]),
+    ("a: [", ["1:5: file: is not YAML: expected the node content, but found '<stream end>'; correct this line or the"
+              " one above."]),
+    ("files: {c: c.csv}\nfiles: {d: d.csv}\ncustomers: {file: c, number: N}\n",
+     ["2:1: files: stands here twice, first on line 1: remove one."]),
     (
         "files: {c: c.csv}\ncolour: red\nreturns: {}\ncustomers: {file: d, number: N, nickname: X}\nlines: 7\n",
         [
-            "2:1: colour: unknown; use one of customers, dates, decimal, delimiter, encoding, files, lines, orders,"
-            " products, quote, thousands, time_zone",
-            "3:1: returns: returns cannot be imported yet; take the section out",
-            "4:13: file: file 'd' is not among `files`",
-            "4:33: nickname: no such field; use one of number, name, email, phone, street, city, state, postal_code,"
-            " country, first_name, last_name",
+            f"2:1: colour: no section or setting of a profile; use one of {KNOWN}",
+            f"3:1: returns: cannot be imported yet; use one of {KNOWN}",
+            "4:13: customers.file: 'd' is not among `files`: c",
+            "4:33: customers.nickname: no such field; use one of file, number, name, email, phone, street, city, state,"
+            " postal_code, country, first_name, last_name",
             "5:1: lines: a mapping of fields to columns",
         ],
     ),
@@ -205,7 +208,7 @@ WRONG: list[tuple[str, list[str]]] = [
         "dates: '%d'\ncustomers: {file: c, name: N}\n",
         [
             "2:1: encoding: 'klingon' is no encoding; write one like utf-8 or cp1252",
-            "3:1: delimiter: one character",
+            '3:1: delimiter: one character; a tab is "\\t", in double quotes',
             "5:1: thousands: is the same as the decimal mark",
             "6:1: time_zone: 'Mars/Base' is no time zone; write one like Europe/Berlin",
             "7:1: dates: a list of date formats ('%d.%m.%Y')",
@@ -213,23 +216,71 @@ WRONG: list[tuple[str, list[str]]] = [
         ],
     ),
     (
-        "files: {c: c.csv}\ncustomers:\n  file: c\n  number: {count: true}\n  name: {colum: N}\n"
-        "  city: {join: x, on: A}\n  phone: 5\n  state: {first: A}\n",
+        "files: {c: c.csv}\nencoding: base64\nquote: ','\ndelimiter: ','\nskip_lines: -1\ndecimal: '1'\nthousands: ab\n"
+        "currency_sign: 5\ndates: ['%d.%m.', '%I:%M %d.%m.%Y', '%Y-%m-%d %Z', '%Q', ' ']\ntime_zone:\n"
+        "customers: {file: c, number: N}\n",
         [
-            "4:12: count: only line numbers can be counted",
-            "5:3: name: needs one of column, const, join, first, count",
-            "5:10: colum: unknown; use one of column, const, count, default, first, join, key, on, values, when",
-            "6:3: city: a join needs `column`",
-            "6:3: city: a join needs `key`",
-            "6:10: join: file 'x' is not among `files`",
-            "7:3: phone: a column name, or a form such as {const: USD}",
-            "8:11: first: a list of forms",
+            "2:1: encoding: 'base64' is no encoding; write one like utf-8 or cp1252",
+            "3:1: quote: is the same as the delimiter",
+            "5:1: skip_lines: how many lines stand above the header, 0 to 1,000",
+            "6:1: decimal: one character that is no digit, such as , or .",
+            "7:1: thousands: one character that is no digit, such as . or ,",
+            "8:1: currency_sign: what stands beside an amount, such as $ or kr",
+            "9:9: dates: '%d.%m.' does not give year, month and day; write one like %d.%m.%Y",
+            "9:19: dates: '%I:%M %d.%m.%Y' has an hour of twelve (%I) without %p",
+            "9:37: dates: '%Y-%m-%d %Z' has %Z: leave it and the blank before it out; UTC or GMT at the end of a time"
+            " is understood",
+            "9:52: dates: '%Q' is no date format; write one like %d.%m.%Y %H:%M",
+            "9:58: dates: is empty; give it a text, in quotes if it is a word like null, or take it out",
+            "10:1: time_zone: is empty; give it a text, in quotes if it is a word like null, or take it out",
         ],
     ),
-    ("files: {c: c.csv}\n", ["1:1: name at least one of customers, products, orders, lines"]),
+    (
+        "files: {c: c.csv}\ncustomers:\n  file: c\n  number: {count: true}\n  name: {colum: N}\n"
+        "  city: {join: x, on: A}\n  state: {first: A}\n  phone: [A]\n  email:\n",
+        [
+            "4:12: customers.number.count: only line numbers can be counted",
+            "5:3: customers.name: needs one of column, const, count, first, join",
+            "6:3: customers.city: a join needs `key`",
+            "6:3: customers.city: a join needs `column`",
+            "6:10: customers.city.join: 'x' is not among `files`: c",
+            "7:11: customers.state.first: a list of forms, 50 at most",
+            "8:3: customers.phone: a column name, or a form such as {const: USD}",
+            "9:3: customers.email: is empty; give it a text, in quotes if it is a word like null, or take it out",
+        ],
+    ),
+    (
+        "files: {c: c.csv, d: d.csv}\norders:\n  file: c\n  number: N\n  notes: {const: x, default: y}\n"
+        "  channel: {column: A, when: B}\n  stage: {column: A, values: {open: plced, : placed}, default: shippd}\n"
+        "  carrier: {first: [{const: x}, {column: A}]}\n  freight: {join: c, on: A, key: B, column: C, sum: false}\n"
+        "  po_number: {join: c, on: A, key: B, column: C, sum: true, values: {}}\n"
+        "  tax_rate: {first: [{first: [A]}]}\n",
+        [
+            "1:19: files.d: no section and no join reads this file; take it out",
+            "5:21: orders.notes.default: means nothing in a form with `const`, which can have const",
+            "6:24: orders.channel.when: means nothing in a form with `column`, which can have column, values, default",
+            "7:37: orders.stage.values.open: 'plced' is no stage; it is one of placed, verified, confirmed, fulfilling,"
+            " shipped, delivered, completed, cancelled",
+            "7:45: orders.stage.values: an empty cell is not translated: `default` is for it; or put the word in"
+            " quotes",
+            "7:55: orders.stage.default: 'shippd' is no stage; it is one of placed, verified, confirmed, fulfilling,"
+            " shipped, delivered, completed, cancelled",
+            "8:21: orders.carrier.first: a `const` without `when` always applies, and hides the forms after it: put it"
+            " last",
+            "9:48: orders.freight.sum: can only be true; take it out otherwise",
+            "10:50: orders.po_number.sum: only numbers are added: discount, freight, quantity, stated_total, tax_rate,"
+            " unit_price",
+            "10:61: orders.po_number.values: a sum is not translated; take out one of the two",
+            "10:61: orders.po_number.values: a table of what a cell says to what that means ({open: placed})",
+            "11:22: orders.tax_rate.first: needs one of column, const, join",
+        ],
+    ),
+    ("files: {c: c.csv}\n",
+     ["1:1: file: name at least one section: customers, products, orders, lines",
+      "1:9: files.c: no section and no join reads this file; take it out"]),
     ("customers: {number: N, name: N}\n",
-     ["1:1: customers: file 'customers' is not among `files`",
-      "1:1: files: name at least one file (orders: orders.csv)"]),
+     ["1:1: files: name at least one file (orders: orders.csv)",
+      "1:1: customers.file: 'customers' is not among `files`"]),
 ]  # fmt: skip
 
 
@@ -246,7 +297,7 @@ def test_a_profile_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.yaml cannot be read: No such file or directory"):
         load_profile(tmp_path / "absent.yaml")
     (tmp_path / "latin.yaml").write_bytes("files: {ü: ü}".encode("latin-1"))
-    with pytest.raises(ProfileError, match=r"^latin\.yaml:1:9: the profile is not UTF-8: save it as UTF-8$"):
+    with pytest.raises(ProfileError, match=r"^latin\.yaml:1:\d+: file: is not UTF-8: save it as UTF-8"):
         load_profile(tmp_path / "latin.yaml")
 
 

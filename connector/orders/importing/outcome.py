@@ -1,0 +1,69 @@
+"""What a batch comes to: it counts once its transaction is committed, and not at all if that is repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from connector.orders.importing.fields import DAYS, KINDS, MOMENTS, NUMBERS
+from connector.orders.importing.plan import SLOTS
+from connector.orders.importing.reader import Place
+from connector.orders.importing.report import ImportReport
+from connector.orders.importing.spool import Entity, Spool
+from connector.orders.importing.values import ABSENT
+from connector.store.bulk import Saved
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    saved: Saved = field(default_factory=Saved)
+    lines: int = 0
+    faults: list[tuple[str, Place, str, str]] = field(default_factory=list)
+    notices: list[tuple[Place, str, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def fault(self, kind: str, place: Place, what: str, sort: str = "") -> None:
+        self.faults.append((kind, place, what, sort))
+
+    def tell(self, kind: str, report: ImportReport) -> None:
+        report.add(kind, self.saved)
+        report.lines += self.lines
+        for fault in self.faults:
+            report.fault(*fault)
+        for notice in self.notices:
+            report.changes.add(*notice)
+        for order in self.left_out:
+            report.leave_out(order)
+
+
+def typed(name: str, value: Any) -> Any:
+    """A value as the spool keeps it, as a value of its field."""
+    if not isinstance(value, str):
+        return value
+    if name in NUMBERS:
+        return Decimal(value)
+    if name in MOMENTS:
+        return datetime.fromisoformat(value)
+    return date.fromisoformat(value) if name in DAYS else value
+
+
+def values_of(kind: str, entity: Entity) -> dict[str, Any]:
+    """The fields that rows have, keys and prices apart; None where every cell was empty."""
+    ranks, values = entity.ranks, entity.values
+    return {
+        name: typed(name, values[slot])
+        for name, slot in SLOTS[kind].items() if ranks[slot] != ABSENT and name not in KINDS[kind].keys
+    }  # fmt: skip
+
+
+def incomplete(kind: str, entity: Entity, spool: Spool, *, new: bool) -> tuple[Place, str] | None:
+    """The first field that needs a value and has none."""
+    for name in KINDS[kind].required:
+        slot = SLOTS[kind][name]
+        there = entity.ranks[slot] != ABSENT
+        if entity.values[slot] is None and (new or there):
+            what = "is empty; it needs a value" if there else f"has no {name}; it is new, and needs one"
+            return spool.place_of(kind, entity.places[slot], name), what
+    return None

@@ -1,0 +1,279 @@
+"""What files are like that come from elsewhere: headers, quotes, joins, formats; and each fault is told once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from connector.errors import UsageError
+from connector.orders.importing import import_files, load_profile
+from tests.unit.importing.conftest import Desk, Silent
+
+FLAT = """\
+files: {f: f.csv}
+customers: {file: f, number: C}
+products: {file: f, sku: S, name: S, unit_price: P, currency: {const: USD}}
+orders: {file: f, number: N, customer: C, placed_at: D, currency: {const: USD}}
+lines: {file: f, order: N, line: {count: true}, sku: S, quantity: Q, unit_price: P}
+"""
+HEADER = "N,C,D,S,Q,P\n"
+GOOD = "2,X,2026-01-05,A,1,2.00\n"
+
+
+async def problems(desk: Desk, text: str, settings: str = "") -> list[str]:
+    """Those of a flat file, of which order 2 is good."""
+    report = await desk.take({"f.csv": text}, profile=settings + FLAT)
+    order = await desk.order("2")
+    assert order is not None
+    assert order.exact_total == Decimal("2.00")
+    assert report.bad.total() <= len(report.problems)
+    return report.problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"N,C,D,S,Q,P,,\n{GOOD.strip()},,\n",
+        f"N,C,D,S,Q,P,Note,Note\n{GOOD.strip()},a,b\n",
+        f"N,C,D,S,Q,P,\n{GOOD}",
+        f"{HEADER}{GOOD.strip()},\n",
+        f"{HEADER}{GOOD.strip()},,  ,\n",
+        f"\ufeff{HEADER}{GOOD}",
+        f" N ,C,D,S,\tQ,P \n{GOOD}",
+        f"sep=,\n{HEADER}{GOOD}",
+        f'"sep=;"\r\n{HEADER.replace(",", ";")}{GOOD.replace(",", ";")}',
+    ],
+)
+async def test_headers_that_nobody_names_do_not_matter(desk: Desk, text: str) -> None:
+    assert await problems(desk, text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("N,C,D,S,Q,P,Q\n", r"f\.csv:1: the header has 'Q' in columns 5 and 7\. Rename all but the right one\."),
+        ("Q,C,D,Q,Q,P,N,S\n", r"f\.csv:1: the header has 'Q' in columns 1, 4 and 5\."),
+        ("Report\nof March\nN,C,D,S,Q,P\n", r"f\.csv has no column C, .*Does the header stand further below\?"),
+        ("PK\x03\x04xl/", r"f\.csv is a spreadsheet \(or another zip archive\), not CSV\. Save the sheet as CSV"),
+        ("", r"f\.csv is empty; it needs a header line\."),
+    ],
+)
+async def test_a_file_that_cannot_be_used_is_refused(desk: Desk, text: str, refusal: str) -> None:
+    with pytest.raises(UsageError, match=refusal):
+        await desk.take({"f.csv": text}, profile=FLAT)
+
+
+async def test_a_mark_of_another_encoding_is_told(desk: Desk) -> None:
+    with pytest.raises(UsageError, match=r"begins with the mark of utf-16.*Say `encoding: utf-16` in a profile"):
+        await desk.take({"f.csv": HEADER.encode("utf-16")}, profile=FLAT)
+    with pytest.raises(UsageError, match=r"begins with the mark of utf-8, and is to be read as cp1252"):
+        await desk.take({"f.csv": HEADER.encode("utf-8-sig")}, profile=f"encoding: cp1252\n{FLAT}")
+
+
+async def test_lines_above_the_header_are_skipped(desk: Desk) -> None:
+    bad = "1,X,2026-01-05,A,x,2.00\n"
+    told = await problems(desk, f'Orders, "of March\n\n{HEADER}{bad}{GOOD}', "skip_lines: 2\n")
+    assert told == ["f.csv:4:5: Q: 'x' is no number written with '.' as decimal mark"]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("1,X,2026-01-05,A,1", "f.csv:2:1: has 5 cells where the header has 6; check the delimiter"),
+        ("1,X,2026-01-05,A,1,2.00,3", "f.csv:2:1: has 7 cells where the header has 6; check the delimiter"),
+        (
+            '1,X,2026-01-05,"A"x,1,2.00',
+            "f.csv:2:1: cannot be read as a row (',' expected after '\"'); check its quotes",
+        ),
+        ("1,X,2026-01-05,A,1,2.0.0", "f.csv:2:6: P: '2.0.0' is no number written with '.' as decimal mark"),
+        ("1,X,2026-01-05,,1,2.00", "f.csv:2:4: S: is empty; it names the product"),
+        ("1,X,soon,A,1,2.00", "f.csv:2:3: D: 'soon' is no date; write it as 2026-01-31 or 2026-01-31T10:00:00Z"),
+        (f"1,{'X' * 81},2026-01-05,A,1,2.00", "f.csv:2:2: C: has 81 characters; a key has at most 80: shorten it"),
+        ("1,X,2026-01-05,A,1,$2.00", "f.csv:2:6: P: '$2.00' has a currency sign; the profile names no currency sign"),
+        ("1,X,2026-01-05,A,1,(2.00)", "f.csv:2:6: P: '(2.00)' is negative; a price is 0 or more"),
+        ("1,X,2026-01-05,A,0,2.00", "f.csv:2:5: Q: '0' is not a quantity; it must be more than 0"),
+        ("1,X,2026-01-05,A,1 %,2.00", "f.csv:2:5: Q: '1 %' is a percentage; write a fraction (0.15), or"),
+    ],
+)
+async def test_a_bad_row_is_told_once_though_four_sections_read_it(desk: Desk, row: str, told: str) -> None:
+    report = await desk.take({"f.csv": f"{HEADER}{row}\n{GOOD}"}, profile=FLAT)
+    [problem] = report.problems
+    assert problem.startswith(told)
+    assert (report.bad.total(), report.left_out) == (1, ["1"])
+    assert await desk.order("1") is None
+    assert await desk.order("2") is not None
+
+
+async def test_rows_of_the_same_fault_are_told_together_with_their_first_places(desk: Desk) -> None:
+    rows = "".join(f"B{number},X,2026-01-05,A,1,${number}\n" for number in range(300))
+    report = await desk.take({"f.csv": f"{HEADER}{rows}{GOOD}"}, profile=FLAT)
+    [group] = report.faults.groups
+    assert str(group) == (
+        "f.csv:2:6: P: '$0' has a currency sign; the profile names no currency sign (`currency_sign`)"
+        " (299 more like it, in lines 3, 4, 5, 6, 7, …)"
+    )
+    assert (len(report.problems), report.bad.total(), report.left_out_count) == (300, 300, 300)
+
+
+TSV = FLAT.replace("files", 'delimiter: "\\t"\nfiles').replace("name: S", "name: T")
+ROWS = ['1\tX\t2026-01-05\tA\t1\t2.00\t"Best" mug', '2\tX\t2026-01-05\tB\t1\t2.00\t6" pipe']
+
+
+async def test_quotes_in_a_file_that_does_not_quote_are_told_or_read(desk: Desk) -> None:
+    text = "\n".join(["N\tC\tD\tS\tQ\tP\tT", *ROWS, ""])
+    report = await desk.take({"f.csv": text}, profile=TSV)
+    assert report.problems == [
+        "f.csv:2:1: cannot be read as a row ('\\t' expected after '\"'); check its quotes, or say `quote: none` in the"
+        " profile if its cells have none"
+    ]
+    assert (await desk.order("1"), report.left_out) == (None, ["1"])
+    assert (await desk.take({"f.csv": text}, profile=f"quote: none\n{TSV}")).problems == []
+    found = await desk.product("A"), await desk.product("B")
+    assert [item.name for item in found if item] == ['"Best" mug', '6" pipe']
+
+
+@pytest.mark.parametrize("end", ['tall" pipe', '6"', "plain"])
+async def test_a_quote_that_swallows_rows_is_told_where_it_opens(desk: Desk, end: str) -> None:
+    rows = ['1\tX\t2026-01-05\tA\t1\t2.00\t"Best mug', "3\tX\t2026-01-05\tA\t1\t2.00\tmug",
+            f"2\tX\t2026-01-05\tA\t1\t2.00\t{end}"]  # fmt: skip
+    report = await desk.take({"f.csv": "\n".join(["N\tC\tD\tS\tQ\tP\tT", *rows, ""])}, profile=TSV)
+    [problem] = report.problems
+    assert problem.startswith("f.csv:2:1: ")
+    assert "check its quotes" in problem
+    assert report.left_out == ["1"]
+    assert await desk.order("2") is not None
+    assert await desk.order("3") is not None
+
+
+async def test_a_cell_of_several_lines_is_no_swallowed_row(desk: Desk) -> None:
+    text = 'number,name,city,phone\nC-1,"Tea, and more,\nor so, they say,\nof them",Leeds,\n'
+    report = await desk.take({"customers.csv": text})
+    assert report.problems == []
+    customer = await desk.customer("C-1")
+    assert customer is not None
+    assert customer.name == "Tea, and more,\nor so, they say,\nof them"
+
+
+@pytest.mark.parametrize(
+    ("settings", "written", "amount"),
+    [
+        ("currency_sign: $\n", "$2.00", "2.00"),
+        ("currency_sign: $\n", "2.00", "2.00"),
+        ("currency_sign: kr\n", "2.00 kr", "2.00"),
+        ("currency_sign: €\nthousands: ' '\n", "€ 1\u00a02\u202f34.50", None),
+        ("currency_sign: €\nthousands: ' '\n", "1\u00a0234.50 €", "1234.50"),
+        ("thousands: ','\n", '"1,23"', None),
+        ("thousands: ','\n", '"12,34,567"', "1234567"),
+        ("thousands: ','\n", '"1,234,5678"', None),
+        ("thousands: ','\n", '"1234,567"', None),
+        ("currency_sign: $\n", "$-2", None),
+        ("currency_sign: $\n", "-$2", None),
+        ("currency_sign: $\n", "€2", None),
+        ("currency_sign: $\n", "$", None),
+    ],
+)
+async def test_amounts_are_read_as_the_profile_says_or_told(
+    desk: Desk, settings: str, written: str, amount: str | None
+) -> None:
+    report = await desk.take({"f.csv": f"{HEADER}1,X,2026-01-05,A,1,{written}\n"}, profile=settings + FLAT)
+    order = await desk.order("1")
+    if amount is None:
+        assert (len(report.problems), report.bad.total(), order) == (1, 1, None)
+    else:
+        assert report.problems == []
+        assert order is not None
+        assert order.exact_total == Decimal(amount)
+
+
+@pytest.mark.parametrize(
+    ("settings", "written"),
+    [
+        ("", "2026-01-05 10:11:12 UTC"),
+        ("time_zone: Europe/Berlin\n", "2026-01-05T10:11:12GMT"),
+        ("", "2026-01-05 05:11:12 -0500"),
+        ("", "2026-01-05 05:11:12.000 -05:00"),
+        ("dates: ['%d.%m.%Y %H:%M:%S']\ntime_zone: Europe/Berlin\n", "05.01.2026 10:11:12 UTC"),
+        ("dates: ['%d.%m.%Y %H:%M:%S']\ntime_zone: Europe/Berlin\n", "05.01.2026 11:11:12"),
+    ],
+)
+async def test_times_that_say_their_zone_are_read(desk: Desk, settings: str, written: str) -> None:
+    report = await desk.take({"f.csv": f"{HEADER}1,X,{written},A,1,2.00\n"}, profile=settings + FLAT)
+    assert report.problems == []
+    order = await desk.order("1")
+    assert order is not None
+    assert order.placed_at == datetime(2026, 1, 5, 10, 11, 12, tzinfo=UTC)
+
+
+JOINED = """\
+files: {o: o.csv, p: p.csv}
+customers: {file: o, number: C}
+orders: {file: o, number: N, customer: C, placed_at: D, currency: {const: USD}, stated_total: JOIN}
+"""
+ORDERS = "N,C,D\n1,X,2026-01-05\n2,X,2026-01-05\n"
+
+
+@pytest.mark.parametrize(
+    ("payments", "plain", "summed"),
+    [
+        ("1,60\n1,40\n2,5\n", None, Decimal(100)),
+        ("1,60\n1,60\n2,5\n", None, Decimal(120)),
+        ("2,5\n1,\n1,60\n", Decimal(60), Decimal(60)),
+        ("2,5\n", "none", "none"),
+        ("2,5\n1,x\n", None, None),
+        ("2,5\n1,7,8\n", None, None),
+    ],
+)
+@pytest.mark.parametrize("adding", [False, True])
+async def test_a_join_of_several_rows_is_refused_or_summed(
+    desk: Desk, payments: str, plain: object, summed: object, adding: bool
+) -> None:
+    join = "{join: p, on: N, key: N, column: A" + (", sum: true}" if adding else "}")
+    report = await desk.take({"o.csv": ORDERS, "p.csv": f"N,A\n{payments}"}, profile=JOINED.replace("JOIN", join))
+    expected = summed if adding else plain
+    order, other = await desk.order("1"), await desk.order("2")
+    assert other is not None
+    assert other.stated_total == Decimal(5)
+    if expected is None:
+        assert (order, report.left_out, len(report.problems), report.bad.total()) == (None, ["1"], 1, 1)
+    else:
+        assert order is not None
+        assert (order.stated_total, report.problems) == (None if expected == "none" else expected, [])
+
+
+async def test_a_join_that_matches_two_rows_names_both_places(desk: Desk) -> None:
+    join = "{join: p, on: N, key: N, column: A}"
+    report = await desk.take({"o.csv": ORDERS, "p.csv": "N,A\n1,60\n2,5\n1,40\n"}, profile=JOINED.replace("JOIN", join))
+    assert report.problems == [
+        "o.csv:2:1: N: '1' matches 2 rows of A: p.csv:2, p.csv:4; keep one, or say `sum: true` in the join to add"
+        " numbers"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "refusal"),
+    [
+        (["d1", "empty"], r"There is none of f\.csv in .*empty\. Name the files, or correct `files` in the profile"),
+        (["d1", "absent"], r"There is no .*absent\."),
+        (["d1", "web.ndjson"], r"web\.ndjson is NDJSON, which is our own form\. Import it without --profile"),
+    ],
+)
+async def test_a_path_that_means_nothing_is_refused(desk: Desk, paths: list[str], refusal: str) -> None:
+    (desk.folder / "d1").mkdir()
+    (desk.folder / "empty").mkdir()
+    desk.put({"d1/f.csv": HEADER + GOOD, "web.ndjson": "{}", "p.yaml": FLAT})
+    with pytest.raises(UsageError, match=refusal):
+        await import_files(
+            desk.store, [desk.folder / path for path in paths], load_profile(desk.folder / "p.yaml"), watcher=Silent()
+        )
+    assert await desk.order("2") is None
+
+
+async def test_any_number_of_files_of_any_name_are_read_for_the_only_file_of_a_profile(desk: Desk) -> None:
+    desk.put({name: HEADER + GOOD.replace("2,X", f"{name},X", 1) for name in ("jan.csv", "feb.txt", "mar")})
+    desk.put({"p.yaml": FLAT})
+    paths = [Path(desk.folder / name) for name in ("jan.csv", "feb.txt", "mar")]
+    report = await import_files(desk.store, paths, load_profile(desk.folder / "p.yaml"), watcher=Silent())
+    assert (report.problems, report.saved["orders"].created) == ([], 3)

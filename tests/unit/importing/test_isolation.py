@@ -1,0 +1,97 @@
+"""What is wrong with one order keeps out no other, and an import that is stopped can be run again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.model.event import Action, Event
+from connector.model.order import OrderInput
+from connector.model.stage import Stage
+from connector.orders.asking import Command
+from connector.orders.desk import Desk as OrderDesk
+from connector.orders.importing import ImportReport, import_files
+from connector.orders.importing import loader as loading
+from connector.store import orders
+from connector.store.bulk import Saved
+from tests.unit.importing.conftest import Desk, Silent
+
+
+async def act(desk: Desk, number: str, action: Action) -> None:
+    async with desk.store.transaction() as uow:
+        await OrderDesk(uow, actor="anna").act([Command(number=number, event=Event(action=action))])
+
+
+async def test_an_order_that_was_acted_on_keeps_out_no_other(desk: Desk, shop: dict[str, str]) -> None:
+    shop["orders.csv"] = shop["orders.csv"].replace("number,", "stage,number,").replace("\n1,", "\nplaced,1,")
+    shop["orders.csv"] = shop["orders.csv"].replace("\n2,", "\nplaced,2,")
+    await desk.take(shop)
+    await act(desk, "1", Action.VERIFY)
+    report = await desk.take(shop)
+    assert (report.problems, report.saved["orders"]) == ([], Saved(unchanged=2))
+    shop["orders.csv"] += "placed,3,C-1,2026-03-05,USD,\n"
+    shop["order_lines.csv"] = shop["order_lines.csv"].replace("1,1,TEA,10", "1,1,TEA,11") + "3,1,TEA,1,,\n"
+    report = await desk.take(shop)
+    assert report.problems == [
+        "orders.csv:2:2: number: order '1' was acted on here, and its lines stayed as it was; take that out of the"
+        " file, or change the order by `connector act`"
+    ]
+    assert report.saved["orders"] == Saved(created=1, unchanged=2)
+    order = await desk.order("1")
+    assert order is not None
+    assert order.stage is not Stage.PLACED
+    assert order.lines[0].quantity == Decimal(10)
+
+
+async def test_an_order_that_the_database_refuses_keeps_out_no_other(
+    desk: Desk, shop: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = orders.save
+
+    async def refusing(uow: Any, items: Sequence[OrderInput], **more: Any) -> Saved:
+        if any(item.number == "1" for item in items):
+            raise ValueError("NaN is not an amount")
+        return await real(uow, items, **more)
+
+    monkeypatch.setattr(orders, "save", refusing)
+    report = await desk.take(shop)
+    assert report.problems == ["orders.csv:2:1: number: cannot be stored: ValueError: NaN is not an amount"]
+    assert report.saved["orders"] == Saved(created=1)
+    assert await desk.order("2") is not None
+
+
+class Stopping(Silent):
+    """Cancels the import once `label` has advanced."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.at = ""
+
+    def begin(self, label: str, total: int, *, percent: bool = False) -> None:
+        self.at = label
+
+    def advance(self, count: int = 1) -> None:
+        task = asyncio.current_task()
+        if self.at == self.label and task is not None:
+            task.cancel()
+
+
+@pytest.mark.parametrize(("label", "stored"), [("Reading", 0), ("Storing customers", 0), ("Storing orders", 1)])
+async def test_an_import_that_is_cancelled_has_stored_whole_batches_and_goes_on_from_there(
+    desk: Desk, shop: dict[str, str], monkeypatch: pytest.MonkeyPatch, label: str, stored: int
+) -> None:
+    monkeypatch.setattr(loading, "BATCH", 1)
+    desk.put(shop)
+    report = ImportReport()
+    task = asyncio.ensure_future(import_files(desk.store, [desk.folder], None, watcher=Stopping(label), report=report))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert report.done("orders") == stored
+    async with desk.store.reader() as connection:
+        assert await orders.count(connection) == stored
+    again = await import_files(desk.store, [desk.folder], None, watcher=Silent())
+    assert again.saved["orders"] == Saved(created=2 - stored, unchanged=stored)
