@@ -17,6 +17,7 @@ from typing import Any
 
 from connector.localorg import checks, history, ids
 from connector.localorg.errors import Refusal, SeveralMatches, not_found
+from connector.localorg.faults import Faults
 from connector.localorg.locks import PARENTS, Locks
 from connector.localorg.plan import Input, Plan, Row
 from connector.localorg.rules import RULES, Rule, declared
@@ -57,6 +58,7 @@ class Dml:
         self.user_id = user_id
         self.rows_written = 0
         self.locks = locks
+        self.faults: Faults | None = None
         self.unsettled: set[str] = set()  # orders whose total has yet to follow their lines
         self.publishers: list[Publisher] = []
         self.lacking: set[UserPermission] = set()  # what the running user may not do
@@ -208,6 +210,8 @@ class Dml:
             return self._publish(plan, body)
         if not plan.sobject.createable:
             raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type cannot be inserted: {plan.name}")
+        if self.faults is not None:
+            self.faults.refuse_row(plan.name, body)
         rule = RULES.get(plan.name, _NO_RULE)
         given = checks.values(self, plan, body, creating=True)
         row: Row = dict.fromkeys(plan.columns)
@@ -263,6 +267,8 @@ class Dml:
         old = self.target(plan, record_id)
         if not plan.sobject.updateable:
             raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type cannot be updated: {plan.name}")
+        if self.faults is not None:
+            self.faults.refuse_row(plan.name, {**body, "Id": record_id})
         rule = RULES.get(plan.name, _NO_RULE)
         given = checks.values(self, plan, body, creating=False)
         new = {**old, **given}

@@ -5,8 +5,11 @@ A lost response is the harshest: the write is committed and the connection dropp
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from connector.localorg.spoken import DATA, SIGN_IN, WRITES, RowRefusal, Spoken, row_refusal, shown, spoken
 
 _MOST = 100_000
 _MOST_LATENCY = 60_000
@@ -18,7 +21,7 @@ _DELAYS = (
 )  # fmt: skip
 _COUNTS = (
     "lost_response", "row_lock", "limit", "concurrent_limit", "expired_session", "reset", "truncated", "status_count",
-    "event_duplicate", "event_gap", "event_limit", "publish_failure", "stream_break",
+    "event_duplicate", "event_gap", "event_limit", "publish_failure", "stream_break", "answer_count", "rows_count",
 )  # fmt: skip
 
 
@@ -52,13 +55,21 @@ class Faults:
     event_limit: int = 0
     publish_failure: int = 0
     stream_break: int = 0
+    answer: Spoken | None = None  # instead of the org's own, to so many of the next calls
+    answer_count: int = 0
+    rows: RowRefusal | None = None  # of so many of the next rows it meets
+    rows_count: int = 0
 
     def told(self) -> dict[str, Any]:
-        return asdict(self)
+        counts = asdict(self)
+        del counts["answer_count"], counts["rows_count"]
+        return counts | {"answer": shown(self.answer, self.answer_count), "rows": shown(self.rows, self.rows_count)}
 
     def configure(self, wanted: dict[str, Any]) -> None:
         """`{"status": 503, "count": 2}` or `{"status": {"code": 503, "count": 2}}`, and a number for each other."""
         given = dict(wanted)
+        answer = spoken(given.pop("answer")) if "answer" in given else None
+        rows = row_refusal(given.pop("rows")) if "rows" in given else None
         status = given.pop("status", None)
         if isinstance(status, dict):
             given["status_count"] = status.get("count", 1)
@@ -77,6 +88,22 @@ class Faults:
                 raise ValueError(f"{name}: a whole number from 0 to {most}")
         for name, value in given.items():
             setattr(self, name, value)
+        if answer is not None:
+            self.answer, self.answer_count = answer
+        if rows is not None:
+            self.rows, self.rows_count = rows
+
+    def speak(self, *, write: bool = False, sign_in: bool = False) -> Spoken | None:
+        """What this call is answered instead; uses one up."""
+        of = self.answer.of if self.answer is not None else ""
+        meant = of == SIGN_IN if sign_in else of == DATA or (write and of == WRITES)
+        return self.answer if meant and self.take("answer_count") else None
+
+    def refuse_row(self, sobject: str, body: Mapping[str, Any]) -> None:
+        """Raise what is to be said of this row, if it is meant; uses one up."""
+        if self.rows is not None and self.rows_count and self.rows.meets(sobject, body):
+            self.rows_count -= 1
+            raise self.rows.refusal()
 
     def take(self, name: str) -> bool:
         """Whether this call is hit; uses one up."""

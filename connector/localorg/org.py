@@ -68,6 +68,7 @@ class Org:
         self.dml = Dml(self.storage, self.schema, self.settings, clock, user_id="", locks=self.locks)
         identity: Identity = seed(self.dml)
         self.dml.user_id = identity.user_id
+        self.dml.faults = self.faults
         self.auth = Auth(self.storage, self.settings, clock, identity, jwt_public_key=jwt_public_key)
         self.usage = Usage(self.storage, clock, self.settings.api_limit)
         self.cursors = Cursors(self.random)

@@ -114,6 +114,8 @@ class App:
             return await self._data(request, segments, params)
         for length in (2, 1):
             face = self.faces.get(tuple(first[:length])) if len(first) >= length else None
+            if face is oauth.answer and (words := self.org.faults.speak(sign_in=True)) is not None:
+                return told(request, words.reply(request.raw_path))
             if face is not None:
                 refused = _REFUSED.get(face)
                 return await (
@@ -144,6 +146,8 @@ class App:
         if fault == "reset":
             self._note(request, call.method, 0, fault, 0, started)
             return drop(request)
+        if fault is None and (words := org.faults.speak(write=describe_call(call)[1])) is not None:
+            fault, reply = "answer", words.reply(request.raw_path)
         if reply is None:
             try:
                 if takes_raw(call):
@@ -179,11 +183,13 @@ class App:
         await request.read()
         await asyncio.sleep(self._latency())
         fault, reply = self._misbehave()
+        if fault is None and (words := org.faults.speak(write=request.method == "POST")) is not None:
+            fault, reply = "answer", words.reply(request.raw_path)
         if fault is None and org.usage.exhausted:
             fault, reply = "exhausted", failed(EXHAUSTED)
         answer: web.StreamResponse | None = None
         if reply is not None:
-            answer = told(request, reply) if fault == "status" else refused(request, reply)
+            answer = told(request, reply) if fault in {"status", "answer"} else refused(request, reply)
         elif fault is None:
             answer = await face(org, request, segments)
             if request.method == "POST" and answer.status < 300 and org.faults.take("lost_response"):
