@@ -41,14 +41,43 @@ class Quiet:
         log.info("push", said=text)
 
 
+class OutageLog:
+    """Says once what keeps the org from taking anything, again when that changes, and when it is over."""
+
+    def __init__(self) -> None:
+        self._outage: str | None = None
+        self._held: str | None = None
+
+    def tell(self, summary: PushSummary) -> None:
+        outage = summary.outage
+        if outage is None:
+            if self._outage is not None:
+                log.info("org_outage_over", code=self._outage)
+        elif outage.code != self._outage:
+            log.error(
+                "org_outage",
+                code=outage.code,
+                error=outage.message,
+                fix=outage.fix,
+                since=outage.since.isoformat(),
+                note="Everything stays due; the org is asked again by itself, at most every five minutes.",
+            )
+        if outage is None and summary.held_code not in {None, self._held}:
+            note = "These changes stay due and the rest goes out; `connector status` says what to do."
+            log.error("changes_held", code=summary.held_code, note=note)
+        self._outage = None if outage is None else outage.code
+        self._held = None if summary.in_sync else summary.held_code or self._held
+
+
 class Clockwork:
-    """Jobs by period. A failing run is logged and the next one comes as usual; while a run takes longer than its
-    period, none comes, which is no news."""
+    """Jobs by period. A failing run is logged, once until it fails in another way or succeeds, and the next one comes
+    as usual; while a run takes longer than its period, none comes, which is no news."""
 
     def __init__(self, catalog: list[Job]) -> None:
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it would write plain lines among ours
         self._scheduler = AsyncIOScheduler(job_defaults=JOB_DEFAULTS, timezone="UTC")
         self._running = asyncio.Lock()
+        self._failed: dict[str, str] = {}
         self._apart = {job.name: asyncio.Lock() for job in catalog if job.apart}
         for job in catalog:
             self._scheduler.add_job(self._run, "interval", seconds=job.seconds, args=[job], id=job.name)
@@ -57,8 +86,11 @@ class Clockwork:
         async with self._apart.get(job.name, self._running):
             try:
                 await job.run()
+                self._failed.pop(job.name, None)
             except ConnectorError as error:
-                log.error("job failed", job=job.name, error=str(error))
+                if self._failed.get(job.name) != str(error):
+                    log.error("job failed", job=job.name, error=str(error))
+                self._failed[job.name] = str(error)
             except Exception:
                 log.exception("job failed", job=job.name)
 
@@ -104,12 +136,14 @@ class Pushing:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._verify = True
+        self._outages = OutageLog()
 
     async def run(self) -> None:
         verify, self._verify = self._verify, False
         summary: PushSummary = await self._service.push(Quiet(), scheduled=True, verify=verify)
-        if summary.tally.done or summary.stopped:
-            log.info("pushed", done=dict(summary.tally.done), writes=summary.writes, stopped=summary.stopped)
+        self._outages.tell(summary)
+        if summary.tally.done:
+            log.info("pushed", done=dict(summary.tally.done), writes=summary.writes)
 
 
 async def _tend(service: Service, followed: FollowedRules) -> None:

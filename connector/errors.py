@@ -45,6 +45,15 @@ class RetryClass(StrEnum):
         return self in {RetryClass.TRANSIENT, RetryClass.ROW_LOCK, RetryClass.LIMIT}
 
 
+class Scope(StrEnum):
+    """What an error of the org concerns. A `doubt` is read by its company: if nothing else of the call was accepted, it
+    concerns the whole org, else the record it was said of."""
+
+    RECORD = "record"
+    DOUBT = "doubt"
+    ORG = "org"
+
+
 class ConnectorError(Exception):
     """Something failed; the message says what, the hint what to do."""
 
@@ -132,7 +141,25 @@ class PostError(ConnectorError):
 
 
 class SalesforceError(ConnectorError):
-    """The org refused, or could not be reached."""
+    """The org refused, or could not be reached. `code` is the org's word for it, or ours; `retry_after` are the seconds
+    after which it asked us to come again; `detail` the org's words about a row, which may repeat values: for a person,
+    not for a log."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retry_class: RetryClass = RetryClass.UNKNOWN,
+        code: str = "",
+        scope: Scope = Scope.ORG,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, retry_class=retry_class)
+        self.code = code
+        self.scope = scope
+        self.retry_after = retry_after
+        self.detail = ""
 
 
 class AuthError(SalesforceError):
@@ -159,8 +186,8 @@ class RefusedError(SalesforceError):
         fields: Sequence[str] = (),
         hint: str = "",
         retry_class: RetryClass = RetryClass.UNKNOWN,
+        scope: Scope = Scope.RECORD,
     ) -> None:
-        super().__init__(message, hint=hint, retry_class=retry_class)
-        self.code = code
+        super().__init__(message, hint=hint, retry_class=retry_class, code=code, scope=scope)
         self.status = status
         self.fields = tuple(fields)

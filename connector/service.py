@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from connector.clock import Clock, SystemClock
 from connector.jobs.mapping_versions import MappingFiles, Mappings
 from connector.jobs.push import PushSummary, push
 from connector.jobs.rounds import Watcher
 from connector.mapping import MappingSet
+from connector.outbound.health import OrgHealth
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Settings
 from connector.store import schema
@@ -37,6 +38,7 @@ class Service:
     client: SalesforceClient
     versions: Mappings
     clock: Clock
+    health: OrgHealth = field(default_factory=OrgHealth)
 
     @property
     def mappings(self) -> MappingSet:
@@ -62,6 +64,7 @@ class Service:
             self.settings,
             clock=self.clock,
             watcher=watcher,
+            health=self.health,
             dry_run=dry_run,
             scheduled=scheduled,
             first=first,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,10 +71,13 @@ def status(
         as_json(document)
     elif health:
         typer.echo(f"{document['database']} can be used.")
+        for text in _outage(document["outage"]):
+            typer.echo(text)
     else:
         rows = [(kind, *numbers.values()) for kind, numbers in document["entities"].items()]
         table(("Entity", "here", "in the org", "due", "refused", "blocked"), rows)
-        for text in (*_remarks(document), *_mapped(document["mappings"]), *_told(document["messages"])):
+        texts = (*_remarks(document), *_outage(document["outage"]), *_mapped(document["mappings"]))
+        for text in (*texts, *_told(document["messages"])):
             typer.echo(text)
     if document["readable_by_others"] and not json:
         file = document["database"].removeprefix("sqlite:///")
@@ -86,7 +90,19 @@ async def _status() -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
     from connector.model.message import MessageState
     from connector.settings import load_settings
-    from connector.store import customers, links, mapping_versions, messages, orders, orgs, outbox, products, returns
+    from connector.store import (
+        customers,
+        links,
+        mapping_versions,
+        messages,
+        orders,
+        orgs,
+        outages,
+        outbox,
+        products,
+        retries,
+        returns,
+    )
     from connector.store.opening import opened
 
     settings = load_settings()
@@ -101,10 +117,12 @@ async def _status() -> dict[str, Any]:
         other = await _other_org(connection, org, settings)
         linked = await links.count(connection, org.org_id) if org else {}
         unsent = await outbox.counts(connection)
-        oldest = await outbox.oldest(connection)
+        oldest = await retries.oldest(connection)
         told = await messages.counts(connection)
         mapping = await mapping_versions.active(connection)
         troubles = await mapping_versions.troubles(connection, store.clock.now() - timedelta(minutes=5))
+        outage = await outages.current(connection)
+        put_off = await retries.put_off(connection)
         return {
             "database": store.address,
             "readable_by_others": store.readable_by_others,
@@ -128,6 +146,8 @@ async def _status() -> dict[str, Any]:
                 "source": mapping.source if mapping else None,
                 "problems": [{"source": item.source, "problem": item.problem} for item in troubles],
             },
+            "outage": None if outage is None else asdict(outage),
+            "put_off": [{"error": error, "changes": number} for error, number in put_off],
             "messages": {"due": told[MessageState.DUE], "failed": told[MessageState.FAILED]},
             "in_sync": other is None and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
         }
@@ -160,6 +180,9 @@ def _remarks(document: dict[str, Any]) -> list[str]:
     if due := sum(numbers["due"] for numbers in entities):
         since = moment(document["oldest_unsent"])
         remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}: `connector push` does it.")
+    remarks += [
+        f"{plural(item['changes'], 'change')} put off by the org: {item['error']}" for item in document["put_off"]
+    ]
     if dead := sum(numbers["dead"] for numbers in entities):
         remarks.append(f"{plural(dead, 'dead letter')}: `connector dead-letters list` says why and what to do.")
     if any(numbers["blocked"] for numbers in entities):
@@ -183,6 +206,17 @@ def _mapped(mappings: dict[str, Any]) -> list[str]:
         f"The service does not follow its mapping files ({item['source']}): {item['problem']}"
         for item in mappings["problems"]
     ]
+
+
+def _outage(outage: dict[str, Any] | None) -> list[str]:
+    """What keeps the org from taking anything."""
+    if outage is None:
+        return []
+    since, again = moment(outage["since"]), moment(outage["next_attempt_at"])
+    text = f"The org has taken nothing since {since}: {outage['message']} {outage['fix']}".strip()
+    if outage["detail"]:
+        text += f" The org's words: {outage['detail']}"
+    return [f"{text} Everything stays due; a running service asks again at {again}, `connector push` at once."]
 
 
 def _told(messages: dict[str, int]) -> list[str]:

@@ -134,6 +134,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "next_due": summary.next_due,
         "stopped": summary.stopped,
         "elsewhere": summary.elsewhere,
+        "held": summary.held,
         "in_sync": summary.in_sync,
         "seconds": round(summary.seconds, 3),
     }
@@ -154,11 +155,18 @@ def show(summary: PushSummary) -> None:
         _rehearsed(summary)
         return
     if summary.stopped:
-        typer.echo(f"Stopped early: {summary.stopped}")
+        typer.echo(f"The org takes nothing now, and all of it stays due: {summary.stopped}")
+    elif summary.held:
+        typer.echo(f"The org does not take some of it, which stays due: {summary.held}")
     if summary.dead_letters:
         letters = plural(summary.dead_letters, "dead letter")
         typer.echo(f"{letters}: `connector dead-letters list` says why and what to do.")
-    if summary.waiting:
+    if summary.stopped:
+        typer.echo(
+            f"{plural(summary.waiting, 'change')} still to be sent: `connector push` asks the org again, and so does a"
+            " running service by itself."
+        )
+    elif summary.waiting:
         when = f", the next at {moment(summary.next_due)}" if summary.next_due else ""
         again = "run `connector push` again then"
         if summary.elsewhere:

@@ -3,6 +3,9 @@
 Work is shared out over workers (`outbound.leasing`), and the part of each over streams: one for the products, then up
 to eight for orders and customers, each over its own partitions. Few orders make few streams, because a full call costs
 as much as an empty one.
+
+An org that takes nothing is left alone for a growing time (`Outage`), which all processes on the database share; a push
+that somebody asked for looks at once.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from functools import partial
 from typing import Any
 
 from connector.clock import Clock
-from connector.errors import MappingError, RetryClass, SalesforceError
+from connector.errors import MappingError, RetryClass, SalesforceError, SettingsError
+from connector.jobs import outage
 from connector.jobs.foretell import Foretold, foretell
 from connector.jobs.mapping_versions import Mappings
 from connector.jobs.org import confirm_org
@@ -24,6 +28,7 @@ from connector.mapping import MappingSet
 from connector.mapping.check import absent_keys, check
 from connector.model.change import ChangeState, DeadLetter, EntityKind
 from connector.outbound.facts import OrgFacts
+from connector.outbound.health import OrgHealth
 from connector.outbound.learn import learn
 from connector.outbound.leasing import Worker
 from connector.outbound.ledger import Ledger
@@ -32,9 +37,11 @@ from connector.outbound.rehearsal import RehearsalOrg
 from connector.outbound.return_form import ReturnForm
 from connector.outbound.tally import Tally
 from connector.salesforce.client import SalesforceClient
+from connector.salesforce.sending import Sending, watched
 from connector.settings import Returns, Settings
 from connector.store import outbox
 from connector.store.engine import Store
+from connector.store.outages import Outage
 from connector.store.outbox import Selection
 from connector.store.rehearsal import sync_rehearsal
 
@@ -48,7 +55,8 @@ class PushSummary:
     `elsewhere`: other workers hold some of them.
 
     `writes` and `reads` are the data API calls it made; for a rehearsal, those it would have made. Where only some
-    changes were meant, all numbers are of those; `others_due` counts the rest.
+    changes were meant, all numbers are of those; `others_due` counts the rest. `outage` is what keeps the org from
+    taking anything, `held` why it does not take some of it.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -66,10 +74,13 @@ class PushSummary:
     stopped: str | None = None
     elsewhere: bool = False
     foretold: Foretold | None = None  # of a dry run
+    held: str | None = None
+    held_code: str | None = None
+    outage: Outage | None = None
 
     @property
     def in_sync(self) -> bool:
-        return not (self.dead_letters or self.waiting or self.stopped)
+        return not (self.dead_letters or self.waiting or self.stopped or self.outage)
 
 
 First = Callable[[Store], Awaitable[Selection | None]]
@@ -99,6 +110,7 @@ async def push(
     *,
     clock: Clock,
     watcher: Watcher,
+    health: OrgHealth,
     dry_run: bool = False,
     scheduled: bool = False,
     first: First | None = None,
@@ -110,8 +122,9 @@ async def push(
     All of it goes by one version of the mappings (`jobs.mapping_versions`), which is chosen before `first`, and chosen
     anew when another one was activated meanwhile. To do something `first` makes the version of our files active.
 
-    A `scheduled` push takes what is free and due now; any other one also waits for other workers that hold what is due,
-    as long as they get something done, and for what falls due within moments.
+    A `scheduled` push takes what is free and due now, leaves an org alone that has taken nothing lately, and tells of
+    an outage in its summary only. Any other one asks the org now, for whatever is waiting; it also waits for other
+    workers that hold what is due, as long as they get something done, and for what falls due within moments.
 
     Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, OtherMappingsError if
     others are active, AuthError if the org lets nobody in, SalesforceError if it has none of our fields, LeaseLostError
@@ -129,26 +142,45 @@ async def push(
             await mappings.notice(store)
         else:
             mappings.read()
+        if not dry_run:
+            summary.outage = await outage.current(store)
+        if scheduled and summary.outage is not None and not await outage.is_our_turn(store, clock, summary.outage):
+            return summary
         if first is None or dry_run or await mappings.settled(store):
             await scope.begin(store, first)
             first = None
         calls = client.calls_made
+        if not scheduled:
+            await outage.hasten(store)
         # A rehearsal also tells whether we can sign in and whether the mappings fit, due or not.
-        if dry_run or first is not None or await _due(store, clock.now(), scope.only):
+        waiting = dry_run or first is not None or bool(await _due(store, clock.now(), scope.only))
+        if waiting or verify or summary.outage is not None:
             worker = None
-            if not dry_run:
+            if waiting and not dry_run:
                 sync = settings.sync
                 worker = Worker(
                     store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=clock, returns=scheduled
                 )
                 await stack.enter_async_context(worker)
-            await _send(
-                store, client, org, mappings, settings,
-                worker=worker, clock=clock, watcher=watcher, summary=summary,
-                scheduled=scheduled, first=first, scope=scope,
-            )  # fmt: skip
-        elif verify:
-            await confirm_org(store, client, settings)
+            health.start(cautious=summary.outage is not None)
+            try:
+                if waiting:
+                    await _send(
+                        store, client, org, mappings, settings,
+                        worker=worker, clock=clock, watcher=watcher, health=health, summary=summary,
+                        scheduled=scheduled, first=first, scope=scope,
+                    )  # fmt: skip
+                else:
+                    await confirm_org(store, client, settings)
+            except (SalesforceError, MappingError, SettingsError) as error:
+                if dry_run:
+                    raise
+                summary.outage = await outage.failed(store, clock, error)
+                if not scheduled:
+                    raise
+            else:
+                if not dry_run:
+                    await _keep(store, clock, health, summary)
         await _close(store, client, org, summary, scope.only)
         summary.reads = client.calls_made.reads - calls.reads - (summary.foretold.reads if summary.foretold else 0)
         if not dry_run:
@@ -168,12 +200,15 @@ async def _send(
     worker: Worker | None,
     clock: Clock,
     watcher: Watcher,
+    health: OrgHealth,
     summary: PushSummary,
     scheduled: bool,
     first: First | None,
     scope: _Scope,
 ) -> None:
-    fit = partial(_fit, store, client, settings, clock, scope)
+    if summary.outage is not None:  # the org may have moved meanwhile: only the login URL knows where to
+        await client.reconnect()
+    fit = partial(_fit, store, client, settings, clock, health, scope)
     for _ in range(VERSIONS):
         version = None
         if worker is None:
@@ -204,13 +239,15 @@ async def _send(
             clock=clock,
             watcher=watcher,
             tally=summary.tally,
+            health=health,
             form=fitted.form,
             only=scope.only,
         )
-        stopped = await rounds.run(patient=not scheduled)
+        await rounds.run(patient=not scheduled)
         summary.elsewhere = rounds.elsewhere
-        summary.stopped = None if stopped is None else str(stopped)
-        if version is None or not version.outdated or stopped is not None:
+        summary.held, summary.stopped = outage.in_full(health.held), outage.in_full(health.stopped)
+        summary.held_code = None if health.held is None else health.held.code
+        if version is None or not version.outdated or health.stopped is not None:
             return
 
 
@@ -224,7 +261,13 @@ class Fitted:
 
 
 async def _fit(
-    store: Store, client: SalesforceClient, settings: Settings, clock: Clock, scope: _Scope, mappings: MappingSet
+    store: Store,
+    client: SalesforceClient,
+    settings: Settings,
+    clock: Clock,
+    health: OrgHealth,
+    scope: _Scope,
+    mappings: MappingSet,
 ) -> Fitted:
     """MappingError if the org has not what the mappings speak of, SalesforceError if it has nothing of ours."""
     org_id = await confirm_org(store, client, settings)
@@ -234,7 +277,8 @@ async def _fit(
         learn, store, client, org_id,
         version=settings.salesforce.api_version, currency=settings.salesforce.currency, clock=clock, more=objects,
     )  # fmt: skip
-    facts = await ask()
+    with watched(Sending(attempts=health.attempts)):
+        facts = await ask()
     # Returns that come meanwhile wait for the next push: how to show them must be found out first.
     form = ReturnForm(mappings, facts, returns, store)
     back = (await _due(store, clock.now(), scope.only)).get(EntityKind.RETURN)
@@ -269,6 +313,16 @@ def _bare(keys: Sequence[str], others: int) -> SalesforceError:
         hint="`connector org deploy` puts them there and gives the permission set to our user; then push again.",
         retry_class=RetryClass.CONFIG,
     )
+
+
+async def _keep(store: Store, clock: Clock, health: OrgHealth, summary: PushSummary) -> None:
+    """Remember what keeps the org from taking anything, or that nothing does any more."""
+    asked = health.answered or not summary.elsewhere  # else others hold all of it, and may still be waiting
+    if health.reached or (health.stopped is None and asked):
+        await outage.over(store)
+        summary.outage = None
+    if health.stopped is not None:
+        summary.outage = await outage.failed(store, clock, health.stopped)
 
 
 async def _due(store: Store, now: datetime, only: Selection | None) -> dict[EntityKind, int]:

@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from connector.clock import Clock
-from connector.errors import SalesforceError
 from connector.mapping import MappingSet
 from connector.model.change import EntityKind
 from connector.outbound.drain import Drain
 from connector.outbound.facts import OrgFacts
+from connector.outbound.health import OrgHealth
 from connector.outbound.leasing import CATALOG, Worker, lease_of
 from connector.outbound.ledger import Ledger
 from connector.outbound.mapping_version import MappingInForce
@@ -72,6 +72,7 @@ class Rounds:
     clock: Clock
     watcher: Watcher
     tally: Tally
+    health: OrgHealth
     form: ReturnForm | None
     only: outbox.Selection | None = None
     elsewhere: bool = field(default=False, init=False)
@@ -79,37 +80,38 @@ class Rounds:
     _last: datetime = field(init=False)
     _seen: tuple[Due, dict[str, int]] | None = field(default=None, init=False)
 
-    async def run(self, *, patient: bool) -> SalesforceError | None:
-        """What stopped them early, if anything did. `patient`: wait for other workers, and for what is due soon."""
+    async def run(self, *, patient: bool) -> None:
+        """Until `health` stops them. `patient`: wait for other workers, and for what is due soon."""
         rounds = 0
         while rounds < ROUNDS:
             due = await self._due()
             if due:
-                worked, stopped = await self._once(due)
-                if stopped is not None or self.worker is None or (self.version is not None and self.version.outdated):
-                    return stopped
+                self.health.begin_round()
+                worked = await self._once(due)
+                outdated = self.version is not None and self.version.outdated
+                if self.health.close() is not None or self.worker is None or outdated:
+                    return
                 if worked:
                     rounds += 1
                     self._waiting_since = None
                 elif not patient or not await self._others():
                     self.elsewhere = True
-                    return None
+                    return
             elif not patient or self.worker is None or not await _soon(self.store, self.clock, self.only):
-                return None
+                return
             else:
                 rounds += 1
-        return None
 
-    async def _once(self, due: Due) -> tuple[bool, SalesforceError | None]:
-        """Whether anything was free, and what ended it early."""
+    async def _once(self, due: Due) -> bool:
+        """Whether anything was free."""
         self.watcher.expect(sum(sum(counts.values()) for counts in due.values()))
         worked = False
         if due.get(EntityKind.PRODUCT):
             if not await self._take([CATALOG]):
-                return False, None
-            stopped = await self._products()
-            if stopped is not None:
-                return True, stopped
+                return False
+            await self._products()
+            if self.health.stopped is not None:
+                return True
             worked, due = True, await self._due()
         work = Counter[int]()  # of the kind of which there is most: a claim is of one kind
         for kind in (EntityKind.ORDER, EntityKind.RETURN, EntityKind.CUSTOMER):
@@ -120,25 +122,25 @@ class Rounds:
             taken = await self._take([lease_of(partition) for partition in mine])
             mine = [partition for partition in mine if lease_of(partition) in taken]
         if not mine:
-            return worked, None
+            return worked
         orders = Counter[EntityKind]()
         for kind in (EntityKind.ORDER, EntityKind.RETURN):
             orders[kind] = sum(count for partition, count in due.get(kind, {}).items() if partition in mine)
-        return True, await self._streams(mine, max(orders.values()), len(work))
+        await self._streams(mine, max(orders.values()), len(work))
+        return True
 
     async def _take(self, names: Sequence[str]) -> list[str]:
         return list(names) if self.worker is None else await self.worker.take(names)
 
-    async def _products(self) -> SalesforceError | None:
+    async def _products(self) -> None:
         drain = self._drain({0}, 1, [CATALOG])
         try:
             await drain.products()
         finally:
             if self.worker is not None:
                 await self.worker.give_back([CATALOG])
-        return drain.stopped
 
-    async def _streams(self, mine: Sequence[int], orders: int, work: int) -> SalesforceError | None:
+    async def _streams(self, mine: Sequence[int], orders: int, work: int) -> None:
         streams = max(1, min(len(mine), -(-orders // ORDERS_PER_STREAM)))
         drains = []
         for number in range(streams):
@@ -154,7 +156,6 @@ class Rounds:
         finally:
             if self.worker is not None:
                 await self.worker.give_back([lease_of(partition) for partition in mine])
-        return next((drain.stopped for drain in drains if drain.stopped is not None), None)
 
     def _drain(self, partitions: set[int], of: int, names: Sequence[str], work: int = 0) -> Drain:
         """A stream under the leases of `names`; of `work` partitions that are shared out it gives some back between two
@@ -182,6 +183,7 @@ class Rounds:
             of=of,
             tally=self.tally,
             advance=self.watcher.advance,
+            health=self.health,
             form=self.form,
         )
 

@@ -25,6 +25,10 @@ class ChangeState(StrEnum):
     BLOCKED = "blocked"
 
 
+REPEATED = 3
+"""A change that was sent so often without a recorded answer may be what ends the process each time."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
     """An entity with unsent changes. `version` tells a change that arrived while this one was in flight; `unsure` that
@@ -37,6 +41,9 @@ class Change:
     attempts: int
     captured_at: datetime
     unsure: bool = False
+    begun: int = 0
+    """How often it was sent since an answer was last recorded: once while it is in flight, more if the process ended
+    each time before the answer was recorded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

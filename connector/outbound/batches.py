@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
-from connector.outbound.work import NewOrder, Row
+from connector.model.change import REPEATED
+from connector.outbound.work import Candidate, NewOrder, Row
 from connector.salesforce.limits import GRAPHS_PER_CALL, NODES_PER_CALL, ROWS_PER_COLLECTION
 
 T = TypeVar("T")
@@ -45,3 +46,19 @@ def row_calls(rows: Sequence[Row], *, size: int = ROWS_PER_COLLECTION) -> Iterat
 def chunks(items: Sequence[T], size: int = ROWS_PER_COLLECTION) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def apart(claim: Sequence[Candidate], limit: int, *, repeated: bool, settled: int = 0) -> list[Candidate]:
+    """The part of `claim` that goes out next: changes that were sent `REPEATED` times without a recorded answer never
+    travel with others, and in parts a quarter as large after each time, down to one alone.
+
+    `repeated`: it is their turn, if there are any; those that were sent least often come first. `settled` such parts
+    were answered by now, for each of which the next one is four times as large.
+    """
+    others = [item for item in claim if item.change.begun < REPEATED]
+    suspects = [item for item in claim if item.change.begun >= REPEATED]
+    if not suspects or (others and not repeated):
+        return others
+    times = min(item.change.begun for item in suspects)
+    size = max(1, limit >> 2 * (times - REPEATED + 1)) << 2 * min(settled, times)
+    return [item for item in suspects if item.change.begun == times][:size]

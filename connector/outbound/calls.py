@@ -1,30 +1,27 @@
 """Around every call: what to do when all of it fails, and how its pieces become stored outcomes and counts.
 
-A call the org refuses for its contents is halved until the culprit stands alone. A call without an answer puts its
-entities off. Limits and a silent org end the stream: more calls would only make it worse.
+A call the org refuses for its contents is halved until the culprit stands alone; if both halves are refused for a
+reason that may be the org's, it is the org's. A call without an answer puts its entities off. `health` says when to
+stop: more calls would only make it worse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence, Set
-from typing import Protocol, TypeVar
+from dataclasses import replace
+from typing import NamedTuple, Protocol, TypeVar
 
-from connector.errors import RefusedError, RetryClass, SalesforceError, TransportError
+from connector.errors import RefusedError, RetryClass, SalesforceError, Scope, TransportError
 from connector.model.change import Refusal
-from connector.outbound.ledger import LAST_ATTEMPT, Ledger, given_up
+from connector.outbound.health import OrgHealth
+from connector.outbound.ledger import Ledger
 from connector.outbound.outcomes import Outcomes
-from connector.outbound.pieces import Piece
+from connector.outbound.pieces import Piece, doubt_of
 from connector.outbound.tally import Tally
 from connector.outbound.work import Candidate, Refused
-from connector.salesforce.fault import Fault
+from connector.salesforce.fault import Fault, without_replay
+from connector.salesforce.refusal import NoAnswerError
 from connector.salesforce.sending import Sending, watched
-
-SILENT_CALLS = 2
-"""Calls in a row without an answer after which a stream gives up; each was already tried several times."""
-
-
-_OF_ALL_CALLS = frozenset({404, 405, 410, 415, 501})
-"""Statuses that tell of the address, not of the contents: every other call would be refused as well."""
 
 
 class Item(Protocol):
@@ -35,53 +32,80 @@ class Item(Protocol):
 T = TypeVar("T", bound=Item)
 
 
-class Calls:
-    """The calls of one stream. `stopped` holds the error that ended it early."""
+class Sent(NamedTuple):
+    """What one call came to: pieces, or the `error` it was refused with for what is in it. `doubtful`: the org may have
+    done it all the same."""
 
-    def __init__(self, ledger: Ledger, tally: Tally, advance: Callable[[int], None]) -> None:
+    pieces: list[Piece]
+    error: RefusedError | None
+    doubtful: bool
+
+
+class Calls:
+    """The calls of one stream."""
+
+    def __init__(self, ledger: Ledger, tally: Tally, advance: Callable[[int], None], health: OrgHealth) -> None:
         self._ledger = ledger
         self._tally = tally
         self._advance = advance
-        self._silent = 0
+        self._health = health
         self._surprised: set[tuple[str, str]] = set()
-        self.stopped: SalesforceError | None = None
 
-    async def send(
-        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]], *, doubtful: bool = False
-    ) -> list[Piece]:
-        """The pieces of `call(items)`, whatever happens to it; nothing is sent any more once the stream is stopped.
+    async def send(self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]]) -> list[Piece]:
+        """The pieces of `call(items)`, whatever happens to it; nothing is sent any more once the push is stopped."""
+        async with self._health.turn():
+            sent = await self._once(items, call, doubtful=False)
+            return sent.pieces if sent.error is None else await self._split(items, call, sent.error, sent.doubtful)
 
-        `doubtful`: the items were part of a call before, and nobody knows whether the org did it.
-        """
-        if self.stopped is not None:
-            pieces = [Piece(candidate=item.candidate, fault=_fault(self.stopped)) for item in items]
-            return [piece.doubted() if doubtful else piece for piece in pieces]
-        with watched(Sending(self._ledger.may_send, doubtful)) as sending:
-            pieces = await self._sent(items, call, sending)
-        return [piece.doubted() if sending.doubtful else piece for piece in pieces]
+    async def _once(
+        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]], *, doubtful: bool
+    ) -> Sent:
+        """`doubtful`: the items were part of a call before, and nobody knows whether the org did it."""
+        with watched(Sending(self._ledger.may_send, doubtful, self._health.attempts)) as sending:
+            pieces, error = await self._answer(items, call)
+        if sending.doubtful:
+            pieces = [piece.doubted() for piece in pieces]
+        return Sent(pieces, error, sending.doubtful)
 
-    async def _sent(
-        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]], sending: Sending
-    ) -> list[Piece]:
+    async def _answer(
+        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]]
+    ) -> tuple[list[Piece], RefusedError | None]:
+        if self._health.stopped is not None:
+            return _put_off(items, _held(self._health.stopped)), None
         try:
             pieces = await call(items)
-        except TransportError as error:
-            self._silent += 1
-            if self._silent >= SILENT_CALLS:
-                self.stopped = error
-            return [Piece(candidate=item.candidate, fault=_fault(error)) for item in items]
-        except RefusedError as error:
-            settings = error.retry_class is RetryClass.CONFIG and error.status in _OF_ALL_CALLS
-            if error.retry_class.retryable or settings:
-                if error.retry_class is RetryClass.LIMIT or settings:
-                    self.stopped = error
-                return [Piece(candidate=item.candidate, fault=_fault(error)) for item in items]
-            if len(items) == 1:
-                return [Piece(candidate=items[0].candidate, refusal=_refusal(error, items[0].candidate))]
-            middle = len(items) // 2
-            halves = (items[:middle], items[middle:])
-            return [piece for half in halves for piece in await self.send(half, call, doubtful=sending.doubtful)]
-        self._silent = 0
+        except SalesforceError as error:
+            if isinstance(error, RefusedError) and error.scope is not Scope.ORG and not error.retry_class.retryable:
+                return [], error
+            self._health.failed(error)
+            return _put_off(items, _fault(error)), None
+        return self._health.judge(pieces), None
+
+    async def _split(
+        self,
+        items: Sequence[T],
+        call: Callable[[Sequence[T]], Awaitable[list[Piece]]],
+        error: RefusedError,
+        doubtful: bool,
+        *,
+        company: bool = False,
+    ) -> list[Piece]:
+        """`items` were refused as a whole; with `company` another part of the same call was not."""
+        if len(items) == 1:
+            candidate = items[0].candidate
+            piece = Piece(candidate=candidate, refusal=_refusal(error, candidate), doubt=doubt_of(_fault(error), ""))
+            pieces = [piece] if company else self._health.judge([piece])
+            return [piece.doubted() for piece in pieces] if doubtful else pieces
+        middle = len(items) // 2
+        halves = (items[:middle], items[middle:])
+        sent = [await self._once(half, call, doubtful=doubtful) for half in halves]
+        if all(half.error is not None and half.error.scope is Scope.DOUBT for half in sent):
+            self._health.failed(_of_all(error))
+            pieces = _put_off(items, _held(error))
+            return [piece.doubted() for piece in pieces] if any(half.doubtful for half in sent) else pieces
+        pieces = []
+        for half, (answered, refused, unknown) in zip(halves, sent, strict=True):
+            pieces += answered if refused is None else await self._split(half, call, refused, unknown, company=True)
         return pieces
 
     def sort(self, pieces: Sequence[Piece], outcomes: Outcomes, *, done: Set[str]) -> None:
@@ -117,11 +141,6 @@ class Calls:
         done = [candidate.change for candidate in unchanged]
         await self._ledger.record(Outcomes(refused=list(refused), done=done))
 
-    async def give_up(self, candidates: Sequence[Candidate]) -> None:
-        """Dead letters for what was tried too often."""
-        refused = [Refused(candidate=item, refusal=given_up(item.change, _TIRED)) for item in candidates]
-        await self.settle(refused=refused)
-
     def _store(self, piece: Piece, outcomes: Outcomes) -> None:
         outcomes.put.extend(piece.links)
         outcomes.drop.extend(piece.dropped)
@@ -138,7 +157,8 @@ class Calls:
             self._tally.refused[entity] += 1
             self._advance(1)
         elif piece.fault is not None:
-            outcomes.later.append((candidate, piece.fault))
+            waiting = outcomes.held if piece.fault.scope is Scope.ORG else outcomes.later
+            waiting.append((candidate, piece.fault))
             self._tally.later[entity] += 1
         elif (entity, candidate.change.key) in self._surprised:
             # We have looked, and the org says the same again: this is not about a lost answer.
@@ -152,14 +172,36 @@ class Calls:
         else:
             # It stays due and unsure: the next claim looks what the org has, and sends what differs from that.
             self._surprised.add((entity, candidate.change.key))
+            outcomes.looked.append(candidate.change)
             outcomes.drop.extend(link for link in piece.gone if link[0] == "price")
             outcomes.doubt.extend(link for link in piece.gone if link[0] != "price")
 
 
+def _put_off(items: Sequence[Item], fault: Fault) -> list[Piece]:
+    return [Piece(candidate=item.candidate, fault=fault) for item in items]
+
+
 def _fault(error: SalesforceError) -> Fault:
-    code = error.code if isinstance(error, RefusedError) else "NO_ANSWER"
-    known = not isinstance(error, TransportError)
-    return Fault(code=code, retry_class=error.retry_class, sentence=error.message, fix=error.hint, outcome_known=known)
+    known = error.fault.outcome_known if isinstance(error, NoAnswerError) else not isinstance(error, TransportError)
+    return Fault(
+        code=error.code or "NO_ANSWER",
+        retry_class=error.retry_class,
+        sentence=error.message,
+        fix=without_replay(error.hint),
+        outcome_known=known,
+        scope=error.scope,
+    )
+
+
+def _held(error: SalesforceError) -> Fault:
+    """For what was not sent, or certainly not done, because of `error`."""
+    return replace(_fault(error), outcome_known=True, scope=Scope.ORG)
+
+
+def _of_all(error: RefusedError) -> SalesforceError:
+    """`error` as one of the org: each part of the call was refused with it."""
+    hint = without_replay(error.hint)
+    return SalesforceError(error.message, hint=hint, retry_class=error.retry_class, code=error.code)
 
 
 def _refusal(error: RefusedError, candidate: Candidate) -> Refusal:
@@ -180,11 +222,4 @@ _UNSETTLED = Fault(
     sentence="The org's records change while we write to them.",
     fix="It is tried again by itself.",
     outcome_known=False,
-)
-
-_TIRED = Fault(
-    code="TOO_MANY_ATTEMPTS",
-    retry_class=RetryClass.UNKNOWN,
-    sentence=f"It was tried {LAST_ATTEMPT} times and never got through.",
-    fix="Look at its journal (`connector show`) for what the org said.",
 )

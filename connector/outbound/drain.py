@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from functools import partial
 from typing import Any, TypeVar
 
-from connector.errors import RetryClass, SalesforceError
-from connector.model.change import ChangeState, EntityKind, Refusal
+from connector.errors import RetryClass
+from connector.model.change import REPEATED, ChangeState, EntityKind, Refusal
 from connector.model.record import Link
 from connector.outbound import work
-from connector.outbound.batches import chunks, graph_calls, row_calls
+from connector.outbound.batches import apart, chunks, graph_calls, row_calls
 from connector.outbound.calls import Calls
 from connector.outbound.facts import ACTIVATED, OrgFacts
+from connector.outbound.health import OrgHealth
 from connector.outbound.identity import Reader
-from connector.outbound.ledger import LAST_ATTEMPT, Ledger
+from connector.outbound.ledger import Ledger
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.pieces import Piece, owned
 from connector.outbound.plan import accounts_ahead, plan_orders, plan_records
@@ -36,20 +38,20 @@ from connector.store.outbox import Unsent
 CLAIM = 600
 """Orders a claim: 8 full graph calls and 3 full status calls."""
 
-
 ON_ITS_WAY = Fault(
     code="PRODUCT_NOT_SENT_YET",
     retry_class=RetryClass.TRANSIENT,
     sentence="A product of the order is not in the org yet.",
     fix="Nothing to do: the order follows its products.",
+    follows=True,
 )
-
 
 ORIGINAL_FIRST = Fault(
     code="ORIGINAL_NOT_ACTIVATED",
     retry_class=RetryClass.TRANSIENT,
     sentence="The order that the return belongs to is not in the org yet, or not activated there.",
     fix="Nothing to do: the return follows its order. If the order was refused, mend that first.",
+    follows=True,
 )
 
 
@@ -74,13 +76,16 @@ class Drain:
         of: int,
         tally: Tally,
         advance: Callable[[int], None],
+        health: OrgHealth,
         form: ReturnForm | None = None,
     ) -> None:
         self._ledger = ledger
         self._writer = Writer(org, source)
         self._prices = PriceBook(org, reader, facts, source)
-        self._calls = Calls(ledger, tally, advance)
+        self._calls = Calls(ledger, tally, advance, health)
         self._recognition = Recognition(ledger, self._calls, self._writer, reader, facts, tally)
+        self._health = health
+        self._turns = self._settled = 0
         self._reader = reader
         self._facts = facts
         self._source = source
@@ -88,11 +93,6 @@ class Drain:
         self._of = of
         self._form = form
         self._tally = tally
-
-    @property
-    def stopped(self) -> SalesforceError | None:
-        """What ended the stream before it was empty."""
-        return self._calls.stopped
 
     async def products(self) -> None:
         """Products with their price book entries: an order's lines need them."""
@@ -115,15 +115,15 @@ class Drain:
             await self._written(plan, done=True)
 
     async def _claim(self, entity: EntityKind, limit: int) -> list[Candidate]:
-        """What is due, without what was tried too often: that becomes dead letters here."""
-        while self.stopped is None:
-            claim = await self._ledger.claim(entity, self._partitions, self._of, limit)
-            tired = [candidate for candidate in claim if candidate.change.attempts >= LAST_ATTEMPT]
-            if not tired:
-                self._writer.start(link for item in claim for link in _links_of(item))
-                return claim
-            await self._calls.give_up(tired)
-        return []
+        """What is due and may go out together."""
+        if self._health.stopped is not None:
+            return []
+        claim = await self._ledger.claim(entity, self._partitions, self._of, limit)
+        self._turns += 1
+        claim = apart(claim, limit, repeated=self._turns % 2 == 0, settled=self._settled)
+        self._settled += bool(claim) and claim[0].change.begun >= REPEATED
+        self._writer.start(link for item in claim for link in _links_of(item))
+        return claim
 
     async def _written(self, plan: Plan, *, done: bool) -> list[Piece]:
         """Send customers or products, and record what became of them; `done` if that is all there is to do."""
@@ -285,10 +285,9 @@ class Drain:
         for call in graph_calls(orders):
             by_key = {order.candidate.change.key: order for order in call}
             whole = {key for key, order in by_key.items() if order.status is None and not order.partial}
-            pieces = await self._owned(call, self._writer.graphs)
-            if self._form is not None and (unshown := await self._form.learned(pieces)):
-                await self._calls.settle(refused=(), unchanged=[piece.candidate for piece in unshown])
-                pieces = [piece for piece in pieces if piece not in unshown]
+            unshown: list[Piece] = []
+            pieces = await self._owned(call, partial(self._shown, unshown))
+            await self._calls.settle(unchanged=[piece.candidate for piece in unshown])
             outcomes = Outcomes()
             self._calls.sort(pieces, outcomes, done=whole)
             for piece in pieces:
@@ -304,6 +303,13 @@ class Drain:
                 await self._rows(statuses[:ROWS_PER_COLLECTION])
                 del statuses[:ROWS_PER_COLLECTION]
         return statuses
+
+    async def _shown(self, unshown: list[Piece], call: Sequence[NewOrder]) -> list[Piece]:
+        """Send graphs; those that found out that the org shows no returns this way are put into `unshown`."""
+        pieces = await self._writer.graphs(call)
+        if self._form is not None:
+            unshown += await self._form.learned(pieces)
+        return [piece for piece in pieces if piece not in unshown]
 
     async def _rows(self, rows: Sequence[Row], *, also_status: Set[str] = frozenset()) -> set[str]:
         """Send rows; an entity is done with its last row unless a status follows. The keys of those that failed."""

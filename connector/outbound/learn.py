@@ -24,6 +24,7 @@ QUERIES = (
     "SELECT IsoCode, DecimalPlaces FROM CurrencyType WHERE IsActive = true",
     "SELECT Id FROM RecordType WHERE SobjectType = 'Account' AND IsPersonType = true",
 )
+_ABSENT = frozenset({"INVALID_TYPE", "INVALID_FIELD"})
 KEPT_AS = "2"
 """Changes with what is kept; what an earlier version of this program kept is asked for anew."""
 
@@ -81,6 +82,9 @@ async def learn(
         raise statuses
     if isinstance(price_books, RefusedError):
         raise price_books
+    for answer in (currencies, person_types):
+        if isinstance(answer, RefusedError) and answer.code not in _ABSENT:
+            raise answer  # it does not say that the org has none
     if not price_books or not price_books[0]["IsActive"]:
         raise _lacking(
             "The org's standard price book is inactive: no order could have a line.",

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.clock import Clock
-from connector.errors import LeaseLostError, MappingError, RetryClass
+from connector.errors import LeaseLostError, MappingError
 from connector.mapping import MappingSet
 from connector.model.change import Change, ChangeState, EntityKind, Refusal
 from connector.model.customer import Customer
@@ -23,16 +23,12 @@ from connector.model.product import Product
 from connector.model.record import Link
 from connector.outbound.mapping_version import MappingInForce
 from connector.outbound.outcomes import Outcomes, entries
+from connector.outbound.patience import counted, delay_after, given_up, reason
 from connector.outbound.work import Candidate, Refused
 from connector.salesforce.fault import Fault
-from connector.store import customers, journal, leases, links, orders, outbox, products, returns
+from connector.store import customers, journal, leases, links, orders, outbox, products, retries, returns
 from connector.store.engine import Store
 from connector.store.unit import Lane, UnitOfWork, slot_of
-
-FIRST_DELAY = timedelta(seconds=1)
-LONGEST_DELAY = timedelta(minutes=5)
-LAST_ATTEMPT = 20
-"""A transient fault that outlives this many attempts (more than an hour) becomes a dead letter."""
 
 LOADERS: Mapping[EntityKind, Any] = {
     EntityKind.CUSTOMER: customers,
@@ -213,11 +209,17 @@ class Ledger:
     async def _record(self, outcomes: Outcomes) -> None:
         async with self._store.transaction() as uow:
             await self._fence(uow)
-            refused, later = [item.candidate.change for item in outcomes.refused if item.certain], outcomes.later
-            known = [*outcomes.done, *refused, *(item.change for item, fault in later if fault.outcome_known)]
-            everyone = [*outcomes.done, *(item.candidate.change for item in outcomes.refused)]
-            await outbox.lock(uow, [*everyone, *(item.change for item, _ in later)])
+            refused, waiting = [item.candidate.change for item in outcomes.refused if item.certain], outcomes.waiting
+            known = [
+                *outcomes.done,
+                *refused,
+                *(item.change for item, fault in waiting if fault.outcome_known and not item.change.unsure),
+            ]
+            failed = [item.candidate.change for item in outcomes.refused] + [item.change for item, _ in waiting]
+            answered = [*failed, *outcomes.looked]
+            await outbox.lock(uow, [*outcomes.done, *answered])
             await outbox.sure(uow, [*known, *outcomes.seen])
+            await retries.answered(uow, answered)
             for entity in sorted({entity for entity, _ in outcomes.drop}):
                 await self._drop(uow, entity, [key for kind, key in outcomes.drop if kind == entity])
             await links.put(uow, self._org_id, outcomes.put)
@@ -296,14 +298,10 @@ class Ledger:
         await outbox.refuse_all(uow, blocked, state=ChangeState.BLOCKED)
 
     async def _postpone(self, uow: UnitOfWork, change: Change, fault: Fault) -> None:
-        if not fault.outcome_known or fault.retry_class is RetryClass.LIMIT:
-            # The org's fault, not the change's: an outage of a day must not end in dead letters.
-            change = replace(change, attempts=min(change.attempts, LAST_ATTEMPT - 2))
-        if change.attempts < LAST_ATTEMPT:
-            delay = min(FIRST_DELAY * 2**change.attempts, LONGEST_DELAY)
-            await outbox.postpone(uow, [change], due_at=uow.now + delay, error=f"{fault.code}: {fault.sentence}")
-            return
-        await outbox.refuse(uow, change, given_up(change, fault))
+        if (delay := delay_after(change, fault)) is not None:
+            await outbox.postpone(uow, [counted(change, fault)], due_at=uow.now + delay, error=reason(fault))
+        else:
+            await outbox.refuse(uow, change, given_up(change, fault))
 
     async def _candidates(
         self, connection: AsyncConnection, entity: EntityKind, changes: Sequence[Change]
@@ -359,18 +357,6 @@ def _slot_of(entity: Customer | Product | Order | OrderReturn) -> int:
     return slot_of(entity.customer.key if isinstance(entity, Order | OrderReturn) else entity.key)
 
 
-def given_up(change: Change, fault: Fault) -> Refusal:
-    """Why a change is no longer tried, although a repeat could have helped."""
-    return Refusal(
-        code=fault.code,
-        message=f"{fault.sentence} Given up after {change.attempts} attempts.",
-        field=None,
-        source=None,
-        fix=f"{fault.fix} Then replay.",
-        record=f"{change.entity} {change.key}",
-    )
-
-
 def _change(entity: EntityKind, key: str, unsent: outbox.Unsent | None, now: datetime) -> Change:
     """The change behind an outbox row, or one that matches none: a customer already sent, or blocked."""
     return Change(
@@ -381,4 +367,5 @@ def _change(entity: EntityKind, key: str, unsent: outbox.Unsent | None, now: dat
         attempts=unsent.attempts if unsent else 0,
         captured_at=unsent.captured_at if unsent else now,
         unsure=unsent is not None and unsent.unsure,
+        begun=unsent.begun if unsent else 0,
     )

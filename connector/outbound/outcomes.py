@@ -27,6 +27,14 @@ class Outcomes:
     done: list[Change] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     later: list[tuple[Candidate, Fault]] = field(default_factory=list)
+    held: list[tuple[Candidate, Fault]] = field(default_factory=list)
+    """Not taken for a reason that concerns every record: due as before, and no attempt is counted."""
+    looked: list[Change] = field(default_factory=list)
+    """Answered by something that must be looked at before it is sent again."""
+
+    @property
+    def waiting(self) -> list[tuple[Candidate, Fault]]:
+        return [*self.later, *self.held]
 
 
 def entries(outcomes: Outcomes, org_id: str) -> Iterator[journal.Entry]:

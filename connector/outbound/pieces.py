@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from connector.errors import Scope
 from connector.model.change import Refusal
 from connector.model.outcome import Outcome, RowError
 from connector.model.record import IS_PERSON, FieldValue, Link
 from connector.outbound.lost import duplicates_found, taken
 from connector.outbound.preflight import Source
 from connector.outbound.work import Candidate, Fields, NewRecord, Row
-from connector.salesforce.fault import Fault, classify_row
+from connector.salesforce.fault import TABLE, Fault, classify_row, without_replay
 
 FOLLOWERS = frozenset({"PROCESSING_HALTED", "ALL_OR_NONE_OPERATION_ROLLED_BACK"})
 """Codes of rows that failed only because a sibling did."""
@@ -24,6 +25,14 @@ CREATE_ONLY_FIELDS = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """A refusal that may be about the org and not about the record: a permission, a field, a code nobody knows."""
+
+    fault: Fault
+    sobject: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Piece:
     """One step of one entity: exactly one of these holds.
 
@@ -32,6 +41,7 @@ class Piece:
     is not what we thought: look at the org, then decide). `otherwise` is the refusal if looking changes nothing.
     `found` are the IDs of records that the org already had under our key: they may be another entity's. A refusal can
     have `gone` and `links` as well.
+    `doubt` goes with a refusal or `gone` that is the record's only if the org accepted another one (see `health`).
     """
 
     candidate: Candidate
@@ -43,6 +53,7 @@ class Piece:
     otherwise: Refusal | None = None
     gone: tuple[tuple[str, str], ...] = ()
     found: tuple[str, ...] = ()
+    doubt: Doubt | None = None
     certain: bool = True  # of a refusal: nothing of it was done
     created: Mapping[str, int] = field(default_factory=dict)  # records by object
     updated: Mapping[str, int] = field(default_factory=dict)
@@ -110,10 +121,41 @@ def failure(candidate: Candidate, errors: Sequence[RowError], record: NewRecord 
     """Refusal or fault for `errors` of one row."""
     error = cause(errors)
     fault = classify_row(error)
-    if fault.retry_class.retryable:
+    if error.code == "NOT_FOUND":  # an upsert makes what it does not find: this is about its object or its key field
+        fault = _hidden(error)
+    if fault.scope is not Scope.RECORD:
+        fault = _naming(fault, error, record.sobject)
+    if fault.retry_class.retryable or fault.scope is Scope.ORG:
         return Piece(candidate=candidate, fault=fault)
     known = record.known if isinstance(record, NewRecord) else link_snapshot(candidate, record)
-    return Piece(candidate=candidate, refusal=refusal_of(error, fault, record, source, known.get(IS_PERSON) is True))
+    return Piece(
+        candidate=candidate,
+        refusal=refusal_of(error, classify_row(error), record, source, known.get(IS_PERSON) is True),
+        doubt=None if wrong_kind(error, record) else doubt_of(fault, record.sobject),
+    )
+
+
+def gone(candidate: Candidate, links: Iterable[tuple[str, str]], errors: Sequence[RowError], sobject: str) -> Piece:
+    """A record is not in the org any more; or its object is hidden from us, if nothing of it is found."""
+    error = cause(errors)
+    hidden = error.code == "NOT_FOUND"
+    doubt = doubt_of(_naming(_hidden(error), error, sobject), sobject) if hidden else None
+    return Piece(candidate=candidate, gone=tuple(links), doubt=doubt)
+
+
+def doubt_of(fault: Fault, sobject: str) -> Doubt | None:
+    return Doubt(fault=fault, sobject=sobject) if fault.scope is Scope.DOUBT else None
+
+
+def _hidden(error: RowError) -> Fault:
+    return replace(TABLE["INVALID_TYPE"], code=error.code)
+
+
+def _naming(fault: Fault, error: RowError, sobject: str) -> Fault:
+    """`fault` with what it is about, as far as that is no value of the record."""
+    fields = ", ".join(f"{sobject}.{name}" for name in error.fields) or sobject
+    sentence = f"{fault.sentence.removesuffix('.')} ({fields})."
+    return replace(fault, sentence=sentence, fix=without_replay(fault.fix), detail=error.message)
 
 
 def link_snapshot(candidate: Candidate, row: Row) -> Mapping[str, FieldValue]:

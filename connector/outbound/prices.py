@@ -16,7 +16,7 @@ from connector.model.product import Product
 from connector.model.record import Link, changed_fields
 from connector.outbound.batches import chunks
 from connector.outbound.facts import OrgFacts
-from connector.outbound.pieces import GONE, Piece, cause, failure
+from connector.outbound.pieces import GONE, Piece, cause, failure, gone
 from connector.outbound.preflight import Source, refusal
 from connector.outbound.work import Candidate, Fields, NewRecord
 from connector.outbound.write import Org
@@ -148,7 +148,7 @@ class PriceBook:
 
     def _failed(self, key: str, candidate: Candidate, outcome: Outcome) -> Piece:
         if cause(outcome.errors).code in GONE:
-            return Piece(candidate=candidate, gone=(("price", key),))
+            return gone(candidate, [("price", key)], outcome.errors, SOBJECT)
         return failure(candidate, outcome.errors, _record(key), self._source)
 
     def _refused(self, key: str, fields: Fields) -> Refusal | None:

@@ -17,6 +17,7 @@ from connector.outbound.pieces import (
     already_there,
     cause,
     failure,
+    gone,
     key_taken,
     link_of,
     moved_link,
@@ -107,13 +108,13 @@ class Writer:
             otherwise = failure(row.candidate, outcome.errors, row, self._source).refusal
             return Piece(candidate=row.candidate, gone=(_own(row),), otherwise=otherwise)
         if cause(outcome.errors).code in GONE:
-            gone = [(row.entity, row.key)]
+            lost = [(row.entity, row.key)]
             change = row.candidate.change
             if row.entity in {"line", "return_line"}:
-                gone = [(change.entity.value, change.key)]
+                lost = [(change.entity.value, change.key)]
             if "AccountId" in row.fields:  # or what it was to move to
-                gone += _of_customer(row.candidate)
-            return Piece(candidate=row.candidate, gone=tuple(gone))
+                lost += _of_customer(row.candidate)
+            return gone(row.candidate, lost, outcome.errors, row.sobject)
         return failure(row.candidate, outcome.errors, row, self._source)
 
     async def graphs(self, call: Sequence[NewOrder]) -> list[Piece]:
@@ -140,9 +141,10 @@ class Writer:
             return Piece(candidate=candidate, exists=True, otherwise=otherwise)
         if reference == ORDER and order.account is None and error.code in GONE:
             # What an order refers to and can vanish unnoticed: its account, and of a return its order.
-            return Piece(candidate=candidate, gone=(("customer", order.customer), *_originals_of(candidate)))
+            lost = [("customer", order.customer), *_originals_of(candidate)]
+            return gone(candidate, lost, errors, record.sobject)
         if reference not in {ORDER, ACCOUNT} and error.code in GONE:
-            return Piece(candidate=candidate, gone=_prices_of(candidate, [record.key]))
+            return gone(candidate, _prices_of(candidate, [record.key]), errors, record.sobject)
         return failure(candidate, errors, record, self._source)
 
     async def sequences(self, items: Sequence[work.Sequence]) -> list[Piece]:
@@ -162,10 +164,10 @@ class Writer:
         code = cause(errors).code
         if code in GONE:
             change = item.candidate.change
-            gone = [(change.entity.value, change.key), *_prices_of(item.candidate, [line.key for line in item.add])]
+            lost = [(change.entity.value, change.key), *_prices_of(item.candidate, [line.key for line in item.add])]
             if "AccountId" in item.header:
-                gone += _of_customer(item.candidate)
-            return Piece(candidate=item.candidate, gone=tuple(gone))
+                lost += _of_customer(item.candidate)
+            return gone(item.candidate, lost, errors, about.sobject)
         if already_there(cause(errors)):
             otherwise = failure(item.candidate, errors, about, self._source).refusal
             return Piece(candidate=item.candidate, exists=True, otherwise=otherwise)
@@ -266,8 +268,8 @@ def _steps(item: work.Sequence) -> Iterator[SubRequest]:
 
     if item.reopen is not None:
         yield header("reopen", {"Status": item.reopen})
-    for index, gone in enumerate(chunks(item.delete)):
-        ids = ",".join(record_id for _, record_id in gone)
+    for index, lines in enumerate(chunks(item.delete)):
+        ids = ",".join(record_id for _, record_id in lines)
         path = f"composite/sobjects?ids={ids}&allOrNone=true"
         yield SubRequest(reference=f"delete{index}", method="DELETE", path=path)
     if item.header:  # after the deletions: with lines an order keeps its currency

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import structlog
 
 from connector.clock import Clock
 from connector.errors import AuthError, RetryClass, SettingsError
@@ -21,12 +22,16 @@ from connector.files import UnusableFileError, read_file
 from connector.salesforce.address import checked_origin
 from connector.salesforce.fault import Silence
 from connector.salesforce.refusal import NoAnswerError
+from connector.salesforce.retry import retry_after
 from connector.salesforce.session import OrgSession
 from connector.settings import PREFIX, AuthMethod, SalesforceSettings
+
+log = structlog.get_logger(__name__)
 
 _SETTING = f"{PREFIX}SALESFORCE__"
 _LARGEST_KEY = 64 * 1024
 _STAND_IN = "custom-host"
+_BUSY = frozenset({408, 420, 429})
 _REFUSAL_KEPT = timedelta(seconds=30)
 """A refused sign-in is not tried again within this time: too many lock the user out."""
 
@@ -118,7 +123,7 @@ class TokenOwner:
         if self._refused is not None:
             since, error = self._refused
             if self._clock.now() - since < _REFUSAL_KEPT:
-                raise AuthError(error.message, hint=error.hint, retry_class=error.retry_class)
+                raise AuthError(error.message, hint=error.hint, retry_class=error.retry_class, code=error.code)
             self._refused = None
         if self._flight is None:
             self._flight = asyncio.create_task(self._sign_in())
@@ -136,6 +141,8 @@ class TokenOwner:
                 f" {token.org_id}`.",
                 retry_class=RetryClass.CONFIG,
             )
+        if self._last is not None and token.instance_url != self._last.instance_url:
+            log.warning("org_moved", host=_host(token), before=_host(self._last))
         self._token = self._last = token
         return token
 
@@ -195,11 +202,19 @@ class TokenOwner:
             return body
         error, description = str(body.get("error") or ""), str(body.get("error_description") or "")
         hint, retry_class = _hint(error, description, response.status_code)
-        said = self._scrub(": ".join(part for part in (error, description) if part)) or "no reason given"
+        hint = hint.format(setting=_SETTING, flow=_SETTINGS_OF_FLOW[self._settings.auth])
+        reason = self._scrub(": ".join(part for part in (error, description) if part))
+        message = f"Salesforce refused the sign-in (HTTP {response.status_code}, {reason or 'no reason given'})."
+        if not error:
+            page = response.text.lstrip()[:1] == "<"
+            what = "a redirect" if response.is_redirect else "a web page" if page else "no token"
+            message = f"The sign-in address answered with {what} (HTTP {response.status_code})."
         raise AuthError(
-            f"Salesforce refused the sign-in (HTTP {response.status_code}, {said}).",
-            hint=hint.format(setting=_SETTING, flow=_SETTINGS_OF_FLOW[self._settings.auth]),
+            message,
+            hint=hint,
             retry_class=retry_class,
+            code=error or f"HTTP_{response.status_code}",
+            retry_after=retry_after(response.headers.get("Retry-After"), self._clock),
         )
 
     def _scrub(self, text: str) -> str:
@@ -214,14 +229,22 @@ def silence_of(error: requests.exceptions.RequestException) -> Silence:
     match error:
         case requests.exceptions.SSLError():
             return Silence.NOT_TRUSTED
+        case requests.exceptions.TooManyRedirects():
+            return Silence.REDIRECTED
         case requests.exceptions.ReadTimeout():
             return Silence.TIMED_OUT
         case requests.exceptions.ConnectTimeout():
             return Silence.NOT_CONNECTED
         case requests.exceptions.ConnectionError():
             return Silence.CONNECTION_LOST if "aborted" in str(error) else Silence.NOT_CONNECTED
+        case requests.exceptions.JSONDecodeError() if error.doc.lstrip()[:1] == "<":
+            return Silence.WEB_PAGE
         case _:
             return Silence.UNREADABLE
+
+
+def _host(token: Token) -> str:
+    return urlsplit(token.instance_url).netloc
 
 
 def _check(settings: SalesforceSettings) -> str:
@@ -256,7 +279,7 @@ def _hint(error: str, description: str, status: int) -> tuple[str, RetryClass]:
     for known, words, hint, retry_class in _HINTS:
         if error == known and words in description.lower():
             return hint, retry_class
-    if status >= 500:
+    if status >= 500 or status in _BUSY:
         return "It is tried again by itself.", RetryClass.TRANSIENT
     return "Check {setting}LOGIN_URL.", RetryClass.AUTH
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import version as installed_version
 from types import TracebackType
 from typing import Any, TypeVar
@@ -16,9 +17,9 @@ from typing import Any, TypeVar
 import structlog
 
 from connector.clock import Clock
-from connector.errors import RefusedError, RetryClass, SalesforceError
+from connector.errors import RefusedError, RetryClass, SalesforceError, Scope
 from connector.model.describe import SObjectDescribe
-from connector.model.outcome import Outcome, RowError
+from connector.model.outcome import Outcome
 from connector.salesforce.auth import Token, TokenOwner
 from connector.salesforce.collections import (
     Fields,
@@ -31,11 +32,11 @@ from connector.salesforce.collections import (
 )
 from connector.salesforce.composite import SubOutcome, SubRequest, composite_body, read_composite
 from connector.salesforce.describe import describe_path, read_describe
-from connector.salesforce.fault import classify_call, classify_rows
+from connector.salesforce.fault import Silence, classify_call
 from connector.salesforce.graph import Graph, GraphOutcome, graph_body, read_graphs
 from connector.salesforce.limits import QUERIES_PER_COMPOSITE, SUBREQUESTS_PER_COMPOSITE
 from connector.salesforce.query import fits_url, query_path, read_page
-from connector.salesforce.refusal import NoAnswerError, as_error, read_errors
+from connector.salesforce.refusal import NoAnswerError, as_error, as_refused
 from connector.salesforce.retry import Attempt, retry_after, tried
 from connector.salesforce.simple import ControlPlane
 from connector.salesforce.transport import Answer, Transport, dump
@@ -101,6 +102,12 @@ class SalesforceClient:
     async def connect(self) -> str:
         """Sign in, if not done yet, and say whose org it is: the 18-character organization ID."""
         return (await self._tokens.token()).org_id
+
+    async def reconnect(self) -> str:
+        """Sign in anew through the login URL, whatever session there is, and say whose org it is."""
+        if (token := self._tokens.current) is not None:
+            await self._tokens.renew(token)
+        return await self.connect()
 
     @property
     def org_id(self) -> str:
@@ -209,7 +216,7 @@ class SalesforceClient:
                 [SubRequest(reference="query", method="GET", path=path)], all_or_none=False, collate=True
             )
             if not outcome.success:
-                raise _refused(outcome)
+                raise as_refused(outcome.outcome.errors, status=outcome.status)
             rows, following = read_page(outcome.body)
         yield rows
         while following is not None:
@@ -257,7 +264,7 @@ class SalesforceClient:
         try:
             outcomes = await self.composite(requests, all_or_none=False, collate=False)
         except RefusedError as error:
-            if error.retry_class.retryable:
+            if error.retry_class.retryable or error.scope is Scope.ORG:
                 raise
             log.info("composite_reads_refused", code=error.code, status=error.status)
             return {}
@@ -277,11 +284,13 @@ class SalesforceClient:
 
     async def _queried(self, soql: str, outcome: SubOutcome | None) -> list[dict[str, Any]] | RefusedError:
         if outcome is not None and not outcome.success and outcome.outcome.errors[0].code in _FINAL_FOR_QUERIES:
-            return _refused(outcome)
+            return as_refused(outcome.outcome.errors, status=outcome.status)
         if outcome is None or not outcome.success:
             try:
                 return await self.query(soql)
             except RefusedError as error:
+                if error.scope is Scope.ORG:
+                    raise
                 return error
         rows, following = read_page(outcome.body)
         while following is not None:
@@ -319,27 +328,36 @@ class SalesforceClient:
     async def _attempt(
         self, method: str, path: str, content: bytes | None, *, read: Callable[[Answer], T], write: bool
     ) -> Attempt[T]:
-        """One try; a session the org no longer accepts is renewed once and is no try of its own."""
+        """One try. A session that is over, an address that nobody answers at and one that leads elsewhere are given up
+        for a new sign-in through the login URL, which is no try of its own."""
         try:
             token = await self._tokens.token()
-            answer = await self._send(method, path, token, content, write=write)
-            if answer.status == 401:
+            try:
+                answer = await self._send(method, path, token, content, write=write)
+            except NoAnswerError as error:
+                if error.silence is not Silence.NOT_CONNECTED or not await self._moved(token):
+                    raise
+                answer = await self._send(method, path, await self._tokens.token(), content, write=write)
+            if answer.status == 401 or (answer.moved_to is not None and await self._moved(token)):
                 token = await self._tokens.renew(token)
                 answer = await self._send(method, path, token, content, write=write)
             if answer.ok:
-                return Attempt(value=read(answer))
+                return Attempt(value=answer.understood(read))
         except NoAnswerError as error:
             return Attempt(error=error, soon=error.fault.soon, outcome_known=error.fault.outcome_known)
         except SalesforceError as error:
             return Attempt(error=error, soon=error.retry_class is RetryClass.TRANSIENT)
-        errors = _errors_of(answer)
+        errors = answer.errors()
         fault = classify_call(answer.status, errors)
-        return Attempt(
-            error=as_error(fault, status=answer.status, errors=errors),
-            soon=fault.soon,
-            outcome_known=fault.outcome_known,
-            retry_after=retry_after(answer.headers.get("Retry-After"), self._clock),
-        )
+        if answer.moved_to:
+            fault = replace(fault, sentence=f"{fault.sentence.removesuffix('.')}: {answer.moved_to}.")
+        refused = as_error(fault, status=answer.status, errors=errors)
+        asked = refused.retry_after = retry_after(answer.headers.get("Retry-After"), self._clock)
+        return Attempt(error=refused, soon=fault.soon, outcome_known=fault.outcome_known, retry_after=asked)
+
+    async def _moved(self, token: Token) -> bool:
+        """Whether a new sign-in names another address than the one of `token`."""
+        return (await self._tokens.renew(token)).instance_url != token.instance_url
 
     async def _send(self, method: str, path: str, token: Token, content: bytes | None, *, write: bool) -> Answer:
         started = self._clock.now()
@@ -370,20 +388,3 @@ class SalesforceClient:
 
 def _outcomes(expected: int) -> Callable[[Answer], list[Outcome]]:
     return lambda answer: read_outcomes(answer.json(), expected=expected)
-
-
-def _errors_of(answer: Answer) -> Sequence[RowError]:
-    try:
-        return read_errors(answer.json())
-    except NoAnswerError:
-        return ()
-
-
-def _refused(outcome: SubOutcome) -> RefusedError:
-    errors = outcome.outcome.errors
-    error = as_error(classify_rows(errors), status=outcome.status, errors=errors)
-    if isinstance(error, RefusedError):
-        return error
-    return RefusedError(
-        error.message, code=errors[0].code, status=outcome.status, hint=error.hint, retry_class=error.retry_class
-    )

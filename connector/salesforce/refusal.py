@@ -9,7 +9,7 @@ from xml.sax.saxutils import unescape
 
 from connector.errors import AuthError, RefusedError, RetryClass, SalesforceError, TransportError
 from connector.model.outcome import Duplicates, RowError
-from connector.salesforce.fault import Fault, Silence, classify_silence
+from connector.salesforce.fault import Fault, Silence, classify_rows, classify_silence
 
 _LONGEST_MESSAGE = 2_000
 _SOAP_FAULT = re.compile(r"<faultcode>\s*\w+:(\w+)\s*</faultcode>\s*<faultstring>([^<]*)</faultstring>")
@@ -23,7 +23,9 @@ class NoAnswerError(TransportError):
         self.fault = classify_silence(silence)
         where = f" ({address})." if address else "."
         message = self.fault.sentence.removesuffix(".") + where
-        super().__init__(message, hint=self.fault.fix, retry_class=self.fault.retry_class)
+        super().__init__(
+            message, hint=self.fault.fix, retry_class=self.fault.retry_class, code=str(silence), scope=self.fault.scope
+        )
 
 
 def read_errors(body: Any) -> tuple[RowError, ...]:
@@ -77,10 +79,33 @@ def as_error(fault: Fault, *, status: int, errors: Sequence[RowError]) -> Salesf
     said = errors[0].message.strip() if errors else ""
     message = f"{fault.sentence} (HTTP {status}, {fault.code}{': ' + said if said else ''})"
     if fault.retry_class is RetryClass.AUTH:
-        return AuthError(message, hint=fault.fix, retry_class=fault.retry_class)
+        return AuthError(message, hint=fault.fix, retry_class=fault.retry_class, code=fault.code)
     if not fault.outcome_known:
-        return TransportError(message, hint=fault.fix, retry_class=fault.retry_class)
+        return TransportError(
+            message, hint=fault.fix, retry_class=fault.retry_class, code=fault.code, scope=fault.scope
+        )
     fields = tuple(name for error in errors for name in error.fields)
     return RefusedError(
-        message, code=fault.code, status=status, fields=fields, hint=fault.fix, retry_class=fault.retry_class
+        message,
+        code=fault.code,
+        status=status,
+        fields=fields,
+        hint=fault.fix,
+        retry_class=fault.retry_class,
+        scope=fault.scope,
+    )
+
+
+def as_refused(errors: Sequence[RowError], *, status: int) -> RefusedError:
+    """What a part of a call was refused with, as the exception of a call of its own."""
+    error = as_error(classify_rows(errors), status=status, errors=errors)
+    if isinstance(error, RefusedError):
+        return error
+    return RefusedError(
+        error.message,
+        code=errors[0].code,
+        status=status,
+        hint=error.hint,
+        retry_class=error.retry_class,
+        scope=error.scope,
     )

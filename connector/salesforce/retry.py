@@ -62,7 +62,7 @@ async def tried(
 
     last: Attempt[T] = await AsyncRetrying(
         sleep=clock.sleep,
-        stop=stop_after_attempt(attempts),
+        stop=stop_after_attempt(min(attempts, watcher.attempts or attempts)),
         wait=wait,
         retry=retry_if_result(lambda result: result.worth_repeating(repeatable=repeatable)),
         retry_error_callback=_result,

@@ -18,10 +18,14 @@ async def _always() -> None:
 
 @dataclass(slots=True)
 class Sending:
-    """`may_send` is asked before every try, and raises if none may be; `doubtful` tells that one went unanswered."""
+    """`may_send` is asked before every try, and raises if none may be; `doubtful` tells that one went unanswered.
+
+    `attempts` is how often a call may be tried, if that is less than usual: for one that only asks whether the org is
+    there."""
 
     may_send: Callable[[], Awaitable[None]] = _always
     doubtful: bool = False
+    attempts: int | None = None
 
 
 _current: ContextVar[Sending | None] = ContextVar("sending", default=None)

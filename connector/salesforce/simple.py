@@ -10,12 +10,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import requests
 
 from connector.errors import RetryClass, SalesforceError
 from connector.salesforce.auth import Token, TokenOwner, silence_of
-from connector.salesforce.fault import classify_call
+from connector.salesforce.fault import Silence, classify_call
 from connector.salesforce.refusal import NoAnswerError, as_error, read_errors
 from connector.salesforce.session import OrgSession
 from connector.salesforce.usage import Meter
@@ -40,7 +41,8 @@ class ControlPlane:
         self._client = client
 
     async def run(self, use: Callable[[Salesforce], T]) -> T:
-        """What `use` returns. It may run twice: once more with a new token after the org refused the first.
+        """What `use` returns. It may run twice: once more with a new token after the org refused the first, could not
+        be reached, or answered with another address.
 
         AuthError, TransportError or RefusedError as from any other call; it is not repeated here for other reasons.
         """
@@ -48,9 +50,13 @@ class ControlPlane:
         try:
             return await self._once(token, use)
         except SalesforceError as error:
-            if error.retry_class is not RetryClass.AUTH:
+            refused = error.retry_class is RetryClass.AUTH
+            if not refused and error.code not in {Silence.NOT_CONNECTED, Silence.REDIRECTED}:
                 raise
-        return await self._once(await self._tokens.renew(token), use)
+            renewed = await self._tokens.renew(token)
+            if not refused and renewed.instance_url == token.instance_url:
+                raise
+        return await self._once(renewed, use)
 
     async def _once(self, token: Token, use: Callable[[Salesforce], T]) -> T:
         host = urlsplit(token.instance_url).netloc
@@ -75,6 +81,9 @@ class ControlPlane:
             raise _translated(error) from None
         except requests.exceptions.RequestException as error:
             raise NoAnswerError(silence_of(error), token.instance_url) from None
+        except (LookupError, TypeError, AttributeError, ValueError, ParseError):
+            # An answer of another shape than simple-salesforce, or we, read out of it.
+            raise NoAnswerError(Silence.UNREADABLE, token.instance_url) from None
 
 
 def _translated(error: Any) -> SalesforceError:

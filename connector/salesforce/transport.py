@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 import orjson
 
+from connector.model.outcome import RowError
 from connector.salesforce.auth import Token
 from connector.salesforce.fault import Silence
-from connector.salesforce.refusal import NoAnswerError
+from connector.salesforce.refusal import NoAnswerError, read_errors
 from connector.salesforce.usage import Meter
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 60.0
 CONNECTIONS = 32
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 # A proxy of the environment has no business on the way to this machine.
 _NO_PROXY: Mapping[str, httpx2.AsyncBaseTransport | None] = {
@@ -43,6 +49,16 @@ class Answer:
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
+    @property
+    def moved_to(self) -> str | None:
+        """The host of a redirect, which is not followed: it would be shown our token. Empty if none is named."""
+        if self.status not in _REDIRECTS:
+            return None
+        try:
+            return urlsplit(self.headers.get("Location", "")).hostname or ""
+        except ValueError:
+            return ""
+
     def json(self) -> Any:
         """The body with floats as floats: for outcomes, which hold none."""
         return self._parsed(orjson.loads)
@@ -51,11 +67,26 @@ class Answer:
         """The body with every fraction as Decimal: for records."""
         return self._parsed(_with_decimals)
 
+    def understood(self, read: Callable[[Answer], T]) -> T:
+        """What `read` makes of this; NoAnswerError for JSON of a shape that is not the API's."""
+        try:
+            return read(self)
+        except (LookupError, TypeError, AttributeError, ValueError):
+            raise NoAnswerError(Silence.UNREADABLE) from None
+
+    def errors(self) -> Sequence[RowError]:
+        """What an error body says; nothing if it is not one of the API."""
+        try:
+            return read_errors(self.json())
+        except NoAnswerError:
+            return ()
+
     def _parsed(self, loads: Any) -> Any:
         try:
             return loads(self.content)
         except ValueError:
-            raise NoAnswerError(Silence.UNREADABLE) from None
+            page = self.content.lstrip()[:1] == b"<"
+            raise NoAnswerError(Silence.WEB_PAGE if page else Silence.UNREADABLE) from None
 
 
 def dump(body: Any) -> bytes:

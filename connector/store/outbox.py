@@ -30,8 +30,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.change import Change, ChangeState, DeadLetter, EntityKind, Refusal
+from connector.model.change import REPEATED, Change, ChangeState, DeadLetter, EntityKind, Refusal
 from connector.store.bulk import Row, chunks, select_in
+from connector.store.retries import pause_after
 from connector.store.tables import outbox
 from connector.store.unit import UnitOfWork
 
@@ -50,7 +51,7 @@ _TAKEN = and_(
     outbox.c.captured_at == bindparam("the_captured_at"),
 )
 _ATTEMPTED: BindParameter[int] = bindparam("the_attempts")
-"""One more than when the change was taken, so that `begin` and the outcome count the same attempt once."""
+"""One more than when the change was taken: only an answer that is recorded counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +68,7 @@ class Unsent:
     unsure: bool
     error: str | None
     refusal: Refusal | None
+    begun: int = 0
 
 
 async def due(
@@ -81,7 +83,15 @@ async def due(
 ) -> list[Change]:
     """The next changes of these partitions (of `of` in all) whose time has come: by lane, then the oldest first."""
     partition = (outbox.c.slot % of).label("partition")
-    columns = (outbox.c.key, outbox.c.version, outbox.c.attempts, outbox.c.captured_at, outbox.c.unsure, partition)
+    columns = (
+        outbox.c.key,
+        outbox.c.version,
+        outbox.c.attempts,
+        outbox.c.captured_at,
+        outbox.c.unsure,
+        outbox.c.begun,
+        partition,
+    )
     # Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
     # `outbox_due` and sorts the whole queue for every batch.
     due_at = func.coalesce(outbox.c.due_at, outbox.c.due_at)
@@ -104,19 +114,25 @@ async def due(
             attempts=attempts,
             captured_at=captured_at,
             unsure=unsure,
+            begun=begun,
         )
-        for key, version, attempts, captured_at, unsure, number in await connection.execute(statement)
+        for key, version, attempts, captured_at, unsure, begun, number in await connection.execute(statement)
     ]
 
 
 async def begin(uow: UnitOfWork, changes: Sequence[Change]) -> set[tuple[EntityKind, str]]:
     """These are about to be sent: until `sure` says otherwise, nobody knows what the org holds of them.
 
-    Answers which may be sent: the others have changed since they were taken, or another stream took them over.
+    Answers which may be sent: the others have changed since they were taken, or another stream took them over. Those
+    that were sent `REPEATED` times without a recorded answer are due again only after a pause.
     """
-    statement = update(outbox).where(_TAKEN).values(attempts=_ATTEMPTED, unsure=True)
+    statement = update(outbox).where(_TAKEN).values(begun=outbox.c.begun + 1, unsure=True)
+    paused = update(outbox).where(_TAKEN).values(due_at=bindparam("the_due_at"))
+    again = [change for change in changes if change.begun >= REPEATED]
     await lock(uow, changes)
-    if await _each(uow, statement, changes) == len(changes):
+    complete = await _each(uow, statement, changes) == len(changes)
+    await _each(uow, paused, again, lambda change: {"the_due_at": uow.now + pause_after(change.begun)})
+    if complete:
         return {(change.entity, change.key) for change in changes}
     begun = set()
     for entity in {change.entity for change in changes}:
@@ -132,11 +148,11 @@ async def begin(uow: UnitOfWork, changes: Sequence[Change]) -> set[tuple[EntityK
 
 
 async def sure(uow: UnitOfWork, changes: Sequence[Change]) -> int:
-    """What was sent of these is recorded, whatever was captured since."""
+    """The outcome of what was sent of these is known and recorded, whatever was captured since."""
     statement = (
         update(outbox)
         .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"))
-        .values(unsure=False)
+        .values(unsure=False, begun=0)
     )
     return await _each(uow, statement, changes)
 
@@ -206,6 +222,7 @@ async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequen
         version=outbox.c.version + 1,
         due_at=uow.now,
         attempts=0,
+        begun=0,
         error=None,
         refused_at=None,
         refusal=None,
@@ -244,6 +261,7 @@ async def find(connection: AsyncConnection, entity: EntityKind, keys: Iterable[s
             attempts=row.attempts,
             captured_at=row.captured_at,
             unsure=row.unsure,
+            begun=row.begun,
             error=row.error,
             refusal=None if row.refusal is None else Refusal(**orjson.loads(row.refusal)),
         )
@@ -319,12 +337,6 @@ async def due_by_partition(
     return found
 
 
-async def waiting(connection: AsyncConnection, now: datetime) -> int:
-    """How many changes were postponed to a time that has not come."""
-    statement = select(func.count()).select_from(outbox).where(_IS_DUE, outbox.c.due_at > now)
-    return (await connection.execute(statement)).scalar_one()
-
-
 async def next_due(
     connection: AsyncConnection,
     *,
@@ -337,12 +349,6 @@ async def next_due(
     if partitions is not None and len(partitions) < of:
         statement = statement.where((outbox.c.slot % of).in_(sorted(partitions)))
     return (await connection.execute(statement)).scalar()
-
-
-async def oldest(connection: AsyncConnection) -> datetime | None:
-    """Since when the longest waiting change has been unsent: how far the org lags behind."""
-    moment: datetime | None = (await connection.execute(select(func.min(outbox.c.captured_at)).where(_IS_DUE))).scalar()
-    return moment
 
 
 def _selected(only: Selection | None) -> ColumnElement[bool]:

@@ -247,6 +247,7 @@ outbox = Table(
     Column("refused_at", Instant),
     Column("refusal", Text),
     Column("unsure", Boolean, nullable=False, server_default=false()),
+    Column("begun", Integer, nullable=False, server_default="0"),  # sends since the last one that was heard of
     _one_of("state", ChangeState),
     Index("outbox_due", "state", "due_at"),
     # In the order in which a drain takes changes, so that a claim reads its batch and no more of the queue.
@@ -380,4 +381,17 @@ org_catalog = Table(
     Column("org_id", Key, primary_key=True),
     Column("fetched_at", Instant, nullable=False),
     Column("body", Text, nullable=False),
+)
+
+outages = Table(
+    "outages",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("fix", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Instant, nullable=False),
 )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
+import structlog
 
+from connector.errors import ConnectorError
 from connector.jobs.catalog import Job, jobs
-from scheduler import Clockwork
+from connector.jobs.push import PushSummary
+from connector.store.outages import Outage
+from scheduler import Clockwork, OutageLog
 
 PATIENCE = 30
 
@@ -69,3 +74,37 @@ def test_messages_are_delivered_only_where_there_is_a_way() -> None:
 
     assert names(None) == [("push", False)]
     assert names(nothing) == [("push", False), ("deliver", True)]
+
+
+async def test_a_job_that_fails_in_the_same_way_again_and_again_is_said_once() -> None:
+    came, stop = [0], asyncio.Event()
+
+    async def push() -> None:
+        came[0] += 1
+        if came[0] == 12:
+            stop.set()
+        if came[0] == 6:
+            return
+        raise ConnectorError("one" if came[0] < 4 else "another")
+
+    with structlog.testing.capture_logs() as lines:
+        async with asyncio.timeout(PATIENCE):
+            await Clockwork([Job(name="push", seconds=0.01, run=push)]).until(stop)
+    assert [line["error"] for line in lines if line["event"] == "job failed"] == ["one", "another", "another"]
+
+
+def test_an_outage_is_said_when_it_begins_when_its_code_changes_and_when_it_is_over() -> None:
+    def summary(code: str | None) -> PushSummary:
+        if code is None:
+            return PushSummary()
+        now = datetime(2026, 3, 1, tzinfo=UTC)
+        return PushSummary(
+            outage=Outage(code=code, message="No.", fix="Do.", detail="", since=now, attempts=1, next_attempt_at=now)
+        )
+
+    log = OutageLog()
+    with structlog.testing.capture_logs() as lines:
+        for code in (None, "A", "A", "A", "B", "B", None, None, "A"):
+            log.tell(summary(code))
+    told = [(line["event"], line["code"]) for line in lines]
+    assert told == [("org_outage", "A"), ("org_outage", "B"), ("org_outage_over", "B"), ("org_outage", "A")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from sqlalchemy import select
 
 from connector.model.role import Role
-from connector.store import messages, orders, outbox
+from connector.store import messages, orders, outages, outbox
 from connector.store.tables import holds
 from connector.web.route import Answer, Call, Route
 
@@ -15,10 +17,12 @@ async def status(call: Call) -> Answer:
         stages = await orders.counts(connection)
         unsent = await outbox.counts(connection)
         told = await messages.counts(connection)
+        outage = await outages.current(connection)
     return Answer(
         value={
             "orders": {stage.value: count for stage, count in stages.items()},
             "unsent": {kind.value: {state.value: n for state, n in states.items()} for kind, states in unsent.items()},
+            "outage": None if outage is None else asdict(outage),
             "messages": {state.value: count for state, count in told.items()},
         }
     )

@@ -34,7 +34,7 @@ def row(code: str, message: str = "") -> RowError:
         ("INVALID_FIELD", "Foreign key external ID: c-1 not found for field Ext__c in entity Account", RetryClass.DATA),
         ("SERVER_UNAVAILABLE", "", RetryClass.TRANSIENT),
         ("TXN_SECURITY_NO_ACCESS", "", RetryClass.CONFIG),
-        ("NEVER_SEEN_BEFORE", "what", RetryClass.DATA),
+        ("NEVER_SEEN_BEFORE", "what", RetryClass.UNKNOWN),
     ],
 )
 def test_a_code_has_its_retry_class(code: str, message: str, expected: RetryClass) -> None:
@@ -84,7 +84,7 @@ def test_of_several_errors_the_one_no_repeat_can_help_decides() -> None:
         (503, [row("SERVER_UNAVAILABLE")], RefusedError, RetryClass.TRANSIENT),
         (503, [], TransportError, RetryClass.TRANSIENT),
         (401, [], AuthError, RetryClass.AUTH),
-        (400, [row("WHAT_IS_THIS")], RefusedError, RetryClass.DATA),
+        (400, [row("WHAT_IS_THIS")], RefusedError, RetryClass.UNKNOWN),
         (404, [], RefusedError, RetryClass.CONFIG),
         (410, [], RefusedError, RetryClass.CONFIG),
         (429, [], RefusedError, RetryClass.LIMIT),

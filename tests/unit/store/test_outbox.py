@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
 from connector.model.stage import Stage
-from connector.store import customers, orders, outbox
+from connector.store import customers, orders, outbox, retries
 from connector.store.engine import Store
 from connector.store.tables import outbox as table
 from connector.store.unit import Lane, slot_of
@@ -95,7 +95,6 @@ async def test_postponed_changes_wait_for_their_time(store: Store, clock: Manual
         assert await outbox.postpone(uow, taken, due_at=later, error="UNABLE_TO_LOCK_ROW") == 1
     assert await due_keys(store) == ["2"]
     async with store.reader() as connection:
-        assert await outbox.waiting(connection, clock.now()) == 1
         assert await outbox.next_due(connection) == clock.now()
         unsent = (await outbox.find(connection, EntityKind.ORDER, ["1"]))["1"]
     assert (unsent.error, unsent.attempts, unsent.due_at) == ("UNABLE_TO_LOCK_ROW", 1, later)
@@ -114,18 +113,42 @@ async def test_a_newer_change_does_not_wait_for_the_older_ones_time(store: Store
     assert await due_keys(store) == ["10248"]
 
 
-async def test_an_attempt_is_counted_before_it_is_made_and_only_once(store: Store, clock: ManualClock) -> None:
+async def test_a_send_is_remembered_before_it_is_made_and_an_attempt_counted_when_it_is_answered(
+    store: Store, clock: ManualClock
+) -> None:
     await stock(store)
     await place(store, order("1"), order("2"))
     taken = await pending(store)
     await place(store, order("2", notes="newer"))
     async with store.transaction() as uow:
         assert await outbox.begin(uow, taken) == {(EntityKind.ORDER, "1")}
-    assert [(change.key, change.attempts) for change in await pending(store)] == [("2", 0), ("1", 1)]
+    now = {change.key: (change.attempts, change.begun) for change in await pending(store)}
+    assert now == {"2": (0, 0), "1": (0, 1)}
     async with store.transaction() as uow:
+        await retries.answered(uow, taken[:1])
         await outbox.postpone(uow, taken[:1], due_at=clock.now(), error="503")
-        assert (await outbox.find(uow.connection, EntityKind.ORDER, ["1"]))["1"].attempts == 1
+        unsent = (await outbox.find(uow.connection, EntityKind.ORDER, ["1"]))["1"]
+        assert (unsent.attempts, unsent.begun) == (1, 0)
         assert await outbox.settle(uow, taken) == 1
+
+
+async def test_a_change_sent_again_and_again_without_an_answer_is_due_after_a_bounded_pause(
+    store: Store, clock: ManualClock
+) -> None:
+    await stock(store)
+    await place(store, order("1"))
+    pauses = []
+    for _ in range(12):
+        taken = await pending(store)
+        async with store.transaction() as uow:
+            await outbox.begin(uow, taken)
+            due_at = (await outbox.find(uow.connection, EntityKind.ORDER, ["1"]))["1"].due_at
+        pauses.append(max(0.0, (due_at - clock.now()).total_seconds()))
+        clock.advance(pauses[-1])
+    assert pauses == [0, 0, 0, 1, 2, 4, 8, 15, 15, 15, 15, 15]
+    async with store.transaction() as uow:
+        assert await retries.hasten(uow) == 0  # the last pause is over
+        assert [change.begun for change in await pending(store)] == [12]
 
 
 async def test_a_new_change_ends_the_wait_and_the_count_of_attempts(store: Store, clock: ManualClock) -> None:
@@ -151,7 +174,7 @@ async def test_a_refusal_comes_back_as_it_was_given(store: Store, clock: ManualC
     async with store.reader() as connection:
         letters = await outbox.dead_letters(connection)
         assert await outbox.next_due(connection) is None
-        assert await outbox.oldest(connection) is None
+        assert await retries.oldest(connection) is None
     assert letters == [
         DeadLetter(
             entity=EntityKind.ORDER,
@@ -293,4 +316,4 @@ async def test_oldest_says_how_far_the_org_lags(store: Store, clock: ManualClock
     clock.advance(5)
     await place(store, order("2"))
     async with store.reader() as connection:
-        assert await outbox.oldest(connection) == moment
+        assert await retries.oldest(connection) == moment

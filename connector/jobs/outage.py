@@ -1,0 +1,62 @@
+"""An org that takes nothing is left alone for a growing time, which all processes on the database share."""
+
+from __future__ import annotations
+
+from connector.clock import Clock
+from connector.errors import ConnectorError, SalesforceError
+from connector.salesforce.fault import without_replay
+from connector.store import outages, retries
+from connector.store.engine import Store
+from connector.store.outages import Outage
+
+
+async def current(store: Store) -> Outage | None:
+    async with store.reader() as connection:
+        return await outages.current(connection)
+
+
+async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
+    """Whether it is time to ask the org again, and ours to do so."""
+    if clock.now() < outage.next_attempt_at:
+        return False
+    async with store.transaction() as uow:
+        return await outages.take_turn(uow, outage, jitter=clock.jitter())
+
+
+async def hasten(store: Store) -> None:
+    """What waits for its next attempt is tried now."""
+    async with store.transaction() as uow:
+        await retries.hasten(uow)
+
+
+async def over(store: Store) -> None:
+    """The org takes what it is sent."""
+    async with store.transaction() as uow:
+        await outages.over(uow)
+
+
+async def failed(store: Store, clock: Clock, error: ConnectorError) -> Outage:
+    """Remember what keeps the org from taking anything; all of it is due when the org is asked next."""
+    async with store.transaction() as uow:
+        await retries.hasten(uow)
+        return await outages.failed(
+            uow,
+            code=getattr(error, "code", "") or type(error).__name__.removesuffix("Error").upper(),
+            message=_one_line(error.message),
+            fix=without_replay(error.hint),
+            detail=_one_line(getattr(error, "detail", "")),
+            jitter=clock.jitter(),
+            asked=getattr(error, "retry_after", None),
+        )
+
+
+def in_full(error: SalesforceError | None) -> str | None:
+    """`error` with the org's own words."""
+    if error is None or not error.detail:
+        return None if error is None else str(error)
+    return f"{error} The org's words: {_one_line(error.detail)}"
+
+
+def _one_line(text: str) -> str:
+    first, *others = text.splitlines() or [""]
+    return f"{first} (and {len(others)} more)" if others else first

@@ -1,0 +1,162 @@
+"""Whether what the org refuses concerns a record or the org, judged over the calls of all streams.
+
+Of one refusal nobody can tell, of its company one can:
+
+    a code of the org (`Scope.ORG`), for a call or a row        the org's: stop, everything stays due
+    a doubt (`Scope.DOUBT`), while another row was accepted     the record's: a dead letter
+    a doubt for every row of a call                             held: these stay due, one more call asks
+        and the next call ends in the same way                  the org's: stop
+        and another row of that object was accepted since,
+            and then it is refused once more                    the record's: a dead letter
+    no answer, twice in a row                                   the org's: stop
+    known errors of data, be it for every row                   the records': dead letters
+
+Until the first call of a push is answered no second one is under way, so that a closed org costs one call and not one a
+stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from connector.errors import RetryClass, SalesforceError, Scope
+from connector.model.change import EntityKind
+from connector.outbound.pieces import Piece
+from connector.salesforce.fault import Fault
+
+EMPTY_CALLS = 2
+"""Calls in a row that came to nothing, after which there is no third."""
+
+_MOST_DOUBTED = 10_000
+
+
+class OrgHealth:
+    """What the calls told of the org as a whole. One lasts as long as its process; `start` begins a push.
+
+    `stopped`: why nothing is sent any more. `held`: why rows are held although the org takes others. `answered`:
+    a call was; `reached`: a row was accepted.
+    """
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._accepted: dict[str, int] = {}  # the latest call in which a row of the object was accepted
+        self._doubted: dict[tuple[EntityKind, str], int] = {}  # the call in which it was doubted first
+        self.start()
+
+    def start(self, *, cautious: bool = False) -> None:
+        """Begin a push; `cautious` after one that was stopped: each call is tried only once until one is answered."""
+        self.stopped: SalesforceError | None = None
+        self.held: SalesforceError | None = None
+        self.reached = False
+        self.answered = False
+        self._empty = 0
+        self._cautious = cautious
+        self._first = asyncio.Lock()
+
+    @property
+    def attempts(self) -> int | None:
+        """How often the next call may be tried; None: as often as usual."""
+        return 1 if self._empty or (self._cautious and not self.answered) else None
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Of one call."""
+        if not self.answered:
+            async with self._first:
+                if not self.answered:
+                    yield
+                    return
+        yield
+
+    def failed(self, error: SalesforceError) -> None:
+        """A call came to nothing."""
+        if error.scope is Scope.ORG:
+            self.stopped = self.stopped or error
+        elif error.retry_class is not RetryClass.ROW_LOCK:
+            self._came_to_nothing(error)
+
+    def judge(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The pieces of an answered call, without refusals that are not the records'."""
+        self._calls += 1
+        self.answered = True
+        org = next((piece.fault for piece in pieces if piece.fault and piece.fault.scope is Scope.ORG), None)
+        if org is not None:
+            self.stopped = self.stopped or as_error(org)
+        accepted = {sobject for piece in pieces for sobject in (*piece.created, *piece.updated)}
+        if accepted:
+            self._accept(accepted, pieces)
+            return list(pieces)
+        judged = [self._held(piece) if _doubtful(piece, len(pieces)) else piece for piece in pieces]
+        faults = [piece.fault for piece in judged if piece.fault is not None]
+        empty = [fault for fault in faults if fault.scope is Scope.DOUBT or not fault.outcome_known]
+        if empty and org is None and all(piece.fault or piece.success or piece.exists for piece in judged):
+            self.held = self.held or as_error(empty[0])
+            self._came_to_nothing(self.held)
+        if self.stopped is None:
+            return judged
+        return [
+            replace(piece, fault=replace(piece.fault, scope=Scope.ORG))
+            if piece.fault is not None and piece.fault.scope is Scope.DOUBT
+            else piece
+            for piece in judged
+        ]
+
+    def begin_round(self) -> None:
+        """Over everything that is due: what came up in an earlier one may come up again."""
+        self._empty = 0
+
+    def close(self) -> SalesforceError | None:
+        """At the end of a round: what stopped it. A round in which nothing but doubtful rows came up is stopped, too:
+        nothing speaks for the org."""
+        if self.held is not None and not self.reached:
+            self.stopped = self.stopped or self.held
+        return self.stopped
+
+    def _accept(self, sobjects: set[str], pieces: Sequence[Piece]) -> None:
+        self.reached = True
+        self._empty = 0
+        self._accepted.update(dict.fromkeys(sobjects, self._calls))
+        for piece in pieces:
+            self._doubted.pop(_key(piece), None)
+
+    def _held(self, piece: Piece) -> Piece:
+        assert piece.doubt is not None
+        doubt, key = piece.doubt, _key(piece)
+        since = self._doubted.setdefault(key, self._calls)
+        if self._accepted.get(doubt.sobject, 0) > since:
+            del self._doubted[key]
+            return piece
+        if len(self._doubted) > _MOST_DOUBTED:
+            self._doubted.clear()
+        self.held = as_error(doubt.fault)
+        return replace(piece, refusal=None, gone=(), doubt=None, fault=doubt.fault)
+
+    def _came_to_nothing(self, error: SalesforceError) -> None:
+        self._empty += 1
+        if self._empty >= EMPTY_CALLS:
+            self.stopped = self.stopped or error
+
+
+def _doubtful(piece: Piece, company: int) -> bool:
+    """A single record that is not found is looked for; of several, one asks what happened to the object."""
+    return piece.doubt is not None and (piece.refusal is not None or company > 1)
+
+
+def as_error(fault: Fault) -> SalesforceError:
+    error = SalesforceError(
+        f"{fault.sentence.removesuffix('.')} ({fault.code}).",
+        hint=fault.fix,
+        retry_class=fault.retry_class,
+        code=fault.code,
+        scope=fault.scope,
+    )
+    error.detail = fault.detail
+    return error
+
+
+def _key(piece: Piece) -> tuple[EntityKind, str]:
+    change = piece.candidate.change
+    return change.entity, change.key

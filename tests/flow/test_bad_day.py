@@ -1,0 +1,262 @@
+"""What the org says of itself and not of a record: everything stays due, few calls are made, and it heals by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connector.cli.org import our_metadata
+from connector.errors import ConnectorError
+from connector.jobs.deploy import deploy_metadata
+from connector.model.change import EntityKind
+from connector.store import outbox, products
+from tests.conftest import ManualClock
+from tests.flow.bad_days import (
+    ANSWERS,
+    CALLS,
+    FEW,
+    LITE,
+    NEW,
+    OLD,
+    calls,
+    changed_lines,
+    changed_orders,
+    due,
+    new_customers,
+    new_orders,
+    outage,
+    push,
+)
+from tests.flow.conftest import World
+
+
+async def stopped_and_healed(world: World) -> None:
+    """The org takes nothing; nothing is lost, little is asked, and all of it arrives once the org is well."""
+    waiting = await due(world)
+    assert waiting > 0
+    for _ in range(2):
+        before = calls(world)
+        reason = await push(world)
+        assert reason is not None
+        assert "\n" not in reason
+        assert calls(world) - before <= FEW
+        assert (await due(world), await world.dead_letters()) == (waiting, [])
+    found = await outage(world)
+    assert found is not None
+    assert (found.attempts, found.message != "", found.fix != "") == (2, True, True)
+    world.org.org.faults.clear()
+    summary = await world.push()
+    assert (summary.in_sync, summary.tally.refused.total()) == (True, 0)
+    assert await outage(world) is None
+
+
+@LITE
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_an_answer_about_the_org_leaves_new_orders_due(world: World, answer: str) -> None:
+    await world.save()
+    await world.push()
+    await new_orders(world)
+    world.org.org.faults.configure({"answer": {**ANSWERS[answer], "count": 1000}})
+    await stopped_and_healed(world)
+    assert await world.count("Order") == len(NEW)
+
+
+@LITE
+@pytest.mark.parametrize("answer", ["307", "200 page", "transaction security", "400 unknown", "404"])
+async def test_an_answer_about_the_org_is_known_whatever_was_asked(world: World, answer: str) -> None:
+    await world.save(OLD)
+    await world.push()
+    for make in CALLS.values():
+        await make(world)
+        world.org.org.faults.configure({"answer": {**ANSWERS[answer], "count": 1000}})
+        await stopped_and_healed(world)
+
+
+ROWS = {
+    "storage": ({"code": "STORAGE_LIMIT_EXCEEDED", "message": "storage limit exceeded"}, "STORAGE_LIMIT_EXCEEDED"),
+    "transaction security": ({"code": "TXN_SECURITY_NO_ACCESS"}, "TXN_SECURITY_NO_ACCESS"),
+    "API disabled": ({"code": "API_CURRENTLY_DISABLED"}, "API_CURRENTLY_DISABLED"),
+    "field": (
+        {"code": "INVALID_FIELD_FOR_INSERT_UPDATE", "message": "Unable to create/update", "fields": ["PoNumber"]},
+        "INVALID_FIELD_FOR_INSERT_UPDATE",
+    ),
+    "object": ({"code": "INVALID_TYPE"}, "INVALID_TYPE"),
+    "not found": ({"code": "NOT_FOUND", "message": "The requested resource does not exist"}, "NOT_FOUND"),
+    "access": ({"code": "INSUFFICIENT_ACCESS_OR_READONLY"}, "INSUFFICIENT_ACCESS_OR_READONLY"),
+    "unknown": ({"code": "NEVER_SEEN_BEFORE"}, "NEVER_SEEN_BEFORE"),
+    "failed inside": ({"code": "UNKNOWN_EXCEPTION"}, "UNKNOWN_EXCEPTION"),
+}
+
+
+@LITE
+@pytest.mark.parametrize("kind", ["graph", "collections", "composite", "upsert"])
+@pytest.mark.parametrize("rows", ROWS)
+async def test_a_refusal_of_every_row_is_about_the_org(world: World, rows: str, kind: str) -> None:
+    if (rows, kind) == ("not found", "composite"):
+        pytest.skip("one record that is not found is looked for")
+    refusal, code = ROWS[rows]
+    await world.save(OLD)
+    await world.push()
+    await CALLS[kind](world)
+    world.org.org.faults.configure({"rows": {**refusal, "count": 1000}})
+    waiting = await due(world)
+    reason = await push(world)
+    assert reason is not None
+    assert code in reason
+    assert (await due(world), await world.dead_letters()) == (waiting, [])
+    found = await outage(world)
+    assert found is not None
+    assert found.code == code
+    world.org.org.faults.clear()
+    assert (await world.push()).in_sync
+
+
+async def test_a_permission_taken_away_is_said_and_heals_when_it_is_given_back(world: World) -> None:
+    await world.save(OLD)
+    await world.push()
+    [held] = await world.query("SELECT Id, PermissionSetId, AssigneeId FROM PermissionSetAssignment"
+                               " WHERE PermissionSet.Name = 'CRM_Connector'")  # fmt: skip
+    control = world.service.client.control
+    await control.run(lambda org: org.PermissionSetAssignment.delete(held["Id"]))
+    await new_orders(world)
+    await new_customers(world)
+    waiting = await due(world)
+    for _ in range(3):
+        assert await push(world) is not None
+    assert (await due(world), await world.dead_letters()) == (waiting, [])
+    values = {name: held[name] for name in ("PermissionSetId", "AssigneeId")}
+    await control.run(lambda org: org.PermissionSetAssignment.create(values))
+    assert (await world.push()).in_sync
+
+
+@pytest.mark.parametrize("code", ["STRING_TOO_LONG", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "INVALID_CROSS_REFERENCE"])
+async def test_the_same_error_of_data_on_every_row_is_the_records(world: World, code: str) -> None:
+    code = code if code != "INVALID_CROSS_REFERENCE" else "DUPLICATES_DETECTED"
+    await world.save(OLD)
+    await world.push()
+    await changed_orders(world)
+    world.org.org.faults.configure({"rows": {"code": code, "message": "no", "count": 1000}})
+    assert await push(world) is None
+    assert {letter.key for letter in await world.dead_letters()} == {order.number for order in OLD}
+    assert await outage(world) is None
+
+
+async def test_one_order_with_an_error_of_data_that_is_alone_in_its_call_is_a_dead_letter(world: World) -> None:
+    await world.save(OLD)
+    await world.push()
+    await world.save([replace(OLD[0], notes="changed")])
+    world.org.org.faults.configure({"rows": {"code": "STRING_TOO_LONG", "message": "no", "count": 1000}})
+    await push(world)
+    assert [letter.key for letter in await world.dead_letters()] == ["A-1"]
+
+
+@LITE
+@pytest.mark.parametrize("code", ["INVALID_FIELD_FOR_INSERT_UPDATE", "INSUFFICIENT_ACCESS_OR_READONLY", "NEVER_SEEN"])
+@pytest.mark.parametrize("kind", ["collections", "graph"])
+async def test_a_doubtful_refusal_among_accepted_rows_is_the_records(world: World, code: str, kind: str) -> None:
+    await world.save(OLD)
+    await world.push()
+    await CALLS[kind](world)
+    bad = "changed" if kind == "collections" else "N-2"
+    [row] = await world.query("SELECT Id FROM Order WHERE External_Key__c = 'A-2'")
+    containing = row["Id"] if kind == "collections" else bad
+    world.org.org.faults.configure({"rows": {"code": code, "containing": containing, "count": 1000}})
+    assert await push(world) is None
+    assert [letter.key for letter in await world.dead_letters()] == ["A-2" if kind == "collections" else "N-2"]
+    assert await outage(world) is None
+
+
+async def test_one_record_in_doubt_is_held_until_another_of_its_kind_is_accepted(world: World) -> None:
+    await world.save(OLD)
+    await world.push()
+    [row] = await world.query("SELECT Id FROM Order WHERE External_Key__c = 'A-1'")
+    world.org.org.faults.configure({"rows": {"code": "NEVER_SEEN", "containing": row["Id"], "count": 1000}})
+    await world.save([replace(OLD[0], notes="changed")])
+    reason = await push(world)
+    assert reason is not None
+    assert "NEVER_SEEN" in reason
+    assert (await due(world), await world.dead_letters()) == (1, [])
+    await world.save([replace(OLD[1], notes="changed")])
+    assert await push(world) is None
+    assert [letter.key for letter in await world.dead_letters()] == ["A-1"]
+    assert (await world.order("A-2"))["Description"] == "changed"
+
+
+async def test_of_orders_that_go_one_by_one_a_doubtful_one_stops_no_other(world: World) -> None:
+    await world.save(OLD)
+    await world.push()
+    await changed_lines(world)
+    [row] = await world.query("SELECT Id FROM Order WHERE External_Key__c = 'A-1'")
+    refused = {"code": "INSUFFICIENT_ACCESS_OR_READONLY", "containing": row["Id"], "count": 1000}
+    world.org.org.faults.configure({"rows": refused})
+    await push(world)
+    for order in OLD[1:]:
+        assert set((await world.order(order.number))["lines"]) == {f"{order.number}-1", f"{order.number}-3"}
+    await push(world)
+    assert [letter.key for letter in await world.dead_letters()] == ["A-1"]
+
+
+@LITE
+async def test_products_in_doubt_hold_up_no_order_that_does_not_need_them(world: World) -> None:
+    await world.save(OLD)
+    await world.push()
+    await changed_orders(world)
+    changed = [replace(item, name="changed") for item in (await _products(world))[:2]]
+    await world.save(some_products=[*changed, *(await _products(world))[2:]])
+    world.org.org.faults.configure({"rows": {"code": "NEVER_SEEN", "sobject": "Product2", "count": 1000}})
+    summary = await world.push()
+    assert (summary.stopped, summary.tally.done[EntityKind.ORDER]) == (None, len(OLD))
+    assert summary.held is not None
+    assert "NEVER_SEEN" in summary.held
+    assert (await due(world), await world.dead_letters()) == (2, [])
+
+
+async def _products(world: World) -> list[Any]:
+    async with world.service.store.reader() as connection:
+        return list(await products.load(connection, [f"P-{number}" for number in range(1, 5)]))
+
+
+async def test_attempts_made_while_the_org_is_down_are_held_against_no_record(world: World) -> None:
+    await world.save(OLD)
+    await world.push()
+    await changed_orders(world)
+    world.org.org.faults.configure({"answer": {**ANSWERS["503"], "count": 100_000}})
+    for _ in range(25):
+        await push(world)
+    async with world.service.store.reader() as connection:
+        unsent = await outbox.find(connection, EntityKind.ORDER, [order.number for order in OLD])
+    assert {(item.attempts, item.begun, item.unsure) for item in unsent.values()} == {(0, 0, False)}
+    world.org.org.faults.clear()
+    assert (await world.push()).in_sync
+
+
+@LITE
+@pytest.mark.parametrize("answer", ["301", "200 page", "503"])
+async def test_a_sign_in_that_answers_with_something_else_is_said_in_one_line(world: World, answer: str) -> None:
+    await world.save(NEW)
+    world.org.org.faults.configure({"answer": {**ANSWERS[answer], "of": "sign_in", "count": 1000}})
+    waiting = await due(world)
+    reason = await push(world)
+    assert reason is not None
+    assert "sign-in" in reason
+    assert "\n" not in reason
+    assert (await due(world), await world.dead_letters(), calls(world)) == (waiting, [], 0)
+
+
+@LITE
+@pytest.mark.parametrize("answer", ["302 to a page", "200 page", "200 null", "403 unknown", "404 page", "500 page"])
+async def test_a_dry_run_and_a_deployment_end_in_one_line_and_keep_nothing(world: World, answer: str) -> None:
+    await world.save(NEW)
+    world.org.org.faults.configure({"answer": {**ANSWERS[answer], "count": 1000}})
+    waiting, before = await due(world), calls(world)
+    with pytest.raises(ConnectorError) as dry_run:
+        await world.push(dry_run=True)
+    with pytest.raises(ConnectorError) as deployment:
+        await deploy_metadata(
+            world.service.client, our_metadata(), version="66.0", clock=ManualClock(), told=lambda done, total: None
+        )
+    assert "\n" not in f"{dry_run.value}{deployment.value}"
+    assert (await due(world), await outage(world)) == (waiting, None)
+    assert calls(world) - before <= 2 * FEW

@@ -1,0 +1,156 @@
+"""A service whose org takes nothing, and processes that die while they send."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import structlog
+
+from connector.errors import ConnectorError
+from connector.log import configure
+from connector.outbound.health import OrgHealth
+from scheduler import OutageLog
+from tests.flow.bad_days import ANSWERS, LITE, NEW, calls, due, html, outage
+from tests.flow.conftest import Silent, World
+from tests.flow.test_push import an_order
+from tests.flow.test_surprises import a_line
+
+
+class Later:
+    """The machine's clock, as far ahead as a test says."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.ahead = 0.0
+
+    def now(self) -> Any:
+        return self._real.now() + timedelta(seconds=self.ahead)
+
+    async def sleep(self, seconds: float) -> None:
+        await self._real.sleep(seconds)
+
+    def jitter(self) -> float:
+        return 0.0
+
+
+@pytest.fixture
+def ahead(world: World) -> Later:
+    later = Later(world.service.clock)
+    world.service.store.clock = later
+    world.service = replace(world.service, clock=later)
+    return later
+
+
+async def test_the_service_asks_a_closed_org_by_a_growing_interval_and_says_it_once(world: World, ahead: Later) -> None:
+    await world.save(NEW)
+    world.org.org.faults.configure({"answer": {**ANSWERS["403 forbidden"], "count": 100_000}})
+    asked: list[float] = []
+    log = OutageLog()
+    configure("INFO")
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(2_000):
+            before = calls(world)
+            log.tell(await world.service.push(Silent(), scheduled=True))
+            if calls(world) > before:
+                asked.append(ahead.ahead)
+            found = await outage(world)
+            assert found is not None
+            ahead.ahead += max(1.0, (found.next_attempt_at - ahead.now()).total_seconds() / 2)
+            if len(asked) == 12:
+                break
+        world.org.org.faults.clear()
+        ahead.ahead += 300
+        log.tell(await world.service.push(Silent(), scheduled=True))
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert gaps[-1] >= 299
+    assert all(gap <= 310 for gap in gaps)
+    told = [line["event"] for line in lines if line["event"].startswith("org_outage")]
+    assert told == ["org_outage", "org_outage_over"]
+    assert (await due(world), await outage(world)) == (0, None)
+
+
+@LITE
+async def test_several_processes_share_one_interval(world: World, ahead: Later) -> None:
+    await world.save(NEW)
+    world.org.org.faults.configure({"answer": {**ANSWERS["403 forbidden"], "count": 100_000}})
+    another = replace(world.service, health=OrgHealth())
+    await world.service.push(Silent(), scheduled=True)
+    ahead.ahead += 5
+    before = calls(world)
+    await world.service.push(Silent(), scheduled=True)
+    asked = calls(world) - before
+    for service in (world.service, another, another):
+        await service.push(Silent(), scheduled=True)
+    assert (asked, calls(world) - before) == (1, 1)
+    with pytest.raises(ConnectorError):
+        await another.push(Silent())  # somebody asked for it
+    assert calls(world) - before == 2
+
+
+@LITE
+async def test_the_time_that_the_org_asks_for_is_kept(world: World, ahead: Later) -> None:
+    await world.save(NEW)
+    world.org.org.faults.configure({"answer": {**html(429, retry_after=200), "count": 100_000}})
+    await world.service.push(Silent(), scheduled=True)
+    found = await outage(world)
+    assert found is not None
+    assert 195 < (found.next_attempt_at - ahead.now()).total_seconds() <= 200
+
+
+async def test_orders_that_were_on_their_way_when_the_process_died_never_become_dead_letters(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty times. What was sent and not recorded is looked at, and goes out with the next push."""
+    many = [an_order(f"K-{number}", customer=f"C-{number % 8 + 1}", lines=(a_line(1),)) for number in range(30)]
+    await world.save(many)
+    with monkeypatch.context() as patched:
+        _die_when_sending(world, patched, any_order=True)
+        for _ in range(30):
+            with pytest.raises(RuntimeError, match="gone"):
+                await world.push()
+    before = calls(world)
+    assert (await world.push()).in_sync
+    assert await world.dead_letters() == []
+    assert await world.count("Order") == 30
+    assert calls(world) - before < 60
+
+
+async def test_a_record_that_ends_the_process_each_time_ends_up_alone_and_stops_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [an_order(f"K-{number}", customer=f"C-{number % 8 + 1}", lines=(a_line(1),)) for number in range(30)]
+    await world.save(many)
+    sent: list[int] = []
+    with monkeypatch.context() as patched:
+        _die_when_sending(world, patched, any_order=False, sent=sent)
+        for _ in range(20):
+            with pytest.raises(RuntimeError, match="gone"):
+                await world.push()
+        assert sent[-1] == 1
+        assert await world.count("Order") == 29
+        await world.save([replace(many[0], number="K-100")])
+        with pytest.raises(RuntimeError, match="gone"):
+            await world.push()
+        assert await world.count("Order") == 30
+    assert await world.dead_letters() == []
+    assert (await world.push()).in_sync
+
+
+def _die_when_sending(
+    world: World, patched: pytest.MonkeyPatch, *, any_order: bool, sent: list[int] | None = None
+) -> None:
+    graph = world.service.client.graph
+
+    async def dies(graphs: Any) -> Any:
+        poison = any_order or any("'K-7'" in str(item) for item in graphs)
+        if poison:
+            if sent is not None:
+                sent.append(len(graphs))
+            raise RuntimeError("the process is gone")
+        return await graph(graphs)
+
+    patched.setattr(world.service.client, "graph", dies)

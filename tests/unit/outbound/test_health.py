@@ -1,0 +1,197 @@
+"""Of one refusal nobody can tell whether it is the org's or the record's; of its company one can."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from connector.errors import RefusedError, RetryClass, SalesforceError, Scope, TransportError
+from connector.model.change import REPEATED
+from connector.model.outcome import RowError
+from connector.model.record import Link
+from connector.outbound.batches import apart
+from connector.outbound.health import OrgHealth
+from connector.outbound.pieces import Piece, failure
+from connector.outbound.work import Candidate, NewRecord
+from connector.salesforce.fault import classify_call, classify_row
+from tests.unit.outbound.conftest import an_order, candidate
+
+
+def record(key: str, sobject: str = "Order") -> NewRecord:
+    return NewRecord(entity="order", key=key, sobject=sobject, external_id="External_Key__c", fields={})
+
+
+def refused(code: str, key: str = "A-1", sobject: str = "Order") -> Piece:
+    owner = candidate(an_order(number=key))
+    errors = [RowError(code=code, message="It says so.", fields=("PoNumber",))]
+    return failure(owner, errors, record(key, sobject), lambda *_, **__: None)
+
+
+def accepted(key: str = "A-9", sobject: str = "Order") -> Piece:
+    link = Link(entity="order", key=key, sobject=sobject, salesforce_id="801", snapshot={})
+    return Piece(candidate=candidate(an_order(number=key)), links=(link,), updated={sobject: 1})
+
+
+DOUBTS = ["NEVER_SEEN", "INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_TYPE", "INSUFFICIENT_ACCESS",
+          "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "FUNCTIONALITY_NOT_ENABLED", "NOT_FOUND"]  # fmt: skip
+ORGS = ["STORAGE_LIMIT_EXCEEDED", "TXN_SECURITY_ANYTHING", "API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED",
+        "REQUEST_LIMIT_EXCEEDED", "ORG_LOCKED", "SERVER_UNAVAILABLE", "INVALID_SESSION_ID", "URL_NOT_RESET",
+        "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", "TOO_MANY_APEX_REQUESTS"]  # fmt: skip
+RECORDS = ["STRING_TOO_LONG", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "DUPLICATES_DETECTED", "REQUIRED_FIELD_MISSING",
+           "FAILED_ACTIVATION", "INVALID_EMAIL_ADDRESS", "CIRCULAR_DEPENDENCY"]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", ORGS)
+def test_a_code_of_the_org_stops_even_if_other_rows_were_accepted(code: str) -> None:
+    health = OrgHealth()
+    [piece, _] = health.judge([refused(code), accepted()])
+    assert (piece.refusal, health.stopped is not None) == (None, True)
+    assert piece.fault is not None
+    assert (piece.fault.scope, piece.fault.counted) == (Scope.ORG, False)
+
+
+@pytest.mark.parametrize("code", RECORDS)
+def test_a_code_of_data_is_the_records_whatever_its_company(code: str) -> None:
+    health = OrgHealth()
+    for _ in range(3):
+        assert all(piece.refusal is not None for piece in health.judge([refused(code, key) for key in "ABC"]))
+    assert (health.close(), health.held) == (None, None)
+
+
+@pytest.mark.parametrize("code", DOUBTS)
+def test_a_doubt_is_the_records_if_another_row_of_the_call_was_accepted(code: str) -> None:
+    health = OrgHealth()
+    [piece, _] = health.judge([refused(code), accepted()])
+    assert (piece.refusal is not None, health.close()) == (True, None)
+
+
+@pytest.mark.parametrize("rows", [1, 200])
+@pytest.mark.parametrize("code", DOUBTS)
+def test_a_doubt_of_every_row_is_held_and_stops_after_one_more_call(code: str, rows: int) -> None:
+    health = OrgHealth()
+    call = [refused(code, f"A-{number}") for number in range(rows)]
+    for expected in (None, code):
+        pieces = health.judge(call)
+        assert all(piece.refusal is None and piece.fault is not None for piece in pieces)
+        assert (None if health.stopped is None else health.stopped.code) == expected
+    assert {piece.fault.scope for piece in pieces if piece.fault} == {Scope.ORG}
+
+
+def test_a_doubt_that_nothing_speaks_against_stops_at_the_end_of_the_round() -> None:
+    health = OrgHealth()
+    health.judge([refused("NEVER_SEEN")])
+    assert health.stopped is None
+    stopped = health.close()
+    assert stopped is not None
+    assert (stopped.code, stopped.detail) == ("NEVER_SEEN", "It says so.")
+
+
+def test_a_doubt_is_the_records_once_another_of_its_object_was_accepted_after_it_was_held() -> None:
+    health = OrgHealth()
+    health.judge([accepted()])  # before: says nothing about what the org takes now
+    assert health.judge([refused("NEVER_SEEN")])[0].refusal is None
+    health.judge([accepted(sobject="Account")])
+    health.start()
+    assert health.judge([refused("NEVER_SEEN")])[0].refusal is None
+    health.judge([accepted()])
+    assert health.judge([refused("NEVER_SEEN")])[0].refusal is not None
+
+
+def test_what_is_taken_of_another_object_keeps_the_push_going() -> None:
+    health = OrgHealth()
+    health.judge([refused("NEVER_SEEN", sobject="Product2")])
+    health.judge([accepted()])
+    health.judge([refused("NEVER_SEEN", sobject="Product2")])
+    assert health.close() is None
+    assert health.held is not None
+
+
+def test_a_row_lock_on_every_row_says_nothing_of_the_org() -> None:
+    health = OrgHealth()
+    for _ in range(3):
+        health.judge([refused("UNABLE_TO_LOCK_ROW"), refused("UNABLE_TO_LOCK_ROW", "A-2")])
+    assert health.close() is None
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (TransportError("no answer", scope=Scope.DOUBT), 2),
+        (TransportError("nobody there", scope=Scope.ORG), 1),
+        (SalesforceError("signed out"), 1),
+        (RefusedError("slow", code="X", status=429, retry_class=RetryClass.LIMIT, scope=Scope.ORG), 1),
+    ],
+)
+def test_calls_without_an_answer_stop_after_the_second_and_of_the_org_after_the_first(
+    error: SalesforceError, calls: int
+) -> None:
+    health = OrgHealth()
+    for number in range(1, calls + 1):
+        assert health.stopped is None
+        health.failed(error)
+        assert (health.stopped is error) == (number == calls)
+
+
+def test_the_call_that_asks_is_tried_once() -> None:
+    health = OrgHealth()
+    assert health.attempts is None
+    health.failed(TransportError("no answer", scope=Scope.DOUBT))
+    assert health.attempts == 1
+    health.start(cautious=True)
+    assert health.attempts == 1
+    health.judge([accepted()])
+    assert health.attempts is None
+
+
+@pytest.mark.parametrize(
+    "status", [301, 302, 307, 308, 401, 403, 404, 405, 410, 414, 415, 418, 420, 429, 451, 502, 599]
+)
+@pytest.mark.parametrize("code", [None, "NEVER_SEEN", "STRING_TOO_LONG", "NOT_FOUND", "INVALID_FIELD"])
+def test_a_status_that_is_not_about_the_contents_is_about_the_org_whatever_the_code(
+    status: int, code: str | None
+) -> None:
+    errors = [RowError(code=code, message="")] if code else []
+    assert classify_call(status, errors).scope is Scope.ORG
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "scope"),
+    [(400, "STRING_TOO_LONG", Scope.RECORD), (400, "JSON_PARSER_ERROR", Scope.RECORD), (400, "NEVER", Scope.DOUBT),
+     (400, "INVALID_FIELD", Scope.DOUBT), (400, "STORAGE_LIMIT_EXCEEDED", Scope.ORG), (400, None, Scope.DOUBT),
+     (500, "UNKNOWN_EXCEPTION", Scope.DOUBT), (500, None, Scope.ORG)],
+)  # fmt: skip
+def test_a_status_that_can_come_of_the_contents_leaves_it_to_the_code(
+    status: int, code: str | None, scope: Scope
+) -> None:
+    errors = [RowError(code=code, message="")] if code else []
+    assert classify_call(status, errors).scope is scope
+
+
+def test_waiting_for_something_else_is_never_given_up() -> None:
+    fault = classify_row(RowError(code="UNABLE_TO_LOCK_ROW", message=""))
+    assert fault.counted
+    assert not replace(fault, follows=True).counted
+    assert not replace(fault, outcome_known=False).counted
+
+
+# --- changes that were sent again and again
+
+
+def sent(*times: int) -> list[Candidate]:
+    made = [candidate(an_order(number=f"A-{number}")) for number in range(len(times))]
+    return [replace(item, change=replace(item.change, begun=n)) for item, n in zip(made, times, strict=True)]
+
+
+def test_what_was_sent_often_without_an_answer_never_travels_with_others() -> None:
+    claim = sent(0, 1, REPEATED, 2, REPEATED + 1)
+    assert [item.change.begun for item in apart(claim, 600, repeated=False)] == [0, 1, 2]
+    assert [item.change.begun for item in apart(claim, 600, repeated=True)] == [REPEATED]
+    assert [item.change.begun for item in apart(sent(REPEATED + 1), 600, repeated=False)] == [REPEATED + 1]
+
+
+def test_parts_are_a_quarter_as_large_after_each_time_and_grow_when_they_are_answered() -> None:
+    sizes = [len(apart(sent(*[times] * 600), 600, repeated=True)) for times in range(REPEATED, REPEATED + 7)]
+    assert sizes == [150, 37, 9, 2, 1, 1, 1]
+    claim = sent(*[REPEATED + 5] * 600)
+    assert [len(apart(claim, 600, repeated=True, settled=settled)) for settled in range(5)] == [1, 4, 16, 64, 256]
