@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import getpass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,16 +120,16 @@ def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
 
 
 def _number(text: str, place: str) -> Decimal:
-    from connector.web.bodies import MOST_DIGITS
+    from connector.model.written import parse_decimal
 
     try:
-        number = Decimal(text)
-    except InvalidOperation:
+        number = parse_decimal(text)
+    except ValueError as error:
+        if "digits" in str(error):
+            raise UsageError(f"{place}: a quantity {error}.", hint="Correct it.") from None
         number = Decimal(-1)
-    if not number.is_finite() or number < 0:
+    if number < 0:
         raise UsageError(f"{place}: {text!r} is no quantity.", hint="Write a number, 0 or more.")
-    if len(number.as_tuple().digits) > MOST_DIGITS or abs(number.adjusted()) > MOST_DIGITS:
-        raise UsageError(f"{place}: a quantity has at most {MOST_DIGITS} digits.", hint="Correct it.")
     return number
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -25,25 +25,16 @@ from connector.model.keys import LONGEST, normalize_key
 from connector.model.order import LineInput, OrderInput
 from connector.model.parcels import CARRIER_STATUSES, Resolution, ReturnReason, ShipmentStatus
 from connector.model.product import Price, Product
-from connector.orders.analytics import YEARS
+from connector.model.written import check_digits, parse_day, parse_decimal, parse_moment
 from connector.orders.placing import words
 from connector.orders.wrongs import CURRENCY, NO_NUL, once_each
-
-MOST_DIGITS = 18
-D = TypeVar("D", bound=date)
 
 
 def _decimal(value: Any) -> Any:
     """A number or its text, with every digit; true is no 1."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise ValueError("must be a number, or text that is one")
-    try:
-        number = Decimal(value)
-    except ArithmeticError:
-        raise ValueError("must be a number, or text that is one") from None
-    if not number.is_finite() or len(number.as_tuple().digits) > MOST_DIGITS or abs(number.adjusted()) > MOST_DIGITS:
-        raise ValueError(f"must be a number of at most {MOST_DIGITS} digits")
-    return number
+    return parse_decimal(value) if isinstance(value, str) else check_digits(Decimal(value))
 
 
 def _no_flag(value: Any) -> Any:
@@ -58,23 +49,25 @@ def _one_each(prices: list[PriceBody]) -> list[PriceBody]:
     return prices
 
 
-def _written(value: Any) -> Any:
+def _moment(value: Any) -> datetime:
+    return parse_moment(_text(value))
+
+
+def _day(value: Any) -> date:
+    return parse_day(_text(value))
+
+
+def _text(value: Any) -> str:
     """A number would be taken for seconds since 1970."""
     if not isinstance(value, str):
         raise ValueError("must be text, as 2026-01-31")
     return value
 
 
-def _in_our_time(value: D) -> D:
-    if value.year not in YEARS:
-        raise ValueError(f"must be in a year from {YEARS[0]} to {YEARS[-1]}")
-    return value
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_our_time)]
-Day = Annotated[date, BeforeValidator(_written), AfterValidator(_in_our_time)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+Day = Annotated[date, BeforeValidator(_day)]
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
-Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=10**6)]
+Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=999_999)]
 Key = Annotated[
     str,
     AfterValidator(normalize_key),

@@ -13,16 +13,14 @@ from zoneinfo import ZoneInfo
 
 from connector.model.keys import normalize_key
 from connector.model.stage import Stage
+from connector.model.written import MOST_DIGITS, YEARS, parse_decimal, parse_moment
 
-MOST_DIGITS = 18
-YEARS = range(1900, 2201)
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z|[+-]?\.\d+\Z", re.ASCII)
 _IN_PARENTHESES = re.compile(r"\((.+)\)\Z")
+_IMPLAUSIBLE = "is not a plausible date; is its year right?"
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 _NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 """What no database keeps: NUL, and half of a character."""
 _UTC = re.compile(r"(.*\d)\s*(?:UTC|GMT|Z)\Z", re.IGNORECASE | re.DOTALL)
-_SPACED_OFFSET = re.compile(r"(.*:\d\d(?:\.\d+)?) ([+-]\d\d:?\d\d)\Z")
 NO_BREAK_SPACES = "\u00a0\u202f"
 YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -72,11 +70,11 @@ def number(value: str, form: Form) -> Decimal:
     plain = _grouped(value, form) if form.thousands else value
     if form.decimal != ".":
         plain = plain.replace(".", "?").replace(form.decimal, ".")
-    if not _NUMBER.match(plain):
-        raise BadValueError(_not_a_number(value, form), value=value)
-    if len(plain) > MOST_DIGITS and len(Decimal(plain).as_tuple().digits) > MOST_DIGITS:
-        raise BadValueError(f"has more than {MOST_DIGITS} digits", value=value)
-    return Decimal(plain)
+    try:
+        return parse_decimal(plain)
+    except ValueError as error:
+        what = f"has more than {MOST_DIGITS} digits" if "digits" in str(error) else _not_a_number(value, form)
+        raise BadValueError(what, value=value) from None
 
 
 def _grouped(value: str, form: Form) -> str:
@@ -174,9 +172,7 @@ def yes_no(value: str, form: Form) -> bool:
 
 def moment(value: str, form: Form) -> datetime:
     found = _parsed(value, form)
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=form.zone)
-    return found.astimezone(UTC)
+    return (found if found.tzinfo is not None else found.replace(tzinfo=form.zone)).astimezone(UTC)
 
 
 def day(value: str, form: Form) -> date:
@@ -184,15 +180,23 @@ def day(value: str, form: Form) -> date:
 
 
 def _parsed(value: str, form: Form) -> datetime:
+    """As HTTP reads it where the file names no form; a time without a zone is in that of the file."""
+    if not form.dates:
+        try:
+            return parse_moment(value, form.zone)
+        except ValueError as error:
+            what = (
+                _IMPLAUSIBLE if "year" in str(error) else "is no date; write it as 2026-01-31 or 2026-01-31T10:00:00Z"
+            )
+            raise BadValueError(what, value=value) from None
     found = _matched(value, form)
     if found is None and (plain := _UTC.match(value)):
         found = _matched(plain[1], form)
         found = found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else None
     if found is None:
-        wanted = " or ".join(form.dates) or "2026-01-31 or 2026-01-31T10:00:00Z"
-        raise BadValueError(f"is no date; write it as {wanted}", value=value)
+        raise BadValueError(f"is no date; write it as {' or '.join(form.dates)}", value=value)
     if found.year not in YEARS:
-        raise BadValueError("is not a plausible date; is its year right?", value=value)
+        raise BadValueError(_IMPLAUSIBLE, value=value)
     return found
 
 
@@ -202,13 +206,11 @@ def _matched(value: str, form: Form) -> datetime | None:
             return datetime.strptime(value, pattern)  # noqa: DTZ007
         except ValueError:
             continue
-    if form.dates:
-        return None
-    spaced = _SPACED_OFFSET.match(value)
-    try:
-        return datetime.fromisoformat(spaced[1] + spaced[2] if spaced else value)
-    except ValueError:
-        return None
+    return None
+
+
+def _implausible(value: str) -> ValueError:
+    return ValueError(f"{shown(value)} is not a plausible date; is its year right?")
 
 
 def shown(value: str) -> str:

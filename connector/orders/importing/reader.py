@@ -8,12 +8,14 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from connector.errors import UsageError
-from connector.model.strict_json import parse_json
+from connector.model.strict_json import number_of, parse_json
+from connector.model.written import MOST_DIGITS
 from connector.orders.importing.profile import Profile
 
 MOST_LINES = 1_000
@@ -322,9 +324,17 @@ class Objects:
                              hint="Save it as UTF-8.") from None  # fmt: skip
 
 
+def _number_text(text: str) -> str:
+    """A JSON number as its digits: 1e3 is 1000, as it is by HTTP."""
+    if "e" not in text.lower():
+        return text
+    number = Decimal(number_of(text))
+    return f"{number:f}" if abs(number.adjusted()) <= MOST_DIGITS else text
+
+
 def _object(text: str) -> dict[str, Any] | str:
     try:
-        found = parse_json(text, number=str)
+        found = parse_json(text, number=_number_text)
     except ValueError as error:
         said = str(error).removeprefix("it is no JSON: ").partition(" (line ")[0]
         return f"is not JSON ({said}); write one object a line"
