@@ -10,7 +10,7 @@ from connector.errors import RetryClass, StoreError
 from connector.store.engine import Store
 from connector.store.faults import UPGRADE
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
 """Every revision in `migrations/versions`, oldest first: known here so that a check need not import alembic (0.9 s)."""
 
 HEAD = REVISIONS[-1]

@@ -255,11 +255,9 @@ async def test_objects_bring_customer_and_lines_along(desk: Desk, shop: dict[str
     ("line", "problem"),
     [
         ("{",
-         "web.ndjson:2:1: cannot be read: it is no JSON: Expecting property name enclosed in double quotes (line 1,"),
-        ('{"number": "W-2", "number": "W-3"}',
-         'web.ndjson:2:1: cannot be read: it names "number" twice in one object; write one object a line'),
+         "web.ndjson:2:1: is not JSON (Expecting property name enclosed in double quotes); write one object a line"),
         ("[1]", "web.ndjson:2:1: is not an object; write one order a line"),
-        ("[" * 100_000, "web.ndjson:2:1: cannot be read: it is nested too deeply"),
+        ("[" * 100_000, "web.ndjson:2:1: is not JSON"),
         ({"number": "W-2", "colour": "red"}, "web.ndjson:2:1: unknown: colour; take it out, or correct its name"),
         ({"number": "W-2", "lines": {}}, "web.ndjson:2:1: lines is a list of objects"),
         ({"number": "W-2", "lines": []},

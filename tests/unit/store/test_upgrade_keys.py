@@ -43,7 +43,7 @@ ROWS = (
 @pytest.fixture
 async def older(databases: Databases) -> AsyncIterator[Store]:
     store = Store.open(databases.empty())
-    await store.migrate(_to("0011"))
+    await store.migrate(_to("0012"))
     at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
     detail = '{"terms": {"1": {"sku": "A ", "quantity": "7", "discount": "0"}}, "warehouse": "EAST "}'
     async with store.transaction() as uow:

@@ -18,8 +18,8 @@ from alembic import op
 from connector.model.keys import LONGEST, is_normal, visible_key
 from connector.store.types import Instant
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
