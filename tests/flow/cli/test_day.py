@@ -169,6 +169,7 @@ def test_bad_rows_are_told_and_the_rest_is_in(shell: Shell, tmp_path: Path) -> N
     assert answer.status == 1
     assert answer.out.splitlines()[1].split() == ["products", "1", "0", "0", "30"]
     told = answer.err.splitlines()
-    assert told[0] == "products.csv:3:2: name: is empty; it needs a value"
-    assert told[-1] == "… and 10 more: --json lists all."
+    assert told == [
+        "products.csv:3:2: name: is empty; it needs a value (29 more like it, in lines 4, 13, 14, 15, 16, …)"
+    ]
     assert len(shell("import", "products.csv", "--json").document["problems"]) == 30

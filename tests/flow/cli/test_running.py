@@ -142,7 +142,8 @@ def test_a_terminal_sees_a_bar_and_a_pipe_does_not(shell: Shell) -> None:
     seen = os.read(leader, 65_536).decode()
     os.close(leader)
     assert b"8" in out
-    assert "Importing" in seen
+    assert "Reading" in seen
+    assert "Storing orders" in seen
     assert shell("import", SHOP).err == ""
 
 
