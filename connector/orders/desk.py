@@ -183,7 +183,8 @@ class Desk:
             if command.event.action is Action.INVOICE:
                 numbered_event = replace(command.event, reference=next(numbered))
                 command = replace(command, event=numbered_event, asked=command.asked or command.event)
-            await self._act(cases[command.number], command)
+            for part in await self._parts(cases[command.number], command):
+                await self._act(cases[command.number], part)
         every = [cases[number] for number in numbers]
         found = [case for case in every if case.entries]
         await stockroom.move(self.uow, [case.move for case in found if case.steps], self.rules.routing)
@@ -258,6 +259,16 @@ class Desk:
 
     def has_locked(self, number: str) -> bool:
         return number in self._known
+
+    async def _parts(self, case: _Case, command: Command) -> Sequence[Command]:
+        """`command` itself; of goods that lie in several warehouses, one parcel each."""
+        moved = any(step.event.action is not Action.PACK for step in case.steps)
+        if command.event.action is not Action.PACK or command.event.warehouse or moved:
+            return [command]
+        self.check_version(case.order, command.version)
+        event = in_full(case.progress, command.event)
+        events = await stockroom.parcels(self.uow.connection, case.progress, event)
+        return in_its_name(command, [replace(command, event=part, request=None) for part in events])
 
     async def _act(self, case: _Case, command: Command) -> None:
         order, event = case.order, command.event

@@ -14,6 +14,7 @@ from typing import Any
 from connector.model.event import Action, Event
 from connector.model.order import Order
 from connector.model.parcels import (
+    IN_HOUSE,
     ON_THE_WAY,
     ZERO,
     Resolution,
@@ -77,8 +78,9 @@ def _chance(order: Order, what: str) -> float:
     return random.Random(f"{order.number}:{what}").random()  # noqa: S311 - variety, not secrecy
 
 
-def _label(order: Order) -> dict[str, Any]:
-    chance = random.Random(f"{order.number}:{len(order.shipments)}")  # noqa: S311
+def _label(order: Order, parcels_before: int | None = None) -> dict[str, Any]:
+    before = len(order.shipments) if parcels_before is None else parcels_before
+    chance = random.Random(f"{order.number}:{before}")  # noqa: S311
     return {
         "carrier": chance.choice(CARRIERS),
         "tracking_number": f"TRK{chance.randint(10**9, 10**10 - 1)}",
@@ -86,16 +88,15 @@ def _label(order: Order) -> dict[str, Any]:
 
 
 def _in_the_warehouse(order: Order) -> Sequence[Event]:
+    if packed := [number for number, parcel in order.shipments.items() if parcel.status in IN_HOUSE]:
+        return [event for number in packed for event in _leaving(number, _label(order, number - 1))]
     picked = {line.number: line.picked - line.shipped for line in order.lines if line.picked > line.shipped}
     if picked and not (
         order.ship_complete and any(line.picked + line.cancelled < line.quantity for line in order.lines)
     ):
         parcel = len(order.shipments) + 1
-        return [
-            Event(action=Action.PACK, lines=picked),
-            Event(action=Action.LABEL, shipment=parcel, **_label(order)),
-            Event(action=Action.SHIP, shipment=parcel),
-        ]
+        # Goods of several warehouses are several parcels: the others leave with the next step.
+        return [Event(action=Action.PACK, lines=picked), *_leaving(parcel, _label(order))]
     to_pick = {line.number: line.allocated - line.picked for line in order.lines if line.allocated > line.picked}
     if to_pick:
         in_parts = len(to_pick) > 1 and not order.shipments and not order.ship_complete
@@ -107,6 +108,10 @@ def _in_the_warehouse(order: Order) -> Sequence[Event]:
         }
         return [*cut, Event(action=Action.PICK, lines=left)] if left else cut
     return _on_the_road(order)
+
+
+def _leaving(parcel: int, label: Mapping[str, Any]) -> Sequence[Event]:
+    return [Event(action=Action.LABEL, shipment=parcel, **label), Event(action=Action.SHIP, shipment=parcel)]
 
 
 def _cut_short(order: Order) -> Sequence[Event]:

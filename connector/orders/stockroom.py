@@ -121,6 +121,37 @@ async def lines_at(connection: AsyncConnection, order: Order, progress: Progress
     return replace(event, lines=lines)
 
 
+async def parcels(connection: AsyncConnection, progress: Progress, event: Event) -> list[Event]:
+    """One event for each warehouse that the goods of `event` are picked in, for a parcel leaves one warehouse; all of
+    them from one, if it has all. Where that cannot be said, the event as it is."""
+    held = await stock.reserved_for(connection, [progress.number])
+    loose: dict[str, dict[int, Decimal]] = {}
+    for line in event.lines:
+        mine = {key[2]: found.picked for key, found in sorted(held.items(), key=itemgetter(0)) if key[1] == line}
+        # Parcels of earlier versions may name no warehouse: what is in them is taken off in the order of places.
+        nowhere = progress.packed(line) - sum((progress.packed_at(line, place) for place in mine), ZERO)
+        for place, picked in mine.items():
+            room = picked - progress.packed_at(line, place)
+            taken = min(room, nowhere)
+            nowhere -= taken
+            if room > taken:
+                loose.setdefault(place, {})[line] = room - taken
+    fits = [
+        place for place, there in loose.items() if all(there.get(n, ZERO) >= asked for n, asked in event.lines.items())
+    ]
+    left = dict(event.lines)
+    found: dict[str, dict[int, Decimal]] = {}
+    for place in fits[:1] or sorted(loose):
+        for line in event.lines:
+            part = min(left[line], loose[place].get(line, ZERO))
+            if part > 0:
+                found.setdefault(place, {})[line] = part
+                left[line] -= part
+    if any(left.values()):
+        return [event]
+    return [replace(event, lines=lines, warehouse=place) for place, lines in found.items()]
+
+
 def _follow(uow: UnitOfWork, item: Move, step: Step, shelves: _Shelves, routing: Routing) -> None:
     match step.event.action:
         case Action.ALLOCATE:

@@ -13,10 +13,12 @@ from connector.orders import picking
 from connector.orders.allocation import allocate as allocate_all
 from connector.orders.desk import Command, Desk
 from connector.orders.picking import pick_list
+from connector.store import history
 from connector.store import stock as stocks
 from connector.store.engine import Store
 from connector.store.stock import Held
 from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
+from tests.unit.orders.test_details import read, replayed
 from tests.unit.store import samples
 
 
@@ -150,3 +152,51 @@ async def test_a_warehouse_without_lines_means_all_that_is_there(store: Store) -
     await act(store, Action.PICK, warehouse="WEST")
     assert (await act(store, Action.SHIP, warehouse="WEST", **SHIPPED)).stage == "shipped"
     assert await on_hand(store) == {"EAST": Decimal(0), "WEST": Decimal(0)}
+
+
+async def test_goods_picked_in_two_warehouses_are_packed_as_a_parcel_each(store: Store) -> None:
+    await split_between_two(store)
+    await act(store, Action.PICK)
+    packed = await act(store, Action.PACK)
+    assert {parcel.warehouse: dict(parcel.lines) for parcel in packed.shipments.values()} == {
+        "EAST": {1: Decimal(1), 2: Decimal("1.5")},
+        "WEST": {1: Decimal(1)},
+    }
+    for number in (1, 2):
+        await act(store, Action.SHIP, shipment=number, **SHIPPED)
+    assert await on_hand(store) == {"EAST": Decimal(0), "WEST": Decimal(0)}
+    assert await held(store) == {}
+    assert await replayed(store) == (await read(store)).progress
+
+
+async def test_goods_that_one_warehouse_has_are_one_parcel_of_it(store: Store) -> None:
+    await split_between_two(store)
+    await act(store, Action.PICK)
+    packed = await act(store, Action.PACK, lines={1: 1})
+    assert [(parcel.warehouse, dict(parcel.lines)) for parcel in packed.shipments.values()] == [
+        ("EAST", {1: Decimal(1)})
+    ]
+    rest = await act(store, Action.PACK)
+    assert {number: (parcel.warehouse, dict(parcel.lines)) for number, parcel in rest.shipments.items()} == {
+        1: ("EAST", {1: Decimal(1)}),
+        2: ("EAST", {2: Decimal("1.5")}),
+        3: ("WEST", {1: Decimal(1)}),
+    }
+
+
+async def test_request_that_packed_two_parcels_packs_none_when_it_is_repeated(store: Store) -> None:
+    await split_between_two(store)
+    await act(store, Action.PICK)
+    event = Event(action=Action.PACK, note="bench 4")
+    for _ in range(2):
+        async with store.transaction() as uow:
+            desk = Desk(uow, actor="anna")
+            [progress] = await desk.act([Command(number="1", event=event, request="bench-1")])
+        assert len(progress.shipments) == 2
+    assert desk.repeated == {("1", "bench-1")}
+    async with store.reader() as connection:
+        entries = [entry for entry in await history.read(connection, "1") if entry.event.action is Action.PACK]
+    assert [(entry.event.note, entry.request is not None) for entry in entries] == [
+        ("bench 4", True),
+        ("bench 4", False),
+    ]
