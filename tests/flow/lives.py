@@ -146,7 +146,7 @@ def event_for(order: Order, wish: Wish) -> Event:
         "return_number": coming[0].number if coming and wish.lucky else None,
         "reason": ReturnReason.DAMAGED,
         "resolution": Resolution.REFUND if wish.lucky else Resolution.REPLACEMENT,
-        "warehouse": _warehouse(action, wish),
+        "warehouse": None if action is Action.SHIP and parcels and wish.part == "all" else _warehouse(action, wish),
         "carrier": "Swift Post",
         "tracking_number": f"T{order.number}",
         "reference": "PAY-1",
