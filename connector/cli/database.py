@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from connector.settings import Settings
+    from connector.store.engine import Store
     from connector.store.orgs import KnownOrg
 
 db = typer.Typer(help="The connector's own database.", short_help="Set up the connector's own database.")
@@ -34,18 +35,19 @@ def upgrade(json: Json = False) -> None:
     from connector.store import schema
     from connector.store.engine import Store
 
-    async def work() -> tuple[str | None, str | None, str]:
+    async def work() -> tuple[str | None, str | None, str, list[str]]:
         store = Store.open(load_settings().database_url)
         try:
             before = await schema.current(store)
             await schema.upgrade(store)
-            return before, await schema.current(store), store.address
+            after = await schema.current(store)
+            return before, after, store.address, await _renamed(store) if before and before != after else []
         finally:
             await store.close()
 
-    before, after, address = run(work())
+    before, after, address, renamed = run(work())
     if json:
-        as_json({"database": address, "before": before, "after": after})
+        as_json({"database": address, "before": before, "after": after, "renamed": renamed})
     elif before is None:
         typer.echo(f"{address} is ready. Next: `connector import PATH` brings orders in.")
     elif before == after:
@@ -55,6 +57,26 @@ def upgrade(json: Json = False) -> None:
             f"{address} was brought from revision {before} to {after}. Restart `connector serve` and"
             " `python -m scheduler`: those of the earlier release send nothing any more."
         )
+        for text in renamed:
+            typer.echo(text)
+
+
+async def _renamed(store: Store) -> list[str]:
+    """What was given another key because its own had several spellings, one line each."""
+    import json
+
+    from sqlalchemy import select
+
+    from connector.store.tables import journal
+
+    row = journal.c
+    statement = select(row.entity, row.key, row.detail).where(row.action == "renamed").order_by(row.id)
+    async with store.reader() as connection:
+        found = (await connection.execute(statement)).all()
+    return [
+        f"{entity.capitalize()} {json.loads(detail)['from']!r} is {key} from now on: {json.loads(detail)['why']}."
+        for entity, key, detail in found
+    ]
 
 
 @app.command(short_help="What is here, in the org, due and refused.")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
+from connector.cli.database import _renamed
 from connector.model.change import EntityKind
 from connector.model.keys import is_normal
 from connector.store import customers, journal, links, orders, outbox, products, schema, stock
@@ -87,3 +88,10 @@ async def test_stored_keys_get_one_spelling_and_twins_stay_apart(older: Store) -
         assert names == ["desk", "desk~2"]
         assert all(is_normal(key) for key in (*numbers, *names))
     await schema.check(older)
+
+
+async def test_upgrade_tells_what_it_renamed(older: Store) -> None:
+    await schema.upgrade(older)
+    told = await _renamed(older)
+    assert "Order 'M-1 ' is M-1~2 from now on: a key has one spelling; M-1 is another order." in told
+    assert len(told) == 5
