@@ -16,6 +16,17 @@ from connector.mapping.problems import suggestion
 from connector.model.event import EVENT_FIELDS, REQUESTABLE, Action, listed_fields
 
 Place = tuple[int | str, ...]
+
+
+class MissingFieldsError(ValueError):
+    """A body gives none of `names`, and at least one is required; raised by its validator."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        choice = f"; give {' or '.join(names)}, or both" if len(names) > 1 else ""
+        super().__init__(f"is missing{choice}")
+        self.names = tuple(names)
+
+
 T = TypeVar("T")
 
 NO_NUL = r"^[^\x00]*$"
@@ -69,8 +80,8 @@ def _placed(item: Any) -> Place:
     """Where it is; of a body that `action` tells apart, pydantic does not say that."""
     if item["type"].startswith("union_tag_"):
         return (*item["loc"], item["ctx"]["discriminator"].strip("'"))
-    if item["type"] == "none_of":
-        return (*item["loc"], item["ctx"]["names"].partition(",")[0])
+    if isinstance(error := item.get("ctx", {}).get("error"), MissingFieldsError):
+        return (*item["loc"], error.names[0])
     return tuple(item["loc"])
 
 
@@ -141,9 +152,6 @@ def _text(item: dict[str, Any], kind: Any, place: Place) -> str:
         case "missing" | "union_tag_not_found":
             choices = _choices(kind)
             return f"is missing; one of {', '.join(choices)}" if len(choices) > 1 else "is missing"
-        case "none_of":
-            names = context["names"].split(",")
-            return "is missing" + (f"; give {' or '.join(names)}, or both" if len(names) > 1 else "")
         case "union_tag_invalid":
             return _no_action(context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]))
         case "enum" | "literal_error":

@@ -12,12 +12,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
 from pydantic import ConfigDict, Field, RootModel, StrictBool, WrapValidator, create_model, model_validator
-from pydantic_core import PydanticCustomError
 
 from connector.model.event import ACTION_FIELDS, DETAILS, REQUESTABLE, Action, Event, Terms
 from connector.model.parcels import Resolution, ReturnReason
 from connector.model.progress import Hold
-from connector.orders.wrongs import once_each
+from connector.orders.wrongs import MissingFieldsError, once_each
 from connector.web.bodies import Body, CarrierStatus, Count, Day, Key, Number, Quantities, Text
 
 OF_RETURNS = tuple(
@@ -101,18 +100,14 @@ class ActionBody(Body):
     def _complete(self) -> Self:
         has = ACTION_FIELDS[Action(self.action)]
         if has.any_of and not any(self._has(name) for name in has.any_of):
-            raise _missing(has.any_of)
+            raise MissingFieldsError(has.any_of)
         if has.with_lines and self._has("lines") and not all(self._has(name) for name in has.with_lines):
-            raise _missing(has.with_lines)
+            raise MissingFieldsError(has.with_lines)
         return self
 
     def _has(self, name: str) -> bool:
         value = getattr(self, name)
         return bool(value.model_fields_set if isinstance(value, Body) else value)
-
-
-def _missing(names: tuple[str, ...]) -> PydanticCustomError:
-    return PydanticCustomError("none_of", "{names}", {"names": ",".join(names)})
 
 
 @cache
