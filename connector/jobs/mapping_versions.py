@@ -41,6 +41,10 @@ Fits = Callable[[MappingSet], Awaitable[object]]
 """MappingError if the org has not what the mappings speak of."""
 
 
+class UnfitEditError(MappingError):
+    """Edited files do not fit the org, and were not made active: nothing is wrong with the org for anybody else."""
+
+
 class OtherMappingsError(ConnectorError):
     """Our files are not those of the active version: whoever sent by them would undo what others sent."""
 
@@ -139,7 +143,10 @@ class Mappings:
                 async with store.transaction() as uow:
                     await versions.seen(uow, source, mine.digest)
             raise OtherMappingsError(mine, source, active)
-        await fits(mine.mappings)
+        try:
+            await fits(mine.mappings)
+        except MappingError as error:
+            raise UnfitEditError(error.problems) from None
         async with store.transaction() as uow:
             number = await versions.activate(uow, mine.digest, source)
         return self._chosen(number, mine)

@@ -21,7 +21,7 @@ from connector.clock import Clock
 from connector.errors import MappingError, RetryClass, SalesforceError, SettingsError
 from connector.jobs import outage
 from connector.jobs.foretell import Foretold, foretell
-from connector.jobs.mapping_versions import Mappings
+from connector.jobs.mapping_versions import Mappings, UnfitEditError
 from connector.jobs.org import confirm_org
 from connector.jobs.rounds import Rounds, Watcher
 from connector.mapping import MappingSet
@@ -173,7 +173,7 @@ async def push(
                 else:
                     await confirm_org(store, client, settings)
             except (SalesforceError, MappingError, SettingsError) as error:
-                if dry_run:
+                if dry_run or isinstance(error, UnfitEditError):
                     raise
                 summary.outage = await outage.failed(store, clock, error)
                 if not scheduled:
