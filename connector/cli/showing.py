@@ -213,6 +213,9 @@ def _due(document: dict[str, Any]) -> None:
     elif unsent is None:
         if document["in_org"]:
             typer.echo("Nothing is due: the org has it as it is here.")
+        elif document["journal"] and document["journal"][0]["action"] == "unlinked":
+            typer.echo("Nothing is due, and it is linked to no record: `connector link` names one, its next change or")
+            typer.echo("`connector resync` finds one by its key or makes one.")
         else:
             typer.echo("Nothing is due, and it is not in the org: the mapping leaves it out (`when:`).")
     elif unsent["refusal"]:

@@ -228,8 +228,8 @@ class Linker:
             entity = candidate.entity
             owner = getattr(entity, "customer", entity).key
             uow.changed(kind, key, slot_of(owner))
-            if kind is EntityKind.CUSTOMER and candidate.link is not None:
-                # The org may have moved its orders to the other account, or not: they are looked at.
+            if kind is EntityKind.CUSTOMER:
+                # The org may have moved its orders to this account, or not: they are looked at.
                 for number, customer in await orders.using(uow.connection, kind, [key]):
                     uow.changed(EntityKind.ORDER, number, slot_of(customer), Lane.BACKFILL, unsure=True)
         return released

@@ -102,8 +102,8 @@ def taken(change: Change, link: Link, holder: Link) -> Refusal:
     )
 
 
-def duplicates_found(error: RowError, found: Duplicates, record: str) -> Refusal:
-    """A duplicate rule stopped a record: which ones it found, by ID only."""
+def duplicates_found(error: RowError, found: Duplicates, record: str, *, linked: bool) -> Refusal:
+    """A duplicate rule stopped a record: which ones it found, by ID only. `linked`: the entity has one of its own."""
     named = [f"{sobject} {record_id}".strip() for sobject, record_id in found.records[:MOST_SHOWN]]
     more = f" and {len(found.records) - MOST_SHOWN} more" if len(found.records) > MOST_SHOWN else ""
     rule = f"The duplicate rule {found.rule}" if found.rule else "A duplicate rule of the org"
@@ -113,7 +113,7 @@ def duplicates_found(error: RowError, found: Duplicates, record: str) -> Refusal
         if len(found.records) == 1
         else f"If one of them is the same, `connector link {record} RECORD-ID` adopts it"
     )
-    if entity not in set(LINKABLE):
+    if linked or entity not in set(LINKABLE):
         adopt = "If it is the same, merge the two in the org"
     return _refusal(
         "DUPLICATES_DETECTED",

@@ -174,7 +174,8 @@ def wrong_kind(error: RowError, record: NewRecord | Row) -> bool:
 
 def refusal_of(error: RowError, fault: Fault, record: NewRecord | Row, source: Source, person: bool) -> Refusal:
     if error.duplicates is not None and error.duplicates.records:
-        return duplicates_found(error, error.duplicates, f"{record.entity} {record.key}")
+        linked = isinstance(record, Row)
+        return duplicates_found(error, error.duplicates, f"{record.entity} {record.key}", linked=linked)
     name = error.fields[0] if error.fields else None
     fix = fault.fix
     if wrong_kind(error, record):

@@ -130,9 +130,10 @@ class Writer:
         named = _nodes(order)
         if outcome.success:
             links = tuple(self._known(_sent_link(record, reference, outcome)) for reference, record in named)
-            made = Counter(link.sobject for link in links)
             found = tuple(str(item.id) for item in outcome.nodes.values() if item.created is False)
-            return Piece(candidate=candidate, links=links, created=made, found=found)
+            made = Counter(link.sobject for link in links if link.salesforce_id not in found)
+            kept = Counter(link.sobject for link in links if link.salesforce_id in found)
+            return Piece(candidate=candidate, links=links, created=made, updated=kept, found=found)
         reference, record = next((name, record) for name, record in named if name in outcome.causes)
         errors = outcome.nodes[reference].errors
         error = cause(errors)

@@ -99,6 +99,19 @@ async def test_allowed_duplicates_pass_a_rule_that_alerts_and_none_that_blocks(
         assert await world.count("Account") == 1 + saved
 
 
+async def test_a_duplicate_found_by_an_update_is_to_be_merged_and_not_linked(database_url: str) -> None:
+    async with strict_world(database_url) as world:
+        await world.save(some_customers=CUSTOMERS[:1])
+        assert (await world.push()).in_sync
+        await world.save(some_customers=[TEA_ROOMS])
+        await world.push()
+        [letter] = await world.dead_letters()
+        assert letter.refusal.code == "DUPLICATES_DETECTED"
+        assert (await ids(world, "Account"))[None] in letter.refusal.message
+        assert "merge the two in the org" in letter.refusal.fix
+        assert "connector link" not in letter.refusal.fix
+
+
 async def test_linking_is_refused_where_the_record_is_not_free(world: World) -> None:
     await world.save(some_customers=CUSTOMERS[:3])
     await world.push()

@@ -46,6 +46,7 @@ def test_link_unlink_and_resync_say_what_they_need(shell: Shell) -> None:
     assert shell("unlink", "customer", customer).out == (
         f"customer {customer} is not linked to Account {account} any more.\n"
     )
+    assert "linked to no record" in shell("show", "customer", customer).out
     assert shell("link", "customer", customer, account, "--dry-run").out.endswith("nothing was changed.\n")
     linked = shell("link", "customer", customer, account, "--json").document
     assert (linked["id"], linked["differs"]) == (account, {})
