@@ -13,7 +13,7 @@ from dataclasses import asdict
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from connector.errors import ConnectorError, OtherOrgError
+from connector.errors import ConnectorError
 from connector.jobs.catalog import Job, jobs
 from connector.jobs.deliver import deliver
 from connector.jobs.push import PushSummary
@@ -131,25 +131,16 @@ async def serve() -> None:
 
 
 class Pushing:
-    """The push job. Its first run asks the org who it is, also if nothing is due; that another org answers is logged
-    once."""
+    """The push job. Its first run asks the org who it is, also if nothing is due."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._verify = True
         self._outages = OutageLog()
-        self._said = ""
 
     async def run(self) -> None:
         verify, self._verify = self._verify, False
-        try:
-            summary: PushSummary = await self._service.push(Quiet(), scheduled=True, verify=verify)
-        except OtherOrgError as error:
-            if self._said != str(error):
-                self._said = str(error)
-                log.error("another org", error=self._said)
-            return
-        self._said = ""
+        summary: PushSummary = await self._service.push(Quiet(), scheduled=True, verify=verify)
         self._outages.tell(summary)
         if summary.tally.done:
             log.info("pushed", done=dict(summary.tally.done), writes=summary.writes)

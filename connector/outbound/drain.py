@@ -336,7 +336,6 @@ def _status_row(order: NewOrder, links: Iterable[Link]) -> Row:
         sobject=link.sobject,
         id=link.salesforce_id,
         fields={"Status": order.status},
-        identity=order.identity,
     )
 
 

@@ -217,7 +217,6 @@ def _sequence(
         ),
         status=None if partial and not kept else status,
         partial=partial,
-        identity=_identity(candidate.record) if candidate.record is not None else {},
     )
 
 
@@ -376,13 +375,7 @@ def _row(candidate: Candidate, record: MappedRecord, link: Link, fields: Fields)
         sobject=record.sobject,
         id=link.salesforce_id,
         fields=fields,
-        identity=_identity(record),
     )
-
-
-def _identity(record: MappedRecord) -> Fields:
-    """Our key, as the org holds it."""
-    return fitted({record.external_id: record.fields.get(record.external_id, record.key)})
 
 
 def _refuse_misread_keys(record: MappedRecord) -> None:

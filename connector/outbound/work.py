@@ -41,8 +41,8 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A write to a record whose Salesforce ID is known: only the fields that differ, and our key (`identity`), which so
-    comes back where somebody in the org has cleared or changed it."""
+    """A write to a record whose Salesforce ID is known: only the fields that differ. Of a customer or product it has
+    our key too (`identity`), which so comes back where somebody in the org has cleared or changed it."""
 
     candidate: Candidate
     entity: str
@@ -91,11 +91,6 @@ class NewOrder:
     partial: bool
 
     @property
-    def identity(self) -> Fields:
-        """Our key on the order."""
-        return {self.order.external_id: self.order.fields[self.order.external_id]}
-
-    @property
     def nodes(self) -> int:
         return 1 + len(self.lines) + (self.account is not None)
 
@@ -113,7 +108,6 @@ class Sequence:
     update: tuple[Row, ...]
     status: str | None
     partial: bool
-    identity: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -264,8 +264,7 @@ def _steps(item: work.Sequence) -> Iterator[SubRequest]:
     """The subrequests in the order in which they must run."""
 
     def header(reference: str, fields: Fields) -> SubRequest:
-        body = {**fields, **item.identity}
-        return SubRequest(reference=reference, method="PATCH", path=row_path("Order", id=item.order_id), body=body)
+        return SubRequest(reference=reference, method="PATCH", path=row_path("Order", id=item.order_id), body=fields)
 
     if item.reopen is not None:
         yield header("reopen", {"Status": item.reopen})
