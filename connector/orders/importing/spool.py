@@ -20,7 +20,7 @@ from connector.errors import ConnectorError
 from connector.orders.importing.reader import Place
 from connector.orders.importing.values import ABSENT, DEFAULT
 
-CACHED = 20_000
+CACHED = 5_000
 """Entities of a kind that are held in memory, to be merged with further rows."""
 BUFFERED = 2_000
 

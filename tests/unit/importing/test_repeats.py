@@ -8,7 +8,7 @@ import pytest
 
 from connector.model.product import Price
 from connector.model.stage import Stage
-from connector.orders.importing import ImportReport, import_files, load_profile
+from connector.orders.importing import ImportReport, import_files, load_profile, spool
 from connector.store.bulk import Saved
 from tests.unit.importing.conftest import Desk, Silent
 
@@ -191,3 +191,25 @@ async def test_lines_of_one_number_that_say_the_same_are_one(desk: Desk, shop: d
     order = await desk.order("1")
     assert order is not None
     assert order.lines[1].unit_price == Decimal("3.10")
+
+
+async def test_rows_that_repeat_far_apart_are_merged_from_the_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "CACHED", 1)
+    monkeypatch.setattr(spool, "BUFFERED", 1)
+    other = "2,b@x,Bo,,EUR,,,2026-01-06,,,MUG,1,11.00"
+    report = await take(
+        desk, FIRST, other, BLANK, "1,a@x,,555,,6.00,,,,,CUP,1,1.00", other.replace("EUR,", "EUR,1,", 1)
+    )
+    assert report.problems == [
+        "f.csv:5:6: Ship: order '1' has '6.00' here and '5.00' in f.csv:2; keep one of the two",
+        "f.csv:6:1: has 14 cells where the header has 13; check the delimiter",
+    ]
+    assert report.left_out == ["1", "2"]
+    customer = await desk.customer("a@x")
+    assert customer is not None
+    assert (customer.name, customer.phone) == ("Ann", "555")
+    report = await take(desk, FIRST, other, BLANK, "3,b@x,,777,,,,2026-01-06,,,MUG,1,11.00", "1,a@x,,,,,,,,,CUP,1,1.00")
+    assert report.problems == []
+    order = await desk.order("1")
+    assert order is not None
+    assert (len(order.lines), order.freight, order.currency) == (3, Decimal("5.00"), "EUR")
