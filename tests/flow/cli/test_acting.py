@@ -116,7 +116,7 @@ def test_a_count_is_refused_where_it_is_probably_a_slip(shop: Shell) -> None:
         (("WSET", "TEA=1"),
          "Nothing was counted in a warehouse WSET before. There is WEST; --new makes it another one."),
         (("WEST", "TEA=99999999999999999999"),
-         "TEA=99999999999999999999: a quantity has at most 18 digits. Correct it."),
+         "TEA=99999999999999999999: a quantity must be a number of at most 18 digits. Correct it."),
     ):  # fmt: skip
         refused = shop("stock", "count", *words)
         assert (refused.status, refused.err) == (2, f"connector: {line}\n")
