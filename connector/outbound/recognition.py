@@ -28,6 +28,7 @@ UNREADABLE = Fault(
     retry_class=RetryClass.TRANSIENT,
     sentence="The org refused to show the account of the order's customer.",
     fix="Check that the connector's user may read accounts; it is tried again by itself.",
+    follows=True,
 )
 
 
