@@ -135,7 +135,7 @@ async def test_who_insists_on_reductions_is_told_that_there_are_none(database_ur
         await delivered(world)
         await sent_back(world)
         summary = await world.push()
-        assert "Order.IsReductionOrder" in (summary.stopped or "")
+        assert "Order.IsReductionOrder" in (summary.held or "")
         assert (summary.waiting, await world.dead_letters()) == (1, [])  # until an admin switches them on
 
 
