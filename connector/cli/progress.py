@@ -19,7 +19,7 @@ class Progress:
         self._total = total
         self._done = 0
         self._percent = False
-        self._say_at = time.monotonic() + FIRST_LINE_AFTER_SECONDS
+        self._say_at = time.monotonic() + LINE_EVERY_SECONDS
         self._bar = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -50,6 +50,7 @@ class Progress:
     def begin(self, label: str, total: int, *, percent: bool = False) -> None:
         """The next part of the work, counted from 0; `percent`: what is counted is nothing to be shown."""
         self._label, self._total, self._done, self._percent = label, total, 0, percent
+        self._say_at = min(self._say_at, time.monotonic() + FIRST_LINE_AFTER_SECONDS)
         if self._bar is not None:
             self._bar.update(self._task, description=label, total=100 if percent else total, completed=0)
 
