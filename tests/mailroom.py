@@ -18,8 +18,9 @@ from connector.jobs.deliver import Delivered, deliver
 from connector.localmail.box import Box, Mail
 from connector.model.event import Action, Event
 from connector.model.message import Message
+from connector.orders.command import Command
 from connector.orders.correspondence import Correspondence
-from connector.orders.desk import Command, Desk
+from connector.orders.desk import Desk
 from connector.orders.documents.writing import Writer
 from connector.orders.rules import Rules, standard
 from connector.post.post import post_of

@@ -91,7 +91,8 @@ def act(
 async def _act(number: str, action: str, said: dict[str, Any], request: str | None) -> tuple[dict[str, Any], bool]:
     """The order afterwards, and whether this request was carried out before."""
     from connector.orders.asking import ask
-    from connector.orders.desk import Command, Desk
+    from connector.orders.command import Command
+    from connector.orders.desk import Desk
     from connector.orders.rules import rules_of
     from connector.settings import load_settings
     from connector.store import orders

@@ -19,7 +19,8 @@ from connector.model.event import Action, Event
 from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
 from connector.orders.allocation import allocate, waiting
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.rules import Rules
 from connector.orders.verification import verify
 from connector.store.engine import Store

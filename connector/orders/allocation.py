@@ -17,7 +17,8 @@ from connector.model.parcels import ZERO
 from connector.model.progress import Progress
 from connector.model.stage import OPEN
 from connector.orders.backorders import URGENCY, short_of_stock
-from connector.orders.desk import Command, Desk, in_its_name
+from connector.orders.command import Command, in_its_name
+from connector.orders.desk import Desk
 from connector.orders.routing import Needs, places_of, route
 from connector.store import orders, products, stock
 from connector.store.stock import Level, Place

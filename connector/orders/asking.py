@@ -8,7 +8,8 @@ from connector.model.lifecycle import check
 from connector.model.progress import Hold
 from connector.model.stage import Stage
 from connector.orders.allocation import allocate
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.verification import recheck, verify
 
 SOLD = (Stage.CONFIRMED, Stage.FULFILLING)

@@ -22,13 +22,14 @@ from connector.model.progress import Progress
 from connector.model.refusal import refused
 from connector.model.whole import in_full
 from connector.orders import offspring, placing, stockroom
+from connector.orders.command import Command, in_its_name
 from connector.orders.documents.invoice import dump, put_together
 from connector.orders.facts import facts_of
 from connector.orders.messages import owed
 from connector.orders.rules import Rules, standard
 from connector.orders.terms import addressed, completed, keep_unknown, priced
 from connector.store import history, invoices, lifecycle, messages, orders
-from connector.store.history import Entry, Request
+from connector.store.history import Entry
 from connector.store.invoices import Invoice
 from connector.store.lifecycle import Moved
 from connector.store.orders import Placed, UnknownReferenceError
@@ -37,35 +38,6 @@ from connector.store.unit import Lane, UnitOfWork
 
 TODAY = frozenset({Action.SHIP, Action.DELIVER, Action.REQUEST_RETURN})
 """Events that happen today, unless they say on which day."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Command:
-    """An event asked of an order. `version`: only if the order is still the one that the caller has seen. `request` is
-    the caller's own name for it: the same again does nothing. `asked` is what was asked, where the rules or the state
-    of the order have made `event` of it."""
-
-    number: str
-    event: Event
-    version: int | None = None
-    request: str | None = None
-    asked: Event | None = None
-
-    @property
-    def named(self) -> Request | None:
-        if self.request is None:
-            return None
-        digest = history.digest_of(self.number, self.request, self.asked or self.event)
-        return Request(key=self.request, digest=digest)
-
-
-def in_its_name(asked: Command, commands: Sequence[Command]) -> list[Command]:
-    """`commands`, made of what was asked: the first of them bears its name and, unless it has one, its note."""
-    if not commands:
-        return []
-    first, *others = commands
-    event = first.event if first.event.note else replace(first.event, note=asked.event.note)
-    return [replace(first, event=event, request=asked.request, asked=asked.event), *others]
 
 
 @dataclass(kw_only=True, slots=True)

@@ -25,7 +25,8 @@ from connector.model.parcels import (
 )
 from connector.model.stage import OPEN, Stage
 from connector.orders.allocation import allocate
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.verification import verify
 
 CARRIERS = ("Northern Parcel", "Harbor Freight Lines", "Swift Post")

@@ -12,7 +12,8 @@ from connector.model.event import Action, Event
 from connector.model.order import Order
 from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk, in_its_name
+from connector.orders.command import Command, in_its_name
+from connector.orders.desk import Desk
 from connector.orders.facts import facts_of
 from connector.orders.rules import Failure
 from connector.store import history

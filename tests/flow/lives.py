@@ -17,7 +17,8 @@ from connector.model.parcels import IN_HOUSE, ON_THE_WAY, ZERO, Resolution, Retu
 from connector.model.product import Price, Product
 from connector.model.progress import Hold
 from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.store import orders
 from tests.flow.conftest import World
 

@@ -22,7 +22,8 @@ from connector.model.event import Action, Event
 from connector.model.order import LineInput, OrderInput
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.service import running
 from connector.settings import Returns
 from connector.store import orders, stock

@@ -20,7 +20,8 @@ from connector.model.change import EntityKind
 from connector.model.event import Action, Event
 from connector.model.order import LineInput, OrderInput
 from connector.model.parcels import Resolution, ReturnReason
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.service import running
 from connector.settings import Returns
 from connector.store import stock

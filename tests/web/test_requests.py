@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 
 from connector.errors import AbortedError, RetryClass, StoreError
 from connector.model.role import Role
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.store.again import REPEATS
 from connector.store.tables import order_events
 from connector.web.api import orders as handlers

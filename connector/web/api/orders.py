@@ -14,7 +14,8 @@ from connector.model.role import Role
 from connector.model.stage import Stage
 from connector.orders.allocation import allocate
 from connector.orders.asking import ask
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.verification import verify
 from connector.store import customers, history, orders
 from connector.store.tables import holds

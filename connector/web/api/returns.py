@@ -11,7 +11,8 @@ from connector.errors import CommandError
 from connector.model.event import Action, Event
 from connector.model.order_return import return_key, split_key
 from connector.model.role import Role
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.store import history, returns
 from connector.web.answers import return_said
 from connector.web.bodies import ReturnBody

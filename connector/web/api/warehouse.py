@@ -9,7 +9,8 @@ from connector.model.event import Action, Event
 from connector.model.parcels import ON_THE_WAY
 from connector.model.role import Role
 from connector.orders.allocation import recount
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.picking import pick_list
 from connector.store import orders, parcels, stock
 from connector.store.parcels import Tracked

@@ -18,7 +18,8 @@ from connector.model.parcels import ReturnReason, ShipmentStatus
 from connector.model.progress import FulfilmentStatus, Hold, PaymentStatus, Progress
 from connector.model.stage import Stage
 from connector.orders.allocation import allocate as allocate_all
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.store import history, orders, outbox
 from connector.store import stock as stocks
 from connector.store.engine import Store

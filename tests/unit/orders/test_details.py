@@ -19,7 +19,8 @@ from connector.model.order import Order
 from connector.model.product import Price, Product
 from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.documents.invoice import load
 from connector.orders.rules import Rules, load_rules, standard
 from connector.orders.verification import verify

@@ -10,7 +10,8 @@ from connector.errors import CommandError
 from connector.model.event import Action, Event
 from connector.model.stage import Stage
 from connector.orders.asking import ask
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.store import history
 from connector.store.engine import Store
 from tests.unit.orders.test_desk import SHIPPED, act, opened

@@ -15,7 +15,8 @@ from connector.model.message import MessageKind, MessageState
 from connector.model.parcels import Resolution, ReturnReason
 from connector.model.progress import Hold
 from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.rules import load_rules, rules_of, standard
 from connector.settings import MessageSettings, Settings, Via
 from connector.store import journal, messages, orders

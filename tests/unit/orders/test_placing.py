@@ -19,7 +19,8 @@ from connector.model.product import Price
 from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
 from connector.orders.asking import ask
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.verification import verify
 from connector.store import customers, history, orders, products
 from connector.store.engine import Store

@@ -16,7 +16,8 @@ from connector.model.event import REQUESTABLE, Action, Event
 from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
 from connector.orders.asking import ask
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.facts import Facts
 from connector.orders.routing import route
 from connector.orders.rules import Routing, Rules, load_rules, standard

@@ -17,7 +17,8 @@ from connector.model.event import Action, Event
 from connector.model.message import MessageKind
 from connector.model.money import to_cents
 from connector.model.order import Order
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.documents import pdf
 from connector.orders.documents.invoice import InvoiceView, dump, load, put_together
 from connector.orders.documents.message import view_of

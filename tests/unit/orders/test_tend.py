@@ -19,7 +19,8 @@ from connector.model.event import Action, Event
 from connector.model.lifecycle import apply
 from connector.model.progress import Hold, Progress
 from connector.orders import desk
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.rules import standard
 from connector.orders.verification import verify
 from connector.store import history, orders, stock

@@ -17,7 +17,8 @@ from connector.model.parcels import Resolution
 from connector.model.progress import Hold
 from connector.model.stage import Stage
 from connector.orders.asking import ask
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.offspring import OWN
 from connector.orders.rules import standard
 from connector.orders.verification import verify

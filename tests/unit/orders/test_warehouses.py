@@ -11,7 +11,8 @@ from connector.errors import CommandError
 from connector.model.event import Action, Event, Terms
 from connector.orders import picking
 from connector.orders.allocation import allocate as allocate_all
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.orders.picking import pick_list
 from connector.store import history
 from connector.store import stock as stocks

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, text
 from connector.model.event import Action, Event
 from connector.model.lifecycle import apply
 from connector.model.stage import Stage
-from connector.orders.desk import Command, Desk
+from connector.orders.command import Command
+from connector.orders.desk import Desk
 from connector.store import history, orders, schema, stock
 from connector.store.engine import Store
 from connector.store.stock import Held
