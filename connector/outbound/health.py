@@ -82,6 +82,8 @@ class OrgHealth:
         """The pieces of an answered call, without refusals that are not the records'."""
         self._calls += 1
         self.answered = True
+        if not pieces:  # something was only looked at
+            self._empty = 0
         org = next((piece.fault for piece in pieces if piece.fault and piece.fault.scope is Scope.ORG), None)
         if org is not None:
             self.stopped = self.stopped or as_error(org)
@@ -106,7 +108,8 @@ class OrgHealth:
 
     def begin_round(self) -> None:
         """Over everything that is due: what came up in an earlier one may come up again."""
-        self._empty = 0
+        if self.reached:
+            self._empty = 0
 
     def close(self) -> SalesforceError | None:
         """At the end of a round: what stopped it. A round in which nothing but doubtful rows came up is stopped, too:
