@@ -53,6 +53,7 @@ class OrgHealth:
         self.reached = False
         self.answered = False
         self._empty = 0
+        self._unanswered: SalesforceError | None = None
         self._cautious = cautious
         self._first = asyncio.Lock()
 
@@ -116,6 +117,8 @@ class OrgHealth:
         nothing speaks for the org."""
         if self.held is not None and not self.reached:
             self.stopped = self.stopped or self.held
+        if not self.answered:
+            self.stopped = self.stopped or self._unanswered
         return self.stopped
 
     def _accept(self, sobjects: set[str], pieces: Sequence[Piece]) -> None:
@@ -139,6 +142,7 @@ class OrgHealth:
 
     def _came_to_nothing(self, error: SalesforceError) -> None:
         self._empty += 1
+        self._unanswered = error
         if self._empty >= EMPTY_CALLS:
             self.stopped = self.stopped or error
 
