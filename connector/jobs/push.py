@@ -163,9 +163,12 @@ async def push(
                 )
                 await stack.enter_async_context(worker)
             health.start(cautious=summary.outage is not None)
+            paused = False
             try:
+                if summary.outage is not None:  # the org may have moved meanwhile: only the login URL knows where to
+                    await client.reconnect()
                 if waiting:
-                    await _send(
+                    paused = not await _send(
                         store, client, org, mappings, settings,
                         worker=worker, clock=clock, watcher=watcher, health=health, summary=summary,
                         scheduled=scheduled, first=first, scope=scope,
@@ -179,7 +182,7 @@ async def push(
                 if not scheduled:
                     raise
             else:
-                if not dry_run:
+                if not dry_run and not paused:
                     await _keep(store, clock, health, summary)
         await _close(store, client, org, summary, scope.only)
         summary.reads = client.calls_made.reads - calls.reads - (summary.foretold.reads if summary.foretold else 0)
@@ -205,9 +208,8 @@ async def _send(
     scheduled: bool,
     first: First | None,
     scope: _Scope,
-) -> None:
-    if summary.outage is not None:  # the org may have moved meanwhile: only the login URL knows where to
-        await client.reconnect()
+) -> bool:
+    """False if it is not to send anything: other mappings than ours are active."""
     fit = partial(_fit, store, client, settings, clock, health, scope)
     for _ in range(VERSIONS):
         version = None
@@ -220,7 +222,7 @@ async def _send(
                 mappings.read()
                 chosen = await mappings.choose(store, fit, explicit=first is not None)
             if chosen is None:
-                return
+                return False
             version, fitted = MappingInForce(chosen.number), await fit(chosen.mappings)
         if first is not None:
             await scope.begin(store, first)
@@ -248,7 +250,8 @@ async def _send(
         summary.held, summary.stopped = outage.in_full(health.held), outage.in_full(health.stopped)
         summary.held_code = None if health.held is None else health.held.code
         if version is None or not version.outdated or health.stopped is not None:
-            return
+            break
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)

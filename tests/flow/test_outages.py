@@ -13,8 +13,9 @@ import structlog
 from connector.errors import ConnectorError
 from connector.log import configure
 from connector.outbound.health import OrgHealth
+from connector.store import mapping_versions
 from scheduler import OutageLog
-from tests.flow.bad_days import ANSWERS, LITE, NEW, calls, due, html, outage
+from tests.flow.bad_days import ANSWERS, LITE, NEW, OLD, calls, due, html, outage
 from tests.flow.conftest import Silent, World
 from tests.flow.test_push import an_order
 from tests.flow.test_surprises import a_line
@@ -89,6 +90,23 @@ async def test_several_processes_share_one_interval(world: World, ahead: Later) 
     with pytest.raises(ConnectorError):
         await another.push(Silent())  # somebody asked for it
     assert calls(world) - before == 2
+
+
+@LITE
+async def test_service_paused_by_other_mappings_does_not_end_an_outage(world: World, ahead: Later) -> None:
+    await world.save(OLD)
+    await world.push()
+    await world.save(NEW)
+    world.org.org.faults.configure({"answer": {**ANSWERS["403 forbidden"], "count": 100_000}})
+    await world.service.push(Silent(), scheduled=True)
+    async with world.service.store.transaction() as uow:
+        await mapping_versions.activate(uow, "of-another-host", "another:host")
+    before, ahead.ahead = await outage(world), 600
+    summary = await world.service.push(Silent(), scheduled=True)
+    after = await outage(world)
+    assert before is not None
+    assert after is not None
+    assert (after.attempts, summary.outage is not None) == (before.attempts, True)
 
 
 @LITE
