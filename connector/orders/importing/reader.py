@@ -6,7 +6,7 @@ import csv
 import re
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -17,6 +17,7 @@ from connector.errors import UsageError
 from connector.model.strict_json import number_of, parse_json
 from connector.model.written import MOST_DIGITS
 from connector.orders.importing.profile import Profile
+from connector.orders.importing.quotes import swallows
 
 MOST_LINES = 1_000
 """Lines a row can span: a quote that is never closed must not swallow the rest of the file."""
@@ -139,7 +140,6 @@ class Table:
     def _parsed(self, lines: _Lines) -> Iterator[Cells]:
         dialect = self._dialect()
         reader = csv.reader(lines, **dialect)
-        least = 1 if self._delimiter == "\t" else 3
         width = 0
         while True:
             begins = lines.begin()
@@ -153,8 +153,8 @@ class Table:
                 said = str(error).replace("\t", "\\t")
                 problem = f"cannot be read as a row ({said}); check its quotes{self._unquoted}"
                 reader = csv.reader(lines, **dialect)
-            if problem is None and width and lines.spans:
-                if lines.swallowed(self._delimiter, max(least, width - 1)):
+            if problem is None and width and len(lines.row) > 1:
+                if swallows(lines.row, self._delimiter, self._profile.quote or "", width):
                     problem = f"opens a quote that swallows the rows after it; check its quotes{self._unquoted}"
                 else:
                     problem = _fitted(cells, width, self.unnamed)
@@ -252,13 +252,9 @@ class _Lines:
         return line
 
     @property
-    def spans(self) -> bool:
-        """Whether the row just read has more lines than one."""
-        return len(self._row) > 1
-
-    def swallowed(self, delimiter: str, least: int) -> bool:
-        """Whether a further line of the row looks like a row of its own: it has delimiters enough."""
-        return any(line.count(delimiter) >= least for line in self._row[1:])
+    def row(self) -> Sequence[str]:
+        """The lines of the row just read."""
+        return self._row
 
     def begin(self) -> int:
         """The number of the line that comes next: a row begins there."""

@@ -157,6 +157,42 @@ async def test_a_cell_of_several_lines_is_no_swallowed_row(desk: Desk) -> None:
     assert customer.name == "Tea, and more,\nor so, they say,\nof them"
 
 
+NOTED = """\
+files: {f: f.csv}
+customers: {file: f, number: C}
+orders: {file: f, number: N, customer: C, placed_at: {const: "2026-01-05"}, currency: {const: USD}, notes: T}
+"""
+NOTES = [
+    "Hello,\nplease ring, knock, wait, thanks",
+    "Hello,\nplease ring, knock, wait",
+    "Hello,\nplease ring,knock",
+    "Hello,\nring, knock, wait\nor leave it, there, then\n\nthanks",
+    "Hello,\n14 Mill Lane, Portland, OR 97201, USA",
+    "Bring:\n2 mugs,1 pot,3 cups,4 jars",
+    "1,2,3\n4,5,6",
+    'Say ""hello"",\nand ""ring"", ""knock"", ""wait""',
+    "A,B,C,D\r\nE,F,G,H",
+    "Gate\nA-8,C1,9",
+]
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize("note", NOTES)
+async def test_a_quoted_cell_of_lines_with_delimiters_is_read_in_whatever_column(
+    desk: Desk, note: str, column: int
+) -> None:
+    def row(*cells: str) -> str:
+        *others, noted = cells
+        return ",".join([*others[:column], noted, *others[column:]])
+
+    lines = [row("N", "C", "Q", "T"), row("A-1", "C1", "1", f'"{note}"'), row("A-2", "C1", "2", "plain")]
+    report = await desk.take({"f.csv": "\n".join(lines) + "\n"}, profile=NOTED)
+    assert (report.problems, report.left_out, report.saved["orders"].created) == ([], [], 2)
+    order = await desk.order("A-1")
+    assert order is not None
+    assert order.notes == note.replace('""', '"')
+
+
 @pytest.mark.parametrize(
     ("settings", "written", "amount"),
     [
