@@ -9,6 +9,7 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
+from connector.model.keys import visible_key
 from connector.orders.importing.fields import DAYS, KINDS, MOMENTS, NUMBERS, BadValueError, Form, Kind, Read, key, text
 from connector.orders.importing.profile import Section, Value
 from connector.orders.importing.reader import Table
@@ -19,6 +20,8 @@ REMEMBERED = 5_000
 """Values that are not read a second time, a field."""
 
 SLOTS = {kind: {name: index for index, name in enumerate(KINDS[kind].fields)} for kind in KINDS}
+KEY = 0
+"""The slot of the key; of a line, that of its order's."""
 NUMERIC = {kind: frozenset(slots[name] for name in NUMBERS & slots.keys()) for kind, slots in SLOTS.items()}
 REMEMBERED_KINDS = MOMENTS | DAYS | NUMBERS | {"stage", "active", "ship_complete", "currency", "line"}
 
@@ -50,6 +53,18 @@ class Said:
     values: list[Any]
     ranks: list[int]
     fault: Fault | None = None
+    named: str | None = ""
+    """What is seen of the key where it cannot be one; None where a join cannot tell it."""
+
+    @property
+    def whose(self) -> str:
+        """The key, or what stands in its place: that one the row belongs to."""
+        return self.values[0] or self.named or ""
+
+    @property
+    def names_none(self) -> bool:
+        """Whether its key is empty."""
+        return not self.whose and self.named is not None
 
 
 @dataclass
@@ -80,8 +95,10 @@ class SectionPlan:
             except BadValueError as error:
                 ranks[slot] = BLANK
                 said.fault = said.fault or Fault(column, header, str(error), error.kind)
+                said.named = visible_key(found or "") if slot == KEY else said.named
             except JoinError as error:
                 ranks[slot] = BLANK
+                said.named = None if slot == KEY else said.named
                 said.fault = said.fault or Fault(column, header, str(error), error.sort)
         return said
 
@@ -89,11 +106,10 @@ class SectionPlan:
         column, header = self.columns.get(field, (1, ""))
         return Fault(column, header, what)
 
-    def key_of(self, cells: list[str]) -> str:
-        """The key as a broken row seems to have it, or nothing."""
-        field = "order" if self.name == "lines" else self.kind.keys[0]
+    def text_of(self, wanted: int, cells: list[str]) -> str:
+        """What a broken row seems to have in that field, or nothing."""
         for slot, source, _, _, _ in self.fields:
-            if slot == SLOTS[self.name][field]:
+            if slot == wanted:
                 try:
                     return source(cells)[0] or ""
                 except (IndexError, JoinError):

@@ -12,7 +12,7 @@ from typing import Any
 from connector.model.keys import visible_key
 from connector.orders.importing.fields import KINDS, BadValueError, Form, shown
 from connector.orders.importing.objects import unnested
-from connector.orders.importing.plan import NUMERIC, SLOTS, Fault, Said, SectionPlan, columns_of, convert
+from connector.orders.importing.plan import KEY, NUMERIC, SLOTS, Fault, Said, SectionPlan, columns_of, convert
 from connector.orders.importing.reader import Place
 from connector.orders.importing.report import ImportReport
 from connector.orders.importing.spool import Entity, Spool, merge
@@ -48,7 +48,7 @@ class Rows:
         if problem is not None:
             self._report.fault(self._main, Place(self._name, line), problem)
             for kind, plan in self._plans.items():
-                self._spoil(kind, plan.key_of(cells))
+                self._broken(kind, plan, cells)
             return
         number = ""
         for kind, plan in self._plans.items():
@@ -64,6 +64,7 @@ class Rows:
 
     def take_object(self, line: int, order: dict[str, Any]) -> None:
         self._line = line
+        self._order = ""  # an object's lines are its own, also where its number cannot be read
         for kind, values in unnested(order):
             plan = self._plans[kind]
             number = order.get("number")
@@ -108,7 +109,7 @@ class Rows:
             return hint
         said = plan.read(cells)
         number = said.values[0] or ""
-        self._order = number or self._order
+        self._order = said.whose or self._order
         if self._sound(plan, said) and self._keep(plan, said, number):
             _remember(plan, hint, raw, number)
         return number
@@ -145,7 +146,9 @@ class Rows:
 
     def _goods(self, plan: SectionPlan, said: Said) -> None:
         """A line's row."""
-        order = said.values[0] or ""
+        order = said.values[KEY] or ""
+        above = self._order if said.names_none and said.ranks[LINE["sku"]] < BLANK else ""
+        self._order = said.whose or self._order
         if said.fault is None:
             said.fault = self._wrong_line(plan, said)
         if said.fault is None and plan.counted and "orders" in self._plans and _silent([said.ranks[i] for i in GOODS]):
@@ -161,10 +164,8 @@ class Rows:
             )  # fmt: skip
         if said.fault is not None:
             self._faults.append(("lines", said.fault))
-            # A row that names no order may belong to the one above it.
-            self._spoil("lines", order or (self._order if said.ranks[LINE["sku"]] < BLANK else ""))
+            self._spoil("lines", said.whose or above)  # a row that names no order may belong to the one above it
             return
-        self._order = order
         values = [False if said.ranks[slot] == ABSENT else said.values[slot] for slot in GOODS]
         self._spool.line(order, said.values[LINE["line"]], values, self._file, self._line)
 
@@ -182,8 +183,17 @@ class Rows:
         if said.fault is None:
             return True
         self._faults.append((plan.name, said.fault))
-        self._spoil(plan.name, key or "")
+        self._spoil(plan.name, said.whose)
         return False
+
+    def _broken(self, kind: str, plan: SectionPlan, cells: list[str]) -> None:
+        """A row that is none: what it seems to be of is spoilt."""
+        key = visible_key(plan.text_of(KEY, cells))
+        if kind in {"orders", "lines"}:
+            self._order = key or self._order
+        if kind == "lines" and not key and plan.text_of(LINE["sku"], cells):
+            key = self._order
+        self._spoil(kind, key)
 
     # To the spool
 
@@ -294,6 +304,7 @@ def _read_object(plan: SectionPlan, texts: Mapping[str, str]) -> Said:
             said.values[slot] = read(text) if text else None
         except BadValueError as error:
             said.ranks[slot] = BLANK
+            said.named = visible_key(text) if slot == KEY else said.named
             said.fault = said.fault or Fault(column, name, str(error), error.kind)
     return said
 

@@ -64,6 +64,72 @@ async def test_an_order_that_the_database_refuses_keeps_out_no_other(
     assert await desk.order("2") is not None
 
 
+UNSEEN = "1\u200b1"
+"""Looks like 11."""
+
+
+@pytest.fixture
+def eleven(shop: dict[str, str]) -> dict[str, str]:
+    """The shop whose orders are 11 and 2."""
+    return {name: text.replace("\n1,", "\n11,") for name, text in shop.items()}
+
+
+@pytest.mark.parametrize(
+    ("third", "stored"),
+    [
+        (f"{UNSEEN},2,TEA,5", ["2"]),
+        ("\u200b,3,TEA,5", ["11"]),
+        (",3,TEA,5", ["11"]),
+        (",,,5", ["11", "2"]),
+        (f"{'9' * 81},1,TEA,5", ["11", "2"]),
+        ('11,2,"TEA"x,5', ["2"]),
+        (f'{UNSEEN},2,"TEA"x,5', ["2"]),
+        (',2,"TEA"x,5', ["11"]),
+        ("11,2,TEA,soon\n,3,TEA,5", ["2"]),
+        (f"{UNSEEN},2,TEA,5\n,3,TEA,5", ["2"]),
+        ('11,2,"TEA"x,5\n,3,TEA,5', ["2"]),
+    ],
+)
+async def test_a_line_that_cannot_be_used_leaves_out_its_own_order_only(
+    desk: Desk, eleven: dict[str, str], third: str, stored: list[str]
+) -> None:
+    eleven["order_lines.csv"] = f"order,line,sku,quantity\n11,1,TEA,1\n2,1,TEA,1\n{third}\n"
+    report = await desk.take(eleven)
+    assert [number for number in ("11", "2") if await desk.order(number)] == stored
+    assert len(report.problems) == report.bad.total() == third.count("\n") + 1
+
+
+@pytest.mark.parametrize("name", ["orders.csv", "order_lines.csv"])
+async def test_a_row_whose_order_number_cannot_be_read_leaves_out_that_order_only(
+    desk: Desk, eleven: dict[str, str], name: str
+) -> None:
+    eleven[name] = eleven[name].replace("\n11,", f"\n{UNSEEN},", 1)
+    report = await desk.take(eleven)
+    assert [number for number in ("11", "2") if await desk.order(number)] == ["2"]
+    assert (report.left_out, len(report.problems)) == (["11"], 1)
+
+
+async def test_rows_of_a_flat_file_that_leave_out_the_number_belong_to_the_row_above(desk: Desk) -> None:
+    profile = """\
+files: {f: f.csv}
+customers: {file: f, number: {const: X}}
+products: {file: f, sku: S, name: S}
+orders: {file: f, number: N, customer: {const: X}, placed_at: {const: "2026-01-05"}, currency: {const: USD}}
+lines: {file: f, order: N, line: {count: true}, sku: S, quantity: Q}
+"""
+    await desk.take({"f.csv": f"N,S,Q\n1,A,1\n{UNSEEN},A,1\n,B,1\n3,A,1\n"}, profile=profile)
+    assert [number for number in ("1", "11", "3") if await desk.order(number)] == ["1", "3"]
+
+
+@pytest.mark.parametrize("number", ['""', "null", '" "', '"1\\u200b1"', "[1]"])
+async def test_an_object_whose_number_cannot_be_read_leaves_out_no_order_before_it(desk: Desk, number: str) -> None:
+    rest = '"customer": {"number": "C"}, "placed_at": "2026-10-02", "currency": "USD"'
+    lines = '"lines": [{"sku": "A", "quantity": 1}]'
+    desk.put({"products.csv": "sku,name\nA,A\n"})
+    await desk.take({"web.ndjson": "".join(f'{{"number": {key}, {rest}, {lines}}}\n' for key in ('"1"', number))})
+    assert await desk.order("1") is not None
+
+
 class Stopping(Silent):
     """Cancels the import once `label` has advanced."""
 
