@@ -21,6 +21,10 @@ _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 _NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 """What no database keeps: NUL, and half of a character."""
 _UTC = re.compile(r"(.*\d)\s*(?:UTC|GMT|Z)\Z", re.IGNORECASE | re.DOTALL)
+_COMPACT = re.compile(
+    r"\d{4}(?:\d{4}|-\d{2}-\d{2})(?:T\d{2}(?:\d{2}(?:\d{2})?|:\d{2}(?::\d{2})?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?",
+    re.ASCII,
+)
 NO_BREAK_SPACES = "\u00a0\u202f"
 YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -183,7 +187,7 @@ def _parsed(value: str, form: Form) -> datetime:
     """As HTTP reads it where the file names no form; a time without a zone is in that of the file."""
     if not form.dates:
         try:
-            return parse_moment(value, form.zone)
+            return datetime.fromisoformat(value) if _is_compact(value) else parse_moment(value, form.zone)
         except ValueError as error:
             what = (
                 _IMPLAUSIBLE if "year" in str(error) else "is no date; write it as 2026-01-31 or 2026-01-31T10:00:00Z"
@@ -200,6 +204,11 @@ def _parsed(value: str, form: Form) -> datetime:
     return found
 
 
+def _is_compact(value: str) -> bool:
+    """Whether it is an ISO 8601 date or time without signs or minutes, as files have them, in a plausible year."""
+    return _COMPACT.fullmatch(value) is not None and int(value[:4]) in YEARS
+
+
 def _matched(value: str, form: Form) -> datetime | None:
     for pattern in form.dates:
         try:
@@ -207,10 +216,6 @@ def _matched(value: str, form: Form) -> datetime | None:
         except ValueError:
             continue
     return None
-
-
-def _implausible(value: str) -> ValueError:
-    return ValueError(f"{shown(value)} is not a plausible date; is its year right?")
 
 
 def shown(value: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from connector.orders.importing.fields import KINDS
+from connector.orders.importing.fields import KINDS, yes_no
+
+BOOLEANS = frozenset(name for kind in KINDS.values() for name, read in kind.fields.items() if read is yes_no)
 
 
 def unnested(order: dict[str, Any]) -> Iterator[tuple[str, dict[str, str] | str]]:
@@ -34,7 +36,7 @@ def unnested(order: dict[str, Any]) -> Iterator[tuple[str, dict[str, str] | str]
 def _texts(values: dict[str, Any]) -> dict[str, str] | str:
     found = {}
     for name, value in values.items():
-        if isinstance(value, bool):
+        if isinstance(value, bool) and name in BOOLEANS:
             found[name] = str(value).lower()
         elif value is None or isinstance(value, str):
             found[name] = value or ""

@@ -15,6 +15,8 @@ _RUNS = ((re.compile(r"\d+"), "9"), (re.compile(r"[^\W\d_]+"), "a"))
 
 def swallows(lines: Sequence[str], delimiter: str, quote: str, width: int) -> bool:
     """`lines`: those of one row; `width`: the cells that a row has."""
+    if len(lines) < 2:
+        return False
     first, *further = [line.rstrip("\r\n").split(delimiter) for line in lines if line.strip()]
     if any(len(cells) != width for cells in (first, *further)):
         return False

@@ -153,14 +153,10 @@ class Table:
                 said = str(error).replace("\t", "\\t")
                 problem = f"cannot be read as a row ({said}); check its quotes{self._unquoted}"
                 reader = csv.reader(lines, **dialect)
-            if problem is None and width and len(lines.row) > 1:
-                if swallows(lines.row, self._delimiter, self._profile.quote or "", width):
-                    problem = f"opens a quote that swallows the rows after it; check its quotes{self._unquoted}"
-                else:
-                    problem = _fitted(cells, width, self.unnamed)
-                if problem is not None:
-                    cells = _leniently(lines.retreat(), dialect)
-                    reader = csv.reader(lines, **dialect)
+            if width and not problem and swallows(lines.row, self._delimiter, self._profile.quote or "", width):
+                problem = f"opens a quote that swallows the rows after it; check its quotes{self._unquoted}"
+                cells = _leniently(lines.retreat(), dialect)
+                reader = csv.reader(lines, **dialect)
             if problem or any(cells):
                 yield begins, cells, problem
                 width = width or len(cells)

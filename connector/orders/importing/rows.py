@@ -210,9 +210,9 @@ class Rows:
             known = entity is not None and entity.ranks[CURRENCY] < DEFAULT
             sub = str(entity.values[CURRENCY]) if entity is not None and known else OF_ORDER + order
         if not sub and said.values[price] is not None:
-            self._faults.append(
-                ("products", plan.fault("currency", "is empty, but there is a price; say in which currency"))
-            )
+            if all(kind != "orders" for kind, _ in self._faults):  # else its order was told already
+                what = "is empty, but there is a price; say in which currency"
+                self._faults.append(("products", plan.fault("currency", what)))
             self._spoil("products", key)
             return False
         good = self._merge(plan, "products", key, "", said, without=(currency, price))

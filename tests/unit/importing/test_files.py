@@ -193,6 +193,24 @@ async def test_a_quoted_cell_of_lines_with_delimiters_is_read_in_whatever_column
     assert order.notes == note.replace('""', '"')
 
 
+async def test_a_row_of_several_lines_with_a_cell_too_many_is_told_once_and_none_of_its_text_is_read(
+    desk: Desk,
+) -> None:
+    text = f'{HEADER}1,X,2026-01-05,A,1,2.00,"Ring,\n9,then,2026-01-05,leave it,1,2\nthanks"\n{GOOD}'
+    report = await desk.take({"f.csv": text}, profile=FLAT)
+    assert report.problems == ["f.csv:2:1: has 7 cells where the header has 6; check the delimiter"]
+    assert report.left_out == ["1"]
+    assert await desk.customer("then") is None
+    assert await desk.order("2") is not None
+
+
+async def test_a_price_without_currency_is_not_told_beside_an_order_without_number(desk: Desk) -> None:
+    profile = FLAT.replace("currency: {const: USD}", "currency: E")
+    text = f"N,C,D,S,Q,P,E\n,X,2026-01-05,B,1,2.00,\n{GOOD.strip()},USD\n"
+    report = await desk.take({"f.csv": text}, profile=profile)
+    assert report.problems == ["f.csv:2:1: N: is empty; it names the order"]
+
+
 @pytest.mark.parametrize(
     ("settings", "written", "amount"),
     [
@@ -233,6 +251,10 @@ async def test_amounts_are_read_as_the_profile_says_or_told(
         ("", "2026-01-05 05:11:12.000 -05:00"),
         ("dates: ['%d.%m.%Y %H:%M:%S']\ntime_zone: Europe/Berlin\n", "05.01.2026 10:11:12 UTC"),
         ("dates: ['%d.%m.%Y %H:%M:%S']\ntime_zone: Europe/Berlin\n", "05.01.2026 11:11:12"),
+        ("", "20260105T101112Z"),
+        ("", "2026-01-05T101112Z"),
+        ("time_zone: Europe/Berlin\n", "20260105T111112"),
+        ("time_zone: America/New_York\n", "2026-01-05T101112+0000"),
     ],
 )
 async def test_times_that_say_their_zone_are_read(desk: Desk, settings: str, written: str) -> None:
@@ -241,6 +263,25 @@ async def test_times_that_say_their_zone_are_read(desk: Desk, settings: str, wri
     order = await desk.order("1")
     assert order is not None
     assert order.placed_at == datetime(2026, 1, 5, 10, 11, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("written", "moment"),
+    [
+        ("20260105", datetime(2026, 1, 5, tzinfo=UTC)),
+        ("2026-01-05T10", datetime(2026, 1, 5, 10, tzinfo=UTC)),
+        ("20261305", None),
+        ("00010105", None),
+        ("2026-W05-6", None),
+        ("1767571200", None),
+    ],
+)
+async def test_dates_without_signs_are_read_where_they_can_be_nothing_else(
+    desk: Desk, written: str, moment: datetime | None
+) -> None:
+    await desk.take({"f.csv": f"{HEADER}1,X,{written},A,1,2.00\n"}, profile=FLAT)
+    order = await desk.order("1")
+    assert (order and order.placed_at) == moment
 
 
 JOINED = """\

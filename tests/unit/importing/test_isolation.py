@@ -121,13 +121,15 @@ lines: {file: f, order: N, line: {count: true}, sku: S, quantity: Q}
     assert [number for number in ("1", "11", "3") if await desk.order(number)] == ["1", "3"]
 
 
-@pytest.mark.parametrize("number", ['""', "null", '" "', '"1\\u200b1"', "[1]"])
+@pytest.mark.parametrize("number", ['""', "null", '" "', '"1\\u200b1"', "[1]", "true"])
 async def test_an_object_whose_number_cannot_be_read_leaves_out_no_order_before_it(desk: Desk, number: str) -> None:
     rest = '"customer": {"number": "C"}, "placed_at": "2026-10-02", "currency": "USD"'
     lines = '"lines": [{"sku": "A", "quantity": 1}]'
     desk.put({"products.csv": "sku,name\nA,A\n"})
-    await desk.take({"web.ndjson": "".join(f'{{"number": {key}, {rest}, {lines}}}\n' for key in ('"1"', number))})
+    objects = (f'{{"number": {key}, {rest}, {lines}}}\n' for key in ('"1"', number))
+    report = await desk.take({"web.ndjson": "".join(objects)})
     assert await desk.order("1") is not None
+    assert (report.saved["orders"].created, report.bad.total()) == (1, 1)
 
 
 class Stopping(Silent):
