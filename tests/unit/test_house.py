@@ -46,6 +46,20 @@ def test_every_module_says_what_it_decides() -> None:
     assert [str(path) for path, text in texts.items() if text.strip() and not text.startswith('"""')] == []
 
 
+def test_each_decision_record_has_a_number_of_its_own_by_which_documents_link_to_it() -> None:
+    records = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    assert [name[:4] for name in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
+    for name in records:
+        assert (ROOT / "docs" / "decisions" / name).read_text(encoding="utf-8").startswith(f"# {name[:4]}: ")
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for said, file in re.findall(
+            r"\[([^\]]+)\]\((?:[^)]*/)?(\d{4}-[^)/]+\.md)\)", path.read_text(encoding="utf-8")
+        ):
+            assert file in records, (path.name, file)
+            numbers = re.findall(r"\d+", said)
+            assert not numbers or int(numbers[-1]) == int(file[:4]), (path.name, said, file)
+
+
 def test_the_wheel_carries_mappings_metadata_and_demo(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
