@@ -56,15 +56,19 @@ def link(
 
 @app.command(short_help="Undo a link: take our key off the record.")
 def unlink(entity: Entity, key: Key, json: Json = False) -> None:
-    """Take our key off the record of an entity and forget the link. The record stays as it is; the next change of the
-    entity makes a new one, unless it is linked to another before.
+    """Take our key off the record of an entity and forget the link. The record stays as it is, also with another key
+    that it has by now; the next change of the entity makes a new one, unless it is linked to another before.
     """
     kind = _kind(entity)
-    before = run(_with(lambda linker: linker.unlink(kind, key.strip())))
+    unlinked = run(_with(lambda linker: linker.unlink(kind, key.strip())))
+    before = unlinked.link
     if json:
-        as_json({"entity": entity, "key": key, "sobject": before.sobject, "id": before.salesforce_id})
-    else:
-        typer.echo(f"{entity} {key} is not linked to {before.sobject} {before.salesforce_id} any more.")
+        document = {"entity": entity, "key": key, "sobject": before.sobject, "id": before.salesforce_id}
+        as_json({**document, "other_keys": dict(unlinked.others)})
+        return
+    for record, other in unlinked.others.items():
+        typer.echo(f"{record} has the key {other} in {unlinked.key_field}, which is not ours: it stays.")
+    typer.echo(f"{entity} {key} is not linked to {before.sobject} {before.salesforce_id} any more.")
 
 
 async def _with(work: Callable[[Linker], Awaitable[T]]) -> T:

@@ -1,11 +1,13 @@
 """Ties an entity to a record of the org that a person names, or unties it.
 
-The key is written first, then the link is stored: if we are killed in between, the record is found by its key.
+The key is written first, then the link is stored: if we are killed in between, the record is found by its key. Nobody
+pushes the entity meanwhile: the lease of its partition is taken first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from connector.clock import Clock
@@ -13,23 +15,25 @@ from connector.errors import ConnectorError, RetryClass
 from connector.jobs.org import confirm_org
 from connector.mapping import MappingSet
 from connector.model.change import EntityKind, Refusal
-from connector.model.record import FieldValue, Link, MappedRecord, changed_fields
+from connector.model.record import PARTS, FieldValue, Link, MappedRecord, changed_fields
 from connector.outbound.accounts import written
 from connector.outbound.batches import chunks
 from connector.outbound.facts import OrgFacts
 from connector.outbound.identity import Sighting, look_up, records_there
 from connector.outbound.learn import learn
-from connector.outbound.ledger import PARTS, Ledger
+from connector.outbound.leasing import CATALOG, Worker, at_work, lease_of
+from connector.outbound.ledger import LOADERS, Ledger, doubt, slot_of_entity
 from connector.outbound.lost import LINKABLE
+from connector.outbound.placing import place
 from connector.outbound.preflight import fitted
 from connector.outbound.work import Candidate
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.fault import classify_rows
-from connector.salesforce.query import soql
+from connector.salesforce.query import in_chunks, soql
 from connector.settings import Settings
-from connector.store import journal, links, orders, outbox
+from connector.store import journal, leases, links, orders, outbox
 from connector.store.engine import Store
-from connector.store.unit import Lane, slot_of
+from connector.store.unit import Lane, UnitOfWork, slot_of
 
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
@@ -42,6 +46,15 @@ class Linked:
     differs: Mapping[str, tuple[FieldValue, FieldValue]] = field(default_factory=dict)
     released: int = 0
     overwritten: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unlinked:
+    """`others`: records that have another key than ours by now, which stays on them, by ID."""
+
+    link: Link
+    key_field: str | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 class Linker:
@@ -65,6 +78,15 @@ class Linker:
             raise ConnectorError(f"A {kind} cannot be linked.", hint="Link its order.")
         org_id = await confirm_org(self._store, self._client, self._settings)
         target = full_id(record_id)
+        if dry_run:
+            return await self._link(org_id, kind, key, target, force=force, worker=None)
+        async with self._alone(kind, key) as worker:
+            return await self._link(org_id, kind, key, target, force=force, worker=worker)
+
+    async def _link(
+        self, org_id: str, kind: EntityKind, key: str, target: str, *, force: bool, worker: Worker | None
+    ) -> Linked:
+        """Without a worker nothing is changed."""
         facts = await self._facts(org_id)
         candidate = await self._candidate(org_id, facts, kind, key)
         await self._refuse_linked(org_id, candidate, target)
@@ -83,16 +105,22 @@ class Linker:
         if kind is EntityKind.ORDER:
             await self._refuse_foreign_lines(record, target)
         linked = Linked(link=link, differs=self._differing(candidate, sighting, facts), overwritten=another)
-        if dry_run:
+        if worker is None:
             return linked
         if has != ours[record.external_id]:
             await self._write(link.sobject, [target], ours)
         link = replace(link, snapshot={**link.snapshot, **ours})
-        return replace(linked, released=await self._store_link(org_id, candidate, link, sighting.parts))
+        released = await self._store_link(org_id, candidate, [link, *sighting.parts], worker)
+        return replace(linked, released=released)
 
-    async def unlink(self, kind: EntityKind, key: str) -> Link:
-        """Take our key off the record and forget the link, as if the entity had never been sent."""
+    async def unlink(self, kind: EntityKind, key: str) -> Unlinked:
+        """Take our key off the record and forget the link, as if the entity had never been sent. Another key that
+        somebody gave the record meanwhile stays."""
         org_id = await confirm_org(self._store, self._client, self._settings)
+        async with self._alone(kind, key) as worker:
+            return await self._unlink(org_id, kind, key, worker)
+
+    async def _unlink(self, org_id: str, kind: EntityKind, key: str, worker: Worker) -> Unlinked:
         async with self._store.reader() as connection:
             link = (await links.get(connection, org_id, kind.value, [key])).get(key)
             parts: Mapping[str, Mapping[str, Link]] = {}
@@ -103,21 +131,50 @@ class Linker:
                 f"There is no link of {kind} {key}.", hint=f"`connector show {kind} {key}` tells more."
             )
         mapping = self._mappings.of(kind)
-        known = [link, *parts.get(key, {}).values()]
-        there = await records_there(self._client, known)
+        others: Mapping[str, str] = {}
         if mapping is not None:
-            for sobject in dict.fromkeys(item.sobject for item in known):
-                ids = [item.salesforce_id for item in known if item.sobject == sobject and item.salesforce_id in there]
-                for some in chunks(ids):
-                    await self._write(sobject, some, {mapping.external_id: None})
+            fields = {record.sobject: record.external_id for record in mapping.spec.records}
+            others = await self._take_keys_off([link, *parts.get(key, {}).values()], fields)
         detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": "command line"}
         async with self._store.transaction() as uow:
+            await _still_alone(uow, worker)
             await links.drop(uow, org_id, kind.value, [key])
             if kind.value in PARTS:
                 await links.drop_children(uow, org_id, PARTS[kind.value], [key])
             entry = journal.Entry(entity=kind.value, key=key, action="unlinked", detail=detail, org_id=org_id)
             await journal.write(uow, [entry])
-        return link
+        return Unlinked(link=link, key_field=mapping.external_id if mapping is not None else None, others=others)
+
+    async def _take_keys_off(self, known: Sequence[Link], fields: Mapping[str, str]) -> dict[str, str]:
+        """Empty the field (by object) of those records that the org still has, where our key is in it; the other keys,
+        by ID."""
+        others: dict[str, str] = {}
+        for sobject, name in fields.items():
+            by_id = {item.salesforce_id: item for item in known if item.sobject == sobject}
+            ours: list[str] = []
+            query = "SELECT Id, {field:literal} FROM {sobject:literal} WHERE Id IN {values}"
+            for part in in_chunks(query, sorted(by_id), sobject=sobject, field=name):
+                for row in await self._client.query(part):
+                    has, link = row[name], by_id[str(row["Id"])]
+                    if has in {link.key, link.snapshot.get(name)} - {None}:
+                        ours.append(link.salesforce_id)
+                    elif has is not None:
+                        others[link.salesforce_id] = str(has)
+            for some in chunks(ours):
+                await self._write(sobject, some, {name: None})
+        return others
+
+    @asynccontextmanager
+    async def _alone(self, kind: EntityKind, key: str) -> AsyncIterator[Worker]:
+        """Nobody else sends this entity meanwhile; StoreError if a push stays at it."""
+        sync = self._settings.sync
+        async with self._store.reader() as connection:
+            found = await LOADERS[kind].load(connection, [key])
+        slot = slot_of_entity(found[0]) if found else slot_of(key)
+        name = CATALOG if kind is EntityKind.PRODUCT else lease_of(slot % sync.partitions)
+        async with Worker(self._store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=self._clock) as worker:
+            await worker.take_all([name])
+            yield worker
 
     async def _facts(self, org_id: str) -> OrgFacts:
         given = self._settings.salesforce
@@ -146,11 +203,7 @@ class Linker:
         async with self._store.reader() as connection:
             holder = (await links.find(connection, org_id, [target])).get(target)
         if holder is not None and (holder.entity, holder.key) != (candidate.change.entity, candidate.change.key):
-            raise ConnectorError(
-                f"{holder.sobject} {target} is the record of {holder.entity} {holder.key}; a record belongs to one"
-                " entity.",
-                hint=f"If that is wrong, `connector unlink {holder.entity} {holder.key}` first.",
-            )
+            raise _held(holder, target)
         if link is not None and link.salesforce_id != target and await records_there(self._client, [link]):
             raise ConnectorError(
                 f"{entity} is linked to {link.sobject} {link.salesforce_id}, which the org still has.",
@@ -216,18 +269,21 @@ class Linker:
                     retry_class=RetryClass.DATA,
                 )
 
-    async def _store_link(self, org_id: str, candidate: Candidate, link: Link, parts: Sequence[Link]) -> int:
-        """How many dead letters waited for it."""
-        kind, key = candidate.change.entity, candidate.change.key
+    async def _store_link(self, org_id: str, candidate: Candidate, found: Sequence[Link], worker: Worker) -> int:
+        """How many dead letters waited for it. The first of `found` is the entity's own link."""
+        kind, key, link = candidate.change.entity, candidate.change.key, found[0]
         detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": "command line"}
         async with self._store.transaction() as uow:
-            await links.put(uow, org_id, [link, *parts])
+            await _still_alone(uow, worker)
+            placed = await place(uow, org_id, found)
+            if (kind.value, key) in placed.refused:  # another entity has been linked to it just now
+                holder = placed.refused[kind.value, key][1]
+                raise _held(holder, link.salesforce_id)
+            await doubt(uow, [part.owner for part in placed.dropped])
             entry = journal.Entry(entity=kind.value, key=key, action="linked", detail=detail, org_id=org_id)
             await journal.write(uow, [entry])
             released = await outbox.replay(uow, kind, [key]) + await outbox.revive(uow, [f"{kind} {key}"])
-            entity = candidate.entity
-            owner = getattr(entity, "customer", entity).key
-            uow.changed(kind, key, slot_of(owner))
+            uow.changed(kind, key, slot_of_entity(candidate.entity))
             if kind is EntityKind.CUSTOMER:
                 # The org may have moved its orders to this account, or not: they are looked at.
                 for number, customer in await orders.using(uow.connection, kind, [key]):
@@ -242,8 +298,41 @@ def full_id(text: str) -> str:
         raise ConnectorError(
             f"{text!r} is no record ID.", hint="It has 15 or 18 letters and digits, as in the address."
         )
-    parts = (record[start : start + 5] for start in (0, 5, 10))
-    return record[:15] + "".join(_SUFFIX[sum(1 << i for i, c in enumerate(part) if c.isupper())] for part in parts)
+    short, suffix = record[:15], record[15:]
+    if suffix and record in {record.upper(), record.lower()}:
+        short = _with_case(short, suffix.upper())  # lost on the way, as in a spreadsheet; the suffix is there to tell
+    if suffix and _suffix(short) != suffix.upper():
+        raise ConnectorError(
+            f"{text!r} is no record ID: its last three letters do not go with the others.",
+            hint="It has a typing error: copy it from the record's address.",
+        )
+    return short + _suffix(short)
+
+
+def _suffix(short: str) -> str:
+    """The three letters that tell which of 15 letters are capital ones."""
+    parts = (short[start : start + 5] for start in (0, 5, 10))
+    return "".join(_SUFFIX[sum(1 << i for i, c in enumerate(part) if c.isupper())] for part in parts)
+
+
+def _with_case(short: str, suffix: str) -> str:
+    """The ID with the capital letters that `suffix` tells of."""
+    capital = [bool(_SUFFIX.find(letter) >> place & 1) for letter in suffix for place in range(5)]
+    return "".join(c.upper() if big else c.lower() for c, big in zip(short, capital, strict=True))
+
+
+def _held(holder: Link, target: str) -> ConnectorError:
+    """One record, one entity."""
+    entity, key = holder.owner
+    return ConnectorError(
+        f"{holder.sobject} {target} is the record of {holder.entity} {holder.key}; a record belongs to one entity.",
+        hint=f"If that is wrong, `connector unlink {entity} {key}` first.",
+    )
+
+
+async def _still_alone(uow: UnitOfWork, worker: Worker) -> None:
+    if await leases.lost(uow, worker.terms):
+        raise at_work()
 
 
 def _unfit(refusal: Refusal, record: MappedRecord, target: str) -> ConnectorError:

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from connector.errors import ConnectorError
 from connector.jobs.org import SignedIn, confirm_org
 from connector.model.change import EntityKind
+from connector.model.record import PARTS
 from connector.outbound.identity import Reader, records_there
-from connector.outbound.ledger import PARTS
 from connector.settings import Settings
 from connector.store import customers, journal, links, orders, orgs, outbox, products, returns
 from connector.store.engine import Store

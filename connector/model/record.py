@@ -42,6 +42,21 @@ class MappedRecord:
     person: bool | None = None
 
 
+PARTS = {"order": "line", "product": "price", "return": "return_line"}
+"""What goes in the org with what it hangs on."""
+
+_OWNERS = {"line": ("order", "-"), "price": ("product", "|"), "return_line": ("return", "-")}
+"""What each part belongs to, and what stands between its owner's key and the rest of its own."""
+
+
+def owner_of(entity: str, key: str) -> tuple[str, str] | None:
+    """The order of a line, the product of a price, the return of its line; None for what has records of its own."""
+    if entity not in _OWNERS:
+        return None
+    owner, separator = _OWNERS[entity]
+    return owner, key.rpartition(separator)[0]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
     """An entity's place in the org and the field values both sides last agreed on (`snapshot`)."""
@@ -51,6 +66,16 @@ class Link:
     sobject: str
     salesforce_id: str
     snapshot: Mapping[str, FieldValue]
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is a line or a price, which goes with its order, return or product."""
+        return self.entity in _OWNERS
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """The entity by which it is sent: its own, or that of which it is a part."""
+        return owner_of(self.entity, self.key) or (self.entity, self.key)
 
 
 def changed_fields(wanted: Mapping[str, FieldValue], snapshot: Mapping[str, FieldValue]) -> dict[str, FieldValue]:

@@ -33,8 +33,18 @@ WORKER = "worker:"
 WANTED = "wanted:"
 
 
+PATIENCE = 5.0
+"""Seconds beyond one lease time to wait for others that are at work."""
+
+POLL = 0.25
+
+
 def lease_of(partition: int) -> str:
     return f"{leases.PARTITION}{partition}"
+
+
+def at_work() -> StoreError:
+    return StoreError("Another push is at work on this database.", hint="Let it finish or stop it, then try again.")
 
 
 class Worker:
@@ -91,6 +101,16 @@ class Worker:
         if names and not taken and f"{WANTED}{self.seat}" not in self.terms:
             await self._take([f"{WANTED}{self.seat}"])
         return taken
+
+    async def take_all(self, names: Collection[str]) -> None:
+        """Take all of `names`, waiting for others that are at work; StoreError if somebody stays at it for longer than
+        a lease lasts."""
+        for _ in range(int((self._ttl + PATIENCE) / POLL) + 1):
+            await self.take([name for name in names if name not in self.terms])
+            if all(name in self.terms for name in names):
+                return
+            await self._clock.sleep(POLL)
+        raise at_work()
 
     async def give_back(self, names: Collection[str]) -> None:
         """Let others have these of our partitions."""

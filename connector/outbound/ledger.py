@@ -20,13 +20,15 @@ from connector.model.customer import Customer
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.product import Product
-from connector.model.record import Link
+from connector.model.record import PARTS, Link, owner_of
 from connector.outbound.mapping_version import MappingInForce
 from connector.outbound.outcomes import Outcomes, entries
 from connector.outbound.patience import counted, delay_after, given_up, reason
+from connector.outbound.placing import place
 from connector.outbound.work import Candidate, Refused
 from connector.salesforce.fault import Fault
 from connector.store import customers, journal, leases, links, orders, outbox, products, retries, returns
+from connector.store.again import repeated
 from connector.store.engine import Store
 from connector.store.unit import Lane, UnitOfWork, slot_of
 
@@ -38,10 +40,6 @@ LOADERS: Mapping[EntityKind, Any] = {
 }
 
 
-PARTS = {"order": "line", "product": "price", "return": "return_line"}
-"""What goes in the org with what it hangs on."""
-
-OWNERS = {part: owner for owner, part in PARTS.items()}
 CHUNK = 500
 
 
@@ -193,13 +191,14 @@ class Ledger:
             await outbox.replay(uow, EntityKind.CUSTOMER, blocked)
 
     async def record(self, outcomes: Outcomes) -> None:
-        """Store what became of a call: all of it or none.
+        """Store what became of a call: all of it or none. A link to a record that is another entity's by now is left
+        out, and both entities are looked at.
 
         LeaseLostError if another process has taken over. It may have written before we did, so what we have sent is due
         again, and looked at first.
         """
         try:
-            await self._record(outcomes)
+            await repeated(self._clock, lambda: self._record(outcomes))
         except LeaseLostError:
             async with self._store.transaction() as uow:
                 for (entity, key), slot in self._begun.items():
@@ -222,9 +221,10 @@ class Ledger:
             await retries.answered(uow, answered)
             for entity in sorted({entity for entity, _ in outcomes.drop}):
                 await self._drop(uow, entity, [key for kind, key in outcomes.drop if kind == entity])
-            await links.put(uow, self._org_id, outcomes.put)
+            placed = await place(uow, self._org_id, outcomes.put)
+            outcomes = placed.without_refused(outcomes)
             await self._follow(uow, outcomes.replaced)
-            await self._doubt(uow, outcomes.doubt)
+            await doubt(uow, outcomes.doubt)
             await outbox.settle(uow, outcomes.done)
             await self._spread(uow, outcomes.done)
             await self._refuse(uow, outcomes.refused)
@@ -241,24 +241,6 @@ class Ledger:
             for key in keys:
                 sku = key.rpartition("|")[0]
                 uow.changed(EntityKind.PRODUCT, sku, slot_of(sku), unsure=True)
-
-    async def _doubt(self, uow: UnitOfWork, entities: Sequence[tuple[str, str]]) -> None:
-        """Make these due, and looked at first: a line with its order, a price with its product."""
-        wanted: dict[EntityKind, dict[str, None]] = {}
-        for entity, key in entities:
-            if entity in OWNERS:
-                key, entity = key.rpartition("|" if entity == "price" else "-")[0], OWNERS[entity]
-            wanted.setdefault(EntityKind(entity), {})[key] = None
-        for kind, keys in wanted.items():
-            refused = {
-                key
-                for key, row in (await outbox.find(uow.connection, kind, keys)).items()
-                if row.state is not ChangeState.DUE
-            }
-            await outbox.doubt(uow, kind, refused)
-            for item in await LOADERS[kind].load(uow.connection, list(keys)):
-                if item.key not in refused:
-                    uow.changed(kind, item.key, _slot_of(item), unsure=True)
 
     async def _follow(self, uow: UnitOfWork, replaced: Sequence[tuple[Link, str]]) -> None:
         """When accounts are merged the org moves their orders: our snapshots follow, so that nothing is due."""
@@ -342,6 +324,24 @@ class Ledger:
             raise _lost(", ".join(lost))
 
 
+async def doubt(uow: UnitOfWork, entities: Sequence[tuple[str, str]]) -> None:
+    """Make these due, and looked at first: a line with its order, a price with its product."""
+    wanted: dict[EntityKind, dict[str, None]] = {}
+    for entity, key in entities:
+        owner, owner_key = owner_of(entity, key) or (entity, key)
+        wanted.setdefault(EntityKind(owner), {})[owner_key] = None
+    for kind, keys in wanted.items():
+        refused = {
+            key
+            for key, row in (await outbox.find(uow.connection, kind, keys)).items()
+            if row.state is not ChangeState.DUE
+        }
+        await outbox.doubt(uow, kind, refused)
+        for item in await LOADERS[kind].load(uow.connection, list(keys)):
+            if item.key not in refused:
+                uow.changed(kind, item.key, slot_of_entity(item), unsure=True)
+
+
 def _lost(name: str) -> LeaseLostError:
     return LeaseLostError(
         f"Another process took over {name} while this one was draining it.",
@@ -350,10 +350,10 @@ def _lost(name: str) -> LeaseLostError:
 
 
 def _slot(candidate: Candidate) -> int:
-    return _slot_of(candidate.entity)
+    return slot_of_entity(candidate.entity)
 
 
-def _slot_of(entity: Customer | Product | Order | OrderReturn) -> int:
+def slot_of_entity(entity: Customer | Product | Order | OrderReturn) -> int:
     return slot_of(entity.customer.key if isinstance(entity, Order | OrderReturn) else entity.key)
 
 

@@ -92,12 +92,16 @@ def key_on_several(change: Change, sobject: str, field: str, records: Sequence[s
 def taken(change: Change, link: Link, holder: Link) -> Refusal:
     """The org found `link`'s record by key, but it is another entity's here."""
     entity, other = f"{link.entity} {link.key}", f"{holder.entity} {holder.key}"
+    adopt = (
+        f" If it is {entity}'s: `connector unlink {other}`, then `connector link {entity} {link.salesforce_id}`."
+        if link.entity in set(LINKABLE) and not holder.is_part
+        else ""
+    )
     return _refusal(
         "LINKED_TO_ANOTHER",
         f"{link.sobject} {link.salesforce_id} has the key of {entity} in the org, but it is the record of {other}.",
         f"Somebody changed its key. The key of {other} is put back by the next push; then replay, and {entity} gets a"
-        f" record of its own. If it is {entity}'s: `connector unlink {other}`, then"
-        f" `connector link {entity} {link.salesforce_id}`.",
+        f" record of its own.{adopt}",
         entity,
     )
 

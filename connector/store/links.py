@@ -12,13 +12,12 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.record import Link, dump_snapshot, load_snapshot
+from connector.model.record import Link, dump_snapshot, load_snapshot, owner_of
 from connector.store.bulk import chunks, select_in, upsert
 from connector.store.tables import links
 from connector.store.unit import UnitOfWork
 
 ENTITIES = ("customer", "product", "order", "line", "price", "return", "return_line")
-_SEPARATOR = {"line": "-", "price": "|", "return_line": "-"}
 _COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot)
 
 
@@ -99,8 +98,8 @@ async def count(connection: AsyncConnection, org_id: str) -> dict[str, int]:
 
 
 def _parent(entity: str, key: str) -> str | None:
-    separator = _SEPARATOR.get(entity)
-    return None if separator is None else key.rpartition(separator)[0]
+    owner = owner_of(entity, key)
+    return None if owner is None else owner[1]
 
 
 def _link(entity: str, row: Sequence[Any]) -> Link:

@@ -6,19 +6,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from connector.cli.org import our_metadata
-from connector.errors import ConnectorError
+from connector.errors import ConnectorError, StoreError
 from connector.jobs.link import Linked, Linker, full_id
 from connector.localorg.seed import Bodies
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import DuplicateRule, OrgSettings
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
+from connector.outbound import leasing
+from connector.outbound.leasing import CATALOG, Worker, lease_of
 from connector.service import running
 from connector.settings import DuplicateRules
+from connector.store.unit import slot_of
 from tests.flow.conftest import CUSTOMERS, World, settings_for
 from tests.flow.test_identity import ids, letters, merge_accounts
 from tests.flow.test_push import an_order
@@ -155,6 +159,45 @@ async def test_an_unlinked_customer_gives_its_record_to_another(world: World) ->
     assert (row["Id"], row["Name"]) == (account, "Käufer 2")
 
 
+async def test_unlinking_leaves_a_key_that_somebody_gave_the_record_for_another(world: World) -> None:
+    await world.save([ONE], some_customers=CUSTOMERS[:2])
+    await world.push()
+    account = await world.change_in_org("Account", "C-1", External_Key__c="C-9")
+    line = await world.change_in_org("OrderItem", "A-1-1", External_Key__c="B-1-1")
+    before = world.writes
+    unlinked = await linker(world).unlink(CUSTOMER, "C-1")
+    assert (unlinked.key_field, unlinked.others) == ("External_Key__c", {account: "C-9"})
+    assert world.writes == before
+    assert (await linker(world).unlink(ORDER, "A-1")).others == {line: "B-1-1"}
+    assert (await ids(world, "Account"))["C-9"] == account
+    assert (await ids(world, "Order"), await ids(world, "OrderItem")) == ({None: ANY}, {"B-1-1": line})
+
+
+@pytest.mark.parametrize("kind", [CUSTOMER, EntityKind.PRODUCT])
+async def test_linking_and_unlinking_wait_for_a_push_that_has_the_entity(
+    world: World, kind: EntityKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.save(some_customers=CUSTOMERS[:1])
+    await world.push()
+    sobject, key = ("Account", "C-1") if kind is CUSTOMER else ("Product2", "P-1")
+    record = str((await ids(world, sobject))[key])
+    of = world.service.settings.sync.partitions
+    name = lease_of(slot_of(key) % of) if kind is CUSTOMER else CATALOG
+    monkeypatch.setattr(leasing, "PATIENCE", -1.9)  # of a lease time of 2 seconds
+    monkeypatch.setattr(leasing, "POLL", 0.01)
+    writes = world.writes
+    async with Worker(world.service.store, partitions=of, ttl=60, clock=world.service.clock) as pushing:
+        pushing.seat += ":elsewhere"
+        await pushing.take_all([name])
+        for work in (linker(world).unlink(kind, key), link(world, key, record, kind=kind)):
+            with pytest.raises(StoreError, match="Another push is at work"):
+                await work
+        assert (await link(world, key, record, kind=kind, dry_run=True)).link.salesforce_id == record
+    assert world.writes == writes
+    await linker(world).unlink(kind, key)
+    assert (await ids(world, sobject))[None] == record
+
+
 async def test_a_customer_is_linked_to_the_account_that_its_own_was_merged_into(world: World) -> None:
     await world.save([replace(ONE, customer="C-2")], some_customers=CUSTOMERS[:2])
     await world.push()
@@ -223,3 +266,13 @@ async def test_a_dry_run_of_nothing_odd_tells_the_calls_of_the_push(world: World
 )
 def test_a_short_record_id_is_completed(short: str, full: str) -> None:
     assert full_id(short) == full_id(full) == full
+    assert full_id(full.upper()) == full_id(full.lower()) == full  # the suffix tells what a spreadsheet forgot
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["001Lo0000000002IAB", "001lO0000000001IAA", "001LO0000000001iaa", "001Lo0000000001IA9", "001lo0000000001a9b"],
+)
+def test_a_record_id_whose_suffix_does_not_fit_is_refused(typed: str) -> None:
+    with pytest.raises(ConnectorError, match="is no record ID: its last three letters"):
+        full_id(typed)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
 
-from connector.model.change import EntityKind
+from connector.model.change import ChangeState, EntityKind
 from connector.store import journal, links, orgs, outbox, schema
 from connector.store.engine import Store
 from tests.conftest import Databases
@@ -22,6 +23,13 @@ LINKS = [
     (NEW, "order", "O-1", None, "Order", "801A", LATER),
     (NEW, "line", "O-1-1", "O-1", "OrderItem", "802A", NOW),
     (NEW, "line", "O-1-2", "O-1", "OrderItem", "802A", LATER),
+    (NEW, "product", "P-1", None, "Product2", "01tA", LATER),
+    (NEW, "product", "P-2", None, "Product2", "01tA", NOW),
+    (NEW, "price", "P-1|USD", "P-1", "PricebookEntry", "01uA", NOW),
+    (NEW, "price", "P-2|USD", "P-2", "PricebookEntry", "01uA", LATER),
+    (NEW, "price", "P-2|EUR", "P-2", "PricebookEntry", "01uB", LATER),
+    (NEW, "return", "O-1-R1", None, "Order", "801R", NOW),
+    (NEW, "return", "O-1-R2", None, "Order", "801R", LATER),
 ]
 
 
@@ -54,13 +62,41 @@ async def test_a_record_that_two_entities_were_linked_to_stays_with_the_later_on
         assert sorted(await links.get(connection, OLD, "customer", ["C-1"])) == ["C-1"]
         letters = {(letter.entity, letter.key): letter.refusal for letter in await outbox.dead_letters(connection)}
         [kept] = await journal.read(connection, "customer", "C-1")
-    assert set(letters) == {(EntityKind.CUSTOMER, "C-1"), (EntityKind.ORDER, "O-1")}
+    assert set(letters) == {
+        (EntityKind.CUSTOMER, "C-1"), (EntityKind.ORDER, "O-1"), (EntityKind.PRODUCT, "P-2"),
+        (EntityKind.RETURN, "O-1-R1"),
+    }  # fmt: skip
     refusal = letters[EntityKind.CUSTOMER, "C-1"]
     assert refusal.code == "LINKED_TO_ANOTHER"
     assert "001B was linked to customer C-1 and to customer C-2" in refusal.message
     assert (kept.org_id, kept.action, kept.detail["id"], kept.detail["snapshot"]) == (
         NEW, "unlinked", "001B", {"Name": "Tea"},
     )  # fmt: skip
+
+
+async def test_prices_go_with_the_product_that_keeps_the_record_whichever_was_written_last(older: Store) -> None:
+    await schema.upgrade(older)
+    async with older.reader() as connection:
+        assert await links.children(connection, NEW, "price", ["P-2"]) == {}
+        [[(key, kept)]] = [
+            found.items() for found in (await links.children(connection, NEW, "price", ["P-1"])).values()
+        ]
+        unsent = await outbox.find(connection, EntityKind.PRODUCT, ["P-1", "P-2"])
+        [told] = await journal.read(connection, "price", "P-2|USD")
+    assert (key, kept.salesforce_id) == ("P-1|USD", "01uA")
+    assert {sku: (row.state, row.unsure) for sku, row in unsent.items()} == {
+        "P-1": (ChangeState.DUE, True), "P-2": (ChangeState.DEAD, True),
+    }  # fmt: skip
+    assert (told.action, told.detail["holder"]) == ("unlinked", "product P-1")
+
+
+async def test_letters_of_doubled_links_name_no_command_that_the_program_refuses(older: Store) -> None:
+    await schema.upgrade(older)
+    async with older.reader() as connection:
+        fixes = [letter.refusal.fix for letter in await outbox.dead_letters(connection)]
+    named = {entity for fix in fixes for entity in re.findall(r"connector (?:un)?link (\w+)", fix)}
+    assert named == {"customer", "product"}
+    assert all("eplay" in fix for fix in fixes)
 
 
 async def test_the_org_written_to_last_is_the_one_the_database_works_with(older: Store) -> None:
