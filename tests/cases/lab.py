@@ -90,7 +90,7 @@ class Lab:
         return self._start([*CONNECTOR, *words])
 
     def _start(self, words: Sequence[str]) -> subprocess.Popen[str]:
-        log = (self.folder / f"{words[-1]}.log").open("a")
+        log = (self.folder / f"{Path(words[-1]).name}.log").open("a")
         with log:
             return subprocess.Popen(words, env=self.environment, cwd=self.folder, stdout=log, stderr=log, text=True)
 
