@@ -142,8 +142,8 @@ class PostError(ConnectorError):
 
 class SalesforceError(ConnectorError):
     """The org refused, or could not be reached. `code` is the org's word for it, or ours; `retry_after` are the seconds
-    after which it asked us to come again; `detail` the org's words about a row, which may repeat values: for a person,
-    not for a log."""
+    after which it asked us to come again; `detail` the org's own words, which may repeat values: for a person, not for
+    a log."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from connector.cli.loop import STOPPED, StoppedError
-from connector.errors import ConnectorError, ListedError
+from connector.errors import ConnectorError, ListedError, SalesforceError
 
 GROUPS = (
     "org",
@@ -92,7 +92,7 @@ def _status() -> int:
             print(problem, file=sys.stderr)
         return error.exit_status
     except ConnectorError as error:
-        _tell(str(error))
+        _tell(_in_full(error))
         return error.exit_status
     except typer.TyperException as error:
         return _misused(error)
@@ -126,6 +126,12 @@ def _our_fault(error: Exception) -> int:
         "Please report it with what CONNECTOR_LOG_LEVEL=DEBUG prints."
     )
     return 1
+
+
+def _in_full(error: ConnectorError) -> str:
+    """`error` with the org's own words."""
+    words = error.detail if isinstance(error, SalesforceError) else ""
+    return f"{error} The org's words: {words}" if words else str(error)
 
 
 def _tell(text: str) -> None:

@@ -41,6 +41,7 @@ class Change:
     attempts: int
     captured_at: datetime
     unsure: bool = False
+    doubted: bool = False  # it was held for a refusal that may be the org's: others go first
     begun: int = 0
     """How often it was sent since an answer was last recorded: once while it is in flight, more if the process ended
     each time before the answer was recorded."""

@@ -1,22 +1,23 @@
 """Around every call: what to do when all of it fails, and how its pieces become stored outcomes and counts.
 
-A call the org refuses for its contents is halved until the culprit stands alone; if both halves are refused for a
-reason that may be the org's, it is the org's. A call without an answer puts its entities off. `health` says when to
-stop: more calls would only make it worse.
+A call the org refuses for its contents is halved until the culprits stand alone; where the reason may be the org's, one
+path of halves is enough to tell. A call without an answer puts its entities off. `health` says when to stop: more calls
+would only make it worse.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import replace
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from connector.errors import RefusedError, RetryClass, SalesforceError, Scope, TransportError
 from connector.model.change import Refusal
-from connector.outbound.health import OrgHealth
+from connector.outbound.health import EMPTY_CALLS, OrgHealth, is_known_product
 from connector.outbound.ledger import Ledger
 from connector.outbound.outcomes import Outcomes
-from connector.outbound.pieces import Piece, doubt_of
+from connector.outbound.pieces import Doubt, Piece, doubt_of, written_by
 from connector.outbound.tally import Tally
 from connector.outbound.work import Candidate, Refused
 from connector.salesforce.fault import Fault, without_replay
@@ -40,6 +41,36 @@ class Sent(NamedTuple):
     error: RefusedError | None
     doubtful: bool
 
+    @property
+    def in_doubt(self) -> bool:
+        return self.error is not None and self.error.scope is Scope.DOUBT
+
+
+class _Answers(Generic[T]):
+    """What the parts of a call came to: `pieces`, and items that were refused `alone`."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+        self.alone: list[tuple[T, RefusedError, bool]] = []
+
+    def add(self, items: Sequence[T], sent: Sent) -> None:
+        self.pieces += sent.pieces
+        if sent.error is not None:
+            self.alone += [(item, sent.error, sent.doubtful) for item in items]
+
+    def refusals(self) -> list[Piece]:
+        return [_refused(item, error, doubtful) for item, error, doubtful in self.alone]
+
+    def of_the_org(self, items: Sequence[T], fault: Fault) -> list[Piece]:
+        """All of `items` put off: nothing was taken of them."""
+        tried = {id(item): doubtful for item, _, doubtful in self.alone}
+        pieces = []
+        for item in items:
+            doubt = Doubt(fault=fault, sobject="") if id(item) in tried else None
+            piece = Piece(candidate=item.candidate, fault=fault, doubt=doubt)
+            pieces.append(piece.doubted() if any(tried.values()) else piece)
+        return pieces
+
 
 class Calls:
     """The calls of one stream."""
@@ -50,12 +81,28 @@ class Calls:
         self._advance = advance
         self._health = health
         self._surprised: set[tuple[str, str]] = set()
+        self._fruitless = Counter[str]()  # calls in a row, by step
 
-    async def send(self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]]) -> list[Piece]:
-        """The pieces of `call(items)`, whatever happens to it; nothing is sent any more once the push is stopped."""
+    async def send(
+        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]], *, step: str = ""
+    ) -> list[Piece]:
+        """The pieces of `call(items)`, whatever happens to it; nothing is sent any more once the push is stopped.
+
+        A `step` whose calls came to nothing twice in a row, or once with products that were in doubt before, is over.
+        """
         async with self._health.turn():
+            if (held := self._health.held) is not None and self._fruitless[step] >= EMPTY_CALLS:
+                fault = _held(self._health.stopped) if self._health.stopped is not None else _fault(held)
+                return [replace(piece, tried=False) for piece in _put_off(items, fault)]
+            before = self._health.fruitless
             sent = await self._once(items, call, doubtful=False)
-            return sent.pieces if sent.error is None else await self._split(items, call, sent.error, sent.doubtful)
+            pieces = sent.pieces if sent.error is None else await self._split(items, call, sent)
+            if step and self._health.fruitless > before:
+                again = all(is_known_product(item.candidate) for item in items)
+                self._fruitless[step] += EMPTY_CALLS if again else 1
+            elif any(piece.success for piece in pieces):
+                self._fruitless[step] = 0
+            return pieces
 
     async def _once(
         self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]], *, doubtful: bool
@@ -82,31 +129,57 @@ class Calls:
         return self._health.judge(pieces), None
 
     async def _split(
+        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[Piece]]], sent: Sent
+    ) -> list[Piece]:
+        """The pieces of `items`, which were refused as a whole: those that are refused alone, too, are the culprits.
+
+        In doubt, as long as the push had nothing accepted, the first part of each part is asked alone. If all of them
+        are refused down to a single item, and one from the other end is as well, it is the org's.
+        """
+        since, error = self._health.calls, sent.error
+        answers = _Answers[T]()
+        part, others = items, list[Sequence[T]]()
+        while sent.in_doubt and len(part) > 1 and not self._health.reached:
+            part, other = _halves(part)
+            others.append(other)
+            sent = await self._once(part, call, doubtful=sent.doubtful)
+        if sent.in_doubt and others and not self._health.reached:
+            answers.add(part, sent)
+            part, sent = others[0][-1:], await self._once(others[0][-1:], call, doubtful=sent.doubtful)
+            others[0] = others[0][:-1]
+            if sent.in_doubt and error is not None:
+                answers.add(part, sent)
+                self._health.failed(_of_all(error))
+                return answers.of_the_org(items, _held(error))
+        await self._halve(part, call, sent, answers)
+        for other in others:
+            await self._ask(other, call, answers, doubtful=sent.doubtful)
+        return answers.pieces + (self._health.judge(answers.refusals(), since=since) if answers.alone else [])
+
+    async def _ask(
         self,
         items: Sequence[T],
         call: Callable[[Sequence[T]], Awaitable[list[Piece]]],
-        error: RefusedError,
-        doubtful: bool,
+        answers: _Answers[T],
         *,
-        company: bool = False,
-    ) -> list[Piece]:
-        """`items` were refused as a whole; with `company` another part of the same call was not."""
-        if len(items) == 1:
-            candidate = items[0].candidate
-            piece = Piece(candidate=candidate, refusal=_refusal(error, candidate), doubt=doubt_of(_fault(error), ""))
-            pieces = [piece] if company else self._health.judge([piece])
-            return [piece.doubted() for piece in pieces] if doubtful else pieces
-        middle = len(items) // 2
-        halves = (items[:middle], items[middle:])
-        sent = [await self._once(half, call, doubtful=doubtful) for half in halves]
-        if all(half.error is not None and half.error.scope is Scope.DOUBT for half in sent):
-            self._health.failed(_of_all(error))
-            pieces = _put_off(items, _held(error))
-            return [piece.doubted() for piece in pieces] if any(half.doubtful for half in sent) else pieces
-        pieces = []
-        for half, (answered, refused, unknown) in zip(halves, sent, strict=True):
-            pieces += answered if refused is None else await self._split(half, call, refused, unknown, company=True)
-        return pieces
+        doubtful: bool,
+    ) -> None:
+        if items:
+            await self._halve(items, call, await self._once(items, call, doubtful=doubtful), answers)
+
+    async def _halve(
+        self,
+        items: Sequence[T],
+        call: Callable[[Sequence[T]], Awaitable[list[Piece]]],
+        sent: Sent,
+        answers: _Answers[T],
+    ) -> None:
+        """Take the answer for `items`, or ask for each half of them."""
+        if sent.error is None or len(items) == 1:
+            answers.add(items, sent)
+            return
+        for half in _halves(items):
+            await self._ask(half, call, answers, doubtful=sent.doubtful)
 
     def sort(self, pieces: Sequence[Piece], outcomes: Outcomes, *, done: Set[str]) -> None:
         """Add `pieces` to `outcomes`. Entities whose keys are in `done` are settled, unless one of their pieces failed.
@@ -159,6 +232,8 @@ class Calls:
         elif piece.fault is not None:
             waiting = outcomes.held if piece.fault.scope is Scope.ORG else outcomes.later
             waiting.append((candidate, piece.fault))
+            if piece.doubt is not None or piece.fault.scope is Scope.DOUBT or not piece.tried:
+                outcomes.behind.append((candidate.change, piece.tried))
             self._tally.later[entity] += 1
         elif (entity, candidate.change.key) in self._surprised:
             # We have looked, and the org says the same again: this is not about a lost answer.
@@ -190,7 +265,20 @@ def _fault(error: SalesforceError) -> Fault:
         fix=without_replay(error.hint),
         outcome_known=known,
         scope=error.scope,
+        detail=error.detail,
     )
+
+
+def _refused(item: Item, error: RefusedError, doubtful: bool) -> Piece:
+    candidate = item.candidate
+    doubt = doubt_of(_fault(error), "", error.fields, written_by(item))
+    piece = Piece(candidate=candidate, refusal=_refusal(error, candidate), doubt=doubt)
+    return piece.doubted() if doubtful else piece
+
+
+def _halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    middle = len(items) // 2
+    return items[:middle], items[middle:]
 
 
 def _held(error: SalesforceError) -> Fault:
@@ -201,14 +289,16 @@ def _held(error: SalesforceError) -> Fault:
 def _of_all(error: RefusedError) -> SalesforceError:
     """`error` as one of the org: each part of the call was refused with it."""
     hint = without_replay(error.hint)
-    return SalesforceError(error.message, hint=hint, retry_class=error.retry_class, code=error.code)
+    found = SalesforceError(error.message, hint=hint, retry_class=error.retry_class, code=error.code)
+    found.detail = error.detail
+    return found
 
 
 def _refusal(error: RefusedError, candidate: Candidate) -> Refusal:
     change = candidate.change
     return Refusal(
         code=error.code,
-        message=error.message,
+        message=f"{error.message} {error.detail}".strip(),
         field=error.fields[0] if error.fields else None,
         source=None,
         fix=error.hint,

@@ -96,7 +96,11 @@ class Drain:
 
     async def products(self) -> None:
         """Products with their price book entries: an order's lines need them."""
-        while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION):
+        for doubted in (False, True):
+            await self._products(doubted)
+
+    async def _products(self, doubted: bool) -> None:
+        while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION, doubted):
             plan = plan_records(await self._recognition.recognised(claim), self._facts, self._source)
             left_out = [item for item in plan.unchanged if item.record is None]
             await self._calls.settle(refused=plan.refused, unchanged=left_out)
@@ -104,21 +108,26 @@ class Drain:
             await self._price(same, await self._written(plan, done=False))
 
     async def orders(self) -> None:
-        """Orders with the accounts they need, their returns, then what is left of the customers."""
-        while claim := await self._claim(EntityKind.ORDER, CLAIM):
+        """Orders with the accounts they need, their returns, then what is left of the customers; at last all of these
+        that were in doubt before."""
+        for doubted in (False, True):
+            await self._all_kinds(doubted)
+
+    async def _all_kinds(self, doubted: bool) -> None:
+        while claim := await self._claim(EntityKind.ORDER, CLAIM, doubted):
             await self._orders(await self._recognition.recognised(claim))
-        while self._form and (claim := await self._claim(EntityKind.RETURN, CLAIM)):
+        while self._form and (claim := await self._claim(EntityKind.RETURN, CLAIM, doubted)):
             await self._orders(await self._originals_first(await self._recognition.recognised(claim)))
-        while claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION):
+        while claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION, doubted):
             plan = plan_records(await self._recognition.recognised(claim), self._facts, self._source)
             await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
             await self._written(plan, done=True)
 
-    async def _claim(self, entity: EntityKind, limit: int) -> list[Candidate]:
+    async def _claim(self, entity: EntityKind, limit: int, doubted: bool) -> list[Candidate]:
         """What is due and may go out together."""
         if self._health.stopped is not None:
             return []
-        claim = await self._ledger.claim(entity, self._partitions, self._of, limit)
+        claim = await self._ledger.claim(entity, self._partitions, self._of, limit, doubted=doubted)
         self._turns += 1
         claim = apart(claim, limit, repeated=self._turns % 2 == 0, settled=self._settled)
         self._settled += bool(claim) and claim[0].change.begun >= REPEATED
@@ -130,9 +139,9 @@ class Drain:
         begun = await self._ledger.begin(_distinct([*plan.upserts, *plan.rows]))
         pieces: list[Piece] = []
         for upserts in chunks(_of(plan.upserts, begun)):
-            pieces += await self._record(await self._owned(upserts, self._writer.upserts), done=done)
+            pieces += await self._record(await self._owned(upserts, self._writer.upserts, step="upserts"), done=done)
         for rows in row_calls(_of(plan.rows, begun)):
-            pieces += await self._record(await self._calls.send(rows, self._writer.rows), done=done)
+            pieces += await self._record(await self._calls.send(rows, self._writer.rows, step="records"), done=done)
         return pieces
 
     async def _record(self, pieces: list[Piece], *, done: bool) -> list[Piece]:
@@ -166,11 +175,13 @@ class Drain:
         begun = await self._ledger.begin([item for item in candidates if item.change.key not in keys_of(written)])
         items = [Whole(item) for item in candidates if item.change.key in begun | keys_of(written)]
         for batch in chunks(items):
-            await self._record(await self._calls.send(batch, write), done=True)
+            await self._record(await self._calls.send(batch, write, step="prices"), done=True)
 
-    async def _owned(self, items: Sequence[S], call: Callable[[Sequence[S]], Awaitable[list[Piece]]]) -> list[Piece]:
+    async def _owned(
+        self, items: Sequence[S], call: Callable[[Sequence[S]], Awaitable[list[Piece]]], *, step: str
+    ) -> list[Piece]:
         """The pieces of a call that upserts; refusals where a record it found by our key is another entity's."""
-        pieces = await self._calls.send(items, call)
+        pieces = await self._calls.send(items, call, step=step)
         found = [record for piece in pieces for record in piece.found]
         holders = await self._ledger.holders(found) if found else {}
         return [owned(piece, holders) for piece in pieces] if holders else pieces
@@ -198,7 +209,8 @@ class Drain:
         to_follow = _of(plan.statuses, begun)
         failed = await self._rows(_of(plan.rows, begun), also_status={row.candidate.change.key for row in to_follow})
         for item in _of(plan.sequences, begun):
-            await self._record(await self._calls.send([item], self._writer.sequences), done=not item.partial)
+            pieces = await self._calls.send([item], self._writer.sequences, step="sequences")
+            await self._record(pieces, done=not item.partial)
         statuses += [row for row in to_follow if row.candidate.change.key not in failed]
         await self._rows(statuses)
 
@@ -239,7 +251,7 @@ class Drain:
         plan = plan_records(first, self._facts, self._source)
         accounts.refusals.update({item.candidate.change.key: item.refusal for item in plan.refused})
         for upserts in chunks(plan.upserts):
-            pieces = await self._owned(upserts, self._writer.upserts)
+            pieces = await self._owned(upserts, self._writer.upserts, step="accounts")
             await self._record([piece for piece in pieces if piece.success], done=True)
             doubt = [link for piece in pieces if piece.refusal is not None for link in piece.gone]
             if doubt:
@@ -286,7 +298,7 @@ class Drain:
             by_key = {order.candidate.change.key: order for order in call}
             whole = {key for key, order in by_key.items() if order.status is None and not order.partial}
             unshown: list[Piece] = []
-            pieces = await self._owned(call, partial(self._shown, unshown))
+            pieces = await self._owned(call, partial(self._shown, unshown), step="graphs")
             await self._calls.settle(unchanged=[piece.candidate for piece in unshown])
             outcomes = Outcomes()
             self._calls.sort(pieces, outcomes, done=whole)
@@ -317,7 +329,7 @@ class Drain:
         failed: set[str] = set()
         for call in row_calls(rows):
             left.subtract(row.candidate.change.key for row in call)
-            pieces = await self._calls.send(call, self._writer.rows)
+            pieces = await self._calls.send(call, self._writer.rows, step="rows")
             failed |= {piece.candidate.change.key for piece in pieces if not piece.success}
             last = {key for key in keys_of(pieces) if left[key] == 0}
             outcomes = Outcomes()

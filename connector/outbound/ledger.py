@@ -79,8 +79,11 @@ class Ledger:
         if self._ours is not None and not await self._ours():
             raise _lost(", ".join(sorted(self._terms)))
 
-    async def claim(self, entity: EntityKind, partitions: Set[int], of: int, limit: int) -> list[Candidate]:
-        """Up to `limit` due entities with their records and links, most urgent first."""
+    async def claim(
+        self, entity: EntityKind, partitions: Set[int], of: int, limit: int, *, doubted: bool | None = None
+    ) -> list[Candidate]:
+        """Up to `limit` due entities with their records and links, most urgent first; `doubted` ones, or none of
+        them."""
         self._begun.clear()
         if self._between is not None:
             await self._between()
@@ -97,6 +100,7 @@ class Ledger:
                 now=self._clock.now(),
                 limit=limit,
                 only=self._only,
+                doubted=doubted,
             )
             return await self._candidates(connection, entity, changes)
 
@@ -230,6 +234,9 @@ class Ledger:
             await self._refuse(uow, outcomes.refused)
             for candidate, fault in outcomes.later:
                 await self._postpone(uow, candidate.change, fault)
+            for tried in (True, False):
+                behind = [change for change, itself in outcomes.behind if itself is tried]
+                await retries.put_behind(uow, behind, tried=tried)
             await journal.write(uow, list(entries(outcomes, self._org_id)))
 
     async def _drop(self, uow: UnitOfWork, entity: str, keys: Sequence[str]) -> None:

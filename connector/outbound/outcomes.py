@@ -29,6 +29,8 @@ class Outcomes:
     later: list[tuple[Candidate, Fault]] = field(default_factory=list)
     held: list[tuple[Candidate, Fault]] = field(default_factory=list)
     """Not taken for a reason that concerns every record: due as before, and no attempt is counted."""
+    behind: list[tuple[Change, bool]] = field(default_factory=list)
+    """Of those that wait: what may be the reason, and whether it was tried itself. All others go first."""
     looked: list[Change] = field(default_factory=list)
     """Answered by something that must be looked at before it is sent again."""
 

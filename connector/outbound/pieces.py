@@ -11,8 +11,12 @@ from connector.model.outcome import Outcome, RowError
 from connector.model.record import IS_PERSON, FieldValue, Link
 from connector.outbound.lost import duplicates_found, taken
 from connector.outbound.preflight import Source
-from connector.outbound.work import Candidate, Fields, NewRecord, Row
-from connector.salesforce.fault import TABLE, Fault, classify_row, without_replay
+from connector.outbound.work import Candidate, Fields, NewOrder, NewRecord, Row, Upsert
+from connector.outbound.work import Sequence as WorkSequence
+from connector.salesforce.fault import OF_FIELDS, TABLE, Fault, classify_row, without_replay
+
+Written = frozenset[tuple[str, str]]
+"""Fields, each with its object."""
 
 FOLLOWERS = frozenset({"PROCESSING_HALTED", "ALL_OR_NONE_OPERATION_ROLLED_BACK"})
 """Codes of rows that failed only because a sibling did."""
@@ -30,6 +34,9 @@ class Doubt:
 
     fault: Fault
     sobject: str
+    """Empty for a call that was refused as a whole."""
+    fields: Written = frozenset()
+    """What it is about, if that is fields and not the object as a whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,9 @@ class Piece:
     is not what we thought: look at the org, then decide). `otherwise` is the refusal if looking changes nothing.
     `found` are the IDs of records that the org already had under our key: they may be another entity's. A refusal can
     have `gone` and `links` as well.
-    `doubt` goes with a refusal or `gone` that is the record's only if the org accepted another one (see `health`).
+    `doubt` goes with a refusal or `gone` that is the record's only if the org accepted another one (see `health`), and
+    with the fault that takes its place if it did not. Not `tried`: it was not sent, because others like it were refused
+    in doubt. `written` are the fields that a success wrote.
     """
 
     candidate: Candidate
@@ -54,6 +63,8 @@ class Piece:
     gone: tuple[tuple[str, str], ...] = ()
     found: tuple[str, ...] = ()
     doubt: Doubt | None = None
+    tried: bool = True
+    written: Written = frozenset()
     certain: bool = True  # of a refusal: nothing of it was done
     created: Mapping[str, int] = field(default_factory=dict)  # records by object
     updated: Mapping[str, int] = field(default_factory=dict)
@@ -131,7 +142,7 @@ def failure(candidate: Candidate, errors: Sequence[RowError], record: NewRecord 
     return Piece(
         candidate=candidate,
         refusal=refusal_of(error, classify_row(error), record, source, known.get(IS_PERSON) is True),
-        doubt=None if wrong_kind(error, record) else doubt_of(fault, record.sobject),
+        doubt=None if wrong_kind(error, record) else doubt_of(fault, record.sobject, error.fields, written(record)),
     )
 
 
@@ -143,8 +154,31 @@ def gone(candidate: Candidate, links: Iterable[tuple[str, str]], errors: Sequenc
     return Piece(candidate=candidate, gone=tuple(links), doubt=doubt)
 
 
-def doubt_of(fault: Fault, sobject: str) -> Doubt | None:
-    return Doubt(fault=fault, sobject=sobject) if fault.scope is Scope.DOUBT else None
+def doubt_of(fault: Fault, sobject: str, names: Iterable[str] = (), tried: Written = frozenset()) -> Doubt | None:
+    """`names` of the fields that the org named, if it did, of those it was `tried` with."""
+    if fault.scope is not Scope.DOUBT:
+        return None
+    named = frozenset(field for field in tried if field[1] in set(names)) or tried
+    return Doubt(fault=fault, sobject=sobject, fields=named if fault.code in OF_FIELDS else frozenset())
+
+
+def written(*records: NewRecord | Row) -> Written:
+    return frozenset((record.sobject, name) for record in records for name in record.fields)
+
+
+def written_by(item: object) -> Written:
+    """The fields that an item of a call writes."""
+    match item:
+        case Row():
+            return written(item)
+        case Upsert():
+            return written(item.record)
+        case NewOrder():
+            return written(item.order, *item.lines, *([] if item.account is None else [item.account]))
+        case WorkSequence():
+            header = frozenset(("Order", name) for name in item.header)
+            return header | written(*item.add, *item.update)
+    return frozenset()
 
 
 def _hidden(error: RowError) -> Fault:

@@ -21,6 +21,7 @@ from connector.outbound.pieces import (
     key_taken,
     link_of,
     moved_link,
+    written_by,
     wrong_kind,
 )
 from connector.outbound.preflight import Source
@@ -85,11 +86,11 @@ class Writer:
         if not outcome.success:
             return failure(upsert.candidate, outcome.errors, upsert.record, self._source)
         link = self._known(link_of(upsert.record, outcome))
-        count = {upsert.record.sobject: 1}
+        count, fields = {upsert.record.sobject: 1}, written_by(upsert)
         if outcome.created is False:
             found = (link.salesforce_id,)
-            return Piece(candidate=upsert.candidate, links=(link,), updated=count, found=found)
-        return Piece(candidate=upsert.candidate, links=(link,), created=count)
+            return Piece(candidate=upsert.candidate, links=(link,), updated=count, found=found, written=fields)
+        return Piece(candidate=upsert.candidate, links=(link,), created=count, written=fields)
 
     async def rows(self, call: Sequence[Row]) -> list[Piece]:
         """Changes to known records, up to 200, only the fields that differ; status changes travel this way too."""
@@ -100,7 +101,8 @@ class Writer:
     def _changed(self, row: Row, outcome: Outcome) -> Piece:
         if outcome.success:
             link = self._known(moved_link(row, self._links[row.entity, row.key]))
-            return Piece(candidate=row.candidate, links=(link,), updated={row.sobject: 1})
+            count = {row.sobject: 1}
+            return Piece(candidate=row.candidate, links=(link,), updated=count, written=written_by(row))
         if wrong_kind(cause(outcome.errors), row):  # converted in the org since: forget what we knew, and write anew
             otherwise = failure(row.candidate, outcome.errors, row, self._source).refusal
             return Piece(candidate=row.candidate, gone=((row.entity, row.key),), otherwise=otherwise)
@@ -133,7 +135,8 @@ class Writer:
             found = tuple(str(item.id) for item in outcome.nodes.values() if item.created is False)
             made = Counter(link.sobject for link in links if link.salesforce_id not in found)
             kept = Counter(link.sobject for link in links if link.salesforce_id in found)
-            return Piece(candidate=candidate, links=links, created=made, updated=kept, found=found)
+            fields = written_by(order)
+            return Piece(candidate=candidate, links=links, created=made, updated=kept, found=found, written=fields)
         reference, record = next((name, record) for name, record in named if name in outcome.causes)
         errors = outcome.nodes[reference].errors
         error = cause(errors)
@@ -190,6 +193,7 @@ class Writer:
             dropped=tuple(("line", key) for key, _ in item.delete if key not in replaced),
             created=Counter(record.sobject for record in item.add),
             updated=Counter(row.sobject for row in item.update) + Counter({header.sobject: int(bool(moved))}),
+            written=written_by(item),
         )
 
 

@@ -14,9 +14,11 @@ from connector.errors import RetryClass, Scope
 from connector.model.outcome import RowError
 from connector.salesforce.fault_table import (
     CONTENTS,
+    OF_FIELDS,
     OF_THE_RECORD,
     RECORD_CODES,
     REDIRECT,
+    SIZE,
     STATUSES,
     TABLE,
     UNKNOWN_4XX,
@@ -26,6 +28,7 @@ from connector.salesforce.fault_table import (
 )
 
 __all__ = [
+    "OF_FIELDS",
     "TABLE",
     "Fault",
     "Silence",
@@ -85,6 +88,8 @@ def classify_call(status: int, errors: Sequence[RowError] = ()) -> Fault:
     """What an error answer to a whole call means. Without a known code the status decides: 5xx is transient with an
     unknown outcome, 3xx and 4xx are refusals. It concerns the org, unless it can come of what is in the call."""
     fault = _called(status, errors)
+    if status in SIZE and fault.scope is Scope.DOUBT:
+        return _named(STATUSES[status], fault.code)
     if status in CONTENTS:
         return fault
     in_doubt = status == 500 and fault.scope is not Scope.ORG

@@ -352,10 +352,13 @@ STATUSES: dict[int, Fault] = {
     ),
     408: TABLE[Silence.TIMED_OUT],
     410: TABLE["UNSUPPORTED_API_VERSION"],
-    414: _config("The address of the call was too long.", "Report it with the call's log line."),
+    413: _data(
+        "The call was too large for the org, or for something before it.", "Make the record smaller, then replay."
+    ),
+    414: _data("The address of the call was too long.", "Report it with the call's log line."),
     420: _soon("The org's edge could not pass the call on.", scope=ORG),
     429: _soon("Something between us and the org asks us to slow down.", cls=LIMIT, scope=ORG),
-    431: _config("The address and headers of the call were too long.", "Report it with the call's log line."),
+    431: _data("The address and headers of the call were too long.", "Report it with the call's log line."),
     501: _config("The org does not offer this call.", "Check CONNECTOR_SALESFORCE__API_VERSION."),
 }
 REDIRECT = TABLE[Silence.REDIRECTED]
@@ -385,5 +388,11 @@ RECORD_CODES = frozenset({
 })  # fmt: skip
 """More codes that tell of a value or a record; the rest of what can be said of them is in their message."""
 
-CONTENTS = frozenset({300, 400, 409, 412, 413, 422})
+SIZE = frozenset({413, 414, 431})
+"""Statuses of a whole call that was too large: a smaller one may pass."""
+
+CONTENTS = frozenset({300, 400, 409, 412, 422}) | SIZE
 """Statuses of a whole call that can come of what is in it."""
+
+OF_FIELDS = frozenset({"INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "FIELD_NOT_UPDATABLE"})
+"""Codes that are about a field: nothing but a row that was accepted with it shows that it can be written."""

@@ -75,9 +75,14 @@ def _mappings(value: Any) -> list[Mapping[str, Any]]:
 
 def as_error(fault: Fault, *, status: int, errors: Sequence[RowError]) -> SalesforceError:
     """The exception for an error answer to a whole call: AuthError for a session the org will not have, TransportError
-    where the org may have done the work, else RefusedError."""
-    said = errors[0].message.strip() if errors else ""
-    message = f"{fault.sentence} (HTTP {status}, {fault.code}{': ' + said if said else ''})"
+    where the org may have done the work, else RefusedError. Its `detail` is what the org said."""
+    error = _as_error(fault, status, errors)
+    error.detail = errors[0].message.strip() if errors else ""
+    return error
+
+
+def _as_error(fault: Fault, status: int, errors: Sequence[RowError]) -> SalesforceError:
+    message = f"{fault.sentence.removesuffix('.')} (HTTP {status}, {fault.code})."
     if fault.retry_class is RetryClass.AUTH:
         return AuthError(message, hint=fault.fix, retry_class=fault.retry_class, code=fault.code)
     if not fault.outcome_known:
@@ -101,7 +106,7 @@ def as_refused(errors: Sequence[RowError], *, status: int) -> RefusedError:
     error = as_error(classify_rows(errors), status=status, errors=errors)
     if isinstance(error, RefusedError):
         return error
-    return RefusedError(
+    refused = RefusedError(
         error.message,
         code=errors[0].code,
         status=status,
@@ -109,3 +114,5 @@ def as_refused(errors: Sequence[RowError], *, status: int) -> RefusedError:
         retry_class=error.retry_class,
         scope=error.scope,
     )
+    refused.detail = error.detail
+    return refused

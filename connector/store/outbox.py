@@ -20,6 +20,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     delete,
     false,
     func,
@@ -34,7 +35,7 @@ from connector.model.change import REPEATED, Change, ChangeState, DeadLetter, En
 from connector.store.bulk import Row, chunks, select_in
 from connector.store.retries import pause_after
 from connector.store.tables import outbox
-from connector.store.unit import UnitOfWork
+from connector.store.unit import Lane, UnitOfWork
 
 Selection: TypeAlias = Mapping[EntityKind, Set[str] | None]
 """Changes of some kinds: those of the keys named, every one of the kind where none are."""
@@ -80,8 +81,10 @@ async def due(
     now: datetime,
     limit: int,
     only: Selection | None = None,
+    doubted: bool | None = None,
 ) -> list[Change]:
-    """The next changes of these partitions (of `of` in all) whose time has come: by lane, then the oldest first."""
+    """The next changes of these partitions (of `of` in all) whose time has come: by lane, then the oldest first.
+    `doubted`: those that were put behind all others, or those that were not."""
     partition = (outbox.c.slot % of).label("partition")
     columns = (
         outbox.c.key,
@@ -90,6 +93,7 @@ async def due(
         outbox.c.captured_at,
         outbox.c.unsure,
         outbox.c.begun,
+        outbox.c.lane,
         partition,
     )
     # Wrapped, so that SQLite walks `outbox_claim` in order and stops at the limit; for the bare column it takes
@@ -105,6 +109,8 @@ async def due(
         statement = statement.where(partition.in_(sorted(partitions)))
     if only is not None:
         statement = statement.where(_selected(only))
+    if doubted is not None:
+        statement = statement.where(outbox.c.lane >= Lane.DOUBTED if doubted else outbox.c.lane < Lane.DOUBTED)
     return [
         Change(
             entity=entity,
@@ -115,8 +121,9 @@ async def due(
             captured_at=captured_at,
             unsure=unsure,
             begun=begun,
+            doubted=lane >= Lane.DOUBTED,
         )
-        for key, version, attempts, captured_at, unsure, begun, number in await connection.execute(statement)
+        for key, version, attempts, captured_at, unsure, begun, lane, number in await connection.execute(statement)
     ]
 
 
@@ -220,6 +227,7 @@ async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequen
     statement = update(outbox).values(
         state=ChangeState.DUE.value,
         version=outbox.c.version + 1,
+        lane=case((outbox.c.lane >= Lane.DOUBTED, Lane.STATUS.value), else_=outbox.c.lane),
         due_at=uow.now,
         attempts=0,
         begun=0,

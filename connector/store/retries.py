@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import REPEATED, Change, ChangeState
 from connector.store.tables import outbox
-from connector.store.unit import UnitOfWork
+from connector.store.unit import Lane, UnitOfWork
 
 LONGEST_PAUSE = timedelta(seconds=15)
 """Before a change is sent again by itself that was sent `REPEATED` times without a recorded answer."""
 
+_LAST_LANE = 30_000
 _IS_DUE = outbox.c.state == ChangeState.DUE.value
 
 
@@ -33,6 +34,26 @@ async def answered(uow: UnitOfWork, changes: Sequence[Change]) -> None:
     keys = sorted({(change.entity.value, change.key) for change in changes})
     if keys:
         await uow.connection.execute(statement, [{"the_entity": entity, "the_key": key} for entity, key in keys])
+
+
+async def put_behind(uow: UnitOfWork, changes: Sequence[Change], *, tried: bool) -> None:
+    """These may be what the org refuses: all others go first from now on, and those that were not `tried` themselves
+    before those that were."""
+    last = case((outbox.c.lane < Lane.DOUBTED, Lane.DOUBTED.value), else_=outbox.c.lane)
+    statement = (
+        update(outbox)
+        .where(
+            outbox.c.entity == bindparam("the_entity"),
+            outbox.c.key == bindparam("the_key"),
+            outbox.c.version == bindparam("the_version"),
+            outbox.c.lane < _LAST_LANE,
+        )
+        .values(lane=last + int(tried))
+    )
+    marks = sorted({(change.entity.value, change.key, change.version) for change in changes})
+    if marks:
+        names = ("the_entity", "the_key", "the_version")
+        await uow.connection.execute(statement, [dict(zip(names, mark, strict=True)) for mark in marks])
 
 
 async def hasten(uow: UnitOfWork) -> int:

@@ -19,13 +19,18 @@ from connector.store.tables import outbox
 
 
 class Lane(IntEnum):
-    """What is sent first: an urgent order, then one that moved, then new ones, customers and products, a backfill."""
+    """What is sent first: an urgent order, then one that moved, then new ones, customers and products, a backfill.
+
+    Behind them all is what was refused for a reason that may be the org's, what was tried least often first: from
+    `DOUBTED` on, each such refusal adds one. A change that is captured anew has its usual place again.
+    """
 
     URGENT = -1
     STATUS = 0
     NEW = 1
     PROFILE = 2
     BACKFILL = 3
+    DOUBTED = 4
 
 
 def slot_of(key: str) -> int:

@@ -11,6 +11,7 @@ from connector.cli.org import our_metadata
 from connector.errors import ConnectorError
 from connector.jobs.deploy import deploy_metadata
 from connector.model.change import EntityKind
+from connector.outbound.patience import LAST_ATTEMPT
 from connector.store import outbox, products
 from tests.conftest import ManualClock
 from tests.flow.bad_days import (
@@ -131,6 +132,7 @@ async def test_a_permission_taken_away_is_said_and_heals_when_it_is_given_back(w
     assert (await world.push()).in_sync
 
 
+@LITE
 @pytest.mark.parametrize("code", ["STRING_TOO_LONG", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "INVALID_CROSS_REFERENCE"])
 async def test_the_same_error_of_data_on_every_row_is_the_records(world: World, code: str) -> None:
     code = code if code != "INVALID_CROSS_REFERENCE" else "DUPLICATES_DETECTED"
@@ -184,6 +186,7 @@ async def test_one_record_in_doubt_is_held_until_another_of_its_kind_is_accepted
     assert (await world.order("A-2"))["Description"] == "changed"
 
 
+@LITE
 async def test_of_orders_that_go_one_by_one_a_doubtful_one_stops_no_other(world: World) -> None:
     await world.save(OLD)
     await world.push()
@@ -218,12 +221,13 @@ async def _products(world: World) -> list[Any]:
         return list(await products.load(connection, [f"P-{number}" for number in range(1, 5)]))
 
 
+@LITE
 async def test_attempts_made_while_the_org_is_down_are_held_against_no_record(world: World) -> None:
     await world.save(OLD)
     await world.push()
     await changed_orders(world)
     world.org.org.faults.configure({"answer": {**ANSWERS["503"], "count": 100_000}})
-    for _ in range(25):
+    for _ in range(LAST_ATTEMPT + 2):
         await push(world)
     async with world.service.store.reader() as connection:
         unsent = await outbox.find(connection, EntityKind.ORDER, [order.number for order in OLD])

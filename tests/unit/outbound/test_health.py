@@ -144,9 +144,7 @@ def test_the_call_that_asks_is_tried_once() -> None:
     assert health.attempts is None
 
 
-@pytest.mark.parametrize(
-    "status", [301, 302, 307, 308, 401, 403, 404, 405, 410, 414, 415, 418, 420, 429, 451, 502, 599]
-)
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404, 405, 410, 415, 418, 420, 429, 451, 502, 599])
 @pytest.mark.parametrize("code", [None, "NEVER_SEEN", "STRING_TOO_LONG", "NOT_FOUND", "INVALID_FIELD"])
 def test_a_status_that_is_not_about_the_contents_is_about_the_org_whatever_the_code(
     status: int, code: str | None
@@ -159,7 +157,8 @@ def test_a_status_that_is_not_about_the_contents_is_about_the_org_whatever_the_c
     ("status", "code", "scope"),
     [(400, "STRING_TOO_LONG", Scope.RECORD), (400, "JSON_PARSER_ERROR", Scope.RECORD), (400, "NEVER", Scope.DOUBT),
      (400, "INVALID_FIELD", Scope.DOUBT), (400, "STORAGE_LIMIT_EXCEEDED", Scope.ORG), (400, None, Scope.DOUBT),
-     (500, "UNKNOWN_EXCEPTION", Scope.DOUBT), (500, None, Scope.ORG)],
+     (500, "UNKNOWN_EXCEPTION", Scope.DOUBT), (500, None, Scope.ORG), (413, None, Scope.RECORD),
+     (414, "NEVER", Scope.RECORD), (431, "INVALID_FIELD", Scope.RECORD), (413, "ORG_LOCKED", Scope.ORG)],
 )  # fmt: skip
 def test_a_status_that_can_come_of_the_contents_leaves_it_to_the_code(
     status: int, code: str | None, scope: Scope
@@ -173,6 +172,33 @@ def test_waiting_for_something_else_is_never_given_up() -> None:
     assert fault.counted
     assert not replace(fault, follows=True).counted
     assert not replace(fault, outcome_known=False).counted
+
+
+def with_fields(piece: Piece, *names: str) -> Piece:
+    return replace(piece, written=frozenset(("Order", name) for name in names))
+
+
+def test_a_doubt_about_a_field_is_the_records_only_if_an_accepted_row_had_that_field() -> None:
+    row = replace(record("A-1"), fields={"PoNumber": "7", "Description": "x"})
+    errors = [RowError(code="INVALID_FIELD_FOR_INSERT_UPDATE", message="no", fields=("Description",))]
+    doubted = failure(candidate(an_order(number="A-1")), errors, row, lambda *_, **__: None)
+    health = OrgHealth()
+    assert health.judge([doubted, with_fields(accepted(), "PoNumber")])[0].refusal is None
+    assert health.judge([doubted, with_fields(accepted(), "Description")])[0].refusal is not None
+    assert health.stopped is None
+
+
+def test_a_doubt_about_one_object_is_not_the_records_because_a_row_of_another_was_accepted() -> None:
+    [piece, _] = OrgHealth().judge([refused("NEVER_SEEN", sobject="OrderItem"), accepted()])
+    assert (piece.refusal, piece.fault is not None) == (None, True)
+
+
+def test_a_change_doubted_by_an_earlier_process_is_the_records_once_another_was_accepted() -> None:
+    health = OrgHealth()
+    health.judge([accepted()])
+    piece = refused("NEVER_SEEN")
+    before = replace(piece.candidate, change=replace(piece.candidate.change, doubted=True))
+    assert health.judge([replace(piece, candidate=before)])[0].refusal is not None
 
 
 # --- changes that were sent again and again

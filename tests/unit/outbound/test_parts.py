@@ -1,0 +1,95 @@
+"""A call that is refused as a whole is sent in parts, until it is known whose refusal that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from connector.model.outcome import RowError
+from connector.model.record import Link
+from connector.outbound.calls import Calls
+from connector.outbound.health import OrgHealth
+from connector.outbound.pieces import Piece
+from connector.outbound.recognition import Whole
+from connector.outbound.tally import Tally
+from connector.salesforce.fault import classify_call
+from connector.salesforce.refusal import as_error
+from tests.unit.outbound.conftest import an_order, candidate
+
+KEYS = [f"A-{number:02}" for number in range(16)]
+SAID = "value 'jane@example.com' is odd"
+
+
+class AnyLedger:
+    async def may_send(self) -> None:
+        pass
+
+
+class AnOrg:
+    """Refuses calls with a key of `poison`, or with more than `limit` records."""
+
+    def __init__(self, *poison: str, status: int = 400, code: str = "NEVER_SEEN", limit: int = 100) -> None:
+        self.poison, self.status, self.code, self.limit = set(poison), status, code, limit
+        self.calls = 0
+        self.health = OrgHealth()
+
+    async def send(self) -> list[Piece]:
+        ledger: Any = AnyLedger()
+        calls = Calls(ledger, Tally(), lambda count: None, self.health)
+        return await calls.send([Whole(candidate(an_order(number=key))) for key in KEYS], self.call)
+
+    async def call(self, items: Sequence[Whole]) -> list[Piece]:
+        self.calls += 1
+        keys = [item.candidate.change.key for item in items]
+        if len(keys) > self.limit or self.poison & set(keys):
+            errors = [RowError(code=self.code, message=SAID)] if self.code else []
+            raise as_error(classify_call(self.status, errors), status=self.status, errors=errors)
+        return [Piece(candidate=item.candidate, links=(a_link(item),), updated={"Order": 1}) for item in items]
+
+
+def a_link(item: Whole) -> Link:
+    return Link(entity="order", key=item.candidate.change.key, sobject="Order", salesforce_id="801", snapshot={})
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [["A-03"], ["A-00"], ["A-02", "A-03"], ["A-02", "A-12"], ["A-00", "A-14"], ["A-08", "A-15"], KEYS[1::2][:7]],
+)
+@pytest.mark.parametrize("code", ["NEVER_SEEN", "INVALID_FIELD", "MALFORMED_ID"])
+async def test_culprits_of_a_call_are_found_and_all_others_go_out(poison: list[str], code: str) -> None:
+    org = AnOrg(*poison, code=code)
+    pieces = await org.send()
+    assert org.health.stopped is None
+    assert {piece.candidate.change.key for piece in pieces if piece.success} == set(KEYS) - set(poison)
+    assert {piece.candidate.change.key for piece in pieces if piece.refusal} == set(poison)
+    assert org.calls <= 6 * len(poison) + 6
+
+
+async def test_a_call_of_which_each_part_is_refused_in_doubt_is_the_orgs_after_one_path_and_one_more() -> None:
+    org = AnOrg(*KEYS)
+    pieces = await org.send()
+    assert (org.calls, org.health.stopped is not None) == (6, True)
+    assert not any(piece.refusal or piece.success for piece in pieces)
+    assert {piece.candidate.change.key for piece in pieces if piece.doubt} == {"A-00", "A-15"}
+
+
+@pytest.mark.parametrize("status", [413, 414, 431])
+async def test_a_call_that_is_too_large_goes_out_in_smaller_ones(status: int) -> None:
+    org = AnOrg(status=status, code="", limit=4)
+    assert all(piece.success for piece in await org.send())
+    assert (org.calls, org.health.stopped) == (7, None)
+
+
+async def test_a_record_that_is_too_large_alone_is_refused() -> None:
+    org = AnOrg("A-05", status=413, code="")
+    assert [piece.candidate.change.key for piece in await org.send() if piece.refusal] == ["A-05"]
+
+
+async def test_the_orgs_own_words_are_kept_apart_from_ours() -> None:
+    org = AnOrg(*KEYS)
+    await org.send()
+    stopped = org.health.stopped
+    assert stopped is not None
+    assert (stopped.detail, "jane" in str(stopped), "NEVER_SEEN" in stopped.message) == (SAID, False, True)
