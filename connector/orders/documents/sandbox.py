@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined, TemplateNotFound
 from jinja2.exceptions import SecurityError
+from jinja2.loaders import split_template_path
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -48,15 +49,16 @@ def _are_numbers(*values: object) -> bool:
 
 
 class _Folder(BaseLoader):
-    """Templates of one folder, each a plain file of a sensible size."""
+    """Templates of one folder and the folders in it, each a plain file of a sensible size."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, None]:
-        if "/" in template or "\\" in template or template.startswith("."):
+        pieces = split_template_path(template)  # does not find what is outside of the folder
+        if not pieces or "\\" in template or any(piece.startswith(".") for piece in pieces):
             raise TemplateNotFound(template)
-        path = self._folder / template
+        path = self._folder.joinpath(*pieces)
         try:
             content = read_file(path, LARGEST_TEMPLATE)
         except UnusableFileError as error:

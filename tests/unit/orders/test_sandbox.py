@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from connector.errors import SettingsError
+from connector.orders.documents.trial import trials
 from connector.orders.documents.writing import Writer
 
 
@@ -42,6 +43,26 @@ def test_template_that_makes_much_of_little_is_refused_at_start(tmp_path: Path, 
 def test_text_and_numbers_work_as_usual(tmp_path: Path) -> None:
     (tmp_path / "confirmation.txt.j2").write_text('{{ 2 * 3 }} {{ "a".upper() }} {{ "b"|upper }} {{ it.order }}')
     Writer(tmp_path)
+
+
+def test_template_includes_files_of_folders_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "parts" / "legal").mkdir(parents=True)
+    (tmp_path / "parts" / "legal" / "footer.txt").write_text("Company of {{ it.order }}")
+    (tmp_path / "confirmation.txt.j2").write_text('{% include "parts/legal/footer.txt" %}')
+    assert Writer(tmp_path).write(next(trials())).text == "Company of O-1\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "parts/../../secret", "parts/.hidden", "..\\\\secret", "parts/absent", "parts", ""]
+)
+def test_template_includes_nothing_that_is_outside_hidden_or_absent(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "templates"
+    (folder / "parts").mkdir(parents=True)
+    for file in (tmp_path / "secret", folder / "parts" / ".hidden"):
+        file.write_text("secret")
+    (folder / "confirmation.txt.j2").write_text('{% include "' + name + '" %}')
+    with pytest.raises(SettingsError, match="confirmation"):
+        Writer(folder)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "large", "latin", "folder"])
