@@ -96,6 +96,16 @@ class ActionBody(Body):
     if TYPE_CHECKING:
         action: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, body: Any) -> Any:
+        """Some clients write every field that an event can have: null, or {} for a mapping, says nothing of one that
+        this action does not have."""
+        if not isinstance(body, dict):
+            return body
+        blank = {name for name in _TYPES if name not in cls.model_fields and _is_blank(name, body.get(name))}
+        return {name: value for name, value in body.items() if name not in blank}
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         has = ACTION_FIELDS[Action(self.action)]
@@ -108,6 +118,10 @@ class ActionBody(Body):
     def _has(self, name: str) -> bool:
         value = getattr(self, name)
         return bool(value.model_fields_set if isinstance(value, Body) else value)
+
+
+def _is_blank(name: str, value: object) -> bool:
+    return value is None or (name in _EMPTY and value == {})
 
 
 @cache

@@ -104,6 +104,23 @@ def test_body_with_fields_of_other_actions_is_refused_for_each_of_them(action: A
 
 
 @ALL
+def test_body_with_fields_of_other_actions_that_are_null_or_empty_is_taken_without_them(action: Action) -> None:
+    body = {"action": action.value, **own(action, SENT)}
+    foreign = SENT.keys() - set(ACTION_FIELDS[action].requestable)
+    blank = {"lines": {}, "written_off": {}, "terms": {}, "details": {}}
+    for blanks in ({}, blank):
+        said = {name: blanks.get(name) for name in foreign}
+        assert event_of_body(TransitionBody.model_validate({**body, **said})) == Event(
+            action=action, **own(action, VALUES)
+        )
+    for wrong in ({"amount": {}}, {"lines": []}, {"note": ""}, {"details": {"notes": None}}, {"others": None}):
+        [name] = wrong
+        if name not in ACTION_FIELDS[action].requestable:
+            with pytest.raises(ValidationError):
+                TransitionBody.model_validate({**body, **wrong})
+
+
+@ALL
 def test_options_of_other_actions_are_refused_as_they_were_typed(action: Action) -> None:
     assert _event(action.value, own(action, SENT)) == Event(action=action, **own(action, VALUES))
     for name in OPTIONS.keys() - set(ACTION_FIELDS[action].requestable):
