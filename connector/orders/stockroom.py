@@ -15,7 +15,7 @@ from operator import itemgetter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import CommandError
-from connector.model.event import Action, Event
+from connector.model.event import Action, Event, listed_fields
 from connector.model.lifecycle import check
 from connector.model.money import plain
 from connector.model.order import Order
@@ -124,6 +124,19 @@ async def lines_at(connection: AsyncConnection, order: Order, progress: Progress
 async def parcels(connection: AsyncConnection, progress: Progress, event: Event) -> list[Event]:
     """One event for each warehouse that the goods of `event` are picked in, for a parcel leaves one warehouse; all of
     them from one, if it has all. Where that cannot be said, the event as it is."""
+    found = await _by_warehouse(connection, progress, event)
+    if len(found) > 1 and event.tracking_number is not None:
+        what = f"has the goods in {listed_fields(list(found))}, a parcel each, and a tracking number belongs to one"
+        hint = "Name one warehouse (`warehouse`, --warehouse) at a time, with a tracking number of its own;"
+        more = "or leave the number out, and label each parcel."
+        raise refused(progress, event, "tracking_number", what, f"{hint} {more}")
+    return [replace(event, lines=lines, warehouse=place) for place, lines in found.items()] or [event]
+
+
+async def _by_warehouse(connection: AsyncConnection, progress: Progress, event: Event) -> dict[str, dict[int, Decimal]]:
+    """The lines of `event` by the warehouse that they are picked in; empty where that cannot be said."""
+    if not all(quantity > 0 for quantity in event.lines.values()):
+        return {}
     held = await stock.reserved_for(connection, [progress.number])
     loose: dict[str, dict[int, Decimal]] = {}
     for line in event.lines:
@@ -147,9 +160,7 @@ async def parcels(connection: AsyncConnection, progress: Progress, event: Event)
             if part > 0:
                 found.setdefault(place, {})[line] = part
                 left[line] -= part
-    if any(left.values()):
-        return [event]
-    return [replace(event, lines=lines, warehouse=place) for place, lines in found.items()]
+    return {} if any(left.values()) else found
 
 
 def _follow(uow: UnitOfWork, item: Move, step: Step, shelves: _Shelves, routing: Routing) -> None:

@@ -149,7 +149,7 @@ def event_for(order: Order, wish: Wish) -> Event:
         "resolution": Resolution.REFUND if wish.lucky else Resolution.REPLACEMENT,
         "warehouse": None if action is Action.SHIP and parcels and wish.part == "all" else _warehouse(action, wish),
         "carrier": "Swift Post",
-        "tracking_number": f"T{order.number}",
+        "tracking_number": None if action is Action.PACK and wish.lucky else f"T{order.number}",
         "reference": "PAY-1",
         "note": "as wished",
     }

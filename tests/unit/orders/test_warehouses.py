@@ -185,6 +185,44 @@ async def test_goods_that_one_warehouse_has_are_one_parcel_of_it(store: Store) -
     }
 
 
+async def test_tracking_number_of_goods_in_two_warehouses_is_refused(store: Store) -> None:
+    await split_between_two(store)
+    await act(store, Action.PICK)
+    said = "cannot pack: it has the goods in EAST and WEST, a parcel each, and a tracking number belongs to one"
+    with pytest.raises(
+        CommandError, match=rf"{said}\. Name one warehouse \(`warehouse`, --warehouse\) at a time"
+    ) as refused:
+        await act(store, Action.PACK, **SHIPPED)
+    assert (refused.value.field, refused.value.rule) == ("tracking_number", "input")
+    assert (await read(store)).shipments == {}
+    for place, number in (("EAST", "NP1"), ("WEST", "NP2")):
+        made = await act(store, Action.PACK, warehouse=place, carrier="Northern Parcel", tracking_number=number)
+    assert {parcel.warehouse: parcel.tracking_number for parcel in made.shipments.values()} == {
+        "EAST": "NP1",
+        "WEST": "NP2",
+    }
+
+
+async def test_carrier_of_goods_in_two_warehouses_is_that_of_both_parcels(store: Store) -> None:
+    await split_between_two(store)
+    await act(store, Action.PICK)
+    made = await act(store, Action.PACK, carrier="Northern Parcel")
+    assert [(parcel.warehouse, parcel.carrier, parcel.tracking_number) for parcel in made.shipments.values()] == [
+        ("EAST", "Northern Parcel", None),
+        ("WEST", "Northern Parcel", None),
+    ]
+
+
+@pytest.mark.parametrize("lines", [{1: 0}, {1: 2, 2: 0}, {1: 2, 2: -1}, {1: 3}, {9: 1}])
+async def test_quantities_that_are_not_there_are_refused_in_two_warehouses(store: Store, lines: dict[int, int]) -> None:
+    await split_between_two(store)
+    await act(store, Action.PICK)
+    with pytest.raises(CommandError) as refused:
+        await act(store, Action.PACK, lines=lines)
+    assert refused.value.field.startswith("lines.")
+    assert (await read(store)).shipments == {}
+
+
 async def test_request_that_packed_two_parcels_packs_none_when_it_is_repeated(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK)
