@@ -317,3 +317,20 @@ async def test_oldest_says_how_far_the_org_lags(store: Store, clock: ManualClock
     await place(store, order("2"))
     async with store.reader() as connection:
         assert await retries.oldest(connection) == moment
+
+
+async def test_what_is_in_doubt_goes_behind_all_others_and_what_was_tried_behind_what_was_not(store: Store) -> None:
+    await stock(store)
+    await place(store, order("1"), order("2"), order("3"))
+    one, two, _ = await pending(store)
+    async with store.transaction() as uow:
+        await retries.put_behind(uow, [one], tried=True)
+        await retries.put_behind(uow, [two], tried=False)
+        await retries.hasten(uow)
+    assert [(change.key, change.doubted) for change in await pending(store)] == [("3", False), ("2", True), ("1", True)]
+    async with store.transaction() as uow:
+        await retries.put_behind(uow, [two], tried=True)
+        await retries.put_behind(uow, [two], tried=True)
+    assert [change.key for change in await pending(store)] == ["3", "1", "2"]
+    await place(store, order("2", stage=Stage.VERIFIED))
+    assert [change.doubted for change in await pending(store) if change.key == "2"] == [False]
