@@ -128,16 +128,18 @@ async def _headed(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault(name, value)
 
 
-async def _delivered(request: web.Request, response: web.StreamResponse) -> None:
-    """Send it here, within a time: a client that reads nothing would hold its connection for ever."""
+async def _delivered(request: web.Request, response: web.StreamResponse) -> dict[str, str]:
+    """Send it here, within a time: a client that reads nothing would hold its connection for ever. What to log where
+    the client did not get it."""
     try:
         async with asyncio.timeout(LONGEST_FLOW):
             await response.prepare(request)
             await response.write_eof()
-    except TimeoutError:
-        log.warning("cut", path=request.path, error="TimeoutError")
+    except (TimeoutError, ConnectionError) as error:
         if request.transport is not None:
             request.transport.abort()
+        return {"cut": type(error).__name__}
+    return {}
 
 
 @web.middleware
@@ -146,9 +148,9 @@ async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     began = time.perf_counter()
     number = request[_NUMBER] = uuid4().hex[:12]
     response = await handler(request)
-    await _delivered(request, response)
+    cut = await _delivered(request, response)
     took = round((time.perf_counter() - began) * 1000)
     # The path of a tracking page is a secret of its customer.
     path = request.path if not request.path.startswith("/track/") else "/track/…"
-    log.info("request", id=number, method=request.method, path=path, status=response.status, ms=took)
+    log.info("request", id=number, method=request.method, path=path, status=response.status, ms=took, **cut)
     return response

@@ -60,7 +60,7 @@ async def _received(request: web.Request) -> bytes:
             408, "timeout", f"The body did not arrive within {seconds:g} seconds.", hint="Send it again, at once.",
             headers={"Connection": "close"},
         ) from None  # fmt: skip
-    except (web.RequestPayloadError, HttpProcessingError):
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
         raise ProblemError(
             400, "body", "The body cannot be read: it is cut off, or is not packed as its headers say.",
             hint="Check Content-Length, Transfer-Encoding and Content-Encoding.", headers={"Connection": "close"},

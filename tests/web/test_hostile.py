@@ -7,18 +7,22 @@ import gzip
 import json
 import logging
 import random
+import socket
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from connector.model.role import Role
 from connector.orders.rules import standard
 from connector.store import tokens
 from connector.store.engine import Store
 from connector.web.app import LARGEST_BODY, PREFIX, ROUTES, make_app
+from connector.web.request_body import read
 from connector.web.server import Limits, Runner
 from tests.unit.store import samples
 from tests.web.conftest import ORDER
@@ -275,3 +279,41 @@ async def test_random_bytes_over_every_route_are_no_fault(wire: Wire) -> None:
                 raw[at : at + chance.choice((0, 1, 3))] = chance.choice(NOISE)
             answer = await wire.send(bytes(raw))
             assert not answer or (answer.startswith(b"HTTP/") and b" 500 " not in answer[:20]), (bytes(raw), answer)
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole body", "half a body"])
+async def test_client_that_hangs_up_is_no_fault_and_its_request_is_logged(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, cut: bool
+) -> None:
+    began, gone = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request, kind: Any) -> Any:
+        began.set()
+        body = await read(request, kind)
+        await gone.wait()
+        return body
+
+    monkeypatch.setattr("connector.web.app.read", slow)
+    body = json.dumps(ORDER).encode()
+    head = (
+        b"POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (wire.token.encode(), len(body))
+    )
+    with capture_logs() as logs:
+        async with asyncio.timeout(WAIT):
+            _, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+            peer = writer.get_extra_info("socket")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            writer.write(head + body[: 20 if cut else None])
+            await began.wait()
+            writer.transport.abort()
+            await asyncio.sleep(0.05)
+            gone.set()
+            for _ in range(300):
+                await asyncio.sleep(0.01)
+                if logs:
+                    break
+            await asyncio.sleep(0.05)  # nothing comes after it
+    [entry] = logs
+    assert (entry["event"], entry["log_level"], entry["path"]) == ("request", "info", "/api/v1/orders")
+    assert (entry["status"], "cut" in entry) == (400 if cut else 201, True)
