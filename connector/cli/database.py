@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 db = typer.Typer(help="The connector's own database.", short_help="Set up the connector's own database.")
 app.add_typer(db, name="db")
 
+MOST_LISTED = 20
+"""Renamed keys that a terminal is told of one by one."""
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
@@ -39,9 +42,10 @@ def upgrade(json: Json = False) -> None:
         store = Store.open(load_settings().database_url)
         try:
             before = await schema.current(store)
+            known = await _journaled(store) if before else 0
             await schema.upgrade(store)
             after = await schema.current(store)
-            return before, after, store.address, await _renamed(store) if before and before != after else []
+            return before, after, store.address, await _renamed(store, known) if before and before != after else []
         finally:
             await store.close()
 
@@ -57,12 +61,25 @@ def upgrade(json: Json = False) -> None:
             f"{address} was brought from revision {before} to {after}. Restart `connector serve` and"
             " `python -m scheduler`: those of the earlier release send nothing any more."
         )
-        for text in renamed:
+        for text in renamed[:MOST_LISTED]:
             typer.echo(text)
+        if len(renamed) > MOST_LISTED:
+            typer.echo(f"And {len(renamed) - MOST_LISTED:,} more: `connector show` says of each what it was called.")
 
 
-async def _renamed(store: Store) -> list[str]:
-    """What was given another key because its own had several spellings, one line each."""
+async def _journaled(store: Store) -> int:
+    """The number of the journal's last entry."""
+    from sqlalchemy import func, select
+
+    from connector.store.tables import journal
+
+    async with store.reader() as connection:
+        return (await connection.execute(select(func.max(journal.c.id)))).scalar() or 0
+
+
+async def _renamed(store: Store, known: int) -> list[str]:
+    """What was given another key since the journal had `known` entries, because its own had several spellings: one
+    line each."""
     import json
 
     from sqlalchemy import select
@@ -70,7 +87,8 @@ async def _renamed(store: Store) -> list[str]:
     from connector.store.tables import journal
 
     row = journal.c
-    statement = select(row.entity, row.key, row.detail).where(row.action == "renamed").order_by(row.id)
+    mine = row.id > known, row.action == "renamed"
+    statement = select(row.entity, row.key, row.detail).where(*mine).order_by(row.id)
     async with store.reader() as connection:
         found = (await connection.execute(statement)).all()
     return [

@@ -206,7 +206,7 @@ class Desk:
                 new.append(command)
                 continue
             before = known.setdefault((command.number, request.key), request)
-            if before.digest != request.digest:
+            if before.digest not in (None, request.digest):
                 raise CommandError(
                     f"Something else was asked of order {command.number} as request {request.key} before.",
                     hint="Give each request a name of its own, and repeat it unchanged.",

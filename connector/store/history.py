@@ -30,10 +30,11 @@ _QUANTITIES = ("ordered", "total", "allocated", "picked", "shipped", "delivered"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """A caller's own name for a command, and the digest of what was asked by it."""
+    """A caller's own name for a command, and the digest of what was asked by it; None where that was before an upgrade
+    that renamed what it named."""
 
     key: str
-    digest: str
+    digest: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

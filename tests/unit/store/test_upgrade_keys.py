@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
+from typer.testing import CliRunner
 
-from connector.cli.database import _renamed
+from connector.cli import app
+from connector.cli.database import _journaled, _renamed
+from connector.errors import CommandError
 from connector.model.change import EntityKind
+from connector.model.event import Action, Event
 from connector.model.keys import is_normal
-from connector.store import customers, journal, links, orders, outbox, products, schema, stock
+from connector.model.lifecycle import apply
+from connector.orders.command import Command
+from connector.orders.desk import Desk
+from connector.store import customers, history, journal, links, orders, outbox, products, schema, stock
 from connector.store.engine import Store
+from connector.store.history import Request
 from tests.conftest import Databases
 from tests.unit.store.test_upgrade import NOW, _to
 
@@ -41,17 +53,27 @@ ROWS = (
 )
 
 
-@pytest.fixture
-async def older(databases: Databases) -> AsyncIterator[Store]:
+Rows = Iterable[tuple[str, dict[str, Any]]]
+
+
+async def _at_0012(databases: Databases, rows: Rows) -> Store:
+    """A database of the release before with these rows; `:at` is a moment."""
     store = Store.open(databases.empty())
     await store.migrate(_to("0012"))
-    at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
-    detail = '{"terms": {"1": {"sku": "A ", "quantity": "7", "discount": "0"}}, "warehouse": "EAST "}'
+    sqlite = store.dialect == "sqlite"
+    at = NOW.replace(" ", "T") if sqlite else NOW
     async with store.transaction() as uow:
-        for row in ROWS:
-            statement = row.replace("true", "1").replace("false", "0") if store.dialect == "sqlite" else row
-            values = {name: value for name, value in (("at", at), ("detail", detail)) if f":{name}" in statement}
-            await uow.connection.execute(text(f"INSERT INTO {statement}"), values)
+        for row, values in rows:
+            statement = row.replace("true", "1").replace("false", "0") if sqlite else row
+            known = {"at": at, **values} if ":at" in statement else values
+            await uow.connection.execute(text(f"INSERT INTO {statement}"), known)
+    return store
+
+
+@pytest.fixture
+async def older(databases: Databases) -> AsyncIterator[Store]:
+    detail = '{"terms": {"1": {"sku": "A ", "quantity": "7", "discount": "0"}}, "warehouse": "EAST "}'
+    store = await _at_0012(databases, [(row, {"detail": detail} if ":detail" in row else {}) for row in ROWS])
     yield store
     await store.close()
 
@@ -90,8 +112,236 @@ async def test_stored_keys_get_one_spelling_and_twins_stay_apart(older: Store) -
     await schema.check(older)
 
 
-async def test_upgrade_tells_what_it_renamed(older: Store) -> None:
+async def test_upgrade_tells_what_it_renamed_and_nothing_of_earlier_upgrades(older: Store) -> None:
+    async with older.transaction() as uow:
+        await journal.write(
+            uow, [journal.Entry(entity="order", key="X", action="renamed", detail={"from": "X ", "why": ""})]
+        )
+    known = await _journaled(older)
     await schema.upgrade(older)
-    told = await _renamed(older)
+    told = await _renamed(older, known)
     assert "Order 'M-1 ' is M-1~2 from now on: a key has one spelling; M-1 is another order." in told
-    assert len(told) == 5
+    assert "Warehouse 'EAST ' is EAST~2 from now on: a key has one spelling; EAST is another warehouse." in told
+    assert "Token 'desk ' is desk~2 from now on: a key has one spelling; desk is another token." in told
+    assert len(told) == 7
+    assert await _renamed(older, await _journaled(older)) == []
+
+
+def test_db_upgrade_lists_some_of_many_renamed_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path / 'connector.db'}"
+    monkeypatch.setenv("CONNECTOR_DATABASE_URL", url)
+    monkeypatch.chdir(tmp_path)
+
+    async def prepare() -> None:
+        store = Store.open(url)
+        await store.migrate(_to("0012"))
+        async with store.transaction() as uow:
+            values = [{"number": f"C-{number} "} for number in range(30)]
+            statement = f"INSERT INTO customers (number, name, version, updated_at) VALUES (:number, 'x', 1, '{NOW}')"
+            await uow.connection.execute(text(statement), values)
+        await store.close()
+
+    asyncio.run(prepare())
+    answer = CliRunner().invoke(app, ["db", "upgrade"])
+    assert answer.exit_code == 0
+    _, *told = answer.output.splitlines()
+    assert told[-1] == "And 10 more: `connector show` says of each what it was called."
+    assert len(told) == 21
+
+
+CUSTOMER = ("customers (number, name, version, updated_at) VALUES ('ANN', 'Ann', 1, :at)", {})
+PRODUCT = ("products (sku, name, active, version, updated_at) VALUES ('A', 'A', true, 1, :at)", {})
+
+
+def _order(number: str, *, stage: str = "placed", events: int = 0, line: str = "", values: str = "") -> Rows:
+    """Ten of A for 10 each; `line`, `values`: more of the line, as columns and what is in them."""
+    yield (
+        "orders (number, customer, placed_at, currency, stage, version, updated_at, events, declined)"
+        " VALUES (:number, 'ANN', :at, 'USD', :stage, 1, :at, :events, false)",
+        {"number": number, "stage": stage, "events": events},
+    )
+    yield (
+        f"order_lines (order_number, number, sku, quantity, unit_price, discount{line})"
+        f" VALUES (:number, 1, 'A', '10', '10', '0'{values})",
+        {"number": number},
+    )
+
+
+def _link(entity: str, key: str, number: int, parent: str | None = None) -> tuple[str, dict[str, Any]]:
+    return (
+        'links (org_id, entity, "key", parent, sobject, salesforce_id, snapshot, synced_at)'
+        " VALUES ('00D', :entity, :key, :parent, 'Order', :id, '{}', :at)",
+        {"entity": entity, "key": key, "parent": parent, "id": f"801{number}"},
+    )
+
+
+def _event(order: str, sequence: int, action: str, stage: str, detail: str, **named: str) -> tuple[str, dict[str, Any]]:
+    return (
+        "order_events (order_number, sequence, at, actor, action, stage_after, stage_before, detail, request,"
+        " request_digest)"
+        " VALUES (:order, :sequence, :at, 'anna', :action, :stage, :before, :detail, :request, :digest)",
+        {"order": order, "sequence": sequence, "action": action, "stage": stage, "detail": detail,
+         "before": None if sequence == 1 else stage, "request": None, "digest": None} | named,
+    )  # fmt: skip
+
+
+async def test_orders_told_apart_by_small_and_capital_letters_keep_their_own_returns(databases: Databases) -> None:
+    keys = ("so\u00a01", "SO\u00a01")
+    parts = [
+        _link(entity, key + end, 10 * index + place, parent and key + parent)
+        for index, key in enumerate(keys)
+        for place, (entity, end, parent) in enumerate(
+            (("return", "-RMA1", None), ("return_line", "-RMA1-1", "-RMA1"), ("return", "-RMA12", None))
+        )
+    ]
+    rows = [row for key in keys for row in _order(key)]
+    store = await _at_0012(databases, [CUSTOMER, PRODUCT, *rows, *parts, _link("return", "so\u00a012-RMA1", 99)])
+    await schema.upgrade(store)
+    async with store.reader() as connection:
+        found = (await connection.execute(text('SELECT salesforce_id, "key", parent FROM links ORDER BY 1'))).all()
+    assert [tuple(row) for row in found] == [
+        ("8010", "so 1-RMA1", None), ("8011", "so 1-RMA1-1", "so 1-RMA1"), ("80110", "SO 1-RMA1", None),
+        ("80111", "SO 1-RMA1-1", "SO 1-RMA1"), ("80112", "SO 1-RMA12", None), ("8012", "so 1-RMA12", None),
+        ("80199", "so\u00a012-RMA1", None),
+    ]  # fmt: skip
+    await store.close()
+
+
+async def test_upgrade_sends_as_many_statements_for_many_keys_as_for_few(databases: Databases) -> None:
+    sent = []
+    for number in (3, 40):
+        keys = [f"SO-{index} " for index in range(number)]
+        rows = [row for key in keys for row in _order(key)]
+        links_of = [_link("order", key, index) for index, key in enumerate(keys)]
+        store = await _at_0012(databases, [CUSTOMER, PRODUCT, *rows, *links_of])
+        statements: list[str] = []
+        engine = store._engine.sync_engine
+        event.listen(engine, "before_cursor_execute", lambda *said, mine=statements: mine.append(said[2]))
+        await schema.upgrade(store)
+        async with store.reader() as connection:
+            assert len([key async for key in orders.keys(connection) if key.startswith("SO-")]) == number
+        sent.append(len(statements))
+        await store.close()
+    assert sent[0] == sent[1]
+
+
+LINE = ", allocated, picked", ", '6', '6'"
+BEGUN = (
+    '{"stage": "fulfilling", "lines": {"1": {"ordered": "10", "total": "100", "allocated": "6", "picked": "6",'
+    ' "shipped": "0", "delivered": "0", "returned": "0", "credited": "0", "cancelled": "0"}}, "holds": [],'
+    ' "declined": false, "shipments": [{"number": 1, "status": "packed", "warehouse": "SOUTH ", "lines": {"1": "2"}},'
+    ' {"number": 2, "status": "labelled", "warehouse": "SOUTH", "carrier": "Post", "tracking_number": "T\u00a02",'
+    ' "lines": {"1": "1"}}], "freight": "0", "invoiced": "0", "authorised": "0", "captured": "0", "refunded": "0"}'
+)
+
+
+async def test_histories_lead_to_the_state_that_is_stored_after_the_upgrade(databases: Databases) -> None:
+    parcel = (
+        "shipments (order_number, number, status, warehouse, carrier, tracking_number, lines)"
+        " VALUES ('P-1', :number, :status, :warehouse, 'Post', :tracking, :lines)"
+    )
+    store = await _at_0012(
+        databases,
+        [
+            CUSTOMER, PRODUCT,
+            *_order("P-1", stage="fulfilling", events=4, line=LINE[0], values=LINE[1]),
+            *_order("N\u00a01", events=1),
+            (parcel, {"number": 1, "status": "labelled", "warehouse": "SOUTH ", "tracking": "T  1",
+                      "lines": '{"1": "2"}'}),
+            (parcel, {"number": 2, "status": "labelled", "warehouse": "SOUTH", "tracking": "T\u00a02",
+                      "lines": '{"1": "1"}'}),
+            (parcel.replace("'Post'", "NULL"),
+             {"number": 3, "status": "packed", "warehouse": "WEST ", "tracking": None, "lines": '{"1": "1"}'}),
+            _event("P-1", 1, "begin", "fulfilling", BEGUN),
+            _event("P-1", 2, "label", "fulfilling", '{"shipment":1,"carrier":"Post","tracking_number":"T  1"}'),
+            _event("P-1", 3, "pack", "fulfilling", '{"lines":{"1":"1"},"warehouse":"WEST "}'),
+            _event("P-1", 4, "decline", "fulfilling", '{"reference":"N\u00a01"}'),
+            _event("N\u00a01", 1, "split", "placed", '{"lines":{"1":"1"},"reference":"N\u00a01"}'),
+            ("reservations (order_number, line, warehouse, quantity) VALUES ('P-1', 1, 'NORTH ', '6')", {}),
+        ],
+    )  # fmt: skip
+    async with store.transaction() as uow:
+        await uow.connection.execute(text("UPDATE orders SET declined = :yes WHERE number = 'P-1'"),
+                                     {"yes": store.dialect != "sqlite" or 1})  # fmt: skip
+    await schema.upgrade(store)
+    async with store.reader() as connection:
+        [order] = await orders.load(connection, ["P-1"])
+        first, *more = await history.read(connection, "P-1")
+        made = (await connection.execute(text("SELECT detail FROM order_events WHERE order_number = 'N 1'"))).scalar()
+        held = await stock.reserved_for(connection, ["P-1"])
+    progress = first.begun
+    assert progress is not None
+    for entry in more:
+        progress = apply(progress, entry.event)
+    assert progress == order.progress
+    parcels = [order.shipments[number] for number in (1, 2, 3)]
+    assert [(item.warehouse, item.tracking_number) for item in parcels] == [
+        ("SOUTH~2", "T 1"), ("SOUTH", "T 2"), ("WEST", None),
+    ]  # fmt: skip
+    assert more[-1].event.reference == "N\u00a01"
+    assert json.loads(str(made))["reference"] == "N 1"
+    assert list(held) == [("P-1", 1, "NORTH")]
+    await store.close()
+
+
+async def test_request_that_was_carried_out_before_the_upgrade_is_not_carried_out_again(databases: Databases) -> None:
+    old = {"digest": "of what was asked in the old words"}
+    store = await _at_0012(
+        databases,
+        [
+            CUSTOMER, PRODUCT, *_order("P-1", events=4), *_order("P-2 ", events=1),
+            _event("P-1", 1, "capture", "placed", '{"amount":"5"}', request="a  b", **old),
+            _event("P-1", 2, "capture", "placed", '{"amount":"6"}', request="c d", **old),
+            _event("P-1", 3, "capture", "placed", '{"amount":"7"}', request="c\u00a0d", **old),
+            _event("P-1", 4, "pick", "placed", '{"lines":{"1":"1"},"warehouse":"EAST "}', request="p", **old),
+            _event("P-2 ", 1, "capture", "placed", '{"amount":"8"}', request="e", **old),
+        ],
+    )  # fmt: skip
+    await schema.upgrade(store)
+    asked = (
+        ("P-1", "a b", Event(action=Action.CAPTURE, amount=Decimal(5))),
+        ("P-1", "p", Event(action=Action.PICK, lines={1: Decimal(1)}, warehouse="EAST")),
+        ("P-2", "e", Event(action=Action.CAPTURE, amount=Decimal(8))),
+    )
+    async with store.transaction() as uow:
+        desk = Desk(uow, actor="anna")
+        for number, request, said in asked:
+            assert await desk.repeats(Command(number=number, event=said, request=request)), (number, request)
+        # What had its key in the one spelling keeps it, and is compared as ever.
+        with pytest.raises(CommandError, match="Something else was asked"):
+            await desk.repeats(
+                Command(number="P-1", event=Event(action=Action.CAPTURE, amount=Decimal(7)), request="c d")
+            )
+        found = await history.requests(uow.connection, {"P-1": ["c d~2"]})
+    assert found == {("P-1", "c d~2"): Request(key="c d~2", digest=None)}
+    await store.close()
+
+
+async def test_dead_letter_of_a_renamed_record_is_revived_when_that_changes(databases: Databases) -> None:
+    refusal = {
+        "code": "X", "message": "customer BOB  is blocked (customer BOB is not, nor is line O-1-1).", "field": None,
+        "source": None, "fix": "Mend customer BOB .", "record": "customer BOB ",
+    }  # fmt: skip
+    line = {**refusal, "message": "x", "fix": "Mend line O\u00a01-1.", "record": "line O\u00a01-1"}
+    dead = (
+        'outbox (entity, "key", slot, lane, version, state, due_at, attempts, captured_at, refused_at, refusal)'
+        " VALUES ('order', :key, 1, 0, 1, 'dead', :at, 0, :at, :at, :refusal)"
+    )
+    store = await _at_0012(
+        databases,
+        [
+            CUSTOMER, PRODUCT, *_order("O-1"), *_order("O\u00a01"),
+            (CUSTOMER[0].replace("'ANN'", "'BOB '"), {}), (CUSTOMER[0].replace("'ANN'", "'BOB'"), {}),
+            (dead, {"key": "O-1", "refusal": json.dumps(refusal)}),
+            (dead, {"key": "O\u00a01", "refusal": json.dumps(line)}),
+        ],
+    )  # fmt: skip
+    await schema.upgrade(store)
+    async with store.transaction() as uow:
+        letters = {letter.key: letter.refusal for letter in await outbox.dead_letters(uow.connection)}
+        assert letters["O-1"].message == "customer BOB~2 is blocked (customer BOB is not, nor is line O-1-1)."
+        assert letters["O-1"].fix == "Mend customer BOB~2."
+        assert (letters["O 1"].record, letters["O 1"].fix) == ("line O 1-1", "Mend line O 1-1.")
+        assert await outbox.revive(uow, ["customer BOB"]) == 0
+        assert await outbox.revive(uow, ["customer BOB~2"]) == 1
+    await store.close()
