@@ -175,12 +175,27 @@ class Mappings:
         try:
             chosen = await self.choose(store, partial(self._fits, store, fits))
         except (MappingError, OtherMappingsError) as error:
+            last_good = await self._last_good(store, active, fits)
             await self._say(store, error)
-            if active is None or self._good is None or self._good.digest != active.digest:
-                return None
-            return Chosen(number=active.number, mappings=self._good.mappings)
+            return last_good
         await self._say(store, None)
         return chosen
+
+    async def _last_good(self, store: Store, active: Activation | None, fits: Fits) -> Chosen | None:
+        """What was worked by, or was read before an edit broke the files, if that is active or nothing is."""
+        good = self._good if self._good is not None or self.files.error is None else self.files.version
+        if good is None:
+            return None
+        if active is not None:
+            return self._chosen(active.number, good) if good.digest == active.digest else None
+        try:
+            await fits(good.mappings)
+        except MappingError:
+            return None  # which the next one to use it will be told
+        async with store.transaction() as uow:
+            number = await versions.activate(uow, good.digest, self.files.source)
+        self._said_at = None  # to activate them has taken down what is wrong with the files by now
+        return self._chosen(number, good)
 
     async def _fits(self, store: Store, fits: Fits, mappings: MappingSet) -> None:
         """What did not fit is not held against the org again at every look."""

@@ -212,6 +212,17 @@ async def test_service_keeps_the_last_good_version_while_an_edit_cannot_be_used(
     assert await service.problems() == []
 
 
+async def test_service_that_has_sent_nothing_yet_keeps_the_files_it_started_with(sides: Any) -> None:
+    one = await sides()
+    await one.tick(2)  # nothing is due
+    one.edit("order.yaml", lambda text: "entity: [\n" + text)
+    await one.tick(2)
+    await one.save([an_order("A-1", customer="C-1")])
+    summary = await one.tick(2)
+    assert (summary.waiting, await one.count("Order")) == (0, 1)
+    assert any("order.yaml:" in problem for problem in await one.problems())
+
+
 async def test_push_under_way_goes_on_by_the_version_that_was_activated_meanwhile(
     sides: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ async def parent(caller: Caller, order: str) -> str:
 
 
 async def test_merged_account_is_deleted_and_names_its_winner(caller: Caller) -> None:
+    """L: SOAP API Developer Guide, merge()."""
     winner = await caller.create("Account", Name="Winner")
     loser = await caller.create("Account", Name="Loser", External_Key__c="K-1")
     (result,) = await merge(caller, request(winner, loser, Phone="1", External_Key__c="K-1"))
@@ -61,6 +62,7 @@ async def test_merged_account_is_deleted_and_names_its_winner(caller: Caller) ->
 
 
 async def test_merge_moves_contacts_and_orders_even_activated_ones(caller: Caller) -> None:
+    """L: SOAP API Developer Guide, merge()."""
     order, _ = await caller.active_order()
     loser = await parent(caller, order)
     draft = await caller.draft(AccountId=loser)
@@ -74,6 +76,7 @@ async def test_merge_moves_contacts_and_orders_even_activated_ones(caller: Calle
 
 
 async def test_merge_is_told_as_changes_of_the_moved_the_losers_and_the_winner(caller: Caller) -> None:
+    """L: SOAP API Developer Guide, merge()."""
     draft = await caller.draft()
     loser, winner = await parent(caller, draft), await caller.create("Account", Name="Winner")
     seen: list[Change] = []
@@ -83,6 +86,7 @@ async def test_merge_is_told_as_changes_of_the_moved_the_losers_and_the_winner(c
 
 
 async def test_requests_of_one_merge_call_stand_and_fall_alone(caller: Caller) -> None:
+    """L: SOAP API Developer Guide, merge()."""
     one, two, three = [await caller.create("Account", Name=name) for name in "ABC"]
     good, bad = await merge(caller, request(one, two), request(three, two))
     assert (texts(good, "success"), texts(bad, "success")) == (["true"], ["false"])
@@ -102,6 +106,7 @@ async def test_requests_of_one_merge_call_stand_and_fall_alone(caller: Caller) -
 async def test_impossible_merge_is_refused_and_changes_nothing(
     caller: Caller, master: str, losers: str, code: str
 ) -> None:
+    """L: SOAP API Developer Guide, merge()."""
     ids = {name: await caller.create("Account", Name=name) for name in "abcd"}
     ids["child"] = await caller.create("Account", Name="child", ParentId=ids["a"])
     (result,) = await merge(caller, request(ids.get(master, "x"), *(ids[name] for name in losers)))
@@ -110,6 +115,7 @@ async def test_impossible_merge_is_refused_and_changes_nothing(
 
 
 async def test_merge_refused_by_a_field_of_the_winner_leaves_the_losers(caller: Caller) -> None:
+    """L: SOAP API Developer Guide, merge()."""
     winner, loser = [await caller.create("Account", Name=name) for name in "AB"]
     await caller.create("Account", Name="C", External_Key__c="K-1")
     (result,) = await merge(caller, request(winner, loser, External_Key__c="K-1"))
@@ -118,6 +124,7 @@ async def test_merge_refused_by_a_field_of_the_winner_leaves_the_losers(caller: 
 
 
 async def test_merged_persons_are_one_account_and_one_contact() -> None:
+    """L: SOAP API Developer Guide, merge()."""
     settings = OrgSettings(person_accounts=True)
     async with LocalOrg(metadata_root=our_metadata(), settings=settings) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
@@ -135,12 +142,14 @@ async def test_merged_persons_are_one_account_and_one_contact() -> None:
 
 
 async def test_orders_are_not_mergeable(caller: Caller) -> None:
+    """L: SOAP API Developer Guide, merge()."""
     one, two = await caller.draft(), await caller.draft()
     (result,) = await merge(caller, request(one, two, kind="Order"))
     assert texts(result, "statusCode") == ["INVALID_TYPE_FOR_OPERATION"]
 
 
 async def test_undeleted_account_comes_back_with_what_was_deleted_along(caller: Caller) -> None:
+    """L: SOAP API Developer Guide, undelete()."""
     account = await caller.create("Account", Name="A", External_Key__c="K-1")
     contact = await caller.create("Contact", LastName="Doe", AccountId=account)
     gone = await caller.create("Contact", LastName="Roe", AccountId=account)
@@ -157,6 +166,7 @@ async def test_undeleted_account_comes_back_with_what_was_deleted_along(caller: 
 
 
 async def test_undeleted_loser_of_a_merge_is_a_plain_account_without_its_children(caller: Caller) -> None:
+    """L: SOAP API Developer Guide, undelete()."""
     draft = await caller.draft()
     loser, winner = await parent(caller, draft), await caller.create("Account", Name="Winner")
     await merge(caller, request(winner, loser))
@@ -167,6 +177,7 @@ async def test_undeleted_loser_of_a_merge_is_a_plain_account_without_its_childre
 
 
 async def test_undelete_is_refused_where_the_key_is_taken_or_the_parent_is_gone(caller: Caller) -> None:
+    """L: SOAP API Developer Guide, undelete()."""
     account = await caller.create("Account", Name="A", External_Key__c="K-1")
     contact = await caller.create("Contact", LastName="Doe", AccountId=account)
     await caller.call("DELETE", f"sobjects/Account/{account}")
@@ -176,6 +187,7 @@ async def test_undelete_is_refused_where_the_key_is_taken_or_the_parent_is_gone(
 
 
 async def test_emptied_recycle_bin_keeps_nothing(caller: Caller) -> None:
+    """L: SOAP API Developer Guide, emptyRecycleBin()."""
     account = await caller.create("Account", Name="A")
     await caller.call("DELETE", f"sobjects/Account/{account}")
     assert len(await every(caller, "SELECT Id FROM Account")) == 1

@@ -21,10 +21,6 @@ _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 _NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 """What no database keeps: NUL, and half of a character."""
 _UTC = re.compile(r"(.*\d)\s*(?:UTC|GMT|Z)\Z", re.IGNORECASE | re.DOTALL)
-_COMPACT = re.compile(
-    r"\d{4}(?:\d{4}|-\d{2}-\d{2})(?:T\d{2}(?:\d{2}(?:\d{2})?|:\d{2}(?::\d{2})?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?",
-    re.ASCII,
-)
 NO_BREAK_SPACES = "\u00a0\u202f"
 YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -187,7 +183,7 @@ def _parsed(value: str, form: Form) -> datetime:
     """As HTTP reads it where the file names no form; a time without a zone is in that of the file."""
     if not form.dates:
         try:
-            return datetime.fromisoformat(value) if _is_compact(value) else parse_moment(value, form.zone)
+            return parse_moment(value, form.zone)
         except ValueError as error:
             what = (
                 _IMPLAUSIBLE if "year" in str(error) else "is no date; write it as 2026-01-31 or 2026-01-31T10:00:00Z"
@@ -202,11 +198,6 @@ def _parsed(value: str, form: Form) -> datetime:
     if found.year not in YEARS:
         raise BadValueError(_IMPLAUSIBLE, value=value)
     return found
-
-
-def _is_compact(value: str) -> bool:
-    """Whether it is an ISO 8601 date or time without signs or minutes, as files have them, in a plausible year."""
-    return _COMPACT.fullmatch(value) is not None and int(value[:4]) in YEARS
 
 
 def _matched(value: str, form: Form) -> datetime | None:
