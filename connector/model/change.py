@@ -73,3 +73,20 @@ class DeadLetter:
     attempts: int
     captured_at: datetime
     refused_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsent:
+    """One row of the outbox as ops see it. `error` is why the last attempt was postponed."""
+
+    entity: EntityKind
+    key: str
+    state: ChangeState
+    version: int
+    due_at: datetime
+    attempts: int
+    captured_at: datetime
+    unsure: bool
+    error: str | None
+    refusal: Refusal | None
+    begun: int = 0

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from connector.errors import RetryClass
-from connector.model.change import REPEATED, ChangeState, EntityKind, Refusal
+from connector.model.change import REPEATED, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.record import Link
 from connector.outbound import work
 from connector.outbound.batches import apart, chunks, graph_calls, row_calls
@@ -33,7 +33,6 @@ from connector.outbound.work import Candidate, NewOrder, Plan, Row, Upsert
 from connector.outbound.write import Org, Writer
 from connector.salesforce.fault import Fault
 from connector.salesforce.limits import ROWS_PER_COLLECTION
-from connector.store.outbox import Unsent
 
 CLAIM = 600
 """Orders a claim: 8 full graph calls and 3 full status calls."""

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.clock import Clock
 from connector.errors import LeaseLostError, MappingError
 from connector.mapping import MappingSet
-from connector.model.change import Change, ChangeState, EntityKind, Refusal
+from connector.model.change import Change, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.customer import Customer
 from connector.model.order import Order
 from connector.model.order_return import OrderReturn
@@ -160,7 +160,7 @@ class Ledger:
             of_product = await links.children(connection, self._org_id, "price", skus)
         return {key: link for found in of_product.values() for key, link in found.items()}
 
-    async def unsent_products(self, skus: Sequence[str]) -> dict[str, outbox.Unsent]:
+    async def unsent_products(self, skus: Sequence[str]) -> dict[str, Unsent]:
         """What is still to be sent, or was refused, of these products."""
         async with self._store.reader() as connection:
             return await outbox.find(connection, EntityKind.PRODUCT, skus)
@@ -364,7 +364,7 @@ def slot_of_entity(entity: Customer | Product | Order | OrderReturn) -> int:
     return slot_of(entity.customer.key if isinstance(entity, Order | OrderReturn) else entity.key)
 
 
-def _change(entity: EntityKind, key: str, unsent: outbox.Unsent | None, now: datetime) -> Change:
+def _change(entity: EntityKind, key: str, unsent: Unsent | None, now: datetime) -> Change:
     """The change behind an outbox row, or one that matches none: a customer already sent, or blocked."""
     return Change(
         entity=entity,

@@ -8,7 +8,7 @@ was captured in between therefore stays due when the older change is settled, po
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.change import REPEATED, Change, ChangeState, DeadLetter, EntityKind, Refusal
+from connector.model.change import REPEATED, Change, ChangeState, DeadLetter, EntityKind, Refusal, Unsent
 from connector.store.bulk import Row, chunks, select_in
 from connector.store.retries import pause_after
 from connector.store.tables import outbox
@@ -53,23 +53,6 @@ _TAKEN = and_(
 )
 _ATTEMPTED: BindParameter[int] = bindparam("the_attempts")
 """One more than when the change was taken: only an answer that is recorded counts."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unsent:
-    """One row of the outbox as ops see it. `error` is why the last attempt was postponed."""
-
-    entity: EntityKind
-    key: str
-    state: ChangeState
-    version: int
-    due_at: datetime
-    attempts: int
-    captured_at: datetime
-    unsure: bool
-    error: str | None
-    refusal: Refusal | None
-    begun: int = 0
 
 
 async def due(
