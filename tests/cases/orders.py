@@ -102,7 +102,7 @@ def keys_that_look_alike(folder: Path) -> Iterator[Claim]:
                 status, problem = api.place(bad, "ANN")
                 yield holds(f"{bad[:12]!r}", f"{status} {problem}"[:160], 400 <= status < 500, "4xx")
             api("PUT", "/products/A%20", {"name": "Another", "prices": [{"currency": "USD", "unit_price": 99}]})
-            api("PUT", "/customers/ANN%20", {"name": "Ann", "phone": "1"})
+            api("PUT", "/customers/ANN%20", {"name": "ANN", "phone": "1"})
             skus = [item["sku"] for item in api("GET", "/products")[1]["products"]]
             customers = [item["number"] for item in api("GET", "/customers")[1]["customers"]]
             yield same("products and customers", (["A"], ["ANN"]), (skus, customers))
