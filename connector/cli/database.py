@@ -59,7 +59,7 @@ def upgrade(json: Json = False) -> None:
     else:
         typer.echo(
             f"{address} was brought from revision {before} to {after}. Restart `connector serve` and"
-            " `python -m scheduler`: those of the earlier release send nothing any more."
+            " `python -m scheduler` now: those of an earlier release must not go on."
         )
         for text in renamed[:MOST_LISTED]:
             typer.echo(text)

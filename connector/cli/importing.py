@@ -81,7 +81,8 @@ def _stopped(report: ImportReport, *, dry_run: bool) -> str:
 
 def _so_far(report: ImportReport) -> str:
     parts = [f"{report.done(kind):,} of {total:,} {kind}" for kind, total in report.expected.items() if total]
-    return f"In are {', '.join(parts[:-1])} and {parts[-1]}." if len(parts) > 1 else f"In are {parts[0]}."
+    counts = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    return f"{counts} are in."
 
 
 def _document(report: ImportReport, *, dry_run: bool) -> dict[str, object]:

@@ -69,6 +69,9 @@ def unlink(entity: Entity, key: Key, json: Json = False) -> None:
     for record, other in unlinked.others.items():
         typer.echo(f"{record} has the key {other} in {unlinked.key_field}, which is not ours: it stays.")
     typer.echo(f"{entity} {key} is not linked to {before.sobject} {before.salesforce_id} any more.")
+    typer.echo(
+        f"Its next change makes a new record; `connector link {entity} {key} RECORD-ID` links it to another before."
+    )
 
 
 async def _with(work: Callable[[Linker], Awaitable[T]]) -> T:

@@ -150,13 +150,13 @@ def _print(document: dict[str, Any]) -> None:
         typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as both sides last agreed:")
         _values(link["snapshot"].items())
     if document.get("history"):
-        typer.echo("\nWhat was done with it, the first first:")
+        typer.echo("\nWhat was done with it, oldest first:")
         for event in document["history"]:
             typer.echo(f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {_told(event)}".rstrip())
     typer.echo("")
     _due(document)
     if document["journal"]:
-        typer.echo("\nWhat happened, the latest first:")
+        typer.echo("\nWhat happened, newest first:")
         for entry in document["journal"]:
             detail = " ".join(str(value) for name, value in entry.items() if name not in {"at", "action"} and value)
             typer.echo(f"  {moment(entry['at'])}  {entry['action']:<10} {detail}")

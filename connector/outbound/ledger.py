@@ -218,9 +218,11 @@ class Ledger:
                 *refused,
                 *(item.change for item, fault in waiting if fault.outcome_known and not item.change.unsure),
             ]
-            failed = [item.candidate.change for item in outcomes.refused] + [item.change for item, _ in waiting]
-            answered = [*failed, *outcomes.looked]
-            await outbox.lock(uow, [*outcomes.done, *answered])
+            refusals = [item.candidate.change for item in outcomes.refused]
+            # Without a word on what became of it a send stays begun: a record that the org always fails on is alone at
+            # last, as one is that ends our process.
+            answered = [*refusals, *(item.change for item, fault in waiting if fault.outcome_known), *outcomes.looked]
+            await outbox.lock(uow, [*outcomes.done, *refusals, *(item.change for item, _ in waiting), *outcomes.looked])
             await outbox.sure(uow, [*known, *outcomes.seen])
             await retries.answered(uow, answered)
             for entity in sorted({entity for entity, _ in outcomes.drop}):

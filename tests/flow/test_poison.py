@@ -13,6 +13,7 @@ from connector.localorg.spoken import RowRefusal
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
 from connector.outbound.health import OrgHealth
+from connector.salesforce.transport import Answer, Transport
 from connector.store import outbox
 from connector.store.engine import Store
 from tests.flow.bad_days import LITE, OLD, calls, changed_lines, due, outage
@@ -44,6 +45,7 @@ async def unsent(store: Store) -> set[str]:
     return {key for found in kinds for key in found}
 
 
+FAILED_INSIDE = b'[{"errorCode": "UNKNOWN_EXCEPTION", "message": "An unexpected error occurred."}]'
 KEYS = [*(f"A-{number:02}" for number in range(12)), *(customer.number for customer in CUSTOMERS)]
 
 
@@ -66,7 +68,9 @@ async def test_orders_in_doubt_that_go_one_by_one_keep_nothing_behind_them_waiti
         pushes += 1
         assert pushes <= count // 2 + 1
         assert calls(world) - before <= 4 + 2 * len(sold)
-    for _ in range(2):
+    for _ in range(2 + count):
+        if {letter.key for letter in await world.dead_letters()} == poison:
+            break
         await pushed_by_a_new_process(world)
     held = await unsent(world.service.store)
     assert {letter.key for letter in await world.dead_letters()} == held == poison
@@ -119,3 +123,24 @@ async def test_lines_hidden_from_us_keep_no_other_change_waiting(world: World) -
     assert (await due(world), await world.dead_letters()) == (len(OLD), [])
     world.org.org.faults.clear()
     assert (await pushed_by_a_new_process(world)).in_sync
+
+
+@LITE
+async def test_order_on_which_the_org_fails_each_time_is_sent_alone_in_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any call that holds it is answered with 500: nobody knows of whom that speaks until it is alone."""
+    send = Transport.send
+
+    async def failing(self: Transport, method: str, path: str, **more: Any) -> Answer:
+        if more["write"] and b"A-03" in (more["content"] or b""):
+            return Answer(status=500, headers={}, content=FAILED_INSIDE)
+        return await send(self, method, path, **more)
+
+    monkeypatch.setattr(Transport, "send", failing)
+    sold = [an_order(f"A-{number:02}", customer=f"C-{number % 4 + 1}", stage=Stage.CONFIRMED) for number in range(12)]
+    await world.save(sold)
+    for _ in range(12):
+        await pushed_by_a_new_process(world)
+    assert await unsent(world.service.store) == {"A-03"}
+    assert await world.dead_letters() == []
