@@ -43,9 +43,9 @@ def test_link_unlink_and_resync_say_what_they_need(shell: Shell) -> None:
     shell("push")
     customer = "C-1001"
     account = shell("show", "customer", customer, "--json").document["in_org"][0]["salesforce_id"]
-    assert shell("unlink", "customer", customer).out == (
-        f"customer {customer} is not linked to Account {account} any more.\n"
-    )
+    unlinked = shell("unlink", "customer", customer).out
+    assert unlinked.startswith(f"customer {customer} is not linked to Account {account} any more.\n")
+    assert f"`connector link customer {customer} RECORD-ID` links it to another" in unlinked
     assert "linked to no record" in shell("show", "customer", customer).out
     assert shell("link", "customer", customer, account, "--dry-run").out.endswith("nothing was changed.\n")
     linked = shell("link", "customer", customer, account, "--json").document
