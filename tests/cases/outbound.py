@@ -366,7 +366,7 @@ def another_org(folder: Path) -> Iterator[Claim]:
             orders=[order("A2", "C-2")],
             order_lines=[line("A2", 1, "S")],
         )
-        for words in (("push",), ("push", "--dry-run"), ("status", "--health")):
+        for words in (("push",), ("push", "--dry-run"), ("status",)):
             result = lab(*words)
             yield holds(
                 f"{' '.join(words)} says so",
