@@ -15,7 +15,7 @@ from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from connector.jobs.deliver import Delivered, deliver
-from connector.localmail.box import Box, Mail
+from connector.localmail.mailbox import Box, Mail
 from connector.model.event import Action, Event
 from connector.model.message import Message
 from connector.orders.command import Command

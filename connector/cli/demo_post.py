@@ -18,8 +18,8 @@ from connector.cli.progress import Progress
 from connector.errors import ConnectorError
 
 if TYPE_CHECKING:
-    from connector.localmail.box import Mail
     from connector.localmail.catcher import MailCatcher
+    from connector.localmail.mailbox import Mail
     from connector.orders.correspondence import Correspondence
     from connector.orders.rules import Rules
     from connector.service import Service

@@ -14,8 +14,8 @@ from connector.cli.loop import run, until_stopped
 from connector.errors import ConnectorError
 
 if TYPE_CHECKING:
-    from connector.localmail.box import Mail
     from connector.localmail.catcher import MailCatcher
+    from connector.localmail.mailbox import Mail
 
 
 @app.command(short_help="Run a mail server that only shows what it gets.")

@@ -76,7 +76,7 @@ async def started(
     ports: Ports, *, data: Path | None, bare: bool = False, seed: Path | None = None, latency_ms: int = 0
 ) -> AsyncIterator[LocalOrg]:
     """A running local org; ConnectorError if its port or file cannot be had, SeedFileError for a wrong seed file."""
-    from connector.localorg.seedfile import UnreadableSeedError, read
+    from connector.localorg.seed_file import UnreadableSeedError, read
     from connector.localorg.server import LocalOrg
     from connector.localorg.settings import SeedError
 

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from connector.localmail.box import LARGEST, Box, Mail
+from connector.localmail.mailbox import LARGEST, Box, Mail
 from connector.localmail.page import make_app
 
 HOST = "127.0.0.1"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from connector.localmail.box import Box, Mail
+from connector.localmail.mailbox import Box, Mail
 
 STYLE = """
 :root{color-scheme:light;--ink:#1f2933;--soft:#52606d;--line:#d9dee4;--mark:#2456b3;--ground:#f5f7fa}

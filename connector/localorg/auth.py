@@ -21,7 +21,7 @@ import jwt
 from jwt.algorithms import RSAAlgorithm
 
 from connector.localorg import openid
-from connector.localorg.codes import Codes, OAuthFailure
+from connector.localorg.authorization_codes import Codes, OAuthFailure
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Storage
 

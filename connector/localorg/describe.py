@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from connector.localorg.merging import MERGEABLE
-from connector.localorg.plan import Row
+from connector.localorg.record_merge import MERGEABLE
 from connector.localorg.schema import Field, Schema, SObject
+from connector.localorg.write_plan import Row
 
 MASTER_RECORD_TYPE = "012000000000000AAA"
 _SOAP = {

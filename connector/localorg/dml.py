@@ -15,17 +15,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from connector.localorg import checks, history, ids
+from connector.localorg import dml_validation, field_history, ids
 from connector.localorg.errors import Refusal, SeveralMatches, not_found
 from connector.localorg.faults import Faults
+from connector.localorg.field_values import Stored, stamp
 from connector.localorg.locks import PARENTS, Locks
-from connector.localorg.plan import Input, Plan, Row
-from connector.localorg.rules import RULES, Rule, declared
-from connector.localorg.rules.totals import settle
+from connector.localorg.rules import RULES, Rule, admin_rules
+from connector.localorg.rules.order_totals import settle
 from connector.localorg.schema import Schema, SObject
 from connector.localorg.settings import OrgSettings, UserPermission
 from connector.localorg.storage import Change, Storage, quote
-from connector.localorg.values import Stored, stamp
+from connector.localorg.write_plan import Input, Plan, Row
 
 Body = Mapping[str, Any]
 Publisher = Callable[[SObject, list[dict[str, Any]]], None]
@@ -213,20 +213,20 @@ class Dml:
         if self.faults is not None:
             self.faults.refuse_row(plan.name, body)
         rule = RULES.get(plan.name, _NO_RULE)
-        given = checks.values(self, plan, body, creating=True)
+        given = dml_validation.values(self, plan, body, creating=True)
         row: Row = dict.fromkeys(plan.columns)
         row.update(plan.defaults)
         row.update(given)
         self._lock(row)
         if "OwnerId" in plan.has and row["OwnerId"] is None:
             row["OwnerId"] = self.user_id
-        declared.set_record_type(self, plan, row)
+        admin_rules.set_record_type(self, plan, row)
         rule.prepare(self, row, given)
-        checks.require(row, plan.required)
+        dml_validation.require(row, plan.required)
         rule.insert(self, row, given)
-        declared.validate(self, plan, row)
-        checks.unique(self, plan, row, None)
-        declared.refuse_duplicate(self, plan, row, None)
+        admin_rules.validate(self, plan, row)
+        dml_validation.unique(self, plan, row, None)
+        admin_rules.refuse_duplicate(self, plan, row, None)
         return Outcome(id=self._write_new(plan, row, rule), created=True)
 
     def _write_new(self, plan: Plan, row: Row, rule: Rule) -> str:
@@ -270,19 +270,19 @@ class Dml:
         if self.faults is not None:
             self.faults.refuse_row(plan.name, {**body, "Id": record_id})
         rule = RULES.get(plan.name, _NO_RULE)
-        given = checks.values(self, plan, body, creating=False)
+        given = dml_validation.values(self, plan, body, creating=False)
         new = {**old, **given}
-        checks.require(new, [field for field in plan.required if field.name in given])
+        dml_validation.require(new, [field for field in plan.required if field.name in given])
         changed = {name for name, value in given.items() if old[name] != value}
-        if declared.TYPE_ID in changed:
-            declared.set_record_type(self, plan, new)
+        if admin_rules.TYPE_ID in changed:
+            admin_rules.set_record_type(self, plan, new)
         rule.update(self, old, new, changed)
         changed = {name for name, value in new.items() if old[name] != value}
-        declared.validate(self, plan, new)
-        checks.unique(self, plan, new, changed)
-        declared.refuse_duplicate(self, plan, new, changed)
+        admin_rules.validate(self, plan, new)
+        dml_validation.unique(self, plan, new, changed)
+        admin_rules.refuse_duplicate(self, plan, new, changed)
         self._save(plan, new, changed, touch=True)
-        history.note(self, plan, old, new, changed & given.keys())
+        field_history.note(self, plan, old, new, changed & given.keys())
         rule.saved(self, new, old)
         return Outcome(id=str(old["Id"]))
 
@@ -367,8 +367,8 @@ class Dml:
         rule.removed(self, row)
 
     def _publish(self, plan: Plan, body: Body) -> Outcome:
-        values = checks.values(self, plan, body, creating=True)
-        checks.require({**dict.fromkeys(plan.columns), **values}, plan.required)
+        values = dml_validation.values(self, plan, body, creating=True)
+        dml_validation.require({**dict.fromkeys(plan.columns), **values}, plan.required)
         event_uuid = str(uuid.uuid4())
         message = {"EventUuid": event_uuid, **plan.defaults, **values}
         message["CreatedDate"] = stamp(self.clock())

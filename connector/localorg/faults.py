@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from connector.localorg.spoken import DATA, SIGN_IN, WRITES, RowRefusal, Spoken, row_refusal, shown, spoken
+from connector.localorg.fault_responses import (
+    DATA,
+    SIGN_IN,
+    WRITES,
+    RowRefusal,
+    Spoken,
+    row_refusal,
+    shown,
+    spoken,
+)
 
 _MOST = 100_000
 _MOST_LATENCY = 60_000

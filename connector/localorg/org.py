@@ -8,27 +8,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from connector.localorg import describe, options
+from connector.localorg import describe, org_schema
 from connector.localorg.auth import Auth, Identity
 from connector.localorg.bulk import Jobs
-from connector.localorg.bulk.classic import ClassicJobs
+from connector.localorg.bulk.bulk_v1 import ClassicJobs
 from connector.localorg.dml import Dml
 from connector.localorg.errors import not_found
 from connector.localorg.events.hub import Hub
-from connector.localorg.events.managed import Managed
+from connector.localorg.events.managed_subscriptions import Managed
 from connector.localorg.faults import Faults
-from connector.localorg.http.query import Cursors
+from connector.localorg.field_values import stamp
 from connector.localorg.locks import Locks
-from connector.localorg.metadata import access, permissions, source
-from connector.localorg.metadata.deploy import Deployments, recover
+from connector.localorg.metadata import field_security, permission_sets, sfdx_source
 from connector.localorg.metadata.deployed import Deployed
+from connector.localorg.metadata.deployments import Deployments, recover
+from connector.localorg.rest.query import Cursors
 from connector.localorg.schema import Schema
 from connector.localorg.seed import Bodies, insert_records, keep_settings, seed, settle_settings
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Change, Storage
 from connector.localorg.tooling.view import Tooling
 from connector.localorg.usage import Usage
-from connector.localorg.values import stamp
 
 
 def utc_now() -> datetime:
@@ -52,10 +52,10 @@ class Org:
         self.random = random.Random(random_seed)  # noqa: S311 - order of execution, nothing secret
         self.storage = Storage(data)
         self.settings, before = settle_settings(self.storage, settings)
-        self.schema: Schema = options.schema_for(self.settings)
+        self.schema: Schema = org_schema.schema_for(self.settings)
         self.deployed = Deployed(self.schema)
         if metadata_root:
-            source.load(self.deployed, metadata_root)
+            sfdx_source.load(self.deployed, metadata_root)
         from_source = tuple(self.deployed.grants)
         recover(self.storage, self.deployed)
         try:
@@ -82,7 +82,7 @@ class Org:
         self.url = ""
         self._described: dict[tuple[str, str], dict[str, Any]] = {}
         self.schema_changed_at = clock()
-        permissions.assign(self.dml, self.deployed, from_source)
+        permission_sets.assign(self.dml, self.deployed, from_source)
         self.storage.listeners.append(self._changed)
         self.refresh()
         try:
@@ -92,16 +92,16 @@ class Org:
             raise
 
     def _changed(self, changes: list[Change]) -> None:
-        if any(change.sobject == permissions.ASSIGNMENT for change in changes):
+        if any(change.sobject == permission_sets.ASSIGNMENT for change in changes):
             self.storage.afterwards.append(self.refresh)
 
     def refresh(self) -> None:
         """To be called whenever the schema or who may see it changed: tables, plans, describes, events follow."""
-        permissions.sync(self.dml, self.deployed)
-        held = permissions.held(self.dml, self.deployed)
-        access.enforce(self.schema, held)
+        permission_sets.sync(self.dml, self.deployed)
+        held = permission_sets.held(self.dml, self.deployed)
+        field_security.enforce(self.schema, held)
         self.dml.lacking = set(self.settings.profile_lacks).difference(*(grant.permissions for grant in held))
-        options.mirror_persons(self.schema)
+        org_schema.mirror_persons(self.schema)
         self.dml.refresh()
         seed(self.dml)
         self.hub.refresh()

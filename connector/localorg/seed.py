@@ -11,13 +11,13 @@ from typing import Any
 
 from connector.localorg.auth import Identity
 from connector.localorg.dml import Dml
-from connector.localorg.options import unknown_names
-from connector.localorg.plan import Row
+from connector.localorg.field_values import Stored
+from connector.localorg.org_schema import unknown_names
 from connector.localorg.schema import Schema
 from connector.localorg.settings import OrgSettings, Place, SeedError, contradictions
-from connector.localorg.soql.holds import problem
+from connector.localorg.soql.condition_evaluator import problem
 from connector.localorg.storage import Storage, quote
-from connector.localorg.values import Stored
+from connector.localorg.write_plan import Row
 
 Bodies = dict[str, list[dict[str, Any]]]
 """Rows to begin with, by object, as the API would take them."""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from connector.localorg.certificates import Certificates, certificates
 from connector.localorg.http.app import App
 from connector.localorg.org import Org, utc_now
 from connector.localorg.seed import Bodies
 from connector.localorg.settings import OrgSettings
-from connector.localorg.tls import Certificates, certificates
 
 if TYPE_CHECKING:
-    from connector.localorg.events.door import Door
+    from connector.localorg.pubsub.port_multiplexer import Door
 
 
 class LocalOrg:
@@ -86,7 +86,7 @@ class LocalOrg:
             await site.start()
             self._tls_port = self._runner.addresses[1][1]
         if self._grpc_port is not None:
-            from connector.localorg.events.door import Door  # gRPC takes its time to load
+            from connector.localorg.pubsub.port_multiplexer import Door  # gRPC takes its time to load
 
             self._door = Door(self.org, self._scratch_folder())
             self._grpc_port = await self._door.start(self._host, self._grpc_port, self._certificates)

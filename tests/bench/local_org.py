@@ -25,7 +25,7 @@ import psutil
 
 from connector.cli.org import our_metadata
 from connector.localorg import ids
-from connector.localorg.events import wire
+from connector.localorg.pubsub import grpc_codec
 from connector.localorg.server import LocalOrg
 from tests.acceptance.sides import CONNECTOR
 
@@ -131,12 +131,14 @@ async def _events(banner: dict[str, str], http: aiohttp.ClientSession, count: in
             assert answer.status == 200
     async with grpc.aio.insecure_channel(banner["pubsub_endpoint"]) as channel:
         stream = channel.stream_stream(
-            f"/{wire.SERVICE}/Subscribe",
-            request_serializer=wire.message("FetchRequest").SerializeToString,
-            response_deserializer=wire.message("FetchResponse").FromString,
+            f"/{grpc_codec.SERVICE}/Subscribe",
+            request_serializer=grpc_codec.message("FetchRequest").SerializeToString,
+            response_deserializer=grpc_codec.message("FetchResponse").FromString,
         )(metadata=headers)
-        ask = wire.message("FetchRequest")
-        await stream.write(ask(topic_name="/data/AccountChangeEvent", replay_preset=wire.EARLIEST, num_requested=100))
+        ask = grpc_codec.message("FetchRequest")
+        await stream.write(
+            ask(topic_name="/data/AccountChangeEvent", replay_preset=grpc_codec.EARLIEST, num_requested=100)
+        )
         got, started = 0, time.perf_counter()
         while got < count:
             got += len((await stream.read()).events)

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import ClientSession
 from playwright.async_api import Browser
 
-from connector.localmail.box import Box
 from connector.localmail.catcher import MailCatcher
+from connector.localmail.mailbox import Box
 from connector.post.mail import Attachment, Mail, email
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from connector.cli.org import our_metadata
 from connector.errors import CommandError
 from connector.jobs.deploy import deploy_metadata
 from connector.jobs.resync import make_due
-from connector.localorg.seedfile import read
+from connector.localorg.seed_file import read
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
 from connector.model.customer import Customer

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from connector.localorg.merging import merge
-from connector.localorg.recycling import undelete
+from connector.localorg.record_merge import merge
+from connector.localorg.recycle_bin import undelete
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World

@@ -14,7 +14,7 @@ from sqlalchemy import delete
 from connector.cli.org import our_metadata
 from connector.jobs.resync import make_due
 from connector.localorg.seed import Bodies
-from connector.localorg.seedfile import read
+from connector.localorg.seed_file import read
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings, RecordType
 from connector.model.change import EntityKind

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connector.jobs.push import PushSummary
-from connector.localorg.spoken import RowRefusal
+from connector.localorg.fault_responses import RowRefusal
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
 from connector.outbound.health import OrgHealth

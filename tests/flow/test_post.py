@@ -15,7 +15,7 @@ from aiosmtpd.smtp import AuthResult
 from connector.errors import PostError, RetryClass
 from connector.jobs import deliver as job
 from connector.jobs.deliver import Delivered
-from connector.localorg.tls import certificates
+from connector.localorg.certificates import certificates
 from connector.model.event import Action
 from connector.model.message import MessageState
 from connector.post.mail import Mail

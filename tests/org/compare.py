@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from connector.localorg.catalog import standard_schema
+from connector.localorg.standard_objects import standard_schema
 
 
 def differences(recorded: dict[str, Any]) -> Iterator[str]:

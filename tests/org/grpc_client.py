@@ -12,7 +12,7 @@ from typing import Any
 import fastavro
 import grpc
 
-from connector.localorg.events import wire
+from connector.localorg.pubsub import grpc_codec
 from connector.localorg.server import LocalOrg
 
 SOON = 5.0
@@ -35,29 +35,31 @@ class Client:
         )
 
     def rpc(self, name: str) -> Any:
-        request, response, streams, _ = wire.METHODS[name]
+        request, response, streams, _ = grpc_codec.METHODS[name]
         make = self.channel.stream_stream if streams else self.channel.unary_unary
         return make(
-            f"/{wire.SERVICE}/{name}",
-            request_serializer=wire.message(request).SerializeToString,
-            response_deserializer=wire.message(response).FromString,
+            f"/{grpc_codec.SERVICE}/{name}",
+            request_serializer=grpc_codec.message(request).SerializeToString,
+            response_deserializer=grpc_codec.message(response).FromString,
         )
 
     async def topic(self, name: str) -> Any:
-        return await self.rpc("GetTopic")(wire.message("TopicRequest")(topic_name=name), metadata=self.headers)
+        return await self.rpc("GetTopic")(grpc_codec.message("TopicRequest")(topic_name=name), metadata=self.headers)
 
     async def schema(self, schema_id: str) -> Any:
         if schema_id not in self.schemas:
             told = await self.rpc("GetSchema")(
-                wire.message("SchemaRequest")(schema_id=schema_id), metadata=self.headers
+                grpc_codec.message("SchemaRequest")(schema_id=schema_id), metadata=self.headers
             )
             self.schemas[schema_id] = fastavro.parse_schema(json.loads(told.schema_json))
         return self.schemas[schema_id]
 
     async def publish(self, topic: str, *events: tuple[str, bytes], schema_id: str) -> Any:
-        made = [wire.message("ProducerEvent")(id=name, schema_id=schema_id, payload=body) for name, body in events]
+        made = [
+            grpc_codec.message("ProducerEvent")(id=name, schema_id=schema_id, payload=body) for name, body in events
+        ]
         return await self.rpc("Publish")(
-            wire.message("PublishRequest")(topic_name=topic, events=made), metadata=self.headers
+            grpc_codec.message("PublishRequest")(topic_name=topic, events=made), metadata=self.headers
         )
 
     async def encoded(self, schema_id: str, **values: Any) -> bytes:
@@ -87,7 +89,7 @@ class Stream:
         self.call = call
 
     async def ask(self, count: int, **more: Any) -> None:
-        await self.call.write(wire.message("FetchRequest")(num_requested=count, **more))
+        await self.call.write(grpc_codec.message("FetchRequest")(num_requested=count, **more))
 
     async def next(self) -> Any:
         async with asyncio.timeout(SOON):

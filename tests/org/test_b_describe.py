@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from connector.cli.org import our_metadata
-from connector.localorg.catalog import HISTORIES, OBJECTS, standard_schema
 from connector.localorg.describe import describe, global_describe
-from connector.localorg.metadata.source import load_source
+from connector.localorg.metadata.sfdx_source import load_source
+from connector.localorg.standard_objects import HISTORIES, OBJECTS, standard_schema
 from tests.org.compare import differences
 
 RECORDED = [  # facts of recorded orgs; `python -m tests.org.compare FILE` compares all of a record

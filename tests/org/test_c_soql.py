@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.localorg import soql
-from connector.localorg.catalog import standard_schema
+from connector.localorg.standard_objects import standard_schema
 from connector.localorg.storage import Storage
 from tests.org.conftest import Caller
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.cli.org import our_metadata
-from connector.localorg.bulk.text import BadContentError, Dialect, body, columns
+from connector.localorg.bulk.csv_format import BadContentError, Dialect, body, columns
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import BASE, Caller
 from tests.org.test_a_sign_in import Redirect

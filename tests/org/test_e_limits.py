@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.localorg.bulk import text
+from connector.localorg.bulk import csv_format
 from tests.org.conftest import BASE, SHARED, Caller
 from tests.org.test_e_bulk import ACCOUNTS, Bulk, queried
 
@@ -102,11 +102,11 @@ async def test_values_are_taken_as_they_are(bulk: Bulk) -> None:
 
 async def test_sizes_of_content(bulk: Bulk) -> None:
     """E1: 32,000 characters a field and in the header, 5,000 fields and 400,000 characters a row."""
-    dialect = text.Dialect()
+    dialect = csv_format.Dialect()
     assert list(dialect.rows(f"a\n{'x' * 32_000}\n"))
     for content in (f"a\n{'x' * 32_001}\n", "a" * 32_001 + "\n", ",".join(["a"] * 5_001) + "\n",
                     "a\n" + ",".join(["x" * 30_000] * 14) + "\n"):  # fmt: skip
-        with pytest.raises(text.BadContentError, match=r"ClientInputError|too long"):
+        with pytest.raises(csv_format.BadContentError, match=r"ClientInputError|too long"):
             list(dialect.rows(content))
     done = await bulk.run(f"Name,Description\nE1 long,{'x' * 32_001}\n", **ACCOUNTS)
     assert (done["state"], done["numberRecordsProcessed"]) == ("Failed", 0)

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from connector.cli.org import our_metadata
-from connector.localorg.events import wire
+from connector.localorg.pubsub import grpc_codec
 from connector.localorg.schema import Field
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import Caller
@@ -190,7 +190,7 @@ async def test_gaps_have_a_header_only(feed: Feed) -> None:
 
 async def test_too_many_changes_in_one_transaction_overflow(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     """G8."""
-    monkeypatch.setattr("connector.localorg.events.changes.MOST_IN_TRANSACTION", 3)
+    monkeypatch.setattr("connector.localorg.events.change_events.MOST_IN_TRANSACTION", 3)
     records = [{"attributes": {"type": "Account"}, "Name": f"A{number}"} for number in range(4)]
     await feed.caller.call("POST", "composite/sobjects", {"allOrNone": True, "records": records})
     header, values, _ = await feed.one()
@@ -206,7 +206,7 @@ async def test_an_update_of_one_object_reaches_its_own_topic_and_the_channel(fee
         assert payload["ChangeEventHeader"]["recordIds"] == [account]
         both = await feed.stream.events(2)
         assert both[0][1] == replay
-    async with feed.client.subscribed(ALL, replay_preset=wire.CUSTOM, replay_id=replay) as rest:
+    async with feed.client.subscribed(ALL, replay_preset=grpc_codec.CUSTOM, replay_id=replay) as rest:
         assert await rest.events(1) == both[1:]
 
 

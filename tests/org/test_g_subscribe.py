@@ -18,7 +18,7 @@ import pytest
 from fastavro.schema import to_parsing_canonical_form
 
 from connector.cli.org import our_metadata
-from connector.localorg.events import wire
+from connector.localorg.pubsub import grpc_codec
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import Caller
 from tests.org.events import ACCOUNTS, ACTION, ALL, ORDERS, action, numbers, published
@@ -34,7 +34,7 @@ Code = grpc.StatusCode
 async def test_every_call_needs_three_headers(client: Client, missing: str) -> None:
     """G1."""
     headers = tuple(item for item in client.headers if item[0] != missing)
-    call = client.rpc("GetTopic")(wire.message("TopicRequest")(topic_name=ACTION), metadata=headers)
+    call = client.rpc("GetTopic")(grpc_codec.message("TopicRequest")(topic_name=ACTION), metadata=headers)
     assert await failure(call) == (Code.UNAUTHENTICATED, "service.auth.headers.invalid")
 
 
@@ -42,7 +42,7 @@ async def test_a_wrong_token_or_tenant_is_refused(client: Client) -> None:
     """G1, G6."""
     for name, code in (("accesstoken", "service.auth.error"), ("tenantid", "service.auth.headers.invalid")):
         headers = tuple((key, "wrong" if key == name else value) for key, value in client.headers)
-        call = client.rpc("GetTopic")(wire.message("TopicRequest")(topic_name=ACTION), metadata=headers)
+        call = client.rpc("GetTopic")(grpc_codec.message("TopicRequest")(topic_name=ACTION), metadata=headers)
         assert await failure(call) == (Code.UNAUTHENTICATED, code)
 
 
@@ -88,7 +88,9 @@ async def test_topics(client: Client) -> None:
 async def test_a_schema_is_what_its_id_says(client: Client) -> None:
     """G7."""
     schema_id = (await client.topic(ACTION)).schema_id
-    told = await client.rpc("GetSchema")(wire.message("SchemaRequest")(schema_id=schema_id), metadata=client.headers)
+    told = await client.rpc("GetSchema")(
+        grpc_codec.message("SchemaRequest")(schema_id=schema_id), metadata=client.headers
+    )
     schema = json.loads(told.schema_json)
     assert (schema["name"], schema["namespace"], schema.pop("uuid")) == (
         "Order_Action__e", "com.sforce.eventbus", schema_id,
@@ -100,14 +102,16 @@ async def test_a_schema_is_what_its_id_says(client: Client) -> None:
         ("CreatedById", "string"),
     ]
     assert all(field["type"][0] == "null" for field in schema["fields"][2:])
-    call = client.rpc("GetSchema")(wire.message("SchemaRequest")(schema_id="x"), metadata=client.headers)
+    call = client.rpc("GetSchema")(grpc_codec.message("SchemaRequest")(schema_id="x"), metadata=client.headers)
     assert await failure(call) == (Code.INVALID_ARGUMENT, "schema.validation.failed")
 
 
 async def test_a_change_schema_has_the_header_first_and_addresses_by_name(client: Client) -> None:
     """G7."""
     schema_id = (await client.topic(ACCOUNTS)).schema_id
-    told = await client.rpc("GetSchema")(wire.message("SchemaRequest")(schema_id=schema_id), metadata=client.headers)
+    told = await client.rpc("GetSchema")(
+        grpc_codec.message("SchemaRequest")(schema_id=schema_id), metadata=client.headers
+    )
     fields = json.loads(told.schema_json)["fields"]
     assert fields[0]["name"] == "ChangeEventHeader"
     assert [field["name"] for field in fields[0]["type"]["fields"]] == [
@@ -129,9 +133,9 @@ async def test_a_change_schema_has_the_header_first_and_addresses_by_name(client
 async def test_latest_earliest_and_custom(client: Client) -> None:
     """G3."""
     first = await published(client, 3)
-    async with client.subscribed(ACTION, replay_preset=wire.EARLIEST) as stream:
+    async with client.subscribed(ACTION, replay_preset=grpc_codec.EARLIEST) as stream:
         assert [replay for _, replay in await stream.events(3)] == first
-    async with client.subscribed(ACTION, replay_preset=wire.CUSTOM, replay_id=first[0]) as stream:
+    async with client.subscribed(ACTION, replay_preset=grpc_codec.CUSTOM, replay_id=first[0]) as stream:
         assert numbers(await stream.events(2)) == [2, 3]
     async with client.subscribed(ACTION) as stream:
         await published(client, 1, first=4)
@@ -149,7 +153,7 @@ async def test_replay_ids_rise_with_gaps(client: Client) -> None:
 async def test_only_what_was_asked_for_is_sent(client: Client) -> None:
     """G3."""
     await published(client, 5)
-    async with client.subscribed(ACTION, count=2, replay_preset=wire.EARLIEST) as stream:
+    async with client.subscribed(ACTION, count=2, replay_preset=grpc_codec.EARLIEST) as stream:
         answer = await stream.next()
         assert (len(answer.events), answer.pending_num_requested) == (2, 0)
         with pytest.raises(TimeoutError):
@@ -190,7 +194,7 @@ async def test_a_stream_that_asks_for_nothing_ends(client: Client, org: LocalOrg
     """G3."""
     org.org.hub.fetch_seconds = 0.1
     await published(client, 1)
-    async with client.subscribed(ACTION, count=1, replay_preset=wire.EARLIEST) as stream:
+    async with client.subscribed(ACTION, count=1, replay_preset=grpc_codec.EARLIEST) as stream:
         await stream.events(1)
         assert await stream.end() == (Code.OK, "")
 
@@ -207,10 +211,10 @@ async def test_a_stream_whose_client_is_done_ends(client: Client) -> None:
     [
         ({"num_requested": 0}, "subscription.fetch.requested.events.invalid"),
         ({"num_requested": -1}, "subscription.fetch.requested.events.invalid"),
-        ({"num_requested": 1, "replay_preset": wire.CUSTOM}, "subscription.fetch.replayid.validation.failed"),
-        ({"num_requested": 1, "replay_preset": wire.CUSTOM, "replay_id": b"\xff" * 8},
+        ({"num_requested": 1, "replay_preset": grpc_codec.CUSTOM}, "subscription.fetch.replayid.validation.failed"),
+        ({"num_requested": 1, "replay_preset": grpc_codec.CUSTOM, "replay_id": b"\xff" * 8},
          "subscription.fetch.replayid.corrupted"),
-        ({"num_requested": 1, "replay_preset": wire.CUSTOM, "replay_id": b"x"},
+        ({"num_requested": 1, "replay_preset": grpc_codec.CUSTOM, "replay_id": b"x"},
          "subscription.fetch.replayid.corrupted"),
         ({"num_requested": 1, "topic_name": ""}, "topic.validation.empty"),
     ],
@@ -218,7 +222,7 @@ async def test_a_stream_whose_client_is_done_ends(client: Client) -> None:
 async def test_bad_requests(client: Client, request_: dict[str, Any], expected: str) -> None:
     """G6: faults of the client."""
     stream = Stream(client, client.rpc("Subscribe")(metadata=client.headers))
-    await stream.call.write(wire.message("FetchRequest")(**{"topic_name": ACTION, **request_}))
+    await stream.call.write(grpc_codec.message("FetchRequest")(**{"topic_name": ACTION, **request_}))
     assert await stream.end() == (Code.INVALID_ARGUMENT, expected)
 
 
@@ -235,11 +239,11 @@ async def test_a_replay_id_expires_with_the_retention(client: Client, org: Local
     old, *_ = await published(client, 2)
     org.org.hub.bus.retention = 0.01
     await asyncio.sleep(0.02)
-    async with client.subscribed(ACTION, replay_preset=wire.CUSTOM, replay_id=old) as stream:
+    async with client.subscribed(ACTION, replay_preset=grpc_codec.CUSTOM, replay_id=old) as stream:
         assert await stream.end() == (Code.INVALID_ARGUMENT, "subscription.fetch.replayid.corrupted")
     org.org.hub.bus.retention = 60
     fresh = await published(client, 1, first=3)
-    async with client.subscribed(ACTION, replay_preset=wire.EARLIEST) as stream:
+    async with client.subscribed(ACTION, replay_preset=grpc_codec.EARLIEST) as stream:
         assert [replay for _, replay in await stream.events(1)] == fresh
 
 
@@ -265,7 +269,7 @@ async def test_events_outlive_a_restart(tmp_path: Path) -> None:
         first = await published(client, 2)
     async with (
         kept(tmp_path / "org.db") as client,
-        client.subscribed(ACTION, replay_preset=wire.CUSTOM, replay_id=first[0]) as stream,
+        client.subscribed(ACTION, replay_preset=grpc_codec.CUSTOM, replay_id=first[0]) as stream,
     ):
         assert numbers(await stream.events(1)) == [2]
         await published(client, 1, first=3)
@@ -284,7 +288,7 @@ async def test_trouble_on_demand(client: Client, org: LocalOrg) -> None:
         assert len((await stream.next()).events) == 1
         assert await stream.end() == (Code.UNAVAILABLE, "service.unavailable")
     faults.configure({"event_limit": 1})
-    async with client.subscribed(ACTION, replay_preset=wire.EARLIEST) as stream:
+    async with client.subscribed(ACTION, replay_preset=grpc_codec.EARLIEST) as stream:
         assert await stream.end() == (Code.RESOURCE_EXHAUSTED, "subscription.limit.exceeded")
     faults.configure({"publish_failure": 1})
     schema_id, body = await action(client)
@@ -297,13 +301,13 @@ async def test_trouble_on_demand(client: Client, org: LocalOrg) -> None:
         assert (one, first != second) == (other, True)
     position = org.org.hub.bus.latest.to_bytes(8, "big")
     org.org.hub.bus.lose()
-    async with client.subscribed(ACTION, replay_preset=wire.CUSTOM, replay_id=position) as stream:
+    async with client.subscribed(ACTION, replay_preset=grpc_codec.CUSTOM, replay_id=position) as stream:
         assert (await stream.end())[1] == "subscription.fetch.replayid.corrupted"
 
 
 async def test_bytes_that_are_no_message(client: Client) -> None:
     """G2."""
-    call = client.channel.unary_unary(f"/{wire.SERVICE}/GetTopic")(b"\xff\xff", metadata=client.headers)
+    call = client.channel.unary_unary(f"/{grpc_codec.SERVICE}/GetTopic")(b"\xff\xff", metadata=client.headers)
     assert (await failure(call))[0] is Code.INVALID_ARGUMENT
-    unknown = client.channel.unary_unary(f"/{wire.SERVICE}/Nothing")(b"", metadata=client.headers)
+    unknown = client.channel.unary_unary(f"/{grpc_codec.SERVICE}/Nothing")(b"", metadata=client.headers)
     assert (await failure(unknown))[0] is Code.UNIMPLEMENTED

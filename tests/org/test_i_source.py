@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from connector.cli.org import our_metadata
-from connector.localorg.catalog import standard_schema
-from connector.localorg.metadata.source import load_source
+from connector.localorg.metadata.sfdx_source import load_source
 from connector.localorg.metadata.xml import MetadataError
+from connector.localorg.standard_objects import standard_schema
 
 
 def test_our_metadata_loads_and_every_field_is_in_the_permission_set() -> None:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 import requests
 
-from connector.localorg.http.classic import NAMESPACE
+from connector.localorg.http.bulk_v1 import NAMESPACE
 from tests.org.conftest import Caller
 from tests.org.test_a_sign_in import Redirect
 

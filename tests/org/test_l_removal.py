@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.localorg.metadata.deploy import OPTIONS, Deployment
+from connector.localorg.metadata.deployments import OPTIONS, Deployment
 from tests.org.conftest import Caller
 from tests.org.packages import manifest, package, permission_set, text_field, xml
 

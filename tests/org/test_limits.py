@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 import pytest
 
-from connector.localorg import search
+from connector.localorg import sosl
 from connector.localorg.errors import Refusal
-from connector.localorg.http.multipart import MOST_PARTS, parts
 from connector.localorg.metadata import xml
 from connector.localorg.metadata.archive import ArchiveError, opened
 from connector.localorg.metadata.xml import MetadataError, read
-from connector.localorg.search import _has, parse
+from connector.localorg.rest.multipart import MOST_PARTS, parts
 from connector.localorg.soap.envelope import message
+from connector.localorg.sosl import _has, parse
 from tests.org.conftest import SHARED, Caller
 
 pytestmark = SHARED
@@ -138,7 +138,7 @@ async def test_words_of_a_search_with_stars(text: str, word: str, *, found: bool
 
 async def test_search_that_is_too_long_is_refused_or_finds_nothing(shared: Caller) -> None:
     with pytest.raises(Refusal, match="100000 characters"):
-        parse("FIND {" + "a" * search.LONGEST + "}")
+        parse("FIND {" + "a" * sosl.LONGEST + "}")
     await shared.create("Account", Name="Longsearch")
     body = {"q": "Longsearch OR " * 1_000, "sobjects": [{"name": "Account"}]}
     for term in ("ab OR " * 50 + "cd", "a*" * 11):

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from connector.cli.org import our_metadata
-from connector.localorg.page import rows
+from connector.localorg.page import record_queries
 from connector.localorg.server import LocalOrg
 from tests.org.pages import Reader, following, heads, plain
 
@@ -50,7 +50,7 @@ async def test_pages_of_a_list_follow_each_other_without_loss_or_repetition(
     names = [f"N-{number}" for number in range(7)]
     for name in names:
         await reader.caller.draft(External_Key__c=name, AccountId=account)
-    monkeypatch.setattr(rows.newest, "__kwdefaults__", {**rows.newest.__kwdefaults__, "limit": 3})
+    monkeypatch.setattr(record_queries.newest, "__kwdefaults__", {**record_queries.newest.__kwdefaults__, "limit": 3})
     page = await reader.get("/orders?status=Draft")
     seen = heads(page)
     await reader.caller.draft(External_Key__c="later", AccountId=account)
@@ -70,7 +70,7 @@ async def test_a_filter_that_finds_little_stops_looking_and_says_so(
         await reader.caller.draft(
             External_Key__c=f"N-{number}", AccountId=account, Hold_Reason__c=held, Lifecycle_Stage__c="placed"
         )
-    monkeypatch.setattr(rows, "LOOKED_AT", 4)
+    monkeypatch.setattr(record_queries, "LOOKED_AT", 4)
     page = await reader.get("/orders?stage=placed&held=1")
     assert heads(page) == []
     assert "None among the 4 orders looked at" in page
@@ -80,7 +80,7 @@ async def test_a_filter_that_finds_little_stops_looking_and_says_so(
 async def test_accounts_and_products_are_listed_by_name(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("beta", "Alpha", "Alpha", "gamma", "Alpha"):
         await reader.caller.create("Account", Name=name)
-    monkeypatch.setattr(rows.by_name, "__defaults__", (2,))
+    monkeypatch.setattr(record_queries.by_name, "__defaults__", (2,))
     page = await reader.get("/accounts")
     seen = heads(page)
     while "Further" in page:

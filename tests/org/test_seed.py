@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from connector.cli.org import our_metadata
-from connector.localorg.seedfile import UnreadableSeedError, read
+from connector.localorg.seed_file import UnreadableSeedError, read
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import (
     Currency,

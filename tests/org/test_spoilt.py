@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.localorg.http import classic
+from connector.localorg.http import bulk_v1
 from tests.org.conftest import SHARED, Caller
 from tests.org.test_e_bulk import Bulk
 
@@ -79,7 +79,7 @@ async def over(caller: Caller, path: str, session: dict[str, str]) -> dict[str, 
             [batch] = (await caller.raw("GET", f"{path}/batch", **session)).json["batchInfo"]
             if batch["state"] not in {"Queued", "InProgress"}:
                 return dict(batch)
-            await asyncio.sleep(classic.QUEUE_SECONDS)
+            await asyncio.sleep(bulk_v1.QUEUE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_versions_of_bulk_that_are_none(shared: Caller) -> None:
 
 async def test_a_job_that_fails_in_the_org_stops_no_other(shared: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hands of the org go on."""
-    from connector.localorg.bulk import worker
+    from connector.localorg import bulk_worker
 
     class Broken:
         patient = True
@@ -124,7 +124,7 @@ async def test_a_job_that_fails_in_the_org_stops_no_other(shared: Caller, monkey
     bulk = Bulk(shared)
     body = {"operation": "query", "query": "SELECT Id FROM User"}
     with monkeypatch.context() as broken:
-        broken.setattr(worker, "Extract", Broken)
+        broken.setattr(bulk_worker, "Extract", Broken)
         _, first = await shared.call("POST", "jobs/query", body)
         assert (await bulk.over(first["id"], "query"))["state"] == "Failed"
     _, second = await shared.call("POST", "jobs/query", body)

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from connector.cli.org import our_metadata
+from connector.localorg.certificates import certificates
 from connector.localorg.server import LocalOrg
-from connector.localorg.tls import certificates
 
 
 async def versions(url: str, ca: Path | None) -> int:

@@ -12,8 +12,8 @@ import pytest
 from connector.cli.inputs import check_input
 from connector.errors import MappingError, ProfileError, RulesError, SettingsError, UsageError
 from connector.files import UnusableFileError, bounded_lines, check_plain, read_file
-from connector.localorg.seedfile import UnreadableSeedError
-from connector.localorg.seedfile import read as read_seed
+from connector.localorg.seed_file import UnreadableSeedError
+from connector.localorg.seed_file import read as read_seed
 from connector.mapping import yaml_limits
 from connector.mapping.expression import Expression
 from connector.mapping.nodes import LARGEST, BadYamlError, document

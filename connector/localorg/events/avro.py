@@ -18,8 +18,8 @@ from typing import Any
 import fastavro
 from fastavro.schema import to_parsing_canonical_form
 
+from connector.localorg.field_values import Stored, stamp
 from connector.localorg.schema import Field, SObject
-from connector.localorg.values import Stored, stamp
 
 NAMESPACE = "com.sforce.eventbus"
 NEVER = frozenset({"IsDeleted", "SystemModstamp", "LastActivityDate", "LastViewedDate", "LastReferencedDate",

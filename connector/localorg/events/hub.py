@@ -15,14 +15,14 @@ from connector.localorg.errors import Refusal
 from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
 from connector.localorg.events.bus import Bus
-from connector.localorg.events.changes import Capture
+from connector.localorg.events.change_events import Capture
 from connector.localorg.events.channels import Channels, Member, carried, special
 from connector.localorg.faults import Faults
-from connector.localorg.plan import Row
 from connector.localorg.schema import Schema, SObject
-from connector.localorg.soql.holds import holds
+from connector.localorg.soql.condition_evaluator import holds
 from connector.localorg.storage import Change, Storage
 from connector.localorg.usage import PUBLISHED_AN_HOUR, Usage
+from connector.localorg.write_plan import Row
 
 RETENTION_SECONDS = 72 * 3600
 KEEPALIVE_SECONDS = 250.0  # at most 270 are promised

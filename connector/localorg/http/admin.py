@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import orjson
 from aiohttp import web
 
+from connector.localorg.api_call import parse_json
 from connector.localorg.errors import Refusal, not_found
-from connector.localorg.http.call import parse_json
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org

@@ -12,16 +12,17 @@ from contextlib import nullcontext
 
 from aiohttp import web
 
-from connector.localorg.bulk.worker import Worker
+from connector.localorg.api_call import Call, Reply, check_version, dumps, failed, parse_json, split_target
+from connector.localorg.bulk_worker import Worker
 from connector.localorg.errors import Refusal, json_error
-from connector.localorg.events.changes import origin
-from connector.localorg.events.cometd import CometD
-from connector.localorg.http import admin, classic, oauth, resources, soap
-from connector.localorg.http.call import Call, Reply, check_version, dumps, failed, parse_json, split_target
-from connector.localorg.http.router import Router, describe_call, takes_raw
+from connector.localorg.events.change_events import origin
+from connector.localorg.http import admin, bulk_v1, oauth, soap
+from connector.localorg.http.cometd import CometD
 from connector.localorg.locks import HeldError
 from connector.localorg.org import Org
 from connector.localorg.page.site import Site
+from connector.localorg.rest import resources
+from connector.localorg.rest.router import Router, describe_call, takes_raw
 from connector.localorg.usage import LoggedCall
 
 EXHAUSTED = Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
@@ -39,7 +40,7 @@ _MOST_BYTES: dict[tuple[str, ...], int] = {  # of the body, by the first segment
     ("cometd",): 1024 * 1024,
 }
 _MOST_OTHERWISE = 64 * 1024
-_REFUSED: dict[Face, Refused] = {soap.answer: soap.refused, classic.answer: classic.refused}
+_REFUSED: dict[Face, Refused] = {soap.answer: soap.refused, bulk_v1.answer: bulk_v1.refused}
 
 
 class App:
@@ -55,9 +56,9 @@ class App:
             ("secur", "frontdoor.jsp"): oauth.frontdoor,
             ("id",): oauth.identity,
             (".well-known", "openid-configuration"): oauth.well_known,
-            ("services", "apexrest"): classic.no_apex,
+            ("services", "apexrest"): bulk_v1.no_apex,
             ("services", "soap"): soap.answer,
-            ("services", "async"): classic.answer,
+            ("services", "async"): bulk_v1.answer,
             ("_org",): admin.answer,
             ("cometd",): self.cometd.answer,
         }

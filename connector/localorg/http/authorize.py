@@ -13,8 +13,8 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
-from connector.localorg.codes import OAuthFailure, checked_challenge, on_loopback, scope_of
-from connector.localorg.page import door, frame
+from connector.localorg.authorization_codes import OAuthFailure, checked_challenge, on_loopback, scope_of
+from connector.localorg.page import frame, login
 from connector.localorg.page.html import EMPTY, html, join
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def answer(org: Org, request: web.Request, params: Mapping[str, str], own_url: s
 
 def _signed_in(org: Org, request: web.Request, params: Mapping[str, str]) -> bool:
     posted = request.method == "POST" and "password" in params
-    return door.has_ticket(org, request) or (
+    return login.has_ticket(org, request) or (
         posted and org.auth.password_ok(params.get("username", ""), params["password"])
     )
 

@@ -9,10 +9,10 @@ import orjson
 from aiohttp import web
 
 from connector.localorg import openid
-from connector.localorg.codes import OAuthFailure
+from connector.localorg.authorization_codes import OAuthFailure
 from connector.localorg.errors import not_found
 from connector.localorg.http import authorize
-from connector.localorg.page import door
+from connector.localorg.page import login
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -83,7 +83,7 @@ async def frontdoor(org: Org, request: web.Request, segments: list[str]) -> web.
     session = org.auth.read(request.query.get("sid", ""))
     if session is None or session.kind != "A":
         return web.Response(status=403, text="Session expired or invalid")
-    return door.let_in(org, request, "/", {})
+    return login.let_in(org, request, "/", {})
 
 
 def _introspected(org: Org, form: dict[str, str], request: web.Request) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from connector.localorg.api_call import Reply
 from connector.localorg.errors import Refusal, not_found
-from connector.localorg.http.call import Reply
 from connector.localorg.http.oauth import own_url
 from connector.localorg.metadata.xml import MetadataError, read
 from connector.localorg.soap.envelope import (
@@ -102,13 +102,13 @@ def _rows(org: Org, kind: str, wanted: str, came: Message) -> web.Response:
 
 
 def _metadata(org: Org, came: Message) -> web.Response:
-    from connector.localorg.http import deploying
+    from connector.localorg.rest import metadata_api
     from connector.localorg.soap import components
 
     if not _signed_in(org, came):
         return _no_session(METADATA)
     try:
-        body = deploying.soap(org, came.call)
+        body = metadata_api.soap(org, came.call)
         writes = body is not None
         if body is None:
             body = components.answer(org, came.call)

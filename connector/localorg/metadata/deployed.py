@@ -10,15 +10,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from connector.localorg import catalog
+from connector.localorg import standard_objects
 from connector.localorg.events.channels import MOST_ENRICHED, Channels, Member
-from connector.localorg.metadata import looks
+from connector.localorg.metadata import analytics_metadata
 from connector.localorg.metadata.component import Component
-from connector.localorg.metadata.fields import field_of
+from connector.localorg.metadata.custom_fields import field_of
 from connector.localorg.metadata.xml import Element, MetadataError
 from connector.localorg.schema import Field, Schema, SObject
+from connector.localorg.soql.condition_evaluator import asked
 from connector.localorg.soql.errors import SoqlError
-from connector.localorg.soql.holds import asked
 
 MOST_CHARACTERS = 80
 _NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*")
@@ -153,7 +153,7 @@ def _custom(deployed: Deployed, component: Component) -> SObject:
         custom=True,
     )
     automatic = name_field.get("type") == "AutoNumber"
-    for item in catalog.fields("Custom__c"):
+    for item in standard_objects.fields("Custom__c"):
         custom.add(item)
     custom.add(
         replace(
@@ -305,11 +305,11 @@ _CHECKS: dict[str, Check] = {
     "PlatformEventChannelMember": _member,
     "ManagedEventSubscription": _subscription,
     "PermissionSet": _permission_set,
-    "ListView": looks.list_view,
-    "Layout": looks.layout,
-    "ReportType": looks.report_type,
-    "ReportFolder": looks.folder,
-    "Report": looks.report,
-    "DashboardFolder": looks.folder,
-    "Dashboard": looks.dashboard,
+    "ListView": analytics_metadata.list_view,
+    "Layout": analytics_metadata.layout,
+    "ReportType": analytics_metadata.report_type,
+    "ReportFolder": analytics_metadata.folder,
+    "Report": analytics_metadata.report,
+    "DashboardFolder": analytics_metadata.folder,
+    "Dashboard": analytics_metadata.dashboard,
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from connector.localorg.page import history, listing, parts, record, rows
+from connector.localorg.page import history, record, record_queries, record_table, widgets
+from connector.localorg.page.formatters import Shown, found
 from connector.localorg.page.frame import Page, missing
 from connector.localorg.page.html import address, html, join
-from connector.localorg.page.shown import Shown, found
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -27,14 +27,19 @@ def named(org: Org, sobject: str, place: str, params: Mapping[str, str], *, empt
     shape = org.dml.plan(sobject).sobject
     shown = Shown(org)
     name, record_id = params.get("name", ""), params.get("after", "")
-    part = rows.by_name(org, sobject, (name, record_id) if record_id else None)
+    part = record_queries.by_name(org, sobject, (name, record_id) if record_id else None)
     title = shape.label_plural
     further = address(place, name=part.following[0], after=part.following[1]) if part.following else None
     body = join(
         [
-            html('<p class="kind">{} {} in all</p><h1>{}</h1>', f"{rows.total(org, sobject):,}", title.lower(), title),
-            listing.table(shown, shape, part.rows, caption=f"{title} by name", empty=empty),
-            parts.steps([("First", f"/{place}" if record_id else None), ("Further", further)]),
+            html(
+                '<p class="kind">{} {} in all</p><h1>{}</h1>',
+                f"{record_queries.total(org, sobject):,}",
+                title.lower(),
+                title,
+            ),
+            record_table.table(shown, shape, part.rows, caption=f"{title} by name", empty=empty),
+            widgets.steps([("First", f"/{place}" if record_id else None), ("Further", further)]),
         ]
     )
     return Page(title=title, body=body, place=f"/{place}")
@@ -48,17 +53,17 @@ def one(org: Org, record_id: str) -> Page:
     shown = Shown(org)
     title = shown.title(sobject, row)
     account_id = str(row["Id"])
-    relations = {f"{child.name}.{by.name}": (child, by) for child, by in listing.relations(org, sobject)}
+    relations = {f"{child.name}.{by.name}": (child, by) for child, by in record_table.relations(org, sobject)}
     sections = []
     for name in _FIRST:
         if name in relations:
             child = relations[name][0]
             more = address("orders", account=account_id) if child.name == "Order" else ""
             always = f"No {child.label_plural.lower()} yet."
-            sections.append(listing.related(org, shown, relations[name], account_id, always=always, more=more))
+            sections.append(record_table.related(org, shown, relations[name], account_id, always=always, more=more))
     body = join(
         [
-            parts.heading(sobject.label, title),
+            widgets.heading(sobject.label, title),
             record.deleted(row),
             record.fields(shown, sobject, row),
             *sections,

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from connector.localorg.events import plain
+from connector.localorg.events import event_json
 from connector.localorg.events.avro import CHANGE_HEADER
 from connector.localorg.events.hub import change_topic
-from connector.localorg.page import parts, rows
+from connector.localorg.field_values import stamp
+from connector.localorg.page import record_queries, widgets
+from connector.localorg.page.formatters import Shown, label, moment
 from connector.localorg.page.html import EMPTY, Html, html, join
-from connector.localorg.page.shown import Shown, label, moment
-from connector.localorg.values import stamp
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
-    from connector.localorg.plan import Row
     from connector.localorg.schema import Field, SObject
+    from connector.localorg.write_plan import Row
 
 LOOKED_AT = 5_000
 MOST = 50
@@ -58,11 +58,11 @@ def section(org: Org, shown: Shown, sobject: SObject, row: Row) -> Html:
         return EMPTY
     body = join(_entry(shown, entry) for entry in entries)
     told = html('<ol class="history">{}</ol>', body) if body else Html('<p class="empty">No changes are known.</p>')
-    return parts.section("History", html('{}<p class="note">{}</p>', told, ending))
+    return widgets.section("History", html('{}<p class="note">{}</p>', told, ending))
 
 
 def _kept(org: Org, shown: Shown, sobject: SObject, kept: SObject, row: Row) -> tuple[list[Entry], bool]:
-    part = rows.children(org, kept.name, f"{sobject.name}Id", str(row["Id"]), limit=MOST)
+    part = record_queries.children(org, kept.name, f"{sobject.name}Id", str(row["Id"]), limit=MOST)
     entries: list[Entry] = []
     fields: set[str] = set()  # of the entry that is being filled: one change has a field once
     for item in part.rows:
@@ -98,7 +98,7 @@ def _events(org: Org, shown: Shown, sobject: SObject, record_id: str) -> tuple[l
         schema = org.hub.schema_by_id(event.schema_id)
         if schema is None:
             continue
-        values = plain.payload(schema, event.payload)
+        values = event_json.payload(schema, event.payload)
         header = values.pop(CHANGE_HEADER)
         if record_id not in header["recordIds"]:
             continue  # it is mentioned as the parent of another
@@ -135,7 +135,7 @@ def _value(shown: Shown, known: Field, value: object, row: Row) -> Html:
             value = float(value)
         except ValueError:
             return html("{}", value)
-    return shown.worded(known, value, shown.currency(row)) or parts.EMPTY_VALUE
+    return shown.worded(known, value, shown.currency(row)) or widgets.EMPTY_VALUE
 
 
 def _entry(shown: Shown, entry: Entry) -> Html:

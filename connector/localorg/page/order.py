@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connector.localorg.page import history, listing, parts, record, rows
+from connector.localorg.page import history, record, record_queries, record_table, widgets
+from connector.localorg.page.formatters import NUMBERS, Shown, found, label, picked
 from connector.localorg.page.frame import Page, missing
 from connector.localorg.page.html import EMPTY, Html, address, html, join, link
 from connector.localorg.page.indexes import HOLD, STAGE
-from connector.localorg.page.parts import Column
-from connector.localorg.page.shown import NUMBERS, Shown, found, label, picked
+from connector.localorg.page.widgets import Column
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
-    from connector.localorg.plan import Row
     from connector.localorg.schema import SObject
+    from connector.localorg.write_plan import Row
 
 LINES = 200
 _FACTS = (
@@ -55,18 +55,19 @@ def view(org: Org, record_id: str) -> Page:
     shown = Shown(org)
     title = shown.title(sobject, row)
     order_id = str(row["Id"])
-    relations = {f"{child.name}.{by.name}": (child, by) for child, by in listing.relations(org, sobject)}
+    relations = {f"{child.name}.{by.name}": (child, by) for child, by in record_table.relations(org, sobject)}
     sections = [
-        listing.related(org, shown, relations[name], order_id, always=always, title=title_)
+        record_table.related(org, shown, relations[name], order_id, always=always, title=title_)
         for name, title_, always in (
             ("ReturnOrder.OrderId", "Return orders", "No return order for this order."),
             ("Order.OriginalOrderId", "Reduction orders", "Nothing of this order was reduced."),
         )
         if name in relations
     ]
+    kind = "Reduction order" if row.get("IsReductionOrder") else "Order"
     body = join(
         [
-            parts.heading("Reduction order" if row.get("IsReductionOrder") else "Order", title, _states(sobject, row)),
+            widgets.heading(kind, title, _states(sobject, row)),
             record.deleted(row),
             _hold(sobject, row),
             _way(sobject, row),
@@ -89,7 +90,7 @@ def _states(sobject: SObject, row: Row) -> Html:
     for name in (STAGE, "Status"):
         field, value = sobject.get(name), row.get(name)
         if field and isinstance(value, str):
-            badges.append(html("<span>{}: {}</span>", _WORDS[name], parts.badge(picked(field, value), value)))
+            badges.append(html("<span>{}: {}</span>", _WORDS[name], widgets.badge(picked(field, value), value)))
     return html('<p class="states">{}</p>', join(badges, " "))
 
 
@@ -136,15 +137,15 @@ def _facts(shown: Shown, sobject: SObject, row: Row) -> Html:
         field = sobject.get(name)
         if field is None or (name in _QUIET and not row.get(name)):
             continue
-        value = record.postal(row, field) if field.type == "address" else listing.cell(shown, field, row)
+        value = record.postal(row, field) if field.type == "address" else record_table.cell(shown, field, row)
         if value or name in _ALWAYS:
             told.append((label(field), value))
-    return parts.facts(told, kind="facts lead")
+    return widgets.facts(told, kind="facts lead")
 
 
 def _lines(org: Org, shown: Shown, row: Row) -> Html:
     line = org.dml.plan("OrderItem").sobject
-    part = rows.children(org, line.name, "OrderId", str(row["Id"]), limit=LINES)
+    part = record_queries.children(org, line.name, "OrderId", str(row["Id"]), limit=LINES)
     numbered = "Line_Number__c" if line.get("Line_Number__c") else "OrderItemNumber"
     lines = sorted(part.rows, key=lambda item: _order_of(item.get(numbered)))
     fields = [field for name in _LINE if (field := line.get(name)) and any(_told(name, item) for item in lines)]
@@ -157,11 +158,11 @@ def _lines(org: Org, shown: Shown, row: Row) -> Html:
         ]
         for item in lines
     )
-    told = parts.table("Lines of the order", head, body, empty="This order has no lines yet.")
+    told = widgets.table("Lines of the order", head, body, empty="This order has no lines yet.")
     if not part.following:
-        return parts.section("Lines", told)
+        return widgets.section("Lines", told)
     every = link(address("record", str(row["Id"]), line.name, "OrderId"), f"The latest {LINES} lines are here; see all")
-    return parts.section("Lines", told, more=html('<p class="more">{}</p>', every))
+    return widgets.section("Lines", told, more=html('<p class="more">{}</p>', every))
 
 
 def _told(name: str, item: Row) -> bool:
@@ -185,4 +186,4 @@ def _number(number: object) -> Html:
 
 def _sku(org: Org, item: Row) -> Html:
     product = org.dml.fetch("Product2", item.get("Product2Id")) or {}
-    return parts.key(product.get("StockKeepingUnit") or product.get("ProductCode") or "")
+    return widgets.key(product.get("StockKeepingUnit") or product.get("ProductCode") or "")

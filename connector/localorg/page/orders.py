@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from connector.localorg.page import listing, parts, rows
+from connector.localorg.page import record_queries, record_table, widgets
+from connector.localorg.page.formatters import Shown, picked
 from connector.localorg.page.frame import Page
 from connector.localorg.page.html import EMPTY, Html, address, html, link, options
 from connector.localorg.page.indexes import HOLD, STAGE
-from connector.localorg.page.shown import Shown, picked
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -23,24 +23,24 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
     columns = {"account": "AccountId", "stage": STAGE, "status": "Status"}
     equal = {columns[name]: value for name, value in chosen.items() if value and sobject.get(columns[name]) is not None}
     held = params.get("held") == "1" and sobject.get(HOLD) is not None
-    before = rows.cursor(params.get("before", ""))
-    part = rows.newest(org, "Order", equal, held=held, before=before)
+    before = record_queries.cursor(params.get("before", ""))
+    part = record_queries.newest(org, "Order", equal, held=held, before=before)
     here = {**chosen, "held": "1" if held else ""}
-    told = listing.table(
+    told = record_table.table(
         shown, sobject, part.rows, caption="Orders, newest first", empty=_empty(bool(equal) or held, part.unfinished)
     )
-    steps = parts.steps(
+    steps = widgets.steps(
         [
             ("Newest", address("orders", **here) if before else None),
             (
-                f"Look further back than these {rows.LOOKED_AT:,}" if part.unfinished else "Older",
+                f"Look further back than these {record_queries.LOOKED_AT:,}" if part.unfinished else "Older",
                 address("orders", **here, before=part.following) if part.following else None,
             ),
         ]
     )
     of = shown.name(chosen["account"]) if chosen["account"] else None
     whose = html("<p>Of {}. {}</p>", shown.reference(chosen["account"]), link("/orders", "All orders")) if of else EMPTY
-    count = html('<p class="kind">{} orders in all</p>', f"{rows.total(org, 'Order'):,}")
+    count = html('<p class="kind">{} orders in all</p>', f"{record_queries.total(org, 'Order'):,}")
     body = html("{}<h1>Orders</h1>{}{}{}{}", count, whose, _filters(sobject, here), told, steps)
     return Page(title="Orders", body=body, place="/orders")
 
@@ -51,7 +51,7 @@ def order_object(org: Org) -> SObject:
 
 def _empty(filtered: bool, unfinished: bool) -> Html:
     if unfinished:
-        return html("None among the {} orders looked at. Look further back below.", f"{rows.LOOKED_AT:,}")
+        return html("None among the {} orders looked at. Look further back below.", f"{record_queries.LOOKED_AT:,}")
     if filtered:
         return Html('No order is like this. <a href="/orders">Show all orders</a>')
     return Html("No orders yet. They appear here as soon as one is written through the API.")

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from connector.localorg.page import history, listing, parts, rows
+from connector.localorg.page import history, record_queries, record_table, widgets
+from connector.localorg.page.formatters import Shown, found, label
 from connector.localorg.page.frame import Page, missing
 from connector.localorg.page.html import EMPTY, Html, address, html, join, link
-from connector.localorg.page.shown import Shown, found, label
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
-    from connector.localorg.plan import Row
     from connector.localorg.schema import Field, SObject
+    from connector.localorg.write_plan import Row
 
 _ADDRESS = ("Street", "City", "State", "PostalCode", "Country")
 
@@ -28,7 +28,7 @@ def view(org: Org, record_id: str) -> Page:
     title = shown.title(sobject, row)
     body = join(
         [
-            parts.heading(sobject.label, title),
+            widgets.heading(sobject.label, title),
             deleted(row),
             fields(shown, sobject, row),
             related(org, shown, sobject, row),
@@ -53,14 +53,17 @@ def fields(shown: Shown, sobject: SObject, row: Row, *, title: str = "Details", 
             filled.append((label(field), value))
         else:
             empty.append((label(field), EMPTY))
-    told = parts.facts(filled)
+    told = widgets.facts(filled)
     if empty:
         told = html(
-            "{}<details><summary>{} fields without a value</summary>{}</details>", told, len(empty), parts.facts(empty)
+            "{}<details><summary>{} fields without a value</summary>{}</details>",
+            told,
+            len(empty),
+            widgets.facts(empty),
         )
     if folded:
         return html('<details class="all"><summary>All {} fields</summary>{}</details>', len(filled) + len(empty), told)
-    return parts.section(title, told)
+    return widgets.section(title, told)
 
 
 def postal(row: Row, field: Field) -> Html:
@@ -72,15 +75,15 @@ def related(
     org: Org, shown: Shown, sobject: SObject, row: Row, *, without: Container[str] = (), quiet: bool = False
 ) -> Html:
     """A section for each object that refers to this record."""
-    every = list(listing.relations(org, sobject, without))
+    every = list(record_table.relations(org, sobject, without))
     sections: Iterable[Html] = (
-        listing.related(org, shown, relation, str(row["Id"]), title=title)
-        for relation, title in zip(every, listing.titles(every), strict=True)
+        record_table.related(org, shown, relation, str(row["Id"]), title=title)
+        for relation, title in zip(every, record_table.titles(every), strict=True)
     )
     told = join(sections)
     if told or quiet:
         return told
-    return parts.section("Related records", Html('<p class="empty">No other record refers to this one.</p>'))
+    return widgets.section("Related records", Html('<p class="empty">No other record refers to this one.</p>'))
 
 
 def part(org: Org, record_id: str, child: str, field: str, params: Mapping[str, str]) -> Page:
@@ -89,7 +92,7 @@ def part(org: Org, record_id: str, child: str, field: str, params: Mapping[str, 
     relation = next(
         (
             (one, by)
-            for one, by in (listing.relations(org, here[0]) if here else ())
+            for one, by in (record_table.relations(org, here[0]) if here else ())
             if (one.name, by.name) == (child, field)
         ),
         None,
@@ -101,22 +104,22 @@ def part(org: Org, record_id: str, child: str, field: str, params: Mapping[str, 
     one, by = relation
     shown = Shown(org)
     full = str(row["Id"])
-    seen = rows.children(org, one.name, by.name, full, before=rows.cursor(before))
-    told = listing.table(
+    seen = record_queries.children(org, one.name, by.name, full, before=record_queries.cursor(before))
+    told = record_table.table(
         shown, one, seen.rows, caption=one.label_plural, empty=f"No {one.label_plural.lower()} here.", without={by.name}
     )
     here_again = address("record", full, child, field)
     older = address("record", full, child, field, before=seen.following) if seen.following else None
     body = join(
         [
-            parts.heading(one.label_plural, shown.title(sobject, row)),
+            widgets.heading(one.label_plural, shown.title(sobject, row)),
             html(
                 "<p>Of {} {}, newest first.</p>",
                 sobject.label.lower(),
                 link(shown.place(full), shown.title(sobject, row)),
             ),
             told,
-            parts.steps([("Newest", here_again if before else None), ("Older", older)]),
+            widgets.steps([("Newest", here_again if before else None), ("Older", older)]),
         ]
     )
     return Page(title=f"{one.label_plural} of {shown.title(sobject, row)}", body=body)

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from connector.localorg.page import listing, parts, rows
+from connector.localorg.page import record_queries, record_table, widgets
+from connector.localorg.page.formatters import Shown, found
 from connector.localorg.page.frame import Page
 from connector.localorg.page.html import EMPTY, Html, address, html, join
-from connector.localorg.page.shown import Shown, found
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
-    from connector.localorg.plan import Row
     from connector.localorg.schema import SObject
+    from connector.localorg.write_plan import Row
 
 EACH = 10
 WHOSE = 3
@@ -58,8 +58,8 @@ def _found(org: Org, wanted: str) -> Html:
         note = (
             html('<p class="note">The first {}; type more to narrow it down.</p>', EACH) if len(hits) > EACH else EMPTY
         )
-        told = listing.table(shown, sobject, some, caption=sobject.label_plural, empty="")
-        sections.append(parts.section(sobject.label_plural, html("{}{}", told, note)))
+        told = record_table.table(shown, sobject, some, caption=sobject.label_plural, empty="")
+        sections.append(widgets.section(sobject.label_plural, html("{}{}", told, note)))
         if sobject.name == "Account":
             sections.append(_orders(org, shown, sobject, some))
     return join(sections)
@@ -67,13 +67,13 @@ def _found(org: Org, wanted: str) -> Html:
 
 def _orders(org: Org, shown: Shown, account: SObject, found: Sequence[Row]) -> Html:
     """What the accounts that were found have ordered: whoever types a customer's name looks for that."""
-    relations = [item for item in listing.relations(org, account) if (item[0].name, item[1].name) == _ORDERED]
+    relations = [item for item in record_table.relations(org, account) if (item[0].name, item[1].name) == _ORDERED]
     if not relations:
         return EMPTY
     if len(found) > WHOSE:
         return Html('<p class="note">The orders of an account are on its page.</p>')
     return join(
-        listing.related(
+        record_table.related(
             org,
             shown,
             relations[0],
@@ -95,7 +95,7 @@ def _hits(org: Org, sobject: SObject, wanted: str) -> dict[str, Row]:
         if field.name not in _KEYS.get(sobject.name, ()) and not (field.external_id and field.custom):
             continue
         for text in _spellings(field.name, wanted, cased=field.case_sensitive):
-            for row in rows.beginning(org, sobject.name, field.name, text, EACH + 1):
+            for row in record_queries.beginning(org, sobject.name, field.name, text, EACH + 1):
                 hits.setdefault(str(row["Id"]), row)
     return hits
 

@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from connector.localorg import ids
-from connector.localorg.page import accounts, calls, door, frame, indexes, order, orders, record, search, start, usage
+from connector.localorg.page import (
+    accounts,
+    call_log,
+    frame,
+    home,
+    indexes,
+    login,
+    order,
+    orders,
+    record,
+    search,
+    usage,
+)
 from connector.localorg.page.frame import Page
 from connector.localorg.page.html import address
 
@@ -39,9 +51,9 @@ class Site:
         return segments[0].lower() != "services" and "text/html" in request.headers.get("Accept", "")
 
     def answer(self, request: web.Request, segments: Sequence[str], params: Mapping[str, str]) -> web.Response:
-        if door.has_key(self._org, params):
-            return door.let_in(self._org, request, address(*segments), params)
-        if not door.has_ticket(self._org, request):
+        if login.has_key(self._org, params):
+            return login.let_in(self._org, request, address(*segments), params)
+        if not login.has_ticket(self._org, request):
             return frame.locked()
         if request.method not in {"GET", "HEAD"}:
             return frame.response(frame.refused(request.method))
@@ -54,7 +66,7 @@ class Site:
             return frame.missing() if segments else accounts.view(org, params)  # Orders are switched off
         match list(segments):
             case []:
-                return start.view(org)
+                return home.view(org)
             case ["orders"]:
                 return orders.view(org, params)
             case ["orders", record_id]:
@@ -75,7 +87,7 @@ class Site:
             case ["usage"]:
                 return usage.view(org)
             case ["calls"]:
-                return calls.view(org, params)
+                return call_log.view(org, params)
         return frame.missing()
 
     def _record(self, record_id: str) -> Page:

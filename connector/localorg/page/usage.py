@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connector.localorg.page import parts
+from connector.localorg.page import widgets
 from connector.localorg.page.frame import Page
 from connector.localorg.page.html import Html, html, join
-from connector.localorg.page.parts import Column
+from connector.localorg.page.widgets import Column
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -17,7 +17,7 @@ def view(org: Org) -> Page:
     told = org.usage.told()
     resources = sorted(told["by_resource"].items(), key=lambda item: (-item[1], item[0]))
     every = sum(count for _, count in resources)
-    table = parts.table(
+    table = widgets.table(
         "API calls by resource",
         [Column("Resource"), Column("Calls", number=True), Column("Share", number=True)],
         ([html("<code>{}</code>", name), f"{count:,}", f"{count / every:.1%}"] for name, count in resources),
@@ -28,9 +28,9 @@ def view(org: Org) -> Page:
         [
             Html("<h1>API usage</h1>"),
             summary(org),
-            parts.section("By resource", table, more=Html('<p class="more"><a href="/calls">Call log</a></p>')),
-            parts.section("Events", _events(org)),
-            parts.section("Made to misbehave", _faults(org)),
+            widgets.section("By resource", table, more=Html('<p class="more"><a href="/calls">Call log</a></p>')),
+            widgets.section("Events", _events(org)),
+            widgets.section("Made to misbehave", _faults(org)),
         ]
     )
     return Page(title="API usage", body=body, place="/usage")
@@ -48,7 +48,7 @@ def summary(org: Org) -> Html:
         usage.limit,
         round(usage.limit * 0.8),
         usage.used,
-        parts.facts(
+        widgets.facts(
             [
                 ("API calls", Html(f"{usage.calls:,}")),
                 ("Of them writes", Html(f"{usage.writes:,}")),
@@ -61,7 +61,7 @@ def summary(org: Org) -> Html:
 
 def _events(org: Org) -> Html:
     told, hub = org.usage.told(), org.hub.told()
-    return parts.facts(
+    return widgets.facts(
         [
             ("Delivered in 24 hours", Html(f"{told['events_delivered']:,}")),
             ("Published in the last hour", Html(f"{told['events_published']:,}")),
@@ -74,4 +74,4 @@ def _events(org: Org) -> Html:
 
 def _faults(org: Org) -> Html:
     on = [(name, html("{}", value)) for name, value in org.faults.told().items() if value and name != "status"]
-    return parts.facts(on) or Html('<p class="empty">Nothing is set: the org answers as it should.</p>')
+    return widgets.facts(on) or Html('<p class="empty">Nothing is set: the org answers as it should.</p>')

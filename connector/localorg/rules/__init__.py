@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from connector.localorg.rules.accounts import AccountRule, ContactRule
+from connector.localorg.rules.cases_tasks import CaseRule, TaskRule
 from connector.localorg.rules.contracts import ContractRule
-from connector.localorg.rules.lines import OrderItemRule
+from connector.localorg.rules.order_items import OrderItemRule
 from connector.localorg.rules.orders import OrderRule
 from connector.localorg.rules.prices import PricebookEntryRule, PricebookRule, ProductRule
 from connector.localorg.rules.returns import ReturnOrderLineItemRule, ReturnOrderRule
 from connector.localorg.rules.rule import Rule
-from connector.localorg.rules.service import CaseRule, TaskRule
 
 RULES: dict[str, Rule] = {
     "Account": AccountRule(),

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
-from connector.localorg.rules import persons
-from connector.localorg.rules.persons import full_name
+from connector.localorg.rules import person_accounts
+from connector.localorg.rules.person_accounts import full_name
 from connector.localorg.rules.rule import Rule, in_use
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.plan import Row
+    from connector.localorg.write_plan import Row
 
 
 class AccountRule(Rule):
     def prepare(self, dml: Dml, row: Row, given: Row) -> None:
         if "IsPersonAccount" in row:
-            persons.prepare(dml, row, given)
+            person_accounts.prepare(dml, row, given)
 
     def insert(self, dml: Dml, row: Row, given: Row) -> None:
         if row.get("Name") is None:
@@ -25,11 +25,11 @@ class AccountRule(Rule):
 
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
         if "IsPersonAccount" in old:
-            persons.update(dml, old, new, changed)
+            person_accounts.update(dml, old, new, changed)
 
     def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
         if row.get("IsPersonAccount"):
-            persons.save_contact(dml, row, old)
+            person_accounts.save_contact(dml, row, old)
 
     def delete(self, dml: Dml, row: Row) -> None:
         plan = dml.known_plan("Order")
@@ -51,8 +51,8 @@ class ContactRule(Rule):
         row["Name"] = full_name(row)
 
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
-        persons.refuse_shadow(old)
+        person_accounts.refuse_shadow(old)
         new["Name"] = full_name(new)
 
     def delete(self, dml: Dml, row: Row) -> None:
-        persons.refuse_shadow(row)
+        person_accounts.refuse_shadow(row)

@@ -7,12 +7,12 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
+from connector.localorg.field_values import stamp
 from connector.localorg.rules.rule import Rule, in_use
-from connector.localorg.values import stamp
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.plan import Row
+    from connector.localorg.write_plan import Row
 
 
 class ContractRule(Rule):

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
+from connector.localorg.field_values import stamp
 from connector.localorg.rules.rule import Rule, broken, in_use, permitted
-from connector.localorg.values import stamp
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.plan import Row
+    from connector.localorg.write_plan import Row
 
 DRAFT = "Draft"
 ACTIVATED = "Activated"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
+from connector.localorg.field_values import Stored
 from connector.localorg.rules.rule import Rule, broken, in_use
-from connector.localorg.values import Stored
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.plan import Row
+    from connector.localorg.write_plan import Row
 
 
 def _standard_price(dml: Dml, row: Row) -> Row | None:

@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
+from connector.localorg.field_values import exact, round_to
 from connector.localorg.rules.rule import Rule, broken
-from connector.localorg.values import exact, round_to
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.plan import Row
+    from connector.localorg.write_plan import Row
 
 LINE_TOTALS = ("TotalLineAmount", "TotalPrice", "TotalAmount", "TotalLineAmountWithTax")
 ORDER_TOTALS = ("TotalProductAmount", "TotalAmount", "TotalProductAmtWithTax", "GrandTotalAmount")

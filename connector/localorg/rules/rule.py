@@ -8,8 +8,8 @@ from connector.localorg.errors import Refusal
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.plan import Row
     from connector.localorg.settings import UserPermission
+    from connector.localorg.write_plan import Row
 
 
 class Rule:

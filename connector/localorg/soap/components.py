@@ -15,7 +15,7 @@ from connector.localorg.metadata.component import INSIDE, KINDS, Component, pars
 from connector.localorg.metadata.definition import copied, file_of, xml_from
 from connector.localorg.metadata.xml import Element, MetadataError
 from connector.localorg.soap.envelope import tag
-from connector.localorg.tooling.rows import lasting_id
+from connector.localorg.tooling.row_builder import lasting_id
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org

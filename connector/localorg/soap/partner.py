@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg import merging, recycling
+from connector.localorg import record_merge, recycle_bin
+from connector.localorg.api_call import Call, Reply
 from connector.localorg.dml import Dml, Outcome
 from connector.localorg.errors import Refusal
-from connector.localorg.http.call import Call, Reply
-from connector.localorg.http.router import Router
 from connector.localorg.metadata.xml import Element
-from connector.localorg.soap import login, shapes
+from connector.localorg.rest.router import Router
+from connector.localorg.soap import login, serializers
 from connector.localorg.soap.envelope import Message, nil, tag
 
 if TYPE_CHECKING:
@@ -97,16 +97,16 @@ class Partner:
     def query(self) -> str:
         resource = "queryAll" if self._call.name == "queryAll" else "query"
         found = self._rest("GET", resource, params={"q": self._call.get("queryString")})
-        return shapes.query_result("result", found, typed=self._typed)
+        return serializers.query_result("result", found, typed=self._typed)
 
     def query_more(self) -> str:
         found = self._rest("GET", "query", self._call.get("queryLocator"))
-        return shapes.query_result("result", found, typed=self._typed)
+        return serializers.query_result("result", found, typed=self._typed)
 
     def search(self) -> str:
         found = self._rest("GET", "search", params={"q": self._call.get("searchString")})
         rows = "".join(
-            f"<searchRecords>{shapes.record('record', row, typed=self._typed)}</searchRecords>"
+            f"<searchRecords>{serializers.record('record', row, typed=self._typed)}</searchRecords>"
             for row in found["searchRecords"]
         )
         return f"<result><queryId>0</queryId>{rows}</result>"
@@ -116,14 +116,14 @@ class Partner:
         names = [name.strip() for name in self._call.get("fieldList").split(",")]
         body = {"ids": wanted, "fields": names}
         found = self._rest("POST", "composite", "sobjects", self._call.get("sObjectType"), body=body)
-        return "".join(nil("result") if row is None else shapes.record("result", row, typed=self._typed)
+        return "".join(nil("result") if row is None else serializers.record("result", row, typed=self._typed)
                        for row in found)  # fmt: skip
 
     def create(self) -> str:
-        return shapes.outcomes(self._write("POST", records=self._rows()))
+        return serializers.outcomes(self._write("POST", records=self._rows()))
 
     def update(self) -> str:
-        return shapes.outcomes(self._write("PATCH", records=self._rows()))
+        return serializers.outcomes(self._write("PATCH", records=self._rows()))
 
     def upsert(self) -> str:
         records = self._rows()
@@ -131,13 +131,13 @@ class Partner:
             return ""
         kind = str(records[0].get("attributes", {}).get("type", ""))
         done = self._write("PATCH", kind, self._call.get("externalIDFieldName"), records=records)
-        return shapes.outcomes(done, upsert=True)
+        return serializers.outcomes(done, upsert=True)
 
     def delete(self) -> str:
         wanted = ",".join(item.text.strip() for item in self._call.all("ids"))
         whole = self._message.header("AllOrNoneHeader", "allOrNone") or "false"
         params = {"ids": wanted, "allOrNone": whole}
-        return shapes.outcomes(self._rest("DELETE", "composite", "sobjects", params=params)) if wanted else ""
+        return serializers.outcomes(self._rest("DELETE", "composite", "sobjects", params=params)) if wanted else ""
 
     def _limited(self, name: str) -> list[Element]:
         found = list(self._call.all(name))
@@ -156,7 +156,7 @@ class Partner:
         dml.allow_duplicates = self._message.header("DuplicateRuleHeader", "allowSave") == "true"
         try:
             with self._org.locks.call(patient=False):
-                return "".join(shapes.merged(self._merge_one(item)) for item in requests)
+                return "".join(serializers.merged(self._merge_one(item)) for item in requests)
         finally:
             dml.allow_duplicates = False
 
@@ -166,28 +166,28 @@ class Partner:
         kind = master.pop("attributes", {}).get("type", "")
         losers = [item.text.strip() for item in request.all("recordToMergeIds")]
         try:
-            done = merging.merge(self._org.dml, kind, str(master.pop("Id", "")), master, losers)
+            done = record_merge.merge(self._org.dml, kind, str(master.pop("Id", "")), master, losers)
         except Refusal as refusal:
             return {"success": False, "errors": [refusal.row()], "merged": (), "related": ()}
         return {"success": True, "errors": [], "id": done.id, "merged": done.merged, "related": done.related}
 
     def undelete(self) -> str:
-        return self._recycled(recycling.undelete)
+        return self._recycled(recycle_bin.undelete)
 
     def empty_recycle_bin(self) -> str:
-        return self._recycled(recycling.purge)
+        return self._recycled(recycle_bin.purge)
 
     def _recycled(self, act: Callable[[Dml, Sequence[str]], list[Outcome]]) -> str:
         wanted = [item.text.strip() for item in self._limited("ids")]
         with self._org.locks.call(patient=False):
             done = act(self._org.dml, wanted)
-        return shapes.outcomes(
+        return serializers.outcomes(
             {"id": item.id, "success": item.error is None, "errors": [item.error.row()] if item.error else []}
             for item in done
         )
 
     def describe_global(self) -> str:
-        return shapes.global_describe(self._rest("GET", "sobjects"))
+        return serializers.global_describe(self._rest("GET", "sobjects"))
 
     def describe(self) -> str:
         names = [item.text.strip() for item in self._call.all("sObjectType")]
@@ -196,7 +196,7 @@ class Partner:
         for name in names:
             if self._org.schema.get(name) is None:
                 raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
-        return "".join(shapes.describe(self._org.described(name, self._version)) for name in names)
+        return "".join(serializers.describe(self._org.described(name, self._version)) for name in names)
 
     def changed(self) -> str:
         """getUpdated and getDeleted."""
@@ -213,7 +213,7 @@ class Partner:
         return f"<result>{rows}{ends}</result>"
 
     def _moment(self, name: str, found: Mapping[str, Any]) -> str:
-        return tag(name, shapes.text_of(found[name]))
+        return tag(name, serializers.text_of(found[name]))
 
     def nothing(self) -> str:
         return ""
@@ -222,7 +222,7 @@ class Partner:
         return login.user_info(self._org, "result")
 
     def server_timestamp(self) -> str:
-        return f"<result>{tag('timestamp', shapes.text_of(self._org.now))}</result>"
+        return f"<result>{tag('timestamp', serializers.text_of(self._org.now))}</result>"
 
     def logout(self) -> str:
         self._org.auth.revoke(self._message.header("SessionHeader", "sessionId"))

@@ -1,7 +1,7 @@
 """SOQL: a parser, and an executor on the org's own SQL."""
 
-from connector.localorg.soql.answer import Answer, Paging
 from connector.localorg.soql.errors import SoqlError
-from connector.localorg.soql.run import QueryResult, open_query, run
+from connector.localorg.soql.executor import QueryResult, open_query, run
+from connector.localorg.soql.query_result import Answer, Paging
 
 __all__ = ["Answer", "Paging", "QueryResult", "SoqlError", "open_query", "run"]

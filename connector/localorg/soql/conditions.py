@@ -14,8 +14,18 @@ from connector.localorg.schema import Field
 from connector.localorg.soql import dates
 from connector.localorg.soql.errors import SoqlError, at
 from connector.localorg.soql.scope import Column, Scope
+from connector.localorg.soql.syntax_tree import (
+    Aggregate,
+    Among,
+    Compare,
+    Condition,
+    Group,
+    Literal,
+    Not,
+    Path,
+    Select,
+)
 from connector.localorg.soql.tokens import Token, unquoted
-from connector.localorg.soql.tree import Aggregate, Among, Compare, Condition, Group, Literal, Not, Path, Select
 
 Sub = Callable[[Select, list[object]], str]
 _NUMBERS = {"double", "currency", "percent", "int", "long"}

@@ -9,7 +9,17 @@ from connector.localorg.schema import Field, SObject
 from connector.localorg.soql.errors import SoqlError, at
 from connector.localorg.soql.query import Query
 from connector.localorg.soql.scope import Column, Scope
-from connector.localorg.soql.tree import Aggregate, Among, Compare, Condition, Group, Named, Not, Path, Select
+from connector.localorg.soql.syntax_tree import (
+    Aggregate,
+    Among,
+    Compare,
+    Condition,
+    Group,
+    Named,
+    Not,
+    Path,
+    Select,
+)
 
 MOST_ROWS = 2_000
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from connector.localorg.soql.errors import SoqlError, malformed
-from connector.localorg.soql.tokens import Token, tokenize
-from connector.localorg.soql.tree import (
+from connector.localorg.soql.syntax_tree import (
     Aggregate,
     AllFields,
     Among,
@@ -20,6 +19,7 @@ from connector.localorg.soql.tree import (
     Select,
     TypeOf,
 )
+from connector.localorg.soql.tokens import Token, tokenize
 
 FUNCTIONS = {"COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX", "GROUPING"}
 CLAUSES = {"FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FOR", "WITH", "USING", "ALL"}

@@ -8,11 +8,11 @@ from datetime import datetime
 from itertools import count
 
 from connector.localorg.schema import Field, Schema, SObject
-from connector.localorg.soql.answer import Paging
 from connector.localorg.soql.conditions import Conditions
 from connector.localorg.soql.errors import at
+from connector.localorg.soql.query_result import Paging
 from connector.localorg.soql.scope import NAME, Column, Scope, no_object
-from connector.localorg.soql.tree import Aggregate, Named, Ordering, Select
+from connector.localorg.soql.syntax_tree import Aggregate, Named, Ordering, Select
 
 _COUNT = Field(name="expr", label="", type="int")
 

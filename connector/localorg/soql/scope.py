@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from connector.localorg.schema import Field, Schema, SObject
 from connector.localorg.soql.errors import SoqlError, at
-from connector.localorg.soql.tree import Path
+from connector.localorg.soql.syntax_tree import Path
 from connector.localorg.storage import quote
 
 MOST_PARENTS = 5

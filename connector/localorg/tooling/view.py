@@ -12,10 +12,20 @@ from connector.localorg import soql
 from connector.localorg.metadata.deployed import Deployed
 from connector.localorg.schema import Field
 from connector.localorg.soql.parser import parse
-from connector.localorg.soql.tree import Aggregate, Among, Compare, Condition, Group, Named, Not, Path, Select
+from connector.localorg.soql.syntax_tree import (
+    Aggregate,
+    Among,
+    Compare,
+    Condition,
+    Group,
+    Named,
+    Not,
+    Path,
+    Select,
+)
 from connector.localorg.storage import quote
 from connector.localorg.tooling import objects
-from connector.localorg.tooling.rows import rows
+from connector.localorg.tooling.row_builder import rows
 
 _NO_ID = "000000000000000AAA"  # rows of the schema have no IDs of their own
 _REIFIED = {objects.ENTITY, objects.FIELD, objects.PARTICLE}

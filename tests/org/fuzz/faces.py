@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from hypothesis import strategies as st
 
-from connector.localorg.events import wire
+from connector.localorg.pubsub import grpc_codec
 from tests.org.fuzz import files, requests
 from tests.org.fuzz.queries import queries
 from tests.org.fuzz.requests import Request
@@ -166,8 +166,8 @@ def pubsub(target: Target, case: tuple[str, list[bytes]]) -> object:
         ("instanceurl", target.org.url),
         ("tenantid", identity.organization_id),
     )
-    path = f"/{wire.SERVICE}/{name}"
-    streams = name in wire.METHODS and wire.METHODS[name][2]
+    path = f"/{grpc_codec.SERVICE}/{name}"
+    streams = name in grpc_codec.METHODS and grpc_codec.METHODS[name][2]
     deadline = 0.05 if streams else 10.0
     try:
         if streams:
@@ -189,9 +189,10 @@ def published(target: Target, payload: bytes) -> object:
     topic = f"/event/{EVENT}"
     schema = target.org.org.hub.current(topic)
     assert schema is not None
-    event = wire.message("ProducerEvent")(id="x", schema_id=schema.id, payload=payload)
+    event = grpc_codec.message("ProducerEvent")(id="x", schema_id=schema.id, payload=payload)
     return pubsub(
-        target, ("Publish", [wire.message("PublishRequest")(topic_name=topic, events=[event]).SerializeToString()])
+        target,
+        ("Publish", [grpc_codec.message("PublishRequest")(topic_name=topic, events=[event]).SerializeToString()]),
     )
 
 
@@ -202,23 +203,23 @@ def _requests() -> st.SearchStrategy[tuple[str, list[bytes]]]:
     counts = st.integers(-(2**31), 2**31 - 1)
     made: dict[str, st.SearchStrategy[Any]] = {
         "Subscribe": st.builds(
-            lambda *given: wire.message("FetchRequest")(**dict(zip(("topic_name", "replay_preset", "replay_id",
+            lambda *given: grpc_codec.message("FetchRequest")(**dict(zip(("topic_name", "replay_preset", "replay_id",
             "num_requested"), given, strict=True))),
             topics, st.sampled_from([0, 1, 2, 7]), st.binary(max_size=10), st.sampled_from([-1, 0, 1]) | counts,
         ),
         "ManagedSubscribe": st.builds(
-            lambda name, count: wire.message("ManagedFetchRequest")(developer_name=name, num_requested=count), topics,
-            counts
+            lambda name, count: grpc_codec.message("ManagedFetchRequest")(developer_name=name, num_requested=count),
+            topics, counts
         ),
-        "GetTopic": st.builds(lambda name: wire.message("TopicRequest")(topic_name=name), topics),
-        "GetSchema": st.builds(lambda name: wire.message("SchemaRequest")(schema_id=name), topics),
-        "Publish": st.builds(lambda name: wire.message("PublishRequest")(topic_name=name), topics),
-        "PublishStream": st.builds(lambda name: wire.message("PublishRequest")(topic_name=name), topics),
+        "GetTopic": st.builds(lambda name: grpc_codec.message("TopicRequest")(topic_name=name), topics),
+        "GetSchema": st.builds(lambda name: grpc_codec.message("SchemaRequest")(schema_id=name), topics),
+        "Publish": st.builds(lambda name: grpc_codec.message("PublishRequest")(topic_name=name), topics),
+        "PublishStream": st.builds(lambda name: grpc_codec.message("PublishRequest")(topic_name=name), topics),
     }  # fmt: skip
 
     def several(name: str) -> st.SearchStrategy[tuple[str, list[bytes]]]:
         whole = made[name].map(lambda message: bytes(message.SerializeToString()))
-        size = 2 if wire.METHODS[name][2] else 1
+        size = 2 if grpc_codec.METHODS[name][2] else 1
         return st.tuples(st.just(name), st.lists(whole | st.binary(max_size=20), min_size=1, max_size=size))
 
     return st.sampled_from(sorted(made)).flatmap(several) | st.tuples(

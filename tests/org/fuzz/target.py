@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from connector.cli.org import our_metadata
-from connector.localorg.http import classic, deploying
+from connector.localorg.http import bulk_v1
+from connector.localorg.rest import metadata_api
 from connector.localorg.server import LocalOrg
 
 PATIENCE = 20.0
@@ -59,8 +60,8 @@ class Target:
             logging.getLogger(name).propagate = False
         logging.getLogger("aiohttp.server").propagate = False  # what is no HTTP at all is its own affair
         logging.getLogger("aiohttp.server").addHandler(logging.NullHandler())
-        self._kept = classic.QUEUE_SECONDS, deploying.QUEUE_SECONDS
-        classic.QUEUE_SECONDS = deploying.QUEUE_SECONDS = 0
+        self._kept = bulk_v1.QUEUE_SECONDS, metadata_api.QUEUE_SECONDS
+        bulk_v1.QUEUE_SECONDS = metadata_api.QUEUE_SECONDS = 0
         started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), daemon=True)
         self._thread.start()
@@ -79,7 +80,7 @@ class Target:
         self._forget()
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(PATIENCE)
-        classic.QUEUE_SECONDS, deploying.QUEUE_SECONDS = self._kept
+        bulk_v1.QUEUE_SECONDS, metadata_api.QUEUE_SECONDS = self._kept
         for name in ("connector.localorg", "asyncio"):
             logging.getLogger(name).removeHandler(self._listener)
             logging.getLogger(name).propagate = True

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 
 from connector.cli.org import our_metadata
-from connector.localorg.catalog import standard_schema
-from connector.localorg.metadata.source import load_source
+from connector.localorg.metadata.sfdx_source import load_source
+from connector.localorg.standard_objects import standard_schema
 
 SCHEMA = standard_schema()
 load_source(SCHEMA, our_metadata())

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from connector.cli.org import our_metadata
-from connector.localorg.catalog import standard_schema
 from connector.localorg.describe import describe
-from connector.localorg.metadata.source import load_source
+from connector.localorg.metadata.sfdx_source import load_source
+from connector.localorg.standard_objects import standard_schema
 from connector.mapping.load import load_mappings
 from connector.model.change import Change, EntityKind, Refusal
 from connector.model.customer import Customer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.localmail.box import MOST_BOUNDARIES, Box
+from connector.localmail.mailbox import MOST_BOUNDARIES, Box
 
 
 def _nested(levels: int) -> bytes:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from connector.files import create_private, readable_by_others
+from connector.localorg.certificates import certificates
 from connector.localorg.storage import Storage
-from connector.localorg.tls import certificates
 from connector.store import schema
 from connector.store.engine import Store
 

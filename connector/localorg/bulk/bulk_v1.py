@@ -1,0 +1,243 @@
+"""Bulk API 1.0, as far as clients still use it: jobs of batches in CSV, JSON or XML (Bulk API developer guide).
+
+Jobs live as long as the org runs. A batch is worked off soon after it came, two hundred rows to a transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from connector.localorg import ids, soql
+from connector.localorg.bulk.csv_format import BadContentError, Dialect, body, columns
+from connector.localorg.bulk.query_job import cell, header_of, unsupported
+from connector.localorg.dml import Dml, Outcome
+from connector.localorg.errors import Refusal
+from connector.localorg.metadata.xml import Element, MetadataError, read
+from connector.localorg.soql.parser import parse
+
+_log = logging.getLogger(__name__)
+CHUNK = 200
+PAGE = 2_000
+MOST_ROWS = 10_000
+MOST_BYTES = 10_000_000
+MOST_JOBS = 200
+OPERATIONS = ("insert", "update", "upsert", "delete", "hardDelete", "query", "queryAll")
+CONTENT_TYPES = ("CSV", "JSON", "XML")
+QUEUED, RUNNING, COMPLETED, FAILED, NOT_PROCESSED = "Queued", "InProgress", "Completed", "Failed", "Not Processed"
+
+
+@dataclass(kw_only=True)
+class Batch:
+    id: str
+    job_id: str
+    content: bytes
+    created: str
+    state: str = QUEUED
+    message: str | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    result_id: str = ""
+    header: list[str] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def processed(self) -> int:
+        return len(self.outcomes) or len(self.records)
+
+    @property
+    def failed(self) -> int:
+        return sum(outcome.error is not None for outcome in self.outcomes)
+
+    @property
+    def over(self) -> bool:
+        return self.state in {COMPLETED, FAILED, NOT_PROCESSED}
+
+
+@dataclass(kw_only=True)
+class ClassicJob:
+    id: str
+    operation: str
+    sobject: str
+    content_type: str
+    concurrency: str
+    key: str | None
+    version: str
+    created: str
+    state: str = "Open"
+    batches: dict[str, Batch] = field(default_factory=dict)
+
+    @property
+    def queries(self) -> bool:
+        return self.operation in {"query", "queryAll"}
+
+
+class ClassicJobs:
+    def __init__(self, dml: Dml, now: Callable[[], str]) -> None:
+        self._dml = dml
+        self._now = now
+        self._jobs: dict[str, ClassicJob] = {}
+
+    def create(self, wanted: dict[str, Any], version: str) -> ClassicJob:
+        operation, sobject = wanted.get("operation"), str(wanted.get("object") or "")
+        content_type = str(wanted.get("contentType") or "XML").upper()
+        plan = self._dml.known_plan(sobject)
+        key = wanted.get("externalIdFieldName")
+        if operation not in OPERATIONS:
+            raise Refusal("InvalidJob", f"Unable to find value for operation: {operation}")
+        if plan is None:
+            raise Refusal("InvalidJob", f"Unable to find object: {sobject}")
+        if content_type not in CONTENT_TYPES:
+            raise Refusal("InvalidJob", f"Unsupported content type: {content_type}")
+        if operation == "upsert":
+            if not key:
+                raise Refusal("InvalidJob", "External ID was blank for an upsert operation")
+            self._dml.key_field(plan, str(key))
+        number = self._dml.storage.next_number("AsyncApiJob")
+        job = ClassicJob(
+            id=ids.make("750", number), operation=operation, sobject=plan.name, content_type=content_type,
+            concurrency=str(wanted.get("concurrencyMode") or "Parallel"), key=key, version=version, created=self._now(),
+        )  # fmt: skip
+        self._jobs[job.id] = job
+        while len(self._jobs) > MOST_JOBS:
+            del self._jobs[next(iter(self._jobs))]
+        return job
+
+    def find(self, job_id: str) -> ClassicJob:
+        full = ids.normalise(job_id)
+        job = self._jobs.get(full) if full else None
+        if job is None:
+            raise Refusal("InvalidJob", f"Unable to find job: {job_id[:40]}")
+        return job
+
+    def move(self, job: ClassicJob, state: object) -> None:
+        if state not in {"Closed", "Aborted"}:
+            raise Refusal("InvalidJobState", f"A job can be Closed or Aborted, not {state}")
+        if job.state != "Open" and state != job.state:
+            raise Refusal("InvalidJobState", f"The job is {job.state}")
+        job.state = str(state)
+        if state == "Aborted":
+            for batch in job.batches.values():
+                batch.state = batch.state if batch.over else NOT_PROCESSED
+
+    def add(self, job: ClassicJob, content: bytes) -> Batch:
+        if job.state != "Open":
+            raise Refusal("InvalidJobState", f"Job {job.id} is {job.state}: no batch can be added")
+        if len(content) > MOST_BYTES:
+            raise Refusal("ClientInputError", "Failed to read request. Exceeded max size limit of 10000000")
+        number = self._dml.storage.next_number("AsyncApiBatch")
+        batch = Batch(id=ids.make("751", number), job_id=job.id, content=content, created=self._now())
+        job.batches[batch.id] = batch
+        return batch
+
+    def batch(self, job: ClassicJob, batch_id: str) -> Batch:
+        found = job.batches.get(ids.normalise(batch_id) or "")
+        if found is None:
+            raise Refusal("InvalidBatch", f"Unable to find batch: {batch_id[:40]}")
+        return found
+
+    def run(self, job: ClassicJob, batch: Batch) -> None:
+        """Work a batch off; what it cannot be is its state, what its rows cannot be their outcomes."""
+        if batch.state != QUEUED:
+            return
+        batch.state = RUNNING
+        try:
+            if job.queries:
+                self._query(job, batch)
+            else:
+                self._write(job, batch)
+        except (BadContentError, MetadataError, ValueError, ArithmeticError, RecursionError) as problem:
+            batch.state, batch.message = FAILED, str(problem)
+        except soql.SoqlError as error:
+            batch.state, batch.message = (
+                FAILED,
+                f"InvalidBatch : Failed to process query: {error.code}: {error.message}",
+            )
+        except Refusal as refusal:
+            batch.state, batch.message = FAILED, f"InvalidBatch : {refusal.code}: {refusal.message}"
+        except Exception as error:  # a fault of ours must not leave the batch under way for ever
+            _log.exception("batch %s failed", batch.id)
+            batch.state, batch.message = FAILED, f"InternalServerError : {type(error).__name__}"
+        else:
+            batch.state = COMPLETED
+
+    def _query(self, job: ClassicJob, batch: Batch) -> None:
+        text = batch.content.decode()
+        problem = unsupported(parse(text), self._dml.schema)
+        if problem:
+            raise BadContentError(f"InvalidBatch : Failed to process query: FUNCTIONALITY_NOT_ENABLED: {problem}")
+        storage = self._dml.storage
+        answer = soql.open_query(
+            storage.connection, self._dml.schema, text, version=job.version, all_rows=job.operation == "queryAll",
+            now=self._dml.clock(),
+        )  # fmt: skip
+        batch.header = header_of(parse(text), self._dml.schema)
+        batch.records = [row for start in range(0, answer.rows, PAGE) for row in answer.page(start, PAGE)]
+        batch.result_id = ids.make("752", storage.next_number("AsyncApiResult"))
+
+    def _write(self, job: ClassicJob, batch: Batch) -> None:
+        rows = iter(list(self._rows(job, batch.content)))
+        while chunk := list(islice(rows, CHUNK)):
+            with self._dml.locks.call(patient=False):
+                batch.outcomes += self._written(job, chunk)
+
+    def _rows(self, job: ClassicJob, content: bytes) -> Iterator[dict[str, Any]]:
+        match job.content_type:
+            case "JSON":
+                found = json.loads(content, parse_float=Decimal)
+                if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+                    raise BadContentError("InvalidBatch : The batch must be an array of objects")
+                rows = found
+            case "XML":
+                rows = [_of_xml(item) for item in read(content, "batch").all("sObject")]
+            case _:
+                rows = self._of_csv(job, content.decode("utf-8-sig"))
+        if len(rows) > MOST_ROWS:
+            raise BadContentError("InvalidBatch : Records data of more than 10,000 rows")
+        yield from rows
+
+    def _of_csv(self, job: ClassicJob, text: str) -> list[dict[str, Any]]:
+        ending = "CRLF" if text.partition("\n")[0].endswith("\r") else "LF"
+        lines = Dialect("COMMA", ending).rows(text)
+        header = next(lines, None)
+        if header is None:
+            raise BadContentError("InvalidBatch : The batch has no header")
+        named = columns(header, self._dml.plan(job.sobject))
+        return [body(named, cells) for cells in lines if len(cells) == len(named)]
+
+    def _written(self, job: ClassicJob, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
+        dml, plan = self._dml, self._dml.plan(job.sobject)
+        match job.operation:
+            case "insert":
+                return dml.insert(plan, rows)
+            case "update":
+                return dml.update(plan, [(str(row.get("Id", "")), _without_id(row)) for row in rows])
+            case "upsert":
+                return dml.upsert(plan, dml.key_field(plan, str(job.key)), rows)
+        return dml.delete([str(row.get("Id") or row.get("id") or "") for row in rows])
+
+
+def csv_of(batch: Batch) -> str:
+    """The rows of a query batch."""
+    dialect = Dialect()
+    paths = [name.split(".") for name in batch.header]
+    lines = [dialect.line(batch.header)] + [dialect.line([cell(row, path) for path in paths]) for row in batch.records]
+    return "".join(lines)
+
+
+def _of_xml(item: Element) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for child in item.children:
+        if child.children:  # a reference by external ID: <Account><sObject><Key__c>…
+            row[child.name] = _of_xml(child.child("sObject") or child)
+        elif child.name != "type":
+            row[child.name] = None if child.nil else child.text
+    return row
+
+
+def _without_id(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "Id"}

@@ -1,0 +1,114 @@
+"""The CSV of bulk jobs: its dialects, rows of it to bodies, and results back to it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connector.localorg.write_plan import Plan
+
+DELIMITERS = {"BACKQUOTE": "`", "CARET": "^", "COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "TAB": "\t"}
+LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
+MOST_FIELDS = 5_000
+MOST_CHARACTERS = 32_000  # in a cell, and in the header
+MOST_IN_RECORD = 400_000
+CLEARED = "#N/A"
+
+csv.field_size_limit(2**31 - 1)
+
+
+class BadContentError(Exception):
+    """The job fails with this message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    delimiter: str = "COMMA"
+    line_ending: str = "LF"
+
+    def line(self, cells: Sequence[Any]) -> str:
+        """One line, every cell in quotes as the platform writes them."""
+        quoted = ('"' + ("" if cell is None else str(cell)).replace('"', '""') + '"' for cell in cells)
+        return DELIMITERS[self.delimiter].join(quoted) + LINE_ENDINGS[self.line_ending]
+
+    def rows(self, content: str) -> Iterator[list[str]]:
+        """Header and rows. BadContentError for what cannot be read as this dialect."""
+        first, found, _ = content.partition("\n")
+        if found and first.endswith("\r") != (self.line_ending == "CRLF"):
+            raise BadContentError(
+                "ClientInputError : LineEnding is invalid on user data."
+                f" Current LineEnding setting is {self.line_ending}"
+            )
+        if len(first) > MOST_CHARACTERS:
+            raise BadContentError("ClientInputError : The header is longer than 32,000 characters")
+        reader = csv.reader(io.StringIO(content, newline=""), delimiter=DELIMITERS[self.delimiter], strict=True)
+        try:
+            for cells in reader:
+                if cells:
+                    yield _checked(cells)
+        except csv.Error as error:
+            raise BadContentError(
+                f"ClientInputError : Error parsing the CSV at line {reader.line_num}: {error}"
+            ) from None
+
+
+def _checked(cells: list[str]) -> list[str]:
+    if len(cells) > MOST_FIELDS:
+        raise BadContentError("ClientInputError : A row has more than 5,000 fields")
+    if sum(map(len, cells)) > MOST_IN_RECORD or any(len(cell) > MOST_CHARACTERS for cell in cells):
+        raise BadContentError("ClientInputError : A row or a field of it is too long")
+    return cells
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`name` of a field, or of a field of what `relationship` refers to; `kind` is its type as far as cells care."""
+
+    name: str
+    relationship: str = ""
+    target: str = ""
+    kind: str = ""
+
+
+def columns(header: Sequence[str], plan: Plan) -> list[Column]:
+    """What each column is. BadContentError names one that is none."""
+    found = [_column(name, plan) for name in header]
+    seen: set[str] = set()
+    for name in header:
+        if name.lower() in seen:
+            raise BadContentError(f"InvalidBatch : Duplicate field name : {name}")
+        seen.add(name.lower())
+    return found
+
+
+def _column(name: str, plan: Plan) -> Column:
+    target, colon, rest = name.rpartition(":")
+    relationship, dot, field = rest.rpartition(".")
+    if dot and relationship.lower() in plan.relationships:
+        return Column(field, relationship, target)
+    entry = plan.inputs.get(name.lower())
+    if colon or dot or entry is None or entry.field.type == "address":
+        raise BadContentError(f"InvalidBatch : Field name not found : {name}")
+    return Column(entry.name, kind=entry.field.type)
+
+
+def body(listed: Sequence[Column], cells: Sequence[str]) -> dict[str, Any]:
+    """A row as a body: an empty cell says nothing, `#N/A` empties the field."""
+    told: dict[str, Any] = {}
+    for column, cell in zip(listed, cells, strict=True):
+        if cell == "":
+            continue
+        value: Any = None if cell == CLEARED else cell
+        if column.kind == "boolean" and cell in {"1", "0"}:
+            value = cell == "1"
+        if not column.relationship:
+            told[column.name] = value
+        elif value is None:
+            told[column.relationship] = None
+        else:
+            attributes = {"attributes": {"type": column.target}} if column.target else {}
+            told[column.relationship] = {**attributes, column.name: value}
+    return told

@@ -1,0 +1,124 @@
+"""Works off an ingest job in chunks of 200 rows, each a transaction of its own that also keeps its results.
+
+What is done stays done when the job fails or is aborted, and when the org is stopped in the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from connector.localorg.bulk.csv_format import BadContentError, Column, body, columns
+from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, Done, Job, Jobs
+from connector.localorg.dml import Dml, Outcome
+from connector.localorg.errors import Refusal
+from connector.localorg.faults import Faults
+
+CHUNK = 200
+ROWS_A_DAY = 150_000_000
+
+
+class Ingest:
+    """One job under way. `step()` does a chunk and says whether more is to be done."""
+
+    def __init__(self, job: Job, jobs: Jobs, dml: Dml, faults: Faults) -> None:
+        self._job = job
+        self._jobs = jobs
+        self._dml = dml
+        self._faults = faults
+        self._plan = dml.plan(job.sobject)
+        self._columns: list[Column] = []
+        self._rows: Iterator[list[str]] | None = None
+        self._waiting: list[list[str]] = []  # read, and to be written once their rows are free
+        self.patient = True
+
+    def step(self) -> bool:
+        """Write some rows; whether there may be more. HeldError if they must wait: the step is then to be repeated."""
+        job = self._job
+        try:
+            if self._rows is None:
+                self._open()
+            assert self._rows is not None
+            self._waiting = self._waiting or list(islice(self._rows, CHUNK))
+            if self._waiting:
+                self._chunk(self._waiting)
+                self._waiting = []
+                return True
+        except BadContentError as problem:
+            self._jobs.move(job, FAILED, error=str(problem))
+            return False
+        except Refusal as refusal:
+            self._jobs.move(job, FAILED, error=f"{refusal.code} : {refusal.message}")
+            return False
+        self._jobs.move(job, COMPLETE)
+        return False
+
+    def _open(self) -> None:
+        job = self._job
+        rows = job.dialect.rows(self._jobs.content(job))
+        header = next(rows, None)
+        if header is None:
+            raise BadContentError("InvalidBatch : The content has no header")
+        self._columns = columns(header, self._plan)
+        self._check()
+        self._rows = islice(rows, job.processed, None)
+        self._jobs.move(job, RUNNING)
+
+    def _check(self) -> None:
+        """A header that does not suit the operation fails the job."""
+        names = {column.name.lower() for column in self._columns if not column.relationship}
+        match self._job.operation:
+            case "delete" | "hardDelete" if names != {"id"} or len(self._columns) != 1:
+                raise BadContentError("InvalidBatch : The 'delete' batch must contain only ids")
+            case "update" if "id" not in names:
+                raise BadContentError("InvalidBatch : Field name not found : Id")
+            case "upsert" if self._job.key.lower() not in names:
+                raise BadContentError(f"InvalidBatch : Field name not found : {self._job.key}")
+
+    def _chunk(self, chunk: Sequence[list[str]]) -> None:
+        job, width = self._job, len(self._columns)
+        good = [cells for cells in chunk if len(cells) == width]
+        with self._dml.storage.transaction():
+            with self._dml.locks.call(patient=self.patient, next_fails=self._faults.take("row_lock")):
+                outcomes = iter(self._write([body(self._columns, cells) for cells in good]))
+            done = []
+            for number, cells in enumerate(chunk, start=job.processed):
+                outcome = next(outcomes) if len(cells) == width else Outcome(error=_too_many(len(cells), width))
+                done.append(
+                    Done(
+                        number=number,
+                        cells=job.dialect.line(cells),
+                        id=outcome.id if outcome.error is None else None,
+                        created=bool(outcome.created),
+                        error=None if outcome.error is None else _error(outcome.error),
+                    )
+                )
+            self._jobs.record(job, done)
+            job.processed += len(done)
+            job.failed += sum(row.error is not None for row in done)
+            self._jobs.move(job, job.state)
+
+    def _write(self, bodies: list[dict[str, Any]]) -> list[Outcome]:
+        dml, plan = self._dml, self._plan
+        match self._job.operation:
+            case "insert":
+                return dml.insert(plan, bodies)
+            case "update":
+                return dml.update(plan, [(str(item.get("Id", "")), _without_id(item)) for item in bodies])
+            case "upsert":
+                return dml.upsert(plan, dml.key_field(plan, self._job.key), bodies)
+        return dml.delete([str(item.get("Id", "")) for item in bodies])
+
+
+def _without_id(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "Id"}
+
+
+def _too_many(found: int, wanted: int) -> Refusal:
+    return Refusal("INVALID_CSV_LINE", f"The row has {found} fields, the header {wanted}")
+
+
+def _error(refusal: Refusal) -> str:
+    fields = ",".join(refusal.fields or ())
+    return f"{refusal.code}:{refusal.message}:{fields}{' ' if fields else ''}--"

@@ -1,0 +1,154 @@
+"""Works off a query job: the query's rows as CSV lines, kept a page at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from connector.localorg import soql
+from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, Done, Job, Jobs
+from connector.localorg.errors import Refusal
+from connector.localorg.schema import Schema
+from connector.localorg.soql.parser import parse
+from connector.localorg.soql.syntax_tree import Aggregate, Named, Select, TypeOf
+from connector.localorg.storage import Storage
+
+PAGE = 2_000
+
+
+def check(text: str, schema: Schema) -> str:
+    """The object a query asks for; Refusal for what bulk queries do not do."""
+    try:
+        select = parse(text)
+    except soql.SoqlError as error:
+        raise Refusal("API_ERROR", f"{error.code}: {error.message}") from error
+    problem = unsupported(select, schema)
+    if problem:
+        raise Refusal("API_ERROR", f"FUNCTIONALITY_NOT_ENABLED: {problem}")
+    return select.source
+
+
+def unsupported(select: Select, schema: Schema) -> str:
+    """What of a query bulk jobs do not do; nothing if they do it all."""
+    if select.group_by or select.offset:
+        return "GROUP BY and OFFSET are not supported in bulk queries"
+    sobject = schema.get(select.source)
+    for item in select.items:
+        if isinstance(item, Aggregate):
+            return "Aggregate functions are not supported in bulk queries"
+        if isinstance(item, TypeOf):
+            return "TYPEOF is not supported in bulk queries"
+        if isinstance(item, Select):
+            return "Child queries are not supported in bulk queries"
+        if isinstance(item, Named) and sobject is not None and len(item.path.parts) == 1:
+            field = sobject.get(item.path.parts[0])
+            if field is not None and field.type in {"address", "location"}:
+                return f"Selecting compound data not supported in Bulk Query: {field.name}"
+    return ""
+
+
+class Extract:
+    """One job under way. `step()` keeps a page and says whether more is to be done."""
+
+    patient = True  # it waits for no row
+
+    def __init__(self, job: Job, jobs: Jobs, storage: Storage, schema: Schema, now: datetime) -> None:
+        self._job = job
+        self._jobs = jobs
+        self._storage = storage
+        self._schema = schema
+        self._now = now
+        self._pages: Iterator[list[dict[str, Any]]] | None = None
+
+    def step(self) -> bool:
+        job = self._job
+        try:
+            if self._pages is None:
+                self._pages = self._open()
+                self._jobs.move(job, RUNNING)
+            page = next(self._pages, None)
+        except soql.SoqlError as error:
+            self._jobs.move(job, FAILED, error=f"{error.code}: {error.message}")
+            return False
+        if page is None:
+            self._jobs.move(job, COMPLETE)
+            return False
+        self._keep(page)
+        return True
+
+    def _open(self) -> Iterator[list[dict[str, Any]]]:
+        job = self._job
+        answer = soql.open_query(
+            self._storage.connection, self._schema, job.query, version=job.version,
+            all_rows=job.operation == "queryAll", now=self._now,
+        )  # fmt: skip
+        select = parse(job.query)
+        job.header = json.dumps(header_of(select, self._schema))
+        start = job.processed
+        return (answer.page(place, PAGE) for place in range(start, answer.rows, PAGE))
+
+    def _keep(self, page: list[dict[str, Any]]) -> None:
+        job = self._job
+        paths = [name.split(".") for name in json.loads(job.header)]
+        with self._storage.transaction():
+            rows = [
+                Done(number=number, cells=job.dialect.line([cell(row, path) for path in paths]))
+                for number, row in enumerate(page, start=job.processed)
+            ]
+            self._jobs.record(job, rows)
+            job.processed += len(rows)
+            self._jobs.move(job, job.state)
+
+
+def header_of(select: Select, schema: Schema) -> list[str]:
+    """Column names as the result has them: names as the schema spells them."""
+    names: list[str] = []
+    for item in select.items:
+        if isinstance(item, Named):
+            names.append(_spelt(item.path.parts, select.source, schema))
+        else:
+            names += _all_fields(select.source, schema, getattr(item, "kind", "ALL"))
+    return names
+
+
+def _spelt(parts: tuple[str, ...], source: str, schema: Schema) -> str:
+    sobject = schema.get(source)
+    found: list[str] = []
+    for part in parts:
+        if sobject is None:
+            return ".".join(parts)
+        field = sobject.get(part)
+        if field is not None:
+            found.append(field.name)
+            continue
+        way = next(
+            (f for f in sobject.fields.values() if (f.relationship_name or "").lower() == part.lower()), None
+        )  # fmt: skip
+        if way is None:
+            if part.lower() != sobject.name.lower():
+                found.append(part)
+            continue
+        found.append(str(way.relationship_name))
+        sobject = schema.get(way.reference_to[0]) if way.reference_to else None
+    return ".".join(found)
+
+
+def _all_fields(source: str, schema: Schema, kind: str) -> list[str]:
+    sobject = schema.get(source)
+    assert sobject is not None
+    return [
+        field.name
+        for field in sobject.fields.values()
+        if field.type not in {"address", "location"} and (kind == "ALL" or field.custom == (kind == "CUSTOM"))
+    ]
+
+
+def cell(row: Mapping[str, Any] | None, path: list[str]) -> str:
+    value: Any = row
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,176 @@
+"""Change Data Capture: what a commit changed, as change events (Change Data Capture guide).
+
+One event a record, whatever happened to it in the transaction: the first kind of change, the final data. A deletion is
+a header only, a creation has all values, an update has the changed ones, named by bitmaps.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from connector.localorg.dml import Dml
+from connector.localorg.events import avro
+from connector.localorg.events.avro import EventSchema
+from connector.localorg.faults import Faults
+from connector.localorg.storage import Change
+from connector.localorg.write_plan import Plan, Row
+
+MOST_IN_TRANSACTION = 100_000
+"""More changes of an entity in one transaction overflow into a single GAP_OVERFLOW event."""
+
+EVERY_RECORD = "000000000000000AAA"
+STAMPS = frozenset({"LastModifiedDate"})
+"""Told with every update, changed by it or not."""
+
+
+def origin(api: str, version: str, client: str) -> str:
+    """What change events say of a write: the API, its version, and the client if it named itself."""
+    return f"com/salesforce/api/{api}/{version}" + (f";client={client}" if client else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A change event: its payload, the row behind it and the columns of it that the payload tells."""
+
+    sobject: str
+    payload: dict[str, Any]
+    row: Row
+    visible: frozenset[str]
+
+    @property
+    def header(self) -> dict[str, Any]:
+        return dict(self.payload[avro.CHANGE_HEADER])
+
+    def enriched(self, plan: Plan, schema: EventSchema, names: Sequence[str]) -> Told:
+        """With these columns told as well, as updates and deletions are."""
+        if not self.row or self.payload[avro.CHANGE_HEADER]["changeType"] not in {"UPDATE", "DELETE"}:
+            return self
+        visible = self.visible | set(names)
+        more = {name: _value(plan, self.row, name, only=set(visible)) for name in schema.fields[1:]
+                if {name, *_parts(plan, self.row, name).values()} & set(names)}  # fmt: skip
+        return replace(self, payload={**self.payload, **more}, visible=visible)
+
+
+@dataclass
+class _Merged:
+    """What a transaction did to one record."""
+
+    sobject: str
+    id: str
+    kind: str
+    fields: set[str] = field(default_factory=set)
+    gone: bool = False
+
+
+def merged(changes: Sequence[Change]) -> list[_Merged]:
+    """One entry a record, in the order of their first change; what was made and undone leaves nothing."""
+    found: dict[str, _Merged] = {}
+    for change in changes:
+        entry = found.setdefault(change.id, _Merged(change.sobject, change.id, change.kind))
+        entry.fields |= set(change.fields)
+        if change.kind == "DELETE":
+            entry.gone = True
+            if entry.kind == "UPDATE":
+                entry.kind = "DELETE"
+        elif change.kind in {"UNDELETE", "CREATE"}:
+            entry.gone = False
+    return [entry for entry in found.values() if not (entry.gone and entry.kind == "CREATE")]
+
+
+class Capture:
+    """Turns commits into payloads."""
+
+    def __init__(self, dml: Dml, faults: Faults) -> None:
+        self._dml = dml
+        self._faults = faults
+        self.commit_number = 0
+
+    def payloads(
+        self, changes: Sequence[Change], schemas: Mapping[str, EventSchema], *, origin: str, milliseconds: int
+    ) -> list[Told]:
+        """What to tell of each change of an object that has a schema here."""
+        self.commit_number += 1
+        transaction = str(uuid.uuid4())
+        entries = merged(changes)
+        over = {name for name in schemas if sum(entry.sobject == name for entry in entries) > MOST_IN_TRANSACTION}
+        told: list[Told] = []
+        for number, entry in enumerate(entries, start=1):
+            schema = schemas.get(entry.sobject)
+            if schema is None:
+                continue  # its number is used up: sequences have gaps
+            overflow = entry.sobject in over
+            if overflow and any(item.sobject == entry.sobject for item in told):
+                continue
+            header = {
+                "entityName": entry.sobject,
+                "recordIds": [EVERY_RECORD if overflow else entry.id],
+                "changeType": "GAP_OVERFLOW" if overflow else self._kind(entry.kind),
+                "changeOrigin": origin,
+                "transactionKey": transaction,
+                "sequenceNumber": number,
+                "commitTimestamp": milliseconds,
+                "commitNumber": self.commit_number,
+                "commitUser": self._dml.user_id,
+                "nulledFields": [],
+                "diffFields": [],
+                "changedFields": [],
+            }
+            told.append(self._told(entry, header, schema))
+        return told
+
+    def _kind(self, kind: str) -> str:
+        return f"GAP_{kind}" if self._faults.take("event_gap") else kind
+
+    def _told(self, entry: _Merged, header: dict[str, Any], schema: EventSchema) -> Told:
+        payload: dict[str, Any] = {avro.CHANGE_HEADER: header, **dict.fromkeys(schema.fields[1:])}
+        plan = self._dml.plan(entry.sobject)
+        row = {} if header["changeType"].startswith("GAP_") else self._dml.row(plan, entry.id) or {}
+        told = Told(sobject=entry.sobject, payload=payload, row=row, visible=frozenset())
+        if not row or entry.kind == "DELETE":
+            return told
+        if entry.kind != "UPDATE":
+            payload.update({name: _value(plan, row, name) for name in schema.fields[1:]})
+            return replace(told, visible=plan.has)
+        changed = entry.fields | (STAMPS & plan.has)
+        for name in schema.fields[1:]:
+            if name in changed or changed.intersection(_parts(plan, row, name).values()):
+                payload[name] = _value(plan, row, name, only=changed)
+        header["changedFields"] = _bitmaps(plan, row, schema, changed)
+        nulled = {name for name in changed if row.get(name) is None}
+        header["nulledFields"] = _bitmaps(plan, row, schema, nulled)
+        return replace(told, visible=frozenset(changed))
+
+
+def _parts(plan: Plan, row: Row, name: str) -> dict[str, str]:
+    """Of a compound field: column by the part's name in the schema. Empty for a plain one, as a company's name is."""
+    if name in plan.addresses:
+        prefix = name.removesuffix("Address")
+        return {part: prefix + part for part, _ in avro.ADDRESS_PARTS}
+    if name == "Name" and (plan.name == "Contact" or row.get("IsPersonAccount")):
+        return {part: part for part in avro.PERSON_PARTS}
+    return {}
+
+
+def _value(plan: Plan, row: Row, name: str, only: set[str] | None = None) -> Any:
+    parts = _parts(plan, row, name)
+    if not parts:
+        seen = plan.inputs.get(name.lower())  # none for a field that the running user may not see
+        return avro.value(seen.field, row.get(name)) if seen else None
+    found = {part: row.get(column) if only is None or column in only else None for part, column in parts.items()}
+    return None if all(value is None for value in found.values()) and only is None else found
+
+
+def _bitmaps(plan: Plan, row: Row, schema: EventSchema, names: set[str]) -> list[str]:
+    """Changed fields as bits by their place in the schema, those inside a compound field behind its place."""
+    own: set[int] = set()
+    nested: list[str] = []
+    for place, name in enumerate(schema.fields):
+        parts = _parts(plan, row, name)
+        if not parts:
+            own |= {place} if name in names else set()
+        elif bits := {bit for bit, column in enumerate(parts.values()) if column in names}:
+            nested.append(f"{place}-{avro.bitmap(bits)}")
+    return [avro.bitmap(own), *nested] if own else nested

@@ -1,0 +1,134 @@
+"""Managed subscriptions: the org keeps what a client has committed (metadata type ManagedEventSubscription, beta)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from connector.localorg import ids
+from connector.localorg.events.bus import InvalidReplayIdError
+from connector.localorg.events.hub import Hub
+from connector.localorg.pubsub import grpc_codec
+from connector.localorg.pubsub.rpc_error import RpcFailure, invalid
+from connector.localorg.storage import Storage
+
+PREFIX = "18x"
+PRESETS = ("LATEST", "EARLIEST")
+STATES = ("RUN", "PAUSE", "STOP")
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS _managed (id TEXT PRIMARY KEY, name TEXT UNIQUE, topic TEXT, starts TEXT,"
+    " recovers TEXT, state TEXT, committed INTEGER)"
+)
+
+
+@dataclass(slots=True)
+class ManagedSubscription:
+    id: str
+    name: str
+    topic: str
+    starts: str  # LATEST | EARLIEST: where the first client begins
+    recovers: str  # LATEST | EARLIEST: where to go on when the committed position is no longer kept
+    state: str  # RUN | PAUSE | STOP
+    committed: int | None
+
+
+class Managed:
+    """The subscriptions of an org, and which of them have a client."""
+
+    def __init__(self, storage: Storage, hub: Hub) -> None:
+        self._storage = storage
+        self._hub = hub
+        self._active: set[str] = set()
+        storage.connection.execute(_SCHEMA)
+
+    def define(
+        self, name: str, topic: str, *, starts: str = "LATEST", recovers: str = "LATEST", state: str = "RUN"
+    ) -> ManagedSubscription:
+        """Make a subscription, or change the one of this name; what was committed stays. ValueError if it cannot be."""
+        if not {starts, recovers} <= set(PRESETS) or state not in STATES:
+            raise ValueError(f"starts and recovers: one of {', '.join(PRESETS)}; state: one of {', '.join(STATES)}")
+        if self._hub.topics(topic) is None:
+            raise ValueError(f"topic: there is no {topic}")
+        with self._storage.transaction():
+            number = self._storage.next_number("ManagedEventSubscription")
+            self._storage.connection.execute(
+                "INSERT INTO _managed VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (name) DO UPDATE SET"
+                " topic = excluded.topic, starts = excluded.starts, recovers = excluded.recovers,"
+                " state = excluded.state",
+                (ids.make(PREFIX, number), name, topic, starts, recovers, state),
+            )
+        return self._find("", name)
+
+    def _find(self, subscription_id: str, name: str) -> ManagedSubscription:
+        if not subscription_id and not name:
+            raise invalid(
+                "managed.subscription.id.or.developer.name.empty", "A subscription ID or a developer name is needed."
+            )
+        column, value = ("id", subscription_id) if subscription_id else ("name", name)
+        row = self._storage.connection.execute(
+            f"SELECT id, name, topic, starts, recovers, state, committed FROM _managed WHERE {column} = ?",  # noqa: S608
+            (value,),
+        ).fetchone()
+        if row is None:
+            code = "subscription.id.not.found" if subscription_id else "developer.name.not.found"
+            raise RpcFailure(
+                grpc.StatusCode.NOT_FOUND, f"managed.subscription.{code}", f"There is no subscription {value[:80]}."
+            )
+        return ManagedSubscription(*row)
+
+    @contextmanager
+    def taken(self, subscription_id: str, name: str) -> Iterator[ManagedSubscription]:
+        """One client at a time has a subscription."""
+        found = self._find(subscription_id, name)
+        if found.state != "RUN":
+            raise RpcFailure(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "managed.subscription.config.stopped",
+                f"The subscription {found.name} is not running.",
+            )
+        if found.id in self._active:
+            raise RpcFailure(
+                grpc.StatusCode.ALREADY_EXISTS,
+                "managed.subscription.already.active",
+                f"The subscription {found.name} has a client already.",
+            )
+        self._active.add(found.id)
+        try:
+            yield found
+        finally:
+            self._active.discard(found.id)
+
+    def position(self, subscription: ManagedSubscription) -> int:
+        """Where its next client goes on."""
+        bus = self._hub.bus
+        bus.expire()
+        if subscription.committed is None:
+            return bus.floor if subscription.starts == "EARLIEST" else bus.latest
+        if subscription.committed < bus.floor:
+            return bus.floor if subscription.recovers == "EARLIEST" else bus.latest
+        return subscription.committed
+
+    def commit(self, subscription: ManagedSubscription, request: Any) -> Any:
+        """The answer to a commit; a bad one is told in it, and the stream goes on."""
+        answer = grpc_codec.message("CommitReplayResponse")(
+            commit_request_id=request.commit_request_id,
+            replay_id=request.replay_id,
+            process_time=round(time.time() * 1000),
+        )
+        try:
+            number = self._hub.bus.position(bytes(request.replay_id))
+        except InvalidReplayIdError:
+            answer.error.code = grpc_codec.COMMIT_ERROR
+            answer.error.msg = "The Replay ID validation failed. Ensure that the Replay ID is valid."
+            return answer
+        with self._storage.transaction():
+            self._storage.connection.execute(
+                "UPDATE _managed SET committed = ? WHERE id = ?", (number, subscription.id)
+            )
+        subscription.committed = number
+        return answer

@@ -1,0 +1,107 @@
+"""What the org can be told to say instead of its own answer: to whole calls, or of single rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from connector.localorg.api_call import Reply
+from connector.localorg.errors import Refusal
+
+MOST = 100_000
+DATA, SIGN_IN, WRITES = "data", "sign_in", "writes"
+_TEXT = 2_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spoken:
+    """An answer to whole calls. With a `code` the body is the API's own list of one error, else it is `body` as it is.
+
+    `of`: calls of the data API, those of them that write, or sign-ins.
+    """
+
+    status: int = 503
+    code: str = ""
+    message: str = ""
+    body: str = ""
+    content_type: str = "text/html"
+    location: str = ""
+    retry_after: int | None = None
+    of: str = DATA
+
+    def __post_init__(self) -> None:
+        if self.status not in range(200, 600):
+            raise ValueError("answer.status: a number from 200 to 599")
+        if self.of not in (DATA, WRITES, SIGN_IN):
+            raise ValueError("answer.of: one of data, writes, sign_in")
+
+    def reply(self, path: str) -> Reply:
+        headers = {"Location": self.location + path} if self.location else {}
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        if self.code:
+            return Reply(self.status, [{"message": self.message, "errorCode": self.code}], headers)
+        return Reply(self.status, self.body.encode(), headers | {"Content-Type": self.content_type})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowRefusal:
+    """Rows that are refused: all of them, or those of an object, or those that contain a text."""
+
+    code: str
+    message: str = ""
+    fields: tuple[str, ...] = ()
+    sobject: str = ""
+    containing: str = ""
+
+    def meets(self, sobject: str, body: Mapping[str, Any]) -> bool:
+        if self.sobject and self.sobject != sobject:
+            return False
+        return self.containing in orjson.dumps(body, default=str).decode()
+
+    def refusal(self) -> Refusal:
+        return Refusal(self.code, self.message, fields=self.fields)
+
+
+def spoken(wanted: object) -> tuple[Spoken, int]:
+    """The answer, and how many calls get it. ValueError says which part of it cannot be."""
+    given, count = _parts("answer", wanted, Spoken)
+    return Spoken(**given), count
+
+
+def row_refusal(wanted: object) -> tuple[RowRefusal, int]:
+    given, count = _parts("rows", wanted, RowRefusal)
+    fields = given.pop("fields", [])
+    if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):
+        raise ValueError("rows.fields: a list of field names")
+    if not given.get("code"):
+        raise ValueError("rows.code: an error code is needed")
+    return RowRefusal(**given, fields=tuple(fields)), count
+
+
+def shown(found: Spoken | RowRefusal | None, count: int) -> dict[str, Any] | None:
+    return asdict(found) | {"count": count} if found is not None and count else None
+
+
+def _parts(name: str, wanted: object, kind: type) -> tuple[dict[str, Any], int]:
+    if not isinstance(wanted, dict):
+        raise ValueError(f"{name}: an object is needed")
+    given = dict(wanted)
+    count = given.pop("count", 1)
+    if not _whole(count, MOST):
+        raise ValueError(f"{name}.count: a whole number from 0 to {MOST}")
+    for key, value in given.items():
+        if key not in kind.__dataclass_fields__:  # type: ignore[attr-defined]
+            raise ValueError(f"{name}.{key}: no such part")
+        if key in {"status", "retry_after"} and not _whole(value, MOST):
+            raise ValueError(f"{name}.{key}: a whole number")
+        if key not in {"status", "retry_after", "fields"} and not (isinstance(value, str) and len(value) <= _TEXT):
+            raise ValueError(f"{name}.{key}: a text of at most {_TEXT} characters")
+    return given, count
+
+
+def _whole(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most

@@ -1,0 +1,48 @@
+"""What became of a record's fields: a row in `<Object>History` for each one that a user changed.
+
+Long texts are noted without their values (Object Reference, "History objects").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from connector.localorg.schema import Field
+
+if TYPE_CHECKING:
+    from connector.localorg.dml import Dml
+    from connector.localorg.write_plan import Plan, Row
+
+LONGEST = 255
+_DATA_TYPES = {"reference": "EntityId", "boolean": "Boolean", "double": "Double", "currency": "Currency",
+               "percent": "Percent", "int": "Integer", "date": "DateOnly", "datetime": "DateTime",
+               "picklist": "DynamicEnum", "textarea": "TextArea"}  # fmt: skip
+
+
+def note(dml: Dml, plan: Plan, old: Row, new: Row, names: Iterable[str]) -> None:
+    """Keep the change of these fields, if the object has a history."""
+    kept = dml.known_plan(f"{plan.name}History")
+    if kept is None:
+        return
+    written = dml.rows_written  # what the platform adds is not the caller's
+    for name in sorted(names):
+        field = plan.inputs[name.lower()].field
+        long = field.type == "textarea" and field.length > LONGEST
+        before, after = (None, None) if long else (_text(field, old[name]), _text(field, new[name]))
+        dml.force_insert(
+            kept.name,
+            **{f"{plan.name}Id": old["Id"]},
+            Field=name.removesuffix("Id") if field.type == "reference" else name,
+            DataType=_DATA_TYPES.get(field.type, "Text"),
+            OldValue=before,
+            NewValue=after,
+        )
+        dml.storage.changes.pop()
+    dml.rows_written = written
+
+
+def _text(field: Field, value: object) -> str | None:
+    if value is None:
+        return None
+    return str(bool(value)).lower() if field.type == "boolean" else str(value)

@@ -1,0 +1,231 @@
+"""`/services/async/<version>/job…`: the face of Bulk API 1.0, in JSON and XML."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from connector.localorg.api_call import Reply, client_of
+from connector.localorg.bulk.bulk_v1 import Batch, ClassicJob, csv_of
+from connector.localorg.bulk.csv_format import Dialect
+from connector.localorg.dml import Outcome
+from connector.localorg.errors import Refusal
+from connector.localorg.events.change_events import origin
+from connector.localorg.metadata.xml import MetadataError, read
+from connector.localorg.soap.envelope import tag
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+NAMESPACE = "http://www.force.com/2009/06/asyncapi/dataload"
+_VERSION = re.compile(r"\d{1,3}\.0", re.ASCII)
+QUEUE_SECONDS = 0.02
+
+
+async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    as_json = _as_json(request)
+    session = org.auth.read(request.headers.get("X-SFDC-Session", ""))
+    if session is None or session.kind != "A":
+        return _refused(Refusal("InvalidSessionId", "Invalid session id"), as_json=as_json)
+    if len(segments) < 3 or not _VERSION.fullmatch(segments[2]):
+        return _refused(Refusal("InvalidVersion", "The API version of the URL is none"), as_json=as_json)
+    raw = await request.read()
+    org.usage.count("async/job", write=request.method == "POST")
+    try:
+        return _routed(org, request, segments, raw, as_json=as_json)
+    except Refusal as refusal:
+        return _refused(refusal, as_json=as_json)
+
+
+def refused(request: web.Request, reply: Reply) -> web.Response:
+    """What a data call would be refused with, in this API's shape."""
+    code, text = reply.body[0]["errorCode"], reply.body[0]["message"]
+    names = {"INVALID_SESSION_ID": "InvalidSessionId", "REQUEST_LIMIT_EXCEEDED": "ExceededQuota"}
+    return _refused(Refusal(names.get(code, code), text), as_json=_as_json(request))
+
+
+def _as_json(request: web.Request) -> bool:
+    return "json" in (request.content_type or "") or "json" in request.headers.get("Accept", "")
+
+
+def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, as_json: bool) -> web.Response:
+    jobs = org.classic
+    post = request.method == "POST"
+    match segments[3:]:
+        case ["job"] if post:
+            job = jobs.create(_wanted(raw, as_json=as_json), segments[2])
+            return _told("jobInfo", _job(org, job), as_json=as_json, status=201)
+        case ["job", job_id]:
+            job = jobs.find(job_id)
+            if post:
+                jobs.move(job, _wanted(raw, as_json=as_json).get("state"))
+            return _told("jobInfo", _job(org, job), as_json=as_json)
+        case ["job", job_id, "batch"]:
+            client = client_of(request.headers.get("Sforce-Call-Options", ""))
+            return _batches(org, jobs.find(job_id), raw if post else None, client)
+        case ["job", job_id, "batch", batch_id]:
+            job = jobs.find(job_id)
+            return _told("batchInfo", _batch(jobs.batch(job, batch_id)), as_json=job.content_type == "JSON")
+        case ["job", job_id, "batch", batch_id, "request"]:
+            return web.Response(body=jobs.batch(jobs.find(job_id), batch_id).content)
+        case ["job", job_id, "batch", batch_id, "result"]:
+            job = jobs.find(job_id)
+            return _result(job, _over(jobs.batch(job, batch_id)))
+        case ["job", job_id, "batch", batch_id, "result", result_id]:
+            job = jobs.find(job_id)
+            batch = _over(jobs.batch(job, batch_id))
+            if batch.result_id != result_id:
+                raise Refusal("InvalidBatch", f"Unable to find result: {result_id[:40]}")
+            return _records(job, batch)
+    raise Refusal("InvalidUrl", "Destination URL not reset. The URL returned from login must be set")
+
+
+async def no_apex(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    """`/services/apexrest/…`: nobody wrote a class that answers there."""
+    if org.auth.bearer(request.headers.get("Authorization")) is None:
+        raise Refusal("INVALID_SESSION_ID", "Session expired or invalid")
+    raise Refusal("NOT_FOUND", "Could not find a match for URL")
+
+
+def _wanted(raw: bytes, *, as_json: bool) -> dict[str, Any]:
+    try:
+        if not as_json:
+            return {child.name: child.text.strip() for child in read(raw, "jobInfo").children}
+        found = json.loads(raw)
+    except (MetadataError, ValueError, RecursionError) as problem:
+        raise Refusal("InvalidJob", f"The request cannot be read: {problem}") from None
+    if not isinstance(found, dict):
+        raise Refusal("InvalidJob", "An object is needed")
+    return found
+
+
+def _over(batch: Batch) -> Batch:
+    if batch.state == "Failed":
+        raise Refusal("InvalidBatch", batch.message or "The batch failed")
+    if not batch.over:
+        raise Refusal("InvalidBatch", f"Batch not completed: it is {batch.state}")
+    return batch
+
+
+def _batches(org: Org, job: ClassicJob, raw: bytes | None, client: str) -> web.Response:
+    as_json = job.content_type == "JSON"
+    if raw is not None:
+        batch = org.classic.add(job, raw)
+        asyncio.get_running_loop().call_later(QUEUE_SECONDS, _work_off, org, job, batch, client)
+        return _told("batchInfo", _batch(batch), as_json=as_json, status=201)
+    listed = {"batchInfo": [_batch(batch) for batch in job.batches.values()]}
+    return _told("batchInfoList", listed, as_json=as_json)
+
+
+def _work_off(org: Org, job: ClassicJob, batch: Batch, client: str) -> None:
+    org.hub.origin = origin("bulkapi", job.version, client)
+    org.classic.run(job, batch)
+
+
+def _result(job: ClassicJob, batch: Batch) -> web.Response:
+    if job.queries:
+        if job.content_type == "JSON":
+            return _told("", [batch.result_id], as_json=True)
+        return _told("result-list", {"result": [batch.result_id]}, as_json=False)
+    told = [_outcome(outcome) for outcome in batch.outcomes]
+    if job.content_type == "CSV":
+        dialect = Dialect()
+        rows = [(item["id"], item["success"], item["created"], _text(item["errors"])) for item in told]
+        lines = [dialect.line(("Id", "Success", "Created", "Error"))]
+        lines += [dialect.line([str(cell).lower() if isinstance(cell, bool) else cell for cell in row]) for row in rows]
+        return _csv("".join(lines))
+    return _told(
+        "results", told if job.content_type == "JSON" else {"result": told}, as_json=job.content_type == "JSON"
+    )
+
+
+def _csv(text: str) -> web.Response:
+    """Without a charset: salesforce-bulk takes the header literally."""
+    return web.Response(body=text.encode(), content_type="text/csv")
+
+
+def _records(job: ClassicJob, batch: Batch) -> web.Response:
+    if job.content_type == "JSON":
+        return _told("", batch.records, as_json=True)
+    if job.content_type == "CSV":
+        return _csv(csv_of(batch))
+    records = [
+        {"type": job.sobject, **{name: value for name, value in row.items() if name != "attributes"}}
+        for row in batch.records
+    ]
+    return _told("queryResult", {"records": records}, as_json=False)
+
+
+def _job(org: Org, job: ClassicJob) -> dict[str, Any]:
+    states = [batch.state for batch in job.batches.values()]
+    return {
+        "id": job.id,
+        "operation": job.operation,
+        "object": job.sobject,
+        "createdById": org.auth.identity.user_id,
+        "createdDate": job.created,
+        "systemModstamp": job.created,
+        "state": job.state,
+        "externalIdFieldName": job.key,
+        "concurrencyMode": job.concurrency,
+        "contentType": job.content_type,
+        "numberBatchesQueued": states.count("Queued"),
+        "numberBatchesInProgress": states.count("InProgress"),
+        "numberBatchesCompleted": states.count("Completed"),
+        "numberBatchesFailed": states.count("Failed"),
+        "numberBatchesTotal": len(states),
+        "numberRecordsProcessed": sum(batch.processed for batch in job.batches.values()),
+        "numberRetries": 0,
+        "apiVersion": float(job.version),
+        "numberRecordsFailed": sum(batch.failed for batch in job.batches.values()),
+        "totalProcessingTime": 0,
+        "apiActiveProcessingTime": 0,
+        "apexProcessingTime": 0,
+    }
+
+
+def _batch(batch: Batch) -> dict[str, Any]:
+    return {
+        "id": batch.id,
+        "jobId": batch.job_id,
+        "state": batch.state,
+        "stateMessage": batch.message,
+        "createdDate": batch.created,
+        "systemModstamp": batch.created,
+        "numberRecordsProcessed": batch.processed,
+        "numberRecordsFailed": batch.failed,
+        "totalProcessingTime": 0,
+        "apiActiveProcessingTime": 0,
+        "apexProcessingTime": 0,
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    if outcome.error is None:
+        return {"success": True, "created": bool(outcome.created), "id": outcome.id, "errors": []}
+    row = outcome.error.row()
+    error = {"fields": row["fields"], "message": row["message"], "statusCode": row["statusCode"]}
+    return {"success": False, "created": False, "id": None, "errors": [{**error, "extendedErrorDetails": None}]}
+
+
+def _text(errors: list[dict[str, Any]]) -> str:
+    return ";".join(f"{item['statusCode']}:{item['message']}:{','.join(item['fields'])} --" for item in errors)
+
+
+def _told(name: str, value: Any, *, as_json: bool, status: int = 200) -> web.Response:
+    if as_json:
+        return web.Response(status=status, body=orjson.dumps(value, default=str), content_type="application/json")
+    text = f'<?xml version="1.0" encoding="UTF-8"?>{tag(name, value)}'.replace(
+        f"<{name}", f'<{name} xmlns="{NAMESPACE}"', 1
+    )
+    return web.Response(status=status, body=text.encode(), content_type="application/xml")
+
+
+def _refused(refusal: Refusal, *, as_json: bool) -> web.Response:
+    told = {"exceptionCode": refusal.code, "exceptionMessage": refusal.message}
+    return _told("error", told, as_json=as_json, status=400)

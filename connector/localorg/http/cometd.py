@@ -1,0 +1,219 @@
+"""CometD long polling over the same bus (Streaming API developer guide; Bayeux protocol 1.0).
+
+A client shakes hands, subscribes to channels from a replay ID on, and keeps a `/meta/connect` waiting: it is answered
+with events as soon as there are any, or with nothing after a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from connector.localorg.api_call import check_version, dumps, parse_json
+from connector.localorg.errors import Refusal, not_found
+from connector.localorg.events import event_json
+from connector.localorg.events.bus import InvalidReplayIdError, as_replay_id
+
+if TYPE_CHECKING:
+    from connector.localorg.events.bus import Event
+    from connector.localorg.org import Org
+
+POLL_SECONDS = 110.0
+FORGET_SECONDS = 40.0  # without a poll, a client is forgotten
+MOST_CLIENTS = 1_000
+MOST_EVENTS = 100
+NEW, ALL = -1, -2
+NAMED_SINCE = 55.0  # the API version since which custom channels tell what kind an event is
+_EXT = {"replay": True, "payload.format": True}
+_RETRY = {"interval": 0, "timeout": int(POLL_SECONDS * 1000), "reconnect": "retry"}
+_HANDSHAKE = {"interval": 0, "reconnect": "handshake"}
+
+Message = dict[str, Any]
+
+
+@dataclass
+class _Client:
+    positions: dict[str, int] = field(default_factory=dict)  # by channel
+    seen: float = field(default_factory=time.monotonic)
+    polled: bool = False
+    polling: bool = False
+    version: float = 0.0
+
+
+MOST_MESSAGES = 100
+
+
+class CometD:
+    """The endpoint `/cometd/<version>`."""
+
+    def __init__(self, org: Org) -> None:
+        self.org = org
+        self.poll_seconds = POLL_SECONDS
+        self._clients: dict[str, _Client] = {}
+
+    async def answer(self, _: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+        if len(segments) not in {2, 3} or request.method != "POST":
+            raise not_found()
+        version = float(check_version(f"v{segments[1]}"))
+        messages = parse_json(await request.read())
+        messages = [messages] if isinstance(messages, dict) else messages
+        if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
+            raise Refusal("INVALID_INPUT", "An array of messages is needed.")
+        if len(messages) > MOST_MESSAGES:
+            raise Refusal("LIMIT_EXCEEDED", f"At most {MOST_MESSAGES} messages can be sent in one request.")
+        known = self.org.auth.bearer(request.headers.get("Authorization")) is not None
+        self._forget()
+        told: list[Message] = []
+        for message in messages:
+            told += await self._message(message, version) if known else [_denied(message)]
+        response = web.Response(
+            status=200 if known else 401, body=dumps(told), content_type="application/json", charset="UTF-8"
+        )
+        if not request.cookies.get("BAYEUX_BROWSER"):
+            response.set_cookie("BAYEUX_BROWSER", secrets.token_hex(8), path="/", httponly=True)
+        return response
+
+    def _forget(self) -> None:
+        now = time.monotonic()
+        for name, client in list(self._clients.items()):
+            if not client.polling and now - client.seen > FORGET_SECONDS + self.poll_seconds:
+                del self._clients[name]
+
+    async def _message(self, message: Message, version: float) -> list[Message]:
+        channel = str(message.get("channel", ""))
+        if channel == "/meta/handshake":
+            return [self._handshake(message)]
+        client = self._clients.get(str(message.get("clientId", "")))
+        if client is None:
+            return [_failed(message, "403::Unknown client", advice=_HANDSHAKE)]
+        client.seen, client.version = time.monotonic(), version
+        match channel:
+            case "/meta/connect":
+                return await self._connect(message, client)
+            case "/meta/subscribe":
+                return [self._subscribe(message, client)]
+            case "/meta/unsubscribe":
+                for name in _names(message):
+                    client.positions.pop(name, None)
+                return [_told(message, subscription=message.get("subscription"))]
+            case "/meta/disconnect":
+                del self._clients[str(message["clientId"])]
+                return [_told(message)]
+        return [_failed(message, f"403:{channel}:Publish is not allowed")]
+
+    def _handshake(self, message: Message) -> Message:
+        wanted = message.get("supportedConnectionTypes") or ["long-polling"]
+        if not isinstance(wanted, list) or "long-polling" not in wanted:
+            return _failed(message, "412::Only long-polling is supported", advice={"reconnect": "none"})
+        if len(self._clients) >= MOST_CLIENTS:
+            return _failed(message, "403::Organization concurrent user limit exceeded", advice={"reconnect": "none"})
+        name = secrets.token_hex(16)
+        self._clients[name] = _Client()
+        return _told(
+            message,
+            clientId=name,
+            version="1.0",
+            minimumVersion="1.0",
+            supportedConnectionTypes=["long-polling"],
+            ext=_EXT,
+            advice=_RETRY,
+        )
+
+    def _subscribe(self, message: Message, client: _Client) -> Message:
+        wanted = message.get("ext") or {}
+        replay = wanted.get("replay") if isinstance(wanted, Mapping) else None
+        for name in _names(message):
+            if self.org.hub.topics(name) is None:
+                return _failed(message, f"404::The channel {name[:200]} was not found", subscription=name)
+            given = replay.get(name, NEW) if isinstance(replay, Mapping) else NEW
+            try:
+                client.positions[name] = self._position(given)
+            except InvalidReplayIdError:
+                return _failed(
+                    message,
+                    f"400::The replayId {{{given}}} you provided was invalid. Please provide a valid ID, -2 to replay"
+                    " all events, or -1 to replay only new events.",
+                    subscription=name,
+                )
+        return _told(message, subscription=message.get("subscription"))
+
+    def _position(self, replay: Any) -> int:
+        bus = self.org.hub.bus
+        bus.expire()
+        if replay == NEW:
+            return bus.latest
+        if replay == ALL:
+            return bus.floor
+        if not isinstance(replay, int) or not 0 <= replay < 2**63:
+            raise InvalidReplayIdError
+        return bus.position(as_replay_id(replay))
+
+    async def _connect(self, message: Message, client: _Client) -> list[Message]:
+        first, client.polled = not client.polled, True
+        events = self._events(client)
+        if not events and not first:
+            woken = asyncio.Event()
+            self.org.hub.bus.waiting.add(woken)
+            client.polling = True
+            try:
+                async with asyncio.timeout(self.poll_seconds):
+                    while not events:
+                        woken.clear()
+                        await woken.wait()
+                        events = self._events(client)
+            except TimeoutError:
+                pass
+            finally:
+                self.org.hub.bus.waiting.discard(woken)
+                client.polling = False
+                client.seen = time.monotonic()
+        return [*events, _told(message, advice=_RETRY)]
+
+    def _events(self, client: _Client) -> list[Message]:
+        """What each subscription has not been told yet."""
+        told: list[Message] = []
+        bus = self.org.hub.bus
+        for channel, position in client.positions.items():
+            topics = self.org.hub.topics(channel) or set()
+            found = bus.after(position, topics, MOST_EVENTS)
+            client.positions[channel] = found[-1].replay if found else max(position, bus.latest)
+            named = client.version >= NAMED_SINCE and channel.endswith("__chn")
+            told += [self._event(channel, event, named=named) for event in found]
+        self.org.usage.delivered.add(len(told))
+        return told
+
+    def _event(self, channel: str, event: Event, *, named: bool) -> Message:
+        schema = self.org.hub.schema_by_id(event.schema_id)
+        assert schema is not None
+        about = {"EventUuid": event.uuid, "replayId": event.replay}
+        if named:
+            about["EventApiName"] = event.topic.rpartition("/")[2]
+        data = {"schema": event.schema_id, "payload": event_json.payload(schema, event.payload), "event": about}
+        return {"channel": channel, "data": data}
+
+
+def _names(message: Message) -> list[str]:
+    wanted = message.get("subscription")
+    return [str(item) for item in wanted] if isinstance(wanted, list) else [str(wanted or "")]
+
+
+def _told(message: Message, **more: Any) -> Message:
+    answer = {"channel": message.get("channel"), "successful": True, **more}
+    return {**{name: message[name] for name in ("id", "clientId") if name in message}, **answer}
+
+
+def _failed(message: Message, error: str, **more: Any) -> Message:
+    return {**_told(message, **more), "successful": False, "error": error}
+
+
+def _denied(message: Message) -> Message:
+    if message.get("channel") == "/meta/handshake":
+        reason = {"sfdc": {"failureReason": "401::Request requires authentication"}, **_EXT}
+        return _failed(message, "403::Handshake denied", ext=reason, advice={"reconnect": "none"})
+    return _failed(message, "401::Authentication invalid", advice=_HANDSHAKE)

@@ -1,0 +1,150 @@
+"""What an org's settings add to its standard objects, or leave out: the schema of this one org."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from connector.localorg import standard_objects
+from connector.localorg.schema import Field, PicklistValue, Schema, SObject
+from connector.localorg.settings import OrgSettings, Place
+
+ORDERS = ("Order", "OrderItem", "OrderStatus", "OrderHistory", "OrderItemHistory")
+RETURN_ORDERS = ("ReturnOrder", "ReturnOrderLineItem", "ReturnOrderHistory")
+MULTI_CURRENCY = (
+    "Account", "Contact", "Contract", "Order", "OrderItem", "Product2", "Pricebook2", "PricebookEntry", "ReturnOrder",
+    "ReturnOrderLineItem", "Case",
+)  # fmt: skip
+PERSON = "Person"
+"""What the fields begin with that an account takes from its contact when it is a person."""
+
+
+def schema_for(settings: OrgSettings) -> Schema:
+    """A fresh schema: what is deployed later is added to it."""
+    schema = standard_objects.standard_schema()
+    if not settings.orders:
+        _remove(schema, *ORDERS)
+    if not settings.return_orders or not settings.orders:
+        _remove(schema, *RETURN_ORDERS)
+    if settings.order_statuses and settings.orders:
+        _set_statuses(schema, settings)
+    if settings.person_accounts:
+        _add_persons(schema)
+    for name in settings.record_types:
+        sobject = schema.get(name)
+        if sobject is not None and sobject.createable:
+            sobject.add(_record_type())
+    if settings.multi_currency:
+        _add_currencies(schema, settings)
+    return schema
+
+
+def unknown_names(settings: OrgSettings, schema: Schema) -> Iterator[tuple[Place, str]]:
+    """Objects and fields that the settings name and this org does not have."""
+    for name in settings.record_types:
+        sobject = schema.get(name)
+        if sobject is None or not sobject.createable or sobject.name != name:
+            yield ("record_types", name), "is no object that has record types"
+    for place, rule in enumerate(settings.validation_rules):
+        named = {"field": rule.field} if rule.field else {}
+        yield from _unknown(schema, ("validation_rules", place), rule.sobject, named)
+    for place, duplicate in enumerate(settings.duplicate_rules):
+        if not duplicate.match:
+            yield ("duplicate_rules", place, "match"), "names no field"
+        found = {f"match {number}": name for number, name in enumerate(duplicate.match, start=1)}
+        yield from _unknown(schema, ("duplicate_rules", place), duplicate.sobject, found)
+
+
+def _unknown(schema: Schema, where: Place, sobject: str, fields: Mapping[str, str]) -> Iterator[tuple[Place, str]]:
+    found = schema.get(sobject)
+    if found is None or not found.createable:
+        yield (*where, "sobject"), f"this org has no object {sobject} that takes records"
+        return
+    for key, name in fields.items():
+        field = found.get(name)
+        if field is None or not field.stored:
+            yield (*where, key.split()[0]), f"{found.name} has no field {name}"
+
+
+def mirror_persons(schema: Schema) -> None:
+    """Custom fields of a contact are those of a person account, too: `Shoe_Size__c` as `Shoe_Size__pc`."""
+    account, contact = schema.get("Account"), schema.get("Contact")
+    if account is None or contact is None or account.get("IsPersonAccount") is None:
+        return
+    for item in list(contact.all.values()):
+        if item.custom and item.stored:
+            name = f"{item.name.removesuffix('__c')}__pc"
+            path = item.relationship_name and f"{item.relationship_name.removesuffix('__r')}__pr"
+            account.all[name.lower()] = replace(
+                item, name=name, relationship_name=path, child_relationship=None, unique=False, external_id=False
+            )
+            if contact.get(item.name) is not None:
+                account.fields[name.lower()] = account.all[name.lower()]
+
+
+def _remove(schema: Schema, *names: str) -> None:
+    """Take objects out, and the references to them."""
+    for name in names:
+        schema.remove(name)
+    for sobject in schema:
+        for item in list(sobject.all.values()):
+            if item.reference_to and not set(item.reference_to) - set(names):
+                sobject.drop(item)
+
+
+def _set_statuses(schema: Schema, settings: OrgSettings) -> None:
+    order = schema.get("Order")
+    status = order.get("Status") if order else None
+    assert order is not None
+    assert status is not None
+    values = tuple(
+        PicklistValue(value=item.name, label=item.name, category=item.category) for item in settings.order_statuses
+    )
+    order.add(replace(status, picklist=values))
+
+
+def _add_persons(schema: Schema) -> None:
+    account, contact, types = schema.get("Account"), schema.get("Contact"), schema.get("RecordType")
+    assert account is not None
+    assert contact is not None
+    assert types is not None
+    name = account.get("Name")
+    assert name is not None
+    account.add(replace(name, nillable=True))  # a person's is composed
+    for item in standard_objects.fields("PersonAccount"):
+        account.add(item)
+    is_person = replace(account.all["ispersonaccount"], label="Is Person Account")
+    contact.add(is_person)
+    types.add(replace(is_person, name="IsPersonType", label="Is Person Type"))
+
+
+def _record_type() -> Field:
+    return Field(
+        name="RecordTypeId", label="Record Type ID", type="reference", length=18, reference_to=("RecordType",),
+        relationship_name="RecordType", defaulted_on_create=True,
+    )  # fmt: skip
+
+
+def _add_currencies(schema: Schema, settings: OrgSettings) -> None:
+    codes = tuple(
+        PicklistValue(value=code, label=code, active=item.active) for code, item in settings.currencies.items()
+    )
+    for name in MULTI_CURRENCY:
+        sobject = schema.get(name)
+        if sobject is not None:
+            sobject.add(
+                Field(
+                    name="CurrencyIsoCode",
+                    label="Currency ISO Code",
+                    type="picklist",
+                    length=3,
+                    updateable=name not in {"OrderItem", "PricebookEntry"},
+                    defaulted_on_create=True,
+                    restricted_picklist=True,
+                    picklist=codes,
+                )
+            )
+    currency = SObject(name="CurrencyType", label="Currency Type", label_plural="Currency Types", key_prefix="01L")
+    for item in standard_objects.fields("CurrencyType"):
+        currency.add(replace(item, picklist=codes) if item.name == "IsoCode" else item)
+    schema.add(currency)

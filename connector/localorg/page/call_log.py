@@ -1,0 +1,94 @@
+"""The log of calls, newest first: who asked for what, how it ended, how many rows it wrote and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_plus
+
+from connector.localorg.page import widgets
+from connector.localorg.page.frame import Page
+from connector.localorg.page.html import EMPTY, Html, html, options
+from connector.localorg.page.widgets import Column
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+    from connector.localorg.usage import LoggedCall
+
+SHOWN = 200
+_METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
+_ANY = "any"
+
+
+def view(org: Org, params: Mapping[str, str]) -> Page:
+    method, fault, failed = params.get("method", ""), params.get("fault", ""), params.get("failed") == "1"
+    log = org.usage.log
+    matching = (call for call in reversed(log) if _matches(call, method, fault, failed=failed))
+    calls = list(islice(matching, SHOWN))
+    rest = sum(1 for _ in matching)
+    faults = sorted({call.fault for call in log if call.fault} | ({fault} - {"", _ANY}))
+    table = widgets.table(
+        "Calls, newest first",
+        [
+            Column("Time (UTC)"), Column("Method"), Column("Path"), Column("Status"),
+            Column("Rows written", number=True), Column("ms", number=True), Column("Made to fail by"),
+        ],
+        map(_row, calls),
+        empty=Html('No such call. <a href="/calls">Show all calls</a>')
+        if log
+        else "No calls yet. The log begins with the first one and is kept until the org stops.",
+        few=True,
+    )  # fmt: skip
+    said = (
+        f"{len(calls):,} of {len(calls) + rest:,} such calls" if rest else f"{len(calls):,} calls"
+    ) + f", of the latest {len(log):,} that were logged."
+    body = html(
+        '<h1>Call log</h1>{}<p class="note">{}</p>{}', _filters(method, fault, faults, failed=failed), said, table
+    )
+    return Page(title="Call log", body=body, place="/calls")
+
+
+def _matches(call: LoggedCall, method: str, fault: str, *, failed: bool) -> bool:
+    return (
+        (not method or call.method == method)
+        and (not fault or call.fault == fault or (fault == _ANY and call.fault is not None))
+        and (not failed or _has_failed(call))
+    )
+
+
+def _has_failed(call: LoggedCall) -> bool:
+    return call.status == 0 or call.status >= 400
+
+
+def _row(call: LoggedCall) -> list[object]:
+    status = "No answer" if call.status == 0 else str(call.status)
+    date, _, time = call.time.partition("T")
+    return [
+        html('<time datetime="{}">{} {}</time>', call.time, date, time.partition("+")[0]),
+        call.method,
+        html("<code>{}</code>", _legible(call.path)),
+        html('<span class="badge bad">{} failed</span>', status) if _has_failed(call) else status,
+        f"{call.rows:,}",
+        f"{call.ms:,.1f}",
+        call.fault,
+    ]
+
+
+def _legible(path: str) -> str:
+    """A path with its query as it was meant, not as it was sent: `/query?q=SELECT Id FROM Order`."""
+    place, mark, query = path.partition("?")
+    return f"{unquote(place)}{mark}{unquote_plus(query)}"
+
+
+def _filters(method: str, fault: str, faults: list[str], *, failed: bool) -> Html:
+    return html(
+        '<form class="filters" action="/calls" aria-label="Filter">'
+        '<label>Method <select name="method">{}</select></label>'
+        '<label>Made to fail by <select name="fault">{}</select></label>'
+        '<label class="check"><input type="checkbox" name="failed" value="1"{}> Failed only</label>'
+        "<button>Show</button></form>",
+        options({"": "Any", **{name: name for name in _METHODS}}, method),
+        options({"": "All calls", _ANY: "Any fault", **{name: name for name in faults}}, fault),
+        Html(" checked") if failed else EMPTY,
+    )

@@ -1,0 +1,73 @@
+"""The first page: how many orders are where, the latest of them, and what the callers have cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.localorg.page import record_queries, record_table, usage, widgets
+from connector.localorg.page.formatters import Shown
+from connector.localorg.page.frame import Page
+from connector.localorg.page.html import EMPTY, Html, address, html, join
+from connector.localorg.page.indexes import HOLD, STAGE
+from connector.localorg.page.orders import order_object
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+    from connector.localorg.schema import SObject
+
+LATEST = 15
+
+
+def view(org: Org) -> Page:
+    sobject = order_object(org)
+    part = record_queries.newest(org, "Order", {}, limit=LATEST)
+    told = record_table.table(
+        Shown(org), sobject, part.rows, caption="Latest orders",
+        empty="No orders yet. They appear here as soon as one is written through the API.",
+    )  # fmt: skip
+    body = join(
+        [
+            Html("<h1>What the org holds</h1>"),
+            _tiles(org),
+            _stages(org, sobject),
+            widgets.section("Latest orders", told, more=Html('<p class="more"><a href="/orders">All orders</a></p>')),
+            widgets.section(
+                "API usage", usage.summary(org), more=Html('<p class="more"><a href="/usage">By resource</a></p>')
+            ),
+        ]
+    )
+    return Page(title="Home", body=body, place="/")
+
+
+def _tiles(org: Org) -> Html:
+    tiles = [
+        _tile("Orders", f"{record_queries.total(org, 'Order'):,}", "/orders"),
+        _tile("Accounts", f"{record_queries.total(org, 'Account'):,}", "/accounts"),
+        _tile("Products", f"{record_queries.total(org, 'Product2'):,}", "/products"),
+    ]
+    if order_object(org).get(HOLD):
+        tiles.insert(1, _tile("On hold", told(record_queries.counted(org, "Order")), address("orders", held="1")))
+    return html('<ul class="tiles">{}</ul>', join(tiles))
+
+
+def _tile(label: str, count: str, to: str) -> Html:
+    return html('<li><a href="{}"><span class="count">{}</span> {}</a></li>', to, count, label)
+
+
+def told(count: int) -> str:
+    return f"over {record_queries.COUNTED:,}" if count > record_queries.COUNTED else f"{count:,}"
+
+
+def _stages(org: Org, sobject: SObject) -> Html:
+    field = sobject.get(STAGE)
+    if field is None:
+        return EMPTY
+    tiles = join(
+        _tile(
+            item.label,
+            told(record_queries.counted(org, "Order", STAGE, item.value)),
+            address("orders", stage=item.value),
+        )
+        for item in field.picklist
+    )
+    return widgets.section("Orders by stage", html('<ul class="tiles small">{}</ul>', tiles))

@@ -1,0 +1,1 @@
+"""The Pub/Sub API of the org: a gRPC server over the event bus."""

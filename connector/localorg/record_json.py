@@ -1,0 +1,45 @@
+"""A stored row as the row resource tells it: canonical names, JSON types, compound addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from connector.localorg.errors import Refusal
+from connector.localorg.write_plan import Plan, Row
+
+_PARTS = ("City", "Country", "GeocodeAccuracy", "Latitude", "Longitude", "PostalCode", "State", "Street")
+
+
+def shape(plan: Plan, row: Row, base: str, fields: Sequence[str] | None = None) -> dict[str, Any]:
+    """All readable fields, or the asked ones in the asked order."""
+    told: dict[str, Any] = {
+        "attributes": {"type": plan.name, "url": f"{base}/sobjects/{plan.name}/{row['Id']}"},
+    }
+    for name in _names(plan, fields):
+        if name in plan.addresses:
+            told[name] = _address(plan, name, row)
+        else:
+            value = row.get(name)
+            told[name] = bool(value) if name in plan.booleans else value
+    return told
+
+
+def _names(plan: Plan, fields: Sequence[str] | None) -> list[str]:
+    if fields is None:
+        return [entry.name for entry in plan.inputs.values()]
+    names = []
+    for wanted in fields:
+        entry = plan.inputs.get(wanted.strip().lower())
+        if entry is None:
+            raise Refusal("INVALID_FIELD", f"No such column '{wanted.strip()}' on sobject of type {plan.name}")
+        names.append(entry.name)
+    return list(dict.fromkeys(["Id", *names]))
+
+
+def _address(plan: Plan, name: str, row: Row) -> dict[str, Any] | None:
+    prefix = name.removesuffix("Address")
+    parts = {part: row.get(prefix + part) for part in _PARTS}
+    if all(value is None for value in parts.values()):
+        return None
+    return {part[0].lower() + part[1:]: value for part, value in parts.items()}

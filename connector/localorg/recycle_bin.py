@@ -1,0 +1,91 @@
+"""The recycle bin: deleted records come back (`undelete`) with what was deleted along, or go for good (`purge`).
+
+Order products never lie in it. A record that was merged comes back alone: what was moved to the winner stays there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from connector.localorg import dml_validation, ids
+from connector.localorg.dml import Outcome
+from connector.localorg.errors import Refusal
+from connector.localorg.storage import Change, quote
+
+if TYPE_CHECKING:
+    from connector.localorg.dml import Dml
+    from connector.localorg.write_plan import Plan, Row
+
+
+def undelete(dml: Dml, record_ids: Sequence[str]) -> list[Outcome]:
+    return _each(dml, record_ids, _undelete)
+
+
+def purge(dml: Dml, record_ids: Sequence[str]) -> list[Outcome]:
+    """Empty the recycle bin of these records; no change event tells of it."""
+    return _each(dml, record_ids, _purge)
+
+
+def _each(dml: Dml, record_ids: Sequence[str], act: Callable[[Dml, Plan, Row], None]) -> list[Outcome]:
+    done: list[Outcome] = []
+    with dml.storage.transaction(), dml.held():
+        for record_id in record_ids:
+            try:
+                plan, row = _binned(dml, record_id)
+                with dml.storage.savepoint():
+                    act(dml, plan, row)
+                done.append(Outcome(id=str(row["Id"])))
+            except Refusal as refusal:
+                done.append(Outcome(error=refusal))
+    return done
+
+
+def _binned(dml: Dml, record_id: str) -> tuple[Plan, Row]:
+    full = ids.normalise(record_id)
+    sobject = dml.schema.by_prefix(full) if full else None
+    if full is None or sobject is None or sobject.event:
+        raise Refusal("MALFORMED_ID", f"malformed id {record_id}", fields=["Id"])
+    plan = dml.plan(sobject.name)
+    row = dml.row(plan, full)
+    if row is None or not row.get("IsDeleted"):
+        raise Refusal("UNDELETE_FAILED", "Entity is not in the recycle bin", fields=[])
+    return plan, row
+
+
+def _along(dml: Dml, row: Row) -> list[tuple[Plan, Row]]:
+    """What was deleted along with a record and still lies in the bin."""
+    found = dml.storage.connection.execute("SELECT id FROM _cascade WHERE root = ? ORDER BY rowid", (row["Id"],))
+    told = []
+    for (record_id,) in found.fetchall():
+        sobject = dml.schema.by_prefix(str(record_id))
+        other = dml.row(dml.plan(sobject.name), record_id) if sobject else None
+        if sobject is not None and other is not None and other.get("IsDeleted"):
+            told.append((dml.plan(sobject.name), other))
+    return told
+
+
+def _undelete(dml: Dml, plan: Plan, row: Row) -> None:
+    parents = [item for item in plan.sobject.all.values() if item.cascade_delete and row.get(item.name) is not None]
+    if any(dml.one(dml.plan(item.reference_to[0]).alive_sql, row[item.name]) != 0 for item in parents):
+        raise Refusal("UNDELETE_FAILED", "The record's parent is deleted: undelete the parent", fields=[])
+    for other, item in [(plan, row), *_along(dml, row)]:
+        dml_validation.unique(dml, other, item, None)
+        back: Row = {"IsDeleted": 0}
+        if item.get("MasterRecordId") is not None:
+            back["MasterRecordId"] = None
+        dml.set_fields(other.name, item["Id"], back, touch=True)
+        dml.storage.changes[-1] = Change(other.name, str(item["Id"]), "UNDELETE")
+        _forget(dml, other, item)
+        dml.storage.connection.execute("DELETE FROM _deletion WHERE sobject = ? AND id = ?", (other.name, item["Id"]))
+
+
+def _purge(dml: Dml, plan: Plan, row: Row) -> None:
+    for other, item in [(plan, row), *_along(dml, row)]:
+        dml.storage.connection.execute(f'DELETE FROM {quote(other.name)} WHERE "Id" = ?', (item["Id"],))  # noqa: S608
+        dml.rows_written += 1
+        _forget(dml, other, item)
+
+
+def _forget(dml: Dml, plan: Plan, row: Row) -> None:
+    dml.storage.connection.execute("DELETE FROM _cascade WHERE id = ?", (row["Id"],))

@@ -1,0 +1,253 @@
+"""`jobs/ingest…` and `jobs/query…`: Bulk API 2.0 (Bulk API 2.0 guide, v66)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg.api_call import Call, Reply, parse_json, wrong_method
+from connector.localorg.bulk import query_job
+from connector.localorg.bulk.csv_format import DELIMITERS, LINE_ENDINGS
+from connector.localorg.bulk.job_store import ABORTED, COMPLETE, OPEN, OVER, RUNNING, UPLOADED, Job
+from connector.localorg.errors import Refusal, not_found
+from connector.localorg.rest.multipart import parts
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+MOST_BYTES = 150_000_000
+MOST_IN_MULTIPART = 100_000
+MOST_RECORDS = 50_000
+JOBS_A_PAGE = 1_000
+_PLACE = re.compile(r"[0-9]{1,9}")
+OPERATIONS = {"ingest": ("insert", "update", "upsert", "delete", "hardDelete"), "query": ("query", "queryAll")}
+_CSV = "text/csv; charset=UTF-8"
+
+
+def jobs(org: Org, call: Call) -> Reply:
+    kind, *rest = [part for part in call.tail[1:] if part] or [""]
+    kind = kind.lower()
+    if kind not in OPERATIONS:
+        raise not_found()
+    match [rest[0], *(part.lower() for part in rest[1:])] if rest else []:
+        case []:
+            return _collection(org, call, kind)
+        case [job_id]:
+            return _job(org, call, org.jobs.find(kind, job_id, call.version))
+        case [job_id, "batches"] if kind == "ingest":
+            return _upload(org, call, org.jobs.find(kind, job_id, call.version))
+        case [job_id, "results"] if kind == "query":
+            return _rows(org, call, org.jobs.find(kind, job_id, call.version))
+        case [job_id, ("successfulresults" | "failedresults" | "unprocessedrecords") as which] if kind == "ingest":
+            return _results(org, call, org.jobs.find(kind, job_id, call.version), which)
+    raise not_found()
+
+
+def _collection(org: Org, call: Call, kind: str) -> Reply:
+    if call.method == "POST":
+        return _create(org, call, kind)
+    if call.method not in {"GET", "HEAD"}:
+        raise wrong_method(call, "GET", "POST")
+    place = call.params.get("queryLocator") or "0"
+    if not _PLACE.fullmatch(place):
+        raise _bad(f"invalid queryLocator: {place[:40]}")
+    found = org.jobs.listed(kind, int(place), JOBS_A_PAGE + 1)
+    done = len(found) <= JOBS_A_PAGE
+    rest = None if done else f"{call.base}/jobs/{kind}?queryLocator={int(place) + JOBS_A_PAGE}"
+    return Reply(200, {"done": done, "records": [job.told() for job in found[:JOBS_A_PAGE]], "nextRecordsUrl": rest})
+
+
+def _create(org: Org, call: Call, kind: str) -> Reply:
+    content_type = call.headers.get("content-type", "")
+    content: str | None = None
+    if content_type.lower().startswith("multipart/form-data"):
+        call.body, content = _parts(call.raw, content_type)
+    else:
+        call.body = parse_json(call.raw)
+    body = call.object_body()
+    operation = _one_of(body, "operation", OPERATIONS[kind], None)
+    if _one_of(body, "contentType", ("CSV",), "CSV") != "CSV":
+        raise _bad("contentType must be CSV")
+    given: dict[str, Any] = {
+        "operation": operation,
+        "delimiter": _one_of(body, "columnDelimiter", tuple(DELIMITERS), "COMMA"),
+        "line_ending": _one_of(body, "lineEnding", tuple(LINE_ENDINGS), "LF"),
+    }
+    if kind == "query":
+        text = body.get("query")
+        if not isinstance(text, str) or not text:
+            raise _bad("query: a SOQL query is needed")
+        found = org.schema.get(query_job.check(text, org.schema))
+        if found is None:
+            raise Refusal("INVALIDENTITY", "The entity of the query does not exist or cannot be queried")
+        given |= {"query": text, "sobject": found.name}
+        job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, state=UPLOADED, **given)
+        return Reply(200, job.told())
+    given |= _target(org, body, str(operation))
+    given["client"] = call.client
+    job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, **given)
+    if content is not None:
+        org.jobs.put_content(job, content)
+        org.jobs.move(job, UPLOADED)
+    return Reply(200, job.told())
+
+
+def _target(org: Org, body: dict[str, Any], operation: str) -> dict[str, str]:
+    """The object, and the key of an upsert."""
+    name = body.get("object")
+    plan = org.dml.known_plan(name) if isinstance(name, str) else None
+    if plan is None:
+        raise Refusal("INVALIDENTITY", f"Entity '{name}' is not supported by the Bulk API or does not exist.")
+    if operation == "hardDelete":
+        raise Refusal("FEATURENOTENABLED", "hardDelete needs the permission Bulk API Hard Delete")
+    key = body.get("externalIdFieldName") or ""
+    if operation == "upsert":
+        entry = plan.inputs.get(str(key).lower())
+        if entry is None or not (entry.field.external_id or entry.field.id_lookup or entry.name == "Id"):
+            raise Refusal("INVALIDJOB", f"Field name provided, {key} is not an External ID or indexed field")
+        key = entry.name
+    return {"sobject": plan.name, "key": str(key)}
+
+
+def _one_of(body: dict[str, Any], name: str, known: tuple[str, ...], default: str | None) -> str:
+    found = body.get(name, default)
+    if found not in known:
+        raise _bad(f"{name}: {found!r} is none of {', '.join(known)}")
+    return str(found)
+
+
+def _bad(message: str) -> Refusal:
+    return Refusal("INVALIDJOB", message)
+
+
+def _parts(raw: bytes, content_type: str) -> tuple[Any, str]:
+    """Job and content of a multipart creation."""
+    job, sent = parts(raw, content_type, "job", "content")
+    content = _text(sent)
+    if len(content) > MOST_IN_MULTIPART:
+        raise Refusal("CLIENTINPUTERROR", "The content of a multipart request has at most 100,000 characters")
+    return parse_json(job), content
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Refusal("CLIENTINPUTERROR", "The content is not UTF-8") from None
+
+
+def _job(org: Org, call: Call, job: Job) -> Reply:
+    match call.method:
+        case "GET" | "HEAD":
+            return Reply(200, job.told() | job.progress())
+        case "PATCH":
+            call.body = parse_json(call.raw)
+            return _move(org, call.object_body().get("state"), job)
+        case "DELETE":
+            if job.state not in OVER:
+                raise Refusal("INVALIDJOBSTATE", f"Deleting requires a job that is over; this one is {job.state}")
+            org.jobs.delete(job)
+            return Reply(204)
+    raise wrong_method(call, "GET", "PATCH", "DELETE")
+
+
+def _move(org: Org, state: Any, job: Job) -> Reply:
+    if state == UPLOADED and job.kind == "ingest":
+        if job.state != OPEN:
+            raise Refusal("INVALIDJOBSTATE", f"Transitioning from {job.state} to {state} is not allowed")
+        if not job.uploaded:
+            raise Refusal("INVALIDJOBSTATE", "No content was uploaded for this job")
+    elif state != ABORTED:
+        raise Refusal("INVALIDJOBSTATE", f"Transitioning from {job.state} to {state} is not allowed")
+    elif job.state in OVER:
+        raise Refusal("INVALIDJOBSTATE", f"Aborting is not allowed: the job is {job.state}")
+    org.jobs.move(job, str(state))
+    return Reply(200, job.told())
+
+
+def _upload(org: Org, call: Call, job: Job) -> Reply:
+    if call.method != "PUT":
+        raise wrong_method(call, "PUT")
+    if not call.headers.get("content-type", "").lower().startswith("text/csv"):
+        raise Refusal("UNSUPPORTED_MEDIA_TYPE", "The content of a job is text/csv")
+    if job.state != OPEN or job.uploaded:
+        raise Refusal("INVALIDJOBSTATE", "A job takes one upload, while it is Open")
+    if len(call.raw) > MOST_BYTES:
+        raise Refusal("EXCEEDEDQUOTA", "Maximum content size of 150 MB exceeded", status=413)
+    org.jobs.put_content(job, _text(call.raw))
+    return Reply(201)
+
+
+def _results(org: Org, call: Call, job: Job, which: str) -> Reply:
+    if call.method not in {"GET", "HEAD"}:
+        raise wrong_method(call, "GET")
+    if job.state in {OPEN, UPLOADED, RUNNING}:
+        raise Refusal("INVALIDJOBSTATE", f"The job is not over yet: {job.state}")
+    dialect = job.dialect
+    content = dialect.rows(org.jobs.content(job))
+    try:
+        header = next(content, [])
+    except Exception:  # what made the job fail
+        return Reply(200, b"", {"Content-Type": _CSV})
+    if which == "unprocessedrecords":
+        lines = [dialect.line(header)]
+        lines += _rest(content, job, dialect)
+    elif which == "failedresults":
+        lines = [dialect.line(["sf__Id", "sf__Error", *header])]
+        lines += [
+            dialect.line([row.id, row.error]).rstrip("\r\n") + DELIMITERS[job.delimiter] + row.cells
+            for row in org.jobs.results(job, failed=True)
+        ]
+    else:
+        lines = [dialect.line(["sf__Id", "sf__Created", *header])]
+        lines += [
+            dialect.line([row.id, str(row.created).lower()]).rstrip("\r\n") + DELIMITERS[job.delimiter] + row.cells
+            for row in org.jobs.results(job, failed=False)
+        ]
+    return Reply(200, "".join(lines).encode(), {"Content-Type": _CSV})
+
+
+def _rest(content: Any, job: Job, dialect: Any) -> list[str]:
+    """Rows that were never tried; what cannot be read as rows is left out."""
+    lines = []
+    try:
+        for number, cells in enumerate(content):
+            if number >= job.processed:
+                lines.append(dialect.line(cells))
+    except Exception:  # the fault the job failed with
+        return lines
+    return lines
+
+
+def _rows(org: Org, call: Call, job: Job) -> Reply:
+    if call.method not in {"GET", "HEAD"}:
+        raise wrong_method(call, "GET")
+    if job.state != COMPLETE:
+        raise Refusal("INVALIDJOBSTATE", f"The job is not complete yet: {job.state}")
+    start = _offset(call.params.get("locator"), job.processed)
+    asked = call.params.get("maxRecords", "")
+    known = asked.isascii() and asked.isdigit() and len(asked) < len(str(MOST_RECORDS)) + 1 and int(asked)
+    count = min(int(asked), MOST_RECORDS) if known else MOST_RECORDS
+    lines = org.jobs.lines(job, start, count)
+    end = start + len(lines)
+    body = job.dialect.line(parse_json(job.header.encode())) + "".join(lines)
+    headers = {
+        "Content-Type": _CSV,
+        "Sforce-NumberOfRecords": str(len(lines)),
+        "Sforce-Locator": base64.b64encode(str(end).encode()).decode().rstrip("=") if end < job.processed else "null",
+    }
+    return Reply(200, body.encode(), headers)
+
+
+def _offset(locator: str | None, rows: int) -> int:
+    if not locator:
+        return 0
+    try:
+        place = int(base64.b64decode(locator.rstrip("=") + "=" * (-len(locator.rstrip("=")) % 4), validate=True))
+        if not 0 < place < rows:
+            raise ValueError(place)
+        return place
+    except (ValueError, binascii.Error):
+        raise Refusal("INVALIDJOB", f"invalid locator: {locator}") from None

@@ -1,0 +1,223 @@
+"""sObject Collections: up to 200 rows a call, an outcome for each in the order they came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg import ids
+from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.dml import Outcome
+from connector.localorg.errors import Refusal, json_error, not_found
+from connector.localorg.record_json import shape
+from connector.localorg.rest.sobject_rows import event_note
+from connector.localorg.write_plan import Plan
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+_MOST = 200
+_MOST_READ = 2000
+_MOST_CHUNKS = 10
+_ROLLED_BACK = Refusal(
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK",
+    "Record rolled back because not all records were valid and the request was using AllOrNone header",
+)
+
+
+class _Undone(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
+    pass
+
+
+def collections(org: Org, call: Call) -> Reply:
+    """`composite/sobjects…`"""
+    match call.method, call.tail[2:]:
+        case "POST", []:
+            return _create(org, call)
+        case "PATCH", []:
+            return _update(org, call)
+        case "DELETE", []:
+            return _delete(org, call)
+        case "PATCH", [name, field]:
+            return _upsert(org, call, name, field)
+        case (("GET" | "POST"), [name]):
+            return _read(org, call, name)
+        case _, []:
+            raise wrong_method(call, "POST", "PATCH", "DELETE")
+        case _, [_]:
+            raise wrong_method(call, "GET", "POST")
+        case _, [_, _]:
+            raise wrong_method(call, "PATCH")
+    raise not_found()
+
+
+def is_read(call: Call) -> bool:
+    return call.method in {"GET", "HEAD"} or (call.method == "POST" and len(call.tail) == 3)
+
+
+def _records(call: Call) -> tuple[list[dict[str, Any]], bool]:
+    body = call.object_body()
+    listed = body.get("records")
+    if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+        raise json_error("records: a list of objects is needed at [line:1, column:1]")
+    if not listed:
+        raise Refusal("REQUIRED_FIELD_MISSING", "The records parameter can't be empty.")
+    _check_size(len(listed))
+    return listed, _flag(body.get("allOrNone"))
+
+
+def _check_size(count: int) -> None:
+    if count > _MOST:
+        raise Refusal(
+            "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {_MOST} records into this call"
+        )
+
+
+def _flag(value: Any) -> bool:
+    if value is None:
+        return False
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise json_error("allOrNone: true or false is needed at [line:1, column:1]")
+    return value
+
+
+def _chunks(org: Org, records: Sequence[dict[str, Any]]) -> list[tuple[Plan, list[dict[str, Any]]]]:
+    """Consecutive records of one type."""
+    kinds = []
+    for record in records:
+        attributes = record.get("attributes")
+        kind = attributes.get("type") if isinstance(attributes, dict) else None
+        if not isinstance(kind, str) or not kind:
+            raise Refusal("INVALID_TYPE", "attributes.type is required for every record")
+        if org.schema.get(kind) is None:
+            raise Refusal("INVALID_TYPE", f"sObject type '{kind}' is not supported.")
+        kinds.append(kind.lower())
+    found = []
+    for kind, run in groupby(zip(kinds, records, strict=True), key=lambda pair: pair[0]):
+        found.append((org.dml.plan(kind), [record for _, record in run]))
+    if len(found) > _MOST_CHUNKS:
+        raise Refusal(
+            "LIMIT_EXCEEDED",
+            f"The records change type {len(found)} times: at most {_MOST_CHUNKS} chunks of one type are allowed",
+        )
+    return found
+
+
+def _create(org: Org, call: Call) -> Reply:
+    records, all_or_none = _records(call)
+    outcomes: list[Outcome] = []
+    chunks = _chunks(org, records)
+
+    def act() -> None:
+        for plan, run in chunks:
+            outcomes.extend(org.dml.insert(plan, run))
+
+    return _answer(org, outcomes, act, all_or_none=all_or_none)
+
+
+def _update(org: Org, call: Call) -> Reply:
+    records, all_or_none = _records(call)
+    outcomes: list[Outcome] = []
+    chunks = _chunks(org, records)
+
+    def act() -> None:
+        for plan, run in chunks:
+            outcomes.extend(org.dml.update(plan, [_identified(record) for record in run]))
+
+    return _answer(org, outcomes, act, all_or_none=all_or_none)
+
+
+def _identified(record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    record_id = next((value for name, value in record.items() if name.lower() == "id"), None)
+    return str(record_id or ""), {name: value for name, value in record.items() if name.lower() != "id"}
+
+
+def _upsert(org: Org, call: Call, name: str, field: str) -> Reply:
+    records, all_or_none = _records(call)
+    plan = org.dml.plan(name)
+    key = org.dml.key_field(plan, field)
+    for record in records:
+        attributes = record.get("attributes") or {}
+        kind = attributes.get("type", plan.name) if isinstance(attributes, dict) else None
+        if not isinstance(kind, str) or kind.lower() != plan.name.lower():
+            raise Refusal("INVALID_TYPE", f"Every record must be of type {plan.name}")
+    outcomes: list[Outcome] = []
+
+    def act() -> None:
+        outcomes.extend(org.dml.upsert(plan, key, records))
+
+    return _answer(org, outcomes, act, all_or_none=all_or_none, upsert=True)
+
+
+def _delete(org: Org, call: Call) -> Reply:
+    listed = [part.strip() for part in call.params.get("ids", "").split(",") if part.strip()]
+    if not listed:
+        raise Refusal("REQUIRED_FIELD_MISSING", "The ids parameter can't be empty.")
+    _check_size(len(listed))
+    outcomes: list[Outcome] = []
+
+    def act() -> None:
+        outcomes.extend(org.dml.delete(listed))
+
+    return _answer(org, outcomes, act, all_or_none=_flag(call.params.get("allOrNone")))
+
+
+def _answer(org: Org, outcomes: list[Outcome], act: Any, *, all_or_none: bool, upsert: bool = False) -> Reply:
+    written = org.dml.rows_written
+    undone = False
+    try:
+        with org.storage.savepoint():
+            act()
+            if all_or_none and any(outcome.error for outcome in outcomes):
+                raise _Undone
+    except _Undone:
+        undone = True
+        org.dml.rows_written = written
+    told: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        error = outcome.error or (_ROLLED_BACK if undone else None)
+        if error is not None:
+            told.append({"success": False, "errors": [error.row()]})
+            continue
+        item: dict[str, Any] = {"id": outcome.id, "success": True, "errors": event_note(outcome)}
+        if upsert:
+            item["created"] = bool(outcome.created)
+        told.append(item)
+    return Reply(200, told)
+
+
+def undone(row: dict[str, Any]) -> dict[str, Any]:
+    """A row's outcome once the call around it was taken back."""
+    return {"success": False, "errors": [_ROLLED_BACK.row()]} if row.get("success") else row
+
+
+def _read(org: Org, call: Call, name: str) -> Reply:
+    plan = org.dml.plan(name)
+    if plan.sobject.event:
+        raise Refusal("INVALID_TYPE_FOR_OPERATION", f"entity type {plan.name} does not support retrieve")
+    if call.method == "POST":
+        body = call.object_body()
+        wanted, fields = body.get("ids"), body.get("fields")
+    else:
+        wanted = [part for part in call.params.get("ids", "").split(",") if part]
+        fields = [part for part in call.params.get("fields", "").split(",") if part]
+    for label, listed in (("ids", wanted), ("fields", fields)):
+        if not isinstance(listed, list) or not listed or not all(isinstance(item, str) for item in listed):
+            raise Refusal("REQUIRED_FIELD_MISSING", f"The {label} parameter is required: a list of texts")
+    assert wanted is not None
+    if len(wanted) > _MOST_READ:
+        raise Refusal(
+            "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {_MOST_READ} records into this call"
+        )
+    told = []
+    shape(plan, {"Id": None}, call.base, fields)
+    for record_id in wanted:
+        full = ids.normalise(record_id.strip())
+        if full is None:
+            raise Refusal("MALFORMED_ID", f"malformed id {record_id}", fields=["Id"])
+        row = org.dml.row(plan, full)
+        told.append(None if row is None or row.get("IsDeleted") else shape(plan, row, call.base, fields))
+    return Reply(200, told)

@@ -1,0 +1,207 @@
+"""`/composite`, `/composite/batch` and `/composite/tree`: several requests in one call.
+
+A composite is collated unless told otherwise: unrelated subrequests run in an order nobody may rely on, here a shuffled
+one, because a client that only works in list order would fail on the platform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg.api_call import Call, Reply, check_version, failed, split_target, wrong_method
+from connector.localorg.errors import Refusal, json_error, not_found
+from connector.localorg.rest import collections, references
+from connector.localorg.rest.references import Sub, halted
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+    from connector.localorg.rest.router import Router
+
+_MOST = 25
+_MOST_HEAVY = 5
+_HEAVY = {"query", "queryall"}
+_NOT_JSON = {"jobs", "metadata"}
+_OLDEST_IN_BATCH = 34
+_NOT_NESTED = {"batch", "tree", "graph"}
+
+
+class _Undone(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
+    pass
+
+
+def nested_call(sub: Sub, url: Any, body: Any) -> Call:
+    """The subrequest as a call of its own; `url` may be whatever a reference stood for."""
+    if not isinstance(url, str):
+        raise halted(f"Invalid reference specified: {sub.url} is no URL")
+    segments, params = references_target(url)
+    if segments[3].lower() in _NOT_JSON:
+        raise not_found()
+    return Call(
+        method=sub.method,
+        version=check_version(segments[2]),
+        tail=segments[3:],
+        params=params,
+        headers=sub.headers,
+        body=body,
+        nested=True,
+    )
+
+
+def references_target(url: str) -> tuple[list[str], dict[str, str]]:
+    segments, params = split_target(url)
+    if not url.startswith("/") or len(segments) < 4 or [part.lower() for part in segments[:2]] != ["services", "data"]:
+        raise not_found()
+    return segments, params
+
+
+def composite(org: Org, router: Router, call: Call) -> Reply:
+    match [part.lower() for part in call.tail[1:]]:
+        case []:
+            if call.method in {"GET", "HEAD"}:
+                kinds = ("tree", "batch", "sobjects", "graph")
+                return Reply(200, {kind: f"{call.base}/composite/{kind}" for kind in kinds})
+            return _composite(org, router, call)
+        case ["batch"]:
+            return _batch(org, router, call)
+    raise not_found()
+
+
+def _heavy(sub: Sub) -> bool:
+    segments, _ = split_target(sub.url)
+    tail = [part.lower() for part in segments[3:]]
+    return bool(tail) and (tail[0] in _HEAVY or tail[:2] == ["composite", "sobjects"])
+
+
+def _kind(sub: Sub) -> Hashable:
+    """Subrequests that may be collated share a kind; any other is alone."""
+    segments, _ = split_target(sub.url)
+    if sub.headers or len(segments) < 5 or segments[3].lower() != "sobjects":
+        return sub.place
+    return sub.method, segments[2].lower(), segments[4].lower()
+
+
+def _composite(org: Org, router: Router, call: Call) -> Reply:
+    if call.method != "POST":
+        raise wrong_method(call, "GET", "POST")
+    body = call.object_body()
+    subs = references.parse(body.get("compositeRequest"))
+    if len(subs) > _MOST:
+        raise Refusal("LIMIT_EXCEEDED", f"A composite request can have at most {_MOST} subrequests, not {len(subs)}.")
+    if sum(map(_heavy, subs)) > _MOST_HEAVY:
+        raise Refusal(
+            "LIMIT_EXCEEDED",
+            f"At most {_MOST_HEAVY} subrequests of a composite request can be queries or sObject Collections.",
+        )
+    all_or_none = _flag(body, "allOrNone", default=False)
+    collate = _flag(body, "collateSubrequests", default=float(call.version) >= 49)
+    order = subs
+    if collate:
+        order = [
+            sub
+            for level in references.levels(subs)
+            for group in references.shuffled(level, _kind, org.random)
+            for sub in group
+        ]
+    replies: dict[int, Reply] = {}
+    undone = False
+    written = org.dml.rows_written
+    try:
+        with org.storage.transaction():
+            _run(router, order, replies)
+            if all_or_none and any(_failed(reply) for reply in replies.values()):
+                raise _Undone
+    except _Undone:
+        undone = True
+        org.dml.rows_written = written
+    return Reply(200, {"compositeResponse": [_told(sub, replies[sub.place], undone=undone) for sub in subs]})
+
+
+def _failed(reply: Reply) -> bool:
+    """Also a collection in which a row failed: the outer `allOrNone` overrides that of a collection inside (REST API
+    guide, "allOrNone Parameters in Composite and Collections Requests")."""
+    rows = reply.body if isinstance(reply.body, list) else []
+    return reply.status >= 400 or any(isinstance(row, dict) and row.get("success") is False for row in rows)
+
+
+def _run(router: Router, order: list[Sub], replies: dict[int, Reply]) -> None:
+    answers: dict[str, Any] = {}
+    for sub in order:
+        reply = run_one(router, sub, answers)
+        replies[sub.place] = reply
+        if reply.ok:
+            answers[sub.reference_id] = reply.body
+
+
+def run_one(router: Router, sub: Sub, answers: dict[str, Any]) -> Reply:
+    try:
+        inner = nested_call(sub, references.fill(sub.url, answers), references.fill(sub.body, answers))
+        first = inner.tail[0].lower()
+        if first == "composite" and (len(inner.tail) < 2 or inner.tail[1].lower() in _NOT_NESTED):
+            raise not_found()
+        return router.dispatch(inner)
+    except Refusal as refusal:
+        return failed(refusal)
+
+
+def _told(sub: Sub, reply: Reply, *, undone: bool) -> dict[str, Any]:
+    if undone and not _failed(reply):
+        reply = failed(halted())
+    elif undone and isinstance(reply.body, list):
+        reply = Reply(reply.status, [collections.undone(row) for row in reply.body], reply.headers)
+    return {
+        "body": reply.body,
+        "httpHeaders": reply.headers,
+        "httpStatusCode": reply.status,
+        "referenceId": sub.reference_id,
+    }
+
+
+def _flag(body: dict[str, Any], name: str, *, default: bool) -> bool:
+    value = body.get(name, default)
+    if not isinstance(value, bool):
+        raise json_error(f"{name}: true or false is needed at [line:1, column:1]")
+    return value
+
+
+def _batch(org: Org, router: Router, call: Call) -> Reply:
+    """Independent requests, one after the other; each is a call of its own to the allowance."""
+    if call.method != "POST":
+        raise wrong_method(call, "POST")
+    body = call.object_body()
+    listed = body.get("batchRequests")
+    if not isinstance(listed, list) or not listed or not all(isinstance(item, dict) for item in listed):
+        raise json_error("batchRequests: a list of at least one request is needed at [line:1, column:1]")
+    if len(listed) > _MOST:
+        raise Refusal("LIMIT_EXCEEDED", f"A batch can have at most {_MOST} requests, not {len(listed)}.")
+    halt = _flag(body, "haltOnError", default=False)
+    results: list[dict[str, Any]] = []
+    broken = False
+    for item in listed:
+        if broken and halt:
+            stop = Refusal("BATCH_PROCESSING_HALTED", "Batch processing was halted because of an earlier error.")
+            results.append({"statusCode": 412, "result": [stop.rest()]})
+            continue
+        reply = _batched(router, call, item)
+        broken = broken or reply.status >= 400
+        results.append({"statusCode": reply.status, "result": reply.body})
+    return Reply(200, {"hasErrors": broken, "results": results})
+
+
+def _batched(router: Router, call: Call, item: dict[str, Any]) -> Reply:
+    method, url = item.get("method"), item.get("url")
+    try:
+        if not isinstance(method, str) or not isinstance(url, str):
+            raise Refusal("INVALID_BATCH_REQUEST", "method and url are required for every batch request")
+        full = url if url.startswith("/") else f"/services/data/{url}"
+        sub = Sub(0, method.upper(), full, "", item.get("richInput"), {}, frozenset())
+        inner = nested_call(sub, full, sub.body)
+        if float(inner.version) > float(call.version):
+            raise Refusal("INVALID_BATCH_REQUEST", "The version of a request can't be newer than the batch's.")
+        if float(inner.version) < _OLDEST_IN_BATCH:
+            raise Refusal("INVALID_BATCH_REQUEST", f"A batch holds requests of version {_OLDEST_IN_BATCH}.0 and later.")
+        if inner.tail[0].lower() == "composite":
+            raise Refusal("INVALID_BATCH_REQUEST", "A batch can't hold a composite resource.")
+        return router.dispatch(inner)
+    except Refusal as refusal:
+        return failed(refusal)

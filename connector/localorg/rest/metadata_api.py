@@ -1,0 +1,224 @@
+"""The Metadata API: `metadata/deployRequest` by REST, and deploy, checkDeployStatus, cancelDeploy by SOAP.
+
+(Metadata API developer guide: "Deploying and Retrieving Metadata with the REST API", "deploy()".)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg.api_call import Call, Reply, parse_json, wrong_method
+from connector.localorg.errors import Refusal, not_found
+from connector.localorg.field_values import stamp
+from connector.localorg.metadata.deployments import OPTIONS, Deployment, Message
+from connector.localorg.metadata.xml import Element
+from connector.localorg.rest.multipart import parts
+from connector.localorg.soap.envelope import tag
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+QUEUE_SECONDS = 0.05
+MOST_BYTES = 39 * 1024 * 1024
+TEST_LEVELS = {"NoTestRun", "RunSpecifiedTests", "RunLocalTests", "RunAllTestsInOrg"}
+METADATA = "http://soap.sforce.com/2006/04/metadata"
+
+
+# -- REST ------------------------------------------------------------------------------------------------------------
+
+
+def metadata(org: Org, call: Call) -> Reply:
+    match [call.tail[1].lower() if len(call.tail) > 1 else "", *call.tail[2:]]:
+        case ["deployrequest"]:
+            if call.method != "POST":
+                raise wrong_method(call, "POST")
+            return Reply(201, _told(org, call, _start(org, call), details=False))
+        case ["deployrequest", deployment_id] if call.method == "POST":
+            return Reply(201, _told(org, call, _quick(org, deployment_id), details=False))
+        case ["deployrequest", deployment_id]:
+            return _one(org, call, deployment_id)
+    raise not_found()
+
+
+def _start(org: Org, call: Call) -> Deployment:
+    content_type = call.headers.get("content-type", "")
+    if not content_type.lower().startswith("multipart/form-data"):
+        raise Refusal("UNSUPPORTED_MEDIA_TYPE", "A deployment is multipart/form-data, with the parts json and file.")
+    described, content = parts(call.raw, content_type, "json", "file")
+    wanted = parse_json(described)
+    options = wanted.get("deployOptions") if isinstance(wanted, dict) else None
+    return _started(org, content, options if isinstance(options, dict) else {})
+
+
+def _quick(org: Org, deployment_id: str) -> Deployment:
+    """Deploys what was validated."""
+    checked = org.deployments.find(deployment_id)
+    if checked is None:
+        raise not_found()
+    started = org.deployments.quick(checked)
+    if started is None:
+        raise Refusal("INVALID_ID_FIELD", f"{deployment_id} is no validation that can be deployed")
+    asyncio.get_running_loop().call_later(QUEUE_SECONDS, org.deployments.run, started)
+    return started
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether an option is of its type."""
+    if name == "runTests":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, type(OPTIONS[name]))
+
+
+def _started(org: Org, content: bytes, wanted: dict[str, Any]) -> Deployment:
+    if len(content) > MOST_BYTES:
+        raise Refusal("LIMIT_EXCEEDED", "Maximum size of request reached. Maximum size of request is 52428800 bytes.")
+    unknown = sorted(wanted.keys() - OPTIONS.keys())
+    if unknown:
+        raise Refusal("JSON_PARSER_ERROR", f'Unrecognized field "{unknown[0]}" of the deploy options')
+    wrong = next((name for name, value in wanted.items() if value is not None and not _fits(name, value)), None)
+    if wrong:
+        raise Refusal("JSON_PARSER_ERROR", f'The option "{wrong}" has a value of another type')
+    options = OPTIONS | {name: value for name, value in wanted.items() if value is not None}
+    if options["testLevel"] not in TEST_LEVELS:
+        raise Refusal("INVALID_OPERATION", f"testLevel of '{options['testLevel']}' is not valid")
+    started = org.deployments.start(content, options)
+    asyncio.get_running_loop().call_later(QUEUE_SECONDS, org.deployments.run, started)
+    return started
+
+
+def _one(org: Org, call: Call, deployment_id: str) -> Reply:
+    found = org.deployments.find(deployment_id)
+    if found is None:
+        raise not_found()
+    if call.method in {"GET", "HEAD"}:
+        return Reply(200, _told(org, call, found, details=call.params.get("includeDetails", "").lower() == "true"))
+    if call.method == "PATCH":
+        wanted = parse_json(call.raw)
+        result = wanted.get("deployResult") if isinstance(wanted, dict) else None
+        if not isinstance(result, dict) or result.get("status") != "Canceling":
+            raise Refusal("INVALID_INPUT", "The only thing to set is the status Canceling.")
+        org.deployments.cancel(found)
+        return Reply(202, _told(org, call, found, details=False))
+    raise wrong_method(call, "GET", "PATCH")
+
+
+def _told(org: Org, call: Call, deployment: Deployment, *, details: bool) -> dict[str, Any]:
+    return {
+        "id": deployment.id,
+        "url": f"{org.url}{call.base}/metadata/deployRequest/{deployment.id}",
+        "deployResult": result(org, deployment, details=details),
+        "deployOptions": deployment.options,
+    }
+
+
+def result(org: Org, deployment: Deployment, *, details: bool) -> dict[str, Any]:
+    """A DeployResult."""
+    who = org.auth.identity
+    told: dict[str, Any] = {
+        "id": deployment.id,
+        "status": deployment.status,
+        "done": deployment.done,
+        "success": deployment.status in {"Succeeded", "SucceededPartial"},
+        "checkOnly": deployment.options["checkOnly"],
+        "ignoreWarnings": deployment.options["ignoreWarnings"],
+        "rollbackOnError": deployment.options["rollbackOnError"],
+        "runTestsEnabled": False,
+        "numberComponentsTotal": deployment.total,
+        "numberComponentsDeployed": len(deployment.successes),
+        "numberComponentErrors": len(deployment.failures),
+        "numberTestsTotal": 0,
+        "numberTestsCompleted": 0,
+        "numberTestErrors": 0,
+        "createdBy": who.user_id,
+        "createdByName": "Local Administrator",
+        "createdDate": _time(deployment.created),
+        "startDate": _time(deployment.created),
+        "lastModifiedDate": _time(deployment.completed or deployment.created),
+        "completedDate": _time(deployment.completed) if deployment.completed else None,
+        "errorMessage": deployment.error,
+        "errorStatusCode": "INVALID_ID_FIELD" if deployment.error else None,
+        "stateDetail": None,
+    }
+    if details:
+        told["details"] = {
+            "componentSuccesses": [_message(item, deployment) for item in deployment.successes],
+            "componentFailures": [_message(item, deployment) for item in deployment.failures],
+            "retrieveResult": None,
+            "runTestResult": {"numFailures": 0, "numTestsRun": 0, "totalTime": 0.0},
+        }
+    return told
+
+
+def _message(item: Message, deployment: Deployment) -> dict[str, Any]:
+    return {
+        "componentType": item.type,
+        "fullName": item.name,
+        "fileName": item.file,
+        "success": item.success,
+        "created": item.created,
+        "changed": item.success and not (item.problem or item.deleted),
+        "deleted": item.deleted,
+        "warning": bool(item.success and item.problem),
+        "id": None,
+        "createdDate": _time(deployment.created),
+        "problem": item.problem,
+        "problemType": None if not item.problem else "Warning" if item.success else "Error",
+        "lineNumber": item.line or None,
+        "columnNumber": None if item.success else 1,
+    }
+
+
+def _time(moment: datetime) -> str:
+    return stamp(moment).replace("+0000", "Z")
+
+
+# -- SOAP ------------------------------------------------------------------------------------------------------------
+
+
+def soap(org: Org, call: Element) -> str | None:
+    """The body of the answer to one call; None if it is none of a deployment."""
+    answer = {"checkDeployStatus": _check, "cancelDeploy": _cancel, "deploy": _deploy}.get(call.name)
+    return None if answer is None else answer(org, call)
+
+
+def _deploy(org: Org, call: Element) -> str:
+    try:
+        content = base64.b64decode("".join(call.get("ZipFile").split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise Refusal("INVALID_ZIP_FILE", "ZipFile is not base64.") from None
+    given = call.child("DeployOptions") or call.child("deployOptions")
+    wanted: dict[str, Any] = {}
+    for name, default in OPTIONS.items():
+        value = given.get(name) if given else ""
+        if value and isinstance(default, bool):
+            wanted[name] = value.lower() == "true"
+        elif value and name == "testLevel":
+            wanted[name] = value
+    started = _started(org, content, wanted)
+    told = {"done": False, "id": started.id, "state": "Queued"}
+    return f'<deployResponse xmlns="{METADATA}">{tag("result", told)}</deployResponse>'
+
+
+def _check(org: Org, call: Element) -> str:
+    found = _found(org, call)
+    told = result(org, found, details=call.get("includeDetails").lower() == "true")
+    return f'<checkDeployStatusResponse xmlns="{METADATA}">{tag("result", told)}</checkDeployStatusResponse>'
+
+
+def _cancel(org: Org, call: Element) -> str:
+    found = _found(org, call)
+    org.deployments.cancel(found)
+    told = {"done": found.done, "id": found.id}
+    return f'<cancelDeployResponse xmlns="{METADATA}">{tag("result", told)}</cancelDeployResponse>'
+
+
+def _found(org: Org, call: Element) -> Deployment:
+    wanted = call.get("asyncProcessId") or call.get("String")
+    found = org.deployments.find(wanted)
+    if found is None:
+        raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {wanted[:80]}")
+    return found

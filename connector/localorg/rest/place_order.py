@@ -1,0 +1,111 @@
+"""`/commerce/sale` and `/commerce/sale/order`: an order, or a contract with its orders, with their lines in one call.
+
+It is a tree whose records need no names of their own, told back as the rows of a query (Place Order REST API).
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg import ids
+from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.errors import Refusal, json_error, not_found
+from connector.localorg.rest.tree import Tree, Undone
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+_ROOTS = {"sale": ("contract", "Contract"), "order": ("order", "Order")}
+_BELOW = {"orders": "Orders", "orderitems": "OrderItems"}
+
+
+def commerce(org: Org, call: Call) -> Reply:
+    match [part.lower() for part in call.tail[1:]]:
+        case ["sale"] | ["sale", "order"]:
+            if call.method != "POST":
+                raise wrong_method(call, "POST")
+            return _placed(org, call, *_ROOTS[call.tail[-1].lower()])
+        case ["sale", "order", _]:
+            if call.method != "PATCH":
+                raise wrong_method(call, "PATCH")
+            return _added(org, call, call.tail[3])
+    raise not_found()
+
+
+def _records(call: Call, name: str) -> list[dict[str, Any]]:
+    body = {key.lower(): value for key, value in call.object_body().items()}
+    listed = body.get(name)
+    if not isinstance(listed, list) or not listed or not all(isinstance(item, dict) for item in listed):
+        raise json_error(f"{name}: a list of records is needed at [line:1, column:1]")
+    return listed
+
+
+def _named(records: Any, numbers: count[int]) -> Any:
+    """The same records with the names that a tree wants of each."""
+    if not isinstance(records, list):
+        return records
+    told = []
+    for record in records:
+        if not isinstance(record, dict):
+            raise json_error("records: a list of objects is needed at [line:1, column:1]")
+        known = {"attributes": {"referenceId": f"r{next(numbers)}"}}
+        for key, value in record.items():
+            name = _BELOW.get(key.lower())
+            if name and isinstance(value, dict):
+                known[name] = {"records": _named(value.get("records"), numbers)}
+            elif key != "attributes":
+                known[key] = value
+        told.append(known)
+    return told
+
+
+def _placed(org: Org, call: Call, name: str, kind: str) -> Reply:
+    listed = _named(_records(call, name), count(1))
+    grown = _grow(org, kind, listed, None)
+    return Reply(201, _told(call, kind, listed, grown))
+
+
+def _added(org: Org, call: Call, record_id: str) -> Reply:
+    """More lines for an order that is there."""
+    order_id = ids.normalise(record_id)
+    if order_id is None or org.dml.row(org.dml.plan("Order"), order_id) is None:
+        raise not_found()
+    (order,) = _named(_records(call, "order")[:1], count(1))
+    lines = order.get("OrderItems", {}).get("records")
+    grown = _grow(org, "OrderItem", lines, ("OrderId", order_id))
+    told = {"attributes": _attributes(call, "Order", order_id), "Id": order_id}
+    told["OrderItems"] = _told(call, "OrderItem", lines, grown)
+    return Reply(200, {"totalSize": 1, "done": True, "records": [told]})
+
+
+def _grow(org: Org, kind: str, listed: Any, link: tuple[str, str] | None) -> dict[str, str]:
+    """IDs by the names of the records; all or none."""
+    grown = Tree(org)
+    written = org.dml.rows_written
+    try:
+        with org.storage.savepoint(), org.dml.held():
+            grown.add(kind, listed, link, 1)
+            if grown.errors:
+                raise Undone
+    except Undone:
+        org.dml.rows_written = written
+        first = grown.errors[0]["errors"][0]
+        raise Refusal(first["statusCode"], first["message"], fields=first["fields"]) from None
+    return {item["referenceId"]: item["id"] for item in grown.results}
+
+
+def _told(call: Call, kind: str, listed: list[dict[str, Any]], made: dict[str, str]) -> dict[str, Any]:
+    records = []
+    for record in listed:
+        record_id = made[record["attributes"]["referenceId"]]
+        told: dict[str, Any] = {"attributes": _attributes(call, kind, record_id), "Id": record_id}
+        for name, child in (("Orders", "Order"), ("OrderItems", "OrderItem")):
+            if name in record:
+                told[name] = _told(call, child, record[name]["records"], made)
+        records.append(told)
+    return {"totalSize": len(records), "done": True, "records": records}
+
+
+def _attributes(call: Call, kind: str, record_id: str) -> dict[str, str]:
+    return {"type": kind, "url": f"{call.base}/sobjects/{kind}/{record_id}"}

@@ -1,0 +1,51 @@
+"""`sobjects/X/<ID>/<relationship>`: the parent a record refers to, or the list of its children."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.localorg import ids, soql
+from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.errors import Refusal, not_found
+from connector.localorg.record_json import shape
+from connector.localorg.write_plan import Plan
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+
+def related(org: Org, call: Call, plan: Plan) -> Reply | None:
+    """None if the address names no record of this object."""
+    record_id = ids.normalise(call.tail[2])
+    if record_id is None or not plan.sobject.key_prefix or not record_id.startswith(plan.sobject.key_prefix):
+        return None
+    if call.method not in {"GET", "HEAD"}:
+        raise wrong_method(call, "GET")
+    row = org.dml.row(plan, record_id)
+    if row is None or row.get("IsDeleted"):
+        raise not_found()
+    wanted = call.tail[3]
+    fields = [name for name in call.params.get("fields", "").split(",") if name.strip()]
+    parent = plan.sobject.parent(wanted)
+    if parent is not None:
+        found_id = str(row.get(parent.name) or "")
+        found = org.schema.by_prefix(found_id) if found_id else None
+        target = org.dml.fetch(found.name, found_id) if found else None
+        if found is None or target is None:
+            raise not_found()
+        return Reply(200, shape(org.dml.plan(found.name), target, call.base, fields or None))
+    link = next(
+        (item for item in org.schema.children_of(plan.name) if (item.name or "").lower() == wanted.lower()), None
+    )
+    if link is None:
+        raise not_found()
+    child = org.schema.get(link.child)
+    names = fields or [field.name for field in child.fields.values()] if child else []
+    text = f"SELECT {', '.join(names)} FROM {link.child} WHERE {link.field} = '{record_id}'"  # noqa: S608
+    try:
+        answer = soql.open_query(
+            org.storage.connection, org.schema, text, version=call.version, all_rows=False, now=org.clock()
+        )
+    except soql.SoqlError as error:
+        raise Refusal(error.code, error.message) from error
+    return Reply(200, org.cursors.first(answer, 2_000, org.clock(), call.base))

@@ -1,0 +1,123 @@
+"""Which resource answers a data call. Other faces of the org (bulk jobs, events) register theirs here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from connector.localorg.api_call import Call, Reply, failed
+from connector.localorg.errors import Refusal, not_found
+from connector.localorg.rest import (
+    bulk_jobs,
+    collections,
+    composite,
+    graph,
+    metadata_api,
+    place_order,
+    query,
+    resources,
+    search,
+    tooling,
+    tree,
+    ui_metadata,
+)
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+Resource = Callable[["Org", Call], Reply]
+_READ_ONLY = {"query", "queryall", "limits", "search", "parameterizedsearch"}
+_SCREENS = ("tabs", "quickactions", "theme", "appmenu", "actions", "recent", "chatter")
+
+
+class Router:
+    def __init__(self, org: Org) -> None:
+        self.org = org
+        self._resources: dict[str, Resource] = {
+            "": resources.resources,
+            "sobjects": resources.sobjects,
+            "limits": resources.limits,
+            "event": resources.event_schema,
+            "query": query.query,
+            "queryall": query.query,
+            "composite": self._composite,
+            "jobs": bulk_jobs.jobs,
+            "metadata": metadata_api.metadata,
+            "commerce": place_order.commerce,
+            "tooling": tooling.tooling,
+            "search": search.searching,
+            "parameterizedsearch": search.searching,
+            **dict.fromkeys(_SCREENS, ui_metadata.screens),
+        }
+
+    def add(self, name: str, resource: Resource) -> None:
+        self._resources[name.lower()] = resource
+
+    def dispatch(self, call: Call) -> Reply:
+        """Always an answer: what the org refuses is told in its own shape."""
+        resource = self._resources.get(call.tail[0].lower() if call.tail else "")
+        if resource is None:
+            return failed(not_found())
+        dml = self.org.dml
+        outer = dml.allow_duplicates
+        dml.allow_duplicates = _saves_duplicates(call, outer=call.nested and outer)
+        dml.api_version = call.version
+        try:
+            return resource(self.org, call)
+        except Refusal as refusal:
+            return failed(refusal)
+        finally:
+            dml.allow_duplicates = outer
+
+    def _composite(self, org: Org, call: Call) -> Reply:
+        match call.tail[1].lower() if len(call.tail) > 1 else "":
+            case "sobjects":
+                return collections.collections(org, call)
+            case "tree":
+                return tree.tree(org, call)
+            case "graph":
+                return graph.graph(org, self, call)
+        return composite.composite(org, self, call)
+
+
+def _saves_duplicates(call: Call, *, outer: bool) -> bool:
+    """`Sforce-Duplicate-Rule-Header: allowSave=true`; a subrequest without it follows the request it is in."""
+    header = call.headers.get("sforce-duplicate-rule-header")
+    if header is None:
+        return outer
+    options = dict(part.strip().lower().partition("=")[::2] for part in header.replace(",", ";").split(";"))
+    return options.get("allowsave", "").strip() == "true"
+
+
+def takes_raw(call: Call) -> bool:
+    """Whether the resource reads the body by itself, for it may be other than JSON."""
+    return bool(call.tail) and call.tail[0].lower() in {"jobs", "metadata"}
+
+
+def describe_call(call: Call) -> tuple[str, bool, int]:
+    """How the allowance sees a call: the resource, whether it writes, how many calls it counts for."""
+    tail = [part.lower() for part in call.tail]
+    first = tail[0] if tail else "resources"
+    write = call.method not in {"GET", "HEAD"} and first not in _READ_ONLY
+    if first == "sobjects":
+        special = len(tail) < 3 or tail[2] in {"describe", "updated", "deleted"}
+        name = "sobjects/describe" if special and not write else "sobjects/rows"
+        return name, write, 1
+    if first == "jobs":
+        return f"jobs/{tail[1] if len(tail) > 1 else ''}", write and tail[1:2] != ["query"], 1
+    if first != "composite" or len(tail) == 1:
+        return first, write and not _only_reads(call), 1
+    if tail[1] == "batch":
+        listed = call.body.get("batchRequests") if isinstance(call.body, dict) else None
+        calls = max(len(listed), 1) if isinstance(listed, list) else 1
+        return "composite/batch", write, calls
+    if tail[1] == "sobjects":
+        return "composite/sobjects", write and not collections.is_read(call), 1
+    return f"composite/{tail[1]}", write, 1
+
+
+def _only_reads(call: Call) -> bool:
+    listed = call.body.get("compositeRequest") if isinstance(call.body, dict) else None
+    return isinstance(listed, list) and all(
+        isinstance(item, dict) and str(item.get("method")).upper() in {"GET", "HEAD"} for item in listed
+    )

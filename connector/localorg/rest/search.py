@@ -1,0 +1,97 @@
+"""`/search` and `/parameterizedSearch`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg import soql, sosl
+from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.errors import Refusal
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+_WRAPPED_SINCE = 37.0  # before, the answer is a bare list
+
+
+def searching(org: Org, call: Call) -> Reply:
+    if call.tail[1:]:
+        raise Refusal("NOT_FOUND", "The requested resource does not exist")
+    if call.tail[0].lower() == "search":
+        if call.method not in {"GET", "HEAD"}:
+            raise wrong_method(call, "GET")
+        text = call.params.get("q")
+        if not text:
+            raise sosl.malformed("No search string is specified")
+        wanted = sosl.parse(text)
+    elif call.method == "POST":
+        wanted = _posted(call.object_body())
+    elif call.method in {"GET", "HEAD"}:
+        wanted = _asked(call)
+    else:
+        raise wrong_method(call, "GET", "POST")
+
+    def ask(text: str) -> list[dict[str, Any]]:
+        try:
+            found = soql.run(
+                org.storage.connection, org.schema, text, version=call.version, all_rows=False, now=org.clock()
+            )
+        except soql.SoqlError as error:
+            raise Refusal(error.code, error.message) from error
+        return found.records
+
+    records = sosl.run(org.schema, wanted, ask)
+    return Reply(200, {"searchRecords": records} if float(call.version) >= _WRAPPED_SINCE else records)
+
+
+def _term(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise sosl.malformed("The parameter q is required")
+    return value
+
+
+def _number(value: Any, default: int) -> int:
+    return int(value) if str(value).isdigit() else default
+
+
+def _asked(call: Call) -> sosl.Search:
+    params = call.params
+    names = [name for name in params.get("sobject", "").split(",") if name]
+    wanted = []
+    for name in names:
+        fields = params.get(f"{name}.fields") or params.get("fields") or "Id"
+        limit = params.get(f"{name}.limit") or params.get("defaultLimit")
+        condition = params.get(f"{name}.where")
+        rest = (f"WHERE {condition} " if condition else "") + (f"LIMIT {_number(limit, sosl.MOST)}" if limit else "")
+        wanted.append(sosl.Wanted(sobject=name, fields=tuple(fields.split(",")), rest=rest))
+    return sosl.Search(
+        term=_term(params.get("q")),
+        among=_among(params.get("in", "ALL")),
+        wanted=tuple(wanted),
+        limit=_number(params.get("overallLimit"), sosl.MOST),
+    )
+
+
+def _posted(body: dict[str, Any]) -> sosl.Search:
+    wanted = []
+    for item in body.get("sobjects") or []:
+        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+            raise Refusal("JSON_PARSER_ERROR", "sobjects: a list of objects with a name is needed")
+        fields = item.get("fields") or body.get("fields") or ["Id"]
+        limit = item.get("limit") or body.get("defaultLimit")
+        rest = (f"WHERE {item['where']} " if item.get("where") else "") + (
+            f"LIMIT {_number(limit, sosl.MOST)}" if limit else ""
+        )
+        wanted.append(sosl.Wanted(sobject=item["name"], fields=tuple(map(str, fields)), rest=rest))
+    return sosl.Search(
+        term=_term(body.get("q")),
+        among=_among(str(body.get("in") or "ALL")),
+        wanted=tuple(wanted),
+        limit=_number(body.get("overallLimit"), sosl.MOST),
+    )
+
+
+def _among(name: str) -> str:
+    if name.upper() not in {"ALL", "NAME", "EMAIL", "PHONE", "SIDEBAR"}:
+        raise sosl.malformed(f"unexpected token: '{name}'")
+    return name.upper()

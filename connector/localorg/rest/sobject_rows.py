@@ -1,0 +1,188 @@
+"""sObject rows: create, read, update, delete, by ID or by external ID, and what changed or went in a time window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg import ids
+from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.dml import Outcome
+from connector.localorg.errors import Refusal, SeveralMatches, not_found
+from connector.localorg.field_values import stamp
+from connector.localorg.record_json import shape
+from connector.localorg.rest import conditional_requests, relationships
+from connector.localorg.write_plan import Input, Plan
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+_UPSERT_ANSWERS_SINCE = 46.0
+
+
+def rows(org: Org, call: Call) -> Reply:
+    """`sobjects/X…` below the describe resources."""
+    _, name, *rest = call.tail
+    plan = org.dml.plan(name)
+    match rest:
+        case []:
+            return _create(org, call, plan)
+        case [field] if field.lower() == "id" and call.method == "POST":
+            return created(call, plan, _raise(org.dml.insert(plan, [call.object_body()])), upsert=True)
+        case [record_id]:
+            return _by_id(org, call, plan, record_id)
+        case [field, value]:
+            if (found := relationships.related(org, call, plan)) is not None:
+                return found
+            if field.lower() == "id":
+                return _by_id(org, call, plan, value, upsert=True)
+            return _by_key(org, call, plan, field, value)
+    raise not_found()
+
+
+def created(call: Call, plan: Plan, outcome: Outcome, *, upsert: bool) -> Reply:
+    body: dict[str, Any] = {"id": outcome.id, "success": True, "errors": event_note(outcome)}
+    if upsert:
+        body["created"] = bool(outcome.created)
+    if upsert and not outcome.created:
+        return Reply(200, body) if float(call.version) >= _UPSERT_ANSWERS_SINCE else Reply(204)
+    return Reply(201, body, {"Location": f"{call.base}/sobjects/{plan.name}/{outcome.id}"})
+
+
+def event_note(outcome: Outcome) -> list[dict[str, Any]]:
+    """A published event is a success that carries an error: it is only enqueued."""
+    if outcome.uuid is None:
+        return []
+    return [{"statusCode": "OPERATION_ENQUEUED", "message": outcome.uuid, "fields": []}]
+
+
+def _raise(outcomes: list[Outcome]) -> Outcome:
+    (outcome,) = outcomes
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome
+
+
+def _create(org: Org, call: Call, plan: Plan) -> Reply:
+    if call.method != "POST":
+        raise wrong_method(call, "GET", "POST")
+    return created(call, plan, _raise(org.dml.insert(plan, [call.object_body()])), upsert=False)
+
+
+def _by_id(org: Org, call: Call, plan: Plan, record_id: str, *, upsert: bool = False) -> Reply:
+    full = ids.normalise(record_id)
+    if full is None or not full.startswith(plan.sobject.key_prefix) or plan.sobject.event:
+        raise not_found(f"Provided external ID field does not exist or is not accessible: {record_id}")
+    match call.method:
+        case "GET" | "HEAD":
+            return _read(org, call, plan, full)
+        case "PATCH":
+            if (row := org.dml.row(plan, full)) is not None:
+                conditional_requests.check(plan, row, call.headers)
+            outcome = _raise(org.dml.update(plan, [(full, call.object_body())]))
+            outcome.created = False
+            return created(call, plan, outcome, upsert=True) if upsert else Reply(204)
+        case "DELETE":
+            _raise(org.dml.delete([full]))
+            return Reply(204)
+    raise wrong_method(call, "GET", "PATCH", "DELETE")
+
+
+def _by_key(org: Org, call: Call, plan: Plan, field: str, value: str) -> Reply:
+    key = org.dml.key_field(plan, field)
+    try:
+        match call.method:
+            case "GET" | "HEAD":
+                return _read(org, call, plan, _found(org, plan, key, value))
+            case "DELETE":
+                _raise(org.dml.delete([_found(org, plan, key, value)]))
+                return Reply(204)
+            case "PATCH" | "POST":
+                return _upsert(org, call, plan, key, value)
+    except SeveralMatches as several:
+        return Reply(300, [f"{call.base}/sobjects/{plan.name}/{found}" for found in several.ids])
+    raise wrong_method(call, "GET", "PATCH", "DELETE")
+
+
+def _found(org: Org, plan: Plan, key: Input, value: str) -> str:
+    found = org.dml.find(plan, key, value)
+    if found is None:
+        raise not_found()
+    return found
+
+
+def _upsert(org: Org, call: Call, plan: Plan, key: Input, value: str) -> Reply:
+    body = call.object_body()
+    if any(name.lower() == key.name.lower() for name in body):
+        raise Refusal("INVALID_FIELD", f"The {key.name} field should not be specified in the sobject data.")
+    org.dml.find(plan, key, value)  # several matches answer 300, which no row outcome can say
+    update_only = call.params.get("updateOnly", "").lower() == "true"
+    with org.storage.transaction(), org.dml.held():
+        outcome = org.dml.upsert_one(plan, key, value, body, update_only=update_only)
+    return created(call, plan, outcome, upsert=True)
+
+
+def _read(org: Org, call: Call, plan: Plan, record_id: str) -> Reply:
+    row = org.dml.row(plan, record_id)
+    if row is None:
+        raise not_found()
+    if row.get("IsDeleted"):
+        raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=[])
+    conditional_requests.check(plan, row, call.headers)
+    headers = conditional_requests.told(plan, row)
+    if conditional_requests.known(plan, row, call.headers):
+        return Reply(304, None, headers)
+    asked = call.params.get("fields")
+    fields = [name for name in asked.split(",") if name.strip()] if asked else None
+    return Reply(200, shape(plan, row, call.base, fields), headers)
+
+
+# -- replication
+
+
+def updated(org: Org, call: Call) -> Reply:
+    plan, start, end = _window(org, call)
+    changed = "SystemModstamp" if "SystemModstamp" in plan.has else "CreatedDate"
+    live = f'WHERE "{changed}" >= ? AND "{changed}" < ?' + plan.live
+    found = org.storage.connection.execute(f'SELECT "Id" FROM "{plan.name}" {live}', (start, end))  # noqa: S608
+    return Reply(200, {"ids": [row[0] for row in found], "latestDateCovered": end})
+
+
+def deleted(org: Org, call: Call) -> Reply:
+    plan, start, end = _window(org, call)
+    found = org.storage.connection.execute(
+        "SELECT id, deleted_at FROM _deletion WHERE sobject = ? AND deleted_at >= ? AND deleted_at < ?",
+        (plan.name, start, end),
+    )
+    earliest = stamp(org.clock() - timedelta(days=15))
+    rows_told = [{"id": record_id, "deletedDate": at} for record_id, at in found]
+    return Reply(200, {"deletedRecords": rows_told, "earliestDateAvailable": earliest, "latestDateCovered": end})
+
+
+def _window(org: Org, call: Call) -> tuple[Plan, str, str]:
+    if call.method not in {"GET", "HEAD"}:
+        raise wrong_method(call, "GET")
+    plan = org.dml.plan(call.tail[1])
+    if plan.sobject.event:
+        raise Refusal("INVALID_TYPE_FOR_OPERATION", f"entity type {plan.name} is not replicateable")
+    moments = []
+    for name in ("start", "end"):
+        try:
+            text = call.params.get(name, "").replace(" ", "+").replace("Z", "+00:00")
+            given = datetime.fromisoformat(text)
+            moment = given.astimezone(UTC) if given.tzinfo else None
+        except (ValueError, OverflowError):
+            moment = None
+        if moment is None:
+            raise Refusal("INVALID_REPLICATION_DATE", f"{name}: a dateTime with time zone is needed")
+        moments.append(moment.replace(second=0, microsecond=0))
+    start, end = moments
+    if start >= end:
+        raise Refusal("INVALID_REPLICATION_DATE", "startDate before org replication enabled date or after endDate")
+    if start < org.clock() - timedelta(days=30, minutes=1):
+        raise Refusal("INVALID_REPLICATION_DATE", "startDate cannot be more than 30 days ago")
+    return plan, stamp(start), stamp(end)
+
+
+Handler = Callable[["Org", Call], Reply]

@@ -1,0 +1,184 @@
+"""What clients ask of layouts, lists, tabs and the like: told as an org that has none of its own would tell it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg import soql
+from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.describe import MASTER_RECORD_TYPE
+from connector.localorg.errors import Refusal, not_found
+from connector.localorg.schema import Field, SObject
+
+if TYPE_CHECKING:
+    from connector.localorg.org import Org
+
+_MOST_RECENT = 200
+_BARE = {
+    "tabs": [],
+    "quickactions": [],
+    "theme": {"themeItems": []},
+    "appmenu": {"appMenuItems": []},
+}
+
+
+def screens(org: Org, call: Call) -> Reply:
+    """`/tabs`, `/quickActions`, `/theme`, `/appMenu/…`, `/actions…`, `/recent`, `/chatter`"""
+    if call.method not in {"GET", "HEAD"}:
+        raise wrong_method(call, "GET")
+    match [part.lower() for part in call.tail]:
+        case ["tabs" | "quickactions" | "theme" as name] | ["appmenu" as name, *_]:
+            return Reply(200, _BARE[name])
+        case ["actions"]:
+            return Reply(200, {kind: f"{call.base}/actions/{kind}" for kind in ("standard", "custom")})
+        case ["actions", "standard"]:
+            return Reply(200, {"actions": []})
+        case ["actions", "custom"]:
+            return Reply(200, {})
+        case ["recent"]:
+            return Reply(200, recent(org, call))
+        case ["chatter", *_]:
+            message = "This feature is not currently enabled for this user type or org: [Chatter]"
+            raise Refusal("FUNCTIONALITY_NOT_ENABLED", message, status=403)
+    raise not_found()
+
+
+def recent(org: Org, call: Call, sobject: str = "") -> list[dict[str, Any]]:
+    """What the user last wrote, the newest first; nothing says what he last looked at."""
+    asked = call.params.get("limit", str(_MOST_RECENT))
+    limit = min(int(asked) if asked.isdigit() else _MOST_RECENT, _MOST_RECENT)
+    found = []
+    for item in [org.schema.get(sobject)] if sobject else org.schema:
+        if item is None or not item.queryable or not item.createable or item.get("LastModifiedDate") is None:
+            continue
+        named = name_field(item)
+        names = ["Id", *([named.name] if named else []), "LastModifiedDate"]
+        text = f"SELECT {', '.join(names)} FROM {item.name} ORDER BY LastModifiedDate DESC LIMIT {limit}"  # noqa: S608
+        found += soql.run(
+            org.storage.connection, org.schema, text, version=call.version, all_rows=False, now=org.clock()
+        ).records
+    found.sort(key=lambda row: row["LastModifiedDate"], reverse=True)
+    return [{name: value for name, value in row.items() if name != "LastModifiedDate"} for row in found[:limit]]
+
+
+def name_field(item: SObject) -> Field | None:
+    return next((field for field in item.fields.values() if field.name_field and field.stored), None)
+
+
+def of_object(org: Org, call: Call) -> Reply | None:
+    """`sobjects/X/describe/…`, `…/listviews`, `…/quickActions`; None for what is no screen."""
+    sobject = org.schema.get(call.tail[1])
+    rest = [part.lower() for part in call.tail[2:]]
+    if sobject is None or sobject.event or call.method not in {"GET", "HEAD"}:
+        return None
+    base = f"{call.base}/sobjects/{sobject.name}"
+    match rest:
+        case ["describe", "layouts"]:
+            more = {"recordTypeMappings": [_mapping(base)], "recordTypeSelectorRequired": [False]}
+            return Reply(200, _layout(sobject) | more)
+        case ["describe", "layouts", record_type] if record_type == MASTER_RECORD_TYPE.lower():
+            return Reply(200, _layout(sobject)["layouts"][0])
+        case ["describe", "compactlayouts"]:
+            return Reply(200, _compact(sobject, base))
+        case ["describe", "approvallayouts"]:
+            return Reply(200, {"approvalLayouts": []})
+        case ["describe", "namedlayouts", *_] | ["describe", "layouts", *_]:
+            raise not_found()
+        case ["listviews"]:
+            none = {"done": True, "listviews": [], "nextRecordsUrl": None, "size": 0}
+            return Reply(200, none | {"sobjectType": sobject.name})
+        case ["listviews", *_]:
+            raise not_found()
+        case ["quickactions"]:
+            return Reply(200, [])
+        case ["quickactions", *_]:
+            raise not_found()
+        case ["defaultvalues"]:
+            return Reply(200, {"attributes": {"type": sobject.name}})
+    return None
+
+
+def _mapping(base: str) -> dict[str, Any]:
+    return {
+        "active": True,
+        "available": True,
+        "defaultRecordTypeMapping": True,
+        "developerName": "Master",
+        "layoutId": None,
+        "master": True,
+        "name": "Master",
+        "picklistsForRecordType": None,
+        "recordTypeId": MASTER_RECORD_TYPE,
+        "urls": {"layout": f"{base}/describe/layouts/{MASTER_RECORD_TYPE}"},
+    }
+
+
+def _layout(sobject: SObject) -> dict[str, Any]:
+    """One layout with one section of everything, as far as clients read layouts."""
+    fields = [field for field in sobject.fields.values() if field.stored and field.name != "Id"]
+    rows = [{"layoutItems": [_item(field)], "numItems": 1} for field in fields]
+    section = {
+        "collapsed": False,
+        "columns": 1,
+        "heading": "Information",
+        "layoutRows": rows,
+        "layoutSectionId": None,
+        "parentLayoutId": None,
+        "rows": len(rows),
+        "tabOrder": "TopToBottom",
+        "useCollapsibleSection": False,
+        "useHeading": True,
+    }
+    layout: dict[str, Any] = {
+        "buttonLayoutSection": {"detailButtons": []},
+        "detailLayoutSections": [section],
+        "editLayoutSections": [section],
+        "feedView": None,
+        "highlightsPanelLayoutSection": None,
+        "id": None,
+        "multirowEditLayoutSections": [],
+        "offlineLinks": [],
+        "quickActionList": {"quickActionListItems": []},
+        "relatedContent": None,
+        "relatedLists": [],
+        "saveOptions": [],
+    }
+    return {"layouts": [layout]}
+
+
+def _item(field: Field) -> dict[str, Any]:
+    return {
+        "editableForNew": field.createable,
+        "editableForUpdate": field.updateable,
+        "label": field.label,
+        "layoutComponents": [{"details": None, "displayLines": 1, "tabOrder": 1, "type": "Field", "value": field.name}],
+        "placeholder": False,
+        "required": field.createable and not field.nillable and not field.defaulted_on_create,
+    }
+
+
+def _compact(sobject: SObject, base: str) -> dict[str, Any]:
+    named = name_field(sobject)
+    system = {
+        "actions": [],
+        "fieldItems": [_item(named)] if named else [],
+        "id": None,
+        "imageItems": [],
+        "label": "System Default",
+        "name": "SYSTEM",
+        "objectType": sobject.name,
+    }
+    mapping = {
+        "available": True,
+        "compactLayoutId": None,
+        "compactLayoutName": "SYSTEM",
+        "recordTypeId": MASTER_RECORD_TYPE,
+        "recordTypeName": "Master",
+        "urls": {"compactLayout": f"{base}/describe/compactLayouts/{MASTER_RECORD_TYPE}"},
+    }
+    return {
+        "compactLayouts": [system],
+        "defaultCompactLayoutId": None,
+        "recordTypeCompactLayoutMappings": [mapping],
+        "urls": {"primary": f"{base}/describe/compactLayouts/primary"},
+    }

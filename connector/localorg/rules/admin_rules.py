@@ -1,0 +1,105 @@
+"""What the org's administrator declared: record types, validation rules and duplicate rules (`settings.py`).
+
+They are looked at before a row is written, like all rules; so a condition is asked of values, not of a stored row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from connector.localorg.errors import Refusal
+from connector.localorg.settings import DuplicateRule
+from connector.localorg.soql.condition_evaluator import holds
+from connector.localorg.storage import quote
+
+if TYPE_CHECKING:
+    from connector.localorg.dml import Dml
+    from connector.localorg.write_plan import Plan, Row
+
+TYPE_ID = "RecordTypeId"
+
+
+def set_record_type(dml: Dml, plan: Plan, row: Row) -> None:
+    """The default one for a row that names none; Refusal for one of another object, or not the user's."""
+    if TYPE_ID not in plan.has:
+        return
+    if row.get(TYPE_ID) is None:
+        default = next((item.name for item in dml.settings.record_types.get(plan.name, ()) if item.default), None)
+        if default is not None:
+            row[TYPE_ID] = dml.one(
+                'SELECT "Id" FROM "RecordType" WHERE "SobjectType" = ? AND "DeveloperName" = ?', plan.name, default
+            )
+        return
+    withheld = {item.name for item in dml.settings.record_types.get(plan.name, ()) if not item.available}
+    name = dml.one(
+        'SELECT "DeveloperName" FROM "RecordType" WHERE "Id" = ? AND "IsActive" = 1 AND "SobjectType" = ?',
+        row[TYPE_ID],
+        plan.name,
+    )
+    if name is None or name in withheld:
+        raise Refusal(
+            "INVALID_CROSS_REFERENCE_KEY",
+            f"Record Type ID: this ID value isn't valid for the user: {row[TYPE_ID]}",
+            fields=[TYPE_ID],
+        )
+
+
+def validate(dml: Dml, plan: Plan, row: Row) -> None:
+    """Refuse a row for which the condition of a validation rule holds."""
+    for rule in dml.settings.validation_rules:
+        if rule.sobject.lower() != plan.name.lower():
+            continue
+        if holds(dml.storage, dml.unfiltered, plan.name, rule.condition, row, dml.clock()):
+            raise Refusal("FIELD_CUSTOM_VALIDATION_EXCEPTION", rule.message, fields=[rule.field] if rule.field else [])
+
+
+def refuse_duplicate(dml: Dml, plan: Plan, row: Row, changed: set[str] | None) -> None:
+    """Refuse a row like another, unless the rule only alerts and the caller wants it saved; None is a new row."""
+    for rule in dml.settings.duplicate_rules:
+        if rule.sobject.lower() != plan.name.lower() or (rule.action == "alert" and dml.allow_duplicates):
+            continue
+        names = [plan.sobject.all[name.lower()].name for name in rule.match]
+        if any(row.get(name) is None for name in names) or (changed is not None and not changed & set(names)):
+            continue
+        found = list(_others(dml, plan, row, names))
+        if found:
+            raise Refusal(
+                "DUPLICATES_DETECTED",
+                rule.message,
+                fields=[],
+                more={"duplicateResult": _result(plan.name, rule, found, dml.api_version)},
+            )
+
+
+def _others(dml: Dml, plan: Plan, row: Row, names: list[str]) -> Iterator[str]:
+    same = " AND ".join(f"{quote(name)} = ?" for name in names)
+    found = dml.storage.connection.execute(
+        f'SELECT "Id" FROM {quote(plan.name)} WHERE {same}{plan.live} AND "Id" IS NOT ? LIMIT 10',  # noqa: S608
+        [*(row[name] for name in names), row.get("Id")],
+    )
+    yield from (record_id for (record_id,) in found.fetchall())
+
+
+def _result(sobject: str, rule: DuplicateRule, found: list[str], version: str) -> dict[str, Any]:
+    base = f"/services/data/v{version}/sobjects/{sobject}"
+    records = [
+        {
+            "additionalInformation": [],
+            "fieldDiffs": [],
+            "matchConfidence": 100.0,
+            "record": {"attributes": {"type": sobject, "url": f"{base}/{record_id}"}, "Id": record_id},
+        }
+        for record_id in found
+    ]
+    match = {
+        "entityType": sobject, "errors": [], "matchEngine": "ExactMatchEngine", "matchRecords": records,
+        "rule": rule.name, "size": len(records), "success": True,
+    }  # fmt: skip
+    return {
+        "allowSave": rule.action == "alert",
+        "duplicateRule": rule.name,
+        "duplicateRuleEntityType": sobject,
+        "errorMessage": rule.message,
+        "matchResults": [match],
+    }

@@ -1,0 +1,25 @@
+"""An order's total follows its lines: summed in decimals, once for all the lines one call touched."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from connector.localorg.field_values import exact
+
+if TYPE_CHECKING:
+    from connector.localorg.dml import Dml
+
+
+def settle(dml: Dml) -> None:
+    """Bring `TotalAmount` of every touched order up to date; the roll-up moves SystemModstamp only."""
+    while dml.unsettled:
+        order_id = dml.unsettled.pop()
+        before = dml.one('SELECT "TotalAmount" FROM "Order" WHERE "Id" = ?', order_id)
+        if before is None:
+            continue
+        lines = dml.storage.connection.execute('SELECT "TotalPrice" FROM "OrderItem" WHERE "OrderId" = ?', (order_id,))
+        total = float(sum((exact(price) for (price,) in lines), Decimal(0)))
+        if total != before:
+            dml.set_fields("Order", order_id, {"TotalAmount": total})
+            dml.rows_written -= 1

@@ -1,0 +1,122 @@
+"""Whether a condition holds for values that are in no table yet: of validation rules and of channel filters.
+
+It is a WHERE clause of SOQL, asked of one row made of the values, with the parents that the row refers to. A filter of
+change events may ask for fields of the event's header, too (`ChangeEventHeader.changeType`), but not for its lists.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import count
+from typing import TYPE_CHECKING
+
+from connector.localorg.schema import Field, Schema, SObject
+from connector.localorg.soql.errors import SoqlError, at
+from connector.localorg.soql.parser import parse
+from connector.localorg.soql.query import Query
+from connector.localorg.soql.scope import Column, Scope, no_column
+from connector.localorg.soql.syntax_tree import Path, Select
+from connector.localorg.storage import Storage, column, quote
+
+if TYPE_CHECKING:
+    from connector.localorg.write_plan import Row
+
+
+HEADER = "ChangeEventHeader"
+_HEADER_FIELDS = {
+    name.lower(): Field(name=f"{HEADER}.{name}", label=name, type=kind)
+    for name, kind in (
+        ("entityName", "string"), ("changeType", "string"), ("changeOrigin", "string"), ("transactionKey", "string"),
+        ("sequenceNumber", "int"), ("commitTimestamp", "long"), ("commitNumber", "long"), ("commitUser", "reference"),
+    )
+}  # fmt: skip
+_HEADER_LISTS = {"recordids", "nulledfields", "difffields", "changedfields"}
+
+
+class _OneRow(Scope):
+    """A scope whose object is a row of bound values instead of a table; `headed` if an event's header is there, too."""
+
+    def __init__(self, schema: Schema, sobject: SObject, text: str, *, headed: bool) -> None:
+        super().__init__(schema, sobject, text, None, "r")
+        self._headed = headed
+        self.asked: set[str] = set()  # fields of the row itself that the condition is about
+
+    @property
+    def fields(self) -> list[Field]:
+        """The columns of the row, in order."""
+        return [*self.sobject.stored_fields(), *(_HEADER_FIELDS.values() if self._headed else ())]
+
+    def resolve(self, path: Path) -> Column:
+        first, *rest = path.parts
+        if self._headed and first.lower() == HEADER.lower() and len(rest) == 1:
+            field = _HEADER_FIELDS.get(rest[0].lower())
+            if field is not None:
+                return Column(f"{self.root}.{quote(field.name)}", field, self.sobject, ())
+            if rest[0].lower() in _HEADER_LISTS:
+                message = f"{HEADER}.{rest[0]} is a list: a filter can't be about it"
+                raise at(self.text, path.position, "INVALID_FIELD", message)
+            raise no_column(self.text, path.position, rest[0], HEADER)
+        found = super().resolve(path)
+        if not found.way:
+            self.asked.add(found.field.name)
+        return found
+
+    @property
+    def source(self) -> str:
+        columns = []
+        for field in self.fields:
+            cased = "" if "COLLATE NOCASE" in column(field) else " COLLATE BINARY"
+            columns.append(f"?{cased or ' COLLATE NOCASE'} AS {quote(field.name)}")
+        return f"(SELECT {', '.join(columns)}) AS {self.root}" + super().source.partition(f" AS {self.root}")[2]
+
+
+@lru_cache(maxsize=256)
+def _parsed(sobject: str, condition: str) -> tuple[str, Select]:
+    text = f"SELECT Id FROM {sobject} WHERE {condition}"  # noqa: S608 - SOQL, for our own parser
+    return text, parse(text)
+
+
+def holds(
+    storage: Storage, schema: Schema, sobject: str, condition: str, row: Row, now: datetime, *, headed: bool = False
+) -> bool:
+    """`schema` says what the condition may see; SoqlError for a condition that is none.
+
+    With `headed`, the row has the header of a change event by names like `ChangeEventHeader.changeType`.
+    """
+    owner = schema.get(sobject)
+    assert owner is not None
+    scope = _OneRow(schema, owner, _parsed(owner.name, condition)[0], headed=headed)
+    values: list[object] = [row.get(field.name) for field in scope.fields]
+    return storage.connection.execute(_sql(scope, condition, now, values), values).fetchone() is not None
+
+
+def problem(schema: Schema, sobject: SObject, condition: str, *, headed: bool = False) -> str | None:
+    """What is wrong with a condition, in the words that a query with it would get."""
+    try:
+        asked(schema, sobject, condition, headed=headed)
+    except SoqlError as error:
+        return " ".join(error.message.split())
+    return None
+
+
+def asked(schema: Schema, sobject: SObject, condition: str, *, headed: bool = False) -> set[str]:
+    """The fields of the object that a condition is about. SoqlError for a condition that is none."""
+    scope = _OneRow(schema, sobject, _parsed(sobject.name, condition)[0], headed=headed)
+    _sql(scope, condition, datetime.now(UTC), [])
+    return scope.asked
+
+
+def _sql(scope: _OneRow, condition: str, now: datetime, values: list[object]) -> str:
+    text, select = _parsed(scope.sobject.name, condition)
+    query = Query(
+        connection=None,  # type: ignore[arg-type]  # it is compiled only
+        schema=scope.schema,
+        text=text,
+        version="",
+        all_rows=True,
+        now=now,
+        aliases=count(1),
+    )
+    where = query.where(select, scope, values)
+    return f"SELECT 1 FROM {scope.source}{where}"  # noqa: S608

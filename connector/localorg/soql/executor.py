@@ -1,0 +1,66 @@
+"""From the text of a query to its answer."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from connector.localorg.schema import Schema
+from connector.localorg.soql import groups, row_reader
+from connector.localorg.soql.parser import parse
+from connector.localorg.soql.query import Query
+from connector.localorg.soql.query_result import Answer, Paging
+from connector.localorg.soql.scope import no_object
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """`records` are whole and in the order of the SELECT list; `total_size` counts them (or is a bare COUNT())."""
+
+    total_size: int
+    records: list[dict[str, Any]]
+
+
+def open_query(
+    connection: sqlite3.Connection,
+    schema: Schema,
+    text: str,
+    *,
+    version: str,
+    all_rows: bool,
+    now: datetime,
+    paging: Paging | None = None,
+) -> Answer:
+    """The answer, its rows yet to be read. SoqlError for a query the platform would refuse."""
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    select = parse(text)
+    sobject = schema.get(select.source)
+    if sobject is None or not sobject.queryable:
+        raise no_object(text, select.position, select.source)
+    query = Query(
+        connection=connection,
+        schema=schema,
+        text=text,
+        version=version,
+        all_rows=all_rows,
+        now=now,
+        paging=paging,
+        aliases=count(1),
+    )
+    if groups.is_bare_count(select):
+        return Answer(groups.bare_count(query, select, sobject), 0, lambda start, size: [])
+    if groups.is_grouped(select):
+        found = groups.grouped(query, select, sobject)
+        return Answer(len(found), len(found), lambda start, size: found[start : start + size])
+    return row_reader.find(query, select, sobject)
+
+
+def run(
+    connection: sqlite3.Connection, schema: Schema, text: str, *, version: str, all_rows: bool, now: datetime
+) -> QueryResult:
+    """The whole answer at once."""
+    answer = open_query(connection, schema, text, version=version, all_rows=all_rows, now=now)
+    return QueryResult(answer.total_size, answer.page(0, answer.rows))

@@ -1,0 +1,295 @@
+"""Rows of a query: first which ones, then what they hold, a page at a time, each with its parents and children.
+
+The two steps are what makes a cursor: the platform fixes the rows when the query runs and reads them page by page. Only
+IDs are kept between pages, so a million rows cost 18 MB, not a gigabyte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from connector.localorg.schema import SObject
+from connector.localorg.soql.errors import SoqlError, at
+from connector.localorg.soql.groups import is_grouped
+from connector.localorg.soql.query import Query
+from connector.localorg.soql.query_result import Answer, Ids
+from connector.localorg.soql.scope import NAME, Column, Scope, name_of, no_column, no_object
+from connector.localorg.soql.syntax_tree import Aggregate, AllFields, Named, Path, Select, TypeOf
+from connector.localorg.storage import quote
+
+MOST_CHILDREN = 20
+MOST_LONG = 200  # rows a page, where two or more long texts are selected
+MOST_LEVELS, LEVELS_SINCE = 5, 58.0  # of child queries: one before that API version
+SHORT_TEXT = 255
+Record = dict[str, Any]
+Write = Callable[[Record, Any], None]
+
+
+def find(query: Query, select: Select, sobject: SObject) -> Answer:
+    """Which rows there are; faults in the SELECT list are told now, not at the first page."""
+    reader = Reader(query, select, sobject)
+    scope = query.scope(select, sobject)
+    values: list[object] = []
+    where = query.where(select, scope, values)
+    order = query.order(select, scope)
+    page = ""
+    if select.limit is not None or select.offset:
+        page = f" LIMIT {-1 if select.limit is None else select.limit} OFFSET {select.offset}"
+    sql = f"SELECT {scope.identity(())} FROM {scope.source}{where}{order}{page}"  # noqa: S608
+    ids = Ids(b"".join(row[0].encode() for row in query.connection.execute(sql, values)))
+    answer = _answer(query, select, sobject, ids)
+    return replace(answer, most=MOST_LONG) if reader.long_texts > 1 else answer
+
+
+def _answer(query: Query, select: Select, sobject: SObject, ids: Ids) -> Answer:
+    def page(start: int, size: int) -> list[Record]:
+        wanted = ids.slice(start, size)
+        found = Reader(query, select, sobject).read(wanted)
+        return [found[record_id] for record_id in wanted if record_id in found]
+
+    return Answer(len(ids), len(ids), page)
+
+
+class Reader:
+    """Reads what the SELECT list asks for, for given IDs."""
+
+    def __init__(self, query: Query, select: Select, sobject: SObject, level: int = 0) -> None:
+        self._query = query
+        self._scope = query.scope(select, sobject)
+        self._columns: list[str] = []
+        self._steps: list[Write] = []
+        self._children: list[Children] = []
+        self.long_texts = 0
+        self._id_at = self._use(self._scope.identity(()))
+        self._prepare(select, level)
+        if len(self._children) > MOST_CHILDREN:
+            raise SoqlError("MALFORMED_QUERY", f"a query may have at most {MOST_CHILDREN} child subqueries")
+
+    def read(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Records by ID."""
+        scope = self._scope
+        alive = (
+            ""
+            if self._query.all_rows or scope.sobject.get("IsDeleted") is None
+            else f' AND {scope.root}."IsDeleted" = 0'
+        )
+        sql = (
+            f"SELECT {', '.join(self._columns)} FROM {scope.source}"  # noqa: S608
+            f" WHERE {scope.identity(())} IN (SELECT value FROM json_each(?)){alive}"
+        )
+        found: dict[str, Record] = {}
+        for raw in self._query.connection.execute(sql, (json.dumps(ids),)):
+            record: Record = {"attributes": self._query.attributes(scope.sobject.name, raw[self._id_at])}
+            for step in self._steps:
+                step(record, raw)
+            found[raw[self._id_at]] = record
+        for child in self._children:
+            child.attach(found)
+        return found
+
+    def _use(self, sql: str) -> int:
+        self._columns.append(sql)
+        return len(self._columns) - 1
+
+    def _prepare(self, select: Select, level: int) -> None:
+        seen: set[tuple[str, ...]] = set()
+        identities: dict[tuple[str, ...], int] = {}
+        for item in self._expanded(select):
+            if isinstance(item, TypeOf):
+                self._steps.append(self._type_step(item))
+                continue
+            if isinstance(item, Select):
+                child = Children(self._query, item, self._scope, level + 1)
+                self._children.append(child)
+                self._steps.append(child.leave_room)
+                continue
+            column = self._scope.column(item.path)
+            if (full := (*column.way, column.field.name)) in seen:
+                if len(item.path.parts) == 1:
+                    message = f"duplicate field selected: {column.field.name}"
+                    raise at(self._query.text, item.path.position, "INVALID_FIELD", message)
+                continue
+            seen.add(full)
+            self.long_texts += column.field.type == "textarea" and column.field.length > SHORT_TEXT
+            for depth in range(1, len(column.way) + 1):
+                if column.way[:depth] not in identities:
+                    identities[column.way[:depth]] = self._use(self._scope.identity(column.way[:depth]))
+            self._steps.append(self._step(column, identities))
+
+    def _type_step(self, item: TypeOf) -> Write:
+        """Writes the fields of whatever the reference leads to; None where it leads nowhere."""
+        text, name = self._query.text, item.relationship.parts[0]
+        branches = self._scope.branches(item.relationship)
+        known = {sobject.name.lower(): (alias, sobject) for alias, sobject in branches}
+        told: dict[str, list[tuple[str, Callable[[Any], Any]]]] = {}
+        for kind, fields in item.cases:
+            found = known.get(".".join(kind.parts).lower())
+            if found is None:
+                raise no_object(text, kind.position, ".".join(kind.parts))
+            told[found[1].name] = [self._branch(*found, path) for path in fields]
+        for alias, sobject in branches:
+            if sobject.name not in told:
+                told[sobject.name] = [self._branch(alias, sobject, path, NAME) for path in item.otherwise]
+        places = [(self._use(f'{alias}."Id"'), sobject.name) for alias, sobject in branches]
+        reference = self._scope.sobject.parent(name)
+        key = str(reference.relationship_name) if reference else name
+
+        def write(record: Record, raw: Any) -> None:
+            record[key] = None
+            for place, kind in places:
+                if raw[place] is not None:
+                    about = self._query.attributes(kind, raw[place])
+                    record[key] = {"attributes": about, **{field: read(raw) for field, read in told[kind]}}
+
+        return write
+
+    def _branch(
+        self, alias: str, sobject: SObject, path: Path, common: SObject | None = None
+    ) -> tuple[str, Callable[[Any], Any]]:
+        wanted = ".".join(path.parts)
+        asked = (common or sobject).get(wanted)
+        if asked is None:
+            raise no_column(self._query.text, path.position, wanted, (common or sobject).name)
+        field = sobject.get(asked.name) or (name_of(sobject) if asked.name == "Name" else None)
+        if common is not None and (field is None or not field.stored):
+            return asked.name, lambda raw: sobject.name if asked.name == "Type" else None
+        field = field or asked
+        return asked.name, self._reader(Column(f"{alias}.{quote(field.name)}", field, sobject, ()))
+
+    def _step(self, column: Column, identities: dict[tuple[str, ...], int]) -> Write:
+        read = self._reader(column)
+        name = column.field.name
+        if not column.way:
+            return lambda record, raw: record.__setitem__(name, read(raw))
+        ways = [
+            (way[-1], self._scope.object_at(way).name, identities[way])
+            for way in (column.way[:depth] for depth in range(1, len(column.way) + 1))
+        ]
+
+        def write(record: Record, raw: Any) -> None:
+            for relationship, sobject, place in ways:
+                if raw[place] is None:
+                    record[relationship] = None
+                    return
+                if record.get(relationship) is None:
+                    record[relationship] = {"attributes": self._query.attributes(sobject, raw[place])}
+                record = record[relationship]
+            record[name] = read(raw)
+
+        return write
+
+    def _reader(self, column: Column) -> Callable[[Any], Any]:
+        if column.field.stored:
+            place = self._use(column.sql)
+            if column.field.type == "boolean":
+                return lambda raw: None if raw[place] is None else bool(raw[place])
+            return lambda raw: raw[place]
+        table = column.sql.partition(".")[0]
+        parts = [
+            (
+                part.name.removeprefix(column.field.name.removesuffix("Address")),
+                self._use(f"{table}.{quote(part.name)}"),
+            )
+            for part in column.sobject.fields.values()
+            if part.compound_field_name == column.field.name and part.stored
+        ]
+        names = [(name[:1].lower() + name[1:], place) for name, place in parts]
+
+        def compound(raw: Any) -> Any:
+            found = {name: raw[place] for name, place in sorted(names)}
+            return found if any(value is not None for value in found.values()) else None
+
+        return compound
+
+    def _expanded(self, select: Select) -> list[Named | TypeOf | Select]:
+        text = self._query.text
+        items: list[Named | TypeOf | Select] = []
+        for item in select.items:
+            if isinstance(item, AllFields):
+                if item.kind != "STANDARD" and (select.limit is None or select.limit > 200):
+                    message = "The SOQL FIELDS function must have a LIMIT of at most 200"
+                    raise at(text, item.position, "MALFORMED_QUERY", message)
+                items += [
+                    Named(Path((field.name,), item.position), None)
+                    for field in self._scope.sobject.fields.values()
+                    if item.kind == "ALL" or field.custom == (item.kind == "CUSTOM")
+                ]
+            elif isinstance(item, Aggregate):
+                raise at(text, item.position, "MALFORMED_QUERY", "unexpected aggregate")
+            elif isinstance(item, Named) and item.alias:
+                raise at(text, item.path.position, "MALFORMED_QUERY", f"unexpected token: '{item.alias}'")
+            else:
+                items.append(item)
+        return items
+
+
+class Children:
+    """A subquery over a child relationship: the rows of many parents at once."""
+
+    def __init__(self, query: Query, select: Select, parent: Scope, level: int) -> None:
+        most = MOST_LEVELS if float(query.version) >= LEVELS_SINCE else 1
+        if level > most:
+            message = f"child queries go at most {most} levels deep"
+            raise at(query.text, select.position, "MALFORMED_QUERY", message)
+        self._query = query
+        self._select = select
+        self._sobject, self._field, self.name = self._relationship(parent)
+        if is_grouped(select):
+            raise at(query.text, select.position, "MALFORMED_QUERY", "aggregates are not allowed in a child query")
+        self._level = level
+        Reader(query, select, self._sobject, level)  # its faults are told before any row is read
+
+    def leave_room(self, record: Record, raw: Any) -> None:
+        """Keeps the place of the list in the order of the SELECT list."""
+        record[self.name] = None
+
+    def attach(self, records: dict[str, Record]) -> None:
+        """Each parent's list; None where there are no children, as the platform says it."""
+        listed = self._listed(list(records))
+        size = self._query.paging.size if self._query.paging else None
+        first = [child for ids in listed.values() for child in ids[:size]]
+        found = Reader(self._query, self._select, self._sobject, self._level).read(first) if first else {}
+        for parent, ids in listed.items():
+            rows = [found[child] for child in ids[:size] if child in found]
+            told = {"totalSize": len(ids), "done": len(ids) <= len(rows), "records": rows}
+            if self._query.paging and len(ids) > self._query.paging.size:
+                rest = _answer(self._query, self._select, self._sobject, Ids("".join(ids).encode()))
+                told["nextRecordsUrl"] = self._query.paging.keep(rest)
+            else:
+                told["done"] = True
+            records[parent][self.name] = told
+
+    def _listed(self, parents: list[str]) -> dict[str, list[str]]:
+        """Child IDs by parent, in order, within LIMIT and OFFSET of each list."""
+        query, select = self._query, self._select
+        scope = query.scope(select, self._sobject)
+        owner = f"{scope.root}.{quote(self._field)}"
+        values: list[object] = []
+        condition = (f"{owner} IN (SELECT value FROM json_each(?))", json.dumps(parents))  # noqa: S608
+        where = query.where(select, scope, values, [condition])
+        order = query.order(select, scope)
+        sql = f"SELECT {owner}, {scope.identity(())} FROM {scope.source}{where}{order}"  # noqa: S608
+        listed: dict[str, list[str]] = defaultdict(list)
+        for parent, child in query.connection.execute(sql, values):
+            listed[parent].append(child)
+        end = None if select.limit is None else select.offset + select.limit
+        cut = {parent: ids[select.offset : end] for parent, ids in listed.items()}
+        return {parent: ids for parent, ids in cut.items() if ids}
+
+    def _relationship(self, parent: Scope) -> tuple[SObject, str, str]:
+        schema, select = self._query.schema, self._select
+        wanted = select.source.lower()
+        for link in schema.children_of(parent.sobject.name):
+            child = schema.get(link.child)
+            if link.name is not None and link.name.lower() == wanted and child is not None and child.queryable:
+                return child, link.field, link.name
+        message = (
+            f"Didn't understand relationship '{select.source}' in FROM part of query call. If you are attempting to "
+            "use a custom relationship, be sure to append the '__r' after the custom relationship name. Please "
+            "reference your WSDL or the describe call for the appropriate names."
+        )
+        raise at(self._query.text, select.position, "INVALID_TYPE", message)

@@ -1,0 +1,113 @@
+"""An sObject made ready for writing: names, converters and statements worked out once, so that rows cost little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connector.localorg.field_values import Coerce, Stored, coercer
+from connector.localorg.schema import Field, Schema, SObject
+from connector.localorg.storage import quote
+
+Row = dict[str, Stored]
+
+_STAMPS = {
+    "Id",
+    "CreatedDate",
+    "CreatedById",
+    "LastModifiedDate",
+    "LastModifiedById",
+    "SystemModstamp",
+    "IsDeleted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    name: str
+    field: Field
+    coerce: Coerce
+    createable: bool
+    updateable: bool
+    targets: tuple[str, ...]
+    prefixes: Mapping[str, str]  # key prefix -> sObject it may point at
+
+
+class Plan:
+    def __init__(self, schema: Schema, sobject: SObject, currency: str) -> None:
+        self.sobject = sobject
+        self.name = sobject.name
+        self.inputs: dict[str, Input] = {}
+        self.relationships: dict[str, Input] = {}
+        self.addresses: dict[str, list[Field]] = {}
+        fields = list(sobject.stored_fields())
+        for field in sobject.fields.values():
+            prefixes = {}
+            for target in field.reference_to:
+                known = schema.get(target)
+                if known is not None:
+                    prefixes[known.key_prefix] = known.name
+            entry = Input(
+                field.name,
+                field,
+                coercer(field),
+                field.createable and field.stored and not field.calculated and not field.auto_number,
+                field.updateable and field.stored and not field.calculated and not field.auto_number,
+                field.reference_to,
+                prefixes,
+            )
+            self.inputs[field.name.lower()] = entry
+            if field.relationship_name and field.type == "reference":
+                self.relationships[field.relationship_name.lower()] = entry
+            if field.type == "address":
+                self.addresses[field.name] = []
+        for field in fields:
+            if field.compound_field_name in self.addresses:
+                self.addresses[field.compound_field_name].append(field)
+        self.columns = tuple(field.name for field in fields)
+        self.booleans = frozenset(field.name for field in fields if field.type == "boolean")
+        self.has = frozenset(self.columns)
+        self.auto_numbers = tuple(f for f in fields if f.auto_number)
+        self.unique = tuple(f for f in fields if f.unique and f.name != "Id" and not f.auto_number)
+        self.required = tuple(
+            f
+            for f in fields
+            if f.createable
+            and f.name not in _STAMPS
+            and (f.required_on_create or (not f.nillable and not f.defaulted_on_create and f.type != "boolean"))
+        )
+        self.defaults: Row = {}
+        for field in fields:
+            if field.type == "boolean":
+                self.defaults[field.name] = int(field.default_value is True)
+            elif field.default_value is not None and isinstance(field.default_value, str | int | float):
+                self.defaults[field.name] = field.default_value
+            elif field.name == "CurrencyIsoCode":
+                self.defaults[field.name] = currency
+            elif field.picklist:
+                default = next((item.value for item in field.picklist if item.default), None)
+                if default is not None:
+                    self.defaults[field.name] = default
+        table = quote(self.name)
+        names = ", ".join(map(quote, self.columns))
+        self.insert_sql = f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(self.columns))})"  # noqa: S608
+        self.select_sql = f"SELECT {names} FROM {table}"  # noqa: S608
+        self.by_id_sql = f'{self.select_sql} WHERE "Id" = ?'
+        self.alive_sql = (
+            f'SELECT "IsDeleted" FROM {table} WHERE "Id" = ?'  # noqa: S608
+            if "IsDeleted" in self.has
+            else f'SELECT 0 FROM {table} WHERE "Id" = ?'  # noqa: S608
+        )
+        self.live = ' AND "IsDeleted" = 0' if "IsDeleted" in self.has else ""
+        status = sobject.get("Status")
+        self.categories = {item.value: item.category for item in status.picklist} if status else {}
+
+    def category(self, status: Stored) -> str | None:
+        """The StatusCode a Status value stands for."""
+        return self.categories.get(status) if isinstance(status, str) else None
+
+    def required_on_update(self, name: str) -> bool:
+        return any(field.name == name for field in self.required)
+
+    def key_sql(self, column: str) -> str:
+        return f'SELECT "Id" FROM {quote(self.name)} WHERE {quote(column)} = ?{self.live}'  # noqa: S608
