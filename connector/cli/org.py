@@ -76,13 +76,13 @@ async def started(
     ports: Ports, *, data: Path | None, bare: bool = False, seed: Path | None = None, latency_ms: int = 0
 ) -> AsyncIterator[LocalOrg]:
     """A running local org; ConnectorError if its port or file cannot be had, SeedFileError for a wrong seed file."""
-    from connector.localorg.seed_file import UnreadableSeedError, read
+    from connector.localorg.seed_file import InvalidSeedFileError, read_seed_file
     from connector.localorg.server import LocalOrg
     from connector.localorg.settings import SeedError
 
     try:
-        declared = read(seed) if seed else None
-    except UnreadableSeedError as error:
+        declared = read_seed_file(seed) if seed else None
+    except InvalidSeedFileError as error:
         raise SeedFileError(error.lines) from None
     try:
         org = LocalOrg(
@@ -99,7 +99,7 @@ async def started(
     except SeedError as error:
         if declared is None:
             raise
-        raise SeedFileError(declared.lines(error)) from None
+        raise SeedFileError(declared.problem_lines(error)) from None
     except sqlite3.Error as error:
         raise ConnectorError(
             f"The org cannot be kept in {data}: {error}.", hint="Name another file with --data, or remove that one."

@@ -12,16 +12,16 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 
-from connector.localorg.errors import Refusal, json_error
+from connector.localorg.errors import Refusal, json_parser_error
 
-OLDEST = 31
-NEWEST = 67
-MOST_NESTING = 100
+OLDEST_VERSION = 31
+NEWEST_VERSION = 67
+MAX_NESTING = 100
 _SEPARATORS = re.compile("[;,]")
 
 
 @dataclass(kw_only=True, slots=True)
-class Call:
+class ApiCall:
     method: str
     version: str  # `66.0`
     tail: list[str]  # path segments after the version, decoded
@@ -38,18 +38,18 @@ class Call:
     @property
     def client(self) -> str:
         """The name that the caller gave itself."""
-        return client_of(self.headers.get("sforce-call-options", ""))
+        return client_name(self.headers.get("sforce-call-options", ""))
 
     def object_body(self) -> dict[str, Any]:
         if self.body is None:
-            raise json_error("The HTTP entity body is required, but this request has no entity body.")
+            raise json_parser_error("The HTTP entity body is required, but this request has no entity body.")
         if not isinstance(self.body, dict):
-            raise json_error("Unexpected character ('[' (code 91)): expected an object at [line:1, column:1]")
+            raise json_parser_error("Unexpected character ('[' (code 91)): expected an object at [line:1, column:1]")
         return self.body
 
 
 @dataclass(slots=True)
-class Reply:
+class ApiResponse:
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -59,23 +59,23 @@ class Reply:
         return self.status < 300
 
 
-def client_of(options: str) -> str:
+def client_name(options: str) -> str:
     """The client of `client=MyApp/1.0; defaultNamespace=x`."""
     parts = (part.partition("=") for part in _SEPARATORS.split(options))
     return {name.strip().lower(): value.strip() for name, _, value in parts}.get("client", "")
 
 
-def failed(refusal: Refusal) -> Reply:
-    return Reply(refusal.status, [refusal.rest()])
+def error_response(refusal: Refusal) -> ApiResponse:
+    return ApiResponse(refusal.status, [refusal.rest_error()])
 
 
-def wrong_method(call: Call, *allowed: str) -> Refusal:
+def method_not_allowed(call: ApiCall, *allowed: str) -> Refusal:
     return Refusal(
         "METHOD_NOT_ALLOWED", f"HTTP Method '{call.method}' not allowed. Allowed are {','.join(('HEAD', *allowed))}"
     )
 
 
-def no_constant(text: str) -> Any:
+def _reject_constant(text: str) -> Any:
     raise ValueError(f"Unexpected token {text}")
 
 
@@ -84,18 +84,18 @@ def parse_json(raw: bytes) -> Any:
     if not raw.strip():
         return None
     try:
-        found = json.loads(raw, parse_float=Decimal, parse_constant=no_constant)
+        found = json.loads(raw, parse_float=Decimal, parse_constant=_reject_constant)
     except (ValueError, ArithmeticError, RecursionError) as error:
         line, column = getattr(error, "lineno", 1), getattr(error, "colno", 1)
-        raise json_error(f"Unexpected character at [line:{line}, column:{column}]") from error
-    if raw.count(b"{") + raw.count(b"[") > MOST_NESTING:
+        raise json_parser_error(f"Unexpected character at [line:{line}, column:{column}]") from error
+    if raw.count(b"{") + raw.count(b"[") > MAX_NESTING:
         _check_depth(found)
     return found
 
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(MOST_NESTING):
+    for _ in range(MAX_NESTING):
         level = [
             item
             for outer in level
@@ -104,10 +104,10 @@ def _check_depth(value: Any) -> None:
         ]
         if not level:
             return
-    raise json_error(f"The body is nested more than {MOST_NESTING} levels deep")
+    raise json_parser_error(f"The body is nested more than {MAX_NESTING} levels deep")
 
 
-def dumps(body: Any, *, pretty: bool = False) -> bytes:
+def dump_json(body: Any, *, pretty: bool = False) -> bytes:
     try:
         return orjson.dumps(body, option=orjson.OPT_INDENT_2 if pretty else 0)
     except (
@@ -123,12 +123,12 @@ def split_target(target: str) -> tuple[list[str], dict[str, str]]:
     return segments, dict(parse_qsl(query, keep_blank_values=True))
 
 
-def check_version(segment: str) -> str:
+def parse_version(segment: str) -> str:
     """`66.0` of `v66.0`."""
     number = segment[1:] if segment[:1] in {"v", "V"} else ""
     major, dot, minor = number.partition(".")
-    if not (dot and major.isascii() and major.isdigit() and minor == "0") or int(major) > NEWEST:
+    if not (dot and major.isascii() and major.isdigit() and minor == "0") or int(major) > NEWEST_VERSION:
         raise Refusal("NOT_FOUND", "The requested resource does not exist")
-    if int(major) < OLDEST:
+    if int(major) < OLDEST_VERSION:
         raise Refusal("UNSUPPORTED_API_VERSION", f"API version v{number} is retired and no longer available.")
     return number

@@ -21,7 +21,7 @@ import jwt
 from jwt.algorithms import RSAAlgorithm
 
 from connector.localorg import openid
-from connector.localorg.authorization_codes import Codes, OAuthFailure
+from connector.localorg.authorization_codes import AuthorizationCodes, OAuthError
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Storage
 
@@ -66,33 +66,33 @@ class Auth:
         self.settings = settings
         self.clock = clock
         self.identity = identity
-        self.client_id = self._kept("client_id", lambda: "3MVG9" + secrets.token_hex(38))
-        self.client_secret = self._kept("client_secret", lambda: secrets.token_hex(32).upper())
-        self.password = self._kept("password", lambda: secrets.token_urlsafe(15))
-        self.security_token = self._kept("security_token", lambda: secrets.token_hex(12))
-        self.codes = Codes(clock)
-        self.page_key = self._kept("page_key", lambda: secrets.token_urlsafe(24))
-        self._secret = bytes.fromhex(self._kept("token_secret", lambda: secrets.token_hex(32)))
-        self._revoked = set((storage.meta("revoked") or "").split())
-        self._sessions_from = int(storage.meta("sessions_from") or 0)
+        self.client_id = self._load_or_create("client_id", lambda: "3MVG9" + secrets.token_hex(38))
+        self.client_secret = self._load_or_create("client_secret", lambda: secrets.token_hex(32).upper())
+        self.password = self._load_or_create("password", lambda: secrets.token_urlsafe(15))
+        self.security_token = self._load_or_create("security_token", lambda: secrets.token_hex(12))
+        self.codes = AuthorizationCodes(clock)
+        self.page_key = self._load_or_create("page_key", lambda: secrets.token_urlsafe(24))
+        self._secret = bytes.fromhex(self._load_or_create("token_secret", lambda: secrets.token_hex(32)))
+        self._revoked = set((storage.get_meta("revoked") or "").split())
+        self._sessions_from = int(storage.get_meta("sessions_from") or 0)
         if jwt_public_key:
             self.register_key(jwt_public_key)
 
-    def _kept(self, name: str, make: Callable[[], str]) -> str:
-        value = self.storage.meta(name)
+    def _load_or_create(self, name: str, make: Callable[[], str]) -> str:
+        value = self.storage.get_meta(name)
         if value is None:
             value = make()
             self.storage.set_meta(name, value)
         return value
 
-    def _now(self) -> int:
+    def _now_ms(self) -> int:
         return int(self.clock().timestamp() * 1000)
 
     # -- tokens -----------------------------------------------------------------------------------------------------
 
     def issue(self, kind: str = "A", *, grant: str | None = None, seconds: int | None = None) -> str:
         life = self.settings.token_seconds if seconds is None else seconds
-        now = self._now()
+        now = self._now_ms()
         expires = now + life * 1000 if kind == "A" else 0
         raw_grant = bytes.fromhex(grant) if grant else secrets.token_bytes(8)
         body = _BODY.pack(kind.encode(), now, expires, raw_grant, secrets.token_bytes(15))
@@ -100,7 +100,7 @@ class Auth:
         text = base64.urlsafe_b64encode(signed).decode().rstrip("=").replace("-", ".")
         return f"{self.identity.organization_id[:15]}!{text}" if kind == "A" else f"5Aep861{text}"
 
-    def read(self, token: str) -> Session | None:
+    def read_session(self, token: str) -> Session | None:
         """The session a token stands for, if it is one of ours and still good."""
         short = self.identity.organization_id[:15]
         for start in (f"{short}!", "5Aep861"):
@@ -118,14 +118,14 @@ class Auth:
             return None
         kind, issued, expires, grant, _ = _BODY.unpack(body)
         session = Session(kind=kind.decode(), issued=issued, expires=expires, grant=grant.hex())
-        if session.grant in self._revoked or (expires and expires <= self._now()):
+        if session.grant in self._revoked or (expires and expires <= self._now_ms()):
             return None
         if session.kind == "A" and session.issued < self._sessions_from:
             return None
         return session
 
     def revoke(self, token: str) -> bool:
-        session = self.read(token)
+        session = self.read_session(token)
         if session is None:
             return False
         self._revoked.add(session.grant)
@@ -134,12 +134,12 @@ class Auth:
 
     def end_sessions(self) -> None:
         """Every access token issued so far is dead from now on."""
-        self._sessions_from = self._now() + 1
+        self._sessions_from = self._now_ms() + 1
         self.storage.set_meta("sessions_from", str(self._sessions_from))
 
-    def bearer(self, header: str | None) -> Session | None:
+    def bearer_session(self, header: str | None) -> Session | None:
         scheme, _, token = (header or "").partition(" ")
-        session = self.read(token.strip()) if scheme.lower() in {"bearer", "oauth"} else None
+        session = self.read_session(token.strip()) if scheme.lower() in {"bearer", "oauth"} else None
         return session if session is not None and session.kind == "A" else None
 
     # -- flows ------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ class Auth:
             raise ValueError("it is no RSA key in PEM") from None
         self.storage.set_meta("jwt_public_key", pem)
 
-    def knows(self, client_id: str) -> bool:
+    def is_known_client(self, client_id: str) -> bool:
         return client_id == self.client_id or client_id in _PUBLIC_CLIENTS
 
     def check_client(self, form: Mapping[str, str], basic: str | None, *, public: bool = False) -> str:
@@ -162,37 +162,37 @@ class Auth:
             try:
                 client_id, _, secret = base64.b64decode(basic[6:].strip()).decode().partition(":")
             except (binascii.Error, ValueError):
-                raise OAuthFailure("invalid_client", "invalid client credentials") from None
+                raise OAuthError("invalid_client", "invalid client credentials") from None
         if not client_id:
-            raise OAuthFailure("invalid_request", "missing required parameter: client_id")
+            raise OAuthError("invalid_request", "missing required parameter: client_id")
         if public and client_id in _PUBLIC_CLIENTS:
             return client_id
         if client_id != self.client_id:
-            raise OAuthFailure("invalid_client_id", "client identifier invalid")
+            raise OAuthError("invalid_client_id", "client identifier invalid")
         if not secret or not hmac.compare_digest(secret.encode(), self.client_secret.encode()):
-            raise OAuthFailure("invalid_client", "invalid client credentials")
+            raise OAuthError("invalid_client", "invalid client credentials")
         return client_id
 
-    def password_ok(self, username: str, password: str) -> bool:
+    def verify_password(self, username: str, password: str) -> bool:
         known = any(
             hmac.compare_digest(password.encode(), good.encode())
             for good in (self.password, self.password + self.security_token)
         )
         return known and username.lower() == self.identity.username.lower()
 
-    def token(self, form: Mapping[str, str], basic: str | None, own_url: str) -> dict[str, Any]:
+    def handle_token_request(self, form: Mapping[str, str], basic: str | None, own_url: str) -> dict[str, Any]:
         """The answer to `POST /services/oauth2/token`."""
         match form.get("grant_type"):
             case "client_credentials":
                 self.check_client(form, basic)
-                return self.granted(own_url)
+                return self.token_response(own_url)
             case "authorization_code":
                 client_id = self.check_client(form, basic, public=True)
                 scope, nonce = self.codes.redeem(form, client_id)
-                answer = self.granted(own_url, scope=scope)
+                answer = self.token_response(own_url, scope=scope)
                 if "openid" in scope.split():
                     answer["id_token"] = openid.id_token(
-                        self._now() // 1000,
+                        self._now_ms() // 1000,
                         nonce,
                         iss=own_url,
                         sub=self.identity_url(own_url),
@@ -203,31 +203,31 @@ class Auth:
                 return answer
             case "password":
                 self.check_client(form, basic)
-                if not self.password_ok(form.get("username", ""), form.get("password", "")):
-                    raise OAuthFailure("invalid_grant", "authentication failure")
-                return self.granted(own_url, scope="refresh_token api")
+                if not self.verify_password(form.get("username", ""), form.get("password", "")):
+                    raise OAuthError("invalid_grant", "authentication failure")
+                return self.token_response(own_url, scope="refresh_token api")
             case "refresh_token":
                 self.check_client(form, basic, public=True)
                 if not form.get("refresh_token"):
-                    raise OAuthFailure("invalid_request", "missing required parameter: refresh_token")
-                session = self.read(form.get("refresh_token", ""))
+                    raise OAuthError("invalid_request", "missing required parameter: refresh_token")
+                session = self.read_session(form.get("refresh_token", ""))
                 if session is None or session.kind != "R":
-                    raise OAuthFailure("invalid_grant", "expired access/refresh token")
-                return self.granted(own_url, scope="refresh_token api", grant=session.grant)
+                    raise OAuthError("invalid_grant", "expired access/refresh token")
+                return self.token_response(own_url, scope="refresh_token api", grant=session.grant)
             case grant if grant == JWT_GRANT:
                 self._check_assertion(form.get("assertion", ""), own_url)
-                return self.granted(own_url)
+                return self.token_response(own_url)
             case None | "":
-                raise OAuthFailure("invalid_request", "missing required parameter: grant_type")
+                raise OAuthError("invalid_request", "missing required parameter: grant_type")
             case _:
-                raise OAuthFailure("unsupported_grant_type", "grant type not supported")
+                raise OAuthError("unsupported_grant_type", "grant type not supported")
 
     def _check_assertion(self, assertion: str, own_url: str) -> None:
-        key = self.storage.meta("jwt_public_key")
+        key = self.storage.get_meta("jwt_public_key")
         if not assertion:
-            raise OAuthFailure("invalid_request", "missing required parameter: assertion")
+            raise OAuthError("invalid_request", "missing required parameter: assertion")
         if key is None:
-            raise OAuthFailure("invalid_grant", "invalid assertion")
+            raise OAuthError("invalid_grant", "invalid assertion")
         try:
             claims = jwt.decode(
                 assertion,
@@ -237,25 +237,25 @@ class Auth:
                 options={"require": ["iss", "sub", "aud", "exp"], "verify_exp": False},
             )
         except jwt.InvalidAudienceError:
-            raise OAuthFailure("invalid_grant", "audience is invalid") from None
+            raise OAuthError("invalid_grant", "audience is invalid") from None
         except (jwt.InvalidTokenError, ValueError):
-            raise OAuthFailure("invalid_grant", "invalid assertion") from None
+            raise OAuthError("invalid_grant", "invalid assertion") from None
         if claims["iss"] != self.client_id:
-            raise OAuthFailure("invalid_client_id", "client identifier invalid")
-        now = self._now() / 1000
+            raise OAuthError("invalid_client_id", "client identifier invalid")
+        now = self._now_ms() / 1000
         try:
             expires = float(claims["exp"])  # simple-salesforce sends it as text, and the platform takes it
         except (TypeError, ValueError):
-            raise OAuthFailure("invalid_grant", "invalid assertion") from None
+            raise OAuthError("invalid_grant", "invalid assertion") from None
         if not now - _JWT_BEHIND <= expires <= now + _JWT_AHEAD and expires < _MILLISECONDS:
-            raise OAuthFailure("invalid_grant", "invalid assertion")
+            raise OAuthError("invalid_grant", "invalid assertion")
         if str(claims["sub"]).lower() != self.identity.username.lower():
-            raise OAuthFailure("invalid_grant", "user hasn't approved this consumer")
+            raise OAuthError("invalid_grant", "user hasn't approved this consumer")
 
-    def granted(self, own_url: str, *, scope: str = "api", grant: str | None = None) -> dict[str, Any]:
+    def token_response(self, own_url: str, *, scope: str = "api", grant: str | None = None) -> dict[str, Any]:
         """A token response; with a refresh token where the scope has it."""
         refreshed, grant = grant is not None, grant or secrets.token_hex(8)
-        issued_at = str(self._now())
+        issued_at = str(self._now_ms())
         identity = self.identity_url(own_url)
         signature = hmac.new(self.client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256).digest()
         answer = {

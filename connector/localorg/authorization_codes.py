@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-LIFE = timedelta(minutes=15)
-MOST_OPEN = 1_000
+CODE_LIFETIME = timedelta(minutes=15)
+MAX_OPEN_CODES = 1_000
 SCOPES = ("api", "refresh_token", "offline_access", "web", "id", "profile", "email", "full", "openid")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}=?\Z")
 
 
-class OAuthFailure(Exception):  # noqa: N818 - told to the client as an object, not an array
+class OAuthError(Exception):  # noqa: N818 - told to the client as an object, not an array
     def __init__(self, error: str, description: str) -> None:
         super().__init__(description)
         self.error = error
@@ -30,16 +30,16 @@ class OAuthFailure(Exception):  # noqa: N818 - told to the client as an object, 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Promise:
+class _CodeGrant:
     client_id: str
     redirect_uri: str
     scope: str
     nonce: str
     challenge: str
-    until: datetime
+    expires_at: datetime
 
 
-def on_loopback(uri: str) -> bool:
+def is_loopback_uri(uri: str) -> bool:
     """Whether a callback stays on this machine: nobody else is ever handed a code."""
     try:
         parts = urlsplit(uri)
@@ -48,39 +48,39 @@ def on_loopback(uri: str) -> bool:
         return False
 
 
-def scope_of(asked: str) -> str:
+def resolve_scope(asked: str) -> str:
     """The scopes to grant: those asked for, or what an app has by itself."""
     wanted = asked.split()
     unknown = [name for name in wanted if name not in SCOPES]
     if unknown:
-        raise OAuthFailure("invalid_scope", "the requested scope is not allowed")
+        raise OAuthError("invalid_scope", "the requested scope is not allowed")
     return " ".join(dict.fromkeys(wanted)) or "refresh_token api"
 
 
-def checked_challenge(params: Mapping[str, str]) -> str:
+def validate_challenge(params: Mapping[str, str]) -> str:
     """The code challenge of a request, empty without one; only S256 is known, as on the platform."""
     challenge = params.get("code_challenge", "")
     if challenge and (not _CHALLENGE.match(challenge) or params.get("code_challenge_method", "S256").upper() != "S256"):
-        raise OAuthFailure("invalid_request", "invalid code challenge")
+        raise OAuthError("invalid_request", "invalid code challenge")
     return challenge.rstrip("=")
 
 
-class Codes:
+class AuthorizationCodes:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._open: dict[str, _Promise] = {}
+        self._open: dict[str, _CodeGrant] = {}
 
     def issue(self, *, client_id: str, redirect_uri: str, scope: str, challenge: str, nonce: str = "") -> str:
         code = f"aPrx{secrets.token_urlsafe(54).replace('-', '.')}=="
-        self._open[code] = _Promise(
+        self._open[code] = _CodeGrant(
             client_id=client_id,
             redirect_uri=redirect_uri,
             scope=scope,
             nonce=nonce,
             challenge=challenge,
-            until=self._clock() + LIFE,
+            expires_at=self._clock() + CODE_LIFETIME,
         )
-        while len(self._open) > MOST_OPEN:
+        while len(self._open) > MAX_OPEN_CODES:
             del self._open[next(iter(self._open))]
         return code
 
@@ -88,20 +88,20 @@ class Codes:
         """The scope and the nonce a code was issued for. It is used up, whether or not the rest is right."""
         code = form.get("code", "")
         if not code:
-            raise OAuthFailure("invalid_request", "missing required parameter: code")
+            raise OAuthError("invalid_request", "missing required parameter: code")
         promise = self._open.pop(code, None)
         if promise is None:
-            raise OAuthFailure("invalid_grant", "invalid authorization code")
-        if promise.until <= self._clock():
-            raise OAuthFailure("invalid_grant", "expired authorization code")
+            raise OAuthError("invalid_grant", "invalid authorization code")
+        if promise.expires_at <= self._clock():
+            raise OAuthError("invalid_grant", "expired authorization code")
         if promise.client_id != client_id:
-            raise OAuthFailure("invalid_grant", "invalid authorization code")
+            raise OAuthError("invalid_grant", "invalid authorization code")
         if form.get("redirect_uri") != promise.redirect_uri:
-            raise OAuthFailure("redirect_uri_mismatch", "redirect_uri must match configuration")
+            raise OAuthError("redirect_uri_mismatch", "redirect_uri must match configuration")
         verifier = form.get("code_verifier", "")
         if promise.challenge or verifier:
             digest = hashlib.sha256(verifier.encode()).digest()
             seen = base64.urlsafe_b64encode(digest).decode().rstrip("=")
             if not hmac.compare_digest(seen, promise.challenge):
-                raise OAuthFailure("invalid_grant", "invalid code verifier")
+                raise OAuthError("invalid_grant", "invalid code verifier")
         return promise.scope, promise.nonce

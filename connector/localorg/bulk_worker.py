@@ -6,58 +6,58 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from connector.localorg.bulk.ingest_job import Ingest
-from connector.localorg.bulk.job_store import FAILED, OVER, Job
-from connector.localorg.bulk.query_job import Extract
-from connector.localorg.events.change_events import origin
-from connector.localorg.locks import HeldError
+from connector.localorg.bulk.ingest_job import IngestJobRunner
+from connector.localorg.bulk.job_store import FAILED, FINISHED_STATES, Job
+from connector.localorg.bulk.query_job import QueryJobRunner
+from connector.localorg.events.change_events import change_origin
+from connector.localorg.locks import RowLockedError
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 _log = logging.getLogger(__name__)
-PAUSE = 0.0005
+STEP_PAUSE_SECONDS = 0.0005
 
 
-class Worker:
+class BulkWorker:
     def __init__(self, org: Org) -> None:
         self._org = org
-        self._work = asyncio.Event()
-        org.jobs.woken = self._work.set
+        self._pending = asyncio.Event()
+        org.jobs.on_work = self._pending.set
 
     async def run(self) -> None:
         """Until cancelled. Jobs that were under way when the org was last stopped come first."""
-        self._work.set()
+        self._pending.set()
         while True:
-            await self._work.wait()
-            self._work.clear()
-            while (job := self._org.jobs.next()) is not None:
+            await self._pending.wait()
+            self._pending.clear()
+            while (job := self._org.jobs.next_pending()) is not None:
                 try:
-                    await self._finish(job)
+                    await self._process_job(job)
                 except Exception as error:  # a fault of ours must not stop all jobs for ever
                     _log.exception("job %s failed", job.id)
-                    self._org.jobs.move(job, FAILED, error=f"InternalServerError : {type(error).__name__}")
+                    self._org.jobs.set_state(job, FAILED, error=f"InternalServerError : {type(error).__name__}")
 
-    async def _finish(self, job: Job) -> None:
+    async def _process_job(self, job: Job) -> None:
         org = self._org
-        runner: Ingest | Extract
+        runner: IngestJobRunner | QueryJobRunner
         if job.kind == "ingest":
-            runner = Ingest(job, org.jobs, org.dml, org.faults)
+            runner = IngestJobRunner(job, org.jobs, org.dml, org.faults)
         else:
-            runner = Extract(job, org.jobs, org.storage, org.schema, org.clock())
+            runner = QueryJobRunner(job, org.jobs, org.storage, org.schema, org.clock())
         waited = 0.0
         while True:
             written = org.dml.rows_written
-            org.hub.origin = origin("bulkapi", job.version, job.client)
+            org.hub.origin = change_origin("bulkapi", job.version, job.client)
             try:
                 if not runner.step():
                     return
                 waited = 0.0
-            except HeldError as held:
+            except RowLockedError as held:
                 org.dml.rows_written = written
                 waited += held.seconds
                 await asyncio.sleep(held.seconds)
-            runner.patient = waited < org.locks.patience
-            await asyncio.sleep(PAUSE + org.locks.hold(org.dml.rows_written - written))
-            if org.jobs.state(job) in OVER:  # somebody aborted it meanwhile
+            runner.can_wait = waited < org.locks.wait_seconds
+            await asyncio.sleep(STEP_PAUSE_SECONDS + org.locks.hold_acquired(org.dml.rows_written - written))
+            if org.jobs.state(job) in FINISHED_STATES:  # somebody aborted it meanwhile
                 return

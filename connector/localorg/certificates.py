@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFE = timedelta(days=825)  # clients refuse server certificates that are good for longer
+LIFETIME = timedelta(days=825)  # clients refuse server certificates that are good for longer
 NAMES = ("localhost", "*.localhost", "local.my.salesforce.com")
 ADDRESSES = ("127.0.0.1", "::1")
 
@@ -29,23 +29,23 @@ class Certificates:
     chain: Path
     key: Path
 
-    def context(self) -> ssl.SSLContext:
+    def ssl_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.chain, self.key)
         return context
 
 
-def certificates(folder: Path) -> Certificates:
+def load_or_create(folder: Path) -> Certificates:
     """Those of `folder`, made now if they are absent or expire within a day."""
     found = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
-    if not _good(found):
+    if not _are_valid(found):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         found.key.unlink(missing_ok=True)
-        _make(found)
+        _create(found)
     return found
 
 
-def _good(files: Certificates) -> bool:
+def _are_valid(files: Certificates) -> bool:
     if not (files.ca.is_file() and files.chain.is_file() and files.key.is_file()):
         return False
     try:
@@ -55,7 +55,7 @@ def _good(files: Certificates) -> bool:
     return chain.not_valid_after_utc > datetime.now(UTC) + timedelta(days=1)
 
 
-def _make(files: Certificates) -> None:
+def _create(files: Certificates) -> None:
     now = datetime.now(UTC)
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Local org CA")])
@@ -101,7 +101,7 @@ def _certificate(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + LIFE)
+        .not_valid_after(now + LIFETIME)
     )
 
 

@@ -10,7 +10,7 @@ from connector.localorg.schema import Field, Schema, SObject
 from connector.localorg.write_plan import Row
 
 MASTER_RECORD_TYPE = "012000000000000AAA"
-_SOAP = {
+_SOAP_TYPES = {
     "id": "tns:ID",
     "reference": "tns:ID",
     "boolean": "xsd:boolean",
@@ -26,8 +26,8 @@ _SOAP = {
     "location": "urn:location",
     "base64": "xsd:base64Binary",
 }
-_FED = {"Account", "Contact", "Case", "Contract", "Order", "OrderItem", "Product2", "ReturnOrder", "Task", "User"}
-_TEXT = {"string", "textarea", "phone", "url", "email", "picklist", "multipicklist", "combobox", "id", "reference"}
+_FEED_ENABLED = {"Account", "Contact", "Case", "Contract", "Order", "OrderItem", "Product2", "ReturnOrder", "Task", "User"}
+_TEXT_TYPES = {"string", "textarea", "phone", "url", "email", "picklist", "multipicklist", "combobox", "id", "reference"}
 
 
 def global_describe(schema: Schema, version: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def global_describe(schema: Schema, version: str) -> dict[str, Any]:
 
 def sobject_basic(schema: Schema, sobject: str, version: str) -> dict[str, Any]:
     """`GET /sobjects/X/`; KeyError for an unknown object."""
-    return {"objectDescribe": _summary(_known(schema, sobject), version), "recentItems": []}
+    return {"objectDescribe": _summary(_require_sobject(schema, sobject), version), "recentItems": []}
 
 
 def describe(
@@ -50,12 +50,12 @@ def describe(
     version: str,
     *,
     record_types: Sequence[Row] = (),
-    default: str | None = None,
-    withheld: Collection[str] = (),
+    default_record_type: str | None = None,
+    unavailable: Collection[str] = (),
 ) -> dict[str, Any]:
     """`GET /sobjects/X/describe`; KeyError for an unknown object. `default` is the name of its default record type,
     `withheld` are those that the user may not give to records."""
-    item = _known(schema, sobject)
+    item = _require_sobject(schema, sobject)
     answer = _summary(item, version)
     base = f"/services/data/v{version}/sobjects/{item.name}"
     answer["urls"] |= {
@@ -90,14 +90,14 @@ def describe(
         "lookupLayoutable": None,
         "namedLayoutInfos": [],
         "networkScopeFieldName": None,
-        "recordTypeInfos": _record_types(base, record_types, default, withheld) if not item.event else [],
+        "recordTypeInfos": _record_types(base, record_types, default_record_type, unavailable) if not item.event else [],
         "searchLayoutable": not item.event,
         "sobjectDescribeOption": "FULL",
         "supportedScopes": [{"label": f"All {item.label_plural}", "name": "everything"}],
     }
 
 
-def _known(schema: Schema, sobject: str) -> SObject:
+def _require_sobject(schema: Schema, sobject: str) -> SObject:
     found = schema.get(sobject)
     if found is None:
         raise KeyError(sobject)
@@ -105,14 +105,14 @@ def _known(schema: Schema, sobject: str) -> SObject:
 
 
 def _record_types(
-    base: str, rows: Sequence[Row], default: str | None, withheld: Collection[str]
+    base: str, rows: Sequence[Row], default: str | None, unavailable: Collection[str]
 ) -> list[dict[str, Any]]:
     """The object's own, and the master that every object has."""
     found = [(str(row["Id"]), str(row["DeveloperName"]), str(row["Name"]), bool(row["IsActive"])) for row in rows]
     return [
         {
             "active": active,
-            "available": active and developer_name not in withheld,
+            "available": active and developer_name not in unavailable,
             "defaultRecordTypeMapping": developer_name == (default or "Master"),
             "developerName": developer_name,
             "master": record_id == MASTER_RECORD_TYPE,
@@ -137,7 +137,7 @@ def _summary(item: SObject, version: str) -> dict[str, Any]:
         "deepCloneable": False,
         "deletable": item.deletable and row,
         "deprecatedAndHidden": False,
-        "feedEnabled": item.name in _FED,
+        "feedEnabled": item.name in _FEED_ENABLED,
         "hasSubtypes": False,
         "isInterface": False,
         "isSubtype": False,
@@ -175,7 +175,7 @@ def _row_urls(base: str) -> dict[str, str]:
 
 
 def _field(sobject: SObject, item: Field) -> dict[str, Any]:
-    text = item.type in _TEXT
+    text = item.type in _TEXT_TYPES
     chosen = next((value.value for value in item.picklist if value.default), None)
     return {
         "aggregatable": item.aggregatable,
@@ -199,7 +199,7 @@ def _field(sobject: SObject, item: Field) -> dict[str, Any]:
         "displayLocationInDecimal": False,
         "encrypted": False,
         "externalId": item.external_id,
-        "extraTypeInfo": _extra(sobject, item),
+        "extraTypeInfo": _extra_type_info(sobject, item),
         "filterable": item.filterable,
         "filteredLookupInfo": None,
         "formulaTreatNullNumberAsZero": False,
@@ -240,7 +240,7 @@ def _field(sobject: SObject, item: Field) -> dict[str, Any]:
         "searchPrefilterable": item.type == "reference"
         and item.name != "MasterRecordId"
         and "User" not in item.reference_to,
-        "soapType": _SOAP.get(item.type, "xsd:string"),
+        "soapType": _SOAP_TYPES.get(item.type, "xsd:string"),
         "sortable": item.sortable,
         "type": item.type,
         "unique": item.unique,
@@ -249,7 +249,7 @@ def _field(sobject: SObject, item: Field) -> dict[str, Any]:
     }
 
 
-def _extra(sobject: SObject, item: Field) -> str | None:
+def _extra_type_info(sobject: SObject, item: Field) -> str | None:
     if item.type == "textarea":
         return "plaintextarea"
     if item.name == "PhotoUrl":

@@ -16,16 +16,16 @@ from datetime import datetime
 from typing import Any
 
 from connector.localorg import dml_validation, field_history, ids
-from connector.localorg.errors import Refusal, SeveralMatches, not_found
+from connector.localorg.errors import Refusal, MultipleMatches, not_found
 from connector.localorg.faults import Faults
-from connector.localorg.field_values import Stored, stamp
-from connector.localorg.locks import PARENTS, Locks
+from connector.localorg.field_values import StoredValue, format_timestamp
+from connector.localorg.locks import PARENT_FIELDS, RowLocks
 from connector.localorg.rules import RULES, Rule, admin_rules
-from connector.localorg.rules.order_totals import settle
+from connector.localorg.rules.order_totals import update_totals
 from connector.localorg.schema import Schema, SObject
 from connector.localorg.settings import OrgSettings, UserPermission
 from connector.localorg.storage import Change, Storage, quote
-from connector.localorg.write_plan import Input, Plan, Row
+from connector.localorg.write_plan import InputField, WritePlan, Row
 
 Body = Mapping[str, Any]
 Publisher = Callable[[SObject, list[dict[str, Any]]], None]
@@ -49,7 +49,7 @@ class Dml:
         clock: Callable[[], datetime],
         *,
         user_id: str,
-        locks: Locks,
+        locks: RowLocks,
     ) -> None:
         self.storage = storage
         self.schema = schema
@@ -59,77 +59,77 @@ class Dml:
         self.rows_written = 0
         self.locks = locks
         self.faults: Faults | None = None
-        self.unsettled: set[str] = set()  # orders whose total has yet to follow their lines
+        self.orders_to_total: set[str] = set()  # orders whose total has yet to follow their lines
         self.publishers: list[Publisher] = []
-        self.lacking: set[UserPermission] = set()  # what the running user may not do
+        self.missing_permissions: set[UserPermission] = set()  # what the running user may not do
         self.allow_duplicates = False  # of the call under way
         self.api_version = ""
-        self._plans: dict[str, Plan] = {}
-        self._holds = 0
+        self._plans: dict[str, WritePlan] = {}
+        self._deferrals = 0
         self._removing: list[str] = []  # the record asked to be deleted, then what goes with it
         self.refresh()
 
     def refresh(self) -> None:
         """To be called whenever the schema changed."""
-        self.storage.sync(self.schema)
-        self.unfiltered = Schema(replace(item, fields=item.all) for item in self.schema)  # what rules see
-        self._plans = {s.name.lower(): Plan(self.schema, s, self.settings.currency) for s in self.schema}
+        self.storage.sync_tables(self.schema)
+        self.full_schema = Schema(replace(item, fields=item.all_fields) for item in self.schema)  # what rules see
+        self._plans = {s.name.lower(): WritePlan(self.schema, s, self.settings.currency) for s in self.schema}
 
-    def known_plan(self, name: str) -> Plan | None:
+    def find_plan(self, name: str) -> WritePlan | None:
         return self._plans.get(name.lower())
 
-    def plan(self, name: str) -> Plan:
-        found = self.known_plan(name)
+    def plan(self, name: str) -> WritePlan:
+        found = self.find_plan(name)
         if found is None:
             raise not_found()
         return found
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def row(self, plan: Plan, record_id: Stored) -> Row | None:
+    def row(self, plan: WritePlan, record_id: StoredValue) -> Row | None:
         values = self.storage.connection.execute(plan.by_id_sql, (record_id,)).fetchone()
         return None if values is None else dict(zip(plan.columns, values, strict=True))
 
-    def fetch(self, name: str, record_id: Stored) -> Row | None:
+    def fetch(self, name: str, record_id: StoredValue) -> Row | None:
         return self.row(self.plan(name), record_id) if record_id else None
 
-    def select(self, name: str, where: str, *values: Stored) -> Iterator[Row]:
+    def select(self, name: str, where: str, *values: StoredValue) -> Iterator[Row]:
         plan = self.plan(name)
         for found in self.storage.connection.execute(f"{plan.select_sql} WHERE {where}", values).fetchall():
             yield dict(zip(plan.columns, found, strict=True))
 
-    def one(self, sql: str, *values: Stored) -> Any:
+    def scalar(self, sql: str, *values: StoredValue) -> Any:
         """The first column of the first row, or None."""
         found = self.storage.connection.execute(sql, values).fetchone()
         return None if found is None else found[0]
 
-    def key_field(self, plan: Plan, name: str) -> Input:
+    def key_field(self, plan: WritePlan, name: str) -> InputField:
         entry = plan.inputs.get(name.lower())
         if entry is None or not (entry.field.external_id or entry.field.id_lookup or entry.name == "Id"):
             raise not_found(f"Provided external ID field does not exist or is not accessible: {name}")
         return entry
 
-    def find(self, plan: Plan, key: Input, value: Any) -> str | None:
+    def find(self, plan: WritePlan, key: InputField, value: Any) -> str | None:
         """The ID of the live record with that key."""
         stored = key.coerce(value)
         if stored is None:
             return None
         found = self.storage.connection.execute(plan.key_sql(key.name), (stored,)).fetchall()
         if len(found) > 1:
-            raise SeveralMatches([row[0] for row in found])
+            raise MultipleMatches([row[0] for row in found])
         return str(found[0][0]) if found else None
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    def insert(self, plan: Plan, bodies: Sequence[Body]) -> list[Outcome]:
-        return self._each(bodies, lambda body: self._insert(plan, body))
+    def insert(self, plan: WritePlan, bodies: Sequence[Body]) -> list[Outcome]:
+        return self._write_each(bodies, lambda body: self._insert(plan, body))
 
-    def update(self, plan: Plan, items: Sequence[tuple[str, Body]]) -> list[Outcome]:
-        return self._each(items, lambda item: self._update(plan, item[0], item[1]))
+    def update(self, plan: WritePlan, items: Sequence[tuple[str, Body]]) -> list[Outcome]:
+        return self._write_each(items, lambda item: self._update(plan, item[0], item[1]))
 
-    def upsert(self, plan: Plan, key: Input, bodies: Sequence[Body]) -> list[Outcome]:
+    def upsert(self, plan: WritePlan, key: InputField, bodies: Sequence[Body]) -> list[Outcome]:
         """Each body carries its key; a key twice in one call fails every row that has it."""
-        keys = [self._key_of(key, body) for body in bodies]
+        keys = [self._key_value(key, body) for body in bodies]
         counts = Counter(k.lower() if isinstance(k, str) and not key.field.case_sensitive else k for k in keys)
 
         def one(item: tuple[Any, Body]) -> Outcome:
@@ -139,17 +139,17 @@ class Dml:
                 raise Refusal("MISSING_ARGUMENT", f"{key.name} not specified", fields=[])
             if value is not None and counts[folded] > 1:
                 raise Refusal("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", fields=[key.name])
-            return self.upsert_one(plan, key, value, body)
+            return self.upsert_row(plan, key, value, body)
 
-        return self._each(list(zip(keys, bodies, strict=True)), one)
+        return self._write_each(list(zip(keys, bodies, strict=True)), one)
 
-    def upsert_one(self, plan: Plan, key: Input, value: Any, body: Body, *, update_only: bool = False) -> Outcome:
+    def upsert_row(self, plan: WritePlan, key: InputField, value: Any, body: Body, *, update_only: bool = False) -> Outcome:
         given = {name: item for name, item in body.items() if name.lower() != key.name.lower()}
         if key.name == "Id":
             return self._insert(plan, given) if value is None else self._update(plan, str(value), given)
         try:
             existing = self.find(plan, key, value)
-        except SeveralMatches as several:
+        except MultipleMatches as several:
             raise Refusal(
                 "DUPLICATE_EXTERNAL_ID",
                 f"{key.name}: more than one record found for external id field: [{', '.join(several.ids)}]",
@@ -164,10 +164,10 @@ class Dml:
         return self._insert(plan, {**given, key.name: value})
 
     def delete(self, record_ids: Sequence[str]) -> list[Outcome]:
-        return self._each(record_ids, self._delete)
+        return self._write_each(record_ids, self._delete)
 
     @contextmanager
-    def at(self, moment: datetime | None) -> Iterator[None]:
+    def at_time(self, moment: datetime | None) -> Iterator[None]:
         """Stamp what is written with another time than now, as a transaction does that commits late."""
         clock = self.clock
         if moment is not None:
@@ -178,19 +178,19 @@ class Dml:
             self.clock = clock
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def deferred_totals(self) -> Iterator[None]:
         """Totals follow once at the end instead of after every call."""
-        self._holds += 1
+        self._deferrals += 1
         try:
             yield
         finally:
-            self._holds -= 1
-            if not self._holds:
-                settle(self)
+            self._deferrals -= 1
+            if not self._deferrals:
+                update_totals(self)
 
-    def _each(self, items: Sequence[Any], act: Callable[[Any], Outcome]) -> list[Outcome]:
+    def _write_each(self, items: Sequence[Any], act: Callable[[Any], Outcome]) -> list[Outcome]:
         outcomes = []
-        with self.storage.transaction(), self.held():
+        with self.storage.transaction(), self.deferred_totals():
             for item in items:
                 try:
                     outcomes.append(act(item))
@@ -198,14 +198,14 @@ class Dml:
                     outcomes.append(Outcome(error=refusal))
         return outcomes
 
-    def _key_of(self, key: Input, body: Body) -> Any:
+    def _key_value(self, key: InputField, body: Body) -> Any:
         value = next((item for name, item in body.items() if name.lower() == key.name.lower()), None)
         try:
             return key.coerce(value)
         except Refusal:
             return value if isinstance(value, str | int | float) else None
 
-    def _insert(self, plan: Plan, body: Body) -> Outcome:
+    def _insert(self, plan: WritePlan, body: Body) -> Outcome:
         if plan.sobject.event:
             return self._publish(plan, body)
         if not plan.sobject.createable:
@@ -213,31 +213,31 @@ class Dml:
         if self.faults is not None:
             self.faults.refuse_row(plan.name, body)
         rule = RULES.get(plan.name, _NO_RULE)
-        given = dml_validation.values(self, plan, body, creating=True)
+        given = dml_validation.stored_values(self, plan, body, creating=True)
         row: Row = dict.fromkeys(plan.columns)
         row.update(plan.defaults)
         row.update(given)
-        self._lock(row)
-        if "OwnerId" in plan.has and row["OwnerId"] is None:
+        self._lock_row(row)
+        if "OwnerId" in plan.column_names and row["OwnerId"] is None:
             row["OwnerId"] = self.user_id
-        admin_rules.set_record_type(self, plan, row)
+        admin_rules.assign_record_type(self, plan, row)
         rule.prepare(self, row, given)
-        dml_validation.require(row, plan.required)
+        dml_validation.check_required(row, plan.required)
         rule.insert(self, row, given)
-        admin_rules.validate(self, plan, row)
-        dml_validation.unique(self, plan, row, None)
-        admin_rules.refuse_duplicate(self, plan, row, None)
-        return Outcome(id=self._write_new(plan, row, rule), created=True)
+        admin_rules.check_validation_rules(self, plan, row)
+        dml_validation.check_unique(self, plan, row, None)
+        admin_rules.check_duplicate_rules(self, plan, row, None)
+        return Outcome(id=self._insert_row(plan, row, rule), created=True)
 
-    def _write_new(self, plan: Plan, row: Row, rule: Rule) -> str:
+    def _insert_row(self, plan: WritePlan, row: Row, rule: Rule) -> str:
         record_id = self._new_id(plan)
-        now = stamp(self.clock())
+        now = format_timestamp(self.clock())
         row["Id"] = record_id
         for name in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
-            if name in plan.has:
+            if name in plan.column_names:
                 row[name] = now
         for name in ("CreatedById", "LastModifiedById"):
-            if name in plan.has:
+            if name in plan.column_names:
                 row[name] = self.user_id
         for field in plan.auto_numbers:
             width = 10 if plan.name == "OrderItem" else 8
@@ -249,51 +249,51 @@ class Dml:
         rule.saved(self, row, None)
         return record_id
 
-    def _new_id(self, plan: Plan) -> str:
+    def _new_id(self, plan: WritePlan) -> str:
         """The next ID of the object; an organisation's is drawn, so that no client takes a new org for an old one."""
         if plan.name == "Organization":
             return ids.make(plan.sobject.key_prefix, secrets.randbits(48))
         return ids.make(plan.sobject.key_prefix, self.storage.next_number(plan.name))
 
-    def force_insert(self, name: str, **values: Stored) -> str:
+    def platform_insert(self, name: str, **values: StoredValue) -> str:
         """A row the platform itself makes (the organisation, the administrator): no permissions, no rules."""
         plan = self.plan(name)
         row: Row = dict.fromkeys(plan.columns)
         row.update(plan.defaults)
-        row.update({key: value for key, value in values.items() if key in plan.has})
-        return self._write_new(plan, row, _NO_RULE)
+        row.update({key: value for key, value in values.items() if key in plan.column_names})
+        return self._insert_row(plan, row, _NO_RULE)
 
-    def _update(self, plan: Plan, record_id: str, body: Body) -> Outcome:
-        old = self.target(plan, record_id)
+    def _update(self, plan: WritePlan, record_id: str, body: Body) -> Outcome:
+        old = self.live_row(plan, record_id)
         if not plan.sobject.updateable:
             raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type cannot be updated: {plan.name}")
         if self.faults is not None:
             self.faults.refuse_row(plan.name, {**body, "Id": record_id})
         rule = RULES.get(plan.name, _NO_RULE)
-        given = dml_validation.values(self, plan, body, creating=False)
+        given = dml_validation.stored_values(self, plan, body, creating=False)
         new = {**old, **given}
-        dml_validation.require(new, [field for field in plan.required if field.name in given])
+        dml_validation.check_required(new, [field for field in plan.required if field.name in given])
         changed = {name for name, value in given.items() if old[name] != value}
-        if admin_rules.TYPE_ID in changed:
-            admin_rules.set_record_type(self, plan, new)
+        if admin_rules.RECORD_TYPE_ID in changed:
+            admin_rules.assign_record_type(self, plan, new)
         rule.update(self, old, new, changed)
         changed = {name for name, value in new.items() if old[name] != value}
-        admin_rules.validate(self, plan, new)
-        dml_validation.unique(self, plan, new, changed)
-        admin_rules.refuse_duplicate(self, plan, new, changed)
-        self._save(plan, new, changed, touch=True)
-        field_history.note(self, plan, old, new, changed & given.keys())
+        admin_rules.check_validation_rules(self, plan, new)
+        dml_validation.check_unique(self, plan, new, changed)
+        admin_rules.check_duplicate_rules(self, plan, new, changed)
+        self._update_row(plan, new, changed, touch=True)
+        field_history.record_changes(self, plan, old, new, changed & given.keys())
         rule.saved(self, new, old)
         return Outcome(id=str(old["Id"]))
 
-    def _save(self, plan: Plan, row: Row, changed: set[str], *, touch: bool) -> None:
-        now = stamp(self.clock())
+    def _update_row(self, plan: WritePlan, row: Row, changed: set[str], *, touch: bool) -> None:
+        now = format_timestamp(self.clock())
         names = sorted(changed)
-        values: list[Stored] = [row[name] for name in names]
-        if "SystemModstamp" in plan.has:
+        values: list[StoredValue] = [row[name] for name in names]
+        if "SystemModstamp" in plan.column_names:
             names.append("SystemModstamp")
             values.append(now)
-        if touch and "LastModifiedDate" in plan.has:
+        if touch and "LastModifiedDate" in plan.column_names:
             names += ["LastModifiedDate", "LastModifiedById"]
             values += [now, self.user_id]
         sets = ", ".join(f"{quote(name)} = ?" for name in names)
@@ -305,13 +305,13 @@ class Dml:
         if changed:
             self.storage.changes.append(Change(plan.name, str(row["Id"]), "UPDATE", tuple(sorted(changed))))
 
-    def set_fields(self, name: str, record_id: Stored, values: Row, *, touch: bool = False) -> None:
+    def platform_update(self, name: str, record_id: StoredValue, values: Row, *, touch: bool = False) -> None:
         """What the platform itself derives: no permissions, no rules."""
-        self._save(self.plan(name), {"Id": record_id, **values}, set(values), touch=touch)
+        self._update_row(self.plan(name), {"Id": record_id, **values}, set(values), touch=touch)
 
-    def target(self, plan: Plan, record_id: str) -> Row:
+    def live_row(self, plan: WritePlan, record_id: str) -> Row:
         """The live row a write is aimed at."""
-        full = ids.normalise(record_id)
+        full = ids.normalize(record_id)
         if full is None or not full.startswith(plan.sobject.key_prefix):
             raise Refusal("MALFORMED_ID", f"{plan.name} ID: id value of incorrect type: {record_id}", fields=["Id"])
         row = self.row(plan, full)
@@ -319,29 +319,29 @@ class Dml:
             raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=[], status=404)
         if row.get("IsDeleted"):
             raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=[])
-        self._lock(row)
+        self._lock_row(row)
         return row
 
-    def _lock(self, row: Row) -> None:
+    def _lock_row(self, row: Row) -> None:
         """The row and its parents: a line locks its order, and everything its account (H11)."""
         order = row.get("OrderId") if self.locks.active else None
-        account = self.one('SELECT "AccountId" FROM "Order" WHERE "Id" = ?', order) if order else None
-        self.locks.take(row.get("Id"), *(row.get(name) for name in PARENTS), account)
+        account = self.scalar('SELECT "AccountId" FROM "Order" WHERE "Id" = ?', order) if order else None
+        self.locks.acquire(row.get("Id"), *(row.get(name) for name in PARENT_FIELDS), account)
 
     def _delete(self, record_id: str) -> Outcome:
-        full = ids.normalise(record_id)
-        sobject = self.schema.by_prefix(full) if full else None
+        full = ids.normalize(record_id)
+        sobject = self.schema.by_record_id(full) if full else None
         if sobject is None or sobject.event:
             raise Refusal("MALFORMED_ID", f"malformed id {record_id}", fields=["Id"])
         plan = self.plan(sobject.name)
-        row = self.target(plan, record_id)
+        row = self.live_row(plan, record_id)
         if not sobject.deletable:
             raise Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type cannot be deleted: {sobject.name}")
         RULES.get(plan.name, _NO_RULE).delete(self, row)
         self.remove(plan, row)
         return Outcome(id=str(row["Id"]))
 
-    def remove(self, plan: Plan, row: Row) -> None:
+    def remove(self, plan: WritePlan, row: Row) -> None:
         """Take the row out, and what hangs on it; its deletion was allowed before."""
         rule = RULES.get(plan.name, _NO_RULE)
         self._removing.append(str(row["Id"]))
@@ -349,14 +349,14 @@ class Dml:
             rule.cascade(self, row)
         finally:
             self._removing.pop()
-        now = stamp(self.clock())
+        now = format_timestamp(self.clock())
         if self._removing:
             taken_along = (row["Id"], self._removing[0])
             self.storage.connection.execute("INSERT OR REPLACE INTO _cascade VALUES (?, ?)", taken_along)
-        if rule.hard_delete or "IsDeleted" not in plan.has:
+        if rule.hard_delete or "IsDeleted" not in plan.column_names:
             self.storage.connection.execute(f'DELETE FROM {quote(plan.name)} WHERE "Id" = ?', (row["Id"],))  # noqa: S608
         else:
-            self.set_fields(plan.name, row["Id"], {"IsDeleted": 1}, touch=True)
+            self.platform_update(plan.name, row["Id"], {"IsDeleted": 1}, touch=True)
             self.storage.changes.pop()
             self.rows_written -= 1
         self.rows_written += 1
@@ -366,12 +366,12 @@ class Dml:
         self.storage.changes.append(Change(plan.name, str(row["Id"]), "DELETE"))
         rule.removed(self, row)
 
-    def _publish(self, plan: Plan, body: Body) -> Outcome:
-        values = dml_validation.values(self, plan, body, creating=True)
-        dml_validation.require({**dict.fromkeys(plan.columns), **values}, plan.required)
+    def _publish(self, plan: WritePlan, body: Body) -> Outcome:
+        values = dml_validation.stored_values(self, plan, body, creating=True)
+        dml_validation.check_required({**dict.fromkeys(plan.columns), **values}, plan.required)
         event_uuid = str(uuid.uuid4())
         message = {"EventUuid": event_uuid, **plan.defaults, **values}
-        message["CreatedDate"] = stamp(self.clock())
+        message["CreatedDate"] = format_timestamp(self.clock())
         message["CreatedById"] = self.user_id
         for publish in self.publishers:
             publish(plan.sobject, [message])

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from connector.localorg.errors import Refusal, SeveralMatches, bad_reference
-from connector.localorg.field_values import mismatch, wrong_type_id
+from connector.localorg.errors import Refusal, MultipleMatches, invalid_reference
+from connector.localorg.field_values import type_mismatch, wrong_type_id
 from connector.localorg.schema import Field
-from connector.localorg.write_plan import Input, Plan, Row
+from connector.localorg.write_plan import InputField, WritePlan, Row
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Body, Dml
 
 
-def values(dml: Dml, plan: Plan, body: Body, *, creating: bool) -> Row:
+def stored_values(dml: Dml, plan: WritePlan, body: Body, *, creating: bool) -> Row:
     """What a body asks to be stored, by column; Refusal when a field, its type or what it refers to is wrong."""
-    found, refused = _read(dml, plan, body, creating=creating)
+    found, refused = _read_body(dml, plan, body, creating=creating)
     if refused:
         raise Refusal(
             "INVALID_FIELD_FOR_INSERT_UPDATE",
@@ -27,7 +27,7 @@ def values(dml: Dml, plan: Plan, body: Body, *, creating: bool) -> Row:
     return found
 
 
-def _read(dml: Dml, plan: Plan, body: Body, *, creating: bool) -> tuple[Row, list[str]]:
+def _read_body(dml: Dml, plan: WritePlan, body: Body, *, creating: bool) -> tuple[Row, list[str]]:
     values: Row = {}
     refused: list[str] = []
     for name, value in body.items():
@@ -39,7 +39,7 @@ def _read(dml: Dml, plan: Plan, body: Body, *, creating: bool) -> tuple[Row, lis
             if entry is None or not (isinstance(value, dict) or value is None):
                 raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {plan.name}")
             if isinstance(value, dict):
-                value = _foreign(dml, entry, value)
+                value = _resolve_external_id(dml, entry, value)
         if not (entry.createable if creating else entry.updateable):
             refused.append(entry.name)
             continue
@@ -49,12 +49,12 @@ def _read(dml: Dml, plan: Plan, body: Body, *, creating: bool) -> tuple[Row, lis
     return values, refused
 
 
-def _foreign(dml: Dml, entry: Input, value: Body) -> str:
+def _resolve_external_id(dml: Dml, entry: InputField, value: Body) -> str:
     """The ID behind `"Account": {"External_Key__c": "C-1"}`."""
     keys = {name: item for name, item in value.items() if name.lower() != "attributes"}
     kind = value.get("attributes", {}).get("type") if isinstance(value.get("attributes"), dict) else None
     target = kind or (entry.targets[0] if entry.targets else "")
-    plan = dml.known_plan(str(target))
+    plan = dml.find_plan(str(target))
     if plan is None or len(keys) != 1:
         raise Refusal("INVALID_FIELD", f"A single external ID field is needed to refer to {target}")
     ((name, key),) = keys.items()
@@ -62,10 +62,10 @@ def _foreign(dml: Dml, entry: Input, value: Body) -> str:
     if field is None or not (field.field.external_id or field.field.id_lookup or field.name == "Id"):
         raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {plan.name}")
     if isinstance(key, dict | list):
-        raise mismatch("string", key)
+        raise type_mismatch("string", key)
     try:
         found = dml.find(plan, field, key)
-    except SeveralMatches as several:
+    except MultipleMatches as several:
         raise Refusal(
             "INVALID_FIELD", f"More than one record found for external id field {field.name} in entity {plan.name}"
         ) from several
@@ -78,20 +78,20 @@ def _foreign(dml: Dml, entry: Input, value: Body) -> str:
     return found
 
 
-def _check_reference(dml: Dml, entry: Input, record_id: str) -> None:
+def _check_reference(dml: Dml, entry: InputField, record_id: str) -> None:
     target = entry.prefixes.get(record_id[:3])
     if target is None:
-        if dml.schema.by_prefix(record_id) is None:
-            raise bad_reference([entry.name])
+        if dml.schema.by_record_id(record_id) is None:
+            raise invalid_reference([entry.name])
         raise wrong_type_id(entry.field, record_id)
-    deleted = dml.one(dml.plan(target).alive_sql, record_id)
+    deleted = dml.scalar(dml.plan(target).is_deleted_sql, record_id)
     if deleted is None:
-        raise bad_reference([entry.name])
+        raise invalid_reference([entry.name])
     if deleted:
         raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=[entry.name], status=400)
 
 
-def require(row: Row, fields: Sequence[Field]) -> None:
+def check_required(row: Row, fields: Sequence[Field]) -> None:
     """Refuse a row without what the org insists on."""
     missing = [field for field in fields if row.get(field.name) is None]
     plain = [field.name for field in missing if not field.required_message]
@@ -102,13 +102,13 @@ def require(row: Row, fields: Sequence[Field]) -> None:
         raise Refusal("REQUIRED_FIELD_MISSING", special[0], fields=[])
 
 
-def unique(dml: Dml, plan: Plan, row: Row, changed: set[str] | None) -> None:
+def check_unique(dml: Dml, plan: WritePlan, row: Row, changed: set[str] | None) -> None:
     """Refuse a second record with the same unique value; `changed` None means a new row."""
     for field in plan.unique:
         value = row[field.name]
         if value is None or (changed is not None and field.name not in changed):
             continue
-        other = dml.one(plan.key_sql(field.name), value)
+        other = dml.scalar(plan.key_sql(field.name), value)
         if other is not None and other != row.get("Id"):
             raise Refusal(
                 "DUPLICATE_VALUE",

@@ -39,17 +39,17 @@ class Refusal(Exception):  # noqa: N818 - the org refuses; nothing went wrong in
         self.more = dict(more or {})
         self.status = status or STATUS_BY_CODE.get(code, 400)
 
-    def rest(self) -> dict[str, Any]:
+    def rest_error(self) -> dict[str, Any]:
         told: dict[str, Any] = {"message": self.message, "errorCode": self.code}
         if self.fields is not None:
             told["fields"] = list(self.fields)
         return told | self.more
 
-    def row(self) -> dict[str, Any]:
+    def row_error(self) -> dict[str, Any]:
         return {"statusCode": self.code, "message": self.message, "fields": list(self.fields or ())} | self.more
 
 
-class SeveralMatches(Exception):  # noqa: N818 - answered with 300 and a list, not an error
+class MultipleMatches(Exception):  # noqa: N818 - answered with 300 and a list, not an error
     """An external ID names more than one record."""
 
     def __init__(self, ids: Sequence[str]) -> None:
@@ -61,9 +61,9 @@ def not_found(message: str = "The requested resource does not exist") -> Refusal
     return Refusal("NOT_FOUND", message)
 
 
-def bad_reference(fields: Sequence[str] = ()) -> Refusal:
+def invalid_reference(fields: Sequence[str] = ()) -> Refusal:
     return Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=fields)
 
 
-def json_error(message: str) -> Refusal:
+def json_parser_error(message: str) -> Refusal:
     return Refusal("JSON_PARSER_ERROR", message)

@@ -8,16 +8,16 @@ from typing import Any
 
 import orjson
 
-from connector.localorg.api_call import Reply
+from connector.localorg.api_call import ApiResponse
 from connector.localorg.errors import Refusal
 
-MOST = 100_000
+MAX_COUNT = 100_000
 DATA, SIGN_IN, WRITES = "data", "sign_in", "writes"
-_TEXT = 2_000
+_MAX_TEXT_LENGTH = 2_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spoken:
+class CannedResponse:
     """An answer to whole calls. With a `code` the body is the API's own list of one error, else it is `body` as it is.
 
     `of`: calls of the data API, those of them that write, or sign-ins.
@@ -38,13 +38,13 @@ class Spoken:
         if self.of not in (DATA, WRITES, SIGN_IN):
             raise ValueError("answer.of: one of data, writes, sign_in")
 
-    def reply(self, path: str) -> Reply:
+    def response(self, path: str) -> ApiResponse:
         headers = {"Location": self.location + path} if self.location else {}
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
         if self.code:
-            return Reply(self.status, [{"message": self.message, "errorCode": self.code}], headers)
-        return Reply(self.status, self.body.encode(), headers | {"Content-Type": self.content_type})
+            return ApiResponse(self.status, [{"message": self.message, "errorCode": self.code}], headers)
+        return ApiResponse(self.status, self.body.encode(), headers | {"Content-Type": self.content_type})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ class RowRefusal:
     sobject: str = ""
     containing: str = ""
 
-    def meets(self, sobject: str, body: Mapping[str, Any]) -> bool:
+    def matches(self, sobject: str, body: Mapping[str, Any]) -> bool:
         if self.sobject and self.sobject != sobject:
             return False
         return self.containing in orjson.dumps(body, default=str).decode()
@@ -66,14 +66,14 @@ class RowRefusal:
         return Refusal(self.code, self.message, fields=self.fields)
 
 
-def spoken(wanted: object) -> tuple[Spoken, int]:
+def parse_canned_response(wanted: object) -> tuple[CannedResponse, int]:
     """The answer, and how many calls get it. ValueError says which part of it cannot be."""
-    given, count = _parts("answer", wanted, Spoken)
-    return Spoken(**given), count
+    given, count = _check_keys("answer", wanted, CannedResponse)
+    return CannedResponse(**given), count
 
 
-def row_refusal(wanted: object) -> tuple[RowRefusal, int]:
-    given, count = _parts("rows", wanted, RowRefusal)
+def parse_row_refusal(wanted: object) -> tuple[RowRefusal, int]:
+    given, count = _check_keys("rows", wanted, RowRefusal)
     fields = given.pop("fields", [])
     if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):
         raise ValueError("rows.fields: a list of field names")
@@ -82,26 +82,26 @@ def row_refusal(wanted: object) -> tuple[RowRefusal, int]:
     return RowRefusal(**given, fields=tuple(fields)), count
 
 
-def shown(found: Spoken | RowRefusal | None, count: int) -> dict[str, Any] | None:
+def as_dict(found: CannedResponse | RowRefusal | None, count: int) -> dict[str, Any] | None:
     return asdict(found) | {"count": count} if found is not None and count else None
 
 
-def _parts(name: str, wanted: object, kind: type) -> tuple[dict[str, Any], int]:
+def _check_keys(name: str, wanted: object, kind: type) -> tuple[dict[str, Any], int]:
     if not isinstance(wanted, dict):
         raise ValueError(f"{name}: an object is needed")
     given = dict(wanted)
     count = given.pop("count", 1)
-    if not _whole(count, MOST):
-        raise ValueError(f"{name}.count: a whole number from 0 to {MOST}")
+    if not _is_whole_number(count, MAX_COUNT):
+        raise ValueError(f"{name}.count: a whole number from 0 to {MAX_COUNT}")
     for key, value in given.items():
         if key not in kind.__dataclass_fields__:  # type: ignore[attr-defined]
             raise ValueError(f"{name}.{key}: no such part")
-        if key in {"status", "retry_after"} and not _whole(value, MOST):
+        if key in {"status", "retry_after"} and not _is_whole_number(value, MAX_COUNT):
             raise ValueError(f"{name}.{key}: a whole number")
-        if key not in {"status", "retry_after", "fields"} and not (isinstance(value, str) and len(value) <= _TEXT):
-            raise ValueError(f"{name}.{key}: a text of at most {_TEXT} characters")
+        if key not in {"status", "retry_after", "fields"} and not (isinstance(value, str) and len(value) <= _MAX_TEXT_LENGTH):
+            raise ValueError(f"{name}.{key}: a text of at most {_MAX_TEXT_LENGTH} characters")
     return given, count
 
 
-def _whole(value: object, most: int) -> bool:
+def _is_whole_number(value: object, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most

@@ -14,14 +14,14 @@ from connector.localorg.fault_responses import (
     SIGN_IN,
     WRITES,
     RowRefusal,
-    Spoken,
-    row_refusal,
-    shown,
-    spoken,
+    CannedResponse,
+    parse_row_refusal,
+    as_dict,
+    parse_canned_response,
 )
 
-_MOST = 100_000
-_MOST_LATENCY = 60_000
+_MAX_COUNT = 100_000
+_MAX_LATENCY_MS = 60_000
 _STATUSES = {500, 502, 503}
 _LOCK_WAIT = 10_000
 _DELAYS = (
@@ -64,21 +64,21 @@ class Faults:
     event_limit: int = 0
     publish_failure: int = 0
     stream_break: int = 0
-    answer: Spoken | None = None  # instead of the org's own, to so many of the next calls
+    answer: CannedResponse | None = None  # instead of the org's own, to so many of the next calls
     answer_count: int = 0
     rows: RowRefusal | None = None  # of so many of the next rows it meets
     rows_count: int = 0
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         counts = asdict(self)
         del counts["answer_count"], counts["rows_count"]
-        return counts | {"answer": shown(self.answer, self.answer_count), "rows": shown(self.rows, self.rows_count)}
+        return counts | {"answer": as_dict(self.answer, self.answer_count), "rows": as_dict(self.rows, self.rows_count)}
 
     def configure(self, wanted: dict[str, Any]) -> None:
         """`{"status": 503, "count": 2}` or `{"status": {"code": 503, "count": 2}}`, and a number for each other."""
         given = dict(wanted)
-        answer = spoken(given.pop("answer")) if "answer" in given else None
-        rows = row_refusal(given.pop("rows")) if "rows" in given else None
+        answer = parse_canned_response(given.pop("answer")) if "answer" in given else None
+        rows = parse_row_refusal(given.pop("rows")) if "rows" in given else None
         status = given.pop("status", None)
         if isinstance(status, dict):
             given["status_count"] = status.get("count", 1)
@@ -92,7 +92,7 @@ class Faults:
         for name, value in given.items():
             if name not in self.__dataclass_fields__:
                 raise ValueError(f"{name}: no such fault")
-            most = _MOST_LATENCY if name.endswith("_ms") else _MOST
+            most = _MAX_LATENCY_MS if name.endswith("_ms") else _MAX_COUNT
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
                 raise ValueError(f"{name}: a whole number from 0 to {most}")
         for name, value in given.items():
@@ -102,7 +102,7 @@ class Faults:
         if rows is not None:
             self.rows, self.rows_count = rows
 
-    def speak(self, *, write: bool = False, sign_in: bool = False) -> Spoken | None:
+    def take_canned_response(self, *, write: bool = False, sign_in: bool = False) -> CannedResponse | None:
         """What this call is answered instead; uses one up."""
         of = self.answer.of if self.answer is not None else ""
         meant = of == SIGN_IN if sign_in else of == DATA or (write and of == WRITES)
@@ -110,7 +110,7 @@ class Faults:
 
     def refuse_row(self, sobject: str, body: Mapping[str, Any]) -> None:
         """Raise what is to be said of this row, if it is meant; uses one up."""
-        if self.rows is not None and self.rows_count and self.rows.meets(sobject, body):
+        if self.rows is not None and self.rows_count and self.rows.matches(sobject, body):
             self.rows_count -= 1
             raise self.rows.refusal()
 

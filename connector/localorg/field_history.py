@@ -12,25 +12,25 @@ from connector.localorg.schema import Field
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.write_plan import Plan, Row
+    from connector.localorg.write_plan import WritePlan, Row
 
-LONGEST = 255
+MAX_VALUE_LENGTH = 255
 _DATA_TYPES = {"reference": "EntityId", "boolean": "Boolean", "double": "Double", "currency": "Currency",
                "percent": "Percent", "int": "Integer", "date": "DateOnly", "datetime": "DateTime",
                "picklist": "DynamicEnum", "textarea": "TextArea"}  # fmt: skip
 
 
-def note(dml: Dml, plan: Plan, old: Row, new: Row, names: Iterable[str]) -> None:
+def record_changes(dml: Dml, plan: WritePlan, old: Row, new: Row, names: Iterable[str]) -> None:
     """Keep the change of these fields, if the object has a history."""
-    kept = dml.known_plan(f"{plan.name}History")
+    kept = dml.find_plan(f"{plan.name}History")
     if kept is None:
         return
     written = dml.rows_written  # what the platform adds is not the caller's
     for name in sorted(names):
         field = plan.inputs[name.lower()].field
-        long = field.type == "textarea" and field.length > LONGEST
+        long = field.type == "textarea" and field.length > MAX_VALUE_LENGTH
         before, after = (None, None) if long else (_text(field, old[name]), _text(field, new[name]))
-        dml.force_insert(
+        dml.platform_insert(
             kept.name,
             **{f"{plan.name}Id": old["Id"]},
             Field=name.removesuffix("Id") if field.type == "reference" else name,

@@ -12,11 +12,11 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 from connector.localorg import ids
-from connector.localorg.errors import Refusal, json_error
+from connector.localorg.errors import Refusal, json_parser_error
 from connector.localorg.schema import Field
 
-Stored = str | int | float | None
-Coerce = Callable[[Any], Stored]
+StoredValue = str | int | float | None
+Coercer = Callable[[Any], StoredValue]
 
 _EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII)
@@ -24,11 +24,11 @@ _DATETIME = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?(
 _FIRST_YEAR, _LAST_YEAR = 1700, 4000
 
 
-def stamp(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
-def exact(number: float | int | str | Decimal | None) -> Decimal:
+def to_decimal(number: float | int | str | Decimal | None) -> Decimal:
     """The decimal a stored REAL stands for."""
     return Decimal(0) if number is None else Decimal(str(number))
 
@@ -37,7 +37,7 @@ def round_to(number: Decimal, scale: int) -> Decimal:
     return number.quantize(Decimal(1).scaleb(-scale), rounding=ROUND_HALF_UP)
 
 
-def _kind(value: Any) -> str:
+def _json_token(value: Any) -> str:
     if isinstance(value, bool):
         return f"VALUE_{str(value).upper()} value {str(value).lower()}"
     if isinstance(value, dict):
@@ -51,14 +51,14 @@ def _kind(value: Any) -> str:
     return f"VALUE_STRING value {value}"
 
 
-def mismatch(wanted: str, value: Any) -> Refusal:
-    return json_error(
-        f"Cannot deserialize instance of {wanted} from {_kind(value)} or request may be missing a required field"
+def type_mismatch(wanted: str, value: Any) -> Refusal:
+    return json_parser_error(
+        f"Cannot deserialize instance of {wanted} from {_json_token(value)} or request may be missing a required field"
         " at [line:1, column:1]"
     )
 
 
-def coercer(field: Field) -> Coerce:
+def coercer(field: Field) -> Coercer:
     """The function that turns a JSON value into this field's stored value."""
     match field.type:
         case "boolean":
@@ -85,15 +85,15 @@ def coercer(field: Field) -> Coerce:
             return _nullable(_text(field))
 
 
-def _nullable(inner: Coerce) -> Coerce:
-    def coerce(value: Any) -> Stored:
+def _nullable(inner: Coercer) -> Coercer:
+    def coerce(value: Any) -> StoredValue:
         return None if value is None or value == "" else inner(value)
 
     return coerce
 
 
-def _boolean(field: Field) -> Coerce:
-    def coerce(value: Any) -> Stored:
+def _boolean(field: Field) -> Coercer:
+    def coerce(value: Any) -> StoredValue:
         if isinstance(value, bool):
             return int(value)
         if isinstance(value, str) and value.lower() in {"true", "false"}:
@@ -104,7 +104,7 @@ def _boolean(field: Field) -> Coerce:
                 f"{field.label}: value not of required type: null",
                 fields=[field.name],
             )
-        raise mismatch("boolean", value)
+        raise type_mismatch("boolean", value)
 
     return coerce
 
@@ -119,23 +119,23 @@ def _out_of_range(field: Field, value: Any) -> Refusal:
 
 def _decimal(value: Any, wanted: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
-        raise mismatch(wanted, value)
+        raise type_mismatch(wanted, value)
     try:
         number = Decimal(str(value))
     except InvalidOperation as error:
-        raise mismatch(wanted, value) from error
+        raise type_mismatch(wanted, value) from error
     if not number.is_finite():
-        raise mismatch(wanted, value)
+        raise type_mismatch(wanted, value)
     return number
 
 
-def _number(field: Field) -> Coerce:
+def _number(field: Field) -> Coercer:
     scale = field.scale
     quantum = Decimal(1).scaleb(-scale)
     bound = Decimal(10) ** (field.precision - scale if field.precision else 18)
     wanted = "double" if field.type != "currency" else "currency"
 
-    def coerce(value: Any) -> Stored:
+    def coerce(value: Any) -> StoredValue:
         number = value if type(value) is Decimal and value.is_finite() else _decimal(value, wanted)
         if not -bound < number < bound:
             raise _out_of_range(field, value)
@@ -147,13 +147,13 @@ def _number(field: Field) -> Coerce:
     return coerce
 
 
-def _integer(field: Field) -> Coerce:
+def _integer(field: Field) -> Coercer:
     bound = 10 ** (field.digits or 9) if field.type == "int" else 2**63
 
-    def coerce(value: Any) -> Stored:
+    def coerce(value: Any) -> StoredValue:
         number = _decimal(value, field.type)
         if number != number.to_integral_value():
-            raise mismatch(field.type, value)
+            raise type_mismatch(field.type, value)
         if not -bound < number < bound:
             raise _out_of_range(field, value)
         return int(number)
@@ -165,39 +165,39 @@ def _in_range(day: date) -> bool:
     return _FIRST_YEAR <= day.year <= _LAST_YEAR
 
 
-def _date(value: Any) -> Stored:
+def _date(value: Any) -> StoredValue:
     if not isinstance(value, str) or not _DATE.match(value):
-        raise mismatch("date", value)
+        raise type_mismatch("date", value)
     try:
         day = date.fromisoformat(value)
     except ValueError as error:
-        raise mismatch("date", value) from error
+        raise type_mismatch("date", value) from error
     if not _in_range(day):
-        raise mismatch("date", value)
+        raise type_mismatch("date", value)
     return value
 
 
-def _datetime(value: Any) -> Stored:
+def _datetime(value: Any) -> StoredValue:
     found = _DATETIME.match(value) if isinstance(value, str) else None
     if found is None:
-        raise mismatch("datetime", value)
+        raise type_mismatch("datetime", value)
     day, clock, zone = found.groups()
     try:
         moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone == 'Z' else zone}").astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise mismatch("datetime", value) from error
+        raise type_mismatch("datetime", value) from error
     if not _in_range(moment.date()):
-        raise mismatch("datetime", value)
-    return stamp(moment)
+        raise type_mismatch("datetime", value)
+    return format_timestamp(moment)
 
 
-def _time(value: Any) -> Stored:
+def _time(value: Any) -> StoredValue:
     try:
         clock = time.fromisoformat(value.removesuffix("Z")) if isinstance(value, str) else None
     except ValueError:
         clock = None
     if clock is None:
-        raise mismatch("time", value)
+        raise type_mismatch("time", value)
     return clock.strftime("%H:%M:%S.") + f"{clock.microsecond // 1000:03d}Z"
 
 
@@ -205,11 +205,11 @@ def wrong_type_id(field: Field, value: Any) -> Refusal:
     return Refusal("MALFORMED_ID", f"{field.label}: id value of incorrect type: {value}", fields=[field.name])
 
 
-def _identifier(field: Field) -> Coerce:
-    def coerce(value: Any) -> Stored:
+def _identifier(field: Field) -> Coercer:
+    def coerce(value: Any) -> StoredValue:
         if not isinstance(value, str):
-            raise mismatch("string", value)
-        full = ids.normalise(value)
+            raise type_mismatch("string", value)
+        full = ids.normalize(value)
         if full is None:
             raise wrong_type_id(field, value)
         return full
@@ -217,10 +217,10 @@ def _identifier(field: Field) -> Coerce:
     return coerce
 
 
-def _text(field: Field) -> Coerce:
+def _text(field: Field) -> Coercer:
     limit = field.length
 
-    def coerce(value: Any) -> Stored:
+    def coerce(value: Any) -> StoredValue:
         if type(value) is str:
             text = value.strip()
         elif isinstance(value, bool):
@@ -228,7 +228,7 @@ def _text(field: Field) -> Coerce:
         elif isinstance(value, int | float | Decimal):
             text = str(value)
         else:
-            raise mismatch("string", value)
+            raise type_mismatch("string", value)
         if limit and len(text) > limit:
             raise Refusal(
                 "STRING_TOO_LONG",
@@ -244,10 +244,10 @@ def _text(field: Field) -> Coerce:
     return coerce
 
 
-def _email(field: Field) -> Coerce:
+def _email(field: Field) -> Coercer:
     text = _text(field)
 
-    def coerce(value: Any) -> Stored:
+    def coerce(value: Any) -> StoredValue:
         address = text(value)
         if isinstance(address, str) and not _EMAIL.match(address):
             raise Refusal(
@@ -258,29 +258,29 @@ def _email(field: Field) -> Coerce:
     return coerce
 
 
-def _bad_pick(field: Field, value: str) -> Refusal:
+def _invalid_picklist_value(field: Field, value: str) -> Refusal:
     code = "INVALID_CURRENCY_ISO" if field.name == "CurrencyIsoCode" else "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
     return Refusal(code, f"{field.label}: bad value for restricted picklist field: {value}", fields=[field.name])
 
 
-def _picklist(field: Field) -> Coerce:
+def _picklist(field: Field) -> Coercer:
     text = _text(field)
     known = {item.value for item in field.picklist if item.active}
 
-    def coerce(value: Any) -> Stored:
+    def coerce(value: Any) -> StoredValue:
         chosen = text(value)
         if field.restricted_picklist and isinstance(chosen, str) and chosen not in known:
-            raise _bad_pick(field, chosen)
+            raise _invalid_picklist_value(field, chosen)
         return chosen
 
     return coerce
 
 
-def _multipicklist(field: Field) -> Coerce:
+def _multipicklist(field: Field) -> Coercer:
     text = _text(field)
     known = {item.value: place for place, item in enumerate(field.picklist) if item.active}
 
-    def coerce(value: Any) -> Stored:
+    def coerce(value: Any) -> StoredValue:
         joined = text(value)
         if not isinstance(joined, str):
             return None
@@ -288,7 +288,7 @@ def _multipicklist(field: Field) -> Coerce:
         if field.restricted_picklist:
             for part in chosen:
                 if part not in known:
-                    raise _bad_pick(field, part)
+                    raise _invalid_picklist_value(field, part)
         chosen.sort(key=lambda part: known.get(part, len(known)))
         return ";".join(chosen) or None
 

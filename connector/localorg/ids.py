@@ -28,7 +28,7 @@ def make(prefix: str, number: int) -> str:
     return short + checksum(short)
 
 
-def normalise(value: str) -> str | None:
+def normalize(value: str) -> str | None:
     """The 18-character form of a well-formed ID, or None."""
     if not _SHAPE.match(value):
         return None

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 
 from connector.localorg.errors import Refusal
 from connector.localorg.faults import Faults
-from connector.localorg.storage import UndoneError
+from connector.localorg.storage import RetryTransactionError
 
-PARENTS = ("OrderId", "AccountId", "ReturnOrderId")
+PARENT_FIELDS = ("OrderId", "AccountId", "ReturnOrderId")
 
 
-class HeldError(UndoneError):
+class RowLockedError(RetryTransactionError):
     """A row is held by another call for `seconds` from now. Nothing of the call may stay."""
 
     def __init__(self, seconds: float) -> None:
@@ -26,61 +26,61 @@ class HeldError(UndoneError):
         self.seconds = seconds
 
 
-class Locks:
+class RowLocks:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._held: dict[str, float] = {}  # record ID -> when it is free, of a monotonic clock
-        self._mine: set[str] = set()
-        self._patient = False
-        self._next = False
+        self._locked_until: dict[str, float] = {}  # record ID -> when it is free, of a monotonic clock
+        self._acquired: set[str] = set()
+        self._can_wait = False
+        self._next_fails = False
 
     @property
     def active(self) -> bool:
         return bool(self._faults.lock_hold_ms or self._faults.lock_row_ms)
 
     @property
-    def patience(self) -> float:
+    def wait_seconds(self) -> float:
         """How long a call waits for rows, in seconds."""
         return self._faults.lock_wait_ms / 1000
 
     @contextmanager
-    def call(self, *, patient: bool, next_fails: bool = False) -> Iterator[None]:
+    def call_scope(self, *, can_wait: bool, next_fails: bool = False) -> Iterator[None]:
         """Take locks for one call: a patient one is told to wait, another has its row refused."""
-        self._mine, self._patient, self._next = set(), patient, next_fails
+        self._acquired, self._can_wait, self._next_fails = set(), can_wait, next_fails
         try:
             yield
         finally:
-            self._next = False
+            self._next_fails = False
 
-    def take(self, *record_ids: object) -> None:
+    def acquire(self, *record_ids: object) -> None:
         """HeldError, or Refusal, if one of them is held by another call."""
         named = [str(record_id) for record_id in record_ids if record_id]
-        if self._next:
-            self._next = False
-            raise _unable(named[0] if named else "")
+        if self._next_fails:
+            self._next_fails = False
+            raise _lock_refusal(named[0] if named else "")
         if not self.active:
             return
         now = time.monotonic()
         for record_id in named:
-            left = self._held.get(record_id, 0.0) - now
-            if left > 0 and self._patient:
-                raise HeldError(left)
+            left = self._locked_until.get(record_id, 0.0) - now
+            if left > 0 and self._can_wait:
+                raise RowLockedError(left)
             if left > 0:
-                raise _unable(record_id)
-        self._mine.update(named)
+                raise _lock_refusal(record_id)
+        self._acquired.update(named)
 
-    def hold(self, rows: int) -> float:
+    def hold_acquired(self, rows: int) -> float:
         """Keep what the call took, for as long as it goes on from now: seconds."""
-        if not self.active or not self._mine:
+        if not self.active or not self._acquired:
             return 0.0
         seconds = (self._faults.lock_hold_ms + self._faults.lock_row_ms * rows) / 1000
         now = time.monotonic()
-        self._held = {record_id: free for record_id, free in self._held.items() if free > now}
-        self._held.update(dict.fromkeys(self._mine, now + seconds))
+        self._locked_until = {record_id: free for record_id, free in self._locked_until.items() if free > now}
+        self._locked_until.update(dict.fromkeys(self._acquired, now + seconds))
         return seconds
 
 
-def _unable(record_id: str) -> Refusal:
+def _lock_refusal(record_id: str) -> Refusal:
     return Refusal(
         "UNABLE_TO_LOCK_ROW",
         f"unable to obtain exclusive access to this record or 1 records: {record_id}",

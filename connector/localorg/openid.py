@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-_LIFE = 120
+_LIFETIME_SECONDS = 120
 _KEY_ID = "local"
 
 
@@ -23,19 +23,19 @@ def _key() -> rsa.RSAPrivateKey:
 
 def id_token(now: int, nonce: str, **claims: str) -> str:
     """`claims` say who signed in, where and for whom."""
-    told = {**claims, "iat": now, "exp": now + _LIFE} | ({"nonce": nonce} if nonce else {})
+    told = {**claims, "iat": now, "exp": now + _LIFETIME_SECONDS} | ({"nonce": nonce} if nonce else {})
     pem = _key().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return jwt.encode(told, pem, algorithm="RS256", headers={"kid": _KEY_ID})
 
 
-def keys() -> dict[str, Any]:
+def key_set() -> dict[str, Any]:
     public = json.loads(RSAAlgorithm.to_jwk(_key().public_key()))
     return {"keys": [{**public, "kid": _KEY_ID, "use": "sig", "alg": "RS256"}]}
 
 
-def described(url: str) -> dict[str, Any]:
+def discovery_document(url: str) -> dict[str, Any]:
     oauth = f"{url}/services/oauth2"
     return {
         "issuer": url,

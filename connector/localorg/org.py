@@ -10,21 +10,21 @@ from typing import Any
 
 from connector.localorg import describe, org_schema
 from connector.localorg.auth import Auth, Identity
-from connector.localorg.bulk import Jobs
-from connector.localorg.bulk.bulk_v1 import ClassicJobs
+from connector.localorg.bulk import JobStore
+from connector.localorg.bulk.bulk_v1 import BulkV1Jobs
 from connector.localorg.dml import Dml
 from connector.localorg.errors import not_found
-from connector.localorg.events.hub import Hub
-from connector.localorg.events.managed_subscriptions import Managed
+from connector.localorg.events.hub import EventHub
+from connector.localorg.events.managed_subscriptions import ManagedSubscriptions
 from connector.localorg.faults import Faults
-from connector.localorg.field_values import stamp
-from connector.localorg.locks import Locks
+from connector.localorg.field_values import format_timestamp
+from connector.localorg.locks import RowLocks
 from connector.localorg.metadata import field_security, permission_sets, sfdx_source
 from connector.localorg.metadata.deployed import Deployed
 from connector.localorg.metadata.deployments import Deployments, recover
 from connector.localorg.rest.query import Cursors
 from connector.localorg.schema import Schema
-from connector.localorg.seed import Bodies, insert_records, keep_settings, seed, settle_settings
+from connector.localorg.seed import SeedRecords, insert_seed_records, save_settings, seed_org, resolve_settings
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Change, Storage
 from connector.localorg.tooling.view import Tooling
@@ -42,7 +42,7 @@ class Org:
         data: Path | None = None,
         metadata_root: Path | None = None,
         settings: OrgSettings | None = None,
-        records: Bodies | None = None,
+        records: SeedRecords | None = None,
         jwt_public_key: str | None = None,
         latency_ms: int = 0,
         random_seed: int = 0,
@@ -51,7 +51,7 @@ class Org:
         self.clock = clock
         self.random = random.Random(random_seed)  # noqa: S311 - order of execution, nothing secret
         self.storage = Storage(data)
-        self.settings, before = settle_settings(self.storage, settings)
+        self.settings, before = resolve_settings(self.storage, settings)
         self.schema: Schema = org_schema.schema_for(self.settings)
         self.deployed = Deployed(self.schema)
         if metadata_root:
@@ -59,81 +59,81 @@ class Org:
         from_source = tuple(self.deployed.grants)
         recover(self.storage, self.deployed)
         try:
-            keep_settings(self.storage, self.settings, self.schema, before)
+            save_settings(self.storage, self.settings, self.schema, before)
         except ValueError:
             self.storage.close()
             raise
         self.faults = Faults(latency_ms=latency_ms)
-        self.locks = Locks(self.faults)
+        self.locks = RowLocks(self.faults)
         self.dml = Dml(self.storage, self.schema, self.settings, clock, user_id="", locks=self.locks)
-        identity: Identity = seed(self.dml)
+        identity: Identity = seed_org(self.dml)
         self.dml.user_id = identity.user_id
         self.dml.faults = self.faults
         self.auth = Auth(self.storage, self.settings, clock, identity, jwt_public_key=jwt_public_key)
         self.usage = Usage(self.storage, clock, self.settings.api_limit)
         self.cursors = Cursors(self.random)
-        self.jobs = Jobs(self.storage, clock)
-        self.classic = ClassicJobs(self.dml, lambda: self.now)
-        self.hub = Hub(self.storage, self.schema, self.dml, clock, self.random, faults=self.faults, usage=self.usage)
-        self.managed = Managed(self.storage, self.hub)
+        self.jobs = JobStore(self.storage, clock)
+        self.bulk_v1 = BulkV1Jobs(self.dml, lambda: self.now)
+        self.hub = EventHub(self.storage, self.schema, self.dml, clock, self.random, faults=self.faults, usage=self.usage)
+        self.managed_subscriptions = ManagedSubscriptions(self.storage, self.hub)
         self.deployments = Deployments(self.storage, self.deployed, clock, self.refresh)
         self.tooling = Tooling(self.deployed, clock)
-        self.retrieved: dict[str, tuple[bytes, list[tuple[str, str, str]], list[str]]] = {}  # zips by their request
+        self.retrievals: dict[str, tuple[bytes, list[tuple[str, str, str]], list[str]]] = {}  # zips by their request
         self.url = ""
-        self._described: dict[tuple[str, str], dict[str, Any]] = {}
+        self._describes: dict[tuple[str, str], dict[str, Any]] = {}
         self.schema_changed_at = clock()
         permission_sets.assign(self.dml, self.deployed, from_source)
-        self.storage.listeners.append(self._changed)
+        self.storage.commit_listeners.append(self._on_commit)
         self.refresh()
         try:
-            insert_records(self.dml, records or {})
+            insert_seed_records(self.dml, records or {})
         except ValueError:
             self.storage.close()
             raise
 
-    def _changed(self, changes: list[Change]) -> None:
+    def _on_commit(self, changes: list[Change]) -> None:
         if any(change.sobject == permission_sets.ASSIGNMENT for change in changes):
-            self.storage.afterwards.append(self.refresh)
+            self.storage.after_transaction.append(self.refresh)
 
     def refresh(self) -> None:
         """To be called whenever the schema or who may see it changed: tables, plans, describes, events follow."""
         permission_sets.sync(self.dml, self.deployed)
         held = permission_sets.held(self.dml, self.deployed)
         field_security.enforce(self.schema, held)
-        self.dml.lacking = set(self.settings.profile_lacks).difference(*(grant.permissions for grant in held))
-        org_schema.mirror_persons(self.schema)
+        self.dml.missing_permissions = set(self.settings.profile_lacks).difference(*(grant.permissions for grant in held))
+        org_schema.mirror_contact_fields(self.schema)
         self.dml.refresh()
-        seed(self.dml)
+        seed_org(self.dml)
         self.hub.refresh()
         self.hub.channels = {name: dict(members) for name, members in self.deployed.channels.items()}
         for name, item in self.deployed.subscriptions.items():
-            self.managed.define(name, item.topic, starts=item.starts, recovers=item.recovers, state=item.state)
-        self._described.clear()
+            self.managed_subscriptions.define(name, item.topic, starts=item.starts, recovers=item.recovers, state=item.state)
+        self._describes.clear()
         self.tooling.stale = True
         self.schema_changed_at = self.clock()
 
-    def described(self, sobject: str, version: str) -> dict[str, Any]:
+    def describe_sobject(self, sobject: str, version: str) -> dict[str, Any]:
         key = (sobject.lower(), version)
-        found = self._described.get(key)
+        found = self._describes.get(key)
         if found is None:
             known = self.schema.get(sobject)
             if known is None:
                 raise not_found()
             types = list(self.dml.select("RecordType", '"SobjectType" = ? ORDER BY "Name"', known.name))
             declared = self.settings.record_types.get(known.name, ())
-            found = self._described[key] = describe.describe(
+            found = self._describes[key] = describe.describe(
                 self.schema,
                 known.name,
                 version,
                 record_types=types,
-                default=next((item.name for item in declared if item.default), None),
-                withheld={item.name for item in declared if not item.available},
+                default_record_type=next((item.name for item in declared if item.default), None),
+                unavailable={item.name for item in declared if not item.available},
             )
         return found
 
     @property
     def now(self) -> str:
-        return stamp(self.clock())
+        return format_timestamp(self.clock())
 
     def close(self) -> None:
         self.storage.close()

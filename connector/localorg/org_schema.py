@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from connector.localorg import standard_objects
 from connector.localorg.schema import Field, PicklistValue, Schema, SObject
-from connector.localorg.settings import OrgSettings, Place
+from connector.localorg.settings import OrgSettings, SeedPath
 
 ORDERS = ("Order", "OrderItem", "OrderStatus", "OrderHistory", "OrderItemHistory")
 RETURN_ORDERS = ("ReturnOrder", "ReturnOrderLineItem", "ReturnOrderHistory")
@@ -15,7 +15,7 @@ MULTI_CURRENCY = (
     "Account", "Contact", "Contract", "Order", "OrderItem", "Product2", "Pricebook2", "PricebookEntry", "ReturnOrder",
     "ReturnOrderLineItem", "Case",
 )  # fmt: skip
-PERSON = "Person"
+PERSON_PREFIX = "Person"
 """What the fields begin with that an account takes from its contact when it is a person."""
 
 
@@ -23,23 +23,23 @@ def schema_for(settings: OrgSettings) -> Schema:
     """A fresh schema: what is deployed later is added to it."""
     schema = standard_objects.standard_schema()
     if not settings.orders:
-        _remove(schema, *ORDERS)
+        _remove_objects(schema, *ORDERS)
     if not settings.return_orders or not settings.orders:
-        _remove(schema, *RETURN_ORDERS)
+        _remove_objects(schema, *RETURN_ORDERS)
     if settings.order_statuses and settings.orders:
         _set_statuses(schema, settings)
     if settings.person_accounts:
-        _add_persons(schema)
+        _add_person_accounts(schema)
     for name in settings.record_types:
         sobject = schema.get(name)
         if sobject is not None and sobject.createable:
-            sobject.add(_record_type())
+            sobject.add(_record_type_field())
     if settings.multi_currency:
         _add_currencies(schema, settings)
     return schema
 
 
-def unknown_names(settings: OrgSettings, schema: Schema) -> Iterator[tuple[Place, str]]:
+def unknown_names(settings: OrgSettings, schema: Schema) -> Iterator[tuple[SeedPath, str]]:
     """Objects and fields that the settings name and this org does not have."""
     for name in settings.record_types:
         sobject = schema.get(name)
@@ -47,15 +47,15 @@ def unknown_names(settings: OrgSettings, schema: Schema) -> Iterator[tuple[Place
             yield ("record_types", name), "is no object that has record types"
     for place, rule in enumerate(settings.validation_rules):
         named = {"field": rule.field} if rule.field else {}
-        yield from _unknown(schema, ("validation_rules", place), rule.sobject, named)
+        yield from _unknown_fields(schema, ("validation_rules", place), rule.sobject, named)
     for place, duplicate in enumerate(settings.duplicate_rules):
         if not duplicate.match:
             yield ("duplicate_rules", place, "match"), "names no field"
         found = {f"match {number}": name for number, name in enumerate(duplicate.match, start=1)}
-        yield from _unknown(schema, ("duplicate_rules", place), duplicate.sobject, found)
+        yield from _unknown_fields(schema, ("duplicate_rules", place), duplicate.sobject, found)
 
 
-def _unknown(schema: Schema, where: Place, sobject: str, fields: Mapping[str, str]) -> Iterator[tuple[Place, str]]:
+def _unknown_fields(schema: Schema, where: SeedPath, sobject: str, fields: Mapping[str, str]) -> Iterator[tuple[SeedPath, str]]:
     found = schema.get(sobject)
     if found is None or not found.createable:
         yield (*where, "sobject"), f"this org has no object {sobject} that takes records"
@@ -66,30 +66,30 @@ def _unknown(schema: Schema, where: Place, sobject: str, fields: Mapping[str, st
             yield (*where, key.split()[0]), f"{found.name} has no field {name}"
 
 
-def mirror_persons(schema: Schema) -> None:
+def mirror_contact_fields(schema: Schema) -> None:
     """Custom fields of a contact are those of a person account, too: `Shoe_Size__c` as `Shoe_Size__pc`."""
     account, contact = schema.get("Account"), schema.get("Contact")
     if account is None or contact is None or account.get("IsPersonAccount") is None:
         return
-    for item in list(contact.all.values()):
+    for item in list(contact.all_fields.values()):
         if item.custom and item.stored:
             name = f"{item.name.removesuffix('__c')}__pc"
             path = item.relationship_name and f"{item.relationship_name.removesuffix('__r')}__pr"
-            account.all[name.lower()] = replace(
+            account.all_fields[name.lower()] = replace(
                 item, name=name, relationship_name=path, child_relationship=None, unique=False, external_id=False
             )
             if contact.get(item.name) is not None:
-                account.fields[name.lower()] = account.all[name.lower()]
+                account.fields[name.lower()] = account.all_fields[name.lower()]
 
 
-def _remove(schema: Schema, *names: str) -> None:
+def _remove_objects(schema: Schema, *names: str) -> None:
     """Take objects out, and the references to them."""
     for name in names:
         schema.remove(name)
     for sobject in schema:
-        for item in list(sobject.all.values()):
+        for item in list(sobject.all_fields.values()):
             if item.reference_to and not set(item.reference_to) - set(names):
-                sobject.drop(item)
+                sobject.remove(item)
 
 
 def _set_statuses(schema: Schema, settings: OrgSettings) -> None:
@@ -103,7 +103,7 @@ def _set_statuses(schema: Schema, settings: OrgSettings) -> None:
     order.add(replace(status, picklist=values))
 
 
-def _add_persons(schema: Schema) -> None:
+def _add_person_accounts(schema: Schema) -> None:
     account, contact, types = schema.get("Account"), schema.get("Contact"), schema.get("RecordType")
     assert account is not None
     assert contact is not None
@@ -111,14 +111,14 @@ def _add_persons(schema: Schema) -> None:
     name = account.get("Name")
     assert name is not None
     account.add(replace(name, nillable=True))  # a person's is composed
-    for item in standard_objects.fields("PersonAccount"):
+    for item in standard_objects.read_fields("PersonAccount"):
         account.add(item)
-    is_person = replace(account.all["ispersonaccount"], label="Is Person Account")
+    is_person = replace(account.all_fields["ispersonaccount"], label="Is Person Account")
     contact.add(is_person)
     types.add(replace(is_person, name="IsPersonType", label="Is Person Type"))
 
 
-def _record_type() -> Field:
+def _record_type_field() -> Field:
     return Field(
         name="RecordTypeId", label="Record Type ID", type="reference", length=18, reference_to=("RecordType",),
         relationship_name="RecordType", defaulted_on_create=True,
@@ -145,6 +145,6 @@ def _add_currencies(schema: Schema, settings: OrgSettings) -> None:
                 )
             )
     currency = SObject(name="CurrencyType", label="Currency Type", label_plural="Currency Types", key_prefix="01L")
-    for item in standard_objects.fields("CurrencyType"):
+    for item in standard_objects.read_fields("CurrencyType"):
         currency.add(replace(item, picklist=codes) if item.name == "IsoCode" else item)
     schema.add(currency)

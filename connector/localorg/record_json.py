@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from connector.localorg.errors import Refusal
-from connector.localorg.write_plan import Plan, Row
+from connector.localorg.write_plan import WritePlan, Row
 
-_PARTS = ("City", "Country", "GeocodeAccuracy", "Latitude", "Longitude", "PostalCode", "State", "Street")
+_ADDRESS_PARTS = ("City", "Country", "GeocodeAccuracy", "Latitude", "Longitude", "PostalCode", "State", "Street")
 
 
-def shape(plan: Plan, row: Row, base: str, fields: Sequence[str] | None = None) -> dict[str, Any]:
+def render_record(plan: WritePlan, row: Row, base: str, fields: Sequence[str] | None = None) -> dict[str, Any]:
     """All readable fields, or the asked ones in the asked order."""
     told: dict[str, Any] = {
         "attributes": {"type": plan.name, "url": f"{base}/sobjects/{plan.name}/{row['Id']}"},
     }
-    for name in _names(plan, fields):
+    for name in _field_names(plan, fields):
         if name in plan.addresses:
             told[name] = _address(plan, name, row)
         else:
@@ -25,7 +25,7 @@ def shape(plan: Plan, row: Row, base: str, fields: Sequence[str] | None = None) 
     return told
 
 
-def _names(plan: Plan, fields: Sequence[str] | None) -> list[str]:
+def _field_names(plan: WritePlan, fields: Sequence[str] | None) -> list[str]:
     if fields is None:
         return [entry.name for entry in plan.inputs.values()]
     names = []
@@ -37,9 +37,9 @@ def _names(plan: Plan, fields: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(["Id", *names]))
 
 
-def _address(plan: Plan, name: str, row: Row) -> dict[str, Any] | None:
+def _address(plan: WritePlan, name: str, row: Row) -> dict[str, Any] | None:
     prefix = name.removesuffix("Address")
-    parts = {part: row.get(prefix + part) for part in _PARTS}
+    parts = {part: row.get(prefix + part) for part in _ADDRESS_PARTS}
     if all(value is None for value in parts.values()):
         return None
     return {part[0].lower() + part[1:]: value for part, value in parts.items()}

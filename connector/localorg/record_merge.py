@@ -16,15 +16,15 @@ from connector.localorg.storage import Change, quote
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Body, Dml
-    from connector.localorg.write_plan import Plan, Row
+    from connector.localorg.write_plan import WritePlan, Row
 
 MERGEABLE = frozenset({"Account", "Contact"})
-MOST_LOSERS = 2
+MAX_LOSERS = 2
 _MASTER = "MasterRecordId"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Merged:
+class MergeResult:
     """The winner, the losers, and the records that were moved from them."""
 
     id: str
@@ -32,21 +32,21 @@ class Merged:
     related: tuple[str, ...]
 
 
-def merge(dml: Dml, name: str, master_id: str, fields: Body, loser_ids: Sequence[str]) -> Merged:
+def merge_records(dml: Dml, name: str, master_id: str, fields: Body, loser_ids: Sequence[str]) -> MergeResult:
     """Merge the losers into the master, which takes on `fields`. Refusal, and nothing has changed."""
-    plan = dml.known_plan(name)
+    plan = dml.find_plan(name)
     if plan is None:
         raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
     if plan.name not in MERGEABLE:
         raise Refusal("INVALID_TYPE_FOR_OPERATION", f"entity type {plan.name} does not support merge")
-    if not 1 <= len(loser_ids) <= MOST_LOSERS:
-        raise Refusal("NUMBER_OUTSIDE_VALID_RANGE", f"recordToMergeIds: between 1 and {MOST_LOSERS} IDs are needed")
-    wanted = [ids.normalise(item) or item for item in (master_id, *loser_ids)]
+    if not 1 <= len(loser_ids) <= MAX_LOSERS:
+        raise Refusal("NUMBER_OUTSIDE_VALID_RANGE", f"recordToMergeIds: between 1 and {MAX_LOSERS} IDs are needed")
+    wanted = [ids.normalize(item) or item for item in (master_id, *loser_ids)]
     if len(set(wanted)) != len(wanted):
         raise Refusal("INVALID_ARGUMENT", "A record can't be merged with itself: each ID may be given once")
-    with dml.storage.transaction(), dml.held():
-        master, *losers = [dml.target(plan, item) for item in wanted]
-        _check(plan, master, losers)
+    with dml.storage.transaction(), dml.deferred_totals():
+        master, *losers = [dml.live_row(plan, item) for item in wanted]
+        _check_mergeable(plan, master, losers)
         related: list[str] = []
         for loser in losers:
             related += _merge_row(dml, plan, master, loser)
@@ -55,13 +55,13 @@ def merge(dml: Dml, name: str, master_id: str, fields: Body, loser_ids: Sequence
                 if outcome.error is not None:
                     raise outcome.error
         else:
-            dml.set_fields(plan.name, master["Id"], {}, touch=True)
+            dml.platform_update(plan.name, master["Id"], {}, touch=True)
             dml.storage.changes.append(Change(plan.name, str(master["Id"]), "UPDATE"))
     merged = tuple(str(loser["Id"]) for loser in losers)
-    return Merged(id=str(master["Id"]), merged=merged, related=tuple(dict.fromkeys(related)))
+    return MergeResult(id=str(master["Id"]), merged=merged, related=tuple(dict.fromkeys(related)))
 
 
-def _check(plan: Plan, master: Row, losers: Sequence[Row]) -> None:
+def _check_mergeable(plan: WritePlan, master: Row, losers: Sequence[Row]) -> None:
     if plan.name == "Contact" and any(row.get("IsPersonAccount") for row in (master, *losers)):
         raise Refusal("MERGE_FAILED", "The contact of a person account is merged with its account.", fields=[])
     for loser in losers:
@@ -71,38 +71,38 @@ def _check(plan: Plan, master: Row, losers: Sequence[Row]) -> None:
             raise Refusal("MERGE_FAILED", "The merge would make the account its own parent.", fields=["ParentId"])
 
 
-def _merge_row(dml: Dml, plan: Plan, master: Row, loser: Row) -> list[str]:
+def _merge_row(dml: Dml, plan: WritePlan, master: Row, loser: Row) -> list[str]:
     moved = _move_children(dml, plan, str(loser["Id"]), str(master["Id"]))
     shadow = dml.fetch("Contact", loser.get("PersonContactId"))
     if shadow is not None:
         contacts = dml.plan("Contact")
         moved += _move_children(dml, contacts, str(shadow["Id"]), str(master["PersonContactId"]))
-        _mark(dml, contacts, shadow, str(master["PersonContactId"]))
-    _mark(dml, plan, loser, str(master["Id"]))
+        _set_master(dml, contacts, shadow, str(master["PersonContactId"]))
+    _set_master(dml, plan, loser, str(master["Id"]))
     dml.remove(plan, loser)
     return moved
 
 
-def _mark(dml: Dml, plan: Plan, loser: Row, master_id: str) -> None:
+def _set_master(dml: Dml, plan: WritePlan, loser: Row, master_id: str) -> None:
     """Say who won; the deletion that follows is the change that is told."""
-    if _MASTER in plan.has:
-        dml.set_fields(plan.name, loser["Id"], {_MASTER: master_id})
+    if _MASTER in plan.column_names:
+        dml.platform_update(plan.name, loser["Id"], {_MASTER: master_id})
         dml.storage.changes.pop()
         dml.rows_written -= 1
 
 
-def _move_children(dml: Dml, plan: Plan, loser_id: str, master_id: str) -> list[str]:
+def _move_children(dml: Dml, plan: WritePlan, loser_id: str, master_id: str) -> list[str]:
     """Point every live reference to the loser at the master."""
     moved: list[str] = []
     for child in dml.schema.children_of(plan.name):
-        other = dml.known_plan(child.child)
+        other = dml.find_plan(child.child)
         if other is None or other.sobject.event or child.field in {_MASTER, "PersonContactId"}:
             continue
-        if child.field not in other.has or "Id" not in other.has:
+        if child.field not in other.column_names or "Id" not in other.column_names:
             continue
-        for row in dml.select(child.child, f"{quote(child.field)} = ?{other.live}", loser_id):
+        for row in dml.select(child.child, f"{quote(child.field)} = ?{other.live_condition}", loser_id):
             if other.name == "Contact" and row.get("IsPersonAccount"):
                 continue  # the person's own contact goes with its account
-            dml.set_fields(other.name, row["Id"], {child.field: master_id})
+            dml.platform_update(other.name, row["Id"], {child.field: master_id})
             moved.append(str(row["Id"]))
     return moved

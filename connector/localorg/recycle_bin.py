@@ -15,24 +15,24 @@ from connector.localorg.storage import Change, quote
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.write_plan import Plan, Row
+    from connector.localorg.write_plan import WritePlan, Row
 
 
 def undelete(dml: Dml, record_ids: Sequence[str]) -> list[Outcome]:
-    return _each(dml, record_ids, _undelete)
+    return _for_each_record(dml, record_ids, _undelete)
 
 
 def purge(dml: Dml, record_ids: Sequence[str]) -> list[Outcome]:
     """Empty the recycle bin of these records; no change event tells of it."""
-    return _each(dml, record_ids, _purge)
+    return _for_each_record(dml, record_ids, _purge)
 
 
-def _each(dml: Dml, record_ids: Sequence[str], act: Callable[[Dml, Plan, Row], None]) -> list[Outcome]:
+def _for_each_record(dml: Dml, record_ids: Sequence[str], act: Callable[[Dml, WritePlan, Row], None]) -> list[Outcome]:
     done: list[Outcome] = []
-    with dml.storage.transaction(), dml.held():
+    with dml.storage.transaction(), dml.deferred_totals():
         for record_id in record_ids:
             try:
-                plan, row = _binned(dml, record_id)
+                plan, row = _deleted_row(dml, record_id)
                 with dml.storage.savepoint():
                     act(dml, plan, row)
                 done.append(Outcome(id=str(row["Id"])))
@@ -41,9 +41,9 @@ def _each(dml: Dml, record_ids: Sequence[str], act: Callable[[Dml, Plan, Row], N
     return done
 
 
-def _binned(dml: Dml, record_id: str) -> tuple[Plan, Row]:
-    full = ids.normalise(record_id)
-    sobject = dml.schema.by_prefix(full) if full else None
+def _deleted_row(dml: Dml, record_id: str) -> tuple[WritePlan, Row]:
+    full = ids.normalize(record_id)
+    sobject = dml.schema.by_record_id(full) if full else None
     if full is None or sobject is None or sobject.event:
         raise Refusal("MALFORMED_ID", f"malformed id {record_id}", fields=["Id"])
     plan = dml.plan(sobject.name)
@@ -53,39 +53,39 @@ def _binned(dml: Dml, record_id: str) -> tuple[Plan, Row]:
     return plan, row
 
 
-def _along(dml: Dml, row: Row) -> list[tuple[Plan, Row]]:
+def _cascaded_rows(dml: Dml, row: Row) -> list[tuple[WritePlan, Row]]:
     """What was deleted along with a record and still lies in the bin."""
     found = dml.storage.connection.execute("SELECT id FROM _cascade WHERE root = ? ORDER BY rowid", (row["Id"],))
     told = []
     for (record_id,) in found.fetchall():
-        sobject = dml.schema.by_prefix(str(record_id))
+        sobject = dml.schema.by_record_id(str(record_id))
         other = dml.row(dml.plan(sobject.name), record_id) if sobject else None
         if sobject is not None and other is not None and other.get("IsDeleted"):
             told.append((dml.plan(sobject.name), other))
     return told
 
 
-def _undelete(dml: Dml, plan: Plan, row: Row) -> None:
-    parents = [item for item in plan.sobject.all.values() if item.cascade_delete and row.get(item.name) is not None]
-    if any(dml.one(dml.plan(item.reference_to[0]).alive_sql, row[item.name]) != 0 for item in parents):
+def _undelete(dml: Dml, plan: WritePlan, row: Row) -> None:
+    parents = [item for item in plan.sobject.all_fields.values() if item.cascade_delete and row.get(item.name) is not None]
+    if any(dml.scalar(dml.plan(item.reference_to[0]).is_deleted_sql, row[item.name]) != 0 for item in parents):
         raise Refusal("UNDELETE_FAILED", "The record's parent is deleted: undelete the parent", fields=[])
-    for other, item in [(plan, row), *_along(dml, row)]:
-        dml_validation.unique(dml, other, item, None)
+    for other, item in [(plan, row), *_cascaded_rows(dml, row)]:
+        dml_validation.check_unique(dml, other, item, None)
         back: Row = {"IsDeleted": 0}
         if item.get("MasterRecordId") is not None:
             back["MasterRecordId"] = None
-        dml.set_fields(other.name, item["Id"], back, touch=True)
+        dml.platform_update(other.name, item["Id"], back, touch=True)
         dml.storage.changes[-1] = Change(other.name, str(item["Id"]), "UNDELETE")
-        _forget(dml, other, item)
+        _drop_cascade_entry(dml, other, item)
         dml.storage.connection.execute("DELETE FROM _deletion WHERE sobject = ? AND id = ?", (other.name, item["Id"]))
 
 
-def _purge(dml: Dml, plan: Plan, row: Row) -> None:
-    for other, item in [(plan, row), *_along(dml, row)]:
+def _purge(dml: Dml, plan: WritePlan, row: Row) -> None:
+    for other, item in [(plan, row), *_cascaded_rows(dml, row)]:
         dml.storage.connection.execute(f'DELETE FROM {quote(other.name)} WHERE "Id" = ?', (item["Id"],))  # noqa: S608
         dml.rows_written += 1
-        _forget(dml, other, item)
+        _drop_cascade_entry(dml, other, item)
 
 
-def _forget(dml: Dml, plan: Plan, row: Row) -> None:
+def _drop_cascade_entry(dml: Dml, plan: WritePlan, row: Row) -> None:
     dml.storage.connection.execute("DELETE FROM _cascade WHERE id = ?", (row["Id"],))

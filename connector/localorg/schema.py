@@ -91,29 +91,29 @@ class SObject:
     queryable: bool = True
     event: bool = False  # a platform event: publishable, not queryable
     immediate: bool = False  # an event that is published whatever becomes of the transaction
-    all: dict[str, Field] = field(default_factory=dict)
+    all_fields: dict[str, Field] = field(default_factory=dict)
     fields: dict[str, Field] = field(default_factory=dict)
 
     def get(self, name: str) -> Field | None:
         return self.fields.get(name.lower())
 
     def add(self, item: Field) -> None:
-        self.all[item.name.lower()] = self.fields[item.name.lower()] = item
+        self.all_fields[item.name.lower()] = self.fields[item.name.lower()] = item
 
-    def drop(self, item: Field) -> None:
-        self.all.pop(item.name.lower(), None)
+    def remove(self, item: Field) -> None:
+        self.all_fields.pop(item.name.lower(), None)
         self.fields.pop(item.name.lower(), None)
 
-    def show(self, access: Callable[[Field], Field | None]) -> None:
+    def restrict_fields(self, access: Callable[[Field], Field | None]) -> None:
         """Let the running user see what `access` leaves of each field."""
-        seen = {name: access(item) for name, item in self.all.items()}
+        seen = {name: access(item) for name, item in self.all_fields.items()}
         self.fields = {name: item for name, item in seen.items() if item is not None}
 
     def stored_fields(self) -> Iterator[Field]:
         """Those with a column, seen or not."""
-        return (item for item in self.all.values() if item.stored)
+        return (item for item in self.all_fields.values() if item.stored)
 
-    def parent(self, relationship: str) -> Field | None:
+    def parent_field(self, relationship: str) -> Field | None:
         """The reference field behind a parent path segment, case-insensitively."""
         wanted = relationship.lower()
         return next((f for f in self.fields.values() if (f.relationship_name or "").lower() == wanted), None)
@@ -133,10 +133,10 @@ class Schema:
     def remove(self, name: str) -> None:
         self._objects.pop(name.lower(), None)
 
-    def kept(self) -> dict[str, SObject]:
+    def snapshot(self) -> dict[str, SObject]:
         """The objects as they are now, to go back to with `restore`."""
         return {
-            name: replace(item, all=dict(item.all), fields=dict(item.fields)) for name, item in self._objects.items()
+            name: replace(item, all_fields=dict(item.all_fields), fields=dict(item.fields)) for name, item in self._objects.items()
         }
 
     def restore(self, kept: dict[str, SObject]) -> None:
@@ -145,7 +145,7 @@ class Schema:
     def get(self, name: str) -> SObject | None:
         return self._objects.get(name.lower())
 
-    def by_prefix(self, record_id: str) -> SObject | None:
+    def by_record_id(self, record_id: str) -> SObject | None:
         return next((o for o in self._objects.values() if o.key_prefix and record_id.startswith(o.key_prefix)), None)
 
     def __iter__(self) -> Iterator[SObject]:
@@ -162,6 +162,6 @@ class Schema:
                 restricted_delete=item.restricted_delete,
             )
             for child in self
-            for item in child.all.values()
+            for item in child.all_fields.values()
             if any(target.lower() == name.lower() for target in item.reference_to)
         ]

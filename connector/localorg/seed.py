@@ -11,15 +11,15 @@ from typing import Any
 
 from connector.localorg.auth import Identity
 from connector.localorg.dml import Dml
-from connector.localorg.field_values import Stored
+from connector.localorg.field_values import StoredValue
 from connector.localorg.org_schema import unknown_names
 from connector.localorg.schema import Schema
-from connector.localorg.settings import OrgSettings, Place, SeedError, contradictions
+from connector.localorg.settings import OrgSettings, SeedPath, SeedError, contradictions
 from connector.localorg.soql.condition_evaluator import problem
 from connector.localorg.storage import Storage, quote
 from connector.localorg.write_plan import Row
 
-Bodies = dict[str, list[dict[str, Any]]]
+SeedRecords = dict[str, list[dict[str, Any]]]
 """Rows to begin with, by object, as the API would take them."""
 
 _SETTINGS = "settings"
@@ -27,39 +27,39 @@ _RECORDS = "records"
 USERNAME = "admin@local-org.example"
 
 
-def seed(dml: Dml) -> Identity:
+def seed_org(dml: Dml) -> Identity:
     """Idempotent: an org that was seeded before keeps its rows, and gets status rows for values added since."""
     with dml.storage.transaction():
-        organization = dml.one('SELECT "Id" FROM "Organization"')
+        organization = dml.scalar('SELECT "Id" FROM "Organization"')
         if organization is None:
-            organization, user = _first_day(dml)
+            organization, user = _create_organization(dml)
         else:
-            user = dml.one('SELECT "Id" FROM "User" ORDER BY "Id" LIMIT 1')
+            user = dml.scalar('SELECT "Id" FROM "User" ORDER BY "Id" LIMIT 1')
         dml.user_id = user
-        if not dml.one('SELECT 1 FROM "Pricebook2" WHERE "IsStandard" = 1'):
-            dml.force_insert("Pricebook2", Name="Standard Price Book", IsActive=1, IsStandard=1)
-        if not dml.one('SELECT 1 FROM "Profile"'):
-            profile = dml.force_insert("Profile", Name="System Administrator", UserType="Standard")
-            dml.set_fields("User", user, {"ProfileId": profile})
+        if not dml.scalar('SELECT 1 FROM "Pricebook2" WHERE "IsStandard" = 1'):
+            dml.platform_insert("Pricebook2", Name="Standard Price Book", IsActive=1, IsStandard=1)
+        if not dml.scalar('SELECT 1 FROM "Profile"'):
+            profile = dml.platform_insert("Profile", Name="System Administrator", UserType="Standard")
+            dml.platform_update("User", user, {"ProfileId": profile})
         _seed_statuses(dml)
         _seed_record_types(dml)
         _seed_currencies(dml)
         _index_duplicates(dml)
         dml.storage.changes.clear()
-    username = dml.one('SELECT "Username" FROM "User" WHERE "Id" = ?', user)
+    username = dml.scalar('SELECT "Username" FROM "User" WHERE "Id" = ?', user)
     return Identity(organization_id=organization, user_id=user, username=username, email=username)
 
 
-def settle_settings(storage: Storage, given: OrgSettings | None) -> tuple[OrgSettings, OrgSettings | None]:
+def resolve_settings(storage: Storage, given: OrgSettings | None) -> tuple[OrgSettings, OrgSettings | None]:
     """The settings of this start, and those of the last one; without any given, the last ones hold."""
     from pydantic import TypeAdapter  # takes its time to load
 
-    kept = storage.meta(_SETTINGS)
+    kept = storage.get_meta(_SETTINGS)
     before = TypeAdapter(OrgSettings).validate_json(kept) if kept else None
     return given or before or OrgSettings(), before
 
 
-def keep_settings(storage: Storage, settings: OrgSettings, schema: Schema, before: OrgSettings | None) -> None:
+def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, before: OrgSettings | None) -> None:
     """Remember them for the next start; SeedError if they contradict themselves, the org, or what it was before."""
     from pydantic import TypeAdapter
 
@@ -74,18 +74,18 @@ def keep_settings(storage: Storage, settings: OrgSettings, schema: Schema, befor
     storage.set_meta(_SETTINGS, TypeAdapter(OrgSettings).dump_json(settings).decode())
 
 
-def insert_records(dml: Dml, records: Bodies) -> None:
+def insert_seed_records(dml: Dml, records: SeedRecords) -> None:
     """Once in an org's life, all or none, by the rules that hold for the API. SeedError for what they refuse."""
-    if not records or dml.storage.meta(_RECORDS):
+    if not records or dml.storage.get_meta(_RECORDS):
         return
-    problems: list[tuple[Place, str]] = []
+    problems: list[tuple[SeedPath, str]] = []
     with dml.storage.transaction():
         for name, bodies in records.items():
-            plan = dml.known_plan(name)
+            plan = dml.find_plan(name)
             if plan is None:
                 problems.append((("records", name), "this org has no such object"))
                 continue
-            outcomes = dml.insert(plan, [_plain(body) for body in bodies])
+            outcomes = dml.insert(plan, [_to_json_value(body) for body in bodies])
             for place, outcome in enumerate(outcomes):
                 if outcome.error:
                     problems.append((("records", name, place), str(outcome.error)))
@@ -94,11 +94,11 @@ def insert_records(dml: Dml, records: Bodies) -> None:
         dml.storage.set_meta(_RECORDS, "1")
 
 
-def _plain(value: Any) -> Any:
+def _to_json_value(value: Any) -> Any:
     """What YAML reads as JSON has it."""
     match value:
         case dict():
-            return {str(name): _plain(item) for name, item in value.items()}
+            return {str(name): _to_json_value(item) for name, item in value.items()}
         case datetime():
             return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat(timespec="seconds")
         case date():
@@ -108,8 +108,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _first_day(dml: Dml) -> tuple[str, str]:
-    organization = dml.force_insert(
+def _create_organization(dml: Dml) -> tuple[str, str]:
+    organization = dml.platform_insert(
         "Organization",
         Name="Local Org",
         OrganizationType="Developer Edition",
@@ -120,7 +120,7 @@ def _first_day(dml: Dml) -> tuple[str, str]:
         TimeZoneSidKey="UTC",
         DefaultCurrencyIsoCode=dml.settings.currency,
     )
-    user = dml.force_insert(
+    user = dml.platform_insert(
         "User",
         Username=USERNAME,
         FirstName="Local",
@@ -136,19 +136,19 @@ def _first_day(dml: Dml) -> tuple[str, str]:
         EmailEncodingKey="UTF-8",
     )
     for name, record_id in (("Organization", organization), ("User", user)):
-        stamps: Row = {field: user for field in ("CreatedById", "LastModifiedById") if field in dml.plan(name).has}
+        stamps: Row = {field: user for field in ("CreatedById", "LastModifiedById") if field in dml.plan(name).column_names}
         if stamps:
-            dml.set_fields(name, record_id, stamps)
+            dml.platform_update(name, record_id, stamps)
     return organization, user
 
 
 def _seed_statuses(dml: Dml) -> None:
     order = dml.schema.get("Order")
-    status = order.all.get("status") if order else None
+    status = order.all_fields.get("status") if order else None
     if status is None:
         return
     for place, item in enumerate(status.picklist, start=1):
-        _keep(
+        _upsert_row(
             dml, "OrderStatus", {"ApiName": item.value},
             MasterLabel=item.label, StatusCode=item.category, IsDefault=int(item.default), SortOrder=place,
         )  # fmt: skip
@@ -162,7 +162,7 @@ def _seed_statuses(dml: Dml) -> None:
 def _seed_record_types(dml: Dml) -> None:
     for sobject, types in dml.settings.record_types.items():
         for item in types:
-            _keep(
+            _upsert_row(
                 dml, "RecordType", {"SobjectType": dml.plan(sobject).name, "DeveloperName": item.name},
                 Name=item.label or item.name.replace("_", " "), IsActive=1, IsPersonType=int(item.person),
             )  # fmt: skip
@@ -170,7 +170,7 @@ def _seed_record_types(dml: Dml) -> None:
 
 def _seed_currencies(dml: Dml) -> None:
     for code, item in dml.settings.currencies.items():
-        _keep(
+        _upsert_row(
             dml, "CurrencyType", {"IsoCode": code}, ConversionRate=item.rate, DecimalPlaces=item.decimal_places,
             IsActive=int(item.active), IsCorporate=int(code == dml.settings.currency),
         )  # fmt: skip
@@ -180,21 +180,21 @@ def _index_duplicates(dml: Dml) -> None:
     """Duplicate rules look for equal rows with every write; a scan of a large table would take seconds."""
     for rule in dml.settings.duplicate_rules:
         plan = dml.plan(rule.sobject)
-        columns = [quote(plan.sobject.all[name.lower()].name) for name in rule.match]
+        columns = [quote(plan.sobject.all_fields[name.lower()].name) for name in rule.match]
         name = quote(f"ix_duplicate_{plan.name}_{rule.name}")
         dml.storage.connection.execute(
             f"CREATE INDEX IF NOT EXISTS {name} ON {quote(plan.name)} ({', '.join(columns)})"
         )
 
 
-def _keep(dml: Dml, name: str, key: Row, **values: Stored) -> None:
+def _upsert_row(dml: Dml, name: str, key: Row, **values: StoredValue) -> None:
     """The row with that key, made or brought up to date."""
     where = " AND ".join(f'"{column}" = ?' for column in key)
-    found = dml.one(f'SELECT "Id" FROM "{name}" WHERE {where}', *key.values())  # noqa: S608
+    found = dml.scalar(f'SELECT "Id" FROM "{name}" WHERE {where}', *key.values())  # noqa: S608
     if found is None:
-        dml.force_insert(name, **key, **values)
+        dml.platform_insert(name, **key, **values)
     else:
         present = dml.fetch(name, found) or {}
         changed = {column: value for column, value in values.items() if column in present and present[column] != value}
         if changed:
-            dml.set_fields(name, found, changed, touch=True)
+            dml.platform_update(name, found, changed, touch=True)

@@ -15,19 +15,19 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
-from connector.localorg.seed import Bodies
-from connector.localorg.settings import OrgSettings, Place, SeedError, Strict
+from connector.localorg.seed import SeedRecords
+from connector.localorg.settings import OrgSettings, SeedPath, SeedError, StrictKeys
 
-_LARGEST = 4 * 1024 * 1024
-_MOST_LEVELS = 50
-_LONGEST_KEY = 100  # characters of it that are told
-_MOST_VALUES = 500_000
-_TOO_DEEP = f"is nested more than {_MOST_LEVELS} levels deep: write it flatter"
+_MAX_BYTES = 4 * 1024 * 1024
+_MAX_LEVELS = 50
+_MAX_KEY_LENGTH = 100  # characters of it that are told
+_MAX_VALUES = 500_000
+_TOO_DEEP = f"is nested more than {_MAX_LEVELS} levels deep: write it flatter"
 
 
 @dataclass(kw_only=True)
-class _Content(OrgSettings, Strict):
-    records: Bodies = field(default_factory=dict)
+class _SeedContent(OrgSettings, StrictKeys):
+    records: SeedRecords = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +36,15 @@ class SeedFile:
 
     path: Path
     settings: OrgSettings
-    records: Bodies
+    records: SeedRecords
     document: Any
 
-    def lines(self, error: SeedError) -> list[str]:
+    def problem_lines(self, error: SeedError) -> list[str]:
         """`file:line:column: key: problem`, one each."""
-        return [_line(self.path, self.document, place, problem) for place, problem in error.problems]
+        return [_problem_line(self.path, self.document, place, problem) for place, problem in error.problems]
 
 
-class UnreadableSeedError(ValueError):
+class InvalidSeedFileError(ValueError):
     """`lines` say all that is wrong."""
 
     def __init__(self, lines: list[str]) -> None:
@@ -52,60 +52,60 @@ class UnreadableSeedError(ValueError):
         self.lines = lines
 
 
-def read(path: Path) -> SeedFile:
+def read_seed_file(path: Path) -> SeedFile:
     """UnreadableSeedError for a file that is none."""
     try:
-        text = _text(path)
-        _check(YAML(typ="safe", pure=True).compose(text))
+        text = _read_text(path)
+        _check_size(YAML(typ="safe", pure=True).compose(text))
         document = YAML(typ="rt").load(io.StringIO(text))
-    except _UnfitError as error:
-        raise UnreadableSeedError([f"{path}{error}"]) from None
+    except _FileProblemError as error:
+        raise InvalidSeedFileError([f"{path}{error}"]) from None
     except RecursionError:
-        raise UnreadableSeedError([f"{path}: {_TOO_DEEP}"]) from None
+        raise InvalidSeedFileError([f"{path}: {_TOO_DEEP}"]) from None
     except FileNotFoundError:
-        raise UnreadableSeedError([f"{path}: there is no such file"]) from None
+        raise InvalidSeedFileError([f"{path}: there is no such file"]) from None
     except OSError as error:
-        raise UnreadableSeedError([f"{path}: cannot be read: {error.strerror}"]) from None
+        raise InvalidSeedFileError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
-        raise UnreadableSeedError([f"{path}: is not UTF-8: save it as UTF-8"]) from None
+        raise InvalidSeedFileError([f"{path}: is not UTF-8: save it as UTF-8"]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise UnreadableSeedError([f"{where}: {error.problem or 'is not YAML'}"]) from None
+        raise InvalidSeedFileError([f"{where}: {error.problem or 'is not YAML'}"]) from None
     except YAMLError as error:
-        raise UnreadableSeedError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from None
+        raise InvalidSeedFileError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from None
     if document is None:
         document = CommentedMap()
     if not isinstance(document, CommentedMap):
-        raise UnreadableSeedError([f"{path}:1:1: is a list or a text: write keys and values"])
+        raise InvalidSeedFileError([f"{path}:1:1: is a list or a text: write keys and values"])
     try:
-        content = pydantic.TypeAdapter(_Content).validate_python(document)
+        content = pydantic.TypeAdapter(_SeedContent).validate_python(document)
     except pydantic.ValidationError as error:
-        told = [_line(path, document, tuple(item["loc"]), _said(item)) for item in error.errors()]
-        raise UnreadableSeedError(told) from None
+        told = [_problem_line(path, document, tuple(item["loc"]), _problem_text(item)) for item in error.errors()]
+        raise InvalidSeedFileError(told) from None
     given = {name: getattr(content, name) for name in OrgSettings.__dataclass_fields__}
     return SeedFile(path=path, settings=OrgSettings(**given), records=content.records, document=document)
 
 
-class _UnfitError(Exception):
+class _FileProblemError(Exception):
     """It begins with the place in the file, if there is one."""
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else a pipe would be waited for
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise _UnfitError(": is no plain file")
+            raise _FileProblemError(": is no plain file")
         with open(handle, "rb", closefd=False) as file:
-            content = file.read(_LARGEST + 1)
+            content = file.read(_MAX_BYTES + 1)
     finally:
         os.close(handle)
-    if len(content) > _LARGEST:
-        raise _UnfitError(f": is larger than {_LARGEST:,} bytes")
+    if len(content) > _MAX_BYTES:
+        raise _FileProblemError(f": is larger than {_MAX_BYTES:,} bytes")
     return content.decode("utf-8-sig")
 
 
-def _check(top: Node | None) -> None:
+def _check_size(top: Node | None) -> None:
     """Refuse what is nested too deep, and what grows by aliases: they are counted as often as they stand there."""
     sizes: dict[int, tuple[int, int]] = {}
     open_: set[int] = set()
@@ -113,8 +113,8 @@ def _check(top: Node | None) -> None:
     def measure(node: Node, level: int) -> tuple[int, int]:
         mark = f":{node.start_mark.line + 1}:{node.start_mark.column + 1}"
         known = sizes.get(id(node))
-        if id(node) in open_ or level + (known[0] if known else 1) > _MOST_LEVELS:
-            raise _UnfitError(f"{mark}: {_TOO_DEEP}")
+        if id(node) in open_ or level + (known[0] if known else 1) > _MAX_LEVELS:
+            raise _FileProblemError(f"{mark}: {_TOO_DEEP}")
         if known is not None:
             return known
         open_.add(id(node))
@@ -123,8 +123,8 @@ def _check(top: Node | None) -> None:
         for child in () if isinstance(node, ScalarNode) else inside:
             below, more = measure(child, level + 1)
             levels, values = max(levels, below + 1), values + more
-            if values > _MOST_VALUES:
-                raise _UnfitError(f"{mark}: has more than {_MOST_VALUES:,} values, with those that aliases repeat")
+            if values > _MAX_VALUES:
+                raise _FileProblemError(f"{mark}: has more than {_MAX_VALUES:,} values, with those that aliases repeat")
         open_.discard(id(node))
         sizes[id(node)] = levels, values
         return levels, values
@@ -133,7 +133,7 @@ def _check(top: Node | None) -> None:
         measure(top, 1)
 
 
-def _said(error: Any) -> str:
+def _problem_text(error: Any) -> str:
     if error["type"] == "unexpected_keyword_argument":
         return "is no setting of an org"
     if error["type"] == "missing":
@@ -141,7 +141,7 @@ def _said(error: Any) -> str:
     return str(error["msg"])
 
 
-def _line(path: Path, document: Any, place: Place, problem: str) -> str:
+def _problem_line(path: Path, document: Any, place: SeedPath, problem: str) -> str:
     line = column = 1
     node = document
     for key in place:
@@ -153,5 +153,5 @@ def _line(path: Path, document: Any, place: Place, problem: str) -> str:
         line, column = found[0] + 1, found[1] + 1
         if not isinstance(node, CommentedMap | CommentedSeq):
             break
-    where = ".".join(str(part)[:_LONGEST_KEY] for part in place)
+    where = ".".join(str(part)[:_MAX_KEY_LENGTH] for part in place)
     return f"{path}:{line}:{column}: {where or 'file'}: {problem}"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from connector.localorg.certificates import Certificates, certificates
+from connector.localorg.certificates import Certificates, load_or_create
 from connector.localorg.http.app import App
 from connector.localorg.org import Org, utc_now
-from connector.localorg.seed import Bodies
+from connector.localorg.seed import SeedRecords
 from connector.localorg.settings import OrgSettings
 
 if TYPE_CHECKING:
-    from connector.localorg.pubsub.port_multiplexer import Door
+    from connector.localorg.pubsub.port_multiplexer import PortMultiplexer
 
 
 class LocalOrg:
@@ -40,7 +40,7 @@ class LocalOrg:
         host: str = "127.0.0.1",
         seed: int = 0,
         settings: OrgSettings | None = None,
-        records: Bodies | None = None,
+        records: SeedRecords | None = None,
         jwt_public_key: str | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -59,7 +59,7 @@ class LocalOrg:
         self._port = port
         self._tls_port = tls_port
         self._grpc_port = grpc_port
-        self._door: Door | None = None
+        self._port_multiplexer: PortMultiplexer | None = None
         self._data = data
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._certificates: Certificates | None = None
@@ -81,15 +81,15 @@ class LocalOrg:
         self._port = self._runner.addresses[0][1]
         self.org.url = self.url
         if self._tls_port is not None:
-            self._certificates = certificates(self._certificate_folder())
-            site = web.TCPSite(self._runner, self._host, self._tls_port, ssl_context=self._certificates.context())
+            self._certificates = load_or_create(self._certificate_folder())
+            site = web.TCPSite(self._runner, self._host, self._tls_port, ssl_context=self._certificates.ssl_context())
             await site.start()
             self._tls_port = self._runner.addresses[1][1]
         if self._grpc_port is not None:
-            from connector.localorg.pubsub.port_multiplexer import Door  # gRPC takes its time to load
+            from connector.localorg.pubsub.port_multiplexer import PortMultiplexer  # gRPC takes its time to load
 
-            self._door = Door(self.org, self._scratch_folder())
-            self._grpc_port = await self._door.start(self._host, self._grpc_port, self._certificates)
+            self._port_multiplexer = PortMultiplexer(self.org, self._scratch_folder())
+            self._grpc_port = await self._port_multiplexer.start(self._host, self._grpc_port, self._certificates)
 
     def _certificate_folder(self) -> Path:
         """Beside the org's file, so that the authority lasts as long as the org does."""
@@ -103,8 +103,8 @@ class LocalOrg:
         return Path(self._scratch.name)
 
     async def stop(self) -> None:
-        if self._door is not None:
-            await self._door.stop()
+        if self._port_multiplexer is not None:
+            await self._port_multiplexer.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -135,7 +135,7 @@ class LocalOrg:
     @property
     def pubsub_endpoint(self) -> str | None:
         """Host and port of the Pub/Sub API, which takes plain and TLS connections alike."""
-        return f"localhost:{self._grpc_port}" if self._door else None
+        return f"localhost:{self._grpc_port}" if self._port_multiplexer else None
 
     @property
     def page_url(self) -> str:
@@ -164,13 +164,13 @@ class LocalOrg:
     @property
     def access_token(self) -> str:
         """One that is good now; the same as long as it lasts."""
-        if self.org.auth.read(self._token) is None:
+        if self.org.auth.read_session(self._token) is None:
             self._token = self.org.auth.issue()
         return self._token
 
     @property
     def refresh_token(self) -> str:
-        if self.org.auth.read(self._refresh_token) is None:
+        if self.org.auth.read_session(self._refresh_token) is None:
             self._refresh_token = self.org.auth.issue("R")
         return self._refresh_token
 

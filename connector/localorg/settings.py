@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-Place = tuple[str | int, ...]
+SeedPath = tuple[str | int, ...]
 """Where in a seed file: keys and positions from the top."""
 
 
@@ -20,19 +20,19 @@ UserPermission = Literal["ActivateOrder", "EditActivatedOrders"]
 class SeedError(ValueError):
     """Settings that contradict themselves or the org; `problems` are pairs of a place and what is wrong there."""
 
-    def __init__(self, problems: list[tuple[Place, str]]) -> None:
+    def __init__(self, problems: list[tuple[SeedPath, str]]) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, place))}: {problem}" for place, problem in problems))
         self.problems = problems
 
 
-class Strict:
+class StrictKeys:
     """Unknown keys of a seed file are errors."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderStatusValue(Strict):
+class OrderStatusValue(StrictKeys):
     """A value of Order.Status; its category is the StatusCode. A plain org has values for these two only (H3)."""
 
     name: str
@@ -40,7 +40,7 @@ class OrderStatusValue(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordType(Strict):
+class RecordType(StrictKeys):
     name: str
     label: str = ""
     default: bool = False
@@ -49,14 +49,14 @@ class RecordType(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Currency(Strict):
+class Currency(StrictKeys):
     rate: float = 1.0  # units for one of the corporate currency
     decimal_places: int = 2
     active: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidationRule(Strict):
+class ValidationRule(StrictKeys):
     """A row is refused when the condition, written as a WHERE clause of SOQL, holds for it."""
 
     name: str
@@ -67,7 +67,7 @@ class ValidationRule(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DuplicateRule(Strict):
+class DuplicateRule(StrictKeys):
     """A row is a duplicate if all these fields are set and equal those of another; text compares without case."""
 
     name: str
@@ -78,7 +78,7 @@ class DuplicateRule(Strict):
 
 
 @dataclass(kw_only=True)
-class OrgSettings(Strict):
+class OrgSettings(StrictKeys):
     """Defaults are those of a developer org where Orders, reduction orders and return orders are switched on."""
 
     currency: str = "USD"
@@ -111,7 +111,7 @@ class OrgSettings(Strict):
         return bool(self.currencies)
 
 
-def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterator[tuple[Place, str]]:
+def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterator[tuple[SeedPath, str]]:
     """What is wrong with settings by themselves, or after those that the org had before."""
     if settings.currencies and settings.currency not in settings.currencies:
         yield ("currencies",), f"the org's own currency, {settings.currency}, is missing: add it, or set currency"
@@ -123,9 +123,9 @@ def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterato
         if currency.rate <= 0 or not 0 <= currency.decimal_places <= 6:
             yield ("currencies", code), "needs a rate above 0 and between 0 and 6 decimal places"
     if settings.order_statuses:
-        yield from _statuses(settings.order_statuses)
+        yield from _check_statuses(settings.order_statuses)
     for sobject, types in settings.record_types.items():
-        yield from _record_types(sobject, types, person_accounts=settings.person_accounts)
+        yield from _check_record_types(sobject, types, person_accounts=settings.person_accounts)
     if before is not None and before.person_accounts and not settings.person_accounts:
         yield ("person_accounts",), "cannot be switched off again: the org has had person accounts"
     if before is not None and before.currencies and before.currencies.keys() - settings.currencies.keys():
@@ -133,7 +133,7 @@ def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterato
         yield ("currencies",), f"cannot be taken away again: {gone}"
 
 
-def _statuses(statuses: list[OrderStatusValue]) -> Iterator[tuple[Place, str]]:
+def _check_statuses(statuses: list[OrderStatusValue]) -> Iterator[tuple[SeedPath, str]]:
     names = [item.name.lower() for item in statuses]
     for place, name in enumerate(names):
         if name in names[:place]:
@@ -143,10 +143,10 @@ def _statuses(statuses: list[OrderStatusValue]) -> Iterator[tuple[Place, str]]:
             yield ("order_statuses",), f"no status of category {category}: an order needs one"
 
 
-def _record_types(sobject: str, types: list[RecordType], *, person_accounts: bool) -> Iterator[tuple[Place, str]]:
+def _check_record_types(sobject: str, types: list[RecordType], *, person_accounts: bool) -> Iterator[tuple[SeedPath, str]]:
     names = [item.name.lower() for item in types]
     for place, item in enumerate(types):
-        where: Place = ("record_types", sobject, place)
+        where: SeedPath = ("record_types", sobject, place)
         if names[place] in names[:place]:
             yield (*where, "name"), f"{item.name} is there twice"
         if item.person and not (person_accounts and sobject == "Account"):

@@ -13,8 +13,8 @@ from typing import Any
 from connector.localorg.errors import Refusal
 from connector.localorg.schema import Schema, SObject
 
-MOST = 2_000
-_KINDS = {
+MAX_RECORDS = 2_000
+_FIELD_GROUPS = {
     "ALL": {"string", "textarea", "phone", "email", "url", "picklist", "combobox"},
     "NAME": {"string"},
     "EMAIL": {"email"},
@@ -28,19 +28,19 @@ _LIMIT = re.compile(r"LIMIT\s+(\d+)\s*\Z", re.IGNORECASE)
 _PIECE = re.compile(r"(\w+)(?:\s*(?:\(|,|\Z)|(?=\s+LIMIT\b))", re.IGNORECASE)
 _TOKEN = re.compile(r'"([^"]*)"|(\S+)')
 _TAIL = re.compile(r"\s(?=(?:WHERE|ORDER\s+BY|LIMIT|OFFSET)\s)", re.IGNORECASE)
-LONGEST = 100_000
-LONGEST_TERM = 10_000
-MOST_WORDS = 50
-MOST_WILDCARDS = 10
-Ask = Callable[[str], list[dict[str, Any]]]
+MAX_LENGTH = 100_000
+MAX_TERM_LENGTH = 10_000
+MAX_WORDS = 50
+MAX_WILDCARDS = 10
+RunSoql = Callable[[str], list[dict[str, Any]]]
 
 
-def malformed(message: str) -> Refusal:
+def malformed_search(message: str) -> Refusal:
     return Refusal("MALFORMED_SEARCH", message)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ReturnedObject:
     """One object of a search: its fields, and the rest of its query."""
 
     sobject: str
@@ -49,58 +49,58 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class SoslSearch:
     term: str
-    among: str = "ALL"
-    wanted: tuple[Wanted, ...] = ()
-    limit: int = MOST
+    field_group: str = "ALL"
+    returning: tuple[ReturnedObject, ...] = ()
+    limit: int = MAX_RECORDS
 
 
 @dataclass
-class _Words:
+class _WordGroup:
     """Words of which all must be there, and words of which none may be."""
 
-    needed: list[str] = field(default_factory=list)
-    barred: list[str] = field(default_factory=list)
+    required: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
 
 
-def parse(text: str) -> Search:
-    if len(text) > LONGEST:
-        raise malformed(f"SOSL statements cannot be longer than {LONGEST} characters.")
+def parse_search(text: str) -> SoslSearch:
+    if len(text) > MAX_LENGTH:
+        raise malformed_search(f"SOSL statements cannot be longer than {MAX_LENGTH} characters.")
     found = _FIND.match(text)
     if found is None:
-        raise malformed("No search term found. The search term must be enclosed in braces.")
+        raise malformed_search("No search term found. The search term must be enclosed in braces.")
     term, rest = re.sub(r"\\(.)", r"\1", found[1]), text[found.end() :]
     among = "ALL"
     if found := _IN.match(rest):
         among, rest = found[1].upper(), rest[found.end() :]
-    limit = MOST
-    wanted: tuple[Wanted, ...] = ()
+    limit = MAX_RECORDS
+    wanted: tuple[ReturnedObject, ...] = ()
     if found := _RETURNING.match(rest):
-        wanted, rest = _returned(rest[found.end() :])
+        wanted, rest = _parse_returning(rest[found.end() :])
     if found := _LIMIT.match(rest):
         limit, rest = int(found[1]), ""
     if rest.strip():
-        raise malformed(f"unexpected token: '{rest.split()[0]}'")
-    return Search(term=term, among=among, wanted=wanted, limit=limit)
+        raise malformed_search(f"unexpected token: '{rest.split()[0]}'")
+    return SoslSearch(term=term, field_group=among, returning=wanted, limit=limit)
 
 
-def _returned(text: str) -> tuple[tuple[Wanted, ...], str]:
+def _parse_returning(text: str) -> tuple[tuple[ReturnedObject, ...], str]:
     """The objects after RETURNING, and what follows them."""
-    found: list[Wanted] = []
+    found: list[ReturnedObject] = []
     while True:
         piece = _PIECE.match(text)
         if piece is None:
-            raise malformed(f"unexpected token: '{(text.split() or ['<EOF>'])[0]}'")
+            raise malformed_search(f"unexpected token: '{(text.split() or ['<EOF>'])[0]}'")
         text = text[piece.end() :]
         inside = ""
         if piece[0].endswith("("):
-            end = _closing(text)
+            end = _closing_parenthesis(text)
             inside, text = text[:end], text[end + 1 :].lstrip()
         comma = piece[0].endswith(",")
-        fields, rest = _split(inside)
+        fields, rest = _split_fields(inside)
         names = tuple(name.strip() for name in fields.split(",") if name.strip())
-        found.append(Wanted(sobject=piece[1], fields=names or ("Id",), rest=rest))
+        found.append(ReturnedObject(sobject=piece[1], fields=names or ("Id",), rest=rest))
         if text.startswith(","):
             comma, text = True, text[1:]
         text = text.lstrip()
@@ -108,12 +108,12 @@ def _returned(text: str) -> tuple[tuple[Wanted, ...], str]:
             return tuple(found), text
 
 
-def _split(inside: str) -> tuple[str, str]:
+def _split_fields(inside: str) -> tuple[str, str]:
     parts = _TAIL.split(f" {inside}", maxsplit=1)
     return parts[0], parts[1] if len(parts) > 1 else ""
 
 
-def _closing(text: str) -> int:
+def _closing_parenthesis(text: str) -> int:
     depth, quoted = 1, False
     for place, char in enumerate(text):
         if char == "'" and text[place - 1 : place] != "\\":
@@ -122,34 +122,34 @@ def _closing(text: str) -> int:
             depth += (char == "(") - (char == ")")
         if not depth:
             return place
-    raise malformed("unexpected token: '<EOF>'")
+    raise malformed_search("unexpected token: '<EOF>'")
 
 
-def run(schema: Schema, search: Search, ask: Ask) -> list[dict[str, Any]]:
+def run_search(schema: Schema, search: SoslSearch, ask: RunSoql) -> list[dict[str, Any]]:
     """The records found; `ask` answers SOQL. A term that is too long finds nothing."""
-    if len(search.term) > LONGEST_TERM:
+    if len(search.term) > MAX_TERM_LENGTH:
         return []
-    groups = list(_groups(search.term))
+    groups = list(_word_groups(search.term))
     found: list[dict[str, Any]] = []
-    for wanted in search.wanted or _everything(schema):
+    for wanted in search.returning or _searchable_objects(schema):
         sobject = schema.get(wanted.sobject)
         if sobject is None or sobject.event:
             raise Refusal("INVALID_TYPE", f"sObject type '{wanted.sobject}' is not supported.")
-        ids = _matching(sobject, groups, search.among, ask)
+        ids = _matching(sobject, groups, search.field_group, ask)
         if ids:
             found += ask(_query(wanted, sobject, ids))
     return found[: search.limit]
 
 
-def _everything(schema: Schema) -> Sequence[Wanted]:
+def _searchable_objects(schema: Schema) -> Sequence[ReturnedObject]:
     return [
-        Wanted(sobject=item.name)
+        ReturnedObject(sobject=item.name)
         for item in schema
         if item.get("Name") is not None and item.queryable and not item.event
     ]
 
 
-def _query(wanted: Wanted, sobject: SObject, ids: Sequence[str]) -> str:
+def _query(wanted: ReturnedObject, sobject: SObject, ids: Sequence[str]) -> str:
     listed = ", ".join(f"'{record_id}'" for record_id in ids)
     condition = f"Id IN ({listed})"
     rest = wanted.rest.strip()
@@ -160,8 +160,8 @@ def _query(wanted: Wanted, sobject: SObject, ids: Sequence[str]) -> str:
     return f"SELECT {', '.join(wanted.fields)} FROM {sobject.name} WHERE {condition} {rest}"  # noqa: S608
 
 
-def _matching(sobject: SObject, groups: list[_Words], among: str, ask: Ask) -> list[str]:
-    kinds = _KINDS[among]
+def _matching(sobject: SObject, groups: list[_WordGroup], among: str, ask: RunSoql) -> list[str]:
+    kinds = _FIELD_GROUPS[among]
     names = [
         item.name
         for item in sobject.fields.values()
@@ -172,24 +172,24 @@ def _matching(sobject: SObject, groups: list[_Words], among: str, ask: Ask) -> l
     ids: dict[str, None] = {}
     for words in groups:
         conditions = " AND ".join(
-            "(" + " OR ".join(f"{name} LIKE '{_like(word)}'" for name in names) + ")" for word in words.needed
+            "(" + " OR ".join(f"{name} LIKE '{_like_pattern(word)}'" for name in names) + ")" for word in words.required
         )
-        text = f"SELECT {', '.join(['Id', *names])} FROM {sobject.name} WHERE {conditions} LIMIT {MOST}"  # noqa: S608
+        text = f"SELECT {', '.join(['Id', *names])} FROM {sobject.name} WHERE {conditions} LIMIT {MAX_RECORDS}"  # noqa: S608
         for row in ask(text):
             told = "\n".join(str(row[name]) for name in names if row[name] is not None)
-            if all(_has(told, word) for word in words.needed) and not any(_has(told, word) for word in words.barred):
+            if all(_contains_word(told, word) for word in words.required) and not any(_contains_word(told, word) for word in words.excluded):
                 ids[row["Id"]] = None
     return list(ids)
 
 
-def _groups(term: str) -> Iterator[_Words]:
-    words, barred, counted, number = _Words(), False, 0, 0
+def _word_groups(term: str) -> Iterator[_WordGroup]:
+    words, barred, counted, number = _WordGroup(), False, 0, 0
     for quoted, plain in _TOKEN.findall(term.replace("(", " ").replace(")", " ")):
         match plain.upper():
             case "OR":
-                if words.needed:
+                if words.required:
                     yield words
-                words = _Words()
+                words = _WordGroup()
             case "AND":
                 pass
             case "NOT":
@@ -197,24 +197,24 @@ def _groups(term: str) -> Iterator[_Words]:
             case _:
                 word = quoted or plain
                 number += 1
-                if number > MOST_WORDS or word.count("*") + word.count("?") > MOST_WILDCARDS:
-                    limits = f"{MOST_WORDS} words, and {MOST_WILDCARDS} wildcards in a word"
-                    raise malformed(f"search term has more than {limits}")
-                (words.barred if barred else words.needed).append(word)
+                if number > MAX_WORDS or word.count("*") + word.count("?") > MAX_WILDCARDS:
+                    limits = f"{MAX_WORDS} words, and {MAX_WILDCARDS} wildcards in a word"
+                    raise malformed_search(f"search term has more than {limits}")
+                (words.excluded if barred else words.required).append(word)
                 counted += len((quoted or plain).strip("*?"))
                 barred = False
     if counted < 2:
-        raise malformed(f"search term must be longer than one character: {term.strip()}")
-    if words.needed:
+        raise malformed_search(f"search term must be longer than one character: {term.strip()}")
+    if words.required:
         yield words
 
 
-def _like(word: str) -> str:
+def _like_pattern(word: str) -> str:
     escaped = re.sub(r"([\\'%_])", r"\\\1", word)
     return "%" + escaped.replace("*", "%").replace("?", "_") + "%"
 
 
-def _has(text: str, word: str) -> bool:
+def _contains_word(text: str, word: str) -> bool:
     """Whether the text has the word, `*` standing for any letters of it and `?` for one.
 
     What stands between two `*` is taken where it comes first and never looked for again: trying all places would take

@@ -102,69 +102,69 @@ REQUIRED: dict[tuple[str, str], str | None] = {
 }
 
 
-def _plain(*values: str) -> tuple[tuple[str, str | None], ...]:
+def _without_category(*values: str) -> tuple[tuple[str, str | None], ...]:
     return tuple((value, None) for value in values)
 
 
 CATEGORIES = ("Draft", "Activated", "Canceled", "Expired")
 PICKLISTS: dict[tuple[str, str], tuple[tuple[str, str | None], ...]] = {
     ("Order", "Status"): (("Draft", "Draft"), ("Activated", "Activated")),
-    ("Order", "StatusCode"): _plain(*CATEGORIES),
-    ("OrderStatus", "StatusCode"): _plain(*CATEGORIES),
+    ("Order", "StatusCode"): _without_category(*CATEGORIES),
+    ("OrderStatus", "StatusCode"): _without_category(*CATEGORIES),
     ("Contract", "Status"): (
         ("Draft", "Draft"),
         ("In Approval Process", "InApproval"),
         ("Activated", "Activated"),
     ),
-    ("Contract", "StatusCode"): _plain("Draft", "InApproval", "Activated"),
+    ("Contract", "StatusCode"): _without_category("Draft", "InApproval", "Activated"),
     ("ReturnOrder", "Status"): (
         ("Draft", "Draft"), ("Submitted", "Activated"), ("Approved", "Activated"), ("Canceled", "Canceled"),
         ("Closed", "Closed"), ("Pending Exchange", "Pending"),
     ),
-    ("ReturnOrder", "StatusCategory"): _plain("Draft", "Activated", "Closed", "Canceled", "Pending"),
-    ("ReturnOrder", "ShipmentType"): _plain("Standard", "Rush", "Overnight", "Next Business Day", "Pick Up"),
-    ("ReturnOrderLineItem", "ReasonForReturn"): _plain(
+    ("ReturnOrder", "StatusCategory"): _without_category("Draft", "Activated", "Closed", "Canceled", "Pending"),
+    ("ReturnOrder", "ShipmentType"): _without_category("Standard", "Rush", "Overnight", "Next Business Day", "Pick Up"),
+    ("ReturnOrderLineItem", "ReasonForReturn"): _without_category(
         "Damaged", "Defective", "Duplicate Order", "Wrong Item", "Wrong Quantity", "Not Satisfied", "Outdated", "Other"
     ),
-    ("ReturnOrderLineItem", "ProcessingPlan"): _plain("Repair", "Discard", "Salvage", "Restock"),
-    ("ReturnOrderLineItem", "RepaymentMethod"): _plain("Replace", "Refund", "Credit", "Return"),
-    ("ReturnOrderLineItem", "QuantityUnitOfMeasure"): _plain("Each"),
-    ("Account", "Ownership"): _plain("Public", "Private", "Subsidiary", "Other"),
-    ("Account", "Rating"): _plain("Hot", "Warm", "Cold"),
-    ("Account", "Industry"): _plain(
+    ("ReturnOrderLineItem", "ProcessingPlan"): _without_category("Repair", "Discard", "Salvage", "Restock"),
+    ("ReturnOrderLineItem", "RepaymentMethod"): _without_category("Replace", "Refund", "Credit", "Return"),
+    ("ReturnOrderLineItem", "QuantityUnitOfMeasure"): _without_category("Each"),
+    ("Account", "Ownership"): _without_category("Public", "Private", "Subsidiary", "Other"),
+    ("Account", "Rating"): _without_category("Hot", "Warm", "Cold"),
+    ("Account", "Industry"): _without_category(
         "Agriculture", "Apparel", "Banking", "Biotechnology", "Chemicals", "Communications", "Construction",
         "Consulting", "Education", "Electronics", "Energy", "Engineering", "Entertainment", "Environmental", "Finance",
         "Food & Beverage", "Government", "Healthcare", "Hospitality", "Insurance", "Machinery", "Manufacturing",
         "Media", "Not For Profit", "Recreation", "Retail", "Shipping", "Technology", "Telecommunications",
         "Transportation", "Utilities", "Other",
     ),
-    ("Account", "Type"): _plain(
+    ("Account", "Type"): _without_category(
         "Prospect", "Customer - Direct", "Customer - Channel", "Channel Partner / Reseller", "Installation Partner",
         "Technology Partner", "Other",
     ),
-    ("Contact", "Salutation"): _plain("Mr.", "Ms.", "Mrs.", "Dr.", "Prof.", "Mx."),
-    ("Case", "Status"): _plain("New", "Working", "Escalated", "Closed"),
-    ("Case", "Priority"): _plain("High", "Medium", "Low"),
-    ("Case", "Origin"): _plain("Phone", "Email", "Web"),
-    ("Case", "Type"): _plain("Mechanical", "Electrical", "Electronic", "Structural", "Other"),
-    ("Case", "Reason"): _plain(
+    ("Contact", "Salutation"): _without_category("Mr.", "Ms.", "Mrs.", "Dr.", "Prof.", "Mx."),
+    ("Case", "Status"): _without_category("New", "Working", "Escalated", "Closed"),
+    ("Case", "Priority"): _without_category("High", "Medium", "Low"),
+    ("Case", "Origin"): _without_category("Phone", "Email", "Web"),
+    ("Case", "Type"): _without_category("Mechanical", "Electrical", "Electronic", "Structural", "Other"),
+    ("Case", "Reason"): _without_category(
         "Installation", "Equipment Complexity", "Performance", "Breakdown", "Equipment Design", "Feedback", "Other"
     ),
-    ("Task", "Status"): _plain("Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred"),
-    ("Task", "Priority"): _plain("High", "Normal", "Low"),
-    ("Task", "TaskSubtype"): _plain("Task", "Email", "ListEmail", "Cadence", "Call", "LinkedIn"),
-    ("Task", "CallType"): _plain("Internal", "Inbound", "Outbound"),
+    ("Task", "Status"): _without_category("Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred"),
+    ("Task", "Priority"): _without_category("High", "Normal", "Low"),
+    ("Task", "TaskSubtype"): _without_category("Task", "Email", "ListEmail", "Cadence", "Call", "LinkedIn"),
+    ("Task", "CallType"): _without_category("Internal", "Inbound", "Outbound"),
 }  # fmt: skip
-_EVERYWHERE = {  # of every object that has such a field
-    "GeocodeAccuracy": _plain(
+_COMMON_PICKLISTS = {  # of every object that has such a field
+    "GeocodeAccuracy": _without_category(
         "Address", "NearAddress", "Block", "Street", "ExtendedZip", "Zip", "Neighborhood", "City", "County", "State",
         "Unknown",
     ),
-    "CleanStatus": _plain(
+    "CleanStatus": _without_category(
         "Matched", "Different", "Acknowledged", "NotFound", "Inactive", "Pending", "SelectMatch", "Skipped"
     ),
 }  # fmt: skip
-OPEN = {
+UNRESTRICTED = {
     "Account",
     "Contact",
     "PersonAccount",
@@ -194,7 +194,7 @@ NAME_FIELDS = {
     "Task": "Subject",
 }
 
-_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WORD_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # What the org calls a field, where that is not simply its name in words; `*` is any object.
 _OTHER_LABELS = {
     ("*", "BillingPostalCode"): "Billing Zip/Postal Code",
@@ -254,10 +254,10 @@ _OTHER_LABELS = {
 
 def standard_schema() -> Schema:
     """A fresh schema, of an org in which nothing is switched on that adds to it."""
-    return Schema([*(_standard(*spec) for spec in OBJECTS), *map(_history, HISTORIES)])
+    return Schema([*(_standard_object(*spec) for spec in OBJECTS), *map(_history_object, HISTORIES)])
 
 
-def _standard(name: str, label: str, plural: str, prefix: str) -> SObject:
+def _standard_object(name: str, label: str, plural: str, prefix: str) -> SObject:
     writable = name not in READ_ONLY
     sobject = SObject(
         name=name,
@@ -268,12 +268,12 @@ def _standard(name: str, label: str, plural: str, prefix: str) -> SObject:
         updateable=writable,
         deletable=writable,
     )
-    for item in fields(name):
+    for item in read_fields(name):
         sobject.add(item)
     return sobject
 
 
-def _history(name: str) -> SObject:
+def _history_object(name: str) -> SObject:
     """What became of the fields of an object's records."""
     label = next(label for item, label, *_ in OBJECTS if item == name)
     sobject = SObject(
@@ -284,20 +284,20 @@ def _history(name: str) -> SObject:
         name=f"{name}Id", label=f"{label} ID", type="reference", length=18, nillable=False, createable=False,
         updateable=False, reference_to=(name,), relationship_name=name, child_relationship="Histories",
     )  # fmt: skip
-    first, deleted, *rest = fields("History")
+    first, deleted, *rest = read_fields("History")
     for item in (first, deleted, parent, *rest):
         sobject.add(item)
     return sobject
 
 
 @cache
-def fields(sobject: str) -> tuple[Field, ...]:
+def read_fields(sobject: str) -> tuple[Field, ...]:
     """Those of `standard/<sobject>.fields`; `Custom__c` has what every custom object begins with."""
     text = (files("connector.localorg") / "standard" / f"{sobject}.fields").read_text(encoding="utf-8")
-    return tuple(_field(sobject, line.split()) for line in text.splitlines() if line)
+    return tuple(_parse_field(sobject, line.split()) for line in text.splitlines() if line)
 
 
-def _field(sobject: str, words: list[str]) -> Field:
+def _parse_field(sobject: str, words: list[str]) -> Field:
     name, kind, flags, *more = words
     type_, _, size = kind.partition(":")
     marks, _, tail = flags.partition("-")
@@ -306,7 +306,7 @@ def _field(sobject: str, words: list[str]) -> Field:
     target = next((word[1:] for word in more if word.startswith(">")), "")
     targets, _, relationship = target.partition(":")
     common = "GeocodeAccuracy" if name.endswith("GeocodeAccuracy") else name
-    values = PICKLISTS.get((sobject, name)) or _EVERYWHERE.get(common, ())
+    values = PICKLISTS.get((sobject, name)) or _COMMON_PICKLISTS.get(common, ())
     field = Field(
         name=name,
         label=_label(sobject, name, type_),
@@ -324,7 +324,7 @@ def _field(sobject: str, words: list[str]) -> Field:
         sortable="s" not in refused,
         groupable="g" not in refused,
         aggregatable="a" not in refused,
-        restricted_picklist=bool(values) and (sobject not in OPEN or (sobject, name) not in PICKLISTS),
+        restricted_picklist=bool(values) and (sobject not in UNRESTRICTED or (sobject, name) not in PICKLISTS),
         picklist=tuple(
             PicklistValue(value=value, label=value, category=category, default=value == DEFAULTS.get((sobject, name)))
             for value, category in values
@@ -337,10 +337,10 @@ def _field(sobject: str, words: list[str]) -> Field:
         compound_field_name=next((word[1:] for word in more if word.startswith("@")), None),
         name_field=name == NAME_FIELDS.get(sobject, "Name"),
     )
-    return _sized(field, size)
+    return _with_size(field, size)
 
 
-def _sized(field: Field, size: str) -> Field:
+def _with_size(field: Field, size: str) -> Field:
     if field.type in {"currency", "double", "percent"}:
         precision, _, scale = size.partition(",")
         return replace(field, precision=int(precision), scale=int(scale))
@@ -359,5 +359,5 @@ def _label(sobject: str, name: str, type_: str) -> str:
             return _OTHER_LABELS[key]
     if name == "Id":
         return f"{next((label for item, label, *_ in OBJECTS if item == sobject), 'Record')} ID"
-    words = _WORDS.sub(" ", name.replace("Pricebook2", "PriceBook").replace("Product2", "Product"))
+    words = _WORD_BOUNDARY.sub(" ", name.replace("Pricebook2", "PriceBook").replace("Product2", "Product"))
     return words.removesuffix(" Id") + " ID" if type_ == "reference" and words.endswith(" Id") else words

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from connector.localorg.schema import Field, Schema, SObject
 
-_CASED = {"id", "reference", "datetime", "date", "time"}
+_CASE_SENSITIVE_TYPES = {"id", "reference", "datetime", "date", "time"}
 _REAL = {"double", "currency", "percent"}
 _INDEXED = {"SystemModstamp", "EffectiveDate", "OrderNumber", "ContractNumber"}
 
@@ -31,7 +31,7 @@ class Change:
     fields: tuple[str, ...] = ()
 
 
-class UndoneError(Exception):
+class RetryTransactionError(Exception):
     """Raised to undo a transaction that will be done again: what was to happen after it is dropped, too."""
 
 
@@ -39,7 +39,7 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def column(field: Field) -> str:
+def column_sql(field: Field) -> str:
     if field.type == "boolean":
         return f"{quote(field.name)} INTEGER NOT NULL DEFAULT {int(field.default_value is True)}"
     if field.type in _REAL:
@@ -48,7 +48,7 @@ def column(field: Field) -> str:
         return f"{quote(field.name)} INTEGER"
     if field.name == "Id":
         return f"{quote(field.name)} TEXT PRIMARY KEY"
-    collation = "" if field.case_sensitive or field.type in _CASED else " COLLATE NOCASE"
+    collation = "" if field.case_sensitive or field.type in _CASE_SENSITIVE_TYPES else " COLLATE NOCASE"
     return f"{quote(field.name)} TEXT{collation}"
 
 
@@ -80,15 +80,15 @@ class Storage:
         self._dirty: set[str] = set()
         self._depth = 0
         self.changes: list[Change] = []
-        self.listeners: list[Callable[[list[Change]], None]] = []
-        self.afterwards: list[Callable[[], object]] = []  # done once the transaction is over, committed or not
+        self.commit_listeners: list[Callable[[list[Change]], None]] = []
+        self.after_transaction: list[Callable[[], object]] = []  # done once the transaction is over, committed or not
 
     def close(self) -> None:
         self.connection.close()
 
     # -- shape ------------------------------------------------------------------------------------------------------
 
-    def sync(self, schema: Schema) -> None:
+    def sync_tables(self, schema: Schema) -> None:
         """Make the tables say what the schema says; never drops anything."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
@@ -105,11 +105,11 @@ class Storage:
         fields = list(sobject.stored_fields())
         present = {row[1].lower() for row in self.connection.execute(f"PRAGMA table_info({table})")}
         if not present:
-            self.connection.execute(f"CREATE TABLE {table} ({', '.join(column(f) for f in fields)})")
+            self.connection.execute(f"CREATE TABLE {table} ({', '.join(column_sql(f) for f in fields)})")
         else:
             for field in fields:
                 if field.name.lower() not in present:
-                    self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {column(field)}")
+                    self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {column_sql(field)}")
         for field in fields:
             if field.name in {"CreatedById", "LastModifiedById", "OwnerId"}:
                 continue
@@ -134,7 +134,7 @@ class Storage:
         try:
             yield
             if self.changes:
-                for listener in self.listeners:
+                for listener in self.commit_listeners:
                     listener(self.changes)
             for name in self._dirty:
                 self.connection.execute(
@@ -144,15 +144,15 @@ class Storage:
             self.connection.execute("COMMIT")
         except BaseException as error:
             self.connection.execute("ROLLBACK")
-            if isinstance(error, UndoneError):
-                self.afterwards.clear()
+            if isinstance(error, RetryTransactionError):
+                self.after_transaction.clear()
             raise
         else:
             self._dirty.clear()
         finally:
             self._depth = 0
             self.changes = []
-            later, self.afterwards = self.afterwards, []
+            later, self.after_transaction = self.after_transaction, []
             for act in later:
                 act()
 
@@ -186,7 +186,7 @@ class Storage:
         self._dirty.add(name)
         return value
 
-    def meta(self, key: str) -> str | None:
+    def get_meta(self, key: str) -> str | None:
         row = self.connection.execute("SELECT value FROM _meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 

@@ -13,7 +13,7 @@ from connector.localorg.storage import Storage
 
 _LOG_SIZE = 10_000
 _HOURS = 24
-PUBLISHED_AN_HOUR = 250_000  # platform events, by every way of publishing
+MAX_PUBLISHED_PER_HOUR = 250_000  # platform events, by every way of publishing
 
 
 @dataclass(kw_only=True, slots=True)
@@ -27,7 +27,7 @@ class LoggedCall:
     fault: str | None = None
 
 
-class Rolling:
+class RollingCounter:
     """How many in the last so many hours, by whole hours."""
 
     def __init__(self, clock: Callable[[], datetime], hours: int) -> None:
@@ -67,7 +67,7 @@ class Usage:
         self.limit = limit
         self.log: deque[LoggedCall] = deque(maxlen=_LOG_SIZE)
         self.reset(persist=False)
-        kept = storage.meta("usage")
+        kept = storage.get_meta("usage")
         if kept:
             known = json.loads(kept)
             self.calls, self.writes, self.reads = known["calls"], known["writes"], known["reads"]
@@ -77,13 +77,13 @@ class Usage:
     def reset(self, *, persist: bool = True) -> None:
         self.calls = self.writes = self.reads = 0
         self.by_resource: Counter[str] = Counter()
-        self._window = Rolling(self.clock, _HOURS)
-        self.delivered = Rolling(self.clock, _HOURS)
-        self.published = Rolling(self.clock, 1)
+        self._window = RollingCounter(self.clock, _HOURS)
+        self.delivered = RollingCounter(self.clock, _HOURS)
+        self.published = RollingCounter(self.clock, 1)
         if persist:
             self.save()
 
-    def count(self, resource: str, *, write: bool, calls: int = 1) -> None:
+    def record_call(self, resource: str, *, write: bool, calls: int = 1) -> None:
         self.calls += calls
         if write:
             self.writes += calls
@@ -120,7 +120,7 @@ class Usage:
             ),
         )
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return {
             "api_calls": self.calls,
             "write_calls": self.writes,
@@ -132,7 +132,7 @@ class Usage:
             "events_published": self.published.used,
         }
 
-    def recent(self, limit: int) -> list[dict[str, Any]]:
+    def recent_calls(self, limit: int) -> list[dict[str, Any]]:
         """The newest calls first."""
         calls = list(self.log)[-limit:] if limit > 0 else []
         return [asdict(call) for call in reversed(calls)]

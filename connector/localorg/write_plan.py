@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from connector.localorg.field_values import Coerce, Stored, coercer
+from connector.localorg.field_values import Coercer, StoredValue, coercer
 from connector.localorg.schema import Field, Schema, SObject
 from connector.localorg.storage import quote
 
-Row = dict[str, Stored]
+Row = dict[str, StoredValue]
 
 _STAMPS = {
     "Id",
@@ -23,22 +23,22 @@ _STAMPS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class InputField:
     name: str
     field: Field
-    coerce: Coerce
+    coerce: Coercer
     createable: bool
     updateable: bool
     targets: tuple[str, ...]
     prefixes: Mapping[str, str]  # key prefix -> sObject it may point at
 
 
-class Plan:
+class WritePlan:
     def __init__(self, schema: Schema, sobject: SObject, currency: str) -> None:
         self.sobject = sobject
         self.name = sobject.name
-        self.inputs: dict[str, Input] = {}
-        self.relationships: dict[str, Input] = {}
+        self.inputs: dict[str, InputField] = {}
+        self.relationships: dict[str, InputField] = {}
         self.addresses: dict[str, list[Field]] = {}
         fields = list(sobject.stored_fields())
         for field in sobject.fields.values():
@@ -47,7 +47,7 @@ class Plan:
                 known = schema.get(target)
                 if known is not None:
                     prefixes[known.key_prefix] = known.name
-            entry = Input(
+            entry = InputField(
                 field.name,
                 field,
                 coercer(field),
@@ -66,7 +66,7 @@ class Plan:
                 self.addresses[field.compound_field_name].append(field)
         self.columns = tuple(field.name for field in fields)
         self.booleans = frozenset(field.name for field in fields if field.type == "boolean")
-        self.has = frozenset(self.columns)
+        self.column_names = frozenset(self.columns)
         self.auto_numbers = tuple(f for f in fields if f.auto_number)
         self.unique = tuple(f for f in fields if f.unique and f.name != "Id" and not f.auto_number)
         self.required = tuple(
@@ -93,16 +93,16 @@ class Plan:
         self.insert_sql = f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(self.columns))})"  # noqa: S608
         self.select_sql = f"SELECT {names} FROM {table}"  # noqa: S608
         self.by_id_sql = f'{self.select_sql} WHERE "Id" = ?'
-        self.alive_sql = (
+        self.is_deleted_sql = (
             f'SELECT "IsDeleted" FROM {table} WHERE "Id" = ?'  # noqa: S608
-            if "IsDeleted" in self.has
+            if "IsDeleted" in self.column_names
             else f'SELECT 0 FROM {table} WHERE "Id" = ?'  # noqa: S608
         )
-        self.live = ' AND "IsDeleted" = 0' if "IsDeleted" in self.has else ""
+        self.live_condition = ' AND "IsDeleted" = 0' if "IsDeleted" in self.column_names else ""
         status = sobject.get("Status")
         self.categories = {item.value: item.category for item in status.picklist} if status else {}
 
-    def category(self, status: Stored) -> str | None:
+    def status_category(self, status: StoredValue) -> str | None:
         """The StatusCode a Status value stands for."""
         return self.categories.get(status) if isinstance(status, str) else None
 
@@ -110,4 +110,4 @@ class Plan:
         return any(field.name == name for field in self.required)
 
     def key_sql(self, column: str) -> str:
-        return f'SELECT "Id" FROM {quote(self.name)} WHERE {quote(column)} = ?{self.live}'  # noqa: S608
+        return f'SELECT "Id" FROM {quote(self.name)} WHERE {quote(column)} = ?{self.live_condition}'  # noqa: S608

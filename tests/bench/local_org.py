@@ -44,7 +44,7 @@ def fill(data: Path, orders: int) -> None:
         plan = dml.plan(name)
         base = dict.fromkeys(plan.columns) | plan.defaults
         stamps = {
-            column: STAMP for column in ("CreatedDate", "LastModifiedDate", "SystemModstamp") if column in plan.has
+            column: STAMP for column in ("CreatedDate", "LastModifiedDate", "SystemModstamp") if column in plan.column_names
         }
         with made.org.storage.transaction():
             connection.executemany(
@@ -132,10 +132,10 @@ async def _events(banner: dict[str, str], http: aiohttp.ClientSession, count: in
     async with grpc.aio.insecure_channel(banner["pubsub_endpoint"]) as channel:
         stream = channel.stream_stream(
             f"/{grpc_codec.SERVICE}/Subscribe",
-            request_serializer=grpc_codec.message("FetchRequest").SerializeToString,
-            response_deserializer=grpc_codec.message("FetchResponse").FromString,
+            request_serializer=grpc_codec.message_class("FetchRequest").SerializeToString,
+            response_deserializer=grpc_codec.message_class("FetchResponse").FromString,
         )(metadata=headers)
-        ask = grpc_codec.message("FetchRequest")
+        ask = grpc_codec.message_class("FetchRequest")
         await stream.write(
             ask(topic_name="/data/AccountChangeEvent", replay_preset=grpc_codec.EARLIEST, num_requested=100)
         )

@@ -102,7 +102,7 @@ async def test_every_way_to_sign_in(org: LocalOrg, key: rsa.RSAPrivateKey) -> No
 
     tokens = await asyncio.to_thread(work)
     assert len(tokens) == len(ways)
-    assert all(org.org.auth.bearer(f"Bearer {token}") for token, _ in tokens)
+    assert all(org.org.auth.bearer_session(f"Bearer {token}") for token, _ in tokens)
     assert {f"https://{host}" for _, host in tokens} == {org.tls_url}
 
 

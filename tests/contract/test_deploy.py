@@ -85,7 +85,7 @@ async def test_what_the_org_refuses_is_told_with_its_line_and_nothing_gets_in(
     assert "length" in problem.text
     sobject = org.org.schema.get("Order")
     assert sobject is not None
-    assert "good__c" not in sobject.all
+    assert "good__c" not in sobject.all_fields
 
 
 async def test_a_package_without_permission_sets_gives_none(client: SalesforceClient, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from connector.cli.org import our_metadata
 from connector.errors import CommandError
 from connector.jobs.deploy import deploy_metadata
 from connector.jobs.resync import make_due
-from connector.localorg.seed_file import read
+from connector.localorg.seed_file import read_seed_file
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
 from connector.model.customer import Customer
@@ -29,7 +29,7 @@ from connector.settings import Returns
 from connector.store import orders, stock
 from tests.flow.conftest import World, settings_for
 
-SEED = read(Path(__file__).parents[2] / "fixtures" / "orgs" / "two-currencies.yaml")
+SEED = read_seed_file(Path(__file__).parents[2] / "fixtures" / "orgs" / "two-currencies.yaml")
 CUSTOMERS = [
     Customer(number="C-1", name="Chop-suey Chinese", postal_code="3012"),  # the org has it already
     Customer.called(number="C-2", first_name="Ana", last_name="Trujillo"),

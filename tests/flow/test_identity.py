@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from connector.localorg.record_merge import merge
+from connector.localorg.record_merge import merge_records
 from connector.localorg.recycle_bin import undelete
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
@@ -32,7 +32,7 @@ def merge_accounts(world: World, winner: str, loser: str) -> None:
     """As a rep merges two accounts: the orders go to the winner."""
     dml = world.org.org.dml
     with dml.storage.transaction():
-        merge(dml, "Account", winner, {}, [loser])
+        merge_records(dml, "Account", winner, {}, [loser])
 
 
 def take_out_of_bin(world: World, record: str) -> None:

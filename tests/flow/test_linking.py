@@ -13,7 +13,7 @@ import pytest
 from connector.cli.org import our_metadata
 from connector.errors import ConnectorError, StoreError
 from connector.jobs.link import Linked, Linker, full_id
-from connector.localorg.seed import Bodies
+from connector.localorg.seed import SeedRecords
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import DuplicateRule, OrgSettings
 from connector.model.change import EntityKind
@@ -31,12 +31,12 @@ from tests.flow.test_surprises import a_line, delete
 CUSTOMER, ORDER = EntityKind.CUSTOMER, EntityKind.ORDER
 ONE = an_order("A-1", stage=Stage.CONFIRMED, lines=(a_line(1),))
 TEA_ROOMS = replace(CUSTOMERS[0], name="Harbour Tea Rooms", postal_code="97201")
-THERE: Bodies = {"Account": [{"Name": "Harbour Tea Rooms", "BillingPostalCode": "97201", "Phone": "1"}]}
+THERE: SeedRecords = {"Account": [{"Name": "Harbour Tea Rooms", "BillingPostalCode": "97201", "Phone": "1"}]}
 
 
 @asynccontextmanager
 async def strict_world(
-    url: str, *, action: str = "alert", rules: DuplicateRules = DuplicateRules.BLOCK, records: Bodies | None = THERE
+    url: str, *, action: str = "alert", rules: DuplicateRules = DuplicateRules.BLOCK, records: SeedRecords | None = THERE
 ) -> AsyncIterator[World]:
     rule = DuplicateRule(
         name="Same_Account", sobject="Account", match=["Name", "BillingPostalCode"], action=action,

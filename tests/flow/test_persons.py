@@ -13,8 +13,8 @@ from sqlalchemy import delete
 
 from connector.cli.org import our_metadata
 from connector.jobs.resync import make_due
-from connector.localorg.seed import Bodies
-from connector.localorg.seed_file import read
+from connector.localorg.seed import SeedRecords
+from connector.localorg.seed_file import read_seed_file
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings, RecordType
 from connector.model.change import EntityKind
@@ -28,7 +28,7 @@ from tests.flow.conftest import PRODUCTS, World, settings_for
 from tests.flow.test_push import an_order
 
 ORGS = Path(__file__).parents[2] / "fixtures" / "orgs"
-PERSONS = read(ORGS / "person-accounts.yaml").settings
+PERSONS = read_seed_file(ORGS / "person-accounts.yaml").settings
 """An org in which an account is a person's unless it is told otherwise."""
 
 BUSINESS = OrgSettings(person_accounts=True)
@@ -42,7 +42,7 @@ ANA = Customer(
 
 
 @asynccontextmanager
-async def world_of(settings: OrgSettings, url: str, records: Bodies | None = None) -> AsyncIterator[World]:
+async def world_of(settings: OrgSettings, url: str, records: SeedRecords | None = None) -> AsyncIterator[World]:
     async with (
         LocalOrg(metadata_root=our_metadata(), settings=settings, records=records) as org,
         running(settings_for(org, url)) as service,
@@ -265,11 +265,11 @@ def convert(world: World, customer: str, to: str = "Consumer") -> None:
     """As an admin can convert an account of one contact (not by our API user, and not in the local org's API)."""
     dml = world.org.org.dml
     with dml.storage.transaction():
-        account = dml.one('SELECT "Id" FROM "Account" WHERE "External_Key__c" = ?', customer)
-        of_persons = dml.one('SELECT "Id" FROM "RecordType" WHERE "DeveloperName" = ?', to)
-        contact = dml.force_insert("Contact", LastName="Trujillo", AccountId=account, IsPersonAccount=1)
+        account = dml.scalar('SELECT "Id" FROM "Account" WHERE "External_Key__c" = ?', customer)
+        of_persons = dml.scalar('SELECT "Id" FROM "RecordType" WHERE "DeveloperName" = ?', to)
+        contact = dml.platform_insert("Contact", LastName="Trujillo", AccountId=account, IsPersonAccount=1)
         values = {"RecordTypeId": of_persons, "IsPersonAccount": 1, "LastName": "Trujillo", "PersonContactId": contact}
-        dml.set_fields("Account", account, values)
+        dml.platform_update("Account", account, values)
 
 
 async def test_a_key_that_an_account_of_the_other_kind_has_is_told_in_plain_words(database_url: str) -> None:

@@ -15,7 +15,7 @@ from aiosmtpd.smtp import AuthResult
 from connector.errors import PostError, RetryClass
 from connector.jobs import deliver as job
 from connector.jobs.deliver import Delivered
-from connector.localorg.certificates import certificates
+from connector.localorg.certificates import load_or_create
 from connector.model.event import Action
 from connector.model.message import MessageState
 from connector.post.mail import Mail
@@ -86,8 +86,8 @@ async def test_a_wrong_password_stops_the_run_and_is_not_told(store: Store) -> N
 
 async def test_starttls_with_a_certificate_that_nobody_vouches_for(store: Store, tmp_path: Path) -> None:
     await confirmed(store)
-    ours = certificates(tmp_path)
-    async with odd_server(tls_context=ours.context()) as server:
+    ours = load_or_create(tmp_path)
+    async with odd_server(tls_context=ours.ssl_context()) as server:
         done = await send(store, smtp_settings(server.port, smtp_security=Security.STARTTLS))
         assert "cannot be trusted" in (done.stopped or "")
         assert server.mails == []
@@ -97,9 +97,9 @@ async def test_starttls_with_a_certificate_that_is_vouched_for(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await confirmed(store)
-    ours = certificates(tmp_path)
+    ours = load_or_create(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(ours.ca))
-    async with odd_server(tls_context=ours.context(), require_starttls=True) as server:
+    async with odd_server(tls_context=ours.ssl_context(), require_starttls=True) as server:
         settings = smtp_settings(server.port, smtp_security=Security.STARTTLS, smtp_host="localhost")
         assert await send(store, settings) == Delivered(sent=1)
     assert len(server.mails) == 1

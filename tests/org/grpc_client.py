@@ -39,27 +39,27 @@ class Client:
         make = self.channel.stream_stream if streams else self.channel.unary_unary
         return make(
             f"/{grpc_codec.SERVICE}/{name}",
-            request_serializer=grpc_codec.message(request).SerializeToString,
-            response_deserializer=grpc_codec.message(response).FromString,
+            request_serializer=grpc_codec.message_class(request).SerializeToString,
+            response_deserializer=grpc_codec.message_class(response).FromString,
         )
 
     async def topic(self, name: str) -> Any:
-        return await self.rpc("GetTopic")(grpc_codec.message("TopicRequest")(topic_name=name), metadata=self.headers)
+        return await self.rpc("GetTopic")(grpc_codec.message_class("TopicRequest")(topic_name=name), metadata=self.headers)
 
     async def schema(self, schema_id: str) -> Any:
         if schema_id not in self.schemas:
             told = await self.rpc("GetSchema")(
-                grpc_codec.message("SchemaRequest")(schema_id=schema_id), metadata=self.headers
+                grpc_codec.message_class("SchemaRequest")(schema_id=schema_id), metadata=self.headers
             )
             self.schemas[schema_id] = fastavro.parse_schema(json.loads(told.schema_json))
         return self.schemas[schema_id]
 
     async def publish(self, topic: str, *events: tuple[str, bytes], schema_id: str) -> Any:
         made = [
-            grpc_codec.message("ProducerEvent")(id=name, schema_id=schema_id, payload=body) for name, body in events
+            grpc_codec.message_class("ProducerEvent")(id=name, schema_id=schema_id, payload=body) for name, body in events
         ]
         return await self.rpc("Publish")(
-            grpc_codec.message("PublishRequest")(topic_name=topic, events=made), metadata=self.headers
+            grpc_codec.message_class("PublishRequest")(topic_name=topic, events=made), metadata=self.headers
         )
 
     async def encoded(self, schema_id: str, **values: Any) -> bytes:
@@ -89,7 +89,7 @@ class Stream:
         self.call = call
 
     async def ask(self, count: int, **more: Any) -> None:
-        await self.call.write(grpc_codec.message("FetchRequest")(num_requested=count, **more))
+        await self.call.write(grpc_codec.message_class("FetchRequest")(num_requested=count, **more))
 
     async def next(self) -> Any:
         async with asyncio.timeout(SOON):

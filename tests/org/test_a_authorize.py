@@ -163,7 +163,7 @@ async def test_the_user_agent_flow_answers_in_the_fragment(visitor: Visitor) -> 
     """A2."""
     status, told = await visitor.authorize(response_type="token", scope="api")
     assert (status, told["token_type"], "refresh_token" in told) == (302, "Bearer", False)
-    assert visitor.org.org.auth.bearer(f"Bearer {told['access_token']}") is not None
+    assert visitor.org.org.auth.bearer_session(f"Bearer {told['access_token']}") is not None
 
 
 async def test_the_command_lines_own_client_has_no_secret(visitor: Visitor) -> None:

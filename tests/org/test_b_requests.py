@@ -178,13 +178,13 @@ async def test_a_client_names_itself(shared: Caller, options: str, client: str) 
     def listen(*_: Any) -> None:
         origins.append(shared.org.org.hub.origin)
 
-    shared.org.org.storage.listeners.append(listen)
+    shared.org.org.storage.commit_listeners.append(listen)
     try:
         await shared.call("POST", "sobjects/Account", {"Name": "A"}, **{"Sforce-Call-Options": options})
         records = [{"attributes": {"type": "Account"}, "Name": "A"}]
         await shared.call("POST", "composite/sobjects", {"records": records}, **{"Sforce-Call-Options": options})
     finally:
-        shared.org.org.storage.listeners.remove(listen)
+        shared.org.org.storage.commit_listeners.remove(listen)
     assert origins == ["com/salesforce/api/rest/66.0" + (f";client={client}" if client else "")] * 2
 
 

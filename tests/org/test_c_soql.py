@@ -24,7 +24,7 @@ NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 def orders() -> sqlite3.Connection:
     """Three accounts with four orders and five lines."""
     storage = Storage()
-    storage.sync(standard_schema())
+    storage.sync_tables(standard_schema())
     db = storage.connection
     for number, (name, city) in enumerate([("Alpha", "Bonn"), ("beta", None), ("O'Neil", "Rome")], start=1):
         db.execute(

@@ -257,12 +257,12 @@ async def test_steps_run_in_the_order_sent_only_when_told(shared: Caller) -> Non
             def listen(changes: list[Any], done: list[str] = done) -> None:
                 done += [change.sobject for change in changes]
 
-            shared.org.org.storage.listeners.append(listen)
+            shared.org.org.storage.commit_listeners.append(listen)
             try:
                 path = f"/services/data/v{version}/composite"
                 status, _ = await shared.call("POST", path, {"compositeRequest": steps, **options})
             finally:
-                shared.org.org.storage.listeners.remove(listen)
+                shared.org.org.storage.commit_listeners.remove(listen)
             assert (status, len(done)) == (200, 3), number
             seen.add(tuple(done))
         return seen

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.cli.org import our_metadata
-from connector.localorg.bulk.csv_format import BadContentError, Dialect, body, columns
+from connector.localorg.bulk.csv_format import BadContentError, CsvDialect, row_to_body, parse_header
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import BASE, Caller
 from tests.org.test_a_sign_in import Redirect
@@ -368,7 +368,7 @@ async def test_simple_salesforce_bulk2_as_it_is(caller: Caller) -> None:
 def test_any_content_is_rows_or_a_reason(content: str) -> None:
     """E1: whatever the content."""
     try:
-        list(Dialect().rows(content))
+        list(CsvDialect().rows(content))
     except BadContentError as problem:
         assert " : " in str(problem)  # noqa: PT017 - nothing else may come out
 
@@ -377,7 +377,7 @@ def test_any_content_is_rows_or_a_reason(content: str) -> None:
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read_back(rows: list[list[str]]) -> None:
     """E1: quoting."""
-    dialect = Dialect("PIPE", "CRLF")
+    dialect = CsvDialect("PIPE", "CRLF")
     text = "".join(dialect.line(row) for row in [["Name", "Phone"], *rows])
     assert list(dialect.rows(text)) == [["Name", "Phone"], *rows]
 
@@ -385,5 +385,5 @@ def test_what_is_written_is_read_back(rows: list[list[str]]) -> None:
 def test_a_polymorphic_reference_names_its_type(caller: Caller) -> None:
     """E1."""
     plan = caller.org.org.dml.plan("Order")
-    [column] = columns(["User:Owner.Username"], plan)
-    assert body([column], ["a@b.c"]) == {"Owner": {"attributes": {"type": "User"}, "Username": "a@b.c"}}
+    [column] = parse_header(["User:Owner.Username"], plan)
+    assert row_to_body([column], ["a@b.c"]) == {"Owner": {"attributes": {"type": "User"}, "Username": "a@b.c"}}

@@ -102,7 +102,7 @@ async def test_values_are_taken_as_they_are(bulk: Bulk) -> None:
 
 async def test_sizes_of_content(bulk: Bulk) -> None:
     """E1: 32,000 characters a field and in the header, 5,000 fields and 400,000 characters a row."""
-    dialect = csv_format.Dialect()
+    dialect = csv_format.CsvDialect()
     assert list(dialect.rows(f"a\n{'x' * 32_000}\n"))
     for content in (f"a\n{'x' * 32_001}\n", "a" * 32_001 + "\n", ",".join(["a"] * 5_001) + "\n",
                     "a\n" + ",".join(["x" * 30_000] * 14) + "\n"):  # fmt: skip
@@ -160,7 +160,7 @@ async def test_a_client_is_named_in_what_a_job_changes(bulk: Bulk) -> None:
         heard.append(bulk.caller.org.org.hub.origin)
 
     storage = bulk.caller.org.org.storage
-    storage.listeners.append(listen)
+    storage.commit_listeners.append(listen)
     try:
         status, job = await bulk.caller.call(
             "POST", "jobs/ingest", ACCOUNTS, **{"Sforce-Call-Options": "client=loader"}
@@ -170,7 +170,7 @@ async def test_a_client_is_named_in_what_a_job_changes(bulk: Bulk) -> None:
         await bulk.caller.call("PATCH", f"jobs/ingest/{job['id']}", {"state": "UploadComplete"})
         await bulk.over(job["id"])
     finally:
-        storage.listeners.remove(listen)
+        storage.commit_listeners.remove(listen)
     assert heard == ["com/salesforce/api/bulkapi/66.0;client=loader"]
 
 

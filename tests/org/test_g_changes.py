@@ -175,7 +175,7 @@ async def test_only_selected_objects_are_captured(feed: Feed) -> None:
     await feed.caller.create("Account", Name="A")
     header, _, _ = await feed.one()
     assert header["entityName"] == "Account"
-    assert hub.topics(ORDERS) is None
+    assert hub.resolve_topics(ORDERS) is None
     with pytest.raises(ValueError, match="captured"):
         hub.configure({"captured": ["Nothing"]})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connector.localorg.events.channels import Member
+from connector.localorg.events.channels import ChannelMember
 from tests.org.conftest import Caller
 
 ACTION = "/event/Order_Action__e"
@@ -93,7 +93,7 @@ async def test_channels_that_are_not_there(bayeux: Bayeux) -> None:
 
 async def test_a_custom_channel_tells_the_kind_of_its_events(bayeux: Bayeux) -> None:
     """G11: since version 55, and no other channel does."""
-    bayeux.caller.org.org.hub.channels["/event/Odd__chn"] = {ACTION: Member(topic=ACTION)}
+    bayeux.caller.org.org.hub.channels["/event/Odd__chn"] = {ACTION: ChannelMember(topic=ACTION)}
     await bayeux.shake()
     for channel in ("/event/Odd__chn", ACTION):
         assert (await bayeux.subscribe(channel))["successful"]

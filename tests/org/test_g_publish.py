@@ -54,10 +54,10 @@ async def test_a_publish_stream(client: Client, org: LocalOrg) -> None:
     schema_id, body = await action(client)
     call = client.rpc("PublishStream")(metadata=client.headers)
     for number, topic in enumerate([ACTION, ""]):
-        event = grpc_codec.message("ProducerEvent")(id=f"s-{number}", schema_id=schema_id, payload=body)
-        await call.write(grpc_codec.message("PublishRequest")(topic_name=topic, events=[event]))
+        event = grpc_codec.message_class("ProducerEvent")(id=f"s-{number}", schema_id=schema_id, payload=body)
+        await call.write(grpc_codec.message_class("PublishRequest")(topic_name=topic, events=[event]))
         assert [result.correlation_key for result in (await call.read()).results] == [f"s-{number}"]
-    await call.write(grpc_codec.message("PublishRequest")(topic_name=ORDERS, events=[event]))
+    await call.write(grpc_codec.message_class("PublishRequest")(topic_name=ORDERS, events=[event]))
     assert await Stream(client, call).end() == (Code.INVALID_ARGUMENT, "publish.topic.mismatch")
     org.org.hub.fetch_seconds = 0.05
     idle = Stream(client, client.rpc("PublishStream")(metadata=client.headers))
@@ -69,30 +69,30 @@ async def test_a_publish_stream(client: Client, org: LocalOrg) -> None:
 
 async def test_a_managed_subscription_goes_on_where_it_was_committed(client: Client, org: LocalOrg) -> None:
     """G10."""
-    org.org.managed.define("Actions", ACTION, starts="EARLIEST")
+    org.org.managed_subscriptions.define("Actions", ACTION, starts="EARLIEST")
     replay_ids = await published(client, 3)
 
     def opened(**more: Any) -> Any:
         return client.rpc("ManagedSubscribe")(metadata=client.headers)
 
     call = opened()
-    await call.write(grpc_codec.message("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
+    await call.write(grpc_codec.message_class("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
     answer = await call.read()
     assert [event.replay_id for event in answer.events] == replay_ids[:2]
-    commit = grpc_codec.message("CommitReplayRequest")(commit_request_id="c-1", replay_id=replay_ids[1])
-    await call.write(grpc_codec.message("ManagedFetchRequest")(commit_replay_id_request=commit))
+    commit = grpc_codec.message_class("CommitReplayRequest")(commit_request_id="c-1", replay_id=replay_ids[1])
+    await call.write(grpc_codec.message_class("ManagedFetchRequest")(commit_replay_id_request=commit))
     told = (await call.read()).commit_response
     assert (told.commit_request_id, told.replay_id, told.error.msg) == ("c-1", replay_ids[1], "")
-    bad = grpc_codec.message("CommitReplayRequest")(commit_request_id="c-2", replay_id=b"?")
-    await call.write(grpc_codec.message("ManagedFetchRequest")(commit_replay_id_request=bad))
+    bad = grpc_codec.message_class("CommitReplayRequest")(commit_request_id="c-2", replay_id=b"?")
+    await call.write(grpc_codec.message_class("ManagedFetchRequest")(commit_replay_id_request=bad))
     assert (await call.read()).commit_response.error.code == grpc_codec.COMMIT_ERROR
     second = Stream(client, opened())
-    await second.call.write(grpc_codec.message("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
+    await second.call.write(grpc_codec.message_class("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
     assert (await second.end())[1] == "managed.subscription.already.active"
     call.cancel()
     await asyncio.sleep(0.05)
     call = opened()
-    await call.write(grpc_codec.message("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
+    await call.write(grpc_codec.message_class("ManagedFetchRequest")(developer_name="Actions", num_requested=2))
     assert [event.replay_id for event in (await call.read()).events] == replay_ids[2:]
     call.cancel()
     for wrong, code in (
@@ -100,5 +100,5 @@ async def test_a_managed_subscription_goes_on_where_it_was_committed(client: Cli
         ({}, "managed.subscription.id.or.developer.name.empty"),
     ):
         absent = Stream(client, opened())
-        await absent.call.write(grpc_codec.message("ManagedFetchRequest")(num_requested=1, **wrong))
+        await absent.call.write(grpc_codec.message_class("ManagedFetchRequest")(num_requested=1, **wrong))
         assert (await absent.end())[1] == code

@@ -14,7 +14,7 @@ KIND = "Order_Action__e"
 
 
 def heard(caller: Caller, after: int) -> int:
-    return len(caller.org.org.hub.bus.after(after, [f"/event/{KIND}"], 1_000))
+    return len(caller.org.org.hub.bus.events_after(after, [f"/event/{KIND}"], 1_000))
 
 
 async def test_a_published_event_is_a_success_with_an_error(shared: Caller) -> None:
@@ -24,7 +24,7 @@ async def test_a_published_event_is_a_success_with_an_error(shared: Caller) -> N
     assert (status, told["success"], told["id"][:3]) == (201, True, "e01")
     [note] = told["errors"]
     assert (note["statusCode"], note["fields"], len(note["message"])) == ("OPERATION_ENQUEUED", [], 36)
-    [event] = shared.org.org.hub.bus.after(before, [f"/event/{KIND}"], 10)
+    [event] = shared.org.org.hub.bus.events_after(before, [f"/event/{KIND}"], 10)
     assert event.uuid == note["message"]
 
 

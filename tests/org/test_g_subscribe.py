@@ -34,7 +34,7 @@ Code = grpc.StatusCode
 async def test_every_call_needs_three_headers(client: Client, missing: str) -> None:
     """G1."""
     headers = tuple(item for item in client.headers if item[0] != missing)
-    call = client.rpc("GetTopic")(grpc_codec.message("TopicRequest")(topic_name=ACTION), metadata=headers)
+    call = client.rpc("GetTopic")(grpc_codec.message_class("TopicRequest")(topic_name=ACTION), metadata=headers)
     assert await failure(call) == (Code.UNAUTHENTICATED, "service.auth.headers.invalid")
 
 
@@ -42,7 +42,7 @@ async def test_a_wrong_token_or_tenant_is_refused(client: Client) -> None:
     """G1, G6."""
     for name, code in (("accesstoken", "service.auth.error"), ("tenantid", "service.auth.headers.invalid")):
         headers = tuple((key, "wrong" if key == name else value) for key, value in client.headers)
-        call = client.rpc("GetTopic")(grpc_codec.message("TopicRequest")(topic_name=ACTION), metadata=headers)
+        call = client.rpc("GetTopic")(grpc_codec.message_class("TopicRequest")(topic_name=ACTION), metadata=headers)
         assert await failure(call) == (Code.UNAUTHENTICATED, code)
 
 
@@ -89,7 +89,7 @@ async def test_a_schema_is_what_its_id_says(client: Client) -> None:
     """G7."""
     schema_id = (await client.topic(ACTION)).schema_id
     told = await client.rpc("GetSchema")(
-        grpc_codec.message("SchemaRequest")(schema_id=schema_id), metadata=client.headers
+        grpc_codec.message_class("SchemaRequest")(schema_id=schema_id), metadata=client.headers
     )
     schema = json.loads(told.schema_json)
     assert (schema["name"], schema["namespace"], schema.pop("uuid")) == (
@@ -102,7 +102,7 @@ async def test_a_schema_is_what_its_id_says(client: Client) -> None:
         ("CreatedById", "string"),
     ]
     assert all(field["type"][0] == "null" for field in schema["fields"][2:])
-    call = client.rpc("GetSchema")(grpc_codec.message("SchemaRequest")(schema_id="x"), metadata=client.headers)
+    call = client.rpc("GetSchema")(grpc_codec.message_class("SchemaRequest")(schema_id="x"), metadata=client.headers)
     assert await failure(call) == (Code.INVALID_ARGUMENT, "schema.validation.failed")
 
 
@@ -110,7 +110,7 @@ async def test_a_change_schema_has_the_header_first_and_addresses_by_name(client
     """G7."""
     schema_id = (await client.topic(ACCOUNTS)).schema_id
     told = await client.rpc("GetSchema")(
-        grpc_codec.message("SchemaRequest")(schema_id=schema_id), metadata=client.headers
+        grpc_codec.message_class("SchemaRequest")(schema_id=schema_id), metadata=client.headers
     )
     fields = json.loads(told.schema_json)["fields"]
     assert fields[0]["name"] == "ChangeEventHeader"
@@ -222,7 +222,7 @@ async def test_a_stream_whose_client_is_done_ends(client: Client) -> None:
 async def test_bad_requests(client: Client, request_: dict[str, Any], expected: str) -> None:
     """G6: faults of the client."""
     stream = Stream(client, client.rpc("Subscribe")(metadata=client.headers))
-    await stream.call.write(grpc_codec.message("FetchRequest")(**{"topic_name": ACTION, **request_}))
+    await stream.call.write(grpc_codec.message_class("FetchRequest")(**{"topic_name": ACTION, **request_}))
     assert await stream.end() == (Code.INVALID_ARGUMENT, expected)
 
 
@@ -300,7 +300,7 @@ async def test_trouble_on_demand(client: Client, org: LocalOrg) -> None:
         (one, first), (other, second) = await stream.events(2)
         assert (one, first != second) == (other, True)
     position = org.org.hub.bus.latest.to_bytes(8, "big")
-    org.org.hub.bus.lose()
+    org.org.hub.bus.drop_all()
     async with client.subscribed(ACTION, replay_preset=grpc_codec.CUSTOM, replay_id=position) as stream:
         assert (await stream.end())[1] == "subscription.fetch.replayid.corrupted"
 

@@ -73,7 +73,7 @@ async def test_a_composite_that_has_to_wait_is_done_once(caller: Caller) -> None
     await first
     assert [item["httpStatusCode"] for item in told["compositeResponse"]] == [201, 201, 204]
     assert len(await caller.query("SELECT Id FROM Account WHERE Name = 'B'")) == 1
-    assert len(caller.org.org.hub.bus.after(0, ["/event/Order_Action__e"], 10)) == 1
+    assert len(caller.org.org.hub.bus.events_after(0, ["/event/Order_Action__e"], 10)) == 1
 
 
 async def test_bulk_jobs_wait_as_well(caller: Caller) -> None:

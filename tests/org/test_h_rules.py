@@ -295,7 +295,7 @@ async def test_keys_are_trimmed_and_may_be_missing_many_times(shared: Caller) ->
 )  # fmt: skip
 async def test_the_last_three_characters_of_an_id(short: str, suffix: str) -> None:
     """H10: as those of real records."""
-    assert ids.normalise(short) == short + suffix
+    assert ids.normalize(short) == short + suffix
 
 
 @pytest.mark.parametrize(

@@ -184,8 +184,8 @@ async def test_an_object_and_an_event_of_ones_own(deployer: Deployer) -> None:
     assert [row["Name"] for row in found[0]["Visits__r"]["records"]] == ["First"]
     await deployer.caller.create("Visited__e", Title__c="x")
     hub = deployer.caller.org.org.hub
-    assert hub.topics("/event/Visits__chn") == {"/event/Visited__e"}
-    assert len(hub.bus.after(0, ["/event/Visited__e"], 10)) == 1
+    assert hub.resolve_topics("/event/Visits__chn") == {"/event/Visited__e"}
+    assert len(hub.bus.events_after(0, ["/event/Visited__e"], 10)) == 1
 
 
 async def test_what_was_deployed_outlives_a_restart(tmp_path: Path) -> None:

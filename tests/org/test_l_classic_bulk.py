@@ -126,9 +126,9 @@ async def test_batches_that_cannot_be(caller: Caller) -> None:
         job_id = await job(caller, operation="insert", object="Account", contentType=kind)
         status, text = await call(caller, "POST", f"job/{job_id}/batch", content)
         assert status == 201
-        batch_id = next(iter(caller.org.org.classic.find(job_id).batches))
-        jobs = caller.org.org.classic
-        jobs.run(jobs.find(job_id), jobs.find(job_id).batches[batch_id])
+        batch_id = next(iter(caller.org.org.bulk_v1.find(job_id).batches))
+        jobs = caller.org.org.bulk_v1
+        jobs.run_batch(jobs.find(job_id), jobs.find(job_id).batches[batch_id])
         assert jobs.find(job_id).batches[batch_id].state == "Failed"
         status, text = await call(caller, "GET", f"job/{job_id}/batch/{batch_id}/result")
         assert status == 400

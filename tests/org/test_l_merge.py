@@ -80,7 +80,7 @@ async def test_merge_is_told_as_changes_of_the_moved_the_losers_and_the_winner(c
     draft = await caller.draft()
     loser, winner = await parent(caller, draft), await caller.create("Account", Name="Winner")
     seen: list[Change] = []
-    caller.org.org.storage.listeners.append(seen.extend)
+    caller.org.org.storage.commit_listeners.append(seen.extend)
     await merge(caller, request(winner, loser))
     assert [(item.kind, item.id) for item in seen] == [("UPDATE", draft), ("DELETE", loser), ("UPDATE", winner)]
 
@@ -156,7 +156,7 @@ async def test_undeleted_account_comes_back_with_what_was_deleted_along(caller: 
     for path in (f"Contact/{gone}", f"Account/{account}"):
         assert (await caller.call("DELETE", f"sobjects/{path}"))[0] == 204
     seen: list[Change] = []
-    caller.org.org.storage.listeners.append(seen.extend)
+    caller.org.org.storage.commit_listeners.append(seen.extend)
     assert texts(await by_ids(caller, "undelete", account), "success") == ["true"]
     assert [row["Id"] for row in await caller.query("SELECT Id FROM Account")] == [account]
     assert [row["Id"] for row in await caller.query("SELECT Id FROM Contact")] == [contact]

@@ -17,7 +17,7 @@ def deployed(caller: Caller, content: bytes) -> Deployment:
 def fields(caller: Caller, sobject: str) -> set[str]:
     found = caller.org.org.schema.get(sobject)
     assert found is not None
-    return set(found.all)
+    return set(found.all_fields)
 
 
 async def test_components_go_before_and_after_others_come(caller: Caller) -> None:

@@ -16,7 +16,7 @@ from connector.localorg.metadata.archive import ArchiveError, opened
 from connector.localorg.metadata.xml import MetadataError, read
 from connector.localorg.rest.multipart import MOST_PARTS, parts
 from connector.localorg.soap.envelope import message
-from connector.localorg.sosl import _has, parse
+from connector.localorg.sosl import _contains_word, parse_search
 from tests.org.conftest import SHARED, Caller
 
 pytestmark = SHARED
@@ -44,8 +44,8 @@ GROWING: dict[str, Callable[[int], object]] = {
     "XML text in many lines": lambda size: read(b"<a>" + b"x\n" * size * 4 + b"</a>", "x"),
     "XML text in many entities": lambda size: read(b"<a>" + b"&amp;" * size * 4 + b"</a>", "x"),
     "many elements": lambda size: read(b"<a>" + b"<b/>" * size + b"</a>", "x"),
-    "a search for blanks": lambda size: _refused(lambda: parse("FIND {ab} RETURNING A" + " " * size + "x")),
-    "a search for stars": lambda size: _has("a" * size, "a*" * 30 + "b"),
+    "a search for blanks": lambda size: _refused(lambda: parse_search("FIND {ab} RETURNING A" + " " * size + "x")),
+    "a search for stars": lambda size: _contains_word("a" * size, "a*" * 30 + "b"),
     "lines of a form": lambda size: parts(multipart(size), "multipart/form-data; boundary=b", "json"),
 }
 
@@ -133,12 +133,12 @@ async def test_form_part_keeps_every_byte() -> None:
     ],
 )  # fmt: skip
 async def test_words_of_a_search_with_stars(text: str, word: str, *, found: bool) -> None:
-    assert _has(text, word) is found
+    assert _contains_word(text, word) is found
 
 
 async def test_search_that_is_too_long_is_refused_or_finds_nothing(shared: Caller) -> None:
     with pytest.raises(Refusal, match="100000 characters"):
-        parse("FIND {" + "a" * sosl.LONGEST + "}")
+        parse_search("FIND {" + "a" * sosl.MAX_LENGTH + "}")
     await shared.create("Account", Name="Longsearch")
     body = {"q": "Longsearch OR " * 1_000, "sobjects": [{"name": "Account"}]}
     for term in ("ab OR " * 50 + "cd", "a*" * 11):

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from connector.cli.org import our_metadata
-from connector.localorg.seed_file import UnreadableSeedError, read
+from connector.localorg.seed_file import InvalidSeedFileError, read_seed_file
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import (
     Currency,
@@ -262,8 +262,8 @@ validation_rules:
 def test_a_seed_file_is_refused_with_every_place_that_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "seed.yaml"
     file.write_text(SEED)
-    with pytest.raises(UnreadableSeedError) as refused:
-        read(file)
+    with pytest.raises(InvalidSeedFileError) as refused:
+        read_seed_file(file)
     assert [line.removeprefix(str(file)) for line in refused.value.lines] == [
         ":4:19: order_statuses.0.category: Input should be 'Draft' or 'Activated'",
         ":6:5: validation_rules.0.message: is missing",
@@ -275,8 +275,8 @@ def test_a_seed_file_is_refused_with_every_place_that_is_wrong(tmp_path: Path) -
 def test_what_is_no_seed_file_is_said_in_one_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "seed.yaml"
     file.write_text(text)
-    with pytest.raises(UnreadableSeedError) as refused:
-        read(file)
+    with pytest.raises(InvalidSeedFileError) as refused:
+        read_seed_file(file)
     assert len(refused.value.lines) == 1
 
 
@@ -291,11 +291,11 @@ def test_a_rule_about_nothing_is_said_with_its_place(tmp_path: Path) -> None:
         "records:\n"
         "  Account: [{Name: A, Since: 2026-01-01}]\n"
     )
-    found = read(file)
+    found = read_seed_file(file)
     assert found.records == {"Account": [{"Name": "A", "Since": found.records["Account"][0]["Since"]}]}
     with pytest.raises(SeedError) as refused:
         LocalOrg(settings=found.settings)
-    assert [line.removeprefix(str(file)).partition(" If you")[0] for line in found.lines(refused.value)] == [
+    assert [line.removeprefix(str(file)).partition(" If you")[0] for line in found.problem_lines(refused.value)] == [
         ":5:14: currencies.USD: needs a rate above 0 and between 0 and 6 decimal places",
         ":2:67: validation_rules.0.field: Order has no field Nowhere",
         ":4:15: duplicate_rules.0.sobject: this org has no object Ordre that takes records",
@@ -305,7 +305,7 @@ def test_a_rule_about_nothing_is_said_with_its_place(tmp_path: Path) -> None:
 
 
 async def test_the_seed_file_we_show_works() -> None:
-    found = read(ROOT / "fixtures" / "orgs" / "two-currencies.yaml")
+    found = read_seed_file(ROOT / "fixtures" / "orgs" / "two-currencies.yaml")
     async with running(found.settings, records=found.records) as caller:
         [row] = await caller.query("SELECT Name, Account.Name FROM Contact")
         assert (row["Name"], row["Account"]["Name"]) == ("Yang", "Chop-suey Chinese")

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from connector.cli.org import our_metadata
-from connector.localorg.certificates import certificates
+from connector.localorg.certificates import load_or_create
 from connector.localorg.server import LocalOrg
 
 
@@ -49,10 +49,10 @@ async def test_without_a_file_nothing_is_left_behind() -> None:
 
 
 def test_files_that_are_none_are_made_anew(tmp_path: Path) -> None:
-    made = certificates(tmp_path)
+    made = load_or_create(tmp_path)
     first = made.ca.read_bytes()
     made.chain.write_text("no certificate")
-    assert certificates(tmp_path).ca.read_bytes() != first
+    assert load_or_create(tmp_path).ca.read_bytes() != first
 
 
 async def test_simple_salesforce_without_a_detour() -> None:

@@ -110,12 +110,12 @@ async def test_a_channel_and_its_member(caller: Caller) -> None:
     member = {"eventChannel": "Sync__chn", "selectedEntity": "OrderChangeEvent"}
     status, made = await create(caller, "PlatformEventChannelMember", "Sync_chn_OrderChangeEvent", member)
     assert status == 201, made
-    assert caller.org.org.hub.topics("/data/Sync__chn") == {"/data/OrderChangeEvent"}
+    assert caller.org.org.hub.resolve_topics("/data/Sync__chn") == {"/data/OrderChangeEvent"}
     status, body = await caller.call("DELETE", f"tooling/sobjects/PlatformEventChannel/{channel['id']}")
     assert (status, body[0]["errorCode"]) == (400, "DEPENDENCY_EXISTS")
     assert (await caller.call("DELETE", f"tooling/sobjects/PlatformEventChannelMember/{made['id']}"))[0] == 204
     assert (await caller.call("DELETE", f"tooling/sobjects/PlatformEventChannel/{channel['id']}"))[0] == 204
-    assert caller.org.org.hub.topics("/data/Sync__chn") is None
+    assert caller.org.org.hub.resolve_topics("/data/Sync__chn") is None
 
 
 async def test_its_describes_say_where_they_are(caller: Caller) -> None:

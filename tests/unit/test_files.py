@@ -12,8 +12,8 @@ import pytest
 from connector.cli.inputs import check_input
 from connector.errors import MappingError, ProfileError, RulesError, SettingsError, UsageError
 from connector.files import UnusableFileError, bounded_lines, check_plain, read_file
-from connector.localorg.seed_file import UnreadableSeedError
-from connector.localorg.seed_file import read as read_seed
+from connector.localorg.seed_file import InvalidSeedFileError
+from connector.localorg.seed_file import read_seed_file as read_seed
 from connector.mapping import yaml_limits
 from connector.mapping.expression import Expression
 from connector.mapping.nodes import LARGEST, BadYamlError, document
@@ -120,7 +120,7 @@ def test_problem_with_a_huge_key_is_one_short_line(tmp_path: Path) -> None:
     file.write_text(f"verification: []\n? {'x' * 100_000}\n: 1\n")
     with pytest.raises(RulesError) as rules:
         load_rules(file)
-    with pytest.raises(UnreadableSeedError) as seed:
+    with pytest.raises(InvalidSeedFileError) as seed:
         read_seed(file)
     for line in (*rules.value.problems, *seed.value.lines):
         assert len(line) < 1_200
@@ -198,14 +198,14 @@ def test_input_of_an_import_is_a_file(tmp_path: Path) -> None:
 def test_hostile_seed_file_is_refused(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "seed.yaml"
     file.write_bytes(HOSTILE[kind][0])
-    with pytest.raises(UnreadableSeedError) as refused:
+    with pytest.raises(InvalidSeedFileError) as refused:
         read_seed(file)
     assert len(refused.value.lines) == 1
 
 
 @pytest.mark.parametrize("place", ["a folder", "a pipe", "an endless device", "nothing"])
 def test_seed_that_is_no_plain_file_is_refused(tmp_path: Path, place: str) -> None:
-    with pytest.raises(UnreadableSeedError):
+    with pytest.raises(InvalidSeedFileError):
         read_seed(PLACES[place][0](tmp_path))
 
 

@@ -14,16 +14,16 @@ from itertools import islice
 from typing import Any
 
 from connector.localorg import ids, soql
-from connector.localorg.bulk.csv_format import BadContentError, Dialect, body, columns
-from connector.localorg.bulk.query_job import cell, header_of, unsupported
+from connector.localorg.bulk.csv_format import BadContentError, CsvDialect, row_to_body, parse_header
+from connector.localorg.bulk.query_job import render_cell, result_header, unsupported_feature
 from connector.localorg.dml import Dml, Outcome
 from connector.localorg.errors import Refusal
 from connector.localorg.metadata.xml import Element, MetadataError, read
 from connector.localorg.soql.parser import parse
 
 _log = logging.getLogger(__name__)
-CHUNK = 200
-PAGE = 2_000
+ROWS_PER_TRANSACTION = 200
+ROWS_PER_PAGE = 2_000
 MOST_ROWS = 10_000
 MOST_BYTES = 10_000_000
 MOST_JOBS = 200
@@ -33,7 +33,7 @@ QUEUED, RUNNING, COMPLETED, FAILED, NOT_PROCESSED = "Queued", "InProgress", "Com
 
 
 @dataclass(kw_only=True)
-class Batch:
+class BulkV1Batch:
     id: str
     job_id: str
     content: bytes
@@ -54,12 +54,12 @@ class Batch:
         return sum(outcome.error is not None for outcome in self.outcomes)
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         return self.state in {COMPLETED, FAILED, NOT_PROCESSED}
 
 
 @dataclass(kw_only=True)
-class ClassicJob:
+class BulkV1Job:
     id: str
     operation: str
     sobject: str
@@ -69,23 +69,23 @@ class ClassicJob:
     version: str
     created: str
     state: str = "Open"
-    batches: dict[str, Batch] = field(default_factory=dict)
+    batches: dict[str, BulkV1Batch] = field(default_factory=dict)
 
     @property
-    def queries(self) -> bool:
+    def is_query(self) -> bool:
         return self.operation in {"query", "queryAll"}
 
 
-class ClassicJobs:
+class BulkV1Jobs:
     def __init__(self, dml: Dml, now: Callable[[], str]) -> None:
         self._dml = dml
         self._now = now
-        self._jobs: dict[str, ClassicJob] = {}
+        self._jobs: dict[str, BulkV1Job] = {}
 
-    def create(self, wanted: dict[str, Any], version: str) -> ClassicJob:
+    def create(self, wanted: dict[str, Any], version: str) -> BulkV1Job:
         operation, sobject = wanted.get("operation"), str(wanted.get("object") or "")
         content_type = str(wanted.get("contentType") or "XML").upper()
-        plan = self._dml.known_plan(sobject)
+        plan = self._dml.find_plan(sobject)
         key = wanted.get("externalIdFieldName")
         if operation not in OPERATIONS:
             raise Refusal("InvalidJob", f"Unable to find value for operation: {operation}")
@@ -98,7 +98,7 @@ class ClassicJobs:
                 raise Refusal("InvalidJob", "External ID was blank for an upsert operation")
             self._dml.key_field(plan, str(key))
         number = self._dml.storage.next_number("AsyncApiJob")
-        job = ClassicJob(
+        job = BulkV1Job(
             id=ids.make("750", number), operation=operation, sobject=plan.name, content_type=content_type,
             concurrency=str(wanted.get("concurrencyMode") or "Parallel"), key=key, version=version, created=self._now(),
         )  # fmt: skip
@@ -107,14 +107,14 @@ class ClassicJobs:
             del self._jobs[next(iter(self._jobs))]
         return job
 
-    def find(self, job_id: str) -> ClassicJob:
-        full = ids.normalise(job_id)
+    def find(self, job_id: str) -> BulkV1Job:
+        full = ids.normalize(job_id)
         job = self._jobs.get(full) if full else None
         if job is None:
             raise Refusal("InvalidJob", f"Unable to find job: {job_id[:40]}")
         return job
 
-    def move(self, job: ClassicJob, state: object) -> None:
+    def set_state(self, job: BulkV1Job, state: object) -> None:
         if state not in {"Closed", "Aborted"}:
             raise Refusal("InvalidJobState", f"A job can be Closed or Aborted, not {state}")
         if job.state != "Open" and state != job.state:
@@ -122,34 +122,34 @@ class ClassicJobs:
         job.state = str(state)
         if state == "Aborted":
             for batch in job.batches.values():
-                batch.state = batch.state if batch.over else NOT_PROCESSED
+                batch.state = batch.state if batch.finished else NOT_PROCESSED
 
-    def add(self, job: ClassicJob, content: bytes) -> Batch:
+    def add_batch(self, job: BulkV1Job, content: bytes) -> BulkV1Batch:
         if job.state != "Open":
             raise Refusal("InvalidJobState", f"Job {job.id} is {job.state}: no batch can be added")
         if len(content) > MOST_BYTES:
             raise Refusal("ClientInputError", "Failed to read request. Exceeded max size limit of 10000000")
         number = self._dml.storage.next_number("AsyncApiBatch")
-        batch = Batch(id=ids.make("751", number), job_id=job.id, content=content, created=self._now())
+        batch = BulkV1Batch(id=ids.make("751", number), job_id=job.id, content=content, created=self._now())
         job.batches[batch.id] = batch
         return batch
 
-    def batch(self, job: ClassicJob, batch_id: str) -> Batch:
-        found = job.batches.get(ids.normalise(batch_id) or "")
+    def find_batch(self, job: BulkV1Job, batch_id: str) -> BulkV1Batch:
+        found = job.batches.get(ids.normalize(batch_id) or "")
         if found is None:
             raise Refusal("InvalidBatch", f"Unable to find batch: {batch_id[:40]}")
         return found
 
-    def run(self, job: ClassicJob, batch: Batch) -> None:
+    def run_batch(self, job: BulkV1Job, batch: BulkV1Batch) -> None:
         """Work a batch off; what it cannot be is its state, what its rows cannot be their outcomes."""
         if batch.state != QUEUED:
             return
         batch.state = RUNNING
         try:
-            if job.queries:
-                self._query(job, batch)
+            if job.is_query:
+                self._run_query(job, batch)
             else:
-                self._write(job, batch)
+                self._run_write(job, batch)
         except (BadContentError, MetadataError, ValueError, ArithmeticError, RecursionError) as problem:
             batch.state, batch.message = FAILED, str(problem)
         except soql.SoqlError as error:
@@ -165,9 +165,9 @@ class ClassicJobs:
         else:
             batch.state = COMPLETED
 
-    def _query(self, job: ClassicJob, batch: Batch) -> None:
+    def _run_query(self, job: BulkV1Job, batch: BulkV1Batch) -> None:
         text = batch.content.decode()
-        problem = unsupported(parse(text), self._dml.schema)
+        problem = unsupported_feature(parse(text), self._dml.schema)
         if problem:
             raise BadContentError(f"InvalidBatch : Failed to process query: FUNCTIONALITY_NOT_ENABLED: {problem}")
         storage = self._dml.storage
@@ -175,17 +175,17 @@ class ClassicJobs:
             storage.connection, self._dml.schema, text, version=job.version, all_rows=job.operation == "queryAll",
             now=self._dml.clock(),
         )  # fmt: skip
-        batch.header = header_of(parse(text), self._dml.schema)
-        batch.records = [row for start in range(0, answer.rows, PAGE) for row in answer.page(start, PAGE)]
+        batch.header = result_header(parse(text), self._dml.schema)
+        batch.records = [row for start in range(0, answer.rows, ROWS_PER_PAGE) for row in answer.page(start, ROWS_PER_PAGE)]
         batch.result_id = ids.make("752", storage.next_number("AsyncApiResult"))
 
-    def _write(self, job: ClassicJob, batch: Batch) -> None:
-        rows = iter(list(self._rows(job, batch.content)))
-        while chunk := list(islice(rows, CHUNK)):
-            with self._dml.locks.call(patient=False):
-                batch.outcomes += self._written(job, chunk)
+    def _run_write(self, job: BulkV1Job, batch: BulkV1Batch) -> None:
+        rows = iter(list(self._parse_rows(job, batch.content)))
+        while chunk := list(islice(rows, ROWS_PER_TRANSACTION)):
+            with self._dml.locks.call_scope(can_wait=False):
+                batch.outcomes += self._write_rows(job, chunk)
 
-    def _rows(self, job: ClassicJob, content: bytes) -> Iterator[dict[str, Any]]:
+    def _parse_rows(self, job: BulkV1Job, content: bytes) -> Iterator[dict[str, Any]]:
         match job.content_type:
             case "JSON":
                 found = json.loads(content, parse_float=Decimal)
@@ -193,23 +193,23 @@ class ClassicJobs:
                     raise BadContentError("InvalidBatch : The batch must be an array of objects")
                 rows = found
             case "XML":
-                rows = [_of_xml(item) for item in read(content, "batch").all("sObject")]
+                rows = [_row_from_xml(item) for item in read(content, "batch").all("sObject")]
             case _:
-                rows = self._of_csv(job, content.decode("utf-8-sig"))
+                rows = self._rows_from_csv(job, content.decode("utf-8-sig"))
         if len(rows) > MOST_ROWS:
             raise BadContentError("InvalidBatch : Records data of more than 10,000 rows")
         yield from rows
 
-    def _of_csv(self, job: ClassicJob, text: str) -> list[dict[str, Any]]:
+    def _rows_from_csv(self, job: BulkV1Job, text: str) -> list[dict[str, Any]]:
         ending = "CRLF" if text.partition("\n")[0].endswith("\r") else "LF"
-        lines = Dialect("COMMA", ending).rows(text)
+        lines = CsvDialect("COMMA", ending).rows(text)
         header = next(lines, None)
         if header is None:
             raise BadContentError("InvalidBatch : The batch has no header")
-        named = columns(header, self._dml.plan(job.sobject))
-        return [body(named, cells) for cells in lines if len(cells) == len(named)]
+        named = parse_header(header, self._dml.plan(job.sobject))
+        return [row_to_body(named, cells) for cells in lines if len(cells) == len(named)]
 
-    def _written(self, job: ClassicJob, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
+    def _write_rows(self, job: BulkV1Job, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
         dml, plan = self._dml, self._dml.plan(job.sobject)
         match job.operation:
             case "insert":
@@ -221,19 +221,19 @@ class ClassicJobs:
         return dml.delete([str(row.get("Id") or row.get("id") or "") for row in rows])
 
 
-def csv_of(batch: Batch) -> str:
+def result_csv(batch: BulkV1Batch) -> str:
     """The rows of a query batch."""
-    dialect = Dialect()
+    dialect = CsvDialect()
     paths = [name.split(".") for name in batch.header]
-    lines = [dialect.line(batch.header)] + [dialect.line([cell(row, path) for path in paths]) for row in batch.records]
+    lines = [dialect.line(batch.header)] + [dialect.line([render_cell(row, path) for path in paths]) for row in batch.records]
     return "".join(lines)
 
 
-def _of_xml(item: Element) -> dict[str, Any]:
+def _row_from_xml(item: Element) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for child in item.children:
         if child.children:  # a reference by external ID: <Account><sObject><Key__c>…
-            row[child.name] = _of_xml(child.child("sObject") or child)
+            row[child.name] = _row_from_xml(child.child("sObject") or child)
         elif child.name != "type":
             row[child.name] = None if child.nil else child.text
     return row

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from connector.localorg.write_plan import Plan
+from connector.localorg.write_plan import WritePlan
 
 DELIMITERS = {"BACKQUOTE": "`", "CARET": "^", "COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "TAB": "\t"}
 LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
 MOST_FIELDS = 5_000
 MOST_CHARACTERS = 32_000  # in a cell, and in the header
 MOST_IN_RECORD = 400_000
-CLEARED = "#N/A"
+NULL_CELL = "#N/A"
 
 csv.field_size_limit(2**31 - 1)
 
@@ -25,7 +25,7 @@ class BadContentError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class CsvDialect:
     delimiter: str = "COMMA"
     line_ending: str = "LF"
 
@@ -48,14 +48,14 @@ class Dialect:
         try:
             for cells in reader:
                 if cells:
-                    yield _checked(cells)
+                    yield _check_row(cells)
         except csv.Error as error:
             raise BadContentError(
                 f"ClientInputError : Error parsing the CSV at line {reader.line_num}: {error}"
             ) from None
 
 
-def _checked(cells: list[str]) -> list[str]:
+def _check_row(cells: list[str]) -> list[str]:
     if len(cells) > MOST_FIELDS:
         raise BadContentError("ClientInputError : A row has more than 5,000 fields")
     if sum(map(len, cells)) > MOST_IN_RECORD or any(len(cell) > MOST_CHARACTERS for cell in cells):
@@ -64,7 +64,7 @@ def _checked(cells: list[str]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class CsvColumn:
     """`name` of a field, or of a field of what `relationship` refers to; `kind` is its type as far as cells care."""
 
     name: str
@@ -73,9 +73,9 @@ class Column:
     kind: str = ""
 
 
-def columns(header: Sequence[str], plan: Plan) -> list[Column]:
+def parse_header(header: Sequence[str], plan: WritePlan) -> list[CsvColumn]:
     """What each column is. BadContentError names one that is none."""
-    found = [_column(name, plan) for name in header]
+    found = [_parse_column(name, plan) for name in header]
     seen: set[str] = set()
     for name in header:
         if name.lower() in seen:
@@ -84,24 +84,24 @@ def columns(header: Sequence[str], plan: Plan) -> list[Column]:
     return found
 
 
-def _column(name: str, plan: Plan) -> Column:
+def _parse_column(name: str, plan: WritePlan) -> CsvColumn:
     target, colon, rest = name.rpartition(":")
     relationship, dot, field = rest.rpartition(".")
     if dot and relationship.lower() in plan.relationships:
-        return Column(field, relationship, target)
+        return CsvColumn(field, relationship, target)
     entry = plan.inputs.get(name.lower())
     if colon or dot or entry is None or entry.field.type == "address":
         raise BadContentError(f"InvalidBatch : Field name not found : {name}")
-    return Column(entry.name, kind=entry.field.type)
+    return CsvColumn(entry.name, kind=entry.field.type)
 
 
-def body(listed: Sequence[Column], cells: Sequence[str]) -> dict[str, Any]:
+def row_to_body(listed: Sequence[CsvColumn], cells: Sequence[str]) -> dict[str, Any]:
     """A row as a body: an empty cell says nothing, `#N/A` empties the field."""
     told: dict[str, Any] = {}
     for column, cell in zip(listed, cells, strict=True):
         if cell == "":
             continue
-        value: Any = None if cell == CLEARED else cell
+        value: Any = None if cell == NULL_CELL else cell
         if column.kind == "boolean" and cell in {"1", "0"}:
             value = cell == "1"
         if not column.relationship:

@@ -9,63 +9,63 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from connector.localorg.bulk.csv_format import BadContentError, Column, body, columns
-from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, Done, Job, Jobs
+from connector.localorg.bulk.csv_format import BadContentError, CsvColumn, row_to_body, parse_header
+from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, RowResult, Job, JobStore
 from connector.localorg.dml import Dml, Outcome
 from connector.localorg.errors import Refusal
 from connector.localorg.faults import Faults
 
-CHUNK = 200
-ROWS_A_DAY = 150_000_000
+ROWS_PER_TRANSACTION = 200
+MAX_ROWS_PER_DAY = 150_000_000
 
 
-class Ingest:
+class IngestJobRunner:
     """One job under way. `step()` does a chunk and says whether more is to be done."""
 
-    def __init__(self, job: Job, jobs: Jobs, dml: Dml, faults: Faults) -> None:
+    def __init__(self, job: Job, jobs: JobStore, dml: Dml, faults: Faults) -> None:
         self._job = job
         self._jobs = jobs
         self._dml = dml
         self._faults = faults
         self._plan = dml.plan(job.sobject)
-        self._columns: list[Column] = []
+        self._columns: list[CsvColumn] = []
         self._rows: Iterator[list[str]] | None = None
         self._waiting: list[list[str]] = []  # read, and to be written once their rows are free
-        self.patient = True
+        self.can_wait = True
 
     def step(self) -> bool:
         """Write some rows; whether there may be more. HeldError if they must wait: the step is then to be repeated."""
         job = self._job
         try:
             if self._rows is None:
-                self._open()
+                self._open_content()
             assert self._rows is not None
-            self._waiting = self._waiting or list(islice(self._rows, CHUNK))
+            self._waiting = self._waiting or list(islice(self._rows, ROWS_PER_TRANSACTION))
             if self._waiting:
-                self._chunk(self._waiting)
+                self._write_chunk(self._waiting)
                 self._waiting = []
                 return True
         except BadContentError as problem:
-            self._jobs.move(job, FAILED, error=str(problem))
+            self._jobs.set_state(job, FAILED, error=str(problem))
             return False
         except Refusal as refusal:
-            self._jobs.move(job, FAILED, error=f"{refusal.code} : {refusal.message}")
+            self._jobs.set_state(job, FAILED, error=f"{refusal.code} : {refusal.message}")
             return False
-        self._jobs.move(job, COMPLETE)
+        self._jobs.set_state(job, COMPLETE)
         return False
 
-    def _open(self) -> None:
+    def _open_content(self) -> None:
         job = self._job
         rows = job.dialect.rows(self._jobs.content(job))
         header = next(rows, None)
         if header is None:
             raise BadContentError("InvalidBatch : The content has no header")
-        self._columns = columns(header, self._plan)
-        self._check()
+        self._columns = parse_header(header, self._plan)
+        self._check_header()
         self._rows = islice(rows, job.processed, None)
-        self._jobs.move(job, RUNNING)
+        self._jobs.set_state(job, RUNNING)
 
-    def _check(self) -> None:
+    def _check_header(self) -> None:
         """A header that does not suit the operation fails the job."""
         names = {column.name.lower() for column in self._columns if not column.relationship}
         match self._job.operation:
@@ -76,30 +76,30 @@ class Ingest:
             case "upsert" if self._job.key.lower() not in names:
                 raise BadContentError(f"InvalidBatch : Field name not found : {self._job.key}")
 
-    def _chunk(self, chunk: Sequence[list[str]]) -> None:
+    def _write_chunk(self, chunk: Sequence[list[str]]) -> None:
         job, width = self._job, len(self._columns)
         good = [cells for cells in chunk if len(cells) == width]
         with self._dml.storage.transaction():
-            with self._dml.locks.call(patient=self.patient, next_fails=self._faults.take("row_lock")):
-                outcomes = iter(self._write([body(self._columns, cells) for cells in good]))
+            with self._dml.locks.call_scope(can_wait=self.can_wait, next_fails=self._faults.take("row_lock")):
+                outcomes = iter(self._write_rows([row_to_body(self._columns, cells) for cells in good]))
             done = []
             for number, cells in enumerate(chunk, start=job.processed):
-                outcome = next(outcomes) if len(cells) == width else Outcome(error=_too_many(len(cells), width))
+                outcome = next(outcomes) if len(cells) == width else Outcome(error=_wrong_cell_count(len(cells), width))
                 done.append(
-                    Done(
+                    RowResult(
                         number=number,
                         cells=job.dialect.line(cells),
                         id=outcome.id if outcome.error is None else None,
                         created=bool(outcome.created),
-                        error=None if outcome.error is None else _error(outcome.error),
+                        error=None if outcome.error is None else _error_text(outcome.error),
                     )
                 )
-            self._jobs.record(job, done)
+            self._jobs.save_results(job, done)
             job.processed += len(done)
             job.failed += sum(row.error is not None for row in done)
-            self._jobs.move(job, job.state)
+            self._jobs.set_state(job, job.state)
 
-    def _write(self, bodies: list[dict[str, Any]]) -> list[Outcome]:
+    def _write_rows(self, bodies: list[dict[str, Any]]) -> list[Outcome]:
         dml, plan = self._dml, self._plan
         match self._job.operation:
             case "insert":
@@ -115,10 +115,10 @@ def _without_id(item: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name != "Id"}
 
 
-def _too_many(found: int, wanted: int) -> Refusal:
+def _wrong_cell_count(found: int, wanted: int) -> Refusal:
     return Refusal("INVALID_CSV_LINE", f"The row has {found} fields, the header {wanted}")
 
 
-def _error(refusal: Refusal) -> str:
+def _error_text(refusal: Refusal) -> str:
     fields = ",".join(refusal.fields or ())
     return f"{refusal.code}:{refusal.message}:{fields}{' ' if fields else ''}--"

@@ -14,16 +14,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connector.localorg import ids
-from connector.localorg.bulk.csv_format import Dialect
+from connector.localorg.bulk.csv_format import CsvDialect
 from connector.localorg.errors import Refusal
-from connector.localorg.field_values import stamp
+from connector.localorg.field_values import format_timestamp
 from connector.localorg.storage import Storage
 
 OPEN, UPLOADED, RUNNING, COMPLETE, FAILED, ABORTED = (
     "Open", "UploadComplete", "InProgress", "JobComplete", "Failed", "Aborted",
 )  # fmt: skip
-OVER = frozenset({COMPLETE, FAILED, ABORTED})
-ROWS_A_BATCH = 10_000
+FINISHED_STATES = frozenset({COMPLETE, FAILED, ABORTED})
+ROWS_PER_BATCH = 10_000
 _DAY = timedelta(days=1)
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS _job (id TEXT PRIMARY KEY, kind TEXT, state TEXT, info TEXT)",
@@ -60,10 +60,10 @@ class Job:
     header: str = ""  # JSON list of the columns of a query's result
 
     @property
-    def dialect(self) -> Dialect:
-        return Dialect(self.delimiter, self.line_ending)
+    def dialect(self) -> CsvDialect:
+        return CsvDialect(self.delimiter, self.line_ending)
 
-    def told(self) -> dict[str, Any]:
+    def render(self) -> dict[str, Any]:
         """As the platform shows it."""
         path = f"services/data/v{self.version}/jobs/ingest/{self.id}/batches"
         shown: dict[str, Any] = {
@@ -83,7 +83,7 @@ class Job:
         shown |= {"lineEnding": self.line_ending, "columnDelimiter": self.delimiter}
         return shown
 
-    def progress(self) -> dict[str, Any]:
+    def render_progress(self) -> dict[str, Any]:
         """What a poll adds to `told`."""
         spent = round(self.milliseconds)
         shown: dict[str, Any] = {
@@ -105,7 +105,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class RowResult:
     """What became of one row."""
 
     number: int
@@ -115,13 +115,13 @@ class Done:
     error: str | None = None
 
 
-class Jobs:
+class JobStore:
     """The jobs of an org. `woken` is called when there is work."""
 
     def __init__(self, storage: Storage, clock: Callable[[], datetime]) -> None:
         self._storage = storage
         self._clock = clock
-        self.woken: Callable[[], None] = lambda: None
+        self.on_work: Callable[[], None] = lambda: None
         for statement in _SCHEMA:
             storage.connection.execute(statement)
 
@@ -130,18 +130,18 @@ class Jobs:
             id=ids.make("750", self._storage.next_number("_job")),
             kind=kind,
             version=version,
-            created_at=stamp(self._clock()),
+            created_at=format_timestamp(self._clock()),
             created_by=user_id,
             state=state,
             **given,
         )
         self.save(job)
         if state == UPLOADED:
-            self.woken()
+            self.on_work()
         return job
 
     def find(self, kind: str, job_id: str, version: str) -> Job:
-        full = ids.normalise(job_id)
+        full = ids.normalize(job_id)
         row = self._storage.connection.execute("SELECT kind, info FROM _job WHERE id = ?", (full,)).fetchone()
         if row is None or row[0] != kind:
             raise Refusal("NOT_FOUND", "The requested resource does not exist")
@@ -157,14 +157,14 @@ class Jobs:
         row = self._storage.connection.execute("SELECT state FROM _job WHERE id = ?", (job.id,)).fetchone()
         return ABORTED if row is None else str(row[0])
 
-    def listed(self, kind: str, start: int, count: int) -> list[Job]:
+    def list_jobs(self, kind: str, start: int, count: int) -> list[Job]:
         """So many from a place on, the newest first."""
         found = self._storage.connection.execute(
             "SELECT info FROM _job WHERE kind = ? ORDER BY rowid DESC LIMIT ? OFFSET ?", (kind, count, start)
         )
         return [Job(**json.loads(row[0])) for row in found]
 
-    def next(self) -> Job | None:
+    def next_pending(self) -> Job | None:
         """The oldest job with work left."""
         row = self._storage.connection.execute(
             "SELECT info FROM _job WHERE state IN (?, ?) ORDER BY rowid LIMIT 1", (UPLOADED, RUNNING)
@@ -172,7 +172,7 @@ class Jobs:
         return None if row is None else Job(**json.loads(row[0]))
 
     def save(self, job: Job) -> None:
-        job.changed_at = stamp(self._clock())
+        job.changed_at = format_timestamp(self._clock())
         with self._storage.transaction():
             self._storage.connection.execute(
                 "INSERT INTO _job VALUES (?, ?, ?, ?)"
@@ -180,7 +180,7 @@ class Jobs:
                 (job.id, job.kind, job.state, json.dumps(asdict(job))),
             )
 
-    def move(self, job: Job, state: str, *, error: str = "") -> None:
+    def set_state(self, job: Job, state: str, *, error: str = "") -> None:
         if state == RUNNING:
             job.started = time.time()
         job.state, job.error = state, error
@@ -188,7 +188,7 @@ class Jobs:
             job.milliseconds = (time.time() - job.started) * 1000
         self.save(job)
         if state == UPLOADED:
-            self.woken()
+            self.on_work()
 
     def delete(self, job: Job) -> None:
         with self._storage.transaction():
@@ -205,22 +205,22 @@ class Jobs:
         row = self._storage.connection.execute("SELECT content FROM _job_content WHERE job = ?", (job.id,)).fetchone()
         return "" if row is None else str(row[0])
 
-    def record(self, job: Job, rows: list[Done]) -> None:
+    def save_results(self, job: Job, rows: list[RowResult]) -> None:
         self._storage.connection.executemany(
             "INSERT INTO _job_row VALUES (?, ?, ?, ?, ?, ?)",
             [(job.id, row.number, row.id, row.created, row.error, row.cells) for row in rows],
         )
 
-    def results(self, job: Job, *, failed: bool) -> Iterator[Done]:
+    def results(self, job: Job, *, failed: bool) -> Iterator[RowResult]:
         found = self._storage.connection.execute(
             "SELECT number, cells, sf_id, created, error FROM _job_row"
             " WHERE job = ? AND (error IS NOT NULL) = ? ORDER BY number",
             (job.id, failed),
         )
         for number, cells, sf_id, created, error in found:
-            yield Done(number, cells, sf_id, bool(created), error)
+            yield RowResult(number, cells, sf_id, bool(created), error)
 
-    def lines(self, job: Job, start: int, count: int) -> list[str]:
+    def result_lines(self, job: Job, start: int, count: int) -> list[str]:
         """Rows of a query's result."""
         found = self._storage.connection.execute(
             "SELECT cells FROM _job_row WHERE job = ? AND number >= ? AND number < ? ORDER BY number",
@@ -228,11 +228,11 @@ class Jobs:
         )
         return [row[0] for row in found]
 
-    def spent(self) -> tuple[int, int]:
+    def daily_usage(self) -> tuple[int, int]:
         """Batches and query jobs of the last 24 hours: both have a daily allowance."""
-        since = stamp(self._clock() - _DAY)
+        since = format_timestamp(self._clock() - _DAY)
         batches = self._sum(
-            "ingest", f"MAX(1, (json_extract(info, '$.processed') + {ROWS_A_BATCH - 1}) / {ROWS_A_BATCH})", since
+            "ingest", f"MAX(1, (json_extract(info, '$.processed') + {ROWS_PER_BATCH - 1}) / {ROWS_PER_BATCH})", since
         )
         return batches, self._sum("query", "1", since)
 

@@ -8,29 +8,29 @@ from datetime import datetime
 from typing import Any
 
 from connector.localorg import soql
-from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, Done, Job, Jobs
+from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, RowResult, Job, JobStore
 from connector.localorg.errors import Refusal
 from connector.localorg.schema import Schema
 from connector.localorg.soql.parser import parse
 from connector.localorg.soql.syntax_tree import Aggregate, Named, Select, TypeOf
 from connector.localorg.storage import Storage
 
-PAGE = 2_000
+ROWS_PER_PAGE = 2_000
 
 
-def check(text: str, schema: Schema) -> str:
+def check_query(text: str, schema: Schema) -> str:
     """The object a query asks for; Refusal for what bulk queries do not do."""
     try:
         select = parse(text)
     except soql.SoqlError as error:
         raise Refusal("API_ERROR", f"{error.code}: {error.message}") from error
-    problem = unsupported(select, schema)
+    problem = unsupported_feature(select, schema)
     if problem:
         raise Refusal("API_ERROR", f"FUNCTIONALITY_NOT_ENABLED: {problem}")
     return select.source
 
 
-def unsupported(select: Select, schema: Schema) -> str:
+def unsupported_feature(select: Select, schema: Schema) -> str:
     """What of a query bulk jobs do not do; nothing if they do it all."""
     if select.group_by or select.offset:
         return "GROUP BY and OFFSET are not supported in bulk queries"
@@ -49,12 +49,12 @@ def unsupported(select: Select, schema: Schema) -> str:
     return ""
 
 
-class Extract:
+class QueryJobRunner:
     """One job under way. `step()` keeps a page and says whether more is to be done."""
 
-    patient = True  # it waits for no row
+    can_wait = True  # it waits for no row
 
-    def __init__(self, job: Job, jobs: Jobs, storage: Storage, schema: Schema, now: datetime) -> None:
+    def __init__(self, job: Job, jobs: JobStore, storage: Storage, schema: Schema, now: datetime) -> None:
         self._job = job
         self._jobs = jobs
         self._storage = storage
@@ -66,54 +66,54 @@ class Extract:
         job = self._job
         try:
             if self._pages is None:
-                self._pages = self._open()
-                self._jobs.move(job, RUNNING)
+                self._pages = self._open_pages()
+                self._jobs.set_state(job, RUNNING)
             page = next(self._pages, None)
         except soql.SoqlError as error:
-            self._jobs.move(job, FAILED, error=f"{error.code}: {error.message}")
+            self._jobs.set_state(job, FAILED, error=f"{error.code}: {error.message}")
             return False
         if page is None:
-            self._jobs.move(job, COMPLETE)
+            self._jobs.set_state(job, COMPLETE)
             return False
-        self._keep(page)
+        self._save_page(page)
         return True
 
-    def _open(self) -> Iterator[list[dict[str, Any]]]:
+    def _open_pages(self) -> Iterator[list[dict[str, Any]]]:
         job = self._job
         answer = soql.open_query(
             self._storage.connection, self._schema, job.query, version=job.version,
             all_rows=job.operation == "queryAll", now=self._now,
         )  # fmt: skip
         select = parse(job.query)
-        job.header = json.dumps(header_of(select, self._schema))
+        job.header = json.dumps(result_header(select, self._schema))
         start = job.processed
-        return (answer.page(place, PAGE) for place in range(start, answer.rows, PAGE))
+        return (answer.page(place, ROWS_PER_PAGE) for place in range(start, answer.rows, ROWS_PER_PAGE))
 
-    def _keep(self, page: list[dict[str, Any]]) -> None:
+    def _save_page(self, page: list[dict[str, Any]]) -> None:
         job = self._job
         paths = [name.split(".") for name in json.loads(job.header)]
         with self._storage.transaction():
             rows = [
-                Done(number=number, cells=job.dialect.line([cell(row, path) for path in paths]))
+                RowResult(number=number, cells=job.dialect.line([render_cell(row, path) for path in paths]))
                 for number, row in enumerate(page, start=job.processed)
             ]
-            self._jobs.record(job, rows)
+            self._jobs.save_results(job, rows)
             job.processed += len(rows)
-            self._jobs.move(job, job.state)
+            self._jobs.set_state(job, job.state)
 
 
-def header_of(select: Select, schema: Schema) -> list[str]:
+def result_header(select: Select, schema: Schema) -> list[str]:
     """Column names as the result has them: names as the schema spells them."""
     names: list[str] = []
     for item in select.items:
         if isinstance(item, Named):
-            names.append(_spelt(item.path.parts, select.source, schema))
+            names.append(_canonical_path(item.path.parts, select.source, schema))
         else:
             names += _all_fields(select.source, schema, getattr(item, "kind", "ALL"))
     return names
 
 
-def _spelt(parts: tuple[str, ...], source: str, schema: Schema) -> str:
+def _canonical_path(parts: tuple[str, ...], source: str, schema: Schema) -> str:
     sobject = schema.get(source)
     found: list[str] = []
     for part in parts:
@@ -145,7 +145,7 @@ def _all_fields(source: str, schema: Schema, kind: str) -> list[str]:
     ]
 
 
-def cell(row: Mapping[str, Any] | None, path: list[str]) -> str:
+def render_cell(row: Mapping[str, Any] | None, path: list[str]) -> str:
     value: Any = row
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None

@@ -1,5 +1,5 @@
 """The event bus: platform events and change events, kept for their time, told by Pub/Sub API and CometD."""
 
-from connector.localorg.events.bus import Bus, Event
+from connector.localorg.events.bus import EventBus, Event
 
-__all__ = ["Bus", "Event"]
+__all__ = ["Event", "EventBus"]

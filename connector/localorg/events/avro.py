@@ -18,11 +18,11 @@ from typing import Any
 import fastavro
 from fastavro.schema import to_parsing_canonical_form
 
-from connector.localorg.field_values import Stored, stamp
+from connector.localorg.field_values import StoredValue, format_timestamp
 from connector.localorg.schema import Field, SObject
 
 NAMESPACE = "com.sforce.eventbus"
-NEVER = frozenset({"IsDeleted", "SystemModstamp", "LastActivityDate", "LastViewedDate", "LastReferencedDate",
+EXCLUDED_FIELDS = frozenset({"IsDeleted", "SystemModstamp", "LastActivityDate", "LastViewedDate", "LastReferencedDate",
                    "PhotoUrl", "Id"})  # fmt: skip
 """What change events do not carry."""
 
@@ -59,11 +59,11 @@ _ADDRESS = {
     "name": "Address",
     "fields": [{"name": name, "type": ["null", kind], "default": None} for name, kind in ADDRESS_PARTS],
 }
-PERSON_PARTS = ("Salutation", "FirstName", "LastName", "MiddleName", "InformalName", "Suffix")
+NAME_PARTS = ("Salutation", "FirstName", "LastName", "MiddleName", "InformalName", "Suffix")
 _PERSON = {
     "type": "record",
     "name": "PersonName",
-    "fields": [{"name": name, "type": ["null", "string"], "default": None} for name in PERSON_PARTS],
+    "fields": [{"name": name, "type": ["null", "string"], "default": None} for name in NAME_PARTS],
 }
 _NAMES: dict[str, list[Any]] = {  # of the objects whose name may be that of a person
     "Account": ["null", "string", {**_PERSON, "name": "Switchable_PersonName"}],
@@ -108,25 +108,25 @@ class EventSchema:
         return dict(found)  # type: ignore[arg-type]
 
 
-def platform_event(sobject: SObject) -> EventSchema:
+def platform_event_schema(sobject: SObject) -> EventSchema:
     fields: list[dict[str, Any]] = [
         {"name": "CreatedDate", "type": "long", "doc": "CreatedDate:DateTime"},
         {"name": "CreatedById", "type": "string", "doc": "CreatedBy:EntityId"},
     ]
     fields += [
         _nullable(field.name, _type(field), _doc(field))
-        for field in sobject.all.values()
+        for field in sobject.all_fields.values()
         if field.name not in {"ReplayId", "CreatedDate", "CreatedById", "EventUuid"}
     ]
-    return _schema(sobject.name, fields)
+    return _build_schema(sobject.name, fields)
 
 
-def change_event(sobject: SObject) -> EventSchema:
+def change_event_schema(sobject: SObject) -> EventSchema:
     """All fields of an object behind a header, each nullable."""
     fields: list[dict[str, Any]] = [{"name": CHANGE_HEADER, "type": _HEADER, "doc": "Data:ComplexValueType"}]
     address: Any = _ADDRESS
-    for field in sobject.all.values():
-        if field.name in NEVER or field.compound_field_name:
+    for field in sobject.all_fields.values():
+        if field.name in EXCLUDED_FIELDS or field.compound_field_name:
             continue
         if field.name == "Name" and sobject.name in _NAMES:
             kind = _NAMES[sobject.name]
@@ -136,10 +136,10 @@ def change_event(sobject: SObject) -> EventSchema:
             address = "Address"  # after the first, by its name
         elif field.stored:
             fields.append(_nullable(field.name, _type(field), _doc(field)))
-    return _schema(event_name(sobject.name), fields)
+    return _build_schema(change_event_name(sobject.name), fields)
 
 
-def event_name(sobject: str) -> str:
+def change_event_name(sobject: str) -> str:
     """`OrderChangeEvent`; of a custom object `My__ChangeEvent`."""
     return f"{sobject.removesuffix('__c')}__ChangeEvent" if sobject.endswith("__c") else f"{sobject}ChangeEvent"
 
@@ -159,13 +159,13 @@ def _nullable(name: str, kind: Any, doc: str) -> dict[str, Any]:
     return {"name": name, "type": ["null", kind], "doc": doc, "default": None}
 
 
-def read(text: str) -> EventSchema:
+def parse_schema(text: str) -> EventSchema:
     """A schema as it was told."""
     source = json.loads(text)
-    return _schema(source["name"], source["fields"])
+    return _build_schema(source["name"], source["fields"])
 
 
-def _schema(name: str, fields: list[dict[str, Any]]) -> EventSchema:
+def _build_schema(name: str, fields: list[dict[str, Any]]) -> EventSchema:
     source = {"name": name, "namespace": NAMESPACE, "type": "record", "fields": fields}
     canonical = to_parsing_canonical_form(source)
     digest = hashlib.md5(canonical.encode(), usedforsecurity=False).digest()
@@ -175,7 +175,7 @@ def _schema(name: str, fields: list[dict[str, Any]]) -> EventSchema:
     return EventSchema(schema_id, told, fastavro.parse_schema(source), tuple(docs), docs)
 
 
-def value(field: Field, stored: Any) -> Any:
+def encode_value(field: Field, stored: Any) -> Any:
     """A stored value as Avro has it: dates and times are milliseconds since 1970."""
     if stored is None:
         return None
@@ -196,7 +196,7 @@ def value(field: Field, stored: Any) -> Any:
     return str(stored)
 
 
-def stored(field: Field, told: Any) -> Stored:
+def decode_value(field: Field, told: Any) -> StoredValue:
     """The other way round: what a column would hold for a value of an event."""
     if told is None or isinstance(told, str):
         return told
@@ -205,7 +205,7 @@ def stored(field: Field, told: Any) -> Stored:
             moment = datetime.fromtimestamp(told / 1000, UTC)
         except (OverflowError, ValueError, OSError):  # a time that no calendar has
             return None
-        return stamp(moment) if field.type == "datetime" else moment.date().isoformat()
+        return format_timestamp(moment) if field.type == "datetime" else moment.date().isoformat()
     return int(told) if field.type == "boolean" else float(told)
 
 

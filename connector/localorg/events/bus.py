@@ -15,7 +15,7 @@ from datetime import datetime
 from connector.localorg.faults import Faults
 from connector.localorg.storage import Storage
 
-WIDEST_GAP = 3
+MAX_REPLAY_GAP = 3
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS _event (replay INTEGER PRIMARY KEY, topic TEXT, schema_id TEXT, uuid TEXT,"
     " payload BLOB, at REAL)",
@@ -39,14 +39,14 @@ class Event:
 
     @property
     def replay_id(self) -> bytes:
-        return as_replay_id(self.replay)
+        return encode_replay_id(self.replay)
 
 
-def as_replay_id(number: int) -> bytes:
+def encode_replay_id(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
 
-class Bus:
+class EventBus:
     """`retention` is in seconds; a test may shorten it at any time."""
 
     def __init__(
@@ -62,12 +62,12 @@ class Bus:
         self._clock = clock
         self._source = source
         self.retention = retention
-        self.waiting: set[asyncio.Event] = set()
+        self.waiters: set[asyncio.Event] = set()
         self._faults = faults
         for statement in _SCHEMA:
             storage.connection.execute(statement)
-        self.latest = int(storage.meta(_LAST) or 0)
-        self.floor = int(storage.meta(_FLOOR) or 0)
+        self.latest = int(storage.get_meta(_LAST) or 0)
+        self.earliest = int(storage.get_meta(_FLOOR) or 0)
 
     def publish(self, topic: str, events: Sequence[tuple[str, str, bytes]]) -> list[int]:
         """Append (schema ID, UUID, payload) to a topic; their replay numbers."""
@@ -76,17 +76,17 @@ class Bus:
         rows = []
         for schema_id, uuid, payload in events:
             for _ in range(2 if self._faults.take("event_duplicate") else 1):
-                self.latest += self._source.randint(1, WIDEST_GAP)
+                self.latest += self._source.randint(1, MAX_REPLAY_GAP)
                 rows.append((self.latest, topic, schema_id, uuid, payload, at))
             given.append(self.latest)
         with self._storage.transaction():
             self._storage.connection.executemany("INSERT INTO _event VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._storage.set_meta(_LAST, str(self.latest))
-        for event in self.waiting:
+        for event in self.waiters:
             event.set()
         return given
 
-    def after(self, replay: int, topics: Iterable[str], limit: int) -> list[Event]:
+    def events_after(self, replay: int, topics: Iterable[str], limit: int) -> list[Event]:
         """Up to `limit` events of these topics, in the order of the bus."""
         self.expire()
         found = self._storage.connection.execute(
@@ -96,7 +96,7 @@ class Bus:
         )
         return [Event(*row) for row in found]
 
-    def mentioning(self, topic: str, text: str, *, among: int, limit: int) -> tuple[list[Event], bool]:
+    def events_containing(self, topic: str, text: str, *, among: int, limit: int) -> tuple[list[Event], bool]:
         """The latest events of a topic with these bytes in them, newest first, and whether older ones may exist."""
         looked_at = "SELECT replay, topic, schema_id, uuid, payload FROM _event WHERE topic = ? ORDER BY replay DESC"
         found = self._storage.connection.execute(
@@ -109,11 +109,11 @@ class Bus:
         older = "SELECT 1 FROM _event WHERE topic = ? ORDER BY replay DESC LIMIT 1 OFFSET ?"
         return events, self._storage.connection.execute(older, (topic, among)).fetchone() is not None
 
-    def position(self, replay_id: bytes) -> int:
+    def decode_replay_id(self, replay_id: bytes) -> int:
         """The number behind a replay ID that a client kept."""
         self.expire()
         number = int.from_bytes(replay_id, "big") if len(replay_id) == 8 else -1
-        if not self.floor <= number <= self.latest:
+        if not self.earliest <= number <= self.latest:
             raise InvalidReplayIdError
         return number
 
@@ -126,14 +126,14 @@ class Bus:
         with self._storage.transaction():
             [last] = self._storage.connection.execute("SELECT MAX(replay) FROM _event WHERE at <= ?", (until,))
             self._storage.connection.execute("DELETE FROM _event WHERE at <= ?", (until,))
-            self.floor = int(last[0])
-            self._storage.set_meta(_FLOOR, str(self.floor))
+            self.earliest = int(last[0])
+            self._storage.set_meta(_FLOOR, str(self.earliest))
 
-    def lose(self) -> None:
+    def drop_all(self) -> None:
         """Told to misbehave: everything so far is gone, as after an outage longer than the retention."""
         with self._storage.transaction():
             self._storage.connection.execute("DELETE FROM _event")
             self.latest += 1
-            self.floor = self.latest
+            self.earliest = self.latest
             self._storage.set_meta(_LAST, str(self.latest))
-            self._storage.set_meta(_FLOOR, str(self.floor))
+            self._storage.set_meta(_FLOOR, str(self.earliest))

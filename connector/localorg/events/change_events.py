@@ -16,23 +16,23 @@ from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
 from connector.localorg.faults import Faults
 from connector.localorg.storage import Change
-from connector.localorg.write_plan import Plan, Row
+from connector.localorg.write_plan import WritePlan, Row
 
-MOST_IN_TRANSACTION = 100_000
+MAX_PER_TRANSACTION = 100_000
 """More changes of an entity in one transaction overflow into a single GAP_OVERFLOW event."""
 
-EVERY_RECORD = "000000000000000AAA"
-STAMPS = frozenset({"LastModifiedDate"})
+WILDCARD_RECORD_ID = "000000000000000AAA"
+ALWAYS_INCLUDED = frozenset({"LastModifiedDate"})
 """Told with every update, changed by it or not."""
 
 
-def origin(api: str, version: str, client: str) -> str:
+def change_origin(api: str, version: str, client: str) -> str:
     """What change events say of a write: the API, its version, and the client if it named itself."""
     return f"com/salesforce/api/{api}/{version}" + (f";client={client}" if client else "")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class ChangeEvent:
     """A change event: its payload, the row behind it and the columns of it that the payload tells."""
 
     sobject: str
@@ -44,18 +44,18 @@ class Told:
     def header(self) -> dict[str, Any]:
         return dict(self.payload[avro.CHANGE_HEADER])
 
-    def enriched(self, plan: Plan, schema: EventSchema, names: Sequence[str]) -> Told:
+    def enrich(self, plan: WritePlan, schema: EventSchema, names: Sequence[str]) -> ChangeEvent:
         """With these columns told as well, as updates and deletions are."""
         if not self.row or self.payload[avro.CHANGE_HEADER]["changeType"] not in {"UPDATE", "DELETE"}:
             return self
         visible = self.visible | set(names)
-        more = {name: _value(plan, self.row, name, only=set(visible)) for name in schema.fields[1:]
-                if {name, *_parts(plan, self.row, name).values()} & set(names)}  # fmt: skip
+        more = {name: _field_value(plan, self.row, name, only=set(visible)) for name in schema.fields[1:]
+                if {name, *_compound_parts(plan, self.row, name).values()} & set(names)}  # fmt: skip
         return replace(self, payload={**self.payload, **more}, visible=visible)
 
 
 @dataclass
-class _Merged:
+class _RecordChange:
     """What a transaction did to one record."""
 
     sobject: str
@@ -65,11 +65,11 @@ class _Merged:
     gone: bool = False
 
 
-def merged(changes: Sequence[Change]) -> list[_Merged]:
+def merge_changes(changes: Sequence[Change]) -> list[_RecordChange]:
     """One entry a record, in the order of their first change; what was made and undone leaves nothing."""
-    found: dict[str, _Merged] = {}
+    found: dict[str, _RecordChange] = {}
     for change in changes:
-        entry = found.setdefault(change.id, _Merged(change.sobject, change.id, change.kind))
+        entry = found.setdefault(change.id, _RecordChange(change.sobject, change.id, change.kind))
         entry.fields |= set(change.fields)
         if change.kind == "DELETE":
             entry.gone = True
@@ -80,7 +80,7 @@ def merged(changes: Sequence[Change]) -> list[_Merged]:
     return [entry for entry in found.values() if not (entry.gone and entry.kind == "CREATE")]
 
 
-class Capture:
+class ChangeCapture:
     """Turns commits into payloads."""
 
     def __init__(self, dml: Dml, faults: Faults) -> None:
@@ -88,15 +88,15 @@ class Capture:
         self._faults = faults
         self.commit_number = 0
 
-    def payloads(
+    def change_events(
         self, changes: Sequence[Change], schemas: Mapping[str, EventSchema], *, origin: str, milliseconds: int
-    ) -> list[Told]:
+    ) -> list[ChangeEvent]:
         """What to tell of each change of an object that has a schema here."""
         self.commit_number += 1
         transaction = str(uuid.uuid4())
-        entries = merged(changes)
-        over = {name for name in schemas if sum(entry.sobject == name for entry in entries) > MOST_IN_TRANSACTION}
-        told: list[Told] = []
+        entries = merge_changes(changes)
+        over = {name for name in schemas if sum(entry.sobject == name for entry in entries) > MAX_PER_TRANSACTION}
+        told: list[ChangeEvent] = []
         for number, entry in enumerate(entries, start=1):
             schema = schemas.get(entry.sobject)
             if schema is None:
@@ -106,8 +106,8 @@ class Capture:
                 continue
             header = {
                 "entityName": entry.sobject,
-                "recordIds": [EVERY_RECORD if overflow else entry.id],
-                "changeType": "GAP_OVERFLOW" if overflow else self._kind(entry.kind),
+                "recordIds": [WILDCARD_RECORD_ID if overflow else entry.id],
+                "changeType": "GAP_OVERFLOW" if overflow else self._change_type(entry.kind),
                 "changeOrigin": origin,
                 "transactionKey": transaction,
                 "sequenceNumber": number,
@@ -118,57 +118,57 @@ class Capture:
                 "diffFields": [],
                 "changedFields": [],
             }
-            told.append(self._told(entry, header, schema))
+            told.append(self._change_event(entry, header, schema))
         return told
 
-    def _kind(self, kind: str) -> str:
+    def _change_type(self, kind: str) -> str:
         return f"GAP_{kind}" if self._faults.take("event_gap") else kind
 
-    def _told(self, entry: _Merged, header: dict[str, Any], schema: EventSchema) -> Told:
+    def _change_event(self, entry: _RecordChange, header: dict[str, Any], schema: EventSchema) -> ChangeEvent:
         payload: dict[str, Any] = {avro.CHANGE_HEADER: header, **dict.fromkeys(schema.fields[1:])}
         plan = self._dml.plan(entry.sobject)
         row = {} if header["changeType"].startswith("GAP_") else self._dml.row(plan, entry.id) or {}
-        told = Told(sobject=entry.sobject, payload=payload, row=row, visible=frozenset())
+        told = ChangeEvent(sobject=entry.sobject, payload=payload, row=row, visible=frozenset())
         if not row or entry.kind == "DELETE":
             return told
         if entry.kind != "UPDATE":
-            payload.update({name: _value(plan, row, name) for name in schema.fields[1:]})
-            return replace(told, visible=plan.has)
-        changed = entry.fields | (STAMPS & plan.has)
+            payload.update({name: _field_value(plan, row, name) for name in schema.fields[1:]})
+            return replace(told, visible=plan.column_names)
+        changed = entry.fields | (ALWAYS_INCLUDED & plan.column_names)
         for name in schema.fields[1:]:
-            if name in changed or changed.intersection(_parts(plan, row, name).values()):
-                payload[name] = _value(plan, row, name, only=changed)
+            if name in changed or changed.intersection(_compound_parts(plan, row, name).values()):
+                payload[name] = _field_value(plan, row, name, only=changed)
         header["changedFields"] = _bitmaps(plan, row, schema, changed)
         nulled = {name for name in changed if row.get(name) is None}
         header["nulledFields"] = _bitmaps(plan, row, schema, nulled)
         return replace(told, visible=frozenset(changed))
 
 
-def _parts(plan: Plan, row: Row, name: str) -> dict[str, str]:
+def _compound_parts(plan: WritePlan, row: Row, name: str) -> dict[str, str]:
     """Of a compound field: column by the part's name in the schema. Empty for a plain one, as a company's name is."""
     if name in plan.addresses:
         prefix = name.removesuffix("Address")
         return {part: prefix + part for part, _ in avro.ADDRESS_PARTS}
     if name == "Name" and (plan.name == "Contact" or row.get("IsPersonAccount")):
-        return {part: part for part in avro.PERSON_PARTS}
+        return {part: part for part in avro.NAME_PARTS}
     return {}
 
 
-def _value(plan: Plan, row: Row, name: str, only: set[str] | None = None) -> Any:
-    parts = _parts(plan, row, name)
+def _field_value(plan: WritePlan, row: Row, name: str, only: set[str] | None = None) -> Any:
+    parts = _compound_parts(plan, row, name)
     if not parts:
         seen = plan.inputs.get(name.lower())  # none for a field that the running user may not see
-        return avro.value(seen.field, row.get(name)) if seen else None
+        return avro.encode_value(seen.field, row.get(name)) if seen else None
     found = {part: row.get(column) if only is None or column in only else None for part, column in parts.items()}
     return None if all(value is None for value in found.values()) and only is None else found
 
 
-def _bitmaps(plan: Plan, row: Row, schema: EventSchema, names: set[str]) -> list[str]:
+def _bitmaps(plan: WritePlan, row: Row, schema: EventSchema, names: set[str]) -> list[str]:
     """Changed fields as bits by their place in the schema, those inside a compound field behind its place."""
     own: set[int] = set()
     nested: list[str] = []
     for place, name in enumerate(schema.fields):
-        parts = _parts(plan, row, name)
+        parts = _compound_parts(plan, row, name)
         if not parts:
             own |= {place} if name in names else set()
         elif bits := {bit for bit, column in enumerate(parts.values()) if column in names}:

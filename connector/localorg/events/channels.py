@@ -9,35 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-Channels = dict[str, dict[str, "Member"]]
+Channels = dict[str, dict[str, "ChannelMember"]]
 """By channel name, `/data/ChangeEvents` among them, and by topic."""
 
 MOST_ENRICHED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class ChannelMember:
     topic: str
     enriched: tuple[str, ...] = ()  # told with every update and deletion, changed or not
     condition: str = ""  # a WHERE clause; asked of what the event carries
 
     @property
-    def plain(self) -> bool:
+    def is_plain(self) -> bool:
         return not self.enriched and not self.condition
 
 
-def carried(channel: str, members: Mapping[str, Member]) -> set[str]:
+def member_topics(channel: str, members: Mapping[str, ChannelMember]) -> set[str]:
     """The topics that a subscription to the channel reads."""
-    return {member.topic if member.plain else alias(channel, member) for member in members.values()}
+    return {member.topic if member.is_plain else member_alias(channel, member) for member in members.values()}
 
 
-def special(channels: Channels, topic: str) -> Iterator[tuple[str, Member]]:
+def special_members(channels: Channels, topic: str) -> Iterator[tuple[str, ChannelMember]]:
     """Aliases under which an event of this topic is told, too, and what is different there."""
     for name, members in channels.items():
         member = members.get(topic)
-        if member is not None and not member.plain:
-            yield alias(name, member), member
+        if member is not None and not member.is_plain:
+            yield member_alias(name, member), member
 
 
-def alias(channel: str, member: Member) -> str:
+def member_alias(channel: str, member: ChannelMember) -> str:
     return f"{channel}#{member.topic}"

@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connector.localorg.events.avro import CHANGE_HEADER, EventSchema
-from connector.localorg.field_values import stamp
+from connector.localorg.field_values import format_timestamp
 
 BINARY_ONLY = ("nulledFields", "diffFields")
 
 
-def payload(schema: EventSchema, encoded: bytes) -> dict[str, Any]:
+def render_payload(schema: EventSchema, encoded: bytes) -> dict[str, Any]:
     """A stored event as CometD tells it."""
     values = schema.decode(encoded)
     header = values.pop(CHANGE_HEADER, None)
-    told = {name: _text(schema.docs[name], value) for name, value in values.items()}
+    told = {name: _render_value(schema.docs[name], value) for name, value in values.items()}
     if header is None:
         return told
-    changed = _names(header["changedFields"], schema.fields)
+    changed = _field_names(header["changedFields"], schema.fields)
     if header["changeType"] == "UPDATE":
         told = {name: _without_nulls(value) for name, value in told.items() if name in changed}
     else:
@@ -28,7 +28,7 @@ def payload(schema: EventSchema, encoded: bytes) -> dict[str, Any]:
     return {CHANGE_HEADER: {**header, "changedFields": changed}, **told}
 
 
-def _names(bitmaps: list[str], fields: tuple[str, ...]) -> list[str]:
+def _field_names(bitmaps: list[str], fields: tuple[str, ...]) -> list[str]:
     """The fields that bitmaps name, a compound field for its parts."""
     places: set[int] = set()
     for bitmap in bitmaps:
@@ -38,14 +38,14 @@ def _names(bitmaps: list[str], fields: tuple[str, ...]) -> list[str]:
     return [fields[place] for place in sorted(places)]
 
 
-def _text(doc: str, value: Any) -> Any:
+def _render_value(doc: str, value: Any) -> Any:
     """Milliseconds as the date or time they stand for, by the documentation of the schema's field."""
     kind = doc.rpartition(":")[2].lower()
     if not isinstance(value, int) or isinstance(value, bool) or kind not in {"date", "datetime", "time"}:
         return value
     moment = datetime.fromtimestamp(value / 1000, UTC)
     if kind == "datetime":
-        return stamp(moment).replace("+0000", "Z")
+        return format_timestamp(moment).replace("+0000", "Z")
     return f"{moment:%Y-%m-%d}" if kind == "date" else f"{moment:%H:%M:%S}.{value % 1000:03d}Z"
 
 
@@ -53,7 +53,7 @@ def _without_nulls(value: Any) -> Any:
     return {name: part for name, part in value.items() if part is not None} if isinstance(value, Mapping) else value
 
 
-def expanded(source: Mapping[str, Any]) -> dict[str, Any]:
+def expanded_schema(source: Mapping[str, Any]) -> dict[str, Any]:
     """A schema as it is of the message that CometD sends, wrapper and all."""
     record = {"type": "record", "name": "Payload", "doc": "", "fields": source["fields"]}
     event = {"type": "record", "name": "Event", "fields": [{"name": "replayId", "type": "long"}]}

@@ -14,21 +14,21 @@ from connector.localorg.dml import Dml
 from connector.localorg.errors import Refusal
 from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
-from connector.localorg.events.bus import Bus
-from connector.localorg.events.change_events import Capture
-from connector.localorg.events.channels import Channels, Member, carried, special
+from connector.localorg.events.bus import EventBus
+from connector.localorg.events.change_events import ChangeCapture
+from connector.localorg.events.channels import Channels, ChannelMember, member_topics, special_members
 from connector.localorg.faults import Faults
 from connector.localorg.schema import Schema, SObject
 from connector.localorg.soql.condition_evaluator import holds
 from connector.localorg.storage import Change, Storage
-from connector.localorg.usage import PUBLISHED_AN_HOUR, Usage
+from connector.localorg.usage import MAX_PUBLISHED_PER_HOUR, Usage
 from connector.localorg.write_plan import Row
 
 RETENTION_SECONDS = 72 * 3600
 KEEPALIVE_SECONDS = 250.0  # at most 270 are promised
 FETCH_SECONDS = 70.0
-MOST = 10 * 365 * 86_400
-EXHAUSTED = "The hourly limit of published platform events is exceeded."
+MAX_SECONDS = 10 * 365 * 86_400
+HOURLY_LIMIT_EXCEEDED = "The hourly limit of published platform events is exceeded."
 ALL_CHANGES = "/data/ChangeEvents"
 CAPTURABLE = (
     "Account", "Asset", "Case", "Contact", "Contract", "Order", "OrderItem", "Pricebook2", "PricebookEntry",
@@ -38,7 +38,7 @@ DEFAULT_CAPTURED = ("Account", "Contact", "Order", "OrderItem", "Product2")
 """Five objects is what an org may select without a licence of its own."""
 
 
-class Hub:
+class EventHub:
     """The org's events. `refresh()` after every change of the schema."""
 
     def __init__(
@@ -52,8 +52,8 @@ class Hub:
         faults: Faults,
         usage: Usage,
     ) -> None:
-        self.bus = Bus(storage, clock, source, faults, retention=RETENTION_SECONDS)
-        self.capture = Capture(dml, faults)
+        self.bus = EventBus(storage, clock, source, faults, retention=RETENTION_SECONDS)
+        self.capture = ChangeCapture(dml, faults)
         self.captured: set[str] = set(DEFAULT_CAPTURED)
         self.channels: Channels = {}
         self.origin = ""  # of the call under way
@@ -66,13 +66,13 @@ class Hub:
         self._usage = usage
         storage.connection.execute("CREATE TABLE IF NOT EXISTS _event_schema (id TEXT PRIMARY KEY, json TEXT)")
         kept = storage.connection.execute("SELECT json FROM _event_schema").fetchall()
-        self._schemas = {schema.id: schema for schema in (avro.read(text) for [text] in kept)}  # all there ever were
-        self._current: dict[str, EventSchema] = {}  # by topic
-        storage.listeners.append(self._committed)
-        dml.publishers.append(self._published)
+        self._schema_by_id = {schema.id: schema for schema in (avro.parse_schema(text) for [text] in kept)}  # all there ever were
+        self._schema_by_topic: dict[str, EventSchema] = {}  # by topic
+        storage.commit_listeners.append(self._on_commit)
+        dml.publishers.append(self._publish_rows)
         self.refresh()
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return {
             "retention_seconds": self.bus.retention,
             "keepalive_seconds": self.keepalive_seconds,
@@ -87,11 +87,11 @@ class Hub:
         for name, value in wanted.items():
             match name:
                 case "retention_seconds" | "keepalive_seconds" | "fetch_seconds":
-                    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not 0 < value < MOST:
+                    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not 0 < value < MAX_SECONDS:
                         raise ValueError(f"{name}: a number of seconds")
                 case "captured":
                     if not isinstance(value, list) or any(
-                        change_topic(str(item)) not in self._current for item in value
+                        change_topic(str(item)) not in self._schema_by_topic for item in value
                     ):
                         raise ValueError("captured: a list of objects that have change events")
                 case _:
@@ -102,53 +102,53 @@ class Hub:
         self.captured = set(wanted.get("captured", self.captured))
 
     def refresh(self) -> None:
-        self._current = {}
+        self._schema_by_topic = {}
         for sobject in self._schema:
             if sobject.event:
-                self._current[f"/event/{sobject.name}"] = avro.platform_event(sobject)
+                self._schema_by_topic[f"/event/{sobject.name}"] = avro.platform_event_schema(sobject)
             elif sobject.name in CAPTURABLE or sobject.custom:
-                self._current[change_topic(sobject.name)] = avro.change_event(sobject)
-        self.captured = {name for name in self.captured if change_topic(name) in self._current}
-        new = {schema.id: schema for schema in self._current.values() if schema.id not in self._schemas}
+                self._schema_by_topic[change_topic(sobject.name)] = avro.change_event_schema(sobject)
+        self.captured = {name for name in self.captured if change_topic(name) in self._schema_by_topic}
+        new = {schema.id: schema for schema in self._schema_by_topic.values() if schema.id not in self._schema_by_id}
         with self._storage.transaction():
             self._storage.connection.executemany(
                 "INSERT INTO _event_schema VALUES (?, ?)", [(schema.id, schema.json) for schema in new.values()]
             )
-        self._schemas.update(new)
+        self._schema_by_id.update(new)
 
     def schema_by_id(self, schema_id: str) -> EventSchema | None:
-        return self._schemas.get(schema_id)
+        return self._schema_by_id.get(schema_id)
 
-    def current(self, topic: str) -> EventSchema | None:
+    def schema_for_topic(self, topic: str) -> EventSchema | None:
         """The schema of a topic of one kind of event; None for channels of several and for unknown ones."""
-        return self._current.get(topic)
+        return self._schema_by_topic.get(topic)
 
-    def topics(self, name: str) -> set[str] | None:
+    def resolve_topics(self, name: str) -> set[str] | None:
         """What a subscription to a topic or channel hears; None if there is no such thing."""
         if name == ALL_CHANGES:
-            return {change_topic(sobject) for sobject in self.captured} | carried(name, self.channels.get(name, {}))
+            return {change_topic(sobject) for sobject in self.captured} | member_topics(name, self.channels.get(name, {}))
         if name in self.channels:
-            return carried(name, self.channels[name])
+            return member_topics(name, self.channels[name])
         chosen = {*self.channels.get(ALL_CHANGES, {}), *map(change_topic, self.captured)}
-        if name in self._current and (name.startswith("/event/") or name in chosen):
+        if name in self._schema_by_topic and (name.startswith("/event/") or name in chosen):
             return {name}
         return None
 
     def can_publish(self, topic: str) -> bool:
-        return topic.startswith("/event/") and topic in self._current
+        return topic.startswith("/event/") and topic in self._schema_by_topic
 
     def publish_encoded(self, topic: str, schema_id: str, payload: bytes, event_uuid: str) -> int:
         """One platform event as a client encoded it; its replay number. ValueError if it is not the topic's."""
-        schema = self._current[topic]
+        schema = self._schema_by_topic[topic]
         if schema_id != schema.id:
             raise ValueError(f"The schema {schema_id[:80]!r} is not the current one of {topic}, which is {schema.id}.")
-        if self._usage.published.used >= PUBLISHED_AN_HOUR:
-            raise ValueError(EXHAUSTED)
+        if self._usage.published.used >= MAX_PUBLISHED_PER_HOUR:
+            raise ValueError(HOURLY_LIMIT_EXCEEDED)
         return self.publish(topic, schema.decode(payload), event_uuid)
 
     def publish(self, topic: str, payload: Mapping[str, Any], event_uuid: str = "") -> int:
         """One platform event; its replay number. ValueError if the payload is not the topic's."""
-        schema = self._current[topic]
+        schema = self._schema_by_topic[topic]
         given = {**payload, "CreatedById": self._dml.user_id}
         given.setdefault("CreatedDate", round(self._clock().timestamp() * 1000))
         try:
@@ -157,58 +157,58 @@ class Hub:
             raise ValueError(str(error)) from None
         event_uuid = event_uuid or str(uuid.uuid4())
         [number] = self.bus.publish(topic, [(schema.id, event_uuid, encoded)])
-        for alias, member in special(self.channels, topic):
-            if self._passes(member, topic.removeprefix("/event/"), self._row(topic, given)):
+        for alias, member in special_members(self.channels, topic):
+            if self._passes_filter(member, topic.removeprefix("/event/"), self._filter_row(topic, given)):
                 self.bus.publish(alias, [(schema.id, event_uuid, encoded)])
         self._usage.published.add(1)
         return number
 
-    def _row(self, topic: str, payload: Mapping[str, Any]) -> Row:
+    def _filter_row(self, topic: str, payload: Mapping[str, Any]) -> Row:
         plan = self._dml.plan(topic.removeprefix("/event/"))
-        return {name: avro.stored(plan.inputs[name.lower()].field, payload.get(name)) for name in plan.columns}
+        return {name: avro.decode_value(plan.inputs[name.lower()].field, payload.get(name)) for name in plan.columns}
 
-    def _passes(self, member: Member, sobject: str, row: Row, *, headed: bool = False) -> bool:
+    def _passes_filter(self, member: ChannelMember, sobject: str, row: Row, *, headed: bool = False) -> bool:
         if not member.condition:
             return True
-        seen, now = self._dml.unfiltered, self._clock()
+        seen, now = self._dml.full_schema, self._clock()
         return holds(self._storage, seen, sobject, member.condition, row, now, headed=headed)
 
-    def _published(self, sobject: SObject, messages: list[dict[str, Any]]) -> None:
+    def _publish_rows(self, sobject: SObject, messages: list[dict[str, Any]]) -> None:
         """Events written as rows."""
-        if self._usage.published.used + len(messages) > PUBLISHED_AN_HOUR:
-            raise Refusal("LIMIT_EXCEEDED", EXHAUSTED, fields=[])
+        if self._usage.published.used + len(messages) > MAX_PUBLISHED_PER_HOUR:
+            raise Refusal("LIMIT_EXCEEDED", HOURLY_LIMIT_EXCEEDED, fields=[])
         for message in messages:
             values = {
-                field.name: avro.value(field, message.get(field.name))
+                field.name: avro.encode_value(field, message.get(field.name))
                 for field in sobject.fields.values()
                 if field.name not in {"ReplayId", "EventUuid"}
             }
             topic, event_uuid = f"/event/{sobject.name}", str(message["EventUuid"])
             if sobject.immediate:
-                self._storage.afterwards.append(partial(self.publish, topic, values, event_uuid))
+                self._storage.after_transaction.append(partial(self.publish, topic, values, event_uuid))
             else:
                 self.publish(topic, values, event_uuid)
 
-    def _committed(self, changes: list[Change]) -> None:
-        schemas = {sobject.name: schema for sobject in self._schema if (schema := self._listened(sobject.name))}
+    def _on_commit(self, changes: list[Change]) -> None:
+        schemas = {sobject.name: schema for sobject in self._schema if (schema := self._captured_schema(sobject.name))}
         milliseconds = round(self._clock().timestamp() * 1000)
-        told = self.capture.payloads(changes, schemas, origin=self.origin, milliseconds=milliseconds)
+        told = self.capture.change_events(changes, schemas, origin=self.origin, milliseconds=milliseconds)
         for item in told:
             schema, topic, event_uuid = schemas[item.sobject], change_topic(item.sobject), str(uuid.uuid4())
             self.bus.publish(topic, [(schema.id, event_uuid, schema.encode(item.payload))])
-            for alias, member in special(self.channels, topic):
-                more = item.enriched(self._dml.plan(item.sobject), schema, member.enriched)
+            for alias, member in special_members(self.channels, topic):
+                more = item.enrich(self._dml.plan(item.sobject), schema, member.enriched)
                 seen = {name: more.row.get(name) for name in more.visible}
                 seen |= {f"{avro.CHANGE_HEADER}.{name}": value for name, value in more.header.items()}
-                if self._passes(member, item.sobject, seen, headed=True):
+                if self._passes_filter(member, item.sobject, seen, headed=True):
                     self.bus.publish(alias, [(schema.id, event_uuid, schema.encode(more.payload))])
 
-    def _listened(self, sobject: str) -> EventSchema | None:
+    def _captured_schema(self, sobject: str) -> EventSchema | None:
         """The schema of an object whose changes somebody may hear of."""
         topic = change_topic(sobject)
         chosen = sobject in self.captured or any(topic in members for members in self.channels.values())
-        return self._current.get(topic) if chosen else None
+        return self._schema_by_topic.get(topic) if chosen else None
 
 
 def change_topic(sobject: str) -> str:
-    return f"/data/{avro.event_name(sobject)}"
+    return f"/data/{avro.change_event_name(sobject)}"

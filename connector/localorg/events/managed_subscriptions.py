@@ -12,9 +12,9 @@ import grpc
 
 from connector.localorg import ids
 from connector.localorg.events.bus import InvalidReplayIdError
-from connector.localorg.events.hub import Hub
+from connector.localorg.events.hub import EventHub
 from connector.localorg.pubsub import grpc_codec
-from connector.localorg.pubsub.rpc_error import RpcFailure, invalid
+from connector.localorg.pubsub.rpc_error import RpcError, invalid_argument
 from connector.localorg.storage import Storage
 
 PREFIX = "18x"
@@ -37,10 +37,10 @@ class ManagedSubscription:
     committed: int | None
 
 
-class Managed:
+class ManagedSubscriptions:
     """The subscriptions of an org, and which of them have a client."""
 
-    def __init__(self, storage: Storage, hub: Hub) -> None:
+    def __init__(self, storage: Storage, hub: EventHub) -> None:
         self._storage = storage
         self._hub = hub
         self._active: set[str] = set()
@@ -52,7 +52,7 @@ class Managed:
         """Make a subscription, or change the one of this name; what was committed stays. ValueError if it cannot be."""
         if not {starts, recovers} <= set(PRESETS) or state not in STATES:
             raise ValueError(f"starts and recovers: one of {', '.join(PRESETS)}; state: one of {', '.join(STATES)}")
-        if self._hub.topics(topic) is None:
+        if self._hub.resolve_topics(topic) is None:
             raise ValueError(f"topic: there is no {topic}")
         with self._storage.transaction():
             number = self._storage.next_number("ManagedEventSubscription")
@@ -66,7 +66,7 @@ class Managed:
 
     def _find(self, subscription_id: str, name: str) -> ManagedSubscription:
         if not subscription_id and not name:
-            raise invalid(
+            raise invalid_argument(
                 "managed.subscription.id.or.developer.name.empty", "A subscription ID or a developer name is needed."
             )
         column, value = ("id", subscription_id) if subscription_id else ("name", name)
@@ -76,23 +76,23 @@ class Managed:
         ).fetchone()
         if row is None:
             code = "subscription.id.not.found" if subscription_id else "developer.name.not.found"
-            raise RpcFailure(
+            raise RpcError(
                 grpc.StatusCode.NOT_FOUND, f"managed.subscription.{code}", f"There is no subscription {value[:80]}."
             )
         return ManagedSubscription(*row)
 
     @contextmanager
-    def taken(self, subscription_id: str, name: str) -> Iterator[ManagedSubscription]:
+    def acquire(self, subscription_id: str, name: str) -> Iterator[ManagedSubscription]:
         """One client at a time has a subscription."""
         found = self._find(subscription_id, name)
         if found.state != "RUN":
-            raise RpcFailure(
+            raise RpcError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 "managed.subscription.config.stopped",
                 f"The subscription {found.name} is not running.",
             )
         if found.id in self._active:
-            raise RpcFailure(
+            raise RpcError(
                 grpc.StatusCode.ALREADY_EXISTS,
                 "managed.subscription.already.active",
                 f"The subscription {found.name} has a client already.",
@@ -103,25 +103,25 @@ class Managed:
         finally:
             self._active.discard(found.id)
 
-    def position(self, subscription: ManagedSubscription) -> int:
+    def start_position(self, subscription: ManagedSubscription) -> int:
         """Where its next client goes on."""
         bus = self._hub.bus
         bus.expire()
         if subscription.committed is None:
-            return bus.floor if subscription.starts == "EARLIEST" else bus.latest
-        if subscription.committed < bus.floor:
-            return bus.floor if subscription.recovers == "EARLIEST" else bus.latest
+            return bus.earliest if subscription.starts == "EARLIEST" else bus.latest
+        if subscription.committed < bus.earliest:
+            return bus.earliest if subscription.recovers == "EARLIEST" else bus.latest
         return subscription.committed
 
     def commit(self, subscription: ManagedSubscription, request: Any) -> Any:
         """The answer to a commit; a bad one is told in it, and the stream goes on."""
-        answer = grpc_codec.message("CommitReplayResponse")(
+        answer = grpc_codec.message_class("CommitReplayResponse")(
             commit_request_id=request.commit_request_id,
             replay_id=request.replay_id,
             process_time=round(time.time() * 1000),
         )
         try:
-            number = self._hub.bus.position(bytes(request.replay_id))
+            number = self._hub.bus.decode_replay_id(bytes(request.replay_id))
         except InvalidReplayIdError:
             answer.error.code = grpc_codec.COMMIT_ERROR
             answer.error.msg = "The Replay ID validation failed. Ensure that the Replay ID is valid."

@@ -44,34 +44,34 @@ def is_loopback(host: str) -> bool:
 
 async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     _refuse_foreign_pages(request)
-    if org.auth.bearer(request.headers.get("Authorization")) is None:
+    if org.auth.bearer_session(request.headers.get("Authorization")) is None:
         raise Refusal("INVALID_SESSION_ID", "Session expired or invalid")
     match request.method, segments[1:]:
         case "GET", ["usage"]:
-            return _json(org.usage.told())
+            return _json(org.usage.as_dict())
         case "POST", ["usage", "reset"]:
             org.usage.reset()
             org.usage.log.clear()
-            return _json(org.usage.told())
+            return _json(org.usage.as_dict())
         case "GET", ["calls"]:
             limit = request.query.get("limit", "100")
             if not limit.isascii() or not limit.isdigit() or len(limit) > _MOST_DIGITS:
                 raise Refusal("INVALID_INPUT", "limit: a whole number is needed")
-            return _json(org.usage.recent(int(limit)))
+            return _json(org.usage.recent_calls(int(limit)))
         case "GET", ["faults"]:
-            return _json(org.faults.told())
+            return _json(org.faults.as_dict())
         case "POST", ["faults"]:
             return _json(await _configure(org, request))
         case "DELETE", ["faults"]:
             org.faults.clear()
-            return _json(org.faults.told())
+            return _json(org.faults.as_dict())
         case "GET", ["events"]:
-            return _json(org.hub.told())
+            return _json(org.hub.as_dict())
         case "POST", ["events"]:
             return _json(await _set_events(org, request))
         case "POST", ["events", "lose"]:
-            org.hub.bus.lose()
-            return _json(org.hub.told())
+            org.hub.bus.drop_all()
+            return _json(org.hub.as_dict())
         case "PUT", ["managed-subscriptions", name]:
             return _json(await _define_managed(org, request, name))
         case "POST", ["sessions", "expire"]:
@@ -91,7 +91,7 @@ async def _set_events(org: Org, request: web.Request) -> dict[str, Any]:
         org.hub.configure(await _object(request))
     except ValueError as error:
         raise Refusal("INVALID_INPUT", str(error)) from error
-    return org.hub.told()
+    return org.hub.as_dict()
 
 
 async def _define_managed(org: Org, request: web.Request, name: str) -> dict[str, Any]:
@@ -99,7 +99,7 @@ async def _define_managed(org: Org, request: web.Request, name: str) -> dict[str
     if len(name) > _LONGEST_NAME or not all(isinstance(value, str) for value in wanted.values()):
         raise Refusal("INVALID_INPUT", f"texts are needed, and a name of at most {_LONGEST_NAME} characters")
     try:
-        found = org.managed.define(name, **wanted)
+        found = org.managed_subscriptions.define(name, **wanted)
     except TypeError:
         raise Refusal("INVALID_INPUT", "topic, and starts, recovers or state") from None
     except ValueError as error:
@@ -120,4 +120,4 @@ async def _configure(org: Org, request: web.Request) -> dict[str, Any]:
         org.faults.configure(wanted)
     except ValueError as error:
         raise Refusal("INVALID_INPUT", str(error)) from error
-    return org.faults.told()
+    return org.faults.as_dict()

@@ -12,13 +12,13 @@ from contextlib import nullcontext
 
 from aiohttp import web
 
-from connector.localorg.api_call import Call, Reply, check_version, dumps, failed, parse_json, split_target
-from connector.localorg.bulk_worker import Worker
-from connector.localorg.errors import Refusal, json_error
-from connector.localorg.events.change_events import origin
+from connector.localorg.api_call import ApiCall, ApiResponse, parse_version, dump_json, error_response, parse_json, split_target
+from connector.localorg.bulk_worker import BulkWorker
+from connector.localorg.errors import Refusal, json_parser_error
+from connector.localorg.events.change_events import change_origin
 from connector.localorg.http import admin, bulk_v1, oauth, soap
 from connector.localorg.http.cometd import CometD
-from connector.localorg.locks import HeldError
+from connector.localorg.locks import RowLockedError
 from connector.localorg.org import Org
 from connector.localorg.page.site import Site
 from connector.localorg.rest import resources
@@ -32,7 +32,7 @@ _WORTH_COMPRESSING = 8_192
 _log = logging.getLogger(__name__)
 
 Face = Callable[["Org", web.Request, list[str]], Awaitable[web.StreamResponse]]
-Refused = Callable[[web.Request, Reply], web.Response]
+Refused = Callable[[web.Request, ApiResponse], web.Response]
 _MOST_BYTES: dict[tuple[str, ...], int] = {  # of the body, by the first segments
     ("services", "soap"): soap.MOST_BYTES,
     ("services", "async"): 50 * 1024 * 1024,
@@ -70,7 +70,7 @@ class App:
         return app
 
     async def _background(self, app: web.Application) -> AsyncIterator[None]:
-        worker = asyncio.create_task(Worker(self.org).run())
+        worker = asyncio.create_task(BulkWorker(self.org).run())
         yield
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)
@@ -79,12 +79,12 @@ class App:
         try:
             return await self._handle(request)
         except Refusal as refusal:
-            return told(request, failed(refusal))
+            return told(request, error_response(refusal))
         except web.HTTPRequestEntityTooLarge:
             problem = "The entity body is larger than this resource takes."
-            return told(request, failed(Refusal("REQUEST_ENTITY_TOO_LARGE", problem, status=413)))
+            return told(request, error_response(Refusal("REQUEST_ENTITY_TOO_LARGE", problem, status=413)))
         except web.RequestPayloadError:
-            return told(request, failed(json_error("The entity body is not encoded as its headers say")))
+            return told(request, error_response(json_parser_error("The entity body is not encoded as its headers say")))
         except (web.HTTPException, asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
@@ -92,7 +92,7 @@ class App:
             _log.exception("local org failed, ErrorId %s", incident)
             return told(
                 request,
-                failed(
+                error_response(
                     Refusal(
                         "UNKNOWN_EXCEPTION",
                         f"An unexpected error occurred. Please include this ErrorId if you contact support: {incident}",
@@ -115,8 +115,8 @@ class App:
             return await self._data(request, segments, params)
         for length in (2, 1):
             face = self.faces.get(tuple(first[:length])) if len(first) >= length else None
-            if face is oauth.answer and (words := self.org.faults.speak(sign_in=True)) is not None:
-                return told(request, words.reply(request.raw_path))
+            if face is oauth.answer and (words := self.org.faults.take_canned_response(sign_in=True)) is not None:
+                return told(request, words.response(request.raw_path))
             if face is not None:
                 refused = _REFUSED.get(face)
                 return await (
@@ -129,12 +129,12 @@ class App:
     async def _data(self, request: web.Request, segments: list[str], params: dict[str, str]) -> web.StreamResponse:
         org = self.org
         if len(segments) == 2:
-            return told(request, Reply(200, resources.versions()))
-        if org.auth.bearer(request.headers.get("Authorization")) is None:
+            return told(request, ApiResponse(200, resources.versions()))
+        if org.auth.bearer_session(request.headers.get("Authorization")) is None:
             return told(request, unauthorised())
-        version = check_version(segments[2])
+        version = parse_version(segments[2])
         started = time.perf_counter()
-        call = Call(
+        call = ApiCall(
             method=params.pop("_HTTP_METHOD", request.method).upper() if request.method == "POST" else request.method,
             version=version,
             tail=segments[3:],
@@ -147,8 +147,8 @@ class App:
         if fault == "reset":
             self._note(request, call.method, 0, fault, 0, started)
             return drop(request)
-        if fault is None and (words := org.faults.speak(write=describe_call(call)[1])) is not None:
-            fault, reply = "answer", words.reply(request.raw_path)
+        if fault is None and (words := org.faults.take_canned_response(write=describe_call(call)[1])) is not None:
+            fault, reply = "answer", words.response(request.raw_path)
         if reply is None:
             try:
                 if takes_raw(call):
@@ -157,12 +157,12 @@ class App:
                     self._check_body(request, raw)
                     call.body = parse_json(raw) if raw else None
             except Refusal as refusal:
-                reply = failed(refusal)
+                reply = error_response(refusal)
         resource, write, calls = describe_call(call)
         if fault is None and org.usage.exhausted:
-            fault, reply = "exhausted", failed(EXHAUSTED)
+            fault, reply = "exhausted", error_response(EXHAUSTED)
         else:
-            org.usage.count(resource, write=write, calls=calls)
+            org.usage.record_call(resource, write=write, calls=calls)
         rows = 0
         if reply is None:
             fault = "row_lock" if write and org.faults.take("row_lock") else None
@@ -184,10 +184,10 @@ class App:
         await request.read()
         await asyncio.sleep(self._latency())
         fault, reply = self._misbehave()
-        if fault is None and (words := org.faults.speak(write=request.method == "POST")) is not None:
-            fault, reply = "answer", words.reply(request.raw_path)
+        if fault is None and (words := org.faults.take_canned_response(write=request.method == "POST")) is not None:
+            fault, reply = "answer", words.response(request.raw_path)
         if fault is None and org.usage.exhausted:
-            fault, reply = "exhausted", failed(EXHAUSTED)
+            fault, reply = "exhausted", error_response(EXHAUSTED)
         answer: web.StreamResponse | None = None
         if reply is not None:
             answer = told(request, reply) if fault in {"status", "answer"} else refused(request, reply)
@@ -211,45 +211,45 @@ class App:
         extra = min(self.org.random.expovariate(1 / spread), 10 * spread) if spread else 0.0
         return (faults.latency_ms + extra) / 1000
 
-    async def _answered(self, call: Call, *, write: bool, next_row_held: bool) -> tuple[Reply, int]:
+    async def _answered(self, call: ApiCall, *, write: bool, next_row_held: bool) -> tuple[ApiResponse, int]:
         """The answer, and how many rows it wrote, once the rows could be had and their locks are let go."""
         org = self.org
         stamped = org.clock() if write and org.faults.late_commit_ms else None
         if stamped is not None:
             await asyncio.sleep(org.faults.late_commit_ms / 1000)
-        deadline = time.monotonic() + org.locks.patience
+        deadline = time.monotonic() + org.locks.wait_seconds
         while True:
-            org.hub.origin = origin("rest", call.version, call.client)
+            org.hub.origin = change_origin("rest", call.version, call.client)
             written = org.dml.rows_written
             patient = time.monotonic() < deadline
             try:
                 with (
-                    org.locks.call(patient=patient, next_fails=next_row_held),
+                    org.locks.call_scope(can_wait=patient, next_fails=next_row_held),
                     org.storage.transaction() if org.locks.active and write else nullcontext(),
-                    org.dml.at(stamped),
+                    org.dml.at_time(stamped),
                 ):
                     reply = self.router.dispatch(call)
                 break
-            except HeldError as held:
+            except RowLockedError as held:
                 org.dml.rows_written = written
                 await asyncio.sleep(min(held.seconds, max(deadline - time.monotonic(), 0)))
         rows = org.dml.rows_written - written
-        await asyncio.sleep(org.locks.hold(rows) + org.faults.latency_row_ms * rows / 1000)
+        await asyncio.sleep(org.locks.hold_acquired(rows) + org.faults.latency_row_ms * rows / 1000)
         return reply, rows
 
-    def _misbehave(self) -> tuple[str | None, Reply | None]:
+    def _misbehave(self) -> tuple[str | None, ApiResponse | None]:
         faults = self.org.faults
         if faults.take("reset"):
             return "reset", None
         if faults.take("status_count"):
-            return "status", Reply(faults.status, f"<html><body><h1>{faults.status}</h1></body></html>")
+            return "status", ApiResponse(faults.status, f"<html><body><h1>{faults.status}</h1></body></html>")
         if faults.take("expired_session"):
             return "expired_session", unauthorised()
         if faults.take("limit"):
-            return "limit", failed(EXHAUSTED)
+            return "limit", error_response(EXHAUSTED)
         if faults.take("concurrent_limit"):
             text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
-            return "concurrent_limit", failed(Refusal("REQUEST_LIMIT_EXCEEDED", text))
+            return "concurrent_limit", error_response(Refusal("REQUEST_LIMIT_EXCEEDED", text))
         return None, None
 
     def _check_body(self, request: web.Request, raw: bytes) -> None:
@@ -278,14 +278,14 @@ class App:
 async def go_on(request: web.Request) -> web.StreamResponse | None:
     """Answers `Expect`: the only thing to expect is leave to go on."""
     if request.headers.get("Expect", "").lower() != "100-continue":
-        return told(request, failed(Refusal("EXPECTATION_FAILED", "Only 100-continue can be expected.", status=417)))
+        return told(request, error_response(Refusal("EXPECTATION_FAILED", "Only 100-continue can be expected.", status=417)))
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0
     return None
 
 
-def unauthorised() -> Reply:
-    reply = failed(Refusal("INVALID_SESSION_ID", "Session expired or invalid"))
+def unauthorised() -> ApiResponse:
+    reply = error_response(Refusal("INVALID_SESSION_ID", "Session expired or invalid"))
     reply.headers["WWW-Authenticate"] = "Token"
     return reply
 
@@ -310,7 +310,7 @@ async def cut_short(request: web.Request, response: web.StreamResponse) -> web.S
     return half
 
 
-def told(request: web.Request, reply: Reply, headers: dict[str, str] | None = None) -> web.Response:
+def told(request: web.Request, reply: ApiResponse, headers: dict[str, str] | None = None) -> web.Response:
     sent = {**reply.headers, **(headers or {})}
     if reply.body is None:
         return web.Response(status=reply.status, headers=sent)
@@ -318,7 +318,7 @@ def told(request: web.Request, reply: Reply, headers: dict[str, str] | None = No
         return web.Response(status=reply.status, body=reply.body, headers=sent)
     if isinstance(reply.body, str):
         return web.Response(status=reply.status, text=reply.body, content_type="text/html", headers=sent)
-    raw = dumps(reply.body, pretty=request.headers.get("X-PrettyPrint") == "1")
+    raw = dump_json(reply.body, pretty=request.headers.get("X-PrettyPrint") == "1")
     if len(raw) > _WORTH_COMPRESSING and "gzip" in request.headers.get("Accept-Encoding", ""):
         raw = gzip.compress(raw, compresslevel=1)
         sent["Content-Encoding"] = "gzip"

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
-from connector.localorg.authorization_codes import OAuthFailure, checked_challenge, on_loopback, scope_of
+from connector.localorg.authorization_codes import OAuthError, validate_challenge, is_loopback_uri, resolve_scope
 from connector.localorg.page import frame, login
 from connector.localorg.page.html import EMPTY, html, join
 
@@ -29,7 +29,7 @@ def answer(org: Org, request: web.Request, params: Mapping[str, str], own_url: s
         if not _signed_in(org, request, params):
             return _sign_in(params)
         return _redirect(org, params, own_url)
-    except OAuthFailure as failure:
+    except OAuthError as failure:
         text = "&".join(f"{name}={escape(told)}" for name, told in failure.body().items())
         return web.Response(status=400, text=text, content_type="text/html")
 
@@ -37,7 +37,7 @@ def answer(org: Org, request: web.Request, params: Mapping[str, str], own_url: s
 def _signed_in(org: Org, request: web.Request, params: Mapping[str, str]) -> bool:
     posted = request.method == "POST" and "password" in params
     return login.has_ticket(org, request) or (
-        posted and org.auth.password_ok(params.get("username", ""), params["password"])
+        posted and org.auth.verify_password(params.get("username", ""), params["password"])
     )
 
 
@@ -68,13 +68,13 @@ def _sign_in(params: Mapping[str, str]) -> web.Response:
 def _check_callback(org: Org, params: Mapping[str, str]) -> None:
     client_id, redirect_uri = params.get("client_id", ""), params.get("redirect_uri", "")
     if not client_id:
-        raise OAuthFailure("invalid_request", "missing required parameter: client_id")
-    if not org.auth.knows(client_id):
-        raise OAuthFailure("invalid_client_id", "client identifier invalid")
+        raise OAuthError("invalid_request", "missing required parameter: client_id")
+    if not org.auth.is_known_client(client_id):
+        raise OAuthError("invalid_client_id", "client identifier invalid")
     if not redirect_uri:
-        raise OAuthFailure("invalid_request", "missing required parameter: redirect_uri")
-    if not on_loopback(redirect_uri):
-        raise OAuthFailure("redirect_uri_mismatch", "redirect_uri must match configuration")
+        raise OAuthError("invalid_request", "missing required parameter: redirect_uri")
+    if not is_loopback_uri(redirect_uri):
+        raise OAuthError("redirect_uri_mismatch", "redirect_uri must match configuration")
 
 
 def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response:
@@ -82,8 +82,8 @@ def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response
     told: dict[str, Any]
     implicit = params.get("response_type") == "token"
     try:
-        scope = scope_of(params.get("scope", ""))
-        challenge = checked_challenge(params)
+        scope = resolve_scope(params.get("scope", ""))
+        challenge = validate_challenge(params)
         match params.get("response_type"):
             case "code":
                 code = org.auth.codes.issue(
@@ -95,12 +95,12 @@ def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response
                 )
                 told = {"code": code}
             case "token":
-                told = org.auth.granted(own_url, scope=scope)
+                told = org.auth.token_response(own_url, scope=scope)
             case None | "":
-                raise OAuthFailure("invalid_request", "missing required parameter: response_type")
+                raise OAuthError("invalid_request", "missing required parameter: response_type")
             case _:
-                raise OAuthFailure("unsupported_response_type", "response type must be code or token")
-    except OAuthFailure as failure:
+                raise OAuthError("unsupported_response_type", "response type must be code or token")
+    except OAuthError as failure:
         told = failure.body()
     if "state" in params:
         told["state"] = params["state"]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from connector.localorg.api_call import Reply, client_of
-from connector.localorg.bulk.bulk_v1 import Batch, ClassicJob, csv_of
-from connector.localorg.bulk.csv_format import Dialect
+from connector.localorg.api_call import ApiResponse, client_name
+from connector.localorg.bulk.bulk_v1 import BulkV1Batch, BulkV1Job, result_csv
+from connector.localorg.bulk.csv_format import CsvDialect
 from connector.localorg.dml import Outcome
 from connector.localorg.errors import Refusal
-from connector.localorg.events.change_events import origin
+from connector.localorg.events.change_events import change_origin
 from connector.localorg.metadata.xml import MetadataError, read
 from connector.localorg.soap.envelope import tag
 
@@ -29,20 +29,20 @@ QUEUE_SECONDS = 0.02
 
 async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     as_json = _as_json(request)
-    session = org.auth.read(request.headers.get("X-SFDC-Session", ""))
+    session = org.auth.read_session(request.headers.get("X-SFDC-Session", ""))
     if session is None or session.kind != "A":
         return _refused(Refusal("InvalidSessionId", "Invalid session id"), as_json=as_json)
     if len(segments) < 3 or not _VERSION.fullmatch(segments[2]):
         return _refused(Refusal("InvalidVersion", "The API version of the URL is none"), as_json=as_json)
     raw = await request.read()
-    org.usage.count("async/job", write=request.method == "POST")
+    org.usage.record_call("async/job", write=request.method == "POST")
     try:
         return _routed(org, request, segments, raw, as_json=as_json)
     except Refusal as refusal:
         return _refused(refusal, as_json=as_json)
 
 
-def refused(request: web.Request, reply: Reply) -> web.Response:
+def refused(request: web.Request, reply: ApiResponse) -> web.Response:
     """What a data call would be refused with, in this API's shape."""
     code, text = reply.body[0]["errorCode"], reply.body[0]["message"]
     names = {"INVALID_SESSION_ID": "InvalidSessionId", "REQUEST_LIMIT_EXCEEDED": "ExceededQuota"}
@@ -54,7 +54,7 @@ def _as_json(request: web.Request) -> bool:
 
 
 def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, as_json: bool) -> web.Response:
-    jobs = org.classic
+    jobs = org.bulk_v1
     post = request.method == "POST"
     match segments[3:]:
         case ["job"] if post:
@@ -63,22 +63,22 @@ def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, 
         case ["job", job_id]:
             job = jobs.find(job_id)
             if post:
-                jobs.move(job, _wanted(raw, as_json=as_json).get("state"))
+                jobs.set_state(job, _wanted(raw, as_json=as_json).get("state"))
             return _told("jobInfo", _job(org, job), as_json=as_json)
         case ["job", job_id, "batch"]:
-            client = client_of(request.headers.get("Sforce-Call-Options", ""))
+            client = client_name(request.headers.get("Sforce-Call-Options", ""))
             return _batches(org, jobs.find(job_id), raw if post else None, client)
         case ["job", job_id, "batch", batch_id]:
             job = jobs.find(job_id)
-            return _told("batchInfo", _batch(jobs.batch(job, batch_id)), as_json=job.content_type == "JSON")
+            return _told("batchInfo", _batch(jobs.find_batch(job, batch_id)), as_json=job.content_type == "JSON")
         case ["job", job_id, "batch", batch_id, "request"]:
-            return web.Response(body=jobs.batch(jobs.find(job_id), batch_id).content)
+            return web.Response(body=jobs.find_batch(jobs.find(job_id), batch_id).content)
         case ["job", job_id, "batch", batch_id, "result"]:
             job = jobs.find(job_id)
-            return _result(job, _over(jobs.batch(job, batch_id)))
+            return _result(job, _over(jobs.find_batch(job, batch_id)))
         case ["job", job_id, "batch", batch_id, "result", result_id]:
             job = jobs.find(job_id)
-            batch = _over(jobs.batch(job, batch_id))
+            batch = _over(jobs.find_batch(job, batch_id))
             if batch.result_id != result_id:
                 raise Refusal("InvalidBatch", f"Unable to find result: {result_id[:40]}")
             return _records(job, batch)
@@ -87,7 +87,7 @@ def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, 
 
 async def no_apex(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     """`/services/apexrest/…`: nobody wrote a class that answers there."""
-    if org.auth.bearer(request.headers.get("Authorization")) is None:
+    if org.auth.bearer_session(request.headers.get("Authorization")) is None:
         raise Refusal("INVALID_SESSION_ID", "Session expired or invalid")
     raise Refusal("NOT_FOUND", "Could not find a match for URL")
 
@@ -104,37 +104,37 @@ def _wanted(raw: bytes, *, as_json: bool) -> dict[str, Any]:
     return found
 
 
-def _over(batch: Batch) -> Batch:
+def _over(batch: BulkV1Batch) -> BulkV1Batch:
     if batch.state == "Failed":
         raise Refusal("InvalidBatch", batch.message or "The batch failed")
-    if not batch.over:
+    if not batch.finished:
         raise Refusal("InvalidBatch", f"Batch not completed: it is {batch.state}")
     return batch
 
 
-def _batches(org: Org, job: ClassicJob, raw: bytes | None, client: str) -> web.Response:
+def _batches(org: Org, job: BulkV1Job, raw: bytes | None, client: str) -> web.Response:
     as_json = job.content_type == "JSON"
     if raw is not None:
-        batch = org.classic.add(job, raw)
+        batch = org.bulk_v1.add_batch(job, raw)
         asyncio.get_running_loop().call_later(QUEUE_SECONDS, _work_off, org, job, batch, client)
         return _told("batchInfo", _batch(batch), as_json=as_json, status=201)
     listed = {"batchInfo": [_batch(batch) for batch in job.batches.values()]}
     return _told("batchInfoList", listed, as_json=as_json)
 
 
-def _work_off(org: Org, job: ClassicJob, batch: Batch, client: str) -> None:
-    org.hub.origin = origin("bulkapi", job.version, client)
-    org.classic.run(job, batch)
+def _work_off(org: Org, job: BulkV1Job, batch: BulkV1Batch, client: str) -> None:
+    org.hub.origin = change_origin("bulkapi", job.version, client)
+    org.bulk_v1.run_batch(job, batch)
 
 
-def _result(job: ClassicJob, batch: Batch) -> web.Response:
-    if job.queries:
+def _result(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
+    if job.is_query:
         if job.content_type == "JSON":
             return _told("", [batch.result_id], as_json=True)
         return _told("result-list", {"result": [batch.result_id]}, as_json=False)
     told = [_outcome(outcome) for outcome in batch.outcomes]
     if job.content_type == "CSV":
-        dialect = Dialect()
+        dialect = CsvDialect()
         rows = [(item["id"], item["success"], item["created"], _text(item["errors"])) for item in told]
         lines = [dialect.line(("Id", "Success", "Created", "Error"))]
         lines += [dialect.line([str(cell).lower() if isinstance(cell, bool) else cell for cell in row]) for row in rows]
@@ -149,11 +149,11 @@ def _csv(text: str) -> web.Response:
     return web.Response(body=text.encode(), content_type="text/csv")
 
 
-def _records(job: ClassicJob, batch: Batch) -> web.Response:
+def _records(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
     if job.content_type == "JSON":
         return _told("", batch.records, as_json=True)
     if job.content_type == "CSV":
-        return _csv(csv_of(batch))
+        return _csv(result_csv(batch))
     records = [
         {"type": job.sobject, **{name: value for name, value in row.items() if name != "attributes"}}
         for row in batch.records
@@ -161,7 +161,7 @@ def _records(job: ClassicJob, batch: Batch) -> web.Response:
     return _told("queryResult", {"records": records}, as_json=False)
 
 
-def _job(org: Org, job: ClassicJob) -> dict[str, Any]:
+def _job(org: Org, job: BulkV1Job) -> dict[str, Any]:
     states = [batch.state for batch in job.batches.values()]
     return {
         "id": job.id,
@@ -189,7 +189,7 @@ def _job(org: Org, job: ClassicJob) -> dict[str, Any]:
     }
 
 
-def _batch(batch: Batch) -> dict[str, Any]:
+def _batch(batch: BulkV1Batch) -> dict[str, Any]:
     return {
         "id": batch.id,
         "jobId": batch.job_id,
@@ -208,7 +208,7 @@ def _batch(batch: Batch) -> dict[str, Any]:
 def _outcome(outcome: Outcome) -> dict[str, Any]:
     if outcome.error is None:
         return {"success": True, "created": bool(outcome.created), "id": outcome.id, "errors": []}
-    row = outcome.error.row()
+    row = outcome.error.row_error()
     error = {"fields": row["fields"], "message": row["message"], "statusCode": row["statusCode"]}
     return {"success": False, "created": False, "id": None, "errors": [{**error, "extendedErrorDetails": None}]}
 

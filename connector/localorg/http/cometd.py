@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from connector.localorg.api_call import check_version, dumps, parse_json
+from connector.localorg.api_call import parse_version, dump_json, parse_json
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.events import event_json
-from connector.localorg.events.bus import InvalidReplayIdError, as_replay_id
+from connector.localorg.events.bus import InvalidReplayIdError, encode_replay_id
 
 if TYPE_CHECKING:
     from connector.localorg.events.bus import Event
@@ -60,20 +60,20 @@ class CometD:
     async def answer(self, _: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
         if len(segments) not in {2, 3} or request.method != "POST":
             raise not_found()
-        version = float(check_version(f"v{segments[1]}"))
+        version = float(parse_version(f"v{segments[1]}"))
         messages = parse_json(await request.read())
         messages = [messages] if isinstance(messages, dict) else messages
         if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
             raise Refusal("INVALID_INPUT", "An array of messages is needed.")
         if len(messages) > MOST_MESSAGES:
             raise Refusal("LIMIT_EXCEEDED", f"At most {MOST_MESSAGES} messages can be sent in one request.")
-        known = self.org.auth.bearer(request.headers.get("Authorization")) is not None
+        known = self.org.auth.bearer_session(request.headers.get("Authorization")) is not None
         self._forget()
         told: list[Message] = []
         for message in messages:
             told += await self._message(message, version) if known else [_denied(message)]
         response = web.Response(
-            status=200 if known else 401, body=dumps(told), content_type="application/json", charset="UTF-8"
+            status=200 if known else 401, body=dump_json(told), content_type="application/json", charset="UTF-8"
         )
         if not request.cookies.get("BAYEUX_BROWSER"):
             response.set_cookie("BAYEUX_BROWSER", secrets.token_hex(8), path="/", httponly=True)
@@ -129,7 +129,7 @@ class CometD:
         wanted = message.get("ext") or {}
         replay = wanted.get("replay") if isinstance(wanted, Mapping) else None
         for name in _names(message):
-            if self.org.hub.topics(name) is None:
+            if self.org.hub.resolve_topics(name) is None:
                 return _failed(message, f"404::The channel {name[:200]} was not found", subscription=name)
             given = replay.get(name, NEW) if isinstance(replay, Mapping) else NEW
             try:
@@ -149,17 +149,17 @@ class CometD:
         if replay == NEW:
             return bus.latest
         if replay == ALL:
-            return bus.floor
+            return bus.earliest
         if not isinstance(replay, int) or not 0 <= replay < 2**63:
             raise InvalidReplayIdError
-        return bus.position(as_replay_id(replay))
+        return bus.decode_replay_id(encode_replay_id(replay))
 
     async def _connect(self, message: Message, client: _Client) -> list[Message]:
         first, client.polled = not client.polled, True
         events = self._events(client)
         if not events and not first:
             woken = asyncio.Event()
-            self.org.hub.bus.waiting.add(woken)
+            self.org.hub.bus.waiters.add(woken)
             client.polling = True
             try:
                 async with asyncio.timeout(self.poll_seconds):
@@ -170,7 +170,7 @@ class CometD:
             except TimeoutError:
                 pass
             finally:
-                self.org.hub.bus.waiting.discard(woken)
+                self.org.hub.bus.waiters.discard(woken)
                 client.polling = False
                 client.seen = time.monotonic()
         return [*events, _told(message, advice=_RETRY)]
@@ -180,8 +180,8 @@ class CometD:
         told: list[Message] = []
         bus = self.org.hub.bus
         for channel, position in client.positions.items():
-            topics = self.org.hub.topics(channel) or set()
-            found = bus.after(position, topics, MOST_EVENTS)
+            topics = self.org.hub.resolve_topics(channel) or set()
+            found = bus.events_after(position, topics, MOST_EVENTS)
             client.positions[channel] = found[-1].replay if found else max(position, bus.latest)
             named = client.version >= NAMED_SINCE and channel.endswith("__chn")
             told += [self._event(channel, event, named=named) for event in found]
@@ -194,7 +194,7 @@ class CometD:
         about = {"EventUuid": event.uuid, "replayId": event.replay}
         if named:
             about["EventApiName"] = event.topic.rpartition("/")[2]
-        data = {"schema": event.schema_id, "payload": event_json.payload(schema, event.payload), "event": about}
+        data = {"schema": event.schema_id, "payload": event_json.render_payload(schema, event.payload), "event": about}
         return {"channel": channel, "data": data}
 
 

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from connector.localorg import openid
-from connector.localorg.authorization_codes import OAuthFailure
+from connector.localorg.authorization_codes import OAuthError
 from connector.localorg.errors import not_found
 from connector.localorg.http import authorize
 from connector.localorg.page import login
@@ -39,7 +39,7 @@ async def _form(request: web.Request) -> dict[str, str]:
     try:
         posted = await request.post()
     except (ValueError, LookupError, AssertionError, TypeError):  # a multipart body that is none
-        raise OAuthFailure("invalid_request", "the form cannot be read") from None
+        raise OAuthError("invalid_request", "the form cannot be read") from None
     return {name: value for name, value in posted.items() if isinstance(value, str)}
 
 
@@ -48,9 +48,9 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
         match [part.lower() for part in segments[2:]]:
             case ["token"]:
                 if request.method != "POST":
-                    raise OAuthFailure("invalid_request", "must use HTTP POST")
+                    raise OAuthError("invalid_request", "must use HTTP POST")
                 form = {**request.query, **(await _form(request))}
-                return _json(org.auth.token(form, request.headers.get("Authorization"), own_url(org, request)))
+                return _json(org.auth.handle_token_request(form, request.headers.get("Authorization"), own_url(org, request)))
             case ["authorize"]:
                 return authorize.answer(
                     org, request, {**request.query, **(await _form(request))}, own_url(org, request)
@@ -58,7 +58,7 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
             case ["revoke"]:
                 form = {**request.query, **(await _form(request))}
                 if not org.auth.revoke(form.get("token", "")):
-                    raise OAuthFailure("invalid_token", "invalid token")
+                    raise OAuthError("invalid_token", "invalid token")
                 return web.Response()
             case ["introspect"]:
                 return _json(_introspected(org, await _form(request), request))
@@ -66,21 +66,21 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
                 return _opened(org, request)
             case ["userinfo"]:
                 return _userinfo(org, request)
-    except OAuthFailure as failure:
+    except OAuthError as failure:
         return _json(failure.body(), 400)
     raise not_found()
 
 
 def _opened(org: Org, request: web.Request) -> web.Response:
     """Where a browser gets in without a sign-in: to the org's page."""
-    if org.auth.bearer(request.headers.get("Authorization")) is None:
-        raise OAuthFailure("invalid_request", "invalid access token")
+    if org.auth.bearer_session(request.headers.get("Authorization")) is None:
+        raise OAuthError("invalid_request", "invalid access token")
     return _json({"frontdoor_uri": f"{own_url(org, request)}/?key={org.auth.page_key}"})
 
 
 async def frontdoor(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     """`/secur/frontdoor.jsp?sid=…`: a browser with a session goes on to the org's page."""
-    session = org.auth.read(request.query.get("sid", ""))
+    session = org.auth.read_session(request.query.get("sid", ""))
     if session is None or session.kind != "A":
         return web.Response(status=403, text="Session expired or invalid")
     return login.let_in(org, request, "/", {})
@@ -88,7 +88,7 @@ async def frontdoor(org: Org, request: web.Request, segments: list[str]) -> web.
 
 def _introspected(org: Org, form: dict[str, str], request: web.Request) -> dict[str, Any]:
     org.auth.check_client(form, request.headers.get("Authorization"))
-    session = org.auth.read(form.get("token", ""))
+    session = org.auth.read_session(form.get("token", ""))
     if session is None:
         return {"active": False}
     return {
@@ -139,7 +139,7 @@ def _person(org: Org, url: str) -> dict[str, Any]:
 
 def _userinfo(org: Org, request: web.Request) -> web.Response:
     header = request.headers.get("Authorization")
-    if org.auth.bearer(header) is None:
+    if org.auth.bearer_session(header) is None:
         return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")
     url = own_url(org, request)
     told = _person(org, url)
@@ -165,15 +165,15 @@ def _userinfo(org: Org, request: web.Request) -> web.Response:
 
 async def well_known(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     """`/.well-known/openid-configuration`"""
-    return _json(openid.described(own_url(org, request)))
+    return _json(openid.discovery_document(own_url(org, request)))
 
 
 async def identity(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     """`/id/<organization>/<user>`, and `/id/keys`"""
     if segments[1:] == ["keys"]:
-        return _json(openid.keys())
+        return _json(openid.key_set())
     header = request.headers.get("Authorization")
-    if org.auth.bearer(header) is None:
+    if org.auth.bearer_session(header) is None:
         return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")
     who = org.auth.identity
     if segments[1:] != [who.organization_id, who.user_id]:

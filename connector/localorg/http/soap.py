@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from connector.localorg.api_call import Reply
+from connector.localorg.api_call import ApiResponse
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.http.oauth import own_url
 from connector.localorg.metadata.xml import MetadataError, read
@@ -53,7 +53,7 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
     return _rows(org, kind, segments[3], came)
 
 
-def refused(request: web.Request, reply: Reply) -> web.Response:
+def refused(request: web.Request, reply: ApiResponse) -> web.Response:
     """What a data call would be refused with, as a fault of the API that was called."""
     first = reply.body[0]
     kind = request.path.strip("/").split("/")[2:3] or [""]
@@ -64,14 +64,14 @@ def _login(org: Org, request: web.Request, kind: str, wanted: str, came: Message
     version = re.fullmatch(r"(\d{1,3})\.0", wanted, re.ASCII)
     if version is None or int(version[1]) >= WITHOUT_LOGIN:
         return fault("UNSUPPORTED_API_VERSION", f"login() is not available in API version {wanted}", _ROWS[kind])
-    if not org.auth.password_ok(came.call.get("username"), came.call.get("password")):
+    if not org.auth.verify_password(came.call.get("username"), came.call.get("password")):
         problem = "Invalid username, password, security token; or user locked out."
         return fault("INVALID_LOGIN", problem, _ROWS[kind])
     return told(_ROWS[kind], login(org, own_url(org, request), kind, wanted))
 
 
 def _signed_in(org: Org, came: Message) -> bool:
-    session = org.auth.read(came.header("SessionHeader", "sessionId"))
+    session = org.auth.read_session(came.header("SessionHeader", "sessionId"))
     return session is not None and session.kind == "A"
 
 
@@ -88,7 +88,7 @@ def _rows(org: Org, kind: str, wanted: str, came: Message) -> web.Response:
         return _no_session(namespaces)
     try:
         call = Partner(org, came, version, typed=kind == "c")
-        org.usage.count("soap", write=call.writes)
+        org.usage.record_call("soap", write=call.writes)
         client = came.header("CallOptions", "client")
         org.hub.origin = f"com/salesforce/api/soap/{version}" + (f";client={client}" if client else "")
         body = call.answer()
@@ -115,7 +115,7 @@ def _metadata(org: Org, came: Message) -> web.Response:
             writes = came.call.name.endswith("Metadata") and came.call.name[0] in "cu"
             if body is None:
                 return no_operation(METADATA, came.call.name)
-        org.usage.count("metadata", write=writes)
+        org.usage.record_call("metadata", write=writes)
     except Refusal as refusal:
         return fault(refusal.code, refusal.message, METADATA)
     return told(METADATA, body)

@@ -29,7 +29,7 @@ def _owner(deployed: Deployed, component: Component, name: str) -> SObject:
 
 def _custom_missing(sobject: SObject, name: str) -> bool:
     """Whether a field is named that is not there; standard columns go by names of their own that are not kept here."""
-    return name.endswith("__c") and name.lower() not in sobject.all
+    return name.endswith("__c") and name.lower() not in sobject.all_fields
 
 
 def list_view(deployed: Deployed, component: Component) -> None:
@@ -52,7 +52,7 @@ def layout(deployed: Deployed, component: Component) -> None:
         name = item.get("field")
         if name and item.get("behavior") not in BEHAVIOURS:
             raise _wrong(component, f"behavior of {name} must be Edit, Readonly or Required", item)
-        if name and name.lower() not in sobject.all and name.lower() + "id" not in sobject.all:
+        if name and name.lower() not in sobject.all_fields and name.lower() + "id" not in sobject.all_fields:
             raise _wrong(component, f"In field: field - no CustomField named {sobject.name}.{name} found", item)
     for related in component.source.all("relatedLists"):
         if not related.get("relatedList"):

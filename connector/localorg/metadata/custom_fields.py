@@ -27,7 +27,7 @@ def field_of(source: Element, sobject: SObject, file: str) -> Field:
     if not source.get("label"):
         raise refuse("Required field is missing: label")
     built = _built(source, name, kind, refuse)
-    present = sobject.all.get(name.lower())
+    present = sobject.all_fields.get(name.lower())
     if present is not None and present.type != built.type:
         raise refuse(f"Cannot change the type of {sobject.name}.{name} from {present.type}", source.child("type"))
     return built

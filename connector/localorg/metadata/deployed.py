@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from connector.localorg import standard_objects
-from connector.localorg.events.channels import MOST_ENRICHED, Channels, Member
+from connector.localorg.events.channels import MOST_ENRICHED, Channels, ChannelMember
 from connector.localorg.metadata import analytics_metadata
 from connector.localorg.metadata.component import Component
 from connector.localorg.metadata.custom_fields import field_of
@@ -76,7 +76,7 @@ class Deployed:
     def kept(self) -> dict[str, object]:
         state = {name: copy.copy(value) for name, value in vars(self).items() if name != "schema"}
         state["channels"] = {name: dict(members) for name, members in self.channels.items()}
-        return {**state, "objects": self.schema.kept()}
+        return {**state, "objects": self.schema.snapshot()}
 
     def restore(self, kept: dict[str, object]) -> None:
         self.schema.restore(kept.pop("objects"))  # type: ignore[arg-type]
@@ -110,8 +110,8 @@ def _object(deployed: Deployed, component: Component) -> None:
     fresh = _event(deployed, component) if name.endswith("__e") else _custom(deployed, component)
     if old is not None:
         fresh.key_prefix = old.key_prefix
-        for item in old.all.values():
-            if item.name.lower() not in fresh.all:
+        for item in old.all_fields.values():
+            if item.name.lower() not in fresh.all_fields:
                 fresh.add(item)
     deployed.schema.add(fresh)
 
@@ -153,11 +153,11 @@ def _custom(deployed: Deployed, component: Component) -> SObject:
         custom=True,
     )
     automatic = name_field.get("type") == "AutoNumber"
-    for item in standard_objects.fields("Custom__c"):
+    for item in standard_objects.read_fields("Custom__c"):
         custom.add(item)
     custom.add(
         replace(
-            custom.all["name"],
+            custom.all_fields["name"],
             label=name_field.get("label"),
             auto_number=automatic,
             createable=not automatic,
@@ -209,7 +209,7 @@ def _member(deployed: Deployed, component: Component) -> None:
     topic = f"/{kind}/{entity}"
     enriched = _enriched(component, known)
     condition, filtered = _filter(deployed, component, known, headed=kind == "data")
-    deployed.channels.setdefault(found, {})[topic] = Member(
+    deployed.channels.setdefault(found, {})[topic] = ChannelMember(
         topic=topic, enriched=tuple(dict.fromkeys([*enriched, *filtered])), condition=condition
     )
 
@@ -220,7 +220,7 @@ def _enriched(component: Component, sobject: SObject) -> tuple[str, ...]:
         raise refuse(component, f"A member can have at most {MOST_ENRICHED} enriched fields", listed[MOST_ENRICHED])
     names = []
     for item in listed:
-        found = sobject.all.get(item.get("name").lower())
+        found = sobject.all_fields.get(item.get("name").lower())
         if found is None or not found.stored:
             raise refuse(component, f"{sobject.name} has no field {item.get('name')} to enrich events with", item)
         names.append(found.name)
@@ -271,7 +271,7 @@ def _permission_set(deployed: Deployed, component: Component) -> None:
         full = item.get("field")
         owner, _, name = full.partition(".")
         sobject = deployed.schema.get(owner)
-        found = sobject.all.get(name.lower()) if sobject else None
+        found = sobject.all_fields.get(name.lower()) if sobject else None
         if found is None:
             raise refuse(component, f"In field: field - no CustomField named {full} found", item.child("field"))
         if found.custom and not found.nillable and found.type != "boolean":

@@ -119,7 +119,7 @@ class Deployments:
         return deployment
 
     def find(self, deployment_id: str) -> Deployment | None:
-        full = ids.normalise(deployment_id)
+        full = ids.normalize(deployment_id)
         return self._kept.get(full) if full else None
 
     def cancel(self, deployment: Deployment) -> None:

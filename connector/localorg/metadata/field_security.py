@@ -18,7 +18,7 @@ def enforce(schema: Schema, grants: Iterable[Granted]) -> None:
     held = list(grants)
     for sobject in schema:
         if not sobject.event:
-            sobject.show(lambda item, owner=sobject: _seen(owner, item, held))  # type: ignore[misc]
+            sobject.restrict_fields(lambda item, owner=sobject: _seen(owner, item, held))  # type: ignore[misc]
 
 
 def _seen(sobject: SObject, item: Field, grants: list[Granted]) -> Field | None:

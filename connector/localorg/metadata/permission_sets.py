@@ -14,13 +14,13 @@ def sync(dml: Dml, deployed: Deployed) -> None:
     """A record for every permission set that was deployed."""
     with dml.storage.transaction():
         for grant in deployed.grants.values():
-            known = dml.one('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', grant.name)
+            known = dml.scalar('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', grant.name)
             if known is None:
-                dml.force_insert(
+                dml.platform_insert(
                     SET, Name=grant.name, Label=grant.label, Description=grant.description or None, IsCustom=1
                 )
             else:
-                dml.set_fields(SET, known, {"Label": grant.label, "Description": grant.description or None})
+                dml.platform_update(SET, known, {"Label": grant.label, "Description": grant.description or None})
         _forget(dml, deployed)
         dml.storage.changes.clear()
 
@@ -39,10 +39,10 @@ def assign(dml: Dml, deployed: Deployed, names: Iterable[str]) -> None:
     sync(dml, deployed)
     with dml.storage.transaction():
         for name in names:
-            known = dml.one('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', name)
+            known = dml.scalar('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', name)
             given = 'SELECT 1 FROM "PermissionSetAssignment" WHERE "PermissionSetId" = ? AND "AssigneeId" = ?'
-            if not dml.one(given, known, dml.user_id):
-                dml.force_insert(ASSIGNMENT, PermissionSetId=known, AssigneeId=dml.user_id)
+            if not dml.scalar(given, known, dml.user_id):
+                dml.platform_insert(ASSIGNMENT, PermissionSetId=known, AssigneeId=dml.user_id)
         dml.storage.changes.clear()
 
 

@@ -27,9 +27,9 @@ def remove(deployed: Deployed, kind: str, name: str, file: str) -> None:
         case "CustomField":
             owner, _, field = name.partition(".")
             sobject = deployed.schema.get(owner)
-            found = sobject.all.get(field.lower()) if sobject else None
+            found = sobject.all_fields.get(field.lower()) if sobject else None
             if sobject is not None and found is not None:
-                sobject.drop(found)
+                sobject.remove(found)
         case "CustomObject":
             if deployed.schema.children_of(name):
                 raise refuse(f"{name} is referenced elsewhere: remove the fields that refer to it first")

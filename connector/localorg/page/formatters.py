@@ -10,7 +10,7 @@ from connector.localorg.page.html import EMPTY, Html, address, html, link
 from connector.localorg.storage import quote
 
 if TYPE_CHECKING:
-    from connector.localorg.field_values import Stored
+    from connector.localorg.field_values import StoredValue
     from connector.localorg.org import Org
     from connector.localorg.schema import Field, SObject
     from connector.localorg.write_plan import Row
@@ -21,7 +21,7 @@ _STAMP = "%Y-%m-%dT%H:%M:%S.%f%z"
 _LONGEST_NAME = 120
 
 
-def money(amount: Stored, currency: object, scale: int = 2) -> Html:
+def money(amount: StoredValue, currency: object, scale: int = 2) -> Html:
     """To the cent, or as finely as the field and the amount are."""
     if amount is None:
         return EMPTY
@@ -30,7 +30,7 @@ def money(amount: Stored, currency: object, scale: int = 2) -> Html:
     return html("{}{}{} {}", whole, point, rest[:2] + rest[2:].rstrip("0"), currency)
 
 
-def number(amount: Stored, scale: int = 2) -> Html:
+def number(amount: StoredValue, scale: int = 2) -> Html:
     return EMPTY if amount is None else Html(f"{float(amount):,.{scale}f}")
 
 
@@ -59,7 +59,7 @@ def sobjects_of(org: Org, record_id: str) -> list[SObject]:
 
 def found(org: Org, record_id: str) -> tuple[SObject, Row] | None:
     """The record behind an ID of 15 or 18 characters, deleted or not."""
-    full = ids.normalise(record_id)
+    full = ids.normalize(record_id)
     if full is None:
         return None
     for sobject in sobjects_of(org, full):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from connector.localorg.events import event_json
 from connector.localorg.events.avro import CHANGE_HEADER
 from connector.localorg.events.hub import change_topic
-from connector.localorg.field_values import stamp
+from connector.localorg.field_values import format_timestamp
 from connector.localorg.page import record_queries, widgets
 from connector.localorg.page.formatters import Shown, label, moment
 from connector.localorg.page.html import EMPTY, Html, html, join
@@ -47,7 +47,7 @@ def section(org: Org, shown: Shown, sobject: SObject, row: Row) -> Html:
         ending = (
             f"The latest {MOST} of its field history; there are older ones." if older else "From its field history."
         )
-    elif org.hub.current(change_topic(sobject.name)) is not None:
+    elif org.hub.schema_for_topic(change_topic(sobject.name)) is not None:
         entries, older = _events(org, shown, sobject, str(row["Id"]))
         ending = (
             f"At most {MOST} of the latest {LOOKED_AT:,} change events of its object. Older changes may exist."
@@ -92,13 +92,13 @@ def _kept_change(shown: Shown, sobject: SObject, item: Row, row: Row) -> tuple[s
 
 
 def _events(org: Org, shown: Shown, sobject: SObject, record_id: str) -> tuple[list[Entry], bool]:
-    found, older = org.hub.bus.mentioning(change_topic(sobject.name), record_id, among=LOOKED_AT, limit=MOST)
+    found, older = org.hub.bus.events_containing(change_topic(sobject.name), record_id, among=LOOKED_AT, limit=MOST)
     entries = []
     for event in found:
         schema = org.hub.schema_by_id(event.schema_id)
         if schema is None:
             continue
-        values = event_json.payload(schema, event.payload)
+        values = event_json.render_payload(schema, event.payload)
         header = values.pop(CHANGE_HEADER)
         if record_id not in header["recordIds"]:
             continue  # it is mentioned as the parent of another
@@ -106,7 +106,7 @@ def _events(org: Org, shown: Shown, sobject: SObject, record_id: str) -> tuple[l
         kind = str(header["changeType"])
         entries.append(
             Entry(
-                when=stamp(datetime.fromtimestamp(header["commitTimestamp"] / 1000, UTC)),
+                when=format_timestamp(datetime.fromtimestamp(header["commitTimestamp"] / 1000, UTC)),
                 kind=_KINDS.get(kind, f"{_KINDS.get(kind.removeprefix('GAP_'), 'Changed')}, values not told"),
                 who=header["commitUser"],
                 through=header["changeOrigin"],

@@ -45,5 +45,5 @@ def ensure(org: Org) -> None:
 
 
 def _has(org: Org, sobject: str, column: str) -> bool:
-    plan = org.dml.known_plan(sobject)
-    return plan is not None and {column, "IsDeleted"} <= plan.has
+    plan = org.dml.find_plan(sobject)
+    return plan is not None and {column, "IsDeleted"} <= plan.column_names

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from connector.localorg.page.indexes import HELD, HOLD, LIVE
 from connector.localorg.storage import quote
-from connector.localorg.write_plan import Plan, Row
+from connector.localorg.write_plan import WritePlan, Row
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -43,7 +43,7 @@ def newest(
 ) -> Part:
     """Rows with these values in these columns. The first one is the one to look up, the others are compared."""
     plan = org.dml.plan(sobject)
-    live = LIVE if "IsDeleted" in plan.has else "1"
+    live = LIVE if "IsDeleted" in plan.column_names else "1"
     looked_up = dict(list(equal.items())[:1])
     compared = dict(list(equal.items())[1:])
     conditions = [live, *(f"{quote(_column(plan, name))} = ?" for name in looked_up)]
@@ -71,11 +71,11 @@ def newest(
         return Part(rows, following=places[limit - 1])
     if not outer:
         return Part(rows)
-    last = org.dml.one(f"SELECT place FROM ({inner} LIMIT 1 OFFSET ?)", *values, LOOKED_AT - 1)  # noqa: S608
+    last = org.dml.scalar(f"SELECT place FROM ({inner} LIMIT 1 OFFSET ?)", *values, LOOKED_AT - 1)  # noqa: S608
     return Part(rows, following=last, unfinished=last is not None)
 
 
-def _at(org: Org, plan: Plan, places: list[int]) -> list[Row]:
+def _at(org: Org, plan: WritePlan, places: list[int]) -> list[Row]:
     where = f"rowid IN ({', '.join('?' * len(places))}) ORDER BY rowid DESC"
     return list(org.dml.select(plan.name, where, *places))
 
@@ -103,7 +103,7 @@ def beginning(org: Org, sobject: str, column: str, text: str, limit: int) -> lis
     """Rows whose column begins with a text, in its order."""
     plan = org.dml.plan(sobject)
     name = quote(_column(plan, column))
-    live = LIVE if "IsDeleted" in plan.has else "1"
+    live = LIVE if "IsDeleted" in plan.column_names else "1"
     where = f"{live} AND {name} >= ? AND {name} < ? ORDER BY {name} LIMIT ?"
     return list(org.dml.select(plan.name, where, text, text + _NEXT, limit))
 
@@ -111,8 +111,8 @@ def beginning(org: Org, sobject: str, column: str, text: str, limit: int) -> lis
 def total(org: Org, sobject: str) -> int:
     """How many there are: all rows less the deleted ones, neither of which is looked at."""
     table = quote(org.dml.plan(sobject).name)
-    every = org.dml.one(f"SELECT COUNT(*) FROM {table}")  # noqa: S608
-    return int(every) - int(org.dml.one(f'SELECT COUNT(*) FROM {table} WHERE "IsDeleted" = 1'))  # noqa: S608
+    every = org.dml.scalar(f"SELECT COUNT(*) FROM {table}")  # noqa: S608
+    return int(every) - int(org.dml.scalar(f'SELECT COUNT(*) FROM {table} WHERE "IsDeleted" = 1'))  # noqa: S608
 
 
 def counted(org: Org, sobject: str, column: str | None = None, value: str = "") -> int:
@@ -121,12 +121,12 @@ def counted(org: Org, sobject: str, column: str | None = None, value: str = "") 
     where = HELD if column is None else f"{LIVE} AND {quote(_column(plan, column))} = ?"
     values = () if column is None else (value,)
     sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM {quote(plan.name)} WHERE {where} LIMIT ?)"  # noqa: S608
-    return int(org.dml.one(sql, *values, COUNTED + 1))
+    return int(org.dml.scalar(sql, *values, COUNTED + 1))
 
 
-def _column(plan: Plan, name: str) -> str:
+def _column(plan: WritePlan, name: str) -> str:
     """The name as the schema has it. KeyError for any other: a column is never taken from an address."""
-    if name not in plan.has:
+    if name not in plan.column_names:
         raise KeyError(name)
     return name
 

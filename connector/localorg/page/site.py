@@ -46,7 +46,7 @@ class Site:
         """Whether an address is one of the page's, or so wrong that a browser is best told so by a page."""
         if not segments or segments[0] in _PLACES:
             return True
-        if len(segments) == 1 and ids.normalise(segments[0]):
+        if len(segments) == 1 and ids.normalize(segments[0]):
             return True
         return segments[0].lower() != "services" and "text/html" in request.headers.get("Accept", "")
 
@@ -78,7 +78,7 @@ class Site:
             case ["products"]:
                 empty = "No products yet. They come with the first catalogue written."
                 return accounts.named(org, "Product2", "products", params, empty=empty)
-            case ["record", record_id] | [record_id] if ids.normalise(record_id):
+            case ["record", record_id] | [record_id] if ids.normalize(record_id):
                 return self._record(record_id)
             case ["record", record_id, child, field]:
                 return record.part(org, record_id, child, field, params)
@@ -92,7 +92,7 @@ class Site:
 
     def _record(self, record_id: str) -> Page:
         """Orders and accounts have pages of their own, whatever led here."""
-        match ids.normalise(record_id):
+        match ids.normalize(record_id):
             case str(full) if full.startswith("801"):
                 return order.view(self._org, full)
             case str(full) if full.startswith("001"):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def view(org: Org) -> Page:
-    told = org.usage.told()
+    told = org.usage.as_dict()
     resources = sorted(told["by_resource"].items(), key=lambda item: (-item[1], item[0]))
     every = sum(count for _, count in resources)
     table = widgets.table(
@@ -60,7 +60,7 @@ def summary(org: Org) -> Html:
 
 
 def _events(org: Org) -> Html:
-    told, hub = org.usage.told(), org.hub.told()
+    told, hub = org.usage.as_dict(), org.hub.as_dict()
     return widgets.facts(
         [
             ("Delivered in 24 hours", Html(f"{told['events_delivered']:,}")),
@@ -73,5 +73,5 @@ def _events(org: Org) -> Html:
 
 
 def _faults(org: Org) -> Html:
-    on = [(name, html("{}", value)) for name, value in org.faults.told().items() if value and name != "status"]
+    on = [(name, html("{}", value)) for name, value in org.faults.as_dict().items() if value and name != "status"]
     return widgets.facts(on) or Html('<p class="empty">Nothing is set: the org answers as it should.</p>')

@@ -39,7 +39,7 @@ _MESSAGES = {  # fields in the order of their numbers; a star repeats
     "ManagedFetchResponse": "ConsumerEvent* events, bytes latest_replay_id, string rpc_id,"
     " int32 pending_num_requested, CommitReplayResponse commit_response",
 }
-_PLAIN = {
+_SCALAR_TYPES = {
     "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
     "bytes": descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
     "bool": descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
@@ -48,7 +48,7 @@ _PLAIN = {
 }
 
 
-def _file() -> descriptor_pb2.FileDescriptorProto:
+def _file_descriptor() -> descriptor_pb2.FileDescriptorProto:
     file = descriptor_pb2.FileDescriptorProto(name="eventbus.proto", package=PACKAGE, syntax="proto3")
     for name, values in _ENUMS.items():
         enum = file.enum_type.add(name=name)
@@ -62,8 +62,8 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
             repeated = kind.endswith("*")
             kind = kind.removesuffix("*")
             added.label = added.LABEL_REPEATED if repeated else added.LABEL_OPTIONAL
-            if kind in _PLAIN:
-                added.type = _PLAIN[kind]
+            if kind in _SCALAR_TYPES:
+                added.type = _SCALAR_TYPES[kind]
             else:
                 added.type = added.TYPE_ENUM if kind in _ENUMS else added.TYPE_MESSAGE
                 added.type_name = f".{PACKAGE}.{kind}"
@@ -71,10 +71,10 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
 
 
 _pool = descriptor_pool.DescriptorPool()
-_pool.Add(_file())
+_pool.Add(_file_descriptor())
 
 
-def message(name: str) -> Any:
+def message_class(name: str) -> Any:
     """The class of a message by its name."""
     return message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from connector.localorg.events.bus import Event, InvalidReplayIdError, as_replay_id
+from connector.localorg.events.bus import Event, InvalidReplayIdError, encode_replay_id
 from connector.localorg.events.managed_subscriptions import ManagedSubscription
 from connector.localorg.pubsub import grpc_codec
 from connector.localorg.pubsub.publisher import Publisher
-from connector.localorg.pubsub.rpc_error import RpcFailure, invalid, not_found
+from connector.localorg.pubsub.rpc_error import RpcError, invalid_argument, topic_not_found
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     Handler = grpc.RpcMethodHandler[Any, Any]
 
-MOST_PENDING = 100
-MOST_STREAMS = 1_000
-LARGEST_MESSAGE = 4 * 1024 * 1024
+MAX_PENDING = 100
+MAX_STREAMS = 1_000
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _OPTIONS = (
-    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", -1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -43,7 +43,7 @@ Code = grpc.StatusCode
 
 
 @dataclass
-class Fetch:
+class FetchState:
     """One subscription: where it is and how many events it may still be sent."""
 
     topic: str
@@ -52,21 +52,21 @@ class Fetch:
     ended: bool = False
     managed: ManagedSubscription | None = None
 
-    def ask(self, count: int) -> None:
+    def request_events(self, count: int) -> None:
         if count <= 0:
-            raise invalid(
+            raise invalid_argument(
                 "subscription.fetch.requested.events.invalid", "The number of requested events must be greater than 0."
             )
-        self.pending = min(self.pending + count, MOST_PENDING)
+        self.pending = min(self.pending + count, MAX_PENDING)
 
 
-class PubSub(grpc.GenericRpcHandler):
+class PubSubService(grpc.GenericRpcHandler):
     """The six calls of `eventbus.v1.PubSub`."""
 
     def __init__(self, org: Org) -> None:
         self.org = org
         self.hub = org.hub
-        self.managed = org.managed
+        self.managed = org.managed_subscriptions
         self._streams = 0
         publisher = Publisher(org, self._latency)
         calls: dict[str, Callable[..., Any]] = {
@@ -92,47 +92,47 @@ class PubSub(grpc.GenericRpcHandler):
         make = grpc.stream_stream_rpc_method_handler if streams_in else grpc.unary_unary_rpc_method_handler
         assert streams_in == streams_out
         return make(
-            self._guarded_stream(act) if streams_in else self._guarded(act),
-            request_deserializer=_reader(grpc_codec.message(request)),
-            response_serializer=grpc_codec.message(response).SerializeToString,
+            self._stream_call(act) if streams_in else self._unary_call(act),
+            request_deserializer=_deserializer(grpc_codec.message_class(request)),
+            response_serializer=grpc_codec.message_class(response).SerializeToString,
         )
 
-    def _guarded(self, act: Callable[..., Awaitable[Any]]) -> Any:
+    def _unary_call(self, act: Callable[..., Awaitable[Any]]) -> Any:
         async def call(request: Any, context: Context) -> Any:
             rpc_id = str(uuid.uuid4())
             try:
                 if request is None:
-                    raise invalid("request.invalid", "The message cannot be read.")
-                self._token(context)
+                    raise invalid_argument("request.invalid", "The message cannot be read.")
+                self._authenticate(context)
                 await self._latency()
                 return await act(request, rpc_id)
-            except RpcFailure as failure:
-                await failure.end(context, rpc_id)
+            except RpcError as failure:
+                await failure.abort(context, rpc_id)
 
         return call
 
-    def _guarded_stream(self, act: Callable[..., AsyncIterator[Any]]) -> Any:
+    def _stream_call(self, act: Callable[..., AsyncIterator[Any]]) -> Any:
         async def call(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             rpc_id = str(uuid.uuid4())
             try:
-                token = self._token(context)
-                with self._stream():
+                token = self._authenticate(context)
+                with self._count_stream():
                     async for answer in act(requests, rpc_id, lambda: self._check_token(token)):
                         yield answer
-            except RpcFailure as failure:
-                await failure.end(context, rpc_id)
+            except RpcError as failure:
+                await failure.abort(context, rpc_id)
 
         return call
 
     # -- who calls ---------------------------------------------------------------------------------------------------
 
-    def _token(self, context: Context) -> str:
+    def _authenticate(self, context: Context) -> str:
         """The caller's access token, after all three headers were checked."""
         headers = {str(key): value for key, value in context.invocation_metadata() or ()}
         token, url, tenant = (str(headers.get(name, "")) for name in ("accesstoken", "instanceurl", "tenantid"))
         organization = self.org.auth.identity.organization_id
         if not token or not url.startswith(("http://", "https://")) or tenant not in {organization, organization[:15]}:
-            raise RpcFailure(
+            raise RpcError(
                 Code.UNAUTHENTICATED,
                 "service.auth.headers.invalid",
                 "The accesstoken, instanceurl and tenantid headers are needed: a token, the org's URL and its ID.",
@@ -141,14 +141,14 @@ class PubSub(grpc.GenericRpcHandler):
         return token
 
     def _check_token(self, token: str) -> None:
-        session = self.org.auth.read(token)
+        session = self.org.auth.read_session(token)
         if session is None or session.kind != "A":
-            raise RpcFailure(Code.UNAUTHENTICATED, "service.auth.error", "The access token is invalid or has expired.")
+            raise RpcError(Code.UNAUTHENTICATED, "service.auth.error", "The access token is invalid or has expired.")
 
     @contextmanager
-    def _stream(self) -> Iterator[None]:
-        if self._streams >= MOST_STREAMS:
-            raise RpcFailure(
+    def _count_stream(self) -> Iterator[None]:
+        if self._streams >= MAX_STREAMS:
+            raise RpcError(
                 Code.RESOURCE_EXHAUSTED,
                 "service.protection.stream.limit.triggered",
                 "There are too many concurrent streams.",
@@ -167,9 +167,9 @@ class PubSub(grpc.GenericRpcHandler):
 
     async def _get_topic(self, request: Any, rpc_id: str) -> Any:
         name = request.topic_name
-        self._topics(name)
-        schema = self.hub.current(name)
-        return grpc_codec.message("TopicInfo")(
+        self._require_topics(name)
+        schema = self.hub.schema_for_topic(name)
+        return grpc_codec.message_class("TopicInfo")(
             topic_name=name,
             tenant_guid=f"core/local/{self.org.auth.identity.organization_id}",
             can_publish=self.hub.can_publish(name),
@@ -182,93 +182,93 @@ class PubSub(grpc.GenericRpcHandler):
         schema = self.hub.schema_by_id(request.schema_id)
         if schema is None:
             text = f"There is no schema with the ID '{request.schema_id[:80]}'."
-            raise invalid("schema.validation.failed", text)
-        return grpc_codec.message("SchemaInfo")(schema_json=schema.json, schema_id=schema.id, rpc_id=rpc_id)
+            raise invalid_argument("schema.validation.failed", text)
+        return grpc_codec.message_class("SchemaInfo")(schema_json=schema.json, schema_id=schema.id, rpc_id=rpc_id)
 
-    def _topics(self, name: str) -> set[str]:
+    def _require_topics(self, name: str) -> set[str]:
         if not name:
-            raise invalid("topic.validation.empty", "The topic name must not be empty.")
-        found = self.hub.topics(name)
+            raise invalid_argument("topic.validation.empty", "The topic name must not be empty.")
+        found = self.hub.resolve_topics(name)
         if found is None:
-            raise not_found(name)
+            raise topic_not_found(name)
         return found
 
     # -- subscribing -------------------------------------------------------------------------------------------------
 
     async def _subscribe(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], None]) -> Any:
-        first = await self._first(requests)
-        self._topics(first.topic_name)
-        fetch = Fetch(first.topic_name, self._start(first))
+        first = await self._first_request(requests)
+        self._require_topics(first.topic_name)
+        fetch = FetchState(first.topic_name, self._start_position(first))
 
         def hear(request: Any) -> None:
             if request.topic_name and request.topic_name != fetch.topic:
-                raise invalid("subscription.fetch.topic.mismatch", "The topic of a stream cannot be changed.")
-            fetch.ask(request.num_requested)
+                raise invalid_argument("subscription.fetch.topic.mismatch", "The topic of a stream cannot be changed.")
+            fetch.request_events(request.num_requested)
 
         hear(first)
-        async for events, latest in self._fetched(fetch, requests, hear, check):
-            yield grpc_codec.message("FetchResponse")(
+        async for events, latest in self._stream_events(fetch, requests, hear, check):
+            yield grpc_codec.message_class("FetchResponse")(
                 events=events, latest_replay_id=latest, rpc_id=rpc_id, pending_num_requested=fetch.pending
             )
 
     async def _managed_subscribe(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], None]) -> Any:
-        first = await self._first(requests)
+        first = await self._first_request(requests)
         told: list[Any] = []
-        with self.managed.taken(first.subscription_id, first.developer_name) as subscription:
-            fetch = Fetch(subscription.topic, self.managed.position(subscription), managed=subscription)
+        with self.managed.acquire(first.subscription_id, first.developer_name) as subscription:
+            fetch = FetchState(subscription.topic, self.managed.start_position(subscription), managed=subscription)
 
             def hear(request: Any) -> None:
                 if request.HasField("commit_replay_id_request"):
                     told.append(self.managed.commit(subscription, request.commit_replay_id_request))
                 elif request.num_requested <= 0:
-                    fetch.ask(request.num_requested)
+                    fetch.request_events(request.num_requested)
                 if request.num_requested > 0:
-                    fetch.ask(request.num_requested)
+                    fetch.request_events(request.num_requested)
 
             hear(first)
-            async for events, latest in self._fetched(fetch, requests, hear, check, told):
-                answer = grpc_codec.message("ManagedFetchResponse")(
+            async for events, latest in self._stream_events(fetch, requests, hear, check, told):
+                answer = grpc_codec.message_class("ManagedFetchResponse")(
                     events=events, latest_replay_id=latest, rpc_id=rpc_id, pending_num_requested=fetch.pending
                 )
                 if told:
                     answer.commit_response.CopyFrom(told.pop(0))
                 yield answer
 
-    async def _first(self, requests: AsyncIterator[Any]) -> Any:
+    async def _first_request(self, requests: AsyncIterator[Any]) -> Any:
         try:
             async with asyncio.timeout(self.hub.fetch_seconds):
                 first = await anext(aiter(requests), None)
         except TimeoutError:
             first = None
         if first is None:
-            raise invalid("subscription.fetch.request.invalid", "A stream begins with a request.")
+            raise invalid_argument("subscription.fetch.request.invalid", "A stream begins with a request.")
         return first
 
-    def _start(self, request: Any) -> int:
+    def _start_position(self, request: Any) -> int:
         match request.replay_preset:
             case grpc_codec.EARLIEST:
                 self.hub.bus.expire()
-                return self.hub.bus.floor
+                return self.hub.bus.earliest
             case grpc_codec.CUSTOM:
                 if not request.replay_id:
-                    raise invalid(
+                    raise invalid_argument(
                         "subscription.fetch.replayid.validation.failed", "CUSTOM needs a replay ID to start after."
                     )
-                return self.position(bytes(request.replay_id))
+                return self.decode_replay_id(bytes(request.replay_id))
         return self.hub.bus.latest
 
-    def position(self, replay_id: bytes) -> int:
+    def decode_replay_id(self, replay_id: bytes) -> int:
         try:
-            return self.hub.bus.position(replay_id)
+            return self.hub.bus.decode_replay_id(replay_id)
         except InvalidReplayIdError:
-            raise invalid(
+            raise invalid_argument(
                 "subscription.fetch.replayid.corrupted",
                 "The Replay ID validation failed. Ensure that the Replay ID is valid.",
             ) from None
 
-    async def _fetched(
+    async def _stream_events(
         self,
-        fetch: Fetch,
+        fetch: FetchState,
         requests: AsyncIterator[Any],
         hear: Callable[[Any], None],
         check: Callable[[], None],
@@ -276,23 +276,23 @@ class PubSub(grpc.GenericRpcHandler):
     ) -> AsyncIterator[tuple[list[Any], bytes]]:
         """Events as they come and are asked for, and an empty list with the latest position where none come."""
         woken = asyncio.Event()
-        failure: list[RpcFailure] = []
+        failure: list[RpcError] = []
 
         async def listen() -> None:
             try:
                 async for request in requests:
                     if request is None:
-                        raise invalid("subscription.fetch.request.invalid", "The message cannot be read.")
+                        raise invalid_argument("subscription.fetch.request.invalid", "The message cannot be read.")
                     hear(request)
                     woken.set()
-            except RpcFailure as error:
+            except RpcError as error:
                 failure.append(error)
             finally:
                 fetch.ended = True
                 woken.set()
 
         listener = asyncio.create_task(listen())
-        self.hub.bus.waiting.add(woken)
+        self.hub.bus.waiters.add(woken)
         try:
             while True:
                 woken.clear()
@@ -301,47 +301,47 @@ class PubSub(grpc.GenericRpcHandler):
                     raise failure[0]
                 if fetch.ended:
                     return
-                if fetch.pending and (events := self._next(fetch)):
-                    await self._slowly(len(events))
-                    yield [_consumer(event) for event in events], as_replay_id(fetch.position)
-                    self._breaks()
+                if fetch.pending and (events := self._next_events(fetch)):
+                    await self._delay_delivery(len(events))
+                    yield [_consumer_event(event) for event in events], encode_replay_id(fetch.position)
+                    self._break_stream_if_set()
                 elif told:
-                    yield [], as_replay_id(fetch.position)
-                elif not await self._woken(woken, fetch):
+                    yield [], encode_replay_id(fetch.position)
+                elif not await self._wait_for_event(woken, fetch):
                     if not fetch.pending:
                         return
-                    yield [], as_replay_id(fetch.position)
+                    yield [], encode_replay_id(fetch.position)
         finally:
-            self.hub.bus.waiting.discard(woken)
+            self.hub.bus.waiters.discard(woken)
             listener.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listener
 
-    def _next(self, fetch: Fetch) -> list[Event]:
+    def _next_events(self, fetch: FetchState) -> list[Event]:
         """The next events for a subscription, which then has them."""
         faults, bus = self.org.faults, self.hub.bus
         if faults.take("event_limit"):
-            raise RpcFailure(
+            raise RpcError(
                 Code.RESOURCE_EXHAUSTED,
                 "subscription.limit.exceeded",
                 "You have exceeded the event delivery limit for your org.",
             )
-        events = bus.after(fetch.position, self._topics(fetch.topic), fetch.pending)
+        events = bus.events_after(fetch.position, self._require_topics(fetch.topic), fetch.pending)
         # What lies between is none of this topic's: a subscriber that keeps the latest position skips it.
         fetch.position = events[-1].replay if events else max(fetch.position, bus.latest)
         fetch.pending -= len(events)
         self.org.usage.delivered.add(len(events))
         return events
 
-    async def _slowly(self, count: int) -> None:
+    async def _delay_delivery(self, count: int) -> None:
         if self.org.faults.event_delay_ms:
             await asyncio.sleep(self.org.faults.event_delay_ms * count / 1000)
 
-    def _breaks(self) -> None:
+    def _break_stream_if_set(self) -> None:
         if self.org.faults.take("stream_break"):
-            raise RpcFailure(Code.UNAVAILABLE, "service.unavailable", "The service is being restarted.")
+            raise RpcError(Code.UNAVAILABLE, "service.unavailable", "The service is being restarted.")
 
-    async def _woken(self, woken: asyncio.Event, fetch: Fetch) -> bool:
+    async def _wait_for_event(self, woken: asyncio.Event, fetch: FetchState) -> bool:
         """Whether something happened before the stream has to say or end something."""
         try:
             async with asyncio.timeout(self.hub.keepalive_seconds if fetch.pending else self.hub.fetch_seconds):
@@ -351,12 +351,12 @@ class PubSub(grpc.GenericRpcHandler):
         return True
 
 
-def _consumer(event: Event) -> Any:
-    produced = grpc_codec.message("ProducerEvent")(id=event.uuid, schema_id=event.schema_id, payload=event.payload)
-    return grpc_codec.message("ConsumerEvent")(event=produced, replay_id=event.replay_id)
+def _consumer_event(event: Event) -> Any:
+    produced = grpc_codec.message_class("ProducerEvent")(id=event.uuid, schema_id=event.schema_id, payload=event.payload)
+    return grpc_codec.message_class("ConsumerEvent")(event=produced, replay_id=event.replay_id)
 
 
-def _reader(kind: Any) -> Callable[[bytes], Any]:
+def _deserializer(kind: Any) -> Callable[[bytes], Any]:
     """None for bytes that are no such message: the handler says so, instead of the library's own internal error."""
 
     def read(raw: bytes) -> Any:

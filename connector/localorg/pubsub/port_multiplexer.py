@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from connector.localorg.certificates import Certificates
-from connector.localorg.pubsub.grpc_server import PubSub
+from connector.localorg.pubsub.grpc_server import PubSubService
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -24,11 +24,11 @@ _FIRST_BYTE_SECONDS = 20.0
 _GRACE = 0.2
 
 
-class Door:
+class PortMultiplexer:
     """Listens on loopback and passes every connection on to the gRPC server, which listens on sockets in a folder."""
 
     def __init__(self, org: Org, folder: Path) -> None:
-        self._server = PubSub(org).server
+        self._server = PubSubService(org).server
         self._folder = folder
         self._grpc: grpc.aio.Server | None = None
         self._outer: asyncio.Server | None = None
@@ -37,7 +37,7 @@ class Door:
 
     async def start(self, host: str, port: int, certificates: Certificates | None) -> int:
         """The port it listens on. OSError if it cannot be had."""
-        self._outer = await asyncio.start_server(self._entered, host, port, start_serving=False, limit=_CHUNK)
+        self._outer = await asyncio.start_server(self._on_connection, host, port, start_serving=False, limit=_CHUNK)
         self._grpc = self._server()
         self._grpc.add_insecure_port(f"unix:{self._folder / 'plain'}")
         if certificates is not None:
@@ -58,12 +58,12 @@ class Door:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
 
-    def _entered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._through(reader, writer))
+    def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._forward(reader, writer))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
-    async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(_FIRST_BYTE_SECONDS):

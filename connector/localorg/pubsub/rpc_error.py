@@ -10,25 +10,25 @@ import grpc
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
-CODES = "sfdc.platform.eventbus.grpc."
+CODE_PREFIX = "sfdc.platform.eventbus.grpc."
 
 
-class RpcFailure(Exception):  # noqa: N818 - ends a call
+class RpcError(Exception):  # noqa: N818 - ends a call
     def __init__(self, status: grpc.StatusCode, code: str, text: str) -> None:
         super().__init__(text)
         self.status = status
         self.code = code
 
-    async def end(self, context: Context, rpc_id: str = "") -> None:
+    async def abort(self, context: Context, rpc_id: str = "") -> None:
         rpc_id = rpc_id or str(uuid.uuid4())
-        trailers = (("error-code", CODES + self.code), ("rpc-id", rpc_id))
+        trailers = (("error-code", CODE_PREFIX + self.code), ("rpc-id", rpc_id))
         await context.abort(self.status, f"{self} rpcId: {rpc_id}", trailers)
 
 
-def invalid(code: str, text: str) -> RpcFailure:
-    return RpcFailure(grpc.StatusCode.INVALID_ARGUMENT, code, text)
+def invalid_argument(code: str, text: str) -> RpcError:
+    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, code, text)
 
 
-def not_found(topic: str) -> RpcFailure:
+def topic_not_found(topic: str) -> RpcError:
     text = f"The topic {topic[:200]} was not found, or the user has no permission for it."
-    return RpcFailure(grpc.StatusCode.NOT_FOUND, "topic.not.found", text)
+    return RpcError(grpc.StatusCode.NOT_FOUND, "topic.not.found", text)

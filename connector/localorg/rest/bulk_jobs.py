@@ -7,10 +7,10 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg.api_call import Call, Reply, parse_json, wrong_method
+from connector.localorg.api_call import ApiCall, ApiResponse, parse_json, method_not_allowed
 from connector.localorg.bulk import query_job
 from connector.localorg.bulk.csv_format import DELIMITERS, LINE_ENDINGS
-from connector.localorg.bulk.job_store import ABORTED, COMPLETE, OPEN, OVER, RUNNING, UPLOADED, Job
+from connector.localorg.bulk.job_store import ABORTED, COMPLETE, OPEN, FINISHED_STATES, RUNNING, UPLOADED, Job
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.rest.multipart import parts
 
@@ -26,7 +26,7 @@ OPERATIONS = {"ingest": ("insert", "update", "upsert", "delete", "hardDelete"), 
 _CSV = "text/csv; charset=UTF-8"
 
 
-def jobs(org: Org, call: Call) -> Reply:
+def jobs(org: Org, call: ApiCall) -> ApiResponse:
     kind, *rest = [part for part in call.tail[1:] if part] or [""]
     kind = kind.lower()
     if kind not in OPERATIONS:
@@ -45,21 +45,21 @@ def jobs(org: Org, call: Call) -> Reply:
     raise not_found()
 
 
-def _collection(org: Org, call: Call, kind: str) -> Reply:
+def _collection(org: Org, call: ApiCall, kind: str) -> ApiResponse:
     if call.method == "POST":
         return _create(org, call, kind)
     if call.method not in {"GET", "HEAD"}:
-        raise wrong_method(call, "GET", "POST")
+        raise method_not_allowed(call, "GET", "POST")
     place = call.params.get("queryLocator") or "0"
     if not _PLACE.fullmatch(place):
         raise _bad(f"invalid queryLocator: {place[:40]}")
-    found = org.jobs.listed(kind, int(place), JOBS_A_PAGE + 1)
+    found = org.jobs.list_jobs(kind, int(place), JOBS_A_PAGE + 1)
     done = len(found) <= JOBS_A_PAGE
     rest = None if done else f"{call.base}/jobs/{kind}?queryLocator={int(place) + JOBS_A_PAGE}"
-    return Reply(200, {"done": done, "records": [job.told() for job in found[:JOBS_A_PAGE]], "nextRecordsUrl": rest})
+    return ApiResponse(200, {"done": done, "records": [job.render() for job in found[:JOBS_A_PAGE]], "nextRecordsUrl": rest})
 
 
-def _create(org: Org, call: Call, kind: str) -> Reply:
+def _create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
     content_type = call.headers.get("content-type", "")
     content: str | None = None
     if content_type.lower().startswith("multipart/form-data"):
@@ -79,25 +79,25 @@ def _create(org: Org, call: Call, kind: str) -> Reply:
         text = body.get("query")
         if not isinstance(text, str) or not text:
             raise _bad("query: a SOQL query is needed")
-        found = org.schema.get(query_job.check(text, org.schema))
+        found = org.schema.get(query_job.check_query(text, org.schema))
         if found is None:
             raise Refusal("INVALIDENTITY", "The entity of the query does not exist or cannot be queried")
         given |= {"query": text, "sobject": found.name}
         job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, state=UPLOADED, **given)
-        return Reply(200, job.told())
+        return ApiResponse(200, job.render())
     given |= _target(org, body, str(operation))
     given["client"] = call.client
     job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, **given)
     if content is not None:
         org.jobs.put_content(job, content)
-        org.jobs.move(job, UPLOADED)
-    return Reply(200, job.told())
+        org.jobs.set_state(job, UPLOADED)
+    return ApiResponse(200, job.render())
 
 
 def _target(org: Org, body: dict[str, Any], operation: str) -> dict[str, str]:
     """The object, and the key of an upsert."""
     name = body.get("object")
-    plan = org.dml.known_plan(name) if isinstance(name, str) else None
+    plan = org.dml.find_plan(name) if isinstance(name, str) else None
     if plan is None:
         raise Refusal("INVALIDENTITY", f"Entity '{name}' is not supported by the Bulk API or does not exist.")
     if operation == "hardDelete":
@@ -138,22 +138,22 @@ def _text(raw: bytes) -> str:
         raise Refusal("CLIENTINPUTERROR", "The content is not UTF-8") from None
 
 
-def _job(org: Org, call: Call, job: Job) -> Reply:
+def _job(org: Org, call: ApiCall, job: Job) -> ApiResponse:
     match call.method:
         case "GET" | "HEAD":
-            return Reply(200, job.told() | job.progress())
+            return ApiResponse(200, job.render() | job.render_progress())
         case "PATCH":
             call.body = parse_json(call.raw)
             return _move(org, call.object_body().get("state"), job)
         case "DELETE":
-            if job.state not in OVER:
+            if job.state not in FINISHED_STATES:
                 raise Refusal("INVALIDJOBSTATE", f"Deleting requires a job that is over; this one is {job.state}")
             org.jobs.delete(job)
-            return Reply(204)
-    raise wrong_method(call, "GET", "PATCH", "DELETE")
+            return ApiResponse(204)
+    raise method_not_allowed(call, "GET", "PATCH", "DELETE")
 
 
-def _move(org: Org, state: Any, job: Job) -> Reply:
+def _move(org: Org, state: Any, job: Job) -> ApiResponse:
     if state == UPLOADED and job.kind == "ingest":
         if job.state != OPEN:
             raise Refusal("INVALIDJOBSTATE", f"Transitioning from {job.state} to {state} is not allowed")
@@ -161,15 +161,15 @@ def _move(org: Org, state: Any, job: Job) -> Reply:
             raise Refusal("INVALIDJOBSTATE", "No content was uploaded for this job")
     elif state != ABORTED:
         raise Refusal("INVALIDJOBSTATE", f"Transitioning from {job.state} to {state} is not allowed")
-    elif job.state in OVER:
+    elif job.state in FINISHED_STATES:
         raise Refusal("INVALIDJOBSTATE", f"Aborting is not allowed: the job is {job.state}")
-    org.jobs.move(job, str(state))
-    return Reply(200, job.told())
+    org.jobs.set_state(job, str(state))
+    return ApiResponse(200, job.render())
 
 
-def _upload(org: Org, call: Call, job: Job) -> Reply:
+def _upload(org: Org, call: ApiCall, job: Job) -> ApiResponse:
     if call.method != "PUT":
-        raise wrong_method(call, "PUT")
+        raise method_not_allowed(call, "PUT")
     if not call.headers.get("content-type", "").lower().startswith("text/csv"):
         raise Refusal("UNSUPPORTED_MEDIA_TYPE", "The content of a job is text/csv")
     if job.state != OPEN or job.uploaded:
@@ -177,12 +177,12 @@ def _upload(org: Org, call: Call, job: Job) -> Reply:
     if len(call.raw) > MOST_BYTES:
         raise Refusal("EXCEEDEDQUOTA", "Maximum content size of 150 MB exceeded", status=413)
     org.jobs.put_content(job, _text(call.raw))
-    return Reply(201)
+    return ApiResponse(201)
 
 
-def _results(org: Org, call: Call, job: Job, which: str) -> Reply:
+def _results(org: Org, call: ApiCall, job: Job, which: str) -> ApiResponse:
     if call.method not in {"GET", "HEAD"}:
-        raise wrong_method(call, "GET")
+        raise method_not_allowed(call, "GET")
     if job.state in {OPEN, UPLOADED, RUNNING}:
         raise Refusal("INVALIDJOBSTATE", f"The job is not over yet: {job.state}")
     dialect = job.dialect
@@ -190,7 +190,7 @@ def _results(org: Org, call: Call, job: Job, which: str) -> Reply:
     try:
         header = next(content, [])
     except Exception:  # what made the job fail
-        return Reply(200, b"", {"Content-Type": _CSV})
+        return ApiResponse(200, b"", {"Content-Type": _CSV})
     if which == "unprocessedrecords":
         lines = [dialect.line(header)]
         lines += _rest(content, job, dialect)
@@ -206,7 +206,7 @@ def _results(org: Org, call: Call, job: Job, which: str) -> Reply:
             dialect.line([row.id, str(row.created).lower()]).rstrip("\r\n") + DELIMITERS[job.delimiter] + row.cells
             for row in org.jobs.results(job, failed=False)
         ]
-    return Reply(200, "".join(lines).encode(), {"Content-Type": _CSV})
+    return ApiResponse(200, "".join(lines).encode(), {"Content-Type": _CSV})
 
 
 def _rest(content: Any, job: Job, dialect: Any) -> list[str]:
@@ -221,16 +221,16 @@ def _rest(content: Any, job: Job, dialect: Any) -> list[str]:
     return lines
 
 
-def _rows(org: Org, call: Call, job: Job) -> Reply:
+def _rows(org: Org, call: ApiCall, job: Job) -> ApiResponse:
     if call.method not in {"GET", "HEAD"}:
-        raise wrong_method(call, "GET")
+        raise method_not_allowed(call, "GET")
     if job.state != COMPLETE:
         raise Refusal("INVALIDJOBSTATE", f"The job is not complete yet: {job.state}")
     start = _offset(call.params.get("locator"), job.processed)
     asked = call.params.get("maxRecords", "")
     known = asked.isascii() and asked.isdigit() and len(asked) < len(str(MOST_RECORDS)) + 1 and int(asked)
     count = min(int(asked), MOST_RECORDS) if known else MOST_RECORDS
-    lines = org.jobs.lines(job, start, count)
+    lines = org.jobs.result_lines(job, start, count)
     end = start + len(lines)
     body = job.dialect.line(parse_json(job.header.encode())) + "".join(lines)
     headers = {
@@ -238,7 +238,7 @@ def _rows(org: Org, call: Call, job: Job) -> Reply:
         "Sforce-NumberOfRecords": str(len(lines)),
         "Sforce-Locator": base64.b64encode(str(end).encode()).decode().rstrip("=") if end < job.processed else "null",
     }
-    return Reply(200, body.encode(), headers)
+    return ApiResponse(200, body.encode(), headers)
 
 
 def _offset(locator: str | None, rows: int) -> int:

@@ -7,12 +7,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import ids
-from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.dml import Outcome
-from connector.localorg.errors import Refusal, json_error, not_found
-from connector.localorg.record_json import shape
+from connector.localorg.errors import Refusal, json_parser_error, not_found
+from connector.localorg.record_json import render_record
 from connector.localorg.rest.sobject_rows import event_note
-from connector.localorg.write_plan import Plan
+from connector.localorg.write_plan import WritePlan
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -30,7 +30,7 @@ class _Undone(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
     pass
 
 
-def collections(org: Org, call: Call) -> Reply:
+def collections(org: Org, call: ApiCall) -> ApiResponse:
     """`composite/sobjects…`"""
     match call.method, call.tail[2:]:
         case "POST", []:
@@ -44,23 +44,23 @@ def collections(org: Org, call: Call) -> Reply:
         case (("GET" | "POST"), [name]):
             return _read(org, call, name)
         case _, []:
-            raise wrong_method(call, "POST", "PATCH", "DELETE")
+            raise method_not_allowed(call, "POST", "PATCH", "DELETE")
         case _, [_]:
-            raise wrong_method(call, "GET", "POST")
+            raise method_not_allowed(call, "GET", "POST")
         case _, [_, _]:
-            raise wrong_method(call, "PATCH")
+            raise method_not_allowed(call, "PATCH")
     raise not_found()
 
 
-def is_read(call: Call) -> bool:
+def is_read(call: ApiCall) -> bool:
     return call.method in {"GET", "HEAD"} or (call.method == "POST" and len(call.tail) == 3)
 
 
-def _records(call: Call) -> tuple[list[dict[str, Any]], bool]:
+def _records(call: ApiCall) -> tuple[list[dict[str, Any]], bool]:
     body = call.object_body()
     listed = body.get("records")
     if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
-        raise json_error("records: a list of objects is needed at [line:1, column:1]")
+        raise json_parser_error("records: a list of objects is needed at [line:1, column:1]")
     if not listed:
         raise Refusal("REQUIRED_FIELD_MISSING", "The records parameter can't be empty.")
     _check_size(len(listed))
@@ -80,11 +80,11 @@ def _flag(value: Any) -> bool:
     if isinstance(value, str) and value.lower() in {"true", "false"}:
         return value.lower() == "true"
     if not isinstance(value, bool):
-        raise json_error("allOrNone: true or false is needed at [line:1, column:1]")
+        raise json_parser_error("allOrNone: true or false is needed at [line:1, column:1]")
     return value
 
 
-def _chunks(org: Org, records: Sequence[dict[str, Any]]) -> list[tuple[Plan, list[dict[str, Any]]]]:
+def _chunks(org: Org, records: Sequence[dict[str, Any]]) -> list[tuple[WritePlan, list[dict[str, Any]]]]:
     """Consecutive records of one type."""
     kinds = []
     for record in records:
@@ -106,7 +106,7 @@ def _chunks(org: Org, records: Sequence[dict[str, Any]]) -> list[tuple[Plan, lis
     return found
 
 
-def _create(org: Org, call: Call) -> Reply:
+def _create(org: Org, call: ApiCall) -> ApiResponse:
     records, all_or_none = _records(call)
     outcomes: list[Outcome] = []
     chunks = _chunks(org, records)
@@ -118,7 +118,7 @@ def _create(org: Org, call: Call) -> Reply:
     return _answer(org, outcomes, act, all_or_none=all_or_none)
 
 
-def _update(org: Org, call: Call) -> Reply:
+def _update(org: Org, call: ApiCall) -> ApiResponse:
     records, all_or_none = _records(call)
     outcomes: list[Outcome] = []
     chunks = _chunks(org, records)
@@ -135,7 +135,7 @@ def _identified(record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(record_id or ""), {name: value for name, value in record.items() if name.lower() != "id"}
 
 
-def _upsert(org: Org, call: Call, name: str, field: str) -> Reply:
+def _upsert(org: Org, call: ApiCall, name: str, field: str) -> ApiResponse:
     records, all_or_none = _records(call)
     plan = org.dml.plan(name)
     key = org.dml.key_field(plan, field)
@@ -152,7 +152,7 @@ def _upsert(org: Org, call: Call, name: str, field: str) -> Reply:
     return _answer(org, outcomes, act, all_or_none=all_or_none, upsert=True)
 
 
-def _delete(org: Org, call: Call) -> Reply:
+def _delete(org: Org, call: ApiCall) -> ApiResponse:
     listed = [part.strip() for part in call.params.get("ids", "").split(",") if part.strip()]
     if not listed:
         raise Refusal("REQUIRED_FIELD_MISSING", "The ids parameter can't be empty.")
@@ -165,7 +165,7 @@ def _delete(org: Org, call: Call) -> Reply:
     return _answer(org, outcomes, act, all_or_none=_flag(call.params.get("allOrNone")))
 
 
-def _answer(org: Org, outcomes: list[Outcome], act: Any, *, all_or_none: bool, upsert: bool = False) -> Reply:
+def _answer(org: Org, outcomes: list[Outcome], act: Any, *, all_or_none: bool, upsert: bool = False) -> ApiResponse:
     written = org.dml.rows_written
     undone = False
     try:
@@ -180,21 +180,21 @@ def _answer(org: Org, outcomes: list[Outcome], act: Any, *, all_or_none: bool, u
     for outcome in outcomes:
         error = outcome.error or (_ROLLED_BACK if undone else None)
         if error is not None:
-            told.append({"success": False, "errors": [error.row()]})
+            told.append({"success": False, "errors": [error.row_error()]})
             continue
         item: dict[str, Any] = {"id": outcome.id, "success": True, "errors": event_note(outcome)}
         if upsert:
             item["created"] = bool(outcome.created)
         told.append(item)
-    return Reply(200, told)
+    return ApiResponse(200, told)
 
 
 def undone(row: dict[str, Any]) -> dict[str, Any]:
     """A row's outcome once the call around it was taken back."""
-    return {"success": False, "errors": [_ROLLED_BACK.row()]} if row.get("success") else row
+    return {"success": False, "errors": [_ROLLED_BACK.row_error()]} if row.get("success") else row
 
 
-def _read(org: Org, call: Call, name: str) -> Reply:
+def _read(org: Org, call: ApiCall, name: str) -> ApiResponse:
     plan = org.dml.plan(name)
     if plan.sobject.event:
         raise Refusal("INVALID_TYPE_FOR_OPERATION", f"entity type {plan.name} does not support retrieve")
@@ -213,11 +213,11 @@ def _read(org: Org, call: Call, name: str) -> Reply:
             "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {_MOST_READ} records into this call"
         )
     told = []
-    shape(plan, {"Id": None}, call.base, fields)
+    render_record(plan, {"Id": None}, call.base, fields)
     for record_id in wanted:
-        full = ids.normalise(record_id.strip())
+        full = ids.normalize(record_id.strip())
         if full is None:
             raise Refusal("MALFORMED_ID", f"malformed id {record_id}", fields=["Id"])
         row = org.dml.row(plan, full)
-        told.append(None if row is None or row.get("IsDeleted") else shape(plan, row, call.base, fields))
-    return Reply(200, told)
+        told.append(None if row is None or row.get("IsDeleted") else render_record(plan, row, call.base, fields))
+    return ApiResponse(200, told)

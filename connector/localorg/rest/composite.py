@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg.api_call import Call, Reply, check_version, failed, split_target, wrong_method
-from connector.localorg.errors import Refusal, json_error, not_found
+from connector.localorg.api_call import ApiCall, ApiResponse, parse_version, error_response, split_target, method_not_allowed
+from connector.localorg.errors import Refusal, json_parser_error, not_found
 from connector.localorg.rest import collections, references
 from connector.localorg.rest.references import Sub, halted
 
@@ -30,16 +30,16 @@ class _Undone(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
     pass
 
 
-def nested_call(sub: Sub, url: Any, body: Any) -> Call:
+def nested_call(sub: Sub, url: Any, body: Any) -> ApiCall:
     """The subrequest as a call of its own; `url` may be whatever a reference stood for."""
     if not isinstance(url, str):
         raise halted(f"Invalid reference specified: {sub.url} is no URL")
     segments, params = references_target(url)
     if segments[3].lower() in _NOT_JSON:
         raise not_found()
-    return Call(
+    return ApiCall(
         method=sub.method,
-        version=check_version(segments[2]),
+        version=parse_version(segments[2]),
         tail=segments[3:],
         params=params,
         headers=sub.headers,
@@ -55,12 +55,12 @@ def references_target(url: str) -> tuple[list[str], dict[str, str]]:
     return segments, params
 
 
-def composite(org: Org, router: Router, call: Call) -> Reply:
+def composite(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     match [part.lower() for part in call.tail[1:]]:
         case []:
             if call.method in {"GET", "HEAD"}:
                 kinds = ("tree", "batch", "sobjects", "graph")
-                return Reply(200, {kind: f"{call.base}/composite/{kind}" for kind in kinds})
+                return ApiResponse(200, {kind: f"{call.base}/composite/{kind}" for kind in kinds})
             return _composite(org, router, call)
         case ["batch"]:
             return _batch(org, router, call)
@@ -81,9 +81,9 @@ def _kind(sub: Sub) -> Hashable:
     return sub.method, segments[2].lower(), segments[4].lower()
 
 
-def _composite(org: Org, router: Router, call: Call) -> Reply:
+def _composite(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     if call.method != "POST":
-        raise wrong_method(call, "GET", "POST")
+        raise method_not_allowed(call, "GET", "POST")
     body = call.object_body()
     subs = references.parse(body.get("compositeRequest"))
     if len(subs) > _MOST:
@@ -103,7 +103,7 @@ def _composite(org: Org, router: Router, call: Call) -> Reply:
             for group in references.shuffled(level, _kind, org.random)
             for sub in group
         ]
-    replies: dict[int, Reply] = {}
+    replies: dict[int, ApiResponse] = {}
     undone = False
     written = org.dml.rows_written
     try:
@@ -114,17 +114,17 @@ def _composite(org: Org, router: Router, call: Call) -> Reply:
     except _Undone:
         undone = True
         org.dml.rows_written = written
-    return Reply(200, {"compositeResponse": [_told(sub, replies[sub.place], undone=undone) for sub in subs]})
+    return ApiResponse(200, {"compositeResponse": [_told(sub, replies[sub.place], undone=undone) for sub in subs]})
 
 
-def _failed(reply: Reply) -> bool:
+def _failed(reply: ApiResponse) -> bool:
     """Also a collection in which a row failed: the outer `allOrNone` overrides that of a collection inside (REST API
     guide, "allOrNone Parameters in Composite and Collections Requests")."""
     rows = reply.body if isinstance(reply.body, list) else []
     return reply.status >= 400 or any(isinstance(row, dict) and row.get("success") is False for row in rows)
 
 
-def _run(router: Router, order: list[Sub], replies: dict[int, Reply]) -> None:
+def _run(router: Router, order: list[Sub], replies: dict[int, ApiResponse]) -> None:
     answers: dict[str, Any] = {}
     for sub in order:
         reply = run_one(router, sub, answers)
@@ -133,7 +133,7 @@ def _run(router: Router, order: list[Sub], replies: dict[int, Reply]) -> None:
             answers[sub.reference_id] = reply.body
 
 
-def run_one(router: Router, sub: Sub, answers: dict[str, Any]) -> Reply:
+def run_one(router: Router, sub: Sub, answers: dict[str, Any]) -> ApiResponse:
     try:
         inner = nested_call(sub, references.fill(sub.url, answers), references.fill(sub.body, answers))
         first = inner.tail[0].lower()
@@ -141,14 +141,14 @@ def run_one(router: Router, sub: Sub, answers: dict[str, Any]) -> Reply:
             raise not_found()
         return router.dispatch(inner)
     except Refusal as refusal:
-        return failed(refusal)
+        return error_response(refusal)
 
 
-def _told(sub: Sub, reply: Reply, *, undone: bool) -> dict[str, Any]:
+def _told(sub: Sub, reply: ApiResponse, *, undone: bool) -> dict[str, Any]:
     if undone and not _failed(reply):
-        reply = failed(halted())
+        reply = error_response(halted())
     elif undone and isinstance(reply.body, list):
-        reply = Reply(reply.status, [collections.undone(row) for row in reply.body], reply.headers)
+        reply = ApiResponse(reply.status, [collections.undone(row) for row in reply.body], reply.headers)
     return {
         "body": reply.body,
         "httpHeaders": reply.headers,
@@ -160,18 +160,18 @@ def _told(sub: Sub, reply: Reply, *, undone: bool) -> dict[str, Any]:
 def _flag(body: dict[str, Any], name: str, *, default: bool) -> bool:
     value = body.get(name, default)
     if not isinstance(value, bool):
-        raise json_error(f"{name}: true or false is needed at [line:1, column:1]")
+        raise json_parser_error(f"{name}: true or false is needed at [line:1, column:1]")
     return value
 
 
-def _batch(org: Org, router: Router, call: Call) -> Reply:
+def _batch(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     """Independent requests, one after the other; each is a call of its own to the allowance."""
     if call.method != "POST":
-        raise wrong_method(call, "POST")
+        raise method_not_allowed(call, "POST")
     body = call.object_body()
     listed = body.get("batchRequests")
     if not isinstance(listed, list) or not listed or not all(isinstance(item, dict) for item in listed):
-        raise json_error("batchRequests: a list of at least one request is needed at [line:1, column:1]")
+        raise json_parser_error("batchRequests: a list of at least one request is needed at [line:1, column:1]")
     if len(listed) > _MOST:
         raise Refusal("LIMIT_EXCEEDED", f"A batch can have at most {_MOST} requests, not {len(listed)}.")
     halt = _flag(body, "haltOnError", default=False)
@@ -180,15 +180,15 @@ def _batch(org: Org, router: Router, call: Call) -> Reply:
     for item in listed:
         if broken and halt:
             stop = Refusal("BATCH_PROCESSING_HALTED", "Batch processing was halted because of an earlier error.")
-            results.append({"statusCode": 412, "result": [stop.rest()]})
+            results.append({"statusCode": 412, "result": [stop.rest_error()]})
             continue
         reply = _batched(router, call, item)
         broken = broken or reply.status >= 400
         results.append({"statusCode": reply.status, "result": reply.body})
-    return Reply(200, {"hasErrors": broken, "results": results})
+    return ApiResponse(200, {"hasErrors": broken, "results": results})
 
 
-def _batched(router: Router, call: Call, item: dict[str, Any]) -> Reply:
+def _batched(router: Router, call: ApiCall, item: dict[str, Any]) -> ApiResponse:
     method, url = item.get("method"), item.get("url")
     try:
         if not isinstance(method, str) or not isinstance(url, str):
@@ -204,4 +204,4 @@ def _batched(router: Router, call: Call, item: dict[str, Any]) -> Reply:
             raise Refusal("INVALID_BATCH_REQUEST", "A batch can't hold a composite resource.")
         return router.dispatch(inner)
     except Refusal as refusal:
-        return failed(refusal)
+        return error_response(refusal)

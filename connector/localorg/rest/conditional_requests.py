@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
 from connector.localorg.errors import Refusal
-from connector.localorg.write_plan import Plan, Row
+from connector.localorg.write_plan import WritePlan, Row
 
 _TAGGED = "Account"
 
 
-def told(plan: Plan, row: Row) -> dict[str, str]:
+def told(plan: WritePlan, row: Row) -> dict[str, str]:
     """The headers that later requests can name."""
     modified = _modified(row)
     headers = {"Last-Modified": format_datetime(modified, usegmt=True)} if modified else {}
@@ -23,7 +23,7 @@ def told(plan: Plan, row: Row) -> dict[str, str]:
     return headers
 
 
-def known(plan: Plan, row: Row, headers: Mapping[str, str]) -> bool:
+def known(plan: WritePlan, row: Row, headers: Mapping[str, str]) -> bool:
     """Whether the caller has this state already: 304."""
     listed = _tags(headers, "if-none-match") if plan.name == _TAGGED else None
     if listed is not None:
@@ -32,7 +32,7 @@ def known(plan: Plan, row: Row, headers: Mapping[str, str]) -> bool:
     return since is not None and modified is not None and modified <= since
 
 
-def check(plan: Plan, row: Row, headers: Mapping[str, str]) -> None:
+def check(plan: WritePlan, row: Row, headers: Mapping[str, str]) -> None:
     """412 when the row is no longer what the caller thinks."""
     listed = _tags(headers, "if-match") if plan.name == _TAGGED else None
     if listed is not None and "*" not in listed and _tag(row) not in listed:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg.api_call import Call, Reply, failed, split_target, wrong_method
-from connector.localorg.errors import Refusal, json_error
+from connector.localorg.api_call import ApiCall, ApiResponse, error_response, split_target, method_not_allowed
+from connector.localorg.errors import Refusal, json_parser_error
 from connector.localorg.rest import references
 from connector.localorg.rest.composite import run_one
 from connector.localorg.rest.references import Sub, halted
@@ -45,11 +45,11 @@ def _check_allowed(sub: Sub) -> None:
         )
 
 
-def _parse(call: Call) -> list[tuple[str, list[list[Sub]], list[Sub]]]:
+def _parse(call: ApiCall) -> list[tuple[str, list[list[Sub]], list[Sub]]]:
     """Graph ID, levels, and subrequests of each graph, within the limits of the resource."""
     listed = call.object_body().get("graphs")
     if not isinstance(listed, list) or not listed or not all(isinstance(item, dict) for item in listed):
-        raise json_error("graphs: a list of at least one graph is needed at [line:1, column:1]")
+        raise json_parser_error("graphs: a list of at least one graph is needed at [line:1, column:1]")
     if len(listed) > _MOST_GRAPHS:
         raise Refusal("LIMIT_EXCEEDED", f"A request can have at most {_MOST_GRAPHS} graphs, not {len(listed)}.")
     parsed = []
@@ -83,15 +83,15 @@ def _parse(call: Call) -> list[tuple[str, list[list[Sub]], list[Sub]]]:
     return parsed
 
 
-def graph(org: Org, router: Router, call: Call) -> Reply:
+def graph(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     if call.method != "POST":
-        raise wrong_method(call, "POST")
+        raise method_not_allowed(call, "POST")
     told = []
     failures = 0
     with org.storage.transaction():
         for graph_id, levels, subs in _parse(call):
             if failures >= _MOST_FAILED:
-                stop = failed(halted("The graph was not processed because too many graphs of the request failed."))
+                stop = error_response(halted("The graph was not processed because too many graphs of the request failed."))
                 replies, done = {sub.place: stop for sub in subs}, False
             else:
                 replies, done = _run(org, router, levels)
@@ -103,19 +103,19 @@ def graph(org: Org, router: Router, call: Call) -> Reply:
                     "isSuccessful": done,
                 }
             )
-    return Reply(200, {"graphs": told})
+    return ApiResponse(200, {"graphs": told})
 
 
-def _run(org: Org, router: Router, levels: list[list[Sub]]) -> tuple[dict[int, Reply], bool]:
+def _run(org: Org, router: Router, levels: list[list[Sub]]) -> tuple[dict[int, ApiResponse], bool]:
     """The answers of one graph, those of a failed one holding only what failed."""
-    replies: dict[int, Reply] = {}
+    replies: dict[int, ApiResponse] = {}
     answers: dict[str, Any] = {}
     written = org.dml.rows_written
     try:
         with org.storage.savepoint():
             for level in levels:
                 for group in references.shuffled(level, _kind, org.random):
-                    with org.dml.held():
+                    with org.dml.deferred_totals():
                         for sub in group:
                             replies[sub.place] = reply = run_one(router, sub, answers)
                             answers[sub.reference_id] = reply.body
@@ -127,8 +127,8 @@ def _run(org: Org, router: Router, levels: list[list[Sub]]) -> tuple[dict[int, R
     return replies, True
 
 
-def _node(sub: Sub, reply: Reply | None) -> dict[str, Any]:
-    reply = reply or failed(halted())
+def _node(sub: Sub, reply: ApiResponse | None) -> dict[str, Any]:
+    reply = reply or error_response(halted())
     return {
         "body": reply.body,
         "httpHeaders": reply.headers,

@@ -11,9 +11,9 @@ import binascii
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg.api_call import Call, Reply, parse_json, wrong_method
+from connector.localorg.api_call import ApiCall, ApiResponse, parse_json, method_not_allowed
 from connector.localorg.errors import Refusal, not_found
-from connector.localorg.field_values import stamp
+from connector.localorg.field_values import format_timestamp
 from connector.localorg.metadata.deployments import OPTIONS, Deployment, Message
 from connector.localorg.metadata.xml import Element
 from connector.localorg.rest.multipart import parts
@@ -31,20 +31,20 @@ METADATA = "http://soap.sforce.com/2006/04/metadata"
 # -- REST ------------------------------------------------------------------------------------------------------------
 
 
-def metadata(org: Org, call: Call) -> Reply:
+def metadata(org: Org, call: ApiCall) -> ApiResponse:
     match [call.tail[1].lower() if len(call.tail) > 1 else "", *call.tail[2:]]:
         case ["deployrequest"]:
             if call.method != "POST":
-                raise wrong_method(call, "POST")
-            return Reply(201, _told(org, call, _start(org, call), details=False))
+                raise method_not_allowed(call, "POST")
+            return ApiResponse(201, _told(org, call, _start(org, call), details=False))
         case ["deployrequest", deployment_id] if call.method == "POST":
-            return Reply(201, _told(org, call, _quick(org, deployment_id), details=False))
+            return ApiResponse(201, _told(org, call, _quick(org, deployment_id), details=False))
         case ["deployrequest", deployment_id]:
             return _one(org, call, deployment_id)
     raise not_found()
 
 
-def _start(org: Org, call: Call) -> Deployment:
+def _start(org: Org, call: ApiCall) -> Deployment:
     content_type = call.headers.get("content-type", "")
     if not content_type.lower().startswith("multipart/form-data"):
         raise Refusal("UNSUPPORTED_MEDIA_TYPE", "A deployment is multipart/form-data, with the parts json and file.")
@@ -90,23 +90,23 @@ def _started(org: Org, content: bytes, wanted: dict[str, Any]) -> Deployment:
     return started
 
 
-def _one(org: Org, call: Call, deployment_id: str) -> Reply:
+def _one(org: Org, call: ApiCall, deployment_id: str) -> ApiResponse:
     found = org.deployments.find(deployment_id)
     if found is None:
         raise not_found()
     if call.method in {"GET", "HEAD"}:
-        return Reply(200, _told(org, call, found, details=call.params.get("includeDetails", "").lower() == "true"))
+        return ApiResponse(200, _told(org, call, found, details=call.params.get("includeDetails", "").lower() == "true"))
     if call.method == "PATCH":
         wanted = parse_json(call.raw)
         result = wanted.get("deployResult") if isinstance(wanted, dict) else None
         if not isinstance(result, dict) or result.get("status") != "Canceling":
             raise Refusal("INVALID_INPUT", "The only thing to set is the status Canceling.")
         org.deployments.cancel(found)
-        return Reply(202, _told(org, call, found, details=False))
-    raise wrong_method(call, "GET", "PATCH")
+        return ApiResponse(202, _told(org, call, found, details=False))
+    raise method_not_allowed(call, "GET", "PATCH")
 
 
-def _told(org: Org, call: Call, deployment: Deployment, *, details: bool) -> dict[str, Any]:
+def _told(org: Org, call: ApiCall, deployment: Deployment, *, details: bool) -> dict[str, Any]:
     return {
         "id": deployment.id,
         "url": f"{org.url}{call.base}/metadata/deployRequest/{deployment.id}",
@@ -173,7 +173,7 @@ def _message(item: Message, deployment: Deployment) -> dict[str, Any]:
 
 
 def _time(moment: datetime) -> str:
-    return stamp(moment).replace("+0000", "Z")
+    return format_timestamp(moment).replace("+0000", "Z")
 
 
 # -- SOAP ------------------------------------------------------------------------------------------------------------

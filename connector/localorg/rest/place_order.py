@@ -9,8 +9,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import ids
-from connector.localorg.api_call import Call, Reply, wrong_method
-from connector.localorg.errors import Refusal, json_error, not_found
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
+from connector.localorg.errors import Refusal, json_parser_error, not_found
 from connector.localorg.rest.tree import Tree, Undone
 
 if TYPE_CHECKING:
@@ -20,24 +20,24 @@ _ROOTS = {"sale": ("contract", "Contract"), "order": ("order", "Order")}
 _BELOW = {"orders": "Orders", "orderitems": "OrderItems"}
 
 
-def commerce(org: Org, call: Call) -> Reply:
+def commerce(org: Org, call: ApiCall) -> ApiResponse:
     match [part.lower() for part in call.tail[1:]]:
         case ["sale"] | ["sale", "order"]:
             if call.method != "POST":
-                raise wrong_method(call, "POST")
+                raise method_not_allowed(call, "POST")
             return _placed(org, call, *_ROOTS[call.tail[-1].lower()])
         case ["sale", "order", _]:
             if call.method != "PATCH":
-                raise wrong_method(call, "PATCH")
+                raise method_not_allowed(call, "PATCH")
             return _added(org, call, call.tail[3])
     raise not_found()
 
 
-def _records(call: Call, name: str) -> list[dict[str, Any]]:
+def _records(call: ApiCall, name: str) -> list[dict[str, Any]]:
     body = {key.lower(): value for key, value in call.object_body().items()}
     listed = body.get(name)
     if not isinstance(listed, list) or not listed or not all(isinstance(item, dict) for item in listed):
-        raise json_error(f"{name}: a list of records is needed at [line:1, column:1]")
+        raise json_parser_error(f"{name}: a list of records is needed at [line:1, column:1]")
     return listed
 
 
@@ -48,7 +48,7 @@ def _named(records: Any, numbers: count[int]) -> Any:
     told = []
     for record in records:
         if not isinstance(record, dict):
-            raise json_error("records: a list of objects is needed at [line:1, column:1]")
+            raise json_parser_error("records: a list of objects is needed at [line:1, column:1]")
         known = {"attributes": {"referenceId": f"r{next(numbers)}"}}
         for key, value in record.items():
             name = _BELOW.get(key.lower())
@@ -60,15 +60,15 @@ def _named(records: Any, numbers: count[int]) -> Any:
     return told
 
 
-def _placed(org: Org, call: Call, name: str, kind: str) -> Reply:
+def _placed(org: Org, call: ApiCall, name: str, kind: str) -> ApiResponse:
     listed = _named(_records(call, name), count(1))
     grown = _grow(org, kind, listed, None)
-    return Reply(201, _told(call, kind, listed, grown))
+    return ApiResponse(201, _told(call, kind, listed, grown))
 
 
-def _added(org: Org, call: Call, record_id: str) -> Reply:
+def _added(org: Org, call: ApiCall, record_id: str) -> ApiResponse:
     """More lines for an order that is there."""
-    order_id = ids.normalise(record_id)
+    order_id = ids.normalize(record_id)
     if order_id is None or org.dml.row(org.dml.plan("Order"), order_id) is None:
         raise not_found()
     (order,) = _named(_records(call, "order")[:1], count(1))
@@ -76,7 +76,7 @@ def _added(org: Org, call: Call, record_id: str) -> Reply:
     grown = _grow(org, "OrderItem", lines, ("OrderId", order_id))
     told = {"attributes": _attributes(call, "Order", order_id), "Id": order_id}
     told["OrderItems"] = _told(call, "OrderItem", lines, grown)
-    return Reply(200, {"totalSize": 1, "done": True, "records": [told]})
+    return ApiResponse(200, {"totalSize": 1, "done": True, "records": [told]})
 
 
 def _grow(org: Org, kind: str, listed: Any, link: tuple[str, str] | None) -> dict[str, str]:
@@ -84,7 +84,7 @@ def _grow(org: Org, kind: str, listed: Any, link: tuple[str, str] | None) -> dic
     grown = Tree(org)
     written = org.dml.rows_written
     try:
-        with org.storage.savepoint(), org.dml.held():
+        with org.storage.savepoint(), org.dml.deferred_totals():
             grown.add(kind, listed, link, 1)
             if grown.errors:
                 raise Undone
@@ -95,7 +95,7 @@ def _grow(org: Org, kind: str, listed: Any, link: tuple[str, str] | None) -> dic
     return {item["referenceId"]: item["id"] for item in grown.results}
 
 
-def _told(call: Call, kind: str, listed: list[dict[str, Any]], made: dict[str, str]) -> dict[str, Any]:
+def _told(call: ApiCall, kind: str, listed: list[dict[str, Any]], made: dict[str, str]) -> dict[str, Any]:
     records = []
     for record in listed:
         record_id = made[record["attributes"]["referenceId"]]
@@ -107,5 +107,5 @@ def _told(call: Call, kind: str, listed: list[dict[str, Any]], made: dict[str, s
     return {"totalSize": len(records), "done": True, "records": records}
 
 
-def _attributes(call: Call, kind: str, record_id: str) -> dict[str, str]:
+def _attributes(call: ApiCall, kind: str, record_id: str) -> dict[str, str]:
     return {"type": kind, "url": f"{call.base}/sobjects/{kind}/{record_id}"}

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import ids, soql
-from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.errors import Refusal
 from connector.localorg.rest import query_columns
 from connector.localorg.soql.parser import parse
@@ -68,13 +68,13 @@ class Cursors:
         return told
 
 
-def query(org: Org, call: Call, *, tooling: bool = False) -> Reply:
+def query(org: Org, call: ApiCall, *, tooling: bool = False) -> ApiResponse:
     """Of rows; with `tooling`, first of what the schema says."""
     if call.method not in {"GET", "HEAD"}:
-        raise wrong_method(call, "GET")
+        raise method_not_allowed(call, "GET")
     rest = call.tail[1:]
     if rest:
-        return Reply(200, org.cursors.page(rest[0], org.clock(), f"{call.base}/tooling" if tooling else call.base))
+        return ApiResponse(200, org.cursors.page(rest[0], org.clock(), f"{call.base}/tooling" if tooling else call.base))
     text = call.params.get("q") or call.params.get("explain")
     if not text:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
@@ -88,10 +88,10 @@ def query(org: Org, call: Call, *, tooling: bool = False) -> Reply:
     try:
         answer = _answer(org, call, text, paging, tooling=tooling)
         if "explain" in call.params:
-            return Reply(200, _plan(parse(text).source, answer, text))
+            return ApiResponse(200, _plan(parse(text).source, answer, text))
         if call.params.get("columns", "").lower() == "true":
-            return Reply(200, query_columns.columns(org, text, tooling=tooling))
-        return Reply(200, org.cursors.first(answer, min(page, answer.most), now, base))
+            return ApiResponse(200, query_columns.columns(org, text, tooling=tooling))
+        return ApiResponse(200, org.cursors.first(answer, min(page, answer.most), now, base))
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
     except sqlite3.OperationalError as error:
@@ -114,7 +114,7 @@ def _plan(source: str, answer: soql.Answer, text: str) -> dict[str, Any]:
     return {"plans": [plan], "sourceQuery": text}
 
 
-def _answer(org: Org, call: Call, text: str, paging: soql.Paging, *, tooling: bool) -> soql.Answer:
+def _answer(org: Org, call: ApiCall, text: str, paging: soql.Paging, *, tooling: bool) -> soql.Answer:
     now = org.clock()
     source = parse(text).source
     known = org.tooling.schema.get(source)

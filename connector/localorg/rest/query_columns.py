@@ -79,7 +79,7 @@ def _field(schema: Schema, sobject: SObject, parts: tuple[str, ...]) -> Field | 
     """The field at the end of a path, named as the schema has it."""
     owner: SObject | None = sobject
     for name in parts[:-1]:
-        link = owner.parent(name) if owner else None
+        link = owner.parent_field(name) if owner else None
         if link is not None:
             owner = schema.get(link.reference_to[0])
     return owner.get(parts[-1]) if owner else None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from connector.localorg.errors import Refusal, json_error
+from connector.localorg.errors import Refusal, json_parser_error
 
 _REFERENCE = re.compile(r"@\{\s*([A-Za-z0-9_]+)((?:\.[A-Za-z0-9_]+|\[\d+\])*)\s*\}")
 _STEP = re.compile(r"\.([A-Za-z0-9_]+)|\[(\d+)\]")
@@ -38,30 +38,30 @@ def halted(message: str = ROLLED_BACK) -> Refusal:
 def parse(listed: Any) -> list[Sub]:
     """The subrequests of one composite or graph; a malformed envelope fails the whole request."""
     if not isinstance(listed, list) or not listed:
-        raise json_error("compositeRequest: a list of at least one subrequest is needed at [line:1, column:1]")
+        raise json_parser_error("compositeRequest: a list of at least one subrequest is needed at [line:1, column:1]")
     subs: list[Sub] = []
     seen: set[str] = set()
     for place, item in enumerate(listed):
         if not isinstance(item, dict):
-            raise json_error("Cannot deserialize a composite subrequest: an object is needed at [line:1, column:1]")
+            raise json_parser_error("Cannot deserialize a composite subrequest: an object is needed at [line:1, column:1]")
         method, url, reference_id = item.get("method"), item.get("url"), item.get("referenceId")
         for name, value in (("method", method), ("url", url), ("referenceId", reference_id)):
             if not isinstance(value, str) or not value:
-                raise json_error(f"{name} is required for every composite subrequest at [line:1, column:1]")
+                raise json_parser_error(f"{name} is required for every composite subrequest at [line:1, column:1]")
         assert isinstance(method, str)
         assert isinstance(url, str)
         assert isinstance(reference_id, str)
         if method.upper() not in _METHODS:
-            raise json_error(f"Unknown method '{method}' in a composite subrequest at [line:1, column:1]")
+            raise json_parser_error(f"Unknown method '{method}' in a composite subrequest at [line:1, column:1]")
         if not _REFERENCE_ID.match(reference_id):
-            raise json_error(f"Invalid reference ID '{reference_id}': letters, digits and underscores only")
+            raise json_parser_error(f"Invalid reference ID '{reference_id}': letters, digits and underscores only")
         if reference_id in seen:
-            raise json_error(f"Duplicate reference ID '{reference_id}' in one request")
+            raise json_parser_error(f"Duplicate reference ID '{reference_id}' in one request")
         seen.add(reference_id)
         body = item.get("body", item.get("richInput"))
         headers = item.get("httpHeaders") or {}
         if not isinstance(headers, dict):
-            raise json_error("httpHeaders: an object is needed")
+            raise json_parser_error("httpHeaders: an object is needed")
         told = {str(name).lower(): str(value) for name, value in headers.items()}
         needs = _references(url) | _references(body)
         subs.append(Sub(place, method.upper(), url, reference_id, body, told, frozenset(needs)))
@@ -85,7 +85,7 @@ def levels(subs: Sequence[Sub]) -> list[list[Sub]]:
     while waiting:
         ready = [sub for sub in waiting if not ((sub.needs & known) - done)]
         if not ready:
-            raise json_error("The references of the subrequests form a circle.")
+            raise json_parser_error("The references of the subrequests form a circle.")
         found.append(ready)
         done |= {sub.reference_id for sub in ready}
         waiting = [sub for sub in waiting if sub.reference_id not in done]

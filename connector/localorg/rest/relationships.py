@@ -5,35 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.localorg import ids, soql
-from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.errors import Refusal, not_found
-from connector.localorg.record_json import shape
-from connector.localorg.write_plan import Plan
+from connector.localorg.record_json import render_record
+from connector.localorg.write_plan import WritePlan
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 
-def related(org: Org, call: Call, plan: Plan) -> Reply | None:
+def related(org: Org, call: ApiCall, plan: WritePlan) -> ApiResponse | None:
     """None if the address names no record of this object."""
-    record_id = ids.normalise(call.tail[2])
+    record_id = ids.normalize(call.tail[2])
     if record_id is None or not plan.sobject.key_prefix or not record_id.startswith(plan.sobject.key_prefix):
         return None
     if call.method not in {"GET", "HEAD"}:
-        raise wrong_method(call, "GET")
+        raise method_not_allowed(call, "GET")
     row = org.dml.row(plan, record_id)
     if row is None or row.get("IsDeleted"):
         raise not_found()
     wanted = call.tail[3]
     fields = [name for name in call.params.get("fields", "").split(",") if name.strip()]
-    parent = plan.sobject.parent(wanted)
+    parent = plan.sobject.parent_field(wanted)
     if parent is not None:
         found_id = str(row.get(parent.name) or "")
-        found = org.schema.by_prefix(found_id) if found_id else None
+        found = org.schema.by_record_id(found_id) if found_id else None
         target = org.dml.fetch(found.name, found_id) if found else None
         if found is None or target is None:
             raise not_found()
-        return Reply(200, shape(org.dml.plan(found.name), target, call.base, fields or None))
+        return ApiResponse(200, render_record(org.dml.plan(found.name), target, call.base, fields or None))
     link = next(
         (item for item in org.schema.children_of(plan.name) if (item.name or "").lower() == wanted.lower()), None
     )
@@ -48,4 +48,4 @@ def related(org: Org, call: Call, plan: Plan) -> Reply | None:
         )
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
-    return Reply(200, org.cursors.first(answer, 2_000, org.clock(), call.base))
+    return ApiResponse(200, org.cursors.first(answer, 2_000, org.clock(), call.base))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from connector.localorg.api_call import Call, Reply, failed
+from connector.localorg.api_call import ApiCall, ApiResponse, error_response
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.rest import (
     bulk_jobs,
@@ -25,7 +25,7 @@ from connector.localorg.rest import (
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-Resource = Callable[["Org", Call], Reply]
+Resource = Callable[["Org", ApiCall], ApiResponse]
 _READ_ONLY = {"query", "queryall", "limits", "search", "parameterizedsearch"}
 _SCREENS = ("tabs", "quickactions", "theme", "appmenu", "actions", "recent", "chatter")
 
@@ -53,11 +53,11 @@ class Router:
     def add(self, name: str, resource: Resource) -> None:
         self._resources[name.lower()] = resource
 
-    def dispatch(self, call: Call) -> Reply:
+    def dispatch(self, call: ApiCall) -> ApiResponse:
         """Always an answer: what the org refuses is told in its own shape."""
         resource = self._resources.get(call.tail[0].lower() if call.tail else "")
         if resource is None:
-            return failed(not_found())
+            return error_response(not_found())
         dml = self.org.dml
         outer = dml.allow_duplicates
         dml.allow_duplicates = _saves_duplicates(call, outer=call.nested and outer)
@@ -65,11 +65,11 @@ class Router:
         try:
             return resource(self.org, call)
         except Refusal as refusal:
-            return failed(refusal)
+            return error_response(refusal)
         finally:
             dml.allow_duplicates = outer
 
-    def _composite(self, org: Org, call: Call) -> Reply:
+    def _composite(self, org: Org, call: ApiCall) -> ApiResponse:
         match call.tail[1].lower() if len(call.tail) > 1 else "":
             case "sobjects":
                 return collections.collections(org, call)
@@ -80,7 +80,7 @@ class Router:
         return composite.composite(org, self, call)
 
 
-def _saves_duplicates(call: Call, *, outer: bool) -> bool:
+def _saves_duplicates(call: ApiCall, *, outer: bool) -> bool:
     """`Sforce-Duplicate-Rule-Header: allowSave=true`; a subrequest without it follows the request it is in."""
     header = call.headers.get("sforce-duplicate-rule-header")
     if header is None:
@@ -89,12 +89,12 @@ def _saves_duplicates(call: Call, *, outer: bool) -> bool:
     return options.get("allowsave", "").strip() == "true"
 
 
-def takes_raw(call: Call) -> bool:
+def takes_raw(call: ApiCall) -> bool:
     """Whether the resource reads the body by itself, for it may be other than JSON."""
     return bool(call.tail) and call.tail[0].lower() in {"jobs", "metadata"}
 
 
-def describe_call(call: Call) -> tuple[str, bool, int]:
+def describe_call(call: ApiCall) -> tuple[str, bool, int]:
     """How the allowance sees a call: the resource, whether it writes, how many calls it counts for."""
     tail = [part.lower() for part in call.tail]
     first = tail[0] if tail else "resources"
@@ -116,7 +116,7 @@ def describe_call(call: Call) -> tuple[str, bool, int]:
     return f"composite/{tail[1]}", write, 1
 
 
-def _only_reads(call: Call) -> bool:
+def _only_reads(call: ApiCall) -> bool:
     listed = call.body.get("compositeRequest") if isinstance(call.body, dict) else None
     return isinstance(listed, list) and all(
         isinstance(item, dict) and str(item.get("method")).upper() in {"GET", "HEAD"} for item in listed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import soql, sosl
-from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.errors import Refusal
 
 if TYPE_CHECKING:
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 _WRAPPED_SINCE = 37.0  # before, the answer is a bare list
 
 
-def searching(org: Org, call: Call) -> Reply:
+def searching(org: Org, call: ApiCall) -> ApiResponse:
     if call.tail[1:]:
         raise Refusal("NOT_FOUND", "The requested resource does not exist")
     if call.tail[0].lower() == "search":
         if call.method not in {"GET", "HEAD"}:
-            raise wrong_method(call, "GET")
+            raise method_not_allowed(call, "GET")
         text = call.params.get("q")
         if not text:
-            raise sosl.malformed("No search string is specified")
-        wanted = sosl.parse(text)
+            raise sosl.malformed_search("No search string is specified")
+        wanted = sosl.parse_search(text)
     elif call.method == "POST":
         wanted = _posted(call.object_body())
     elif call.method in {"GET", "HEAD"}:
         wanted = _asked(call)
     else:
-        raise wrong_method(call, "GET", "POST")
+        raise method_not_allowed(call, "GET", "POST")
 
     def ask(text: str) -> list[dict[str, Any]]:
         try:
@@ -40,13 +40,13 @@ def searching(org: Org, call: Call) -> Reply:
             raise Refusal(error.code, error.message) from error
         return found.records
 
-    records = sosl.run(org.schema, wanted, ask)
-    return Reply(200, {"searchRecords": records} if float(call.version) >= _WRAPPED_SINCE else records)
+    records = sosl.run_search(org.schema, wanted, ask)
+    return ApiResponse(200, {"searchRecords": records} if float(call.version) >= _WRAPPED_SINCE else records)
 
 
 def _term(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise sosl.malformed("The parameter q is required")
+        raise sosl.malformed_search("The parameter q is required")
     return value
 
 
@@ -54,7 +54,7 @@ def _number(value: Any, default: int) -> int:
     return int(value) if str(value).isdigit() else default
 
 
-def _asked(call: Call) -> sosl.Search:
+def _asked(call: ApiCall) -> sosl.SoslSearch:
     params = call.params
     names = [name for name in params.get("sobject", "").split(",") if name]
     wanted = []
@@ -62,17 +62,17 @@ def _asked(call: Call) -> sosl.Search:
         fields = params.get(f"{name}.fields") or params.get("fields") or "Id"
         limit = params.get(f"{name}.limit") or params.get("defaultLimit")
         condition = params.get(f"{name}.where")
-        rest = (f"WHERE {condition} " if condition else "") + (f"LIMIT {_number(limit, sosl.MOST)}" if limit else "")
-        wanted.append(sosl.Wanted(sobject=name, fields=tuple(fields.split(",")), rest=rest))
-    return sosl.Search(
+        rest = (f"WHERE {condition} " if condition else "") + (f"LIMIT {_number(limit, sosl.MAX_RECORDS)}" if limit else "")
+        wanted.append(sosl.ReturnedObject(sobject=name, fields=tuple(fields.split(",")), rest=rest))
+    return sosl.SoslSearch(
         term=_term(params.get("q")),
-        among=_among(params.get("in", "ALL")),
-        wanted=tuple(wanted),
-        limit=_number(params.get("overallLimit"), sosl.MOST),
+        field_group=_among(params.get("in", "ALL")),
+        returning=tuple(wanted),
+        limit=_number(params.get("overallLimit"), sosl.MAX_RECORDS),
     )
 
 
-def _posted(body: dict[str, Any]) -> sosl.Search:
+def _posted(body: dict[str, Any]) -> sosl.SoslSearch:
     wanted = []
     for item in body.get("sobjects") or []:
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
@@ -80,18 +80,18 @@ def _posted(body: dict[str, Any]) -> sosl.Search:
         fields = item.get("fields") or body.get("fields") or ["Id"]
         limit = item.get("limit") or body.get("defaultLimit")
         rest = (f"WHERE {item['where']} " if item.get("where") else "") + (
-            f"LIMIT {_number(limit, sosl.MOST)}" if limit else ""
+            f"LIMIT {_number(limit, sosl.MAX_RECORDS)}" if limit else ""
         )
-        wanted.append(sosl.Wanted(sobject=item["name"], fields=tuple(map(str, fields)), rest=rest))
-    return sosl.Search(
+        wanted.append(sosl.ReturnedObject(sobject=item["name"], fields=tuple(map(str, fields)), rest=rest))
+    return sosl.SoslSearch(
         term=_term(body.get("q")),
-        among=_among(str(body.get("in") or "ALL")),
-        wanted=tuple(wanted),
-        limit=_number(body.get("overallLimit"), sosl.MOST),
+        field_group=_among(str(body.get("in") or "ALL")),
+        returning=tuple(wanted),
+        limit=_number(body.get("overallLimit"), sosl.MAX_RECORDS),
     )
 
 
 def _among(name: str) -> str:
     if name.upper() not in {"ALL", "NAME", "EMAIL", "PHONE", "SIDEBAR"}:
-        raise sosl.malformed(f"unexpected token: '{name}'")
+        raise sosl.malformed_search(f"unexpected token: '{name}'")
     return name.upper()

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import ids
-from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.dml import Outcome
-from connector.localorg.errors import Refusal, SeveralMatches, not_found
-from connector.localorg.field_values import stamp
-from connector.localorg.record_json import shape
+from connector.localorg.errors import Refusal, MultipleMatches, not_found
+from connector.localorg.field_values import format_timestamp
+from connector.localorg.record_json import render_record
 from connector.localorg.rest import conditional_requests, relationships
-from connector.localorg.write_plan import Input, Plan
+from connector.localorg.write_plan import InputField, WritePlan
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _UPSERT_ANSWERS_SINCE = 46.0
 
 
-def rows(org: Org, call: Call) -> Reply:
+def rows(org: Org, call: ApiCall) -> ApiResponse:
     """`sobjects/X…` below the describe resources."""
     _, name, *rest = call.tail
     plan = org.dml.plan(name)
@@ -41,13 +41,13 @@ def rows(org: Org, call: Call) -> Reply:
     raise not_found()
 
 
-def created(call: Call, plan: Plan, outcome: Outcome, *, upsert: bool) -> Reply:
+def created(call: ApiCall, plan: WritePlan, outcome: Outcome, *, upsert: bool) -> ApiResponse:
     body: dict[str, Any] = {"id": outcome.id, "success": True, "errors": event_note(outcome)}
     if upsert:
         body["created"] = bool(outcome.created)
     if upsert and not outcome.created:
-        return Reply(200, body) if float(call.version) >= _UPSERT_ANSWERS_SINCE else Reply(204)
-    return Reply(201, body, {"Location": f"{call.base}/sobjects/{plan.name}/{outcome.id}"})
+        return ApiResponse(200, body) if float(call.version) >= _UPSERT_ANSWERS_SINCE else ApiResponse(204)
+    return ApiResponse(201, body, {"Location": f"{call.base}/sobjects/{plan.name}/{outcome.id}"})
 
 
 def event_note(outcome: Outcome) -> list[dict[str, Any]]:
@@ -64,14 +64,14 @@ def _raise(outcomes: list[Outcome]) -> Outcome:
     return outcome
 
 
-def _create(org: Org, call: Call, plan: Plan) -> Reply:
+def _create(org: Org, call: ApiCall, plan: WritePlan) -> ApiResponse:
     if call.method != "POST":
-        raise wrong_method(call, "GET", "POST")
+        raise method_not_allowed(call, "GET", "POST")
     return created(call, plan, _raise(org.dml.insert(plan, [call.object_body()])), upsert=False)
 
 
-def _by_id(org: Org, call: Call, plan: Plan, record_id: str, *, upsert: bool = False) -> Reply:
-    full = ids.normalise(record_id)
+def _by_id(org: Org, call: ApiCall, plan: WritePlan, record_id: str, *, upsert: bool = False) -> ApiResponse:
+    full = ids.normalize(record_id)
     if full is None or not full.startswith(plan.sobject.key_prefix) or plan.sobject.event:
         raise not_found(f"Provided external ID field does not exist or is not accessible: {record_id}")
     match call.method:
@@ -82,14 +82,14 @@ def _by_id(org: Org, call: Call, plan: Plan, record_id: str, *, upsert: bool = F
                 conditional_requests.check(plan, row, call.headers)
             outcome = _raise(org.dml.update(plan, [(full, call.object_body())]))
             outcome.created = False
-            return created(call, plan, outcome, upsert=True) if upsert else Reply(204)
+            return created(call, plan, outcome, upsert=True) if upsert else ApiResponse(204)
         case "DELETE":
             _raise(org.dml.delete([full]))
-            return Reply(204)
-    raise wrong_method(call, "GET", "PATCH", "DELETE")
+            return ApiResponse(204)
+    raise method_not_allowed(call, "GET", "PATCH", "DELETE")
 
 
-def _by_key(org: Org, call: Call, plan: Plan, field: str, value: str) -> Reply:
+def _by_key(org: Org, call: ApiCall, plan: WritePlan, field: str, value: str) -> ApiResponse:
     key = org.dml.key_field(plan, field)
     try:
         match call.method:
@@ -97,33 +97,33 @@ def _by_key(org: Org, call: Call, plan: Plan, field: str, value: str) -> Reply:
                 return _read(org, call, plan, _found(org, plan, key, value))
             case "DELETE":
                 _raise(org.dml.delete([_found(org, plan, key, value)]))
-                return Reply(204)
+                return ApiResponse(204)
             case "PATCH" | "POST":
                 return _upsert(org, call, plan, key, value)
-    except SeveralMatches as several:
-        return Reply(300, [f"{call.base}/sobjects/{plan.name}/{found}" for found in several.ids])
-    raise wrong_method(call, "GET", "PATCH", "DELETE")
+    except MultipleMatches as several:
+        return ApiResponse(300, [f"{call.base}/sobjects/{plan.name}/{found}" for found in several.ids])
+    raise method_not_allowed(call, "GET", "PATCH", "DELETE")
 
 
-def _found(org: Org, plan: Plan, key: Input, value: str) -> str:
+def _found(org: Org, plan: WritePlan, key: InputField, value: str) -> str:
     found = org.dml.find(plan, key, value)
     if found is None:
         raise not_found()
     return found
 
 
-def _upsert(org: Org, call: Call, plan: Plan, key: Input, value: str) -> Reply:
+def _upsert(org: Org, call: ApiCall, plan: WritePlan, key: InputField, value: str) -> ApiResponse:
     body = call.object_body()
     if any(name.lower() == key.name.lower() for name in body):
         raise Refusal("INVALID_FIELD", f"The {key.name} field should not be specified in the sobject data.")
     org.dml.find(plan, key, value)  # several matches answer 300, which no row outcome can say
     update_only = call.params.get("updateOnly", "").lower() == "true"
-    with org.storage.transaction(), org.dml.held():
-        outcome = org.dml.upsert_one(plan, key, value, body, update_only=update_only)
+    with org.storage.transaction(), org.dml.deferred_totals():
+        outcome = org.dml.upsert_row(plan, key, value, body, update_only=update_only)
     return created(call, plan, outcome, upsert=True)
 
 
-def _read(org: Org, call: Call, plan: Plan, record_id: str) -> Reply:
+def _read(org: Org, call: ApiCall, plan: WritePlan, record_id: str) -> ApiResponse:
     row = org.dml.row(plan, record_id)
     if row is None:
         raise not_found()
@@ -132,37 +132,37 @@ def _read(org: Org, call: Call, plan: Plan, record_id: str) -> Reply:
     conditional_requests.check(plan, row, call.headers)
     headers = conditional_requests.told(plan, row)
     if conditional_requests.known(plan, row, call.headers):
-        return Reply(304, None, headers)
+        return ApiResponse(304, None, headers)
     asked = call.params.get("fields")
     fields = [name for name in asked.split(",") if name.strip()] if asked else None
-    return Reply(200, shape(plan, row, call.base, fields), headers)
+    return ApiResponse(200, render_record(plan, row, call.base, fields), headers)
 
 
 # -- replication
 
 
-def updated(org: Org, call: Call) -> Reply:
+def updated(org: Org, call: ApiCall) -> ApiResponse:
     plan, start, end = _window(org, call)
-    changed = "SystemModstamp" if "SystemModstamp" in plan.has else "CreatedDate"
-    live = f'WHERE "{changed}" >= ? AND "{changed}" < ?' + plan.live
+    changed = "SystemModstamp" if "SystemModstamp" in plan.column_names else "CreatedDate"
+    live = f'WHERE "{changed}" >= ? AND "{changed}" < ?' + plan.live_condition
     found = org.storage.connection.execute(f'SELECT "Id" FROM "{plan.name}" {live}', (start, end))  # noqa: S608
-    return Reply(200, {"ids": [row[0] for row in found], "latestDateCovered": end})
+    return ApiResponse(200, {"ids": [row[0] for row in found], "latestDateCovered": end})
 
 
-def deleted(org: Org, call: Call) -> Reply:
+def deleted(org: Org, call: ApiCall) -> ApiResponse:
     plan, start, end = _window(org, call)
     found = org.storage.connection.execute(
         "SELECT id, deleted_at FROM _deletion WHERE sobject = ? AND deleted_at >= ? AND deleted_at < ?",
         (plan.name, start, end),
     )
-    earliest = stamp(org.clock() - timedelta(days=15))
+    earliest = format_timestamp(org.clock() - timedelta(days=15))
     rows_told = [{"id": record_id, "deletedDate": at} for record_id, at in found]
-    return Reply(200, {"deletedRecords": rows_told, "earliestDateAvailable": earliest, "latestDateCovered": end})
+    return ApiResponse(200, {"deletedRecords": rows_told, "earliestDateAvailable": earliest, "latestDateCovered": end})
 
 
-def _window(org: Org, call: Call) -> tuple[Plan, str, str]:
+def _window(org: Org, call: ApiCall) -> tuple[WritePlan, str, str]:
     if call.method not in {"GET", "HEAD"}:
-        raise wrong_method(call, "GET")
+        raise method_not_allowed(call, "GET")
     plan = org.dml.plan(call.tail[1])
     if plan.sobject.event:
         raise Refusal("INVALID_TYPE_FOR_OPERATION", f"entity type {plan.name} is not replicateable")
@@ -182,7 +182,7 @@ def _window(org: Org, call: Call) -> tuple[Plan, str, str]:
         raise Refusal("INVALID_REPLICATION_DATE", "startDate before org replication enabled date or after endDate")
     if start < org.clock() - timedelta(days=30, minutes=1):
         raise Refusal("INVALID_REPLICATION_DATE", "startDate cannot be more than 30 days ago")
-    return plan, stamp(start), stamp(end)
+    return plan, format_timestamp(start), format_timestamp(end)
 
 
-Handler = Callable[["Org", Call], Reply]
+Handler = Callable[["Org", ApiCall], ApiResponse]

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import describe, ids, soql
-from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.metadata.archive import Removal
 from connector.localorg.metadata.component import Component, parsed
@@ -29,12 +29,12 @@ _FILES = {
 }
 
 
-def tooling(org: Org, call: Call) -> Reply:
+def tooling(org: Org, call: ApiCall) -> ApiResponse:
     match [part.lower() for part in call.tail[1:]]:
         case []:
-            return Reply(200, {name: f"{call.base}/tooling/{name}" for name in _PARTS})
+            return ApiResponse(200, {name: f"{call.base}/tooling/{name}" for name in _PARTS})
         case ["query" | "queryall", *_]:
-            inner = Call(method=call.method, version=call.version, tail=call.tail[1:], params=call.params,
+            inner = ApiCall(method=call.method, version=call.version, tail=call.tail[1:], params=call.params,
                          headers=call.headers)  # fmt: skip
             return query.query(org, inner, tooling=True)
         case ["sobjects", *rest]:
@@ -49,7 +49,7 @@ def no_apex() -> Refusal:
     return Refusal("FUNCTIONALITY_NOT_ENABLED", message, status=403)
 
 
-def _sobjects(org: Org, call: Call, rest: list[str]) -> Reply:
+def _sobjects(org: Org, call: ApiCall, rest: list[str]) -> ApiResponse:
     schema = org.tooling.schema
     match rest:
         case []:
@@ -69,46 +69,46 @@ def _sobjects(org: Org, call: Call, rest: list[str]) -> Reply:
     raise not_found()
 
 
-def _read_only(call: Call, body: dict[str, Any]) -> Reply:
+def _read_only(call: ApiCall, body: dict[str, Any]) -> ApiResponse:
     if call.method not in {"GET", "HEAD"}:
-        raise wrong_method(call, "GET")
+        raise method_not_allowed(call, "GET")
     own = f"/services/data/v{call.version}"
-    return Reply(200, json.loads(json.dumps(body).replace(f"{own}/sobjects", f"{own}/tooling/sobjects")))
+    return ApiResponse(200, json.loads(json.dumps(body).replace(f"{own}/sobjects", f"{own}/tooling/sobjects")))
 
 
 def _without_keys(body: dict[str, Any]) -> dict[str, Any]:
     return body | {"fields": [field for field in body["fields"] if field["name"] != objects.OWNER]}
 
 
-def _changeable(name: str, call: Call) -> str:
+def _changeable(name: str, call: ApiCall) -> str:
     if name not in _FILES:
-        raise wrong_method(call, "GET")
+        raise method_not_allowed(call, "GET")
     return name
 
 
-def _one(org: Org, call: Call) -> Reply:
+def _one(org: Org, call: ApiCall) -> ApiResponse:
     """`sobjects/X/<ID>`"""
     sobject = org.tooling.schema.get(call.tail[2])
     assert sobject is not None
-    record_id = ids.normalise(call.tail[3]) or call.tail[3]
+    record_id = ids.normalize(call.tail[3]) or call.tail[3]
     if call.method in {"GET", "HEAD"}:
-        return Reply(200, _found(org, call, sobject.name, record_id))
+        return ApiResponse(200, _found(org, call, sobject.name, record_id))
     if call.method not in {"PATCH", "DELETE"}:
-        raise wrong_method(call, "GET", "PATCH", "DELETE")
+        raise method_not_allowed(call, "GET", "PATCH", "DELETE")
     known = _found(org, call, _changeable(sobject.name, call), record_id)
     if call.method == "DELETE":
         (message,) = org.deployments.put(removals=[Removal(sobject.name, known["FullName"], "")])
         if not message.deleted:
             raise Refusal("DEPENDENCY_EXISTS", message.problem or "", fields=[])
-        return Reply(204)
+        return ApiResponse(204)
     metadata = call.object_body().get("Metadata")
     if not isinstance(metadata, dict):
         raise Refusal("REQUIRED_FIELD_MISSING", "Required fields are missing: [Metadata]", fields=["Metadata"])
     _put(org, _component(sobject.name, known["FullName"], metadata))
-    return Reply(204)
+    return ApiResponse(204)
 
 
-def _found(org: Org, call: Call, name: str, record_id: str) -> dict[str, Any]:
+def _found(org: Org, call: ApiCall, name: str, record_id: str) -> dict[str, Any]:
     column = "DurableId" if name in {objects.ENTITY, objects.FIELD, objects.PARTICLE} else "Id"
     quoted = record_id.replace("\\", "\\\\").replace("'", "\\'")
     text = f"SELECT FIELDS(ALL) FROM {name} WHERE {column} = '{quoted}' LIMIT 1"  # noqa: S608
@@ -122,9 +122,9 @@ def _found(org: Org, call: Call, name: str, record_id: str) -> dict[str, Any]:
     return records[0]
 
 
-def _create(org: Org, call: Call, kind: str) -> Reply:
+def _create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
     if call.method != "POST":
-        raise wrong_method(call, "GET", "POST")
+        raise method_not_allowed(call, "GET", "POST")
     body = {name.lower(): value for name, value in call.object_body().items()}
     unknown = sorted(body.keys() - {"fullname", "metadata", "developername", "masterlabel", "attributes"})
     if unknown:
@@ -147,7 +147,7 @@ def _create(org: Org, call: Call, kind: str) -> Reply:
     _put(org, component)
     told = {"id": lasting_id(_FILES[kind][0], component.name), "success": True, "errors": [], "warnings": [],
             "infos": []}  # fmt: skip
-    return Reply(201, told, {"Location": f"{call.base}/tooling/sobjects/{kind}/{told['id']}"})
+    return ApiResponse(201, told, {"Location": f"{call.base}/tooling/sobjects/{kind}/{told['id']}"})
 
 
 def _component(kind: str, full: str, metadata: dict[str, Any]) -> Component:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg.api_call import Call, Reply, wrong_method
-from connector.localorg.errors import Refusal, json_error
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
+from connector.localorg.errors import Refusal, json_parser_error
 from connector.localorg.schema import ChildRelationship
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Tree:
         if depth > _MOST_DEPTH or len(self.types) > _MOST_TYPES:
             raise Refusal("INVALID_INPUT", f"A tree has at most {_MOST_DEPTH} levels and {_MOST_TYPES} types.")
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-            raise json_error("records: a list of objects is needed at [line:1, column:1]")
+            raise json_parser_error("records: a list of objects is needed at [line:1, column:1]")
         if depth == 1 and not records:
             raise Refusal("INVALID_INPUT", "A tree has at least one record.")
         for record in records:
@@ -54,7 +54,7 @@ class Tree:
                 body[link[0]] = link[1]
             (outcome,) = self.org.dml.insert(plan, [body])
             if outcome.error is not None:
-                self.errors.append({"referenceId": reference_id, "errors": [outcome.error.row()]})
+                self.errors.append({"referenceId": reference_id, "errors": [outcome.error.row_error()]})
                 continue
             assert outcome.id is not None
             self.results.append({"referenceId": reference_id, "id": outcome.id})
@@ -76,17 +76,17 @@ class Tree:
         return reference_id
 
 
-def tree(org: Org, call: Call) -> Reply:
+def tree(org: Org, call: ApiCall) -> ApiResponse:
     if call.method != "POST" or len(call.tail) != 3:
-        raise wrong_method(call, "POST")
+        raise method_not_allowed(call, "POST")
     grown = Tree(org)
     written = org.dml.rows_written
     try:
-        with org.storage.savepoint(), org.dml.held():
+        with org.storage.savepoint(), org.dml.deferred_totals():
             grown.add(call.tail[2], call.object_body().get("records"), None, 1)
             if grown.errors:
                 raise Undone
     except Undone:
         org.dml.rows_written = written
-        return Reply(400, {"hasErrors": True, "results": grown.errors})
-    return Reply(201, {"hasErrors": False, "results": grown.results})
+        return ApiResponse(400, {"hasErrors": True, "results": grown.errors})
+    return ApiResponse(201, {"hasErrors": False, "results": grown.results})

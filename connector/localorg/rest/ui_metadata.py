@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import soql
-from connector.localorg.api_call import Call, Reply, wrong_method
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.describe import MASTER_RECORD_TYPE
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.schema import Field, SObject
@@ -22,28 +22,28 @@ _BARE = {
 }
 
 
-def screens(org: Org, call: Call) -> Reply:
+def screens(org: Org, call: ApiCall) -> ApiResponse:
     """`/tabs`, `/quickActions`, `/theme`, `/appMenu/…`, `/actions…`, `/recent`, `/chatter`"""
     if call.method not in {"GET", "HEAD"}:
-        raise wrong_method(call, "GET")
+        raise method_not_allowed(call, "GET")
     match [part.lower() for part in call.tail]:
         case ["tabs" | "quickactions" | "theme" as name] | ["appmenu" as name, *_]:
-            return Reply(200, _BARE[name])
+            return ApiResponse(200, _BARE[name])
         case ["actions"]:
-            return Reply(200, {kind: f"{call.base}/actions/{kind}" for kind in ("standard", "custom")})
+            return ApiResponse(200, {kind: f"{call.base}/actions/{kind}" for kind in ("standard", "custom")})
         case ["actions", "standard"]:
-            return Reply(200, {"actions": []})
+            return ApiResponse(200, {"actions": []})
         case ["actions", "custom"]:
-            return Reply(200, {})
+            return ApiResponse(200, {})
         case ["recent"]:
-            return Reply(200, recent(org, call))
+            return ApiResponse(200, recent(org, call))
         case ["chatter", *_]:
             message = "This feature is not currently enabled for this user type or org: [Chatter]"
             raise Refusal("FUNCTIONALITY_NOT_ENABLED", message, status=403)
     raise not_found()
 
 
-def recent(org: Org, call: Call, sobject: str = "") -> list[dict[str, Any]]:
+def recent(org: Org, call: ApiCall, sobject: str = "") -> list[dict[str, Any]]:
     """What the user last wrote, the newest first; nothing says what he last looked at."""
     asked = call.params.get("limit", str(_MOST_RECENT))
     limit = min(int(asked) if asked.isdigit() else _MOST_RECENT, _MOST_RECENT)
@@ -65,7 +65,7 @@ def name_field(item: SObject) -> Field | None:
     return next((field for field in item.fields.values() if field.name_field and field.stored), None)
 
 
-def of_object(org: Org, call: Call) -> Reply | None:
+def of_object(org: Org, call: ApiCall) -> ApiResponse | None:
     """`sobjects/X/describe/…`, `…/listviews`, `…/quickActions`; None for what is no screen."""
     sobject = org.schema.get(call.tail[1])
     rest = [part.lower() for part in call.tail[2:]]
@@ -75,26 +75,26 @@ def of_object(org: Org, call: Call) -> Reply | None:
     match rest:
         case ["describe", "layouts"]:
             more = {"recordTypeMappings": [_mapping(base)], "recordTypeSelectorRequired": [False]}
-            return Reply(200, _layout(sobject) | more)
+            return ApiResponse(200, _layout(sobject) | more)
         case ["describe", "layouts", record_type] if record_type == MASTER_RECORD_TYPE.lower():
-            return Reply(200, _layout(sobject)["layouts"][0])
+            return ApiResponse(200, _layout(sobject)["layouts"][0])
         case ["describe", "compactlayouts"]:
-            return Reply(200, _compact(sobject, base))
+            return ApiResponse(200, _compact(sobject, base))
         case ["describe", "approvallayouts"]:
-            return Reply(200, {"approvalLayouts": []})
+            return ApiResponse(200, {"approvalLayouts": []})
         case ["describe", "namedlayouts", *_] | ["describe", "layouts", *_]:
             raise not_found()
         case ["listviews"]:
             none = {"done": True, "listviews": [], "nextRecordsUrl": None, "size": 0}
-            return Reply(200, none | {"sobjectType": sobject.name})
+            return ApiResponse(200, none | {"sobjectType": sobject.name})
         case ["listviews", *_]:
             raise not_found()
         case ["quickactions"]:
-            return Reply(200, [])
+            return ApiResponse(200, [])
         case ["quickactions", *_]:
             raise not_found()
         case ["defaultvalues"]:
-            return Reply(200, {"attributes": {"type": sobject.name}})
+            return ApiResponse(200, {"attributes": {"type": sobject.name}})
     return None
 
 

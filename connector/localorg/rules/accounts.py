@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from connector.localorg.errors import Refusal
 from connector.localorg.rules import person_accounts
 from connector.localorg.rules.person_accounts import full_name
-from connector.localorg.rules.rule import Rule, in_use
+from connector.localorg.rules.rule import Rule, delete_blocked
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class AccountRule(Rule):
     def prepare(self, dml: Dml, row: Row, given: Row) -> None:
         if "IsPersonAccount" in row:
-            person_accounts.prepare(dml, row, given)
+            person_accounts.prepare_insert(dml, row, given)
 
     def insert(self, dml: Dml, row: Row, given: Row) -> None:
         if row.get("Name") is None:
@@ -25,19 +25,19 @@ class AccountRule(Rule):
 
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
         if "IsPersonAccount" in old:
-            person_accounts.update(dml, old, new, changed)
+            person_accounts.check_update(dml, old, new, changed)
 
     def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
         if row.get("IsPersonAccount"):
-            person_accounts.save_contact(dml, row, old)
+            person_accounts.sync_contact(dml, row, old)
 
     def delete(self, dml: Dml, row: Row) -> None:
-        plan = dml.known_plan("Order")
+        plan = dml.find_plan("Order")
         if plan is None:
             return
         for order in dml.select("Order", '"AccountId" = ? AND "IsDeleted" = 0', row["Id"]):
-            if plan.category(order["Status"]) != "Draft":
-                raise in_use(row["Name"], "orders", order["OrderNumber"])
+            if plan.status_category(order["Status"]) != "Draft":
+                raise delete_blocked(row["Name"], "orders", order["OrderNumber"])
 
     def cascade(self, dml: Dml, row: Row) -> None:
         for name in ("Contact", "Order", "Contract"):
@@ -51,8 +51,8 @@ class ContactRule(Rule):
         row["Name"] = full_name(row)
 
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
-        person_accounts.refuse_shadow(old)
+        person_accounts.check_not_person_contact(old)
         new["Name"] = full_name(new)
 
     def delete(self, dml: Dml, row: Row) -> None:
-        person_accounts.refuse_shadow(row)
+        person_accounts.check_not_person_contact(row)

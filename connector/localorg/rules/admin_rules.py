@@ -15,73 +15,73 @@ from connector.localorg.storage import quote
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.write_plan import Plan, Row
+    from connector.localorg.write_plan import WritePlan, Row
 
-TYPE_ID = "RecordTypeId"
+RECORD_TYPE_ID = "RecordTypeId"
 
 
-def set_record_type(dml: Dml, plan: Plan, row: Row) -> None:
+def assign_record_type(dml: Dml, plan: WritePlan, row: Row) -> None:
     """The default one for a row that names none; Refusal for one of another object, or not the user's."""
-    if TYPE_ID not in plan.has:
+    if RECORD_TYPE_ID not in plan.column_names:
         return
-    if row.get(TYPE_ID) is None:
+    if row.get(RECORD_TYPE_ID) is None:
         default = next((item.name for item in dml.settings.record_types.get(plan.name, ()) if item.default), None)
         if default is not None:
-            row[TYPE_ID] = dml.one(
+            row[RECORD_TYPE_ID] = dml.scalar(
                 'SELECT "Id" FROM "RecordType" WHERE "SobjectType" = ? AND "DeveloperName" = ?', plan.name, default
             )
         return
     withheld = {item.name for item in dml.settings.record_types.get(plan.name, ()) if not item.available}
-    name = dml.one(
+    name = dml.scalar(
         'SELECT "DeveloperName" FROM "RecordType" WHERE "Id" = ? AND "IsActive" = 1 AND "SobjectType" = ?',
-        row[TYPE_ID],
+        row[RECORD_TYPE_ID],
         plan.name,
     )
     if name is None or name in withheld:
         raise Refusal(
             "INVALID_CROSS_REFERENCE_KEY",
-            f"Record Type ID: this ID value isn't valid for the user: {row[TYPE_ID]}",
-            fields=[TYPE_ID],
+            f"Record Type ID: this ID value isn't valid for the user: {row[RECORD_TYPE_ID]}",
+            fields=[RECORD_TYPE_ID],
         )
 
 
-def validate(dml: Dml, plan: Plan, row: Row) -> None:
+def check_validation_rules(dml: Dml, plan: WritePlan, row: Row) -> None:
     """Refuse a row for which the condition of a validation rule holds."""
     for rule in dml.settings.validation_rules:
         if rule.sobject.lower() != plan.name.lower():
             continue
-        if holds(dml.storage, dml.unfiltered, plan.name, rule.condition, row, dml.clock()):
+        if holds(dml.storage, dml.full_schema, plan.name, rule.condition, row, dml.clock()):
             raise Refusal("FIELD_CUSTOM_VALIDATION_EXCEPTION", rule.message, fields=[rule.field] if rule.field else [])
 
 
-def refuse_duplicate(dml: Dml, plan: Plan, row: Row, changed: set[str] | None) -> None:
+def check_duplicate_rules(dml: Dml, plan: WritePlan, row: Row, changed: set[str] | None) -> None:
     """Refuse a row like another, unless the rule only alerts and the caller wants it saved; None is a new row."""
     for rule in dml.settings.duplicate_rules:
         if rule.sobject.lower() != plan.name.lower() or (rule.action == "alert" and dml.allow_duplicates):
             continue
-        names = [plan.sobject.all[name.lower()].name for name in rule.match]
+        names = [plan.sobject.all_fields[name.lower()].name for name in rule.match]
         if any(row.get(name) is None for name in names) or (changed is not None and not changed & set(names)):
             continue
-        found = list(_others(dml, plan, row, names))
+        found = list(_matching_ids(dml, plan, row, names))
         if found:
             raise Refusal(
                 "DUPLICATES_DETECTED",
                 rule.message,
                 fields=[],
-                more={"duplicateResult": _result(plan.name, rule, found, dml.api_version)},
+                more={"duplicateResult": _duplicate_result(plan.name, rule, found, dml.api_version)},
             )
 
 
-def _others(dml: Dml, plan: Plan, row: Row, names: list[str]) -> Iterator[str]:
+def _matching_ids(dml: Dml, plan: WritePlan, row: Row, names: list[str]) -> Iterator[str]:
     same = " AND ".join(f"{quote(name)} = ?" for name in names)
     found = dml.storage.connection.execute(
-        f'SELECT "Id" FROM {quote(plan.name)} WHERE {same}{plan.live} AND "Id" IS NOT ? LIMIT 10',  # noqa: S608
+        f'SELECT "Id" FROM {quote(plan.name)} WHERE {same}{plan.live_condition} AND "Id" IS NOT ? LIMIT 10',  # noqa: S608
         [*(row[name] for name in names), row.get("Id")],
     )
     yield from (record_id for (record_id,) in found.fetchall())
 
 
-def _result(sobject: str, rule: DuplicateRule, found: list[str], version: str) -> dict[str, Any]:
+def _duplicate_result(sobject: str, rule: DuplicateRule, found: list[str], version: str) -> dict[str, Any]:
     base = f"/services/data/v{version}/sobjects/{sobject}"
     records = [
         {

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connector.localorg.field_values import stamp
+from connector.localorg.field_values import format_timestamp
 from connector.localorg.rules.rule import Rule
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
     from connector.localorg.write_plan import Row
 
-CLOSED = {"Case": "Closed", "Task": "Completed"}
-_OF_CONTACT = (
+CLOSED_STATUS = {"Case": "Closed", "Task": "Completed"}
+_CONTACT_FIELDS = (
     ("ContactPhone", "Phone"), ("ContactMobile", "MobilePhone"), ("ContactEmail", "Email"), ("ContactFax", "Fax"),
 )  # fmt: skip
 
@@ -20,11 +20,11 @@ _OF_CONTACT = (
 class CaseRule(Rule):
     def prepare(self, dml: Dml, row: Row, given: Row) -> None:
         contact = dml.fetch("Contact", row.get("ContactId")) or {}
-        row.update({name: contact.get(source) for name, source in _OF_CONTACT})
+        row.update({name: contact.get(source) for name, source in _CONTACT_FIELDS})
         row["AccountId"] = row.get("AccountId") or contact.get("AccountId")
-        closed = row.get("Status") == CLOSED["Case"]
+        closed = row.get("Status") == CLOSED_STATUS["Case"]
         row["IsClosed"] = int(closed)
-        row["ClosedDate"] = (row.get("ClosedDate") or stamp(dml.clock())) if closed else None
+        row["ClosedDate"] = (row.get("ClosedDate") or format_timestamp(dml.clock())) if closed else None
 
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
         self.prepare(dml, new, {})
@@ -34,9 +34,9 @@ class TaskRule(Rule):
     def prepare(self, dml: Dml, row: Row, given: Row) -> None:
         row["TaskSubtype"] = row.get("TaskSubtype") or "Task"
         row["IsHighPriority"] = int(row.get("Priority") == "High")
-        closed = row.get("Status") == CLOSED["Task"]
+        closed = row.get("Status") == CLOSED_STATUS["Task"]
         row["IsClosed"] = int(closed)
-        row["CompletedDateTime"] = (row.get("CompletedDateTime") or stamp(dml.clock())) if closed else None
+        row["CompletedDateTime"] = (row.get("CompletedDateTime") or format_timestamp(dml.clock())) if closed else None
         row["AccountId"] = self._account(dml, row)
 
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
@@ -46,7 +46,7 @@ class TaskRule(Rule):
         """The account behind what or whom the task is about."""
         for name in ("WhatId", "WhoId"):
             about = str(row.get(name) or "")
-            sobject = dml.schema.by_prefix(about) if about else None
+            sobject = dml.schema.by_record_id(about) if about else None
             if sobject is None:
                 continue
             found = about if sobject.name == "Account" else (dml.fetch(sobject.name, about) or {}).get("AccountId")

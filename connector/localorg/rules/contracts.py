@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
-from connector.localorg.field_values import stamp
-from connector.localorg.rules.rule import Rule, in_use
+from connector.localorg.field_values import format_timestamp
+from connector.localorg.rules.rule import Rule, delete_blocked
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
@@ -21,35 +21,35 @@ class ContractRule(Rule):
             row["Status"] = "Draft"
 
     def insert(self, dml: Dml, row: Row, given: Row) -> None:
-        category = dml.plan("Contract").category(row["Status"]) or row["Status"]
+        category = dml.plan("Contract").status_category(row["Status"]) or row["Status"]
         if category == "Activated":
             raise Refusal(
                 "FAILED_ACTIVATION", "Choose a valid contract status and save your changes. Ask your admin for details."
             )
         row["StatusCode"] = category
-        _set_end(row)
+        _set_end_date(row)
 
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
         plan = dml.plan("Contract")
-        category = plan.category(new["Status"]) or new["Status"]
+        category = plan.status_category(new["Status"]) or new["Status"]
         if category != old.get("StatusCode"):
             new["StatusCode"] = category
             if category == "Activated":
-                new["ActivatedDate"] = stamp(dml.clock())
+                new["ActivatedDate"] = format_timestamp(dml.clock())
                 new["ActivatedById"] = dml.user_id
         elif category == "Activated" and "AccountId" in changed:
             raise Refusal("FIELD_INTEGRITY_EXCEPTION", "unable to modify activated contract", fields=["AccountId"])
-        _set_end(new)
+        _set_end_date(new)
 
     def delete(self, dml: Dml, row: Row) -> None:
         if row.get("StatusCode") == "Activated":
             raise Refusal("DELETE_FAILED", "unable to modify activated contract", fields=[])
-        number = dml.one('SELECT "OrderNumber" FROM "Order" WHERE "ContractId" = ? AND "IsDeleted" = 0', row["Id"])
+        number = dml.scalar('SELECT "OrderNumber" FROM "Order" WHERE "ContractId" = ? AND "IsDeleted" = 0', row["Id"])
         if number is not None:
-            raise in_use(row.get("ContractNumber"), "orders", number)
+            raise delete_blocked(row.get("ContractNumber"), "orders", number)
 
 
-def _set_end(row: Row) -> None:
+def _set_end_date(row: Row) -> None:
     start, term = row.get("StartDate"), row.get("ContractTerm")
     if not isinstance(start, str) or not isinstance(term, int) or "EndDate" not in row:
         return

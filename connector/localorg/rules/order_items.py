@@ -6,16 +6,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
-from connector.localorg.field_values import exact, round_to
+from connector.localorg.field_values import to_decimal, round_to
 from connector.localorg.rules.orders import is_draft
-from connector.localorg.rules.rule import Rule, broken, permitted
+from connector.localorg.rules.rule import Rule, integrity_error, require_permission
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
     from connector.localorg.write_plan import Row
 
-_PRICED = {"Quantity", "UnitPrice"}
-_SAME = ("AccountId", "ContractId")
+_PRICE_FIELDS = {"Quantity", "UnitPrice"}
+_SAME_AS_ORIGINAL = ("AccountId", "ContractId")
 
 
 class OrderItemRule(Rule):
@@ -25,51 +25,51 @@ class OrderItemRule(Rule):
         order = dml.fetch("Order", row["OrderId"])
         assert order is not None
         if not is_draft(order):
-            raise _locked()
+            raise _activated_order_locked()
         if order.get("Pricebook2Id") is None:
-            raise broken("The order is missing a price book")
-        entry = self._entry(dml, order, row)
+            raise integrity_error("The order is missing a price book")
+        entry = self._price_book_entry(dml, order, row)
         if row.get("UnitPrice") is None:
             raise Refusal("REQUIRED_FIELD_MISSING", "Order Products must have a Unit Price.", fields=[])
         if row.get("Product2Id") not in {None, entry["Product2Id"]}:
-            raise broken("The product is not the one of the price book entry.", "Product2Id")
+            raise integrity_error("The product is not the one of the price book entry.", "Product2Id")
         row["Product2Id"] = entry["Product2Id"]
         row["ListPrice"] = entry["UnitPrice"]
         if "CurrencyIsoCode" in row:
             if given.get("CurrencyIsoCode") not in {None, entry["CurrencyIsoCode"]}:
-                raise broken("The currency is not the one of the price book entry.", "CurrencyIsoCode")
+                raise integrity_error("The currency is not the one of the price book entry.", "CurrencyIsoCode")
             row["CurrencyIsoCode"] = entry["CurrencyIsoCode"]
         _check_dates(order, row)
         _check_quantity(dml, order, row)
         if order.get("IsReductionOrder"):
-            self._reduce(dml, order, row)
+            self._check_reduction(dml, order, row)
             row["AvailableQuantity"] = 0.0
         else:
             if row.get("OriginalOrderItemId"):
-                raise broken("Only a reduction order's products refer to an original.", "OriginalOrderItemId")
+                raise integrity_error("Only a reduction order's products refer to an original.", "OriginalOrderItemId")
             row["AvailableQuantity"] = row["Quantity"]
         _set_total(row)
 
-    def _entry(self, dml: Dml, order: Row, row: Row) -> Row:
+    def _price_book_entry(self, dml: Dml, order: Row, row: Row) -> Row:
         entry = dml.fetch("PricebookEntry", row["PricebookEntryId"])
         assert entry is not None
         if entry["Pricebook2Id"] != order["Pricebook2Id"]:
-            raise broken(
+            raise integrity_error(
                 "The pricebook entry is in a different pricebook than the one assigned to the order.",
                 "PricebookEntryId",
             )
         if "CurrencyIsoCode" in order and entry["CurrencyIsoCode"] != order["CurrencyIsoCode"]:
-            raise broken("The pricebook entry's currency is not the order's.", "PricebookEntryId")
+            raise integrity_error("The pricebook entry's currency is not the order's.", "PricebookEntryId")
         if not entry["IsActive"]:
-            raise broken(
+            raise integrity_error(
                 f"field integrity exception: PricebookEntryId, {entry['Id']} (pricebook entry is inactive)",
                 "PricebookEntryId",
             )
-        if not dml.one('SELECT "IsActive" FROM "Pricebook2" WHERE "Id" = ?', entry["Pricebook2Id"]):
-            raise broken("The pricebook of the pricebook entry is inactive.", "PricebookEntryId")
+        if not dml.scalar('SELECT "IsActive" FROM "Pricebook2" WHERE "Id" = ?', entry["Pricebook2Id"]):
+            raise integrity_error("The pricebook of the pricebook entry is inactive.", "PricebookEntryId")
         return entry
 
-    def _reduce(self, dml: Dml, order: Row, row: Row) -> None:
+    def _check_reduction(self, dml: Dml, order: Row, row: Row) -> None:
         original = dml.fetch("OrderItem", row.get("OriginalOrderItemId"))
         if original is None:
             raise Refusal(
@@ -80,35 +80,35 @@ class OrderItemRule(Rule):
         source = dml.fetch("Order", original["OrderId"])
         assert source is not None
         if order.get("OriginalOrderId") not in {None, source["Id"]}:
-            raise broken("The original order product belongs to another order.", "OriginalOrderItemId")
-        if is_draft(source) or source.get("IsReductionOrder") or any(source[name] != order[name] for name in _SAME):
-            raise broken(
+            raise integrity_error("The original order product belongs to another order.", "OriginalOrderItemId")
+        if is_draft(source) or source.get("IsReductionOrder") or any(source[name] != order[name] for name in _SAME_AS_ORIGINAL):
+            raise integrity_error(
                 "Only products of an activated order of the same account and contract can be reduced.", "OrderId"
             )
         _check_dates({"EffectiveDate": original.get("ServiceDate"), "EndDate": original.get("EndDate")}, row)
         if original["PricebookEntryId"] != row["PricebookEntryId"] or original["UnitPrice"] != row["UnitPrice"]:
-            raise broken("A reduction must have the price book entry and unit price of the original.", "UnitPrice")
-        left = exact(original["AvailableQuantity"])
-        if -exact(row["Quantity"]) > left:
-            raise broken(f"The reduced quantity is more than the available quantity ({left}).", "Quantity")
+            raise integrity_error("A reduction must have the price book entry and unit price of the original.", "UnitPrice")
+        left = to_decimal(original["AvailableQuantity"])
+        if -to_decimal(row["Quantity"]) > left:
+            raise integrity_error(f"The reduced quantity is more than the available quantity ({left}).", "Quantity")
 
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
         order = dml.fetch("Order", old["OrderId"])
         assert order is not None
         if changed and not is_draft(order):
-            permitted(dml, "EditActivatedOrders")
-        if changed & _PRICED:
+            require_permission(dml, "EditActivatedOrders")
+        if changed & _PRICE_FIELDS:
             if not is_draft(order) and dml.settings.enhanced_commerce_orders:
-                raise broken("unable to modify activated order", *sorted(changed & _PRICED))
-            self._change_priced(dml, order, old, new, changed)
+                raise integrity_error("unable to modify activated order", *sorted(changed & _PRICE_FIELDS))
+            self._check_price_change(dml, order, old, new, changed)
             _set_total(new)
         if changed & {"ServiceDate", "EndDate"}:
             _check_dates(order, new)
 
-    def _change_priced(self, dml: Dml, order: Row, old: Row, new: Row, changed: set[str]) -> None:
+    def _check_price_change(self, dml: Dml, order: Row, old: Row, new: Row, changed: set[str]) -> None:
         if _is_reduced(dml, old):
-            name = sorted(changed & _PRICED)[0]
-            raise broken(f"You can't update {name} because the order product has been reduced.", name)
+            name = sorted(changed & _PRICE_FIELDS)[0]
+            raise integrity_error(f"You can't update {name} because the order product has been reduced.", name)
         if new.get("UnitPrice") is None:
             raise Refusal("REQUIRED_FIELD_MISSING", "Order Products must have a Unit Price.", fields=[])
         _check_quantity(dml, order, new)
@@ -116,30 +116,30 @@ class OrderItemRule(Rule):
             original = dml.fetch("OrderItem", old["OriginalOrderItemId"])
             if original is not None:
                 if original["UnitPrice"] != new["UnitPrice"]:
-                    raise broken("A reduction must have the unit price of the original.", "UnitPrice")
-                if -exact(new["Quantity"]) > exact(original["AvailableQuantity"]) - exact(old["Quantity"]):
-                    raise broken("The reduced quantity is more than the available quantity.", "Quantity")
+                    raise integrity_error("A reduction must have the unit price of the original.", "UnitPrice")
+                if -to_decimal(new["Quantity"]) > to_decimal(original["AvailableQuantity"]) - to_decimal(old["Quantity"]):
+                    raise integrity_error("The reduced quantity is more than the available quantity.", "Quantity")
         else:
             new["AvailableQuantity"] = new["Quantity"]
 
     def delete(self, dml: Dml, row: Row) -> None:
         order = dml.fetch("Order", row["OrderId"])
         if order is not None and not is_draft(order):
-            raise _locked()
+            raise _activated_order_locked()
         if _is_reduced(dml, row):
-            raise broken("You can't delete an order product that has been reduced.")
+            raise integrity_error("You can't delete an order product that has been reduced.")
 
     def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
         if old is None or old["TotalPrice"] != row["TotalPrice"]:
-            dml.unsettled.add(str(row["OrderId"]))
+            dml.orders_to_total.add(str(row["OrderId"]))
         _restore_available(dml, row)
 
     def removed(self, dml: Dml, row: Row) -> None:
-        dml.unsettled.add(str(row["OrderId"]))
+        dml.orders_to_total.add(str(row["OrderId"]))
         _restore_available(dml, row)
 
 
-def _locked() -> Refusal:
+def _activated_order_locked() -> Refusal:
     return Refusal(
         "ENTITY_IS_LOCKED",
         "The order is activated: you cannot delete Order, or add or remove Order Products.",
@@ -151,31 +151,31 @@ def _check_dates(order: Row, line: Row) -> None:
     start, end = line.get("ServiceDate"), line.get("EndDate")
     order_start, order_end = order.get("EffectiveDate"), order.get("EndDate")
     if isinstance(start, str) and isinstance(order_start, str) and start < order_start:
-        raise broken("The order product's start date can't be before the order's start date.", "ServiceDate")
+        raise integrity_error("The order product's start date can't be before the order's start date.", "ServiceDate")
     if isinstance(end, str):
         if isinstance(order_end, str) and end > order_end:
-            raise broken("The order product's end date can't be after the order's end date.", "EndDate")
+            raise integrity_error("The order product's end date can't be after the order's end date.", "EndDate")
         if isinstance(start, str) and end < start:
-            raise broken("The order product's end date can't be before its start date.", "EndDate")
+            raise integrity_error("The order product's end date can't be before its start date.", "EndDate")
 
 
 def _check_quantity(dml: Dml, order: Row, line: Row) -> None:
-    quantity = exact(line["Quantity"])
+    quantity = to_decimal(line["Quantity"])
     if quantity == 0 and not dml.settings.zero_quantity:
-        raise broken("Can't save order products with quantities of zero", "Quantity")
+        raise integrity_error("Can't save order products with quantities of zero", "Quantity")
     if order.get("IsReductionOrder"):
         if quantity > 0:
-            raise broken("The quantity of a reduction order's product must be negative.", "Quantity")
+            raise integrity_error("The quantity of a reduction order's product must be negative.", "Quantity")
     elif quantity < 0 and not dml.settings.negative_quantity:
-        raise broken("Can't save order products with negative quantities", "Quantity")
+        raise integrity_error("Can't save order products with negative quantities", "Quantity")
 
 
 def _set_total(line: Row) -> None:
-    line["TotalPrice"] = float(round_to(exact(line["UnitPrice"]) * exact(line["Quantity"]), 2))
+    line["TotalPrice"] = float(round_to(to_decimal(line["UnitPrice"]) * to_decimal(line["Quantity"]), 2))
 
 
 def _is_reduced(dml: Dml, line: Row) -> bool:
-    return bool(dml.one('SELECT 1 FROM "OrderItem" WHERE "OriginalOrderItemId" = ?', line["Id"]))
+    return bool(dml.scalar('SELECT 1 FROM "OrderItem" WHERE "OriginalOrderItemId" = ?', line["Id"]))
 
 
 def _restore_available(dml: Dml, line: Row) -> None:
@@ -186,6 +186,6 @@ def _restore_available(dml: Dml, line: Row) -> None:
     taken = dml.storage.connection.execute(
         'SELECT "Quantity" FROM "OrderItem" WHERE "OriginalOrderItemId" = ?', (original["Id"],)
     )
-    left = exact(original["Quantity"]) + sum((exact(quantity) for (quantity,) in taken), Decimal(0))
-    dml.set_fields("OrderItem", original["Id"], {"AvailableQuantity": float(left)})
+    left = to_decimal(original["Quantity"]) + sum((to_decimal(quantity) for (quantity,) in taken), Decimal(0))
+    dml.platform_update("OrderItem", original["Id"], {"AvailableQuantity": float(left)})
     dml.rows_written -= 1

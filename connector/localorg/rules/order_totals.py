@@ -5,21 +5,21 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from connector.localorg.field_values import exact
+from connector.localorg.field_values import to_decimal
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
 
 
-def settle(dml: Dml) -> None:
+def update_totals(dml: Dml) -> None:
     """Bring `TotalAmount` of every touched order up to date; the roll-up moves SystemModstamp only."""
-    while dml.unsettled:
-        order_id = dml.unsettled.pop()
-        before = dml.one('SELECT "TotalAmount" FROM "Order" WHERE "Id" = ?', order_id)
+    while dml.orders_to_total:
+        order_id = dml.orders_to_total.pop()
+        before = dml.scalar('SELECT "TotalAmount" FROM "Order" WHERE "Id" = ?', order_id)
         if before is None:
             continue
         lines = dml.storage.connection.execute('SELECT "TotalPrice" FROM "OrderItem" WHERE "OrderId" = ?', (order_id,))
-        total = float(sum((exact(price) for (price,) in lines), Decimal(0)))
+        total = float(sum((to_decimal(price) for (price,) in lines), Decimal(0)))
         if total != before:
-            dml.set_fields("Order", order_id, {"TotalAmount": total})
+            dml.platform_update("Order", order_id, {"TotalAmount": total})
             dml.rows_written -= 1

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
-from connector.localorg.field_values import stamp
-from connector.localorg.rules.rule import Rule, broken, in_use, permitted
+from connector.localorg.field_values import format_timestamp
+from connector.localorg.rules.rule import Rule, integrity_error, delete_blocked, require_permission
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DRAFT = "Draft"
 ACTIVATED = "Activated"
-FIXED = ("AccountId", "Pricebook2Id", "ContractId", "EffectiveDate", "CurrencyIsoCode")
+FIXED_AFTER_ACTIVATION = ("AccountId", "Pricebook2Id", "ContractId", "EffectiveDate", "CurrencyIsoCode")
 
 
 def is_draft(order: Row) -> bool:
@@ -28,7 +28,7 @@ class OrderRule(Rule):
     def insert(self, dml: Dml, row: Row, given: Row) -> None:
         if row.get("AccountId") is None:
             raise Refusal("REQUIRED_FIELD_MISSING", "Select an account.", fields=[])
-        category = dml.plan("Order").category(row["Status"])
+        category = dml.plan("Order").status_category(row["Status"])
         if category != DRAFT:
             raise Refusal(
                 "FAILED_ACTIVATION",
@@ -42,35 +42,35 @@ class OrderRule(Rule):
         _check_reduction(dml, row)
 
     def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
-        category = dml.plan("Order").category(new["Status"])
+        category = dml.plan("Order").status_category(new["Status"])
         was_draft = is_draft(old)
         if was_draft:
-            self._change_draft(dml, new, changed)
-        elif fixed := [name for name in FIXED if name in changed]:
-            raise broken("unable to modify activated order", *fixed)
+            self._check_draft_change(dml, new, changed)
+        elif fixed := [name for name in FIXED_AFTER_ACTIVATION if name in changed]:
+            raise integrity_error("unable to modify activated order", *fixed)
         elif changed - {"Status"}:
-            permitted(dml, "EditActivatedOrders")
+            require_permission(dml, "EditActivatedOrders")
         if changed & {"EffectiveDate", "EndDate"}:
             _check_dates(new)
             _check_line_dates(dml, new)
         if was_draft and category != DRAFT:
-            self._activate(dml, new, changed)
+            self._check_activation(dml, new, changed)
         elif not was_draft and category == DRAFT:
-            _refuse_reduced(dml, new)
+            _check_not_reduced(dml, new)
             new["ActivatedDate"] = new["ActivatedById"] = None
         new["StatusCode"] = category
 
-    def _change_draft(self, dml: Dml, new: Row, changed: set[str]) -> None:
+    def _check_draft_change(self, dml: Dml, new: Row, changed: set[str]) -> None:
         has_lines = changed & {"Pricebook2Id", "CurrencyIsoCode"} and _line_count(dml, new)
         if has_lines and "Pricebook2Id" in changed:
-            raise broken("You can't change the price book of an order that has order products.", "Pricebook2Id")
+            raise integrity_error("You can't change the price book of an order that has order products.", "Pricebook2Id")
         if has_lines and "CurrencyIsoCode" in changed:
-            raise broken("You can't change the currency of an order that has order products.", "CurrencyIsoCode")
+            raise integrity_error("You can't change the currency of an order that has order products.", "CurrencyIsoCode")
         if changed & {"AccountId", "ContractId"}:
             _check_contract(dml, new)
 
-    def _activate(self, dml: Dml, new: Row, changed: set[str]) -> None:
-        permitted(dml, "ActivateOrder")
+    def _check_activation(self, dml: Dml, new: Row, changed: set[str]) -> None:
+        require_permission(dml, "ActivateOrder")
         others = sorted(changed - {"Status"})
         if others:
             raise Refusal(
@@ -85,15 +85,15 @@ class OrderRule(Rule):
             raise Refusal(
                 "FAILED_ACTIVATION", "The order's contract must be activated before the order.", fields=["Status"]
             )
-        new["ActivatedDate"] = stamp(dml.clock())
+        new["ActivatedDate"] = format_timestamp(dml.clock())
         new["ActivatedById"] = dml.user_id
 
     def delete(self, dml: Dml, row: Row) -> None:
         if not is_draft(row):
             raise Refusal("DELETE_FAILED", "unable to modify activated order", fields=[])
-        number = dml.one('SELECT "OrderNumber" FROM "Order" WHERE "OriginalOrderId" = ? AND "IsDeleted" = 0', row["Id"])
+        number = dml.scalar('SELECT "OrderNumber" FROM "Order" WHERE "OriginalOrderId" = ? AND "IsDeleted" = 0', row["Id"])
         if number is not None:
-            raise in_use(row["OrderNumber"], "reduction orders", number)
+            raise delete_blocked(row["OrderNumber"], "reduction orders", number)
 
     def cascade(self, dml: Dml, row: Row) -> None:
         plan = dml.plan("OrderItem")
@@ -102,33 +102,33 @@ class OrderRule(Rule):
 
 
 def _line_count(dml: Dml, order: Row) -> int:
-    return int(dml.one('SELECT COUNT(*) FROM "OrderItem" WHERE "OrderId" = ?', order["Id"]))
+    return int(dml.scalar('SELECT COUNT(*) FROM "OrderItem" WHERE "OrderId" = ?', order["Id"]))
 
 
 def _check_dates(order: Row) -> None:
     start, end = order.get("EffectiveDate"), order.get("EndDate")
     if isinstance(start, str) and isinstance(end, str) and end < start:
-        raise broken("The order's end date must be on or after its start date.", "EndDate")
+        raise integrity_error("The order's end date must be on or after its start date.", "EndDate")
 
 
 def _check_line_dates(dml: Dml, order: Row) -> None:
     start, end = order.get("EffectiveDate"), order.get("EndDate")
-    early = dml.one('SELECT 1 FROM "OrderItem" WHERE "OrderId" = ? AND "ServiceDate" < ?', order["Id"], start)
-    late = end and dml.one('SELECT 1 FROM "OrderItem" WHERE "OrderId" = ? AND "EndDate" > ?', order["Id"], end)
+    early = dml.scalar('SELECT 1 FROM "OrderItem" WHERE "OrderId" = ? AND "ServiceDate" < ?', order["Id"], start)
+    late = end and dml.scalar('SELECT 1 FROM "OrderItem" WHERE "OrderId" = ? AND "EndDate" > ?', order["Id"], end)
     if early or late:
-        raise broken("The dates of the order products must lie within the order's dates.", "EffectiveDate", "EndDate")
+        raise integrity_error("The dates of the order products must lie within the order's dates.", "EffectiveDate", "EndDate")
 
 
 def _check_contract(dml: Dml, order: Row) -> None:
     contract = dml.fetch("Contract", order.get("ContractId"))
     if contract is not None and contract["AccountId"] != order["AccountId"]:
-        raise broken("The contract belongs to another account than the order.", "ContractId")
+        raise integrity_error("The contract belongs to another account than the order.", "ContractId")
 
 
 def _check_reduction(dml: Dml, order: Row) -> None:
     if not order.get("IsReductionOrder"):
         if order.get("OriginalOrderId"):
-            raise broken("Only a reduction order can refer to an original order.", "OriginalOrderId")
+            raise integrity_error("Only a reduction order can refer to an original order.", "OriginalOrderId")
         return
     if not dml.settings.reduction_orders:
         raise Refusal(
@@ -141,18 +141,18 @@ def _check_reduction(dml: Dml, order: Row) -> None:
     if original is None:
         return
     if is_draft(original):
-        raise broken("The original order must be activated before it can be reduced.", "OriginalOrderId")
+        raise integrity_error("The original order must be activated before it can be reduced.", "OriginalOrderId")
     if original.get("IsReductionOrder"):
-        raise broken("A reduction order can't be reduced.", "OriginalOrderId")
+        raise integrity_error("A reduction order can't be reduced.", "OriginalOrderId")
     for name in ("AccountId", "ContractId"):
         if original.get(name) != order.get(name):
-            raise broken("A reduction order must have the account and contract of the original order.", name)
+            raise integrity_error("A reduction order must have the account and contract of the original order.", name)
 
 
-def _refuse_reduced(dml: Dml, order: Row) -> None:
-    reduced = dml.one(
+def _check_not_reduced(dml: Dml, order: Row) -> None:
+    reduced = dml.scalar(
         'SELECT 1 FROM "OrderItem" r JOIN "OrderItem" o ON r."OriginalOrderItemId" = o."Id" WHERE o."OrderId" = ?',
         order["Id"],
     )
     if reduced:
-        raise broken("You can't set an order back to Draft while a reduction order refers to it.", "Status")
+        raise integrity_error("You can't set an order back to Draft while a reduction order refers to it.", "Status")

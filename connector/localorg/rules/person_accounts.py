@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from connector.localorg.dml import Dml
     from connector.localorg.write_plan import Row
 
-_SHARED = ("Salutation", "FirstName", "LastName", "Phone", "Fax", "Description", "OwnerId", "CurrencyIsoCode")
-_PERSON = "Person"
+_SHARED_FIELDS = ("Salutation", "FirstName", "LastName", "Phone", "Fax", "Description", "OwnerId", "CurrencyIsoCode")
+_PERSON_PREFIX = "Person"
 
 
 def full_name(row: Row) -> str:
@@ -19,29 +19,29 @@ def full_name(row: Row) -> str:
     return " ".join(str(part) for part in parts if part)
 
 
-def prepare(dml: Dml, row: Row, given: Row) -> None:
+def prepare_insert(dml: Dml, row: Row, given: Row) -> None:
     """Decide whether a new account is a person, and refuse names of the other kind."""
-    is_person = dml.one('SELECT "IsPersonType" FROM "RecordType" WHERE "Id" = ?', row.get("RecordTypeId"))
+    is_person = dml.scalar('SELECT "IsPersonType" FROM "RecordType" WHERE "Id" = ?', row.get("RecordTypeId"))
     row["IsPersonAccount"] = int(is_person or 0)
-    _refuse_names(row, {name for name, value in given.items() if value is not None})
-    _complete(row)
+    _check_names(row, {name for name, value in given.items() if value is not None})
+    _compose_name(row)
 
 
-def update(dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
+def check_update(dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
     if "RecordTypeId" in changed:
         before = new["IsPersonAccount"]
-        after = dml.one('SELECT "IsPersonType" FROM "RecordType" WHERE "Id" = ?', new.get("RecordTypeId"))
+        after = dml.scalar('SELECT "IsPersonType" FROM "RecordType" WHERE "Id" = ?', new.get("RecordTypeId"))
         if before != int(after or 0):
             raise Refusal(
                 "FIELD_INTEGRITY_EXCEPTION",
                 "This org does not convert accounts between business and person: make a new account.",
                 fields=["RecordTypeId"],
             )
-    _refuse_names(new, changed)
-    _complete(new)
+    _check_names(new, changed)
+    _compose_name(new)
 
 
-def _complete(row: Row) -> None:
+def _compose_name(row: Row) -> None:
     if not row["IsPersonAccount"]:
         return
     if row.get("LastName") is None:
@@ -49,7 +49,7 @@ def _complete(row: Row) -> None:
     row["Name"] = full_name(row)
 
 
-def _refuse_names(row: Row, given: set[str]) -> None:
+def _check_names(row: Row, given: set[str]) -> None:
     """A person has no company name, a company no first name (and no e-mail address of a person)."""
     wrong = given & {"Name"} if row["IsPersonAccount"] else {name for name in given if _is_personal(name)}
     if wrong:
@@ -62,42 +62,42 @@ def _refuse_names(row: Row, given: set[str]) -> None:
 
 
 def _is_personal(name: str) -> bool:
-    return name in {"FirstName", "LastName", "Salutation"} or name.startswith(_PERSON) or name.endswith("__pc")
+    return name in {"FirstName", "LastName", "Salutation"} or name.startswith(_PERSON_PREFIX) or name.endswith("__pc")
 
 
-def save_contact(dml: Dml, row: Row, old: Row | None) -> None:
+def sync_contact(dml: Dml, row: Row, old: Row | None) -> None:
     """Write what the account says of the person into its contact; the first time, make it."""
-    columns = dml.plan("Contact").has
+    columns = dml.plan("Contact").column_names
     values: Row = {"IsPersonAccount": 1, "AccountId": row["Id"], "Name": row["Name"]}
     for name, value in row.items():
         target = _contact_field(name)
         if target in columns:
             values[target] = value
     if old is None:
-        contact = dml.force_insert("Contact", **values)
+        contact = dml.platform_insert("Contact", **values)
         dml.rows_written -= 1
         row["PersonContactId"] = contact
-        dml.set_fields("Account", row["Id"], {"PersonContactId": contact})
+        dml.platform_update("Account", row["Id"], {"PersonContactId": contact})
         dml.rows_written -= 1
         return
     contact_id = row.get("PersonContactId")
     before = dml.fetch("Contact", contact_id)
     changed = {name: value for name, value in values.items() if before is not None and before[name] != value}
     if changed:
-        dml.set_fields("Contact", contact_id, changed, touch=True)
+        dml.platform_update("Contact", contact_id, changed, touch=True)
         dml.rows_written -= 1
 
 
 def _contact_field(name: str) -> str:
     """The contact's field for an account's: `PersonEmail` is `Email`, `Size__pc` is `Size__c`."""
-    if name in _SHARED:
+    if name in _SHARED_FIELDS:
         return name
     if name.endswith("__pc"):
         return f"{name.removesuffix('__pc')}__c"
-    return name.removeprefix(_PERSON) if name.startswith(_PERSON) and name != "PersonContactId" else ""
+    return name.removeprefix(_PERSON_PREFIX) if name.startswith(_PERSON_PREFIX) and name != "PersonContactId" else ""
 
 
-def refuse_shadow(contact: Row) -> None:
+def check_not_person_contact(contact: Row) -> None:
     if contact.get("IsPersonAccount"):
         raise Refusal(
             "INSUFFICIENT_ACCESS_OR_READONLY", "The contact of a person account is edited through the account.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
-from connector.localorg.field_values import Stored
-from connector.localorg.rules.rule import Rule, broken, in_use
+from connector.localorg.field_values import StoredValue
+from connector.localorg.rules.rule import Rule, integrity_error, delete_blocked
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
@@ -17,7 +17,7 @@ def _standard_price(dml: Dml, row: Row) -> Row | None:
     where = (
         '"Product2Id" = ? AND "IsDeleted" = 0 AND "Pricebook2Id" IN (SELECT "Id" FROM "Pricebook2" WHERE "IsStandard")'
     )
-    values: list[Stored] = [row["Product2Id"]]
+    values: list[StoredValue] = [row["Product2Id"]]
     if "CurrencyIsoCode" in row:
         where += ' AND "CurrencyIsoCode" = ?'
         values.append(row["CurrencyIsoCode"])
@@ -37,11 +37,11 @@ class PricebookEntryRule(Rule):
         assert product is not None
         _check_price(row)
         where = '"Pricebook2Id" = ? AND "Product2Id" = ? AND "IsDeleted" = 0'
-        values: list[Stored] = [book["Id"], product["Id"]]
+        values: list[StoredValue] = [book["Id"], product["Id"]]
         if "CurrencyIsoCode" in row:
             where += ' AND "CurrencyIsoCode" = ?'
             values.append(row["CurrencyIsoCode"])
-        if dml.one(f'SELECT 1 FROM "PricebookEntry" WHERE {where}', *values):  # noqa: S608
+        if dml.scalar(f'SELECT 1 FROM "PricebookEntry" WHERE {where}', *values):  # noqa: S608
             raise Refusal("DUPLICATE_VALUE", "This price definition already exists in this price book", fields=[])
         if not book["IsStandard"]:
             standard = _standard_price(dml, row)
@@ -53,7 +53,7 @@ class PricebookEntryRule(Rule):
                 )
             _check_standard_price(row, standard)
         elif row.get("UseStandardPrice"):
-            raise broken("A standard price can't use the standard price.", "UseStandardPrice")
+            raise integrity_error("A standard price can't use the standard price.", "UseStandardPrice")
         row["Name"] = product["Name"]
         row["ProductCode"] = product["ProductCode"]
 
@@ -67,19 +67,19 @@ class PricebookEntryRule(Rule):
                 _check_standard_price(new, standard)
 
     def delete(self, dml: Dml, row: Row) -> None:
-        if dml.one('SELECT 1 FROM "OrderItem" WHERE "PricebookEntryId" = ?', row["Id"]):
-            raise in_use(row["Name"], "order products")
+        if dml.scalar('SELECT 1 FROM "OrderItem" WHERE "PricebookEntryId" = ?', row["Id"]):
+            raise delete_blocked(row["Name"], "order products")
 
     def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
         if old is None or old["UnitPrice"] == row["UnitPrice"]:
             return
-        if dml.one('SELECT "IsStandard" FROM "Pricebook2" WHERE "Id" = ?', row["Pricebook2Id"]):
+        if dml.scalar('SELECT "IsStandard" FROM "Pricebook2" WHERE "Id" = ?', row["Pricebook2Id"]):
             followers = dml.select(
                 "PricebookEntry", '"Product2Id" = ? AND "UseStandardPrice" = 1 AND "IsDeleted" = 0', row["Product2Id"]
             )
             for entry in followers:
                 if entry.get("CurrencyIsoCode") == row.get("CurrencyIsoCode"):
-                    dml.set_fields("PricebookEntry", entry["Id"], {"UnitPrice": row["UnitPrice"]}, touch=True)
+                    dml.platform_update("PricebookEntry", entry["Id"], {"UnitPrice": row["UnitPrice"]}, touch=True)
 
 
 def _check_price(row: Row) -> None:
@@ -94,13 +94,13 @@ def _check_price(row: Row) -> None:
 
 def _check_standard_price(row: Row, standard: Row | None) -> None:
     if row.get("UseStandardPrice") and (standard is None or standard["UnitPrice"] != row["UnitPrice"]):
-        raise broken("The list price must equal the standard price when Use Standard Price is set.", "UnitPrice")
+        raise integrity_error("The list price must equal the standard price when Use Standard Price is set.", "UnitPrice")
 
 
 class ProductRule(Rule):
     def delete(self, dml: Dml, row: Row) -> None:
-        if dml.one('SELECT 1 FROM "OrderItem" WHERE "Product2Id" = ?', row["Id"]):
-            raise in_use(row["Name"], "order products")
+        if dml.scalar('SELECT 1 FROM "OrderItem" WHERE "Product2Id" = ?', row["Id"]):
+            raise delete_blocked(row["Name"], "order products")
 
     def cascade(self, dml: Dml, row: Row) -> None:
         for entry in dml.select("PricebookEntry", '"Product2Id" = ? AND "IsDeleted" = 0', row["Id"]):
@@ -111,16 +111,16 @@ class ProductRule(Rule):
             return
         copies = {"Name": row["Name"], "ProductCode": row["ProductCode"]}
         for entry in dml.select("PricebookEntry", '"Product2Id" = ? AND "IsDeleted" = 0', row["Id"]):
-            dml.set_fields("PricebookEntry", entry["Id"], copies)
+            dml.platform_update("PricebookEntry", entry["Id"], copies)
 
 
 class PricebookRule(Rule):
     def delete(self, dml: Dml, row: Row) -> None:
         if row["IsStandard"]:
             raise Refusal("DELETE_FAILED", "The standard price book can't be deleted.", fields=[])
-        number = dml.one('SELECT "OrderNumber" FROM "Order" WHERE "Pricebook2Id" = ? AND "IsDeleted" = 0', row["Id"])
+        number = dml.scalar('SELECT "OrderNumber" FROM "Order" WHERE "Pricebook2Id" = ? AND "IsDeleted" = 0', row["Id"])
         if number is not None:
-            raise in_use(row["Name"], "orders", number)
+            raise delete_blocked(row["Name"], "orders", number)
 
     def cascade(self, dml: Dml, row: Row) -> None:
         for entry in dml.select("PricebookEntry", '"Pricebook2Id" = ? AND "IsDeleted" = 0', row["Id"]):

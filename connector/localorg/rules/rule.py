@@ -37,17 +37,17 @@ class Rule:
         """After the deletion."""
 
 
-def permitted(dml: Dml, permission: UserPermission) -> None:
+def require_permission(dml: Dml, permission: UserPermission) -> None:
     """Refusal for a running user who has neither by profile nor by permission set what this needs."""
-    if permission in dml.lacking:
+    if permission in dml.missing_permissions:
         raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", fields=[])
 
 
-def broken(message: str, *fields: str) -> Refusal:
+def integrity_error(message: str, *fields: str) -> Refusal:
     return Refusal("FIELD_INTEGRITY_EXCEPTION", message, fields=list(fields))
 
 
-def in_use(name: object, what: str, which: object = "") -> Refusal:
+def delete_blocked(name: object, what: str, which: object = "") -> Refusal:
     tail = f": {which}" if which else ""
     return Refusal(
         "DELETE_FAILED",

@@ -179,9 +179,9 @@ def _retrieve(org: Org, call: Element) -> str:
     }
     number = ids.make("09S", org.storage.next_number("AsyncRetrieve"))
     folder = "" if request.get("singlePackage") == "true" else "unpackaged/"
-    org.retrieved[number] = _zipped(org, wanted, folder, request.get("apiVersion") or "66.0")
-    while len(org.retrieved) > MOST:
-        del org.retrieved[next(iter(org.retrieved))]
+    org.retrievals[number] = _zipped(org, wanted, folder, request.get("apiVersion") or "66.0")
+    while len(org.retrievals) > MOST:
+        del org.retrievals[next(iter(org.retrievals))]
     return tag("result", {"done": False, "id": number, "state": "Queued"})
 
 
@@ -233,7 +233,7 @@ def _document(root: str, body: Iterable[str]) -> str:
 
 def _retrieved(org: Org, call: Element) -> str:
     number = call.get("asyncProcessId")
-    kept = org.retrieved.get(number)
+    kept = org.retrievals.get(number)
     if kept is None:
         raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {number[:80]}")
     content, found, missing = kept
@@ -253,7 +253,7 @@ def _retrieved(org: Org, call: Element) -> str:
 def _checked(org: Org, call: Element) -> str:
     """checkStatus, which newer clients no longer ask: an AsyncResult."""
     number = call.get("asyncProcessId")
-    if number not in org.retrieved:
+    if number not in org.retrievals:
         raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {number[:80]}")
     return tag("result", {"done": True, "id": number, "state": "Completed"})
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from connector.localorg import record_merge, recycle_bin
-from connector.localorg.api_call import Call, Reply
+from connector.localorg.api_call import ApiCall, ApiResponse
 from connector.localorg.dml import Dml, Outcome
 from connector.localorg.errors import Refusal
 from connector.localorg.metadata.xml import Element
@@ -51,7 +51,7 @@ class Partner:
         headers = {"sforce-query-options": f"batchSize={batch}"} if batch else {}
         if self._message.header("DuplicateRuleHeader", "allowSave") == "true":
             headers["sforce-duplicate-rule-header"] = "allowSave=true"
-        call = Call(
+        call = ApiCall(
             method=method,
             version=self._version,
             tail=list(tail),
@@ -59,8 +59,8 @@ class Partner:
             headers=headers,
             body=body,
         )
-        with self._org.locks.call(patient=False):
-            reply: Reply = Router(self._org).dispatch(call)
+        with self._org.locks.call_scope(can_wait=False):
+            reply: ApiResponse = Router(self._org).dispatch(call)
         if not reply.ok:
             first = reply.body[0]
             raise Refusal(first["errorCode"], first["message"])
@@ -155,7 +155,7 @@ class Partner:
         dml.api_version = self._version
         dml.allow_duplicates = self._message.header("DuplicateRuleHeader", "allowSave") == "true"
         try:
-            with self._org.locks.call(patient=False):
+            with self._org.locks.call_scope(can_wait=False):
                 return "".join(serializers.merged(self._merge_one(item)) for item in requests)
         finally:
             dml.allow_duplicates = False
@@ -166,9 +166,9 @@ class Partner:
         kind = master.pop("attributes", {}).get("type", "")
         losers = [item.text.strip() for item in request.all("recordToMergeIds")]
         try:
-            done = record_merge.merge(self._org.dml, kind, str(master.pop("Id", "")), master, losers)
+            done = record_merge.merge_records(self._org.dml, kind, str(master.pop("Id", "")), master, losers)
         except Refusal as refusal:
-            return {"success": False, "errors": [refusal.row()], "merged": (), "related": ()}
+            return {"success": False, "errors": [refusal.row_error()], "merged": (), "related": ()}
         return {"success": True, "errors": [], "id": done.id, "merged": done.merged, "related": done.related}
 
     def undelete(self) -> str:
@@ -179,10 +179,10 @@ class Partner:
 
     def _recycled(self, act: Callable[[Dml, Sequence[str]], list[Outcome]]) -> str:
         wanted = [item.text.strip() for item in self._limited("ids")]
-        with self._org.locks.call(patient=False):
+        with self._org.locks.call_scope(can_wait=False):
             done = act(self._org.dml, wanted)
         return serializers.outcomes(
-            {"id": item.id, "success": item.error is None, "errors": [item.error.row()] if item.error else []}
+            {"id": item.id, "success": item.error is None, "errors": [item.error.row_error()] if item.error else []}
             for item in done
         )
 
@@ -196,7 +196,7 @@ class Partner:
         for name in names:
             if self._org.schema.get(name) is None:
                 raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
-        return "".join(serializers.describe(self._org.described(name, self._version)) for name in names)
+        return "".join(serializers.describe(self._org.describe_sobject(name, self._version)) for name in names)
 
     def changed(self) -> str:
         """getUpdated and getDeleted."""

@@ -17,7 +17,7 @@ from connector.localorg.soql.parser import parse
 from connector.localorg.soql.query import Query
 from connector.localorg.soql.scope import Column, Scope, no_column
 from connector.localorg.soql.syntax_tree import Path, Select
-from connector.localorg.storage import Storage, column, quote
+from connector.localorg.storage import Storage, column_sql, quote
 
 if TYPE_CHECKING:
     from connector.localorg.write_plan import Row
@@ -66,7 +66,7 @@ class _OneRow(Scope):
     def source(self) -> str:
         columns = []
         for field in self.fields:
-            cased = "" if "COLLATE NOCASE" in column(field) else " COLLATE BINARY"
+            cased = "" if "COLLATE NOCASE" in column_sql(field) else " COLLATE BINARY"
             columns.append(f"?{cased or ' COLLATE NOCASE'} AS {quote(field.name)}")
         return f"(SELECT {', '.join(columns)}) AS {self.root}" + super().source.partition(f" AS {self.root}")[2]
 

@@ -156,7 +156,7 @@ class Conditions:
             return None
         if field.type in _IDS and kind == "string":
             text = self._text(literal)
-            full = ids.normalise(text) if text else None
+            full = ids.normalize(text) if text else None
             if text and full is None:
                 raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", f"invalid ID field: {text}")
             return full

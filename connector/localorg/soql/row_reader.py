@@ -135,7 +135,7 @@ class Reader:
             if sobject.name not in told:
                 told[sobject.name] = [self._branch(alias, sobject, path, NAME) for path in item.otherwise]
         places = [(self._use(f'{alias}."Id"'), sobject.name) for alias, sobject in branches]
-        reference = self._scope.sobject.parent(name)
+        reference = self._scope.sobject.parent_field(name)
         key = str(reference.relationship_name) if reference else name
 
         def write(record: Record, raw: Any) -> None:

@@ -90,7 +90,7 @@ class Scope:
 
     def resolve(self, path: Path) -> Column:
         parts = list(path.parts)
-        if len(parts) > 1 and parts[0].lower() in self._names and self.sobject.parent(parts[0]) is None:
+        if len(parts) > 1 and parts[0].lower() in self._names and self.sobject.parent_field(parts[0]) is None:
             parts = parts[1:]
         way: tuple[str, ...] = ()
         for name in parts[:-1]:
@@ -112,7 +112,7 @@ class Scope:
 
     def _join(self, way: tuple[str, ...], name: str, path: Path) -> tuple[str, ...]:
         table, sobject = self._joins[way]
-        field = sobject.parent(name)
+        field = sobject.parent_field(name)
         targets = [found for item in (field.reference_to if field else ()) if (found := self.schema.get(item))]
         if field is None or not targets or way in self._several:
             message = f"Didn't understand relationship '{name}' in field path. If you are attempting to use a custom "

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from connector.localorg import ids
-from connector.localorg.field_values import stamp
+from connector.localorg.field_values import format_timestamp
 from connector.localorg.metadata.component import Component
 from connector.localorg.metadata.definition import told
 from connector.localorg.metadata.deployed import Deployed
@@ -38,13 +38,13 @@ def durable(sobject: SObject) -> str:
 
 def rows(deployed: Deployed, user_id: str, changed: datetime) -> Iterator[tuple[str, Row]]:
     """Object and row of everything there is."""
-    stamps = dict.fromkeys(("CreatedDate", "LastModifiedDate", "SystemModstamp"), stamp(changed))
+    stamps = dict.fromkeys(("CreatedDate", "LastModifiedDate", "SystemModstamp"), format_timestamp(changed))
     stamps |= dict.fromkeys(("CreatedById", "LastModifiedById"), user_id)
     for sobject in deployed.schema:
         yield ENTITY, stamps | _entity(sobject)
         if sobject.custom:
             yield "CustomObject", stamps | _object(sobject)
-        for field in sobject.all.values():
+        for field in sobject.all_fields.values():
             yield FIELD, stamps | _field(sobject, field)
             yield PARTICLE, _particle(sobject, field)
             if field.custom:

@@ -74,7 +74,7 @@ class Tooling:
             raise soql.SoqlError("MALFORMED_QUERY", message)
 
     def _fill(self, user_id: str) -> None:
-        tables = {item.name: {field.name: field for field in item.all.values()} for item in self.schema}
+        tables = {item.name: {field.name: field for field in item.all_fields.values()} for item in self.schema}
         for name, fields in tables.items():
             columns = ", ".join(_column(field) for field in fields.values())
             self._connection.execute(f"DROP TABLE IF EXISTS {quote(name)}")

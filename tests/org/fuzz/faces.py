@@ -90,7 +90,7 @@ def classic(target: Target, case: tuple[str, str, bytes]) -> object:
     told = _over(target, f"{path}/batch", lambda told: any(b">" + word in told or b'"' + word in told for word in over))
     if b"InternalServerError" in told:
         raise FaultError("batch failed", told.decode())
-    job = next(reversed(target.org.org.classic._jobs.values()))
+    job = next(reversed(target.org.org.bulk_v1._jobs.values()))
     for batch in list(job.batches):
         target.send("GET", f"{path}/batch/{batch}/result", headers=session)
     return target.send("GET", path, headers=session)
@@ -187,12 +187,12 @@ def pubsub(target: Target, case: tuple[str, list[bytes]]) -> object:
 def published(target: Target, payload: bytes) -> object:
     """An event whose Avro is anything."""
     topic = f"/event/{EVENT}"
-    schema = target.org.org.hub.current(topic)
+    schema = target.org.org.hub.schema_for_topic(topic)
     assert schema is not None
-    event = grpc_codec.message("ProducerEvent")(id="x", schema_id=schema.id, payload=payload)
+    event = grpc_codec.message_class("ProducerEvent")(id="x", schema_id=schema.id, payload=payload)
     return pubsub(
         target,
-        ("Publish", [grpc_codec.message("PublishRequest")(topic_name=topic, events=[event]).SerializeToString()]),
+        ("Publish", [grpc_codec.message_class("PublishRequest")(topic_name=topic, events=[event]).SerializeToString()]),
     )
 
 
@@ -203,18 +203,18 @@ def _requests() -> st.SearchStrategy[tuple[str, list[bytes]]]:
     counts = st.integers(-(2**31), 2**31 - 1)
     made: dict[str, st.SearchStrategy[Any]] = {
         "Subscribe": st.builds(
-            lambda *given: grpc_codec.message("FetchRequest")(**dict(zip(("topic_name", "replay_preset", "replay_id",
+            lambda *given: grpc_codec.message_class("FetchRequest")(**dict(zip(("topic_name", "replay_preset", "replay_id",
             "num_requested"), given, strict=True))),
             topics, st.sampled_from([0, 1, 2, 7]), st.binary(max_size=10), st.sampled_from([-1, 0, 1]) | counts,
         ),
         "ManagedSubscribe": st.builds(
-            lambda name, count: grpc_codec.message("ManagedFetchRequest")(developer_name=name, num_requested=count),
+            lambda name, count: grpc_codec.message_class("ManagedFetchRequest")(developer_name=name, num_requested=count),
             topics, counts
         ),
-        "GetTopic": st.builds(lambda name: grpc_codec.message("TopicRequest")(topic_name=name), topics),
-        "GetSchema": st.builds(lambda name: grpc_codec.message("SchemaRequest")(schema_id=name), topics),
-        "Publish": st.builds(lambda name: grpc_codec.message("PublishRequest")(topic_name=name), topics),
-        "PublishStream": st.builds(lambda name: grpc_codec.message("PublishRequest")(topic_name=name), topics),
+        "GetTopic": st.builds(lambda name: grpc_codec.message_class("TopicRequest")(topic_name=name), topics),
+        "GetSchema": st.builds(lambda name: grpc_codec.message_class("SchemaRequest")(schema_id=name), topics),
+        "Publish": st.builds(lambda name: grpc_codec.message_class("PublishRequest")(topic_name=name), topics),
+        "PublishStream": st.builds(lambda name: grpc_codec.message_class("PublishRequest")(topic_name=name), topics),
     }  # fmt: skip
 
     def several(name: str) -> st.SearchStrategy[tuple[str, list[bytes]]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connector.files import create_private, readable_by_others
-from connector.localorg.certificates import certificates
+from connector.localorg.certificates import load_or_create
 from connector.localorg.storage import Storage
 from connector.store import schema
 from connector.store.engine import Store
@@ -56,7 +56,7 @@ def test_local_org_keeps_its_file_and_its_key_to_itself(tmp_path: Path) -> None:
         assert set(modes(tmp_path).values()) == {"0o600"}
     finally:
         storage.close()
-    found = certificates(tmp_path / "tls")
+    found = load_or_create(tmp_path / "tls")
     assert found.key.stat().st_mode & 0o077 == 0
     assert (tmp_path / "tls").stat().st_mode & 0o077 == 0
 
