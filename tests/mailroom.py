@@ -15,7 +15,7 @@ from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from connector.jobs.deliver import Delivered, deliver
-from connector.localmail.mailbox import Box, Mail
+from connector.localmail.mailbox import Mail, Mailbox
 from connector.model.event import Action, Event
 from connector.model.message import Message
 from connector.orders.command import Command
@@ -42,7 +42,7 @@ class OddServer:
     `gone` closes the connection in place of an answer: for DATA the mail has been taken all the same.
     """
 
-    box: Box = field(default_factory=Box)
+    box: Mailbox = field(default_factory=Mailbox)
     script: dict[str, deque[str]] = field(default_factory=dict)
     connections: int = 0
     port: int = 0
@@ -75,7 +75,7 @@ class OddServer:
         if not said or said[0] == "gone":
             content = envelope.original_content
             assert isinstance(content, bytes)
-            self.box.put(str(envelope.mail_from), tuple(envelope.rcpt_tos), content)
+            self.box.add(str(envelope.mail_from), tuple(envelope.rcpt_tos), content)
         return self._answer(server, "DATA") or "250 OK"
 
     def _answer(self, server: SMTP, step: str) -> str | None:

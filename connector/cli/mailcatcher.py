@@ -46,7 +46,7 @@ async def catching(
     """A running mail catcher, which tells `seen` of every mail; ConnectorError if a port cannot be had."""
     from connector.localmail.catcher import MailCatcher
 
-    catcher = MailCatcher(smtp_port=smtp_port, port=port, seen=seen)
+    catcher = MailCatcher(smtp_port=smtp_port, port=port, on_mail=seen)
     try:
         try:
             await catcher.start()

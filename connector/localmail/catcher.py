@@ -9,25 +9,25 @@ from typing import Any
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from connector.localmail.mailbox import LARGEST, Box, Mail
+from connector.localmail.mailbox import MAX_MAIL_BYTES, Mail, Mailbox
 from connector.localmail.page import make_app
 
 HOST = "127.0.0.1"
 
 
-class _Keeper:
+class _SmtpHandler:
     """What aiosmtpd asks when a mail is complete."""
 
-    def __init__(self, box: Box, seen: Callable[[Mail], None] | None) -> None:
-        self._box = box
-        self._seen = seen
+    def __init__(self, box: Mailbox, on_mail: Callable[[Mail], None] | None) -> None:
+        self._mailbox = box
+        self._on_mail = on_mail
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - its name
         content: Any = envelope.original_content or envelope.content or b""
         raw = content.encode() if isinstance(content, str) else bytes(content)
-        mail = self._box.put(envelope.mail_from or "", tuple(envelope.rcpt_tos), raw)
-        if self._seen is not None:
-            self._seen(mail)
+        mail = self._mailbox.add(envelope.mail_from or "", tuple(envelope.rcpt_tos), raw)
+        if self._on_mail is not None:
+            self._on_mail(mail)
         return f"250 2.0.0 Caught as {mail.number}"
 
 
@@ -35,9 +35,9 @@ class MailCatcher:
     """Catches mail from when it is entered until it is left. A port of 0 takes any free one. `seen` is told of every
     mail: the box forgets."""
 
-    def __init__(self, *, smtp_port: int = 0, port: int = 0, seen: Callable[[Mail], None] | None = None) -> None:
-        self.box = Box()
-        self._keeper = _Keeper(self.box, seen)
+    def __init__(self, *, smtp_port: int = 0, port: int = 0, on_mail: Callable[[Mail], None] | None = None) -> None:
+        self.mailbox = Mailbox()
+        self._handler = _SmtpHandler(self.mailbox, on_mail)
         self._smtp_port = smtp_port
         self._port = port
         self._server: asyncio.Server | None = None
@@ -56,7 +56,9 @@ class MailCatcher:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, HOST, self._smtp_port)
         self._smtp_port = self._server.sockets[0].getsockname()[1]
-        self._runner = web.AppRunner(make_app(self.box), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            make_app(self.mailbox), access_log=None, handle_signals=False, shutdown_timeout=1.0
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, self._port).start()
         self._port = self._runner.addresses[0][1]
@@ -78,6 +80,6 @@ class MailCatcher:
 
     def _connection(self) -> SMTP:
         return SMTP(
-            self._keeper, data_size_limit=LARGEST, enable_SMTPUTF8=True, hostname="localhost", ident="Mail catcher",
-            timeout=60,
+            self._handler, data_size_limit=MAX_MAIL_BYTES, enable_SMTPUTF8=True, hostname="localhost",
+            ident="Mail catcher", timeout=60,
         )  # fmt: skip

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from functools import cached_property
 
-NEWEST = 1000
-LARGEST = 5 * 1024 * 1024
+MAX_MAILS = 1000
+MAX_MAIL_BYTES = 5 * 1024 * 1024
 """Of one mail, in bytes; the server refuses what is larger."""
-MOST_BOUNDARIES = 20
+MAX_BOUNDARIES = 20
 """Of one mail; of one that has more, only the head is shown."""
-ROOM = 64 * 1024 * 1024
+MAX_TOTAL_BYTES = 64 * 1024 * 1024
 """Of all of them."""
 
 
@@ -32,7 +32,7 @@ class Mail:
     """One mail as it came: `sender` and `recipients` are those of the envelope."""
 
     number: int
-    at: datetime
+    received_at: datetime
     sender: str
     recipients: tuple[str, ...]
     raw: bytes
@@ -40,7 +40,7 @@ class Mail:
     @cached_property
     def message(self) -> EmailMessage:
         raw = self.raw
-        if raw.lower().count(b"boundary=") > MOST_BOUNDARIES:
+        if raw.lower().count(b"boundary=") > MAX_BOUNDARIES:
             raw = raw.partition(b"\r\n\r\n")[0]  # each level of parts in parts looks at all lines
         return email.message_from_bytes(raw, policy=email.policy.default)
 
@@ -81,24 +81,24 @@ class Mail:
             return None
 
 
-class Box:
+class Mailbox:
     """The newest mails. Older ones are forgotten when there are too many, or when they take too much room."""
 
-    def __init__(self, newest: int = NEWEST, room: int = ROOM) -> None:
+    def __init__(self, newest: int = MAX_MAILS, room: int = MAX_TOTAL_BYTES) -> None:
         self._mails: deque[Mail] = deque()
-        self._newest = newest
-        self._room = room
-        self._taken = 0
+        self._max_mails = newest
+        self._max_bytes = room
+        self._total_bytes = 0
         self.caught = 0
         """Of all times."""
 
-    def put(self, sender: str, recipients: tuple[str, ...], raw: bytes) -> Mail:
+    def add(self, sender: str, recipients: tuple[str, ...], raw: bytes) -> Mail:
         self.caught += 1
-        mail = Mail(number=self.caught, at=datetime.now(UTC), sender=sender, recipients=recipients, raw=raw)
+        mail = Mail(number=self.caught, received_at=datetime.now(UTC), sender=sender, recipients=recipients, raw=raw)
         self._mails.append(mail)
-        self._taken += len(raw)
-        while len(self._mails) > self._newest or (self._taken > self._room and len(self._mails) > 1):
-            self._taken -= len(self._mails.popleft().raw)
+        self._total_bytes += len(raw)
+        while len(self._mails) > self._max_mails or (self._total_bytes > self._max_bytes and len(self._mails) > 1):
+            self._total_bytes -= len(self._mails.popleft().raw)
         return mail
 
     def find(self, number: int) -> Mail | None:
@@ -106,7 +106,7 @@ class Box:
 
     def clear(self) -> None:
         self._mails.clear()
-        self._taken = 0
+        self._total_bytes = 0
 
     def __iter__(self) -> Iterator[Mail]:
         """The newest first."""

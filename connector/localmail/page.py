@@ -9,7 +9,7 @@ from urllib.parse import quote
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from connector.localmail.mailbox import Box, Mail
+from connector.localmail.mailbox import Mail, Mailbox
 
 STYLE = """
 :root{color-scheme:light;--ink:#1f2933;--soft:#52606d;--line:#d9dee4;--mark:#2456b3;--ground:#f5f7fa}
@@ -28,71 +28,73 @@ pre{margin:0;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .empty{padding:2rem;text-align:center}
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
-OPENS = "allow-popups allow-popups-to-escape-sandbox"
+LINK_PERMISSIONS = "allow-popups allow-popups-to-escape-sandbox"
 """A link in a mail opens in a tab of its own: in the frame it could not."""
-FRAMED = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox {OPENS}"
-BARE = "default-src 'none'; sandbox"
-HERE = ("127.0.0.1", "localhost")
+FRAME_POLICY = (
+    f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox {LINK_PERMISSIONS}"
+)
+DOWNLOAD_POLICY = "default-src 'none'; sandbox"
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
 
 
-def make_app(box: Box) -> web.Application:
-    app = web.Application(middlewares=[_guarded])
+def make_app(box: Mailbox) -> web.Application:
+    app = web.Application(middlewares=[check_host])
 
-    async def every(request: web.Request) -> web.Response:
-        rows = "".join(_row(mail) for mail in box)
+    async def list_mails(request: web.Request) -> web.Response:
+        rows = "".join(_render_row(mail) for mail in box)
         listed = f'<ol class="card">{rows}</ol>' if rows else '<p class="card empty soft">No mail yet.</p>'
         count = f"{len(box)} of {box.caught} caught" if box.caught > len(box) else f"{len(box)} caught"
         body = f'<h1>Mails</h1><p class="soft">{count}, none of them delivered; this page looks again by itself.</p>'
         return _page("Mails", body + listed, refresh=True)
 
-    async def one(request: web.Request) -> web.Response:
-        mail = _mail(request)
+    async def show_mail(request: web.Request) -> web.Response:
+        mail = find_mail(request)
         framed = mail.html is not None
-        return _page(mail.header("subject") or "No subject", _shown(mail), framed=framed)
+        return _page(mail.header("subject") or "No subject", _render_mail(mail), framed=framed)
 
-    async def html(request: web.Request) -> web.Response:
-        page = _mail(request).html or ""
+    async def show_html(request: web.Request) -> web.Response:
+        page = find_mail(request).html or ""
         before, head, after = page.partition("<head>")
         page = f'{before}{head}<base target="_blank">{after}' if head else f'<base target="_blank">{page}'
-        return _answer(page, "text/html", FRAMED)
+        return _respond(page, "text/html", FRAME_POLICY)
 
-    async def text(request: web.Request) -> web.Response:
-        return _answer(_mail(request).text or "", "text/plain", BARE)
+    async def show_text(request: web.Request) -> web.Response:
+        return _respond(find_mail(request).text or "", "text/plain", DOWNLOAD_POLICY)
 
-    async def raw(request: web.Request) -> web.Response:
-        return _answer(_mail(request).raw.decode("utf-8", "replace"), "text/plain", BARE)
+    async def show_raw(request: web.Request) -> web.Response:
+        return _respond(find_mail(request).raw.decode("utf-8", "replace"), "text/plain", DOWNLOAD_POLICY)
 
-    async def attached(request: web.Request) -> web.Response:
-        found = _mail(request).attachments
+    async def save_attachment(request: web.Request) -> web.Response:
+        found = find_mail(request).attachments
         index = int(request.match_info["part"]) - 1
         if not 0 <= index < len(found):
             raise web.HTTPNotFound
         headers = {
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found[index].name, safe='')}",
-            "Content-Security-Policy": BARE,
+            "Content-Security-Policy": DOWNLOAD_POLICY,
         }
         # Its own type would invite the browser to show it.
         return web.Response(body=found[index].content, content_type="application/octet-stream", headers=headers)
 
-    def _mail(request: web.Request) -> Mail:
+    def find_mail(request: web.Request) -> Mail:
         found = box.find(int(request.match_info["number"]))
         if found is None:
             raise web.HTTPNotFound(text="There is no such mail any more.")
         return found
 
-    app.router.add_get("/", every)
-    app.router.add_get(r"/mails/{number:\d{1,9}}", one)
-    app.router.add_get(r"/mails/{number:\d{1,9}}/html", html)
-    app.router.add_get(r"/mails/{number:\d{1,9}}/text", text)
-    app.router.add_get(r"/mails/{number:\d{1,9}}/raw", raw)
-    app.router.add_get(r"/mails/{number:\d{1,9}}/parts/{part:\d{1,3}}", attached)
+    app.router.add_get("/", list_mails)
+    app.router.add_get(r"/mails/{number:\d{1,9}}", show_mail)
+    app.router.add_get(r"/mails/{number:\d{1,9}}/html", show_html)
+    app.router.add_get(r"/mails/{number:\d{1,9}}/text", show_text)
+    app.router.add_get(r"/mails/{number:\d{1,9}}/raw", show_raw)
+    app.router.add_get(r"/mails/{number:\d{1,9}}/parts/{part:\d{1,3}}", save_attachment)
     return app
 
 
 @web.middleware
-async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Another site's page could name an address that leads to this machine; it cannot name this machine's own."""
-    if request.host.rpartition(":")[0] not in HERE and request.host not in HERE:
+    if request.host.rpartition(":")[0] not in LOOPBACK_HOSTS and request.host not in LOOPBACK_HOSTS:
         raise web.HTTPForbidden(text="Ask by 127.0.0.1.")
     response = await handler(request)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
@@ -101,22 +103,22 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     return response
 
 
-def _row(mail: Mail) -> str:
+def _render_row(mail: Mail) -> str:
     whom = ", ".join(mail.recipients)
     subject = mail.header("subject") or "No subject"
     clip = f" · {_plural(len(mail.attachments), 'attachment')}" if mail.attachments else ""
     return (
         f'<li><a href="/mails/{mail.number}"><strong>{escape(subject)}</strong>'
-        f'<span class="soft">{mail.at:%H:%M:%S} UTC</span>'
+        f'<span class="soft">{mail.received_at:%H:%M:%S} UTC</span>'
         f'<span class="soft">to {escape(whom)}{clip}</span></a></li>'
     )
 
 
-def _shown(mail: Mail) -> str:
+def _render_mail(mail: Mail) -> str:
     """A page in HTML fills what the headers leave of the window, so that only the mail itself is scrolled."""
-    headers = _list([(name, mail.header(name)) for name in ("From", "To", "Date")])
+    headers = _definition_list([(name, mail.header(name)) for name in ("From", "To", "Date")])
     envelope = f"{mail.sender} → {', '.join(mail.recipients)}"
-    more = _list([("Message-ID", mail.header("Message-ID")), ("Envelope", envelope)])
+    more = _definition_list([("Message-ID", mail.header("Message-ID")), ("Envelope", envelope)])
     here = f"/mails/{mail.number}"
     links = [f'<a href="{here}/{part}">{part}</a>' for part in ("html", "text", "raw")]
     links += [
@@ -124,7 +126,7 @@ def _shown(mail: Mail) -> str:
         for number, item in enumerate(mail.attachments, start=1)
     ]
     if mail.html is not None:
-        shown = f'<iframe class="card" sandbox="{OPENS}" src="{here}/html" title="The mail"></iframe>'
+        shown = f'<iframe class="card" sandbox="{LINK_PERMISSIONS}" src="{here}/html" title="The mail"></iframe>'
     else:
         shown = f'<pre class="card">{escape(mail.text or "")}</pre>'
     subject = escape(mail.header("subject") or "No subject")
@@ -134,7 +136,7 @@ def _shown(mail: Mail) -> str:
     )
 
 
-def _list(said: list[tuple[str, str]]) -> str:
+def _definition_list(said: list[tuple[str, str]]) -> str:
     told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in said if value)
     return f"<dl>{told}</dl>" if told else ""
 
@@ -147,10 +149,10 @@ def _page(title: str, body: str, *, refresh: bool = False, framed: bool = False)
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{main}{body}</main></body></html>"
     )
-    return _answer(page, "text/html", POLICY)
+    return _respond(page, "text/html", POLICY)
 
 
-def _answer(text: str, kind: str, policy: str) -> web.Response:
+def _respond(text: str, kind: str, policy: str) -> web.Response:
     return web.Response(
         body=text.encode("utf-8", "replace"), content_type=kind, charset="utf-8",
         headers={"Content-Security-Policy": policy},

@@ -19,7 +19,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}=?\Z")
 
 
-class OAuthError(Exception):  # noqa: N818 - told to the client as an object, not an array
+class OAuthError(Exception):
     def __init__(self, error: str, description: str) -> None:
         super().__init__(description)
         self.error = error

@@ -26,8 +26,30 @@ _SOAP_TYPES = {
     "location": "urn:location",
     "base64": "xsd:base64Binary",
 }
-_FEED_ENABLED = {"Account", "Contact", "Case", "Contract", "Order", "OrderItem", "Product2", "ReturnOrder", "Task", "User"}
-_TEXT_TYPES = {"string", "textarea", "phone", "url", "email", "picklist", "multipicklist", "combobox", "id", "reference"}
+_FEED_ENABLED = {
+    "Account",
+    "Contact",
+    "Case",
+    "Contract",
+    "Order",
+    "OrderItem",
+    "Product2",
+    "ReturnOrder",
+    "Task",
+    "User",
+}
+_TEXT_TYPES = {
+    "string",
+    "textarea",
+    "phone",
+    "url",
+    "email",
+    "picklist",
+    "multipicklist",
+    "combobox",
+    "id",
+    "reference",
+}
 
 
 def global_describe(schema: Schema, version: str) -> dict[str, Any]:
@@ -90,7 +112,9 @@ def describe(
         "lookupLayoutable": None,
         "namedLayoutInfos": [],
         "networkScopeFieldName": None,
-        "recordTypeInfos": _record_types(base, record_types, default_record_type, unavailable) if not item.event else [],
+        "recordTypeInfos": _record_types(base, record_types, default_record_type, unavailable)
+        if not item.event
+        else [],
         "searchLayoutable": not item.event,
         "sobjectDescribeOption": "FULL",
         "supportedScopes": [{"label": f"All {item.label_plural}", "name": "everything"}],

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from connector.localorg import dml_validation, field_history, ids
-from connector.localorg.errors import Refusal, MultipleMatches, not_found
+from connector.localorg.errors import MultipleMatches, Refusal, not_found
 from connector.localorg.faults import Faults
 from connector.localorg.field_values import StoredValue, format_timestamp
 from connector.localorg.locks import PARENT_FIELDS, RowLocks
@@ -25,7 +25,7 @@ from connector.localorg.rules.order_totals import update_totals
 from connector.localorg.schema import Schema, SObject
 from connector.localorg.settings import OrgSettings, UserPermission
 from connector.localorg.storage import Change, Storage, quote
-from connector.localorg.write_plan import InputField, WritePlan, Row
+from connector.localorg.write_plan import InputField, Row, WritePlan
 
 Body = Mapping[str, Any]
 Publisher = Callable[[SObject, list[dict[str, Any]]], None]
@@ -143,7 +143,9 @@ class Dml:
 
         return self._write_each(list(zip(keys, bodies, strict=True)), one)
 
-    def upsert_row(self, plan: WritePlan, key: InputField, value: Any, body: Body, *, update_only: bool = False) -> Outcome:
+    def upsert_row(
+        self, plan: WritePlan, key: InputField, value: Any, body: Body, *, update_only: bool = False
+    ) -> Outcome:
         given = {name: item for name, item in body.items() if name.lower() != key.name.lower()}
         if key.name == "Id":
             return self._insert(plan, given) if value is None else self._update(plan, str(value), given)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from connector.localorg.errors import Refusal, MultipleMatches, invalid_reference
+from connector.localorg.errors import MultipleMatches, Refusal, invalid_reference
 from connector.localorg.field_values import type_mismatch, wrong_type_id
 from connector.localorg.schema import Field
-from connector.localorg.write_plan import InputField, WritePlan, Row
+from connector.localorg.write_plan import InputField, Row, WritePlan
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Body, Dml

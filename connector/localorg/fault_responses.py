@@ -82,7 +82,7 @@ def parse_row_refusal(wanted: object) -> tuple[RowRefusal, int]:
     return RowRefusal(**given, fields=tuple(fields)), count
 
 
-def as_dict(found: CannedResponse | RowRefusal | None, count: int) -> dict[str, Any] | None:
+def render_fault(found: CannedResponse | RowRefusal | None, count: int) -> dict[str, Any] | None:
     return asdict(found) | {"count": count} if found is not None and count else None
 
 
@@ -98,7 +98,9 @@ def _check_keys(name: str, wanted: object, kind: type) -> tuple[dict[str, Any], 
             raise ValueError(f"{name}.{key}: no such part")
         if key in {"status", "retry_after"} and not _is_whole_number(value, MAX_COUNT):
             raise ValueError(f"{name}.{key}: a whole number")
-        if key not in {"status", "retry_after", "fields"} and not (isinstance(value, str) and len(value) <= _MAX_TEXT_LENGTH):
+        if key not in {"status", "retry_after", "fields"} and not (
+            isinstance(value, str) and len(value) <= _MAX_TEXT_LENGTH
+        ):
             raise ValueError(f"{name}.{key}: a text of at most {_MAX_TEXT_LENGTH} characters")
     return given, count
 

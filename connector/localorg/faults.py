@@ -13,11 +13,11 @@ from connector.localorg.fault_responses import (
     DATA,
     SIGN_IN,
     WRITES,
-    RowRefusal,
     CannedResponse,
-    parse_row_refusal,
-    as_dict,
+    RowRefusal,
     parse_canned_response,
+    parse_row_refusal,
+    render_fault,
 )
 
 _MAX_COUNT = 100_000
@@ -72,7 +72,10 @@ class Faults:
     def as_dict(self) -> dict[str, Any]:
         counts = asdict(self)
         del counts["answer_count"], counts["rows_count"]
-        return counts | {"answer": as_dict(self.answer, self.answer_count), "rows": as_dict(self.rows, self.rows_count)}
+        return counts | {
+            "answer": render_fault(self.answer, self.answer_count),
+            "rows": render_fault(self.rows, self.rows_count),
+        }
 
     def configure(self, wanted: dict[str, Any]) -> None:
         """`{"status": 503, "count": 2}` or `{"status": {"code": 503, "count": 2}}`, and a number for each other."""

@@ -12,7 +12,7 @@ from connector.localorg.schema import Field
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.write_plan import WritePlan, Row
+    from connector.localorg.write_plan import Row, WritePlan
 
 MAX_VALUE_LENGTH = 255
 _DATA_TYPES = {"reference": "EntityId", "boolean": "Boolean", "double": "Double", "currency": "Currency",

@@ -20,14 +20,14 @@ from connector.localorg.faults import Faults
 from connector.localorg.field_values import format_timestamp
 from connector.localorg.locks import RowLocks
 from connector.localorg.metadata import field_security, permission_sets, sfdx_source
-from connector.localorg.metadata.deployed import Deployed
-from connector.localorg.metadata.deployments import Deployments, recover
-from connector.localorg.rest.query import Cursors
+from connector.localorg.metadata.deployed import DeployedMetadata
+from connector.localorg.metadata.deployments import Deployments, restore_deployed
+from connector.localorg.rest.query import QueryCursors
 from connector.localorg.schema import Schema
-from connector.localorg.seed import SeedRecords, insert_seed_records, save_settings, seed_org, resolve_settings
+from connector.localorg.seed import SeedRecords, insert_seed_records, resolve_settings, save_settings, seed_org
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Change, Storage
-from connector.localorg.tooling.view import Tooling
+from connector.localorg.tooling.view import ToolingQueries
 from connector.localorg.usage import Usage
 
 
@@ -53,11 +53,11 @@ class Org:
         self.storage = Storage(data)
         self.settings, before = resolve_settings(self.storage, settings)
         self.schema: Schema = org_schema.schema_for(self.settings)
-        self.deployed = Deployed(self.schema)
+        self.deployed = DeployedMetadata(self.schema)
         if metadata_root:
-            sfdx_source.load(self.deployed, metadata_root)
+            sfdx_source.load_project(self.deployed, metadata_root)
         from_source = tuple(self.deployed.grants)
-        recover(self.storage, self.deployed)
+        restore_deployed(self.storage, self.deployed)
         try:
             save_settings(self.storage, self.settings, self.schema, before)
         except ValueError:
@@ -71,13 +71,15 @@ class Org:
         self.dml.faults = self.faults
         self.auth = Auth(self.storage, self.settings, clock, identity, jwt_public_key=jwt_public_key)
         self.usage = Usage(self.storage, clock, self.settings.api_limit)
-        self.cursors = Cursors(self.random)
+        self.cursors = QueryCursors(self.random)
         self.jobs = JobStore(self.storage, clock)
         self.bulk_v1 = BulkV1Jobs(self.dml, lambda: self.now)
-        self.hub = EventHub(self.storage, self.schema, self.dml, clock, self.random, faults=self.faults, usage=self.usage)
+        self.hub = EventHub(
+            self.storage, self.schema, self.dml, clock, self.random, faults=self.faults, usage=self.usage
+        )
         self.managed_subscriptions = ManagedSubscriptions(self.storage, self.hub)
         self.deployments = Deployments(self.storage, self.deployed, clock, self.refresh)
-        self.tooling = Tooling(self.deployed, clock)
+        self.tooling = ToolingQueries(self.deployed, clock)
         self.retrievals: dict[str, tuple[bytes, list[tuple[str, str, str]], list[str]]] = {}  # zips by their request
         self.url = ""
         self._describes: dict[tuple[str, str], dict[str, Any]] = {}
@@ -97,17 +99,21 @@ class Org:
 
     def refresh(self) -> None:
         """To be called whenever the schema or who may see it changed: tables, plans, describes, events follow."""
-        permission_sets.sync(self.dml, self.deployed)
-        held = permission_sets.held(self.dml, self.deployed)
-        field_security.enforce(self.schema, held)
-        self.dml.missing_permissions = set(self.settings.profile_lacks).difference(*(grant.permissions for grant in held))
+        permission_sets.sync_records(self.dml, self.deployed)
+        held = permission_sets.assigned_to_user(self.dml, self.deployed)
+        field_security.apply_field_security(self.schema, held)
+        self.dml.missing_permissions = set(self.settings.profile_lacks).difference(
+            *(grant.permissions for grant in held)
+        )
         org_schema.mirror_contact_fields(self.schema)
         self.dml.refresh()
         seed_org(self.dml)
         self.hub.refresh()
         self.hub.channels = {name: dict(members) for name, members in self.deployed.channels.items()}
         for name, item in self.deployed.subscriptions.items():
-            self.managed_subscriptions.define(name, item.topic, starts=item.starts, recovers=item.recovers, state=item.state)
+            self.managed_subscriptions.define(
+                name, item.topic, starts=item.starts, recovers=item.recovers, state=item.state
+            )
         self._describes.clear()
         self.tooling.stale = True
         self.schema_changed_at = self.clock()

@@ -55,7 +55,9 @@ def unknown_names(settings: OrgSettings, schema: Schema) -> Iterator[tuple[SeedP
         yield from _unknown_fields(schema, ("duplicate_rules", place), duplicate.sobject, found)
 
 
-def _unknown_fields(schema: Schema, where: SeedPath, sobject: str, fields: Mapping[str, str]) -> Iterator[tuple[SeedPath, str]]:
+def _unknown_fields(
+    schema: Schema, where: SeedPath, sobject: str, fields: Mapping[str, str]
+) -> Iterator[tuple[SeedPath, str]]:
     found = schema.get(sobject)
     if found is None or not found.createable:
         yield (*where, "sobject"), f"this org has no object {sobject} that takes records"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from connector.localorg.errors import Refusal
-from connector.localorg.write_plan import WritePlan, Row
+from connector.localorg.write_plan import Row, WritePlan
 
 _ADDRESS_PARTS = ("City", "Country", "GeocodeAccuracy", "Latitude", "Longitude", "PostalCode", "State", "Street")
 

@@ -16,7 +16,7 @@ from connector.localorg.storage import Change, quote
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Body, Dml
-    from connector.localorg.write_plan import WritePlan, Row
+    from connector.localorg.write_plan import Row, WritePlan
 
 MERGEABLE = frozenset({"Account", "Contact"})
 MAX_LOSERS = 2

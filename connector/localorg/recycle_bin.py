@@ -15,7 +15,7 @@ from connector.localorg.storage import Change, quote
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.write_plan import WritePlan, Row
+    from connector.localorg.write_plan import Row, WritePlan
 
 
 def undelete(dml: Dml, record_ids: Sequence[str]) -> list[Outcome]:
@@ -66,7 +66,9 @@ def _cascaded_rows(dml: Dml, row: Row) -> list[tuple[WritePlan, Row]]:
 
 
 def _undelete(dml: Dml, plan: WritePlan, row: Row) -> None:
-    parents = [item for item in plan.sobject.all_fields.values() if item.cascade_delete and row.get(item.name) is not None]
+    parents = [
+        item for item in plan.sobject.all_fields.values() if item.cascade_delete and row.get(item.name) is not None
+    ]
     if any(dml.scalar(dml.plan(item.reference_to[0]).is_deleted_sql, row[item.name]) != 0 for item in parents):
         raise Refusal("UNDELETE_FAILED", "The record's parent is deleted: undelete the parent", fields=[])
     for other, item in [(plan, row), *_cascaded_rows(dml, row)]:

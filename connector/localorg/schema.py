@@ -136,7 +136,8 @@ class Schema:
     def snapshot(self) -> dict[str, SObject]:
         """The objects as they are now, to go back to with `restore`."""
         return {
-            name: replace(item, all_fields=dict(item.all_fields), fields=dict(item.fields)) for name, item in self._objects.items()
+            name: replace(item, all_fields=dict(item.all_fields), fields=dict(item.fields))
+            for name, item in self._objects.items()
         }
 
     def restore(self, kept: dict[str, SObject]) -> None:

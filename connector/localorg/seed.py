@@ -14,8 +14,8 @@ from connector.localorg.dml import Dml
 from connector.localorg.field_values import StoredValue
 from connector.localorg.org_schema import unknown_names
 from connector.localorg.schema import Schema
-from connector.localorg.settings import OrgSettings, SeedPath, SeedError, contradictions
-from connector.localorg.soql.condition_evaluator import problem
+from connector.localorg.settings import OrgSettings, SeedError, SeedPath, contradictions
+from connector.localorg.soql.condition_evaluator import condition_problem
 from connector.localorg.storage import Storage, quote
 from connector.localorg.write_plan import Row
 
@@ -66,7 +66,7 @@ def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, befor
     problems = [*contradictions(settings, before), *unknown_names(settings, schema)]
     for place, rule in enumerate(settings.validation_rules):
         sobject = schema.get(rule.sobject)
-        found = sobject and problem(schema, sobject, rule.condition)
+        found = sobject and condition_problem(schema, sobject, rule.condition)
         if found:
             problems.append((("validation_rules", place, "condition"), found))
     if problems:
@@ -136,7 +136,9 @@ def _create_organization(dml: Dml) -> tuple[str, str]:
         EmailEncodingKey="UTF-8",
     )
     for name, record_id in (("Organization", organization), ("User", user)):
-        stamps: Row = {field: user for field in ("CreatedById", "LastModifiedById") if field in dml.plan(name).column_names}
+        stamps: Row = {
+            field: user for field in ("CreatedById", "LastModifiedById") if field in dml.plan(name).column_names
+        }
         if stamps:
             dml.platform_update(name, record_id, stamps)
     return organization, user

@@ -16,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from connector.localorg.seed import SeedRecords
-from connector.localorg.settings import OrgSettings, SeedPath, SeedError, StrictKeys
+from connector.localorg.settings import OrgSettings, SeedError, SeedPath, StrictKeys
 
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_LEVELS = 50

@@ -143,7 +143,9 @@ def _check_statuses(statuses: list[OrderStatusValue]) -> Iterator[tuple[SeedPath
             yield ("order_statuses",), f"no status of category {category}: an order needs one"
 
 
-def _check_record_types(sobject: str, types: list[RecordType], *, person_accounts: bool) -> Iterator[tuple[SeedPath, str]]:
+def _check_record_types(
+    sobject: str, types: list[RecordType], *, person_accounts: bool
+) -> Iterator[tuple[SeedPath, str]]:
     names = [item.name.lower() for item in types]
     for place, item in enumerate(types):
         where: SeedPath = ("record_types", sobject, place)

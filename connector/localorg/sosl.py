@@ -177,7 +177,9 @@ def _matching(sobject: SObject, groups: list[_WordGroup], among: str, ask: RunSo
         text = f"SELECT {', '.join(['Id', *names])} FROM {sobject.name} WHERE {conditions} LIMIT {MAX_RECORDS}"  # noqa: S608
         for row in ask(text):
             told = "\n".join(str(row[name]) for name in names if row[name] is not None)
-            if all(_contains_word(told, word) for word in words.required) and not any(_contains_word(told, word) for word in words.excluded):
+            if all(_contains_word(told, word) for word in words.required) and not any(
+                _contains_word(told, word) for word in words.excluded
+            ):
                 ids[row["Id"]] = None
     return list(ids)
 

@@ -150,7 +150,9 @@ PICKLISTS: dict[tuple[str, str], tuple[tuple[str, str | None], ...]] = {
     ("Case", "Reason"): _without_category(
         "Installation", "Equipment Complexity", "Performance", "Breakdown", "Equipment Design", "Feedback", "Other"
     ),
-    ("Task", "Status"): _without_category("Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred"),
+    ("Task", "Status"): _without_category(
+        "Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred",
+    ),
     ("Task", "Priority"): _without_category("High", "Normal", "Low"),
     ("Task", "TaskSubtype"): _without_category("Task", "Email", "ListEmail", "Cadence", "Call", "LinkedIn"),
     ("Task", "CallType"): _without_category("Internal", "Inbound", "Outbound"),

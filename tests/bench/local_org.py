@@ -44,7 +44,9 @@ def fill(data: Path, orders: int) -> None:
         plan = dml.plan(name)
         base = dict.fromkeys(plan.columns) | plan.defaults
         stamps = {
-            column: STAMP for column in ("CreatedDate", "LastModifiedDate", "SystemModstamp") if column in plan.column_names
+            column: STAMP
+            for column in ("CreatedDate", "LastModifiedDate", "SystemModstamp")
+            if column in plan.column_names
         }
         with made.org.storage.transaction():
             connection.executemany(

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from playwright.async_api import Browser
 
 from connector.localmail.catcher import MailCatcher
-from connector.localmail.mailbox import Box
+from connector.localmail.mailbox import Mailbox
 from connector.post.mail import Attachment, Mail, email
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -81,7 +81,7 @@ async def test_whatever_a_mail_holds_is_escaped_on_our_own_pages(catcher: MailCa
     ],
 )
 async def test_an_odd_mail_is_shown_as_well_as_may_be(catcher: MailCatcher, content: bytes) -> None:
-    catcher.box.put("a@b.example", ("c@d.example",), content)
+    catcher.mailbox.add("a@b.example", ("c@d.example",), content)
     async with ClientSession(catcher.url) as http:
         for path in ("/", "/mails/1", "/mails/1/html", "/mails/1/text", "/mails/1/raw"):
             async with http.get(path) as answer:
@@ -99,15 +99,15 @@ async def test_another_name_for_this_machine_is_refused(catcher: MailCatcher) ->
 async def test_a_mail_that_is_too_large_is_refused(catcher: MailCatcher) -> None:
     with pytest.raises(aiosmtplib.SMTPException):
         await put(catcher, b"Subject: x\r\n\r\n" + b"x" * 80 * 70_000)
-    assert len(catcher.box) == 0
+    assert len(catcher.mailbox) == 0
 
 
 def test_the_box_keeps_the_newest_and_no_more_than_there_is_room_for() -> None:
-    box = Box(newest=3, room=1000)
+    box = Mailbox(newest=3, room=1000)
     for number in range(5):
-        box.put("a", ("b",), str(number).encode())
+        box.add("a", ("b",), str(number).encode())
     assert [mail.raw for mail in box] == [b"4", b"3", b"2"]
-    box.put("a", ("b",), b"x" * 999)
+    box.add("a", ("b",), b"x" * 999)
     assert [len(mail.raw) for mail in box] == [999, 1]
     assert (box.caught, box.find(1), len(box)) == (6, None, 2)
 

@@ -36,7 +36,11 @@ THERE: SeedRecords = {"Account": [{"Name": "Harbour Tea Rooms", "BillingPostalCo
 
 @asynccontextmanager
 async def strict_world(
-    url: str, *, action: str = "alert", rules: DuplicateRules = DuplicateRules.BLOCK, records: SeedRecords | None = THERE
+    url: str,
+    *,
+    action: str = "alert",
+    rules: DuplicateRules = DuplicateRules.BLOCK,
+    records: SeedRecords | None = THERE,
 ) -> AsyncIterator[World]:
     rule = DuplicateRule(
         name="Same_Account", sobject="Account", match=["Name", "BillingPostalCode"], action=action,

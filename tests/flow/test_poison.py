@@ -35,7 +35,7 @@ async def in_doubt(world: World, monkeypatch: pytest.MonkeyPatch, *numbers: str)
     rows = await world.query(f"SELECT Id FROM Order WHERE External_Key__c IN ({keys})")
     ids = [row["Id"] for row in rows]
     assert len(ids) == len(numbers)
-    monkeypatch.setattr(RowRefusal, "meets", lambda self, sobject, body: any(item in str(dict(body)) for item in ids))
+    monkeypatch.setattr(RowRefusal, "matches", lambda self, sobject, body: any(item in str(dict(body)) for item in ids))
     world.org.org.faults.configure({"rows": {"code": "INSUFFICIENT_ACCESS_OR_READONLY", "count": 100_000}})
 
 

@@ -44,7 +44,9 @@ class Client:
         )
 
     async def topic(self, name: str) -> Any:
-        return await self.rpc("GetTopic")(grpc_codec.message_class("TopicRequest")(topic_name=name), metadata=self.headers)
+        return await self.rpc("GetTopic")(
+            grpc_codec.message_class("TopicRequest")(topic_name=name), metadata=self.headers
+        )
 
     async def schema(self, schema_id: str) -> Any:
         if schema_id not in self.schemas:
@@ -56,7 +58,8 @@ class Client:
 
     async def publish(self, topic: str, *events: tuple[str, bytes], schema_id: str) -> Any:
         made = [
-            grpc_codec.message_class("ProducerEvent")(id=name, schema_id=schema_id, payload=body) for name, body in events
+            grpc_codec.message_class("ProducerEvent")(id=name, schema_id=schema_id, payload=body)
+            for name, body in events
         ]
         return await self.rpc("Publish")(
             grpc_codec.message_class("PublishRequest")(topic_name=topic, events=made), metadata=self.headers

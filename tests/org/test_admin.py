@@ -52,8 +52,8 @@ async def test_body_beyond_what_a_resource_takes_is_refused(
 ) -> None:
     from connector.localorg.http import app
 
-    limits = {place: min(most, 100_000) for place, most in app._MOST_BYTES.items()}
-    monkeypatch.setattr(app, "_MOST_BYTES", limits)
+    limits = {place: min(most, 100_000) for place, most in app._MAX_BYTES_BY_PATH.items()}
+    monkeypatch.setattr(app, "_MAX_BYTES_BY_PATH", limits)
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = await shared.raw("POST", path, b"a=" + b"b" * 200_000, **form)
     assert answer.status == 413

@@ -6,7 +6,7 @@ import pytest
 
 from connector.cli.org import our_metadata
 from connector.localorg.describe import describe, global_describe
-from connector.localorg.metadata.sfdx_source import load_source
+from connector.localorg.metadata.sfdx_source import load_into_schema
 from connector.localorg.standard_objects import HISTORIES, OBJECTS, standard_schema
 from tests.org.compare import differences
 
@@ -71,7 +71,7 @@ def test_a_difference_is_found() -> None:
 def test_what_describe_says(sobject: str, field: str, facts: dict[str, object]) -> None:
     """B4, H1, H2."""
     schema = standard_schema()
-    load_source(schema, our_metadata())
+    load_into_schema(schema, our_metadata())
     answer = describe(schema, sobject, "66.0")
     [found] = [item for item in answer["fields"] if item["name"] == field]
     assert {name: found[name] for name in facts} == facts

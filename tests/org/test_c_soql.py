@@ -47,7 +47,7 @@ def orders() -> sqlite3.Connection:
 
 
 def ask(db: sqlite3.Connection, text: str) -> soql.QueryResult:
-    return soql.run(db, standard_schema(), text, version="66.0", all_rows=False, now=NOW)
+    return soql.run_query(db, standard_schema(), text, version="66.0", all_rows=False, now=NOW)
 
 
 def names(db: sqlite3.Connection, where: str) -> list[str]:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.cli.org import our_metadata
-from connector.localorg.bulk.csv_format import BadContentError, CsvDialect, row_to_body, parse_header
+from connector.localorg.bulk.csv_format import BadContentError, CsvDialect, parse_header, row_to_body
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import BASE, Caller
 from tests.org.test_a_sign_in import Redirect

@@ -190,7 +190,7 @@ async def test_gaps_have_a_header_only(feed: Feed) -> None:
 
 async def test_too_many_changes_in_one_transaction_overflow(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     """G8."""
-    monkeypatch.setattr("connector.localorg.events.change_events.MOST_IN_TRANSACTION", 3)
+    monkeypatch.setattr("connector.localorg.events.change_events.MAX_PER_TRANSACTION", 3)
     records = [{"attributes": {"type": "Account"}, "Name": f"A{number}"} for number in range(4)]
     await feed.caller.call("POST", "composite/sobjects", {"allOrNone": True, "records": records})
     header, values, _ = await feed.one()

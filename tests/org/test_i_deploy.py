@@ -120,7 +120,7 @@ async def test_files_that_are_none(deployer: Deployer, text: str) -> None:
 
 async def test_a_zip_has_an_end(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
     """I3: 39 MB, here made smaller."""
-    monkeypatch.setattr("connector.localorg.rest.metadata_api.MOST_BYTES", 100)
+    monkeypatch.setattr("connector.localorg.rest.metadata_api.MAX_ZIP_BYTES", 100)
     status, [told] = await deployer.post(labelled("Large"))
     assert (status, told["errorCode"]) == (400, "LIMIT_EXCEEDED")
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from connector.cli.org import our_metadata
-from connector.localorg.metadata.sfdx_source import load_source
+from connector.localorg.metadata.sfdx_source import load_into_schema
 from connector.localorg.metadata.xml import MetadataError
 from connector.localorg.standard_objects import standard_schema
 
 
 def test_our_metadata_loads_and_every_field_is_in_the_permission_set() -> None:
     """I2, I4."""
-    added = load_source(standard_schema(), our_metadata())
+    added = load_into_schema(standard_schema(), our_metadata())
     permission_set = (
         our_metadata() / "force-app/main/default/permissionsets/CRM_Connector.permissionset-meta.xml"
     ).read_text()
@@ -51,5 +51,5 @@ def test_an_invalid_field_is_refused_with_its_line(tmp_path: Path, body: str, pr
     text = f'<?xml version="1.0"?>\n<CustomField xmlns="{NAMESPACE}">\n{body}\n</CustomField>'
     (folder / "A__c.field-meta.xml").write_text(text)
     with pytest.raises(MetadataError, match=problem) as caught:
-        load_source(standard_schema(), tmp_path)
+        load_into_schema(standard_schema(), tmp_path)
     assert caught.value.line >= 2

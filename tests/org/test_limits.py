@@ -12,10 +12,10 @@ import pytest
 from connector.localorg import sosl
 from connector.localorg.errors import Refusal
 from connector.localorg.metadata import xml
-from connector.localorg.metadata.archive import ArchiveError, opened
-from connector.localorg.metadata.xml import MetadataError, read
-from connector.localorg.rest.multipart import MOST_PARTS, parts
-from connector.localorg.soap.envelope import message
+from connector.localorg.metadata.archive import ArchiveError, open_archive
+from connector.localorg.metadata.xml import MetadataError, parse_xml
+from connector.localorg.rest.multipart import MAX_PARTS, parse_parts
+from connector.localorg.soap.envelope import parse_message
 from connector.localorg.sosl import _contains_word, parse_search
 from tests.org.conftest import SHARED, Caller
 
@@ -38,15 +38,15 @@ def multipart(size: int) -> bytes:
 
 
 GROWING: dict[str, Callable[[int], object]] = {
-    "a SOAP body full of openings": lambda size: message(
-        read(b"<Envelope><Body><x><![CDATA[" + b"<sessionId " * size + b"]]></x></Body></Envelope>", "x")
+    "a SOAP body full of openings": lambda size: parse_message(
+        parse_xml(b"<Envelope><Body><x><![CDATA[" + b"<sessionId " * size + b"]]></x></Body></Envelope>", "x")
     ),
-    "XML text in many lines": lambda size: read(b"<a>" + b"x\n" * size * 4 + b"</a>", "x"),
-    "XML text in many entities": lambda size: read(b"<a>" + b"&amp;" * size * 4 + b"</a>", "x"),
-    "many elements": lambda size: read(b"<a>" + b"<b/>" * size + b"</a>", "x"),
+    "XML text in many lines": lambda size: parse_xml(b"<a>" + b"x\n" * size * 4 + b"</a>", "x"),
+    "XML text in many entities": lambda size: parse_xml(b"<a>" + b"&amp;" * size * 4 + b"</a>", "x"),
+    "many elements": lambda size: parse_xml(b"<a>" + b"<b/>" * size + b"</a>", "x"),
     "a search for blanks": lambda size: _refused(lambda: parse_search("FIND {ab} RETURNING A" + " " * size + "x")),
     "a search for stars": lambda size: _contains_word("a" * size, "a*" * 30 + "b"),
-    "lines of a form": lambda size: parts(multipart(size), "multipart/form-data; boundary=b", "json"),
+    "lines of a form": lambda size: parse_parts(multipart(size), "multipart/form-data; boundary=b", "json"),
 }
 
 
@@ -87,9 +87,9 @@ async def test_session_is_read_from_the_header_of_the_envelope_only(shared: Call
     ],
 )
 async def test_xml_has_limits(monkeypatch: pytest.MonkeyPatch, content: bytes, problem: str) -> None:
-    monkeypatch.setattr(xml, "MOST_ELEMENTS", 100 if b"b/" in content else 10_000)
+    monkeypatch.setattr(xml, "MAX_ELEMENTS", 100 if b"b/" in content else 10_000)
     with pytest.raises(MetadataError, match=problem):
-        read(content, "x")
+        parse_xml(content, "x")
 
 
 async def test_zip_that_unfolds_to_very_much_is_refused_unread() -> None:
@@ -100,7 +100,7 @@ async def test_zip_that_unfolds_to_very_much_is_refused_unread() -> None:
     large = (500 * 1024 * 1024).to_bytes(4, "little")
     spot = raw.rindex(b"PK\x01\x02") + 24
     with pytest.raises(ArchiveError, match="too large"):
-        opened(raw[:spot] + large + raw[spot + 4 :])
+        open_archive(raw[:spot] + large + raw[spot + 4 :])
 
 
 async def test_cometd_request_of_many_messages_is_refused(shared: Caller) -> None:
@@ -111,17 +111,17 @@ async def test_cometd_request_of_many_messages_is_refused(shared: Caller) -> Non
 
 async def test_form_with_many_or_nested_parts_is_refused() -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="%d"\r\n\r\nx\r\n'
-    with pytest.raises(Refusal, match=f"at most {MOST_PARTS} parts"):
-        parts(b"".join(part % number for number in range(50)), "multipart/form-data; boundary=b", "json")
+    with pytest.raises(Refusal, match=f"at most {MAX_PARTS} parts"):
+        parse_parts(b"".join(part % number for number in range(50)), "multipart/form-data; boundary=b", "json")
     for kind in ("multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=other"):
         with pytest.raises(Refusal, match="multipart request"):
-            parts(part % 1, kind, "json")
+            parse_parts(part % 1, kind, "json")
 
 
 async def test_form_part_keeps_every_byte() -> None:
     content = bytes(range(256)) + b"\r\n--c\r\n\\u0041"
     raw = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + content + b"\r\n--b--\r\n"
-    assert parts(raw, 'multipart/form-data; boundary="b"', "file") == [content]
+    assert parse_parts(raw, 'multipart/form-data; boundary="b"', "file") == [content]
 
 
 @pytest.mark.parametrize(

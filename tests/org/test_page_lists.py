@@ -50,7 +50,9 @@ async def test_pages_of_a_list_follow_each_other_without_loss_or_repetition(
     names = [f"N-{number}" for number in range(7)]
     for name in names:
         await reader.caller.draft(External_Key__c=name, AccountId=account)
-    monkeypatch.setattr(record_queries.newest, "__kwdefaults__", {**record_queries.newest.__kwdefaults__, "limit": 3})
+    monkeypatch.setattr(
+        record_queries.newest_rows, "__kwdefaults__", {**record_queries.newest_rows.__kwdefaults__, "limit": 3}
+    )
     page = await reader.get("/orders?status=Draft")
     seen = heads(page)
     await reader.caller.draft(External_Key__c="later", AccountId=account)
@@ -70,7 +72,7 @@ async def test_a_filter_that_finds_little_stops_looking_and_says_so(
         await reader.caller.draft(
             External_Key__c=f"N-{number}", AccountId=account, Hold_Reason__c=held, Lifecycle_Stage__c="placed"
         )
-    monkeypatch.setattr(record_queries, "LOOKED_AT", 4)
+    monkeypatch.setattr(record_queries, "MAX_ROWS_SEARCHED", 4)
     page = await reader.get("/orders?stage=placed&held=1")
     assert heads(page) == []
     assert "None among the 4 orders looked at" in page
@@ -80,7 +82,7 @@ async def test_a_filter_that_finds_little_stops_looking_and_says_so(
 async def test_accounts_and_products_are_listed_by_name(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("beta", "Alpha", "Alpha", "gamma", "Alpha"):
         await reader.caller.create("Account", Name=name)
-    monkeypatch.setattr(record_queries.by_name, "__defaults__", (2,))
+    monkeypatch.setattr(record_queries.rows_by_name, "__defaults__", (2,))
     page = await reader.get("/accounts")
     seen = heads(page)
     while "Further" in page:
@@ -163,7 +165,7 @@ async def test_the_change_events_of_a_record_are_its_history(reader: Reader) -> 
 
 
 async def test_history_says_that_older_changes_may_exist(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.localorg.page.history.LOOKED_AT", 2)
+    monkeypatch.setattr("connector.localorg.page.history.MAX_EVENTS_SEARCHED", 2)
     product = await reader.caller.create("Product2", Name="Chai", IsActive=True)
     assert "Older changes may exist" not in await reader.get(f"/record/{product}")
     for number in range(2):

@@ -124,7 +124,7 @@ async def test_a_job_that_fails_in_the_org_stops_no_other(shared: Caller, monkey
     bulk = Bulk(shared)
     body = {"operation": "query", "query": "SELECT Id FROM User"}
     with monkeypatch.context() as broken:
-        broken.setattr(bulk_worker, "Extract", Broken)
+        broken.setattr(bulk_worker, "QueryJobRunner", Broken)
         _, first = await shared.call("POST", "jobs/query", body)
         assert (await bulk.over(first["id"], "query"))["state"] == "Failed"
     _, second = await shared.call("POST", "jobs/query", body)

@@ -14,19 +14,19 @@ from itertools import islice
 from typing import Any
 
 from connector.localorg import ids, soql
-from connector.localorg.bulk.csv_format import BadContentError, CsvDialect, row_to_body, parse_header
+from connector.localorg.bulk.csv_format import BadContentError, CsvDialect, parse_header, row_to_body
 from connector.localorg.bulk.query_job import render_cell, result_header, unsupported_feature
 from connector.localorg.dml import Dml, Outcome
 from connector.localorg.errors import Refusal
-from connector.localorg.metadata.xml import Element, MetadataError, read
+from connector.localorg.metadata.xml import Element, MetadataError, parse_xml
 from connector.localorg.soql.parser import parse
 
 _log = logging.getLogger(__name__)
 ROWS_PER_TRANSACTION = 200
 ROWS_PER_PAGE = 2_000
-MOST_ROWS = 10_000
-MOST_BYTES = 10_000_000
-MOST_JOBS = 200
+MAX_ROWS = 10_000
+MAX_BATCH_BYTES = 10_000_000
+MAX_JOBS = 200
 OPERATIONS = ("insert", "update", "upsert", "delete", "hardDelete", "query", "queryAll")
 CONTENT_TYPES = ("CSV", "JSON", "XML")
 QUEUED, RUNNING, COMPLETED, FAILED, NOT_PROCESSED = "Queued", "InProgress", "Completed", "Failed", "Not Processed"
@@ -103,7 +103,7 @@ class BulkV1Jobs:
             concurrency=str(wanted.get("concurrencyMode") or "Parallel"), key=key, version=version, created=self._now(),
         )  # fmt: skip
         self._jobs[job.id] = job
-        while len(self._jobs) > MOST_JOBS:
+        while len(self._jobs) > MAX_JOBS:
             del self._jobs[next(iter(self._jobs))]
         return job
 
@@ -127,7 +127,7 @@ class BulkV1Jobs:
     def add_batch(self, job: BulkV1Job, content: bytes) -> BulkV1Batch:
         if job.state != "Open":
             raise Refusal("InvalidJobState", f"Job {job.id} is {job.state}: no batch can be added")
-        if len(content) > MOST_BYTES:
+        if len(content) > MAX_BATCH_BYTES:
             raise Refusal("ClientInputError", "Failed to read request. Exceeded max size limit of 10000000")
         number = self._dml.storage.next_number("AsyncApiBatch")
         batch = BulkV1Batch(id=ids.make("751", number), job_id=job.id, content=content, created=self._now())
@@ -176,7 +176,9 @@ class BulkV1Jobs:
             now=self._dml.clock(),
         )  # fmt: skip
         batch.header = result_header(parse(text), self._dml.schema)
-        batch.records = [row for start in range(0, answer.rows, ROWS_PER_PAGE) for row in answer.page(start, ROWS_PER_PAGE)]
+        batch.records = [
+            row for start in range(0, answer.rows, ROWS_PER_PAGE) for row in answer.page(start, ROWS_PER_PAGE)
+        ]
         batch.result_id = ids.make("752", storage.next_number("AsyncApiResult"))
 
     def _run_write(self, job: BulkV1Job, batch: BulkV1Batch) -> None:
@@ -193,10 +195,10 @@ class BulkV1Jobs:
                     raise BadContentError("InvalidBatch : The batch must be an array of objects")
                 rows = found
             case "XML":
-                rows = [_row_from_xml(item) for item in read(content, "batch").all("sObject")]
+                rows = [_row_from_xml(item) for item in parse_xml(content, "batch").children_named("sObject")]
             case _:
                 rows = self._rows_from_csv(job, content.decode("utf-8-sig"))
-        if len(rows) > MOST_ROWS:
+        if len(rows) > MAX_ROWS:
             raise BadContentError("InvalidBatch : Records data of more than 10,000 rows")
         yield from rows
 
@@ -225,7 +227,9 @@ def result_csv(batch: BulkV1Batch) -> str:
     """The rows of a query batch."""
     dialect = CsvDialect()
     paths = [name.split(".") for name in batch.header]
-    lines = [dialect.line(batch.header)] + [dialect.line([render_cell(row, path) for path in paths]) for row in batch.records]
+    lines = [dialect.line(batch.header)] + [
+        dialect.line([render_cell(row, path) for path in paths]) for row in batch.records
+    ]
     return "".join(lines)
 
 

@@ -12,9 +12,9 @@ from connector.localorg.write_plan import WritePlan
 
 DELIMITERS = {"BACKQUOTE": "`", "CARET": "^", "COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "TAB": "\t"}
 LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
-MOST_FIELDS = 5_000
-MOST_CHARACTERS = 32_000  # in a cell, and in the header
-MOST_IN_RECORD = 400_000
+MAX_FIELDS = 5_000
+MAX_CELL_CHARACTERS = 32_000  # in a cell, and in the header
+MAX_RECORD_CHARACTERS = 400_000
 NULL_CELL = "#N/A"
 
 csv.field_size_limit(2**31 - 1)
@@ -42,7 +42,7 @@ class CsvDialect:
                 "ClientInputError : LineEnding is invalid on user data."
                 f" Current LineEnding setting is {self.line_ending}"
             )
-        if len(first) > MOST_CHARACTERS:
+        if len(first) > MAX_CELL_CHARACTERS:
             raise BadContentError("ClientInputError : The header is longer than 32,000 characters")
         reader = csv.reader(io.StringIO(content, newline=""), delimiter=DELIMITERS[self.delimiter], strict=True)
         try:
@@ -56,9 +56,9 @@ class CsvDialect:
 
 
 def _check_row(cells: list[str]) -> list[str]:
-    if len(cells) > MOST_FIELDS:
+    if len(cells) > MAX_FIELDS:
         raise BadContentError("ClientInputError : A row has more than 5,000 fields")
-    if sum(map(len, cells)) > MOST_IN_RECORD or any(len(cell) > MOST_CHARACTERS for cell in cells):
+    if sum(map(len, cells)) > MAX_RECORD_CHARACTERS or any(len(cell) > MAX_CELL_CHARACTERS for cell in cells):
         raise BadContentError("ClientInputError : A row or a field of it is too long")
     return cells
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from connector.localorg.bulk.csv_format import BadContentError, CsvColumn, row_to_body, parse_header
-from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, RowResult, Job, JobStore
+from connector.localorg.bulk.csv_format import BadContentError, CsvColumn, parse_header, row_to_body
+from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, Job, JobStore, RowResult
 from connector.localorg.dml import Dml, Outcome
 from connector.localorg.errors import Refusal
 from connector.localorg.faults import Faults

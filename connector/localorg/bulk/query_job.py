@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from connector.localorg import soql
-from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, RowResult, Job, JobStore
+from connector.localorg.bulk.job_store import COMPLETE, FAILED, RUNNING, Job, JobStore, RowResult
 from connector.localorg.errors import Refusal
 from connector.localorg.schema import Schema
 from connector.localorg.soql.parser import parse
-from connector.localorg.soql.syntax_tree import Aggregate, Named, Select, TypeOf
+from connector.localorg.soql.syntax_tree import Aggregate, Select, SelectedField, TypeOf
 from connector.localorg.storage import Storage
 
 ROWS_PER_PAGE = 2_000
@@ -42,7 +42,7 @@ def unsupported_feature(select: Select, schema: Schema) -> str:
             return "TYPEOF is not supported in bulk queries"
         if isinstance(item, Select):
             return "Child queries are not supported in bulk queries"
-        if isinstance(item, Named) and sobject is not None and len(item.path.parts) == 1:
+        if isinstance(item, SelectedField) and sobject is not None and len(item.path.parts) == 1:
             field = sobject.get(item.path.parts[0])
             if field is not None and field.type in {"address", "location"}:
                 return f"Selecting compound data not supported in Bulk Query: {field.name}"
@@ -106,7 +106,7 @@ def result_header(select: Select, schema: Schema) -> list[str]:
     """Column names as the result has them: names as the schema spells them."""
     names: list[str] = []
     for item in select.items:
-        if isinstance(item, Named):
+        if isinstance(item, SelectedField):
             names.append(_canonical_path(item.path.parts, select.source, schema))
         else:
             names += _all_fields(select.source, schema, getattr(item, "kind", "ALL"))

@@ -16,7 +16,7 @@ from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
 from connector.localorg.faults import Faults
 from connector.localorg.storage import Change
-from connector.localorg.write_plan import WritePlan, Row
+from connector.localorg.write_plan import Row, WritePlan
 
 MAX_PER_TRANSACTION = 100_000
 """More changes of an entity in one transaction overflow into a single GAP_OVERFLOW event."""

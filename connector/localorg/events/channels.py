@@ -12,7 +12,7 @@ from dataclasses import dataclass
 Channels = dict[str, dict[str, "ChannelMember"]]
 """By channel name, `/data/ChangeEvents` among them, and by topic."""
 
-MOST_ENRICHED = 10
+MAX_ENRICHED_FIELDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ from connector.localorg.events import avro
 from connector.localorg.events.avro import EventSchema
 from connector.localorg.events.bus import EventBus
 from connector.localorg.events.change_events import ChangeCapture
-from connector.localorg.events.channels import Channels, ChannelMember, member_topics, special_members
+from connector.localorg.events.channels import ChannelMember, Channels, member_topics, special_members
 from connector.localorg.faults import Faults
 from connector.localorg.schema import Schema, SObject
-from connector.localorg.soql.condition_evaluator import holds
+from connector.localorg.soql.condition_evaluator import condition_holds
 from connector.localorg.storage import Change, Storage
 from connector.localorg.usage import MAX_PUBLISHED_PER_HOUR, Usage
 from connector.localorg.write_plan import Row
@@ -66,7 +66,9 @@ class EventHub:
         self._usage = usage
         storage.connection.execute("CREATE TABLE IF NOT EXISTS _event_schema (id TEXT PRIMARY KEY, json TEXT)")
         kept = storage.connection.execute("SELECT json FROM _event_schema").fetchall()
-        self._schema_by_id = {schema.id: schema for schema in (avro.parse_schema(text) for [text] in kept)}  # all there ever were
+        self._schema_by_id = {
+            schema.id: schema for schema in (avro.parse_schema(text) for [text] in kept)
+        }  # all there ever were
         self._schema_by_topic: dict[str, EventSchema] = {}  # by topic
         storage.commit_listeners.append(self._on_commit)
         dml.publishers.append(self._publish_rows)
@@ -87,7 +89,11 @@ class EventHub:
         for name, value in wanted.items():
             match name:
                 case "retention_seconds" | "keepalive_seconds" | "fetch_seconds":
-                    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not 0 < value < MAX_SECONDS:
+                    if (
+                        isinstance(value, bool)
+                        or not isinstance(value, int | float | Decimal)
+                        or not 0 < value < MAX_SECONDS
+                    ):
                         raise ValueError(f"{name}: a number of seconds")
                 case "captured":
                     if not isinstance(value, list) or any(
@@ -126,7 +132,9 @@ class EventHub:
     def resolve_topics(self, name: str) -> set[str] | None:
         """What a subscription to a topic or channel hears; None if there is no such thing."""
         if name == ALL_CHANGES:
-            return {change_topic(sobject) for sobject in self.captured} | member_topics(name, self.channels.get(name, {}))
+            return {change_topic(sobject) for sobject in self.captured} | member_topics(
+                name, self.channels.get(name, {})
+            )
         if name in self.channels:
             return member_topics(name, self.channels[name])
         chosen = {*self.channels.get(ALL_CHANGES, {}), *map(change_topic, self.captured)}
@@ -171,7 +179,7 @@ class EventHub:
         if not member.condition:
             return True
         seen, now = self._dml.full_schema, self._clock()
-        return holds(self._storage, seen, sobject, member.condition, row, now, headed=headed)
+        return condition_holds(self._storage, seen, sobject, member.condition, row, now, with_header=headed)
 
     def _publish_rows(self, sobject: SObject, messages: list[dict[str, Any]]) -> None:
         """Events written as rows."""

@@ -15,15 +15,15 @@ from connector.localorg.errors import Refusal, not_found
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-_MOST_DIGITS = 9
-_LONGEST_NAME = 80
+_MAX_DIGITS = 9
+_MAX_NAME_LENGTH = 80
 
 
 def _json(body: Any, status: int = 200) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
 
 
-def _refuse_foreign_pages(request: web.Request) -> None:
+def _check_same_origin(request: web.Request) -> None:
     """No page of another site may reach an org that listens on this machine only, not even by a name of its own that
     leads here."""
     listens = request.transport.get_extra_info("sockname") if request.transport else None
@@ -42,8 +42,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
-    _refuse_foreign_pages(request)
+async def handle(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    _check_same_origin(request)
     if org.auth.bearer_session(request.headers.get("Authorization")) is None:
         raise Refusal("INVALID_SESSION_ID", "Session expired or invalid")
     match request.method, segments[1:]:
@@ -55,25 +55,25 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
             return _json(org.usage.as_dict())
         case "GET", ["calls"]:
             limit = request.query.get("limit", "100")
-            if not limit.isascii() or not limit.isdigit() or len(limit) > _MOST_DIGITS:
+            if not limit.isascii() or not limit.isdigit() or len(limit) > _MAX_DIGITS:
                 raise Refusal("INVALID_INPUT", "limit: a whole number is needed")
             return _json(org.usage.recent_calls(int(limit)))
         case "GET", ["faults"]:
             return _json(org.faults.as_dict())
         case "POST", ["faults"]:
-            return _json(await _configure(org, request))
+            return _json(await _configure_faults(org, request))
         case "DELETE", ["faults"]:
             org.faults.clear()
             return _json(org.faults.as_dict())
         case "GET", ["events"]:
             return _json(org.hub.as_dict())
         case "POST", ["events"]:
-            return _json(await _set_events(org, request))
+            return _json(await _configure_events(org, request))
         case "POST", ["events", "lose"]:
             org.hub.bus.drop_all()
             return _json(org.hub.as_dict())
         case "PUT", ["managed-subscriptions", name]:
-            return _json(await _define_managed(org, request, name))
+            return _json(await _define_subscription(org, request, name))
         case "POST", ["sessions", "expire"]:
             org.auth.end_sessions()
             return web.Response(status=204)
@@ -86,18 +86,18 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
     raise not_found()
 
 
-async def _set_events(org: Org, request: web.Request) -> dict[str, Any]:
+async def _configure_events(org: Org, request: web.Request) -> dict[str, Any]:
     try:
-        org.hub.configure(await _object(request))
+        org.hub.configure(await _json_object(request))
     except ValueError as error:
         raise Refusal("INVALID_INPUT", str(error)) from error
     return org.hub.as_dict()
 
 
-async def _define_managed(org: Org, request: web.Request, name: str) -> dict[str, Any]:
-    wanted = await _object(request)
-    if len(name) > _LONGEST_NAME or not all(isinstance(value, str) for value in wanted.values()):
-        raise Refusal("INVALID_INPUT", f"texts are needed, and a name of at most {_LONGEST_NAME} characters")
+async def _define_subscription(org: Org, request: web.Request, name: str) -> dict[str, Any]:
+    wanted = await _json_object(request)
+    if len(name) > _MAX_NAME_LENGTH or not all(isinstance(value, str) for value in wanted.values()):
+        raise Refusal("INVALID_INPUT", f"texts are needed, and a name of at most {_MAX_NAME_LENGTH} characters")
     try:
         found = org.managed_subscriptions.define(name, **wanted)
     except TypeError:
@@ -107,15 +107,15 @@ async def _define_managed(org: Org, request: web.Request, name: str) -> dict[str
     return {"id": found.id, "name": found.name, "topic": found.topic, "state": found.state}
 
 
-async def _object(request: web.Request) -> dict[str, Any]:
+async def _json_object(request: web.Request) -> dict[str, Any]:
     wanted = parse_json(await request.read())
     if not isinstance(wanted, dict):
         raise Refusal("INVALID_INPUT", "an object is needed")
     return wanted
 
 
-async def _configure(org: Org, request: web.Request) -> dict[str, Any]:
-    wanted = await _object(request)
+async def _configure_faults(org: Org, request: web.Request) -> dict[str, Any]:
+    wanted = await _json_object(request)
     try:
         org.faults.configure(wanted)
     except ValueError as error:

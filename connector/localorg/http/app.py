@@ -12,7 +12,15 @@ from contextlib import nullcontext
 
 from aiohttp import web
 
-from connector.localorg.api_call import ApiCall, ApiResponse, parse_version, dump_json, error_response, parse_json, split_target
+from connector.localorg.api_call import (
+    ApiCall,
+    ApiResponse,
+    dump_json,
+    error_response,
+    parse_json,
+    parse_version,
+    split_target,
+)
 from connector.localorg.bulk_worker import BulkWorker
 from connector.localorg.errors import Refusal, json_parser_error
 from connector.localorg.events.change_events import change_origin
@@ -22,25 +30,28 @@ from connector.localorg.locks import RowLockedError
 from connector.localorg.org import Org
 from connector.localorg.page.site import Site
 from connector.localorg.rest import resources
-from connector.localorg.rest.router import Router, describe_call, takes_raw
+from connector.localorg.rest.router import Router, describe_call, takes_raw_body
 from connector.localorg.usage import LoggedCall
 
-EXHAUSTED = Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
-_LONGEST = 16_384
-_LARGEST_BODY = 200 * 1024 * 1024
-_WORTH_COMPRESSING = 8_192
+LIMIT_EXCEEDED = Refusal("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+_MAX_HEAD_BYTES = 16_384
+_MAX_BODY_BYTES = 200 * 1024 * 1024
+_MIN_COMPRESSED_BYTES = 8_192
 _log = logging.getLogger(__name__)
 
-Face = Callable[["Org", web.Request, list[str]], Awaitable[web.StreamResponse]]
-Refused = Callable[[web.Request, ApiResponse], web.Response]
-_MOST_BYTES: dict[tuple[str, ...], int] = {  # of the body, by the first segments
-    ("services", "soap"): soap.MOST_BYTES,
+Endpoint = Callable[["Org", web.Request, list[str]], Awaitable[web.StreamResponse]]
+RenderRefusal = Callable[[web.Request, ApiResponse], web.Response]
+_MAX_BYTES_BY_PATH: dict[tuple[str, ...], int] = {  # of the body, by the first segments
+    ("services", "soap"): soap.MAX_BYTES,
     ("services", "async"): 50 * 1024 * 1024,
-    ("services", "data"): _LARGEST_BODY,
+    ("services", "data"): _MAX_BODY_BYTES,
     ("cometd",): 1024 * 1024,
 }
-_MOST_OTHERWISE = 64 * 1024
-_REFUSED: dict[Face, Refused] = {soap.answer: soap.refused, bulk_v1.answer: bulk_v1.refused}
+_DEFAULT_MAX_BYTES = 64 * 1024
+_REFUSAL_RENDERERS: dict[Endpoint, RenderRefusal] = {
+    soap.handle: soap.render_refusal,
+    bulk_v1.handle: bulk_v1.render_refusal,
+}
 
 
 class App:
@@ -51,21 +62,21 @@ class App:
         self.router = Router(org)
         self.cometd = CometD(org)
         self.site = Site(org)
-        self.faces: dict[tuple[str, ...], Face] = {
-            ("services", "oauth2"): oauth.answer,
+        self.endpoints: dict[tuple[str, ...], Endpoint] = {
+            ("services", "oauth2"): oauth.handle,
             ("secur", "frontdoor.jsp"): oauth.frontdoor,
             ("id",): oauth.identity,
-            (".well-known", "openid-configuration"): oauth.well_known,
-            ("services", "apexrest"): bulk_v1.no_apex,
-            ("services", "soap"): soap.answer,
-            ("services", "async"): bulk_v1.answer,
-            ("_org",): admin.answer,
-            ("cometd",): self.cometd.answer,
+            (".well-known", "openid-configuration"): oauth.openid_configuration,
+            ("services", "apexrest"): bulk_v1.apex_not_found,
+            ("services", "soap"): soap.handle,
+            ("services", "async"): bulk_v1.handle,
+            ("_org",): admin.handle,
+            ("cometd",): self.cometd.handle,
         }
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=_LARGEST_BODY)
-        app.router.add_route("*", "/{tail:.*}", self.handle, expect_handler=go_on)
+        app = web.Application(client_max_size=_MAX_BODY_BYTES)
+        app.router.add_route("*", "/{tail:.*}", self.handle, expect_handler=handle_expect)
         app.cleanup_ctx.append(self._background)
         return app
 
@@ -77,20 +88,22 @@ class App:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
-            return await self._handle(request)
+            return await self._route(request)
         except Refusal as refusal:
-            return told(request, error_response(refusal))
+            return respond(request, error_response(refusal))
         except web.HTTPRequestEntityTooLarge:
             problem = "The entity body is larger than this resource takes."
-            return told(request, error_response(Refusal("REQUEST_ENTITY_TOO_LARGE", problem, status=413)))
+            return respond(request, error_response(Refusal("REQUEST_ENTITY_TOO_LARGE", problem, status=413)))
         except web.RequestPayloadError:
-            return told(request, error_response(json_parser_error("The entity body is not encoded as its headers say")))
+            return respond(
+                request, error_response(json_parser_error("The entity body is not encoded as its headers say"))
+            )
         except (web.HTTPException, asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
             incident = uuid.uuid4().hex[:12]
             _log.exception("local org failed, ErrorId %s", incident)
-            return told(
+            return respond(
                 request,
                 error_response(
                     Refusal(
@@ -101,37 +114,41 @@ class App:
                 ),
             )
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def _route(self, request: web.Request) -> web.StreamResponse:
         target = request.raw_path
-        if len(target) > _LONGEST:
+        if len(target) > _MAX_HEAD_BYTES:
             raise Refusal("URI_TOO_LONG", "The URI is longer than 16,384 bytes.", status=414)
-        if len(target) + sum(len(name) + len(value) for name, value in request.raw_headers) > _LONGEST:
+        if len(target) + sum(len(name) + len(value) for name, value in request.raw_headers) > _MAX_HEAD_BYTES:
             raise Refusal("HEADERS_TOO_LONG", "URI and headers are longer than 16,384 bytes.", status=431)
         segments, params = split_target(target)
         first = [part.lower() for part in segments[:2]]
-        places = (_MOST_BYTES.get(tuple(first[:length])) for length in (2, 1))
-        request = request.clone(client_max_size=next((most for most in places if most), _MOST_OTHERWISE))
+        places = (_MAX_BYTES_BY_PATH.get(tuple(first[:length])) for length in (2, 1))
+        request = request.clone(client_max_size=next((most for most in places if most), _DEFAULT_MAX_BYTES))
         if first == ["services", "data"]:
-            return await self._data(request, segments, params)
+            return await self._handle_data_call(request, segments, params)
         for length in (2, 1):
-            face = self.faces.get(tuple(first[:length])) if len(first) >= length else None
-            if face is oauth.answer and (words := self.org.faults.take_canned_response(sign_in=True)) is not None:
-                return told(request, words.response(request.raw_path))
+            face = self.endpoints.get(tuple(first[:length])) if len(first) >= length else None
+            if face is oauth.handle and (words := self.org.faults.take_canned_response(sign_in=True)) is not None:
+                return respond(request, words.response(request.raw_path))
             if face is not None:
-                refused = _REFUSED.get(face)
+                refused = _REFUSAL_RENDERERS.get(face)
                 return await (
-                    self._troubled(face, refused, request, segments) if refused else face(self.org, request, segments)
+                    self._call_with_faults(face, refused, request, segments)
+                    if refused
+                    else face(self.org, request, segments)
                 )
-        if self.site.answers(request, segments):
-            return self.site.answer(request, segments, params)
+        if self.site.accepts(request, segments):
+            return self.site.handle(request, segments, params)
         raise Refusal("NOT_FOUND", "The requested resource does not exist")
 
-    async def _data(self, request: web.Request, segments: list[str], params: dict[str, str]) -> web.StreamResponse:
+    async def _handle_data_call(
+        self, request: web.Request, segments: list[str], params: dict[str, str]
+    ) -> web.StreamResponse:
         org = self.org
         if len(segments) == 2:
-            return told(request, ApiResponse(200, resources.versions()))
+            return respond(request, ApiResponse(200, resources.list_versions()))
         if org.auth.bearer_session(request.headers.get("Authorization")) is None:
-            return told(request, unauthorised())
+            return respond(request, unauthorized())
         version = parse_version(segments[2])
         started = time.perf_counter()
         call = ApiCall(
@@ -143,15 +160,15 @@ class App:
         )
         raw = await request.read()
         await asyncio.sleep(self._latency())
-        fault, reply = self._misbehave()
+        fault, reply = self._take_fault()
         if fault == "reset":
-            self._note(request, call.method, 0, fault, 0, started)
-            return drop(request)
+            self._log_call(request, call.method, 0, fault, 0, started)
+            return drop_connection(request)
         if fault is None and (words := org.faults.take_canned_response(write=describe_call(call)[1])) is not None:
             fault, reply = "answer", words.response(request.raw_path)
         if reply is None:
             try:
-                if takes_raw(call):
+                if takes_raw_body(call):
                     call.raw = raw
                 else:
                     self._check_body(request, raw)
@@ -160,37 +177,37 @@ class App:
                 reply = error_response(refusal)
         resource, write, calls = describe_call(call)
         if fault is None and org.usage.exhausted:
-            fault, reply = "exhausted", error_response(EXHAUSTED)
+            fault, reply = "exhausted", error_response(LIMIT_EXCEEDED)
         else:
             org.usage.record_call(resource, write=write, calls=calls)
         rows = 0
         if reply is None:
             fault = "row_lock" if write and org.faults.take("row_lock") else None
-            reply, rows = await self._answered(call, write=write, next_row_held=fault is not None)
+            reply, rows = await self._dispatch_with_locks(call, write=write, next_row_held=fault is not None)
         lost = fault is None and write and org.faults.take("lost_response")
         cut = not lost and org.faults.take("truncated")
         fault = "lost_response" if lost else "truncated" if cut else fault
-        self._note(request, call.method, 0 if lost else reply.status, fault, rows, started)
+        self._log_call(request, call.method, 0 if lost else reply.status, fault, rows, started)
         if lost:
-            return drop(request)
-        response = told(request, reply, {"Sforce-Limit-Info": org.usage.header})
-        return await cut_short(request, response) if cut else response
+            return drop_connection(request)
+        response = respond(request, reply, {"Sforce-Limit-Info": org.usage.header})
+        return await truncate_response(request, response) if cut else response
 
-    async def _troubled(
-        self, face: Face, refused: Refused, request: web.Request, segments: list[str]
+    async def _call_with_faults(
+        self, face: Endpoint, refused: RenderRefusal, request: web.Request, segments: list[str]
     ) -> web.StreamResponse:
         """SOAP and Bulk API 1.0 know the same troubles as data calls, told in their own shapes."""
         org, started, written = self.org, time.perf_counter(), self.org.dml.rows_written
         await request.read()
         await asyncio.sleep(self._latency())
-        fault, reply = self._misbehave()
+        fault, reply = self._take_fault()
         if fault is None and (words := org.faults.take_canned_response(write=request.method == "POST")) is not None:
             fault, reply = "answer", words.response(request.raw_path)
         if fault is None and org.usage.exhausted:
-            fault, reply = "exhausted", error_response(EXHAUSTED)
+            fault, reply = "exhausted", error_response(LIMIT_EXCEEDED)
         answer: web.StreamResponse | None = None
         if reply is not None:
-            answer = told(request, reply) if fault in {"status", "answer"} else refused(request, reply)
+            answer = respond(request, reply) if fault in {"status", "answer"} else refused(request, reply)
         elif fault is None:
             answer = await face(org, request, segments)
             if request.method == "POST" and answer.status < 300 and org.faults.take("lost_response"):
@@ -199,10 +216,10 @@ class App:
                 fault = "truncated"
         lost = answer is None or fault == "lost_response"
         status = 0 if lost or answer is None else answer.status
-        self._note(request, request.method, status, fault, org.dml.rows_written - written, started)
+        self._log_call(request, request.method, status, fault, org.dml.rows_written - written, started)
         if lost or answer is None:
-            return drop(request)
-        return await cut_short(request, answer) if fault == "truncated" else answer
+            return drop_connection(request)
+        return await truncate_response(request, answer) if fault == "truncated" else answer
 
     def _latency(self) -> float:
         """Seconds before a call is looked at."""
@@ -211,7 +228,7 @@ class App:
         extra = min(self.org.random.expovariate(1 / spread), 10 * spread) if spread else 0.0
         return (faults.latency_ms + extra) / 1000
 
-    async def _answered(self, call: ApiCall, *, write: bool, next_row_held: bool) -> tuple[ApiResponse, int]:
+    async def _dispatch_with_locks(self, call: ApiCall, *, write: bool, next_row_held: bool) -> tuple[ApiResponse, int]:
         """The answer, and how many rows it wrote, once the rows could be had and their locks are let go."""
         org = self.org
         stamped = org.clock() if write and org.faults.late_commit_ms else None
@@ -237,16 +254,16 @@ class App:
         await asyncio.sleep(org.locks.hold_acquired(rows) + org.faults.latency_row_ms * rows / 1000)
         return reply, rows
 
-    def _misbehave(self) -> tuple[str | None, ApiResponse | None]:
+    def _take_fault(self) -> tuple[str | None, ApiResponse | None]:
         faults = self.org.faults
         if faults.take("reset"):
             return "reset", None
         if faults.take("status_count"):
             return "status", ApiResponse(faults.status, f"<html><body><h1>{faults.status}</h1></body></html>")
         if faults.take("expired_session"):
-            return "expired_session", unauthorised()
+            return "expired_session", unauthorized()
         if faults.take("limit"):
-            return "limit", error_response(EXHAUSTED)
+            return "limit", error_response(LIMIT_EXCEEDED)
         if faults.take("concurrent_limit"):
             text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
             return "concurrent_limit", error_response(Refusal("REQUEST_LIMIT_EXCEEDED", text))
@@ -259,7 +276,7 @@ class App:
                 f"Content-Type header specified in HTTP request is not supported: {request.content_type}",
             )
 
-    def _note(
+    def _log_call(
         self, request: web.Request, method: str, status: int, fault: str | None, rows: int, started: float
     ) -> None:
         self.org.usage.log.append(
@@ -275,29 +292,31 @@ class App:
         )
 
 
-async def go_on(request: web.Request) -> web.StreamResponse | None:
+async def handle_expect(request: web.Request) -> web.StreamResponse | None:
     """Answers `Expect`: the only thing to expect is leave to go on."""
     if request.headers.get("Expect", "").lower() != "100-continue":
-        return told(request, error_response(Refusal("EXPECTATION_FAILED", "Only 100-continue can be expected.", status=417)))
+        return respond(
+            request, error_response(Refusal("EXPECTATION_FAILED", "Only 100-continue can be expected.", status=417))
+        )
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0
     return None
 
 
-def unauthorised() -> ApiResponse:
+def unauthorized() -> ApiResponse:
     reply = error_response(Refusal("INVALID_SESSION_ID", "Session expired or invalid"))
     reply.headers["WWW-Authenticate"] = "Token"
     return reply
 
 
-def drop(request: web.Request) -> web.StreamResponse:
+def drop_connection(request: web.Request) -> web.StreamResponse:
     """The caller never hears: the connection ends without an answer."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
 
 
-async def cut_short(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+async def truncate_response(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """Half of the answer, and then nothing."""
     body = response.body if isinstance(response, web.Response) else b""
     whole = bytes(body) if isinstance(body, bytes) else b""
@@ -310,7 +329,7 @@ async def cut_short(request: web.Request, response: web.StreamResponse) -> web.S
     return half
 
 
-def told(request: web.Request, reply: ApiResponse, headers: dict[str, str] | None = None) -> web.Response:
+def respond(request: web.Request, reply: ApiResponse, headers: dict[str, str] | None = None) -> web.Response:
     sent = {**reply.headers, **(headers or {})}
     if reply.body is None:
         return web.Response(status=reply.status, headers=sent)
@@ -319,7 +338,7 @@ def told(request: web.Request, reply: ApiResponse, headers: dict[str, str] | Non
     if isinstance(reply.body, str):
         return web.Response(status=reply.status, text=reply.body, content_type="text/html", headers=sent)
     raw = dump_json(reply.body, pretty=request.headers.get("X-PrettyPrint") == "1")
-    if len(raw) > _WORTH_COMPRESSING and "gzip" in request.headers.get("Accept-Encoding", ""):
+    if len(raw) > _MIN_COMPRESSED_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
         raw = gzip.compress(raw, compresslevel=1)
         sent["Content-Encoding"] = "gzip"
     sent["Content-Type"] = "application/json;charset=UTF-8"

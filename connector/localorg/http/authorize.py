@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
-from connector.localorg.authorization_codes import OAuthError, validate_challenge, is_loopback_uri, resolve_scope
+from connector.localorg.authorization_codes import OAuthError, is_loopback_uri, resolve_scope, validate_challenge
 from connector.localorg.page import frame, login
 from connector.localorg.page.html import EMPTY, html, join
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 
-def answer(org: Org, request: web.Request, params: Mapping[str, str], own_url: str) -> web.Response:
+def handle(org: Org, request: web.Request, params: Mapping[str, str], own_url: str) -> web.Response:
     """A redirect with a code or a token; a page where there is no callback that can be trusted to hear of it, and one
     to sign in by."""
     try:
         _check_callback(org, params)
-        if not _signed_in(org, request, params):
-            return _sign_in(params)
+        if not _is_signed_in(org, request, params):
+            return _sign_in_page(params)
         return _redirect(org, params, own_url)
     except OAuthError as failure:
         text = "&".join(f"{name}={escape(told)}" for name, told in failure.body().items())
         return web.Response(status=400, text=text, content_type="text/html")
 
 
-def _signed_in(org: Org, request: web.Request, params: Mapping[str, str]) -> bool:
+def _is_signed_in(org: Org, request: web.Request, params: Mapping[str, str]) -> bool:
     posted = request.method == "POST" and "password" in params
-    return login.has_ticket(org, request) or (
+    return login.has_cookie(org, request) or (
         posted and org.auth.verify_password(params.get("username", ""), params["password"])
     )
 
 
-def _sign_in(params: Mapping[str, str]) -> web.Response:
+def _sign_in_page(params: Mapping[str, str]) -> web.Response:
     kept = join(
         html('<input type="hidden" name="{}" value="{}">', name, value)
         for name, value in params.items()
@@ -56,7 +56,7 @@ def _sign_in(params: Mapping[str, str]) -> web.Response:
         "<p>Both stand in the first line of <code>connector localorg --json</code>.</p>",
         failed, kept, params.get("username", params.get("login_hint", "")),
     )  # fmt: skip
-    response = frame.response(frame.Page(title="Sign in", body=body), inside=False)
+    response = frame.render_page(frame.Page(title="Sign in", body=body), inside=False)
     policy = response.headers["Content-Security-Policy"]
     # The form's answer leads on to the callback, which a browser counts as a place the form goes to.
     response.headers["Content-Security-Policy"] = policy.replace(
@@ -106,11 +106,14 @@ def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response
         told["state"] = params["state"]
     return web.Response(
         status=302,
-        headers={"Location": _with(redirect_uri, urlencode(told), fragment=implicit), "Cache-Control": "no-store"},
+        headers={
+            "Location": _append_params(redirect_uri, urlencode(told), fragment=implicit),
+            "Cache-Control": "no-store",
+        },
     )
 
 
-def _with(uri: str, more: str, *, fragment: bool) -> str:
+def _append_params(uri: str, more: str, *, fragment: bool) -> str:
     if fragment:
         return f"{uri}#{more}"
     return f"{uri}{'&' if urlsplit(uri).query else '?'}{more}"

@@ -16,7 +16,7 @@ from connector.localorg.bulk.csv_format import CsvDialect
 from connector.localorg.dml import Outcome
 from connector.localorg.errors import Refusal
 from connector.localorg.events.change_events import change_origin
-from connector.localorg.metadata.xml import MetadataError, read
+from connector.localorg.metadata.xml import MetadataError, parse_xml
 from connector.localorg.soap.envelope import tag
 
 if TYPE_CHECKING:
@@ -27,75 +27,77 @@ _VERSION = re.compile(r"\d{1,3}\.0", re.ASCII)
 QUEUE_SECONDS = 0.02
 
 
-async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
-    as_json = _as_json(request)
+async def handle(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    as_json = _wants_json(request)
     session = org.auth.read_session(request.headers.get("X-SFDC-Session", ""))
     if session is None or session.kind != "A":
-        return _refused(Refusal("InvalidSessionId", "Invalid session id"), as_json=as_json)
+        return _respond_refusal(Refusal("InvalidSessionId", "Invalid session id"), as_json=as_json)
     if len(segments) < 3 or not _VERSION.fullmatch(segments[2]):
-        return _refused(Refusal("InvalidVersion", "The API version of the URL is none"), as_json=as_json)
+        return _respond_refusal(Refusal("InvalidVersion", "The API version of the URL is none"), as_json=as_json)
     raw = await request.read()
     org.usage.record_call("async/job", write=request.method == "POST")
     try:
-        return _routed(org, request, segments, raw, as_json=as_json)
+        return _route(org, request, segments, raw, as_json=as_json)
     except Refusal as refusal:
-        return _refused(refusal, as_json=as_json)
+        return _respond_refusal(refusal, as_json=as_json)
 
 
-def refused(request: web.Request, reply: ApiResponse) -> web.Response:
+def render_refusal(request: web.Request, reply: ApiResponse) -> web.Response:
     """What a data call would be refused with, in this API's shape."""
     code, text = reply.body[0]["errorCode"], reply.body[0]["message"]
     names = {"INVALID_SESSION_ID": "InvalidSessionId", "REQUEST_LIMIT_EXCEEDED": "ExceededQuota"}
-    return _refused(Refusal(names.get(code, code), text), as_json=_as_json(request))
+    return _respond_refusal(Refusal(names.get(code, code), text), as_json=_wants_json(request))
 
 
-def _as_json(request: web.Request) -> bool:
+def _wants_json(request: web.Request) -> bool:
     return "json" in (request.content_type or "") or "json" in request.headers.get("Accept", "")
 
 
-def _routed(org: Org, request: web.Request, segments: list[str], raw: bytes, *, as_json: bool) -> web.Response:
+def _route(org: Org, request: web.Request, segments: list[str], raw: bytes, *, as_json: bool) -> web.Response:
     jobs = org.bulk_v1
     post = request.method == "POST"
     match segments[3:]:
         case ["job"] if post:
-            job = jobs.create(_wanted(raw, as_json=as_json), segments[2])
-            return _told("jobInfo", _job(org, job), as_json=as_json, status=201)
+            job = jobs.create(_parse_job(raw, as_json=as_json), segments[2])
+            return _respond("jobInfo", _render_job(org, job), as_json=as_json, status=201)
         case ["job", job_id]:
             job = jobs.find(job_id)
             if post:
-                jobs.set_state(job, _wanted(raw, as_json=as_json).get("state"))
-            return _told("jobInfo", _job(org, job), as_json=as_json)
+                jobs.set_state(job, _parse_job(raw, as_json=as_json).get("state"))
+            return _respond("jobInfo", _render_job(org, job), as_json=as_json)
         case ["job", job_id, "batch"]:
             client = client_name(request.headers.get("Sforce-Call-Options", ""))
-            return _batches(org, jobs.find(job_id), raw if post else None, client)
+            return _list_or_add_batches(org, jobs.find(job_id), raw if post else None, client)
         case ["job", job_id, "batch", batch_id]:
             job = jobs.find(job_id)
-            return _told("batchInfo", _batch(jobs.find_batch(job, batch_id)), as_json=job.content_type == "JSON")
+            return _respond(
+                "batchInfo", _render_batch(jobs.find_batch(job, batch_id)), as_json=job.content_type == "JSON"
+            )
         case ["job", job_id, "batch", batch_id, "request"]:
             return web.Response(body=jobs.find_batch(jobs.find(job_id), batch_id).content)
         case ["job", job_id, "batch", batch_id, "result"]:
             job = jobs.find(job_id)
-            return _result(job, _over(jobs.find_batch(job, batch_id)))
+            return _render_result(job, _require_finished(jobs.find_batch(job, batch_id)))
         case ["job", job_id, "batch", batch_id, "result", result_id]:
             job = jobs.find(job_id)
-            batch = _over(jobs.find_batch(job, batch_id))
+            batch = _require_finished(jobs.find_batch(job, batch_id))
             if batch.result_id != result_id:
                 raise Refusal("InvalidBatch", f"Unable to find result: {result_id[:40]}")
-            return _records(job, batch)
+            return _render_records(job, batch)
     raise Refusal("InvalidUrl", "Destination URL not reset. The URL returned from login must be set")
 
 
-async def no_apex(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+async def apex_not_found(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     """`/services/apexrest/…`: nobody wrote a class that answers there."""
     if org.auth.bearer_session(request.headers.get("Authorization")) is None:
         raise Refusal("INVALID_SESSION_ID", "Session expired or invalid")
     raise Refusal("NOT_FOUND", "Could not find a match for URL")
 
 
-def _wanted(raw: bytes, *, as_json: bool) -> dict[str, Any]:
+def _parse_job(raw: bytes, *, as_json: bool) -> dict[str, Any]:
     try:
         if not as_json:
-            return {child.name: child.text.strip() for child in read(raw, "jobInfo").children}
+            return {child.name: child.text.strip() for child in parse_xml(raw, "jobInfo").children}
         found = json.loads(raw)
     except (MetadataError, ValueError, RecursionError) as problem:
         raise Refusal("InvalidJob", f"The request cannot be read: {problem}") from None
@@ -104,7 +106,7 @@ def _wanted(raw: bytes, *, as_json: bool) -> dict[str, Any]:
     return found
 
 
-def _over(batch: BulkV1Batch) -> BulkV1Batch:
+def _require_finished(batch: BulkV1Batch) -> BulkV1Batch:
     if batch.state == "Failed":
         raise Refusal("InvalidBatch", batch.message or "The batch failed")
     if not batch.finished:
@@ -112,56 +114,56 @@ def _over(batch: BulkV1Batch) -> BulkV1Batch:
     return batch
 
 
-def _batches(org: Org, job: BulkV1Job, raw: bytes | None, client: str) -> web.Response:
+def _list_or_add_batches(org: Org, job: BulkV1Job, raw: bytes | None, client: str) -> web.Response:
     as_json = job.content_type == "JSON"
     if raw is not None:
         batch = org.bulk_v1.add_batch(job, raw)
-        asyncio.get_running_loop().call_later(QUEUE_SECONDS, _work_off, org, job, batch, client)
-        return _told("batchInfo", _batch(batch), as_json=as_json, status=201)
-    listed = {"batchInfo": [_batch(batch) for batch in job.batches.values()]}
-    return _told("batchInfoList", listed, as_json=as_json)
+        asyncio.get_running_loop().call_later(QUEUE_SECONDS, _run_batch, org, job, batch, client)
+        return _respond("batchInfo", _render_batch(batch), as_json=as_json, status=201)
+    listed = {"batchInfo": [_render_batch(batch) for batch in job.batches.values()]}
+    return _respond("batchInfoList", listed, as_json=as_json)
 
 
-def _work_off(org: Org, job: BulkV1Job, batch: BulkV1Batch, client: str) -> None:
+def _run_batch(org: Org, job: BulkV1Job, batch: BulkV1Batch, client: str) -> None:
     org.hub.origin = change_origin("bulkapi", job.version, client)
     org.bulk_v1.run_batch(job, batch)
 
 
-def _result(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
+def _render_result(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
     if job.is_query:
         if job.content_type == "JSON":
-            return _told("", [batch.result_id], as_json=True)
-        return _told("result-list", {"result": [batch.result_id]}, as_json=False)
-    told = [_outcome(outcome) for outcome in batch.outcomes]
+            return _respond("", [batch.result_id], as_json=True)
+        return _respond("result-list", {"result": [batch.result_id]}, as_json=False)
+    told = [_render_outcome(outcome) for outcome in batch.outcomes]
     if job.content_type == "CSV":
         dialect = CsvDialect()
-        rows = [(item["id"], item["success"], item["created"], _text(item["errors"])) for item in told]
+        rows = [(item["id"], item["success"], item["created"], _error_text(item["errors"])) for item in told]
         lines = [dialect.line(("Id", "Success", "Created", "Error"))]
         lines += [dialect.line([str(cell).lower() if isinstance(cell, bool) else cell for cell in row]) for row in rows]
-        return _csv("".join(lines))
-    return _told(
+        return _respond_csv("".join(lines))
+    return _respond(
         "results", told if job.content_type == "JSON" else {"result": told}, as_json=job.content_type == "JSON"
     )
 
 
-def _csv(text: str) -> web.Response:
+def _respond_csv(text: str) -> web.Response:
     """Without a charset: salesforce-bulk takes the header literally."""
     return web.Response(body=text.encode(), content_type="text/csv")
 
 
-def _records(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
+def _render_records(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
     if job.content_type == "JSON":
-        return _told("", batch.records, as_json=True)
+        return _respond("", batch.records, as_json=True)
     if job.content_type == "CSV":
-        return _csv(result_csv(batch))
+        return _respond_csv(result_csv(batch))
     records = [
         {"type": job.sobject, **{name: value for name, value in row.items() if name != "attributes"}}
         for row in batch.records
     ]
-    return _told("queryResult", {"records": records}, as_json=False)
+    return _respond("queryResult", {"records": records}, as_json=False)
 
 
-def _job(org: Org, job: BulkV1Job) -> dict[str, Any]:
+def _render_job(org: Org, job: BulkV1Job) -> dict[str, Any]:
     states = [batch.state for batch in job.batches.values()]
     return {
         "id": job.id,
@@ -189,7 +191,7 @@ def _job(org: Org, job: BulkV1Job) -> dict[str, Any]:
     }
 
 
-def _batch(batch: BulkV1Batch) -> dict[str, Any]:
+def _render_batch(batch: BulkV1Batch) -> dict[str, Any]:
     return {
         "id": batch.id,
         "jobId": batch.job_id,
@@ -205,7 +207,7 @@ def _batch(batch: BulkV1Batch) -> dict[str, Any]:
     }
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _render_outcome(outcome: Outcome) -> dict[str, Any]:
     if outcome.error is None:
         return {"success": True, "created": bool(outcome.created), "id": outcome.id, "errors": []}
     row = outcome.error.row_error()
@@ -213,11 +215,11 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     return {"success": False, "created": False, "id": None, "errors": [{**error, "extendedErrorDetails": None}]}
 
 
-def _text(errors: list[dict[str, Any]]) -> str:
+def _error_text(errors: list[dict[str, Any]]) -> str:
     return ";".join(f"{item['statusCode']}:{item['message']}:{','.join(item['fields'])} --" for item in errors)
 
 
-def _told(name: str, value: Any, *, as_json: bool, status: int = 200) -> web.Response:
+def _respond(name: str, value: Any, *, as_json: bool, status: int = 200) -> web.Response:
     if as_json:
         return web.Response(status=status, body=orjson.dumps(value, default=str), content_type="application/json")
     text = f'<?xml version="1.0" encoding="UTF-8"?>{tag(name, value)}'.replace(
@@ -226,6 +228,6 @@ def _told(name: str, value: Any, *, as_json: bool, status: int = 200) -> web.Res
     return web.Response(status=status, body=text.encode(), content_type="application/xml")
 
 
-def _refused(refusal: Refusal, *, as_json: bool) -> web.Response:
+def _respond_refusal(refusal: Refusal, *, as_json: bool) -> web.Response:
     told = {"exceptionCode": refusal.code, "exceptionMessage": refusal.message}
-    return _told("error", told, as_json=as_json, status=400)
+    return _respond("error", told, as_json=as_json, status=400)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from connector.localorg.api_call import parse_version, dump_json, parse_json
+from connector.localorg.api_call import dump_json, parse_json, parse_version
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.events import event_json
 from connector.localorg.events.bus import InvalidReplayIdError, encode_replay_id
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 POLL_SECONDS = 110.0
-FORGET_SECONDS = 40.0  # without a poll, a client is forgotten
-MOST_CLIENTS = 1_000
-MOST_EVENTS = 100
+IDLE_SECONDS = 40.0  # without a poll, a client is forgotten
+MAX_CLIENTS = 1_000
+MAX_EVENTS = 100
 NEW, ALL = -1, -2
-NAMED_SINCE = 55.0  # the API version since which custom channels tell what kind an event is
+EVENT_NAME_SINCE_VERSION = 55.0  # the API version since which custom channels tell what kind an event is
 _EXT = {"replay": True, "payload.format": True}
 _RETRY = {"interval": 0, "timeout": int(POLL_SECONDS * 1000), "reconnect": "retry"}
 _HANDSHAKE = {"interval": 0, "reconnect": "handshake"}
 
-Message = dict[str, Any]
+BayeuxMessage = dict[str, Any]
 
 
 @dataclass
@@ -46,7 +46,7 @@ class _Client:
     version: float = 0.0
 
 
-MOST_MESSAGES = 100
+MAX_MESSAGES = 100
 
 
 class CometD:
@@ -57,7 +57,7 @@ class CometD:
         self.poll_seconds = POLL_SECONDS
         self._clients: dict[str, _Client] = {}
 
-    async def answer(self, _: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+    async def handle(self, _: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
         if len(segments) not in {2, 3} or request.method != "POST":
             raise not_found()
         version = float(parse_version(f"v{segments[1]}"))
@@ -65,13 +65,13 @@ class CometD:
         messages = [messages] if isinstance(messages, dict) else messages
         if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
             raise Refusal("INVALID_INPUT", "An array of messages is needed.")
-        if len(messages) > MOST_MESSAGES:
-            raise Refusal("LIMIT_EXCEEDED", f"At most {MOST_MESSAGES} messages can be sent in one request.")
+        if len(messages) > MAX_MESSAGES:
+            raise Refusal("LIMIT_EXCEEDED", f"At most {MAX_MESSAGES} messages can be sent in one request.")
         known = self.org.auth.bearer_session(request.headers.get("Authorization")) is not None
-        self._forget()
-        told: list[Message] = []
+        self._drop_idle_clients()
+        told: list[BayeuxMessage] = []
         for message in messages:
-            told += await self._message(message, version) if known else [_denied(message)]
+            told += await self._handle_message(message, version) if known else [_unauthenticated(message)]
         response = web.Response(
             status=200 if known else 401, body=dump_json(told), content_type="application/json", charset="UTF-8"
         )
@@ -79,19 +79,19 @@ class CometD:
             response.set_cookie("BAYEUX_BROWSER", secrets.token_hex(8), path="/", httponly=True)
         return response
 
-    def _forget(self) -> None:
+    def _drop_idle_clients(self) -> None:
         now = time.monotonic()
         for name, client in list(self._clients.items()):
-            if not client.polling and now - client.seen > FORGET_SECONDS + self.poll_seconds:
+            if not client.polling and now - client.seen > IDLE_SECONDS + self.poll_seconds:
                 del self._clients[name]
 
-    async def _message(self, message: Message, version: float) -> list[Message]:
+    async def _handle_message(self, message: BayeuxMessage, version: float) -> list[BayeuxMessage]:
         channel = str(message.get("channel", ""))
         if channel == "/meta/handshake":
             return [self._handshake(message)]
         client = self._clients.get(str(message.get("clientId", "")))
         if client is None:
-            return [_failed(message, "403::Unknown client", advice=_HANDSHAKE)]
+            return [_failure(message, "403::Unknown client", advice=_HANDSHAKE)]
         client.seen, client.version = time.monotonic(), version
         match channel:
             case "/meta/connect":
@@ -99,23 +99,23 @@ class CometD:
             case "/meta/subscribe":
                 return [self._subscribe(message, client)]
             case "/meta/unsubscribe":
-                for name in _names(message):
+                for name in _subscription_names(message):
                     client.positions.pop(name, None)
-                return [_told(message, subscription=message.get("subscription"))]
+                return [_success(message, subscription=message.get("subscription"))]
             case "/meta/disconnect":
                 del self._clients[str(message["clientId"])]
-                return [_told(message)]
-        return [_failed(message, f"403:{channel}:Publish is not allowed")]
+                return [_success(message)]
+        return [_failure(message, f"403:{channel}:Publish is not allowed")]
 
-    def _handshake(self, message: Message) -> Message:
+    def _handshake(self, message: BayeuxMessage) -> BayeuxMessage:
         wanted = message.get("supportedConnectionTypes") or ["long-polling"]
         if not isinstance(wanted, list) or "long-polling" not in wanted:
-            return _failed(message, "412::Only long-polling is supported", advice={"reconnect": "none"})
-        if len(self._clients) >= MOST_CLIENTS:
-            return _failed(message, "403::Organization concurrent user limit exceeded", advice={"reconnect": "none"})
+            return _failure(message, "412::Only long-polling is supported", advice={"reconnect": "none"})
+        if len(self._clients) >= MAX_CLIENTS:
+            return _failure(message, "403::Organization concurrent user limit exceeded", advice={"reconnect": "none"})
         name = secrets.token_hex(16)
         self._clients[name] = _Client()
-        return _told(
+        return _success(
             message,
             clientId=name,
             version="1.0",
@@ -125,25 +125,25 @@ class CometD:
             advice=_RETRY,
         )
 
-    def _subscribe(self, message: Message, client: _Client) -> Message:
+    def _subscribe(self, message: BayeuxMessage, client: _Client) -> BayeuxMessage:
         wanted = message.get("ext") or {}
         replay = wanted.get("replay") if isinstance(wanted, Mapping) else None
-        for name in _names(message):
+        for name in _subscription_names(message):
             if self.org.hub.resolve_topics(name) is None:
-                return _failed(message, f"404::The channel {name[:200]} was not found", subscription=name)
+                return _failure(message, f"404::The channel {name[:200]} was not found", subscription=name)
             given = replay.get(name, NEW) if isinstance(replay, Mapping) else NEW
             try:
-                client.positions[name] = self._position(given)
+                client.positions[name] = self._decode_replay(given)
             except InvalidReplayIdError:
-                return _failed(
+                return _failure(
                     message,
                     f"400::The replayId {{{given}}} you provided was invalid. Please provide a valid ID, -2 to replay"
                     " all events, or -1 to replay only new events.",
                     subscription=name,
                 )
-        return _told(message, subscription=message.get("subscription"))
+        return _success(message, subscription=message.get("subscription"))
 
-    def _position(self, replay: Any) -> int:
+    def _decode_replay(self, replay: Any) -> int:
         bus = self.org.hub.bus
         bus.expire()
         if replay == NEW:
@@ -154,9 +154,9 @@ class CometD:
             raise InvalidReplayIdError
         return bus.decode_replay_id(encode_replay_id(replay))
 
-    async def _connect(self, message: Message, client: _Client) -> list[Message]:
+    async def _connect(self, message: BayeuxMessage, client: _Client) -> list[BayeuxMessage]:
         first, client.polled = not client.polled, True
-        events = self._events(client)
+        events = self._take_events(client)
         if not events and not first:
             woken = asyncio.Event()
             self.org.hub.bus.waiters.add(woken)
@@ -166,29 +166,29 @@ class CometD:
                     while not events:
                         woken.clear()
                         await woken.wait()
-                        events = self._events(client)
+                        events = self._take_events(client)
             except TimeoutError:
                 pass
             finally:
                 self.org.hub.bus.waiters.discard(woken)
                 client.polling = False
                 client.seen = time.monotonic()
-        return [*events, _told(message, advice=_RETRY)]
+        return [*events, _success(message, advice=_RETRY)]
 
-    def _events(self, client: _Client) -> list[Message]:
+    def _take_events(self, client: _Client) -> list[BayeuxMessage]:
         """What each subscription has not been told yet."""
-        told: list[Message] = []
+        told: list[BayeuxMessage] = []
         bus = self.org.hub.bus
         for channel, position in client.positions.items():
             topics = self.org.hub.resolve_topics(channel) or set()
-            found = bus.events_after(position, topics, MOST_EVENTS)
+            found = bus.events_after(position, topics, MAX_EVENTS)
             client.positions[channel] = found[-1].replay if found else max(position, bus.latest)
-            named = client.version >= NAMED_SINCE and channel.endswith("__chn")
-            told += [self._event(channel, event, named=named) for event in found]
+            named = client.version >= EVENT_NAME_SINCE_VERSION and channel.endswith("__chn")
+            told += [self._render_event(channel, event, named=named) for event in found]
         self.org.usage.delivered.add(len(told))
         return told
 
-    def _event(self, channel: str, event: Event, *, named: bool) -> Message:
+    def _render_event(self, channel: str, event: Event, *, named: bool) -> BayeuxMessage:
         schema = self.org.hub.schema_by_id(event.schema_id)
         assert schema is not None
         about = {"EventUuid": event.uuid, "replayId": event.replay}
@@ -198,22 +198,22 @@ class CometD:
         return {"channel": channel, "data": data}
 
 
-def _names(message: Message) -> list[str]:
+def _subscription_names(message: BayeuxMessage) -> list[str]:
     wanted = message.get("subscription")
     return [str(item) for item in wanted] if isinstance(wanted, list) else [str(wanted or "")]
 
 
-def _told(message: Message, **more: Any) -> Message:
+def _success(message: BayeuxMessage, **more: Any) -> BayeuxMessage:
     answer = {"channel": message.get("channel"), "successful": True, **more}
     return {**{name: message[name] for name in ("id", "clientId") if name in message}, **answer}
 
 
-def _failed(message: Message, error: str, **more: Any) -> Message:
-    return {**_told(message, **more), "successful": False, "error": error}
+def _failure(message: BayeuxMessage, error: str, **more: Any) -> BayeuxMessage:
+    return {**_success(message, **more), "successful": False, "error": error}
 
 
-def _denied(message: Message) -> Message:
+def _unauthenticated(message: BayeuxMessage) -> BayeuxMessage:
     if message.get("channel") == "/meta/handshake":
         reason = {"sfdc": {"failureReason": "401::Request requires authentication"}, **_EXT}
-        return _failed(message, "403::Handshake denied", ext=reason, advice={"reconnect": "none"})
-    return _failed(message, "401::Authentication invalid", advice=_HANDSHAKE)
+        return _failure(message, "403::Handshake denied", ext=reason, advice={"reconnect": "none"})
+    return _failure(message, "401::Authentication invalid", advice=_HANDSHAKE)

@@ -43,16 +43,18 @@ async def _form(request: web.Request) -> dict[str, str]:
     return {name: value for name, value in posted.items() if isinstance(value, str)}
 
 
-async def answer(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+async def handle(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     try:
         match [part.lower() for part in segments[2:]]:
             case ["token"]:
                 if request.method != "POST":
                     raise OAuthError("invalid_request", "must use HTTP POST")
                 form = {**request.query, **(await _form(request))}
-                return _json(org.auth.handle_token_request(form, request.headers.get("Authorization"), own_url(org, request)))
+                return _json(
+                    org.auth.handle_token_request(form, request.headers.get("Authorization"), own_url(org, request))
+                )
             case ["authorize"]:
-                return authorize.answer(
+                return authorize.handle(
                     org, request, {**request.query, **(await _form(request))}, own_url(org, request)
                 )
             case ["revoke"]:
@@ -61,9 +63,9 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
                     raise OAuthError("invalid_token", "invalid token")
                 return web.Response()
             case ["introspect"]:
-                return _json(_introspected(org, await _form(request), request))
+                return _json(_introspect(org, await _form(request), request))
             case ["singleaccess"]:
-                return _opened(org, request)
+                return _single_access(org, request)
             case ["userinfo"]:
                 return _userinfo(org, request)
     except OAuthError as failure:
@@ -71,7 +73,7 @@ async def answer(org: Org, request: web.Request, segments: list[str]) -> web.Str
     raise not_found()
 
 
-def _opened(org: Org, request: web.Request) -> web.Response:
+def _single_access(org: Org, request: web.Request) -> web.Response:
     """Where a browser gets in without a sign-in: to the org's page."""
     if org.auth.bearer_session(request.headers.get("Authorization")) is None:
         raise OAuthError("invalid_request", "invalid access token")
@@ -83,10 +85,10 @@ async def frontdoor(org: Org, request: web.Request, segments: list[str]) -> web.
     session = org.auth.read_session(request.query.get("sid", ""))
     if session is None or session.kind != "A":
         return web.Response(status=403, text="Session expired or invalid")
-    return login.let_in(org, request, "/", {})
+    return login.grant_access(org, request, "/", {})
 
 
-def _introspected(org: Org, form: dict[str, str], request: web.Request) -> dict[str, Any]:
+def _introspect(org: Org, form: dict[str, str], request: web.Request) -> dict[str, Any]:
     org.auth.check_client(form, request.headers.get("Authorization"))
     session = org.auth.read_session(form.get("token", ""))
     if session is None:
@@ -104,7 +106,7 @@ def _introspected(org: Org, form: dict[str, str], request: web.Request) -> dict[
     }
 
 
-def _person(org: Org, url: str) -> dict[str, Any]:
+def _user_profile(org: Org, url: str) -> dict[str, Any]:
     who = org.auth.identity
     row = org.dml.fetch("User", who.user_id) or {}
     return {
@@ -142,7 +144,7 @@ def _userinfo(org: Org, request: web.Request) -> web.Response:
     if org.auth.bearer_session(header) is None:
         return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")
     url = own_url(org, request)
-    told = _person(org, url)
+    told = _user_profile(org, url)
     first, last, changed = told.pop("first"), told.pop("last"), told.pop("changed")
     username = org.auth.identity.username
     return _json(
@@ -163,7 +165,7 @@ def _userinfo(org: Org, request: web.Request) -> web.Response:
     )
 
 
-async def well_known(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+async def openid_configuration(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     """`/.well-known/openid-configuration`"""
     return _json(openid.discovery_document(own_url(org, request)))
 
@@ -179,7 +181,7 @@ async def identity(org: Org, request: web.Request, segments: list[str]) -> web.S
     if segments[1:] != [who.organization_id, who.user_id]:
         raise not_found()
     url = own_url(org, request)
-    told = _person(org, url)
+    told = _user_profile(org, url)
     first, last, changed = told.pop("first"), told.pop("last"), told.pop("changed")
     return _json(
         {

@@ -10,13 +10,13 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from connector.localorg.metadata.component import KINDS, ORDER, Component, parsed
-from connector.localorg.metadata.xml import MetadataError, read
+from connector.localorg.metadata.component import DEPENDENCY_ORDER, KINDS, Component, parse_file
+from connector.localorg.metadata.xml import MetadataError, parse_xml
 
-MOST_FILES = 10_000
-MOST_BYTES = 400 * 1024 * 1024
+MAX_FILES = 10_000
+MAX_BYTES = 400 * 1024 * 1024
 _DESTRUCTIVE = {"destructiveChangesPre.xml": True, "destructiveChanges.xml": True, "destructiveChangesPost.xml": False}
-_IMPLIED = {"CustomField": "CustomObject", "ListView": "CustomObject"}  # named with the object they are part of
+_IMPLIED_BY = {"CustomField": "CustomObject", "ListView": "CustomObject"}  # named with the object they are part of
 
 
 _UNREADABLE = (
@@ -47,35 +47,35 @@ class Archive:
     removals: list[Removal] = field(default_factory=list)
 
 
-def opened(content: bytes) -> Archive:
+def open_archive(content: bytes) -> Archive:
     """The components of a zip. ArchiveError if it is no zip, or has no readable manifest."""
-    files = _files(content)
+    files = _read_files(content)
     manifest = files.pop("package.xml", None)
     if manifest is None:
         raise ArchiveError("No package.xml found")
     try:
-        wanted = _wanted(manifest)
+        wanted = _manifest_members(manifest)
     except MetadataError as error:
         raise ArchiveError(f"package.xml: {error.problem} (line {error.line})") from None
     found = Archive()
     for path, text in files.items():
         if path in _DESTRUCTIVE:
-            _remove(found, path, text)
+            _add_removals(found, path, text)
             continue
         try:
-            found.components += parsed(path, text)
+            found.components += parse_file(path, text)
         except MetadataError as error:
             kind = next((item.type for item in KINDS if path.startswith(f"{item.folder}/")), "")
             found.problems.append((kind, MetadataError(path, error.line, error.problem)))
-    _match(found, wanted)
+    _apply_manifest(found, wanted)
     return found
 
 
-def _files(content: bytes) -> dict[str, bytes]:
+def _read_files(content: bytes) -> dict[str, bytes]:
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
         names = [item for item in archive.infolist() if not item.is_dir()]
-        if len(names) > MOST_FILES or sum(item.file_size for item in names) > MOST_BYTES:
+        if len(names) > MAX_FILES or sum(item.file_size for item in names) > MAX_BYTES:
             raise ArchiveError("The package is too large: at most 10,000 files and 400 MB")
         files = {item.filename: archive.read(item) for item in names}
     except _UNREADABLE as error:
@@ -87,9 +87,9 @@ def _files(content: bytes) -> dict[str, bytes]:
     return files
 
 
-def _remove(found: Archive, path: str, text: bytes) -> None:
+def _add_removals(found: Archive, path: str, text: bytes) -> None:
     try:
-        wanted = _wanted(text, path)
+        wanted = _manifest_members(text, path)
     except MetadataError as error:
         raise ArchiveError(f"{path}: {error.problem} (line {error.line})") from None
     if any("*" in names for names in wanted.values()):
@@ -98,26 +98,26 @@ def _remove(found: Archive, path: str, text: bytes) -> None:
     found.removals += [Removal(kind, name, path, first) for kind, names in wanted.items() for name in sorted(names)]
 
 
-def _wanted(manifest: bytes, file: str = "package.xml") -> Mapping[str, set[str]]:
+def _manifest_members(manifest: bytes, file: str = "package.xml") -> Mapping[str, set[str]]:
     """Members by type."""
     wanted: dict[str, set[str]] = {}
-    package = read(manifest, file)
+    package = parse_xml(manifest, file)
     if package.name != "Package":
         raise MetadataError(file, package.line, f"{file} must hold a Package, not {package.name}")
-    for types in package.all("types"):
+    for types in package.children_named("types"):
         name = types.get("name")
-        if name not in ORDER:
+        if name not in DEPENDENCY_ORDER:
             raise MetadataError(file, types.line, f"Unknown type name '{name}' specified in {file}")
-        wanted.setdefault(name, set()).update(member.text.strip() for member in types.all("members"))
+        wanted.setdefault(name, set()).update(member.text.strip() for member in types.children_named("members"))
     return wanted
 
 
-def _match(found: Archive, wanted: Mapping[str, set[str]]) -> None:
+def _apply_manifest(found: Archive, wanted: Mapping[str, set[str]]) -> None:
     """Keep what the manifest names; say what it names and the zip lacks."""
 
     def named(type_: str, name: str) -> bool:
         members = wanted.get(_family(type_), set()) | wanted.get(type_, set())
-        owner = wanted.get(_IMPLIED.get(type_, ""), set())
+        owner = wanted.get(_IMPLIED_BY.get(type_, ""), set())
         return bool(members & {name, "*"}) or bool(owner & {name.partition(".")[0], "*"})
 
     present = {(item.type, item.name) for item in found.components}

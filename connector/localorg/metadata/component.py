@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from connector.localorg.metadata.xml import Element, read
+from connector.localorg.metadata.xml import Element, parse_xml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Component:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ComponentKind:
     """`folder` and `suffix` of its files in a package; `foldered` kinds have a folder of the org in their name."""
 
     type: str
@@ -34,30 +34,36 @@ class Kind:
 
 
 KINDS = (  # in the order in which they can depend on each other
-    Kind("CustomObject", "objects", "object"),
-    Kind("PlatformEventChannel", "platformEventChannels", "platformEventChannel"),
-    Kind("PlatformEventChannelMember", "platformEventChannelMembers", "platformEventChannelMember"),
-    Kind("ManagedEventSubscription", "managedEventSubscriptions", "managedEventSubscription"),
-    Kind("PermissionSet", "permissionsets", "permissionset"),
-    Kind("Layout", "layouts", "layout"),
-    Kind("ReportType", "reportTypes", "reportType"),
-    Kind("ReportFolder", "reports", "reportFolder"),
-    Kind("Report", "reports", "report", foldered=True),
-    Kind("DashboardFolder", "dashboards", "dashboardFolder"),
-    Kind("Dashboard", "dashboards", "dashboard", foldered=True),
+    ComponentKind("CustomObject", "objects", "object"),
+    ComponentKind("PlatformEventChannel", "platformEventChannels", "platformEventChannel"),
+    ComponentKind("PlatformEventChannelMember", "platformEventChannelMembers", "platformEventChannelMember"),
+    ComponentKind("ManagedEventSubscription", "managedEventSubscriptions", "managedEventSubscription"),
+    ComponentKind("PermissionSet", "permissionsets", "permissionset"),
+    ComponentKind("Layout", "layouts", "layout"),
+    ComponentKind("ReportType", "reportTypes", "reportType"),
+    ComponentKind("ReportFolder", "reports", "reportFolder"),
+    ComponentKind("Report", "reports", "report", foldered=True),
+    ComponentKind("DashboardFolder", "dashboards", "dashboardFolder"),
+    ComponentKind("Dashboard", "dashboards", "dashboard", foldered=True),
 )
-INSIDE = {"fields": "CustomField", "listViews": "ListView"}  # elements of an object's file that are components
-ORDER = ["CustomObject", "CustomField", *(kind.type for kind in KINDS[1:4]), "ListView", *(k.type for k in KINDS[4:])]
+NESTED_KINDS = {"fields": "CustomField", "listViews": "ListView"}  # elements of an object's file that are components
+DEPENDENCY_ORDER = [
+    "CustomObject",
+    "CustomField",
+    *(kind.type for kind in KINDS[1:4]),
+    "ListView",
+    *(k.type for k in KINDS[4:]),
+]
 
 
-def parsed(path: str, content: bytes) -> Iterator[Component]:
+def parse_file(path: str, content: bytes) -> Iterator[Component]:
     """The components of one file, named as in a package (`objects/Order.object`) or in a source project."""
     parts = path.split("/")
     name = parts[-1].removesuffix("-meta.xml")
     stem, _, suffix = name.rpartition(".")
     if suffix in {"field", "listView"} and "objects" in parts:  # source format: a file a field
         owner = parts[parts.index("objects") + 1]
-        source = read(content, parts[-1])
+        source = parse_xml(content, parts[-1])
         kind = "CustomField" if suffix == "field" else "ListView"
         yield Component(type=kind, name=f"{owner}.{source.get('fullName')}", file=path, source=source, content=content)
         return
@@ -67,14 +73,14 @@ def parsed(path: str, content: bytes) -> Iterator[Component]:
         stem = name
     if kind_ is None:
         return
-    source = read(content, parts[-1])
+    source = parse_xml(content, parts[-1])
     if kind_.foldered:
         stem = "/".join([*parts[parts.index(kind_.folder) + 1 : -1], stem])
     yield Component(type=kind_.type, name=stem, file=path, source=source, content=content)
     for child in source.children if kind_.type == "CustomObject" else ():
-        if child.name in INSIDE:
+        if child.name in NESTED_KINDS:
             yield Component(
-                type=INSIDE[child.name],
+                type=NESTED_KINDS[child.name],
                 name=f"{stem}.{child.get('fullName')}",
                 file=path,
                 source=child,

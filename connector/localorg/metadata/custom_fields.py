@@ -8,7 +8,7 @@ from connector.localorg.metadata.xml import Element, MetadataError
 from connector.localorg.schema import Field, PicklistValue, SObject
 
 
-def field_of(source: Element, sobject: SObject, file: str) -> Field:
+def build_field(source: Element, sobject: SObject, file: str) -> Field:
     """The field that a definition describes. MetadataError names the line that is wrong."""
     name = source.get("fullName")
 
@@ -26,17 +26,17 @@ def field_of(source: Element, sobject: SObject, file: str) -> Field:
         raise refuse(f"'{kind}' is not a valid value for the enum 'FieldType'", source.child("type"))
     if not source.get("label"):
         raise refuse("Required field is missing: label")
-    built = _built(source, name, kind, refuse)
+    built = _build(source, name, kind, refuse)
     present = sobject.all_fields.get(name.lower())
     if present is not None and present.type != built.type:
         raise refuse(f"Cannot change the type of {sobject.name}.{name} from {present.type}", source.child("type"))
     return built
 
 
-Refuse = Callable[..., MetadataError]
+MakeError = Callable[..., MetadataError]
 
 
-def _built(source: Element, name: str, kind: str, refuse: Refuse) -> Field:
+def _build(source: Element, name: str, kind: str, refuse: MakeError) -> Field:
     type_, needs = TYPES[kind]
     unique = source.get("unique") == "true"
     external = source.get("externalId") == "true"
@@ -90,7 +90,7 @@ def _built(source: Element, name: str, kind: str, refuse: Refuse) -> Field:
     )
 
 
-def _number(source: Element, tag: str, refuse: Refuse) -> int:
+def _number(source: Element, tag: str, refuse: MakeError) -> int:
     found = source.child(tag)
     if found is None:
         raise refuse(f"Required field is missing: {tag}")
@@ -104,7 +104,7 @@ def _restricted(source: Element) -> bool:
     return values is not None and values.get("restricted") == "true"
 
 
-def _values(source: Element, refuse: Refuse) -> tuple[PicklistValue, ...]:
+def _values(source: Element, refuse: MakeError) -> tuple[PicklistValue, ...]:
     values = source.child("valueSet")
     definition = values.child("valueSetDefinition") if values else None
     found = tuple(
@@ -113,7 +113,7 @@ def _values(source: Element, refuse: Refuse) -> tuple[PicklistValue, ...]:
             label=value.get("label") or value.get("fullName"),
             default=value.get("default") == "true",
         )
-        for value in (definition.all("value") if definition else ())
+        for value in (definition.children_named("value") if definition else ())
     )
     if not found:
         raise refuse("A picklist needs a valueSet with at least one value", values)

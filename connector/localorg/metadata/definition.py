@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from connector.localorg.metadata.component import INSIDE, KINDS
+from connector.localorg.metadata.component import KINDS, NESTED_KINDS
 from connector.localorg.metadata.xml import Element
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
@@ -17,14 +17,14 @@ _LISTS = {
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _NUMBERS = {"length", "precision", "scale", "visibleLines", "startingNumber", "relationshipOrder"}
-_NAMES = {"value"}  # lists whose items say valueName in JSON, fullName in XML
+_VALUE_NAME_LISTS = {"value"}  # lists whose items say valueName in JSON, fullName in XML
 
 
-def told(source: Element) -> dict[str, Any]:
+def definition_as_dict(source: Element) -> dict[str, Any]:
     """The JSON of a definition, without its name."""
     found: dict[str, Any] = {}
     for child in source.children:
-        if child.name == "fullName" and source.name not in _NAMES:
+        if child.name == "fullName" and source.name not in _VALUE_NAME_LISTS:
             continue
         value = _value(child)
         if child.name in _LISTS or child.name in found:
@@ -32,7 +32,7 @@ def told(source: Element) -> dict[str, Any]:
             found[child.name] = [*(known if isinstance(known, list) else [known]), value]
         else:
             found[child.name] = value
-    if source.name in _NAMES and "fullName" in found:
+    if source.name in _VALUE_NAME_LISTS and "fullName" in found:
         found["valueName"] = found.pop("fullName")
     return found
 
@@ -40,7 +40,7 @@ def told(source: Element) -> dict[str, Any]:
 def _value(source: Element) -> Any:
     text = source.text.strip()
     if source.children:
-        return told(source)
+        return definition_as_dict(source)
     if source.nil or not text:
         return None
     if text in {"true", "false"}:
@@ -48,7 +48,7 @@ def _value(source: Element) -> Any:
     return int(text) if source.name in _NUMBERS and text.isdigit() else text
 
 
-def xml_of(root: str, metadata: Mapping[str, Any]) -> bytes:
+def xml_from_dict(root: str, metadata: Mapping[str, Any]) -> bytes:
     """A file of its own for a definition that came as JSON."""
     body = "".join(_tag(name, value) for name, value in metadata.items())
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">{body}\n</{root}>\n'.encode()
@@ -62,13 +62,15 @@ def _tag(name: str, value: Any) -> str:
     if isinstance(value, list):
         return "".join(_tag(name, item) for item in value)
     if isinstance(value, Mapping):
-        items = {"fullName" if key == "valueName" and name in _NAMES else key: item for key, item in value.items()}
+        items = {
+            "fullName" if key == "valueName" and name in _VALUE_NAME_LISTS else key: item for key, item in value.items()
+        }
         return f"\n<{name}>{''.join(_tag(key, item) for key, item in items.items())}</{name}>"
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"\n<{name}>{escape(text, quote=False)}</{name}>"
 
 
-def xml_from(root: str, source: Element) -> bytes:
+def xml_from_element(root: str, source: Element) -> bytes:
     """A file of its own for a definition that came as part of a larger XML."""
     body = "".join(_copy(child) for child in source.children)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">{body}\n</{root}>\n'.encode()
@@ -82,14 +84,14 @@ def _copy(source: Element) -> str:
     return f"\n<{source.name}>{escape(source.text.strip(), quote=False)}</{source.name}>"
 
 
-def copied(source: Element) -> str:
+def element_xml(source: Element) -> str:
     """An element of a definition once more, as XML."""
     return _copy(source).strip()
 
 
-def file_of(kind: str, name: str) -> str:
+def package_path(kind: str, name: str) -> str:
     """Where a component lies in a package."""
-    if kind in INSIDE.values():
+    if kind in NESTED_KINDS.values():
         kind = "CustomObject"
     found = next((item for item in KINDS if item.type == kind), None)
     return f"{found.folder}/{name}.{found.suffix}" if found else f"{kind}/{name}"

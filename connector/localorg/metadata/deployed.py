@@ -11,16 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from connector.localorg import standard_objects
-from connector.localorg.events.channels import MOST_ENRICHED, Channels, ChannelMember
+from connector.localorg.events.channels import MAX_ENRICHED_FIELDS, ChannelMember, Channels
 from connector.localorg.metadata import analytics_metadata
 from connector.localorg.metadata.component import Component
-from connector.localorg.metadata.custom_fields import field_of
+from connector.localorg.metadata.custom_fields import build_field
 from connector.localorg.metadata.xml import Element, MetadataError
 from connector.localorg.schema import Field, Schema, SObject
-from connector.localorg.soql.condition_evaluator import asked
+from connector.localorg.soql.condition_evaluator import condition_fields
 from connector.localorg.soql.errors import SoqlError
 
-MOST_CHARACTERS = 80
+MAX_NAME_LENGTH = 80
 _NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*")
 EVENT_FIELDS = (
     Field(name="ReplayId", label="Replay ID", type="string", length=1000, createable=False, updateable=False),
@@ -33,7 +33,7 @@ EVENT_FIELDS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Granted:
+class PermissionSet:
     """A permission set: (readable, editable) by `Object.Field`, lower case; the user permissions it gives."""
 
     name: str
@@ -44,7 +44,7 @@ class Granted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subscription:
+class SubscriptionDefinition:
     topic: str
     starts: str
     recovers: str
@@ -52,14 +52,14 @@ class Subscription:
 
 
 @dataclass
-class Deployed:
+class DeployedMetadata:
     """The state that components make. `schema` is the org's own; `kept` and `restore` undo a failed deployment."""
 
     schema: Schema
     names: dict[tuple[str, str], Component] = field(default_factory=dict)
     channels: Channels = field(default_factory=dict)
-    grants: dict[str, Granted] = field(default_factory=dict)
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    grants: dict[str, PermissionSet] = field(default_factory=dict)
+    subscriptions: dict[str, SubscriptionDefinition] = field(default_factory=dict)
     report_types: dict[str, set[str]] = field(default_factory=dict)  # `table$field` by name, lower case
 
     def add(self, component: Component) -> bool:
@@ -73,7 +73,7 @@ class Deployed:
     def has(self, type_: str, name: str) -> bool:
         return (type_, name) in self.names
 
-    def kept(self) -> dict[str, object]:
+    def snapshot(self) -> dict[str, object]:
         state = {name: copy.copy(value) for name, value in vars(self).items() if name != "schema"}
         state["channels"] = {name: dict(members) for name, members in self.channels.items()}
         return {**state, "objects": self.schema.snapshot()}
@@ -87,7 +87,7 @@ def refuse(component: Component, problem: str, element: Element | None = None) -
     return MetadataError(component.file, (element or component.source).line, problem)
 
 
-def _need(component: Component, *tags: str) -> None:
+def _require_tags(component: Component, *tags: str) -> None:
     for tag in tags:
         if not component.source.get(tag):
             raise refuse(component, f"Required field is missing: {tag}")
@@ -96,7 +96,7 @@ def _need(component: Component, *tags: str) -> None:
 # -- objects and fields ------------------------------------------------------------------------------------------------
 
 
-def _object(deployed: Deployed, component: Component) -> None:
+def _object(deployed: DeployedMetadata, component: Component) -> None:
     name = component.name
     if not name.endswith(("__e", "__c")):
         if deployed.schema.get(name) is None:
@@ -105,7 +105,7 @@ def _object(deployed: Deployed, component: Component) -> None:
     base = name[:-3]
     if not _NAME.fullmatch(base) or len(base) > 40:
         raise refuse(component, f"The object name '{name}' can only contain alphanumeric characters")
-    _need(component, "label", "pluralLabel")
+    _require_tags(component, "label", "pluralLabel")
     old = deployed.schema.get(name)
     fresh = _event(deployed, component) if name.endswith("__e") else _custom(deployed, component)
     if old is not None:
@@ -116,7 +116,7 @@ def _object(deployed: Deployed, component: Component) -> None:
     deployed.schema.add(fresh)
 
 
-def _event(deployed: Deployed, component: Component) -> SObject:
+def _event(deployed: DeployedMetadata, component: Component) -> SObject:
     source = component.source
     if source.get("eventType") != "HighVolume":
         raise refuse(component, "eventType must be HighVolume", source.child("eventType"))
@@ -138,12 +138,12 @@ def _event(deployed: Deployed, component: Component) -> SObject:
     return event
 
 
-def _custom(deployed: Deployed, component: Component) -> SObject:
+def _custom(deployed: DeployedMetadata, component: Component) -> SObject:
     source = component.source
     name_field = source.child("nameField")
     if name_field is None or not name_field.get("label"):
         raise refuse(component, "Required field is missing: nameField")
-    _need(component, "deploymentStatus", "sharingModel")
+    _require_tags(component, "deploymentStatus", "sharingModel")
     number = sum(item.custom and not item.event for item in deployed.schema)
     custom = SObject(
         name=component.name,
@@ -168,14 +168,14 @@ def _custom(deployed: Deployed, component: Component) -> SObject:
     return custom
 
 
-def _field(deployed: Deployed, component: Component) -> None:
+def _field(deployed: DeployedMetadata, component: Component) -> None:
     owner, _, name = component.name.partition(".")
     sobject = deployed.schema.get(owner)
     if sobject is None:
         raise refuse(component, f"Entity of type '{owner}' is not available in this organization")
     if not name.endswith("__c") and sobject.get(name) is not None:
         return  # settings of a standard field
-    built = field_of(component.source, sobject, component.file)
+    built = build_field(component.source, sobject, component.file)
     for target in built.reference_to:
         if deployed.schema.get(target) is None:
             raise refuse(component, f"referenceTo value of '{target}' does not resolve to a valid sObject type")
@@ -185,25 +185,25 @@ def _field(deployed: Deployed, component: Component) -> None:
 # -- events ------------------------------------------------------------------------------------------------------------
 
 
-def _channel(deployed: Deployed, component: Component) -> None:
+def _channel(deployed: DeployedMetadata, component: Component) -> None:
     kind = component.source.get("channelType")
     if not component.name.endswith("__chn"):
         raise refuse(component, "The name of a channel must end with __chn")
     if kind not in {"data", "event"}:
         raise refuse(component, "channelType must be data or event", component.source.child("channelType"))
-    _need(component, "label")
+    _require_tags(component, "label")
     deployed.channels.setdefault(f"/{kind}/{component.name}", {})
 
 
-def _member(deployed: Deployed, component: Component) -> None:
-    _need(component, "eventChannel", "selectedEntity")
+def _member(deployed: DeployedMetadata, component: Component) -> None:
+    _require_tags(component, "eventChannel", "selectedEntity")
     channel, entity = component.source.get("eventChannel"), component.source.get("selectedEntity")
     names = {"/data/ChangeEvents"} if channel == "ChangeEvents" else {f"/data/{channel}", f"/event/{channel}"}
     found = next((name for name in names if name == "/data/ChangeEvents" or name in deployed.channels), None)
     if found is None:
         raise refuse(component, f"There is no channel {channel}", component.source.child("eventChannel"))
     kind = found.split("/")[1]
-    known = deployed.schema.get(entity) if kind == "event" else deployed.schema.get(_captured(entity))
+    known = deployed.schema.get(entity) if kind == "event" else deployed.schema.get(_captured_object(entity))
     if known is None or (kind == "data" and known.event):
         raise refuse(component, f"{entity} cannot be selected", component.source.child("selectedEntity"))
     topic = f"/{kind}/{entity}"
@@ -215,9 +215,11 @@ def _member(deployed: Deployed, component: Component) -> None:
 
 
 def _enriched(component: Component, sobject: SObject) -> tuple[str, ...]:
-    listed = list(component.source.all("enrichedFields"))
-    if len(listed) > MOST_ENRICHED:
-        raise refuse(component, f"A member can have at most {MOST_ENRICHED} enriched fields", listed[MOST_ENRICHED])
+    listed = list(component.source.children_named("enrichedFields"))
+    if len(listed) > MAX_ENRICHED_FIELDS:
+        raise refuse(
+            component, f"A member can have at most {MAX_ENRICHED_FIELDS} enriched fields", listed[MAX_ENRICHED_FIELDS]
+        )
     names = []
     for item in listed:
         found = sobject.all_fields.get(item.get("name").lower())
@@ -227,28 +229,30 @@ def _enriched(component: Component, sobject: SObject) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _filter(deployed: Deployed, component: Component, sobject: SObject, *, headed: bool) -> tuple[str, list[str]]:
+def _filter(
+    deployed: DeployedMetadata, component: Component, sobject: SObject, *, headed: bool
+) -> tuple[str, list[str]]:
     """The condition, and the fields that it is about: change events are enriched with them by themselves."""
     condition = component.source.get("filterExpression")
     if not condition:
         return "", []
     try:
-        found = asked(deployed.schema, sobject, condition, headed=headed)
+        found = condition_fields(deployed.schema, sobject, condition, with_header=headed)
     except SoqlError as error:
         wrong = " ".join(error.message.split())
         raise refuse(component, f"filterExpression: {wrong}", component.source.child("filterExpression")) from None
     return condition, sorted(found) if headed else []
 
 
-def _captured(entity: str) -> str:
+def _captured_object(entity: str) -> str:
     """`Order` of `OrderChangeEvent`, `My__c` of `My__ChangeEvent`."""
     if entity.endswith("__ChangeEvent"):
         return entity.removesuffix("__ChangeEvent") + "__c"
     return entity.removesuffix("ChangeEvent") if entity.endswith("ChangeEvent") else ""
 
 
-def _subscription(deployed: Deployed, component: Component) -> None:
-    _need(component, "label", "topicName", "defaultReplay", "state")
+def _subscription(deployed: DeployedMetadata, component: Component) -> None:
+    _require_tags(component, "label", "topicName", "defaultReplay", "state")
     source = component.source
     recovers = source.get("errorRecoveryReplay", "LATEST")
     for tag in ("defaultReplay", "errorRecoveryReplay"):
@@ -256,7 +260,7 @@ def _subscription(deployed: Deployed, component: Component) -> None:
             raise refuse(component, f"{tag} must be LATEST or EARLIEST", source.child(tag))
     if source.get("state") not in {"RUN", "PAUSE", "STOP"}:
         raise refuse(component, "state must be RUN, PAUSE or STOP", source.child("state"))
-    deployed.subscriptions[component.name] = Subscription(
+    deployed.subscriptions[component.name] = SubscriptionDefinition(
         topic=source.get("topicName"), starts=source.get("defaultReplay"), recovers=recovers, state=source.get("state")
     )
 
@@ -264,10 +268,10 @@ def _subscription(deployed: Deployed, component: Component) -> None:
 # -- permission sets ---------------------------------------------------------------------------------------------------
 
 
-def _permission_set(deployed: Deployed, component: Component) -> None:
-    _need(component, "label")
+def _permission_set(deployed: DeployedMetadata, component: Component) -> None:
+    _require_tags(component, "label")
     fields: dict[str, tuple[bool, bool]] = {}
-    for item in component.source.all("fieldPermissions"):
+    for item in component.source.children_named("fieldPermissions"):
         full = item.get("field")
         owner, _, name = full.partition(".")
         sobject = deployed.schema.get(owner)
@@ -276,28 +280,28 @@ def _permission_set(deployed: Deployed, component: Component) -> None:
             raise refuse(component, f"In field: field - no CustomField named {full} found", item.child("field"))
         if found.custom and not found.nillable and found.type != "boolean":
             raise refuse(component, f"You cannot deploy to a required field: {full}", item.child("field"))
-        if item.true("editable") and not item.true("readable"):
+        if item.is_true("editable") and not item.is_true("readable"):
             raise refuse(component, f"{full} cannot be edited without being read", item)
-        fields[full.lower()] = (item.true("readable"), item.true("editable"))
-    for item in component.source.all("objectPermissions"):
+        fields[full.lower()] = (item.is_true("readable"), item.is_true("editable"))
+    for item in component.source.children_named("objectPermissions"):
         name = item.get("object")
         if deployed.schema.get(name) is None:
             raise refuse(component, f"In field: field - no CustomObject named {name} found", item.child("object"))
         for needs, other in (("allowDelete", "allowEdit"), ("allowEdit", "allowRead"), ("allowCreate", "allowRead")):
-            if item.true(needs) and not item.true(other):
+            if item.is_true(needs) and not item.is_true(other):
                 raise refuse(component, f"Permission {needs} on {name} depends on permission(s): {other}", item)
-    deployed.grants[component.name] = Granted(
+    deployed.grants[component.name] = PermissionSet(
         name=component.name,
         label=component.source.get("label"),
         description=component.source.get("description"),
         fields=fields,
         permissions=frozenset(
-            item.get("name") for item in component.source.all("userPermissions") if item.true("enabled")
+            item.get("name") for item in component.source.children_named("userPermissions") if item.is_true("enabled")
         ),
     )
 
 
-Check = Callable[[Deployed, Component], None]
+Check = Callable[[DeployedMetadata, Component], None]
 _CHECKS: dict[str, Check] = {
     "CustomObject": _object,
     "CustomField": _field,
@@ -305,11 +309,11 @@ _CHECKS: dict[str, Check] = {
     "PlatformEventChannelMember": _member,
     "ManagedEventSubscription": _subscription,
     "PermissionSet": _permission_set,
-    "ListView": analytics_metadata.list_view,
-    "Layout": analytics_metadata.layout,
-    "ReportType": analytics_metadata.report_type,
-    "ReportFolder": analytics_metadata.folder,
-    "Report": analytics_metadata.report,
-    "DashboardFolder": analytics_metadata.folder,
-    "Dashboard": analytics_metadata.dashboard,
+    "ListView": analytics_metadata.check_list_view,
+    "Layout": analytics_metadata.check_layout,
+    "ReportType": analytics_metadata.add_report_type,
+    "ReportFolder": analytics_metadata.check_folder,
+    "Report": analytics_metadata.check_report,
+    "DashboardFolder": analytics_metadata.check_folder,
+    "Dashboard": analytics_metadata.check_dashboard,
 }

@@ -12,17 +12,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connector.localorg import ids
-from connector.localorg.metadata.archive import Archive, ArchiveError, Removal, opened
-from connector.localorg.metadata.component import ORDER, Component, parsed
-from connector.localorg.metadata.deployed import Deployed
-from connector.localorg.metadata.removal import MissingError, remove
+from connector.localorg.metadata.archive import Archive, ArchiveError, Removal, open_archive
+from connector.localorg.metadata.component import DEPENDENCY_ORDER, Component, parse_file
+from connector.localorg.metadata.deployed import DeployedMetadata
+from connector.localorg.metadata.removal import ComponentMissingError, remove_component
 from connector.localorg.metadata.xml import MetadataError
 from connector.localorg.storage import Storage, quote
 
 PREFIX = "0Af"
-MOST_KEPT = 100
-VALID_FOR = timedelta(days=10)  # a check
-DONE = {"Succeeded", "SucceededPartial", "Failed", "Canceled"}
+MAX_DEPLOYMENTS = 100
+VALIDATION_LIFETIME = timedelta(days=10)  # a check
+FINISHED_STATUSES = {"Succeeded", "SucceededPartial", "Failed", "Canceled"}
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS _component (place INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT, name TEXT, file TEXT,"
     " content BLOB, UNIQUE (type, name))"
@@ -35,7 +35,7 @@ OPTIONS: dict[str, Any] = {
 
 
 @dataclass(kw_only=True)
-class Message:
+class ComponentMessage:
     """What became of one component."""
 
     type: str
@@ -55,7 +55,7 @@ class Deployment:
     created: datetime
     status: str = "Pending"
     total: int = 0
-    messages: list[Message] = field(default_factory=list)
+    messages: list[ComponentMessage] = field(default_factory=list)
     error: str | None = None
     completed: datetime | None = None
     archive: Archive = field(default_factory=Archive)
@@ -63,14 +63,14 @@ class Deployment:
 
     @property
     def done(self) -> bool:
-        return self.status in DONE
+        return self.status in FINISHED_STATUSES
 
     @property
-    def failures(self) -> list[Message]:
+    def failures(self) -> list[ComponentMessage]:
         return [item for item in self.messages if not item.success]
 
     @property
-    def successes(self) -> list[Message]:
+    def successes(self) -> list[ComponentMessage]:
         return [item for item in self.messages if item.success]
 
 
@@ -78,73 +78,75 @@ class Deployments:
     """`changed` is called when a deployment took effect."""
 
     def __init__(
-        self, storage: Storage, deployed: Deployed, clock: Callable[[], datetime], changed: Callable[[], None]
+        self, storage: Storage, deployed: DeployedMetadata, clock: Callable[[], datetime], changed: Callable[[], None]
     ) -> None:
         self._storage = storage
         self._deployed = deployed
         self._clock = clock
         self._changed = changed
-        self._kept: dict[str, Deployment] = {}
+        self._deployments: dict[str, Deployment] = {}
 
     def start(self, content: bytes, options: dict[str, Any]) -> Deployment:
         """Take a zip in; `run` does the work."""
-        deployment = self._kept_as(Deployment(id="", options=options, created=self._clock()))
+        deployment = self._register(Deployment(id="", options=options, created=self._clock()))
         try:
-            archive = opened(content)
+            archive = open_archive(content)
         except ArchiveError as error:
             deployment.error = str(error)
             deployment.messages = [
-                Message(type="", name="package.xml", file="package.xml", success=False, problem=str(error), line=1)
+                ComponentMessage(
+                    type="", name="package.xml", file="package.xml", success=False, problem=str(error), line=1
+                )
             ]
-            self._end(deployment, "Failed")
+            self._finish(deployment, "Failed")
         else:
             deployment.total = len(archive.components) + len(archive.problems) + len(archive.removals)
             deployment.archive = archive
         return deployment
 
-    def quick(self, checked: Deployment) -> Deployment | None:
+    def quick_deploy(self, checked: Deployment) -> Deployment | None:
         """Deploy what a recent check found to be good; None if there is no such check."""
-        if checked.validated is None or self._clock() - checked.created > VALID_FOR:
+        if checked.validated is None or self._clock() - checked.created > VALIDATION_LIFETIME:
             return None
         archive, checked.validated = checked.validated, None
-        return self._kept_as(replace(checked, id="", created=self._clock(), status="Pending", messages=[],
+        return self._register(replace(checked, id="", created=self._clock(), status="Pending", messages=[],
         completed=None,
                                      archive=archive, options={**checked.options, "checkOnly": False}))  # fmt: skip
 
-    def _kept_as(self, deployment: Deployment) -> Deployment:
+    def _register(self, deployment: Deployment) -> Deployment:
         deployment.id = ids.make(PREFIX, self._storage.next_number("AsyncApexJob"))
-        self._kept[deployment.id] = deployment
-        while len(self._kept) > MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
+        self._deployments[deployment.id] = deployment
+        while len(self._deployments) > MAX_DEPLOYMENTS:
+            del self._deployments[next(iter(self._deployments))]
         return deployment
 
     def find(self, deployment_id: str) -> Deployment | None:
         full = ids.normalize(deployment_id)
-        return self._kept.get(full) if full else None
+        return self._deployments.get(full) if full else None
 
     def cancel(self, deployment: Deployment) -> None:
         if not deployment.done:
-            self._end(deployment, "Canceled")
+            self._finish(deployment, "Canceled")
 
     def run(self, deployment: Deployment) -> None:
         """All components in the order in which they can depend on each other; once."""
         if deployment.done:
             return
         archive, deployment.archive = deployment.archive, Archive()
-        before = self._deployed.kept()
+        before = self._deployed.snapshot()
         deployment.messages = [
-            Message(type=kind, name=_stem(error.component), file=error.component, success=False,
+            ComponentMessage(type=kind, name=_stem(error.component), file=error.component, success=False,
                     problem=error.problem, line=error.line)
             for kind, error in archive.problems
         ]  # fmt: skip
         try:
-            gone = self._remove(archive, deployment, first=True)
-            put = self._put(archive, deployment)
-            gone += self._remove(archive, deployment, first=False)
+            gone = self._remove_components(archive, deployment, first=True)
+            put = self._add_components(archive, deployment)
+            gone += self._remove_components(archive, deployment, first=False)
         except Exception:
             self._deployed.restore(before)
             deployment.error = "An unexpected error occurred. Nothing was deployed."
-            self._end(deployment, "Failed")
+            self._finish(deployment, "Failed")
             raise  # to the log: the caller learns it from the status
         whole = bool(deployment.options["rollbackOnError"])
         failed = bool(deployment.failures)
@@ -152,22 +154,24 @@ class Deployments:
             self._deployed.restore(before)
             deployment.validated = None if failed else archive
         elif put or gone:
-            self._keep(put, gone)
+            self._save(put, gone)
             self._changed()
         status = "Succeeded" if not failed else "Failed" if whole or not (put or gone) else "SucceededPartial"
-        self._end(deployment, status)
+        self._finish(deployment, status)
 
-    def put(self, components: Iterable[Component] = (), removals: Iterable[Removal] = ()) -> list[Message]:
+    def deploy_components(
+        self, components: Iterable[Component] = (), removals: Iterable[Removal] = ()
+    ) -> list[ComponentMessage]:
         """Components that come or go singly, not in a zip: all or none, at once."""
         archive = Archive(components=list(components), removals=list(removals))
         deployment = Deployment(id="", options=OPTIONS, created=self._clock(), archive=archive)
         self.run(deployment)
         return deployment.messages
 
-    def _put(self, archive: Archive, deployment: Deployment) -> list[Component]:
+    def _add_components(self, archive: Archive, deployment: Deployment) -> list[Component]:
         put = []
-        for component in sorted(archive.components, key=lambda item: ORDER.index(item.type)):
-            message = Message(type=component.type, name=component.name, file=component.file, success=True)
+        for component in sorted(archive.components, key=lambda item: DEPENDENCY_ORDER.index(item.type)):
+            message = ComponentMessage(type=component.type, name=component.name, file=component.file, success=True)
             try:
                 message.created = self._deployed.add(component)
                 put.append(component)
@@ -176,24 +180,24 @@ class Deployments:
             deployment.messages.append(message)
         return put
 
-    def _remove(self, archive: Archive, deployment: Deployment, *, first: bool) -> list[Removal]:
+    def _remove_components(self, archive: Archive, deployment: Deployment, *, first: bool) -> list[Removal]:
         gone = []
         for item in (removal for removal in archive.removals if removal.first is first):
-            message = Message(type=item.type, name=item.name, file=item.file, success=True, deleted=True)
+            message = ComponentMessage(type=item.type, name=item.name, file=item.file, success=True, deleted=True)
             try:
-                remove(self._deployed, item.type, item.name, item.file)
+                remove_component(self._deployed, item.type, item.name, item.file)
                 gone.append(item)
-            except MissingError as missing:
+            except ComponentMissingError as missing:
                 message.deleted, message.problem = False, str(missing)
             except MetadataError as error:
                 message.success, message.deleted, message.problem, message.line = False, False, error.problem, 1
             deployment.messages.append(message)
         return gone
 
-    def _keep(self, components: Iterable[Component], gone: Iterable[Removal]) -> None:
+    def _save(self, components: Iterable[Component], gone: Iterable[Removal]) -> None:
         with self._storage.transaction():
             for item in gone:
-                self._empty(item)
+                self._clear_data(item)
                 self._storage.connection.execute("INSERT OR IGNORE INTO _removed VALUES (?, ?)", (item.type, item.name))
             self._storage.connection.executemany(
                 "DELETE FROM _removed WHERE type = ? AND name = ?", [(item.type, item.name) for item in components]
@@ -204,7 +208,7 @@ class Deployments:
                 [(item.type, item.name, item.file, item.content) for item in components],
             )
 
-    def _empty(self, item: Removal) -> None:
+    def _clear_data(self, item: Removal) -> None:
         """What was in it is gone, too, should it ever come again."""
         owner, _, name = item.name.partition(".")
         tables = {row[0].lower(): row[0] for row in self._storage.connection.execute("SELECT name FROM sqlite_master")}
@@ -218,7 +222,7 @@ class Deployments:
             empty = "0" if columns[name] else "NULL"
             self._storage.connection.execute(f"UPDATE {quote(table)} SET {quote(name)} = {empty}")  # noqa: S608
 
-    def _end(self, deployment: Deployment, status: str) -> None:
+    def _finish(self, deployment: Deployment, status: str) -> None:
         deployment.status = status
         deployment.completed = self._clock()
 
@@ -227,16 +231,16 @@ def _stem(path: str) -> str:
     return path.rsplit("/", 1)[-1].partition(".")[0]
 
 
-def recover(storage: Storage, deployed: Deployed) -> None:
+def restore_deployed(storage: Storage, deployed: DeployedMetadata) -> None:
     """Put in again what was deployed before."""
     storage.connection.execute(_SCHEMA)
     storage.connection.execute("CREATE TABLE IF NOT EXISTS _removed (type TEXT, name TEXT, PRIMARY KEY (type, name))")
     rows = storage.connection.execute("SELECT type, name, file, content FROM _component ORDER BY place").fetchall()
     found = []
     for type_, name, file, content in rows:
-        found += [item for item in parsed(file, content) if (item.type, item.name) == (type_, name)]
-    for component in sorted(found, key=lambda item: ORDER.index(item.type)):
+        found += [item for item in parse_file(file, content) if (item.type, item.name) == (type_, name)]
+    for component in sorted(found, key=lambda item: DEPENDENCY_ORDER.index(item.type)):
         deployed.add(component)
     for type_, name in storage.connection.execute("SELECT type, name FROM _removed").fetchall():
-        with suppress(MissingError):
-            remove(deployed, type_, name, "")
+        with suppress(ComponentMissingError):
+            remove_component(deployed, type_, name, "")

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from connector.localorg.metadata.deployed import Granted
+from connector.localorg.metadata.deployed import PermissionSet
 from connector.localorg.schema import Field, Schema, SObject
 
 
-def enforce(schema: Schema, grants: Iterable[Granted]) -> None:
+def apply_field_security(schema: Schema, grants: Iterable[PermissionSet]) -> None:
     """Show of every object what these permission sets together let a user see and edit."""
     held = list(grants)
     for sobject in schema:
         if not sobject.event:
-            sobject.restrict_fields(lambda item, owner=sobject: _seen(owner, item, held))  # type: ignore[misc]
+            sobject.restrict_fields(lambda item, owner=sobject: _visible_field(owner, item, held))  # type: ignore[misc]
 
 
-def _seen(sobject: SObject, item: Field, grants: list[Granted]) -> Field | None:
+def _visible_field(sobject: SObject, item: Field, grants: list[PermissionSet]) -> Field | None:
     if not item.custom or (not item.nillable and item.type != "boolean"):
         return item
     given = [grant.fields.get(f"{sobject.name}.{item.name}".lower(), (False, False)) for grant in grants]

@@ -5,27 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from connector.localorg.dml import Dml
-from connector.localorg.metadata.deployed import Deployed, Granted
+from connector.localorg.metadata.deployed import DeployedMetadata, PermissionSet
 
-SET, ASSIGNMENT = "PermissionSet", "PermissionSetAssignment"
+PERMISSION_SET, ASSIGNMENT = "PermissionSet", "PermissionSetAssignment"
 
 
-def sync(dml: Dml, deployed: Deployed) -> None:
+def sync_records(dml: Dml, deployed: DeployedMetadata) -> None:
     """A record for every permission set that was deployed."""
     with dml.storage.transaction():
         for grant in deployed.grants.values():
             known = dml.scalar('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', grant.name)
             if known is None:
                 dml.platform_insert(
-                    SET, Name=grant.name, Label=grant.label, Description=grant.description or None, IsCustom=1
+                    PERMISSION_SET,
+                    Name=grant.name,
+                    Label=grant.label,
+                    Description=grant.description or None,
+                    IsCustom=1,
                 )
             else:
-                dml.platform_update(SET, known, {"Label": grant.label, "Description": grant.description or None})
-        _forget(dml, deployed)
+                dml.platform_update(
+                    PERMISSION_SET, known, {"Label": grant.label, "Description": grant.description or None}
+                )
+        _delete_removed(dml, deployed)
         dml.storage.changes.clear()
 
 
-def _forget(dml: Dml, deployed: Deployed) -> None:
+def _delete_removed(dml: Dml, deployed: DeployedMetadata) -> None:
     """Drop the records of permission sets that were deleted, and who held them."""
     run = dml.storage.connection.execute
     known = run('SELECT "Id", "Name" FROM "PermissionSet" WHERE "IsCustom" = 1').fetchall()
@@ -34,9 +40,9 @@ def _forget(dml: Dml, deployed: Deployed) -> None:
         run('DELETE FROM "PermissionSet" WHERE "Id" = ?', (record_id,))
 
 
-def assign(dml: Dml, deployed: Deployed, names: Iterable[str]) -> None:
+def assign(dml: Dml, deployed: DeployedMetadata, names: Iterable[str]) -> None:
     """Give these sets to the administrator, unless he has them."""
-    sync(dml, deployed)
+    sync_records(dml, deployed)
     with dml.storage.transaction():
         for name in names:
             known = dml.scalar('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', name)
@@ -46,7 +52,7 @@ def assign(dml: Dml, deployed: Deployed, names: Iterable[str]) -> None:
         dml.storage.changes.clear()
 
 
-def held(dml: Dml, deployed: Deployed) -> list[Granted]:
+def assigned_to_user(dml: Dml, deployed: DeployedMetadata) -> list[PermissionSet]:
     """The permission sets of the running user."""
     rows = dml.storage.connection.execute(
         'SELECT s."Name" FROM "PermissionSetAssignment" a JOIN "PermissionSet" s ON s."Id" = a."PermissionSetId"'

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from connector.localorg.metadata.deployed import Deployed
+from connector.localorg.metadata.deployed import DeployedMetadata
 from connector.localorg.metadata.xml import MetadataError
 
 _WITHOUT_STATE = {"ListView", "Layout", "Report", "ReportFolder", "Dashboard", "DashboardFolder"}
 
 
-class MissingError(Exception):
+class ComponentMissingError(Exception):
     """There is no such component: a warning, nothing wrong."""
 
 
-def remove(deployed: Deployed, kind: str, name: str, file: str) -> None:
+def remove_component(deployed: DeployedMetadata, kind: str, name: str, file: str) -> None:
     """Take it out; MetadataError if something still needs it."""
 
     def refuse(problem: str) -> MetadataError:
@@ -21,7 +21,7 @@ def remove(deployed: Deployed, kind: str, name: str, file: str) -> None:
     if kind in {"CustomObject", "CustomField"} and not name.endswith(("__c", "__e")):
         raise refuse(f"Cannot delete standard {'object' if kind == 'CustomObject' else 'field'}: {name}")
     if not deployed.has(kind, name):
-        raise MissingError(f"No {kind} named: {name} found")
+        raise ComponentMissingError(f"No {kind} named: {name} found")
 
     match kind:
         case "CustomField":

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from connector.localorg.metadata.component import ORDER, Component, parsed
-from connector.localorg.metadata.deployed import Deployed
+from connector.localorg.metadata.component import DEPENDENCY_ORDER, Component, parse_file
+from connector.localorg.metadata.deployed import DeployedMetadata
 from connector.localorg.schema import Schema
 
 
-def components(root: Path) -> Iterator[Component]:
+def read_components(root: Path) -> Iterator[Component]:
     """Everything under the package directories of a project, or under `root` if it is none."""
     project = root / "sfdx-project.json"
     folders = [root]
@@ -20,17 +20,17 @@ def components(root: Path) -> Iterator[Component]:
         folders = [root / package["path"] for package in described["packageDirectories"]]
     for folder in folders:
         for file in sorted(item for item in folder.rglob("*-meta.xml") if item.is_file()):
-            yield from parsed(file.relative_to(folder).as_posix(), file.read_bytes())
+            yield from parse_file(file.relative_to(folder).as_posix(), file.read_bytes())
 
 
-def load(deployed: Deployed, root: Path) -> list[str]:
+def load_project(deployed: DeployedMetadata, root: Path) -> list[str]:
     """Put a project in; the full names of its components in that order. MetadataError names the first that is wrong."""
-    found = sorted(components(root), key=lambda item: ORDER.index(item.type))
+    found = sorted(read_components(root), key=lambda item: DEPENDENCY_ORDER.index(item.type))
     for component in found:
         deployed.add(component)
     return [component.name for component in found]
 
 
-def load_source(schema: Schema, root: Path) -> list[str]:
+def load_into_schema(schema: Schema, root: Path) -> list[str]:
     """Add to a schema what a project declares."""
-    return load(Deployed(schema), root)
+    return load_project(DeployedMetadata(schema), root)

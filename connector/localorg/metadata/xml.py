@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.parsers import expat
 
-MOST_NESTING = 100
-MOST_ELEMENTS = 500_000
-_AT_ONCE = 64 * 1024  # characters of text that the parser gathers before it tells them
+MAX_NESTING = 100
+MAX_ELEMENTS = 500_000
+_TEXT_BUFFER_SIZE = 64 * 1024  # characters of text that the parser gathers before it tells them
 
 
 class MetadataError(Exception):
@@ -31,43 +31,43 @@ class Element:
         self.text = ""
         self.children: list[Element] = []
 
-    def all(self, name: str) -> Iterator[Element]:
+    def children_named(self, name: str) -> Iterator[Element]:
         return (child for child in self.children if child.name == name)
 
     def child(self, name: str) -> Element | None:
-        return next(self.all(name), None)
+        return next(self.children_named(name), None)
 
     def get(self, name: str, default: str = "") -> str:
         found = self.child(name)
         return default if found is None else found.text.strip()
 
-    def true(self, name: str) -> bool:
+    def is_true(self, name: str) -> bool:
         return self.get(name) == "true"
 
-    def deep(self, name: str) -> Iterator[Element]:
+    def descendants(self, name: str) -> Iterator[Element]:
         """Every element of that name, however deep."""
         for child in self.children:
             if child.name == name:
                 yield child
-            yield from child.deep(name)
+            yield from child.descendants(name)
 
 
-def read(content: bytes, file: str) -> Element:
+def parse_xml(content: bytes, file: str) -> Element:
     """The root element. MetadataError where the content is no XML."""
     parser = expat.ParserCreate(namespace_separator=" ")
-    parser.buffer_text, parser.buffer_size = True, _AT_ONCE
+    parser.buffer_text, parser.buffer_size = True, _TEXT_BUFFER_SIZE
     stack = [Element("", 0)]
     texts: list[list[str]] = [[]]  # of the open elements, in pieces
-    left = MOST_ELEMENTS
+    left = MAX_ELEMENTS
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal left
         left -= 1
         if left < 0:
-            raise MetadataError(file, parser.CurrentLineNumber, f"has more than {MOST_ELEMENTS:,} elements")
+            raise MetadataError(file, parser.CurrentLineNumber, f"has more than {MAX_ELEMENTS:,} elements")
         element = Element(name.rpartition(" ")[2], parser.CurrentLineNumber)
-        if len(stack) > MOST_NESTING:
-            raise MetadataError(file, parser.CurrentLineNumber, f"nested more than {MOST_NESTING} levels deep")
+        if len(stack) > MAX_NESTING:
+            raise MetadataError(file, parser.CurrentLineNumber, f"nested more than {MAX_NESTING} levels deep")
         element.nil = any(key.rpartition(" ")[2] == "nil" and value == "true" for key, value in attributes.items())
         kind = next((value for key, value in attributes.items() if key.endswith("XMLSchema-instance type")), "")
         element.kind = kind.rpartition(":")[2]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from connector.localorg.page import history, record, record_queries, record_table, widgets
-from connector.localorg.page.formatters import Shown, found
-from connector.localorg.page.frame import Page, missing
-from connector.localorg.page.html import address, html, join
+from connector.localorg.page.formatters import ValueFormatter, find_record
+from connector.localorg.page.frame import Page, not_found_page
+from connector.localorg.page.html import build_url, html, join
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -17,57 +17,59 @@ _FIRST = ("Order.AccountId", "ReturnOrder.AccountId", "Contact.AccountId", "Case
 
 
 def view(org: Org, params: Mapping[str, str]) -> Page:
-    return named(
+    return list_by_name(
         org, "Account", "accounts", params, empty="No accounts yet. They come with the first customer written."
     )
 
 
-def named(org: Org, sobject: str, place: str, params: Mapping[str, str], *, empty: str) -> Page:
+def list_by_name(org: Org, sobject: str, place: str, params: Mapping[str, str], *, empty: str) -> Page:
     """A list in the order of names, page by page."""
     shape = org.dml.plan(sobject).sobject
-    shown = Shown(org)
+    shown = ValueFormatter(org)
     name, record_id = params.get("name", ""), params.get("after", "")
-    part = record_queries.by_name(org, sobject, (name, record_id) if record_id else None)
+    part = record_queries.rows_by_name(org, sobject, (name, record_id) if record_id else None)
     title = shape.label_plural
-    further = address(place, name=part.following[0], after=part.following[1]) if part.following else None
+    further = build_url(place, name=part.next_cursor[0], after=part.next_cursor[1]) if part.next_cursor else None
     body = join(
         [
             html(
                 '<p class="kind">{} {} in all</p><h1>{}</h1>',
-                f"{record_queries.total(org, sobject):,}",
+                f"{record_queries.count_rows(org, sobject):,}",
                 title.lower(),
                 title,
             ),
-            record_table.table(shown, shape, part.rows, caption=f"{title} by name", empty=empty),
-            widgets.steps([("First", f"/{place}" if record_id else None), ("Further", further)]),
+            record_table.render_table(shown, shape, part.rows, caption=f"{title} by name", empty=empty),
+            widgets.navigation([("First", f"/{place}" if record_id else None), ("Further", further)]),
         ]
     )
     return Page(title=title, body=body, place=f"/{place}")
 
 
-def one(org: Org, record_id: str) -> Page:
-    here = found(org, record_id)
+def view_account(org: Org, record_id: str) -> Page:
+    here = find_record(org, record_id)
     if here is None or here[0].name != "Account":
-        return missing(f"There is no account {record_id}.")
+        return not_found_page(f"There is no account {record_id}.")
     sobject, row = here
-    shown = Shown(org)
-    title = shown.title(sobject, row)
+    shown = ValueFormatter(org)
+    title = shown.record_title(sobject, row)
     account_id = str(row["Id"])
     relations = {f"{child.name}.{by.name}": (child, by) for child, by in record_table.relations(org, sobject)}
     sections = []
     for name in _FIRST:
         if name in relations:
             child = relations[name][0]
-            more = address("orders", account=account_id) if child.name == "Order" else ""
+            more = build_url("orders", account=account_id) if child.name == "Order" else ""
             always = f"No {child.label_plural.lower()} yet."
-            sections.append(record_table.related(org, shown, relations[name], account_id, always=always, more=more))
+            sections.append(
+                record_table.related_section(org, shown, relations[name], account_id, always=always, more=more)
+            )
     body = join(
         [
             widgets.heading(sobject.label, title),
-            record.deleted(row),
-            record.fields(shown, sobject, row),
+            record.deleted_alert(row),
+            record.field_section(shown, sobject, row),
             *sections,
-            record.related(org, shown, sobject, row, without=set(_FIRST), quiet=True),
+            record.related_sections(org, shown, sobject, row, without=set(_FIRST), quiet=True),
             history.section(org, shown, sobject, row),
         ]
     )

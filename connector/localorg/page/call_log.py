@@ -9,14 +9,14 @@ from urllib.parse import unquote, unquote_plus
 
 from connector.localorg.page import widgets
 from connector.localorg.page.frame import Page
-from connector.localorg.page.html import EMPTY, Html, html, options
+from connector.localorg.page.html import EMPTY, Html, html, render_options
 from connector.localorg.page.widgets import Column
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
     from connector.localorg.usage import LoggedCall
 
-SHOWN = 200
+MAX_CALLS = 200
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 _ANY = "any"
 
@@ -25,10 +25,10 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
     method, fault, failed = params.get("method", ""), params.get("fault", ""), params.get("failed") == "1"
     log = org.usage.log
     matching = (call for call in reversed(log) if _matches(call, method, fault, failed=failed))
-    calls = list(islice(matching, SHOWN))
+    calls = list(islice(matching, MAX_CALLS))
     rest = sum(1 for _ in matching)
     faults = sorted({call.fault for call in log if call.fault} | ({fault} - {"", _ANY}))
-    table = widgets.table(
+    table = widgets.render_table(
         "Calls, newest first",
         [
             Column("Time (UTC)"), Column("Method"), Column("Path"), Column("Status"),
@@ -88,7 +88,7 @@ def _filters(method: str, fault: str, faults: list[str], *, failed: bool) -> Htm
         '<label>Made to fail by <select name="fault">{}</select></label>'
         '<label class="check"><input type="checkbox" name="failed" value="1"{}> Failed only</label>'
         "<button>Show</button></form>",
-        options({"": "Any", **{name: name for name in _METHODS}}, method),
-        options({"": "All calls", _ANY: "Any fault", **{name: name for name in faults}}, fault),
+        render_options({"": "Any", **{name: name for name in _METHODS}}, method),
+        render_options({"": "All calls", _ANY: "Any fault", **{name: name for name in faults}}, fault),
         Html(" checked") if failed else EMPTY,
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from connector.localorg import ids
-from connector.localorg.page.html import EMPTY, Html, address, html, link
+from connector.localorg.page.html import EMPTY, Html, build_url, html, link
 from connector.localorg.storage import quote
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 NUMBERS = frozenset({"currency", "double", "percent", "int", "long"})
 _PLACES = {"Order": "orders", "Account": "accounts"}
 _STAMP = "%Y-%m-%dT%H:%M:%S.%f%z"
-_LONGEST_NAME = 120
+_MAX_NAME_LENGTH = 120
 
 
-def money(amount: StoredValue, currency: object, scale: int = 2) -> Html:
+def format_money(amount: StoredValue, currency: object, scale: int = 2) -> Html:
     """To the cent, or as finely as the field and the amount are."""
     if amount is None:
         return EMPTY
@@ -30,11 +30,11 @@ def money(amount: StoredValue, currency: object, scale: int = 2) -> Html:
     return html("{}{}{} {}", whole, point, rest[:2] + rest[2:].rstrip("0"), currency)
 
 
-def number(amount: StoredValue, scale: int = 2) -> Html:
+def format_number(amount: StoredValue, scale: int = 2) -> Html:
     return EMPTY if amount is None else Html(f"{float(amount):,.{scale}f}")
 
 
-def day(text: object) -> Html:
+def format_date(text: object) -> Html:
     """`2026-11-23` as `23 Nov 2026`; what is no date stays as it is."""
     try:
         moment = datetime.strptime(str(text), "%Y-%m-%d").replace(tzinfo=UTC)
@@ -43,7 +43,7 @@ def day(text: object) -> Html:
     return html('<time datetime="{}">{}</time>', text, f"{moment.day} {moment:%b %Y}")
 
 
-def moment(text: object) -> Html:
+def format_datetime(text: object) -> Html:
     """A stamp in UTC, to the second."""
     try:
         at = datetime.strptime(str(text), _STAMP).astimezone(UTC)
@@ -52,17 +52,17 @@ def moment(text: object) -> Html:
     return html('<time datetime="{}">{}</time>', f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at.day} {at:%b %Y, %H:%M:%S} UTC")
 
 
-def sobjects_of(org: Org, record_id: str) -> list[SObject]:
+def sobjects_by_prefix(org: Org, record_id: str) -> list[SObject]:
     """Those whose key prefix it has: histories share one."""
     return [item for item in org.schema if item.key_prefix and record_id.startswith(item.key_prefix) and not item.event]
 
 
-def found(org: Org, record_id: str) -> tuple[SObject, Row] | None:
+def find_record(org: Org, record_id: str) -> tuple[SObject, Row] | None:
     """The record behind an ID of 15 or 18 characters, deleted or not."""
     full = ids.normalize(record_id)
     if full is None:
         return None
-    for sobject in sobjects_of(org, full):
+    for sobject in sobjects_by_prefix(org, full):
         row = org.dml.fetch(sobject.name, full)
         if row is not None:
             return sobject, row
@@ -74,27 +74,27 @@ def name_field(sobject: SObject) -> Field | None:
     return next((field for field in sobject.fields.values() if field.name_field and field.stored), None)
 
 
-class Shown:
+class ValueFormatter:
     """Values of one page; names of records are looked up once."""
 
     def __init__(self, org: Org) -> None:
         self.org = org
         self._names: dict[str, str] = {}
 
-    def title(self, sobject: SObject, row: Row) -> str:
+    def record_title(self, sobject: SObject, row: Row) -> str:
         """What people call a record: an order by the number it has in the shop, others by their names."""
         key = row.get("External_Key__c") if sobject.name == "Order" and sobject.get("External_Key__c") else None
         field = name_field(sobject)
-        return str(key or (row.get(field.name) if field else None) or row["Id"])[:_LONGEST_NAME]
+        return str(key or (row.get(field.name) if field else None) or row["Id"])[:_MAX_NAME_LENGTH]
 
-    def name(self, record_id: str) -> str | None:
+    def record_name(self, record_id: str) -> str | None:
         """None for what is not there."""
         if record_id not in self._names:
             self._names[record_id] = self._look_up(record_id) or ""
         return self._names[record_id] or None
 
     def _look_up(self, record_id: str) -> str | None:
-        for sobject in sobjects_of(self.org, record_id):
+        for sobject in sobjects_by_prefix(self.org, record_id):
             fields = [sobject.get("External_Key__c") if sobject.name == "Order" else None, name_field(sobject)]
             columns = ", ".join(quote(field.name) for field in fields if field) or '"Id"'
             row = self.org.storage.connection.execute(
@@ -102,27 +102,27 @@ class Shown:
                 (record_id,),
             ).fetchone()
             if row is not None:
-                return str(next((value for value in row if value), record_id))[:_LONGEST_NAME]
+                return str(next((value for value in row if value), record_id))[:_MAX_NAME_LENGTH]
         return None
 
-    def reference(self, record_id: object) -> Html:
+    def link_record(self, record_id: object) -> Html:
         """A link by name, or the bare ID of what this org does not have."""
         if not record_id:
             return EMPTY
-        name = self.name(str(record_id))
-        return html("{}", record_id) if name is None else link(self.place(str(record_id)), name)
+        name = self.record_name(str(record_id))
+        return html("{}", record_id) if name is None else link(self.record_url(str(record_id)), name)
 
-    def place(self, record_id: str) -> str:
-        sobject = next(iter(sobjects_of(self.org, record_id)), None)
-        return address(_PLACES.get(sobject.name if sobject else "", "record"), record_id)
+    def record_url(self, record_id: str) -> str:
+        sobject = next(iter(sobjects_by_prefix(self.org, record_id)), None)
+        return build_url(_PLACES.get(sobject.name if sobject else "", "record"), record_id)
 
     def currency(self, row: Row) -> str:
         return str(row.get("CurrencyIsoCode") or self.org.settings.currency)
 
-    def value(self, field: Field, row: Row) -> Html:
-        return self.worded(field, row.get(field.name), self.currency(row))
+    def format_field(self, field: Field, row: Row) -> Html:
+        return self.format_value(field, row.get(field.name), self.currency(row))
 
-    def worded(self, field: Field, stored: object, currency: str) -> Html:
+    def format_value(self, field: Field, stored: object, currency: str) -> Html:
         """A value of this field; nothing for an empty one."""
         if stored is None or stored == "":
             return EMPTY
@@ -131,31 +131,35 @@ class Shown:
             case "boolean":
                 return Html("Yes" if stored in {1, "true"} else "No")
             case "currency" if isinstance(stored, int | float):
-                return money(stored, currency, field.scale)
+                return format_money(stored, currency, field.scale)
             case "double" if isinstance(stored, int | float):
-                return Html(f"{stored:,.{field.scale}f}".rstrip("0").rstrip(".")) if field.scale else number(stored, 0)
+                return (
+                    Html(f"{stored:,.{field.scale}f}".rstrip("0").rstrip("."))
+                    if field.scale
+                    else format_number(stored, 0)
+                )
             case "percent" if isinstance(stored, int | float):
                 return Html(f"{stored:g}%")
             case "int" | "long" if isinstance(stored, int | float):
-                return number(stored, 0)
+                return format_number(stored, 0)
             case "date":
-                return day(text)
+                return format_date(text)
             case "datetime":
-                return moment(text)
+                return format_datetime(text)
             case "reference" | "id":
-                return self.reference(text) if field.type == "reference" else html("<code>{}</code>", text)
+                return self.link_record(text) if field.type == "reference" else html("<code>{}</code>", text)
             case "url" if text.startswith(("https://", "http://")):
                 return html('<a href="{}" rel="noopener noreferrer">{}</a>', text, text)
             case "picklist" | "combobox":
-                return html("{}", picked(field, text))
+                return html("{}", picklist_label(field, text))
         return html("{}", text)
 
 
-def label(field: Field) -> str:
+def field_label(field: Field) -> str:
     """What a field is called; a reference shows a name, so its label needs no `ID`."""
     return field.label.removesuffix(" ID") if field.type == "reference" else field.label
 
 
-def picked(field: Field, value: str) -> str:
+def picklist_label(field: Field, value: str) -> str:
     """The label of a picklist's value."""
     return next((item.label for item in field.picklist if item.value == value), value)

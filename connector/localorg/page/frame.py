@@ -12,7 +12,7 @@ from aiohttp import web
 
 from connector.localorg.page.html import EMPTY, Html, html, join
 
-_PLACES = (
+_NAVIGATION = (
     ("/", "Home"), ("/orders", "Orders"), ("/accounts", "Accounts"), ("/products", "Products"),
     ("/usage", "API usage"), ("/calls", "Call log"),
 )  # fmt: skip
@@ -40,7 +40,7 @@ def _policy() -> str:
     )
 
 
-def response(page: Page, *, inside: bool = True) -> web.Response:
+def render_page(page: Page, *, inside: bool = True) -> web.Response:
     """`inside` is for who may look: only they get the navigation."""
     head = _head(page) if inside else EMPTY
     text = html(
@@ -74,7 +74,7 @@ def _head(page: Page) -> Html:
             Html(' aria-current="page"') if to == page.place else EMPTY,
             label,
         )
-        for to, label in _PLACES
+        for to, label in _NAVIGATION
     )
     return html(
         '<header><div class="bar"><p class="brand">Local Salesforce org</p>'
@@ -86,15 +86,15 @@ def _head(page: Page) -> Html:
     )
 
 
-def locked() -> web.Response:
+def locked_page() -> web.Response:
     body = Html(
         "<h1>This page needs its link</h1><p>Open the link that the org printed when it was started: it carries the "
         "key. If you have just followed it from another site, reload this page.</p>"
     )
-    return response(Page(title="Locked", body=body, status=403), inside=False)
+    return render_page(Page(title="Locked", body=body, status=403), inside=False)
 
 
-def missing(what: str = "There is no such page.") -> Page:
+def not_found_page(what: str = "There is no such page.") -> Page:
     body = html(
         "<h1>Not found</h1><p>{} It may have been deleted, or the address is not complete.</p>"
         '<p><a href="/orders">See all orders</a> or search above.</p>',
@@ -103,6 +103,6 @@ def missing(what: str = "There is no such page.") -> Page:
     return Page(title="Not found", body=body, status=404)
 
 
-def refused(method: str) -> Page:
+def read_only_page(method: str) -> Page:
     body = html("<h1>Only for looking</h1><p>Nothing can be changed here: {} is not answered.</p>", method)
     return Page(title="Only for looking", body=body, status=405)

@@ -15,7 +15,7 @@ from connector.localorg.events.avro import CHANGE_HEADER
 from connector.localorg.events.hub import change_topic
 from connector.localorg.field_values import format_timestamp
 from connector.localorg.page import record_queries, widgets
-from connector.localorg.page.formatters import Shown, label, moment
+from connector.localorg.page.formatters import ValueFormatter, field_label, format_datetime
 from connector.localorg.page.html import EMPTY, Html, html, join
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from connector.localorg.schema import Field, SObject
     from connector.localorg.write_plan import Row
 
-LOOKED_AT = 5_000
-MOST = 50
+MAX_EVENTS_SEARCHED = 5_000
+MAX_ENTRIES = 50
 _KINDS = {"CREATE": "Created", "UPDATE": "Changed", "DELETE": "Deleted", "UNDELETE": "Restored"}
 _ALWAYS = frozenset({"LastModifiedDate", "LastModifiedById", "SystemModstamp"})  # they change with every change
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class HistoryEntry:
     """`changes` are label, value before (None if that is not known) and value after."""
 
     when: str
@@ -40,17 +40,20 @@ class Entry:
     changes: list[tuple[str, Html | None, Html]] = field(default_factory=list)
 
 
-def section(org: Org, shown: Shown, sobject: SObject, row: Row) -> Html:
+def section(org: Org, shown: ValueFormatter, sobject: SObject, row: Row) -> Html:
     kept = org.schema.get(f"{sobject.name}History")
     if kept is not None and kept.get(f"{sobject.name}Id"):
-        entries, older = _kept(org, shown, sobject, kept, row)
+        entries, older = _entries_from_history(org, shown, sobject, kept, row)
         ending = (
-            f"The latest {MOST} of its field history; there are older ones." if older else "From its field history."
+            f"The latest {MAX_ENTRIES} of its field history; there are older ones."
+            if older
+            else "From its field history."
         )
     elif org.hub.schema_for_topic(change_topic(sobject.name)) is not None:
-        entries, older = _events(org, shown, sobject, str(row["Id"]))
+        entries, older = _entries_from_events(org, shown, sobject, str(row["Id"]))
         ending = (
-            f"At most {MOST} of the latest {LOOKED_AT:,} change events of its object. Older changes may exist."
+            f"At most {MAX_ENTRIES} of the latest {MAX_EVENTS_SEARCHED:,} change events of its object."
+            " Older changes may exist."
             if older
             else "From its change events."
         )
@@ -61,38 +64,50 @@ def section(org: Org, shown: Shown, sobject: SObject, row: Row) -> Html:
     return widgets.section("History", html('{}<p class="note">{}</p>', told, ending))
 
 
-def _kept(org: Org, shown: Shown, sobject: SObject, kept: SObject, row: Row) -> tuple[list[Entry], bool]:
-    part = record_queries.children(org, kept.name, f"{sobject.name}Id", str(row["Id"]), limit=MOST)
-    entries: list[Entry] = []
+def _entries_from_history(
+    org: Org, shown: ValueFormatter, sobject: SObject, kept: SObject, row: Row
+) -> tuple[list[HistoryEntry], bool]:
+    part = record_queries.child_rows(org, kept.name, f"{sobject.name}Id", str(row["Id"]), limit=MAX_ENTRIES)
+    entries: list[HistoryEntry] = []
     fields: set[str] = set()  # of the entry that is being filled: one change has a field once
     for item in part.rows:
-        change = _kept_change(shown, sobject, item, row)
+        change = _history_change(shown, sobject, item, row)
         if change is None:
             continue
         when, who, name = (str(item[column]) for column in ("CreatedDate", "CreatedById", "Field"))
         if not entries or (entries[-1].when, entries[-1].who) != (when, who) or name in fields:
-            entries.append(Entry(when=when, kind="Changed", who=who))
+            entries.append(HistoryEntry(when=when, kind="Changed", who=who))
             fields = set()
         entries[-1].changes.append(change)
         fields.add(name)
-    if part.following is None and row.get("CreatedDate"):
-        entries.append(Entry(when=str(row["CreatedDate"]), kind="Created", who=str(row.get("CreatedById") or "")))
-    return entries, part.following is not None
+    if part.next_cursor is None and row.get("CreatedDate"):
+        entries.append(
+            HistoryEntry(when=str(row["CreatedDate"]), kind="Created", who=str(row.get("CreatedById") or ""))
+        )
+    return entries, part.next_cursor is not None
 
 
-def _kept_change(shown: Shown, sobject: SObject, item: Row, row: Row) -> tuple[str, Html | None, Html] | None:
+def _history_change(
+    shown: ValueFormatter, sobject: SObject, item: Row, row: Row
+) -> tuple[str, Html | None, Html] | None:
     name = str(item["Field"])
     known = sobject.get(name) or sobject.get(f"{name}Id")
     if known is None:
         return None
     before, after = (_value(shown, known, item[column], row) for column in ("OldValue", "NewValue"))
     return (
-        (label(known), before, after) if item["OldValue"] or item["NewValue"] else (label(known), None, Html("changed"))
+        (field_label(known), before, after)
+        if item["OldValue"] or item["NewValue"]
+        else (field_label(known), None, Html("changed"))
     )
 
 
-def _events(org: Org, shown: Shown, sobject: SObject, record_id: str) -> tuple[list[Entry], bool]:
-    found, older = org.hub.bus.events_containing(change_topic(sobject.name), record_id, among=LOOKED_AT, limit=MOST)
+def _entries_from_events(
+    org: Org, shown: ValueFormatter, sobject: SObject, record_id: str
+) -> tuple[list[HistoryEntry], bool]:
+    found, older = org.hub.bus.events_containing(
+        change_topic(sobject.name), record_id, among=MAX_EVENTS_SEARCHED, limit=MAX_ENTRIES
+    )
     entries = []
     for event in found:
         schema = org.hub.schema_by_id(event.schema_id)
@@ -105,41 +120,41 @@ def _events(org: Org, shown: Shown, sobject: SObject, record_id: str) -> tuple[l
         told = ((name, values.get(name)) for name in (header["changedFields"] or values) if name not in _ALWAYS)
         kind = str(header["changeType"])
         entries.append(
-            Entry(
+            HistoryEntry(
                 when=format_timestamp(datetime.fromtimestamp(header["commitTimestamp"] / 1000, UTC)),
                 kind=_KINDS.get(kind, f"{_KINDS.get(kind.removeprefix('GAP_'), 'Changed')}, values not told"),
                 who=header["commitUser"],
                 through=header["changeOrigin"],
-                changes=list(_changes(shown, sobject, told, values)),
+                changes=list(_event_changes(shown, sobject, told, values)),
             )
         )
     return entries, older
 
 
-def _changes(
-    shown: Shown, sobject: SObject, told: Iterable[tuple[str, object]], values: Row
+def _event_changes(
+    shown: ValueFormatter, sobject: SObject, told: Iterable[tuple[str, object]], values: Row
 ) -> Iterable[tuple[str, Html | None, Html]]:
     for name, value in told:
         known = sobject.get(name)
         if known is None:
             continue  # not for the running user
         if isinstance(value, dict):
-            yield label(known), None, html("{}", ", ".join(str(part) for part in value.values()))
+            yield field_label(known), None, html("{}", ", ".join(str(part) for part in value.values()))
         else:
-            yield label(known), None, _value(shown, known, value, values)
+            yield field_label(known), None, _value(shown, known, value, values)
 
 
-def _value(shown: Shown, known: Field, value: object, row: Row) -> Html:
+def _value(shown: ValueFormatter, known: Field, value: object, row: Row) -> Html:
     if isinstance(value, str) and known.type in {"currency", "double", "percent", "int"}:
         try:
             value = float(value)
         except ValueError:
             return html("{}", value)
-    return shown.worded(known, value, shown.currency(row)) or widgets.EMPTY_VALUE
+    return shown.format_value(known, value, shown.currency(row)) or widgets.EMPTY_VALUE
 
 
-def _entry(shown: Shown, entry: Entry) -> Html:
-    who = html(" by {}", shown.reference(entry.who)) if entry.who else EMPTY
+def _entry(shown: ValueFormatter, entry: HistoryEntry) -> Html:
+    who = html(" by {}", shown.link_record(entry.who)) if entry.who else EMPTY
     through = html(' · <span class="through">{}</span>', entry.through) if entry.through else EMPTY
     listed = join(_change(*change) for change in entry.changes)
     if not listed:
@@ -150,7 +165,7 @@ def _entry(shown: Shown, entry: Entry) -> Html:
         told = html("<dl>{}</dl>", listed)
     return html(
         '<li><p><strong>{}</strong> {}<span class="who">{}{}</span></p>{}</li>',
-        entry.kind, moment(entry.when), who, through, told,
+        entry.kind, format_datetime(entry.when), who, through, told,
     )  # fmt: skip
 
 

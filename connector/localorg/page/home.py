@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.localorg.page import record_queries, record_table, usage, widgets
-from connector.localorg.page.formatters import Shown
+from connector.localorg.page.formatters import ValueFormatter
 from connector.localorg.page.frame import Page
-from connector.localorg.page.html import EMPTY, Html, address, html, join
+from connector.localorg.page.html import EMPTY, Html, build_url, html, join
 from connector.localorg.page.indexes import HOLD, STAGE
 from connector.localorg.page.orders import order_object
 
@@ -20,9 +20,9 @@ LATEST = 15
 
 def view(org: Org) -> Page:
     sobject = order_object(org)
-    part = record_queries.newest(org, "Order", {}, limit=LATEST)
-    told = record_table.table(
-        Shown(org), sobject, part.rows, caption="Latest orders",
+    part = record_queries.newest_rows(org, "Order", {}, limit=LATEST)
+    told = record_table.render_table(
+        ValueFormatter(org), sobject, part.rows, caption="Latest orders",
         empty="No orders yet. They appear here as soon as one is written through the API.",
     )  # fmt: skip
     body = join(
@@ -41,12 +41,14 @@ def view(org: Org) -> Page:
 
 def _tiles(org: Org) -> Html:
     tiles = [
-        _tile("Orders", f"{record_queries.total(org, 'Order'):,}", "/orders"),
-        _tile("Accounts", f"{record_queries.total(org, 'Account'):,}", "/accounts"),
-        _tile("Products", f"{record_queries.total(org, 'Product2'):,}", "/products"),
+        _tile("Orders", f"{record_queries.count_rows(org, 'Order'):,}", "/orders"),
+        _tile("Accounts", f"{record_queries.count_rows(org, 'Account'):,}", "/accounts"),
+        _tile("Products", f"{record_queries.count_rows(org, 'Product2'):,}", "/products"),
     ]
     if order_object(org).get(HOLD):
-        tiles.insert(1, _tile("On hold", told(record_queries.counted(org, "Order")), address("orders", held="1")))
+        tiles.insert(
+            1, _tile("On hold", format_count(record_queries.bounded_count(org, "Order")), build_url("orders", held="1"))
+        )
     return html('<ul class="tiles">{}</ul>', join(tiles))
 
 
@@ -54,8 +56,8 @@ def _tile(label: str, count: str, to: str) -> Html:
     return html('<li><a href="{}"><span class="count">{}</span> {}</a></li>', to, count, label)
 
 
-def told(count: int) -> str:
-    return f"over {record_queries.COUNTED:,}" if count > record_queries.COUNTED else f"{count:,}"
+def format_count(count: int) -> str:
+    return f"over {record_queries.MAX_COUNT:,}" if count > record_queries.MAX_COUNT else f"{count:,}"
 
 
 def _stages(org: Org, sobject: SObject) -> Html:
@@ -65,8 +67,8 @@ def _stages(org: Org, sobject: SObject) -> Html:
     tiles = join(
         _tile(
             item.label,
-            told(record_queries.counted(org, "Order", STAGE, item.value)),
-            address("orders", stage=item.value),
+            format_count(record_queries.bounded_count(org, "Order", STAGE, item.value)),
+            build_url("orders", stage=item.value),
         )
         for item in field.picklist
     )

@@ -16,7 +16,7 @@ class Html(str):
 EMPTY = Html("")
 
 
-def safe(value: object) -> Html:
+def escape_value(value: object) -> Html:
     if isinstance(value, Html):
         return value
     return EMPTY if value is None else Html(escape(str(value)))
@@ -24,15 +24,15 @@ def safe(value: object) -> Html:
 
 def html(template: str, *values: object, **named: object) -> Html:
     """The template with its places filled; the template is ours, the values are anybody's."""
-    filled = {name: safe(value) for name, value in named.items()}
-    return Html(template.format(*(safe(value) for value in values), **filled))
+    filled = {name: escape_value(value) for name, value in named.items()}
+    return Html(template.format(*(escape_value(value) for value in values), **filled))
 
 
 def join(parts: Iterable[object], between: str = "") -> Html:
-    return Html(safe(between).join(safe(part) for part in parts))
+    return Html(escape_value(between).join(escape_value(part) for part in parts))
 
 
-def address(*segments: str, **params: object) -> str:
+def build_url(*segments: str, **params: object) -> str:
     """A path within the page, with the parameters that say something."""
     given = {name: str(value) for name, value in params.items() if value not in {None, "", False}}
     path = "/" + "/".join(quote(segment, safe="") for segment in segments)
@@ -43,7 +43,7 @@ def link(to: str, text: object) -> Html:
     return html('<a href="{}">{}</a>', to, text)
 
 
-def options(choices: Mapping[str, str], chosen: str) -> Html:
+def render_options(choices: Mapping[str, str], chosen: str) -> Html:
     """The options of a select, value by label."""
     return join(
         html('<option value="{}"{}>{}</option>', value, Html(" selected") if value == chosen else EMPTY, label)

@@ -23,27 +23,27 @@ _COLUMNS = (
     ("ReturnOrder", "ReturnOrderNumber"),
     ("Case", "CaseNumber"),
 )
-LIVE = '"IsDeleted" = 0'
-HELD = f'{LIVE} AND "{HOLD}" IS NOT NULL'
+LIVE_CONDITION = '"IsDeleted" = 0'
+HELD_CONDITION = f'{LIVE_CONDITION} AND "{HOLD}" IS NOT NULL'
 
 
-def ensure(org: Org) -> None:
+def create_indexes(org: Org) -> None:
     """Make those whose columns exist; what is there already costs nothing."""
     execute = org.storage.connection.execute
     for sobject, *columns in _COLUMNS:
-        if _has(org, sobject, columns[0]):
+        if _has_column(org, sobject, columns[0]):
             name = quote(f"ix_page_{sobject}_{columns[0]}")
             listed = ", ".join(map(quote, columns))
-            execute(f"CREATE INDEX IF NOT EXISTS {name} ON {quote(sobject)} ({listed}) WHERE {LIVE}")
-    if _has(org, "Order", HOLD):
-        execute(f'CREATE INDEX IF NOT EXISTS "ix_page_Order_held" ON "Order" ("IsDeleted") WHERE {HELD}')
+            execute(f"CREATE INDEX IF NOT EXISTS {name} ON {quote(sobject)} ({listed}) WHERE {LIVE_CONDITION}")
+    if _has_column(org, "Order", HOLD):
+        execute(f'CREATE INDEX IF NOT EXISTS "ix_page_Order_held" ON "Order" ("IsDeleted") WHERE {HELD_CONDITION}')
     for sobject in ("Account", "Order", "Product2"):
-        if not _has(org, sobject, "IsDeleted"):
+        if not _has_column(org, sobject, "IsDeleted"):
             continue
         name = quote(f"ix_page_{sobject}_deleted")
         execute(f'CREATE INDEX IF NOT EXISTS {name} ON {quote(sobject)} ("IsDeleted") WHERE "IsDeleted" = 1')
 
 
-def _has(org: Org, sobject: str, column: str) -> bool:
+def _has_column(org: Org, sobject: str, column: str) -> bool:
     plan = org.dml.find_plan(sobject)
     return plan is not None and {column, "IsDeleted"} <= plan.column_names

@@ -19,27 +19,32 @@ if TYPE_CHECKING:
 KEY = "key"
 
 
-def _name(org: Org) -> str:
+def _cookie_name(org: Org) -> str:
     return f"page_{org.auth.identity.organization_id[:15]}"
 
 
-def _ticket(org: Org) -> str:
+def _cookie_value(org: Org) -> str:
     return hmac.digest(org.auth.page_key.encode(), b"cookie of the page", "sha256").hex()
 
 
-def has_ticket(org: Org, request: web.Request) -> bool:
-    return hmac.compare_digest(request.cookies.get(_name(org), "").encode(), _ticket(org).encode())
+def has_cookie(org: Org, request: web.Request) -> bool:
+    return hmac.compare_digest(request.cookies.get(_cookie_name(org), "").encode(), _cookie_value(org).encode())
 
 
 def has_key(org: Org, params: Mapping[str, str]) -> bool:
     return hmac.compare_digest(params.get(KEY, "").encode(), org.auth.page_key.encode())
 
 
-def let_in(org: Org, request: web.Request, path: str, params: Mapping[str, str]) -> web.Response:
+def grant_access(org: Org, request: web.Request, path: str, params: Mapping[str, str]) -> web.Response:
     """On to the same place without the key."""
     rest = urlencode({name: value for name, value in params.items() if name != KEY})
     response = web.Response(status=303, headers={"Location": f"{path}?{rest}" if rest else path})
     response.set_cookie(
-        _name(org), _ticket(org), path="/", httponly=True, samesite="Strict", secure=request.scheme == "https"
+        _cookie_name(org),
+        _cookie_value(org),
+        path="/",
+        httponly=True,
+        samesite="Strict",
+        secure=request.scheme == "https",
     )
     return response

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.localorg.page import history, record, record_queries, record_table, widgets
-from connector.localorg.page.formatters import NUMBERS, Shown, found, label, picked
-from connector.localorg.page.frame import Page, missing
-from connector.localorg.page.html import EMPTY, Html, address, html, join, link
+from connector.localorg.page.formatters import NUMBERS, ValueFormatter, field_label, find_record, picklist_label
+from connector.localorg.page.frame import Page, not_found_page
+from connector.localorg.page.html import EMPTY, Html, build_url, html, join, link
 from connector.localorg.page.indexes import HOLD, STAGE
 from connector.localorg.page.widgets import Column
 
@@ -16,48 +16,48 @@ if TYPE_CHECKING:
     from connector.localorg.schema import SObject
     from connector.localorg.write_plan import Row
 
-LINES = 200
-_FACTS = (
+MAX_LINES = 200
+_DETAIL_FIELDS = (
     "Payment_Status__c", "Fulfillment_Status__c", "Amount_Due__c", "Invoice_Number__c", "Promised_Date__c",
     "Shipped_Date__c", "Return_Status__c", "Return_Reason__c", "TotalAmount", "Exact_Total__c", "Net_Total__c",
     "Freight__c", "Tax__c", "Priority__c", "Service_Level__c", "Placed_At__c", "EffectiveDate", "Channel__c",
     "PoNumber", "Ship_To_Name__c", "ShippingAddress", "Ship_Complete__c", "Delivery_Note__c", "OriginalOrderId",
     "Rep_Comment__c", "Description",
 )  # fmt: skip
-_ALWAYS = ("Payment_Status__c", "Fulfillment_Status__c", "Promised_Date__c", "TotalAmount", "Exact_Total__c")
-_QUIET = ("Tax__c", "Priority__c", "Ship_Complete__c")
+_ALWAYS_SHOWN = ("Payment_Status__c", "Fulfillment_Status__c", "Promised_Date__c", "TotalAmount", "Exact_Total__c")
+_HIDDEN_IF_ZERO = ("Tax__c", "Priority__c", "Ship_Complete__c")
 """Of no interest while they are 0, or no."""
-_DONE = (
+_PROGRESS_FIELDS = (
     "Shipped_Quantity__c", "Delivered_Quantity__c", "Returned_Quantity__c", "Cancelled_Quantity__c",
     "Backordered_Quantity__c",
 )  # fmt: skip
 """How far the lines are; a column is there once it says something."""
-_IF_ANY = frozenset({*_DONE, "Discount_Percent__c"})
-_SAME = {"AvailableQuantity": "Quantity", "List_Unit_Price__c": "UnitPrice", "Exact_Total__c": "TotalPrice"}
+_SHOWN_IF_SET = frozenset({*_PROGRESS_FIELDS, "Discount_Percent__c"})
+_SAME_AS = {"AvailableQuantity": "Quantity", "List_Unit_Price__c": "UnitPrice", "Exact_Total__c": "TotalPrice"}
 """Of interest only where it is not the same as another."""
-_LINE = (
-    "Quantity", *_DONE, "UnitPrice", "List_Unit_Price__c", "Discount_Percent__c", "TotalPrice", "Exact_Total__c",
-    "AvailableQuantity",
+_LINE_FIELDS = (
+    "Quantity", *_PROGRESS_FIELDS, "UnitPrice", "List_Unit_Price__c", "Discount_Percent__c", "TotalPrice",
+    "Exact_Total__c", "AvailableQuantity",
 )  # fmt: skip
-_SHORT = {
-    **{name: name.partition("_")[0] for name in _DONE},
+_SHORT_LABELS = {
+    **{name: name.partition("_")[0] for name in _PROGRESS_FIELDS},
     "List_Unit_Price__c": "List price", "Discount_Percent__c": "Discount", "TotalPrice": "Total",
     "Exact_Total__c": "Exact total", "AvailableQuantity": "Not reduced", "UnitPrice": "Unit price",
 }  # fmt: skip
-_ASIDE = ("cancelled",)  # a stage beside the way from the first to the last
+_SIDE_STAGES = ("cancelled",)  # a stage beside the way from the first to the last
 
 
 def view(org: Org, record_id: str) -> Page:
-    here = found(org, record_id)
+    here = find_record(org, record_id)
     if here is None or here[0].name != "Order":
-        return missing(f"There is no order {record_id}.")
+        return not_found_page(f"There is no order {record_id}.")
     sobject, row = here
-    shown = Shown(org)
-    title = shown.title(sobject, row)
+    shown = ValueFormatter(org)
+    title = shown.record_title(sobject, row)
     order_id = str(row["Id"])
     relations = {f"{child.name}.{by.name}": (child, by) for child, by in record_table.relations(org, sobject)}
     sections = [
-        record_table.related(org, shown, relations[name], order_id, always=always, title=title_)
+        record_table.related_section(org, shown, relations[name], order_id, always=always, title=title_)
         for name, title_, always in (
             ("ReturnOrder.OrderId", "Return orders", "No return order for this order."),
             ("Order.OriginalOrderId", "Reduction orders", "Nothing of this order was reduced."),
@@ -67,37 +67,39 @@ def view(org: Org, record_id: str) -> Page:
     kind = "Reduction order" if row.get("IsReductionOrder") else "Order"
     body = join(
         [
-            widgets.heading(kind, title, _states(sobject, row)),
-            record.deleted(row),
-            _hold(sobject, row),
-            _way(sobject, row),
-            _facts(shown, sobject, row),
-            _lines(org, shown, row),
+            widgets.heading(kind, title, _status_badges(sobject, row)),
+            record.deleted_alert(row),
+            _hold_alert(sobject, row),
+            _stage_progress(sobject, row),
+            _order_details(shown, sobject, row),
+            _lines_section(org, shown, row),
             *sections,
-            record.related(
+            record.related_sections(
                 org, shown, sobject, row, quiet=True,
                 without={"OrderItem.OrderId", "ReturnOrder.OrderId", "Order.OriginalOrderId"},
             ),
             history.section(org, shown, sobject, row),
-            record.fields(shown, sobject, row, folded=True),
+            record.field_section(shown, sobject, row, folded=True),
         ]
     )  # fmt: skip
     return Page(title=f"Order {title}", body=body, place="/orders")
 
 
-def _states(sobject: SObject, row: Row) -> Html:
+def _status_badges(sobject: SObject, row: Row) -> Html:
     badges = []
     for name in (STAGE, "Status"):
         field, value = sobject.get(name), row.get(name)
         if field and isinstance(value, str):
-            badges.append(html("<span>{}: {}</span>", _WORDS[name], widgets.badge(picked(field, value), value)))
+            badges.append(
+                html("<span>{}: {}</span>", _STATUS_LABELS[name], widgets.badge(picklist_label(field, value), value))
+            )
     return html('<p class="states">{}</p>', join(badges, " "))
 
 
-_WORDS = {STAGE: "Stage", "Status": "Status"}
+_STATUS_LABELS = {STAGE: "Stage", "Status": "Status"}
 
 
-def _hold(sobject: SObject, row: Row) -> Html:
+def _hold_alert(sobject: SObject, row: Row) -> Html:
     reason = row.get(HOLD)
     if not sobject.get(HOLD) or not reason:
         return EMPTY
@@ -106,10 +108,10 @@ def _hold(sobject: SObject, row: Row) -> Html:
     )
 
 
-def _way(sobject: SObject, row: Row) -> Html:
+def _stage_progress(sobject: SObject, row: Row) -> Html:
     """The stages in their order, up to the one the order is in."""
     field, stage = sobject.get(STAGE), row.get(STAGE)
-    names = [item for item in field.picklist if item.value not in _ASIDE] if field else []
+    names = [item for item in field.picklist if item.value not in _SIDE_STAGES] if field else []
     place = next((number for number, item in enumerate(names) if item.value == stage), None)
     if place is None:
         return EMPTY
@@ -124,64 +126,78 @@ def _way(sobject: SObject, row: Row) -> Html:
     return html('<ol class="way" aria-label="Stages">{}</ol>', listed)
 
 
-def _facts(shown: Shown, sobject: SObject, row: Row) -> Html:
-    told = [("Account", shown.reference(row.get("AccountId")))]
+def _order_details(shown: ValueFormatter, sobject: SObject, row: Row) -> Html:
+    told = [("Account", shown.link_record(row.get("AccountId")))]
     carrier, tracking = sobject.get("Carrier__c"), sobject.get("Tracking_Number__c")
     if tracking:
-        by = html("{} ", shown.value(carrier, row)) if carrier else EMPTY
+        by = html("{} ", shown.format_field(carrier, row)) if carrier else EMPTY
         number = row.get(tracking.name)
         gone = row.get("Shipped_Date__c") or row.get("Carrier__c")
         without = html("{}<span>without a number</span>", by) if gone else Html("Not shipped yet")
         told.append(("Tracking", html("{}<strong>{}</strong>", by, number) if number else without))
-    for name in _FACTS:
+    for name in _DETAIL_FIELDS:
         field = sobject.get(name)
-        if field is None or (name in _QUIET and not row.get(name)):
+        if field is None or (name in _HIDDEN_IF_ZERO and not row.get(name)):
             continue
-        value = record.postal(row, field) if field.type == "address" else record_table.cell(shown, field, row)
-        if value or name in _ALWAYS:
-            told.append((label(field), value))
-    return widgets.facts(told, kind="facts lead")
+        value = (
+            record.format_address(row, field)
+            if field.type == "address"
+            else record_table.render_cell(shown, field, row)
+        )
+        if value or name in _ALWAYS_SHOWN:
+            told.append((field_label(field), value))
+    return widgets.definition_list(told, kind="facts lead")
 
 
-def _lines(org: Org, shown: Shown, row: Row) -> Html:
+def _lines_section(org: Org, shown: ValueFormatter, row: Row) -> Html:
     line = org.dml.plan("OrderItem").sobject
-    part = record_queries.children(org, line.name, "OrderId", str(row["Id"]), limit=LINES)
+    part = record_queries.child_rows(org, line.name, "OrderId", str(row["Id"]), limit=MAX_LINES)
     numbered = "Line_Number__c" if line.get("Line_Number__c") else "OrderItemNumber"
-    lines = sorted(part.rows, key=lambda item: _order_of(item.get(numbered)))
-    fields = [field for name in _LINE if (field := line.get(name)) and any(_told(name, item) for item in lines)]
-    head = [Column("Product"), Column("SKU"), *(Column(_SHORT.get(f.name, f.label), f.type in NUMBERS) for f in fields)]
+    lines = sorted(part.rows, key=lambda item: _sort_key(item.get(numbered)))
+    fields = [
+        field
+        for name in _LINE_FIELDS
+        if (field := line.get(name)) and any(_has_distinct_value(name, item) for item in lines)
+    ]
+    head = [
+        Column("Product"),
+        Column("SKU"),
+        *(Column(_SHORT_LABELS.get(f.name, f.label), f.type in NUMBERS) for f in fields),
+    ]
     body = (
         [
-            html("{} {}", _number(item.get(numbered)), shown.reference(item.get("Product2Id"))),
+            html("{} {}", _line_number(item.get(numbered)), shown.link_record(item.get("Product2Id"))),
             _sku(org, item),
-            *(shown.value(field, item) for field in fields),
+            *(shown.format_field(field, item) for field in fields),
         ]
         for item in lines
     )
-    told = widgets.table("Lines of the order", head, body, empty="This order has no lines yet.")
-    if not part.following:
+    told = widgets.render_table("Lines of the order", head, body, empty="This order has no lines yet.")
+    if not part.next_cursor:
         return widgets.section("Lines", told)
-    every = link(address("record", str(row["Id"]), line.name, "OrderId"), f"The latest {LINES} lines are here; see all")
+    every = link(
+        build_url("record", str(row["Id"]), line.name, "OrderId"), f"The latest {MAX_LINES} lines are here; see all"
+    )
     return widgets.section("Lines", told, more=html('<p class="more">{}</p>', every))
 
 
-def _told(name: str, item: Row) -> bool:
+def _has_distinct_value(name: str, item: Row) -> bool:
     """Whether a line says something by it that its other columns do not."""
     value = item.get(name)
-    if name in _SAME:
-        return value is not None and value != item.get(_SAME[name])
-    return bool(value) if name in _IF_ANY else value is not None
+    if name in _SAME_AS:
+        return value is not None and value != item.get(_SAME_AS[name])
+    return bool(value) if name in _SHOWN_IF_SET else value is not None
 
 
-def _order_of(number: object) -> tuple[bool, float]:
+def _sort_key(number: object) -> tuple[bool, float]:
     try:
         return False, float(str(number))
     except ValueError:
         return True, 0.0
 
 
-def _number(number: object) -> Html:
-    return html('<span class="line">{}</span>', f"{_order_of(number)[1]:g}") if number else EMPTY
+def _line_number(number: object) -> Html:
+    return html('<span class="line">{}</span>', f"{_sort_key(number)[1]:g}") if number else EMPTY
 
 
 def _sku(org: Org, item: Row) -> Html:

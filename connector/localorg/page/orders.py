@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from connector.localorg.page import record_queries, record_table, widgets
-from connector.localorg.page.formatters import Shown, picked
+from connector.localorg.page.formatters import ValueFormatter, picklist_label
 from connector.localorg.page.frame import Page
-from connector.localorg.page.html import EMPTY, Html, address, html, link, options
+from connector.localorg.page.html import EMPTY, Html, build_url, html, link, render_options
 from connector.localorg.page.indexes import HOLD, STAGE
 
 if TYPE_CHECKING:
@@ -18,29 +18,37 @@ if TYPE_CHECKING:
 
 def view(org: Org, params: Mapping[str, str]) -> Page:
     sobject = order_object(org)
-    shown = Shown(org)
+    shown = ValueFormatter(org)
     chosen = {name: params.get(name, "") for name in ("account", "stage", "status")}
     columns = {"account": "AccountId", "stage": STAGE, "status": "Status"}
     equal = {columns[name]: value for name, value in chosen.items() if value and sobject.get(columns[name]) is not None}
     held = params.get("held") == "1" and sobject.get(HOLD) is not None
-    before = record_queries.cursor(params.get("before", ""))
-    part = record_queries.newest(org, "Order", equal, held=held, before=before)
+    before = record_queries.parse_cursor(params.get("before", ""))
+    part = record_queries.newest_rows(org, "Order", equal, held=held, before=before)
     here = {**chosen, "held": "1" if held else ""}
-    told = record_table.table(
-        shown, sobject, part.rows, caption="Orders, newest first", empty=_empty(bool(equal) or held, part.unfinished)
+    told = record_table.render_table(
+        shown,
+        sobject,
+        part.rows,
+        caption="Orders, newest first",
+        empty=_empty(bool(equal) or held, part.search_limit_reached),
     )
-    steps = widgets.steps(
+    steps = widgets.navigation(
         [
-            ("Newest", address("orders", **here) if before else None),
+            ("Newest", build_url("orders", **here) if before else None),
             (
-                f"Look further back than these {record_queries.LOOKED_AT:,}" if part.unfinished else "Older",
-                address("orders", **here, before=part.following) if part.following else None,
+                f"Look further back than these {record_queries.MAX_ROWS_SEARCHED:,}"
+                if part.search_limit_reached
+                else "Older",
+                build_url("orders", **here, before=part.next_cursor) if part.next_cursor else None,
             ),
         ]
     )
-    of = shown.name(chosen["account"]) if chosen["account"] else None
-    whose = html("<p>Of {}. {}</p>", shown.reference(chosen["account"]), link("/orders", "All orders")) if of else EMPTY
-    count = html('<p class="kind">{} orders in all</p>', f"{record_queries.total(org, 'Order'):,}")
+    of = shown.record_name(chosen["account"]) if chosen["account"] else None
+    whose = (
+        html("<p>Of {}. {}</p>", shown.link_record(chosen["account"]), link("/orders", "All orders")) if of else EMPTY
+    )
+    count = html('<p class="kind">{} orders in all</p>', f"{record_queries.count_rows(org, 'Order'):,}")
     body = html("{}<h1>Orders</h1>{}{}{}{}", count, whose, _filters(sobject, here), told, steps)
     return Page(title="Orders", body=body, place="/orders")
 
@@ -51,7 +59,9 @@ def order_object(org: Org) -> SObject:
 
 def _empty(filtered: bool, unfinished: bool) -> Html:
     if unfinished:
-        return html("None among the {} orders looked at. Look further back below.", f"{record_queries.LOOKED_AT:,}")
+        return html(
+            "None among the {} orders looked at. Look further back below.", f"{record_queries.MAX_ROWS_SEARCHED:,}"
+        )
     if filtered:
         return Html('No order is like this. <a href="/orders">Show all orders</a>')
     return Html("No orders yet. They appear here as soon as one is written through the API.")
@@ -82,5 +92,5 @@ def _select(name: str, label: str, field: Field | None, chosen: str) -> Html:
         return EMPTY
     choices = {"": "Any", **{item.value: item.label for item in field.picklist}}
     if chosen:
-        choices.setdefault(chosen, picked(field, chosen))
-    return html('<label>{} <select name="{}">{}</select></label>', label, name, options(choices, chosen))
+        choices.setdefault(chosen, picklist_label(field, chosen))
+    return html('<label>{} <select name="{}">{}</select></label>', label, name, render_options(choices, chosen))

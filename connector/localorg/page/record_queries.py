@@ -10,47 +10,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from connector.localorg.page.indexes import HELD, HOLD, LIVE
+from connector.localorg.page.indexes import HELD_CONDITION, HOLD, LIVE_CONDITION
 from connector.localorg.storage import quote
-from connector.localorg.write_plan import WritePlan, Row
+from connector.localorg.write_plan import Row, WritePlan
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-PAGE = 50
-LOOKED_AT = 5_000
-COUNTED = 10_000
-_NEXT = "\U0010ffff"  # after every text that begins with what stands before it
+PAGE_SIZE = 50
+MAX_ROWS_SEARCHED = 5_000
+MAX_COUNT = 10_000
+_LAST_CHARACTER = "\U0010ffff"  # after every text that begins with what stands before it
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RowPage:
     """One page of a list. `following` is where the next begins; `unfinished` if that is for lack of looking."""
 
     rows: list[Row]
-    following: int | None = None
-    unfinished: bool = False
+    next_cursor: int | None = None
+    search_limit_reached: bool = False
 
 
-def newest(
+def newest_rows(
     org: Org,
     sobject: str,
     equal: Mapping[str, str],
     *,
     held: bool = False,
     before: int | None = None,
-    limit: int = PAGE,
-) -> Part:
+    limit: int = PAGE_SIZE,
+) -> RowPage:
     """Rows with these values in these columns. The first one is the one to look up, the others are compared."""
     plan = org.dml.plan(sobject)
-    live = LIVE if "IsDeleted" in plan.column_names else "1"
+    live = LIVE_CONDITION if "IsDeleted" in plan.column_names else "1"
     looked_up = dict(list(equal.items())[:1])
     compared = dict(list(equal.items())[1:])
     conditions = [live, *(f"{quote(_column(plan, name))} = ?" for name in looked_up)]
     values: list[str | int] = [*looked_up.values()]
     outer = [f"{quote(_column(plan, name))} = ?" for name in compared]
     if held and not equal:
-        conditions = [HELD]
+        conditions = [HELD_CONDITION]
     elif held:
         outer.append(f"{quote(_column(plan, HOLD))} IS NOT NULL")
     if before is not None:
@@ -63,65 +63,67 @@ def newest(
         for row in org.storage.connection.execute(
             f"SELECT r.rowid FROM ({inner} LIMIT ?) seen CROSS JOIN {table} r ON r.rowid = seen.place"  # noqa: S608
             f" WHERE {' AND '.join(outer) or '1'} ORDER BY r.rowid DESC LIMIT ?",
-            [*values, LOOKED_AT if outer else limit + 1, *compared.values(), limit + 1],
+            [*values, MAX_ROWS_SEARCHED if outer else limit + 1, *compared.values(), limit + 1],
         )
     ]
-    rows = _at(org, plan, places[:limit])
+    rows = _rows_at(org, plan, places[:limit])
     if len(places) > limit:
-        return Part(rows, following=places[limit - 1])
+        return RowPage(rows, next_cursor=places[limit - 1])
     if not outer:
-        return Part(rows)
-    last = org.dml.scalar(f"SELECT place FROM ({inner} LIMIT 1 OFFSET ?)", *values, LOOKED_AT - 1)  # noqa: S608
-    return Part(rows, following=last, unfinished=last is not None)
+        return RowPage(rows)
+    last = org.dml.scalar(f"SELECT place FROM ({inner} LIMIT 1 OFFSET ?)", *values, MAX_ROWS_SEARCHED - 1)  # noqa: S608
+    return RowPage(rows, next_cursor=last, search_limit_reached=last is not None)
 
 
-def _at(org: Org, plan: WritePlan, places: list[int]) -> list[Row]:
+def _rows_at(org: Org, plan: WritePlan, places: list[int]) -> list[Row]:
     where = f"rowid IN ({', '.join('?' * len(places))}) ORDER BY rowid DESC"
     return list(org.dml.select(plan.name, where, *places))
 
 
-def children(org: Org, child: str, field: str, record_id: str, *, before: int | None = None, limit: int = PAGE) -> Part:
-    return newest(org, child, {field: record_id}, before=before, limit=limit)
+def child_rows(
+    org: Org, child: str, field: str, record_id: str, *, before: int | None = None, limit: int = PAGE_SIZE
+) -> RowPage:
+    return newest_rows(org, child, {field: record_id}, before=before, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class NamedPage:
     rows: list[Row]
-    following: tuple[str, str] | None = None
+    next_cursor: tuple[str, str] | None = None
 
 
-def by_name(org: Org, sobject: str, after: tuple[str, str] | None, limit: int = PAGE) -> Sorted:
+def rows_by_name(org: Org, sobject: str, after: tuple[str, str] | None, limit: int = PAGE_SIZE) -> NamedPage:
     """Rows in the order of their names; the cursor is the last row's name and ID."""
-    where = LIVE if after is None else f'{LIVE} AND ("Name", "Id") > (?, ?)'
+    where = LIVE_CONDITION if after is None else f'{LIVE_CONDITION} AND ("Name", "Id") > (?, ?)'
     found = list(org.dml.select(sobject, f'{where} ORDER BY "Name", "Id" LIMIT ?', *(after or ()), limit + 1))
     rows = found[:limit]
     following = (str(rows[-1]["Name"]), str(rows[-1]["Id"])) if len(found) > limit else None
-    return Sorted(rows, following)
+    return NamedPage(rows, following)
 
 
-def beginning(org: Org, sobject: str, column: str, text: str, limit: int) -> list[Row]:
+def rows_with_prefix(org: Org, sobject: str, column: str, text: str, limit: int) -> list[Row]:
     """Rows whose column begins with a text, in its order."""
     plan = org.dml.plan(sobject)
     name = quote(_column(plan, column))
-    live = LIVE if "IsDeleted" in plan.column_names else "1"
+    live = LIVE_CONDITION if "IsDeleted" in plan.column_names else "1"
     where = f"{live} AND {name} >= ? AND {name} < ? ORDER BY {name} LIMIT ?"
-    return list(org.dml.select(plan.name, where, text, text + _NEXT, limit))
+    return list(org.dml.select(plan.name, where, text, text + _LAST_CHARACTER, limit))
 
 
-def total(org: Org, sobject: str) -> int:
+def count_rows(org: Org, sobject: str) -> int:
     """How many there are: all rows less the deleted ones, neither of which is looked at."""
     table = quote(org.dml.plan(sobject).name)
     every = org.dml.scalar(f"SELECT COUNT(*) FROM {table}")  # noqa: S608
     return int(every) - int(org.dml.scalar(f'SELECT COUNT(*) FROM {table} WHERE "IsDeleted" = 1'))  # noqa: S608
 
 
-def counted(org: Org, sobject: str, column: str | None = None, value: str = "") -> int:
+def bounded_count(org: Org, sobject: str, column: str | None = None, value: str = "") -> int:
     """How many orders are held, or rows have a value; counting stops at one more than `COUNTED`."""
     plan = org.dml.plan(sobject)
-    where = HELD if column is None else f"{LIVE} AND {quote(_column(plan, column))} = ?"
+    where = HELD_CONDITION if column is None else f"{LIVE_CONDITION} AND {quote(_column(plan, column))} = ?"
     values = () if column is None else (value,)
     sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM {quote(plan.name)} WHERE {where} LIMIT ?)"  # noqa: S608
-    return int(org.dml.scalar(sql, *values, COUNTED + 1))
+    return int(org.dml.scalar(sql, *values, MAX_COUNT + 1))
 
 
 def _column(plan: WritePlan, name: str) -> str:
@@ -131,6 +133,6 @@ def _column(plan: WritePlan, name: str) -> str:
     return name
 
 
-def cursor(text: str) -> int | None:
+def parse_cursor(text: str) -> int | None:
     """A place in a list as an address has it; None for anything else."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

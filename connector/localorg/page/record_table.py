@@ -6,8 +6,8 @@ from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from connector.localorg.page import record_queries, widgets
-from connector.localorg.page.formatters import NUMBERS, Shown, label, picked
-from connector.localorg.page.html import EMPTY, Html, address, html, link
+from connector.localorg.page.formatters import NUMBERS, ValueFormatter, field_label, picklist_label
+from connector.localorg.page.html import EMPTY, Html, build_url, html, link
 from connector.localorg.page.widgets import Column
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from connector.localorg.schema import Field, SObject
     from connector.localorg.write_plan import Row
 
-FEW = 10
+MAX_RELATED_ROWS = 10
 _COLUMNS = {
     "Account": ("External_Key__c", "BillingCity", "BillingCountry", "Phone", "Contact_Email__c"),
     "Case": ("Subject", "Status", "Priority", "CreatedDate"),
@@ -32,24 +32,24 @@ _COLUMNS = {
     "ReturnOrderLineItem": ("Product2Id", "QuantityReturned", "ReasonForReturn", "TotalAmount"),
     "Task": ("Status", "Priority", "ActivityDate"),
 }  # fmt: skip
-_OTHERS = 4
+_MAX_CUSTOM_COLUMNS = 4
 _UNINDEXED = frozenset({"OwnerId", "CreatedById", "LastModifiedById"})
 _STATES = frozenset({"Lifecycle_Stage__c", "Status", "Payment_Status__c", "Fulfillment_Status__c"})
 Relation = tuple["SObject", "Field"]
 
 
-def columns(sobject: SObject) -> list[Field]:
+def table_fields(sobject: SObject) -> list[Field]:
     """Those of the ones above that the running user may see; of other objects their own first fields."""
     named = _COLUMNS.get(sobject.name)
     if named is not None:
         return [field for name in named if (field := sobject.get(name))]
     own = [field for field in sobject.fields.values() if field.custom and field.stored]
     last = sobject.get("CreatedDate")
-    return [*own[:_OTHERS], *([last] if last else [])]
+    return [*own[:_MAX_CUSTOM_COLUMNS], *([last] if last else [])]
 
 
-def table(
-    shown: Shown,
+def render_table(
+    shown: ValueFormatter,
     sobject: SObject,
     found: Sequence[Row],
     *,
@@ -57,24 +57,24 @@ def table(
     empty: Html | str,
     without: Container[str] = (),
 ) -> Html:
-    fields = [field for field in columns(sobject) if field.name not in without]
-    head = [Column(sobject.label), *(Column(label(field), field.type in NUMBERS) for field in fields)]
-    body = ([_name(shown, sobject, row), *(cell(shown, field, row) for field in fields)] for row in found)
-    return widgets.table(caption, head, body, empty=empty)
+    fields = [field for field in table_fields(sobject) if field.name not in without]
+    head = [Column(sobject.label), *(Column(field_label(field), field.type in NUMBERS) for field in fields)]
+    body = ([_title_cell(shown, sobject, row), *(render_cell(shown, field, row) for field in fields)] for row in found)
+    return widgets.render_table(caption, head, body, empty=empty)
 
 
-def _name(shown: Shown, sobject: SObject, row: Row) -> Html:
-    return link(shown.place(str(row["Id"])), widgets.key(shown.title(sobject, row)))
+def _title_cell(shown: ValueFormatter, sobject: SObject, row: Row) -> Html:
+    return link(shown.record_url(str(row["Id"])), widgets.key(shown.record_title(sobject, row)))
 
 
-def cell(shown: Shown, field: Field, row: Row) -> Html:
+def render_cell(shown: ValueFormatter, field: Field, row: Row) -> Html:
     """A value where it stands among others: states as badges, a hold with its sign."""
     value = row.get(field.name)
     if field.name in _STATES and isinstance(value, str):
-        return widgets.badge(picked(field, value), value)
+        return widgets.badge(picklist_label(field, value), value)
     if field.name == "Hold_Reason__c" and value:
-        return widgets.held(str(value))
-    return shown.value(field, row)
+        return widgets.hold_badge(str(value))
+    return shown.format_field(field, row)
 
 
 def relations(org: Org, sobject: SObject, without: Container[str] = ()) -> Iterable[Relation]:
@@ -88,25 +88,32 @@ def relations(org: Org, sobject: SObject, without: Container[str] = ()) -> Itera
             yield child, field
 
 
-def related(
-    org: Org, shown: Shown, relation: Relation, record_id: str, *, always: str = "", title: str = "", more: str = ""
+def related_section(
+    org: Org,
+    shown: ValueFormatter,
+    relation: Relation,
+    record_id: str,
+    *,
+    always: str = "",
+    title: str = "",
+    more: str = "",
 ) -> Html:
     """A section with the latest few and the way to `more`; nothing if there are none, or what `always` says then."""
     child, field = relation
-    part = record_queries.children(org, child.name, field.name, record_id, limit=FEW)
+    part = record_queries.child_rows(org, child.name, field.name, record_id, limit=MAX_RELATED_ROWS)
     if not part.rows and not always:
         return EMPTY
     title = title or child.label_plural
-    told = table(shown, child, part.rows, caption=title, empty=always, without={field.name})
-    to = more or address("record", record_id, child.name, field.name)
-    every = html('<p class="more">{}</p>', link(to, "All of them")) if part.following else EMPTY
+    told = render_table(shown, child, part.rows, caption=title, empty=always, without={field.name})
+    to = more or build_url("record", record_id, child.name, field.name)
+    every = html('<p class="more">{}</p>', link(to, "All of them")) if part.next_cursor else EMPTY
     return widgets.section(title, told, more=every)
 
 
-def titles(found: Sequence[Relation]) -> list[str]:
+def relation_titles(found: Sequence[Relation]) -> list[str]:
     """The plural of each child, with the field where one object refers twice."""
     names = [child.label_plural for child, _ in found]
     return [
-        child.label_plural if names.count(child.label_plural) == 1 else f"{child.label_plural} by {label(field)}"
+        child.label_plural if names.count(child.label_plural) == 1 else f"{child.label_plural} by {field_label(field)}"
         for child, field in found
     ]

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from connector.localorg.page import record_queries, record_table, widgets
-from connector.localorg.page.formatters import Shown, found
+from connector.localorg.page.formatters import ValueFormatter, find_record
 from connector.localorg.page.frame import Page
-from connector.localorg.page.html import EMPTY, Html, address, html, join
+from connector.localorg.page.html import EMPTY, Html, build_url, html, join
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
     from connector.localorg.schema import SObject
     from connector.localorg.write_plan import Row
 
-EACH = 10
-WHOSE = 3
+MAX_HITS = 10
+MAX_ACCOUNTS_WITH_ORDERS = 3
 """Accounts whose orders are listed; of more, each account's own page lists them."""
-LONGEST = 100
-_KEYS = {
+MAX_LENGTH = 100
+_SEARCHED_FIELDS = {
     "Order": ("OrderNumber",),
     "Account": ("Name",),
     "Product2": ("Name", "StockKeepingUnit", "ProductCode"),
@@ -32,11 +32,11 @@ _WIDTHS = {"OrderNumber": 8, "ReturnOrderNumber": 8, "CaseNumber": 8}  # numbers
 
 
 def view(org: Org, text: str) -> Page:
-    wanted = text.strip()[:LONGEST]
+    wanted = text.strip()[:MAX_LENGTH]
     if not wanted:
         told: Html = Html('<p class="empty">Type an order number, an account, a product or a SKU above.</p>')
     else:
-        told = _found(org, wanted) or html(
+        told = _render_results(org, wanted) or html(
             '<p class="empty">Nothing begins with “{}”. Numbers, keys and names are found by their beginning.</p>',
             wanted,
         )
@@ -44,58 +44,60 @@ def view(org: Org, text: str) -> Page:
     return Page(title=title, body=html("<h1>{}</h1>{}", title, told), searched=wanted)
 
 
-def _found(org: Org, wanted: str) -> Html:
-    shown = Shown(org)
+def _render_results(org: Org, wanted: str) -> Html:
+    shown = ValueFormatter(org)
     sections = []
-    direct = found(org, wanted)
+    direct = find_record(org, wanted)
     for sobject in org.schema:
-        hits = _hits(org, sobject, wanted)
+        hits = _find_rows(org, sobject, wanted)
         if direct is not None and direct[0].name == sobject.name:
             hits.setdefault(str(direct[1]["Id"]), direct[1])
         if not hits:
             continue
-        some = list(hits.values())[:EACH]
+        some = list(hits.values())[:MAX_HITS]
         note = (
-            html('<p class="note">The first {}; type more to narrow it down.</p>', EACH) if len(hits) > EACH else EMPTY
+            html('<p class="note">The first {}; type more to narrow it down.</p>', MAX_HITS)
+            if len(hits) > MAX_HITS
+            else EMPTY
         )
-        told = record_table.table(shown, sobject, some, caption=sobject.label_plural, empty="")
+        told = record_table.render_table(shown, sobject, some, caption=sobject.label_plural, empty="")
         sections.append(widgets.section(sobject.label_plural, html("{}{}", told, note)))
         if sobject.name == "Account":
-            sections.append(_orders(org, shown, sobject, some))
+            sections.append(_orders_of_accounts(org, shown, sobject, some))
     return join(sections)
 
 
-def _orders(org: Org, shown: Shown, account: SObject, found: Sequence[Row]) -> Html:
+def _orders_of_accounts(org: Org, shown: ValueFormatter, account: SObject, found: Sequence[Row]) -> Html:
     """What the accounts that were found have ordered: whoever types a customer's name looks for that."""
     relations = [item for item in record_table.relations(org, account) if (item[0].name, item[1].name) == _ORDERED]
     if not relations:
         return EMPTY
-    if len(found) > WHOSE:
+    if len(found) > MAX_ACCOUNTS_WITH_ORDERS:
         return Html('<p class="note">The orders of an account are on its page.</p>')
     return join(
-        record_table.related(
+        record_table.related_section(
             org,
             shown,
             relations[0],
             str(row["Id"]),
-            title=f"Orders of {shown.title(account, row)}",
+            title=f"Orders of {shown.record_title(account, row)}",
             always="No orders yet.",
-            more=address("orders", account=row["Id"]),
+            more=build_url("orders", account=row["Id"]),
         )
         for row in found
     )
 
 
-def _hits(org: Org, sobject: SObject, wanted: str) -> dict[str, Row]:
+def _find_rows(org: Org, sobject: SObject, wanted: str) -> dict[str, Row]:
     """Live rows by their IDs, of those columns that an index finds and the running user may see."""
     hits: dict[str, Row] = {}
     if sobject.event:
         return hits
     for field in sobject.fields.values():
-        if field.name not in _KEYS.get(sobject.name, ()) and not (field.external_id and field.custom):
+        if field.name not in _SEARCHED_FIELDS.get(sobject.name, ()) and not (field.external_id and field.custom):
             continue
         for text in _spellings(field.name, wanted, cased=field.case_sensitive):
-            for row in record_queries.beginning(org, sobject.name, field.name, text, EACH + 1):
+            for row in record_queries.rows_with_prefix(org, sobject.name, field.name, text, MAX_HITS + 1):
                 hits.setdefault(str(row["Id"]), row)
     return hits
 

@@ -20,7 +20,7 @@ from connector.localorg.page import (
     usage,
 )
 from connector.localorg.page.frame import Page
-from connector.localorg.page.html import address
+from connector.localorg.page.html import build_url
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -34,15 +34,15 @@ class Site:
     def __init__(self, org: Org) -> None:
         self._org = org
         self._indexed_for: object = None
-        self._index()
+        self._ensure_indexes()
 
-    def _index(self) -> None:
+    def _ensure_indexes(self) -> None:
         """Indexes follow the schema; made with the tables, they cost no page its time."""
         if self._indexed_for != self._org.schema_changed_at:
-            indexes.ensure(self._org)
+            indexes.create_indexes(self._org)
             self._indexed_for = self._org.schema_changed_at
 
-    def answers(self, request: web.Request, segments: Sequence[str]) -> bool:
+    def accepts(self, request: web.Request, segments: Sequence[str]) -> bool:
         """Whether an address is one of the page's, or so wrong that a browser is best told so by a page."""
         if not segments or segments[0] in _PLACES:
             return True
@@ -50,20 +50,20 @@ class Site:
             return True
         return segments[0].lower() != "services" and "text/html" in request.headers.get("Accept", "")
 
-    def answer(self, request: web.Request, segments: Sequence[str], params: Mapping[str, str]) -> web.Response:
+    def handle(self, request: web.Request, segments: Sequence[str], params: Mapping[str, str]) -> web.Response:
         if login.has_key(self._org, params):
-            return login.let_in(self._org, request, address(*segments), params)
-        if not login.has_ticket(self._org, request):
-            return frame.locked()
+            return login.grant_access(self._org, request, build_url(*segments), params)
+        if not login.has_cookie(self._org, request):
+            return frame.locked_page()
         if request.method not in {"GET", "HEAD"}:
-            return frame.response(frame.refused(request.method))
-        self._index()
-        return frame.response(self._page(segments, params))
+            return frame.render_page(frame.read_only_page(request.method))
+        self._ensure_indexes()
+        return frame.render_page(self._render(segments, params))
 
-    def _page(self, segments: Sequence[str], params: Mapping[str, str]) -> Page:
+    def _render(self, segments: Sequence[str], params: Mapping[str, str]) -> Page:
         org = self._org
         if org.schema.get("Order") is None and (not segments or segments[0] == "orders"):
-            return frame.missing() if segments else accounts.view(org, params)  # Orders are switched off
+            return frame.not_found_page() if segments else accounts.view(org, params)  # Orders are switched off
         match list(segments):
             case []:
                 return home.view(org)
@@ -74,27 +74,27 @@ class Site:
             case ["accounts"]:
                 return accounts.view(org, params)
             case ["accounts", record_id]:
-                return accounts.one(org, record_id)
+                return accounts.view_account(org, record_id)
             case ["products"]:
                 empty = "No products yet. They come with the first catalogue written."
-                return accounts.named(org, "Product2", "products", params, empty=empty)
+                return accounts.list_by_name(org, "Product2", "products", params, empty=empty)
             case ["record", record_id] | [record_id] if ids.normalize(record_id):
-                return self._record(record_id)
+                return self._view_record(record_id)
             case ["record", record_id, child, field]:
-                return record.part(org, record_id, child, field, params)
+                return record.view_children(org, record_id, child, field, params)
             case ["search"]:
                 return search.view(org, params.get("q", ""))
             case ["usage"]:
                 return usage.view(org)
             case ["calls"]:
                 return call_log.view(org, params)
-        return frame.missing()
+        return frame.not_found_page()
 
-    def _record(self, record_id: str) -> Page:
+    def _view_record(self, record_id: str) -> Page:
         """Orders and accounts have pages of their own, whatever led here."""
         match ids.normalize(record_id):
             case str(full) if full.startswith("801"):
                 return order.view(self._org, full)
             case str(full) if full.startswith("001"):
-                return accounts.one(self._org, full)
+                return accounts.view_account(self._org, full)
         return record.view(self._org, record_id)

@@ -17,7 +17,7 @@ def view(org: Org) -> Page:
     told = org.usage.as_dict()
     resources = sorted(told["by_resource"].items(), key=lambda item: (-item[1], item[0]))
     every = sum(count for _, count in resources)
-    table = widgets.table(
+    table = widgets.render_table(
         "API calls by resource",
         [Column("Resource"), Column("Calls", number=True), Column("Share", number=True)],
         ([html("<code>{}</code>", name), f"{count:,}", f"{count / every:.1%}"] for name, count in resources),
@@ -29,8 +29,8 @@ def view(org: Org) -> Page:
             Html("<h1>API usage</h1>"),
             summary(org),
             widgets.section("By resource", table, more=Html('<p class="more"><a href="/calls">Call log</a></p>')),
-            widgets.section("Events", _events(org)),
-            widgets.section("Made to misbehave", _faults(org)),
+            widgets.section("Events", _event_usage(org)),
+            widgets.section("Made to misbehave", _active_faults(org)),
         ]
     )
     return Page(title="API usage", body=body, place="/usage")
@@ -48,7 +48,7 @@ def summary(org: Org) -> Html:
         usage.limit,
         round(usage.limit * 0.8),
         usage.used,
-        widgets.facts(
+        widgets.definition_list(
             [
                 ("API calls", Html(f"{usage.calls:,}")),
                 ("Of them writes", Html(f"{usage.writes:,}")),
@@ -59,9 +59,9 @@ def summary(org: Org) -> Html:
     )
 
 
-def _events(org: Org) -> Html:
+def _event_usage(org: Org) -> Html:
     told, hub = org.usage.as_dict(), org.hub.as_dict()
-    return widgets.facts(
+    return widgets.definition_list(
         [
             ("Delivered in 24 hours", Html(f"{told['events_delivered']:,}")),
             ("Published in the last hour", Html(f"{told['events_published']:,}")),
@@ -72,6 +72,6 @@ def _events(org: Org) -> Html:
     )
 
 
-def _faults(org: Org) -> Html:
+def _active_faults(org: Org) -> Html:
     on = [(name, html("{}", value)) for name, value in org.faults.as_dict().items() if value and name != "status"]
-    return widgets.facts(on) or Html('<p class="empty">Nothing is set: the org answers as it should.</p>')
+    return widgets.definition_list(on) or Html('<p class="empty">Nothing is set: the org answers as it should.</p>')

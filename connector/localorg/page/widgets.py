@@ -13,8 +13,8 @@ _TONES = {
     "shipped": "busy", "fulfilling": "busy", "partially_shipped": "busy", "confirmed": "busy", "verified": "busy",
     "placed": "busy", "partially_paid": "busy", "authorised": "busy",
 }  # fmt: skip
-_SHORT = 20
-_MANY = 11
+_MAX_UNBROKEN_LENGTH = 20
+_MAX_WIDE_COLUMNS = 11
 """Columns that have room for money on one line."""
 
 
@@ -24,12 +24,12 @@ class Column:
     number: bool = False
 
 
-def table(
+def render_table(
     caption: str, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: Html | str, few: bool = False
 ) -> Html:
     """The first cell of a row is its head. Narrow screens show a row as a card, each value behind its label; the roles
     keep it a table for those who hear it. With `few` columns that happens on telephones only."""
-    body = join(_row(columns, row) for row in rows)
+    body = join(_render_row(columns, row) for row in rows)
     if not body:
         return html('<p class="empty">{}</p>', empty)
     head = join(
@@ -44,14 +44,14 @@ def table(
         '<div class="wide"><table class="cards{}" role="table"><caption class="hidden">{}</caption>'
         '<thead role="rowgroup"><tr role="row">{}'
         '</tr></thead><tbody role="rowgroup">{}</tbody></table></div>',
-        Html(" few") if few else Html(" many") if len(columns) > _MANY else EMPTY,
+        Html(" few") if few else Html(" many") if len(columns) > _MAX_WIDE_COLUMNS else EMPTY,
         caption,
         head,
         body,
     )
 
 
-def _row(columns: Sequence[Column], row: Sequence[object]) -> Html:
+def _render_row(columns: Sequence[Column], row: Sequence[object]) -> Html:
     cells = []
     for place, (column, value) in enumerate(zip(columns, row, strict=True)):
         tag = Html('th scope="row" role="rowheader"') if place == 0 else Html('td role="cell"')
@@ -69,7 +69,7 @@ def _row(columns: Sequence[Column], row: Sequence[object]) -> Html:
     return html('<tr role="row">{}</tr>', join(cells))
 
 
-def facts(pairs: Iterable[tuple[str, Html]], *, kind: str = "facts") -> Html:
+def definition_list(pairs: Iterable[tuple[str, Html]], *, kind: str = "facts") -> Html:
     """Labels and values; what is empty says so."""
     told = join(html("<div><dt>{}</dt><dd>{}</dd></div>", label, value or NOTHING) for label, value in pairs)
     return html('<dl class="{}">{}</dl>', kind, told) if told else EMPTY
@@ -86,10 +86,10 @@ def badge(label: str, value: str) -> Html:
 
 def key(text: object) -> Html:
     """A number or a name, kept on one line if it is short."""
-    return html('<span class="key">{}</span>', text) if len(str(text)) <= _SHORT else html("{}", text)
+    return html('<span class="key">{}</span>', text) if len(str(text)) <= _MAX_UNBROKEN_LENGTH else html("{}", text)
 
 
-def held(reason: str) -> Html:
+def hold_badge(reason: str) -> Html:
     return html('<span class="badge held"><span class="sign" aria-hidden="true"></span>On hold: {}</span>', reason)
 
 
@@ -97,7 +97,7 @@ def section(title: str, body: Html, *, more: Html = EMPTY) -> Html:
     return html('<section><div class="title"><h2>{}</h2>{}</div>{}</section>', title, more, body)
 
 
-def steps(places: Iterable[tuple[str, str | None]]) -> Html:
+def navigation(places: Iterable[tuple[str, str | None]]) -> Html:
     """Where to go on in a list: labels and addresses, those without one left out."""
     shown = join(html("<li>{}</li>", link(to, label)) for label, to in places if to)
     return html('<nav class="steps" aria-label="Parts of the list"><ul>{}</ul></nav>', shown) if shown else EMPTY

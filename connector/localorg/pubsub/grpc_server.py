@@ -352,7 +352,9 @@ class PubSubService(grpc.GenericRpcHandler):
 
 
 def _consumer_event(event: Event) -> Any:
-    produced = grpc_codec.message_class("ProducerEvent")(id=event.uuid, schema_id=event.schema_id, payload=event.payload)
+    produced = grpc_codec.message_class("ProducerEvent")(
+        id=event.uuid, schema_id=event.schema_id, payload=event.payload
+    )
     return grpc_codec.message_class("ConsumerEvent")(event=produced, replay_id=event.replay_id)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CODE_PREFIX = "sfdc.platform.eventbus.grpc."
 
 
-class RpcError(Exception):  # noqa: N818 - ends a call
+class RpcError(Exception):
     def __init__(self, status: grpc.StatusCode, code: str, text: str) -> None:
         super().__init__(text)
         self.status = status

@@ -7,85 +7,87 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg.api_call import ApiCall, ApiResponse, parse_json, method_not_allowed
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed, parse_json
 from connector.localorg.bulk import query_job
 from connector.localorg.bulk.csv_format import DELIMITERS, LINE_ENDINGS
-from connector.localorg.bulk.job_store import ABORTED, COMPLETE, OPEN, FINISHED_STATES, RUNNING, UPLOADED, Job
+from connector.localorg.bulk.job_store import ABORTED, COMPLETE, FINISHED_STATES, OPEN, RUNNING, UPLOADED, Job
 from connector.localorg.errors import Refusal, not_found
-from connector.localorg.rest.multipart import parts
+from connector.localorg.rest.multipart import parse_parts
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-MOST_BYTES = 150_000_000
-MOST_IN_MULTIPART = 100_000
-MOST_RECORDS = 50_000
-JOBS_A_PAGE = 1_000
-_PLACE = re.compile(r"[0-9]{1,9}")
+MAX_UPLOAD_BYTES = 150_000_000
+MAX_MULTIPART_CHARACTERS = 100_000
+MAX_RECORDS = 50_000
+JOBS_PER_PAGE = 1_000
+_OFFSET = re.compile(r"[0-9]{1,9}")
 OPERATIONS = {"ingest": ("insert", "update", "upsert", "delete", "hardDelete"), "query": ("query", "queryAll")}
 _CSV = "text/csv; charset=UTF-8"
 
 
-def jobs(org: Org, call: ApiCall) -> ApiResponse:
+def handle(org: Org, call: ApiCall) -> ApiResponse:
     kind, *rest = [part for part in call.tail[1:] if part] or [""]
     kind = kind.lower()
     if kind not in OPERATIONS:
         raise not_found()
     match [rest[0], *(part.lower() for part in rest[1:])] if rest else []:
         case []:
-            return _collection(org, call, kind)
+            return _list_or_create(org, call, kind)
         case [job_id]:
-            return _job(org, call, org.jobs.find(kind, job_id, call.version))
+            return _handle_job(org, call, org.jobs.find(kind, job_id, call.version))
         case [job_id, "batches"] if kind == "ingest":
             return _upload(org, call, org.jobs.find(kind, job_id, call.version))
         case [job_id, "results"] if kind == "query":
-            return _rows(org, call, org.jobs.find(kind, job_id, call.version))
+            return _query_results(org, call, org.jobs.find(kind, job_id, call.version))
         case [job_id, ("successfulresults" | "failedresults" | "unprocessedrecords") as which] if kind == "ingest":
-            return _results(org, call, org.jobs.find(kind, job_id, call.version), which)
+            return _ingest_results(org, call, org.jobs.find(kind, job_id, call.version), which)
     raise not_found()
 
 
-def _collection(org: Org, call: ApiCall, kind: str) -> ApiResponse:
+def _list_or_create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
     if call.method == "POST":
         return _create(org, call, kind)
     if call.method not in {"GET", "HEAD"}:
         raise method_not_allowed(call, "GET", "POST")
     place = call.params.get("queryLocator") or "0"
-    if not _PLACE.fullmatch(place):
-        raise _bad(f"invalid queryLocator: {place[:40]}")
-    found = org.jobs.list_jobs(kind, int(place), JOBS_A_PAGE + 1)
-    done = len(found) <= JOBS_A_PAGE
-    rest = None if done else f"{call.base}/jobs/{kind}?queryLocator={int(place) + JOBS_A_PAGE}"
-    return ApiResponse(200, {"done": done, "records": [job.render() for job in found[:JOBS_A_PAGE]], "nextRecordsUrl": rest})
+    if not _OFFSET.fullmatch(place):
+        raise _invalid_job(f"invalid queryLocator: {place[:40]}")
+    found = org.jobs.list_jobs(kind, int(place), JOBS_PER_PAGE + 1)
+    done = len(found) <= JOBS_PER_PAGE
+    rest = None if done else f"{call.base}/jobs/{kind}?queryLocator={int(place) + JOBS_PER_PAGE}"
+    return ApiResponse(
+        200, {"done": done, "records": [job.render() for job in found[:JOBS_PER_PAGE]], "nextRecordsUrl": rest}
+    )
 
 
 def _create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
     content_type = call.headers.get("content-type", "")
     content: str | None = None
     if content_type.lower().startswith("multipart/form-data"):
-        call.body, content = _parts(call.raw, content_type)
+        call.body, content = _parse_multipart(call.raw, content_type)
     else:
         call.body = parse_json(call.raw)
     body = call.object_body()
-    operation = _one_of(body, "operation", OPERATIONS[kind], None)
-    if _one_of(body, "contentType", ("CSV",), "CSV") != "CSV":
-        raise _bad("contentType must be CSV")
+    operation = _enum_value(body, "operation", OPERATIONS[kind], None)
+    if _enum_value(body, "contentType", ("CSV",), "CSV") != "CSV":
+        raise _invalid_job("contentType must be CSV")
     given: dict[str, Any] = {
         "operation": operation,
-        "delimiter": _one_of(body, "columnDelimiter", tuple(DELIMITERS), "COMMA"),
-        "line_ending": _one_of(body, "lineEnding", tuple(LINE_ENDINGS), "LF"),
+        "delimiter": _enum_value(body, "columnDelimiter", tuple(DELIMITERS), "COMMA"),
+        "line_ending": _enum_value(body, "lineEnding", tuple(LINE_ENDINGS), "LF"),
     }
     if kind == "query":
         text = body.get("query")
         if not isinstance(text, str) or not text:
-            raise _bad("query: a SOQL query is needed")
+            raise _invalid_job("query: a SOQL query is needed")
         found = org.schema.get(query_job.check_query(text, org.schema))
         if found is None:
             raise Refusal("INVALIDENTITY", "The entity of the query does not exist or cannot be queried")
         given |= {"query": text, "sobject": found.name}
         job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, state=UPLOADED, **given)
         return ApiResponse(200, job.render())
-    given |= _target(org, body, str(operation))
+    given |= _parse_target(org, body, str(operation))
     given["client"] = call.client
     job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, **given)
     if content is not None:
@@ -94,7 +96,7 @@ def _create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
     return ApiResponse(200, job.render())
 
 
-def _target(org: Org, body: dict[str, Any], operation: str) -> dict[str, str]:
+def _parse_target(org: Org, body: dict[str, Any], operation: str) -> dict[str, str]:
     """The object, and the key of an upsert."""
     name = body.get("object")
     plan = org.dml.find_plan(name) if isinstance(name, str) else None
@@ -111,40 +113,40 @@ def _target(org: Org, body: dict[str, Any], operation: str) -> dict[str, str]:
     return {"sobject": plan.name, "key": str(key)}
 
 
-def _one_of(body: dict[str, Any], name: str, known: tuple[str, ...], default: str | None) -> str:
+def _enum_value(body: dict[str, Any], name: str, known: tuple[str, ...], default: str | None) -> str:
     found = body.get(name, default)
     if found not in known:
-        raise _bad(f"{name}: {found!r} is none of {', '.join(known)}")
+        raise _invalid_job(f"{name}: {found!r} is none of {', '.join(known)}")
     return str(found)
 
 
-def _bad(message: str) -> Refusal:
+def _invalid_job(message: str) -> Refusal:
     return Refusal("INVALIDJOB", message)
 
 
-def _parts(raw: bytes, content_type: str) -> tuple[Any, str]:
+def _parse_multipart(raw: bytes, content_type: str) -> tuple[Any, str]:
     """Job and content of a multipart creation."""
-    job, sent = parts(raw, content_type, "job", "content")
-    content = _text(sent)
-    if len(content) > MOST_IN_MULTIPART:
+    job, sent = parse_parts(raw, content_type, "job", "content")
+    content = _decode_utf8(sent)
+    if len(content) > MAX_MULTIPART_CHARACTERS:
         raise Refusal("CLIENTINPUTERROR", "The content of a multipart request has at most 100,000 characters")
     return parse_json(job), content
 
 
-def _text(raw: bytes) -> str:
+def _decode_utf8(raw: bytes) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Refusal("CLIENTINPUTERROR", "The content is not UTF-8") from None
 
 
-def _job(org: Org, call: ApiCall, job: Job) -> ApiResponse:
+def _handle_job(org: Org, call: ApiCall, job: Job) -> ApiResponse:
     match call.method:
         case "GET" | "HEAD":
             return ApiResponse(200, job.render() | job.render_progress())
         case "PATCH":
             call.body = parse_json(call.raw)
-            return _move(org, call.object_body().get("state"), job)
+            return _change_state(org, call.object_body().get("state"), job)
         case "DELETE":
             if job.state not in FINISHED_STATES:
                 raise Refusal("INVALIDJOBSTATE", f"Deleting requires a job that is over; this one is {job.state}")
@@ -153,7 +155,7 @@ def _job(org: Org, call: ApiCall, job: Job) -> ApiResponse:
     raise method_not_allowed(call, "GET", "PATCH", "DELETE")
 
 
-def _move(org: Org, state: Any, job: Job) -> ApiResponse:
+def _change_state(org: Org, state: Any, job: Job) -> ApiResponse:
     if state == UPLOADED and job.kind == "ingest":
         if job.state != OPEN:
             raise Refusal("INVALIDJOBSTATE", f"Transitioning from {job.state} to {state} is not allowed")
@@ -174,13 +176,13 @@ def _upload(org: Org, call: ApiCall, job: Job) -> ApiResponse:
         raise Refusal("UNSUPPORTED_MEDIA_TYPE", "The content of a job is text/csv")
     if job.state != OPEN or job.uploaded:
         raise Refusal("INVALIDJOBSTATE", "A job takes one upload, while it is Open")
-    if len(call.raw) > MOST_BYTES:
+    if len(call.raw) > MAX_UPLOAD_BYTES:
         raise Refusal("EXCEEDEDQUOTA", "Maximum content size of 150 MB exceeded", status=413)
-    org.jobs.put_content(job, _text(call.raw))
+    org.jobs.put_content(job, _decode_utf8(call.raw))
     return ApiResponse(201)
 
 
-def _results(org: Org, call: ApiCall, job: Job, which: str) -> ApiResponse:
+def _ingest_results(org: Org, call: ApiCall, job: Job, which: str) -> ApiResponse:
     if call.method not in {"GET", "HEAD"}:
         raise method_not_allowed(call, "GET")
     if job.state in {OPEN, UPLOADED, RUNNING}:
@@ -193,7 +195,7 @@ def _results(org: Org, call: ApiCall, job: Job, which: str) -> ApiResponse:
         return ApiResponse(200, b"", {"Content-Type": _CSV})
     if which == "unprocessedrecords":
         lines = [dialect.line(header)]
-        lines += _rest(content, job, dialect)
+        lines += _unprocessed_lines(content, job, dialect)
     elif which == "failedresults":
         lines = [dialect.line(["sf__Id", "sf__Error", *header])]
         lines += [
@@ -209,7 +211,7 @@ def _results(org: Org, call: ApiCall, job: Job, which: str) -> ApiResponse:
     return ApiResponse(200, "".join(lines).encode(), {"Content-Type": _CSV})
 
 
-def _rest(content: Any, job: Job, dialect: Any) -> list[str]:
+def _unprocessed_lines(content: Any, job: Job, dialect: Any) -> list[str]:
     """Rows that were never tried; what cannot be read as rows is left out."""
     lines = []
     try:
@@ -221,15 +223,15 @@ def _rest(content: Any, job: Job, dialect: Any) -> list[str]:
     return lines
 
 
-def _rows(org: Org, call: ApiCall, job: Job) -> ApiResponse:
+def _query_results(org: Org, call: ApiCall, job: Job) -> ApiResponse:
     if call.method not in {"GET", "HEAD"}:
         raise method_not_allowed(call, "GET")
     if job.state != COMPLETE:
         raise Refusal("INVALIDJOBSTATE", f"The job is not complete yet: {job.state}")
-    start = _offset(call.params.get("locator"), job.processed)
+    start = _decode_locator(call.params.get("locator"), job.processed)
     asked = call.params.get("maxRecords", "")
-    known = asked.isascii() and asked.isdigit() and len(asked) < len(str(MOST_RECORDS)) + 1 and int(asked)
-    count = min(int(asked), MOST_RECORDS) if known else MOST_RECORDS
+    known = asked.isascii() and asked.isdigit() and len(asked) < len(str(MAX_RECORDS)) + 1 and int(asked)
+    count = min(int(asked), MAX_RECORDS) if known else MAX_RECORDS
     lines = org.jobs.result_lines(job, start, count)
     end = start + len(lines)
     body = job.dialect.line(parse_json(job.header.encode())) + "".join(lines)
@@ -241,7 +243,7 @@ def _rows(org: Org, call: ApiCall, job: Job) -> ApiResponse:
     return ApiResponse(200, body.encode(), headers)
 
 
-def _offset(locator: str | None, rows: int) -> int:
+def _decode_locator(locator: str | None, rows: int) -> int:
     if not locator:
         return 0
     try:

@@ -11,26 +11,26 @@ from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.dml import Outcome
 from connector.localorg.errors import Refusal, json_parser_error, not_found
 from connector.localorg.record_json import render_record
-from connector.localorg.rest.sobject_rows import event_note
+from connector.localorg.rest.sobject_rows import enqueued_note
 from connector.localorg.write_plan import WritePlan
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-_MOST = 200
-_MOST_READ = 2000
-_MOST_CHUNKS = 10
+_MAX_ROWS = 200
+_MAX_READ_ROWS = 2000
+_MAX_CHUNKS = 10
 _ROLLED_BACK = Refusal(
     "ALL_OR_NONE_OPERATION_ROLLED_BACK",
     "Record rolled back because not all records were valid and the request was using AllOrNone header",
 )
 
 
-class _Undone(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
+class _RolledBack(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
     pass
 
 
-def collections(org: Org, call: ApiCall) -> ApiResponse:
+def handle(org: Org, call: ApiCall) -> ApiResponse:
     """`composite/sobjects…`"""
     match call.method, call.tail[2:]:
         case "POST", []:
@@ -56,7 +56,7 @@ def is_read(call: ApiCall) -> bool:
     return call.method in {"GET", "HEAD"} or (call.method == "POST" and len(call.tail) == 3)
 
 
-def _records(call: ApiCall) -> tuple[list[dict[str, Any]], bool]:
+def _parse_records(call: ApiCall) -> tuple[list[dict[str, Any]], bool]:
     body = call.object_body()
     listed = body.get("records")
     if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
@@ -64,17 +64,17 @@ def _records(call: ApiCall) -> tuple[list[dict[str, Any]], bool]:
     if not listed:
         raise Refusal("REQUIRED_FIELD_MISSING", "The records parameter can't be empty.")
     _check_size(len(listed))
-    return listed, _flag(body.get("allOrNone"))
+    return listed, _parse_flag(body.get("allOrNone"))
 
 
 def _check_size(count: int) -> None:
-    if count > _MOST:
+    if count > _MAX_ROWS:
         raise Refusal(
-            "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {_MOST} records into this call"
+            "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {_MAX_ROWS} records into this call"
         )
 
 
-def _flag(value: Any) -> bool:
+def _parse_flag(value: Any) -> bool:
     if value is None:
         return False
     if isinstance(value, str) and value.lower() in {"true", "false"}:
@@ -84,7 +84,7 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _chunks(org: Org, records: Sequence[dict[str, Any]]) -> list[tuple[WritePlan, list[dict[str, Any]]]]:
+def _group_by_type(org: Org, records: Sequence[dict[str, Any]]) -> list[tuple[WritePlan, list[dict[str, Any]]]]:
     """Consecutive records of one type."""
     kinds = []
     for record in records:
@@ -98,45 +98,45 @@ def _chunks(org: Org, records: Sequence[dict[str, Any]]) -> list[tuple[WritePlan
     found = []
     for kind, run in groupby(zip(kinds, records, strict=True), key=lambda pair: pair[0]):
         found.append((org.dml.plan(kind), [record for _, record in run]))
-    if len(found) > _MOST_CHUNKS:
+    if len(found) > _MAX_CHUNKS:
         raise Refusal(
             "LIMIT_EXCEEDED",
-            f"The records change type {len(found)} times: at most {_MOST_CHUNKS} chunks of one type are allowed",
+            f"The records change type {len(found)} times: at most {_MAX_CHUNKS} chunks of one type are allowed",
         )
     return found
 
 
 def _create(org: Org, call: ApiCall) -> ApiResponse:
-    records, all_or_none = _records(call)
+    records, all_or_none = _parse_records(call)
     outcomes: list[Outcome] = []
-    chunks = _chunks(org, records)
+    chunks = _group_by_type(org, records)
 
     def act() -> None:
         for plan, run in chunks:
             outcomes.extend(org.dml.insert(plan, run))
 
-    return _answer(org, outcomes, act, all_or_none=all_or_none)
+    return _write_records(org, outcomes, act, all_or_none=all_or_none)
 
 
 def _update(org: Org, call: ApiCall) -> ApiResponse:
-    records, all_or_none = _records(call)
+    records, all_or_none = _parse_records(call)
     outcomes: list[Outcome] = []
-    chunks = _chunks(org, records)
+    chunks = _group_by_type(org, records)
 
     def act() -> None:
         for plan, run in chunks:
-            outcomes.extend(org.dml.update(plan, [_identified(record) for record in run]))
+            outcomes.extend(org.dml.update(plan, [_split_id(record) for record in run]))
 
-    return _answer(org, outcomes, act, all_or_none=all_or_none)
+    return _write_records(org, outcomes, act, all_or_none=all_or_none)
 
 
-def _identified(record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _split_id(record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     record_id = next((value for name, value in record.items() if name.lower() == "id"), None)
     return str(record_id or ""), {name: value for name, value in record.items() if name.lower() != "id"}
 
 
 def _upsert(org: Org, call: ApiCall, name: str, field: str) -> ApiResponse:
-    records, all_or_none = _records(call)
+    records, all_or_none = _parse_records(call)
     plan = org.dml.plan(name)
     key = org.dml.key_field(plan, field)
     for record in records:
@@ -149,7 +149,7 @@ def _upsert(org: Org, call: ApiCall, name: str, field: str) -> ApiResponse:
     def act() -> None:
         outcomes.extend(org.dml.upsert(plan, key, records))
 
-    return _answer(org, outcomes, act, all_or_none=all_or_none, upsert=True)
+    return _write_records(org, outcomes, act, all_or_none=all_or_none, upsert=True)
 
 
 def _delete(org: Org, call: ApiCall) -> ApiResponse:
@@ -162,18 +162,20 @@ def _delete(org: Org, call: ApiCall) -> ApiResponse:
     def act() -> None:
         outcomes.extend(org.dml.delete(listed))
 
-    return _answer(org, outcomes, act, all_or_none=_flag(call.params.get("allOrNone")))
+    return _write_records(org, outcomes, act, all_or_none=_parse_flag(call.params.get("allOrNone")))
 
 
-def _answer(org: Org, outcomes: list[Outcome], act: Any, *, all_or_none: bool, upsert: bool = False) -> ApiResponse:
+def _write_records(
+    org: Org, outcomes: list[Outcome], act: Any, *, all_or_none: bool, upsert: bool = False
+) -> ApiResponse:
     written = org.dml.rows_written
     undone = False
     try:
         with org.storage.savepoint():
             act()
             if all_or_none and any(outcome.error for outcome in outcomes):
-                raise _Undone
-    except _Undone:
+                raise _RolledBack
+    except _RolledBack:
         undone = True
         org.dml.rows_written = written
     told: list[dict[str, Any]] = []
@@ -182,14 +184,14 @@ def _answer(org: Org, outcomes: list[Outcome], act: Any, *, all_or_none: bool, u
         if error is not None:
             told.append({"success": False, "errors": [error.row_error()]})
             continue
-        item: dict[str, Any] = {"id": outcome.id, "success": True, "errors": event_note(outcome)}
+        item: dict[str, Any] = {"id": outcome.id, "success": True, "errors": enqueued_note(outcome)}
         if upsert:
             item["created"] = bool(outcome.created)
         told.append(item)
     return ApiResponse(200, told)
 
 
-def undone(row: dict[str, Any]) -> dict[str, Any]:
+def roll_back_row(row: dict[str, Any]) -> dict[str, Any]:
     """A row's outcome once the call around it was taken back."""
     return {"success": False, "errors": [_ROLLED_BACK.row_error()]} if row.get("success") else row
 
@@ -208,9 +210,10 @@ def _read(org: Org, call: ApiCall, name: str) -> ApiResponse:
         if not isinstance(listed, list) or not listed or not all(isinstance(item, str) for item in listed):
             raise Refusal("REQUIRED_FIELD_MISSING", f"The {label} parameter is required: a list of texts")
     assert wanted is not None
-    if len(wanted) > _MOST_READ:
+    if len(wanted) > _MAX_READ_ROWS:
         raise Refusal(
-            "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {_MOST_READ} records into this call"
+            "EXCEEDED_ID_LIMIT",
+            f"record limit reached. cannot submit more than {_MAX_READ_ROWS} records into this call",
         )
     told = []
     render_record(plan, {"Id": None}, call.base, fields)

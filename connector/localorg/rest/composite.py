@@ -9,32 +9,39 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg.api_call import ApiCall, ApiResponse, parse_version, error_response, split_target, method_not_allowed
+from connector.localorg.api_call import (
+    ApiCall,
+    ApiResponse,
+    error_response,
+    method_not_allowed,
+    parse_version,
+    split_target,
+)
 from connector.localorg.errors import Refusal, json_parser_error, not_found
 from connector.localorg.rest import collections, references
-from connector.localorg.rest.references import Sub, halted
+from connector.localorg.rest.references import Subrequest, processing_halted
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
     from connector.localorg.rest.router import Router
 
-_MOST = 25
-_MOST_HEAVY = 5
+_MAX_SUBREQUESTS = 25
+_MAX_HEAVY = 5
 _HEAVY = {"query", "queryall"}
 _NOT_JSON = {"jobs", "metadata"}
 _OLDEST_IN_BATCH = 34
 _NOT_NESTED = {"batch", "tree", "graph"}
 
 
-class _Undone(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
+class _RolledBack(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
     pass
 
 
-def nested_call(sub: Sub, url: Any, body: Any) -> ApiCall:
+def nested_call(sub: Subrequest, url: Any, body: Any) -> ApiCall:
     """The subrequest as a call of its own; `url` may be whatever a reference stood for."""
     if not isinstance(url, str):
-        raise halted(f"Invalid reference specified: {sub.url} is no URL")
-    segments, params = references_target(url)
+        raise processing_halted(f"Invalid reference specified: {sub.url} is no URL")
+    segments, params = parse_subrequest_url(url)
     if segments[3].lower() in _NOT_JSON:
         raise not_found()
     return ApiCall(
@@ -48,32 +55,32 @@ def nested_call(sub: Sub, url: Any, body: Any) -> ApiCall:
     )
 
 
-def references_target(url: str) -> tuple[list[str], dict[str, str]]:
+def parse_subrequest_url(url: str) -> tuple[list[str], dict[str, str]]:
     segments, params = split_target(url)
     if not url.startswith("/") or len(segments) < 4 or [part.lower() for part in segments[:2]] != ["services", "data"]:
         raise not_found()
     return segments, params
 
 
-def composite(org: Org, router: Router, call: ApiCall) -> ApiResponse:
+def handle(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     match [part.lower() for part in call.tail[1:]]:
         case []:
             if call.method in {"GET", "HEAD"}:
                 kinds = ("tree", "batch", "sobjects", "graph")
                 return ApiResponse(200, {kind: f"{call.base}/composite/{kind}" for kind in kinds})
-            return _composite(org, router, call)
+            return _run_composite(org, router, call)
         case ["batch"]:
-            return _batch(org, router, call)
+            return _run_batch(org, router, call)
     raise not_found()
 
 
-def _heavy(sub: Sub) -> bool:
+def _is_heavy(sub: Subrequest) -> bool:
     segments, _ = split_target(sub.url)
     tail = [part.lower() for part in segments[3:]]
     return bool(tail) and (tail[0] in _HEAVY or tail[:2] == ["composite", "sobjects"])
 
 
-def _kind(sub: Sub) -> Hashable:
+def _collation_key(sub: Subrequest) -> Hashable:
     """Subrequests that may be collated share a kind; any other is alone."""
     segments, _ = split_target(sub.url)
     if sub.headers or len(segments) < 5 or segments[3].lower() != "sobjects":
@@ -81,17 +88,19 @@ def _kind(sub: Sub) -> Hashable:
     return sub.method, segments[2].lower(), segments[4].lower()
 
 
-def _composite(org: Org, router: Router, call: ApiCall) -> ApiResponse:
+def _run_composite(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     if call.method != "POST":
         raise method_not_allowed(call, "GET", "POST")
     body = call.object_body()
-    subs = references.parse(body.get("compositeRequest"))
-    if len(subs) > _MOST:
-        raise Refusal("LIMIT_EXCEEDED", f"A composite request can have at most {_MOST} subrequests, not {len(subs)}.")
-    if sum(map(_heavy, subs)) > _MOST_HEAVY:
+    subs = references.parse_subrequests(body.get("compositeRequest"))
+    if len(subs) > _MAX_SUBREQUESTS:
+        raise Refusal(
+            "LIMIT_EXCEEDED", f"A composite request can have at most {_MAX_SUBREQUESTS} subrequests, not {len(subs)}."
+        )
+    if sum(map(_is_heavy, subs)) > _MAX_HEAVY:
         raise Refusal(
             "LIMIT_EXCEEDED",
-            f"At most {_MOST_HEAVY} subrequests of a composite request can be queries or sObject Collections.",
+            f"At most {_MAX_HEAVY} subrequests of a composite request can be queries or sObject Collections.",
         )
     all_or_none = _flag(body, "allOrNone", default=False)
     collate = _flag(body, "collateSubrequests", default=float(call.version) >= 49)
@@ -99,8 +108,8 @@ def _composite(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     if collate:
         order = [
             sub
-            for level in references.levels(subs)
-            for group in references.shuffled(level, _kind, org.random)
+            for level in references.dependency_levels(subs)
+            for group in references.shuffled_groups(level, _collation_key, org.random)
             for sub in group
         ]
     replies: dict[int, ApiResponse] = {}
@@ -108,34 +117,38 @@ def _composite(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     written = org.dml.rows_written
     try:
         with org.storage.transaction():
-            _run(router, order, replies)
-            if all_or_none and any(_failed(reply) for reply in replies.values()):
-                raise _Undone
-    except _Undone:
+            _run_subrequests(router, order, replies)
+            if all_or_none and any(_has_failed(reply) for reply in replies.values()):
+                raise _RolledBack
+    except _RolledBack:
         undone = True
         org.dml.rows_written = written
-    return ApiResponse(200, {"compositeResponse": [_told(sub, replies[sub.place], undone=undone) for sub in subs]})
+    return ApiResponse(
+        200, {"compositeResponse": [_render_subresponse(sub, replies[sub.place], undone=undone) for sub in subs]}
+    )
 
 
-def _failed(reply: ApiResponse) -> bool:
+def _has_failed(reply: ApiResponse) -> bool:
     """Also a collection in which a row failed: the outer `allOrNone` overrides that of a collection inside (REST API
     guide, "allOrNone Parameters in Composite and Collections Requests")."""
     rows = reply.body if isinstance(reply.body, list) else []
     return reply.status >= 400 or any(isinstance(row, dict) and row.get("success") is False for row in rows)
 
 
-def _run(router: Router, order: list[Sub], replies: dict[int, ApiResponse]) -> None:
+def _run_subrequests(router: Router, order: list[Subrequest], replies: dict[int, ApiResponse]) -> None:
     answers: dict[str, Any] = {}
     for sub in order:
-        reply = run_one(router, sub, answers)
+        reply = run_subrequest(router, sub, answers)
         replies[sub.place] = reply
         if reply.ok:
             answers[sub.reference_id] = reply.body
 
 
-def run_one(router: Router, sub: Sub, answers: dict[str, Any]) -> ApiResponse:
+def run_subrequest(router: Router, sub: Subrequest, answers: dict[str, Any]) -> ApiResponse:
     try:
-        inner = nested_call(sub, references.fill(sub.url, answers), references.fill(sub.body, answers))
+        inner = nested_call(
+            sub, references.resolve_references(sub.url, answers), references.resolve_references(sub.body, answers)
+        )
         first = inner.tail[0].lower()
         if first == "composite" and (len(inner.tail) < 2 or inner.tail[1].lower() in _NOT_NESTED):
             raise not_found()
@@ -144,11 +157,11 @@ def run_one(router: Router, sub: Sub, answers: dict[str, Any]) -> ApiResponse:
         return error_response(refusal)
 
 
-def _told(sub: Sub, reply: ApiResponse, *, undone: bool) -> dict[str, Any]:
-    if undone and not _failed(reply):
-        reply = error_response(halted())
+def _render_subresponse(sub: Subrequest, reply: ApiResponse, *, undone: bool) -> dict[str, Any]:
+    if undone and not _has_failed(reply):
+        reply = error_response(processing_halted())
     elif undone and isinstance(reply.body, list):
-        reply = ApiResponse(reply.status, [collections.undone(row) for row in reply.body], reply.headers)
+        reply = ApiResponse(reply.status, [collections.roll_back_row(row) for row in reply.body], reply.headers)
     return {
         "body": reply.body,
         "httpHeaders": reply.headers,
@@ -164,7 +177,7 @@ def _flag(body: dict[str, Any], name: str, *, default: bool) -> bool:
     return value
 
 
-def _batch(org: Org, router: Router, call: ApiCall) -> ApiResponse:
+def _run_batch(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     """Independent requests, one after the other; each is a call of its own to the allowance."""
     if call.method != "POST":
         raise method_not_allowed(call, "POST")
@@ -172,8 +185,8 @@ def _batch(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     listed = body.get("batchRequests")
     if not isinstance(listed, list) or not listed or not all(isinstance(item, dict) for item in listed):
         raise json_parser_error("batchRequests: a list of at least one request is needed at [line:1, column:1]")
-    if len(listed) > _MOST:
-        raise Refusal("LIMIT_EXCEEDED", f"A batch can have at most {_MOST} requests, not {len(listed)}.")
+    if len(listed) > _MAX_SUBREQUESTS:
+        raise Refusal("LIMIT_EXCEEDED", f"A batch can have at most {_MAX_SUBREQUESTS} requests, not {len(listed)}.")
     halt = _flag(body, "haltOnError", default=False)
     results: list[dict[str, Any]] = []
     broken = False
@@ -182,19 +195,19 @@ def _batch(org: Org, router: Router, call: ApiCall) -> ApiResponse:
             stop = Refusal("BATCH_PROCESSING_HALTED", "Batch processing was halted because of an earlier error.")
             results.append({"statusCode": 412, "result": [stop.rest_error()]})
             continue
-        reply = _batched(router, call, item)
+        reply = _run_batch_item(router, call, item)
         broken = broken or reply.status >= 400
         results.append({"statusCode": reply.status, "result": reply.body})
     return ApiResponse(200, {"hasErrors": broken, "results": results})
 
 
-def _batched(router: Router, call: ApiCall, item: dict[str, Any]) -> ApiResponse:
+def _run_batch_item(router: Router, call: ApiCall, item: dict[str, Any]) -> ApiResponse:
     method, url = item.get("method"), item.get("url")
     try:
         if not isinstance(method, str) or not isinstance(url, str):
             raise Refusal("INVALID_BATCH_REQUEST", "method and url are required for every batch request")
         full = url if url.startswith("/") else f"/services/data/{url}"
-        sub = Sub(0, method.upper(), full, "", item.get("richInput"), {}, frozenset())
+        sub = Subrequest(0, method.upper(), full, "", item.get("richInput"), {}, frozenset())
         inner = nested_call(sub, full, sub.body)
         if float(inner.version) > float(call.version):
             raise Refusal("INVALID_BATCH_REQUEST", "The version of a request can't be newer than the batch's.")

@@ -9,40 +9,40 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
 from connector.localorg.errors import Refusal
-from connector.localorg.write_plan import WritePlan, Row
+from connector.localorg.write_plan import Row, WritePlan
 
-_TAGGED = "Account"
+_ETAG_OBJECT = "Account"
 
 
-def told(plan: WritePlan, row: Row) -> dict[str, str]:
+def validator_headers(plan: WritePlan, row: Row) -> dict[str, str]:
     """The headers that later requests can name."""
-    modified = _modified(row)
+    modified = _last_modified(row)
     headers = {"Last-Modified": format_datetime(modified, usegmt=True)} if modified else {}
-    if plan.name == _TAGGED:
-        headers["ETag"] = _tag(row)
+    if plan.name == _ETAG_OBJECT:
+        headers["ETag"] = _etag(row)
     return headers
 
 
-def known(plan: WritePlan, row: Row, headers: Mapping[str, str]) -> bool:
+def is_not_modified(plan: WritePlan, row: Row, headers: Mapping[str, str]) -> bool:
     """Whether the caller has this state already: 304."""
-    listed = _tags(headers, "if-none-match") if plan.name == _TAGGED else None
+    listed = _header_etags(headers, "if-none-match") if plan.name == _ETAG_OBJECT else None
     if listed is not None:
-        return "*" in listed or _tag(row) in listed
-    since, modified = date(headers, "if-modified-since"), _modified(row)
+        return "*" in listed or _etag(row) in listed
+    since, modified = parse_http_date(headers, "if-modified-since"), _last_modified(row)
     return since is not None and modified is not None and modified <= since
 
 
-def check(plan: WritePlan, row: Row, headers: Mapping[str, str]) -> None:
+def check_preconditions(plan: WritePlan, row: Row, headers: Mapping[str, str]) -> None:
     """412 when the row is no longer what the caller thinks."""
-    listed = _tags(headers, "if-match") if plan.name == _TAGGED else None
-    if listed is not None and "*" not in listed and _tag(row) not in listed:
-        raise _changed()
-    limit, modified = date(headers, "if-unmodified-since"), _modified(row)
+    listed = _header_etags(headers, "if-match") if plan.name == _ETAG_OBJECT else None
+    if listed is not None and "*" not in listed and _etag(row) not in listed:
+        raise _precondition_failed()
+    limit, modified = parse_http_date(headers, "if-unmodified-since"), _last_modified(row)
     if limit and modified and modified > limit:
-        raise _changed()
+        raise _precondition_failed()
 
 
-def date(headers: Mapping[str, str], name: str) -> datetime | None:
+def parse_http_date(headers: Mapping[str, str], name: str) -> datetime | None:
     """An HTTP date; what is none does not count."""
     try:
         moment = parsedate_to_datetime(headers[name]) if name in headers else None
@@ -51,19 +51,19 @@ def date(headers: Mapping[str, str], name: str) -> datetime | None:
         return None
 
 
-def _changed() -> Refusal:
+def _precondition_failed() -> Refusal:
     return Refusal("ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE", "The record was modified since.", status=412)
 
 
-def _modified(row: Row) -> datetime | None:
+def _last_modified(row: Row) -> datetime | None:
     text = row.get("LastModifiedDate")
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.000%z") if isinstance(text, str) else None
 
 
-def _tag(row: Row) -> str:
+def _etag(row: Row) -> str:
     digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:32]
     return f'"{digest}--gzip"'
 
 
-def _tags(headers: Mapping[str, str], name: str) -> set[str] | None:
+def _header_etags(headers: Mapping[str, str], name: str) -> set[str] | None:
     return {part.strip() for part in headers[name].split(",")} if name in headers else None

@@ -11,19 +11,19 @@ import binascii
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg.api_call import ApiCall, ApiResponse, parse_json, method_not_allowed
+from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed, parse_json
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.field_values import format_timestamp
-from connector.localorg.metadata.deployments import OPTIONS, Deployment, Message
+from connector.localorg.metadata.deployments import OPTIONS, ComponentMessage, Deployment
 from connector.localorg.metadata.xml import Element
-from connector.localorg.rest.multipart import parts
+from connector.localorg.rest.multipart import parse_parts
 from connector.localorg.soap.envelope import tag
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 QUEUE_SECONDS = 0.05
-MOST_BYTES = 39 * 1024 * 1024
+MAX_ZIP_BYTES = 39 * 1024 * 1024
 TEST_LEVELS = {"NoTestRun", "RunSpecifiedTests", "RunLocalTests", "RunAllTestsInOrg"}
 METADATA = "http://soap.sforce.com/2006/04/metadata"
 
@@ -31,55 +31,57 @@ METADATA = "http://soap.sforce.com/2006/04/metadata"
 # -- REST ------------------------------------------------------------------------------------------------------------
 
 
-def metadata(org: Org, call: ApiCall) -> ApiResponse:
+def handle(org: Org, call: ApiCall) -> ApiResponse:
     match [call.tail[1].lower() if len(call.tail) > 1 else "", *call.tail[2:]]:
         case ["deployrequest"]:
             if call.method != "POST":
                 raise method_not_allowed(call, "POST")
-            return ApiResponse(201, _told(org, call, _start(org, call), details=False))
+            return ApiResponse(201, _render_deployment(org, call, _start_from_multipart(org, call), details=False))
         case ["deployrequest", deployment_id] if call.method == "POST":
-            return ApiResponse(201, _told(org, call, _quick(org, deployment_id), details=False))
+            return ApiResponse(201, _render_deployment(org, call, _quick_deploy(org, deployment_id), details=False))
         case ["deployrequest", deployment_id]:
-            return _one(org, call, deployment_id)
+            return _handle_deployment(org, call, deployment_id)
     raise not_found()
 
 
-def _start(org: Org, call: ApiCall) -> Deployment:
+def _start_from_multipart(org: Org, call: ApiCall) -> Deployment:
     content_type = call.headers.get("content-type", "")
     if not content_type.lower().startswith("multipart/form-data"):
         raise Refusal("UNSUPPORTED_MEDIA_TYPE", "A deployment is multipart/form-data, with the parts json and file.")
-    described, content = parts(call.raw, content_type, "json", "file")
+    described, content = parse_parts(call.raw, content_type, "json", "file")
     wanted = parse_json(described)
     options = wanted.get("deployOptions") if isinstance(wanted, dict) else None
-    return _started(org, content, options if isinstance(options, dict) else {})
+    return start_deployment(org, content, options if isinstance(options, dict) else {})
 
 
-def _quick(org: Org, deployment_id: str) -> Deployment:
+def _quick_deploy(org: Org, deployment_id: str) -> Deployment:
     """Deploys what was validated."""
     checked = org.deployments.find(deployment_id)
     if checked is None:
         raise not_found()
-    started = org.deployments.quick(checked)
+    started = org.deployments.quick_deploy(checked)
     if started is None:
         raise Refusal("INVALID_ID_FIELD", f"{deployment_id} is no validation that can be deployed")
     asyncio.get_running_loop().call_later(QUEUE_SECONDS, org.deployments.run, started)
     return started
 
 
-def _fits(name: str, value: Any) -> bool:
+def _is_valid_option(name: str, value: Any) -> bool:
     """Whether an option is of its type."""
     if name == "runTests":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, type(OPTIONS[name]))
 
 
-def _started(org: Org, content: bytes, wanted: dict[str, Any]) -> Deployment:
-    if len(content) > MOST_BYTES:
+def start_deployment(org: Org, content: bytes, wanted: dict[str, Any]) -> Deployment:
+    if len(content) > MAX_ZIP_BYTES:
         raise Refusal("LIMIT_EXCEEDED", "Maximum size of request reached. Maximum size of request is 52428800 bytes.")
     unknown = sorted(wanted.keys() - OPTIONS.keys())
     if unknown:
         raise Refusal("JSON_PARSER_ERROR", f'Unrecognized field "{unknown[0]}" of the deploy options')
-    wrong = next((name for name, value in wanted.items() if value is not None and not _fits(name, value)), None)
+    wrong = next(
+        (name for name, value in wanted.items() if value is not None and not _is_valid_option(name, value)), None
+    )
     if wrong:
         raise Refusal("JSON_PARSER_ERROR", f'The option "{wrong}" has a value of another type')
     options = OPTIONS | {name: value for name, value in wanted.items() if value is not None}
@@ -90,32 +92,34 @@ def _started(org: Org, content: bytes, wanted: dict[str, Any]) -> Deployment:
     return started
 
 
-def _one(org: Org, call: ApiCall, deployment_id: str) -> ApiResponse:
+def _handle_deployment(org: Org, call: ApiCall, deployment_id: str) -> ApiResponse:
     found = org.deployments.find(deployment_id)
     if found is None:
         raise not_found()
     if call.method in {"GET", "HEAD"}:
-        return ApiResponse(200, _told(org, call, found, details=call.params.get("includeDetails", "").lower() == "true"))
+        return ApiResponse(
+            200, _render_deployment(org, call, found, details=call.params.get("includeDetails", "").lower() == "true")
+        )
     if call.method == "PATCH":
         wanted = parse_json(call.raw)
         result = wanted.get("deployResult") if isinstance(wanted, dict) else None
         if not isinstance(result, dict) or result.get("status") != "Canceling":
             raise Refusal("INVALID_INPUT", "The only thing to set is the status Canceling.")
         org.deployments.cancel(found)
-        return ApiResponse(202, _told(org, call, found, details=False))
+        return ApiResponse(202, _render_deployment(org, call, found, details=False))
     raise method_not_allowed(call, "GET", "PATCH")
 
 
-def _told(org: Org, call: ApiCall, deployment: Deployment, *, details: bool) -> dict[str, Any]:
+def _render_deployment(org: Org, call: ApiCall, deployment: Deployment, *, details: bool) -> dict[str, Any]:
     return {
         "id": deployment.id,
         "url": f"{org.url}{call.base}/metadata/deployRequest/{deployment.id}",
-        "deployResult": result(org, deployment, details=details),
+        "deployResult": render_deploy_result(org, deployment, details=details),
         "deployOptions": deployment.options,
     }
 
 
-def result(org: Org, deployment: Deployment, *, details: bool) -> dict[str, Any]:
+def render_deploy_result(org: Org, deployment: Deployment, *, details: bool) -> dict[str, Any]:
     """A DeployResult."""
     who = org.auth.identity
     told: dict[str, Any] = {
@@ -135,25 +139,25 @@ def result(org: Org, deployment: Deployment, *, details: bool) -> dict[str, Any]
         "numberTestErrors": 0,
         "createdBy": who.user_id,
         "createdByName": "Local Administrator",
-        "createdDate": _time(deployment.created),
-        "startDate": _time(deployment.created),
-        "lastModifiedDate": _time(deployment.completed or deployment.created),
-        "completedDate": _time(deployment.completed) if deployment.completed else None,
+        "createdDate": _format_time(deployment.created),
+        "startDate": _format_time(deployment.created),
+        "lastModifiedDate": _format_time(deployment.completed or deployment.created),
+        "completedDate": _format_time(deployment.completed) if deployment.completed else None,
         "errorMessage": deployment.error,
         "errorStatusCode": "INVALID_ID_FIELD" if deployment.error else None,
         "stateDetail": None,
     }
     if details:
         told["details"] = {
-            "componentSuccesses": [_message(item, deployment) for item in deployment.successes],
-            "componentFailures": [_message(item, deployment) for item in deployment.failures],
+            "componentSuccesses": [_render_message(item, deployment) for item in deployment.successes],
+            "componentFailures": [_render_message(item, deployment) for item in deployment.failures],
             "retrieveResult": None,
             "runTestResult": {"numFailures": 0, "numTestsRun": 0, "totalTime": 0.0},
         }
     return told
 
 
-def _message(item: Message, deployment: Deployment) -> dict[str, Any]:
+def _render_message(item: ComponentMessage, deployment: Deployment) -> dict[str, Any]:
     return {
         "componentType": item.type,
         "fullName": item.name,
@@ -164,7 +168,7 @@ def _message(item: Message, deployment: Deployment) -> dict[str, Any]:
         "deleted": item.deleted,
         "warning": bool(item.success and item.problem),
         "id": None,
-        "createdDate": _time(deployment.created),
+        "createdDate": _format_time(deployment.created),
         "problem": item.problem,
         "problemType": None if not item.problem else "Warning" if item.success else "Error",
         "lineNumber": item.line or None,
@@ -172,14 +176,14 @@ def _message(item: Message, deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _time(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return format_timestamp(moment).replace("+0000", "Z")
 
 
 # -- SOAP ------------------------------------------------------------------------------------------------------------
 
 
-def soap(org: Org, call: Element) -> str | None:
+def handle_soap(org: Org, call: Element) -> str | None:
     """The body of the answer to one call; None if it is none of a deployment."""
     answer = {"checkDeployStatus": _check, "cancelDeploy": _cancel, "deploy": _deploy}.get(call.name)
     return None if answer is None else answer(org, call)
@@ -198,25 +202,25 @@ def _deploy(org: Org, call: Element) -> str:
             wanted[name] = value.lower() == "true"
         elif value and name == "testLevel":
             wanted[name] = value
-    started = _started(org, content, wanted)
+    started = start_deployment(org, content, wanted)
     told = {"done": False, "id": started.id, "state": "Queued"}
     return f'<deployResponse xmlns="{METADATA}">{tag("result", told)}</deployResponse>'
 
 
 def _check(org: Org, call: Element) -> str:
-    found = _found(org, call)
-    told = result(org, found, details=call.get("includeDetails").lower() == "true")
+    found = _require_deployment(org, call)
+    told = render_deploy_result(org, found, details=call.get("includeDetails").lower() == "true")
     return f'<checkDeployStatusResponse xmlns="{METADATA}">{tag("result", told)}</checkDeployStatusResponse>'
 
 
 def _cancel(org: Org, call: Element) -> str:
-    found = _found(org, call)
+    found = _require_deployment(org, call)
     org.deployments.cancel(found)
     told = {"done": found.done, "id": found.id}
     return f'<cancelDeployResponse xmlns="{METADATA}">{tag("result", told)}</cancelDeployResponse>'
 
 
-def _found(org: Org, call: Element) -> Deployment:
+def _require_deployment(org: Org, call: Element) -> Deployment:
     wanted = call.get("asyncProcessId") or call.get("String")
     found = org.deployments.find(wanted)
     if found is None:

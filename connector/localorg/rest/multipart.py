@@ -8,46 +8,46 @@ from email.policy import HTTP
 
 from connector.localorg.errors import Refusal
 
-MOST_PARTS = 10
-_LONGEST_HEAD = 16_384
+MAX_PARTS = 10
+_MAX_HEADER_BYTES = 16_384
 
 
-def parts(raw: bytes, content_type: str, *names: str) -> list[bytes]:
+def parse_parts(raw: bytes, content_type: str, *names: str) -> list[bytes]:
     """The content of the named parts. Refusal if one is missing.
 
     A JSON part goes by any name: jsforce calls that of a deployment `entity_content`, others `json`.
     """
-    found = {part.get_param("name", header="content-disposition"): part for part in _split(raw, content_type)}
+    found = {part.get_param("name", header="content-disposition"): part for part in _split_parts(raw, content_type)}
     stray = [name for name, part in found.items() if name not in names and part.get_content_subtype() == "json"]
     if stray and names[0] not in found:
         found[names[0]] = found.pop(stray[0])
     if not set(names) <= found.keys():
-        raise _wrong(f"A multipart request has the parts {' and '.join(names)}.")
+        raise _invalid_multipart(f"A multipart request has the parts {' and '.join(names)}.")
     return [bytes(found[name].get_payload(decode=True) or b"") for name in names]
 
 
-def _split(raw: bytes, content_type: str) -> list[EmailMessage]:
+def _split_parts(raw: bytes, content_type: str) -> list[EmailMessage]:
     """The parts, none of which has parts of its own."""
-    head = BytesHeaderParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type[:_LONGEST_HEAD].encode())
+    head = BytesHeaderParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type[:_MAX_HEADER_BYTES].encode())
     boundary = head.get_boundary()
     if not boundary:
-        raise _wrong("A multipart request names its boundary.")
+        raise _invalid_multipart("A multipart request names its boundary.")
     mark = b"\r\n--" + boundary.encode()
-    _, *pieces = (b"\r\n" + raw).split(mark, MOST_PARTS + 1)
-    if len(pieces) > MOST_PARTS:
-        raise _wrong(f"A multipart request has at most {MOST_PARTS} parts.")
+    _, *pieces = (b"\r\n" + raw).split(mark, MAX_PARTS + 1)
+    if len(pieces) > MAX_PARTS:
+        raise _invalid_multipart(f"A multipart request has at most {MAX_PARTS} parts.")
     found = []
     for piece in pieces:
         if piece.startswith(b"--"):
             break
         lines, _, content = piece.partition(b"\r\n\r\n")
-        if len(lines) > _LONGEST_HEAD:
-            raise _wrong("The headers of a part are too long.")
+        if len(lines) > _MAX_HEADER_BYTES:
+            raise _invalid_multipart("The headers of a part are too long.")
         part = BytesHeaderParser(policy=HTTP).parsebytes(lines.lstrip() + b"\r\n\r\n")
         part.set_payload(content.decode("latin-1"))
         found.append(part)
     return found
 
 
-def _wrong(problem: str) -> Refusal:
+def _invalid_multipart(problem: str) -> Refusal:
     return Refusal("INVALID_MULTIPART_REQUEST", problem)

@@ -11,29 +11,29 @@ from typing import TYPE_CHECKING, Any
 from connector.localorg import ids
 from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.errors import Refusal, json_parser_error, not_found
-from connector.localorg.rest.tree import Tree, Undone
+from connector.localorg.rest.tree import RecordTree, TreeRolledBack
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 _ROOTS = {"sale": ("contract", "Contract"), "order": ("order", "Order")}
-_BELOW = {"orders": "Orders", "orderitems": "OrderItems"}
+_CHILD_LISTS = {"orders": "Orders", "orderitems": "OrderItems"}
 
 
-def commerce(org: Org, call: ApiCall) -> ApiResponse:
+def handle(org: Org, call: ApiCall) -> ApiResponse:
     match [part.lower() for part in call.tail[1:]]:
         case ["sale"] | ["sale", "order"]:
             if call.method != "POST":
                 raise method_not_allowed(call, "POST")
-            return _placed(org, call, *_ROOTS[call.tail[-1].lower()])
+            return _create_tree(org, call, *_ROOTS[call.tail[-1].lower()])
         case ["sale", "order", _]:
             if call.method != "PATCH":
                 raise method_not_allowed(call, "PATCH")
-            return _added(org, call, call.tail[3])
+            return _add_lines(org, call, call.tail[3])
     raise not_found()
 
 
-def _records(call: ApiCall, name: str) -> list[dict[str, Any]]:
+def _parse_records(call: ApiCall, name: str) -> list[dict[str, Any]]:
     body = {key.lower(): value for key, value in call.object_body().items()}
     listed = body.get(name)
     if not isinstance(listed, list) or not listed or not all(isinstance(item, dict) for item in listed):
@@ -41,7 +41,7 @@ def _records(call: ApiCall, name: str) -> list[dict[str, Any]]:
     return listed
 
 
-def _named(records: Any, numbers: count[int]) -> Any:
+def _with_reference_ids(records: Any, numbers: count[int]) -> Any:
     """The same records with the names that a tree wants of each."""
     if not isinstance(records, list):
         return records
@@ -51,58 +51,58 @@ def _named(records: Any, numbers: count[int]) -> Any:
             raise json_parser_error("records: a list of objects is needed at [line:1, column:1]")
         known = {"attributes": {"referenceId": f"r{next(numbers)}"}}
         for key, value in record.items():
-            name = _BELOW.get(key.lower())
+            name = _CHILD_LISTS.get(key.lower())
             if name and isinstance(value, dict):
-                known[name] = {"records": _named(value.get("records"), numbers)}
+                known[name] = {"records": _with_reference_ids(value.get("records"), numbers)}
             elif key != "attributes":
                 known[key] = value
         told.append(known)
     return told
 
 
-def _placed(org: Org, call: ApiCall, name: str, kind: str) -> ApiResponse:
-    listed = _named(_records(call, name), count(1))
-    grown = _grow(org, kind, listed, None)
-    return ApiResponse(201, _told(call, kind, listed, grown))
+def _create_tree(org: Org, call: ApiCall, name: str, kind: str) -> ApiResponse:
+    listed = _with_reference_ids(_parse_records(call, name), count(1))
+    grown = _insert_tree(org, kind, listed, None)
+    return ApiResponse(201, _render_records(call, kind, listed, grown))
 
 
-def _added(org: Org, call: ApiCall, record_id: str) -> ApiResponse:
+def _add_lines(org: Org, call: ApiCall, record_id: str) -> ApiResponse:
     """More lines for an order that is there."""
     order_id = ids.normalize(record_id)
     if order_id is None or org.dml.row(org.dml.plan("Order"), order_id) is None:
         raise not_found()
-    (order,) = _named(_records(call, "order")[:1], count(1))
+    (order,) = _with_reference_ids(_parse_records(call, "order")[:1], count(1))
     lines = order.get("OrderItems", {}).get("records")
-    grown = _grow(org, "OrderItem", lines, ("OrderId", order_id))
+    grown = _insert_tree(org, "OrderItem", lines, ("OrderId", order_id))
     told = {"attributes": _attributes(call, "Order", order_id), "Id": order_id}
-    told["OrderItems"] = _told(call, "OrderItem", lines, grown)
+    told["OrderItems"] = _render_records(call, "OrderItem", lines, grown)
     return ApiResponse(200, {"totalSize": 1, "done": True, "records": [told]})
 
 
-def _grow(org: Org, kind: str, listed: Any, link: tuple[str, str] | None) -> dict[str, str]:
+def _insert_tree(org: Org, kind: str, listed: Any, link: tuple[str, str] | None) -> dict[str, str]:
     """IDs by the names of the records; all or none."""
-    grown = Tree(org)
+    grown = RecordTree(org)
     written = org.dml.rows_written
     try:
         with org.storage.savepoint(), org.dml.deferred_totals():
             grown.add(kind, listed, link, 1)
             if grown.errors:
-                raise Undone
-    except Undone:
+                raise TreeRolledBack
+    except TreeRolledBack:
         org.dml.rows_written = written
         first = grown.errors[0]["errors"][0]
         raise Refusal(first["statusCode"], first["message"], fields=first["fields"]) from None
     return {item["referenceId"]: item["id"] for item in grown.results}
 
 
-def _told(call: ApiCall, kind: str, listed: list[dict[str, Any]], made: dict[str, str]) -> dict[str, Any]:
+def _render_records(call: ApiCall, kind: str, listed: list[dict[str, Any]], made: dict[str, str]) -> dict[str, Any]:
     records = []
     for record in listed:
         record_id = made[record["attributes"]["referenceId"]]
         told: dict[str, Any] = {"attributes": _attributes(call, kind, record_id), "Id": record_id}
         for name, child in (("Orders", "Order"), ("OrderItems", "OrderItem")):
             if name in record:
-                told[name] = _told(call, child, record[name]["records"], made)
+                told[name] = _render_records(call, child, record[name]["records"], made)
         records.append(told)
     return {"totalSize": len(records), "done": True, "records": records}
 

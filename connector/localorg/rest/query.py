@@ -15,38 +15,38 @@ from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.errors import Refusal
 from connector.localorg.rest import query_columns
 from connector.localorg.soql.parser import parse
-from connector.localorg.tooling.objects import EVERYWHERE
+from connector.localorg.tooling.objects import IN_DATA_API
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-_PAGE = 2000
-_SMALLEST = 200
+_MAX_BATCH_SIZE = 2000
+_MIN_BATCH_SIZE = 200
 _OPEN_CURSORS = 10
-_TOO_MUCH = ("at most 64 tables", "too many", "too large", "overflow")  # what SQLite says at its own limits
-_LIFE = timedelta(days=2)
+_SQLITE_LIMIT_ERRORS = ("at most 64 tables", "too many", "too large", "overflow")  # what SQLite says at its own limits
+_CURSOR_LIFETIME = timedelta(days=2)
 _LOCATOR = re.compile(r"(01g[A-Za-z0-9]{15})-(\d{1,9})\Z", re.ASCII)
-_BATCH = re.compile(r"batchSize\s*=\s*(\d{1,9})", re.IGNORECASE | re.ASCII)
+_BATCH_SIZE = re.compile(r"batchSize\s*=\s*(\d{1,9})", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(slots=True)
 class _Cursor:
-    answer: soql.Answer
+    answer: soql.PagedResult
     page: int
     opened: datetime
 
 
-class Cursors:
+class QueryCursors:
     def __init__(self, source: random.Random) -> None:
         self._source = source
         self._open: OrderedDict[str, _Cursor] = OrderedDict()
 
-    def first(self, answer: soql.Answer, page: int, now: datetime, base: str) -> dict[str, Any]:
+    def first_page(self, answer: soql.PagedResult, page: int, now: datetime, base: str) -> dict[str, Any]:
         if answer.rows <= page:
             return {"totalSize": answer.total_size, "done": True, "records": answer.page(0, page)}
-        return self.page(f"{self.keep(answer, page, now)}-0", now, base)
+        return self.next_page(f"{self.open_cursor(answer, page, now)}-0", now, base)
 
-    def keep(self, answer: soql.Answer, page: int, now: datetime) -> str:
+    def open_cursor(self, answer: soql.PagedResult, page: int, now: datetime) -> str:
         """The locator of an answer that has more than a page; the oldest of too many is given up."""
         locator = ids.make("01g", self._source.getrandbits(40))
         self._open[locator] = _Cursor(answer, page, now)
@@ -54,10 +54,15 @@ class Cursors:
             self._open.popitem(last=False)
         return locator
 
-    def page(self, name: str, now: datetime, base: str) -> dict[str, Any]:
+    def next_page(self, name: str, now: datetime, base: str) -> dict[str, Any]:
         found = _LOCATOR.match(name)
         cursor = self._open.get(found[1]) if found else None
-        if found is None or cursor is None or now - cursor.opened > _LIFE or int(found[2]) >= cursor.answer.rows:
+        if (
+            found is None
+            or cursor is None
+            or now - cursor.opened > _CURSOR_LIFETIME
+            or int(found[2]) >= cursor.answer.rows
+        ):
             raise Refusal("INVALID_QUERY_LOCATOR", "invalid query locator")
         start = int(found[2])
         end = start + cursor.page
@@ -68,39 +73,41 @@ class Cursors:
         return told
 
 
-def query(org: Org, call: ApiCall, *, tooling: bool = False) -> ApiResponse:
+def handle(org: Org, call: ApiCall, *, tooling: bool = False) -> ApiResponse:
     """Of rows; with `tooling`, first of what the schema says."""
     if call.method not in {"GET", "HEAD"}:
         raise method_not_allowed(call, "GET")
     rest = call.tail[1:]
     if rest:
-        return ApiResponse(200, org.cursors.page(rest[0], org.clock(), f"{call.base}/tooling" if tooling else call.base))
+        return ApiResponse(
+            200, org.cursors.next_page(rest[0], org.clock(), f"{call.base}/tooling" if tooling else call.base)
+        )
     text = call.params.get("q") or call.params.get("explain")
     if not text:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
     if len(text) > 100_000:
         raise Refusal("QUERY_TOO_COMPLICATED", "SOQL statements cannot be longer than 100000 characters.")
-    asked = _BATCH.search(call.headers.get("sforce-query-options", ""))
-    page = min(max(int(asked[1]), _SMALLEST), _PAGE) if asked else _PAGE
+    asked = _BATCH_SIZE.search(call.headers.get("sforce-query-options", ""))
+    page = min(max(int(asked[1]), _MIN_BATCH_SIZE), _MAX_BATCH_SIZE) if asked else _MAX_BATCH_SIZE
     now = org.clock()
     base = f"{call.base}/tooling" if tooling else call.base
-    paging = soql.Paging(page, lambda rest: f"{base}/query/{org.cursors.keep(rest, page, now)}-{page}")
+    paging = soql.Paging(page, lambda rest: f"{base}/query/{org.cursors.open_cursor(rest, page, now)}-{page}")
     try:
-        answer = _answer(org, call, text, paging, tooling=tooling)
+        answer = _open_query(org, call, text, paging, tooling=tooling)
         if "explain" in call.params:
-            return ApiResponse(200, _plan(parse(text).source, answer, text))
+            return ApiResponse(200, _render_explain(parse(text).source, answer, text))
         if call.params.get("columns", "").lower() == "true":
-            return ApiResponse(200, query_columns.columns(org, text, tooling=tooling))
-        return ApiResponse(200, org.cursors.first(answer, min(page, answer.most), now, base))
+            return ApiResponse(200, query_columns.describe_columns(org, text, tooling=tooling))
+        return ApiResponse(200, org.cursors.first_page(answer, min(page, answer.max_page_size), now, base))
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
     except sqlite3.OperationalError as error:
-        if not any(words in str(error) for words in _TOO_MUCH):
+        if not any(words in str(error) for words in _SQLITE_LIMIT_ERRORS):
             raise
         raise Refusal("QUERY_TOO_COMPLICATED", "The query is too complicated.") from None
 
 
-def _plan(source: str, answer: soql.Answer, text: str) -> dict[str, Any]:
+def _render_explain(source: str, answer: soql.PagedResult, text: str) -> dict[str, Any]:
     """What the query planner would say: here, that everything is read."""
     plan = {
         "cardinality": answer.total_size,
@@ -114,12 +121,12 @@ def _plan(source: str, answer: soql.Answer, text: str) -> dict[str, Any]:
     return {"plans": [plan], "sourceQuery": text}
 
 
-def _answer(org: Org, call: ApiCall, text: str, paging: soql.Paging, *, tooling: bool) -> soql.Answer:
+def _open_query(org: Org, call: ApiCall, text: str, paging: soql.Paging, *, tooling: bool) -> soql.PagedResult:
     now = org.clock()
     source = parse(text).source
     known = org.tooling.schema.get(source)
-    if known is not None and (tooling or known.name.lower() in EVERYWHERE):
-        return org.tooling.open(text, version=call.version, now=now, user_id=org.dml.user_id, paging=paging)
+    if known is not None and (tooling or known.name.lower() in IN_DATA_API):
+        return org.tooling.open_query(text, version=call.version, now=now, user_id=org.dml.user_id, paging=paging)
     return soql.open_query(
         org.storage.connection,
         org.schema,

@@ -19,7 +19,7 @@ ROLLED_BACK = "The transaction was rolled back since another operation in the sa
 
 
 @dataclass(frozen=True, slots=True)
-class Sub:
+class Subrequest:
     """One subrequest as it was sent."""
 
     place: int
@@ -31,19 +31,21 @@ class Sub:
     needs: frozenset[str]
 
 
-def halted(message: str = ROLLED_BACK) -> Refusal:
+def processing_halted(message: str = ROLLED_BACK) -> Refusal:
     return Refusal("PROCESSING_HALTED", message, status=400)
 
 
-def parse(listed: Any) -> list[Sub]:
+def parse_subrequests(listed: Any) -> list[Subrequest]:
     """The subrequests of one composite or graph; a malformed envelope fails the whole request."""
     if not isinstance(listed, list) or not listed:
         raise json_parser_error("compositeRequest: a list of at least one subrequest is needed at [line:1, column:1]")
-    subs: list[Sub] = []
+    subs: list[Subrequest] = []
     seen: set[str] = set()
     for place, item in enumerate(listed):
         if not isinstance(item, dict):
-            raise json_parser_error("Cannot deserialize a composite subrequest: an object is needed at [line:1, column:1]")
+            raise json_parser_error(
+                "Cannot deserialize a composite subrequest: an object is needed at [line:1, column:1]"
+            )
         method, url, reference_id = item.get("method"), item.get("url"), item.get("referenceId")
         for name, value in (("method", method), ("url", url), ("referenceId", reference_id)):
             if not isinstance(value, str) or not value:
@@ -63,22 +65,22 @@ def parse(listed: Any) -> list[Sub]:
         if not isinstance(headers, dict):
             raise json_parser_error("httpHeaders: an object is needed")
         told = {str(name).lower(): str(value) for name, value in headers.items()}
-        needs = _references(url) | _references(body)
-        subs.append(Sub(place, method.upper(), url, reference_id, body, told, frozenset(needs)))
+        needs = _find_references(url) | _find_references(body)
+        subs.append(Subrequest(place, method.upper(), url, reference_id, body, told, frozenset(needs)))
     return subs
 
 
-def _references(value: Any) -> set[str]:
+def _find_references(value: Any) -> set[str]:
     if isinstance(value, str):
         return {found[1] for found in _REFERENCE.finditer(value)} if "@{" in value else set()
     if isinstance(value, dict):
-        return set().union(*map(_references, value.values())) if value else set()
+        return set().union(*map(_find_references, value.values())) if value else set()
     if isinstance(value, list):
-        return set().union(*map(_references, value)) if value else set()
+        return set().union(*map(_find_references, value)) if value else set()
     return set()
 
 
-def levels(subs: Sequence[Sub]) -> list[list[Sub]]:
+def dependency_levels(subs: Sequence[Subrequest]) -> list[list[Subrequest]]:
     """Level n refers to nothing beyond level n-1; a circle of references is refused."""
     known = {sub.reference_id for sub in subs}
     waiting, done, found = list(subs), set[str](), []
@@ -92,9 +94,11 @@ def levels(subs: Sequence[Sub]) -> list[list[Sub]]:
     return found
 
 
-def shuffled(level: Sequence[Sub], kind: Callable[[Sub], Hashable], source: random.Random) -> list[list[Sub]]:
+def shuffled_groups(
+    level: Sequence[Subrequest], kind: Callable[[Subrequest], Hashable], source: random.Random
+) -> list[list[Subrequest]]:
     """The groups of one level by kind, in an order nobody may rely on."""
-    groups: dict[Hashable, list[Sub]] = {}
+    groups: dict[Hashable, list[Subrequest]] = {}
     for sub in level:
         groups.setdefault(kind(sub), []).append(sub)
     ordered = list(groups.values())
@@ -102,7 +106,7 @@ def shuffled(level: Sequence[Sub], kind: Callable[[Sub], Hashable], source: rand
     return ordered
 
 
-def fill(value: Any, answers: dict[str, Any]) -> Any:
+def resolve_references(value: Any, answers: dict[str, Any]) -> Any:
     """The value with every reference replaced; a text that is one reference takes the answer's own type."""
     if isinstance(value, str):
         if "@{" not in value:
@@ -112,9 +116,9 @@ def fill(value: Any, answers: dict[str, Any]) -> Any:
             return _look_up(whole[1], whole[2], answers)
         return _REFERENCE.sub(lambda found: str(_look_up(found[1], found[2], answers)), value)
     if isinstance(value, dict):
-        return {name: fill(item, answers) for name, item in value.items()}
+        return {name: resolve_references(item, answers) for name, item in value.items()}
     if isinstance(value, list):
-        return [fill(item, answers) for item in value]
+        return [resolve_references(item, answers) for item in value]
     return value
 
 
@@ -126,5 +130,7 @@ def _look_up(reference_id: str, path: str, answers: dict[str, Any]) -> Any:
         else:
             found = found.get(name) if isinstance(found, dict) else None
     if found is None or not path:
-        raise halted(f"Invalid reference specified. No value for {reference_id}{path} found in {reference_id}")
+        raise processing_halted(
+            f"Invalid reference specified. No value for {reference_id}{path} found in {reference_id}"
+        )
     return found

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 
-def related(org: Org, call: ApiCall, plan: WritePlan) -> ApiResponse | None:
+def read_related(org: Org, call: ApiCall, plan: WritePlan) -> ApiResponse | None:
     """None if the address names no record of this object."""
     record_id = ids.normalize(call.tail[2])
     if record_id is None or not plan.sobject.key_prefix or not record_id.startswith(plan.sobject.key_prefix):
@@ -48,4 +48,4 @@ def related(org: Org, call: ApiCall, plan: WritePlan) -> ApiResponse | None:
         )
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
-    return ApiResponse(200, org.cursors.first(answer, 2_000, org.clock(), call.base))
+    return ApiResponse(200, org.cursors.first_page(answer, 2_000, org.clock(), call.base))

@@ -49,7 +49,7 @@ _LIMITS = {
 }
 
 
-def versions() -> list[dict[str, str]]:
+def list_versions() -> list[dict[str, str]]:
     told = []
     for number in range(OLDEST_VERSION, NEWEST_VERSION + 1):
         age = NEWEST_VERSION - number
@@ -58,36 +58,36 @@ def versions() -> list[dict[str, str]]:
     return told
 
 
-def resources(org: Org, call: ApiCall) -> ApiResponse:
+def list_resources(org: Org, call: ApiCall) -> ApiResponse:
     told = {name: f"{call.base}/{name}" for name in _RESOURCES}
     told["identity"] = org.auth.identity_url(org.url)
     return ApiResponse(200, told)
 
 
-def sobjects(org: Org, call: ApiCall) -> ApiResponse:
+def handle_sobjects(org: Org, call: ApiCall) -> ApiResponse:
     """`sobjects…`: the describes here, rows elsewhere."""
     match [part.lower() for part in call.tail[1:]]:
         case []:
             if call.method not in {"GET", "HEAD"}:
                 raise method_not_allowed(call, "GET")
-            return _unless_known(org, call, describe.global_describe(org.schema, call.version))
+            return _unless_not_modified(org, call, describe.global_describe(org.schema, call.version))
         case [name] if call.method in {"GET", "HEAD"}:
             if org.schema.get(name) is None:
                 raise not_found()
             basic = describe.sobject_basic(org.schema, name, call.version)
-            return ApiResponse(200, basic | {"recentItems": ui_metadata.recent(org, call, name)})
+            return ApiResponse(200, basic | {"recentItems": ui_metadata.recent_records(org, call, name)})
         case [name, "describe"]:
             if call.method not in {"GET", "HEAD"}:
                 raise method_not_allowed(call, "GET")
-            return _unless_known(org, call, org.describe_sobject(name, call.version))
+            return _unless_not_modified(org, call, org.describe_sobject(name, call.version))
         case [name, "eventschema"]:
             return event_schema(org, call)
         case [_, "updated"]:
-            return sobject_rows.updated(org, call)
+            return sobject_rows.list_updated(org, call)
         case [_, "deleted"]:
-            return sobject_rows.deleted(org, call)
-    screen = ui_metadata.of_object(org, call) if call.tail[2:] else None
-    return screen or sobject_rows.rows(org, call)
+            return sobject_rows.list_deleted(org, call)
+    screen = ui_metadata.handle_sobject(org, call) if call.tail[2:] else None
+    return screen or sobject_rows.handle(org, call)
 
 
 def event_schema(org: Org, call: ApiCall) -> ApiResponse:
@@ -103,13 +103,15 @@ def event_schema(org: Org, call: ApiCall) -> ApiResponse:
     if schema is None:
         raise not_found()
     source = json.loads(schema.json)
-    return ApiResponse(200, source if call.params.get("payloadFormat") == "COMPACT" else event_json.expanded_schema(source))
+    return ApiResponse(
+        200, source if call.params.get("payloadFormat") == "COMPACT" else event_json.expanded_schema(source)
+    )
 
 
-def _unless_known(org: Org, call: ApiCall, body: dict[str, Any]) -> ApiResponse:
+def _unless_not_modified(org: Org, call: ApiCall, body: dict[str, Any]) -> ApiResponse:
     changed = org.schema_changed_at.replace(microsecond=0)
     told = {"Last-Modified": format_datetime(changed, usegmt=True)}
-    since = conditional_requests.date(call.headers, "if-modified-since")
+    since = conditional_requests.parse_http_date(call.headers, "if-modified-since")
     if since is not None and changed <= since:
         return ApiResponse(304, None, told)
     return ApiResponse(200, body, told)

@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 
 Resource = Callable[["Org", ApiCall], ApiResponse]
 _READ_ONLY = {"query", "queryall", "limits", "search", "parameterizedsearch"}
-_SCREENS = ("tabs", "quickactions", "theme", "appmenu", "actions", "recent", "chatter")
+_UI_METADATA = ("tabs", "quickactions", "theme", "appmenu", "actions", "recent", "chatter")
 
 
 class Router:
     def __init__(self, org: Org) -> None:
         self.org = org
         self._resources: dict[str, Resource] = {
-            "": resources.resources,
-            "sobjects": resources.sobjects,
+            "": resources.list_resources,
+            "sobjects": resources.handle_sobjects,
             "limits": resources.limits,
             "event": resources.event_schema,
-            "query": query.query,
-            "queryall": query.query,
-            "composite": self._composite,
-            "jobs": bulk_jobs.jobs,
-            "metadata": metadata_api.metadata,
-            "commerce": place_order.commerce,
-            "tooling": tooling.tooling,
-            "search": search.searching,
-            "parameterizedsearch": search.searching,
-            **dict.fromkeys(_SCREENS, ui_metadata.screens),
+            "query": query.handle,
+            "queryall": query.handle,
+            "composite": self._dispatch_composite,
+            "jobs": bulk_jobs.handle,
+            "metadata": metadata_api.handle,
+            "commerce": place_order.handle,
+            "tooling": tooling.handle,
+            "search": search.handle,
+            "parameterizedsearch": search.handle,
+            **dict.fromkeys(_UI_METADATA, ui_metadata.handle),
         }
 
     def add(self, name: str, resource: Resource) -> None:
@@ -60,7 +60,7 @@ class Router:
             return error_response(not_found())
         dml = self.org.dml
         outer = dml.allow_duplicates
-        dml.allow_duplicates = _saves_duplicates(call, outer=call.nested and outer)
+        dml.allow_duplicates = _allows_duplicates(call, outer=call.nested and outer)
         dml.api_version = call.version
         try:
             return resource(self.org, call)
@@ -69,18 +69,18 @@ class Router:
         finally:
             dml.allow_duplicates = outer
 
-    def _composite(self, org: Org, call: ApiCall) -> ApiResponse:
+    def _dispatch_composite(self, org: Org, call: ApiCall) -> ApiResponse:
         match call.tail[1].lower() if len(call.tail) > 1 else "":
             case "sobjects":
-                return collections.collections(org, call)
+                return collections.handle(org, call)
             case "tree":
-                return tree.tree(org, call)
+                return tree.handle(org, call)
             case "graph":
-                return graph.graph(org, self, call)
-        return composite.composite(org, self, call)
+                return graph.handle(org, self, call)
+        return composite.handle(org, self, call)
 
 
-def _saves_duplicates(call: ApiCall, *, outer: bool) -> bool:
+def _allows_duplicates(call: ApiCall, *, outer: bool) -> bool:
     """`Sforce-Duplicate-Rule-Header: allowSave=true`; a subrequest without it follows the request it is in."""
     header = call.headers.get("sforce-duplicate-rule-header")
     if header is None:
@@ -89,7 +89,7 @@ def _saves_duplicates(call: ApiCall, *, outer: bool) -> bool:
     return options.get("allowsave", "").strip() == "true"
 
 
-def takes_raw(call: ApiCall) -> bool:
+def takes_raw_body(call: ApiCall) -> bool:
     """Whether the resource reads the body by itself, for it may be other than JSON."""
     return bool(call.tail) and call.tail[0].lower() in {"jobs", "metadata"}
 

@@ -11,10 +11,10 @@ from connector.localorg.errors import Refusal
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-_WRAPPED_SINCE = 37.0  # before, the answer is a bare list
+_WRAPPED_SINCE_VERSION = 37.0  # before, the answer is a bare list
 
 
-def searching(org: Org, call: ApiCall) -> ApiResponse:
+def handle(org: Org, call: ApiCall) -> ApiResponse:
     if call.tail[1:]:
         raise Refusal("NOT_FOUND", "The requested resource does not exist")
     if call.tail[0].lower() == "search":
@@ -25,15 +25,15 @@ def searching(org: Org, call: ApiCall) -> ApiResponse:
             raise sosl.malformed_search("No search string is specified")
         wanted = sosl.parse_search(text)
     elif call.method == "POST":
-        wanted = _posted(call.object_body())
+        wanted = _search_from_body(call.object_body())
     elif call.method in {"GET", "HEAD"}:
-        wanted = _asked(call)
+        wanted = _search_from_params(call)
     else:
         raise method_not_allowed(call, "GET", "POST")
 
     def ask(text: str) -> list[dict[str, Any]]:
         try:
-            found = soql.run(
+            found = soql.run_query(
                 org.storage.connection, org.schema, text, version=call.version, all_rows=False, now=org.clock()
             )
         except soql.SoqlError as error:
@@ -41,7 +41,7 @@ def searching(org: Org, call: ApiCall) -> ApiResponse:
         return found.records
 
     records = sosl.run_search(org.schema, wanted, ask)
-    return ApiResponse(200, {"searchRecords": records} if float(call.version) >= _WRAPPED_SINCE else records)
+    return ApiResponse(200, {"searchRecords": records} if float(call.version) >= _WRAPPED_SINCE_VERSION else records)
 
 
 def _term(value: Any) -> str:
@@ -54,7 +54,7 @@ def _number(value: Any, default: int) -> int:
     return int(value) if str(value).isdigit() else default
 
 
-def _asked(call: ApiCall) -> sosl.SoslSearch:
+def _search_from_params(call: ApiCall) -> sosl.SoslSearch:
     params = call.params
     names = [name for name in params.get("sobject", "").split(",") if name]
     wanted = []
@@ -62,17 +62,19 @@ def _asked(call: ApiCall) -> sosl.SoslSearch:
         fields = params.get(f"{name}.fields") or params.get("fields") or "Id"
         limit = params.get(f"{name}.limit") or params.get("defaultLimit")
         condition = params.get(f"{name}.where")
-        rest = (f"WHERE {condition} " if condition else "") + (f"LIMIT {_number(limit, sosl.MAX_RECORDS)}" if limit else "")
+        rest = (f"WHERE {condition} " if condition else "") + (
+            f"LIMIT {_number(limit, sosl.MAX_RECORDS)}" if limit else ""
+        )
         wanted.append(sosl.ReturnedObject(sobject=name, fields=tuple(fields.split(",")), rest=rest))
     return sosl.SoslSearch(
         term=_term(params.get("q")),
-        field_group=_among(params.get("in", "ALL")),
+        field_group=_field_group(params.get("in", "ALL")),
         returning=tuple(wanted),
         limit=_number(params.get("overallLimit"), sosl.MAX_RECORDS),
     )
 
 
-def _posted(body: dict[str, Any]) -> sosl.SoslSearch:
+def _search_from_body(body: dict[str, Any]) -> sosl.SoslSearch:
     wanted = []
     for item in body.get("sobjects") or []:
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
@@ -85,13 +87,13 @@ def _posted(body: dict[str, Any]) -> sosl.SoslSearch:
         wanted.append(sosl.ReturnedObject(sobject=item["name"], fields=tuple(map(str, fields)), rest=rest))
     return sosl.SoslSearch(
         term=_term(body.get("q")),
-        field_group=_among(str(body.get("in") or "ALL")),
+        field_group=_field_group(str(body.get("in") or "ALL")),
         returning=tuple(wanted),
         limit=_number(body.get("overallLimit"), sosl.MAX_RECORDS),
     )
 
 
-def _among(name: str) -> str:
+def _field_group(name: str) -> str:
     if name.upper() not in {"ALL", "NAME", "EMAIL", "PHONE", "SIDEBAR"}:
         raise sosl.malformed_search(f"unexpected token: '{name}'")
     return name.upper()

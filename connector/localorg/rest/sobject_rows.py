@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from connector.localorg import ids
 from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.dml import Outcome
-from connector.localorg.errors import Refusal, MultipleMatches, not_found
+from connector.localorg.errors import MultipleMatches, Refusal, not_found
 from connector.localorg.field_values import format_timestamp
 from connector.localorg.record_json import render_record
 from connector.localorg.rest import conditional_requests, relationships
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _UPSERT_ANSWERS_SINCE = 46.0
 
 
-def rows(org: Org, call: ApiCall) -> ApiResponse:
+def handle(org: Org, call: ApiCall) -> ApiResponse:
     """`sobjects/X…` below the describe resources."""
     _, name, *rest = call.tail
     plan = org.dml.plan(name)
@@ -29,20 +29,20 @@ def rows(org: Org, call: ApiCall) -> ApiResponse:
         case []:
             return _create(org, call, plan)
         case [field] if field.lower() == "id" and call.method == "POST":
-            return created(call, plan, _raise(org.dml.insert(plan, [call.object_body()])), upsert=True)
+            return render_created(call, plan, _single_outcome(org.dml.insert(plan, [call.object_body()])), upsert=True)
         case [record_id]:
-            return _by_id(org, call, plan, record_id)
+            return _handle_by_id(org, call, plan, record_id)
         case [field, value]:
-            if (found := relationships.related(org, call, plan)) is not None:
+            if (found := relationships.read_related(org, call, plan)) is not None:
                 return found
             if field.lower() == "id":
-                return _by_id(org, call, plan, value, upsert=True)
-            return _by_key(org, call, plan, field, value)
+                return _handle_by_id(org, call, plan, value, upsert=True)
+            return _handle_by_key(org, call, plan, field, value)
     raise not_found()
 
 
-def created(call: ApiCall, plan: WritePlan, outcome: Outcome, *, upsert: bool) -> ApiResponse:
-    body: dict[str, Any] = {"id": outcome.id, "success": True, "errors": event_note(outcome)}
+def render_created(call: ApiCall, plan: WritePlan, outcome: Outcome, *, upsert: bool) -> ApiResponse:
+    body: dict[str, Any] = {"id": outcome.id, "success": True, "errors": enqueued_note(outcome)}
     if upsert:
         body["created"] = bool(outcome.created)
     if upsert and not outcome.created:
@@ -50,14 +50,14 @@ def created(call: ApiCall, plan: WritePlan, outcome: Outcome, *, upsert: bool) -
     return ApiResponse(201, body, {"Location": f"{call.base}/sobjects/{plan.name}/{outcome.id}"})
 
 
-def event_note(outcome: Outcome) -> list[dict[str, Any]]:
+def enqueued_note(outcome: Outcome) -> list[dict[str, Any]]:
     """A published event is a success that carries an error: it is only enqueued."""
     if outcome.uuid is None:
         return []
     return [{"statusCode": "OPERATION_ENQUEUED", "message": outcome.uuid, "fields": []}]
 
 
-def _raise(outcomes: list[Outcome]) -> Outcome:
+def _single_outcome(outcomes: list[Outcome]) -> Outcome:
     (outcome,) = outcomes
     if outcome.error is not None:
         raise outcome.error
@@ -67,10 +67,10 @@ def _raise(outcomes: list[Outcome]) -> Outcome:
 def _create(org: Org, call: ApiCall, plan: WritePlan) -> ApiResponse:
     if call.method != "POST":
         raise method_not_allowed(call, "GET", "POST")
-    return created(call, plan, _raise(org.dml.insert(plan, [call.object_body()])), upsert=False)
+    return render_created(call, plan, _single_outcome(org.dml.insert(plan, [call.object_body()])), upsert=False)
 
 
-def _by_id(org: Org, call: ApiCall, plan: WritePlan, record_id: str, *, upsert: bool = False) -> ApiResponse:
+def _handle_by_id(org: Org, call: ApiCall, plan: WritePlan, record_id: str, *, upsert: bool = False) -> ApiResponse:
     full = ids.normalize(record_id)
     if full is None or not full.startswith(plan.sobject.key_prefix) or plan.sobject.event:
         raise not_found(f"Provided external ID field does not exist or is not accessible: {record_id}")
@@ -79,24 +79,24 @@ def _by_id(org: Org, call: ApiCall, plan: WritePlan, record_id: str, *, upsert: 
             return _read(org, call, plan, full)
         case "PATCH":
             if (row := org.dml.row(plan, full)) is not None:
-                conditional_requests.check(plan, row, call.headers)
-            outcome = _raise(org.dml.update(plan, [(full, call.object_body())]))
+                conditional_requests.check_preconditions(plan, row, call.headers)
+            outcome = _single_outcome(org.dml.update(plan, [(full, call.object_body())]))
             outcome.created = False
-            return created(call, plan, outcome, upsert=True) if upsert else ApiResponse(204)
+            return render_created(call, plan, outcome, upsert=True) if upsert else ApiResponse(204)
         case "DELETE":
-            _raise(org.dml.delete([full]))
+            _single_outcome(org.dml.delete([full]))
             return ApiResponse(204)
     raise method_not_allowed(call, "GET", "PATCH", "DELETE")
 
 
-def _by_key(org: Org, call: ApiCall, plan: WritePlan, field: str, value: str) -> ApiResponse:
+def _handle_by_key(org: Org, call: ApiCall, plan: WritePlan, field: str, value: str) -> ApiResponse:
     key = org.dml.key_field(plan, field)
     try:
         match call.method:
             case "GET" | "HEAD":
-                return _read(org, call, plan, _found(org, plan, key, value))
+                return _read(org, call, plan, _require_id(org, plan, key, value))
             case "DELETE":
-                _raise(org.dml.delete([_found(org, plan, key, value)]))
+                _single_outcome(org.dml.delete([_require_id(org, plan, key, value)]))
                 return ApiResponse(204)
             case "PATCH" | "POST":
                 return _upsert(org, call, plan, key, value)
@@ -105,7 +105,7 @@ def _by_key(org: Org, call: ApiCall, plan: WritePlan, field: str, value: str) ->
     raise method_not_allowed(call, "GET", "PATCH", "DELETE")
 
 
-def _found(org: Org, plan: WritePlan, key: InputField, value: str) -> str:
+def _require_id(org: Org, plan: WritePlan, key: InputField, value: str) -> str:
     found = org.dml.find(plan, key, value)
     if found is None:
         raise not_found()
@@ -120,7 +120,7 @@ def _upsert(org: Org, call: ApiCall, plan: WritePlan, key: InputField, value: st
     update_only = call.params.get("updateOnly", "").lower() == "true"
     with org.storage.transaction(), org.dml.deferred_totals():
         outcome = org.dml.upsert_row(plan, key, value, body, update_only=update_only)
-    return created(call, plan, outcome, upsert=True)
+    return render_created(call, plan, outcome, upsert=True)
 
 
 def _read(org: Org, call: ApiCall, plan: WritePlan, record_id: str) -> ApiResponse:
@@ -129,9 +129,9 @@ def _read(org: Org, call: ApiCall, plan: WritePlan, record_id: str) -> ApiRespon
         raise not_found()
     if row.get("IsDeleted"):
         raise Refusal("ENTITY_IS_DELETED", "entity is deleted", fields=[])
-    conditional_requests.check(plan, row, call.headers)
-    headers = conditional_requests.told(plan, row)
-    if conditional_requests.known(plan, row, call.headers):
+    conditional_requests.check_preconditions(plan, row, call.headers)
+    headers = conditional_requests.validator_headers(plan, row)
+    if conditional_requests.is_not_modified(plan, row, call.headers):
         return ApiResponse(304, None, headers)
     asked = call.params.get("fields")
     fields = [name for name in asked.split(",") if name.strip()] if asked else None
@@ -141,16 +141,16 @@ def _read(org: Org, call: ApiCall, plan: WritePlan, record_id: str) -> ApiRespon
 # -- replication
 
 
-def updated(org: Org, call: ApiCall) -> ApiResponse:
-    plan, start, end = _window(org, call)
+def list_updated(org: Org, call: ApiCall) -> ApiResponse:
+    plan, start, end = _parse_window(org, call)
     changed = "SystemModstamp" if "SystemModstamp" in plan.column_names else "CreatedDate"
     live = f'WHERE "{changed}" >= ? AND "{changed}" < ?' + plan.live_condition
     found = org.storage.connection.execute(f'SELECT "Id" FROM "{plan.name}" {live}', (start, end))  # noqa: S608
     return ApiResponse(200, {"ids": [row[0] for row in found], "latestDateCovered": end})
 
 
-def deleted(org: Org, call: ApiCall) -> ApiResponse:
-    plan, start, end = _window(org, call)
+def list_deleted(org: Org, call: ApiCall) -> ApiResponse:
+    plan, start, end = _parse_window(org, call)
     found = org.storage.connection.execute(
         "SELECT id, deleted_at FROM _deletion WHERE sobject = ? AND deleted_at >= ? AND deleted_at < ?",
         (plan.name, start, end),
@@ -160,7 +160,7 @@ def deleted(org: Org, call: ApiCall) -> ApiResponse:
     return ApiResponse(200, {"deletedRecords": rows_told, "earliestDateAvailable": earliest, "latestDateCovered": end})
 
 
-def _window(org: Org, call: ApiCall) -> tuple[WritePlan, str, str]:
+def _parse_window(org: Org, call: ApiCall) -> tuple[WritePlan, str, str]:
     if call.method not in {"GET", "HEAD"}:
         raise method_not_allowed(call, "GET")
     plan = org.dml.plan(call.tail[1])

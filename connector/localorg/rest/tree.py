@@ -11,22 +11,22 @@ from connector.localorg.schema import ChildRelationship
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-_MOST_RECORDS = 200
-_MOST_DEPTH = 5
-_MOST_TYPES = 5
+_MAX_RECORDS = 200
+_MAX_DEPTH = 5
+_MAX_TYPES = 5
 
 
-class Undone(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
+class TreeRolledBack(Exception):  # noqa: N818 - leaves a savepoint, never seen outside
     pass
 
 
-class Tree:
+class RecordTree:
     def __init__(self, org: Org) -> None:
         self.org = org
         self.results: list[dict[str, str]] = []
         self.errors: list[dict[str, Any]] = []
         self.types: set[str] = set()
-        self.seen: set[str] = set()
+        self.reference_ids: set[str] = set()
         self._children: dict[str, dict[str, ChildRelationship]] = {}
 
     def children(self, name: str) -> dict[str, ChildRelationship]:
@@ -40,8 +40,8 @@ class Tree:
         """Insert one list of records, then each record's children; the first bad level is told whole."""
         plan = self.org.dml.plan(name)
         self.types.add(plan.name)
-        if depth > _MOST_DEPTH or len(self.types) > _MOST_TYPES:
-            raise Refusal("INVALID_INPUT", f"A tree has at most {_MOST_DEPTH} levels and {_MOST_TYPES} types.")
+        if depth > _MAX_DEPTH or len(self.types) > _MAX_TYPES:
+            raise Refusal("INVALID_INPUT", f"A tree has at most {_MAX_DEPTH} levels and {_MAX_TYPES} types.")
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             raise json_parser_error("records: a list of objects is needed at [line:1, column:1]")
         if depth == 1 and not records:
@@ -68,25 +68,25 @@ class Tree:
         reference_id = attributes.get("referenceId") if isinstance(attributes, dict) else None
         if not isinstance(reference_id, str) or not reference_id:
             raise Refusal("INVALID_INPUT", "Include a reference ID for each record in the request.")
-        if reference_id in self.seen:
+        if reference_id in self.reference_ids:
             raise Refusal("INVALID_INPUT", f"Duplicate ReferenceId provided in the request: {reference_id}")
-        self.seen.add(reference_id)
-        if len(self.seen) > _MOST_RECORDS:
-            raise Refusal("INVALID_INPUT", f"A tree has at most {_MOST_RECORDS} records.")
+        self.reference_ids.add(reference_id)
+        if len(self.reference_ids) > _MAX_RECORDS:
+            raise Refusal("INVALID_INPUT", f"A tree has at most {_MAX_RECORDS} records.")
         return reference_id
 
 
-def tree(org: Org, call: ApiCall) -> ApiResponse:
+def handle(org: Org, call: ApiCall) -> ApiResponse:
     if call.method != "POST" or len(call.tail) != 3:
         raise method_not_allowed(call, "POST")
-    grown = Tree(org)
+    grown = RecordTree(org)
     written = org.dml.rows_written
     try:
         with org.storage.savepoint(), org.dml.deferred_totals():
             grown.add(call.tail[2], call.object_body().get("records"), None, 1)
             if grown.errors:
-                raise Undone
-    except Undone:
+                raise TreeRolledBack
+    except TreeRolledBack:
         org.dml.rows_written = written
         return ApiResponse(400, {"hasErrors": True, "results": grown.errors})
     return ApiResponse(201, {"hasErrors": False, "results": grown.results})

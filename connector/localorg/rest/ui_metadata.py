@@ -13,8 +13,8 @@ from connector.localorg.schema import Field, SObject
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-_MOST_RECENT = 200
-_BARE = {
+_MAX_RECENT = 200
+_EMPTY_BODIES = {
     "tabs": [],
     "quickactions": [],
     "theme": {"themeItems": []},
@@ -22,13 +22,13 @@ _BARE = {
 }
 
 
-def screens(org: Org, call: ApiCall) -> ApiResponse:
+def handle(org: Org, call: ApiCall) -> ApiResponse:
     """`/tabs`, `/quickActions`, `/theme`, `/appMenu/…`, `/actions…`, `/recent`, `/chatter`"""
     if call.method not in {"GET", "HEAD"}:
         raise method_not_allowed(call, "GET")
     match [part.lower() for part in call.tail]:
         case ["tabs" | "quickactions" | "theme" as name] | ["appmenu" as name, *_]:
-            return ApiResponse(200, _BARE[name])
+            return ApiResponse(200, _EMPTY_BODIES[name])
         case ["actions"]:
             return ApiResponse(200, {kind: f"{call.base}/actions/{kind}" for kind in ("standard", "custom")})
         case ["actions", "standard"]:
@@ -36,17 +36,17 @@ def screens(org: Org, call: ApiCall) -> ApiResponse:
         case ["actions", "custom"]:
             return ApiResponse(200, {})
         case ["recent"]:
-            return ApiResponse(200, recent(org, call))
+            return ApiResponse(200, recent_records(org, call))
         case ["chatter", *_]:
             message = "This feature is not currently enabled for this user type or org: [Chatter]"
             raise Refusal("FUNCTIONALITY_NOT_ENABLED", message, status=403)
     raise not_found()
 
 
-def recent(org: Org, call: ApiCall, sobject: str = "") -> list[dict[str, Any]]:
+def recent_records(org: Org, call: ApiCall, sobject: str = "") -> list[dict[str, Any]]:
     """What the user last wrote, the newest first; nothing says what he last looked at."""
-    asked = call.params.get("limit", str(_MOST_RECENT))
-    limit = min(int(asked) if asked.isdigit() else _MOST_RECENT, _MOST_RECENT)
+    asked = call.params.get("limit", str(_MAX_RECENT))
+    limit = min(int(asked) if asked.isdigit() else _MAX_RECENT, _MAX_RECENT)
     found = []
     for item in [org.schema.get(sobject)] if sobject else org.schema:
         if item is None or not item.queryable or not item.createable or item.get("LastModifiedDate") is None:
@@ -54,7 +54,7 @@ def recent(org: Org, call: ApiCall, sobject: str = "") -> list[dict[str, Any]]:
         named = name_field(item)
         names = ["Id", *([named.name] if named else []), "LastModifiedDate"]
         text = f"SELECT {', '.join(names)} FROM {item.name} ORDER BY LastModifiedDate DESC LIMIT {limit}"  # noqa: S608
-        found += soql.run(
+        found += soql.run_query(
             org.storage.connection, org.schema, text, version=call.version, all_rows=False, now=org.clock()
         ).records
     found.sort(key=lambda row: row["LastModifiedDate"], reverse=True)
@@ -65,7 +65,7 @@ def name_field(item: SObject) -> Field | None:
     return next((field for field in item.fields.values() if field.name_field and field.stored), None)
 
 
-def of_object(org: Org, call: ApiCall) -> ApiResponse | None:
+def handle_sobject(org: Org, call: ApiCall) -> ApiResponse | None:
     """`sobjects/X/describe/…`, `…/listviews`, `…/quickActions`; None for what is no screen."""
     sobject = org.schema.get(call.tail[1])
     rest = [part.lower() for part in call.tail[2:]]
@@ -74,12 +74,12 @@ def of_object(org: Org, call: ApiCall) -> ApiResponse | None:
     base = f"{call.base}/sobjects/{sobject.name}"
     match rest:
         case ["describe", "layouts"]:
-            more = {"recordTypeMappings": [_mapping(base)], "recordTypeSelectorRequired": [False]}
+            more = {"recordTypeMappings": [_record_type_mapping(base)], "recordTypeSelectorRequired": [False]}
             return ApiResponse(200, _layout(sobject) | more)
         case ["describe", "layouts", record_type] if record_type == MASTER_RECORD_TYPE.lower():
             return ApiResponse(200, _layout(sobject)["layouts"][0])
         case ["describe", "compactlayouts"]:
-            return ApiResponse(200, _compact(sobject, base))
+            return ApiResponse(200, _compact_layout(sobject, base))
         case ["describe", "approvallayouts"]:
             return ApiResponse(200, {"approvalLayouts": []})
         case ["describe", "namedlayouts", *_] | ["describe", "layouts", *_]:
@@ -98,7 +98,7 @@ def of_object(org: Org, call: ApiCall) -> ApiResponse | None:
     return None
 
 
-def _mapping(base: str) -> dict[str, Any]:
+def _record_type_mapping(base: str) -> dict[str, Any]:
     return {
         "active": True,
         "available": True,
@@ -116,7 +116,7 @@ def _mapping(base: str) -> dict[str, Any]:
 def _layout(sobject: SObject) -> dict[str, Any]:
     """One layout with one section of everything, as far as clients read layouts."""
     fields = [field for field in sobject.fields.values() if field.stored and field.name != "Id"]
-    rows = [{"layoutItems": [_item(field)], "numItems": 1} for field in fields]
+    rows = [{"layoutItems": [_layout_item(field)], "numItems": 1} for field in fields]
     section = {
         "collapsed": False,
         "columns": 1,
@@ -146,7 +146,7 @@ def _layout(sobject: SObject) -> dict[str, Any]:
     return {"layouts": [layout]}
 
 
-def _item(field: Field) -> dict[str, Any]:
+def _layout_item(field: Field) -> dict[str, Any]:
     return {
         "editableForNew": field.createable,
         "editableForUpdate": field.updateable,
@@ -157,11 +157,11 @@ def _item(field: Field) -> dict[str, Any]:
     }
 
 
-def _compact(sobject: SObject, base: str) -> dict[str, Any]:
+def _compact_layout(sobject: SObject, base: str) -> dict[str, Any]:
     named = name_field(sobject)
     system = {
         "actions": [],
-        "fieldItems": [_item(named)] if named else [],
+        "fieldItems": [_layout_item(named)] if named else [],
         "id": None,
         "imageItems": [],
         "label": "System Default",

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from connector.localorg.errors import Refusal
 from connector.localorg.settings import DuplicateRule
-from connector.localorg.soql.condition_evaluator import holds
+from connector.localorg.soql.condition_evaluator import condition_holds
 from connector.localorg.storage import quote
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
-    from connector.localorg.write_plan import WritePlan, Row
+    from connector.localorg.write_plan import Row, WritePlan
 
 RECORD_TYPE_ID = "RecordTypeId"
 
@@ -50,7 +50,7 @@ def check_validation_rules(dml: Dml, plan: WritePlan, row: Row) -> None:
     for rule in dml.settings.validation_rules:
         if rule.sobject.lower() != plan.name.lower():
             continue
-        if holds(dml.storage, dml.full_schema, plan.name, rule.condition, row, dml.clock()):
+        if condition_holds(dml.storage, dml.full_schema, plan.name, rule.condition, row, dml.clock()):
             raise Refusal("FIELD_CUSTOM_VALIDATION_EXCEPTION", rule.message, fields=[rule.field] if rule.field else [])
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
-from connector.localorg.field_values import to_decimal, round_to
+from connector.localorg.field_values import round_to, to_decimal
 from connector.localorg.rules.orders import is_draft
 from connector.localorg.rules.rule import Rule, integrity_error, require_permission
 
@@ -81,13 +81,19 @@ class OrderItemRule(Rule):
         assert source is not None
         if order.get("OriginalOrderId") not in {None, source["Id"]}:
             raise integrity_error("The original order product belongs to another order.", "OriginalOrderItemId")
-        if is_draft(source) or source.get("IsReductionOrder") or any(source[name] != order[name] for name in _SAME_AS_ORIGINAL):
+        if (
+            is_draft(source)
+            or source.get("IsReductionOrder")
+            or any(source[name] != order[name] for name in _SAME_AS_ORIGINAL)
+        ):
             raise integrity_error(
                 "Only products of an activated order of the same account and contract can be reduced.", "OrderId"
             )
         _check_dates({"EffectiveDate": original.get("ServiceDate"), "EndDate": original.get("EndDate")}, row)
         if original["PricebookEntryId"] != row["PricebookEntryId"] or original["UnitPrice"] != row["UnitPrice"]:
-            raise integrity_error("A reduction must have the price book entry and unit price of the original.", "UnitPrice")
+            raise integrity_error(
+                "A reduction must have the price book entry and unit price of the original.", "UnitPrice"
+            )
         left = to_decimal(original["AvailableQuantity"])
         if -to_decimal(row["Quantity"]) > left:
             raise integrity_error(f"The reduced quantity is more than the available quantity ({left}).", "Quantity")
@@ -117,7 +123,9 @@ class OrderItemRule(Rule):
             if original is not None:
                 if original["UnitPrice"] != new["UnitPrice"]:
                     raise integrity_error("A reduction must have the unit price of the original.", "UnitPrice")
-                if -to_decimal(new["Quantity"]) > to_decimal(original["AvailableQuantity"]) - to_decimal(old["Quantity"]):
+                if -to_decimal(new["Quantity"]) > to_decimal(original["AvailableQuantity"]) - to_decimal(
+                    old["Quantity"]
+                ):
                     raise integrity_error("The reduced quantity is more than the available quantity.", "Quantity")
         else:
             new["AvailableQuantity"] = new["Quantity"]

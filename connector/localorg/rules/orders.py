@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
 from connector.localorg.field_values import format_timestamp
-from connector.localorg.rules.rule import Rule, integrity_error, delete_blocked, require_permission
+from connector.localorg.rules.rule import Rule, delete_blocked, integrity_error, require_permission
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
@@ -63,9 +63,13 @@ class OrderRule(Rule):
     def _check_draft_change(self, dml: Dml, new: Row, changed: set[str]) -> None:
         has_lines = changed & {"Pricebook2Id", "CurrencyIsoCode"} and _line_count(dml, new)
         if has_lines and "Pricebook2Id" in changed:
-            raise integrity_error("You can't change the price book of an order that has order products.", "Pricebook2Id")
+            raise integrity_error(
+                "You can't change the price book of an order that has order products.", "Pricebook2Id"
+            )
         if has_lines and "CurrencyIsoCode" in changed:
-            raise integrity_error("You can't change the currency of an order that has order products.", "CurrencyIsoCode")
+            raise integrity_error(
+                "You can't change the currency of an order that has order products.", "CurrencyIsoCode"
+            )
         if changed & {"AccountId", "ContractId"}:
             _check_contract(dml, new)
 
@@ -91,7 +95,9 @@ class OrderRule(Rule):
     def delete(self, dml: Dml, row: Row) -> None:
         if not is_draft(row):
             raise Refusal("DELETE_FAILED", "unable to modify activated order", fields=[])
-        number = dml.scalar('SELECT "OrderNumber" FROM "Order" WHERE "OriginalOrderId" = ? AND "IsDeleted" = 0', row["Id"])
+        number = dml.scalar(
+            'SELECT "OrderNumber" FROM "Order" WHERE "OriginalOrderId" = ? AND "IsDeleted" = 0', row["Id"]
+        )
         if number is not None:
             raise delete_blocked(row["OrderNumber"], "reduction orders", number)
 
@@ -116,7 +122,9 @@ def _check_line_dates(dml: Dml, order: Row) -> None:
     early = dml.scalar('SELECT 1 FROM "OrderItem" WHERE "OrderId" = ? AND "ServiceDate" < ?', order["Id"], start)
     late = end and dml.scalar('SELECT 1 FROM "OrderItem" WHERE "OrderId" = ? AND "EndDate" > ?', order["Id"], end)
     if early or late:
-        raise integrity_error("The dates of the order products must lie within the order's dates.", "EffectiveDate", "EndDate")
+        raise integrity_error(
+            "The dates of the order products must lie within the order's dates.", "EffectiveDate", "EndDate"
+        )
 
 
 def _check_contract(dml: Dml, order: Row) -> None:

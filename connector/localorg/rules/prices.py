@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
 from connector.localorg.field_values import StoredValue
-from connector.localorg.rules.rule import Rule, integrity_error, delete_blocked
+from connector.localorg.rules.rule import Rule, delete_blocked, integrity_error
 
 if TYPE_CHECKING:
     from connector.localorg.dml import Dml
@@ -94,7 +94,9 @@ def _check_price(row: Row) -> None:
 
 def _check_standard_price(row: Row, standard: Row | None) -> None:
     if row.get("UseStandardPrice") and (standard is None or standard["UnitPrice"] != row["UnitPrice"]):
-        raise integrity_error("The list price must equal the standard price when Use Standard Price is set.", "UnitPrice")
+        raise integrity_error(
+            "The list price must equal the standard price when Use Standard Price is set.", "UnitPrice"
+        )
 
 
 class ProductRule(Rule):

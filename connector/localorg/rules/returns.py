@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from connector.localorg.errors import Refusal
-from connector.localorg.field_values import to_decimal, round_to
+from connector.localorg.field_values import round_to, to_decimal
 from connector.localorg.rules.rule import Rule, integrity_error
 
 if TYPE_CHECKING:

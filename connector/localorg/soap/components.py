@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 from connector.localorg import ids
 from connector.localorg.errors import Refusal
 from connector.localorg.metadata.archive import Removal
-from connector.localorg.metadata.component import INSIDE, KINDS, Component, parsed
-from connector.localorg.metadata.definition import copied, file_of, xml_from
+from connector.localorg.metadata.component import KINDS, NESTED_KINDS, Component, parse_file
+from connector.localorg.metadata.definition import element_xml, package_path, xml_from_element
 from connector.localorg.metadata.xml import Element, MetadataError
 from connector.localorg.soap.envelope import tag
-from connector.localorg.tooling.row_builder import lasting_id
+from connector.localorg.tooling.row_builder import stable_id
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-MOST = 10  # components of one call
+MAX_COMPONENTS = 10  # components of one call
 _CHILDREN = {"CustomField": "fields", "ListView": "listViews"}
 _PATHS = {"CustomField": "objects/{}/fields/{}.field-meta.xml", "ListView": "objects/{}/listViews/{}.listView-meta.xml"}
 
 
-def answer(org: Org, call: Element) -> str | None:
+def handle(org: Org, call: Element) -> str | None:
     """The body of the answer; None for a call that is not known here."""
     act = _CALLS.get(call.name)
     return None if act is None else f"<{call.name}Response>{act(org, call)}</{call.name}Response>"
@@ -36,7 +36,7 @@ def _describe(org: Org, call: Element) -> str:
         tag(
             "metadataObjects",
             {
-                "childXmlNames": list(INSIDE.values()) if kind.type == "CustomObject" else None,
+                "childXmlNames": list(NESTED_KINDS.values()) if kind.type == "CustomObject" else None,
                 "directoryName": kind.folder,
                 "inFolder": kind.foldered,
                 "metaFile": False,
@@ -51,17 +51,17 @@ def _describe(org: Org, call: Element) -> str:
            "<testRequired>false</testRequired></result>"  # fmt: skip
 
 
-def _listed(org: Org, call: Element) -> str:
+def _list(org: Org, call: Element) -> str:
     told = []
-    for query in call.all("queries"):
+    for query in call.children_named("queries"):
         kind = query.get("type")
-        for name in names(org, kind):
+        for name in component_names(org, kind):
             owner = name.partition(".")[0] if kind in _CHILDREN else name
-            told.append(_properties(org, kind, name, file_of(kind, owner)))
+            told.append(_file_properties(org, kind, name, package_path(kind, owner)))
     return tag("result", told)
 
 
-def _properties(org: Org, kind: str, name: str, file: str) -> dict[str, str]:
+def _file_properties(org: Org, kind: str, name: str, file: str) -> dict[str, str]:
     """A FileProperties."""
     who, now = org.auth.identity, org.now.replace("+0000", "Z")
     return {
@@ -70,7 +70,7 @@ def _properties(org: Org, kind: str, name: str, file: str) -> dict[str, str]:
         "createdDate": now,
         "fileName": file,
         "fullName": name,
-        "id": lasting_id("01I" if kind == "CustomObject" else "00N", name),
+        "id": stable_id("01I" if kind == "CustomObject" else "00N", name),
         "lastModifiedById": who.user_id,
         "lastModifiedByName": "Local Administrator",
         "lastModifiedDate": now,
@@ -79,7 +79,7 @@ def _properties(org: Org, kind: str, name: str, file: str) -> dict[str, str]:
     }
 
 
-def names(org: Org, kind: str) -> list[str]:
+def component_names(org: Org, kind: str) -> list[str]:
     """Full names of the components of a kind."""
     found = {name for type_, name in org.deployed.names if type_ == kind}
     if kind == "CustomObject":
@@ -87,47 +87,47 @@ def names(org: Org, kind: str) -> list[str]:
     return sorted(found)
 
 
-def _definition(org: Org, kind: str, name: str) -> Iterator[str]:
+def _component_elements(org: Org, kind: str, name: str) -> Iterator[str]:
     """The elements of one component, its name first; nothing if there is none."""
     component = org.deployed.names.get((kind, name))
     if component is None and not (kind == "CustomObject" and org.schema.get(name)):
         return
     yield tag("fullName", name)
     if kind == "CustomObject":
-        yield from _object(org, name, component)
+        yield from _object_elements(org, name, component)
     elif component is not None:
-        yield from (copied(child) for child in component.source.children if child.name != "fullName")
+        yield from (element_xml(child) for child in component.source.children if child.name != "fullName")
 
 
-def _object(org: Org, name: str, component: Component | None, only: Iterable[str] = ()) -> Iterator[str]:
+def _object_elements(org: Org, name: str, component: Component | None, only: Iterable[str] = ()) -> Iterator[str]:
     """An object with its fields and list views, or with only those named."""
     wanted = set(only)
     for kind, element in _CHILDREN.items():
         for (type_, full), child in org.deployed.names.items():
             if type_ == kind and full.partition(".")[0] == name and (not wanted or full in wanted):
-                yield f"<{element}>{''.join(copied(item) for item in child.source.children)}</{element}>"
+                yield f"<{element}>{''.join(element_xml(item) for item in child.source.children)}</{element}>"
     if component is not None and not wanted:
-        yield from (copied(item) for item in component.source.children if item.name not in INSIDE)
+        yield from (element_xml(item) for item in component.source.children if item.name not in NESTED_KINDS)
 
 
 def _read(org: Org, call: Element) -> str:
     kind = call.get("type")
     told = []
-    for item in call.all("fullNames"):
-        body = "".join(_definition(org, kind, item.text.strip()))
+    for item in call.children_named("fullNames"):
+        body = "".join(_component_elements(org, kind, item.text.strip()))
         told.append(f'<records xsi:type="{kind}">{body}</records>' if body else '<records xsi:nil="true"/>')
     return f"<result>{''.join(told)}</result>"
 
 
 def _save(org: Org, call: Element) -> str:
     """createMetadata, updateMetadata, upsertMetadata."""
-    given = list(call.all("metadata"))
-    if len(given) > MOST:
-        raise Refusal("LIMIT_EXCEEDED", f"At most {MOST} components can be saved in one call")
-    return "".join(_saved(org, call.name, item) for item in given)
+    given = list(call.children_named("metadata"))
+    if len(given) > MAX_COMPONENTS:
+        raise Refusal("LIMIT_EXCEEDED", f"At most {MAX_COMPONENTS} components can be saved in one call")
+    return "".join(_save_component(org, call.name, item) for item in given)
 
 
-def _saved(org: Org, operation: str, source: Element) -> str:
+def _save_component(org: Org, operation: str, source: Element) -> str:
     kind, name = source.kind, source.get("fullName")
     known = org.deployed.has(kind, name)
     problem, code = "", "FIELD_INTEGRITY_EXCEPTION"
@@ -137,7 +137,7 @@ def _saved(org: Org, operation: str, source: Element) -> str:
         problem, code = f"no {kind} named {name} found", "INVALID_CROSS_REFERENCE_KEY"
     else:
         try:
-            messages = org.deployments.put(parsed(*_file(kind, name, source)))
+            messages = org.deployments.deploy_components(parse_file(*_component_file(kind, name, source)))
             problem = next((item.problem or "" for item in messages if not item.success), "")
             problem = problem if messages else f"{kind} is not a type that can be saved here"
         except MetadataError as error:
@@ -149,22 +149,22 @@ def _saved(org: Org, operation: str, source: Element) -> str:
 
 def _delete(org: Org, call: Element) -> str:
     kind, told = call.get("type"), []
-    for item in call.all("fullNames"):
+    for item in call.children_named("fullNames"):
         name = item.text.strip()
-        (message,) = org.deployments.put(removals=[Removal(kind, name, "")])
+        (message,) = org.deployments.deploy_components(removals=[Removal(kind, name, "")])
         code = "FIELD_INTEGRITY_EXCEPTION" if not message.success else "INVALID_CROSS_REFERENCE_KEY"
         errors = tag("errors", {"message": message.problem, "statusCode": code}) if message.problem else ""
         told.append(f"<result>{errors}{tag('fullName', name)}{tag('success', message.deleted)}</result>")
     return "".join(told)
 
 
-def _file(kind: str, name: str, source: Element) -> tuple[str, bytes]:
+def _component_file(kind: str, name: str, source: Element) -> tuple[str, bytes]:
     owner, _, own = name.rpartition(".")
-    path = _PATHS[kind].format(owner, own) if kind in _PATHS else file_of(kind, name)
+    path = _PATHS[kind].format(owner, own) if kind in _PATHS else package_path(kind, name)
     for child in source.children:
         if child.name == "fullName":
             child.text = own if kind in _PATHS else name
-    return path, xml_from(kind or "Metadata", source)
+    return path, xml_from_element(kind or "Metadata", source)
 
 
 # -- retrieve ----------------------------------------------------------------------------------------------------------
@@ -174,18 +174,18 @@ def _retrieve(org: Org, call: Element) -> str:
     request = call.child("retrieveRequest") or call
     unpackaged = request.child("unpackaged")
     wanted = {
-        types.get("name"): [member.text.strip() for member in types.all("members")]
-        for types in (unpackaged.all("types") if unpackaged else ())
+        types.get("name"): [member.text.strip() for member in types.children_named("members")]
+        for types in (unpackaged.children_named("types") if unpackaged else ())
     }
     number = ids.make("09S", org.storage.next_number("AsyncRetrieve"))
     folder = "" if request.get("singlePackage") == "true" else "unpackaged/"
-    org.retrievals[number] = _zipped(org, wanted, folder, request.get("apiVersion") or "66.0")
-    while len(org.retrievals) > MOST:
+    org.retrievals[number] = _build_zip(org, wanted, folder, request.get("apiVersion") or "66.0")
+    while len(org.retrievals) > MAX_COMPONENTS:
         del org.retrievals[next(iter(org.retrievals))]
     return tag("result", {"done": False, "id": number, "state": "Queued"})
 
 
-def _zipped(
+def _build_zip(
     org: Org, wanted: dict[str, list[str]], folder: str, version: str
 ) -> tuple[bytes, list[tuple[str, str, str]], list[str]]:
     """The zip, what is in it as (kind, name, file), and what could not be found."""
@@ -194,15 +194,15 @@ def _zipped(
     missing: list[str] = []
     for kind, members in wanted.items():
         for name in dict.fromkeys(item for member in members
-                                  for item in (names(org, kind) if member == "*" else [member])):  # fmt: skip
+                                  for item in (component_names(org, kind) if member == "*" else [member])):  # fmt: skip
             owner = name.partition(".")[0]
             inside = kind in _CHILDREN
-            path = file_of("CustomObject", owner) if inside else file_of(kind, name)
+            path = package_path("CustomObject", owner) if inside else package_path(kind, name)
             if inside:
                 known = org.deployed.has(kind, name)
-                body = list(_object(org, owner, None, [name])) if known else []
+                body = list(_object_elements(org, owner, None, [name])) if known else []
             else:
-                body = [item for item in _definition(org, kind, name) if not item.startswith("<fullName>")]
+                body = [item for item in _component_elements(org, kind, name) if not item.startswith("<fullName>")]
                 known = org.deployed.has(kind, name) or (kind == "CustomObject" and org.schema.get(name) is not None)
             if not known:
                 missing.append(f"Entity of type '{kind}' named '{name}' cannot be found")
@@ -214,16 +214,16 @@ def _zipped(
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, body in files.items():
             root = next(kind.type for kind in KINDS if path.startswith(f"{kind.folder}/"))
-            archive.writestr(f"{folder}{path}", _document(root, sorted(body)))
+            archive.writestr(f"{folder}{path}", _xml_document(root, sorted(body)))
         types = [
             f"<types>{tag('members', [name for of, name, _ in found if of == kind])}<name>{kind}</name></types>"
             for kind in wanted
         ]
-        archive.writestr(f"{folder}package.xml", _document("Package", [*types, f"<version>{version}</version>"]))
+        archive.writestr(f"{folder}package.xml", _xml_document("Package", [*types, f"<version>{version}</version>"]))
     return buffer.getvalue(), found, missing
 
 
-def _document(root: str, body: Iterable[str]) -> str:
+def _xml_document(root: str, body: Iterable[str]) -> str:
     inside = "\n    ".join(body)
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="http://soap.sforce.com/2006/04/metadata">'
@@ -231,13 +231,13 @@ def _document(root: str, body: Iterable[str]) -> str:
     )
 
 
-def _retrieved(org: Org, call: Element) -> str:
+def _check_retrieve_status(org: Org, call: Element) -> str:
     number = call.get("asyncProcessId")
     kept = org.retrievals.get(number)
     if kept is None:
         raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {number[:80]}")
     content, found, missing = kept
-    properties = [_properties(org, kind, name, path) for kind, name, path in found]
+    properties = [_file_properties(org, kind, name, path) for kind, name, path in found]
     told = {
         "done": True,
         "fileProperties": properties,
@@ -250,7 +250,7 @@ def _retrieved(org: Org, call: Element) -> str:
     return tag("result", told)
 
 
-def _checked(org: Org, call: Element) -> str:
+def _check_status(org: Org, call: Element) -> str:
     """checkStatus, which newer clients no longer ask: an AsyncResult."""
     number = call.get("asyncProcessId")
     if number not in org.retrievals:
@@ -260,13 +260,13 @@ def _checked(org: Org, call: Element) -> str:
 
 _CALLS: dict[str, Callable[[Org, Element], str]] = {
     "describeMetadata": _describe,
-    "listMetadata": _listed,
+    "listMetadata": _list,
     "readMetadata": _read,
     "createMetadata": _save,
     "updateMetadata": _save,
     "upsertMetadata": _save,
     "deleteMetadata": _delete,
     "retrieve": _retrieve,
-    "checkRetrieveStatus": _retrieved,
-    "checkStatus": _checked,
+    "checkRetrieveStatus": _check_retrieve_status,
+    "checkStatus": _check_status,
 }

@@ -56,7 +56,7 @@ METADATA = Namespaces(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Message:
+class SoapMessage:
     """The one call of an envelope, and its headers."""
 
     call: Element
@@ -67,12 +67,12 @@ class Message:
         return found.get(item) if found else ""
 
 
-def message(envelope: Element) -> Message:
+def parse_message(envelope: Element) -> SoapMessage:
     """Refusal for what is no envelope with a call in it."""
     body = envelope.child("Body")
     if envelope.name != "Envelope" or body is None or not body.children:
         raise Refusal("INVALID_REQUEST", "The request is no SOAP envelope with a call")
-    return Message(call=body.children[0], headers=envelope.child("Header") or Element("Header", 0))
+    return SoapMessage(call=body.children[0], headers=envelope.child("Header") or Element("Header", 0))
 
 
 def tag(name: str, value: Any) -> str:
@@ -91,13 +91,13 @@ def nil(name: str) -> str:
     return f'<{name} xsi:nil="true"/>'
 
 
-def told(namespaces: Namespaces, body: str, header: str = "") -> web.Response:
+def respond(namespaces: Namespaces, body: str, header: str = "") -> web.Response:
     around = f"<soapenv:Header>{header}</soapenv:Header>" if header else ""
     text = _ENVELOPE.format(own=namespaces.own, sf=namespaces.rows, header=around, body=body)
     return web.Response(text=text, content_type="text/xml", charset="utf-8")
 
 
-def fault(code: str, text: str, namespaces: Namespaces = PARTNER) -> web.Response:
+def respond_fault(code: str, text: str, namespaces: Namespaces = PARTNER) -> web.Response:
     kind = _FAULTS.get(code, "ApiFault")
     body = (
         f"<soapenv:Fault><faultcode>sf:{code}</faultcode><faultstring>{code}: {escape(text)}</faultstring>"
@@ -108,7 +108,7 @@ def fault(code: str, text: str, namespaces: Namespaces = PARTNER) -> web.Respons
     return web.Response(status=500, text=answer, content_type="text/xml", charset="utf-8")
 
 
-def no_operation(namespaces: Namespaces, name: str) -> web.Response:
+def respond_no_operation(namespaces: Namespaces, name: str) -> web.Response:
     text = f"No operation available for request {{{namespaces.own}}}{name}, please check the WSDL for the service."
     body = (
         f"<soapenv:Fault><faultcode>soapenv:Client</faultcode><faultstring>{escape(text)}</faultstring></soapenv:Fault>"

@@ -9,10 +9,10 @@ from connector.localorg.soap.envelope import nil, tag
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-WITHOUT_LOGIN = 65  # the first version that no longer has login()
+FIRST_VERSION_WITHOUT_LOGIN = 65  # the first version that no longer has login()
 
 
-def user_info(org: Org, name: str) -> str:
+def render_user_info(org: Org, name: str) -> str:
     who = org.auth.identity
     user: dict[str, Any] = {
         "accessibilityMode": False,
@@ -44,7 +44,7 @@ def user_info(org: Org, name: str) -> str:
     return f"<{name}>{told}</{name}>"
 
 
-def login(org: Org, url: str, kind: str, version: str) -> str:
+def render_login(org: Org, url: str, kind: str, version: str) -> str:
     """The answer to a login that was checked."""
     who = org.auth.identity
     short = who.organization_id[:15]
@@ -52,6 +52,6 @@ def login(org: Org, url: str, kind: str, version: str) -> str:
         f"<loginResponse><result><metadataServerUrl>{url}/services/Soap/m/{version}/{short}</metadataServerUrl>"
         "<passwordExpired>false</passwordExpired><sandbox>false</sandbox>"
         f"<serverUrl>{url}/services/Soap/{kind}/{version}/{short}</serverUrl>"
-        f"<sessionId>{org.auth.issue()}</sessionId><userId>{who.user_id}</userId>{user_info(org, 'userInfo')}"
+        f"<sessionId>{org.auth.issue()}</sessionId><userId>{who.user_id}</userId>{render_user_info(org, 'userInfo')}"
         "</result></loginResponse>"
     )

@@ -12,20 +12,20 @@ from connector.localorg.errors import Refusal
 from connector.localorg.metadata.xml import Element
 from connector.localorg.rest.router import Router
 from connector.localorg.soap import login, serializers
-from connector.localorg.soap.envelope import Message, nil, tag
+from connector.localorg.soap.envelope import SoapMessage, nil, tag
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
 
-_MOST_DESCRIBED = 100
-_MOST_ROWS = 200
+_MAX_DESCRIBED = 100
+_MAX_ROWS = 200
 _WRITES = {"create", "update", "upsert", "delete", "merge", "undelete", "emptyRecycleBin"}
 
 
-class Partner:
+class PartnerCall:
     """One call. `typed` rows name their type as xsi:type, as the enterprise API has it."""
 
-    def __init__(self, org: Org, message: Message, version: str, *, typed: bool) -> None:
+    def __init__(self, org: Org, message: SoapMessage, version: str, *, typed: bool) -> None:
         self._org = org
         self._message = message
         self._call = message.call
@@ -33,10 +33,10 @@ class Partner:
         self._typed = typed
 
     @property
-    def writes(self) -> bool:
+    def is_write(self) -> bool:
         return self._call.name in _WRITES
 
-    def answer(self) -> str | None:
+    def response_body(self) -> str | None:
         """The body of the answer; None for a call that is not known here."""
         act = _CALLS.get(self._call.name)
         if act is None:
@@ -46,7 +46,7 @@ class Partner:
 
     # -- what the REST API answers
 
-    def _rest(self, method: str, *tail: str, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
+    def _call_rest(self, method: str, *tail: str, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
         batch = self._message.header("QueryOptions", "batchSize")
         headers = {"sforce-query-options": f"batchSize={batch}"} if batch else {}
         if self._message.header("DuplicateRuleHeader", "allowSave") == "true":
@@ -66,10 +66,10 @@ class Partner:
             raise Refusal(first["errorCode"], first["message"])
         return reply.body
 
-    def _rows(self) -> list[dict[str, Any]]:
-        return [self._row(item) for item in self._call.all("sObjects")]
+    def _parse_rows(self) -> list[dict[str, Any]]:
+        return [self._parse_row(item) for item in self._call.children_named("sObjects")]
 
-    def _row(self, source: Element) -> dict[str, Any]:
+    def _parse_row(self, source: Element) -> dict[str, Any]:
         kind = source.kind if self._typed else source.get("type")
         body: dict[str, Any] = {"attributes": {"type": kind}} if kind else {}
         sobject = self._org.schema.get(kind)
@@ -79,92 +79,96 @@ class Partner:
             elif child.name == "type" and not self._typed:
                 continue
             elif child.children:  # a parent, by its external ID
-                body[child.name] = self._row(child)
+                body[child.name] = self._parse_row(child)
             elif not child.nil and (child.name != "Id" or child.text.strip()):
                 field = sobject.get(child.name) if sobject else None
                 text = child.text
                 body[child.name] = text.strip() in {"true", "1"} if field and field.type == "boolean" else text
         return body
 
-    def _write(self, method: str, *tail: str, records: list[dict[str, Any]]) -> Any:
+    def _write_rows(self, method: str, *tail: str, records: list[dict[str, Any]]) -> Any:
         if not records:
             return []
         whole = self._message.header("AllOrNoneHeader", "allOrNone") == "true"
-        return self._rest(method, "composite", "sobjects", *tail, body={"records": records, "allOrNone": whole})
+        return self._call_rest(method, "composite", "sobjects", *tail, body={"records": records, "allOrNone": whole})
 
     # -- calls
 
     def query(self) -> str:
         resource = "queryAll" if self._call.name == "queryAll" else "query"
-        found = self._rest("GET", resource, params={"q": self._call.get("queryString")})
-        return serializers.query_result("result", found, typed=self._typed)
+        found = self._call_rest("GET", resource, params={"q": self._call.get("queryString")})
+        return serializers.serialize_query_result("result", found, typed=self._typed)
 
     def query_more(self) -> str:
-        found = self._rest("GET", "query", self._call.get("queryLocator"))
-        return serializers.query_result("result", found, typed=self._typed)
+        found = self._call_rest("GET", "query", self._call.get("queryLocator"))
+        return serializers.serialize_query_result("result", found, typed=self._typed)
 
     def search(self) -> str:
-        found = self._rest("GET", "search", params={"q": self._call.get("searchString")})
+        found = self._call_rest("GET", "search", params={"q": self._call.get("searchString")})
         rows = "".join(
-            f"<searchRecords>{serializers.record('record', row, typed=self._typed)}</searchRecords>"
+            f"<searchRecords>{serializers.serialize_record('record', row, typed=self._typed)}</searchRecords>"
             for row in found["searchRecords"]
         )
         return f"<result><queryId>0</queryId>{rows}</result>"
 
     def retrieve(self) -> str:
-        wanted = [item.text.strip() for item in self._call.all("ids")]
+        wanted = [item.text.strip() for item in self._call.children_named("ids")]
         names = [name.strip() for name in self._call.get("fieldList").split(",")]
         body = {"ids": wanted, "fields": names}
-        found = self._rest("POST", "composite", "sobjects", self._call.get("sObjectType"), body=body)
-        return "".join(nil("result") if row is None else serializers.record("result", row, typed=self._typed)
+        found = self._call_rest("POST", "composite", "sobjects", self._call.get("sObjectType"), body=body)
+        return "".join(nil("result") if row is None else serializers.serialize_record("result", row, typed=self._typed)
                        for row in found)  # fmt: skip
 
     def create(self) -> str:
-        return serializers.outcomes(self._write("POST", records=self._rows()))
+        return serializers.serialize_outcomes(self._write_rows("POST", records=self._parse_rows()))
 
     def update(self) -> str:
-        return serializers.outcomes(self._write("PATCH", records=self._rows()))
+        return serializers.serialize_outcomes(self._write_rows("PATCH", records=self._parse_rows()))
 
     def upsert(self) -> str:
-        records = self._rows()
+        records = self._parse_rows()
         if not records:
             return ""
         kind = str(records[0].get("attributes", {}).get("type", ""))
-        done = self._write("PATCH", kind, self._call.get("externalIDFieldName"), records=records)
-        return serializers.outcomes(done, upsert=True)
+        done = self._write_rows("PATCH", kind, self._call.get("externalIDFieldName"), records=records)
+        return serializers.serialize_outcomes(done, upsert=True)
 
     def delete(self) -> str:
-        wanted = ",".join(item.text.strip() for item in self._call.all("ids"))
+        wanted = ",".join(item.text.strip() for item in self._call.children_named("ids"))
         whole = self._message.header("AllOrNoneHeader", "allOrNone") or "false"
         params = {"ids": wanted, "allOrNone": whole}
-        return serializers.outcomes(self._rest("DELETE", "composite", "sobjects", params=params)) if wanted else ""
+        return (
+            serializers.serialize_outcomes(self._call_rest("DELETE", "composite", "sobjects", params=params))
+            if wanted
+            else ""
+        )
 
-    def _limited(self, name: str) -> list[Element]:
-        found = list(self._call.all(name))
-        if len(found) > _MOST_ROWS:
+    def _limited_elements(self, name: str) -> list[Element]:
+        found = list(self._call.children_named(name))
+        if len(found) > _MAX_ROWS:
             raise Refusal(
                 "EXCEEDED_ID_LIMIT",
-                f"record limit reached. cannot submit more than {_MOST_ROWS} records into this call",
+                f"record limit reached. cannot submit more than {_MAX_ROWS} records into this call",
             )
         return found
 
     def merge(self) -> str:
         """Each request is a transaction of its own."""
         dml = self._org.dml
-        requests = self._limited("request")
+        requests = self._limited_elements("request")
         dml.api_version = self._version
         dml.allow_duplicates = self._message.header("DuplicateRuleHeader", "allowSave") == "true"
         try:
             with self._org.locks.call_scope(can_wait=False):
-                return "".join(serializers.merged(self._merge_one(item)) for item in requests)
+                return "".join(serializers.serialize_merge_result(self._merge_one(item)) for item in requests)
         finally:
             dml.allow_duplicates = False
 
     def _merge_one(self, request: Element) -> dict[str, Any]:
         source = request.child("masterRecord")
-        master = self._row(source) if source else {}
+        master = self._parse_row(source) if source else {}
         kind = master.pop("attributes", {}).get("type", "")
-        losers = [item.text.strip() for item in request.all("recordToMergeIds")]
+        losers = [item.text.strip() for item in request.children_named("recordToMergeIds")]
         try:
             done = record_merge.merge_records(self._org.dml, kind, str(master.pop("Id", "")), master, losers)
         except Refusal as refusal:
@@ -172,64 +176,68 @@ class Partner:
         return {"success": True, "errors": [], "id": done.id, "merged": done.merged, "related": done.related}
 
     def undelete(self) -> str:
-        return self._recycled(recycle_bin.undelete)
+        return self._run_recycle_bin(recycle_bin.undelete)
 
     def empty_recycle_bin(self) -> str:
-        return self._recycled(recycle_bin.purge)
+        return self._run_recycle_bin(recycle_bin.purge)
 
-    def _recycled(self, act: Callable[[Dml, Sequence[str]], list[Outcome]]) -> str:
-        wanted = [item.text.strip() for item in self._limited("ids")]
+    def _run_recycle_bin(self, act: Callable[[Dml, Sequence[str]], list[Outcome]]) -> str:
+        wanted = [item.text.strip() for item in self._limited_elements("ids")]
         with self._org.locks.call_scope(can_wait=False):
             done = act(self._org.dml, wanted)
-        return serializers.outcomes(
+        return serializers.serialize_outcomes(
             {"id": item.id, "success": item.error is None, "errors": [item.error.row_error()] if item.error else []}
             for item in done
         )
 
     def describe_global(self) -> str:
-        return serializers.global_describe(self._rest("GET", "sobjects"))
+        return serializers.serialize_global_describe(self._call_rest("GET", "sobjects"))
 
     def describe(self) -> str:
-        names = [item.text.strip() for item in self._call.all("sObjectType")]
-        if len(names) > _MOST_DESCRIBED:
-            raise Refusal("EXCEEDED_ID_LIMIT", f"At most {_MOST_DESCRIBED} types can be described in one call")
+        names = [item.text.strip() for item in self._call.children_named("sObjectType")]
+        if len(names) > _MAX_DESCRIBED:
+            raise Refusal("EXCEEDED_ID_LIMIT", f"At most {_MAX_DESCRIBED} types can be described in one call")
         for name in names:
             if self._org.schema.get(name) is None:
                 raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
-        return "".join(serializers.describe(self._org.describe_sobject(name, self._version)) for name in names)
+        return "".join(
+            serializers.serialize_describe(self._org.describe_sobject(name, self._version)) for name in names
+        )
 
-    def changed(self) -> str:
+    def get_changes(self) -> str:
         """getUpdated and getDeleted."""
         kind = "updated" if self._call.name == "getUpdated" else "deleted"
         params = {"start": self._call.get("startDate"), "end": self._call.get("endDate")}
-        found = self._rest("GET", "sobjects", self._call.get("sObjectType"), kind, params=params)
+        found = self._call_rest("GET", "sobjects", self._call.get("sObjectType"), kind, params=params)
         if kind == "updated":
-            return f"<result>{tag('ids', found['ids'])}{self._moment('latestDateCovered', found)}</result>"
+            return f"<result>{tag('ids', found['ids'])}{self._timestamp_element('latestDateCovered', found)}</result>"
         rows = "".join(
-            f"<deletedRecords>{self._moment('deletedDate', row)}{tag('id', row['id'])}</deletedRecords>"
+            f"<deletedRecords>{self._timestamp_element('deletedDate', row)}{tag('id', row['id'])}</deletedRecords>"
             for row in found["deletedRecords"]
         )
-        ends = self._moment("earliestDateAvailable", found) + self._moment("latestDateCovered", found)
+        ends = self._timestamp_element("earliestDateAvailable", found) + self._timestamp_element(
+            "latestDateCovered", found
+        )
         return f"<result>{rows}{ends}</result>"
 
-    def _moment(self, name: str, found: Mapping[str, Any]) -> str:
-        return tag(name, serializers.text_of(found[name]))
+    def _timestamp_element(self, name: str, found: Mapping[str, Any]) -> str:
+        return tag(name, serializers.serialize_text(found[name]))
 
-    def nothing(self) -> str:
+    def empty_result(self) -> str:
         return ""
 
     def user_info(self) -> str:
-        return login.user_info(self._org, "result")
+        return login.render_user_info(self._org, "result")
 
     def server_timestamp(self) -> str:
-        return f"<result>{tag('timestamp', serializers.text_of(self._org.now))}</result>"
+        return f"<result>{tag('timestamp', serializers.serialize_text(self._org.now))}</result>"
 
     def logout(self) -> str:
         self._org.auth.revoke(self._message.header("SessionHeader", "sessionId"))
         return ""
 
     def invalidate_sessions(self) -> str:
-        found = [self._org.auth.revoke(item.text.strip()) for item in self._call.all("sessionIds")]
+        found = [self._org.auth.revoke(item.text.strip()) for item in self._call.children_named("sessionIds")]
         rows = [{"success": good, "errors": [_UNKNOWN_SESSION]} for good in found]
         return "".join(
             f"<result>{'' if row['success'] else tag('errors', row['errors'])}{tag('success', row['success'])}</result>"
@@ -238,27 +246,27 @@ class Partner:
 
 
 _UNKNOWN_SESSION = {"message": "Invalid session", "statusCode": "INVALID_SESSION_ID"}
-_CALLS: dict[str, Callable[[Partner], str]] = {
-    "query": Partner.query,
-    "queryAll": Partner.query,
-    "queryMore": Partner.query_more,
-    "search": Partner.search,
-    "retrieve": Partner.retrieve,
-    "create": Partner.create,
-    "update": Partner.update,
-    "upsert": Partner.upsert,
-    "delete": Partner.delete,
-    "merge": Partner.merge,
-    "undelete": Partner.undelete,
-    "emptyRecycleBin": Partner.empty_recycle_bin,
-    "describeGlobal": Partner.describe_global,
-    "describeSObject": Partner.describe,
-    "describeSObjects": Partner.describe,
-    "getUpdated": Partner.changed,
-    "getDeleted": Partner.changed,
-    "describeTabs": Partner.nothing,
-    "getUserInfo": Partner.user_info,
-    "getServerTimestamp": Partner.server_timestamp,
-    "logout": Partner.logout,
-    "invalidateSessions": Partner.invalidate_sessions,
+_CALLS: dict[str, Callable[[PartnerCall], str]] = {
+    "query": PartnerCall.query,
+    "queryAll": PartnerCall.query,
+    "queryMore": PartnerCall.query_more,
+    "search": PartnerCall.search,
+    "retrieve": PartnerCall.retrieve,
+    "create": PartnerCall.create,
+    "update": PartnerCall.update,
+    "upsert": PartnerCall.upsert,
+    "delete": PartnerCall.delete,
+    "merge": PartnerCall.merge,
+    "undelete": PartnerCall.undelete,
+    "emptyRecycleBin": PartnerCall.empty_recycle_bin,
+    "describeGlobal": PartnerCall.describe_global,
+    "describeSObject": PartnerCall.describe,
+    "describeSObjects": PartnerCall.describe,
+    "getUpdated": PartnerCall.get_changes,
+    "getDeleted": PartnerCall.get_changes,
+    "describeTabs": PartnerCall.empty_result,
+    "getUserInfo": PartnerCall.user_info,
+    "getServerTimestamp": PartnerCall.server_timestamp,
+    "logout": PartnerCall.logout,
+    "invalidateSessions": PartnerCall.invalidate_sessions,
 }

@@ -14,7 +14,7 @@ from typing import Any
 from connector.localorg.soap.envelope import nil, tag
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})\+0000\Z")
-_NEEDED = {
+_REQUIRED_ELEMENTS = {
     "associateEntityType", "associateParentEntity", "defaultImplementation", "implementedBy", "implementsInterfaces",
     "keyPrefix", "networkScopeFieldName", "urlDetail", "urlEdit", "urlNew", "recordTypeId",
 }  # fmt: skip
@@ -24,13 +24,13 @@ _NOT_IN_WSDL = {
 }  # fmt: skip
 
 
-def text_of(value: Any) -> str:
+def serialize_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return _STAMP.sub(r"\1Z", value) if isinstance(value, str) else str(value)
 
 
-def record(name: str, row: Mapping[str, Any], *, typed: bool) -> str:
+def serialize_record(name: str, row: Mapping[str, Any], *, typed: bool) -> str:
     """A row. `typed` rows (enterprise) are of a type of their own, others name theirs in an element."""
     kind = row["attributes"]["type"] if "attributes" in row else "AggregateResult"
     opening = f'<{name} xsi:type="sf:{kind if typed else "sObject"}">'
@@ -39,70 +39,70 @@ def record(name: str, row: Mapping[str, Any], *, typed: bool) -> str:
     if not typed or identity is not None:
         head += tag("sf:Id", identity) if identity is not None else nil("sf:Id")
     body = "".join(
-        _field(key, value, typed=typed)
+        _serialize_field(key, value, typed=typed)
         for key, value in row.items()
         if key != "attributes" and not (typed and key == "Id")
     )
     return f"{opening}{head}{body}</{name}>"
 
 
-def _field(name: str, value: Any, *, typed: bool) -> str:
+def _serialize_field(name: str, value: Any, *, typed: bool) -> str:
     mark = f"sf:{name}"
     if value is None:
         return nil(mark)
     if isinstance(value, Mapping):
         if "records" in value:
-            return query_result(mark, value, typed=typed)
+            return serialize_query_result(mark, value, typed=typed)
         if "attributes" in value:
-            return record(mark, value, typed=typed)
+            return serialize_record(mark, value, typed=typed)
         parts = "".join(tag(key, value[key]) for key in sorted(value) if value[key] is not None)
         return f'<{mark} xsi:type="address">{parts}</{mark}>'
-    return f"<{mark}>{escape(text_of(value))}</{mark}>"
+    return f"<{mark}>{escape(serialize_text(value))}</{mark}>"
 
 
-def query_result(name: str, found: Mapping[str, Any], *, typed: bool) -> str:
+def serialize_query_result(name: str, found: Mapping[str, Any], *, typed: bool) -> str:
     following = found.get("nextRecordsUrl")
     locator = tag("queryLocator", following.rpartition("/")[2]) if following else nil("queryLocator")
-    rows = "".join(record("records", row, typed=typed) for row in found["records"])
+    rows = "".join(serialize_record("records", row, typed=typed) for row in found["records"])
     return (
         f'<{name} xsi:type="QueryResult">{tag("done", found["done"])}{locator}{rows}'
         f"{tag('size', found['totalSize'])}</{name}>"
     )
 
 
-def outcomes(rows: Iterable[Mapping[str, Any]], *, upsert: bool = False) -> str:
-    return "".join(_outcome(row, upsert=upsert) for row in rows)
+def serialize_outcomes(rows: Iterable[Mapping[str, Any]], *, upsert: bool = False) -> str:
+    return "".join(_serialize_outcome(row, upsert=upsert) for row in rows)
 
 
-def _outcome(row: Mapping[str, Any], *, upsert: bool) -> str:
+def _serialize_outcome(row: Mapping[str, Any], *, upsert: bool) -> str:
     good = bool(row["success"])
-    errors = "" if good else "".join(_error(item) for item in row["errors"])
+    errors = "" if good else "".join(_serialize_error(item) for item in row["errors"])
     created = tag("created", bool(row.get("created"))) if upsert else ""
     identity = tag("id", row["id"]) if good else nil("id")
     return f"<result>{created}{errors}{identity}{tag('success', good)}</result>"
 
 
-def merged(row: Mapping[str, Any]) -> str:
+def serialize_merge_result(row: Mapping[str, Any]) -> str:
     """A MergeResult."""
     good = bool(row["success"])
-    errors = "".join(_error(item) for item in row["errors"])
+    errors = "".join(_serialize_error(item) for item in row["errors"])
     identity = tag("id", row["id"]) if good else nil("id")
     lists = tag("mergedRecordIds", list(row["merged"])), tag("updatedRelatedIds", list(row["related"]))
     return f"<result>{errors}{identity}{lists[0]}{tag('success', good)}{lists[1]}</result>"
 
 
-def _error(item: Mapping[str, Any]) -> str:
+def _serialize_error(item: Mapping[str, Any]) -> str:
     body = tag("fields", list(item.get("fields") or [])) + tag("message", item["message"])
     return f"<errors>{body}{tag('statusCode', item['statusCode'])}</errors>"
 
 
-def global_describe(found: Mapping[str, Any]) -> str:
+def serialize_global_describe(found: Mapping[str, Any]) -> str:
     body = tag("encoding", found["encoding"]) + tag("maxBatchSize", found["maxBatchSize"])
-    rows = "".join(_described("sobjects", {**item, "idEnabled": True}) for item in found["sobjects"])
+    rows = "".join(_serialize_members("sobjects", {**item, "idEnabled": True}) for item in found["sobjects"])
     return f"<result>{body}{rows}</result>"
 
 
-def describe(found: Mapping[str, Any]) -> str:
+def serialize_describe(found: Mapping[str, Any]) -> str:
     """A DescribeSObjectResult."""
     urls = found["urls"]
     more = {
@@ -111,19 +111,19 @@ def describe(found: Mapping[str, Any]) -> str:
         "urlEdit": urls.get("uiEditTemplate"),
         "urlNew": urls.get("uiNewRecord"),
     }
-    return _described("result", {**found, **more})
+    return _serialize_members("result", {**found, **more})
 
 
-def _described(name: str, found: Mapping[str, Any]) -> str:
-    body = "".join(_member(key, found[key]) for key in sorted(found) if key not in _NOT_IN_WSDL)
+def _serialize_members(name: str, found: Mapping[str, Any]) -> str:
+    body = "".join(_serialize_member(key, found[key]) for key in sorted(found) if key not in _NOT_IN_WSDL)
     return f"<{name}>{body}</{name}>"
 
 
-def _member(name: str, value: Any) -> str:
+def _serialize_member(name: str, value: Any) -> str:
     if value is None:
-        return nil(name) if name in _NEEDED else ""
+        return nil(name) if name in _REQUIRED_ELEMENTS else ""
     if isinstance(value, Mapping):
-        return _described(name, value)
+        return _serialize_members(name, value)
     if isinstance(value, list):
-        return "".join(_member(name, item) for item in value)
-    return tag(name, text_of(value))
+        return "".join(_serialize_member(name, item) for item in value)
+    return tag(name, serialize_text(value))

@@ -1,7 +1,7 @@
 """SOQL: a parser, and an executor on the org's own SQL."""
 
 from connector.localorg.soql.errors import SoqlError
-from connector.localorg.soql.executor import QueryResult, open_query, run
-from connector.localorg.soql.query_result import Answer, Paging
+from connector.localorg.soql.executor import QueryResult, open_query, run_query
+from connector.localorg.soql.query_result import PagedResult, Paging
 
-__all__ = ["Answer", "Paging", "QueryResult", "SoqlError", "open_query", "run"]
+__all__ = ["PagedResult", "Paging", "QueryResult", "SoqlError", "open_query", "run_query"]

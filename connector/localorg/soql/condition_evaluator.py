@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from connector.localorg.schema import Field, Schema, SObject
-from connector.localorg.soql.errors import SoqlError, at
+from connector.localorg.soql.errors import SoqlError, error_at
 from connector.localorg.soql.parser import parse
 from connector.localorg.soql.query import Query
 from connector.localorg.soql.scope import Column, Scope, no_column
@@ -34,32 +34,32 @@ _HEADER_FIELDS = {
 _HEADER_LISTS = {"recordids", "nulledfields", "difffields", "changedfields"}
 
 
-class _OneRow(Scope):
+class _SingleRowScope(Scope):
     """A scope whose object is a row of bound values instead of a table; `headed` if an event's header is there, too."""
 
-    def __init__(self, schema: Schema, sobject: SObject, text: str, *, headed: bool) -> None:
+    def __init__(self, schema: Schema, sobject: SObject, text: str, *, with_header: bool) -> None:
         super().__init__(schema, sobject, text, None, "r")
-        self._headed = headed
-        self.asked: set[str] = set()  # fields of the row itself that the condition is about
+        self._with_header = with_header
+        self.used_fields: set[str] = set()  # fields of the row itself that the condition is about
 
     @property
     def fields(self) -> list[Field]:
         """The columns of the row, in order."""
-        return [*self.sobject.stored_fields(), *(_HEADER_FIELDS.values() if self._headed else ())]
+        return [*self.sobject.stored_fields(), *(_HEADER_FIELDS.values() if self._with_header else ())]
 
     def resolve(self, path: Path) -> Column:
         first, *rest = path.parts
-        if self._headed and first.lower() == HEADER.lower() and len(rest) == 1:
+        if self._with_header and first.lower() == HEADER.lower() and len(rest) == 1:
             field = _HEADER_FIELDS.get(rest[0].lower())
             if field is not None:
                 return Column(f"{self.root}.{quote(field.name)}", field, self.sobject, ())
             if rest[0].lower() in _HEADER_LISTS:
                 message = f"{HEADER}.{rest[0]} is a list: a filter can't be about it"
-                raise at(self.text, path.position, "INVALID_FIELD", message)
+                raise error_at(self.text, path.position, "INVALID_FIELD", message)
             raise no_column(self.text, path.position, rest[0], HEADER)
         found = super().resolve(path)
-        if not found.way:
-            self.asked.add(found.field.name)
+        if not found.relationships:
+            self.used_fields.add(found.field.name)
         return found
 
     @property
@@ -72,13 +72,20 @@ class _OneRow(Scope):
 
 
 @lru_cache(maxsize=256)
-def _parsed(sobject: str, condition: str) -> tuple[str, Select]:
+def _parse_condition(sobject: str, condition: str) -> tuple[str, Select]:
     text = f"SELECT Id FROM {sobject} WHERE {condition}"  # noqa: S608 - SOQL, for our own parser
     return text, parse(text)
 
 
-def holds(
-    storage: Storage, schema: Schema, sobject: str, condition: str, row: Row, now: datetime, *, headed: bool = False
+def condition_holds(
+    storage: Storage,
+    schema: Schema,
+    sobject: str,
+    condition: str,
+    row: Row,
+    now: datetime,
+    *,
+    with_header: bool = False,
 ) -> bool:
     """`schema` says what the condition may see; SoqlError for a condition that is none.
 
@@ -86,29 +93,29 @@ def holds(
     """
     owner = schema.get(sobject)
     assert owner is not None
-    scope = _OneRow(schema, owner, _parsed(owner.name, condition)[0], headed=headed)
+    scope = _SingleRowScope(schema, owner, _parse_condition(owner.name, condition)[0], with_header=with_header)
     values: list[object] = [row.get(field.name) for field in scope.fields]
-    return storage.connection.execute(_sql(scope, condition, now, values), values).fetchone() is not None
+    return storage.connection.execute(_condition_sql(scope, condition, now, values), values).fetchone() is not None
 
 
-def problem(schema: Schema, sobject: SObject, condition: str, *, headed: bool = False) -> str | None:
+def condition_problem(schema: Schema, sobject: SObject, condition: str, *, with_header: bool = False) -> str | None:
     """What is wrong with a condition, in the words that a query with it would get."""
     try:
-        asked(schema, sobject, condition, headed=headed)
+        condition_fields(schema, sobject, condition, with_header=with_header)
     except SoqlError as error:
         return " ".join(error.message.split())
     return None
 
 
-def asked(schema: Schema, sobject: SObject, condition: str, *, headed: bool = False) -> set[str]:
+def condition_fields(schema: Schema, sobject: SObject, condition: str, *, with_header: bool = False) -> set[str]:
     """The fields of the object that a condition is about. SoqlError for a condition that is none."""
-    scope = _OneRow(schema, sobject, _parsed(sobject.name, condition)[0], headed=headed)
-    _sql(scope, condition, datetime.now(UTC), [])
-    return scope.asked
+    scope = _SingleRowScope(schema, sobject, _parse_condition(sobject.name, condition)[0], with_header=with_header)
+    _condition_sql(scope, condition, datetime.now(UTC), [])
+    return scope.used_fields
 
 
-def _sql(scope: _OneRow, condition: str, now: datetime, values: list[object]) -> str:
-    text, select = _parsed(scope.sobject.name, condition)
+def _condition_sql(scope: _SingleRowScope, condition: str, now: datetime, values: list[object]) -> str:
+    text, select = _parse_condition(scope.sobject.name, condition)
     query = Query(
         connection=None,  # type: ignore[arg-type]  # it is compiled only
         schema=scope.schema,

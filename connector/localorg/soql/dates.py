@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-_N = re.compile(r"(LAST|NEXT)_N_(DAYS|WEEKS|MONTHS|QUARTERS|YEARS):(\d{1,5})\Z")
-_AGO = re.compile(r"N_(DAYS|WEEKS|MONTHS|QUARTERS|YEARS)_AGO:(\d{1,5})\Z")
+_LAST_OR_NEXT_N = re.compile(r"(LAST|NEXT)_N_(DAYS|WEEKS|MONTHS|QUARTERS|YEARS):(\d{1,5})\Z")
+_N_AGO = re.compile(r"N_(DAYS|WEEKS|MONTHS|QUARTERS|YEARS)_AGO:(\d{1,5})\Z")
 _PERIOD = re.compile(r"(LAST|THIS|NEXT)_(WEEK|MONTH|QUARTER|YEAR|FISCAL_QUARTER|FISCAL_YEAR)\Z")
 _STEP = {"LAST": -1, "THIS": 0, "NEXT": 1}
 
@@ -15,17 +15,17 @@ Span = tuple[datetime, datetime]
 """From (included) to (excluded)."""
 
 
-def stamp(text: str) -> str:
+def parse_datetime(text: str) -> str:
     """A datetime literal as stored: UTC, whole seconds. ValueError if it is no moment."""
     moment = datetime.fromisoformat(text.upper().replace("Z", "+00:00")).astimezone(UTC)
-    return as_stamp(moment)
+    return format_timestamp(moment)
 
 
-def as_stamp(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
-def span(word: str, now: datetime) -> Span | None:
+def relative_span(word: str, now: datetime) -> Span | None:
     """What a relative literal covers; None for a word that is none."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     day = timedelta(days=1)
@@ -37,18 +37,18 @@ def span(word: str, now: datetime) -> Span | None:
     if word == "NEXT_90_DAYS":
         return today + day, today + 91 * day
     try:
-        return _counted(word, today)
+        return _period_span(word, today)
     except OverflowError:
         return None
 
 
-def _counted(word: str, today: datetime) -> Span | None:
+def _period_span(word: str, today: datetime) -> Span | None:
     day = timedelta(days=1)
     if found := _PERIOD.match(word):
         start = _PERIODS[found[2].removeprefix("FISCAL_")]
         step = _STEP[found[1]]
         return start(today, step), start(today, step + 1)
-    if found := _N.match(word):
+    if found := _LAST_OR_NEXT_N.match(word):
         unit, count = found[2].removesuffix("S"), int(found[3])
         if unit == "DAY":
             return (
@@ -60,7 +60,7 @@ def _counted(word: str, today: datetime) -> Span | None:
             if found[1] == "LAST"
             else (start(today, 1), start(today, count + 1))
         )
-    if found := _AGO.match(word):
+    if found := _N_AGO.match(word):
         unit, count = found[1].removesuffix("S"), int(found[2])
         if unit == "DAY":
             return today - count * day, today - (count - 1) * day

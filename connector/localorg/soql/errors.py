@@ -14,7 +14,7 @@ class SoqlError(Exception):
         self.message = message
 
 
-def at(text: str, position: int, code: str, message: str) -> SoqlError:
+def error_at(text: str, position: int, code: str, message: str) -> SoqlError:
     """The error at `position` of `text`."""
     flat = text.replace("\n", " ").replace("\r", " ")
     start = max(0, position - CONTEXT)
@@ -26,5 +26,5 @@ def at(text: str, position: int, code: str, message: str) -> SoqlError:
     return SoqlError(code, f"\n{shown}\n{caret}\nERROR at Row:{row}:Column:{column}\n{message}")
 
 
-def malformed(text: str, position: int, message: str) -> SoqlError:
-    return at(text, position, "MALFORMED_QUERY", message)
+def malformed_query(text: str, position: int, message: str) -> SoqlError:
+    return error_at(text, position, "MALFORMED_QUERY", message)

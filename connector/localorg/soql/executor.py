@@ -12,7 +12,7 @@ from connector.localorg.schema import Schema
 from connector.localorg.soql import groups, row_reader
 from connector.localorg.soql.parser import parse
 from connector.localorg.soql.query import Query
-from connector.localorg.soql.query_result import Answer, Paging
+from connector.localorg.soql.query_result import PagedResult, Paging
 from connector.localorg.soql.scope import no_object
 
 
@@ -33,7 +33,7 @@ def open_query(
     all_rows: bool,
     now: datetime,
     paging: Paging | None = None,
-) -> Answer:
+) -> PagedResult:
     """The answer, its rows yet to be read. SoqlError for a query the platform would refuse."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     select = parse(text)
@@ -51,14 +51,14 @@ def open_query(
         aliases=count(1),
     )
     if groups.is_bare_count(select):
-        return Answer(groups.bare_count(query, select, sobject), 0, lambda start, size: [])
+        return PagedResult(groups.run_bare_count(query, select, sobject), 0, lambda start, size: [])
     if groups.is_grouped(select):
-        found = groups.grouped(query, select, sobject)
-        return Answer(len(found), len(found), lambda start, size: found[start : start + size])
-    return row_reader.find(query, select, sobject)
+        found = groups.run_grouped(query, select, sobject)
+        return PagedResult(len(found), len(found), lambda start, size: found[start : start + size])
+    return row_reader.find_rows(query, select, sobject)
 
 
-def run(
+def run_query(
     connection: sqlite3.Connection, schema: Schema, text: str, *, version: str, all_rows: bool, now: datetime
 ) -> QueryResult:
     """The whole answer at once."""

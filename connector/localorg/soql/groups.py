@@ -6,22 +6,22 @@ from itertools import combinations
 from typing import Any
 
 from connector.localorg.schema import Field, SObject
-from connector.localorg.soql.errors import SoqlError, at
+from connector.localorg.soql.errors import SoqlError, error_at
 from connector.localorg.soql.query import Query
 from connector.localorg.soql.scope import Column, Scope
 from connector.localorg.soql.syntax_tree import (
     Aggregate,
-    Among,
-    Compare,
+    Comparison,
     Condition,
     Group,
-    Named,
+    Membership,
     Not,
     Path,
     Select,
+    SelectedField,
 )
 
-MOST_ROWS = 2_000
+MAX_ROWS = 2_000
 
 
 def is_bare_count(select: Select) -> bool:
@@ -34,7 +34,7 @@ def is_grouped(select: Select) -> bool:
     return bool(select.group_by) or any(isinstance(item, Aggregate) for item in select.items)
 
 
-def bare_count(query: Query, select: Select, sobject: SObject) -> int:
+def run_bare_count(query: Query, select: Select, sobject: SObject) -> int:
     scope = query.scope(select, sobject)
     values: list[object] = []
     where = query.where(select, scope, values)
@@ -43,24 +43,24 @@ def bare_count(query: Query, select: Select, sobject: SObject) -> int:
     return int(query.connection.execute(sql, values).fetchone()[0])
 
 
-def grouped(query: Query, select: Select, sobject: SObject) -> list[dict[str, Any]]:
+def run_grouped(query: Query, select: Select, sobject: SObject) -> list[dict[str, Any]]:
     """One row a group, and one a total where totals are asked for."""
     scope = query.scope(select, sobject)
-    keys = [_key(query, scope, path) for path in select.group_by]
+    keys = [_group_column(query, scope, path) for path in select.group_by]
     listed = {column.sql for column in keys}
-    for path in _paths(select):
+    for path in _paths_to_group(select):
         column = scope.resolve(path)
         if column.sql not in listed:
             message = f"Field must be grouped or aggregated: {column.field.name}"
-            raise at(query.text, path.position, "MALFORMED_QUERY", message)
+            raise error_at(query.text, path.position, "MALFORMED_QUERY", message)
     if select.totals:
         scope.totals = frozenset(listed)
     values: list[object] = []
     parts, names, fields, sort = list[str](), list[str](), list[Field](), ""
-    for kept in _sets([column.sql for column in keys], select.totals):
-        scope.totalled = frozenset()
+    for kept in _grouping_sets([column.sql for column in keys], select.totals):
+        scope.totaled = frozenset()
         where = query.where(select, scope, values)
-        scope.totalled = frozenset(listed - set(kept))
+        scope.totaled = frozenset(listed - set(kept))
         names, columns = _columns(query, scope, select)
         fields = [column.field for column in columns]
         order = [query.ordering(item, scope) for item in select.order_by]
@@ -71,14 +71,14 @@ def grouped(query: Query, select: Select, sobject: SObject) -> list[dict[str, An
         sort = ", ".join(f"{place}{how}" for place, (_, how) in enumerate(order, start=len(columns) + 1))
     limit = "" if select.limit is None and not select.offset else f" LIMIT {_limit(select)} OFFSET {select.offset}"
     sql = " UNION ALL ".join(parts) + (f" ORDER BY {sort}" if sort else "") + limit
-    found = query.connection.execute(sql, values).fetchmany(MOST_ROWS + 1)
-    if len(found) > MOST_ROWS:
+    found = query.connection.execute(sql, values).fetchmany(MAX_ROWS + 1)
+    if len(found) > MAX_ROWS:
         message = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
         raise SoqlError("EXCEEDED_ID_LIMIT", message)
     return [
         {
             "attributes": {"type": "AggregateResult"},
-            **{name: _told(field, value) for name, field, value in zip(names, fields, raw, strict=False)},
+            **{name: _render_value(field, value) for name, field, value in zip(names, fields, raw, strict=False)},
         }
         for raw in found
     ]
@@ -88,7 +88,7 @@ def _limit(select: Select) -> int:
     return -1 if select.limit is None else select.limit
 
 
-def _sets(keys: list[str], totals: str) -> list[tuple[str, ...]]:
+def _grouping_sets(keys: list[str], totals: str) -> list[tuple[str, ...]]:
     """What each kind of row is grouped by, the plain groups first."""
     if totals == "ROLLUP":
         return [tuple(keys[:size]) for size in range(len(keys), -1, -1)]
@@ -97,17 +97,17 @@ def _sets(keys: list[str], totals: str) -> list[tuple[str, ...]]:
     return [tuple(keys)]
 
 
-def _key(query: Query, scope: Scope, path: Path) -> Column:
+def _group_column(query: Query, scope: Scope, path: Path) -> Column:
     column = scope.column(path)
     if not column.field.groupable:
         message = f"field '{column.field.name}' can not be grouped in a query call"
-        raise at(query.text, path.position, "MALFORMED_QUERY", message)
+        raise error_at(query.text, path.position, "MALFORMED_QUERY", message)
     return column
 
 
-def _paths(select: Select) -> list[Path]:
+def _paths_to_group(select: Select) -> list[Path]:
     """The fields that must be among those that rows are grouped by."""
-    found = [item.path for item in select.items if isinstance(item, Named)]
+    found = [item.path for item in select.items if isinstance(item, SelectedField)]
     found += [item.by for item in select.order_by if isinstance(item.by, Path)]
     waiting: list[Condition] = [select.having] if select.having is not None else []
     while waiting:
@@ -116,7 +116,7 @@ def _paths(select: Select) -> list[Path]:
             waiting += item.conditions
         elif isinstance(item, Not):
             waiting.append(item.condition)
-        elif isinstance(item, Compare | Among) and isinstance(item.left, Path):
+        elif isinstance(item, Comparison | Membership) and isinstance(item.left, Path):
             found.append(item.left)
     return found
 
@@ -128,22 +128,22 @@ def _columns(query: Query, scope: Scope, select: Select) -> tuple[list[str], lis
     for item in select.items:
         if isinstance(item, Aggregate):
             if item.path is None:
-                raise at(query.text, item.position, "MALFORMED_QUERY", "COUNT() must stand alone: count a field")
+                raise error_at(query.text, item.position, "MALFORMED_QUERY", "COUNT() must stand alone: count a field")
             columns.append(query.aggregate(scope, item))
             names.append(item.alias or f"expr{unnamed}")
             unnamed += item.alias is None
-        elif isinstance(item, Named):
+        elif isinstance(item, SelectedField):
             columns.append(scope.column(item.path))
             names.append(item.alias or columns[-1].field.name)
         else:
-            raise at(query.text, select.position, "MALFORMED_QUERY", "only fields and aggregates can be grouped")
+            raise error_at(query.text, select.position, "MALFORMED_QUERY", "only fields and aggregates can be grouped")
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
-        raise at(query.text, select.position, "MALFORMED_QUERY", f"duplicate alias: {twice}")
+        raise error_at(query.text, select.position, "MALFORMED_QUERY", f"duplicate alias: {twice}")
     return names, columns
 
 
-def _told(field: Field, value: Any) -> Any:
+def _render_value(field: Field, value: Any) -> Any:
     if field.type == "boolean":
         return None if value is None else bool(value)
     if field.type in {"currency", "double", "percent"} and isinstance(value, float):

@@ -9,10 +9,10 @@ from itertools import count
 
 from connector.localorg.schema import Field, Schema, SObject
 from connector.localorg.soql.conditions import Conditions
-from connector.localorg.soql.errors import at
+from connector.localorg.soql.errors import error_at
 from connector.localorg.soql.query_result import Paging
 from connector.localorg.soql.scope import NAME, Column, Scope, no_object
-from connector.localorg.soql.syntax_tree import Aggregate, Named, Ordering, Select
+from connector.localorg.soql.syntax_tree import Aggregate, Ordering, Select, SelectedField
 
 _COUNT = Field(name="expr", label="", type="int")
 
@@ -37,13 +37,13 @@ class Query:
         if item.function == "GROUPING":
             if scope.totals is None or column.sql not in scope.totals:
                 message = "GROUPING needs a field of GROUP BY ROLLUP or CUBE"
-                raise at(self.text, item.position, "MALFORMED_QUERY", message)
-            return Column(str(int(column.sql in scope.totalled)), _COUNT, scope.sobject, ())
+                raise error_at(self.text, item.position, "MALFORMED_QUERY", message)
+            return Column(str(int(column.sql in scope.totaled)), _COUNT, scope.sobject, ())
         numeric = column.field.type in {"double", "currency", "percent", "int", "long"}
         wrong = item.function in {"SUM", "AVG"} and not numeric
         if not column.field.stored or not column.field.aggregatable or wrong:
             message = f"field {column.field.name} does not support aggregate operator {item.function}"
-            raise at(self.text, item.position, "MALFORMED_QUERY", message)
+            raise error_at(self.text, item.position, "MALFORMED_QUERY", message)
         if item.function in {"COUNT", "COUNT_DISTINCT"}:
             distinct = "DISTINCT " if item.function == "COUNT_DISTINCT" else ""
             return Column(f"COUNT({distinct}{column.sql})", _COUNT, scope.sobject, ())
@@ -74,13 +74,13 @@ class Query:
         if sobject is None or not sobject.queryable:
             raise no_object(self.text, select.position, select.source)
         item = select.items[0]
-        if len(select.items) != 1 or not isinstance(item, Named) or select.group_by or select.order_by:
-            raise at(self.text, select.position, "MALFORMED_QUERY", "a semi join selects exactly one field")
+        if len(select.items) != 1 or not isinstance(item, SelectedField) or select.group_by or select.order_by:
+            raise error_at(self.text, select.position, "MALFORMED_QUERY", "a semi join selects exactly one field")
         scope = self.scope(select, sobject)
         column = scope.column(item.path)
         if column.field.type not in {"id", "reference"}:
             message = f"a semi join selects an ID, not {column.field.name}"
-            raise at(self.text, item.path.position, "MALFORMED_QUERY", message)
+            raise error_at(self.text, item.path.position, "MALFORMED_QUERY", message)
         where = self.where(select, scope, values)
         return f"SELECT {column.sql} FROM {scope.source}{where}"  # noqa: S608
 
@@ -96,7 +96,7 @@ class Query:
             column = scope.column(item.by)
             if not column.field.sortable or not column.field.stored:
                 message = f"field '{column.field.name}' can not be sorted in a query call"
-                raise at(self.text, item.by.position, "MALFORMED_QUERY", message)
+                raise error_at(self.text, item.by.position, "MALFORMED_QUERY", message)
         # SQLite counts null as the smallest value, which is the platform's default in both directions.
         nulls = "" if item.nulls_first is None else f" NULLS {'FIRST' if item.nulls_first else 'LAST'}"
         return column.sql, f"{' DESC' if item.descending else ''}{nulls}"

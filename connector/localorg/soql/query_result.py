@@ -10,7 +10,7 @@ ID_LENGTH = 18
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PagedResult:
     """`total_size` as the platform tells it; `rows` of them can be read (none of a bare COUNT()).
 
     Which rows there are was fixed when the query ran; what they hold is read when a page is.
@@ -20,7 +20,7 @@ class Answer:
     rows: int
     page: Callable[[int, int], list[dict[str, Any]]]
     """Rows from a start, at most so many. One that was deleted meanwhile is left out."""
-    most: int = 2_000
+    max_page_size: int = 2_000
     """So many rows a page holds at most: few where they are long."""
 
 
@@ -29,10 +29,10 @@ class Paging:
     """Child lists longer than `size` end there; `keep` gives the address of the rest."""
 
     size: int
-    keep: Callable[[Answer], str]
+    open_cursor: Callable[[PagedResult], str]
 
 
-class Ids:
+class PackedIds:
     """Record IDs in little room: 18 bytes each."""
 
     def __init__(self, ids: bytes) -> None:

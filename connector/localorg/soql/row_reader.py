@@ -13,25 +13,25 @@ from dataclasses import replace
 from typing import Any
 
 from connector.localorg.schema import SObject
-from connector.localorg.soql.errors import SoqlError, at
+from connector.localorg.soql.errors import SoqlError, error_at
 from connector.localorg.soql.groups import is_grouped
 from connector.localorg.soql.query import Query
-from connector.localorg.soql.query_result import Answer, Ids
-from connector.localorg.soql.scope import NAME, Column, Scope, name_of, no_column, no_object
-from connector.localorg.soql.syntax_tree import Aggregate, AllFields, Named, Path, Select, TypeOf
+from connector.localorg.soql.query_result import PackedIds, PagedResult
+from connector.localorg.soql.scope import NAME, Column, Scope, name_field, no_column, no_object
+from connector.localorg.soql.syntax_tree import Aggregate, AllFields, Path, Select, SelectedField, TypeOf
 from connector.localorg.storage import quote
 
-MOST_CHILDREN = 20
-MOST_LONG = 200  # rows a page, where two or more long texts are selected
-MOST_LEVELS, LEVELS_SINCE = 5, 58.0  # of child queries: one before that API version
-SHORT_TEXT = 255
+MAX_CHILD_QUERIES = 20
+MAX_ROWS_OF_LONG_TEXTS = 200  # rows a page, where two or more long texts are selected
+MAX_LEVELS, LEVELS_SINCE_VERSION = 5, 58.0  # of child queries: one before that API version
+MAX_SHORT_TEXT = 255
 Record = dict[str, Any]
 Write = Callable[[Record, Any], None]
 
 
-def find(query: Query, select: Select, sobject: SObject) -> Answer:
+def find_rows(query: Query, select: Select, sobject: SObject) -> PagedResult:
     """Which rows there are; faults in the SELECT list are told now, not at the first page."""
-    reader = Reader(query, select, sobject)
+    reader = RowReader(query, select, sobject)
     scope = query.scope(select, sobject)
     values: list[object] = []
     where = query.where(select, scope, values)
@@ -39,22 +39,22 @@ def find(query: Query, select: Select, sobject: SObject) -> Answer:
     page = ""
     if select.limit is not None or select.offset:
         page = f" LIMIT {-1 if select.limit is None else select.limit} OFFSET {select.offset}"
-    sql = f"SELECT {scope.identity(())} FROM {scope.source}{where}{order}{page}"  # noqa: S608
-    ids = Ids(b"".join(row[0].encode() for row in query.connection.execute(sql, values)))
-    answer = _answer(query, select, sobject, ids)
-    return replace(answer, most=MOST_LONG) if reader.long_texts > 1 else answer
+    sql = f"SELECT {scope.id_sql(())} FROM {scope.source}{where}{order}{page}"  # noqa: S608
+    ids = PackedIds(b"".join(row[0].encode() for row in query.connection.execute(sql, values)))
+    answer = _paged_result(query, select, sobject, ids)
+    return replace(answer, max_page_size=MAX_ROWS_OF_LONG_TEXTS) if reader.long_texts > 1 else answer
 
 
-def _answer(query: Query, select: Select, sobject: SObject, ids: Ids) -> Answer:
+def _paged_result(query: Query, select: Select, sobject: SObject, ids: PackedIds) -> PagedResult:
     def page(start: int, size: int) -> list[Record]:
         wanted = ids.slice(start, size)
-        found = Reader(query, select, sobject).read(wanted)
+        found = RowReader(query, select, sobject).read(wanted)
         return [found[record_id] for record_id in wanted if record_id in found]
 
-    return Answer(len(ids), len(ids), page)
+    return PagedResult(len(ids), len(ids), page)
 
 
-class Reader:
+class RowReader:
     """Reads what the SELECT list asks for, for given IDs."""
 
     def __init__(self, query: Query, select: Select, sobject: SObject, level: int = 0) -> None:
@@ -62,12 +62,12 @@ class Reader:
         self._scope = query.scope(select, sobject)
         self._columns: list[str] = []
         self._steps: list[Write] = []
-        self._children: list[Children] = []
+        self._children: list[ChildQuery] = []
         self.long_texts = 0
-        self._id_at = self._use(self._scope.identity(()))
+        self._id_at = self._add_column(self._scope.id_sql(()))
         self._prepare(select, level)
-        if len(self._children) > MOST_CHILDREN:
-            raise SoqlError("MALFORMED_QUERY", f"a query may have at most {MOST_CHILDREN} child subqueries")
+        if len(self._children) > MAX_CHILD_QUERIES:
+            raise SoqlError("MALFORMED_QUERY", f"a query may have at most {MAX_CHILD_QUERIES} child subqueries")
 
     def read(self, ids: Sequence[str]) -> dict[str, Record]:
         """Records by ID."""
@@ -79,7 +79,7 @@ class Reader:
         )
         sql = (
             f"SELECT {', '.join(self._columns)} FROM {scope.source}"  # noqa: S608
-            f" WHERE {scope.identity(())} IN (SELECT value FROM json_each(?)){alive}"
+            f" WHERE {scope.id_sql(())} IN (SELECT value FROM json_each(?)){alive}"
         )
         found: dict[str, Record] = {}
         for raw in self._query.connection.execute(sql, (json.dumps(ids),)):
@@ -91,33 +91,35 @@ class Reader:
             child.attach(found)
         return found
 
-    def _use(self, sql: str) -> int:
+    def _add_column(self, sql: str) -> int:
         self._columns.append(sql)
         return len(self._columns) - 1
 
     def _prepare(self, select: Select, level: int) -> None:
         seen: set[tuple[str, ...]] = set()
         identities: dict[tuple[str, ...], int] = {}
-        for item in self._expanded(select):
+        for item in self._expand_items(select):
             if isinstance(item, TypeOf):
                 self._steps.append(self._type_step(item))
                 continue
             if isinstance(item, Select):
-                child = Children(self._query, item, self._scope, level + 1)
+                child = ChildQuery(self._query, item, self._scope, level + 1)
                 self._children.append(child)
-                self._steps.append(child.leave_room)
+                self._steps.append(child.reserve_key)
                 continue
             column = self._scope.column(item.path)
-            if (full := (*column.way, column.field.name)) in seen:
+            if (full := (*column.relationships, column.field.name)) in seen:
                 if len(item.path.parts) == 1:
                     message = f"duplicate field selected: {column.field.name}"
-                    raise at(self._query.text, item.path.position, "INVALID_FIELD", message)
+                    raise error_at(self._query.text, item.path.position, "INVALID_FIELD", message)
                 continue
             seen.add(full)
-            self.long_texts += column.field.type == "textarea" and column.field.length > SHORT_TEXT
-            for depth in range(1, len(column.way) + 1):
-                if column.way[:depth] not in identities:
-                    identities[column.way[:depth]] = self._use(self._scope.identity(column.way[:depth]))
+            self.long_texts += column.field.type == "textarea" and column.field.length > MAX_SHORT_TEXT
+            for depth in range(1, len(column.relationships) + 1):
+                if column.relationships[:depth] not in identities:
+                    identities[column.relationships[:depth]] = self._add_column(
+                        self._scope.id_sql(column.relationships[:depth])
+                    )
             self._steps.append(self._step(column, identities))
 
     def _type_step(self, item: TypeOf) -> Write:
@@ -130,11 +132,11 @@ class Reader:
             found = known.get(".".join(kind.parts).lower())
             if found is None:
                 raise no_object(text, kind.position, ".".join(kind.parts))
-            told[found[1].name] = [self._branch(*found, path) for path in fields]
+            told[found[1].name] = [self._branch_reader(*found, path) for path in fields]
         for alias, sobject in branches:
             if sobject.name not in told:
-                told[sobject.name] = [self._branch(alias, sobject, path, NAME) for path in item.otherwise]
-        places = [(self._use(f'{alias}."Id"'), sobject.name) for alias, sobject in branches]
+                told[sobject.name] = [self._branch_reader(alias, sobject, path, NAME) for path in item.otherwise]
+        places = [(self._add_column(f'{alias}."Id"'), sobject.name) for alias, sobject in branches]
         reference = self._scope.sobject.parent_field(name)
         key = str(reference.relationship_name) if reference else name
 
@@ -147,27 +149,27 @@ class Reader:
 
         return write
 
-    def _branch(
+    def _branch_reader(
         self, alias: str, sobject: SObject, path: Path, common: SObject | None = None
     ) -> tuple[str, Callable[[Any], Any]]:
         wanted = ".".join(path.parts)
         asked = (common or sobject).get(wanted)
         if asked is None:
             raise no_column(self._query.text, path.position, wanted, (common or sobject).name)
-        field = sobject.get(asked.name) or (name_of(sobject) if asked.name == "Name" else None)
+        field = sobject.get(asked.name) or (name_field(sobject) if asked.name == "Name" else None)
         if common is not None and (field is None or not field.stored):
             return asked.name, lambda raw: sobject.name if asked.name == "Type" else None
         field = field or asked
-        return asked.name, self._reader(Column(f"{alias}.{quote(field.name)}", field, sobject, ()))
+        return asked.name, self._value_reader(Column(f"{alias}.{quote(field.name)}", field, sobject, ()))
 
     def _step(self, column: Column, identities: dict[tuple[str, ...], int]) -> Write:
-        read = self._reader(column)
+        read = self._value_reader(column)
         name = column.field.name
-        if not column.way:
+        if not column.relationships:
             return lambda record, raw: record.__setitem__(name, read(raw))
         ways = [
             (way[-1], self._scope.object_at(way).name, identities[way])
-            for way in (column.way[:depth] for depth in range(1, len(column.way) + 1))
+            for way in (column.relationships[:depth] for depth in range(1, len(column.relationships) + 1))
         ]
 
         def write(record: Record, raw: Any) -> None:
@@ -182,9 +184,9 @@ class Reader:
 
         return write
 
-    def _reader(self, column: Column) -> Callable[[Any], Any]:
+    def _value_reader(self, column: Column) -> Callable[[Any], Any]:
         if column.field.stored:
-            place = self._use(column.sql)
+            place = self._add_column(column.sql)
             if column.field.type == "boolean":
                 return lambda raw: None if raw[place] is None else bool(raw[place])
             return lambda raw: raw[place]
@@ -192,7 +194,7 @@ class Reader:
         parts = [
             (
                 part.name.removeprefix(column.field.name.removesuffix("Address")),
-                self._use(f"{table}.{quote(part.name)}"),
+                self._add_column(f"{table}.{quote(part.name)}"),
             )
             for part in column.sobject.fields.values()
             if part.compound_field_name == column.field.name and part.stored
@@ -205,65 +207,67 @@ class Reader:
 
         return compound
 
-    def _expanded(self, select: Select) -> list[Named | TypeOf | Select]:
+    def _expand_items(self, select: Select) -> list[SelectedField | TypeOf | Select]:
         text = self._query.text
-        items: list[Named | TypeOf | Select] = []
+        items: list[SelectedField | TypeOf | Select] = []
         for item in select.items:
             if isinstance(item, AllFields):
                 if item.kind != "STANDARD" and (select.limit is None or select.limit > 200):
                     message = "The SOQL FIELDS function must have a LIMIT of at most 200"
-                    raise at(text, item.position, "MALFORMED_QUERY", message)
+                    raise error_at(text, item.position, "MALFORMED_QUERY", message)
                 items += [
-                    Named(Path((field.name,), item.position), None)
+                    SelectedField(Path((field.name,), item.position), None)
                     for field in self._scope.sobject.fields.values()
                     if item.kind == "ALL" or field.custom == (item.kind == "CUSTOM")
                 ]
             elif isinstance(item, Aggregate):
-                raise at(text, item.position, "MALFORMED_QUERY", "unexpected aggregate")
-            elif isinstance(item, Named) and item.alias:
-                raise at(text, item.path.position, "MALFORMED_QUERY", f"unexpected token: '{item.alias}'")
+                raise error_at(text, item.position, "MALFORMED_QUERY", "unexpected aggregate")
+            elif isinstance(item, SelectedField) and item.alias:
+                raise error_at(text, item.path.position, "MALFORMED_QUERY", f"unexpected token: '{item.alias}'")
             else:
                 items.append(item)
         return items
 
 
-class Children:
+class ChildQuery:
     """A subquery over a child relationship: the rows of many parents at once."""
 
     def __init__(self, query: Query, select: Select, parent: Scope, level: int) -> None:
-        most = MOST_LEVELS if float(query.version) >= LEVELS_SINCE else 1
+        most = MAX_LEVELS if float(query.version) >= LEVELS_SINCE_VERSION else 1
         if level > most:
             message = f"child queries go at most {most} levels deep"
-            raise at(query.text, select.position, "MALFORMED_QUERY", message)
+            raise error_at(query.text, select.position, "MALFORMED_QUERY", message)
         self._query = query
         self._select = select
         self._sobject, self._field, self.name = self._relationship(parent)
         if is_grouped(select):
-            raise at(query.text, select.position, "MALFORMED_QUERY", "aggregates are not allowed in a child query")
+            raise error_at(
+                query.text, select.position, "MALFORMED_QUERY", "aggregates are not allowed in a child query"
+            )
         self._level = level
-        Reader(query, select, self._sobject, level)  # its faults are told before any row is read
+        RowReader(query, select, self._sobject, level)  # its faults are told before any row is read
 
-    def leave_room(self, record: Record, raw: Any) -> None:
+    def reserve_key(self, record: Record, raw: Any) -> None:
         """Keeps the place of the list in the order of the SELECT list."""
         record[self.name] = None
 
     def attach(self, records: dict[str, Record]) -> None:
         """Each parent's list; None where there are no children, as the platform says it."""
-        listed = self._listed(list(records))
+        listed = self._child_ids(list(records))
         size = self._query.paging.size if self._query.paging else None
         first = [child for ids in listed.values() for child in ids[:size]]
-        found = Reader(self._query, self._select, self._sobject, self._level).read(first) if first else {}
+        found = RowReader(self._query, self._select, self._sobject, self._level).read(first) if first else {}
         for parent, ids in listed.items():
             rows = [found[child] for child in ids[:size] if child in found]
             told = {"totalSize": len(ids), "done": len(ids) <= len(rows), "records": rows}
             if self._query.paging and len(ids) > self._query.paging.size:
-                rest = _answer(self._query, self._select, self._sobject, Ids("".join(ids).encode()))
-                told["nextRecordsUrl"] = self._query.paging.keep(rest)
+                rest = _paged_result(self._query, self._select, self._sobject, PackedIds("".join(ids).encode()))
+                told["nextRecordsUrl"] = self._query.paging.open_cursor(rest)
             else:
                 told["done"] = True
             records[parent][self.name] = told
 
-    def _listed(self, parents: list[str]) -> dict[str, list[str]]:
+    def _child_ids(self, parents: list[str]) -> dict[str, list[str]]:
         """Child IDs by parent, in order, within LIMIT and OFFSET of each list."""
         query, select = self._query, self._select
         scope = query.scope(select, self._sobject)
@@ -272,7 +276,7 @@ class Children:
         condition = (f"{owner} IN (SELECT value FROM json_each(?))", json.dumps(parents))  # noqa: S608
         where = query.where(select, scope, values, [condition])
         order = query.order(select, scope)
-        sql = f"SELECT {owner}, {scope.identity(())} FROM {scope.source}{where}{order}"  # noqa: S608
+        sql = f"SELECT {owner}, {scope.id_sql(())} FROM {scope.source}{where}{order}"  # noqa: S608
         listed: dict[str, list[str]] = defaultdict(list)
         for parent, child in query.connection.execute(sql, values):
             listed[parent].append(child)
@@ -292,4 +296,4 @@ class Children:
             "use a custom relationship, be sure to append the '__r' after the custom relationship name. Please "
             "reference your WSDL or the describe call for the appropriate names."
         )
-        raise at(self._query.text, select.position, "INVALID_TYPE", message)
+        raise error_at(self._query.text, select.position, "INVALID_TYPE", message)

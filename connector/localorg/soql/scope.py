@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from connector.localorg.schema import Field, Schema, SObject
-from connector.localorg.soql.errors import SoqlError, at
+from connector.localorg.soql.errors import SoqlError, error_at
 from connector.localorg.soql.syntax_tree import Path
 from connector.localorg.storage import quote
 
-MOST_PARENTS = 5
-MOST_RELATIONSHIPS = 55
+MAX_PARENT_LEVELS = 5
+MAX_RELATIONSHIPS = 55
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Column:
     sql: str
     field: Field
     sobject: SObject
-    way: tuple[str, ...]
+    relationships: tuple[str, ...]
 
 
 NAME = SObject(name="Name", label="Name", label_plural="Names", key_prefix="")
@@ -34,7 +34,7 @@ for _name, _type in (
 
 
 @dataclass(frozen=True, slots=True)
-class Several:
+class PolymorphicTargets:
     """The tables that one polymorphic reference may lead to; at most one of them has the row."""
 
     targets: list[tuple[str, SObject]]
@@ -47,12 +47,12 @@ class Several:
         values = [
             f"{alias}.{quote(field.name)}"
             for alias, found in self.targets
-            if (field := name_of(found) if name == "Name" else found.get(name)) is not None and field.stored
+            if (field := name_field(found) if name == "Name" else found.get(name)) is not None and field.stored
         ]
         return f"COALESCE({', '.join(values)}, NULL)" if values else "NULL"
 
 
-def name_of(sobject: SObject) -> Field | None:
+def name_field(sobject: SObject) -> Field | None:
     """The field that stands for a row of the object."""
     return next((field for field in sobject.fields.values() if field.name_field), None)
 
@@ -69,9 +69,9 @@ class Scope:
         self.root = f"{prefix}0"
         self._joins: dict[tuple[str, ...], tuple[str, SObject]] = {(): (self.root, sobject)}
         self._sql: list[str] = []
-        self._several: dict[tuple[str, ...], Several] = {}
+        self._polymorphic: dict[tuple[str, ...], PolymorphicTargets] = {}
         self.totals: frozenset[str] | None = None  # fields of ROLLUP or CUBE
-        self.totalled: frozenset[str] = frozenset()  # those of them that the present rows are totals over
+        self.totaled: frozenset[str] = frozenset()  # those of them that the present rows are totals over
 
     @property
     def source(self) -> str:
@@ -80,12 +80,12 @@ class Scope:
     def column(self, path: Path) -> Column:
         """The column as a row has it: nothing, where the row is a total over it."""
         found = self.resolve(path)
-        return replace(found, sql="NULL") if found.sql in self.totalled else found
+        return replace(found, sql="NULL") if found.sql in self.totaled else found
 
     def branches(self, path: Path) -> list[tuple[str, SObject]]:
         """Where a relationship may lead: aliases and their objects."""
         way = self._join((), path.parts[0], path)
-        several = self._several.get(way)
+        several = self._polymorphic.get(way)
         return several.targets if several else [self._joins[way]]
 
     def resolve(self, path: Path) -> Column:
@@ -99,12 +99,12 @@ class Scope:
         field = sobject.get(parts[-1])
         if field is None:
             raise no_column(self.text, path.position, parts[-1], sobject.name)
-        several = self._several.get(way)
+        several = self._polymorphic.get(way)
         sql = several.sql(field.name) if several else f"{table}.{quote(field.name)}"
         return Column(sql, field, sobject, way)
 
-    def identity(self, way: tuple[str, ...]) -> str:
-        several = self._several.get(way)
+    def id_sql(self, way: tuple[str, ...]) -> str:
+        several = self._polymorphic.get(way)
         return several.sql("Id") if several else f'{self._joins[way][0]}."Id"'
 
     def object_at(self, way: tuple[str, ...]) -> SObject:
@@ -114,25 +114,25 @@ class Scope:
         table, sobject = self._joins[way]
         field = sobject.parent_field(name)
         targets = [found for item in (field.reference_to if field else ()) if (found := self.schema.get(item))]
-        if field is None or not targets or way in self._several:
+        if field is None or not targets or way in self._polymorphic:
             message = f"Didn't understand relationship '{name}' in field path. If you are attempting to use a custom "
             message += "relationship, be sure to append the '__r' after the custom relationship name. Please reference "
             message += "your WSDL or the describe call for the appropriate names."
-            raise at(self.text, path.position, "INVALID_FIELD", message)
+            raise error_at(self.text, path.position, "INVALID_FIELD", message)
         deeper = (*way, field.relationship_name or name)
-        if len(deeper) > MOST_PARENTS:
-            raise at(self.text, path.position, "INVALID_FIELD", "Maximum relationship depth is 5")
+        if len(deeper) > MAX_PARENT_LEVELS:
+            raise error_at(self.text, path.position, "INVALID_FIELD", "Maximum relationship depth is 5")
         if deeper not in self._joins:
-            if len(self._joins) > MOST_RELATIONSHIPS:
-                message = f"A query reaches at most {MOST_RELATIONSHIPS} parent relationships"
-                raise at(self.text, path.position, "MALFORMED_QUERY", message)
+            if len(self._joins) > MAX_RELATIONSHIPS:
+                message = f"A query reaches at most {MAX_RELATIONSHIPS} parent relationships"
+                raise error_at(self.text, path.position, "MALFORMED_QUERY", message)
             aliases = []
             for target in targets:
                 aliases.append(f"{self._prefix}{len(self._sql) + 1}")
                 on = f'{aliases[-1]}."Id" = {table}.{quote(field.name)}'
                 self._sql.append(f"LEFT JOIN {quote(target.name)} AS {aliases[-1]} ON {on}")
             if len(targets) > 1:
-                self._several[deeper] = Several(list(zip(aliases, targets, strict=True)))
+                self._polymorphic[deeper] = PolymorphicTargets(list(zip(aliases, targets, strict=True)))
             self._joins[deeper] = (aliases[0], NAME if len(targets) > 1 else targets[0])
         return deeper
 
@@ -143,7 +143,7 @@ def no_column(text: str, position: int, name: str, sobject: str) -> SoqlError:
         "append the '__c' after the custom field name. Please reference your WSDL or the describe call for the "
         "appropriate names."
     )
-    return at(text, position, "INVALID_FIELD", message)
+    return error_at(text, position, "INVALID_FIELD", message)
 
 
 def no_object(text: str, position: int, name: str) -> SoqlError:
@@ -151,4 +151,4 @@ def no_object(text: str, position: int, name: str) -> SoqlError:
         f"sObject type '{name}' is not supported. If you are attempting to use a custom object, be sure to append the "
         "'__c' after the entity name. Please reference your WSDL or the describe call for the appropriate names."
     )
-    return at(text, position, "INVALID_TYPE", message)
+    return error_at(text, position, "INVALID_TYPE", message)

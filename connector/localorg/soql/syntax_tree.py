@@ -22,7 +22,7 @@ class Aggregate:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class SelectedField:
     path: Path
     alias: str | None
 
@@ -50,14 +50,14 @@ class Literal:
 
 
 @dataclass(frozen=True, slots=True)
-class Compare:
+class Comparison:
     left: Path | Aggregate
     operator: str
     right: Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Among:
+class Membership:
     """IN, NOT IN, INCLUDES, EXCLUDES."""
 
     left: Path
@@ -77,7 +77,7 @@ class Group:
     conditions: tuple[Condition, ...]
 
 
-Condition = Compare | Among | Not | Group
+Condition = Comparison | Membership | Not | Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +102,4 @@ class Select:
     offset: int = 0
 
 
-Item = Named | Aggregate | AllFields | TypeOf | Select
+Item = SelectedField | Aggregate | AllFields | TypeOf | Select

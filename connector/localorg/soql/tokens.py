@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from connector.localorg.soql.errors import malformed
+from connector.localorg.soql.errors import malformed_query
 
 _TOKEN = re.compile(
     r"""
@@ -40,7 +40,7 @@ def tokenize(text: str) -> list[Token]:
     while position < len(text):
         found = _TOKEN.match(text, position)
         if found is None:
-            raise malformed(text, position, f"unexpected token: '{text[position]}'")
+            raise malformed_query(text, position, f"unexpected token: '{text[position]}'")
         kind = found.lastgroup or ""
         if kind != "space":
             tokens.append(Token(kind, found.group(), position))
@@ -71,6 +71,6 @@ def unquoted(text: str, token: Token, *, like: bool = False) -> str:
             plain = _ESCAPES[escape.lower()]
             out.append("\\\\" if like and plain == "\\" else plain)
         else:
-            raise malformed(text, token.position + index + 1, f"Illegal escape sequence: \\{escape}")
+            raise malformed_query(text, token.position + index + 1, f"Illegal escape sequence: \\{escape}")
         index += 2
     return "".join(out).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connector.localorg.schema import Field
 
-_WORDS = {
+_TYPE_NAMES = {
     "picklist": "Picklist", "multipicklist": "Picklist (Multi-Select)", "boolean": "Checkbox", "date": "Date",
     "datetime": "Date/Time", "time": "Time", "phone": "Phone", "email": "Email", "url": "URL", "address": "Address",
     "location": "Geolocation", "combobox": "Picklist", "base64": "Base64", "id": "Lookup()",
@@ -14,10 +14,10 @@ _LONG = 255
 
 
 def data_type(field: Field) -> str:
-    return _plain(field) + _marks(field)
+    return _base_type(field) + _marks(field)
 
 
-def _plain(field: Field) -> str:
+def _base_type(field: Field) -> str:
     if field.auto_number:
         return "Auto Number"
     if field.name_field and not field.custom:
@@ -32,7 +32,7 @@ def _plain(field: Field) -> str:
         )
     if field.type == "textarea":
         return f"Long Text Area({field.length})" if field.length > _LONG else f"Text Area({field.length})"
-    return _WORDS.get(field.type, f"Text({field.length})")
+    return _TYPE_NAMES.get(field.type, f"Text({field.length})")
 
 
 def _marks(field: Field) -> str:

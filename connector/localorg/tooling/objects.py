@@ -6,7 +6,7 @@ from connector.localorg.schema import Field, Schema, SObject
 
 ENTITY, FIELD, PARTICLE = "EntityDefinition", "FieldDefinition", "EntityParticle"
 OWNER = "OwnerKey"  # joins a row to its EntityDefinition, by a key that nobody sees
-EVERYWHERE = {ENTITY.lower(), FIELD.lower(), PARTICLE.lower()}  # answered by the data API's query, too
+IN_DATA_API = {ENTITY.lower(), FIELD.lower(), PARTICLE.lower()}  # answered by the data API's query, too
 REIFIED = {
     FIELD.lower(): ("EntityDefinitionId", "DurableId"),
     PARTICLE.lower(): ("EntityDefinitionId", "FieldDefinitionId", "DurableId"),
@@ -65,11 +65,11 @@ _FIELDS = {
         f"ManageableState IsDeleted:b FullName Metadata:x {_STAMPS}"
     ),
 }  # fmt: skip
-_PLAIN = (
+_COMMON_FIELDS = (
     f"Name DeveloperName MasterLabel NamespacePrefix ApiVersion:i Status ManageableState TableEnumOrId "
     f"EntityDefinitionId FullName Metadata:x {_STAMPS}"
 )
-_EMPTY = {  # what this org has none of, as clients ask for it
+_EMPTY_OBJECTS = {  # what this org has none of, as clients ask for it
     "ApexClass": "01p", "ApexTrigger": "01q", "ApexPage": "066", "ApexComponent": "099", "ApexLog": "07L",
     "TraceFlag": "7tf", "DebugLevel": "7dl", "Flow": "301", "FlowDefinition": "300", "ValidationRule": "03d",
     "RecordType": "012", "Layout": "00h", "CompactLayout": "0AH", "WorkflowRule": "01Q", "StaticResource": "081",
@@ -78,7 +78,7 @@ _EMPTY = {  # what this org has none of, as clients ask for it
     "ContainerAsyncRequest": "1dr", "MetadataContainer": "1dc", "WebLink": "00b", "RemoteProxy": "0rp",
     "StandardValueSet": "0sv", "SubscriberPackage": "033", "SubscriberPackageVersion": "04t",
 }  # fmt: skip
-_MORE = {
+_MORE_FIELDS = {
     "ApexClass": " Body IsValid:b LengthWithoutComments:i SymbolTable:x",
     "ApexTrigger": " Body IsValid:b LengthWithoutComments:i",
     "Flow": " DefinitionId VersionNumber:i ProcessType",
@@ -99,7 +99,10 @@ def schema() -> Schema:
     """Fresh, for its tables to be filled."""
     return Schema(
         [_object(name, text, _PREFIX[name]) for name, text in _FIELDS.items()]
-        + [_object(name, _PLAIN + _MORE.get(name, ""), prefix) for name, prefix in _EMPTY.items()]
+        + [
+            _object(name, _COMMON_FIELDS + _MORE_FIELDS.get(name, ""), prefix)
+            for name, prefix in _EMPTY_OBJECTS.items()
+        ]
     )
 
 

@@ -11,17 +11,17 @@ from typing import Any
 from connector.localorg import ids
 from connector.localorg.field_values import format_timestamp
 from connector.localorg.metadata.component import Component
-from connector.localorg.metadata.definition import told
-from connector.localorg.metadata.deployed import Deployed
+from connector.localorg.metadata.definition import definition_as_dict
+from connector.localorg.metadata.deployed import DeployedMetadata
 from connector.localorg.schema import Field, SObject
 from connector.localorg.tooling.data_types import data_type
 from connector.localorg.tooling.objects import ENTITY, FIELD, OWNER, PARTICLE
 
 Row = dict[str, Any]
-_CREATED = {"CustomField": "00N", "PlatformEventChannel": "0YL", "PlatformEventChannelMember": "0v8"}
+_KEY_PREFIXES = {"CustomField": "00N", "PlatformEventChannel": "0YL", "PlatformEventChannelMember": "0v8"}
 
 
-def lasting_id(prefix: str, name: str) -> str:
+def stable_id(prefix: str, name: str) -> str:
     """An ID that a component has by its name, so that it is the same after every start."""
     return ids.make(prefix, int.from_bytes(hashlib.sha256(name.lower().encode()).digest()[:6], "big"))
 
@@ -32,11 +32,11 @@ def developer_name(name: str) -> str:
     return name
 
 
-def durable(sobject: SObject) -> str:
-    return lasting_id("01I", sobject.name) if sobject.custom else sobject.name
+def durable_id(sobject: SObject) -> str:
+    return stable_id("01I", sobject.name) if sobject.custom else sobject.name
 
 
-def rows(deployed: Deployed, user_id: str, changed: datetime) -> Iterator[tuple[str, Row]]:
+def build_rows(deployed: DeployedMetadata, user_id: str, changed: datetime) -> Iterator[tuple[str, Row]]:
     """Object and row of everything there is."""
     stamps = dict.fromkeys(("CreatedDate", "LastModifiedDate", "SystemModstamp"), format_timestamp(changed))
     stamps |= dict.fromkeys(("CreatedById", "LastModifiedById"), user_id)
@@ -58,8 +58,8 @@ def rows(deployed: Deployed, user_id: str, changed: datetime) -> Iterator[tuple[
 def _entity(item: SObject) -> Row:
     row = not item.event
     return {
-        "Id": lasting_id("4ie", item.name),
-        "DurableId": durable(item),
+        "Id": stable_id("4ie", item.name),
+        "DurableId": durable_id(item),
         "QualifiedApiName": item.name,
         "DeveloperName": developer_name(item.name),
         "MasterLabel": item.label,
@@ -92,13 +92,13 @@ def _entity(item: SObject) -> Row:
     }
 
 
-def _named(sobject: SObject, field: Field) -> Row:
+def _common_columns(sobject: SObject, field: Field) -> Row:
     whole = f"{sobject.name}.{field.name}"
-    mark = lasting_id("00N", whole) if field.custom else field.name
+    mark = stable_id("00N", whole) if field.custom else field.name
     return {
-        "DurableId": f"{durable(sobject)}.{mark[:15] if field.custom else mark}",
+        "DurableId": f"{durable_id(sobject)}.{mark[:15] if field.custom else mark}",
         "QualifiedApiName": field.name,
-        "EntityDefinitionId": durable(sobject),
+        "EntityDefinitionId": durable_id(sobject),
         "DeveloperName": developer_name(field.name),
         "MasterLabel": field.label,
         "Label": field.label,
@@ -117,13 +117,13 @@ def _named(sobject: SObject, field: Field) -> Row:
         "IsApiSortable": field.sortable,
         "IsApiGroupable": field.groupable,
         "IsCompound": not field.stored,
-        OWNER: lasting_id("4ie", sobject.name),
+        OWNER: stable_id("4ie", sobject.name),
     }
 
 
 def _field(sobject: SObject, field: Field) -> Row:
-    return _named(sobject, field) | {
-        "Id": lasting_id("4if", f"{sobject.name}.{field.name}"),
+    return _common_columns(sobject, field) | {
+        "Id": stable_id("4if", f"{sobject.name}.{field.name}"),
         "DataType": data_type(field),
         "IsIndexed": field.unique or field.external_id or field.type in {"id", "reference"},
         "IsListVisible": field.stored,
@@ -136,9 +136,9 @@ def _field(sobject: SObject, field: Field) -> Row:
 
 
 def _particle(sobject: SObject, field: Field) -> Row:
-    named = _named(sobject, field)
+    named = _common_columns(sobject, field)
     return named | {
-        "Id": lasting_id("4im", f"{sobject.name}.{field.name}"),
+        "Id": stable_id("4im", f"{sobject.name}.{field.name}"),
         "Name": field.name,
         "FieldDefinitionId": named["DurableId"],
         "DataType": field.type,
@@ -161,10 +161,10 @@ def _particle(sobject: SObject, field: Field) -> Row:
 def _custom_field(sobject: SObject, field: Field, component: Component | None) -> Row:
     whole = f"{sobject.name}.{field.name}"
     return {
-        "Id": lasting_id("00N", whole),
+        "Id": stable_id("00N", whole),
         "DeveloperName": developer_name(field.name),
-        "TableEnumOrId": durable(sobject),
-        "EntityDefinitionId": durable(sobject),
+        "TableEnumOrId": durable_id(sobject),
+        "EntityDefinitionId": durable_id(sobject),
         "InlineHelpText": field.help_text,
         "Description": component.source.get("description") or None if component else None,
         "Length": field.length or None,
@@ -172,14 +172,14 @@ def _custom_field(sobject: SObject, field: Field, component: Component | None) -
         "Scale": field.scale if field.precision else None,
         "ManageableState": "unmanaged",
         "FullName": whole,
-        "Metadata": json.dumps(told(component.source) if component else {}),
-        OWNER: lasting_id("4ie", sobject.name),
+        "Metadata": json.dumps(definition_as_dict(component.source) if component else {}),
+        OWNER: stable_id("4ie", sobject.name),
     }
 
 
 def _object(item: SObject) -> Row:
     return {
-        "Id": lasting_id("01I", item.name),
+        "Id": stable_id("01I", item.name),
         "DeveloperName": developer_name(item.name),
         "Language": "en_US",
         "SharingModel": "Edit",
@@ -190,13 +190,13 @@ def _object(item: SObject) -> Row:
 def _channel(kind: str, name: str, component: Component) -> Row:
     source = component.source
     row: Row = {
-        "Id": lasting_id(_CREATED[kind], name),
+        "Id": stable_id(_KEY_PREFIXES[kind], name),
         "DeveloperName": developer_name(name),
         "Language": "en_US",
         "MasterLabel": source.get("label") or developer_name(name),
         "ManageableState": "unmanaged",
         "FullName": name,
-        "Metadata": json.dumps(told(source)),
+        "Metadata": json.dumps(definition_as_dict(source)),
     }
     if kind == "PlatformEventChannel":
         return row | {"ChannelType": source.get("channelType"), "EventType": source.get("eventType") or None}

@@ -9,33 +9,33 @@ from datetime import datetime
 from typing import Any
 
 from connector.localorg import soql
-from connector.localorg.metadata.deployed import Deployed
+from connector.localorg.metadata.deployed import DeployedMetadata
 from connector.localorg.schema import Field
 from connector.localorg.soql.parser import parse
 from connector.localorg.soql.syntax_tree import (
     Aggregate,
-    Among,
-    Compare,
+    Comparison,
     Condition,
     Group,
-    Named,
+    Membership,
     Not,
     Path,
     Select,
+    SelectedField,
 )
 from connector.localorg.storage import quote
 from connector.localorg.tooling import objects
-from connector.localorg.tooling.row_builder import rows
+from connector.localorg.tooling.row_builder import build_rows
 
 _NO_ID = "000000000000000AAA"  # rows of the schema have no IDs of their own
 _REIFIED = {objects.ENTITY, objects.FIELD, objects.PARTICLE}
 _COMPLEX = {"Metadata", "ReferenceTo", "RecordTypesSupported", "SymbolTable"}
 
 
-class Tooling:
+class ToolingQueries:
     """`stale` after every change of what there is."""
 
-    def __init__(self, deployed: Deployed, clock: Callable[[], datetime]) -> None:
+    def __init__(self, deployed: DeployedMetadata, clock: Callable[[], datetime]) -> None:
         self.schema = objects.schema()
         self.stale = True
         self._deployed = deployed
@@ -43,37 +43,37 @@ class Tooling:
         self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._names: dict[str, str] = {}  # DurableId by the key that joins rows
 
-    def open(
+    def open_query(
         self, text: str, *, version: str, now: datetime, user_id: str, paging: soql.Paging | None = None
-    ) -> soql.Answer:
+    ) -> soql.PagedResult:
         """The answer to a query of these objects; SoqlError where the platform would refuse it."""
         select = parse(text)
-        self._refuse(select)
+        self._require_filter(select)
         if self.stale:
-            self._fill(user_id)
+            self._fill_tables(user_id)
         found = soql.open_query(
             self._connection, self.schema, text, version=version, all_rows=False, now=now, paging=paging
         )
-        if _asks_metadata(select) and found.rows > 1:
+        if _selects_metadata(select) and found.rows > 1:
             message = (
                 "When retrieving results with Metadata or FullName fields, the query qualifications must specify no "
                 f"more than one row for retrieval. Result size: {found.rows}"
             )
             raise soql.SoqlError("MALFORMED_QUERY", message)
-        return soql.Answer(
+        return soql.PagedResult(
             found.total_size,
             found.rows,
-            lambda start, size: [self._told(record, version) for record in found.page(start, size)],
+            lambda start, size: [self._render_record(record, version) for record in found.page(start, size)],
         )
 
-    def _refuse(self, select: Select) -> None:
+    def _require_filter(self, select: Select) -> None:
         needed = objects.REIFIED.get(select.source.lower())
-        if needed and not any(_narrows(path, needed) for path in _paths(select.where)):
+        if needed and not any(_filters_by(path, needed) for path in _condition_paths(select.where)):
             name = next(item for item in _REIFIED if item.lower() == select.source.lower())
             message = f"{name}: a filter on a reified column is required [{','.join(needed)}]"
             raise soql.SoqlError("MALFORMED_QUERY", message)
 
-    def _fill(self, user_id: str) -> None:
+    def _fill_tables(self, user_id: str) -> None:
         tables = {item.name: {field.name: field for field in item.all_fields.values()} for item in self.schema}
         for name, fields in tables.items():
             columns = ", ".join(_column(field) for field in fields.values())
@@ -81,7 +81,7 @@ class Tooling:
             self._connection.execute(f"CREATE TABLE {quote(name)} ({columns})")
         self._names.clear()
         self._connection.execute("BEGIN")
-        for name, row in rows(self._deployed, user_id, self._clock()):
+        for name, row in build_rows(self._deployed, user_id, self._clock()):
             known = {column: value for column, value in row.items() if column in tables[name]}
             marks = ", ".join("?" * len(known))
             into = ", ".join(quote(column) for column in known)
@@ -94,7 +94,7 @@ class Tooling:
         self._connection.execute("COMMIT")
         self.stale = False
 
-    def _told(self, record: dict[str, Any], version: str) -> dict[str, Any]:
+    def _render_record(self, record: dict[str, Any], version: str) -> dict[str, Any]:
         """A record as the platform tells it: other addresses, no keys of ours, nested values unpacked."""
         told: dict[str, Any] = {}
         for name, value in record.items():
@@ -105,9 +105,9 @@ class Tooling:
                     "url": f"/services/data/v{version}/tooling/sobjects/{value['type']}/{self._names.get(key, key)}",
                 }
             elif isinstance(value, dict) and "records" in value:
-                told[name] = value | {"records": [self._told(item, version) for item in value["records"]]}
+                told[name] = value | {"records": [self._render_record(item, version) for item in value["records"]]}
             elif isinstance(value, dict):
-                told[name] = self._told(value, version)
+                told[name] = self._render_record(value, version)
             elif name == "Id" and value in self._names:
                 told[name] = _NO_ID
             elif name in _COMPLEX and isinstance(value, str):
@@ -125,26 +125,26 @@ def _column(field: Field) -> str:
     return f"{quote(field.name)} TEXT{' PRIMARY KEY' if field.name == 'Id' else ' COLLATE NOCASE'}"
 
 
-def _paths(condition: Condition | None) -> Iterator[Path]:
+def _condition_paths(condition: Condition | None) -> Iterator[Path]:
     match condition:
         case Group():
             for item in condition.conditions:
-                yield from _paths(item)
+                yield from _condition_paths(item)
         case Not():
-            yield from _paths(condition.condition)
-        case Compare() | Among() if isinstance(condition.left, Path):
+            yield from _condition_paths(condition.condition)
+        case Comparison() | Membership() if isinstance(condition.left, Path):
             yield condition.left
 
 
-def _narrows(path: Path, columns: tuple[str, ...]) -> bool:
+def _filters_by(path: Path, columns: tuple[str, ...]) -> bool:
     """Whether it names one of the columns, or leads through the relationship of one."""
     parts = [part.lower() for part in path.parts]
     wanted = {column.lower() for column in columns}
     return parts[-1] in wanted or any(f"{part}id" in wanted for part in parts[:-1])
 
 
-def _asks_metadata(select: Select) -> bool:
+def _selects_metadata(select: Select) -> bool:
     if any(isinstance(item, Aggregate) for item in select.items):
         return False
-    names = {item.path.parts[-1].lower() for item in select.items if isinstance(item, Named)}
+    names = {item.path.parts[-1].lower() for item in select.items if isinstance(item, SelectedField)}
     return bool(names & {"metadata", "fullname"})

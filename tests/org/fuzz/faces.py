@@ -203,13 +203,16 @@ def _requests() -> st.SearchStrategy[tuple[str, list[bytes]]]:
     counts = st.integers(-(2**31), 2**31 - 1)
     made: dict[str, st.SearchStrategy[Any]] = {
         "Subscribe": st.builds(
-            lambda *given: grpc_codec.message_class("FetchRequest")(**dict(zip(("topic_name", "replay_preset", "replay_id",
-            "num_requested"), given, strict=True))),
+            lambda *values: grpc_codec.message_class("FetchRequest")(
+                **dict(zip(("topic_name", "replay_preset", "replay_id", "num_requested"), values, strict=True))
+            ),
             topics, st.sampled_from([0, 1, 2, 7]), st.binary(max_size=10), st.sampled_from([-1, 0, 1]) | counts,
         ),
         "ManagedSubscribe": st.builds(
-            lambda name, count: grpc_codec.message_class("ManagedFetchRequest")(developer_name=name, num_requested=count),
-            topics, counts
+            lambda name, count: grpc_codec.message_class("ManagedFetchRequest")(
+                developer_name=name, num_requested=count
+            ),
+            topics, counts,
         ),
         "GetTopic": st.builds(lambda name: grpc_codec.message_class("TopicRequest")(topic_name=name), topics),
         "GetSchema": st.builds(lambda name: grpc_codec.message_class("SchemaRequest")(schema_id=name), topics),

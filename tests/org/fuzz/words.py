@@ -9,11 +9,11 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 
 from connector.cli.org import our_metadata
-from connector.localorg.metadata.sfdx_source import load_source
+from connector.localorg.metadata.sfdx_source import load_into_schema
 from connector.localorg.standard_objects import standard_schema
 
 SCHEMA = standard_schema()
-load_source(SCHEMA, our_metadata())
+load_into_schema(SCHEMA, our_metadata())
 OBJECTS = sorted(item.name for item in SCHEMA)
 FIELDS = sorted({field.name for item in SCHEMA for field in item.fields.values()})
 EVENT = "Order_Action__e"

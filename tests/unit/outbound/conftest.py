@@ -13,7 +13,7 @@ import pytest
 
 from connector.cli.org import our_metadata
 from connector.localorg.describe import describe
-from connector.localorg.metadata.sfdx_source import load_source
+from connector.localorg.metadata.sfdx_source import load_into_schema
 from connector.localorg.standard_objects import standard_schema
 from connector.mapping.load import load_mappings
 from connector.model.change import Change, EntityKind, Refusal
@@ -38,7 +38,7 @@ ORDER = "801000000000001AAA"
 @cache
 def facts() -> OrgFacts:
     schema = standard_schema()
-    load_source(schema, our_metadata())
+    load_into_schema(schema, our_metadata())
     return OrgFacts(
         org_id="00D",
         describes={name: read_describe(describe(schema, name, "66.0")) for name in SOBJECTS},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.localmail.mailbox import MOST_BOUNDARIES, Box
+from connector.localmail.mailbox import MAX_BOUNDARIES, Mailbox
 
 
 def _nested(levels: int) -> bytes:
@@ -13,11 +13,11 @@ def _nested(levels: int) -> bytes:
 
 
 def test_mail_of_a_few_levels_is_read_whole() -> None:
-    mail = Box().put("a@shop.example", ("b@shop.example",), _nested(3))
+    mail = Mailbox().add("a@shop.example", ("b@shop.example",), _nested(3))
     assert (mail.header("subject"), (mail.text or "").strip()) == ("x", "hello")
 
 
 def test_mail_of_parts_in_parts_without_end_shows_its_head_only() -> None:
-    for levels in (MOST_BOUNDARIES + 1, 20_000):
-        mail = Box().put("a@shop.example", ("b@shop.example",), _nested(levels))
+    for levels in (MAX_BOUNDARIES + 1, 20_000):
+        mail = Mailbox().add("a@shop.example", ("b@shop.example",), _nested(levels))
         assert (mail.header("subject"), mail.text, mail.html, mail.attachments) == ("x", None, None, [])
