@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -57,6 +57,10 @@ class ApiResponse:
     @property
     def ok(self) -> bool:
         return self.status < 300
+
+
+Dispatch = Callable[[ApiCall], ApiResponse]
+"""Answers a call by the resource it addresses, as the router does."""
 
 
 def client_name(options: str) -> str:

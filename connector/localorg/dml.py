@@ -6,28 +6,27 @@ savepoint of its own; a caller that wants all or nothing wraps the call in `stor
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from connector.localorg import dml_validation, field_history, ids
 from connector.localorg.errors import MultipleMatches, Refusal, not_found
 from connector.localorg.faults import Faults
-from connector.localorg.field_values import StoredValue, format_timestamp
+from connector.localorg.field_values import format_timestamp
 from connector.localorg.locks import PARENT_FIELDS, RowLocks
+from connector.localorg.record_store import RecordStore
 from connector.localorg.rules import RULES, Rule, admin_rules
 from connector.localorg.rules.order_totals import update_totals
 from connector.localorg.schema import Schema, SObject
-from connector.localorg.settings import OrgSettings, UserPermission
+from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Change, Storage, quote
-from connector.localorg.write_plan import InputField, Row, WritePlan
+from connector.localorg.write_plan import Body, InputField, Row, WritePlan
 
-Body = Mapping[str, Any]
 Publisher = Callable[[SObject, list[dict[str, Any]]], None]
 _NO_RULE = Rule()
 
@@ -40,7 +39,9 @@ class Outcome:
     uuid: str | None = None  # of a published event
 
 
-class Dml:
+class Dml(RecordStore):
+    """Writes of API callers."""
+
     def __init__(
         self,
         storage: Storage,
@@ -51,75 +52,12 @@ class Dml:
         user_id: str,
         locks: RowLocks,
     ) -> None:
-        self.storage = storage
-        self.schema = schema
-        self.settings = settings
-        self.clock = clock
-        self.user_id = user_id
-        self.rows_written = 0
+        super().__init__(storage, schema, settings, clock, user_id=user_id)
         self.locks = locks
         self.faults: Faults | None = None
-        self.orders_to_total: set[str] = set()  # orders whose total has yet to follow their lines
         self.publishers: list[Publisher] = []
-        self.missing_permissions: set[UserPermission] = set()  # what the running user may not do
-        self.allow_duplicates = False  # of the call under way
-        self.api_version = ""
-        self._plans: dict[str, WritePlan] = {}
         self._deferrals = 0
         self._removing: list[str] = []  # the record asked to be deleted, then what goes with it
-        self.refresh()
-
-    def refresh(self) -> None:
-        """To be called whenever the schema changed."""
-        self.storage.sync_tables(self.schema)
-        self.full_schema = Schema(replace(item, fields=item.all_fields) for item in self.schema)  # what rules see
-        self._plans = {s.name.lower(): WritePlan(self.schema, s, self.settings.currency) for s in self.schema}
-
-    def find_plan(self, name: str) -> WritePlan | None:
-        return self._plans.get(name.lower())
-
-    def plan(self, name: str) -> WritePlan:
-        found = self.find_plan(name)
-        if found is None:
-            raise not_found()
-        return found
-
-    # -- reading ----------------------------------------------------------------------------------------------------
-
-    def row(self, plan: WritePlan, record_id: StoredValue) -> Row | None:
-        values = self.storage.connection.execute(plan.by_id_sql, (record_id,)).fetchone()
-        return None if values is None else dict(zip(plan.columns, values, strict=True))
-
-    def fetch(self, name: str, record_id: StoredValue) -> Row | None:
-        return self.row(self.plan(name), record_id) if record_id else None
-
-    def select(self, name: str, where: str, *values: StoredValue) -> Iterator[Row]:
-        plan = self.plan(name)
-        for found in self.storage.connection.execute(f"{plan.select_sql} WHERE {where}", values).fetchall():
-            yield dict(zip(plan.columns, found, strict=True))
-
-    def scalar(self, sql: str, *values: StoredValue) -> Any:
-        """The first column of the first row, or None."""
-        found = self.storage.connection.execute(sql, values).fetchone()
-        return None if found is None else found[0]
-
-    def key_field(self, plan: WritePlan, name: str) -> InputField:
-        entry = plan.inputs.get(name.lower())
-        if entry is None or not (entry.field.external_id or entry.field.id_lookup or entry.name == "Id"):
-            raise not_found(f"Provided external ID field does not exist or is not accessible: {name}")
-        return entry
-
-    def find(self, plan: WritePlan, key: InputField, value: Any) -> str | None:
-        """The ID of the live record with that key."""
-        stored = key.coerce(value)
-        if stored is None:
-            return None
-        found = self.storage.connection.execute(plan.key_sql(key.name), (stored,)).fetchall()
-        if len(found) > 1:
-            raise MultipleMatches([row[0] for row in found])
-        return str(found[0][0]) if found else None
-
-    # -- writing ----------------------------------------------------------------------------------------------------
 
     def insert(self, plan: WritePlan, bodies: Sequence[Body]) -> list[Outcome]:
         return self._write_each(bodies, lambda body: self._insert(plan, body))
@@ -229,41 +167,9 @@ class Dml:
         admin_rules.check_validation_rules(self, plan, row)
         dml_validation.check_unique(self, plan, row, None)
         admin_rules.check_duplicate_rules(self, plan, row, None)
-        return Outcome(id=self._insert_row(plan, row, rule), created=True)
-
-    def _insert_row(self, plan: WritePlan, row: Row, rule: Rule) -> str:
-        record_id = self._new_id(plan)
-        now = format_timestamp(self.clock())
-        row["Id"] = record_id
-        for name in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
-            if name in plan.column_names:
-                row[name] = now
-        for name in ("CreatedById", "LastModifiedById"):
-            if name in plan.column_names:
-                row[name] = self.user_id
-        for field in plan.auto_numbers:
-            width = 10 if plan.name == "OrderItem" else 8
-            number = self.storage.next_number(f"{plan.name}.{field.name}", first=100 if plan.name != "OrderItem" else 1)
-            row[field.name] = str(number).rjust(width, "0")
-        self.storage.connection.execute(plan.insert_sql, [row[name] for name in plan.columns])
-        self.rows_written += 1
-        self.storage.changes.append(Change(plan.name, record_id, "CREATE"))
+        record_id = self.insert_row(plan, row)
         rule.saved(self, row, None)
-        return record_id
-
-    def _new_id(self, plan: WritePlan) -> str:
-        """The next ID of the object; an organisation's is drawn, so that no client takes a new org for an old one."""
-        if plan.name == "Organization":
-            return ids.make(plan.sobject.key_prefix, secrets.randbits(48))
-        return ids.make(plan.sobject.key_prefix, self.storage.next_number(plan.name))
-
-    def platform_insert(self, name: str, **values: StoredValue) -> str:
-        """A row the platform itself makes (the organisation, the administrator): no permissions, no rules."""
-        plan = self.plan(name)
-        row: Row = dict.fromkeys(plan.columns)
-        row.update(plan.defaults)
-        row.update({key: value for key, value in values.items() if key in plan.column_names})
-        return self._insert_row(plan, row, _NO_RULE)
+        return Outcome(id=record_id, created=True)
 
     def _update(self, plan: WritePlan, record_id: str, body: Body) -> Outcome:
         old = self.live_row(plan, record_id)
@@ -283,33 +189,10 @@ class Dml:
         admin_rules.check_validation_rules(self, plan, new)
         dml_validation.check_unique(self, plan, new, changed)
         admin_rules.check_duplicate_rules(self, plan, new, changed)
-        self._update_row(plan, new, changed, touch=True)
+        self.update_row(plan, new, changed, touch=True)
         field_history.record_changes(self, plan, old, new, changed & given.keys())
         rule.saved(self, new, old)
         return Outcome(id=str(old["Id"]))
-
-    def _update_row(self, plan: WritePlan, row: Row, changed: set[str], *, touch: bool) -> None:
-        now = format_timestamp(self.clock())
-        names = sorted(changed)
-        values: list[StoredValue] = [row[name] for name in names]
-        if "SystemModstamp" in plan.column_names:
-            names.append("SystemModstamp")
-            values.append(now)
-        if touch and "LastModifiedDate" in plan.column_names:
-            names += ["LastModifiedDate", "LastModifiedById"]
-            values += [now, self.user_id]
-        sets = ", ".join(f"{quote(name)} = ?" for name in names)
-        self.storage.connection.execute(
-            f'UPDATE {quote(plan.name)} SET {sets} WHERE "Id" = ?',  # noqa: S608
-            [*values, row["Id"]],
-        )
-        self.rows_written += 1
-        if changed:
-            self.storage.changes.append(Change(plan.name, str(row["Id"]), "UPDATE", tuple(sorted(changed))))
-
-    def platform_update(self, name: str, record_id: StoredValue, values: Row, *, touch: bool = False) -> None:
-        """What the platform itself derives: no permissions, no rules."""
-        self._update_row(self.plan(name), {"Id": record_id, **values}, set(values), touch=touch)
 
     def live_row(self, plan: WritePlan, record_id: str) -> Row:
         """The live row a write is aimed at."""
@@ -348,7 +231,8 @@ class Dml:
         rule = RULES.get(plan.name, _NO_RULE)
         self._removing.append(str(row["Id"]))
         try:
-            rule.cascade(self, row)
+            for child_plan, child in rule.dependents(self, row):
+                self.remove(child_plan, child)
         finally:
             self._removing.pop()
         now = format_timestamp(self.clock())

@@ -11,12 +11,13 @@ from connector.localorg.schema import Field
 from connector.localorg.write_plan import InputField, Row, WritePlan
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Body, Dml
+    from connector.localorg.record_store import RecordStore
+    from connector.localorg.write_plan import Body
 
 
-def stored_values(dml: Dml, plan: WritePlan, body: Body, *, creating: bool) -> Row:
+def stored_values(store: RecordStore, plan: WritePlan, body: Body, *, creating: bool) -> Row:
     """What a body asks to be stored, by column; Refusal when a field, its type or what it refers to is wrong."""
-    found, refused = _read_body(dml, plan, body, creating=creating)
+    found, refused = _read_body(store, plan, body, creating=creating)
     if refused:
         raise Refusal(
             "INVALID_FIELD_FOR_INSERT_UPDATE",
@@ -27,7 +28,7 @@ def stored_values(dml: Dml, plan: WritePlan, body: Body, *, creating: bool) -> R
     return found
 
 
-def _read_body(dml: Dml, plan: WritePlan, body: Body, *, creating: bool) -> tuple[Row, list[str]]:
+def _read_body(store: RecordStore, plan: WritePlan, body: Body, *, creating: bool) -> tuple[Row, list[str]]:
     values: Row = {}
     refused: list[str] = []
     for name, value in body.items():
@@ -39,22 +40,22 @@ def _read_body(dml: Dml, plan: WritePlan, body: Body, *, creating: bool) -> tupl
             if entry is None or not (isinstance(value, dict) or value is None):
                 raise Refusal("INVALID_FIELD", f"No such column '{name}' on sobject of type {plan.name}")
             if isinstance(value, dict):
-                value = _resolve_external_id(dml, entry, value)
+                value = _resolve_external_id(store, entry, value)
         if not (entry.createable if creating else entry.updateable):
             refused.append(entry.name)
             continue
         values[entry.name] = stored = entry.coerce(value)
         if entry.targets and stored is not None:
-            _check_reference(dml, entry, str(stored))
+            _check_reference(store, entry, str(stored))
     return values, refused
 
 
-def _resolve_external_id(dml: Dml, entry: InputField, value: Body) -> str:
+def _resolve_external_id(store: RecordStore, entry: InputField, value: Body) -> str:
     """The ID behind `"Account": {"External_Key__c": "C-1"}`."""
     keys = {name: item for name, item in value.items() if name.lower() != "attributes"}
     kind = value.get("attributes", {}).get("type") if isinstance(value.get("attributes"), dict) else None
     target = kind or (entry.targets[0] if entry.targets else "")
-    plan = dml.find_plan(str(target))
+    plan = store.find_plan(str(target))
     if plan is None or len(keys) != 1:
         raise Refusal("INVALID_FIELD", f"A single external ID field is needed to refer to {target}")
     ((name, key),) = keys.items()
@@ -64,7 +65,7 @@ def _resolve_external_id(dml: Dml, entry: InputField, value: Body) -> str:
     if isinstance(key, dict | list):
         raise type_mismatch("string", key)
     try:
-        found = dml.find(plan, field, key)
+        found = store.find(plan, field, key)
     except MultipleMatches as several:
         raise Refusal(
             "INVALID_FIELD", f"More than one record found for external id field {field.name} in entity {plan.name}"
@@ -78,13 +79,13 @@ def _resolve_external_id(dml: Dml, entry: InputField, value: Body) -> str:
     return found
 
 
-def _check_reference(dml: Dml, entry: InputField, record_id: str) -> None:
+def _check_reference(store: RecordStore, entry: InputField, record_id: str) -> None:
     target = entry.prefixes.get(record_id[:3])
     if target is None:
-        if dml.schema.by_record_id(record_id) is None:
+        if store.schema.by_record_id(record_id) is None:
             raise invalid_reference([entry.name])
         raise wrong_type_id(entry.field, record_id)
-    deleted = dml.scalar(dml.plan(target).is_deleted_sql, record_id)
+    deleted = store.scalar(store.plan(target).is_deleted_sql, record_id)
     if deleted is None:
         raise invalid_reference([entry.name])
     if deleted:
@@ -102,13 +103,13 @@ def check_required(row: Row, fields: Sequence[Field]) -> None:
         raise Refusal("REQUIRED_FIELD_MISSING", special[0], fields=[])
 
 
-def check_unique(dml: Dml, plan: WritePlan, row: Row, changed: set[str] | None) -> None:
+def check_unique(store: RecordStore, plan: WritePlan, row: Row, changed: set[str] | None) -> None:
     """Refuse a second record with the same unique value; `changed` None means a new row."""
     for field in plan.unique:
         value = row[field.name]
         if value is None or (changed is not None and field.name not in changed):
             continue
-        other = dml.scalar(plan.key_sql(field.name), value)
+        other = store.scalar(plan.key_sql(field.name), value)
         if other is not None and other != row.get("Id"):
             raise Refusal(
                 "DUPLICATE_VALUE",

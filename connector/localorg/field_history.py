@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from connector.localorg.schema import Field
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Dml
+    from connector.localorg.record_store import RecordStore
     from connector.localorg.write_plan import Row, WritePlan
 
 MAX_VALUE_LENGTH = 255
@@ -20,17 +20,17 @@ _DATA_TYPES = {"reference": "EntityId", "boolean": "Boolean", "double": "Double"
                "picklist": "DynamicEnum", "textarea": "TextArea"}  # fmt: skip
 
 
-def record_changes(dml: Dml, plan: WritePlan, old: Row, new: Row, names: Iterable[str]) -> None:
+def record_changes(store: RecordStore, plan: WritePlan, old: Row, new: Row, names: Iterable[str]) -> None:
     """Keep the change of these fields, if the object has a history."""
-    kept = dml.find_plan(f"{plan.name}History")
+    kept = store.find_plan(f"{plan.name}History")
     if kept is None:
         return
-    written = dml.rows_written  # what the platform adds is not the caller's
+    written = store.rows_written  # what the platform adds is not the caller's
     for name in sorted(names):
         field = plan.inputs[name.lower()].field
         long = field.type == "textarea" and field.length > MAX_VALUE_LENGTH
         before, after = (None, None) if long else (_text(field, old[name]), _text(field, new[name]))
-        dml.platform_insert(
+        store.platform_insert(
             kept.name,
             **{f"{plan.name}Id": old["Id"]},
             Field=name.removesuffix("Id") if field.type == "reference" else name,
@@ -38,8 +38,8 @@ def record_changes(dml: Dml, plan: WritePlan, old: Row, new: Row, names: Iterabl
             OldValue=before,
             NewValue=after,
         )
-        dml.storage.changes.pop()
-    dml.rows_written = written
+        store.storage.changes.pop()
+    store.rows_written = written
 
 
 def _text(field: Field, value: object) -> str | None:

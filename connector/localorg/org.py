@@ -22,10 +22,10 @@ from connector.localorg.locks import RowLocks
 from connector.localorg.metadata import field_security, permission_sets, sfdx_source
 from connector.localorg.metadata.deployed import DeployedMetadata
 from connector.localorg.metadata.deployments import Deployments, restore_deployed
-from connector.localorg.rest.query import QueryCursors
 from connector.localorg.schema import Schema
 from connector.localorg.seed import SeedRecords, insert_seed_records, resolve_settings, save_settings, seed_org
 from connector.localorg.settings import OrgSettings
+from connector.localorg.soql.query_cursors import QueryCursors
 from connector.localorg.storage import Change, Storage
 from connector.localorg.tooling.view import ToolingQueries
 from connector.localorg.usage import Usage

@@ -15,8 +15,8 @@ from connector.localorg.errors import Refusal
 from connector.localorg.storage import Change, quote
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Body, Dml
-    from connector.localorg.write_plan import Row, WritePlan
+    from connector.localorg.dml import Dml
+    from connector.localorg.write_plan import Body, Row, WritePlan
 
 MERGEABLE = frozenset({"Account", "Contact"})
 MAX_LOSERS = 2

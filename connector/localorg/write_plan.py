@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from connector.localorg.field_values import Coercer, StoredValue, coercer
 from connector.localorg.schema import Field, Schema, SObject
 from connector.localorg.storage import quote
 
 Row = dict[str, StoredValue]
+"""A stored row: values by column."""
+
+Body = Mapping[str, Any]
+"""A record as a caller sends it: JSON values by field name."""
 
 _STAMPS = {
     "Id",

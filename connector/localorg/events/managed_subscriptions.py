@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import grpc
 
 from connector.localorg import ids
-from connector.localorg.events.bus import InvalidReplayIdError
 from connector.localorg.events.hub import EventHub
-from connector.localorg.pubsub import grpc_codec
-from connector.localorg.pubsub.rpc_error import RpcError, invalid_argument
 from connector.localorg.storage import Storage
 
 PREFIX = "18x"
@@ -24,6 +17,30 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS _managed (id TEXT PRIMARY KEY, name TEXT UNIQUE, topic TEXT, starts TEXT,"
     " recovers TEXT, state TEXT, committed INTEGER)"
 )
+
+
+class SubscriptionError(Exception):
+    """A client cannot have a subscription; `code` is the end of the error code that it gets."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UnnamedSubscriptionError(SubscriptionError):
+    """The client sent neither an ID nor a developer name."""
+
+
+class SubscriptionNotFoundError(SubscriptionError):
+    """No subscription has this ID or name."""
+
+
+class SubscriptionStoppedError(SubscriptionError):
+    """The state of the subscription is not RUN."""
+
+
+class SubscriptionInUseError(SubscriptionError):
+    """Another client reads the subscription at this moment."""
 
 
 @dataclass(slots=True)
@@ -66,8 +83,8 @@ class ManagedSubscriptions:
 
     def _find(self, subscription_id: str, name: str) -> ManagedSubscription:
         if not subscription_id and not name:
-            raise invalid_argument(
-                "managed.subscription.id.or.developer.name.empty", "A subscription ID or a developer name is needed."
+            raise UnnamedSubscriptionError(
+                "id.or.developer.name.empty", "A subscription ID or a developer name is needed."
             )
         column, value = ("id", subscription_id) if subscription_id else ("name", name)
         row = self._storage.connection.execute(
@@ -76,9 +93,7 @@ class ManagedSubscriptions:
         ).fetchone()
         if row is None:
             code = "subscription.id.not.found" if subscription_id else "developer.name.not.found"
-            raise RpcError(
-                grpc.StatusCode.NOT_FOUND, f"managed.subscription.{code}", f"There is no subscription {value[:80]}."
-            )
+            raise SubscriptionNotFoundError(code, f"There is no subscription {value[:80]}.")
         return ManagedSubscription(*row)
 
     @contextmanager
@@ -86,17 +101,9 @@ class ManagedSubscriptions:
         """One client at a time has a subscription."""
         found = self._find(subscription_id, name)
         if found.state != "RUN":
-            raise RpcError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                "managed.subscription.config.stopped",
-                f"The subscription {found.name} is not running.",
-            )
+            raise SubscriptionStoppedError("config.stopped", f"The subscription {found.name} is not running.")
         if found.id in self._active:
-            raise RpcError(
-                grpc.StatusCode.ALREADY_EXISTS,
-                "managed.subscription.already.active",
-                f"The subscription {found.name} has a client already.",
-            )
+            raise SubscriptionInUseError("already.active", f"The subscription {found.name} has a client already.")
         self._active.add(found.id)
         try:
             yield found
@@ -113,22 +120,11 @@ class ManagedSubscriptions:
             return bus.earliest if subscription.recovers == "EARLIEST" else bus.latest
         return subscription.committed
 
-    def commit(self, subscription: ManagedSubscription, request: Any) -> Any:
-        """The answer to a commit; a bad one is told in it, and the stream goes on."""
-        answer = grpc_codec.message_class("CommitReplayResponse")(
-            commit_request_id=request.commit_request_id,
-            replay_id=request.replay_id,
-            process_time=round(time.time() * 1000),
-        )
-        try:
-            number = self._hub.bus.decode_replay_id(bytes(request.replay_id))
-        except InvalidReplayIdError:
-            answer.error.code = grpc_codec.COMMIT_ERROR
-            answer.error.msg = "The Replay ID validation failed. Ensure that the Replay ID is valid."
-            return answer
+    def commit(self, subscription: ManagedSubscription, replay_id: bytes) -> None:
+        """Keep the position up to which the client has read. InvalidReplayIdError for a bad replay ID."""
+        number = self._hub.bus.decode_replay_id(replay_id)
         with self._storage.transaction():
             self._storage.connection.execute(
                 "UPDATE _managed SET committed = ? WHERE id = ?", (number, subscription.id)
             )
         subscription.committed = number
-        return answer

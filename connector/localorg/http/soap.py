@@ -11,6 +11,7 @@ from connector.localorg.api_call import ApiResponse
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.http.oauth import own_url
 from connector.localorg.metadata.xml import MetadataError, parse_xml
+from connector.localorg.soap import components, deployments
 from connector.localorg.soap.envelope import (
     ENTERPRISE,
     METADATA,
@@ -24,6 +25,7 @@ from connector.localorg.soap.envelope import (
     tag,
 )
 from connector.localorg.soap.login import FIRST_VERSION_WITHOUT_LOGIN, render_login
+from connector.localorg.soap.partner import PartnerCall
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -82,8 +84,6 @@ def _respond_invalid_session(namespaces: Namespaces) -> web.Response:
 
 
 def _handle_rows(org: Org, kind: str, wanted: str, came: SoapMessage) -> web.Response:
-    from connector.localorg.soap.partner import PartnerCall
-
     namespaces = _ROW_NAMESPACES[kind]
     version = f"{wanted.partition('.')[0]}.0"
     if not _is_signed_in(org, came):
@@ -104,13 +104,10 @@ def _handle_rows(org: Org, kind: str, wanted: str, came: SoapMessage) -> web.Res
 
 
 def _handle_metadata(org: Org, came: SoapMessage) -> web.Response:
-    from connector.localorg.rest import metadata_api
-    from connector.localorg.soap import components
-
     if not _is_signed_in(org, came):
         return _respond_invalid_session(METADATA)
     try:
-        body = metadata_api.handle_soap(org, came.call)
+        body = deployments.handle(org, came.call)
         writes = body is not None
         if body is None:
             body = components.handle(org, came.call)

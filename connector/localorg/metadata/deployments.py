@@ -15,6 +15,7 @@ from connector.localorg import ids
 from connector.localorg.metadata.archive import Archive, ArchiveError, Removal, open_archive
 from connector.localorg.metadata.component import DEPENDENCY_ORDER, Component, parse_file
 from connector.localorg.metadata.deployed import DeployedMetadata
+from connector.localorg.metadata.installer import install
 from connector.localorg.metadata.removal import ComponentMissingError, remove_component
 from connector.localorg.metadata.xml import MetadataError
 from connector.localorg.storage import Storage, quote
@@ -173,7 +174,7 @@ class Deployments:
         for component in sorted(archive.components, key=lambda item: DEPENDENCY_ORDER.index(item.type)):
             message = ComponentMessage(type=component.type, name=component.name, file=component.file, success=True)
             try:
-                message.created = self._deployed.add(component)
+                message.created = install(self._deployed, component)
                 put.append(component)
             except MetadataError as error:
                 message.success, message.problem, message.line = False, error.problem, error.line
@@ -240,7 +241,7 @@ def restore_deployed(storage: Storage, deployed: DeployedMetadata) -> None:
     for type_, name, file, content in rows:
         found += [item for item in parse_file(file, content) if (item.type, item.name) == (type_, name)]
     for component in sorted(found, key=lambda item: DEPENDENCY_ORDER.index(item.type)):
-        deployed.add(component)
+        install(deployed, component)
     for type_, name in storage.connection.execute("SELECT type, name FROM _removed").fetchall():
         with suppress(ComponentMissingError):
             remove_component(deployed, type_, name, "")

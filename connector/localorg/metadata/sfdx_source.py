@@ -8,6 +8,7 @@ from pathlib import Path
 
 from connector.localorg.metadata.component import DEPENDENCY_ORDER, Component, parse_file
 from connector.localorg.metadata.deployed import DeployedMetadata
+from connector.localorg.metadata.installer import install
 from connector.localorg.schema import Schema
 
 
@@ -27,7 +28,7 @@ def load_project(deployed: DeployedMetadata, root: Path) -> list[str]:
     """Put a project in; the full names of its components in that order. MetadataError names the first that is wrong."""
     found = sorted(read_components(root), key=lambda item: DEPENDENCY_ORDER.index(item.type))
     for component in found:
-        deployed.add(component)
+        install(deployed, component)
     return [component.name for component in found]
 
 

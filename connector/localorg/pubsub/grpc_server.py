@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,14 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from connector.localorg.events.bus import Event, InvalidReplayIdError, encode_replay_id
-from connector.localorg.events.managed_subscriptions import ManagedSubscription
+from connector.localorg.events.managed_subscriptions import (
+    ManagedSubscription,
+    SubscriptionError,
+    SubscriptionInUseError,
+    SubscriptionNotFoundError,
+    SubscriptionStoppedError,
+    UnnamedSubscriptionError,
+)
 from connector.localorg.pubsub import grpc_codec
 from connector.localorg.pubsub.publisher import Publisher
 from connector.localorg.pubsub.rpc_error import RpcError, invalid_argument, topic_not_found
@@ -40,6 +48,12 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),
 )
 Code = grpc.StatusCode
+_SUBSCRIPTION_STATUS: dict[type[SubscriptionError], grpc.StatusCode] = {
+    UnnamedSubscriptionError: Code.INVALID_ARGUMENT,
+    SubscriptionNotFoundError: Code.NOT_FOUND,
+    SubscriptionStoppedError: Code.FAILED_PRECONDITION,
+    SubscriptionInUseError: Code.ALREADY_EXISTS,
+}
 
 
 @dataclass
@@ -214,12 +228,12 @@ class PubSubService(grpc.GenericRpcHandler):
     async def _managed_subscribe(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], None]) -> Any:
         first = await self._first_request(requests)
         told: list[Any] = []
-        with self.managed.acquire(first.subscription_id, first.developer_name) as subscription:
+        with self._acquire(first) as subscription:
             fetch = FetchState(subscription.topic, self.managed.start_position(subscription), managed=subscription)
 
             def hear(request: Any) -> None:
                 if request.HasField("commit_replay_id_request"):
-                    told.append(self.managed.commit(subscription, request.commit_replay_id_request))
+                    told.append(self._commit(subscription, request.commit_replay_id_request))
                 elif request.num_requested <= 0:
                     fetch.request_events(request.num_requested)
                 if request.num_requested > 0:
@@ -233,6 +247,30 @@ class PubSubService(grpc.GenericRpcHandler):
                 if told:
                     answer.commit_response.CopyFrom(told.pop(0))
                 yield answer
+
+    @contextmanager
+    def _acquire(self, request: Any) -> Iterator[ManagedSubscription]:
+        try:
+            with self.managed.acquire(request.subscription_id, request.developer_name) as subscription:
+                yield subscription
+        except SubscriptionError as error:
+            raise RpcError(
+                _SUBSCRIPTION_STATUS[type(error)], f"managed.subscription.{error.code}", str(error)
+            ) from None
+
+    def _commit(self, subscription: ManagedSubscription, request: Any) -> Any:
+        """The response to a commit. A bad replay ID is an error in the response, and the stream goes on."""
+        response = grpc_codec.message_class("CommitReplayResponse")(
+            commit_request_id=request.commit_request_id,
+            replay_id=request.replay_id,
+            process_time=round(time.time() * 1000),
+        )
+        try:
+            self.managed.commit(subscription, bytes(request.replay_id))
+        except InvalidReplayIdError:
+            response.error.code = grpc_codec.COMMIT_ERROR
+            response.error.msg = "The Replay ID validation failed. Ensure that the Replay ID is valid."
+        return response
 
     async def _first_request(self, requests: AsyncIterator[Any]) -> Any:
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from connector.localorg.api_call import (
     ApiCall,
     ApiResponse,
+    Dispatch,
     error_response,
     method_not_allowed,
     parse_version,
@@ -23,7 +24,6 @@ from connector.localorg.rest.references import Subrequest, processing_halted
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
-    from connector.localorg.rest.router import Router
 
 _MAX_SUBREQUESTS = 25
 _MAX_HEAVY = 5
@@ -62,15 +62,15 @@ def parse_subrequest_url(url: str) -> tuple[list[str], dict[str, str]]:
     return segments, params
 
 
-def handle(org: Org, router: Router, call: ApiCall) -> ApiResponse:
+def handle(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
     match [part.lower() for part in call.tail[1:]]:
         case []:
             if call.method in {"GET", "HEAD"}:
                 kinds = ("tree", "batch", "sobjects", "graph")
                 return ApiResponse(200, {kind: f"{call.base}/composite/{kind}" for kind in kinds})
-            return _run_composite(org, router, call)
+            return _run_composite(org, dispatch, call)
         case ["batch"]:
-            return _run_batch(org, router, call)
+            return _run_batch(org, dispatch, call)
     raise not_found()
 
 
@@ -88,7 +88,7 @@ def _collation_key(sub: Subrequest) -> Hashable:
     return sub.method, segments[2].lower(), segments[4].lower()
 
 
-def _run_composite(org: Org, router: Router, call: ApiCall) -> ApiResponse:
+def _run_composite(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
     if call.method != "POST":
         raise method_not_allowed(call, "GET", "POST")
     body = call.object_body()
@@ -117,7 +117,7 @@ def _run_composite(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     written = org.dml.rows_written
     try:
         with org.storage.transaction():
-            _run_subrequests(router, order, replies)
+            _run_subrequests(dispatch, order, replies)
             if all_or_none and any(_has_failed(reply) for reply in replies.values()):
                 raise _RolledBack
     except _RolledBack:
@@ -135,16 +135,16 @@ def _has_failed(reply: ApiResponse) -> bool:
     return reply.status >= 400 or any(isinstance(row, dict) and row.get("success") is False for row in rows)
 
 
-def _run_subrequests(router: Router, order: list[Subrequest], replies: dict[int, ApiResponse]) -> None:
+def _run_subrequests(dispatch: Dispatch, order: list[Subrequest], replies: dict[int, ApiResponse]) -> None:
     answers: dict[str, Any] = {}
     for sub in order:
-        reply = run_subrequest(router, sub, answers)
+        reply = run_subrequest(dispatch, sub, answers)
         replies[sub.place] = reply
         if reply.ok:
             answers[sub.reference_id] = reply.body
 
 
-def run_subrequest(router: Router, sub: Subrequest, answers: dict[str, Any]) -> ApiResponse:
+def run_subrequest(dispatch: Dispatch, sub: Subrequest, answers: dict[str, Any]) -> ApiResponse:
     try:
         inner = nested_call(
             sub, references.resolve_references(sub.url, answers), references.resolve_references(sub.body, answers)
@@ -152,7 +152,7 @@ def run_subrequest(router: Router, sub: Subrequest, answers: dict[str, Any]) -> 
         first = inner.tail[0].lower()
         if first == "composite" and (len(inner.tail) < 2 or inner.tail[1].lower() in _NOT_NESTED):
             raise not_found()
-        return router.dispatch(inner)
+        return dispatch(inner)
     except Refusal as refusal:
         return error_response(refusal)
 
@@ -177,7 +177,7 @@ def _flag(body: dict[str, Any], name: str, *, default: bool) -> bool:
     return value
 
 
-def _run_batch(org: Org, router: Router, call: ApiCall) -> ApiResponse:
+def _run_batch(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
     """Independent requests, one after the other; each is a call of its own to the allowance."""
     if call.method != "POST":
         raise method_not_allowed(call, "POST")
@@ -195,13 +195,13 @@ def _run_batch(org: Org, router: Router, call: ApiCall) -> ApiResponse:
             stop = Refusal("BATCH_PROCESSING_HALTED", "Batch processing was halted because of an earlier error.")
             results.append({"statusCode": 412, "result": [stop.rest_error()]})
             continue
-        reply = _run_batch_item(router, call, item)
+        reply = _run_batch_item(dispatch, call, item)
         broken = broken or reply.status >= 400
         results.append({"statusCode": reply.status, "result": reply.body})
     return ApiResponse(200, {"hasErrors": broken, "results": results})
 
 
-def _run_batch_item(router: Router, call: ApiCall, item: dict[str, Any]) -> ApiResponse:
+def _run_batch_item(dispatch: Dispatch, call: ApiCall, item: dict[str, Any]) -> ApiResponse:
     method, url = item.get("method"), item.get("url")
     try:
         if not isinstance(method, str) or not isinstance(url, str):
@@ -215,6 +215,6 @@ def _run_batch_item(router: Router, call: ApiCall, item: dict[str, Any]) -> ApiR
             raise Refusal("INVALID_BATCH_REQUEST", f"A batch holds requests of version {_OLDEST_IN_BATCH}.0 and later.")
         if inner.tail[0].lower() == "composite":
             raise Refusal("INVALID_BATCH_REQUEST", "A batch can't hold a composite resource.")
-        return router.dispatch(inner)
+        return dispatch(inner)
     except Refusal as refusal:
         return error_response(refusal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from connector.localorg.api_call import ApiCall, ApiResponse, error_response, method_not_allowed, split_target
+from connector.localorg.api_call import ApiCall, ApiResponse, Dispatch, error_response, method_not_allowed, split_target
 from connector.localorg.errors import Refusal, json_parser_error
 from connector.localorg.rest import references
 from connector.localorg.rest.composite import run_subrequest
@@ -13,7 +13,6 @@ from connector.localorg.rest.references import Subrequest, processing_halted
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
-    from connector.localorg.rest.router import Router
 
 _MAX_GRAPHS = 75
 _MAX_NODES = 500
@@ -83,7 +82,7 @@ def _parse_graphs(call: ApiCall) -> list[tuple[str, list[list[Subrequest]], list
     return parsed
 
 
-def handle(org: Org, router: Router, call: ApiCall) -> ApiResponse:
+def handle(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
     if call.method != "POST":
         raise method_not_allowed(call, "POST")
     told = []
@@ -96,7 +95,7 @@ def handle(org: Org, router: Router, call: ApiCall) -> ApiResponse:
                 )
                 replies, done = {sub.place: stop for sub in subs}, False
             else:
-                replies, done = _run_graph(org, router, levels)
+                replies, done = _run_graph(org, dispatch, levels)
                 failures += not done
             told.append(
                 {
@@ -108,7 +107,7 @@ def handle(org: Org, router: Router, call: ApiCall) -> ApiResponse:
     return ApiResponse(200, {"graphs": told})
 
 
-def _run_graph(org: Org, router: Router, levels: list[list[Subrequest]]) -> tuple[dict[int, ApiResponse], bool]:
+def _run_graph(org: Org, dispatch: Dispatch, levels: list[list[Subrequest]]) -> tuple[dict[int, ApiResponse], bool]:
     """The answers of one graph, those of a failed one holding only what failed."""
     replies: dict[int, ApiResponse] = {}
     answers: dict[str, Any] = {}
@@ -119,7 +118,7 @@ def _run_graph(org: Org, router: Router, levels: list[list[Subrequest]]) -> tupl
                 for group in references.shuffled_groups(level, _node_kind, org.random):
                     with org.dml.deferred_totals():
                         for sub in group:
-                            replies[sub.place] = reply = run_subrequest(router, sub, answers)
+                            replies[sub.place] = reply = run_subrequest(dispatch, sub, answers)
                             answers[sub.reference_id] = reply.body
                     if any(not replies[sub.place].ok for sub in group):
                         raise _RolledBack

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +13,7 @@ from connector.localorg.api_call import ApiCall, ApiResponse, method_not_allowed
 from connector.localorg.errors import Refusal, not_found
 from connector.localorg.field_values import format_timestamp
 from connector.localorg.metadata.deployments import OPTIONS, ComponentMessage, Deployment
-from connector.localorg.metadata.xml import Element
 from connector.localorg.rest.multipart import parse_parts
-from connector.localorg.soap.envelope import tag
 
 if TYPE_CHECKING:
     from connector.localorg.org import Org
@@ -25,10 +21,6 @@ if TYPE_CHECKING:
 QUEUE_SECONDS = 0.05
 MAX_ZIP_BYTES = 39 * 1024 * 1024
 TEST_LEVELS = {"NoTestRun", "RunSpecifiedTests", "RunLocalTests", "RunAllTestsInOrg"}
-METADATA = "http://soap.sforce.com/2006/04/metadata"
-
-
-# -- REST ------------------------------------------------------------------------------------------------------------
 
 
 def handle(org: Org, call: ApiCall) -> ApiResponse:
@@ -178,51 +170,3 @@ def _render_message(item: ComponentMessage, deployment: Deployment) -> dict[str,
 
 def _format_time(moment: datetime) -> str:
     return format_timestamp(moment).replace("+0000", "Z")
-
-
-# -- SOAP ------------------------------------------------------------------------------------------------------------
-
-
-def handle_soap(org: Org, call: Element) -> str | None:
-    """The body of the answer to one call; None if it is none of a deployment."""
-    answer = {"checkDeployStatus": _check, "cancelDeploy": _cancel, "deploy": _deploy}.get(call.name)
-    return None if answer is None else answer(org, call)
-
-
-def _deploy(org: Org, call: Element) -> str:
-    try:
-        content = base64.b64decode("".join(call.get("ZipFile").split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise Refusal("INVALID_ZIP_FILE", "ZipFile is not base64.") from None
-    given = call.child("DeployOptions") or call.child("deployOptions")
-    wanted: dict[str, Any] = {}
-    for name, default in OPTIONS.items():
-        value = given.get(name) if given else ""
-        if value and isinstance(default, bool):
-            wanted[name] = value.lower() == "true"
-        elif value and name == "testLevel":
-            wanted[name] = value
-    started = start_deployment(org, content, wanted)
-    told = {"done": False, "id": started.id, "state": "Queued"}
-    return f'<deployResponse xmlns="{METADATA}">{tag("result", told)}</deployResponse>'
-
-
-def _check(org: Org, call: Element) -> str:
-    found = _require_deployment(org, call)
-    told = render_deploy_result(org, found, details=call.get("includeDetails").lower() == "true")
-    return f'<checkDeployStatusResponse xmlns="{METADATA}">{tag("result", told)}</checkDeployStatusResponse>'
-
-
-def _cancel(org: Org, call: Element) -> str:
-    found = _require_deployment(org, call)
-    org.deployments.cancel(found)
-    told = {"done": found.done, "id": found.id}
-    return f'<cancelDeployResponse xmlns="{METADATA}">{tag("result", told)}</cancelDeployResponse>'
-
-
-def _require_deployment(org: Org, call: Element) -> Deployment:
-    wanted = call.get("asyncProcessId") or call.get("String")
-    found = org.deployments.find(wanted)
-    if found is None:
-        raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {wanted[:80]}")
-    return found

@@ -76,8 +76,8 @@ class Router:
             case "tree":
                 return tree.handle(org, call)
             case "graph":
-                return graph.handle(org, self, call)
-        return composite.handle(org, self, call)
+                return graph.handle(org, self.dispatch, call)
+        return composite.handle(org, self.dispatch, call)
 
 
 def _allows_duplicates(call: ApiCall, *, outer: bool) -> bool:

@@ -14,25 +14,25 @@ from connector.localorg.soql.condition_evaluator import condition_holds
 from connector.localorg.storage import quote
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Dml
+    from connector.localorg.record_store import RecordStore
     from connector.localorg.write_plan import Row, WritePlan
 
 RECORD_TYPE_ID = "RecordTypeId"
 
 
-def assign_record_type(dml: Dml, plan: WritePlan, row: Row) -> None:
+def assign_record_type(store: RecordStore, plan: WritePlan, row: Row) -> None:
     """The default one for a row that names none; Refusal for one of another object, or not the user's."""
     if RECORD_TYPE_ID not in plan.column_names:
         return
     if row.get(RECORD_TYPE_ID) is None:
-        default = next((item.name for item in dml.settings.record_types.get(plan.name, ()) if item.default), None)
+        default = next((item.name for item in store.settings.record_types.get(plan.name, ()) if item.default), None)
         if default is not None:
-            row[RECORD_TYPE_ID] = dml.scalar(
+            row[RECORD_TYPE_ID] = store.scalar(
                 'SELECT "Id" FROM "RecordType" WHERE "SobjectType" = ? AND "DeveloperName" = ?', plan.name, default
             )
         return
-    withheld = {item.name for item in dml.settings.record_types.get(plan.name, ()) if not item.available}
-    name = dml.scalar(
+    withheld = {item.name for item in store.settings.record_types.get(plan.name, ()) if not item.available}
+    name = store.scalar(
         'SELECT "DeveloperName" FROM "RecordType" WHERE "Id" = ? AND "IsActive" = 1 AND "SobjectType" = ?',
         row[RECORD_TYPE_ID],
         plan.name,
@@ -45,36 +45,36 @@ def assign_record_type(dml: Dml, plan: WritePlan, row: Row) -> None:
         )
 
 
-def check_validation_rules(dml: Dml, plan: WritePlan, row: Row) -> None:
+def check_validation_rules(store: RecordStore, plan: WritePlan, row: Row) -> None:
     """Refuse a row for which the condition of a validation rule holds."""
-    for rule in dml.settings.validation_rules:
+    for rule in store.settings.validation_rules:
         if rule.sobject.lower() != plan.name.lower():
             continue
-        if condition_holds(dml.storage, dml.full_schema, plan.name, rule.condition, row, dml.clock()):
+        if condition_holds(store.storage, store.full_schema, plan.name, rule.condition, row, store.clock()):
             raise Refusal("FIELD_CUSTOM_VALIDATION_EXCEPTION", rule.message, fields=[rule.field] if rule.field else [])
 
 
-def check_duplicate_rules(dml: Dml, plan: WritePlan, row: Row, changed: set[str] | None) -> None:
+def check_duplicate_rules(store: RecordStore, plan: WritePlan, row: Row, changed: set[str] | None) -> None:
     """Refuse a row like another, unless the rule only alerts and the caller wants it saved; None is a new row."""
-    for rule in dml.settings.duplicate_rules:
-        if rule.sobject.lower() != plan.name.lower() or (rule.action == "alert" and dml.allow_duplicates):
+    for rule in store.settings.duplicate_rules:
+        if rule.sobject.lower() != plan.name.lower() or (rule.action == "alert" and store.allow_duplicates):
             continue
         names = [plan.sobject.all_fields[name.lower()].name for name in rule.match]
         if any(row.get(name) is None for name in names) or (changed is not None and not changed & set(names)):
             continue
-        found = list(_matching_ids(dml, plan, row, names))
+        found = list(_matching_ids(store, plan, row, names))
         if found:
             raise Refusal(
                 "DUPLICATES_DETECTED",
                 rule.message,
                 fields=[],
-                more={"duplicateResult": _duplicate_result(plan.name, rule, found, dml.api_version)},
+                more={"duplicateResult": _duplicate_result(plan.name, rule, found, store.api_version)},
             )
 
 
-def _matching_ids(dml: Dml, plan: WritePlan, row: Row, names: list[str]) -> Iterator[str]:
+def _matching_ids(store: RecordStore, plan: WritePlan, row: Row, names: list[str]) -> Iterator[str]:
     same = " AND ".join(f"{quote(name)} = ?" for name in names)
-    found = dml.storage.connection.execute(
+    found = store.storage.connection.execute(
         f'SELECT "Id" FROM {quote(plan.name)} WHERE {same}{plan.live_condition} AND "Id" IS NOT ? LIMIT 10',  # noqa: S608
         [*(row[name] for name in names), row.get("Id")],
     )

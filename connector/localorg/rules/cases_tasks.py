@@ -8,7 +8,7 @@ from connector.localorg.field_values import format_timestamp
 from connector.localorg.rules.rule import Rule
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Dml
+    from connector.localorg.record_store import RecordStore
     from connector.localorg.write_plan import Row
 
 CLOSED_STATUS = {"Case": "Closed", "Task": "Completed"}
@@ -18,38 +18,38 @@ _CONTACT_FIELDS = (
 
 
 class CaseRule(Rule):
-    def prepare(self, dml: Dml, row: Row, given: Row) -> None:
-        contact = dml.fetch("Contact", row.get("ContactId")) or {}
+    def prepare(self, store: RecordStore, row: Row, given: Row) -> None:
+        contact = store.fetch("Contact", row.get("ContactId")) or {}
         row.update({name: contact.get(source) for name, source in _CONTACT_FIELDS})
         row["AccountId"] = row.get("AccountId") or contact.get("AccountId")
         closed = row.get("Status") == CLOSED_STATUS["Case"]
         row["IsClosed"] = int(closed)
-        row["ClosedDate"] = (row.get("ClosedDate") or format_timestamp(dml.clock())) if closed else None
+        row["ClosedDate"] = (row.get("ClosedDate") or format_timestamp(store.clock())) if closed else None
 
-    def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
-        self.prepare(dml, new, {})
+    def update(self, store: RecordStore, old: Row, new: Row, changed: set[str]) -> None:
+        self.prepare(store, new, {})
 
 
 class TaskRule(Rule):
-    def prepare(self, dml: Dml, row: Row, given: Row) -> None:
+    def prepare(self, store: RecordStore, row: Row, given: Row) -> None:
         row["TaskSubtype"] = row.get("TaskSubtype") or "Task"
         row["IsHighPriority"] = int(row.get("Priority") == "High")
         closed = row.get("Status") == CLOSED_STATUS["Task"]
         row["IsClosed"] = int(closed)
-        row["CompletedDateTime"] = (row.get("CompletedDateTime") or format_timestamp(dml.clock())) if closed else None
-        row["AccountId"] = self._account(dml, row)
+        row["CompletedDateTime"] = (row.get("CompletedDateTime") or format_timestamp(store.clock())) if closed else None
+        row["AccountId"] = self._account(store, row)
 
-    def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
-        self.prepare(dml, new, {})
+    def update(self, store: RecordStore, old: Row, new: Row, changed: set[str]) -> None:
+        self.prepare(store, new, {})
 
-    def _account(self, dml: Dml, row: Row) -> str | None:
+    def _account(self, store: RecordStore, row: Row) -> str | None:
         """The account behind what or whom the task is about."""
         for name in ("WhatId", "WhoId"):
             about = str(row.get(name) or "")
-            sobject = dml.schema.by_record_id(about) if about else None
+            sobject = store.schema.by_record_id(about) if about else None
             if sobject is None:
                 continue
-            found = about if sobject.name == "Account" else (dml.fetch(sobject.name, about) or {}).get("AccountId")
+            found = about if sobject.name == "Account" else (store.fetch(sobject.name, about) or {}).get("AccountId")
             if found:
                 return str(found)
         return None

@@ -11,17 +11,17 @@ from connector.localorg.field_values import format_timestamp
 from connector.localorg.rules.rule import Rule, delete_blocked
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Dml
+    from connector.localorg.record_store import RecordStore
     from connector.localorg.write_plan import Row
 
 
 class ContractRule(Rule):
-    def prepare(self, dml: Dml, row: Row, given: Row) -> None:
+    def prepare(self, store: RecordStore, row: Row, given: Row) -> None:
         if row.get("Status") is None:
             row["Status"] = "Draft"
 
-    def insert(self, dml: Dml, row: Row, given: Row) -> None:
-        category = dml.plan("Contract").status_category(row["Status"]) or row["Status"]
+    def insert(self, store: RecordStore, row: Row, given: Row) -> None:
+        category = store.plan("Contract").status_category(row["Status"]) or row["Status"]
         if category == "Activated":
             raise Refusal(
                 "FAILED_ACTIVATION", "Choose a valid contract status and save your changes. Ask your admin for details."
@@ -29,22 +29,22 @@ class ContractRule(Rule):
         row["StatusCode"] = category
         _set_end_date(row)
 
-    def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
-        plan = dml.plan("Contract")
+    def update(self, store: RecordStore, old: Row, new: Row, changed: set[str]) -> None:
+        plan = store.plan("Contract")
         category = plan.status_category(new["Status"]) or new["Status"]
         if category != old.get("StatusCode"):
             new["StatusCode"] = category
             if category == "Activated":
-                new["ActivatedDate"] = format_timestamp(dml.clock())
-                new["ActivatedById"] = dml.user_id
+                new["ActivatedDate"] = format_timestamp(store.clock())
+                new["ActivatedById"] = store.user_id
         elif category == "Activated" and "AccountId" in changed:
             raise Refusal("FIELD_INTEGRITY_EXCEPTION", "unable to modify activated contract", fields=["AccountId"])
         _set_end_date(new)
 
-    def delete(self, dml: Dml, row: Row) -> None:
+    def delete(self, store: RecordStore, row: Row) -> None:
         if row.get("StatusCode") == "Activated":
             raise Refusal("DELETE_FAILED", "unable to modify activated contract", fields=[])
-        number = dml.scalar('SELECT "OrderNumber" FROM "Order" WHERE "ContractId" = ? AND "IsDeleted" = 0', row["Id"])
+        number = store.scalar('SELECT "OrderNumber" FROM "Order" WHERE "ContractId" = ? AND "IsDeleted" = 0', row["Id"])
         if number is not None:
             raise delete_blocked(row.get("ContractNumber"), "orders", number)
 

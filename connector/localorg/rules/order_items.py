@@ -11,7 +11,7 @@ from connector.localorg.rules.orders import is_draft
 from connector.localorg.rules.rule import Rule, integrity_error, require_permission
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Dml
+    from connector.localorg.record_store import RecordStore
     from connector.localorg.write_plan import Row
 
 _PRICE_FIELDS = {"Quantity", "UnitPrice"}
@@ -21,14 +21,14 @@ _SAME_AS_ORIGINAL = ("AccountId", "ContractId")
 class OrderItemRule(Rule):
     hard_delete = True
 
-    def insert(self, dml: Dml, row: Row, given: Row) -> None:
-        order = dml.fetch("Order", row["OrderId"])
+    def insert(self, store: RecordStore, row: Row, given: Row) -> None:
+        order = store.fetch("Order", row["OrderId"])
         assert order is not None
         if not is_draft(order):
             raise _activated_order_locked()
         if order.get("Pricebook2Id") is None:
             raise integrity_error("The order is missing a price book")
-        entry = self._price_book_entry(dml, order, row)
+        entry = self._price_book_entry(store, order, row)
         if row.get("UnitPrice") is None:
             raise Refusal("REQUIRED_FIELD_MISSING", "Order Products must have a Unit Price.", fields=[])
         if row.get("Product2Id") not in {None, entry["Product2Id"]}:
@@ -40,9 +40,9 @@ class OrderItemRule(Rule):
                 raise integrity_error("The currency is not the one of the price book entry.", "CurrencyIsoCode")
             row["CurrencyIsoCode"] = entry["CurrencyIsoCode"]
         _check_dates(order, row)
-        _check_quantity(dml, order, row)
+        _check_quantity(store, order, row)
         if order.get("IsReductionOrder"):
-            self._check_reduction(dml, order, row)
+            self._check_reduction(store, order, row)
             row["AvailableQuantity"] = 0.0
         else:
             if row.get("OriginalOrderItemId"):
@@ -50,8 +50,8 @@ class OrderItemRule(Rule):
             row["AvailableQuantity"] = row["Quantity"]
         _set_total(row)
 
-    def _price_book_entry(self, dml: Dml, order: Row, row: Row) -> Row:
-        entry = dml.fetch("PricebookEntry", row["PricebookEntryId"])
+    def _price_book_entry(self, store: RecordStore, order: Row, row: Row) -> Row:
+        entry = store.fetch("PricebookEntry", row["PricebookEntryId"])
         assert entry is not None
         if entry["Pricebook2Id"] != order["Pricebook2Id"]:
             raise integrity_error(
@@ -65,19 +65,19 @@ class OrderItemRule(Rule):
                 f"field integrity exception: PricebookEntryId, {entry['Id']} (pricebook entry is inactive)",
                 "PricebookEntryId",
             )
-        if not dml.scalar('SELECT "IsActive" FROM "Pricebook2" WHERE "Id" = ?', entry["Pricebook2Id"]):
+        if not store.scalar('SELECT "IsActive" FROM "Pricebook2" WHERE "Id" = ?', entry["Pricebook2Id"]):
             raise integrity_error("The pricebook of the pricebook entry is inactive.", "PricebookEntryId")
         return entry
 
-    def _check_reduction(self, dml: Dml, order: Row, row: Row) -> None:
-        original = dml.fetch("OrderItem", row.get("OriginalOrderItemId"))
+    def _check_reduction(self, store: RecordStore, order: Row, row: Row) -> None:
+        original = store.fetch("OrderItem", row.get("OriginalOrderItemId"))
         if original is None:
             raise Refusal(
                 "REQUIRED_FIELD_MISSING",
                 "Required fields are missing: [OriginalOrderItemId]",
                 fields=["OriginalOrderItemId"],
             )
-        source = dml.fetch("Order", original["OrderId"])
+        source = store.fetch("Order", original["OrderId"])
         assert source is not None
         if order.get("OriginalOrderId") not in {None, source["Id"]}:
             raise integrity_error("The original order product belongs to another order.", "OriginalOrderItemId")
@@ -98,28 +98,28 @@ class OrderItemRule(Rule):
         if -to_decimal(row["Quantity"]) > left:
             raise integrity_error(f"The reduced quantity is more than the available quantity ({left}).", "Quantity")
 
-    def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
-        order = dml.fetch("Order", old["OrderId"])
+    def update(self, store: RecordStore, old: Row, new: Row, changed: set[str]) -> None:
+        order = store.fetch("Order", old["OrderId"])
         assert order is not None
         if changed and not is_draft(order):
-            require_permission(dml, "EditActivatedOrders")
+            require_permission(store, "EditActivatedOrders")
         if changed & _PRICE_FIELDS:
-            if not is_draft(order) and dml.settings.enhanced_commerce_orders:
+            if not is_draft(order) and store.settings.enhanced_commerce_orders:
                 raise integrity_error("unable to modify activated order", *sorted(changed & _PRICE_FIELDS))
-            self._check_price_change(dml, order, old, new, changed)
+            self._check_price_change(store, order, old, new, changed)
             _set_total(new)
         if changed & {"ServiceDate", "EndDate"}:
             _check_dates(order, new)
 
-    def _check_price_change(self, dml: Dml, order: Row, old: Row, new: Row, changed: set[str]) -> None:
-        if _is_reduced(dml, old):
+    def _check_price_change(self, store: RecordStore, order: Row, old: Row, new: Row, changed: set[str]) -> None:
+        if _is_reduced(store, old):
             name = sorted(changed & _PRICE_FIELDS)[0]
             raise integrity_error(f"You can't update {name} because the order product has been reduced.", name)
         if new.get("UnitPrice") is None:
             raise Refusal("REQUIRED_FIELD_MISSING", "Order Products must have a Unit Price.", fields=[])
-        _check_quantity(dml, order, new)
+        _check_quantity(store, order, new)
         if order.get("IsReductionOrder"):
-            original = dml.fetch("OrderItem", old["OriginalOrderItemId"])
+            original = store.fetch("OrderItem", old["OriginalOrderItemId"])
             if original is not None:
                 if original["UnitPrice"] != new["UnitPrice"]:
                     raise integrity_error("A reduction must have the unit price of the original.", "UnitPrice")
@@ -130,21 +130,21 @@ class OrderItemRule(Rule):
         else:
             new["AvailableQuantity"] = new["Quantity"]
 
-    def delete(self, dml: Dml, row: Row) -> None:
-        order = dml.fetch("Order", row["OrderId"])
+    def delete(self, store: RecordStore, row: Row) -> None:
+        order = store.fetch("Order", row["OrderId"])
         if order is not None and not is_draft(order):
             raise _activated_order_locked()
-        if _is_reduced(dml, row):
+        if _is_reduced(store, row):
             raise integrity_error("You can't delete an order product that has been reduced.")
 
-    def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
+    def saved(self, store: RecordStore, row: Row, old: Row | None) -> None:
         if old is None or old["TotalPrice"] != row["TotalPrice"]:
-            dml.orders_to_total.add(str(row["OrderId"]))
-        _restore_available(dml, row)
+            store.orders_to_total.add(str(row["OrderId"]))
+        _restore_available(store, row)
 
-    def removed(self, dml: Dml, row: Row) -> None:
-        dml.orders_to_total.add(str(row["OrderId"]))
-        _restore_available(dml, row)
+    def removed(self, store: RecordStore, row: Row) -> None:
+        store.orders_to_total.add(str(row["OrderId"]))
+        _restore_available(store, row)
 
 
 def _activated_order_locked() -> Refusal:
@@ -167,14 +167,14 @@ def _check_dates(order: Row, line: Row) -> None:
             raise integrity_error("The order product's end date can't be before its start date.", "EndDate")
 
 
-def _check_quantity(dml: Dml, order: Row, line: Row) -> None:
+def _check_quantity(store: RecordStore, order: Row, line: Row) -> None:
     quantity = to_decimal(line["Quantity"])
-    if quantity == 0 and not dml.settings.zero_quantity:
+    if quantity == 0 and not store.settings.zero_quantity:
         raise integrity_error("Can't save order products with quantities of zero", "Quantity")
     if order.get("IsReductionOrder"):
         if quantity > 0:
             raise integrity_error("The quantity of a reduction order's product must be negative.", "Quantity")
-    elif quantity < 0 and not dml.settings.negative_quantity:
+    elif quantity < 0 and not store.settings.negative_quantity:
         raise integrity_error("Can't save order products with negative quantities", "Quantity")
 
 
@@ -182,18 +182,18 @@ def _set_total(line: Row) -> None:
     line["TotalPrice"] = float(round_to(to_decimal(line["UnitPrice"]) * to_decimal(line["Quantity"]), 2))
 
 
-def _is_reduced(dml: Dml, line: Row) -> bool:
-    return bool(dml.scalar('SELECT 1 FROM "OrderItem" WHERE "OriginalOrderItemId" = ?', line["Id"]))
+def _is_reduced(store: RecordStore, line: Row) -> bool:
+    return bool(store.scalar('SELECT 1 FROM "OrderItem" WHERE "OriginalOrderItemId" = ?', line["Id"]))
 
 
-def _restore_available(dml: Dml, line: Row) -> None:
+def _restore_available(store: RecordStore, line: Row) -> None:
     """The quantity of the original still open to reduction: its own less all that reduction lines took."""
-    original = dml.fetch("OrderItem", line.get("OriginalOrderItemId"))
+    original = store.fetch("OrderItem", line.get("OriginalOrderItemId"))
     if original is None:
         return
-    taken = dml.storage.connection.execute(
+    taken = store.storage.connection.execute(
         'SELECT "Quantity" FROM "OrderItem" WHERE "OriginalOrderItemId" = ?', (original["Id"],)
     )
     left = to_decimal(original["Quantity"]) + sum((to_decimal(quantity) for (quantity,) in taken), Decimal(0))
-    dml.platform_update("OrderItem", original["Id"], {"AvailableQuantity": float(left)})
-    dml.rows_written -= 1
+    store.platform_update("OrderItem", original["Id"], {"AvailableQuantity": float(left)})
+    store.rows_written -= 1

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 from connector.localorg.field_values import to_decimal
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Dml
+    from connector.localorg.record_store import RecordStore
 
 
-def update_totals(dml: Dml) -> None:
+def update_totals(store: RecordStore) -> None:
     """Bring `TotalAmount` of every touched order up to date; the roll-up moves SystemModstamp only."""
-    while dml.orders_to_total:
-        order_id = dml.orders_to_total.pop()
-        before = dml.scalar('SELECT "TotalAmount" FROM "Order" WHERE "Id" = ?', order_id)
+    while store.orders_to_total:
+        order_id = store.orders_to_total.pop()
+        before = store.scalar('SELECT "TotalAmount" FROM "Order" WHERE "Id" = ?', order_id)
         if before is None:
             continue
-        lines = dml.storage.connection.execute('SELECT "TotalPrice" FROM "OrderItem" WHERE "OrderId" = ?', (order_id,))
+        lines = store.storage.connection.execute(
+            'SELECT "TotalPrice" FROM "OrderItem" WHERE "OrderId" = ?', (order_id,)
+        )
         total = float(sum((to_decimal(price) for (price,) in lines), Decimal(0)))
         if total != before:
-            dml.platform_update("Order", order_id, {"TotalAmount": total})
-            dml.rows_written -= 1
+            store.platform_update("Order", order_id, {"TotalAmount": total})
+            store.rows_written -= 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from connector.localorg.errors import Refusal
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Dml
+    from connector.localorg.record_store import RecordStore
     from connector.localorg.write_plan import Row
 
 _SHARED_FIELDS = ("Salutation", "FirstName", "LastName", "Phone", "Fax", "Description", "OwnerId", "CurrencyIsoCode")
@@ -19,18 +19,18 @@ def full_name(row: Row) -> str:
     return " ".join(str(part) for part in parts if part)
 
 
-def prepare_insert(dml: Dml, row: Row, given: Row) -> None:
+def prepare_insert(store: RecordStore, row: Row, given: Row) -> None:
     """Decide whether a new account is a person, and refuse names of the other kind."""
-    is_person = dml.scalar('SELECT "IsPersonType" FROM "RecordType" WHERE "Id" = ?', row.get("RecordTypeId"))
+    is_person = store.scalar('SELECT "IsPersonType" FROM "RecordType" WHERE "Id" = ?', row.get("RecordTypeId"))
     row["IsPersonAccount"] = int(is_person or 0)
     _check_names(row, {name for name, value in given.items() if value is not None})
     _compose_name(row)
 
 
-def check_update(dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
+def check_update(store: RecordStore, old: Row, new: Row, changed: set[str]) -> None:
     if "RecordTypeId" in changed:
         before = new["IsPersonAccount"]
-        after = dml.scalar('SELECT "IsPersonType" FROM "RecordType" WHERE "Id" = ?', new.get("RecordTypeId"))
+        after = store.scalar('SELECT "IsPersonType" FROM "RecordType" WHERE "Id" = ?', new.get("RecordTypeId"))
         if before != int(after or 0):
             raise Refusal(
                 "FIELD_INTEGRITY_EXCEPTION",
@@ -65,27 +65,27 @@ def _is_personal(name: str) -> bool:
     return name in {"FirstName", "LastName", "Salutation"} or name.startswith(_PERSON_PREFIX) or name.endswith("__pc")
 
 
-def sync_contact(dml: Dml, row: Row, old: Row | None) -> None:
+def sync_contact(store: RecordStore, row: Row, old: Row | None) -> None:
     """Write what the account says of the person into its contact; the first time, make it."""
-    columns = dml.plan("Contact").column_names
+    columns = store.plan("Contact").column_names
     values: Row = {"IsPersonAccount": 1, "AccountId": row["Id"], "Name": row["Name"]}
     for name, value in row.items():
         target = _contact_field(name)
         if target in columns:
             values[target] = value
     if old is None:
-        contact = dml.platform_insert("Contact", **values)
-        dml.rows_written -= 1
+        contact = store.platform_insert("Contact", **values)
+        store.rows_written -= 1
         row["PersonContactId"] = contact
-        dml.platform_update("Account", row["Id"], {"PersonContactId": contact})
-        dml.rows_written -= 1
+        store.platform_update("Account", row["Id"], {"PersonContactId": contact})
+        store.rows_written -= 1
         return
     contact_id = row.get("PersonContactId")
-    before = dml.fetch("Contact", contact_id)
+    before = store.fetch("Contact", contact_id)
     changed = {name: value for name, value in values.items() if before is not None and before[name] != value}
     if changed:
-        dml.platform_update("Contact", contact_id, changed, touch=True)
-        dml.rows_written -= 1
+        store.platform_update("Contact", contact_id, changed, touch=True)
+        store.rows_written -= 1
 
 
 def _contact_field(name: str) -> str:

@@ -9,11 +9,13 @@ from connector.localorg.field_values import StoredValue
 from connector.localorg.rules.rule import Rule, delete_blocked, integrity_error
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Dml
-    from connector.localorg.write_plan import Row
+    from collections.abc import Iterator
+
+    from connector.localorg.record_store import RecordStore
+    from connector.localorg.write_plan import Row, WritePlan
 
 
-def _standard_price(dml: Dml, row: Row) -> Row | None:
+def _standard_price(store: RecordStore, row: Row) -> Row | None:
     where = (
         '"Product2Id" = ? AND "IsDeleted" = 0 AND "Pricebook2Id" IN (SELECT "Id" FROM "Pricebook2" WHERE "IsStandard")'
     )
@@ -21,18 +23,18 @@ def _standard_price(dml: Dml, row: Row) -> Row | None:
     if "CurrencyIsoCode" in row:
         where += ' AND "CurrencyIsoCode" = ?'
         values.append(row["CurrencyIsoCode"])
-    return next(dml.select("PricebookEntry", where, *values), None)
+    return next(store.select("PricebookEntry", where, *values), None)
 
 
 class PricebookEntryRule(Rule):
-    def prepare(self, dml: Dml, row: Row, given: Row) -> None:
+    def prepare(self, store: RecordStore, row: Row, given: Row) -> None:
         if row.get("UseStandardPrice") and row.get("UnitPrice") is None and row.get("Product2Id"):
-            standard = _standard_price(dml, row)
+            standard = _standard_price(store, row)
             row["UnitPrice"] = standard["UnitPrice"] if standard else None
 
-    def insert(self, dml: Dml, row: Row, given: Row) -> None:
-        book = dml.fetch("Pricebook2", row["Pricebook2Id"])
-        product = dml.fetch("Product2", row["Product2Id"])
+    def insert(self, store: RecordStore, row: Row, given: Row) -> None:
+        book = store.fetch("Pricebook2", row["Pricebook2Id"])
+        product = store.fetch("Product2", row["Product2Id"])
         assert book is not None
         assert product is not None
         _check_price(row)
@@ -41,10 +43,10 @@ class PricebookEntryRule(Rule):
         if "CurrencyIsoCode" in row:
             where += ' AND "CurrencyIsoCode" = ?'
             values.append(row["CurrencyIsoCode"])
-        if dml.scalar(f'SELECT 1 FROM "PricebookEntry" WHERE {where}', *values):  # noqa: S608
+        if store.scalar(f'SELECT 1 FROM "PricebookEntry" WHERE {where}', *values):  # noqa: S608
             raise Refusal("DUPLICATE_VALUE", "This price definition already exists in this price book", fields=[])
         if not book["IsStandard"]:
-            standard = _standard_price(dml, row)
+            standard = _standard_price(store, row)
             if standard is None:
                 raise Refusal(
                     "STANDARD_PRICE_NOT_DEFINED",
@@ -57,29 +59,29 @@ class PricebookEntryRule(Rule):
         row["Name"] = product["Name"]
         row["ProductCode"] = product["ProductCode"]
 
-    def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
+    def update(self, store: RecordStore, old: Row, new: Row, changed: set[str]) -> None:
         if changed & {"UnitPrice", "UseStandardPrice"}:
             _check_price(new)
             if new.get("UseStandardPrice"):
-                standard = _standard_price(dml, new)
+                standard = _standard_price(store, new)
                 if standard is not None and "UnitPrice" not in changed:
                     new["UnitPrice"] = standard["UnitPrice"]
                 _check_standard_price(new, standard)
 
-    def delete(self, dml: Dml, row: Row) -> None:
-        if dml.scalar('SELECT 1 FROM "OrderItem" WHERE "PricebookEntryId" = ?', row["Id"]):
+    def delete(self, store: RecordStore, row: Row) -> None:
+        if store.scalar('SELECT 1 FROM "OrderItem" WHERE "PricebookEntryId" = ?', row["Id"]):
             raise delete_blocked(row["Name"], "order products")
 
-    def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
+    def saved(self, store: RecordStore, row: Row, old: Row | None) -> None:
         if old is None or old["UnitPrice"] == row["UnitPrice"]:
             return
-        if dml.scalar('SELECT "IsStandard" FROM "Pricebook2" WHERE "Id" = ?', row["Pricebook2Id"]):
-            followers = dml.select(
+        if store.scalar('SELECT "IsStandard" FROM "Pricebook2" WHERE "Id" = ?', row["Pricebook2Id"]):
+            followers = store.select(
                 "PricebookEntry", '"Product2Id" = ? AND "UseStandardPrice" = 1 AND "IsDeleted" = 0', row["Product2Id"]
             )
             for entry in followers:
                 if entry.get("CurrencyIsoCode") == row.get("CurrencyIsoCode"):
-                    dml.platform_update("PricebookEntry", entry["Id"], {"UnitPrice": row["UnitPrice"]}, touch=True)
+                    store.platform_update("PricebookEntry", entry["Id"], {"UnitPrice": row["UnitPrice"]}, touch=True)
 
 
 def _check_price(row: Row) -> None:
@@ -100,30 +102,32 @@ def _check_standard_price(row: Row, standard: Row | None) -> None:
 
 
 class ProductRule(Rule):
-    def delete(self, dml: Dml, row: Row) -> None:
-        if dml.scalar('SELECT 1 FROM "OrderItem" WHERE "Product2Id" = ?', row["Id"]):
+    def delete(self, store: RecordStore, row: Row) -> None:
+        if store.scalar('SELECT 1 FROM "OrderItem" WHERE "Product2Id" = ?', row["Id"]):
             raise delete_blocked(row["Name"], "order products")
 
-    def cascade(self, dml: Dml, row: Row) -> None:
-        for entry in dml.select("PricebookEntry", '"Product2Id" = ? AND "IsDeleted" = 0', row["Id"]):
-            dml.remove(dml.plan("PricebookEntry"), entry)
+    def dependents(self, store: RecordStore, row: Row) -> Iterator[tuple[WritePlan, Row]]:
+        for entry in store.select("PricebookEntry", '"Product2Id" = ? AND "IsDeleted" = 0', row["Id"]):
+            yield store.plan("PricebookEntry"), entry
 
-    def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
+    def saved(self, store: RecordStore, row: Row, old: Row | None) -> None:
         if old is None or (old["Name"] == row["Name"] and old["ProductCode"] == row["ProductCode"]):
             return
         copies = {"Name": row["Name"], "ProductCode": row["ProductCode"]}
-        for entry in dml.select("PricebookEntry", '"Product2Id" = ? AND "IsDeleted" = 0', row["Id"]):
-            dml.platform_update("PricebookEntry", entry["Id"], copies)
+        for entry in store.select("PricebookEntry", '"Product2Id" = ? AND "IsDeleted" = 0', row["Id"]):
+            store.platform_update("PricebookEntry", entry["Id"], copies)
 
 
 class PricebookRule(Rule):
-    def delete(self, dml: Dml, row: Row) -> None:
+    def delete(self, store: RecordStore, row: Row) -> None:
         if row["IsStandard"]:
             raise Refusal("DELETE_FAILED", "The standard price book can't be deleted.", fields=[])
-        number = dml.scalar('SELECT "OrderNumber" FROM "Order" WHERE "Pricebook2Id" = ? AND "IsDeleted" = 0', row["Id"])
+        number = store.scalar(
+            'SELECT "OrderNumber" FROM "Order" WHERE "Pricebook2Id" = ? AND "IsDeleted" = 0', row["Id"]
+        )
         if number is not None:
             raise delete_blocked(row["Name"], "orders", number)
 
-    def cascade(self, dml: Dml, row: Row) -> None:
-        for entry in dml.select("PricebookEntry", '"Pricebook2Id" = ? AND "IsDeleted" = 0', row["Id"]):
-            dml.remove(dml.plan("PricebookEntry"), entry)
+    def dependents(self, store: RecordStore, row: Row) -> Iterator[tuple[WritePlan, Row]]:
+        for entry in store.select("PricebookEntry", '"Pricebook2Id" = ? AND "IsDeleted" = 0', row["Id"]):
+            yield store.plan("PricebookEntry"), entry

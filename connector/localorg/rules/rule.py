@@ -7,39 +7,42 @@ from typing import TYPE_CHECKING
 from connector.localorg.errors import Refusal
 
 if TYPE_CHECKING:
-    from connector.localorg.dml import Dml
+    from collections.abc import Iterator
+
+    from connector.localorg.record_store import RecordStore
     from connector.localorg.settings import UserPermission
-    from connector.localorg.write_plan import Row
+    from connector.localorg.write_plan import Row, WritePlan
 
 
 class Rule:
     hard_delete = False
 
-    def prepare(self, dml: Dml, row: Row, given: Row) -> None:
+    def prepare(self, store: RecordStore, row: Row, given: Row) -> None:
         """Fill what the platform derives before it asks for required fields."""
 
-    def insert(self, dml: Dml, row: Row, given: Row) -> None:
+    def insert(self, store: RecordStore, row: Row, given: Row) -> None:
         """Check and complete a new row."""
 
-    def update(self, dml: Dml, old: Row, new: Row, changed: set[str]) -> None:
+    def update(self, store: RecordStore, old: Row, new: Row, changed: set[str]) -> None:
         """Check and complete a changed row; `changed` are the given fields whose value differs."""
 
-    def delete(self, dml: Dml, row: Row) -> None:
+    def delete(self, store: RecordStore, row: Row) -> None:
         """Refuse a deletion."""
 
-    def cascade(self, dml: Dml, row: Row) -> None:
-        """Remove what belongs to a row about to go."""
+    def dependents(self, store: RecordStore, row: Row) -> Iterator[tuple[WritePlan, Row]]:
+        """The rows that a deletion of this row takes along."""
+        return iter(())
 
-    def saved(self, dml: Dml, row: Row, old: Row | None) -> None:
+    def saved(self, store: RecordStore, row: Row, old: Row | None) -> None:
         """After the write: derive elsewhere what follows from it."""
 
-    def removed(self, dml: Dml, row: Row) -> None:
+    def removed(self, store: RecordStore, row: Row) -> None:
         """After the deletion."""
 
 
-def require_permission(dml: Dml, permission: UserPermission) -> None:
+def require_permission(store: RecordStore, permission: UserPermission) -> None:
     """Refusal for a running user who has neither by profile nor by permission set what this needs."""
-    if permission in dml.missing_permissions:
+    if permission in store.missing_permissions:
         raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", fields=[])
 
 
