@@ -1,4 +1,4 @@
-"""The clock: runs the jobs of `connector.jobs.catalog` by APScheduler. `python scheduler.py` is the service."""
+"""The clock: runs the jobs of `connector.jobs.schedule` by APScheduler. `python scheduler.py` is the service."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from connector.errors import ConnectorError
-from connector.jobs.catalog import Job, jobs
-from connector.jobs.deliver import deliver
+from connector.jobs.order_automation import run_order_automation
 from connector.jobs.push import PushSummary
-from connector.jobs.tend import tend
+from connector.jobs.rules_reloader import RulesReloader
+from connector.jobs.schedule import Job, jobs
+from connector.jobs.send_notifications import send_notifications
 from connector.log import configure
-from connector.orders.followed_rules import FollowedRules
-from connector.post.post import Post, post_of
-from connector.service import Service, collect_seldom, running
+from connector.notifications.transport.transport import MailTransport, make_transport
+from connector.service import Services, collect_seldom, running_service
 from connector.settings import load_settings
 
 # Late is better than never, twice is never better than once.
@@ -108,14 +108,14 @@ class Clockwork:
 async def serve() -> None:
     """The service, until SIGTERM or SIGINT."""
     settings = load_settings()
-    followed = FollowedRules(settings)
+    followed = RulesReloader(settings)
     configure(settings.service_log_level)
     collect_seldom()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(settings) as service:
-        way = post_of(settings.messages, service.clock)
+    async with running_service(settings) as service:
+        way = make_transport(settings.messages, service.clock)
         push = Pushing(service)
         catalog = jobs(
             push=push.run,
@@ -133,7 +133,7 @@ async def serve() -> None:
 class Pushing:
     """The push job. Its first run asks the org who it is, also if nothing is due."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Services) -> None:
         self._service = service
         self._verify = True
         self._outages = OutageLog()
@@ -146,16 +146,16 @@ class Pushing:
             log.info("pushed", done=dict(summary.tally.done), writes=summary.writes)
 
 
-async def _tend(service: Service, followed: FollowedRules) -> None:
+async def _tend(service: Services, followed: RulesReloader) -> None:
     rules, _ = followed.current()
-    done = await tend(service.store, rules)
+    done = await run_order_automation(service.store, rules)
     if done:
         log.info("tended", **asdict(done))
 
 
-async def _deliver(service: Service, followed: FollowedRules, way: AbstractAsyncContextManager[Post]) -> None:
+async def _deliver(service: Services, followed: RulesReloader, way: AbstractAsyncContextManager[MailTransport]) -> None:
     _, correspondence = followed.current()
-    done = await deliver(service.store, correspondence, way, service.settings.messages, clock=service.clock)
+    done = await send_notifications(service.store, correspondence, way, service.settings.messages, clock=service.clock)
     if done:
         log.info("delivered", **asdict(done))
 

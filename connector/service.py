@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from connector.clock import Clock, SystemClock
 from connector.jobs.mapping_versions import MappingFiles, Mappings
 from connector.jobs.push import PushSummary, push
-from connector.jobs.rounds import Watcher
+from connector.jobs.push_rounds import ProgressReporter
 from connector.mapping import MappingSet
 from connector.outbound.health import OrgHealth
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Settings
 from connector.store import schema
 from connector.store.engine import Store
-from connector.store.opening import opened
 from connector.store.outbox import Selection
+from connector.store.schema import open_store
 
 
 def collect_seldom() -> None:
@@ -30,7 +30,7 @@ def collect_seldom() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
+class Services:
     """Everything a job needs."""
 
     settings: Settings
@@ -47,7 +47,7 @@ class Service:
 
     async def push(
         self,
-        watcher: Watcher,
+        watcher: ProgressReporter,
         *,
         dry_run: bool = False,
         scheduled: bool = False,
@@ -73,11 +73,11 @@ class Service:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Service]:
+async def running_service(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Services]:
     """A service on `settings`; SettingsError, MappingError or StoreError before anything is started."""
     clock = clock or SystemClock()
     versions = Mappings(MappingFiles(settings.mappings_dir))
-    async with opened(settings, clock=clock) as store:
+    async with open_store(settings, clock=clock) as store:
         attempts = settings.sync.attempts_in_claim
         async with SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client:
-            yield Service(settings=settings, store=store, client=client, versions=versions, clock=clock)
+            yield Services(settings=settings, store=store, client=client, versions=versions, clock=clock)

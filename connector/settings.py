@@ -156,7 +156,7 @@ class SyncSettings(BaseModel):
     """How often one call is tried before its orders go back to the outbox with a later due time."""
 
 
-class DeskSettings(BaseModel):
+class OrderSettings(BaseModel):
     """What the desk does by itself."""
 
     model_config = ConfigDict(extra="forbid")
@@ -189,7 +189,7 @@ class MessageSettings(BaseModel):
     seconds: float = Field(default=5, gt=0, le=3600)
     """How often the service looks for messages to send."""
     templates_dir: OptionalPath = None
-    """Templates of your own, by the names of ours in connector/orders/documents/templates/messages."""
+    """Templates of your own, by the names of ours in connector/notifications/templates."""
 
     @property
     def webhook_key(self) -> bytes:
@@ -217,10 +217,10 @@ class Settings(BaseSettings):
     """Folder with customer.yaml, product.yaml and order.yaml; without it the ones we ship are used."""
     salesforce: SalesforceSettings = SalesforceSettings()
     rules_file: OptionalPath = None
-    """Rules of the desk (see connector/orders/rules.yaml); without it the ones we ship are used."""
+    """Rules of the desk (see connector/orders/policy/rules.yaml); without it the ones we ship are used."""
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
-    desk: DeskSettings = DeskSettings()
+    desk: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = LogLevel.WARNING
 

@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from connector.cli.loop import STOPPED, StoppedError
+from connector.cli.runner import STOPPED, StoppedError
 from connector.errors import ConnectorError, ListedError, SalesforceError
 
 GROUPS = (

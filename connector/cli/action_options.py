@@ -13,8 +13,8 @@ from typer.core import TyperCommand
 from connector.errors import CommandError, UsageError
 
 if TYPE_CHECKING:
-    from connector.model.event import Action, ActionFields
-    from connector.orders.wrongs import Wrong
+    from connector.model.events import Action, ActionFields
+    from connector.validation import FieldError
 
 OPTIONS: Mapping[str, str] = {
     "lines": "--line",
@@ -78,7 +78,7 @@ def _row(name: str, text: str, width: int) -> str:
 
 
 def _actions() -> Iterator[tuple[str, str]]:
-    from connector.model.event import ACTION_FIELDS, REQUESTABLE
+    from connector.model.events import ACTION_FIELDS, REQUESTABLE
 
     for action in REQUESTABLE:
         yield action.value, _synopsis(ACTION_FIELDS[action])
@@ -96,9 +96,9 @@ def _synopsis(has: ActionFields) -> str:
 
 
 def _values() -> Iterator[tuple[str, str]]:
-    from connector.model.event import DETAILS
-    from connector.model.parcels import CARRIER_STATUSES, Resolution, ReturnReason
-    from connector.model.progress import Hold
+    from connector.model.events import DETAILS
+    from connector.model.order_state import Hold
+    from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason
 
     yield "--hold", ", ".join(Hold)
     yield "--status", ", ".join(CARRIER_STATUSES)
@@ -109,7 +109,7 @@ def _values() -> Iterator[tuple[str, str]]:
 
 def check_options(action: Action, given: Collection[str]) -> None:
     """UsageError that names the options (fields in `given`) that `action` does not have."""
-    from connector.model.event import ACTION_FIELDS, listed_fields
+    from connector.model.events import ACTION_FIELDS, listed_fields
 
     has = ACTION_FIELDS[action].requestable
     foreign = [OPTIONS[name] for name in OPTIONS if name in given and name not in has]
@@ -119,9 +119,9 @@ def check_options(action: Action, given: Collection[str]) -> None:
         raise UsageError(f"{listed_fields(foreign)} {what} of {action}; {action} takes {takes}.", hint=HELP)
 
 
-def sentence(wrong: Wrong, action: Action, said: Mapping[str, Any]) -> str:
+def sentence(wrong: FieldError, action: Action, said: Mapping[str, Any]) -> str:
     """`hold: --hold is required; one of payment, address, …`, as the option was typed."""
-    from connector.model.event import ACTION_FIELDS
+    from connector.model.events import ACTION_FIELDS
 
     text = wrong.ended
     if text.startswith("is missing"):

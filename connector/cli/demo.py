@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
-from connector.cli.demo_post import DemoPost, opened
-from connector.cli.loop import run, until_stopped
-from connector.cli.org import Ports, started
+from connector.cli.demo_mail import DemoPost, opened
+from connector.cli.localorg import Ports, started
 from connector.cli.output import plural, table
 from connector.cli.progress import Progress
+from connector.cli.runner import run, until_stopped
 from connector.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from connector.model.customer import Customer
     from connector.model.order import Order
     from connector.model.product import Product
-    from connector.service import Service
+    from connector.service import Services
     from connector.settings import Settings
 
 PHASES = (
@@ -77,7 +77,7 @@ def demo_files() -> Path:
 async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | None) -> bool:
     from connector.log import configure
     from connector.orders.importing import import_files
-    from connector.service import running
+    from connector.service import running_service
     from connector.store import schema
     from connector.store.engine import Store
 
@@ -95,8 +95,8 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
             await schema.upgrade(store)
         finally:
             await store.close()
-        service = await stack.enter_async_context(running(settings))
-        await import_files(service.store, [demo_files()], None, watcher=_Nobody())
+        service = await stack.enter_async_context(running_service(settings))
+        await import_files(service.store, [demo_files()], None, watcher=NullProgress())
         await stack.enter_async_context(post.at_work(service))
         shop = await _Shop.opened(service, post)
         typer.echo(f"A Salesforce org of your own: {org.url}")
@@ -143,7 +143,7 @@ def _settings(org: LocalOrg, folder: Path, post: DemoPost) -> Settings:
 class _Shop:
     """Whose orders these are. `under_way` are not done yet; `placed` counts the orders of all times."""
 
-    service: Service
+    service: Services
     post: DemoPost
     customers: Sequence[Customer]
     products: Sequence[Product]
@@ -152,7 +152,7 @@ class _Shop:
     under_way: list[str] = field(default_factory=list)
 
     @classmethod
-    async def opened(cls, service: Service, post: DemoPost) -> _Shop:
+    async def opened(cls, service: Services, post: DemoPost) -> _Shop:
         from connector.store import customers, orders, products
 
         async with service.store.reader() as connection:
@@ -165,7 +165,7 @@ class _Shop:
 
     async def stock_up(self) -> None:
         """Fill the warehouses; every third product lies in one of them only."""
-        from connector.orders.shop import WAREHOUSES
+        from connector.demo.simulation import WAREHOUSES
         from connector.store import stock
 
         counted = {
@@ -177,27 +177,29 @@ class _Shop:
             await stock.count(uow, counted)
 
     async def place(self, count: int) -> None:
-        from connector.orders import sample
-        from connector.orders.desk import Desk
+        from connector.demo import sample_orders
+        from connector.orders.transaction import OrderTransaction
 
         today = self.service.clock.now()
-        new = list(sample.orders(self.customers, self.products, count=count, first=self.placed + 1, today=today))
+        new = list(sample_orders.orders(self.customers, self.products, count=count, first=self.placed + 1, today=today))
         for start in range(0, len(new), BATCH):
             async with self.service.store.transaction() as uow:
-                await Desk(uow, actor="web shop", rules=self.post.rules).place(new[start : start + BATCH])
+                await OrderTransaction(uow, actor="web shop", rules=self.post.rules).place(new[start : start + BATCH])
         self.placed += count
         self.under_way += [order.number for order in new]
 
     async def advance(self, numbers: Sequence[str], *, release: bool) -> list[Order]:
         """One working step for each of these; how they stand then."""
-        from connector.orders.desk import Desk
-        from connector.orders.shop import advance
+        from connector.demo.simulation import advance
+        from connector.orders.transaction import OrderTransaction
 
         found: list[Order] = []
         for start in range(0, len(numbers), BATCH):
             batch = numbers[start : start + BATCH]
             async with self.service.store.transaction() as uow:
-                found += await advance(Desk(uow, actor="demo", rules=self.post.rules), batch, release=release)
+                found += await advance(
+                    OrderTransaction(uow, actor="demo", rules=self.post.rules), batch, release=release
+                )
         return found
 
     async def work(self, goal: str, most: int) -> None:
@@ -220,7 +222,7 @@ class _Shop:
 
     async def settle(self, found: Sequence[Order]) -> None:
         """Orders that are done are under way no more; what they brought about is."""
-        from connector.orders.shop import is_done
+        from connector.demo.simulation import is_done
         from connector.store import orders
 
         done = {order.number for order in found if is_done(order)}
@@ -251,13 +253,13 @@ async def _through(shop: _Shop, org: LocalOrg, count: int) -> int:
     return sum(created + updated for _, created, updated, *_ in rows)
 
 
-async def _turns(service: Service) -> str:
+async def _turns(service: Services) -> str:
     """The turns that orders took: `3 holds (3 released), …`."""
-    from connector.model.event import Action
-    from connector.store import history
+    from connector.model.events import Action
+    from connector.store import order_history
 
     async with service.store.reader() as connection:
-        times = await history.tally(connection)
+        times = await order_history.count_by_action(connection)
     return ", ".join(
         (
             f"{plural(times.get(Action.HOLD, 0), 'hold')} ({times.get(Action.RELEASE, 0):,} released)",
@@ -268,12 +270,12 @@ async def _turns(service: Service) -> str:
     )
 
 
-async def _push(service: Service, label: str) -> PushSummary:
+async def _push(service: Services, label: str) -> PushSummary:
     with Progress(label) as progress:
         return await service.push(progress)
 
 
-async def _compare(service: Service) -> bool:
+async def _compare(service: Services) -> bool:
     """Read the org back and compare it with the database, order by order."""
     from connector.store import orders
 
@@ -329,7 +331,7 @@ async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
         # Those that were worked on go to the end of the queue.
         shop.under_way = [*shop.under_way[len(waiting) :], *waiting]
         await shop.settle(await shop.advance(waiting, release=True))
-        summary = await shop.service.push(_Nobody())
+        summary = await shop.service.push(NullProgress())
         await shop.post.deliver()
         if loop.time() - said_at >= SAY_EVERY:
             said_at = loop.time()
@@ -345,7 +347,7 @@ def _so_far(shop: _Shop, org: LocalOrg, summary: PushSummary) -> str:
     return f"{plural(shop.placed, 'order')} so far, {shop.completed:,} completed, {there}; {calls}, {mails}."
 
 
-class _Nobody:
+class NullProgress:
     def begin(self, label: str, total: int, *, percent: bool = False) -> None: ...
 
     def expect(self, total: int) -> None: ...

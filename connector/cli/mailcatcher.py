@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
-from connector.cli.loop import run, until_stopped
+from connector.cli.runner import run, until_stopped
 from connector.errors import ConnectorError
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
-from connector.cli.keys import key
-from connector.cli.loop import run
+from connector.cli.key_argument import key
 from connector.cli.output import as_json, moment, plural, table
+from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 from connector.files import create_private
 
 if TYPE_CHECKING:
-    from connector.model.message import Message
-    from connector.orders.documents.writing import Written
+    from connector.model.notification import Notification
+    from connector.notifications.renderer import RenderedText
 
 messages = typer.Typer(
     help="What customers are sent: confirmations, invoices, and the other messages of an order's life.",
@@ -140,7 +140,7 @@ def discard(ids: Ids, json: Json = False) -> None:
     _tell("discarded", ids, run(_settle("discard", ids)), json=json)
 
 
-def _tell(name: str, ids: Sequence[int], found: Sequence[Message], *, json: bool) -> None:
+def _tell(name: str, ids: Sequence[int], found: Sequence[Notification], *, json: bool) -> None:
     left = sorted(set(ids) - {item.id for item in found})
     if json:
         as_json({name: [item.id for item in found], "left": left})
@@ -155,73 +155,73 @@ def _tell(name: str, ids: Sequence[int], found: Sequence[Message], *, json: bool
         raise ConnectorError(f"Not {name}: {numbers}.", hint=f"Only messages that {which} can be. {LISTED}")
 
 
-def _known(item: Message) -> str:
+def _known(item: Notification) -> str:
     """Its reference, if it is one that a person knows: the place of an event in the history is none."""
     return "" if item.kind in {"refund", "escalation"} else item.reference
 
 
-async def _every(state: str | None, order: str | None) -> list[Message]:
-    from connector.model.message import MessageState
+async def _every(state: str | None, order: str | None) -> list[Notification]:
+    from connector.model.notification import MessageState
     from connector.settings import load_settings
-    from connector.store import messages as store_messages
-    from connector.store.opening import opened
+    from connector.store import notifications as store_messages
+    from connector.store.schema import open_store
 
     if state is not None and state not in set(MessageState):
         raise UsageError(f"{state!r} is no state.", hint=f"It is one of {', '.join(MessageState)}.")
     states = [MessageState(state)] if state else []
-    async with opened(load_settings()) as store, store.reader() as connection:
-        return await store_messages.every(connection, order=order, states=states, limit=MOST)
+    async with open_store(load_settings()) as store, store.reader() as connection:
+        return await store_messages.list_page(connection, order=order, states=states, limit=MOST)
 
 
-async def _find(ids: list[int]) -> list[Message]:
+async def _find(ids: list[int]) -> list[Notification]:
     from connector.settings import load_settings
-    from connector.store import messages as store_messages
-    from connector.store.opening import opened
+    from connector.store import notifications as store_messages
+    from connector.store.schema import open_store
 
-    async with opened(load_settings()) as store, store.reader() as connection:
+    async with open_store(load_settings()) as store, store.reader() as connection:
         return await store_messages.find(connection, ids)
 
 
-async def _preview(number: str, kind: str, reference: str | None) -> Written:
-    from connector.model.message import MessageKind, Owed
-    from connector.orders.correspondence import Subject, correspondence_of
-    from connector.orders.rules import rules_of
+async def _preview(number: str, kind: str, reference: str | None) -> RenderedText:
+    from connector.model.notification import MessageKind, NotificationRequest
+    from connector.notifications.composer import ComposedNotification, make_composer
+    from connector.orders.policy.rules import load_rules_for
     from connector.settings import load_settings
-    from connector.store.opening import opened
+    from connector.store.schema import open_store
 
     if kind not in set(MessageKind):
         raise UsageError(f"{kind!r} is no message.", hint=f"It is one of {', '.join(MessageKind)}.")
     settings = load_settings()
-    correspondence = correspondence_of(settings, rules_of(settings))
-    async with opened(settings) as store, store.reader() as connection:
+    correspondence = make_composer(settings, load_rules_for(settings))
+    async with open_store(settings) as store, store.reader() as connection:
         item = await correspondence.latest(connection, number, MessageKind(kind))
         if item is None:
             raise ConnectorError(f"There is no order {number}.", hint="`connector import PATH` brings orders in.")
         if reference is not None:
-            item = Owed(order=number, kind=item.kind, reference=reference)
+            item = NotificationRequest(order=number, kind=item.kind, reference=reference)
         [subject] = await correspondence.subjects(connection, [item], store.clock.now())
-    if not isinstance(subject, Subject):
+    if not isinstance(subject, ComposedNotification):
         raise ConnectorError(subject.why, hint="Ask for another kind, or another --reference.")
     return correspondence.writer.write(subject.view)
 
 
-async def _settle(action: str, ids: list[int]) -> list[Message]:
+async def _settle(action: str, ids: list[int]) -> list[Notification]:
     from connector.settings import load_settings
-    from connector.store import messages as store_messages
-    from connector.store.opening import opened
+    from connector.store import notifications as store_messages
+    from connector.store.schema import open_store
 
     done = store_messages.retry if action == "retry" else store_messages.discard
-    async with opened(load_settings()) as store, store.transaction() as uow:
+    async with open_store(load_settings()) as store, store.transaction() as uow:
         return await done(uow, ids, by=getpass.getuser())
 
 
-def _document(item: Message) -> dict[str, Any]:
-    from connector.web.answers import message_said
+def _document(item: Notification) -> dict[str, Any]:
+    from connector.api.serializers import serialize_message
 
-    return message_said(item)
+    return serialize_message(item)
 
 
-def _again(item: Message) -> bool:
-    from connector.model.message import UNSENT
+def _again(item: Notification) -> bool:
+    from connector.model.notification import UNSENT
 
     return item.state in UNSENT

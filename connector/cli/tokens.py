@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from connector.cli import app
-from connector.cli.keys import key
-from connector.cli.loop import run
+from connector.cli.key_argument import key
 from connector.cli.output import as_json, moment, table
+from connector.cli.runner import run
 from connector.errors import ConnectorError, UsageError
 
 tokens = typer.Typer(help="Tokens for the HTTP API.", short_help="Say who may use the HTTP API.")
@@ -68,9 +68,9 @@ def revoke(name: Annotated[str, typer.Argument(help="As `connector tokens list` 
 async def _create(name: str, role: Any, days: int | None) -> str:
     from connector.settings import load_settings
     from connector.store import tokens as store_tokens
-    from connector.store.opening import opened
+    from connector.store.schema import open_store
 
-    async with opened(load_settings()) as store, store.transaction() as uow:
+    async with open_store(load_settings()) as store, store.transaction() as uow:
         expires_at = uow.now + timedelta(days=days) if days else None
         return await store_tokens.create(uow, name, role, expires_at=expires_at)
 
@@ -80,16 +80,16 @@ async def _every() -> list[dict[str, Any]]:
 
     from connector.settings import load_settings
     from connector.store import tokens as store_tokens
-    from connector.store.opening import opened
+    from connector.store.schema import open_store
 
-    async with opened(load_settings()) as store, store.reader() as connection:
-        return [asdict(token) for token in await store_tokens.every(connection)]
+    async with open_store(load_settings()) as store, store.reader() as connection:
+        return [asdict(token) for token in await store_tokens.list_all(connection)]
 
 
 async def _revoke(name: str) -> bool:
     from connector.settings import load_settings
     from connector.store import tokens as store_tokens
-    from connector.store.opening import opened
+    from connector.store.schema import open_store
 
-    async with opened(load_settings()) as store, store.transaction() as uow:
+    async with open_store(load_settings()) as store, store.transaction() as uow:
         return await store_tokens.revoke(uow, name)

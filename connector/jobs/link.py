@@ -12,28 +12,28 @@ from dataclasses import dataclass, field, replace
 
 from connector.clock import Clock
 from connector.errors import ConnectorError, RetryClass
-from connector.jobs.org import confirm_org
+from connector.jobs.org_identity import confirm_org
 from connector.mapping import MappingSet
 from connector.model.change import EntityKind, Refusal
 from connector.model.record import PARTS, FieldValue, Link, MappedRecord, changed_fields
-from connector.outbound.accounts import written
 from connector.outbound.batches import chunks
-from connector.outbound.facts import OrgFacts
-from connector.outbound.identity import Sighting, look_up, records_there
-from connector.outbound.learn import learn
-from connector.outbound.leasing import CATALOG, Worker, at_work, lease_of
-from connector.outbound.ledger import LOADERS, Ledger, doubt, slot_of_entity
-from connector.outbound.lost import LINKABLE
-from connector.outbound.placing import place
-from connector.outbound.preflight import fitted
-from connector.outbound.work import Candidate
+from connector.outbound.customer_records import build_record
+from connector.outbound.lease_keeper import CATALOG, LeaseKeeper, at_work, lease_of
+from connector.outbound.link_check import LinkState, look_up, records_there
+from connector.outbound.link_conflicts import place
+from connector.outbound.lost_records import LINKABLE
+from connector.outbound.org_discovery import discover_org
+from connector.outbound.org_profile import OrgProfile
+from connector.outbound.plan_types import PendingEntity
+from connector.outbound.preflight import normalize
+from connector.outbound.repository import LOADERS, SyncRepository, doubt, slot_of_entity
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.fault import classify_rows
 from connector.salesforce.query import in_chunks, soql
 from connector.settings import Settings
 from connector.store import journal, leases, links, orders, outbox
 from connector.store.engine import Store
-from connector.store.unit import Lane, UnitOfWork, slot_of
+from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
@@ -84,7 +84,7 @@ class Linker:
             return await self._link(org_id, kind, key, target, force=force, worker=worker)
 
     async def _link(
-        self, org_id: str, kind: EntityKind, key: str, target: str, *, force: bool, worker: Worker | None
+        self, org_id: str, kind: EntityKind, key: str, target: str, *, force: bool, worker: LeaseKeeper | None
     ) -> Linked:
         """Without a worker nothing is changed."""
         facts = await self._facts(org_id)
@@ -94,7 +94,7 @@ class Linker:
         link, record = sighting.link, candidate.record
         assert link is not None
         assert record is not None
-        ours = fitted({record.external_id: record.fields.get(record.external_id, record.key)})
+        ours = normalize({record.external_id: record.fields.get(record.external_id, record.key)})
         has = link.snapshot.get(record.external_id)
         another = str(has) if has is not None and has != ours[record.external_id] else None
         if another is not None and not force:
@@ -120,7 +120,7 @@ class Linker:
         async with self._alone(kind, key) as worker:
             return await self._unlink(org_id, kind, key, worker)
 
-    async def _unlink(self, org_id: str, kind: EntityKind, key: str, worker: Worker) -> Unlinked:
+    async def _unlink(self, org_id: str, kind: EntityKind, key: str, worker: LeaseKeeper) -> Unlinked:
         async with self._store.reader() as connection:
             link = (await links.get(connection, org_id, kind.value, [key])).get(key)
             parts: Mapping[str, Mapping[str, Link]] = {}
@@ -141,7 +141,7 @@ class Linker:
             await links.drop(uow, org_id, kind.value, [key])
             if kind.value in PARTS:
                 await links.drop_children(uow, org_id, PARTS[kind.value], [key])
-            entry = journal.Entry(entity=kind.value, key=key, action="unlinked", detail=detail, org_id=org_id)
+            entry = journal.JournalEntry(entity=kind.value, key=key, action="unlinked", detail=detail, org_id=org_id)
             await journal.write(uow, [entry])
         return Unlinked(link=link, key_field=mapping.external_id if mapping is not None else None, others=others)
 
@@ -165,26 +165,28 @@ class Linker:
         return others
 
     @asynccontextmanager
-    async def _alone(self, kind: EntityKind, key: str) -> AsyncIterator[Worker]:
+    async def _alone(self, kind: EntityKind, key: str) -> AsyncIterator[LeaseKeeper]:
         """Nobody else sends this entity meanwhile; StoreError if a push stays at it."""
         sync = self._settings.sync
         async with self._store.reader() as connection:
             found = await LOADERS[kind].load(connection, [key])
-        slot = slot_of_entity(found[0]) if found else slot_of(key)
+        slot = slot_of_entity(found[0]) if found else partition_hash(key)
         name = CATALOG if kind is EntityKind.PRODUCT else lease_of(slot % sync.partitions)
-        async with Worker(self._store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=self._clock) as worker:
+        async with LeaseKeeper(
+            self._store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=self._clock
+        ) as worker:
             await worker.take_all([name])
             yield worker
 
-    async def _facts(self, org_id: str) -> OrgFacts:
+    async def _facts(self, org_id: str) -> OrgProfile:
         given = self._settings.salesforce
-        return await learn(
+        return await discover_org(
             self._store, self._client, org_id, version=given.api_version, currency=given.currency, clock=self._clock
         )
 
-    async def _candidate(self, org_id: str, facts: OrgFacts, kind: EntityKind, key: str) -> Candidate:
+    async def _candidate(self, org_id: str, facts: OrgProfile, kind: EntityKind, key: str) -> PendingEntity:
         mappings = self._mappings.with_persons(facts.person_type is not None)
-        ledger = Ledger(self._store, mappings, org_id=org_id, terms={}, clock=self._clock)
+        ledger = SyncRepository(self._store, mappings, org_id=org_id, terms={}, clock=self._clock)
         found = await ledger.some(kind, [key])
         if not found:
             raise ConnectorError(f"There is no {kind} {key} here.", hint="Correct the key, or import it.")
@@ -197,7 +199,7 @@ class Linker:
             )
         return candidate
 
-    async def _refuse_linked(self, org_id: str, candidate: Candidate, target: str) -> None:
+    async def _refuse_linked(self, org_id: str, candidate: PendingEntity, target: str) -> None:
         """One record, one entity."""
         entity, link = f"{candidate.change.entity} {candidate.change.key}", candidate.link
         async with self._store.reader() as connection:
@@ -210,7 +212,7 @@ class Linker:
                 hint=f"`connector unlink {entity}` first.",
             )
 
-    async def _see(self, candidate: Candidate, target: str, facts: OrgFacts) -> Sighting:
+    async def _see(self, candidate: PendingEntity, target: str, facts: OrgProfile) -> LinkState:
         record = candidate.record
         assert record is not None
         named = Link(entity=record.entity, key=record.key, sobject=record.sobject, salesforce_id=target, snapshot={})
@@ -244,14 +246,14 @@ class Linker:
             )
 
     def _differing(
-        self, candidate: Candidate, sighting: Sighting, facts: OrgFacts
+        self, candidate: PendingEntity, sighting: LinkState, facts: OrgProfile
     ) -> dict[str, tuple[FieldValue, FieldValue]]:
         record, link = candidate.record, sighting.link
         assert record is not None
         assert link is not None
-        wanted: Mapping[str, FieldValue] = fitted(record.fields)
+        wanted: Mapping[str, FieldValue] = normalize(record.fields)
         if candidate.change.entity is not EntityKind.ORDER:
-            new = written(record, facts, self._mappings.source, link=link)
+            new = build_record(record, facts, self._mappings.source, link=link)
             wanted = wanted if isinstance(new, Refusal) else new.fields
         differing = changed_fields(wanted, link.snapshot)
         differing.pop(record.external_id, None)  # that is what linking puts right
@@ -269,7 +271,9 @@ class Linker:
                     retry_class=RetryClass.DATA,
                 )
 
-    async def _store_link(self, org_id: str, candidate: Candidate, found: Sequence[Link], worker: Worker) -> int:
+    async def _store_link(
+        self, org_id: str, candidate: PendingEntity, found: Sequence[Link], worker: LeaseKeeper
+    ) -> int:
         """How many dead letters waited for it. The first of `found` is the entity's own link."""
         kind, key, link = candidate.change.entity, candidate.change.key, found[0]
         detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": "command line"}
@@ -280,14 +284,14 @@ class Linker:
                 holder = placed.refused[kind.value, key][1]
                 raise _held(holder, link.salesforce_id)
             await doubt(uow, [part.owner for part in placed.dropped])
-            entry = journal.Entry(entity=kind.value, key=key, action="linked", detail=detail, org_id=org_id)
+            entry = journal.JournalEntry(entity=kind.value, key=key, action="linked", detail=detail, org_id=org_id)
             await journal.write(uow, [entry])
-            released = await outbox.replay(uow, kind, [key]) + await outbox.revive(uow, [f"{kind} {key}"])
+            released = await outbox.replay(uow, kind, [key]) + await outbox.requeue_blocked_by(uow, [f"{kind} {key}"])
             uow.changed(kind, key, slot_of_entity(candidate.entity))
             if kind is EntityKind.CUSTOMER:
                 # The org may have moved its orders to this account, or not: they are looked at.
-                for number, customer in await orders.using(uow.connection, kind, [key]):
-                    uow.changed(EntityKind.ORDER, number, slot_of(customer), Lane.BACKFILL, unsure=True)
+                for number, customer in await orders.orders_referencing(uow.connection, kind, [key]):
+                    uow.changed(EntityKind.ORDER, number, partition_hash(customer), Lane.BACKFILL, unsure=True)
         return released
 
 
@@ -330,7 +334,7 @@ def _held(holder: Link, target: str) -> ConnectorError:
     )
 
 
-async def _still_alone(uow: UnitOfWork, worker: Worker) -> None:
+async def _still_alone(uow: UnitOfWork, worker: LeaseKeeper) -> None:
     if await leases.lost(uow, worker.terms):
         raise at_work()
 

@@ -135,13 +135,13 @@ class Mappings:
         if active is not None and active.digest == mine.digest:
             if had != mine.digest:
                 async with store.transaction() as uow:
-                    await versions.seen(uow, source, mine.digest)
+                    await versions.record_trouble(uow, source, mine.digest)
             return self._chosen(active.number, mine)
         edited = had != mine.digest if had is not None else not returns
         if active is not None and not edited and not explicit:
             if had is None:
                 async with store.transaction() as uow:
-                    await versions.seen(uow, source, mine.digest)
+                    await versions.record_trouble(uow, source, mine.digest)
             raise OtherMappingsError(mine, source, active)
         try:
             await fits(mine.mappings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from connector.clock import Clock
 from connector.errors import ConnectorError, SalesforceError
 from connector.salesforce.fault import without_replay
-from connector.store import outages, retries
+from connector.store import outages, retry_schedule
 from connector.store.engine import Store
 from connector.store.outages import Outage
 
@@ -26,7 +26,7 @@ async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
 async def hasten(store: Store) -> None:
     """What waits for its next attempt is tried now."""
     async with store.transaction() as uow:
-        await retries.hasten(uow)
+        await retry_schedule.hasten(uow)
 
 
 async def over(store: Store) -> None:
@@ -38,7 +38,7 @@ async def over(store: Store) -> None:
 async def failed(store: Store, clock: Clock, error: ConnectorError) -> Outage:
     """Remember what keeps the org from taking anything; all of it is due when the org is asked next."""
     async with store.transaction() as uow:
-        await retries.hasten(uow)
+        await retry_schedule.hasten(uow)
         return await outages.failed(
             uow,
             code=getattr(error, "code", "") or type(error).__name__.removesuffix("Error").upper(),

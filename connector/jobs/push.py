@@ -20,30 +20,30 @@ from typing import Any
 from connector.clock import Clock
 from connector.errors import MappingError, RetryClass, SalesforceError, SettingsError
 from connector.jobs import outage
-from connector.jobs.foretell import Foretold, foretell
+from connector.jobs.lookup_forecast import LookupForecast, forecast_lookups
 from connector.jobs.mapping_versions import Mappings, UnfitEditError
-from connector.jobs.org import confirm_org
-from connector.jobs.rounds import Rounds, Watcher
+from connector.jobs.org_identity import confirm_org
+from connector.jobs.push_rounds import ProgressReporter, Rounds
 from connector.mapping import MappingSet
 from connector.mapping.check import absent_keys, check
 from connector.model.change import ChangeState, DeadLetter, EntityKind
-from connector.outbound.facts import OrgFacts
+from connector.outbound.dry_run import DryRunOrg
 from connector.outbound.health import OrgHealth
-from connector.outbound.learn import learn
-from connector.outbound.leasing import Worker
-from connector.outbound.ledger import Ledger
+from connector.outbound.lease_keeper import LeaseKeeper
 from connector.outbound.mapping_version import MappingInForce
-from connector.outbound.rehearsal import RehearsalOrg
-from connector.outbound.return_form import ReturnForm
-from connector.outbound.tally import Tally
+from connector.outbound.org_discovery import discover_org
+from connector.outbound.org_profile import OrgProfile
+from connector.outbound.repository import SyncRepository
+from connector.outbound.return_strategy import ReturnForm
+from connector.outbound.stats import SyncStats
+from connector.salesforce.attempt_context import AttemptTracker, current_tracker
 from connector.salesforce.client import SalesforceClient
-from connector.salesforce.sending import Sending, watched
 from connector.settings import Returns, Settings
 from connector.store import outbox
+from connector.store.dry_run import sync_dry_run
 from connector.store.engine import Store
 from connector.store.outages import Outage
 from connector.store.outbox import Selection
-from connector.store.rehearsal import sync_rehearsal
 
 VERSIONS = 5
 """How often in one push the mappings may be replaced."""
@@ -59,7 +59,7 @@ class PushSummary:
     taking anything, `held` why it does not take some of it.
     """
 
-    tally: Tally = field(default_factory=Tally)
+    tally: SyncStats = field(default_factory=SyncStats)
     dry_run: bool = False
     writes: int = 0
     reads: int = 0
@@ -73,7 +73,7 @@ class PushSummary:
     next_due: datetime | None = None
     stopped: str | None = None
     elsewhere: bool = False
-    foretold: Foretold | None = None  # of a dry run
+    foretold: LookupForecast | None = None  # of a dry run
     held: str | None = None
     held_code: str | None = None
     outage: Outage | None = None
@@ -109,7 +109,7 @@ async def push(
     settings: Settings,
     *,
     clock: Clock,
-    watcher: Watcher,
+    watcher: ProgressReporter,
     health: OrgHealth,
     dry_run: bool = False,
     scheduled: bool = False,
@@ -134,8 +134,8 @@ async def push(
     async with AsyncExitStack() as stack:
         org: Any = client
         if dry_run:
-            store = await stack.enter_async_context(sync_rehearsal(store))
-            org = RehearsalOrg()
+            store = await stack.enter_async_context(sync_dry_run(store))
+            org = DryRunOrg()
         summary = PushSummary(dry_run=dry_run)
         scope = _Scope()
         if scheduled:
@@ -158,7 +158,7 @@ async def push(
             worker = None
             if waiting and not dry_run:
                 sync = settings.sync
-                worker = Worker(
+                worker = LeaseKeeper(
                     store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=clock, returns=scheduled
                 )
                 await stack.enter_async_context(worker)
@@ -200,9 +200,9 @@ async def _send(
     mappings: Mappings,
     settings: Settings,
     *,
-    worker: Worker | None,
+    worker: LeaseKeeper | None,
     clock: Clock,
-    watcher: Watcher,
+    watcher: ProgressReporter,
     health: OrgHealth,
     summary: PushSummary,
     scheduled: bool,
@@ -259,7 +259,7 @@ class Fitted:
     """Mappings as they are used on this org; `form` is that of its returns, None if there are none to be sent."""
 
     mappings: MappingSet
-    facts: OrgFacts
+    facts: OrgProfile
     form: ReturnForm | None
 
 
@@ -277,10 +277,10 @@ async def _fit(
     returns = settings.salesforce.returns
     objects = mappings.return_order.sobjects if returns is Returns.RETURN_ORDER and mappings.return_order else ()
     ask = partial(
-        learn, store, client, org_id,
+        discover_org, store, client, org_id,
         version=settings.salesforce.api_version, currency=settings.salesforce.currency, clock=clock, more=objects,
     )  # fmt: skip
-    with watched(Sending(attempts=health.attempts)):
+    with current_tracker(AttemptTracker(attempts=health.attempts)):
         facts = await ask()
     # Returns that come meanwhile wait for the next push: how to show them must be found out first.
     form = ReturnForm(mappings, facts, returns, store)
@@ -300,11 +300,11 @@ async def _fit(
 
 async def _foretold(
     store: Store, client: SalesforceClient, fitted: Fitted, clock: Clock, only: Selection | None
-) -> Foretold:
+) -> LookupForecast:
     org_id = fitted.facts.org_id
-    ledger = Ledger(store, fitted.mappings, org_id=org_id, terms={}, clock=clock, only=only)
+    ledger = SyncRepository(store, fitted.mappings, org_id=org_id, terms={}, clock=clock, only=only)
     before = client.calls_made.reads
-    found = await foretell(store, client, ledger, await _due(store, clock.now(), only))
+    found = await forecast_lookups(store, client, ledger, await _due(store, clock.now(), only))
     found.reads = client.calls_made.reads - before
     return found
 
@@ -349,7 +349,7 @@ async def _close(
     summary.others_due = sum(every[kind][ChangeState.DUE] - counts[kind][ChangeState.DUE] for kind in EntityKind)
     summary.waiting = sum(states[ChangeState.DUE] for states in counts.values())
     summary.dead_letters = sum(states[ChangeState.DEAD] for states in counts.values())
-    if isinstance(org, RehearsalOrg):
+    if isinstance(org, DryRunOrg):
         summary.writes = org.calls.total()
     if client.usage is not None:
         summary.org_used, summary.org_allowed = client.usage

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from connector.errors import ConnectorError
-from connector.jobs.org import SignedIn, confirm_org
+from connector.jobs.org_identity import SignedIn, confirm_org
 from connector.model.change import EntityKind
 from connector.model.record import PARTS
-from connector.outbound.identity import Reader, records_there
+from connector.outbound.link_check import Reader, records_there
 from connector.settings import Settings
 from connector.store import customers, journal, links, orders, orgs, outbox, products, returns
 from connector.store.engine import Store
 from connector.store.outbox import Selection
-from connector.store.unit import Lane, slot_of
+from connector.store.unit_of_work import Lane, partition_hash
 
 BATCH = 500
 STORES: Mapping[EntityKind, Any] = {
@@ -90,7 +90,7 @@ async def forget_lost(store: Store, reader: Reader, org_id: str, kind: EntityKin
         for entity in entities:
             await links.drop(uow, org_id, entity, [link.key for link in lost if link.entity == entity])
         entries = [
-            journal.Entry(
+            journal.JournalEntry(
                 entity=link.entity,
                 key=link.key,
                 action="unlinked",
@@ -100,7 +100,7 @@ async def forget_lost(store: Store, reader: Reader, org_id: str, kind: EntityKin
             for link in lost
         ]
         await journal.write(uow, entries)
-        await outbox.revive(uow, [f"{link.entity} {link.key}" for link in lost])
+        await outbox.requeue_blocked_by(uow, [f"{link.entity} {link.key}" for link in lost])
     return len(lost)
 
 
@@ -131,5 +131,5 @@ async def _batch(store: Store, kind: EntityKind, keys: Sequence[str], *, unsure:
         items = await STORES[kind].load(uow.connection, keys)
         for item in items:
             owner = item.customer.key if kind in {EntityKind.ORDER, EntityKind.RETURN} else item.key
-            uow.changed(kind, item.key, slot_of(owner), Lane.BACKFILL, unsure=unsure)
+            uow.changed(kind, item.key, partition_hash(owner), Lane.BACKFILL, unsure=unsure)
     return len(items)

@@ -6,9 +6,9 @@ import structlog
 
 from connector.clock import Clock
 from connector.errors import ConnectorError
-from connector.jobs.org import SETTING, SignedIn, login_url
+from connector.jobs.org_identity import SETTING, SignedIn, login_url
 from connector.jobs.resync import make_due
-from connector.outbound.leasing import CATALOG, Worker, at_work, lease_of
+from connector.outbound.lease_keeper import CATALOG, LeaseKeeper, at_work, lease_of
 from connector.settings import Settings
 from connector.store import leases, orgs
 from connector.store.engine import Store
@@ -32,7 +32,7 @@ async def use_org(store: Store, client: SignedIn, settings: Settings, wanted: st
     if known is not None and known.org_id == org_id:
         return None
     sync = settings.sync
-    async with Worker(store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=clock) as worker:
+    async with LeaseKeeper(store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=clock) as worker:
         await worker.take_all([CATALOG, *map(lease_of, range(sync.partitions))])  # nobody else is at work
         # Due before active: if we are killed in between, the org before is looked at once more, and nothing is lost.
         number = await make_due(store, None, [], unsure=True)

@@ -4,7 +4,7 @@ Pure but for reading those files; it knows the model and nothing of the org's ad
 """
 
 from connector.mapping.check import check
-from connector.mapping.load import load_mappings
+from connector.mapping.loader import load_mappings
 from connector.mapping.mapper import EntityMapping, MappingSet
 
 __all__ = ["EntityMapping", "MappingSet", "check", "load_mappings"]

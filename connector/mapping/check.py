@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from connector.mapping.kinds import NUMBERS, Kind
-from connector.mapping.kinds_of_account import COMPOSED, check_kind
 from connector.mapping.mapper import MappingSet
-from connector.mapping.problems import Position, Problems, listed, suggestion
+from connector.mapping.person_accounts import COMPOSED, check_kind
+from connector.mapping.problems import Position, Problems
 from connector.mapping.spec import FieldSpec, LookupSpec, Owner, RecordSpec
+from connector.mapping.types import NUMBERS, Kind
 from connector.model.change import EntityKind
 from connector.model.describe import FieldDescribe, SObjectDescribe
 from connector.model.record import FieldValue
+from connector.suggestions import listed, suggestion
 
 DEPLOY = "not visible to this user or not deployed: run `connector org deploy`."
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from ruamel.yaml.nodes import MappingNode, Node
 
 from connector.mapping.expression import Expression, ExpressionError
-from connector.mapping.kinds import NUMBERS, Kind
-from connector.mapping.nodes import BadValueError, at, pairs, text_of, texts_of, value_of
 from connector.mapping.paths import Path, PathError, resolve
-from connector.mapping.problems import Position, Problems, listed, suggestion
+from connector.mapping.problems import Position, Problems
 from connector.mapping.spec import FieldSpec, LookupSpec, Owner, ValueTable
 from connector.mapping.tables import check_rows, unknown_table
-from connector.mapping.transforms import TRANSFORMS, Transform, named
+from connector.mapping.transforms import TRANSFORMS, Transform, find_transform
+from connector.mapping.types import NUMBERS, Kind
+from connector.mapping.yaml_nodes import BadValueError, at, pairs, text_of, texts_of, value_of
 from connector.model.record import FieldValue
+from connector.suggestions import listed, suggestion
 
 LOOKUPS = ("customer", "product", "order", "line", "price", "price_book", "record_type")
 CUSTOM, CUSTOM_RELATIONSHIP = "__c", "__r"
@@ -199,7 +200,7 @@ class Entries:
         if not names:
             self.problems.add(where, label, "has a `transform` that is no name: write `transform: date`, or a list.")
             return None
-        found = {name: named(name) for name in names}
+        found = {name: find_transform(name) for name in names}
         for name in [name for name, known in found.items() if known is None]:
             self.problems.add(
                 where, label, f"has the transform `{name}`, which does not exist.{suggestion(name, TRANSFORMS)}"

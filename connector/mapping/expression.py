@@ -15,9 +15,9 @@ from typing import Any
 from simpleeval import SimpleEval
 
 from connector.mapping.functions import ARITHMETIC, EQUALITY, FUNCTIONS, MEMBERSHIP, ORDERING, UNARY, Function
-from connector.mapping.kinds import NUMBERS, Kind
 from connector.mapping.paths import Path, PathError, resolve
-from connector.mapping.problems import suggestion
+from connector.mapping.types import NUMBERS, Kind
+from connector.suggestions import suggestion
 
 LONGEST = 500  # characters
 MOST_NODES = 150

@@ -14,8 +14,8 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from connector.mapping.kinds import Kind
 from connector.mapping.transforms import rounded, to_day, to_decimal, to_text
+from connector.mapping.types import Kind
 
 LONGEST_TEXT = 131_072
 """Characters; no Salesforce field holds more."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from connector.errors import MappingError
-from connector.mapping.compile import ABSENT, Getter, LookupGetter, compile_field, compile_lookup
+from connector.mapping.compiler import ABSENT, Getter, LookupGetter, compile_field, compile_lookup
 from connector.mapping.spec import EntitySpec, FieldSpec, LookupSpec, Owner, RecordSpec
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
@@ -124,7 +124,7 @@ class EntityMapping(Generic[E]):
             raise MappingError([f"{position}: when: {_said(error, self.kind, entity.key)}"]) from error
 
     @property
-    def borrows(self) -> frozenset[str]:
+    def depends_on(self) -> frozenset[str]:
         """Whose values it uses besides the entity's own, apart from their keys: `customer`, `product`."""
         expressions = [self.spec.when] if self.spec.when is not None else []
         paths = []

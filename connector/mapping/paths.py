@@ -10,8 +10,8 @@ from operator import attrgetter
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from connector.mapping.kinds import Kind, kind_of
-from connector.mapping.problems import listed, suggestion
+from connector.mapping.types import Kind, kind_of
+from connector.suggestions import listed, suggestion
 
 
 class PathError(Exception):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 MOST_TOLD = 100
 """Problems that are told one by one."""
@@ -46,19 +44,6 @@ class Problems:
         if len(told) <= MOST_TOLD:
             return told
         return [*told[:MOST_TOLD], f"… and {len(told) - MOST_TOLD:,} more: correct these first."]
-
-
-def suggestion(word: str, options: Iterable[str]) -> str:
-    """` Did you mean `x`?` if an option is close, else the options themselves, else nothing."""
-    known = {option.lower(): option for option in sorted(options, reverse=True)}
-    close = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    if close:
-        return f" Did you mean `{known[close[0]]}`?"
-    return f" Use one of: {listed(known.values())}." if 0 < len(known) <= 30 else ""
-
-
-def listed(words: Iterable[str]) -> str:
-    return ", ".join(f"`{word}`" for word in sorted(words))
 
 
 def _one_line(text: str) -> str:

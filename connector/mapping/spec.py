@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from connector.mapping.expression import Expression
-from connector.mapping.kinds import Kind
 from connector.mapping.paths import Path
 from connector.mapping.problems import Position
 from connector.mapping.transforms import Transform
+from connector.mapping.types import Kind
 from connector.model.change import EntityKind
 from connector.model.record import FieldValue
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from connector.mapping.kinds import Kind
-from connector.mapping.nodes import BadValueError, compose, pairs, value_of
-from connector.mapping.problems import Position, Problems, listed, suggestion
+from connector.mapping.problems import Position, Problems
 from connector.mapping.spec import OTHERS, Row, ValueTable
+from connector.mapping.types import Kind
+from connector.mapping.yaml_nodes import BadValueError, compose, pairs, value_of
 from connector.model.record import FieldValue
+from connector.suggestions import listed, suggestion
 
 _BOOLEANS = ("true", "false")
 

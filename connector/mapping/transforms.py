@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.mapping.kinds import Kind, as_utc
+from connector.mapping.types import Kind, as_utc
 from connector.model.money import plain
 
 MOST_DIGITS = 100
@@ -134,7 +134,7 @@ IN_ZONE = "date in "
 """`date in Europe/Berlin`: the day it is there, which near midnight is another than in UTC."""
 
 
-def named(name: str) -> Transform | None:
+def find_transform(name: str) -> Transform | None:
     """The transform of that name; None if there is none."""
     if not name.startswith(IN_ZONE):
         return TRANSFORMS.get(name)

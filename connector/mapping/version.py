@@ -10,10 +10,10 @@ from pathlib import Path
 
 from connector.errors import MappingError
 from connector.files import UnusableFileError, read_file
-from connector.mapping.load import SUFFIX, VALUES, read_folder, shipped
+from connector.mapping.loader import SUFFIX, VALUES, read_folder, shipped
 from connector.mapping.mapper import MappingSet
-from connector.mapping.nodes import LARGEST
 from connector.mapping.problems import Position
+from connector.mapping.yaml_nodes import LARGEST
 
 _TRIES = 3
 

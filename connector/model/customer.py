@@ -31,7 +31,7 @@ class Customer:
     credit_limit: Decimal | None = None
 
     @classmethod
-    def called(cls, *, number: str, name: str | None = None, **others: Any) -> Customer:
+    def named_by_order(cls, *, number: str, name: str | None = None, **others: Any) -> Customer:
         """A customer as somebody told it, who need not have told a name: then it is called by first and last name, else
         by its number."""
         given: dict[str, Any] = {
@@ -40,10 +40,10 @@ class Customer:
         whole = whole_name(given.get("first_name"), given.get("last_name"))
         return cls(number=number, name=(name or "").strip() or whole or number, **given)
 
-    def told(self, **changes: Any) -> Customer:
+    def updated_from_order(self, **changes: Any) -> Customer:
         """The same with `changes`. A name that nobody told follows those that it was made of; an empty one is none."""
         own = None if self.name in {whole_name(self.first_name, self.last_name), self.number} else self.name
-        return Customer.called(**{**asdict(self), "name": own, **changes})
+        return Customer.named_by_order(**{**asdict(self), "name": own, **changes})
 
     @property
     def key(self) -> str:

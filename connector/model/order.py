@@ -14,9 +14,9 @@ from decimal import Decimal
 from connector.model.copying import evolved
 from connector.model.customer import Customer
 from connector.model.money import CENTS, EXACT, places_of, to_cents
-from connector.model.parcels import ZERO, Return, ReturnReason, ReturnStatus, Shipment
+from connector.model.order_state import FulfilmentStatus, Hold, LineState, OrderState, PaymentStatus
 from connector.model.product import Product
-from connector.model.progress import FulfilmentStatus, Hold, LineProgress, PaymentStatus, Progress
+from connector.model.shipments import ZERO, Return, ReturnReason, ReturnStatus, Shipment
 from connector.model.stage import OPEN, Stage
 
 ONE = Decimal(1)
@@ -109,8 +109,8 @@ class Line:
         return self.quantity - self.cancelled - self.allocated if self.waits else ZERO
 
     @property
-    def progress(self) -> LineProgress:
-        return LineProgress(
+    def progress(self) -> LineState:
+        return LineState(
             ordered=self.quantity,
             allocated=self.allocated,
             picked=self.picked,
@@ -198,8 +198,8 @@ class Order:
         return self.number
 
     @property
-    def progress(self) -> Progress:
-        return Progress(
+    def progress(self) -> OrderState:
+        return OrderState(
             number=self.number,
             stage=self.stage,
             lines={line.number: line.progress for line in self.lines},
@@ -217,7 +217,7 @@ class Order:
             places=places_of(self.currency),
         )
 
-    def at(self, progress: Progress, before: Progress) -> Order:
+    def at(self, progress: OrderState, before: OrderState) -> Order:
         """The next version of the order, of which `before` is the progress: everything that moves is as `progress`
         says."""
         waits = progress.stage in OPEN

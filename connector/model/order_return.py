@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from connector.model.customer import Customer
 from connector.model.order import Line, Order
-from connector.model.parcels import ZERO, Resolution, Return, ReturnReason, ReturnStatus
+from connector.model.shipments import ZERO, Resolution, Return, ReturnReason, ReturnStatus
 
 MARK = "-RMA"
 

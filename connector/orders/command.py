@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from connector.model.event import Event
-from connector.store import history
-from connector.store.history import Request
+from connector.model.events import Event
+from connector.store import order_history
+from connector.store.order_history import Request
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Command:
+class OrderCommand:
     """An event asked of an order. `version`: only if the order is still the one that the caller has seen. `request` is
     the caller's own name for it: the same again does nothing. `asked` is what was asked, where the rules or the state
     of the order have made `event` of it."""
@@ -26,11 +26,11 @@ class Command:
     def named(self) -> Request | None:
         if self.request is None:
             return None
-        digest = history.digest_of(self.number, self.request, self.asked or self.event)
+        digest = order_history.digest_of(self.number, self.request, self.asked or self.event)
         return Request(key=self.request, digest=digest)
 
 
-def in_its_name(asked: Command, commands: Sequence[Command]) -> list[Command]:
+def attribute_to(asked: OrderCommand, commands: Sequence[OrderCommand]) -> list[OrderCommand]:
     """`commands`, made of what was asked: the first of them bears its name and, unless it has one, its note."""
     if not commands:
         return []

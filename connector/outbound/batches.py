@@ -7,15 +7,15 @@ from itertools import groupby
 from typing import TypeVar
 
 from connector.model.change import REPEATED
-from connector.outbound.work import Candidate, NewOrder, Row
+from connector.outbound.plan_types import OrderGraph, PendingEntity, RecordUpdate
 from connector.salesforce.limits import GRAPHS_PER_CALL, NODES_PER_CALL, ROWS_PER_COLLECTION
 
 T = TypeVar("T")
 
 
-def graph_calls(orders: Iterable[NewOrder], *, graphs: int = GRAPHS_PER_CALL) -> Iterator[list[NewOrder]]:
+def graph_calls(orders: Iterable[OrderGraph], *, graphs: int = GRAPHS_PER_CALL) -> Iterator[list[OrderGraph]]:
     """Orders in calls of at most `graphs` graphs and 500 nodes, in the order given."""
-    call: list[NewOrder] = []
+    call: list[OrderGraph] = []
     nodes = 0
     for order in orders:
         if call and (len(call) >= graphs or nodes + order.nodes > NODES_PER_CALL):
@@ -27,9 +27,9 @@ def graph_calls(orders: Iterable[NewOrder], *, graphs: int = GRAPHS_PER_CALL) ->
         yield call
 
 
-def row_calls(rows: Sequence[Row], *, size: int = ROWS_PER_COLLECTION) -> Iterator[list[Row]]:
+def row_calls(rows: Sequence[RecordUpdate], *, size: int = ROWS_PER_COLLECTION) -> Iterator[list[RecordUpdate]]:
     """Rows in calls of at most `size`; the rows of one entity share a call where they fit into one."""
-    call: list[Row] = []
+    call: list[RecordUpdate] = []
     for _, group in groupby(rows, key=lambda row: row.candidate.change.key):
         together = list(group)
         if call and len(call) + len(together) > size:
@@ -48,7 +48,7 @@ def chunks(items: Sequence[T], size: int = ROWS_PER_COLLECTION) -> Iterator[Sequ
         yield items[start : start + size]
 
 
-def apart(claim: Sequence[Candidate], limit: int, *, repeated: bool, settled: int = 0) -> list[Candidate]:
+def apart(claim: Sequence[PendingEntity], limit: int, *, repeated: bool, settled: int = 0) -> list[PendingEntity]:
     """The part of `claim` that goes out next: changes that were sent `REPEATED` times without a recorded answer never
     travel with others, and in parts a quarter as large after each time, down to one alone.
 

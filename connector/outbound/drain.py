@@ -14,23 +14,23 @@ from typing import Any, TypeVar
 from connector.errors import RetryClass
 from connector.model.change import REPEATED, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.record import Link
-from connector.outbound import work
+from connector.outbound import plan_types
 from connector.outbound.batches import apart, chunks, graph_calls, row_calls
-from connector.outbound.calls import Calls
-from connector.outbound.facts import ACTIVATED, OrgFacts
+from connector.outbound.dispatcher import CallDispatcher
 from connector.outbound.health import OrgHealth
-from connector.outbound.identity import Reader
-from connector.outbound.ledger import Ledger
+from connector.outbound.link_check import Reader
+from connector.outbound.org_profile import ACTIVATED, OrgProfile
 from connector.outbound.outcomes import Outcomes
-from connector.outbound.pieces import Piece, owned
-from connector.outbound.plan import accounts_ahead, plan_orders, plan_records
+from connector.outbound.plan_types import OrderGraph, PendingEntity, Plan, RecordUpdate, Upsert
+from connector.outbound.planner import accounts_ahead, plan_orders, plan_records
 from connector.outbound.preflight import Source
 from connector.outbound.prices import PriceBook
-from connector.outbound.recognition import Accounts, Recognition, Whole, keys_of
-from connector.outbound.return_form import ReturnForm
-from connector.outbound.tally import Tally
-from connector.outbound.work import Candidate, NewOrder, Plan, Row, Upsert
-from connector.outbound.write import Org, Writer
+from connector.outbound.read_back import Accounts, BatchItem, ReadBack, keys_of
+from connector.outbound.repository import SyncRepository
+from connector.outbound.results import WriteResult, owned
+from connector.outbound.return_strategy import ReturnForm
+from connector.outbound.stats import SyncStats
+from connector.outbound.writer import Org, Writer
 from connector.salesforce.fault import Fault
 from connector.salesforce.limits import ROWS_PER_COLLECTION
 
@@ -54,7 +54,7 @@ ORIGINAL_FIRST = Fault(
 )
 
 
-S = TypeVar("S", NewOrder, Row, Upsert, work.Sequence)
+S = TypeVar("S", OrderGraph, RecordUpdate, Upsert, plan_types.OrderRewrite)
 
 
 class Drain:
@@ -66,14 +66,14 @@ class Drain:
     def __init__(
         self,
         *,
-        ledger: Ledger,
+        ledger: SyncRepository,
         org: Org,
         reader: Reader,
-        facts: OrgFacts,
+        facts: OrgProfile,
         source: Source,
         partitions: Set[int],
         of: int,
-        tally: Tally,
+        tally: SyncStats,
         advance: Callable[[int], None],
         health: OrgHealth,
         form: ReturnForm | None = None,
@@ -81,8 +81,8 @@ class Drain:
         self._ledger = ledger
         self._writer = Writer(org, source)
         self._prices = PriceBook(org, reader, facts, source)
-        self._calls = Calls(ledger, tally, advance, health)
-        self._recognition = Recognition(ledger, self._calls, self._writer, reader, facts, tally)
+        self._calls = CallDispatcher(ledger, tally, advance, health)
+        self._recognition = ReadBack(ledger, self._calls, self._writer, reader, facts, tally)
         self._health = health
         self._turns = self._settled = 0
         self._reader = reader
@@ -122,7 +122,7 @@ class Drain:
             await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
             await self._written(plan, done=True)
 
-    async def _claim(self, entity: EntityKind, limit: int, doubted: bool) -> list[Candidate]:
+    async def _claim(self, entity: EntityKind, limit: int, doubted: bool) -> list[PendingEntity]:
         """What is due and may go out together."""
         if self._health.stopped is not None:
             return []
@@ -133,23 +133,23 @@ class Drain:
         self._writer.start(link for item in claim for link in _links_of(item))
         return claim
 
-    async def _written(self, plan: Plan, *, done: bool) -> list[Piece]:
+    async def _written(self, plan: Plan, *, done: bool) -> list[WriteResult]:
         """Send customers or products, and record what became of them; `done` if that is all there is to do."""
         begun = await self._ledger.begin(_distinct([*plan.upserts, *plan.rows]))
-        pieces: list[Piece] = []
+        pieces: list[WriteResult] = []
         for upserts in chunks(_of(plan.upserts, begun)):
             pieces += await self._record(await self._owned(upserts, self._writer.upserts, step="upserts"), done=done)
         for rows in row_calls(_of(plan.rows, begun)):
             pieces += await self._record(await self._calls.send(rows, self._writer.rows, step="records"), done=done)
         return pieces
 
-    async def _record(self, pieces: list[Piece], *, done: bool) -> list[Piece]:
+    async def _record(self, pieces: list[WriteResult], *, done: bool) -> list[WriteResult]:
         outcomes = Outcomes()
         self._calls.sort(pieces, outcomes, done=keys_of(pieces) if done else set())
         await self._ledger.record(outcomes)
         return pieces
 
-    async def _price(self, unchanged: Sequence[Candidate], written: Sequence[Piece]) -> None:
+    async def _price(self, unchanged: Sequence[PendingEntity], written: Sequence[WriteResult]) -> None:
         """Price book entries of products that are in the org by now; only then is a product done."""
         ids = {item.change.key: item.link.salesforce_id for item in unchanged if item.link is not None}
         candidates = [*unchanged]
@@ -164,7 +164,7 @@ class Drain:
         known = await self._ledger.prices_of(list(ids))
         tried: set[str] = set()
 
-        async def write(batch: Sequence[Whole]) -> list[Piece]:
+        async def write(batch: Sequence[BatchItem]) -> list[WriteResult]:
             only = [item.candidate for item in batch]
             # What was tried before may have entries by now, whatever we know: those are looked up.
             doubtful = tried | {item.change.key for item in only if item.change.unsure}
@@ -172,20 +172,20 @@ class Drain:
             return await self._prices.write(only, products=ids, fresh=fresh - doubtful, known=known, doubtful=doubtful)
 
         begun = await self._ledger.begin([item for item in candidates if item.change.key not in keys_of(written)])
-        items = [Whole(item) for item in candidates if item.change.key in begun | keys_of(written)]
+        items = [BatchItem(item) for item in candidates if item.change.key in begun | keys_of(written)]
         for batch in chunks(items):
             await self._record(await self._calls.send(batch, write, step="prices"), done=True)
 
     async def _owned(
-        self, items: Sequence[S], call: Callable[[Sequence[S]], Awaitable[list[Piece]]], *, step: str
-    ) -> list[Piece]:
+        self, items: Sequence[S], call: Callable[[Sequence[S]], Awaitable[list[WriteResult]]], *, step: str
+    ) -> list[WriteResult]:
         """The pieces of a call that upserts; refusals where a record it found by our key is another entity's."""
         pieces = await self._calls.send(items, call, step=step)
         found = [record for piece in pieces for record in piece.found]
         holders = await self._ledger.holders(found) if found else {}
         return [owned(piece, holders) for piece in pieces] if holders else pieces
 
-    async def _orders(self, claim: Sequence[Candidate]) -> None:
+    async def _orders(self, claim: Sequence[PendingEntity]) -> None:
         claim, accounts = await self._accounts(claim)
         claim = await self._without(claim, "customer", accounts.put_off)
         prices = await self._ledger.prices(_looked_up(claim, "price"))
@@ -213,7 +213,7 @@ class Drain:
         statuses += [row for row in to_follow if row.candidate.change.key not in failed]
         await self._rows(statuses)
 
-    async def _originals(self, claim: Sequence[Candidate]) -> dict[tuple[str, str], Link]:
+    async def _originals(self, claim: Sequence[PendingEntity]) -> dict[tuple[str, str], Link]:
         """The links of orders and lines that the claim refers to."""
         found: dict[tuple[str, str], Link] = {}
         for entity in ("order", "line"):
@@ -222,7 +222,7 @@ class Drain:
             found |= {(entity, key): link for key, link in known.items()}
         return found
 
-    async def _originals_first(self, claim: Sequence[Candidate]) -> list[Candidate]:
+    async def _originals_first(self, claim: Sequence[PendingEntity]) -> list[PendingEntity]:
         """The claim without returns whose order is not in the org yet, or not activated: nothing can reduce it."""
         known = await self._originals(claim)
         early = {
@@ -233,7 +233,7 @@ class Drain:
         }
         return await self._without(claim, "order", early)
 
-    async def _accounts(self, claim: Sequence[Candidate]) -> tuple[Sequence[Candidate], Accounts]:
+    async def _accounts(self, claim: Sequence[PendingEntity]) -> tuple[Sequence[PendingEntity], Accounts]:
         """The claim, and the accounts it refers to: those that must go ahead of its graphs are in the org by now, and
         those we were not sure of were looked up."""
         known, unknown, unsure = await self._ledger.customers(_looked_up(claim, "customer"))
@@ -243,7 +243,7 @@ class Drain:
         await self._accounts_ahead(claim, accounts)
         return claim, accounts
 
-    async def _accounts_ahead(self, claim: Sequence[Candidate], accounts: Accounts) -> None:
+    async def _accounts_ahead(self, claim: Sequence[PendingEntity], accounts: Accounts) -> None:
         """Upsert accounts that must go ahead of the graphs."""
         wanted = accounts_ahead(claim, accounts.links, accounts.unknown)
         first = [accounts.unknown[key] for key in sorted(wanted) if key in accounts.unknown]
@@ -265,8 +265,8 @@ class Drain:
                     accounts.links[key] = piece.links[0]
 
     async def _priced(
-        self, claim: Sequence[Candidate], prices: Mapping[str, Link]
-    ) -> tuple[list[Candidate], dict[str, Refusal]]:
+        self, claim: Sequence[PendingEntity], prices: Mapping[str, Link]
+    ) -> tuple[list[PendingEntity], dict[str, Refusal]]:
         """The claim without orders whose products are still on their way, and why products were refused, by price."""
         missing = [key for key in _looked_up(claim, "price") if key not in prices]
         unsent = await self._ledger.unsent_products(sorted({key.rpartition("|")[0] for key in missing}))
@@ -278,7 +278,9 @@ class Drain:
         }
         return await self._without(claim, "price", on_their_way), refused
 
-    async def _without(self, claim: Sequence[Candidate], entity: str, put_off: Mapping[str, Fault]) -> list[Candidate]:
+    async def _without(
+        self, claim: Sequence[PendingEntity], entity: str, put_off: Mapping[str, Fault]
+    ) -> list[PendingEntity]:
         """The claim without orders that refer to something that could not be written for now; those wait with it."""
         kept, waiting = [], []
         for candidate in claim:
@@ -286,17 +288,17 @@ class Drain:
             if fault is None:
                 kept.append(candidate)
             else:
-                waiting.append(Piece(candidate=candidate, fault=fault))
+                waiting.append(WriteResult(candidate=candidate, fault=fault))
         await self._record(waiting, done=False)
         return kept
 
-    async def _graphs(self, orders: Sequence[NewOrder], unknown: Mapping[str, Candidate]) -> list[Row]:
+    async def _graphs(self, orders: Sequence[OrderGraph], unknown: Mapping[str, PendingEntity]) -> list[RecordUpdate]:
         """Send new orders; the status rows still to be sent for those that are in."""
-        statuses: list[Row] = []
+        statuses: list[RecordUpdate] = []
         for call in graph_calls(orders):
             by_key = {order.candidate.change.key: order for order in call}
             whole = {key for key, order in by_key.items() if order.status is None and not order.partial}
-            unshown: list[Piece] = []
+            unshown: list[WriteResult] = []
             pieces = await self._owned(call, partial(self._shown, unshown), step="graphs")
             await self._calls.settle(unchanged=[piece.candidate for piece in unshown])
             outcomes = Outcomes()
@@ -315,14 +317,14 @@ class Drain:
                 del statuses[:ROWS_PER_COLLECTION]
         return statuses
 
-    async def _shown(self, unshown: list[Piece], call: Sequence[NewOrder]) -> list[Piece]:
+    async def _shown(self, unshown: list[WriteResult], call: Sequence[OrderGraph]) -> list[WriteResult]:
         """Send graphs; those that found out that the org shows no returns this way are put into `unshown`."""
         pieces = await self._writer.graphs(call)
         if self._form is not None:
             unshown += await self._form.learned(pieces)
         return [piece for piece in pieces if piece not in unshown]
 
-    async def _rows(self, rows: Sequence[Row], *, also_status: Set[str] = frozenset()) -> set[str]:
+    async def _rows(self, rows: Sequence[RecordUpdate], *, also_status: Set[str] = frozenset()) -> set[str]:
         """Send rows; an entity is done with its last row unless a status follows. The keys of those that failed."""
         left = Counter(row.candidate.change.key for row in rows)
         failed: set[str] = set()
@@ -337,10 +339,10 @@ class Drain:
         return failed
 
 
-def _status_row(order: NewOrder, links: Iterable[Link]) -> Row:
+def _status_row(order: OrderGraph, links: Iterable[Link]) -> RecordUpdate:
     entity = order.candidate.change.entity.value
     link = next(link for link in links if link.entity == entity)
-    return Row(
+    return RecordUpdate(
         candidate=order.candidate,
         entity=entity,
         key=link.key,
@@ -350,12 +352,12 @@ def _status_row(order: NewOrder, links: Iterable[Link]) -> Row:
     )
 
 
-def _links_of(candidate: Candidate) -> list[Link]:
+def _links_of(candidate: PendingEntity) -> list[Link]:
     own = [candidate.link] if candidate.link is not None else []
     return [*own, *candidate.links.values()]
 
 
-def _looked_up(claim: Iterable[Candidate], entity: str) -> list[str]:
+def _looked_up(claim: Iterable[PendingEntity], entity: str) -> list[str]:
     """The keys of `entity` that the orders of the claim and their lines refer to."""
     keys: dict[str, None] = {}
     for candidate in claim:
@@ -375,5 +377,5 @@ def _of(steps: Sequence[S], keys: Set[str]) -> list[S]:
     return [step for step in steps if step.candidate.change.key in keys]
 
 
-def _distinct(steps: Iterable[Any]) -> list[Candidate]:
+def _distinct(steps: Iterable[Any]) -> list[PendingEntity]:
     return list({step.candidate.change.key: step.candidate for step in steps}.values())

@@ -25,8 +25,8 @@ from dataclasses import replace
 
 from connector.errors import RetryClass, SalesforceError, Scope
 from connector.model.change import EntityKind
-from connector.outbound.pieces import Doubt, Piece
-from connector.outbound.work import Candidate
+from connector.outbound.plan_types import PendingEntity
+from connector.outbound.results import Doubt, WriteResult
 from connector.salesforce.fault import Fault
 
 EMPTY_CALLS = 2
@@ -84,7 +84,7 @@ class OrgHealth:
         elif error.retry_class is not RetryClass.ROW_LOCK:
             self._came_to_nothing(error)
 
-    def judge(self, pieces: Sequence[Piece], *, since: int | None = None) -> list[Piece]:
+    def judge(self, pieces: Sequence[WriteResult], *, since: int | None = None) -> list[WriteResult]:
         """The pieces of an answered call, without refusals that are not the records'. Of a call in parts: `since` what
         number of calls they were sent."""
         self.calls += 1
@@ -123,7 +123,7 @@ class OrgHealth:
             self.stopped = self.stopped or self._unanswered
         return self.stopped
 
-    def _accept(self, pieces: Sequence[Piece]) -> bool:
+    def _accept(self, pieces: Sequence[WriteResult]) -> bool:
         """Whether a row was accepted."""
         sobjects = {sobject for piece in pieces for sobject in (*piece.created, *piece.updated)}
         if not sobjects:
@@ -145,7 +145,7 @@ class OrgHealth:
             return max(self._accepted.values(), default=0) > call
         return self._accepted.get(doubt.sobject, 0) > call
 
-    def _held(self, piece: Piece, floor: int) -> Piece:
+    def _held(self, piece: WriteResult, floor: int) -> WriteResult:
         assert piece.doubt is not None
         doubt, key = piece.doubt, _key(piece)
         # What was doubted by an earlier process was so before this push.
@@ -158,7 +158,7 @@ class OrgHealth:
         self.held = as_error(doubt.fault)
         return replace(piece, refusal=None, gone=(), fault=doubt.fault)
 
-    def _look_for_nothing(self, judged: Sequence[Piece]) -> None:
+    def _look_for_nothing(self, judged: Sequence[WriteResult]) -> None:
         """Whether a call came to nothing. What the org has accepted in this push, it does not refuse to all."""
         empty = [piece for piece in judged if piece.fault and (piece.doubt or not piece.fault.outcome_known)]
         if not empty or not all(piece.fault or piece.success or piece.exists for piece in judged):
@@ -179,13 +179,13 @@ class OrgHealth:
             self.stopped = self.stopped or error
 
 
-def is_known_product(candidate: Candidate) -> bool:
+def is_known_product(candidate: PendingEntity) -> bool:
     """Whether it is a product that was in doubt before: it goes ahead of everything else, and must not keep that from
     being tried."""
     return candidate.change.doubted and candidate.change.entity is EntityKind.PRODUCT
 
 
-def _doubtful(piece: Piece, company: int) -> bool:
+def _doubtful(piece: WriteResult, company: int) -> bool:
     """A single record that is not found is looked for; of several, one asks what happened to the object."""
     return piece.doubt is not None and (piece.refusal is not None or company > 1)
 
@@ -202,6 +202,6 @@ def as_error(fault: Fault) -> SalesforceError:
     return error
 
 
-def _key(piece: Piece) -> tuple[EntityKind, str]:
+def _key(piece: WriteResult) -> tuple[EntityKind, str]:
     change = piece.candidate.change
     return change.entity, change.key

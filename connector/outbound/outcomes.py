@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from connector.model.change import Change, EntityKind
 from connector.model.record import Link
-from connector.outbound.work import Candidate, Refused
+from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.salesforce.fault import Fault
 from connector.store import journal
 
@@ -25,9 +25,9 @@ class Outcomes:
     replaced: list[tuple[Link, str]] = field(default_factory=list)
     """Links with the ID of the record that was merged into theirs."""
     done: list[Change] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    later: list[tuple[Candidate, Fault]] = field(default_factory=list)
-    held: list[tuple[Candidate, Fault]] = field(default_factory=list)
+    refused: list[Rejection] = field(default_factory=list)
+    later: list[tuple[PendingEntity, Fault]] = field(default_factory=list)
+    held: list[tuple[PendingEntity, Fault]] = field(default_factory=list)
     """Not taken for a reason that concerns every record: due as before, and no attempt is counted."""
     behind: list[tuple[Change, bool]] = field(default_factory=list)
     """Of those that wait: what may be the reason, and whether it was tried itself. All others go first."""
@@ -35,30 +35,32 @@ class Outcomes:
     """Answered by something that must be looked at before it is sent again."""
 
     @property
-    def waiting(self) -> list[tuple[Candidate, Fault]]:
+    def waiting(self) -> list[tuple[PendingEntity, Fault]]:
         return [*self.later, *self.held]
 
 
-def entries(outcomes: Outcomes, org_id: str) -> Iterator[journal.Entry]:
+def entries(outcomes: Outcomes, org_id: str) -> Iterator[journal.JournalEntry]:
     """What the journal tells of them."""
     for entry in _told(outcomes):
         yield replace(entry, org_id=org_id)
 
 
-def _told(outcomes: Outcomes) -> Iterator[journal.Entry]:
+def _told(outcomes: Outcomes) -> Iterator[journal.JournalEntry]:
     for link in outcomes.put:
         if link.entity in set(EntityKind):
             detail = {"sobject": link.sobject, "id": link.salesforce_id}
-            yield journal.Entry(entity=link.entity, key=link.key, action="written", detail=detail)
+            yield journal.JournalEntry(entity=link.entity, key=link.key, action="written", detail=detail)
     for entity, key in outcomes.drop:
-        yield journal.Entry(entity=entity, key=key, action="unlinked", detail={})
+        yield journal.JournalEntry(entity=entity, key=key, action="unlinked", detail={})
     for link, before in outcomes.replaced:
         detail = {"sobject": link.sobject, "before": before, "id": link.salesforce_id}
-        yield journal.Entry(entity=link.entity, key=link.key, action="relinked", detail=detail)
+        yield journal.JournalEntry(entity=link.entity, key=link.key, action="relinked", detail=detail)
     for item in outcomes.refused:
         change, refusal = item.candidate.change, item.refusal
         why = {"code": refusal.code, "message": refusal.message, "field": refusal.field}
-        yield journal.Entry(entity=change.entity, key=change.key, action="refused", detail=why)
+        yield journal.JournalEntry(entity=change.entity, key=change.key, action="refused", detail=why)
     for candidate, fault in outcomes.later:
         detail = {"code": fault.code}
-        yield journal.Entry(entity=candidate.change.entity, key=candidate.change.key, action="postponed", detail=detail)
+        yield journal.JournalEntry(
+            entity=candidate.change.entity, key=candidate.change.key, action="postponed", detail=detail
+        )

@@ -25,7 +25,7 @@ class Source(Protocol):
     def __call__(self, sobject: str, field: str, /, *, person: bool = False) -> str | None: ...
 
 
-def fitted(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
+def normalize(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
     """`values` as the org would store them: text trimmed, empty text null.
 
     The org trims silently; doing it first keeps the snapshot equal to what a later read returns. It rounds silently,
@@ -41,7 +41,7 @@ def rounded(value: Decimal, field: FieldDescribe | None) -> Decimal:
     return value.quantize(Decimal(1).scaleb(-field.scale), rounding=ROUND_HALF_UP)
 
 
-def misread(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
+def reference_like_values(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
     """Those of `values` that composite and graph calls would take for a reference (`@{order.id}` in somebody's notes).
 
     No way to escape them is documented, so they travel by collections, which know no references.
@@ -49,7 +49,7 @@ def misread(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
     return {name: value for name, value in values.items() if isinstance(value, str) and "@{" in value}
 
 
-def refusal(
+def first_violation(
     values: Mapping[str, FieldValue],
     describe: SObjectDescribe,
     *,

@@ -15,11 +15,11 @@ from connector.model.outcome import Outcome
 from connector.model.product import Product
 from connector.model.record import Link, changed_fields
 from connector.outbound.batches import chunks
-from connector.outbound.facts import OrgFacts
-from connector.outbound.pieces import GONE, Piece, cause, failure, gone
-from connector.outbound.preflight import Source, refusal
-from connector.outbound.work import Candidate, Fields, NewRecord
-from connector.outbound.write import Org
+from connector.outbound.org_profile import OrgProfile
+from connector.outbound.plan_types import Fields, PendingEntity, RecordUpsert
+from connector.outbound.preflight import Source, first_violation
+from connector.outbound.results import GONE, WriteResult, cause, failure, gone
+from connector.outbound.writer import Org
 from connector.salesforce.query import in_chunks
 
 SOBJECT = "PricebookEntry"
@@ -32,19 +32,19 @@ class Reader(Protocol):
 class PriceBook:
     """Brings the standard price book in line with the products' list prices."""
 
-    def __init__(self, org: Org, reader: Reader, facts: OrgFacts, source: Source) -> None:
+    def __init__(self, org: Org, reader: Reader, facts: OrgProfile, source: Source) -> None:
         self._org = org
         self._reader = reader
         self._facts = facts
         self._source = source
 
     def _entries(
-        self, candidates: Sequence[Candidate], known: Mapping[str, Link]
-    ) -> dict[str, tuple[Candidate, Fields]]:
+        self, candidates: Sequence[PendingEntity], known: Mapping[str, Link]
+    ) -> dict[str, tuple[PendingEntity, Fields]]:
         """The values each entry shall have, by price key, leaving out currencies the org does not have. An entry whose
         price is gone here is switched off: lines that use it keep it, and the org refuses to delete such a one."""
         describe = self._facts.describes[SOBJECT]
-        found: dict[str, tuple[Candidate, Fields]] = {}
+        found: dict[str, tuple[PendingEntity, Fields]] = {}
         for candidate in candidates:
             product = candidate.entity
             assert isinstance(product, Product)
@@ -61,13 +61,13 @@ class PriceBook:
 
     async def write(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[PendingEntity],
         *,
         products: Mapping[str, str],
         fresh: set[str],
         known: Mapping[str, Link],
         doubtful: Collection[str] = (),
-    ) -> list[Piece]:
+    ) -> list[WriteResult]:
         """One piece per entry written or refused, and one for each product that needed none.
 
         `products` are the Product2 IDs by SKU, `fresh` the SKUs the org has just created, `known` the links of entries;
@@ -78,21 +78,21 @@ class PriceBook:
         unsure = [key for key in wanted if key not in links and _sku(key) not in fresh]
         if unsure:
             links |= await self._find(unsure, products)
-        pieces = [Piece(candidate=candidate) for candidate in candidates]
-        create: list[tuple[str, Candidate, Fields]] = []
-        update: list[tuple[Link, Candidate, Fields]] = []
+        pieces = [WriteResult(candidate=candidate) for candidate in candidates]
+        create: list[tuple[str, PendingEntity, Fields]] = []
+        update: list[tuple[Link, PendingEntity, Fields]] = []
         for key, (candidate, fields) in wanted.items():
             if key not in links and "UnitPrice" not in fields:
                 continue  # gone here, and there
             found = self._refused(key, fields)
             if found is not None:
-                pieces.append(Piece(candidate=candidate, refusal=found))
+                pieces.append(WriteResult(candidate=candidate, refusal=found))
             elif key not in links:
                 create.append((key, candidate, fields))
             elif differing := changed_fields(fields, links[key].snapshot):
                 update.append((links[key], candidate, differing))
             elif links[key] != known.get(key):
-                pieces.append(Piece(candidate=candidate, links=(links[key],)))
+                pieces.append(WriteResult(candidate=candidate, links=(links[key],)))
         for batch in chunks(create):
             pieces += await self._create(batch, products)
         for rows in chunks(update):
@@ -117,7 +117,9 @@ class PriceBook:
                 found[key] = _link(key, row["Id"], snapshot)
         return found
 
-    async def _create(self, batch: Sequence[tuple[str, Candidate, Fields]], products: Mapping[str, str]) -> list[Piece]:
+    async def _create(
+        self, batch: Sequence[tuple[str, PendingEntity, Fields]], products: Mapping[str, str]
+    ) -> list[WriteResult]:
         records = []
         for key, _, fields in batch:
             record: Fields = {**fields, "Pricebook2Id": self._facts.price_book, "Product2Id": products[_sku(key)]}
@@ -128,12 +130,14 @@ class PriceBook:
         pieces = []
         for (key, candidate, fields), outcome in zip(batch, outcomes, strict=True):
             if outcome.success and outcome.id is not None:
-                pieces.append(Piece(candidate=candidate, links=(_link(key, outcome.id, fields),), created={SOBJECT: 1}))
+                pieces.append(
+                    WriteResult(candidate=candidate, links=(_link(key, outcome.id, fields),), created={SOBJECT: 1})
+                )
             else:
                 pieces.append(self._failed(key, candidate, outcome))
         return pieces
 
-    async def _update(self, rows: Sequence[tuple[Link, Candidate, Fields]]) -> list[Piece]:
+    async def _update(self, rows: Sequence[tuple[Link, PendingEntity, Fields]]) -> list[WriteResult]:
         outcomes = await self._org.collections_update(
             [(SOBJECT, link.salesforce_id, fields) for link, _, fields in rows]
         )
@@ -141,23 +145,23 @@ class PriceBook:
         for (link, candidate, fields), outcome in zip(rows, outcomes, strict=True):
             if outcome.success:
                 moved = replace(link, snapshot={**link.snapshot, **fields})
-                pieces.append(Piece(candidate=candidate, links=(moved,), updated={SOBJECT: 1}))
+                pieces.append(WriteResult(candidate=candidate, links=(moved,), updated={SOBJECT: 1}))
             else:
                 pieces.append(self._failed(link.key, candidate, outcome))
         return pieces
 
-    def _failed(self, key: str, candidate: Candidate, outcome: Outcome) -> Piece:
+    def _failed(self, key: str, candidate: PendingEntity, outcome: Outcome) -> WriteResult:
         if cause(outcome.errors).code in GONE:
             return gone(candidate, [("price", key)], outcome.errors, SOBJECT)
         return failure(candidate, outcome.errors, _record(key), self._source)
 
     def _refused(self, key: str, fields: Fields) -> Refusal | None:
         describe = self._facts.describes[SOBJECT]
-        return refusal(fields, describe, record=f"price {key}", source=self._source, creating=False)
+        return first_violation(fields, describe, record=f"price {key}", source=self._source, creating=False)
 
 
-def _record(key: str) -> NewRecord:
-    return NewRecord(entity="price", key=key, sobject=SOBJECT, external_id="", fields={})
+def _record(key: str) -> RecordUpsert:
+    return RecordUpsert(entity="price", key=key, sobject=SOBJECT, external_id="", fields={})
 
 
 def _link(key: str, record_id: str, snapshot: Fields) -> Link:

@@ -20,8 +20,8 @@ from connector.clock import Clock
 from connector.errors import AuthError, RetryClass, SettingsError
 from connector.files import UnusableFileError, read_file
 from connector.salesforce.address import checked_origin
-from connector.salesforce.fault import Silence
-from connector.salesforce.refusal import NoAnswerError
+from connector.salesforce.errors import UnreadableResponseError
+from connector.salesforce.fault import NoResponse
 from connector.salesforce.retry import retry_after
 from connector.salesforce.session import OrgSession
 from connector.settings import PREFIX, AuthMethod, SalesforceSettings
@@ -166,7 +166,7 @@ class TokenOwner:
             try:
                 access_token, _ = SalesforceLogin(session=session, **flow)
             except requests.exceptions.RequestException as error:
-                raise NoAnswerError(silence_of(error), self._origin) from None
+                raise UnreadableResponseError(silence_of(error), self._origin) from None
             except (ValueError, TypeError, jwt.PyJWTError):
                 # A key file that is not one; the library's text could quote it.
                 raise SettingsError(
@@ -224,23 +224,23 @@ class TokenOwner:
         return text
 
 
-def silence_of(error: requests.exceptions.RequestException) -> Silence:
+def silence_of(error: requests.exceptions.RequestException) -> NoResponse:
     """What kind of silence an exception of requests stands for."""
     match error:
         case requests.exceptions.SSLError():
-            return Silence.NOT_TRUSTED
+            return NoResponse.NOT_TRUSTED
         case requests.exceptions.TooManyRedirects():
-            return Silence.REDIRECTED
+            return NoResponse.REDIRECTED
         case requests.exceptions.ReadTimeout():
-            return Silence.TIMED_OUT
+            return NoResponse.TIMED_OUT
         case requests.exceptions.ConnectTimeout():
-            return Silence.NOT_CONNECTED
+            return NoResponse.NOT_CONNECTED
         case requests.exceptions.ConnectionError():
-            return Silence.CONNECTION_LOST if "aborted" in str(error) else Silence.NOT_CONNECTED
+            return NoResponse.CONNECTION_LOST if "aborted" in str(error) else NoResponse.NOT_CONNECTED
         case requests.exceptions.JSONDecodeError() if error.doc.lstrip()[:1] == "<":
-            return Silence.WEB_PAGE
+            return NoResponse.WEB_PAGE
         case _:
-            return Silence.UNREADABLE
+            return NoResponse.UNREADABLE
 
 
 def _host(token: Token) -> str:

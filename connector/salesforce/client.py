@@ -31,16 +31,16 @@ from connector.salesforce.collections import (
     upsert_path,
 )
 from connector.salesforce.composite import SubOutcome, SubRequest, composite_body, read_composite
+from connector.salesforce.control_plane import ControlPlane
 from connector.salesforce.describe import describe_path, read_describe
-from connector.salesforce.fault import Silence, classify_call
+from connector.salesforce.errors import UnreadableResponseError, as_error, as_refused
+from connector.salesforce.fault import NoResponse, classify_call
 from connector.salesforce.graph import Graph, GraphOutcome, graph_body, read_graphs
 from connector.salesforce.limits import QUERIES_PER_COMPOSITE, SUBREQUESTS_PER_COMPOSITE
 from connector.salesforce.query import fits_url, query_path, read_page
-from connector.salesforce.refusal import NoAnswerError, as_error, as_refused
-from connector.salesforce.retry import Attempt, retry_after, tried
-from connector.salesforce.simple import ControlPlane
-from connector.salesforce.transport import Answer, Transport, dump
-from connector.salesforce.usage import Calls, Meter, Usage
+from connector.salesforce.retry import Attempt, call_with_retry, retry_after
+from connector.salesforce.transport import HttpResponse, Transport, dump
+from connector.salesforce.usage import CallCounts, Meter, Usage
 from connector.settings import DuplicateRules, SalesforceSettings
 
 CLIENT_NAME = f"crm-connector/{installed_version('crm-connector')}"
@@ -125,7 +125,7 @@ class SalesforceClient:
         return self._meter.usage
 
     @property
-    def calls_made(self) -> Calls:
+    def calls_made(self) -> CallCounts:
         """HTTP requests sent to the data API: reads and writes, repeats included."""
         return self._meter.calls
 
@@ -189,7 +189,7 @@ class SalesforceClient:
         )
         reads_only = all(request.method == "GET" for request in subrequests)
 
-        def read(answer: Answer) -> list[SubOutcome]:
+        def read(answer: HttpResponse) -> list[SubOutcome]:
             parsed = answer.records() if reads_only else answer.json()
             return read_composite(parsed, subrequests, all_or_none=all_or_none)
 
@@ -302,7 +302,7 @@ class SalesforceClient:
         return await self._call("GET", path, read=lambda answer: read_page(answer.records()), write=False)
 
     async def _write(
-        self, method: str, path: str, body: Any, *, read: Callable[[Answer], T], repeatable: bool = True
+        self, method: str, path: str, body: Any, *, read: Callable[[HttpResponse], T], repeatable: bool = True
     ) -> T:
         return await self._call(method, self._base + path, body, read=read, write=True, repeatable=repeatable)
 
@@ -312,7 +312,7 @@ class SalesforceClient:
         path: str,
         body: Any = None,
         *,
-        read: Callable[[Answer], T],
+        read: Callable[[HttpResponse], T],
         write: bool,
         repeatable: bool = True,
     ) -> T:
@@ -323,10 +323,10 @@ class SalesforceClient:
         async def attempt() -> Attempt[T]:
             return await self._attempt(method, path, content, read=read, write=write)
 
-        return await tried(attempt, clock=self._clock, attempts=self._attempts, repeatable=repeatable)
+        return await call_with_retry(attempt, clock=self._clock, attempts=self._attempts, repeatable=repeatable)
 
     async def _attempt(
-        self, method: str, path: str, content: bytes | None, *, read: Callable[[Answer], T], write: bool
+        self, method: str, path: str, content: bytes | None, *, read: Callable[[HttpResponse], T], write: bool
     ) -> Attempt[T]:
         """One try. A session that is over, an address that nobody answers at and one that leads elsewhere are given up
         for a new sign-in through the login URL, which is no try of its own."""
@@ -334,8 +334,8 @@ class SalesforceClient:
             token = await self._tokens.token()
             try:
                 answer = await self._send(method, path, token, content, write=write)
-            except NoAnswerError as error:
-                if error.silence is not Silence.NOT_CONNECTED or not await self._moved(token):
+            except UnreadableResponseError as error:
+                if error.silence is not NoResponse.NOT_CONNECTED or not await self._moved(token):
                     raise
                 answer = await self._send(method, path, await self._tokens.token(), content, write=write)
             if answer.status == 401 or (answer.moved_to is not None and await self._moved(token)):
@@ -343,7 +343,7 @@ class SalesforceClient:
                 answer = await self._send(method, path, token, content, write=write)
             if answer.ok:
                 return Attempt(value=answer.understood(read))
-        except NoAnswerError as error:
+        except UnreadableResponseError as error:
             return Attempt(error=error, soon=error.fault.soon, outcome_known=error.fault.outcome_known)
         except SalesforceError as error:
             return Attempt(error=error, soon=error.retry_class is RetryClass.TRANSIENT)
@@ -359,7 +359,7 @@ class SalesforceClient:
         """Whether a new sign-in names another address than the one of `token`."""
         return (await self._tokens.renew(token)).instance_url != token.instance_url
 
-    async def _send(self, method: str, path: str, token: Token, content: bytes | None, *, write: bool) -> Answer:
+    async def _send(self, method: str, path: str, token: Token, content: bytes | None, *, write: bool) -> HttpResponse:
         started = self._clock.now()
         status: int | str = "none"
         try:
@@ -386,5 +386,5 @@ class SalesforceClient:
         return token
 
 
-def _outcomes(expected: int) -> Callable[[Answer], list[Outcome]]:
+def _outcomes(expected: int) -> Callable[[HttpResponse], list[Outcome]]:
     return lambda answer: read_outcomes(answer.json(), expected=expected)

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from connector.model.outcome import Outcome
-from connector.salesforce.fault import Silence
+from connector.salesforce.errors import UnreadableResponseError, read_errors
+from connector.salesforce.fault import NoResponse
 from connector.salesforce.limits import CHUNKS_PER_COLLECTION, ROWS_PER_COLLECTION
-from connector.salesforce.refusal import NoAnswerError, read_errors
 
 Fields: TypeAlias = Mapping[str, object]
 """Field values by API name: FieldValue, or a mapping where a lookup goes by the parent's external ID."""
@@ -51,14 +51,14 @@ def update_body(rows: Sequence[Row]) -> dict[str, Any]:
 def read_outcomes(body: Any, *, expected: int) -> list[Outcome]:
     """One outcome per record, in order; NoAnswerError if the answer has another number of them."""
     if not isinstance(body, list) or len(body) != expected:
-        raise NoAnswerError(Silence.UNREADABLE)
+        raise UnreadableResponseError(NoResponse.UNREADABLE)
     return [read_outcome(item) for item in body]
 
 
 def read_outcome(item: Any) -> Outcome:
     """`{id, success, errors, created?}` as it stands in collections, and in the body of one row's create or upsert."""
     if not isinstance(item, Mapping):
-        raise NoAnswerError(Silence.UNREADABLE)
+        raise UnreadableResponseError(NoResponse.UNREADABLE)
     created = item.get("created")
     return Outcome(
         success=item.get("success") is True,

@@ -12,10 +12,10 @@ from typing import Any
 
 from connector.model.outcome import Outcome, RowError
 from connector.salesforce.collections import read_outcome
-from connector.salesforce.fault import Silence
+from connector.salesforce.errors import UnreadableResponseError
+from connector.salesforce.fault import NoResponse
 from connector.salesforce.graph import is_follower, read_node
 from connector.salesforce.limits import QUERIES_PER_COMPOSITE, SUBREQUESTS_PER_COMPOSITE
-from connector.salesforce.refusal import NoAnswerError
 
 _QUERY_LIKE = ("query", "queryAll", "composite/sobjects")
 
@@ -86,7 +86,7 @@ def read_composite(body: Any, subrequests: Sequence[SubRequest], *, all_or_none:
     items = body.get("compositeResponse") if isinstance(body, Mapping) else None
     answers = {item.get("referenceId"): item for item in items or () if isinstance(item, Mapping)}
     if any(request.reference not in answers for request in subrequests):
-        raise NoAnswerError(Silence.UNREADABLE)
+        raise UnreadableResponseError(NoResponse.UNREADABLE)
     outcomes = [_read(request.reference, answers[request.reference]) for request in subrequests]
     if all_or_none and not all(outcome.success for outcome in outcomes):
         return [_undone(outcome) for outcome in outcomes]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector.model.describe import FieldDescribe, RecordTypeDescribe, SObjectDescribe
-from connector.salesforce.fault import Silence
-from connector.salesforce.refusal import NoAnswerError
+from connector.salesforce.errors import UnreadableResponseError
+from connector.salesforce.fault import NoResponse
 
 
 def describe_path(sobject: str) -> str:
@@ -18,7 +18,7 @@ def read_describe(body: Any) -> SObjectDescribe:
     """Fields the caller may not see are absent: describe is filtered by field-level security. NoAnswerError for
     a body of another shape."""
     if not isinstance(body, Mapping) or "name" not in body or not isinstance(body.get("fields"), list):
-        raise NoAnswerError(Silence.UNREADABLE)
+        raise UnreadableResponseError(NoResponse.UNREADABLE)
     return SObjectDescribe(
         name=body["name"],
         label=body.get("label") or body["name"],

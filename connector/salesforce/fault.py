@@ -24,14 +24,14 @@ from connector.salesforce.fault_table import (
     UNKNOWN_4XX,
     UNKNOWN_5XX,
     Fault,
-    Silence,
+    NoResponse,
 )
 
 __all__ = [
     "OF_FIELDS",
     "TABLE",
     "Fault",
-    "Silence",
+    "NoResponse",
     "classify_call",
     "classify_row",
     "classify_rows",
@@ -107,7 +107,7 @@ def _called(status: int, errors: Sequence[RowError]) -> Fault:
     return _named(REDIRECT if 300 <= status < 400 else UNKNOWN_4XX, code)
 
 
-def classify_silence(silence: Silence) -> Fault:
+def classify_silence(silence: NoResponse) -> Fault:
     """What it means that no usable answer came."""
     return _named(TABLE[silence], str(silence))
 

@@ -43,7 +43,7 @@ class Fault:
         return own and self.retry_class is not RetryClass.LIMIT
 
 
-class Silence(StrEnum):
+class NoResponse(StrEnum):
     """The ways in which no usable answer comes."""
 
     NOT_CONNECTED = "NOT_CONNECTED"
@@ -313,17 +313,17 @@ TABLE: dict[str, Fault] = {
         "The org no longer has this API version.", "Raise CONNECTOR_SALESFORCE__API_VERSION.", scope=ORG
     ),
     # --- no answer
-    Silence.NOT_CONNECTED: _soon(
+    NoResponse.NOT_CONNECTED: _soon(
         "The org could not be reached.", "Check the network and CONNECTOR_SALESFORCE__LOGIN_URL.", scope=ORG
     ),
-    Silence.NOT_TRUSTED: _closed(
+    NoResponse.NOT_TRUSTED: _closed(
         "The org's certificate is not trusted here.", "Name the authority's file in SSL_CERT_FILE."
     ),
-    Silence.REDIRECTED: _closed(
+    NoResponse.REDIRECTED: _closed(
         "The org answered with another address, which we do not follow.",
         "Set CONNECTOR_SALESFORCE__LOGIN_URL to the org's present My Domain address.",
     ),
-    Silence.WEB_PAGE: replace(
+    NoResponse.WEB_PAGE: replace(
         _later(
             TRANSIENT,
             "A web page came instead of an answer: the org is in maintenance, or something between us and it speaks.",
@@ -332,11 +332,13 @@ TABLE: dict[str, Fault] = {
         ),
         outcome_known=False,
     ),
-    Silence.TIMED_OUT: _soon(
+    NoResponse.TIMED_OUT: _soon(
         "The org did not answer in time; it may have saved all the same.", known=False, scope=DOUBT
     ),
-    Silence.CONNECTION_LOST: _soon("The answer was lost on its way; the org may have saved.", known=False, scope=DOUBT),
-    Silence.UNREADABLE: _soon("The answer could not be read; the org may have saved.", known=False, scope=DOUBT),
+    NoResponse.CONNECTION_LOST: _soon(
+        "The answer was lost on its way; the org may have saved.", known=False, scope=DOUBT
+    ),
+    NoResponse.UNREADABLE: _soon("The answer could not be read; the org may have saved.", known=False, scope=DOUBT),
 }
 
 STATUSES: dict[int, Fault] = {
@@ -350,7 +352,7 @@ STATUSES: dict[int, Fault] = {
         "There is no such address in the org.",
         "Check CONNECTOR_SALESFORCE__LOGIN_URL and CONNECTOR_SALESFORCE__API_VERSION.",
     ),
-    408: TABLE[Silence.TIMED_OUT],
+    408: TABLE[NoResponse.TIMED_OUT],
     410: TABLE["UNSUPPORTED_API_VERSION"],
     413: _data(
         "The call was too large for the org, or for something before it.", "Make the record smaller, then replay."
@@ -361,7 +363,7 @@ STATUSES: dict[int, Fault] = {
     431: _data("The address and headers of the call were too long.", "Report it with the call's log line."),
     501: _config("The org does not offer this call.", "Check CONNECTOR_SALESFORCE__API_VERSION."),
 }
-REDIRECT = TABLE[Silence.REDIRECTED]
+REDIRECT = TABLE[NoResponse.REDIRECTED]
 UNKNOWN_5XX = _soon("The org, or something before it, failed; it may have saved all the same.", known=False, scope=ORG)
 UNKNOWN_4XX = Fault(
     code="",

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from connector.model.outcome import Outcome, RowError
 from connector.salesforce.collections import read_outcome
+from connector.salesforce.errors import read_errors
 from connector.salesforce.fault import TABLE
 from connector.salesforce.limits import GRAPH_ID_LENGTH, GRAPHS_PER_CALL, NODE_KINDS_PER_CALL, NODES_PER_CALL
-from connector.salesforce.refusal import read_errors
 
 _GRAPH_ID = re.compile(rf"[A-Za-z0-9][^.]{{0,{GRAPH_ID_LENGTH - 1}}}")
 _REFERENCE = re.compile(r"\w+", re.ASCII)

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 from connector.clock import Clock
 from connector.errors import RetryClass, SalesforceError
-from connector.salesforce.simple import ControlPlane
+from connector.salesforce.control_plane import ControlPlane
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
 LONGEST_SECONDS = 900.0

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from connector.salesforce.fault import Silence
+from connector.salesforce.errors import UnreadableResponseError
+from connector.salesforce.fault import NoResponse
 from connector.salesforce.limits import QUERY_URL_ROOM
-from connector.salesforce.refusal import NoAnswerError
 
 
 def soql(template: str, **values: object) -> str:
@@ -60,10 +60,10 @@ def read_page(body: Any) -> tuple[list[dict[str, Any]], str | None]:
     NoAnswerError for another shape, and for a next page that is not a path of this org's API.
     """
     if not isinstance(body, Mapping) or not isinstance(body.get("records"), list):
-        raise NoAnswerError(Silence.UNREADABLE)
+        raise UnreadableResponseError(NoResponse.UNREADABLE)
     following = body.get("nextRecordsUrl")
     if following is not None and not str(following).startswith("/services/data/"):
-        raise NoAnswerError(Silence.UNREADABLE)
+        raise UnreadableResponseError(NoResponse.UNREADABLE)
     return [_plain(record) for record in body["records"]], following
 
 

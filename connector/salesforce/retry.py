@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 
 from connector.clock import Clock
 from connector.errors import SalesforceError
-from connector.salesforce.sending import watching
+from connector.salesforce.attempt_context import track_attempts
 
 T = TypeVar("T")
 
@@ -44,12 +44,12 @@ class Attempt(Generic[T]):
         return self.soon and (repeatable or self.outcome_known) and (self.retry_after or 0) <= LONGEST_WAIT
 
 
-async def tried(
+async def call_with_retry(
     attempt: Callable[[], Awaitable[Attempt[T]]], *, clock: Clock, attempts: int, repeatable: bool = True
 ) -> T:
     """What the first try that worked gave; the error of the last otherwise."""
 
-    watcher = watching()
+    watcher = track_attempts()
 
     async def once() -> Attempt[T]:
         await watcher.may_send()

@@ -19,8 +19,8 @@ import orjson
 
 from connector.model.outcome import RowError
 from connector.salesforce.auth import Token
-from connector.salesforce.fault import Silence
-from connector.salesforce.refusal import NoAnswerError, read_errors
+from connector.salesforce.errors import UnreadableResponseError, read_errors
+from connector.salesforce.fault import NoResponse
 from connector.salesforce.usage import Meter
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ _NO_PROXY: Mapping[str, httpx2.AsyncBaseTransport | None] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class HttpResponse:
     """Status, headers (any case) and body as it came, decompressed."""
 
     status: int
@@ -67,18 +67,18 @@ class Answer:
         """The body with every fraction as Decimal: for records."""
         return self._parsed(_with_decimals)
 
-    def understood(self, read: Callable[[Answer], T]) -> T:
+    def understood(self, read: Callable[[HttpResponse], T]) -> T:
         """What `read` makes of this; NoAnswerError for JSON of a shape that is not the API's."""
         try:
             return read(self)
         except (LookupError, TypeError, AttributeError, ValueError):
-            raise NoAnswerError(Silence.UNREADABLE) from None
+            raise UnreadableResponseError(NoResponse.UNREADABLE) from None
 
     def errors(self) -> Sequence[RowError]:
         """What an error body says; nothing if it is not one of the API."""
         try:
             return read_errors(self.json())
-        except NoAnswerError:
+        except UnreadableResponseError:
             return ()
 
     def _parsed(self, loads: Any) -> Any:
@@ -86,7 +86,7 @@ class Answer:
             return loads(self.content)
         except ValueError:
             page = self.content.lstrip()[:1] == b"<"
-            raise NoAnswerError(Silence.WEB_PAGE if page else Silence.UNREADABLE) from None
+            raise UnreadableResponseError(NoResponse.WEB_PAGE if page else NoResponse.UNREADABLE) from None
 
 
 def dump(body: Any) -> bytes:
@@ -140,7 +140,7 @@ class Transport:
             mounts=_NO_PROXY,
         )
 
-    async def send(self, method: str, path: str, *, token: Token, content: bytes | None, write: bool) -> Answer:
+    async def send(self, method: str, path: str, *, token: Token, content: bytes | None, write: bool) -> HttpResponse:
         """The org's answer, whatever its status; NoAnswerError if none came whole. `path` starts with a slash."""
         headers = {"Authorization": f"Bearer {token.access_token}"}
         if write:
@@ -153,23 +153,23 @@ class Transport:
                 response = await self._http.request(method, token.instance_url + path, content=content, headers=headers)
         except (httpx2.RequestError, TimeoutError) as error:
             # Not chained: the request hangs on the exception, and its headers hold the token.
-            raise NoAnswerError(_silence(error), token.instance_url) from None
+            raise UnreadableResponseError(_silence(error), token.instance_url) from None
         self._meter.read(response.headers.get("Sforce-Limit-Info"))
-        return Answer(status=response.status_code, headers=response.headers, content=response.content)
+        return HttpResponse(status=response.status_code, headers=response.headers, content=response.content)
 
     async def close(self) -> None:
         await self._http.aclose()
 
 
-def _silence(error: Exception) -> Silence:
+def _silence(error: Exception) -> NoResponse:
     match error:
         case httpx2.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return Silence.NOT_TRUSTED
+            return NoResponse.NOT_TRUSTED
         case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout() | httpx2.ProxyError():
-            return Silence.NOT_CONNECTED
+            return NoResponse.NOT_CONNECTED
         case httpx2.TimeoutException() | TimeoutError():
-            return Silence.TIMED_OUT
+            return NoResponse.TIMED_OUT
         case httpx2.DecodingError():
-            return Silence.UNREADABLE
+            return NoResponse.UNREADABLE
         case _:
-            return Silence.CONNECTION_LOST
+            return NoResponse.CONNECTION_LOST

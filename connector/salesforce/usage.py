@@ -15,7 +15,7 @@ class Usage(NamedTuple):
     allowed: int
 
 
-class Calls(NamedTuple):
+class CallCounts(NamedTuple):
     """HTTP requests we sent to the data API, repeats included; sign-ins count for nothing at the org."""
 
     reads: int
@@ -27,11 +27,11 @@ class Meter:
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
-        self.calls = Calls(0, 0)
+        self.calls = CallCounts(0, 0)
 
     def count(self, *, write: bool, times: int = 1) -> None:
         reads, writes = self.calls
-        self.calls = Calls(reads, writes + times) if write else Calls(reads + times, writes)
+        self.calls = CallCounts(reads, writes + times) if write else CallCounts(reads + times, writes)
 
     def read(self, limit_info: str | None) -> None:
         if limit_info and (match := _API_USAGE.search(limit_info)):

@@ -12,9 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.store import outbox
-from connector.store.bulk import Row, Saved, all_keys, count_rows, insert_missing, select_in, update_rows, versions_of
+from connector.store.sql import (
+    Row,
+    Saved,
+    all_keys,
+    count_rows,
+    insert_missing,
+    select_in,
+    update_rows,
+    versions_of,
+)
 from connector.store.tables import customers
-from connector.store.unit import Lane, UnitOfWork, slot_of
+from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
 FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal_code", "country",
           "first_name", "last_name", "tier", "credit_limit")  # fmt: skip
@@ -35,8 +44,8 @@ async def save(uow: UnitOfWork, items: Sequence[Customer], *, lane: Lane = Lane.
     changed = [number for number in sorted(stored) if stored[number] != wanted[number]]
     await update_rows(uow.connection, customers, [_row(uow, wanted[number]) for number in changed])
     for number in [*created, *changed]:
-        uow.changed(EntityKind.CUSTOMER, number, slot_of(number), lane)
-    await outbox.revive(uow, [f"{EntityKind.CUSTOMER} {number}" for number in changed])
+        uow.changed(EntityKind.CUSTOMER, number, partition_hash(number), lane)
+    await outbox.requeue_blocked_by(uow, [f"{EntityKind.CUSTOMER} {number}" for number in changed])
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 
 

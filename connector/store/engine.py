@@ -30,8 +30,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from connector.clock import Clock, SystemClock
 from connector.errors import SettingsError
 from connector.files import create_private, readable_by_others
-from connector.store.faults import is_locked, translated
-from connector.store.unit import UnitOfWork
+from connector.store.db_errors import is_locked, translated
+from connector.store.unit_of_work import UnitOfWork
 
 BUSY_SECONDS = 60.0
 """How long a writer waits for one in another process. SQLite does not let them queue, so the wait must be long enough

@@ -11,9 +11,9 @@ from sqlalchemy import insert as plain_insert
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.store.bulk import insert
+from connector.store.sql import insert
 from connector.store.tables import counters, invoices
-from connector.store.unit import UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 SERIES = "invoice"
 

@@ -12,11 +12,11 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.tables import journal
-from connector.store.unit import UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class JournalEntry:
     """`action` is a word (`created`, `updated`, `refused`, …); `detail` whatever JSON explains it; `org_id` the org it
     concerns, if one."""
 
@@ -28,14 +28,14 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Written(Entry):
+class JournalRecord(JournalEntry):
     """An entry as it was written; `id` rises with time."""
 
     id: int
     at: datetime
 
 
-async def write(uow: UnitOfWork, entries: Sequence[Entry]) -> None:
+async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:
     """Add `entries`, at the moment of the transaction. Decimals and dates in a detail become their text."""
     rows = [
         {
@@ -52,7 +52,7 @@ async def write(uow: UnitOfWork, entries: Sequence[Entry]) -> None:
         await uow.connection.execute(insert(journal), rows)
 
 
-async def read(connection: AsyncConnection, entity: str, key: str, limit: int = 100) -> list[Written]:
+async def read(connection: AsyncConnection, entity: str, key: str, limit: int = 100) -> list[JournalRecord]:
     """The latest entries about one entity, the newest first."""
     statement = (
         select(journal)
@@ -61,7 +61,7 @@ async def read(connection: AsyncConnection, entity: str, key: str, limit: int = 
         .limit(limit)
     )
     return [
-        Written(
+        JournalRecord(
             id=row.id,
             at=row.at,
             entity=row.entity,

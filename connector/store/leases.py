@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import case, delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.store.bulk import insert
 from connector.store.engine import Store
+from connector.store.sql import insert
 from connector.store.tables import counters, leases
-from connector.store.unit import UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 PARTITION = "drain:"
 """What the leases of partitions begin with."""

@@ -13,9 +13,9 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.record import Link, dump_snapshot, load_snapshot, owner_of
-from connector.store.bulk import chunks, select_in, upsert
+from connector.store.sql import chunks, select_in, upsert
 from connector.store.tables import links
-from connector.store.unit import UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 ENTITIES = ("customer", "product", "order", "line", "price", "return", "return_line")
 _COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapshot)

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.store.bulk import insert
+from connector.store.sql import insert
 from connector.store.tables import mapping_sources, mapping_versions
-from connector.store.unit import UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 KEPT = timedelta(days=90)
 """How long a source is remembered that is not seen any more: every container is one."""
@@ -68,11 +68,11 @@ async def activate(uow: UnitOfWork, digest: str, source: str) -> int:
     """Make this version the active one; its number."""
     statement = insert(uow.connection, mapping_versions).values(digest=digest, activated_at=uow.now, source=source)
     number: int = (await uow.connection.execute(statement.returning(mapping_versions.c.number))).scalar_one()
-    await seen(uow, source, digest)
+    await record_trouble(uow, source, digest)
     return number
 
 
-async def seen(uow: UnitOfWork, source: str, digest: str) -> None:
+async def record_trouble(uow: UnitOfWork, source: str, digest: str) -> None:
     """The source has these files, and they can be used."""
     values = {"digest": digest, "seen_at": uow.now, "problem": None}
     statement = insert(uow.connection, mapping_sources).values(source=source, **values)

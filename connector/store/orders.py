@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import RetryClass, StoreError
 from connector.model.change import EntityKind
-from connector.model.implied import as_imported
+from connector.model.imported_state import as_imported
 from connector.model.order import MOVING, Line, Order, OrderInput
-from connector.model.progress import Hold
+from connector.model.order_state import Hold
 from connector.model.stage import OPEN, Stage
 from connector.store import customers as customer_store
-from connector.store import parcels
 from connector.store import products as product_store
-from connector.store.bulk import (
+from connector.store import shipments
+from connector.store.sql import (
     Row,
     Saved,
     all_keys,
@@ -31,7 +31,7 @@ from connector.store.bulk import (
     update_rows,
 )
 from connector.store.tables import customers, holds, order_lines, orders, products
-from connector.store.unit import Lane, UnitOfWork, slot_of
+from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
 FIELDS = (
     "number",
@@ -124,7 +124,7 @@ async def save(
     for numbers, usual in ((created, Lane.NEW), (changed, Lane.STATUS)):
         for number in numbers:
             customer = wanted[number][0][1]
-            uow.changed(EntityKind.ORDER, number, slot_of(customer), usual if lane is None else lane)
+            uow.changed(EntityKind.ORDER, number, partition_hash(customer), usual if lane is None else lane)
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 
 
@@ -137,7 +137,7 @@ class Placed:
     digest: str | None
 
 
-async def add(uow: UnitOfWork, items: Sequence[tuple[OrderInput, Placed]]) -> set[str]:
+async def insert_new(uow: UnitOfWork, items: Sequence[tuple[OrderInput, Placed]]) -> set[str]:
     """Store orders that are new; the numbers of those that were. One that is there is left as it is, and whoever is
     storing it at this moment is waited for. Raises as `save` does."""
     wanted = {order.number: (_values(order), _lines_of(order)) for order, _ in items}
@@ -150,11 +150,11 @@ async def add(uow: UnitOfWork, items: Sequence[tuple[OrderInput, Placed]]) -> se
     created = await insert_missing(uow.connection, orders, rows)
     await _insert_lines(uow, wanted, sorted(created))
     for number in created:
-        uow.changed(EntityKind.ORDER, number, slot_of(wanted[number][0][1]), Lane.NEW)
+        uow.changed(EntityKind.ORDER, number, partition_hash(wanted[number][0][1]), Lane.NEW)
     return created
 
 
-async def placed(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, Placed]:
+async def load_placements(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, Placed]:
     """By number; of orders that were not placed here, or before digests were kept, there is none."""
     statement = select(orders.c.number, orders.c.tracking_key, orders.c.placed_digest)
     return {
@@ -183,7 +183,7 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
         connection, select(holds.c.order_number, holds.c.reason), holds.c.order_number, acted_on
     ):
         on_hold.setdefault(order, set()).add(Hold(reason))
-    sent, back = await parcels.load(connection, acted_on)
+    sent, back = await shipments.load(connection, acted_on)
 
     currencies = {row[1]: row.currency for row in rows}
     given_stock = {row[1] for row in rows if row.events and row.stage in OPEN}
@@ -215,7 +215,9 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
     return [found[number] for number in numbers if number in found]
 
 
-async def using(connection: AsyncConnection, kind: EntityKind, keys: Sequence[str]) -> list[tuple[str, str]]:
+async def orders_referencing(
+    connection: AsyncConnection, kind: EntityKind, keys: Sequence[str]
+) -> list[tuple[str, str]]:
     """(Number, customer) of the orders of these customers, or with these products, by number."""
     statement = select(orders.c.number, orders.c.customer).distinct()
     column = orders.c.customer

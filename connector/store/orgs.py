@@ -9,9 +9,9 @@ from datetime import datetime
 from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.store.bulk import upsert
+from connector.store.sql import upsert
 from connector.store.tables import orgs
-from connector.store.unit import UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

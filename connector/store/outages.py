@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.store.bulk import upsert
+from connector.store.sql import upsert
 from connector.store.tables import outages
-from connector.store.unit import UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 300.0

@@ -32,10 +32,10 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import REPEATED, Change, ChangeState, DeadLetter, EntityKind, Refusal, Unsent
-from connector.store.bulk import Row, chunks, select_in
-from connector.store.retries import pause_after
+from connector.store.retry_schedule import pause_after
+from connector.store.sql import Row, chunks, select_in
 from connector.store.tables import outbox
-from connector.store.unit import Lane, UnitOfWork
+from connector.store.unit_of_work import Lane, UnitOfWork
 
 Selection: TypeAlias = Mapping[EntityKind, Set[str] | None]
 """Changes of some kinds: those of the keys named, every one of the kind where none are."""
@@ -137,7 +137,7 @@ async def begin(uow: UnitOfWork, changes: Sequence[Change]) -> set[tuple[EntityK
     return begun
 
 
-async def sure(uow: UnitOfWork, changes: Sequence[Change]) -> int:
+async def mark_confirmed(uow: UnitOfWork, changes: Sequence[Change]) -> int:
     """The outcome of what was sent of these is known and recorded, whatever was captured since."""
     statement = (
         update(outbox)
@@ -147,7 +147,7 @@ async def sure(uow: UnitOfWork, changes: Sequence[Change]) -> int:
     return await _each(uow, statement, changes)
 
 
-async def doubt(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str]) -> None:
+async def mark_doubtful(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str]) -> None:
     """What the org holds of these is not known any more; refused ones go on waiting for a person."""
     for chunk in chunks(sorted(set(keys))):
         chosen = (outbox.c.entity == entity.value, outbox.c.key.in_(chunk))
@@ -221,7 +221,7 @@ async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequen
     return await _refused(uow, statement, entity, keys)
 
 
-async def revive(uow: UnitOfWork, records: Iterable[str]) -> int:
+async def requeue_blocked_by(uow: UnitOfWork, records: Iterable[str]) -> int:
     """Make due again what was refused because of these records (`customer C-1`, `product TEA`), for they have changed.
     How many there were."""
     wanted = set(records)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import EntityKind
 from connector.model.product import Price, Product
 from connector.store import outbox
-from connector.store.bulk import (
+from connector.store.sql import (
     Row,
     Saved,
     all_keys,
@@ -23,7 +23,7 @@ from connector.store.bulk import (
     versions_of,
 )
 from connector.store.tables import prices, products
-from connector.store.unit import Lane, UnitOfWork, slot_of
+from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
 _COLUMNS = tuple(products.c[name] for name in ("sku", "name", "description", "active", "placeholder"))
 
@@ -55,8 +55,8 @@ async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.P
         await uow.connection.execute(insert(prices), listed)
 
     for sku in [*created, *changed]:
-        uow.changed(EntityKind.PRODUCT, sku, slot_of(sku), lane)
-    await outbox.revive(uow, [f"{EntityKind.PRODUCT} {sku}" for sku in changed])
+        uow.changed(EntityKind.PRODUCT, sku, partition_hash(sku), lane)
+    await outbox.requeue_blocked_by(uow, [f"{EntityKind.PRODUCT} {sku}" for sku in changed])
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 
 

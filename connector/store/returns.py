@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.order_return import OrderReturn, return_key, returned, split_key
 from connector.store import orders as order_store
-from connector.store.bulk import count_rows
+from connector.store.sql import count_rows
 from connector.store.tables import returns
 
 

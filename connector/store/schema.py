@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
+from connector.clock import Clock
 from connector.errors import RetryClass, StoreError
+from connector.settings import Settings
+from connector.store.db_errors import UPGRADE
 from connector.store.engine import Store
-from connector.store.faults import UPGRADE
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
 """Every revision in `migrations/versions`, oldest first: known here so that a check need not import alembic (0.9 s)."""
@@ -29,6 +33,17 @@ async def current(store: Store) -> str | None:
         return None
     async with store.reader() as connection:
         return await connection.run_sync(_revision)
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Store]:
+    """The database of `settings`; StoreError if its schema is absent, older or newer than this release."""
+    store = Store.open(settings.database_url, clock=clock)
+    try:
+        await check(store)
+        yield store
+    finally:
+        await store.close()
 
 
 async def check(store: Store) -> None:

@@ -16,20 +16,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import CommandError
 from connector.model.money import plain
-from connector.model.parcels import ZERO
-from connector.store.bulk import insert, select_in, upsert
+from connector.model.shipments import ZERO
+from connector.store.sql import insert, select_in, upsert
 from connector.store.tables import reservations, stock
-from connector.store.unit import UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
-Place = tuple[str, str]
+StockKey = tuple[str, str]
 """SKU and warehouse."""
 
-Reserved = tuple[str, int, str]
+ReservationKey = tuple[str, int, str]
 """Order, line and warehouse."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
+class Reservation:
     """What is reserved for one line in one warehouse and has not left; `picked` is the part that is off the shelf."""
 
     quantity: Decimal
@@ -41,7 +41,7 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Level:
+class StockLevel:
     """`reserved` is the part of `on_hand` that is promised to orders and has not left yet; `since` the day on which the
     oldest of it arrived."""
 
@@ -54,14 +54,15 @@ class Level:
         return self.on_hand - self.reserved
 
 
-async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool = False) -> dict[Place, Level]:
+async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool = False) -> dict[StockKey, StockLevel]:
     """What there is of these products, by warehouse."""
     statement = select(stock).order_by(stock.c.sku, stock.c.warehouse)
     if lock:
         statement = statement.with_for_update()
     rows = await select_in(connection, statement, stock.c.sku, sorted(set(skus)))
     return {
-        (row.sku, row.warehouse): Level(on_hand=row.on_hand, reserved=row.reserved, since=row.since) for row in rows
+        (row.sku, row.warehouse): StockLevel(on_hand=row.on_hand, reserved=row.reserved, since=row.since)
+        for row in rows
     }
 
 
@@ -76,11 +77,11 @@ async def warehouses(connection: AsyncConnection) -> set[str]:
     return set(await connection.scalars(select(stock.c.warehouse).distinct()))
 
 
-async def count(uow: UnitOfWork, counted: Mapping[Place, Decimal]) -> None:
+async def count(uow: UnitOfWork, counted: Mapping[StockKey, Decimal]) -> None:
     """Set what is on hand, as counted. CommandError where less is there than is reserved; nothing is set then."""
     known = await levels(uow.connection, [sku for sku, _ in counted], lock=True)
     for (sku, warehouse), on_hand in sorted(counted.items()):
-        reserved = known.get((sku, warehouse), Level(on_hand=ZERO)).reserved
+        reserved = known.get((sku, warehouse), StockLevel(on_hand=ZERO)).reserved
         if not on_hand.is_finite() or on_hand < reserved:
             raise CommandError(
                 f"Product {sku} in {warehouse} cannot have {on_hand} on hand: {plain(reserved)} is reserved.",
@@ -91,14 +92,14 @@ async def count(uow: UnitOfWork, counted: Mapping[Place, Decimal]) -> None:
     await put(uow, {place: arrived(known.get(place), counted[place], uow.now.date()) for place in counted})
 
 
-async def begin(uow: UnitOfWork, places: Iterable[Place]) -> None:
+async def begin(uow: UnitOfWork, places: Iterable[StockKey]) -> None:
     """Make sure that these places have a row that can be locked: two who count a new one then wait for each other."""
     rows = [{"sku": sku, "warehouse": place, "on_hand": ZERO, "reserved": ZERO} for sku, place in sorted(places)]
     if rows:
         await uow.connection.execute(insert(uow.connection, stock).on_conflict_do_nothing(), rows)
 
 
-async def put(uow: UnitOfWork, changed: Mapping[Place, Level]) -> None:
+async def put(uow: UnitOfWork, changed: Mapping[StockKey, StockLevel]) -> None:
     """Write levels whose rows are locked by this transaction."""
     rows = [
         {
@@ -113,13 +114,16 @@ async def put(uow: UnitOfWork, changed: Mapping[Place, Level]) -> None:
     await upsert(uow.connection, stock, rows)
 
 
-async def reserved_for(connection: AsyncConnection, orders: Sequence[str]) -> dict[Reserved, Held]:
+async def reserved_for(connection: AsyncConnection, orders: Sequence[str]) -> dict[ReservationKey, Reservation]:
     """What is reserved for these orders, by order, line and warehouse."""
     rows = await select_in(connection, select(reservations), reservations.c.order_number, orders)
-    return {(row.order_number, row.line, row.warehouse): Held(quantity=row.quantity, picked=row.picked) for row in rows}
+    return {
+        (row.order_number, row.line, row.warehouse): Reservation(quantity=row.quantity, picked=row.picked)
+        for row in rows
+    }
 
 
-async def keep(uow: UnitOfWork, changed: Mapping[Reserved, Held]) -> None:
+async def keep(uow: UnitOfWork, changed: Mapping[ReservationKey, Reservation]) -> None:
     """Write reservations; those of 0 are gone."""
     kept = [
         {"order_number": order, "line": line, "warehouse": warehouse, "quantity": held.quantity, "picked": held.picked}
@@ -136,7 +140,7 @@ async def keep(uow: UnitOfWork, changed: Mapping[Reserved, Held]) -> None:
         await uow.connection.execute(statement, gone)
 
 
-def arrived(known: Level | None, on_hand: Decimal, today: date) -> Level:
+def arrived(known: StockLevel | None, on_hand: Decimal, today: date) -> StockLevel:
     """The level with `on_hand`; where nothing was left, what is there now has been there since today."""
-    level = known or Level(on_hand=ZERO)
+    level = known or StockLevel(on_hand=ZERO)
     return replace(level, on_hand=on_hand, since=level.since if level.on_hand > 0 and level.since else today)

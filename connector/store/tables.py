@@ -19,16 +19,16 @@ from sqlalchemy import (
 )
 
 from connector.model.change import ChangeState
-from connector.model.event import Action
-from connector.model.message import MessageKind, MessageState
-from connector.model.parcels import ReturnStatus, ShipmentStatus
-from connector.model.progress import Hold
+from connector.model.events import Action
+from connector.model.notification import MessageKind, MessageState
+from connector.model.order_state import Hold
 from connector.model.role import Role
+from connector.model.shipments import ReturnStatus, ShipmentStatus
 from connector.model.stage import Stage
-from connector.store.columns import amount as _amount
-from connector.store.columns import at_most as _at_most
-from connector.store.columns import one_of as _one_of
-from connector.store.columns import transitions as _transitions
+from connector.store.constraints import amount as _amount
+from connector.store.constraints import at_most as _at_most
+from connector.store.constraints import one_of as _one_of
+from connector.store.constraints import transitions as _transitions
 from connector.store.types import Exact, Instant, Key, Serial
 
 metadata = MetaData(

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import ConnectorError
 from connector.model.role import Role
-from connector.store.bulk import insert_missing
+from connector.store.sql import insert_missing
 from connector.store.tables import tokens
-from connector.store.unit import UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 PREFIX = "crm_"
 NOTED_EVERY = timedelta(minutes=1)
@@ -51,7 +51,7 @@ async def find(connection: AsyncConnection, secret: str) -> Token | None:
     return None if row is None else _token(row)
 
 
-async def every(connection: AsyncConnection) -> list[Token]:
+async def list_all(connection: AsyncConnection) -> list[Token]:
     return [_token(row) for row in await connection.execute(select(tokens).order_by(tokens.c.name))]
 
 

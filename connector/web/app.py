@@ -12,31 +12,31 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from connector.errors import StoreError
-from connector.orders.correspondence import Correspondence
-from connector.orders.documents.writing import Writer
-from connector.orders.rules import Rules
+from connector.notifications.composer import NotificationComposer
+from connector.notifications.renderer import TemplateRenderer
+from connector.orders.policy.rules import Rules
 from connector.store import schema
-from connector.store.again import repeated
 from connector.store.engine import Store
-from connector.web import tracking
+from connector.store.retry import retry_on_abort
+from connector.web import tracking_page
 from connector.web.api import (
     analytics,
     backorders,
     customers,
+    inventory,
     invoices,
     messages,
     orders,
     products,
     returns,
     status,
-    warehouse,
 )  # fmt: skip
-from connector.web.auth import let_in
+from connector.web.auth import authenticate
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
 from connector.web.request_body import BODY_SECONDS, USUAL_SECONDS, read
 from connector.web.request_checks import checked
-from connector.web.route import LONGEST_FLOW, Call, Route, sent
+from connector.web.routing import LONGEST_FLOW, RequestContext, Route, sent
 
 PREFIX = "/api/v1"
 ROUTES: tuple[Route, ...] = (
@@ -46,7 +46,7 @@ ROUTES: tuple[Route, ...] = (
     *returns.ROUTES,
     *invoices.ROUTES,
     *messages.ROUTES,
-    *warehouse.ROUTES,
+    *inventory.ROUTES,
     *backorders.ROUTES,
     *analytics.ROUTES,
     *status.ROUTES,
@@ -60,7 +60,7 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
 }
 
-Follow = Callable[[], tuple[Rules, Correspondence]]
+Follow = Callable[[], tuple[Rules, NotificationComposer]]
 
 _NUMBER = web.RequestKey("number", str)
 
@@ -68,11 +68,11 @@ log = structlog.get_logger("web")
 
 
 def make_app(
-    store: Store, rules: Rules, correspondence: Correspondence | None = None, *, follow: Follow | None = None
+    store: Store, rules: Rules, correspondence: NotificationComposer | None = None, *, follow: Follow | None = None
 ) -> web.Application:
     """`correspondence`: how messages are written, for who looks at one before it is sent; by our templates if None.
     `follow` answers, for every request anew, what takes the place of both."""
-    standing = rules, correspondence or Correspondence(writer=Writer(), billing=rules.billing)
+    standing = rules, correspondence or NotificationComposer(writer=TemplateRenderer(), billing=rules.billing)
     follow = follow or (lambda: standing)
     app = web.Application(middlewares=[_logged, problems, checked], client_max_size=LARGEST_BODY)
     app[BODY_SECONDS] = USUAL_SECONDS
@@ -97,13 +97,13 @@ def make_app(
     app.router.add_get("/healthz", healthy)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/openapi.json", openapi)
-    app.router.add_routes(tracking.routes(store, lambda: follow()[0]))
+    app.router.add_routes(tracking_page.routes(store, lambda: follow()[0]))
     return app
 
 
 def _served(route: Route, store: Store, follow: Follow) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        token = await let_in(store, request, route.role)
+        token = await authenticate(store, request, route.role)
         unknown = sorted(set(request.query) - route.queries.keys())
         if unknown:
             known = ", ".join(route.queries) or "none"
@@ -115,9 +115,11 @@ def _served(route: Route, store: Store, follow: Follow) -> Handler:
                 raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
         body = None if route.body is None else await read(request, route.body)
         rules, correspondence = follow()
-        call = Call(store=store, rules=rules, correspondence=correspondence, request=request, token=token, body=body)
+        call = RequestContext(
+            store=store, rules=rules, correspondence=correspondence, request=request, token=token, body=body
+        )
         # A handler is one transaction, and all that it needs of the request is read by now.
-        return await sent(request, await repeated(store.clock, lambda: route.handler(call)))
+        return await sent(request, await retry_on_abort(store.clock, lambda: route.handler(call)))
 
     return handle
 

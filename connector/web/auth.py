@@ -13,7 +13,7 @@ from connector.web.problem import ProblemError
 _ASK = {"WWW-Authenticate": 'Bearer realm="connector"'}
 
 
-async def let_in(store: Store, request: web.Request, needed: Role) -> Token:
+async def authenticate(store: Store, request: web.Request, needed: Role) -> Token:
     """The caller's token; ProblemError 401 without one that is in force, 403 where its role does not do."""
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret:

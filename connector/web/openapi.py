@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from connector.web.request_body import JSON
-from connector.web.route import Route
+from connector.web.routing import Route
 
 PROBLEM = {
     "type": "object",

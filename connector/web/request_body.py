@@ -11,7 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
 from connector.model.strict_json import parse_json
-from connector.orders.wrongs import wrongs
+from connector.validation import field_errors
 from connector.web.problem import ProblemError
 
 JSON = "application/json"
@@ -31,7 +31,7 @@ async def read(request: web.Request, model: type[BaseModel]) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = wrongs(error, model)
+        found = field_errors(error, model)
         errors = [{"field": item.field, "rule": "input", "detail": item.text} for item in found]
         first = found[0]
         raise ProblemError(422, "input", first.sentence("body"), field=first.field, errors=errors) from None

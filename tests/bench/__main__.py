@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from tests.acceptance.export import Export, made_up
-from tests.bench.contest import CONNECTOR_NAME, CONTESTANTS, Run, run
+from tests.bench.comparison import CONNECTOR_NAME, CONTESTANTS, Run, run
 
 
 def measure(export: Export, scratch: Path, *, names: list[str], rounds: int, latency_ms: int) -> dict[str, list[Run]]:

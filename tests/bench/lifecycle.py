@@ -15,14 +15,14 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+from connector.demo import sample_orders
+from connector.demo.simulation import WAREHOUSES, advance
 from connector.model.customer import Customer
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
-from connector.orders import sample
-from connector.orders.desk import Desk
-from connector.orders.shop import WAREHOUSES, advance
+from connector.orders.transaction import OrderTransaction
 from connector.service import collect_seldom
-from connector.store import customers, history, orders, products, schema, stock
+from connector.store import customers, order_history, orders, products, schema, stock
 from connector.store.engine import Store
 
 MOST_STEPS = 20
@@ -41,23 +41,23 @@ async def live(store: Store, count: int, batch: int) -> dict[str, float]:
         await customers.save(uow, who)
         await products.save(uow, what)
         await stock.count(uow, {(item.sku, place): Decimal(10**7) for item in what for place in WAREHOUSES})
-    new = list(sample.orders(who, what, count=count))
+    new = list(sample_orders.orders(who, what, count=count))
     began = time.perf_counter()
     for start in range(0, count, batch):
         mine = new[start : start + batch]
         async with store.transaction() as uow:
-            await Desk(uow, actor="bench").place(mine)
+            await OrderTransaction(uow, actor="bench").place(mine)
         numbers = [order.number for order in mine]
         for _ in range(MOST_STEPS):
             async with store.transaction() as uow:
-                found = await advance(Desk(uow, actor="bench"), numbers)
+                found = await advance(OrderTransaction(uow, actor="bench"), numbers)
             numbers = [order.number for order in found if order.stage is not Stage.COMPLETED]
             if not numbers:
                 break
     seconds = time.perf_counter() - began
     async with store.reader() as connection:
         stages = await orders.counts(connection)
-        events = sum((await history.tally(connection)).values())
+        events = sum((await order_history.count_by_action(connection)).values())
     done = stages[Stage.COMPLETED]
     return {
         "orders": count,

@@ -23,7 +23,7 @@ import aiohttp
 import grpc
 import psutil
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg import ids
 from connector.localorg.pubsub import grpc_codec
 from connector.localorg.server import LocalOrg

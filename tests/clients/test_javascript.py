@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.server import LocalOrg
 
 HERE = Path(__file__).parent

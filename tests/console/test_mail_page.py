@@ -12,7 +12,7 @@ from playwright.async_api import Browser
 
 from connector.localmail.catcher import MailCatcher
 from connector.localmail.mailbox import Mailbox
-from connector.post.mail import Attachment, Mail, email
+from connector.notifications.transport.email import Attachment, Email, email
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVIL = '<script>document.title="ran"</script><b onclick="x">'
@@ -21,7 +21,7 @@ EVIL = '<script>document.title="ran"</script><b onclick="x">'
 def a_mail(**changes: str) -> bytes:
     values = {"name": "Ann", "subject": "Hello", "text": "Text\n", "html": "<h1>Page</h1>"} | changes
     attached = (Attachment(name="a <b>.pdf", content_type="text/html", content=EVIL.encode()),)
-    mail = Mail(key="k", kind="invoice", about="1", recipient="a@b.example", attachments=attached, **values)
+    mail = Email(key="k", kind="invoice", about="1", recipient="a@b.example", attachments=attached, **values)
     return email(mail, "Shop <orders@shop.example>", NOW).as_bytes()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.clock import SystemClock
 from connector.localorg.server import LocalOrg
 from connector.salesforce.client import SalesforceClient

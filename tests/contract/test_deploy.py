@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.clock import SystemClock
-from connector.jobs.deploy import DeploySummary, deploy_metadata
+from connector.jobs.org_deploy import DeploySummary, deploy_metadata
 from connector.localorg.server import LocalOrg
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.metadata import NAMESPACE, packed

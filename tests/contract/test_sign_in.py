@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.clock import SystemClock
 from connector.errors import AuthError, RefusedError, SettingsError
 from connector.localorg.server import LocalOrg

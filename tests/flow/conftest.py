@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.jobs.push import PushSummary
 from connector.jobs.resync import resync
 from connector.localorg.server import LocalOrg
@@ -20,7 +20,7 @@ from connector.model.customer import Customer
 from connector.model.order import OrderInput
 from connector.model.product import Price, Product
 from connector.salesforce import retry
-from connector.service import Service, running
+from connector.service import Services, running_service
 from connector.settings import SalesforceSettings, Settings, SyncSettings
 from connector.store import customers, orders, outbox, products
 from connector.store.engine import Store
@@ -47,7 +47,7 @@ class World:
     """Both sides, and the few things a test does with them."""
 
     org: LocalOrg
-    service: Service
+    service: Services
 
     async def save(
         self,
@@ -144,12 +144,12 @@ async def org() -> AsyncIterator[LocalOrg]:
 
 @pytest.fixture
 async def world(org: LocalOrg, database_url: str) -> AsyncIterator[World]:
-    async with running(settings_for(org, database_url)) as service:
+    async with running_service(settings_for(org, database_url)) as service:
         yield World(org, service)
 
 
 @pytest.fixture
 async def second_world(org: LocalOrg, databases: Databases) -> AsyncIterator[World]:
     """Another connector with an empty database, on the same org."""
-    async with running(settings_for(org, databases.migrated())) as service:
+    async with running_service(settings_for(org, databases.migrated())) as service:
         yield World(org, service)

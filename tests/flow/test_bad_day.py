@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.errors import ConnectorError
-from connector.jobs.deploy import deploy_metadata
+from connector.jobs.org_deploy import deploy_metadata
 from connector.model.change import EntityKind
-from connector.outbound.patience import LAST_ATTEMPT
+from connector.outbound.backoff import LAST_ATTEMPT
 from connector.store import outbox, products
 from tests.conftest import ManualClock
 from tests.flow.bad_days import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.export import made_up
-from tests.bench.contest import CONTESTANTS, run
+from tests.bench.comparison import CONTESTANTS, run
 
 
 @pytest.mark.parametrize("name", CONTESTANTS)

@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.errors import CommandError
-from connector.jobs.deploy import deploy_metadata
+from connector.jobs.org_deploy import deploy_metadata
 from connector.jobs.resync import make_due
 from connector.localorg.seed_file import read_seed_file
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
 from connector.model.customer import Customer
-from connector.model.event import Action, Event
+from connector.model.events import Action, Event
 from connector.model.order import LineInput, OrderInput
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.service import running
+from connector.orders.command import OrderCommand
+from connector.orders.transaction import OrderTransaction
+from connector.service import running_service
 from connector.settings import Returns
 from connector.store import orders, stock
 from tests.flow.conftest import World, settings_for
@@ -32,7 +32,7 @@ from tests.flow.conftest import World, settings_for
 SEED = read_seed_file(Path(__file__).parents[2] / "fixtures" / "orgs" / "two-currencies.yaml")
 CUSTOMERS = [
     Customer(number="C-1", name="Chop-suey Chinese", postal_code="3012"),  # the org has it already
-    Customer.called(number="C-2", first_name="Ana", last_name="Trujillo"),
+    Customer.named_by_order(number="C-2", first_name="Ana", last_name="Trujillo"),
 ]
 TEA = Product(
     sku="TEA",
@@ -55,7 +55,7 @@ async def world_in(url: str, settings: OrgSettings, **more: Any) -> AsyncIterato
     async with LocalOrg(metadata_root=our_metadata(), settings=settings, **more) as org:
         ours = settings_for(org, url)
         chosen = ours.model_copy(update={"salesforce": ours.salesforce.model_copy(update={"returns": returns})})
-        async with running(chosen) as service:
+        async with running_service(chosen) as service:
             yield World(org, service)
 
 
@@ -110,7 +110,7 @@ async def test_what_is_paid_in_yen_adds_up_to_what_is_due(seeded: World) -> None
     desk = seeded.service.store.transaction
     async with desk() as uow:
         await stock.count(uow, {("TEA", "EAST"): Decimal(9)})
-        [progress] = await Desk(uow, actor="anna").place([tea("A-3", "JPY", "1999", stage=Stage.PLACED)])
+        [progress] = await OrderTransaction(uow, actor="anna").place([tea("A-3", "JPY", "1999", stage=Stage.PLACED)])
     assert progress.due == Decimal(5097)
     with pytest.raises(CommandError, match=r"amount 0\.5") as refused:
         await act(seeded, Event(action=Action.CAPTURE, amount=Decimal("0.5")))
@@ -124,7 +124,9 @@ async def test_what_is_paid_in_yen_adds_up_to_what_is_due(seeded: World) -> None
 
 async def act(world: World, *events: Event) -> None:
     async with world.service.store.transaction() as uow:
-        await Desk(uow, actor="anna").act([Command(number="A-3", event=event) for event in events])
+        await OrderTransaction(uow, actor="anna").execute_all(
+            [OrderCommand(number="A-3", event=event) for event in events]
+        )
 
 
 async def test_a_currency_that_the_org_has_not_costs_no_call_and_stops_no_other_order(seeded: World) -> None:
@@ -193,7 +195,7 @@ async def test_what_comes_back_has_the_currency_of_its_order(database_url: str, 
         await world.save([], some_customers=CUSTOMERS, some_products=[TEA])
         async with world.service.store.transaction() as uow:
             await stock.count(uow, {("TEA", "EAST"): Decimal(9)})
-            [progress] = await Desk(uow, actor="anna").place(
+            [progress] = await OrderTransaction(uow, actor="anna").place(
                 [tea("A-3", "EUR", "12.50", customer="C-2", stage=Stage.PLACED)]
             )
         three = {1: Decimal(3)}

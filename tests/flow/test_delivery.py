@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import structlog
 
-from connector.jobs import deliver as job
-from connector.jobs.deliver import Delivered, deliver
-from connector.model.event import Action
-from connector.model.message import MessageState
-from connector.model.progress import Hold
-from connector.post.mail import Mail
-from connector.store import customers, messages
+from connector.jobs import send_notifications as job
+from connector.jobs.send_notifications import DeliveryReport, send_notifications
+from connector.model.events import Action
+from connector.model.notification import MessageState
+from connector.model.order_state import Hold
+from connector.notifications.transport.email import Email
+from connector.store import customers, notifications
 from connector.store.engine import Store
-from tests.mailroom import (
+from tests.mail_servers import (
     act,
     confirmed,
     correspondence,
@@ -39,8 +39,8 @@ async def states(store: Store) -> list[MessageState]:
 async def test_the_customer_gets_a_confirmation_with_everything_in_it(store: Store) -> None:
     await confirmed(store)
     async with odd_server() as server:
-        assert await send(store, server.settings) == Delivered(sent=1)
-        assert await send(store, server.settings) == Delivered()
+        assert await send(store, server.settings) == DeliveryReport(sent=1)
+        assert await send(store, server.settings) == DeliveryReport()
     [mail] = server.mails
     [message] = server.messages
     assert (mail.sender, mail.recipients) == ("orders@shop.example", ("info@bonapp.example",))
@@ -99,14 +99,14 @@ async def test_a_transient_refusal_is_tried_again_later_and_what_follows_waits_f
     await act(store, Action.INVOICE, "1", amount="1")
     async with odd_server() as server:
         server.will("RCPT", "451 4.7.1 <info@bonapp.example> come back later")
-        assert await send(store, server.settings) == Delivered(sent=1, postponed=1)
+        assert await send(store, server.settings) == DeliveryReport(sent=1, postponed=1)
         assert [message["Subject"] for message in server.messages] == ["Your order 2 is confirmed"]
         [first, _, invoice] = await outbox(store)
         assert (first.state, first.attempts, invoice.attempts) == (S.DUE, 1, 0)
         assert first.error == "The mail server does not take the recipient just now (451 4.7.1)."
-        assert await send(store, server.settings) == Delivered()
+        assert await send(store, server.settings) == DeliveryReport()
         clock.advance(31)
-        assert await send(store, server.settings) == Delivered(sent=2)
+        assert await send(store, server.settings) == DeliveryReport(sent=2)
     assert [message["Subject"] for message in server.messages][1:] == [
         "Your order 1 is confirmed", "Invoice INV-000001 for your order 1",
     ]  # fmt: skip
@@ -135,11 +135,11 @@ async def test_a_refusal_for_good_fails_at_once_in_words_that_name_nobody(store:
     async with odd_server() as server:
         server.will("RCPT", "550 5.1.1 <info@bonapp.example> unknown", "554 no <info@bonapp.example>")
         with structlog.testing.capture_logs() as logs:
-            assert await send(store, server.settings) == Delivered(sent=1, failed=2)
+            assert await send(store, server.settings) == DeliveryReport(sent=1, failed=2)
         # And of the content.
         await act(store, Action.INVOICE, "3", amount="1")
         server.will("DATA", "552 5.3.4 too big")
-        assert await send(store, server.settings) == Delivered(failed=1)
+        assert await send(store, server.settings) == DeliveryReport(failed=1)
     assert await states(store) == [S.FAILED, S.FAILED, S.SENT, S.FAILED]
     first, second, _, big = await outbox(store)
     hint = "Correct the customer's e-mail address."
@@ -153,9 +153,9 @@ async def test_a_repeat_after_a_lost_answer_has_the_same_message_id(store: Store
     await confirmed(store)
     async with odd_server() as server:
         server.will("DATA", "gone")
-        assert await send(store, server.settings) == Delivered(postponed=1)
+        assert await send(store, server.settings) == DeliveryReport(postponed=1)
         clock.advance(60)
-        assert await send(store, server.settings) == Delivered(sent=1)
+        assert await send(store, server.settings) == DeliveryReport(sent=1)
     first, again = server.messages
     assert first["Message-ID"] == again["Message-ID"]
     assert str(first["Message-ID"]).endswith("@shop.example>")
@@ -165,20 +165,20 @@ async def test_a_crash_between_acceptance_and_its_record_repeats_under_the_same_
     store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await confirmed(store)
-    settle = messages.settle
+    settle = notifications.settle
 
     async def dies(*_: object, **__: object) -> bool:
         raise KeyboardInterrupt
 
     async with odd_server() as server:
-        monkeypatch.setattr(messages, "settle", dies)
-        monkeypatch.setattr(messages, "give_back", dies)
+        monkeypatch.setattr(notifications, "settle", dies)
+        monkeypatch.setattr(notifications, "give_back", dies)
         with pytest.raises(KeyboardInterrupt):
             await send(store, server.settings)
-        monkeypatch.setattr(messages, "settle", settle)
-        assert await send(store, server.settings) == Delivered()  # claimed by the one that died
+        monkeypatch.setattr(notifications, "settle", settle)
+        assert await send(store, server.settings) == DeliveryReport()  # claimed by the one that died
         clock.advance(job.SPARE + job.longest_attempt(server.settings) + 1)
-        assert await send(store, server.settings) == Delivered(sent=1)
+        assert await send(store, server.settings) == DeliveryReport(sent=1)
     first, again = server.messages
     assert first["Message-ID"] == again["Message-ID"]
 
@@ -186,12 +186,12 @@ async def test_a_crash_between_acceptance_and_its_record_repeats_under_the_same_
 async def test_whoever_was_taken_over_from_records_nothing(store: Store, clock: Any) -> None:
     await confirmed(store)
     async with store.transaction() as uow:
-        old = await messages.claim(uow, limit=10, seconds=10)
+        old = await notifications.claim(uow, limit=10, seconds=10)
     clock.advance(11)
     async with odd_server() as server:
-        assert await send(store, server.settings) == Delivered(sent=1)
+        assert await send(store, server.settings) == DeliveryReport(sent=1)
     async with store.transaction() as uow:
-        assert not await messages.settle(uow, old.number, old.messages[0], S.FAILED, error="late")
+        assert not await notifications.settle(uow, old.number, old.messages[0], S.FAILED, error="late")
     assert await states(store) == [S.SENT]
 
 
@@ -210,26 +210,26 @@ async def test_what_nobody_could_send_in_time_is_not_sent_late(store: Store, clo
         server.will("RCPT", "451 4.7.1 later")
         await send(store, server.settings)
         clock.advance(72 * 3600 + 1)
-        assert await send(store, server.settings) == Delivered(expired=1)
+        assert await send(store, server.settings) == DeliveryReport(expired=1)
         assert server.mails == []
         [message] = await outbox(store)
         assert (message.error or "").startswith("It could not be sent within 72 hours. The mail server")
         async with store.transaction() as uow:
-            assert await messages.retry(uow, [message.id], by="anna")
-        assert await send(store, server.settings) == Delivered(sent=1)
+            assert await notifications.retry(uow, [message.id], by="anna")
+        assert await send(store, server.settings) == DeliveryReport(sent=1)
 
 
 async def test_a_customer_without_an_address_is_skipped_and_it_shows(store: Store) -> None:
     await confirmed(store, "1", customer="ALFKI")
     async with odd_server() as server:
-        assert await send(store, server.settings) == Delivered(skipped=1)
+        assert await send(store, server.settings) == DeliveryReport(skipped=1)
         [message] = await outbox(store)
         assert (message.state, message.error) == (S.SKIPPED, "The customer has no e-mail address.")
         for address in ("ann@", "a@b.example\nBcc: c@d.example"):
             async with store.transaction() as uow:
                 await customers.save(uow, [replace(samples.ALFKI, email=address)])
-                await messages.retry(uow, [message.id], by="anna")
-            assert await send(store, server.settings) == Delivered(skipped=1)
+                await notifications.retry(uow, [message.id], by="anna")
+            assert await send(store, server.settings) == DeliveryReport(skipped=1)
             [message] = await outbox(store)
             assert message.error == "The customer's e-mail address is none that mail can be sent to."
     assert server.mails == []
@@ -239,7 +239,7 @@ async def test_an_order_that_was_cancelled_meanwhile_is_not_confirmed(store: Sto
     await confirmed(store)
     await act(store, Action.CANCEL, lines={1: 2, 2: "1.5"})
     async with odd_server() as server:
-        assert await send(store, server.settings) == Delivered(sent=1, skipped=1)
+        assert await send(store, server.settings) == DeliveryReport(sent=1, skipped=1)
     assert [message["Subject"] for message in server.messages] == ["Your order 1 was cancelled"]
 
 
@@ -250,7 +250,7 @@ async def test_an_escalation_goes_to_our_own_people_unless_the_hold_is_gone(stor
         await act(store, Action.ESCALATE, number, hold=Hold.FRAUD)
     await act(store, Action.RELEASE, "2", hold=Hold.FRAUD)
     async with odd_server() as server:
-        assert await send(store, server.settings) == Delivered(sent=1, skipped=1)
+        assert await send(store, server.settings) == DeliveryReport(sent=1, skipped=1)
     [mail] = server.mails
     assert mail.recipients == ("ops@shop.example",)
     assert "odd address" in (mail.text or "")
@@ -269,9 +269,9 @@ async def test_a_slow_batch_stops_before_its_claim_runs_out_and_the_rest_is_clai
 
         async def __aexit__(self, *_: object) -> None: ...
 
-        async def send(self, mail: Mail) -> None:
+        async def send(self, mail: Email) -> None:
             said.append(mail.about)
             clock.advance(50)
 
-    done = await deliver(store, correspondence(), Slow(), smtp_settings(1, timeout_seconds=30), clock=clock)
+    done = await send_notifications(store, correspondence(), Slow(), smtp_settings(1, timeout_seconds=30), clock=clock)
     assert (done.sent, said) == (3, ["opened", "1", "2", "opened", "3"])

@@ -10,19 +10,19 @@ import pytest
 import structlog
 from sqlalchemy import update
 
-from connector.jobs import deliver as job
-from connector.jobs.deliver import Delivered, deliver
-from connector.model.event import Action
-from connector.model.message import Message, MessageState
-from connector.orders import correspondence as letters
-from connector.post.mail import Mail, email
-from connector.post.post import post_of
-from connector.store import customers, messages
+from connector.jobs import send_notifications as job
+from connector.jobs.send_notifications import DeliveryReport, send_notifications
+from connector.model.events import Action
+from connector.model.notification import MessageState, Notification
+from connector.notifications import composer as letters
+from connector.notifications.transport.email import Email, build_message
+from connector.notifications.transport.transport import make_transport
+from connector.store import customers, notifications
 from connector.store.engine import Store
-from connector.store.messages import Claim
+from connector.store.notifications import Claim
 from connector.store.tables import invoices
-from tests.contention import blocked
-from tests.mailroom import act, confirmed, correspondence, odd_server, outbox, send, smtp_settings
+from tests.db_locks import blocked
+from tests.mail_servers import act, confirmed, correspondence, odd_server, outbox, send, smtp_settings
 from tests.unit.store import samples
 
 S = MessageState
@@ -39,7 +39,7 @@ async def test_an_address_that_no_header_takes_stops_nobody_elses_message(store:
     async with store.transaction() as uow:
         await customers.save(uow, [replace(samples.ALFKI, email=address)])
     async with odd_server() as server:
-        assert await send(store, server.settings) == Delivered(sent=1, skipped=1)
+        assert await send(store, server.settings) == DeliveryReport(sent=1, skipped=1)
     assert await states(store) == [S.SKIPPED, S.SENT]
 
 
@@ -48,15 +48,15 @@ async def test_a_mail_that_cannot_be_made_fails_and_the_rest_goes_out(
 ) -> None:
     await confirmed(store, "1", "2", "3")
 
-    def spoilt(mail: Mail, *rest: Any) -> Any:
+    def spoilt(mail: Email, *rest: Any) -> Any:
         if mail.about == "1":
             raise ValueError(f"not to be logged: {mail.recipient}")
-        return email(mail, *rest)
+        return build_message(mail, *rest)
 
-    monkeypatch.setattr("connector.post.smtp.email", spoilt)
+    monkeypatch.setattr("connector.notifications.transport.smtp.build_message", spoilt)
     async with odd_server() as server:
         with structlog.testing.capture_logs() as logs:
-            assert await send(store, server.settings) == Delivered(sent=2, failed=1)
+            assert await send(store, server.settings) == DeliveryReport(sent=2, failed=1)
     first, *_ = await outbox(store)
     assert (first.state, first.attempts, first.error) == (S.FAILED, 1, job.FAULT)
     [said] = logs
@@ -83,7 +83,7 @@ async def test_an_invoice_that_cannot_be_read_or_drawn_fails_alone(
 
     monkeypatch.setattr(letters, "invoice_pdf", spoilt)
     async with odd_server() as server:
-        assert await send(store, server.settings) == Delivered(sent=4, failed=2)
+        assert await send(store, server.settings) == DeliveryReport(sent=4, failed=2)
     assert [(item.order, item.state, item.error) for item in await outbox(store) if item.kind == "invoice"] == [
         ("1", S.FAILED, job.FAULT), ("2", S.FAILED, job.FAULT), ("3", S.SENT, None),
     ]  # fmt: skip
@@ -95,16 +95,16 @@ async def test_what_is_discarded_while_it_is_being_claimed_is_not_sent(store: St
 
     async def claimed() -> Claim:
         async with store.transaction() as uow:
-            return await messages.claim(uow, limit=10, seconds=60)
+            return await notifications.claim(uow, limit=10, seconds=60)
 
     async with store.transaction() as uow:
-        await messages.discard(uow, [first.id], by="anna")
+        await notifications.discard(uow, [first.id], by="anna")
         claiming = asyncio.create_task(claimed())
         await blocked(store, 1)
     claim = await claiming
     assert [message.id for message in claim.messages] == [second.id]
     async with store.transaction() as uow:
-        assert not await messages.settle(uow, claim.number, first, S.SENT)
+        assert not await notifications.settle(uow, claim.number, first, S.SENT)
     assert await states(store) == [S.DISCARDED, S.DUE]
 
 
@@ -122,7 +122,7 @@ async def test_a_message_that_takes_too_long_is_broken_off_before_anybody_else_m
 
         async def __aexit__(self, *_: object) -> None: ...
 
-        async def send(self, mail: Mail) -> None:
+        async def send(self, mail: Email) -> None:
             if mail.about == "1":
                 try:
                     await asyncio.Event().wait()
@@ -130,8 +130,8 @@ async def test_a_message_that_takes_too_long_is_broken_off_before_anybody_else_m
                     ended.append(mail.about)
 
     async with asyncio.timeout(20):
-        done = await deliver(store, correspondence(), Stuck(), smtp_settings(1), clock=store.clock)
-    assert (done, ended) == (Delivered(sent=1, postponed=1), ["1"])
+        done = await send_notifications(store, correspondence(), Stuck(), smtp_settings(1), clock=store.clock)
+    assert (done, ended) == (DeliveryReport(sent=1, postponed=1), ["1"])
     first, _ = await outbox(store)
     assert (first.state, first.error) == (S.DUE, "It was not made and taken within 1.5 seconds.")
 
@@ -150,21 +150,21 @@ async def test_the_time_that_is_left_of_a_claim_is_enough_for_making_connecting_
 
         async def __aexit__(self, *_: object) -> None: ...
 
-        async def send(self, mail: Mail) -> None:
+        async def send(self, mail: Email) -> None:
             async with store.reader() as connection:
-                [row] = [item for item in await messages.every(connection) if item.key == mail.key]
+                [row] = [item for item in await notifications.list_page(connection) if item.key == mail.key]
                 left.append(await _left(store, row))
             clock.advance(7)
 
-    await deliver(store, correspondence(), Watched(), settings, clock=clock)
+    await send_notifications(store, correspondence(), Watched(), settings, clock=clock)
     assert len(left) == 20
     assert min(left) > job.longest_attempt(settings)
 
 
-async def _left(store: Store, message: Message) -> float:
+async def _left(store: Store, message: Notification) -> float:
     """The seconds until somebody else may claim it."""
     async with store.reader() as connection:
-        table = messages.messages
+        table = notifications.messages
         until = (await connection.execute(table.select().where(table.c.id == message.id))).one().claimed_until
     return float((until - store.clock.now()).total_seconds())
 
@@ -173,9 +173,9 @@ async def test_a_message_that_was_broken_off_leaves_nothing_on_the_connection(st
     """In the middle of a message, what is said next would be taken for its text."""
     await confirmed(store, "1")
     async with odd_server() as server:
-        way = post_of(server.settings, store.clock)
+        way = make_transport(server.settings, store.clock)
         assert way is not None
-        mail = Mail(
+        mail = Email(
             key="k", kind="invoice", about="1", recipient="a@b.example", name="", subject="s", text="t", html="h"
         )
         async with way as post:
@@ -193,14 +193,14 @@ async def test_a_message_that_was_broken_off_leaves_nothing_on_the_connection(st
 
 async def test_what_is_too_old_is_looked_for_once_in_a_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     await confirmed(store, *map(str, range(job.BATCH + 1)))
-    expire, asked = messages.expire, 0
+    expire, asked = notifications.expire, 0
 
     async def counted(*args: Any) -> int:
         nonlocal asked
         asked += 1
         return await expire(*args)
 
-    monkeypatch.setattr(messages, "expire", counted)
+    monkeypatch.setattr(notifications, "expire", counted)
     async with odd_server() as server:
         assert (await send(store, server.settings)).sent == job.BATCH + 1
     assert asked == 1

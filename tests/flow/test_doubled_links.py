@@ -10,8 +10,8 @@ import pytest
 from connector.model.change import ChangeState, EntityKind
 from connector.model.record import Link
 from connector.model.stage import Stage
-from connector.outbound.ledger import Ledger
 from connector.outbound.outcomes import Outcomes
+from connector.outbound.repository import SyncRepository
 from connector.store import links, outbox
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
 from tests.flow.test_identity import letters
@@ -73,7 +73,7 @@ async def test_an_account_that_became_another_customers_during_the_call_is_left_
     await world.push()
     await world.save(some_customers=[CUSTOMERS[0], replace(CUSTOMERS[1], city="later")])
     org_id = await service.client.connect()
-    ledger = Ledger(service.store, service.mappings, org_id=org_id, terms={}, clock=service.clock)
+    ledger = SyncRepository(service.store, service.mappings, org_id=org_id, terms={}, clock=service.clock)
     of = service.settings.sync.partitions
     [claimed] = await ledger.claim(CUSTOMER, set(range(of)), of, 10)
     both = await linked(world, "customer", "C-1", "C-2")

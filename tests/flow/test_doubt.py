@@ -19,11 +19,11 @@ from connector.model.change import EntityKind
 from connector.model.order import LineInput
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
-from connector.service import running
+from connector.service import running_service
 from connector.store import leases
 from connector.store.engine import Store
+from tests.flow.cli_runner import ROOT
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
-from tests.flow.shell import ROOT
 from tests.flow.test_push import an_order
 from tests.flow.test_surprises import a_line, settled
 
@@ -147,7 +147,7 @@ async def test_who_was_frozen_but_not_missed_goes_on(world: World, monkeypatch: 
 
 async def _take_over(world: World, org: LocalOrg, database_url: str) -> None:
     await world.save([replace(ONE, notes="second")])
-    async with running(settings_for(org, database_url)) as other:
+    async with running_service(settings_for(org, database_url)) as other:
         await other.push(Silent())
 
 
@@ -214,10 +214,10 @@ async def test_orders_follow_the_customer_whose_values_they_use(
                 "      Line_Number__c: number\n", "      Line_Number__c: number\n      Description: product.name\n"
             )
         (folder / file.relative_to(ROOT / "mappings")).write_text(text)
-    assert load_mappings(folder).order.borrows == {"customer", "product"}
-    assert load_mappings(ROOT / "mappings").order.borrows == set()
+    assert load_mappings(folder).order.depends_on == {"customer", "product"}
+    assert load_mappings(ROOT / "mappings").order.depends_on == set()
     settings = settings_for(org, database_url).model_copy(update={"mappings_dir": folder})
-    async with running(settings) as service:
+    async with running_service(settings) as service:
         world = World(org, service)
         await world.save([ONE])
         await world.push()

@@ -20,20 +20,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.errors import CommandError
 from connector.localorg.server import LocalOrg
-from connector.model.progress import Hold
-from connector.orders.allocation import allocate, recount
-from connector.orders.desk import Desk
-from connector.orders.verification import verify
-from connector.service import running
+from connector.model.order_state import Hold
+from connector.orders.inventory.allocation import allocate, apply_stock_count
+from connector.orders.policy.verification import verify
+from connector.orders.transaction import OrderTransaction
+from connector.service import running_service
 from connector.store import orders
 from connector.store import stock as stocks
 from tests.conftest import Databases
-from tests.flow.books import check_books, check_org
 from tests.flow.conftest import World, settings_for
-from tests.flow.lives import (
+from tests.flow.invariants import check_books, check_org
+from tests.flow.order_generators import (
     PLACES,
     SKUS,
     Wish,
@@ -142,7 +142,7 @@ class Lives(RuleBasedStateMachine):
     def work(self, what: Any) -> None:
         async def do() -> None:
             async with self.world.service.store.transaction() as uow:
-                await what(Desk(uow, actor="test"))
+                await what(OrderTransaction(uow, actor="test"))
 
         self.runner.run(do())
         self.moved = True
@@ -153,7 +153,7 @@ class Lives(RuleBasedStateMachine):
     async def counted(self, sku: str, place: str, on_hand: Decimal) -> None:
         async with self.world.service.store.transaction() as uow:
             before = (await stocks.levels(uow.connection, [sku])).get((sku, place))
-            await recount(Desk(uow, actor="count"), {(sku, place): on_hand})
+            await apply_stock_count(OrderTransaction(uow, actor="count"), {(sku, place): on_hand})
         self.arrived[sku] += on_hand - (before.on_hand if before else 0)
 
     async def checked(self) -> None:
@@ -171,7 +171,7 @@ class Lives(RuleBasedStateMachine):
 
 async def opened(stack: AsyncExitStack, url: str) -> World:
     org = await stack.enter_async_context(LocalOrg(metadata_root=our_metadata()))
-    return World(org, await stack.enter_async_context(running(settings_for(org, url))))
+    return World(org, await stack.enter_async_context(running_service(settings_for(org, url))))
 
 
 @pytest.mark.timeout(0)

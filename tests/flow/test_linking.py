@@ -10,7 +10,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.errors import ConnectorError, StoreError
 from connector.jobs.link import Linked, Linker, full_id
 from connector.localorg.seed import SeedRecords
@@ -18,11 +18,11 @@ from connector.localorg.server import LocalOrg
 from connector.localorg.settings import DuplicateRule, OrgSettings
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
-from connector.outbound import leasing
-from connector.outbound.leasing import CATALOG, Worker, lease_of
-from connector.service import running
+from connector.outbound import lease_keeper
+from connector.outbound.lease_keeper import CATALOG, LeaseKeeper, lease_of
+from connector.service import running_service
 from connector.settings import DuplicateRules
-from connector.store.unit import slot_of
+from connector.store.unit_of_work import partition_hash
 from tests.flow.conftest import CUSTOMERS, World, settings_for
 from tests.flow.test_identity import ids, letters, merge_accounts
 from tests.flow.test_push import an_order
@@ -51,7 +51,7 @@ async def strict_world(
     ) as org:
         settings = settings_for(org, url)
         salesforce = settings.salesforce.model_copy(update={"duplicate_rules": rules})
-        async with running(settings.model_copy(update={"salesforce": salesforce})) as service:
+        async with running_service(settings.model_copy(update={"salesforce": salesforce})) as service:
             yield World(org, service)
 
 
@@ -186,11 +186,11 @@ async def test_linking_and_unlinking_wait_for_a_push_that_has_the_entity(
     sobject, key = ("Account", "C-1") if kind is CUSTOMER else ("Product2", "P-1")
     record = str((await ids(world, sobject))[key])
     of = world.service.settings.sync.partitions
-    name = lease_of(slot_of(key) % of) if kind is CUSTOMER else CATALOG
-    monkeypatch.setattr(leasing, "PATIENCE", -1.9)  # of a lease time of 2 seconds
-    monkeypatch.setattr(leasing, "POLL", 0.01)
+    name = lease_of(partition_hash(key) % of) if kind is CUSTOMER else CATALOG
+    monkeypatch.setattr(lease_keeper, "PATIENCE", -1.9)  # of a lease time of 2 seconds
+    monkeypatch.setattr(lease_keeper, "POLL", 0.01)
     writes = world.writes
-    async with Worker(world.service.store, partitions=of, ttl=60, clock=world.service.clock) as pushing:
+    async with LeaseKeeper(world.service.store, partitions=of, ttl=60, clock=world.service.clock) as pushing:
         pushing.seat += ":elsewhere"
         await pushing.take_all([name])
         for work in (linker(world).unlink(kind, key), link(world, key, record, kind=kind)):

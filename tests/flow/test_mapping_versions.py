@@ -17,11 +17,11 @@ from connector.jobs.mapping_versions import MappingFiles, Mappings, OtherMapping
 from connector.jobs.push import PushSummary
 from connector.jobs.resync import resync
 from connector.localorg.server import LocalOrg
-from connector.mapping import load
+from connector.mapping import loader
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
 from connector.outbound import drain
-from connector.service import running
+from connector.service import running_service
 from connector.store import mapping_versions
 from tests.flow.conftest import CUSTOMERS, Silent, World, settings_for
 from tests.flow.test_push import an_order
@@ -86,9 +86,9 @@ async def sides(org: LocalOrg, database_url: str, tmp_path: Path) -> AsyncIterat
     async def open_(name: str = "mappings") -> Side:
         folder = tmp_path / name
         if not folder.exists():
-            shutil.copytree(str(load.shipped()), folder)
+            shutil.copytree(str(loader.shipped()), folder)
         settings = settings_for(org, database_url).model_copy(update={"mappings_dir": folder})
-        context = running(settings)
+        context = running_service(settings)
         side = Side(org, await context.__aenter__(), folder)
         stack.append(context)
         return side
@@ -282,13 +282,13 @@ async def test_an_edit_that_does_not_fit_the_org_makes_nothing_due_and_is_not_ac
 
 
 def test_a_look_waits_until_an_edit_is_complete(tmp_path: Path) -> None:
-    shutil.copytree(str(load.shipped()), tmp_path / "mappings")
+    shutil.copytree(str(loader.shipped()), tmp_path / "mappings")
     files = MappingFiles(tmp_path / "mappings")
     before = files.version
     path = tmp_path / "mappings" / "customer.yaml"
     path.write_text("entity: [\n", encoding="utf-8")  # a save that is under way
     assert not files.look(now=False)
-    path.write_text(f"{(Path(str(load.shipped())) / 'customer.yaml').read_text()}\n# edited\n", encoding="utf-8")
+    path.write_text(f"{(Path(str(loader.shipped())) / 'customer.yaml').read_text()}\n# edited\n", encoding="utf-8")
     assert not files.look(now=False)
     assert files.look(now=False)
     assert files.error is None

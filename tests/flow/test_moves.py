@@ -9,7 +9,7 @@ import structlog
 
 from connector.localorg.server import LocalOrg
 from connector.log import configure
-from connector.service import running
+from connector.service import running_service
 from tests.flow.conftest import Silent, World, settings_for
 from tests.flow.test_push import an_order
 from tests.relay import Relay
@@ -24,7 +24,7 @@ async def test_a_running_service_follows_the_org_to_its_new_address(
         org.org.url = old.url
         settings = settings_for(org, database_url)
         salesforce = settings.salesforce.model_copy(update={"login_url": login.url})
-        async with running(settings.model_copy(update={"salesforce": salesforce})) as service:
+        async with running_service(settings.model_copy(update={"salesforce": salesforce})) as service:
             world = World(org, service)
             await world.save([an_order("A-1")])
             assert (await world.push()).in_sync
@@ -47,7 +47,7 @@ async def test_deploys_and_other_calls_of_the_control_plane_follow_as_well(org: 
         org.org.url = old.url
         settings = settings_for(org, database_url)
         salesforce = settings.salesforce.model_copy(update={"login_url": login.url})
-        async with running(settings.model_copy(update={"salesforce": salesforce})) as service:
+        async with running_service(settings.model_copy(update={"salesforce": salesforce})) as service:
             await service.client.control.run(lambda found: found.query("SELECT Id FROM Order"))
             org.org.url = new.url
             old.close()

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.errors import ConnectorError, OtherOrgError
 from connector.jobs.use_org import use_org
 from connector.localorg.server import LocalOrg
 from connector.model.change import EntityKind
-from connector.service import running
+from connector.service import running_service
 from connector.store import journal, links, orgs
 from tests.flow.conftest import CUSTOMERS, World, settings_for
 from tests.flow.test_identity import ONE, ids
@@ -21,7 +21,7 @@ from tests.flow.test_identity import ONE, ids
 
 @asynccontextmanager
 async def pointed_at(org: LocalOrg, url: str) -> AsyncIterator[World]:
-    async with running(settings_for(org, url)) as service:
+    async with running_service(settings_for(org, url)) as service:
         yield World(org, service)
 
 

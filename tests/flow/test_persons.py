@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
+from connector.demo.sample_orders import orders as sample_orders
 from connector.jobs.resync import make_due
 from connector.localorg.seed import SeedRecords
 from connector.localorg.seed_file import read_seed_file
@@ -20,8 +21,7 @@ from connector.localorg.settings import OrgSettings, RecordType
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.model.stage import Stage
-from connector.orders.sample import orders as sample_orders
-from connector.service import running
+from connector.service import running_service
 from connector.store.tables import org_catalog
 from tests.conftest import Databases
 from tests.flow.conftest import PRODUCTS, World, settings_for
@@ -45,7 +45,7 @@ ANA = Customer(
 async def world_of(settings: OrgSettings, url: str, records: SeedRecords | None = None) -> AsyncIterator[World]:
     async with (
         LocalOrg(metadata_root=our_metadata(), settings=settings, records=records) as org,
-        running(settings_for(org, url)) as service,
+        running_service(settings_for(org, url)) as service,
     ):
         yield World(org, service)
 
@@ -193,7 +193,7 @@ async def test_named_resync_mends_a_person_account_that_was_changed_in_the_org(p
 async def test_a_second_connector_finds_the_person_by_its_key(persons: World, databases: Databases) -> None:
     await persons.save([an_order("A-2", customer="C-2")], some_customers=[ANA])
     await persons.push()
-    async with running(settings_for(persons.org, databases.migrated())) as service:
+    async with running_service(settings_for(persons.org, databases.migrated())) as service:
         second = World(persons.org, service)
         await second.save([an_order("A-2", customer="C-2")], some_customers=[ANA])
         assert (await second.push()).in_sync
@@ -291,11 +291,11 @@ async def test_persons_sent_before_the_org_had_person_accounts_stay_what_they_ar
 ) -> None:
     """Nobody's orders stop because an admin has switched something on."""
     kept = tmp_path / "org.db"
-    async with org_kept_in(kept) as org, running(settings_for(org, database_url)) as service:
+    async with org_kept_in(kept) as org, running_service(settings_for(org, database_url)) as service:
         world = World(org, service)
         await world.save([an_order("A-1", customer="C-2")], some_customers=[ANA])
         assert (await world.push()).in_sync
-    async with org_kept_in(kept, BUSINESS) as org, running(settings_for(org, database_url)) as service:
+    async with org_kept_in(kept, BUSINESS) as org, running_service(settings_for(org, database_url)) as service:
         world = World(org, service)
         await an_hour_later(world)
         eva = replace(ANA, number="C-3", first_name="Eva", name="Eva Trujillo")

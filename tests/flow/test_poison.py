@@ -13,7 +13,7 @@ from connector.localorg.fault_responses import RowRefusal
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
 from connector.outbound.health import OrgHealth
-from connector.salesforce.transport import Answer, Transport
+from connector.salesforce.transport import HttpResponse, Transport
 from connector.store import outbox
 from connector.store.engine import Store
 from tests.flow.bad_days import LITE, OLD, calls, changed_lines, due, outage
@@ -135,9 +135,9 @@ async def test_order_on_which_the_org_fails_each_time_is_sent_alone_in_the_end(
     """Any call that holds it is answered with 500: nobody knows of whom that speaks until it is alone."""
     send = Transport.send
 
-    async def failing(self: Transport, method: str, path: str, **more: Any) -> Answer:
+    async def failing(self: Transport, method: str, path: str, **more: Any) -> HttpResponse:
         if more["write"] and b"A-03" in (more["content"] or b""):
-            return Answer(status=500, headers={}, content=FAILED_INSIDE)
+            return HttpResponse(status=500, headers={}, content=FAILED_INSIDE)
         return await send(self, method, path, **more)
 
     monkeypatch.setattr(Transport, "send", failing)

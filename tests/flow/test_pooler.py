@@ -20,14 +20,14 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, select
 
+from connector.demo.sample_orders import orders as sample_orders
 from connector.localorg.server import LocalOrg
 from connector.model.customer import Customer
 from connector.model.stage import Stage
-from connector.orders.sample import orders as sample_orders
-from connector.service import running
+from connector.service import running_service
 from connector.store import customers, schema, tables
+from connector.store.dry_run import dry_run
 from connector.store.engine import Store
-from connector.store.rehearsal import rehearsal
 from tests.conftest import Databases
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
 
@@ -100,7 +100,7 @@ async def test_pushes_end_in_sync_when_every_transaction_gets_another_session(po
     await schema.upgrade(store)
     await store.close()
     settings = settings_for(org, pooled_url)
-    async with running(settings) as first, running(settings) as second:
+    async with running_service(settings) as first, running_service(settings) as second:
         worlds = [World(org, first), World(org, second)]
         made = [replace(item, stage=Stage.SHIPPED) for item in sample_orders(CUSTOMERS, PRODUCTS, count=8)]
         for number in range(3):
@@ -128,7 +128,7 @@ async def test_concurrent_readers_and_writers_share_three_sessions(pooled_url: s
             return len([row async for row in rows])
 
     async def rehearse() -> None:
-        async with rehearsal(store) as copy, copy.transaction() as uow:
+        async with dry_run(store) as copy, copy.transaction() as uow:
             await customers.save(uow, [Customer(number="NEVER", name="Never")])
 
     found = await asyncio.gather(

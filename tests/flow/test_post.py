@@ -13,25 +13,16 @@ import pytest
 from aiosmtpd.smtp import AuthResult
 
 from connector.errors import PostError, RetryClass
-from connector.jobs import deliver as job
-from connector.jobs.deliver import Delivered
+from connector.jobs import send_notifications as job
+from connector.jobs.send_notifications import DeliveryReport
 from connector.localorg.certificates import load_or_create
-from connector.model.event import Action
-from connector.model.message import MessageState
-from connector.post.mail import Mail
-from connector.post.post import post_of
+from connector.model.events import Action
+from connector.model.notification import MessageState
+from connector.notifications.transport.email import Email
+from connector.notifications.transport.transport import make_transport
 from connector.settings import MessageSettings, Security
 from connector.store.engine import Store
-from tests.mailroom import (
-    SECRET,
-    act,
-    confirmed,
-    hook,
-    odd_server,
-    outbox,
-    send,
-    smtp_settings,
-)
+from tests.mail_servers import SECRET, act, confirmed, hook, odd_server, outbox, send, smtp_settings
 
 S = MessageState
 
@@ -101,7 +92,7 @@ async def test_starttls_with_a_certificate_that_is_vouched_for(
     monkeypatch.setenv("SSL_CERT_FILE", str(ours.ca))
     async with odd_server(tls_context=ours.ssl_context(), require_starttls=True) as server:
         settings = smtp_settings(server.port, smtp_security=Security.STARTTLS, smtp_host="localhost")
-        assert await send(store, settings) == Delivered(sent=1)
+        assert await send(store, settings) == DeliveryReport(sent=1)
     assert len(server.mails) == 1
 
 
@@ -118,7 +109,7 @@ async def test_a_connection_that_breaks_is_opened_anew_for_the_next_message(stor
     await confirmed(store, "1", "2")
     async with odd_server() as server:
         server.will("RCPT", "gone")
-        assert await send(store, server.settings) == Delivered(sent=1, postponed=1)
+        assert await send(store, server.settings) == DeliveryReport(sent=1, postponed=1)
         assert server.connections == 2
 
 
@@ -136,7 +127,7 @@ async def test_a_webhook_is_signed_so_that_the_receiver_can_tell(store: Store) -
     await confirmed(store)
     await act(store, Action.INVOICE, amount="50")
     async with hook() as receiver:
-        assert await send(store, receiver.settings) == Delivered(sent=2)
+        assert await send(store, receiver.settings) == DeliveryReport(sent=2)
     for body, headers in receiver.posted:
         signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
         digest = hmac.new(b64decode(SECRET.removeprefix("whsec_")), signed, sha256).digest()
@@ -159,7 +150,7 @@ async def test_a_webhook_that_asks_us_to_wait_is_obeyed_and_told_the_same_id_aga
         [first, _] = await outbox(store)
         assert (first.due_at - clock.now()).total_seconds() == 600
         clock.advance(601)
-        assert await send(store, receiver.settings) == Delivered(sent=2)
+        assert await send(store, receiver.settings) == DeliveryReport(sent=2)
     ids = [headers["webhook-id"] for _, headers in receiver.posted]
     assert sorted(ids) == sorted([ids[0], *set(ids)])
 
@@ -197,17 +188,17 @@ async def test_a_webhook_that_is_not_there(store: Store) -> None:
 
 
 async def test_no_way_is_no_post(store: Store) -> None:
-    assert post_of(MessageSettings(), store.clock) is None
+    assert make_transport(MessageSettings(), store.clock) is None
 
 
 async def test_the_contract_says_why_in_either_way(store: Store) -> None:
     """Both ways of sending raise PostError, and nothing else, for what is not taken."""
-    mail = Mail(key="k", kind="invoice", about="1", recipient="a@b.example", name="A", subject="S", text="t", html="h")
+    mail = Email(key="k", kind="invoice", about="1", recipient="a@b.example", name="A", subject="S", text="t", html="h")
     async with odd_server() as server, hook() as receiver:
         server.will("RCPT", "550 no")
         receiver.answers.append((400, {}))
         for settings in (server.settings, receiver.settings):
-            way = post_of(settings, store.clock)
+            way = make_transport(settings, store.clock)
             assert way is not None
             async with way as post:
                 with pytest.raises(PostError) as refused:

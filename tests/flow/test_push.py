@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from connector.demo.sample_orders import orders as sample_orders
 from connector.model.customer import Customer
 from connector.model.order import LineInput, OrderInput
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
-from connector.orders.sample import orders as sample_orders
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
 
 

@@ -11,22 +11,22 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.errors import SalesforceError
-from connector.jobs.deploy import deploy_metadata
+from connector.jobs.org_deploy import deploy_metadata
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from connector.model.change import EntityKind
-from connector.model.event import Action, Event
+from connector.model.events import Action, Event
 from connector.model.order import LineInput, OrderInput
-from connector.model.parcels import Resolution, ReturnReason
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.service import running
+from connector.model.shipments import Resolution, ReturnReason
+from connector.orders.command import OrderCommand
+from connector.orders.transaction import OrderTransaction
+from connector.service import running_service
 from connector.settings import Returns
 from connector.store import stock
 from connector.store.tables import links
-from connector.store.unit import slot_of
+from connector.store.unit_of_work import partition_hash
 from tests.flow.conftest import World, settings_for
 
 BACK = {1: Decimal(2)}
@@ -37,13 +37,15 @@ async def world_of(settings: OrgSettings, url: str, returns: Returns) -> AsyncIt
     async with LocalOrg(metadata_root=our_metadata(), settings=settings) as org:
         ours = settings_for(org, url)
         chosen = ours.model_copy(update={"salesforce": ours.salesforce.model_copy(update={"returns": returns})})
-        async with running(chosen) as service:
+        async with running_service(chosen) as service:
             yield World(org, service)
 
 
 async def act(world: World, *events: Event, number: str = "R-1") -> None:
     async with world.service.store.transaction() as uow:
-        await Desk(uow, actor="anna").act([Command(number=number, event=event) for event in events])
+        await OrderTransaction(uow, actor="anna").execute_all(
+            [OrderCommand(number=number, event=event) for event in events]
+        )
 
 
 async def delivered(world: World) -> None:
@@ -59,7 +61,7 @@ async def delivered(world: World) -> None:
     everything = {1: Decimal(5), 2: Decimal(1)}
     async with world.service.store.transaction() as uow:
         await stock.count(uow, {("P-1", "EAST"): Decimal(9), ("P-2", "EAST"): Decimal(9)})
-        [progress] = await Desk(uow, actor="anna").place([placed])
+        [progress] = await OrderTransaction(uow, actor="anna").place([placed])
     await act(
         world,
         *(Event(action=action) for action in (Action.VERIFY, Action.CONFIRM)),
@@ -189,6 +191,6 @@ async def test_a_reduction_whose_answer_was_lost_is_not_made_twice(world: World)
     store = world.service.store
     async with store.transaction() as uow:
         await uow.connection.execute(delete(links).where(links.c.entity.in_(["return", "return_line"])))
-        uow.changed(EntityKind.RETURN, "R-1-RMA1", slot_of("C-1"), unsure=True)
+        uow.changed(EntityKind.RETURN, "R-1-RMA1", partition_hash("C-1"), unsure=True)
     assert (await world.push()).in_sync
     assert len(await reductions(world)) == 1

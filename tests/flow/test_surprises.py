@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
+from connector.demo.sample_orders import orders as sample_orders
 from connector.errors import StoreError
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
@@ -18,13 +19,12 @@ from connector.model.change import EntityKind
 from connector.model.order import LineInput
 from connector.model.product import Price
 from connector.model.stage import Stage
-from connector.orders.sample import orders as sample_orders
 from connector.outbound.drain import ON_ITS_WAY
-from connector.outbound.ledger import Ledger
 from connector.outbound.outcomes import Outcomes
-from connector.salesforce.fault import Silence
-from connector.salesforce.refusal import NoAnswerError
-from connector.service import running
+from connector.outbound.repository import SyncRepository
+from connector.salesforce.errors import UnreadableResponseError
+from connector.salesforce.fault import NoResponse
+from connector.service import running_service
 from connector.store import outbox
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
 from tests.flow.test_push import an_order
@@ -60,7 +60,7 @@ def lose_answers(
         if left:
             left.clear()
             await meanwhile()
-            raise NoAnswerError(Silence.CONNECTION_LOST)
+            raise UnreadableResponseError(NoResponse.CONNECTION_LOST)
         return answer
 
     monkeypatch.setattr(world.service.client, name, lossy)
@@ -195,7 +195,7 @@ async def test_a_cancelled_order_that_changed_much_is_not_left_a_draft(world: Wo
 
 async def test_a_rehearsal_is_in_nobodys_way(org: LocalOrg, database_url: str) -> None:
     settings = settings_for(org, database_url)
-    async with running(settings) as one, running(settings) as two:
+    async with running_service(settings) as one, running_service(settings) as two:
         world = World(org, one)
         made = sample_orders(CUSTOMERS, PRODUCTS, count=300)
         await world.save([replace(order, stage=Stage.SHIPPED) for order in made])
@@ -222,7 +222,7 @@ async def test_an_import_beside_the_recording_of_outcomes_is_no_deadlock(
 ) -> None:
     await world.save([an_order("A-1"), an_order("A-2")])
     store = world.service.store
-    ledger = Ledger(store, world.service.mappings, org_id="x", terms={}, clock=world.service.clock)
+    ledger = SyncRepository(store, world.service.mappings, org_id="x", terms={}, clock=world.service.clock)
     claim = {item.change.key: item for item in await ledger.claim(EntityKind.ORDER, {0}, 1, 10)}
     gate = asyncio.Event()
     real = outbox.postpone
@@ -252,7 +252,7 @@ async def test_several_currencies(database_url: str) -> None:
     settings = OrgSettings(currencies={"USD": Currency(), "EUR": Currency(rate=0.9), "GBP": Currency(rate=0.8)})
     async with (
         LocalOrg(metadata_root=our_metadata(), settings=settings) as org,
-        running(settings_for(org, database_url)) as service,
+        running_service(settings_for(org, database_url)) as service,
     ):
         world = World(org, service)
         await world.save([ONE], some_products=both)

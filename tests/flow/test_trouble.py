@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from connector.demo.sample_orders import orders as sample_orders
 from connector.errors import AuthError, LeaseLostError
 from connector.localorg.server import LocalOrg
 from connector.model.stage import Stage
-from connector.orders.sample import orders as sample_orders
-from connector.service import running
+from connector.service import running_service
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
 from tests.flow.test_push import an_order
 
@@ -185,7 +185,7 @@ async def test_an_org_that_lets_nobody_in_is_told_in_one_sentence(world: World) 
     wrong = settings.model_copy(
         update={"salesforce": settings.salesforce.model_copy(update={"client_id": "somebody else"})}
     )
-    async with running(wrong) as service:
+    async with running_service(wrong) as service:
         from tests.flow.conftest import Silent
 
         with pytest.raises(AuthError, match="CLIENT_ID"):

@@ -13,31 +13,31 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from connector.demo.sample_orders import orders as sample_orders
 from connector.errors import StoreError
-from connector.jobs import rounds
+from connector.jobs import push_rounds
 from connector.localorg.server import LocalOrg
 from connector.model.change import EntityKind
 from connector.model.order import OrderInput
 from connector.model.stage import Stage
-from connector.orders.sample import orders as sample_orders
 from connector.outbound import drain
-from connector.outbound.leasing import CATALOG, lease_of
-from connector.service import running
+from connector.outbound.lease_keeper import CATALOG, lease_of
+from connector.service import running_service
 from connector.store import leases
-from connector.store.unit import slot_of
+from connector.store.unit_of_work import partition_hash
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
 
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "POLL", 0.02)
+    monkeypatch.setattr(push_rounds, "POLL", 0.02)
 
 
 @pytest.fixture
 async def three(org: LocalOrg, database_url: str) -> AsyncIterator[list[World]]:
     async with AsyncExitStack() as stack:
         settings = settings_for(org, database_url)
-        yield [World(org, await stack.enter_async_context(running(settings))) for _ in range(3)]
+        yield [World(org, await stack.enter_async_context(running_service(settings))) for _ in range(3)]
 
 
 def made(count: int) -> list[OrderInput]:
@@ -107,16 +107,16 @@ async def test_push_that_comes_later_is_given_a_part_of_a_large_backlog(
 async def test_push_sends_what_is_free_and_says_that_the_rest_is_elsewhere(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "PATIENCE", 0.3)
+    monkeypatch.setattr(push_rounds, "PATIENCE", 0.3)
     orders = made(30)
     await world.save(orders)
-    partition = slot_of("C-1") % 8
+    partition = partition_hash("C-1") % 8
     assert await leases.acquire(world.service.store, lease_of(partition), "a living one", 60) is not None
     summary = await world.push()
     assert not summary.in_sync
     assert summary.elsewhere
     assert summary.stopped is None
-    there = [order for order in orders if slot_of(order.customer) % 8 != partition]
+    there = [order for order in orders if partition_hash(order.customer) % 8 != partition]
     assert await world.count("Order") == len(there)
     assert 0 < len(there) < 30
     assert (await world.due())[EntityKind.ORDER] == 30 - len(there)

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.server import LocalOrg
 from tests.org.grpc_client import Client
 from tests.org.pages import Reader

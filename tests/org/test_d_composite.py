@@ -152,7 +152,7 @@ async def test_every_call_tells_the_usage_and_a_graph_counts_once(caller: Caller
 
 async def test_an_org_in_a_file_keeps_everything(tmp_path: Any) -> None:
     """Ours."""
-    from connector.cli.org import our_metadata
+    from connector.cli.localorg import our_metadata
 
     async def visit(create: bool) -> tuple[str, str, list[Any]]:
         import aiohttp

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.org import Org
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings

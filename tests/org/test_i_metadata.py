@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import requests
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import BASE, Caller
 from tests.org.packages import package, permission_set, text_field, xml

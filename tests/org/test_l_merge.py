@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import aiohttp
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from connector.localorg.storage import Change

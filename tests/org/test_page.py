@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from tests.org.conftest import Caller

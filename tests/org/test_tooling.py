@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import Caller
 

@@ -9,8 +9,8 @@ import pytest
 import structlog
 
 from connector.errors import ConnectorError
-from connector.jobs.catalog import Job, jobs
 from connector.jobs.push import PushSummary
+from connector.jobs.schedule import Job, jobs
 from connector.store.outages import Outage
 from scheduler import Clockwork, OutageLog
 

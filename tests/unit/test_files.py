@@ -16,12 +16,12 @@ from connector.localorg.seed_file import InvalidSeedFileError
 from connector.localorg.seed_file import read_seed_file as read_seed
 from connector.mapping import yaml_limits
 from connector.mapping.expression import Expression
-from connector.mapping.nodes import LARGEST, BadYamlError, document
 from connector.mapping.transforms import to_decimal, to_integer
 from connector.mapping.version import load_version
+from connector.mapping.yaml_nodes import LARGEST, BadYamlError, document
 from connector.model.product import Product
 from connector.orders.importing import load_profile
-from connector.orders.rules import load_rules
+from connector.orders.policy.rules import load_rules
 from connector.settings import load_settings
 
 

@@ -75,9 +75,9 @@ def test_the_wheel_carries_mappings_metadata_and_demo(tmp_path: Path) -> None:
         "connector/_data/demo/products.csv",
         "connector/localorg/standard/Order.fields",
         "connector/store/migrations/env.py",
-        "connector/orders/rules.yaml",
+        "connector/orders/policy/rules.yaml",
         "connector/orders/documents/templates/invoice.html.j2",
-        "connector/orders/documents/templates/messages/confirmation.txt.j2",
+        "connector/notifications/templates/confirmation.txt.j2",
         "connector/orders/documents/fonts/LICENSE",
         "connector/metadata_returns/sfdx-project.json",
     } <= names

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from connector.errors import SettingsError
-from connector.model.message import MessageKind
-from connector.orders.rules import load_rules
+from connector.model.notification import MessageKind
+from connector.orders.policy.rules import load_rules
 from connector.settings import MessageSettings, Security, Via, load_settings
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "messages.md").read_text(encoding="utf-8")

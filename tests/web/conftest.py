@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from connector.model.role import Role
-from connector.orders.rules import standard
+from connector.orders.policy.rules import standard
 from connector.store import stock, tokens
 from connector.store.engine import Store
 from connector.web.app import PREFIX, make_app

@@ -9,20 +9,20 @@ from xml.etree import ElementTree
 
 import pytest
 
-from connector.orders.analytics import FIGURES, Figure
-from connector.web.chart import MOST, WIDTH, bars
+from connector.orders.analytics import FIGURES, Metric
+from connector.web.svg_chart import MOST, WIDTH, bar_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def figure(name: str, rows: list[tuple[Any, ...]], **more: Any) -> Figure:
+def figure(name: str, rows: list[tuple[Any, ...]], **more: Any) -> Metric:
     about, columns, _ = FIGURES[name]
-    return Figure(name=name, about=about, columns=columns, rows=tuple(rows), **more)
+    return Metric(name=name, about=about, columns=columns, rows=tuple(rows), **more)
 
 
-def drawn(chart: Figure) -> tuple[list[tuple[str, float, float]], str]:
+def drawn(chart: Metric) -> tuple[list[tuple[str, float, float]], str]:
     """Kind, place and width of every bar; all that is written."""
-    root = ElementTree.fromstring(bars(chart))  # noqa: S314 - made here
+    root = ElementTree.fromstring(bar_chart(chart))  # noqa: S314 - made here
     found = [
         (str(item.get("class")), float(item.get("x", 0)), float(item.get("width", 0)))
         for item in root.iter(f"{SVG}rect")

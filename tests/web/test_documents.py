@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from connector.model.customer import Customer
 from connector.model.order import Line, Order
-from connector.model.parcels import Shipment, ShipmentStatus
 from connector.model.product import Product
 from connector.model.role import Role
+from connector.model.shipments import Shipment, ShipmentStatus
 from connector.model.stage import Stage
-from connector.orders.documents.invoice import dump, load, put_together
-from connector.orders.documents.message import parcel
-from connector.orders.documents.pages import invoice_page, tracking_page
-from connector.orders.documents.pdf import invoice_pdf
-from connector.orders.rules import Billing
+from connector.notifications.view import parcel
+from connector.orders.documents.invoice import build_invoice, dump, load
+from connector.orders.documents.invoice_pdf import invoice_pdf
+from connector.orders.documents.tracking_page import invoice_page, tracking_page
+from connector.orders.policy.rules import Billing
 from tests.web.conftest import ORDER, Api
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -56,7 +56,7 @@ amounts = st.tuples(
 @given(st.lists(amounts, min_size=1, max_size=12))
 def test_what_an_invoice_shows_adds_up_and_is_kept_as_it_is(lines: list[tuple[str, str, str]]) -> None:
     order = an_order(*lines)
-    view = put_together("INV-1", order, order.progress, order.progress.due, NOW, BILLING)
+    view = build_invoice("INV-1", order, order.progress, order.progress.due, NOW, BILLING)
     assert view.goods + view.freight + view.rounding == view.total == order.progress.due
     assert abs(view.rounding) <= Decimal("0.005") * (len(lines) + 1)
     assert load(dump(view)) == view
@@ -65,7 +65,7 @@ def test_what_an_invoice_shows_adds_up_and_is_kept_as_it_is(lines: list[tuple[st
 
 def test_names_are_escaped() -> None:
     order = an_order(("1", "2", "0"), name="<script>alert(1)</script>")
-    view = put_together("INV-1", order, order.progress, Decimal(1), NOW, BILLING)
+    view = build_invoice("INV-1", order, order.progress, Decimal(1), NOW, BILLING)
     for page in (invoice_page(view), tracking_page(order, "<b>us</b>")):
         assert "<script>" not in page
         assert "<b>us" not in page
@@ -90,11 +90,11 @@ def test_a_customer_counts_the_parcels_that_come() -> None:
 
 def test_a_long_invoice_is_a_pdf_of_several_pages_in_any_european_script() -> None:
     order = an_order(*[("2", "9.99", "0.1")] * 60)
-    content = invoice_pdf(put_together("INV-1", order, order.progress, order.progress.due, NOW, BILLING))
+    content = invoice_pdf(build_invoice("INV-1", order, order.progress, order.progress.due, NOW, BILLING))
     assert content.startswith(b"%PDF-")
     assert len(re.findall(rb"/Type /Page\b", content)) >= 3
     odd = an_order(("1", "1", "0"), name="漢字 🐢")
-    assert invoice_pdf(put_together("INV-2", odd, odd.progress, Decimal(1), NOW, BILLING))
+    assert invoice_pdf(build_invoice("INV-2", odd, odd.progress, Decimal(1), NOW, BILLING))
 
 
 async def invoiced(api: Api, number: str = "W-1") -> str:

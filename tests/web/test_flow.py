@@ -13,13 +13,13 @@ from aiohttp import ClientPayloadError, ClientResponse
 
 from connector.errors import StoreError
 from connector.model.role import Role
-from connector.orders import backorders
-from connector.orders.backorders import Waiting
-from connector.web import sheet
+from connector.orders.inventory import backorders
+from connector.orders.inventory.backorders import BackorderLine
+from connector.web import csv_response
 from tests.web.conftest import PREFIX, Api
 from tests.web.test_backorders import waiting
 
-ITEM = Waiting(
+ITEM = BackorderLine(
     sku="CHAI", number="W-1", line=1, quantity=Decimal(4), priority=0, promised_on=None,
     placed_at=datetime(2026, 2, 27, tzinfo=UTC), on_hold=False,
 )  # fmt: skip
@@ -36,7 +36,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, many: int, error: Exception | None = 
     """So many lines wait, then comes the error; how many were asked for, and -1 once nobody wants more."""
     seen: list[int] = []
 
-    async def waiting_lines(*_arguments: Any) -> AsyncGenerator[Waiting, None]:
+    async def waiting_lines(*_arguments: Any) -> AsyncGenerator[BackorderLine, None]:
         try:
             for number in range(many):
                 seen.append(number)
@@ -58,7 +58,7 @@ async def test_a_sheet_in_pieces_is_the_sheet(api: Api, monkeypatch: pytest.Monk
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["X-Request-ID"]
     assert whole.count("\r\n") == 4
-    monkeypatch.setattr(sheet, "PIECE", 1)
+    monkeypatch.setattr(csv_response, "PIECE", 1)
     async with asked(api) as answer:
         assert await answer.text() == whole
 

@@ -15,12 +15,12 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from connector.model.event import Action
-from connector.model.message import MessageKind
+from connector.model.events import Action
+from connector.model.notification import MessageKind
 from connector.model.role import Role
 from connector.orders.analytics import FIGURES
 from connector.web.app import PREFIX, ROUTES
-from connector.web.route import Route
+from connector.web.routing import Route
 from tests.web.conftest import ORDER, Api
 from tests.web.test_entities import ADA, TEA
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from connector.model.role import Role
-from connector.orders.rules import standard
+from connector.orders.policy.rules import standard
 from connector.store import tokens
 from connector.store.engine import Store
 from connector.web.app import LARGEST_BODY, PREFIX, ROUTES, make_app

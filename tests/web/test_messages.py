@@ -11,11 +11,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from connector.model.customer import Customer
 from connector.model.role import Role
-from connector.orders.rules import standard
+from connector.orders.policy.rules import standard
 from connector.store import customers, stock, tokens
 from connector.store.engine import Store
 from connector.web.app import make_app
-from tests.mailroom import correspondence
+from tests.mail_servers import correspondence
 from tests.unit.store import samples
 from tests.web.conftest import ORDER, Api
 

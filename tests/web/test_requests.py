@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 
 from connector.errors import AbortedError, RetryClass, StoreError
 from connector.model.role import Role
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.store.again import REPEATS
+from connector.orders.command import OrderCommand
+from connector.orders.transaction import OrderTransaction
+from connector.store.retry import REPEATS
 from connector.store.tables import order_events
 from connector.web.api import orders as handlers
 from tests.web.conftest import ORDER, Api, Said
@@ -158,9 +158,9 @@ async def test_what_the_database_gave_up_is_done_again_before_anybody_is_told(
     api: Api, monkeypatch: pytest.MonkeyPatch, error: StoreError, failures: int, status: int, tries: int
 ) -> None:
     await api("POST", "/orders", ORDER)
-    real, asked = handlers.ask, 0
+    real, asked = handlers.execute, 0
 
-    async def given_up(desk: Desk, command: Command) -> None:
+    async def given_up(desk: OrderTransaction, command: OrderCommand) -> None:
         """After the work is done, as at a commit."""
         nonlocal asked
         asked += 1

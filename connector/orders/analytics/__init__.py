@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.orders.analytics import flow, money, service
-from connector.orders.analytics.figure import YEARS, Counted, Figure, Period, day
+from connector.orders.analytics.figure import YEARS, Counted, Metric, Period, day
 
-__all__ = ["FIGURES", "YEARS", "Figure", "Period", "day", "figure"]
+__all__ = ["FIGURES", "YEARS", "Metric", "Period", "day", "figure"]
 
 
-async def figure(connection: AsyncConnection, name: str, period: Period) -> Figure:
+async def figure(connection: AsyncConnection, name: str, period: Period) -> Metric:
     """One of FIGURES."""
     about, columns, count = FIGURES[name]
     rows = tuple(await count(connection, period))
-    return Figure(name=name, about=about, columns=columns, rows=rows, low_is_bad=name in LOW_IS_BAD)
+    return Metric(name=name, about=about, columns=columns, rows=rows, low_is_bad=name in LOW_IS_BAD)
 
 
 LOW_IS_BAD = {"on-time", "fill-rate"}

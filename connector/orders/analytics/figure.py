@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import UsageError
 from connector.model.money import to_cents
-from connector.model.parcels import ZERO
+from connector.model.shipments import ZERO
 from connector.model.stage import Stage
 from connector.store.tables import orders
 
@@ -52,7 +52,7 @@ class Period:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
+class Metric:
     """`about` says how it is measured; the last column is the one to draw. `low_is_bad`: what is low is what to look
     at first."""
 

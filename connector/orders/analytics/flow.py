@@ -11,8 +11,8 @@ import orjson
 from sqlalchemy import and_, case, exists, func, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.event import Action
-from connector.model.parcels import ShipmentStatus
+from connector.model.events import Action
+from connector.model.shipments import ShipmentStatus
 from connector.model.stage import Stage
 from connector.orders.analytics.figure import ARRIVED, GONE, HOUR, IMPORTED, Period, Times, stream
 from connector.store.tables import holds as holds_table

@@ -12,7 +12,7 @@ from sqlalchemy import Numeric, and_, cast, distinct, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.money import EXACT, places_of, to_cents
-from connector.model.parcels import ZERO, ReturnStatus
+from connector.model.shipments import ZERO, ReturnStatus
 from connector.orders.analytics.figure import ARRIVED, GONE, IMPORTED, Period, share, stream
 from connector.store.tables import order_lines, orders
 from connector.store.tables import returns as table

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, case, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.parcels import ZERO, ShipmentStatus
+from connector.model.shipments import ZERO, ShipmentStatus
 from connector.model.stage import Stage
 from connector.orders.analytics.figure import ARRIVED, GONE, IMPORTED, Period, share, stream
 from connector.store.tables import order_lines, orders, shipments

@@ -15,10 +15,10 @@ import orjson
 
 from connector.model.money import EXACT, places_of, plain, to_cents
 from connector.model.order import Order
-from connector.model.parcels import ZERO
-from connector.model.progress import Progress
-from connector.orders.facts import facts_of
-from connector.orders.rules import Billing
+from connector.model.order_state import OrderState
+from connector.model.shipments import ZERO
+from connector.orders.policy.order_facts import facts_of
+from connector.orders.policy.rules import Billing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,8 +91,8 @@ class InvoiceView:
         return f"{value:,.{self.places}f}"
 
 
-def put_together(
-    number: str, order: Order, before: Progress, amount: Decimal, now: datetime, billing: Billing
+def build_invoice(
+    number: str, order: Order, before: OrderState, amount: Decimal, now: datetime, billing: Billing
 ) -> InvoiceView:
     """The invoice `number` over `amount` of an order whose progress was `before` it."""
     lines = tuple(

@@ -12,8 +12,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.model.keys import normalize_key
+from connector.model.literals import MOST_DIGITS, YEARS, parse_decimal, parse_moment
 from connector.model.stage import Stage
-from connector.model.written import MOST_DIGITS, YEARS, parse_decimal, parse_moment
 
 _IN_PARENTHESES = re.compile(r"\((.+)\)\Z")
 _IMPLAUSIBLE = "is not a plausible date; is its year right?"

@@ -12,8 +12,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from connector.errors import ProfileError, UsageError
 from connector.files import UnusableFileError, read_file
-from connector.mapping.nodes import LARGEST, at, compose, pairs
 from connector.mapping.problems import Position, Problems
+from connector.mapping.yaml_nodes import LARGEST, at, compose, pairs
 from connector.orders.importing import grammar_settings as settings
 from connector.orders.importing.fields import KINDS, NUMBERS, BadValueError, Form, Kind, Read
 from connector.orders.importing.profile import Profile, Section, Value

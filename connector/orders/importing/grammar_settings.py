@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from connector.mapping.nodes import at, pairs
 from connector.mapping.problems import Position, Problems
+from connector.mapping.yaml_nodes import at, pairs
 from connector.orders.importing.fields import Form, zone
 
 SETTINGS = frozenset({"files", "encoding", "delimiter", "quote", "skip_lines", "decimal", "thousands", "currency_sign",

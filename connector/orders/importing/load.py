@@ -14,7 +14,7 @@ from pathlib import Path
 
 from connector.orders.importing.loader import Loader
 from connector.orders.importing.profile import Profile, own_form
-from connector.orders.importing.progress import Watcher
+from connector.orders.importing.progress import ProgressReporter
 from connector.orders.importing.reader import Objects, Table
 from connector.orders.importing.report import ImportReport
 from connector.orders.importing.sources import find_sources
@@ -27,7 +27,7 @@ BEAT_SECONDS = 0.05
 
 
 class _Pulse:
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: ProgressReporter) -> None:
         self._watcher = watcher
         self._position = 0
         self._at = time.monotonic()
@@ -55,7 +55,7 @@ async def import_files(
     paths: Sequence[Path],
     profile: Profile | None,
     *,
-    watcher: Watcher,
+    watcher: ProgressReporter,
     report: ImportReport | None = None,
     into: StoreFor = itself,
 ) -> ImportReport:
@@ -79,7 +79,9 @@ async def import_files(
     return report
 
 
-async def _read(paths: Sequence[Path], profile: Profile, spool: Spool, report: ImportReport, watcher: Watcher) -> None:
+async def _read(
+    paths: Sequence[Path], profile: Profile, spool: Spool, report: ImportReport, watcher: ProgressReporter
+) -> None:
     sources = find_sources(paths, profile)
     names = sources.names()
     tables = {name: [Table(path, profile, names[path]) for path in files] for name, files in sources.tables.items()}

@@ -18,16 +18,16 @@ from connector.orders.importing.fields import shown
 from connector.orders.importing.order_loader import OrderRows, save_orders
 from connector.orders.importing.outcome import Outcome, incomplete, values_of
 from connector.orders.importing.plan import SLOTS
-from connector.orders.importing.progress import Watcher
+from connector.orders.importing.progress import ProgressReporter
 from connector.orders.importing.reader import Place
 from connector.orders.importing.report import ImportReport
 from connector.orders.importing.rows import OF_ORDER
 from connector.orders.importing.spool import Entity, Spool
 from connector.orders.importing.values import DEFAULT
 from connector.store import customers, products
-from connector.store.again import repeated
 from connector.store.engine import Store
-from connector.store.unit import UnitOfWork
+from connector.store.retry import retry_on_abort
+from connector.store.unit_of_work import UnitOfWork
 
 BATCH = 500
 """Entities a transaction: an import that is stopped has stored whole orders, and can be run again."""
@@ -43,7 +43,7 @@ ORDER_CURRENCY = SLOTS["orders"]["currency"]
 
 
 class Loader:
-    def __init__(self, store: Store, spool: Spool, report: ImportReport, watcher: Watcher) -> None:
+    def __init__(self, store: Store, spool: Spool, report: ImportReport, watcher: ProgressReporter) -> None:
         self._store = store
         self._spool = spool
         self._report = report
@@ -79,7 +79,7 @@ class Loader:
             return outcome
 
         try:
-            outcome = await repeated(self._store.clock, once)
+            outcome = await retry_on_abort(self._store.clock, once)
         except (StoreError, *_REFUSED) as error:
             if isinstance(error, StoreError) and error.retry_class is not RetryClass.DATA:
                 raise
@@ -105,7 +105,9 @@ class Loader:
         wanted = []
         for key, entity in batch:
             values, known = values_of("customers", entity), stored.get(key)
-            wanted.append(known.told(**values) if known else Customer.called(number=key, **values))
+            wanted.append(
+                known.updated_from_order(**values) if known else Customer.named_by_order(number=key, **values)
+            )
         outcome.saved = await customers.save(uow, wanted)
 
     # Products

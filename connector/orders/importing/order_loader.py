@@ -19,7 +19,7 @@ from connector.orders.importing.plan import SLOTS
 from connector.orders.importing.reader import Place
 from connector.orders.importing.spool import Entity, LineRow, Spool
 from connector.store import customers, orders, products
-from connector.store.unit import UnitOfWork
+from connector.store.unit_of_work import UnitOfWork
 
 ORDER_FIELDS = [item.name for item in fields(OrderInput) if item.name not in {"number", "lines"}]
 SORT_UNKNOWN = "names what is not there"

@@ -13,7 +13,7 @@ from connector.orders.importing.reader import Place
 from connector.orders.importing.report import ImportReport
 from connector.orders.importing.spool import Entity, Spool
 from connector.orders.importing.values import ABSENT
-from connector.store.bulk import Saved
+from connector.store.sql import Saved
 
 
 @dataclass(kw_only=True)

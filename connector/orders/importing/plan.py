@@ -47,7 +47,7 @@ class Fault:
 
 
 @dataclass(slots=True)
-class Said:
+class ColumnValues:
     """What a row says of one entity or line, by field (see `SLOTS`)."""
 
     values: list[Any]
@@ -82,9 +82,9 @@ class SectionPlan:
     seen: dict[str, Any] = field(default_factory=dict)
     """The last cells of an entity: the same again says nothing new."""
 
-    def read(self, cells: list[str]) -> Said:
+    def read(self, cells: list[str]) -> ColumnValues:
         size = len(self.kind.fields)
-        said = Said([None] * size, [ABSENT] * size)
+        said = ColumnValues([None] * size, [ABSENT] * size)
         values, ranks = said.values, said.ranks
         for slot, source, convert, column, header in self.fields:
             try:

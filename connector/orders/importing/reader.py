@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from connector.errors import UsageError
+from connector.model.literals import MOST_DIGITS
 from connector.model.strict_json import number_of, parse_json
-from connector.model.written import MOST_DIGITS
 from connector.orders.importing.profile import Profile
 from connector.orders.importing.quotes import swallows
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from connector.orders.importing.reader import Place
-from connector.store.bulk import Saved
+from connector.store.sql import Saved
 
 MOST_KEPT = 10_000
 """Faults, notices and numbers of orders that are kept by their words; all of them are counted."""

@@ -12,7 +12,7 @@ from typing import Any
 from connector.model.keys import visible_key
 from connector.orders.importing.fields import KINDS, BadValueError, Form, shown
 from connector.orders.importing.objects import unnested
-from connector.orders.importing.plan import KEY, NUMERIC, SLOTS, Fault, Said, SectionPlan, columns_of, convert
+from connector.orders.importing.plan import KEY, NUMERIC, SLOTS, ColumnValues, Fault, SectionPlan, columns_of, convert
 from connector.orders.importing.reader import Place
 from connector.orders.importing.report import ImportReport
 from connector.orders.importing.spool import Entity, Spool, merge
@@ -144,7 +144,7 @@ class Rows:
         if self._keep(plan, said, said.values[0], order) and known:
             _remember(plan, hint, raw, said.values[0])
 
-    def _goods(self, plan: SectionPlan, said: Said) -> None:
+    def _goods(self, plan: SectionPlan, said: ColumnValues) -> None:
         """A line's row."""
         order = said.values[KEY] or ""
         above = self._order if said.names_none and said.ranks[LINE["sku"]] < BLANK else ""
@@ -169,13 +169,13 @@ class Rows:
         values = [False if said.ranks[slot] == ABSENT else said.values[slot] for slot in GOODS]
         self._spool.line(order, said.values[LINE["line"]], values, self._file, self._line)
 
-    def _wrong_line(self, plan: SectionPlan, said: Said) -> Fault | None:
+    def _wrong_line(self, plan: SectionPlan, said: ColumnValues) -> Fault | None:
         for name in plan.kind.keys:
             if said.values[LINE[name]] is None and not (name == "line" and plan.counted):
                 return plan.fault(name, f"is empty; it names the {'order' if name == 'order' else 'line'}")
         return None
 
-    def _sound(self, plan: SectionPlan, said: Said) -> bool:
+    def _sound(self, plan: SectionPlan, said: ColumnValues) -> bool:
         """Whether the row can be used; if not, that is noted and its entity spoilt."""
         key = said.values[0]
         if said.fault is None and key is None:
@@ -197,7 +197,7 @@ class Rows:
 
     # To the spool
 
-    def _keep(self, plan: SectionPlan, said: Said, key: str, order: str = "") -> bool:
+    def _keep(self, plan: SectionPlan, said: ColumnValues, key: str, order: str = "") -> bool:
         """Whether what the row says stands."""
         if plan.name != "products":
             return self._merge(plan, plan.name, key, "", said)
@@ -219,7 +219,7 @@ class Rows:
         return self._merge(plan, "prices", key, sub, said, only=(currency, price)) and good if sub else good
 
     def _merge(
-        self, plan: SectionPlan, kind: str, key: str, sub: str, said: Said, *,
+        self, plan: SectionPlan, kind: str, key: str, sub: str, said: ColumnValues, *,
         without: Sequence[int] = (), only: Sequence[int] = (),
     ) -> bool:  # fmt: skip
         values, ranks = list(said.values), list(said.ranks)
@@ -292,9 +292,9 @@ def _nothing(_: list[str]) -> tuple[None, int]:
     return None, ABSENT
 
 
-def _read_object(plan: SectionPlan, texts: Mapping[str, str]) -> Said:
+def _read_object(plan: SectionPlan, texts: Mapping[str, str]) -> ColumnValues:
     size = len(plan.kind.fields)
-    said = Said([None] * size, [ABSENT] * size)
+    said = ColumnValues([None] * size, [ABSENT] * size)
     for slot, _, read, column, name in plan.fields:
         if name not in texts:
             continue

@@ -7,32 +7,32 @@ from datetime import datetime
 
 from connector.errors import UsageError
 from connector.model.role import Role
-from connector.orders.analytics import FIGURES, Figure, Period, day, figure
-from connector.web.chart import KIND as PICTURE
-from connector.web.chart import bars
+from connector.orders.analytics import FIGURES, Metric, Period, day, figure
+from connector.web.csv_response import KIND as SHEET
+from connector.web.csv_response import csv_response
 from connector.web.problem import ProblemError
 from connector.web.request_body import JSON
-from connector.web.route import Answer, Call, Raw, Route
-from connector.web.sheet import KIND as SHEET
-from connector.web.sheet import sheet
+from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
+from connector.web.svg_chart import KIND as PICTURE
+from connector.web.svg_chart import bar_chart
 
 QUERIES = {"since": "first day, as 2026-01-31; 90 days ago if absent", "until": "the day after the last; now if absent"}
 
 
-async def one(call: Call) -> Answer:
-    return Answer(value=(await _figure(call)).said)
+async def get_report(call: RequestContext) -> ApiResponse:
+    return ApiResponse(value=(await _figure(call)).said)
 
 
-async def as_csv(call: Call) -> Answer:
+async def get_report_csv(call: RequestContext) -> ApiResponse:
     found = await _figure(call)
-    return Answer(value=Raw(sheet(found.columns, found.rows), SHEET))
+    return ApiResponse(value=TextBody(csv_response(found.columns, found.rows), SHEET))
 
 
-async def as_chart(call: Call) -> Answer:
-    return Answer(value=Raw(bars(await _figure(call)), PICTURE))
+async def get_report_chart(call: RequestContext) -> ApiResponse:
+    return ApiResponse(value=TextBody(bar_chart(await _figure(call)), PICTURE))
 
 
-async def _figure(call: Call) -> Figure:
+async def _figure(call: RequestContext) -> Metric:
     name = call.at("figure")
     if name not in FIGURES:
         hint = f"There are {', '.join(FIGURES)}."
@@ -46,7 +46,7 @@ async def _figure(call: Call) -> Figure:
         return await figure(connection, name, period)
 
 
-def _day(call: Call, name: str) -> datetime | None:
+def _day(call: RequestContext, name: str) -> datetime | None:
     text = call.asked(name)
     try:
         return None if text is None else day(text)
@@ -55,7 +55,7 @@ def _day(call: Call, name: str) -> datetime | None:
         raise ProblemError(400, "query", f"{text!r} is no day.", field=name, hint=hint) from None
 
 
-def _route(ending: str, summary: str, handler: Callable[[Call], object], kind: str = JSON) -> Route:
+def _route(ending: str, summary: str, handler: Callable[[RequestContext], object], kind: str = JSON) -> Route:
     return Route(
         method="GET",
         path=f"/analytics/{{figure}}{ending}",
@@ -68,7 +68,7 @@ def _route(ending: str, summary: str, handler: Callable[[Call], object], kind: s
 
 
 ROUTES = (
-    _route("", f"A figure of a period: {', '.join(FIGURES)}.", one),
-    _route("/csv", "The same as CSV.", as_csv, SHEET),
-    _route("/chart", "The same as a bar chart (SVG).", as_chart, PICTURE),
+    _route("", f"A figure of a period: {', '.join(FIGURES)}.", get_report),
+    _route("/csv", "The same as CSV.", get_report_csv, SHEET),
+    _route("/chart", "The same as a bar chart (SVG).", get_report_chart, PICTURE),
 )

@@ -9,17 +9,17 @@ from decimal import Decimal
 
 from connector.model.money import plain
 from connector.model.role import Role
-from connector.orders import backorders
-from connector.orders.backorders import Short
+from connector.orders.inventory import backorders
+from connector.orders.inventory.backorders import Backorder
 from connector.store.tables import order_lines
-from connector.web.paging import QUERIES, page
-from connector.web.route import Answer, Call, Flow, Route
-from connector.web.sheet import KIND, pieces
+from connector.web.csv_response import KIND, pieces
+from connector.web.pagination import QUERIES, page
+from connector.web.routing import ApiResponse, RequestContext, Route, StreamBody
 
 COLUMNS = ("sku", "number", "line", "quantity", "priority", "promised_on", "placed_at", "on_hold")
 
 
-async def every(call: Call) -> Answer:
+async def list_backorders(call: RequestContext) -> ApiResponse:
     """By product, a page at a time."""
     statement = backorders.skus()
     if named := call.keys("sku"):
@@ -27,15 +27,15 @@ async def every(call: Call) -> Answer:
     async with call.store.reader() as connection:
         skus, following = await page(call, connection, statement, order_lines.c.sku)
         found = await backorders.shortages(connection, skus)
-    return Answer(value={"back_orders": [_said(short) for short in found], "after": following})
+    return ApiResponse(value={"back_orders": [_said(short) for short in found], "after": following})
 
 
-async def as_csv(call: Call) -> Answer:
+async def get_backorders_csv(call: RequestContext) -> ApiResponse:
     """Every line that waits."""
-    return Answer(value=Flow(pieces(COLUMNS, _rows(call)), KIND))
+    return ApiResponse(value=StreamBody(pieces(COLUMNS, _rows(call)), KIND))
 
 
-async def _rows(call: Call) -> AsyncGenerator[Sequence[object], None]:
+async def _rows(call: RequestContext) -> AsyncGenerator[Sequence[object], None]:
     named = call.keys("sku") or None
     async with (
         call.store.reader() as connection,
@@ -45,7 +45,7 @@ async def _rows(call: Call) -> AsyncGenerator[Sequence[object], None]:
             yield [_cell(getattr(item, name)) for name in COLUMNS]
 
 
-def _said(short: Short) -> dict[str, object]:
+def _said(short: Backorder) -> dict[str, object]:
     said = asdict(short)
     for item in said["waiting"]:
         del item["sku"]
@@ -58,9 +58,21 @@ def _cell(value: object) -> object:
 
 ONLY = {"sku": "only of this product; several may be named"}
 ROUTES = (
-    Route(method="GET", path="/back-orders", role=Role.VIEWER,
-          summary="What is short by product, and the orders that wait for it, the most urgent first.", handler=every,
-          queries=ONLY | QUERIES),
-    Route(method="GET", path="/back-orders/csv", role=Role.VIEWER, summary="Every line that waits, as CSV.",
-          handler=as_csv, queries=ONLY, kind=KIND),
-)  # fmt: skip
+    Route(
+        method="GET",
+        path="/back-orders",
+        role=Role.VIEWER,
+        summary="What is short by product, and the orders that wait for it, the most urgent first.",
+        handler=list_backorders,
+        queries=ONLY | QUERIES,
+    ),
+    Route(
+        method="GET",
+        path="/back-orders/csv",
+        role=Role.VIEWER,
+        summary="Every line that waits, as CSV.",
+        handler=get_backorders_csv,
+        queries=ONLY,
+        kind=KIND,
+    ),
+)

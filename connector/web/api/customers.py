@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from connector.api.schemas import CustomerPut
+from connector.api.serializers import serialize_customer
 from connector.model.role import Role
 from connector.store import customers
 from connector.store.tables import customers as table
-from connector.web.answers import customer_said
-from connector.web.api.whole import Whole
-from connector.web.bodies import CustomerPut
-from connector.web.paging import QUERIES
-from connector.web.route import Route
+from connector.web.pagination import QUERIES
+from connector.web.resource import KeyedResource
+from connector.web.routing import Route
 
-_WHOLE = Whole(
+_WHOLE = KeyedResource(
     noun="customer", key="number", column=table.c.number, stored=customers,
-    made=CustomerPut.customer, said=customer_said,
+    made=CustomerPut.customer, said=serialize_customer,
 )  # fmt: skip
 
 ROUTES = (

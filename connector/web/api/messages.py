@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from connector.model.message import MessageKind, MessageState, Owed
+from connector.api.schemas import MessagesBody
+from connector.api.serializers import serialize_message
+from connector.model.notification import MessageKind, MessageState, NotificationRequest
 from connector.model.role import Role
-from connector.orders.correspondence import Subject
-from connector.orders.documents.writing import TemplateFaultError
-from connector.store import messages, orders
-from connector.web.answers import message_said
-from connector.web.bodies import MessagesBody
+from connector.notifications.composer import ComposedNotification
+from connector.notifications.renderer import TemplateFaultError
+from connector.store import notifications, orders
 from connector.web.problem import ProblemError
-from connector.web.route import Answer, Call, Raw, Route
+from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
 
 MOST = 200
 # Mail clients keep style attributes only, so they must be allowed here; nothing else is, and nothing is loaded.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; sandbox"
 
 
-async def of_order(call: Call) -> Answer:
+async def list_order_messages(call: RequestContext) -> ApiResponse:
     number = call.at("number")
     async with call.store.reader() as connection:
         if not await orders.load(connection, [number]):
             raise _unknown(number)
-        found = await messages.every(connection, order=number)
-    return Answer(value={"messages": [message_said(item) for item in found]})
+        found = await notifications.list_page(connection, order=number)
+    return ApiResponse(value={"messages": [serialize_message(item) for item in found]})
 
 
-async def every(call: Call) -> Answer:
+async def list_messages(call: RequestContext) -> ApiResponse:
     """The first first, a page at a time."""
     state, after = call.asked("state"), call.asked("after") or "0"
     if state is not None and state not in set(MessageState):
@@ -36,12 +36,12 @@ async def every(call: Call) -> Answer:
         raise ProblemError(400, "query", f"{after!r} is no id.", field="after")
     states = [MessageState(state)] if state else []
     async with call.store.reader() as connection:
-        found = await messages.every(connection, states=states, after=int(after), limit=MOST + 1)
+        found = await notifications.list_page(connection, states=states, after=int(after), limit=MOST + 1)
     following = found[MOST - 1].id if len(found) > MOST else None
-    return Answer(value={"messages": [message_said(item) for item in found[:MOST]], "after": following})
+    return ApiResponse(value={"messages": [serialize_message(item) for item in found[:MOST]], "after": following})
 
 
-async def preview(call: Call) -> Answer:
+async def preview_message(call: RequestContext) -> ApiResponse:
     number, said = call.at("number"), call.at("kind")
     if said not in set(MessageKind):
         hint = f"It is one of {', '.join(MessageKind)}."
@@ -51,32 +51,32 @@ async def preview(call: Call) -> Answer:
         latest = await call.correspondence.latest(connection, number, kind)
         if latest is None:
             raise _unknown(number)
-        item = latest if reference is None else Owed(order=number, kind=kind, reference=reference)
+        item = latest if reference is None else NotificationRequest(order=number, kind=kind, reference=reference)
         [subject] = await call.correspondence.subjects(connection, [item], call.store.clock.now())
-    if not isinstance(subject, Subject):
+    if not isinstance(subject, ComposedNotification):
         raise ProblemError(404, "unknown", subject.why, field="kind")
     try:
         written = call.correspondence.writer.write(subject.view)
     except TemplateFaultError as error:
         raise ProblemError(409, "template", f"A template cannot be filled: {error}.", field="kind") from None
-    return Answer(value=Raw(written.html, "text/html"), headers={"Content-Security-Policy": POLICY})
+    return ApiResponse(value=TextBody(written.html, "text/html"), headers={"Content-Security-Policy": POLICY})
 
 
-async def retry(call: Call) -> Answer:
+async def retry_messages(call: RequestContext) -> ApiResponse:
     async with call.store.transaction() as uow:
-        found = await messages.retry(uow, call.body.ids, by=call.token.name)
+        found = await notifications.retry(uow, call.body.ids, by=call.token.name)
     return _done(call, "retried", [item.id for item in found])
 
 
-async def discard(call: Call) -> Answer:
+async def discard_messages(call: RequestContext) -> ApiResponse:
     async with call.store.transaction() as uow:
-        found = await messages.discard(uow, call.body.ids, by=call.token.name)
+        found = await notifications.discard(uow, call.body.ids, by=call.token.name)
     return _done(call, "discarded", [item.id for item in found])
 
 
-def _done(call: Call, name: str, ids: list[int]) -> Answer:
+def _done(call: RequestContext, name: str, ids: list[int]) -> ApiResponse:
     left = sorted(set(call.body.ids) - set(ids))
-    return Answer(value={name: ids, "left": left})
+    return ApiResponse(value={name: ids, "left": left})
 
 
 def _unknown(number: str) -> ProblemError:
@@ -84,17 +84,44 @@ def _unknown(number: str) -> ProblemError:
 
 
 ROUTES = (
-    Route(method="GET", path="/orders/{number}/messages", role=Role.VIEWER,
-          summary="What the customer of an order was sent, and is to be sent.", handler=of_order),
-    Route(method="GET", path="/orders/{number}/messages/{kind}/preview", role=Role.VIEWER,
-          summary="A message as it would be sent now.", handler=preview,
-          queries={"reference": "of which shipment, invoice, … as the list names it; else the latest"},
-          kind="text/html"),
-    Route(method="GET", path="/messages", role=Role.VIEWER, summary="Messages of all orders, a page at a time.",
-          handler=every, queries={"state": "only in this state", "after": "the id to go on after"}),
-    Route(method="POST", path="/messages/retry", role=Role.OPS,
-          summary="Have messages sent that failed, expired, or were skipped or discarded; `left` are others.",
-          handler=retry, body=MessagesBody),
-    Route(method="POST", path="/messages/discard", role=Role.OPS,
-          summary="Give up messages that were not sent; `left` are others.", handler=discard, body=MessagesBody),
-)  # fmt: skip
+    Route(
+        method="GET",
+        path="/orders/{number}/messages",
+        role=Role.VIEWER,
+        summary="What the customer of an order was sent, and is to be sent.",
+        handler=list_order_messages,
+    ),
+    Route(
+        method="GET",
+        path="/orders/{number}/messages/{kind}/preview",
+        role=Role.VIEWER,
+        summary="A message as it would be sent now.",
+        handler=preview_message,
+        queries={"reference": "of which shipment, invoice, … as the list names it; else the latest"},
+        kind="text/html",
+    ),
+    Route(
+        method="GET",
+        path="/messages",
+        role=Role.VIEWER,
+        summary="Messages of all orders, a page at a time.",
+        handler=list_messages,
+        queries={"state": "only in this state", "after": "the id to go on after"},
+    ),
+    Route(
+        method="POST",
+        path="/messages/retry",
+        role=Role.OPS,
+        summary="Have messages sent that failed, expired, or were skipped or discarded; `left` are others.",
+        handler=retry_messages,
+        body=MessagesBody,
+    ),
+    Route(
+        method="POST",
+        path="/messages/discard",
+        role=Role.OPS,
+        summary="Give up messages that were not sent; `left` are others.",
+        handler=discard_messages,
+        body=MessagesBody,
+    ),
+)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from connector.api.schemas import ProductPut
+from connector.api.serializers import serialize_product
 from connector.model.role import Role
 from connector.store import products
 from connector.store.tables import products as table
-from connector.web.answers import product_said
-from connector.web.api.whole import Whole
-from connector.web.bodies import ProductPut
-from connector.web.paging import QUERIES
-from connector.web.route import Route
+from connector.web.pagination import QUERIES
+from connector.web.resource import KeyedResource
+from connector.web.routing import Route
 
-_WHOLE = Whole(
-    noun="product", key="sku", column=table.c.sku, stored=products, made=ProductPut.product, said=product_said
+_WHOLE = KeyedResource(
+    noun="product", key="sku", column=table.c.sku, stored=products, made=ProductPut.product, said=serialize_product
 )  # fmt: skip
 
 ROUTES = (

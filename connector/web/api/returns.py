@@ -7,22 +7,22 @@ from urllib.parse import quote
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.api.schemas import ReturnBody
+from connector.api.serializers import serialize_return
+from connector.api.transitions import ReturnTransitionBody, event_of
 from connector.errors import CommandError
-from connector.model.event import Action, Event
+from connector.model.events import Action, Event
 from connector.model.order_return import return_key, split_key
 from connector.model.role import Role
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.store import history, returns
-from connector.web.answers import return_said
-from connector.web.bodies import ReturnBody
-from connector.web.conditions import replayed, request_of
+from connector.orders.command import OrderCommand
+from connector.orders.transaction import OrderTransaction
+from connector.store import order_history, returns
+from connector.web.preconditions import request_of, was_replayed
 from connector.web.problem import ProblemError
-from connector.web.route import Answer, Call, Route
-from connector.web.transitions import ReturnTransitionBody, event_of
+from connector.web.routing import ApiResponse, RequestContext, Route
 
 
-async def ask(call: Call) -> Answer:
+async def request_return(call: RequestContext) -> ApiResponse:
     body = call.body
     event = Event(
         action=Action.REQUEST_RETURN,
@@ -33,32 +33,34 @@ async def ask(call: Call) -> Answer:
     )
     request = request_of(call.request.headers)
     async with call.store.transaction() as uow:
-        desk = Desk(uow, actor=call.token.name, rules=call.rules)
-        [progress] = await desk.act([Command(number=body.order, event=event, request=request)])
+        desk = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
+        [progress] = await desk.execute_all([OrderCommand(number=body.order, event=event, request=request)])
         again = (body.order, request) in desk.repeated
         index = await _made_by(uow.connection, body.order, request) if again else max(progress.returns)
         key = return_key(body.order, index)
         [item] = await returns.load(uow.connection, [key])
-    headers = {"Location": f"/api/v1/returns/{quote(key, safe='')}", **replayed(again)}
-    return Answer(value=return_said(item), status=200 if again else 201, headers=headers)
+    headers = {"Location": f"/api/v1/returns/{quote(key, safe='')}", **was_replayed(again)}
+    return ApiResponse(value=serialize_return(item), status=200 if again else 201, headers=headers)
 
 
 async def _made_by(connection: AsyncConnection, number: str, request: str | None) -> int:
     """Which return of the order this request asked for: they are numbered as they were asked for."""
-    asked = [entry for entry in await history.read(connection, number) if entry.event.action is Action.REQUEST_RETURN]
+    asked = [
+        entry for entry in await order_history.read(connection, number) if entry.event.action is Action.REQUEST_RETURN
+    ]
     return 1 + next(index for index, entry in enumerate(asked) if entry.request and entry.request.key == request)
 
 
-async def one(call: Call) -> Answer:
+async def get_return(call: RequestContext) -> ApiResponse:
     key = call.at("key")
     async with call.store.reader() as connection:
         found = await returns.load(connection, [key])
     if not found:
         raise _unknown(key)
-    return Answer(value=return_said(found[0]))
+    return ApiResponse(value=serialize_return(found[0]))
 
 
-async def move(call: Call) -> Answer:
+async def transition_return(call: RequestContext) -> ApiResponse:
     key = call.at("key")
     number, index = split_key(key)
     event = event_of(call.body)
@@ -70,10 +72,12 @@ async def move(call: Call) -> Answer:
     async with call.store.transaction() as uow:
         if not await returns.load(uow.connection, [key]):
             raise _unknown(key)
-        desk = Desk(uow, actor=call.token.name, rules=call.rules)
-        await desk.act([Command(number=number, event=event, version=call.body.root.version, request=request)])
+        desk = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
+        await desk.execute_all(
+            [OrderCommand(number=number, event=event, version=call.body.root.version, request=request)]
+        )
         [item] = await returns.load(uow.connection, [key])
-    return Answer(value=return_said(item), headers=replayed((number, request) in desk.repeated))
+    return ApiResponse(value=serialize_return(item), headers=was_replayed((number, request) in desk.repeated))
 
 
 def _unknown(key: str) -> ProblemError:
@@ -81,10 +85,10 @@ def _unknown(key: str) -> ProblemError:
 
 
 ROUTES = (
-    Route(method="POST", path="/returns", role=Role.OPS, summary="Ask for goods to come back.", handler=ask,
+    Route(method="POST", path="/returns", role=Role.OPS, summary="Ask for goods to come back.", handler=request_return,
           body=ReturnBody, statuses=(201, 200), headers=("Idempotency-Key",)),
-    Route(method="GET", path="/returns/{key}", role=Role.VIEWER, summary="One return.", handler=one),
+    Route(method="GET", path="/returns/{key}", role=Role.VIEWER, summary="One return.", handler=get_return),
     Route(method="POST", path="/returns/{key}/transitions", role=Role.OPS,
-          summary="Approve, reject, label, receive, inspect or close a return.", handler=move,
+          summary="Approve, reject, label, receive, inspect or close a return.", handler=transition_return,
           body=ReturnTransitionBody, headers=("Idempotency-Key",)),
 )  # fmt: skip

@@ -7,18 +7,18 @@ from dataclasses import asdict
 from sqlalchemy import select
 
 from connector.model.role import Role
-from connector.store import messages, orders, outages, outbox
+from connector.store import notifications, orders, outages, outbox
 from connector.store.tables import holds
-from connector.web.route import Answer, Call, Route
+from connector.web.routing import ApiResponse, RequestContext, Route
 
 
-async def status(call: Call) -> Answer:
+async def get_status(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
         stages = await orders.counts(connection)
         unsent = await outbox.counts(connection)
-        told = await messages.counts(connection)
+        told = await notifications.counts(connection)
         outage = await outages.current(connection)
-    return Answer(
+    return ApiResponse(
         value={
             "orders": {stage.value: count for stage, count in stages.items()},
             "unsent": {kind.value: {state.value: n for state, n in states.items()} for kind, states in unsent.items()},
@@ -28,17 +28,17 @@ async def status(call: Call) -> Answer:
     )
 
 
-async def waiting(call: Call) -> Answer:
+async def waiting(call: RequestContext) -> ApiResponse:
     """The longest first."""
     async with call.store.reader() as connection:
         rows = (await connection.execute(select(holds).order_by(holds.c.since, holds.c.order_number))).all()
     names = ("order_number", "reason", "since", "placed_by", "rules", "note", "escalated_at")
-    return Answer(value={"holds": [{name: getattr(row, name) for name in names} for row in rows]})
+    return ApiResponse(value={"holds": [{name: getattr(row, name) for name in names} for row in rows]})
 
 
 ROUTES = (
     Route(method="GET", path="/status", role=Role.VIEWER, summary="Orders by stage, and what is not sent.",
-          handler=status),
+          handler=get_status),
     Route(method="GET", path="/holds", role=Role.VIEWER, summary="Orders on hold, the longest first.",
           handler=waiting),
 )  # fmt: skip

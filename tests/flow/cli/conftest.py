@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from connector.cli.org import environment
+from connector.cli.localorg import environment
 from tests.acceptance.sides import Org, an_org
-from tests.flow.shell import Shell
+from tests.flow.cli_runner import Shell
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from connector.model.event import DETAILS, REQUESTABLE
-from connector.model.parcels import CARRIER_STATUSES, Resolution, ReturnReason
-from connector.model.progress import Hold
-from tests.flow.shell import Shell
+from connector.model.events import DETAILS, REQUESTABLE
+from connector.model.order_state import Hold
+from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason
+from tests.flow.cli_runner import Shell
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.flow.shell import ROOT, SHOP, Shell
+from tests.flow.cli_runner import ROOT, SHOP, Shell
 
 
 def test_from_nothing_to_in_sync(shell: Shell) -> None:

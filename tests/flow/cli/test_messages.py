@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.flow.shell import LONGEST, SERVICE, Shell
+from tests.flow.cli_runner import LONGEST, SERVICE, Shell
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from connector.cli.org import environment
+from connector.cli.localorg import environment
 from tests.acceptance.sides import Org, an_org
-from tests.flow.shell import SHOP, Shell
+from tests.flow.cli_runner import SHOP, Shell
 
 
 def test_another_org_is_announced_by_push_and_status_until_it_is_used(shell: Shell, beside: Org) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from connector.cli.org import environment
+from connector.cli.localorg import environment
 from tests.acceptance.sides import Org, an_org
-from tests.flow.shell import ROOT, Shell
+from tests.flow.cli_runner import ROOT, Shell
 
 
 @pytest.fixture(scope="module")

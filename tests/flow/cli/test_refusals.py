@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.sides import Org
-from tests.flow.shell import SHOP, Shell
+from tests.flow.cli_runner import SHOP, Shell
 
 NO_DATABASE = "connector: The database sqlite:///connector.db has no tables yet. Run `connector db upgrade`.\n"
 REFUSALS: list[tuple[list[str], int, str]] = [

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import requests
 
-from connector.cli.org import environment
+from connector.cli.localorg import environment
 from tests.acceptance.sides import Org
-from tests.flow.shell import CONNECTOR, LONGEST, SERVICE, SHOP, Shell
+from tests.flow.cli_runner import CONNECTOR, LONGEST, SERVICE, SHOP, Shell
 
 
 def test_the_local_org_says_where_it_is_keeps_its_data_and_stops_on_a_signal(shell: Shell, tmp_path: Path) -> None:

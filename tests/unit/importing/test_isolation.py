@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from connector.model.event import Action, Event
+from connector.model.events import Action, Event
 from connector.model.order import OrderInput
 from connector.model.stage import Stage
-from connector.orders.asking import Command
-from connector.orders.desk import Desk as OrderDesk
 from connector.orders.importing import ImportReport, import_files
 from connector.orders.importing import loader as loading
+from connector.orders.service import OrderCommand
+from connector.orders.transaction import OrderTransaction as OrderDesk
 from connector.store import orders
-from connector.store.bulk import Saved
+from connector.store.sql import Saved
 from tests.unit.importing.conftest import Desk, Silent
 
 
 async def act(desk: Desk, number: str, action: Action) -> None:
     async with desk.store.transaction() as uow:
-        await OrderDesk(uow, actor="anna").act([Command(number=number, event=Event(action=action))])
+        await OrderDesk(uow, actor="anna").execute_all([OrderCommand(number=number, event=Event(action=action))])
 
 
 async def test_an_order_that_was_acted_on_keeps_out_no_other(desk: Desk, shop: dict[str, str]) -> None:

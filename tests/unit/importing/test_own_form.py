@@ -13,7 +13,7 @@ import pytest
 from connector.errors import UsageError
 from connector.model.product import Price
 from connector.model.stage import Stage
-from connector.store.bulk import Saved
+from connector.store.sql import Saved
 from tests.unit.importing.conftest import Desk
 
 EURO = Price(currency="EUR", unit_price=Decimal("2.95"))

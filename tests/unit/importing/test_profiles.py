@@ -15,7 +15,7 @@ from connector.errors import ProfileError, UsageError
 from connector.model.product import Price
 from connector.model.stage import Stage
 from connector.orders.importing import import_files, load_profile
-from connector.store.bulk import Saved
+from connector.store.sql import Saved
 from tests.acceptance.export import made_up
 from tests.unit.importing.conftest import Desk, Silent
 

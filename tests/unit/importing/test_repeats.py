@@ -9,7 +9,7 @@ import pytest
 from connector.model.product import Price
 from connector.model.stage import Stage
 from connector.orders.importing import ImportReport, import_files, load_profile, spool
-from connector.store.bulk import Saved
+from connector.store.sql import Saved
 from tests.unit.importing.conftest import Desk, Silent
 
 PROFILE = """\

@@ -10,7 +10,7 @@ import pytest
 
 from connector.mapping.expression import Expression, ExpressionError
 from connector.mapping.functions import FUNCTIONS
-from connector.mapping.kinds import Kind
+from connector.mapping.types import Kind
 from connector.model.order import Line, Order
 from tests.unit.mapping.conftest import ORDER
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from connector.errors import MappingError
 from connector.mapping import MappingSet, load_mappings
-from connector.mapping.load import read_folder, shipped
+from connector.mapping.loader import read_folder, shipped
+from connector.mapping.parser import read_entity
 from connector.mapping.problems import Problems
-from connector.mapping.read import read_entity
 from connector.mapping.tables import read_table
 from connector.model.change import EntityKind
 from tests.unit.mapping.cases import ENTRIES, EXPRESSION, FILES, MARKS, WORDS

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.mapping.kinds import Kind, to_wire
-from connector.mapping.transforms import TRANSFORMS, named
+from connector.mapping.transforms import TRANSFORMS, find_transform
+from connector.mapping.types import Kind, to_wire
 
 EXAMPLES = [
     ("date", datetime(2026, 1, 31, 23, tzinfo=UTC), date(2026, 1, 31)),
@@ -94,11 +94,11 @@ def test_only_what_a_field_can_hold_goes_on_the_wire() -> None:
     ],
 )
 def test_the_day_in_a_time_zone(name: str, before: object, after: date) -> None:
-    found = named(name)
+    found = find_transform(name)
     assert found is not None
     assert found.forward(before) == after
 
 
 @pytest.mark.parametrize("name", ["date in ", "date in Mars/Base", "date in ../etc/passwd", "dates"])
 def test_a_time_zone_that_is_none(name: str) -> None:
-    assert named(name) is None
+    assert find_transform(name) is None

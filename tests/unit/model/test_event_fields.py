@@ -10,22 +10,22 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from connector.cli.acting import _event
+from connector.api.transitions import EXAMPLES, OF_RETURNS, ReturnTransitionBody, TransitionBody, body_of
+from connector.api.transitions import event_of as event_of_body
+from connector.cli.act import _event
 from connector.cli.action_options import OPTIONS
 from connector.errors import CommandError, UsageError
-from connector.model.event import ACTION_FIELDS, EVENT_FIELDS, REQUESTABLE, Action, Event, Terms
-from connector.model.parcels import Resolution, ReturnReason, ShipmentStatus
-from connector.model.progress import Hold
+from connector.model.events import ACTION_FIELDS, EVENT_FIELDS, REQUESTABLE, Action, Event, LineEdit
+from connector.model.order_state import Hold
+from connector.model.shipments import Resolution, ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
-from connector.orders.wrongs import wrongs
-from connector.store.history import event_of
-from connector.web.transitions import EXAMPLES, OF_RETURNS, ReturnTransitionBody, TransitionBody, body_of
-from connector.web.transitions import event_of as event_of_body
+from connector.store.order_history import event_of
+from connector.validation import field_errors
 
 VALUES: dict[str, Any] = {
     "lines": {1: Decimal(1)},
     "written_off": {1: Decimal(1)},
-    "terms": {1: Terms(sku="TEA", quantity=Decimal(1))},
+    "terms": {1: LineEdit(sku="TEA", quantity=Decimal(1))},
     "details": {"freight": Decimal(50)},
     "amount": Decimal(1),
     "hold": Hold.ADDRESS,
@@ -98,7 +98,7 @@ def test_body_with_fields_of_other_actions_is_refused_for_each_of_them(action: A
     foreign = {name: SENT[name] for name in SENT if name not in ACTION_FIELDS[action].requestable}
     with pytest.raises(ValidationError) as refused:
         TransitionBody.model_validate({"action": action.value, **own(action, SENT), **foreign})
-    found = {wrong.field: wrong.text for wrong in wrongs(refused.value, TransitionBody)}
+    found = {wrong.field: wrong.text for wrong in field_errors(refused.value, TransitionBody)}
     assert found.keys() == foreign.keys()
     assert all(text.startswith(f"is not a field of {action}; {action} takes ") for text in found.values())
 
@@ -135,14 +135,14 @@ def test_what_an_action_requires_is_named_as_field_and_as_option(action: Action)
         rest = {other: value for other, value in own(action, SENT).items() if other != name}
         with pytest.raises(ValidationError) as refused:
             TransitionBody.model_validate({"action": action.value, **rest})
-        [wrong] = wrongs(refused.value, TransitionBody)
+        [wrong] = field_errors(refused.value, TransitionBody)
         assert (wrong.field, wrong.text.partition(";")[0]) == (name, "is missing")
         with pytest.raises(UsageError, match=f"^{name}: {OPTIONS[name]} is required[.;]"):
             _event(action.value, rest)
     if has.any_of:
         with pytest.raises(ValidationError) as refused:
             TransitionBody.model_validate({"action": action.value})
-        [wrong] = wrongs(refused.value, TransitionBody)
+        [wrong] = field_errors(refused.value, TransitionBody)
         assert (wrong.field, wrong.text) == (has.any_of[0], f"is missing; give {' or '.join(has.any_of)}, or both")
         with pytest.raises(UsageError, match=f"^{has.any_of[0]}: {' or '.join(map(OPTIONS.get, has.any_of))} is requ"):
             _event(action.value, {})
@@ -152,7 +152,7 @@ def test_goods_for_the_shelf_require_its_warehouse() -> None:
     body = {"action": "inspect_return", "lines": {"1": 1}}
     with pytest.raises(ValidationError) as refused:
         TransitionBody.model_validate(body)
-    assert [item.sentence("") for item in wrongs(refused.value, TransitionBody)] == ["warehouse: is missing."]
+    assert [item.sentence("") for item in field_errors(refused.value, TransitionBody)] == ["warehouse: is missing."]
     with pytest.raises(UsageError, match=r"^warehouse: --warehouse is required\."):
         _event("inspect_return", {"lines": {"1": "1"}})
 
@@ -161,7 +161,7 @@ def test_body_of_a_return_takes_the_actions_of_returns_alone() -> None:
     assert [action for action in REQUESTABLE if action.endswith("_return")] == [Action.REQUEST_RETURN, *OF_RETURNS]
     with pytest.raises(ValidationError) as refused:
         ReturnTransitionBody.model_validate({"action": "ship"})
-    [wrong] = wrongs(refused.value, ReturnTransitionBody)
+    [wrong] = field_errors(refused.value, ReturnTransitionBody)
     assert (wrong.field, wrong.text) == ("action", f"is none of {', '.join(OF_RETURNS)}")
 
 

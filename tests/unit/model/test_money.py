@@ -9,12 +9,12 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import CommandError
-from connector.model.event import Action, Event
-from connector.model.lifecycle import apply
+from connector.model.events import Action, Event
 from connector.model.money import places_of, to_cents
 from connector.model.stage import Stage
-from connector.orders.documents.invoice import put_together
-from connector.orders.rules import Billing
+from connector.model.transitions import apply
+from connector.orders.documents.invoice import build_invoice
+from connector.orders.policy.rules import Billing
 from tests.unit.outbound.conftest import an_order, line
 
 
@@ -52,7 +52,7 @@ def test_an_invoice_in_yen_adds_up_in_whole_yen() -> None:
     order = an_order(*two, currency="JPY", freight=Decimal("10.4"), stage=Stage.CONFIRMED)
     billing = Billing(company="Tea", address=(), tax_rate=Decimal("0.1"))
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    view = put_together("INV-1", order, order.progress, order.progress.due, now, billing)
+    view = build_invoice("INV-1", order, order.progress, order.progress.due, now, billing)
     assert [item.total for item in view.lines] == [299, 101]
     assert (view.freight, view.rounding, view.total) == (10, -1, 409)
     assert view.goods + view.freight + view.rounding == view.amount == order.progress.due

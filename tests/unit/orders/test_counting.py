@@ -8,15 +8,15 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import AbortedError
-from connector.model.event import Action
-from connector.orders.allocation import Recounted, recount
-from connector.orders.desk import Desk
+from connector.model.events import Action
+from connector.orders.inventory.allocation import StockCountReport, apply_stock_count
+from connector.orders.transaction import OrderTransaction
 from connector.store import orders
 from connector.store import stock as stocks
-from connector.store.again import repeated
 from connector.store.engine import Store
-from connector.store.stock import Place
-from connector.store.unit import UnitOfWork
+from connector.store.retry import retry_on_abort
+from connector.store.stock import StockKey
+from connector.store.unit_of_work import UnitOfWork
 from tests.unit.orders.test_desk import act, opened
 
 COUNTED = {("CHAI", "EAST"): Decimal(1)}
@@ -31,7 +31,7 @@ async def overtaken(postgres_store: Store, monkeypatch: pytest.MonkeyPatch) -> S
     await act(store, Action.ALLOCATE, lines={1: 2})
     real, late = stocks.begin, ["2"]
 
-    async def begin(uow: UnitOfWork, places: Mapping[Place, Decimal]) -> None:
+    async def begin(uow: UnitOfWork, places: Mapping[StockKey, Decimal]) -> None:
         while late:
             number = late.pop()
             await act(store, Action.VERIFY, number)
@@ -42,9 +42,9 @@ async def overtaken(postgres_store: Store, monkeypatch: pytest.MonkeyPatch) -> S
     return store
 
 
-async def count(store: Store) -> Recounted:
+async def count(store: Store) -> StockCountReport:
     async with store.transaction() as uow:
-        return await recount(Desk(uow, actor="count"), COUNTED)
+        return await apply_stock_count(OrderTransaction(uow, actor="count"), COUNTED)
 
 
 async def test_an_order_that_came_by_the_stock_meanwhile_is_not_locked_behind_it(overtaken: Store) -> None:
@@ -58,7 +58,7 @@ async def test_an_order_that_came_by_the_stock_meanwhile_is_not_locked_behind_it
 
 
 async def test_the_same_count_again_takes_from_whoever_has_it_by_then(overtaken: Store) -> None:
-    done = await repeated(overtaken.clock, lambda: count(overtaken))
+    done = await retry_on_abort(overtaken.clock, lambda: count(overtaken))
     assert (done.taken, done.short) == (("1", "2"), ("1", "2"))
     async with overtaken.reader() as connection:
         found = await orders.load(connection, ["1", "2"])

@@ -13,17 +13,17 @@ from sqlalchemy.exc import IntegrityError
 
 from connector.errors import CommandError, StoreError
 from connector.model.change import EntityKind
-from connector.model.event import Action, Event
-from connector.model.parcels import ReturnReason, ShipmentStatus
-from connector.model.progress import FulfilmentStatus, Hold, PaymentStatus, Progress
+from connector.model.events import Action, Event
+from connector.model.order_state import FulfilmentStatus, Hold, OrderState, PaymentStatus
+from connector.model.shipments import ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
-from connector.orders.allocation import allocate as allocate_all
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.store import history, orders, outbox
+from connector.orders.command import OrderCommand
+from connector.orders.inventory.allocation import allocate as allocate_all
+from connector.orders.transaction import OrderTransaction
+from connector.store import order_history, orders, outbox
 from connector.store import stock as stocks
 from connector.store.engine import Store
-from connector.store.stock import Held
+from connector.store.stock import Reservation
 from connector.store.tables import order_events
 from tests.unit.store import samples
 
@@ -34,23 +34,23 @@ async def opened(store: Store, *numbers: str, on_hand: str = "100") -> None:
     await samples.stock(store)
     async with store.transaction() as uow:
         await stocks.count(uow, {("CHAI", "EAST"): Decimal(on_hand), ("TOFU", "EAST"): Decimal(on_hand)})
-        await Desk(uow, actor="shop").place([samples.order(number) for number in numbers or ("1",)])
+        await OrderTransaction(uow, actor="shop").place([samples.order(number) for number in numbers or ("1",)])
 
 
-async def act(store: Store, action: Action, number: str = "1", version: int | None = None, **event: Any) -> Progress:
+async def act(store: Store, action: Action, number: str = "1", version: int | None = None, **event: Any) -> OrderState:
     if "lines" in event:
         event["lines"] = {line: Decimal(quantity) for line, quantity in event["lines"].items()}
     if "amount" in event:
         event["amount"] = Decimal(event["amount"])
     async with store.transaction() as uow:
-        command = Command(number=number, event=Event(action=action, **event), version=version)
-        [progress] = await Desk(uow, actor="anna").act([command])
+        command = OrderCommand(number=number, event=Event(action=action, **event), version=version)
+        [progress] = await OrderTransaction(uow, actor="anna").execute_all([command])
     return progress
 
 
-async def allocate(store: Store, *numbers: str) -> list[Progress]:
+async def allocate(store: Store, *numbers: str) -> list[OrderState]:
     async with store.transaction() as uow:
-        return await allocate_all(Desk(uow, actor="job"), numbers or ("1",))
+        return await allocate_all(OrderTransaction(uow, actor="job"), numbers or ("1",))
 
 
 async def test_an_order_passes_every_stage(store: Store) -> None:
@@ -78,7 +78,7 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
     assert (inspected.due, inspected.payment_status) == (Decimal("80.02"), PaymentStatus.REFUND_DUE)
     assert (await act(store, Action.REFUND, amount="18")).payment_status is PaymentStatus.PARTIALLY_REFUNDED
     async with store.reader() as connection:
-        entries = await history.read(connection, "1")
+        entries = await order_history.read(connection, "1")
         [order] = await orders.load(connection, ["1"])
         levels = await stocks.levels(connection, ["CHAI", "TOFU"])
         held = await stocks.reserved_for(connection, ["1"])
@@ -120,7 +120,7 @@ async def test_what_cannot_be_is_refused_with_field_and_rule(
     assert (refused.value.field, refused.value.rule) == (field, rule)
     assert says in str(refused.value)
     async with store.reader() as connection:
-        assert len(await history.read(connection, "1")) == 1
+        assert len(await order_history.read(connection, "1")) == 1
 
 
 async def test_a_hold_stops_what_goes_on_here_but_not_money(store: Store) -> None:
@@ -148,10 +148,10 @@ async def test_a_cancelled_order_gives_its_stock_back(store: Store) -> None:
 
 async def test_one_refused_command_undoes_those_before_it(store: Store) -> None:
     await opened(store, "1", "2")
-    commands = [Command(number=number, event=Event(action=Action.VERIFY)) for number in ("1", "2", "1")]
+    commands = [OrderCommand(number=number, event=Event(action=Action.VERIFY)) for number in ("1", "2", "1")]
     with pytest.raises(CommandError):
         async with store.transaction() as uow:
-            await Desk(uow, actor="anna").act(commands)
+            await OrderTransaction(uow, actor="anna").execute_all(commands)
     async with store.reader() as connection:
         assert (await orders.counts(connection))[Stage.PLACED] == 2
 
@@ -160,11 +160,11 @@ async def test_placing_again_is_harmless_and_another_order_is_refused(store: Sto
     await opened(store)
     await act(store, Action.VERIFY)
     async with store.transaction() as uow:
-        [progress] = await Desk(uow, actor="shop").place([samples.order("1")])
+        [progress] = await OrderTransaction(uow, actor="shop").place([samples.order("1")])
     assert progress.stage is Stage.VERIFIED
     with pytest.raises(CommandError, match="another order 1"):
         async with store.transaction() as uow:
-            await Desk(uow, actor="shop").place([samples.order("1", currency="EUR")])
+            await OrderTransaction(uow, actor="shop").place([samples.order("1", currency="EUR")])
 
 
 async def test_an_import_cannot_contradict_what_happened(store: Store) -> None:
@@ -191,7 +191,7 @@ async def test_an_imported_order_is_as_its_stage_says_and_goes_on_from_there(sto
     assert (completed.fulfilment_status, completed.payment_status) == ("delivered", "paid")
     assert (await act(store, Action.DELIVER)).stage is Stage.DELIVERED
     async with store.reader() as connection:
-        first, *_ = await history.read(connection, "1")
+        first, *_ = await order_history.read(connection, "1")
     assert first.begun == shipped.progress
 
 
@@ -199,14 +199,16 @@ async def test_fifty_writers_cannot_oversell_the_last_units(store: Store) -> Non
     numbers = [f"N{index:02d}" for index in range(50)]
     await opened(store, *numbers, on_hand="7")
     async with store.transaction() as uow:
-        await Desk(uow, actor="job").act([Command(number=n, event=Event(action=Action.VERIFY)) for n in numbers])
+        await OrderTransaction(uow, actor="job").execute_all(
+            [OrderCommand(number=n, event=Event(action=Action.VERIFY)) for n in numbers]
+        )
 
     tries = (act(store, Action.ALLOCATE, number, lines={1: 2}) for number in numbers)
     outcomes = await asyncio.gather(*tries, return_exceptions=True)
     async with store.reader() as connection:
         level = (await stocks.levels(connection, ["CHAI"]))["CHAI", "EAST"]
         held = await stocks.reserved_for(connection, numbers)
-    refused = [outcome for outcome in outcomes if not isinstance(outcome, Progress)]
+    refused = [outcome for outcome in outcomes if not isinstance(outcome, OrderState)]
     assert [getattr(outcome, "rule", outcome) for outcome in refused] == ["stock"] * 47
     assert (level.on_hand, level.reserved) == (7, 6)
     assert sum(reserved.quantity for reserved in held.values()) == 6
@@ -222,7 +224,7 @@ async def test_fewest_shipments_and_back_orders(store: Store) -> None:
     [progress] = await allocate(store)
     async with store.reader() as connection:
         held = await stocks.reserved_for(connection, ["1"])
-    assert held == {("1", 1, "WEST"): Held(quantity=Decimal(2))}
+    assert held == {("1", 1, "WEST"): Reservation(quantity=Decimal(2))}
     assert progress.fulfilment_status is FulfilmentStatus.PARTIALLY_ALLOCATED
     with pytest.raises(CommandError, match="2 is reserved"):
         async with store.transaction() as uow:

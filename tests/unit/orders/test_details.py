@@ -11,24 +11,24 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from connector.api.transitions import DetailsBody
 from connector.errors import CommandError, StoreError
 from connector.model.change import EntityKind
-from connector.model.event import DETAILS, Action, Event, Terms
-from connector.model.lifecycle import apply
+from connector.model.events import DETAILS, Action, Event, LineEdit
 from connector.model.order import Order
+from connector.model.order_state import Hold, OrderState
 from connector.model.product import Price, Product
-from connector.model.progress import Hold, Progress
 from connector.model.stage import Stage
-from connector.orders.command import Command
-from connector.orders.desk import Desk
+from connector.model.transitions import apply
+from connector.orders.command import OrderCommand
 from connector.orders.documents.invoice import load
-from connector.orders.rules import Rules, load_rules, standard
-from connector.orders.verification import verify
-from connector.store import history, invoices, orders, outbox, products
+from connector.orders.policy.rules import Rules, load_rules, standard
+from connector.orders.policy.verification import verify
+from connector.orders.transaction import OrderTransaction
+from connector.store import invoices, order_history, orders, outbox, products
 from connector.store.engine import Store
 from connector.store.tables import holds
 from connector.store.tables import orders as table
-from connector.web.transitions import DetailsBody
 from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 
@@ -37,10 +37,10 @@ NET = replace(
 )
 
 
-async def change(store: Store, rules: Rules | None = None, **details: Any) -> Progress:
+async def change(store: Store, rules: Rules | None = None, **details: Any) -> OrderState:
     async with store.transaction() as uow:
-        command = Command(number="1", event=Event(action=Action.CHANGE, details=details))
-        [progress] = await Desk(uow, actor="anna", rules=rules).act([command])
+        command = OrderCommand(number="1", event=Event(action=Action.CHANGE, details=details))
+        [progress] = await OrderTransaction(uow, actor="anna", rules=rules).execute_all([command])
     return progress
 
 
@@ -50,9 +50,9 @@ async def read(store: Store, number: str = "1") -> Order:
     return order
 
 
-async def replayed(store: Store, number: str = "1") -> Progress:
+async def replayed(store: Store, number: str = "1") -> OrderState:
     async with store.reader() as connection:
-        first, *more = await history.read(connection, number)
+        first, *more = await order_history.read(connection, number)
     assert first.begun is not None
     progress = first.begun
     for entry in more:
@@ -84,10 +84,10 @@ async def test_a_history_keeps_no_personal_detail(store: Store) -> None:
     await opened(store)
     await change(store, ship_to_name="Marie Dupont", notes="ring at Dupont's", freight=Decimal("9.90"))
     async with store.reader() as connection:
-        *_, entry = await history.read(connection, "1")
-    assert "Dupont" not in str(entry.said)
-    assert entry.said["personal"] == ["notes", "ship_to_name"]
-    assert entry.said["details"] == {"freight": "9.9"}
+        *_, entry = await order_history.read(connection, "1")
+    assert "Dupont" not in str(entry.payload)
+    assert entry.payload["personal"] == ["notes", "ship_to_name"]
+    assert entry.payload["details"] == {"freight": "9.9"}
     order = await read(store)
     assert (order.ship_to_name, order.notes, order.freight) == ("Marie Dupont", "ring at Dupont's", Decimal("9.9"))
 
@@ -115,7 +115,7 @@ async def test_after_it_has_shipped_only_notes_change(store: Store) -> None:
     ):
         await change(store, promised_on=date(2026, 4, 1))
     with pytest.raises(CommandError, match="it cannot change its lines now"):
-        await act(store, Action.CHANGE, terms={1: Terms(sku="CHAI", quantity=Decimal(9))})
+        await act(store, Action.CHANGE, terms={1: LineEdit(sku="CHAI", quantity=Decimal(9))})
     await change(store, po_number="PO-7", notes="asked twice")
     assert (await read(store)).po_number == "PO-7"
 
@@ -186,7 +186,7 @@ async def test_what_is_cancelled_need_not_be_waited_for(store: Store) -> None:
 async def placed(store: Store, rules: Rules, **fields: Any) -> Order:
     await samples.stock(store)
     async with store.transaction() as uow:
-        await Desk(uow, actor="shop", rules=rules).place([samples.order("1", **fields)])
+        await OrderTransaction(uow, actor="shop", rules=rules).place([samples.order("1", **fields)])
     return await read(store)
 
 
@@ -199,7 +199,7 @@ async def test_tax_comes_on_top_of_net_prices(store: Store) -> None:
         await act(store, action)
     async with store.transaction() as uow:
         invoice = Event(action=Action.INVOICE, amount=Decimal("106.11"))
-        await Desk(uow, actor="anna", rules=NET).act([Command(number="1", event=invoice)])
+        await OrderTransaction(uow, actor="anna", rules=NET).execute_all([OrderCommand(number="1", event=invoice)])
     async with store.reader() as connection:
         [issued] = await invoices.of_order(connection, "1")
     view = load(issued.body)
@@ -236,7 +236,7 @@ async def test_the_rate_an_order_brings_stands(store: Store, tmp_path: Path) -> 
 
 async def held(store: Store) -> dict[Hold, tuple[str, str]]:
     async with store.transaction() as uow:
-        await verify(Desk(uow, actor="job"), ["1"])
+        await verify(OrderTransaction(uow, actor="job"), ["1"])
         rows = await uow.connection.execute(select(holds))
         return {Hold(row.reason): (row.rules, row.note) for row in rows}
 
@@ -251,7 +251,7 @@ async def test_a_total_that_does_not_add_up_is_a_named_exception(store: Store) -
     await change(store, stated_total=Decimal("98.01"))
     assert Hold.MANUAL in await held(store)
     await act(store, Action.RELEASE, hold=Hold.MANUAL)
-    await act(store, Action.CHANGE, terms={1: Terms(sku="CHAI", quantity=Decimal(3))})
+    await act(store, Action.CHANGE, terms={1: LineEdit(sku="CHAI", quantity=Decimal(3))})
     assert (await read(store)).stated_total is None
     assert await held(store) == {}
 
@@ -313,7 +313,7 @@ async def test_unknown_products_are_refused_where_the_rules_say_so_and_unknown_c
     ):
         with pytest.raises(StoreError, match="unknown"):
             async with store.transaction() as uow:
-                await Desk(uow, actor="shop", rules=rules).place([samples.order("1", **changes)])
+                await OrderTransaction(uow, actor="shop", rules=rules).place([samples.order("1", **changes)])
     async with store.reader() as connection:
         assert await orders.count(connection) == 0
         assert await products.find(connection, ["NEW-1"]) == {}
@@ -325,7 +325,7 @@ async def test_a_line_without_a_price_gets_that_of_the_list_once_there_is_one(st
         await products.save(
             uow, [Product(sku="NEW-1", name="New", prices=(Price(currency="USD", unit_price=Decimal(5)),))]
         )
-    await act(store, Action.CHANGE, terms={1: Terms(sku="NEW-1", quantity=Decimal(4))})
+    await act(store, Action.CHANGE, terms={1: LineEdit(sku="NEW-1", quantity=Decimal(4))})
     assert (await read(store)).lines[0].unit_price == 5
 
 

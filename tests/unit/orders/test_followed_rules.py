@@ -8,10 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.errors import RulesError
-from connector.model.message import MessageKind
-from connector.orders.documents.trial import trials
-from connector.orders.followed_rules import FollowedRules
-from connector.orders.rules import shipped
+from connector.jobs.rules_reloader import RulesReloader
+from connector.model.notification import MessageKind
+from connector.notifications.template_check import sample_views
+from connector.orders.policy.rules import shipped
 from connector.settings import MessageSettings, Settings
 
 
@@ -22,7 +22,7 @@ def settings(file: Path, templates: Path | None = None) -> Settings:
 def test_edited_rules_are_followed_and_broken_ones_are_said_once(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(shipped(), encoding="utf-8")
-    followed = FollowedRules(settings(file), settled=0)
+    followed = RulesReloader(settings(file), settled=0)
     assert followed.current()[0].keep_unknown
     file.write_text(shipped().replace("unknown_products: hold", "unknown_products: refuse"), encoding="utf-8")
     assert not followed.current()[0].keep_unknown
@@ -41,8 +41,8 @@ def test_edited_template_is_followed_and_a_broken_one_is_not(tmp_path: Path) -> 
     file, templates = tmp_path / "rules.yaml", tmp_path / "templates"
     file.write_text(shipped(), encoding="utf-8")
     templates.mkdir()
-    followed = FollowedRules(settings(file, templates), settled=0)
-    view = next(view for view in trials() if view.kind is MessageKind.CONFIRMATION)
+    followed = RulesReloader(settings(file, templates), settled=0)
+    view = next(view for view in sample_views() if view.kind is MessageKind.CONFIRMATION)
 
     def text() -> str:
         return followed.current()[1].writer.write(view).text
@@ -60,11 +60,11 @@ def test_edited_template_is_followed_and_a_broken_one_is_not(tmp_path: Path) -> 
 def test_edit_is_read_when_the_files_have_settled(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(shipped(), encoding="utf-8")
-    followed = FollowedRules(settings(file), settled=3600)
+    followed = RulesReloader(settings(file), settled=3600)
     file.write_text("", encoding="utf-8")
     assert followed.current()[0].keep_unknown
 
 
 def test_rules_that_cannot_be_used_at_the_start_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RulesError, match="no such file"):
-        FollowedRules(settings(tmp_path / "nowhere.yaml"))
+        RulesReloader(settings(tmp_path / "nowhere.yaml"))

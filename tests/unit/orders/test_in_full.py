@@ -7,12 +7,12 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import CommandError
-from connector.model.event import Action, Event
+from connector.model.events import Action, Event
 from connector.model.stage import Stage
-from connector.orders.asking import ask
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.store import history
+from connector.orders.command import OrderCommand
+from connector.orders.service import execute
+from connector.orders.transaction import OrderTransaction
+from connector.store import order_history
 from connector.store.engine import Store
 from tests.unit.orders.test_desk import SHIPPED, act, opened
 from tests.unit.orders.test_details import replayed
@@ -22,7 +22,7 @@ ALL = {1: Decimal(2), 2: Decimal("1.5")}
 
 async def said(store: Store, action: Action) -> list[dict[int, Decimal] | Decimal | None]:
     async with store.reader() as connection:
-        entries = await history.read(connection, "1")
+        entries = await order_history.read(connection, "1")
     return [dict(entry.event.lines) or entry.event.amount for entry in entries if entry.event.action is action]
 
 
@@ -31,7 +31,9 @@ async def test_an_order_goes_all_the_way_without_a_number_being_named(store: Sto
     for action in (Action.VERIFY, Action.AUTHORISE, Action.CONFIRM):
         await act(store, action)
     async with store.transaction() as uow:
-        await ask(Desk(uow, actor="anna"), Command(number="1", event=Event(action=Action.ALLOCATE)))
+        await execute(
+            OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=Event(action=Action.ALLOCATE))
+        )
     for action in (Action.PICK, Action.PACK):
         await act(store, action)
     await act(store, Action.SHIP, **SHIPPED)

@@ -10,19 +10,19 @@ import pytest
 from sqlalchemy import insert
 
 from connector.errors import CommandError, StoreError
-from connector.model.event import Action, Event
-from connector.model.message import MessageKind, MessageState
-from connector.model.parcels import Resolution, ReturnReason
-from connector.model.progress import Hold
+from connector.model.events import Action, Event
+from connector.model.notification import MessageKind, MessageState
+from connector.model.order_state import Hold
+from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.orders.rules import load_rules, rules_of, standard
+from connector.orders.command import OrderCommand
+from connector.orders.policy.rules import load_rules, load_rules_for, standard
+from connector.orders.transaction import OrderTransaction
 from connector.settings import MessageSettings, Settings, Via
-from connector.store import journal, messages, orders
+from connector.store import journal, notifications, orders
 from connector.store.engine import Store
 from connector.store.tables import messages as table
-from tests.mailroom import RULES, act, confirmed, opened, outbox, owed
+from tests.mail_servers import RULES, act, confirmed, opened, outbox, owed
 from tests.unit.store import samples
 
 LABEL = {"carrier": "Northern Parcel", "tracking_number": "NP1"}
@@ -110,10 +110,10 @@ async def test_a_part_and_a_replacement_are_orders_with_confirmations_of_their_o
 
 async def test_a_refused_command_leaves_no_message(store: Store) -> None:
     await opened(store)
-    commands = [Command(number="1", event=Event(action=action)) for action in (Action.CONFIRM, Action.CONFIRM)]
+    commands = [OrderCommand(number="1", event=Event(action=action)) for action in (Action.CONFIRM, Action.CONFIRM)]
     with pytest.raises(CommandError):
         async with store.transaction() as uow:
-            await Desk(uow, actor="anna", rules=RULES).act(commands)
+            await OrderTransaction(uow, actor="anna", rules=RULES).execute_all(commands)
     assert await owed(store) == []
 
 
@@ -142,7 +142,7 @@ async def test_the_same_message_is_captured_once(store: Store) -> None:
     await confirmed(store)
     [first] = await outbox(store)
     async with store.transaction() as uow:
-        await messages.capture(uow, [first, first])
+        await notifications.capture(uow, [first, first])
     assert await outbox(store) == [first]
 
 
@@ -168,27 +168,31 @@ async def test_no_address_and_no_name_is_kept_in_the_outbox(store: Store) -> Non
 
 
 def test_the_settings_say_whether_anything_is_captured(tmp_path: Any) -> None:
-    assert rules_of(Settings(_env_file=None)).told == frozenset()
+    assert load_rules_for(Settings(_env_file=None)).notified_kinds == frozenset()
     some = MessageSettings(via=Via.SMTP, sender="a@b.example", smtp_host="localhost")
-    assert rules_of(Settings(_env_file=None, messages=some)).told == set(MessageKind) - {MessageKind.ESCALATION}
+    assert load_rules_for(Settings(_env_file=None, messages=some)).notified_kinds == set(MessageKind) - {
+        MessageKind.ESCALATION
+    }
     whole = some.model_copy(update={"ops_address": "ops@b.example"})
-    assert rules_of(Settings(_env_file=None, messages=whole)).told == set(MessageKind)
+    assert load_rules_for(Settings(_env_file=None, messages=whole)).notified_kinds == set(MessageKind)
     file = tmp_path / "rules.yaml"
     file.write_text("verification: []\nmessages: [invoice]\n")
     assert load_rules(file).messages == {MessageKind.INVOICE}
-    assert rules_of(Settings(_env_file=None, messages=whole, rules_file=file)).told == {MessageKind.INVOICE}
+    assert load_rules_for(Settings(_env_file=None, messages=whole, rules_file=file)).notified_kinds == {
+        MessageKind.INVOICE
+    }
 
 
 async def test_a_message_is_sent_after_all_or_given_up_and_the_journal_says_by_whom(store: Store) -> None:
     await confirmed(store)
     [message] = await outbox(store)
     async with store.transaction() as uow:
-        assert await messages.retry(uow, [message.id], by="anna") == []
-        assert [item.id for item in await messages.discard(uow, [message.id], by="anna")] == [message.id]
-        assert await messages.discard(uow, [message.id], by="anna") == []
+        assert await notifications.retry(uow, [message.id], by="anna") == []
+        assert [item.id for item in await notifications.discard(uow, [message.id], by="anna")] == [message.id]
+        assert await notifications.discard(uow, [message.id], by="anna") == []
     assert [item.state for item in await outbox(store)] == [MessageState.DISCARDED]
     async with store.transaction() as uow:
-        assert [item.id for item in await messages.retry(uow, [message.id, 99], by="ben")] == [message.id]
+        assert [item.id for item in await notifications.retry(uow, [message.id, 99], by="ben")] == [message.id]
     assert [item.state for item in await outbox(store)] == [MessageState.DUE]
     async with store.reader() as connection:
         entries = await journal.read(connection, "order", "1")

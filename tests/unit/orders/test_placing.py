@@ -12,26 +12,26 @@ from typing import Any
 import pytest
 
 from connector.errors import CommandError, StoreError
-from connector.model.event import Action, Event, Terms
+from connector.model.events import Action, Event, LineEdit
 from connector.model.order import Order, OrderInput
-from connector.model.parcels import Resolution, ReturnReason
+from connector.model.order_state import Hold, OrderState
 from connector.model.product import Price
-from connector.model.progress import Hold, Progress
+from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage
-from connector.orders.asking import ask
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.orders.verification import verify
-from connector.store import customers, history, orders, products
+from connector.orders.command import OrderCommand
+from connector.orders.policy.verification import verify
+from connector.orders.service import execute
+from connector.orders.transaction import OrderTransaction
+from connector.store import customers, order_history, orders, products
 from connector.store.engine import Store
 from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
 from tests.unit.orders.test_details import WHOLE
 from tests.unit.store import samples
 
 
-async def place(store: Store, item: OrderInput) -> Progress:
+async def place(store: Store, item: OrderInput) -> OrderState:
     async with store.transaction() as uow:
-        [progress] = await Desk(uow, actor="shop").place([item])
+        [progress] = await OrderTransaction(uow, actor="shop").place([item])
     return progress
 
 
@@ -80,14 +80,14 @@ async def test_of_many_who_place_one_number_one_does_and_its_link_stays(store: S
     items = [samples.order("1", ship_to_street=street) for street in ("Rue 5", "Elsewhere 7")] * 6
     outcomes = await asyncio.gather(*(place(store, item) for item in items), return_exceptions=True)
     order = await read(store)
-    same = [isinstance(outcome, Progress) for outcome in outcomes]
+    same = [isinstance(outcome, OrderState) for outcome in outcomes]
     assert same == [item.ship_to_street == order.ship_to_street for item in items]
-    assert {getattr(outcome, "rule", "") for outcome in outcomes if not isinstance(outcome, Progress)} == {
+    assert {getattr(outcome, "rule", "") for outcome in outcomes if not isinstance(outcome, OrderState)} == {
         "idempotency"
     }
     assert order.version == 2
     async with store.reader() as connection:
-        assert len(await history.read(connection, "1")) == 1
+        assert len(await order_history.read(connection, "1")) == 1
 
 
 async def test_what_is_split_off_takes_nobodys_number(store: Store) -> None:
@@ -100,7 +100,7 @@ async def test_what_is_split_off_takes_nobodys_number(store: Store) -> None:
     assert refused.value.field == "reference"
     split = Event(action=Action.SPLIT, lines={2: Decimal("0.5")})
     async with store.transaction() as uow:
-        await Desk(uow, actor="anna").act([Command(number="1", event=split)] * 2)
+        await OrderTransaction(uow, actor="anna").execute_all([OrderCommand(number="1", event=split)] * 2)
     assert (await read(store, "1-S1")).notes == "precious"
     assert [(await read(store, number)).lines[0].quantity for number in ("1-S2", "1-S4")] == [Decimal("0.5")] * 2
 
@@ -140,7 +140,7 @@ async def test_what_was_told_was_told_of_the_whole_order(store: Store) -> None:
     await place(store, samples.order("1", **WHOLE, stated_total=Decimal("98.02")))
     await act(store, Action.CANCEL, lines={1: 1})
     async with store.transaction() as uow:
-        [progress] = await verify(Desk(uow, actor="job"), ["1"])
+        [progress] = await verify(OrderTransaction(uow, actor="job"), ["1"])
     assert (progress.stage, progress.holds) == (Stage.VERIFIED, frozenset())
     assert (await read(store)).stated_total is None
 
@@ -163,16 +163,16 @@ async def test_what_a_confirmed_order_becomes_is_looked_at_again(store: Store) -
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(200))])
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
-    more = Event(action=Action.CHANGE, terms={1: Terms(sku="CHAI", quantity=Decimal(50000))})
+    more = Event(action=Action.CHANGE, terms={1: LineEdit(sku="CHAI", quantity=Decimal(50000))})
     async with store.transaction() as uow:
-        await ask(Desk(uow, actor="anna"), Command(number="1", event=more))
+        await execute(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=more))
     order = await read(store)
     assert (order.stage, order.holds) == (Stage.CONFIRMED, frozenset({Hold.CREDIT, Hold.FRAUD, Hold.MANUAL}))
     note = Event(action=Action.CHANGE, details={"notes": "rang"})
     for hold in order.holds:
         await act(store, Action.RELEASE, hold=hold)
     async with store.transaction() as uow:
-        await ask(Desk(uow, actor="anna"), Command(number="1", event=note))
+        await execute(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=note))
     assert (await read(store)).holds == frozenset()
 
 
@@ -224,4 +224,4 @@ async def test_what_asks_for_rules_is_refused_out_of_turn_too(store: Store) -> N
             await act(store, Action.HOLD, hold=Hold.MANUAL)
         with pytest.raises(CommandError, match=says):
             async with store.transaction() as uow:
-                await ask(Desk(uow, actor="anna"), Command(number="1", event=Event(action=action)))
+                await execute(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=Event(action=action)))

@@ -12,20 +12,20 @@ import pytest
 from sqlalchemy import select
 
 from connector.errors import CommandError, RulesError
-from connector.model.event import REQUESTABLE, Action, Event
-from connector.model.progress import Hold, Progress
+from connector.model.events import REQUESTABLE, Action, Event
+from connector.model.order_state import Hold, OrderState
 from connector.model.stage import Stage
-from connector.orders.asking import ask
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.orders.facts import Facts
-from connector.orders.routing import route
-from connector.orders.rules import Routing, Rules, load_rules, standard
-from connector.orders.verification import verify
-from connector.store import customers, history, orders
+from connector.orders.command import OrderCommand
+from connector.orders.inventory.sourcing import choose_sources
+from connector.orders.policy.order_facts import OrderFacts
+from connector.orders.policy.rules import Routing, Rules, load_rules, standard
+from connector.orders.policy.verification import verify
+from connector.orders.service import execute
+from connector.orders.transaction import OrderTransaction
+from connector.store import customers, order_history, orders
 from connector.store.engine import Store
-from connector.store.standing import standings
-from connector.store.stock import Level
+from connector.store.queries.customer_history import standings
+from connector.store.stock import StockLevel
 from connector.store.tables import holds
 from tests.unit.store import samples
 from tests.unit.store.test_plans import watch
@@ -37,7 +37,7 @@ WHOLE = {"ship_to_street": "Rue 1", "ship_to_country": "France"}
 async def held(store: Store, number: str = "1") -> dict[Hold, str]:
     """The holds that verification places, with their notes."""
     async with store.transaction() as uow:
-        await verify(Desk(uow, actor="job"), [number])
+        await verify(OrderTransaction(uow, actor="job"), [number])
         rows = await uow.connection.execute(select(holds).where(holds.c.order_number == number))
         return {Hold(row.reason): row.note for row in rows}
 
@@ -45,7 +45,7 @@ async def held(store: Store, number: str = "1") -> dict[Hold, str]:
 async def placed(store: Store, **changes: object) -> None:
     await samples.stock(store)
     async with store.transaction() as uow:
-        await Desk(uow, actor="shop").place([samples.order("1", **WHOLE | changes)])
+        await OrderTransaction(uow, actor="shop").place([samples.order("1", **WHOLE | changes)])
 
 
 async def test_a_sound_order_is_verified(store: Store) -> None:
@@ -76,7 +76,7 @@ async def test_the_credit_limit_counts_what_is_owed_elsewhere(store: Store) -> N
     await placed(store)
     async with store.transaction() as uow:
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(150))])
-        await Desk(uow, actor="shop").place([samples.order("2", **WHOLE)])
+        await OrderTransaction(uow, actor="shop").place([samples.order("2", **WHOLE)])
     assert (await held(store, "2"))[Hold.CREDIT].startswith("With 98.02 more the customer would owe 98.02 and exceed")
 
 
@@ -85,7 +85,9 @@ async def test_a_credit_limit_is_in_the_currency_of_the_order(store: Store) -> N
     yen = {"currency": "JPY", "freight": None, "lines": (samples.line(1, price="9000"),)}
     async with store.transaction() as uow:
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(200))])
-        await Desk(uow, actor="shop").place([samples.order("2", **WHOLE | yen), samples.order("3", **WHOLE)])
+        await OrderTransaction(uow, actor="shop").place(
+            [samples.order("2", **WHOLE | yen), samples.order("3", **WHOLE)]
+        )
     assert Hold.CREDIT not in await held(store, "3")  # 98.02 and 98.02, whatever is owed in yen
     assert (await held(store, "2"))[Hold.CREDIT].startswith("With 18000 more the customer would owe 0 and exceed")
 
@@ -94,7 +96,7 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
     await placed(store)
     async with store.transaction() as uow:
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(1000))])
-        desk = Desk(uow, actor="shop")
+        desk = OrderTransaction(uow, actor="shop")
         some = [
             samples.order("2", tax_rate=Decimal("0.19"), lines=(samples.line(1, price="1.115"),)),
             samples.order("3", freight=None),
@@ -108,7 +110,7 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
             ("3", Event(action=Action.CANCEL, lines={1: Decimal(1)})),
             ("6", Event(action=Action.CANCEL, lines={1: Decimal(2), 2: Decimal("1.5")})),
         ]
-        await desk.act([Command(number=number, event=event) for number, event in events])
+        await desk.execute_all([OrderCommand(number=number, event=event) for number, event in events])
         await orders.save(uow, [samples.order("imported", stage=Stage.SHIPPED)])
         every = await orders.load(uow.connection, ["1", "2", "3", "4", "5", "imported"])
         asked = watch(uow.connection)
@@ -120,10 +122,10 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
     assert {number: item.open_balance for number, item in found.items()} == expected | {"5": 0}
 
 
-async def ask_for(store: Store, action: Action, rules: Rules | None = None, **event: Any) -> Progress:
+async def ask_for(store: Store, action: Action, rules: Rules | None = None, **event: Any) -> OrderState:
     async with store.transaction() as uow:
-        desk = Desk(uow, actor="anna", rules=rules)
-        await ask(desk, Command(number="1", event=Event(action=action, **event)))
+        desk = OrderTransaction(uow, actor="anna", rules=rules)
+        await execute(desk, OrderCommand(number="1", event=Event(action=action, **event)))
         [(order, _)] = (await desk.load(["1"])).values()
     return order.progress
 
@@ -140,7 +142,7 @@ async def test_order_whose_payment_failed_is_held_and_does_not_go_on(store: Stor
     with pytest.raises(CommandError, match="is on hold"):
         await ask_for(store, (Action.VERIFY, Action.CONFIRM, Action.ALLOCATE)[len(before)])
     async with store.reader() as connection:
-        *_, entry = await history.read(connection, "1")
+        *_, entry = await order_history.read(connection, "1")
     assert (entry.event.reference, entry.event.note) == ("payment failed", "The payment failed.")
 
 
@@ -178,7 +180,7 @@ async def test_rules_may_ask_what_was_authorized_and_captured(store: Store, tmp_
     await placed(store)
     assert (await ask_for(store, Action.VERIFY, rules)).holds == {Hold.PAYMENT, Hold.CREDIT}
     async with store.reader() as connection:
-        *_, entry = await history.read(connection, "1")
+        *_, entry = await order_history.read(connection, "1")
     assert entry.event.note == "0 authorized, 0 captured of 98.02."
     for hold in (Hold.PAYMENT, Hold.CREDIT):
         await ask_for(store, Action.RELEASE, rules, hold=hold)
@@ -201,8 +203,8 @@ async def test_what_is_urgent_goes_first(store: Store) -> None:
     assert order.priority == 140
 
 
-def level(on_hand: int, since: date | None = None) -> Level:
-    return Level(on_hand=Decimal(on_hand), since=since)
+def level(on_hand: int, since: date | None = None) -> StockLevel:
+    return StockLevel(on_hand=Decimal(on_hand), since=since)
 
 
 NEEDS = {1: ("TEA", Decimal(4)), 2: ("CUP", Decimal(2))}
@@ -220,17 +222,17 @@ def test_the_rule_says_which_warehouses_send(routing: Routing, chosen: set[tuple
     levels = {
         ("TEA", "EAST"): level(9), ("CUP", "NORTH"): level(9), ("TEA", "WEST"): level(9), ("CUP", "WEST"): level(9),
     }  # fmt: skip
-    assert set(route(NEEDS, levels, routing)) == chosen
+    assert set(choose_sources(NEEDS, levels, routing)) == chosen
 
 
 def test_of_equals_the_stock_that_lies_there_longest_goes() -> None:
     levels = {("TEA", "EAST"): level(9, date(2026, 3, 1)), ("TEA", "WEST"): level(9, date(2026, 1, 1))}
-    assert set(route({1: ("TEA", Decimal(4))}, levels)) == {(1, "WEST")}
+    assert set(choose_sources({1: ("TEA", Decimal(4))}, levels)) == {(1, "WEST")}
 
 
 def test_many_warehouses_are_taken_until_it_is_enough() -> None:
     levels = {("TEA", f"W{index}"): level(index) for index in range(1, 12)}
-    chosen = route({1: ("TEA", Decimal(30))}, levels)
+    chosen = choose_sources({1: ("TEA", Decimal(30))}, levels)
     assert (sum(chosen.values()), len(chosen)) == (30, 3)
 
 
@@ -253,8 +255,8 @@ def test_every_problem_of_a_rules_file_is_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", ":1:1: file: is empty: copy connector/orders/rules.yaml"),
-        ("# nothing\n\n", ":1:1: file: is empty: copy connector/orders/rules.yaml"),
+        ("", ":1:1: file: is empty: copy connector/orders/policy/rules.yaml"),
+        ("# nothing\n\n", ":1:1: file: is empty: copy connector/orders/policy/rules.yaml"),
         ("urgent_from: 5\n", ":1:1: verification: is missing, and every order would pass: copy connector/orders/rules"),
         ("- a\n", ":1:1: file: is empty or no mapping"),
         ("verification: [", ":1:16: file: is not YAML"),
@@ -287,6 +289,6 @@ def test_a_rules_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) ->
 
 
 def test_the_guide_names_every_fact_and_every_action() -> None:
-    assert [item.name for item in fields(Facts) if f"`{item.name}" not in GUIDE] == []
+    assert [item.name for item in fields(OrderFacts) if f"`{item.name}" not in GUIDE] == []
     assert [action for action in REQUESTABLE if f"`{action}`" not in GUIDE] == []
     assert set(standard().escalation) == set(Hold)

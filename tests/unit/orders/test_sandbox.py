@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from connector.errors import SettingsError
-from connector.orders.documents.trial import trials
-from connector.orders.documents.writing import Writer
+from connector.notifications.renderer import TemplateRenderer
+from connector.notifications.template_check import sample_views
 
 
 @pytest.mark.parametrize(
@@ -36,20 +36,20 @@ from connector.orders.documents.writing import Writer
 def test_template_that_makes_much_of_little_is_refused_at_start(tmp_path: Path, text: str) -> None:
     (tmp_path / "confirmation.txt.j2").write_text(text)
     with pytest.raises(SettingsError) as refused:
-        Writer(tmp_path)
+        TemplateRenderer(tmp_path)
     assert len(str(refused.value).splitlines()) == 1
 
 
 def test_text_and_numbers_work_as_usual(tmp_path: Path) -> None:
     (tmp_path / "confirmation.txt.j2").write_text('{{ 2 * 3 }} {{ "a".upper() }} {{ "b"|upper }} {{ it.order }}')
-    Writer(tmp_path)
+    TemplateRenderer(tmp_path)
 
 
 def test_template_includes_files_of_folders_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "parts" / "legal").mkdir(parents=True)
     (tmp_path / "parts" / "legal" / "footer.txt").write_text("Company of {{ it.order }}")
     (tmp_path / "confirmation.txt.j2").write_text('{% include "parts/legal/footer.txt" %}')
-    assert Writer(tmp_path).write(next(trials())).text == "Company of O-1\n"
+    assert TemplateRenderer(tmp_path).write(next(sample_views())).text == "Company of O-1\n"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_template_includes_nothing_that_is_outside_hidden_or_absent(tmp_path: Pa
         file.write_text("secret")
     (folder / "confirmation.txt.j2").write_text('{% include "' + name + '" %}')
     with pytest.raises(SettingsError, match="confirmation"):
-        Writer(folder)
+        TemplateRenderer(folder)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "large", "latin", "folder"])
@@ -75,4 +75,4 @@ def test_template_that_is_no_text_file_is_refused_at_start(tmp_path: Path, kind:
     else:
         file.write_bytes(b"\xff" if kind == "latin" else b"x" * 300_000)
     with pytest.raises(SettingsError, match="confirmation"):
-        Writer(tmp_path)
+        TemplateRenderer(tmp_path)

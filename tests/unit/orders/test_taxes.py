@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.model.event import Action, Event
-from connector.model.message import MessageKind
+from connector.model.events import Action, Event
 from connector.model.money import to_cents
+from connector.model.notification import MessageKind
 from connector.model.order import Order
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.orders.documents import pdf
-from connector.orders.documents.invoice import InvoiceView, dump, load, put_together
-from connector.orders.documents.message import view_of
-from connector.orders.documents.pages import invoice_page
-from connector.orders.documents.writing import Writer
-from connector.orders.rules import Billing, standard
+from connector.notifications.renderer import TemplateRenderer
+from connector.notifications.view import view_of
+from connector.orders.command import OrderCommand
+from connector.orders.documents import invoice_pdf
+from connector.orders.documents.invoice import InvoiceView, build_invoice, dump, load
+from connector.orders.documents.tracking_page import invoice_page
+from connector.orders.policy.rules import Billing, standard
+from connector.orders.transaction import OrderTransaction
 from connector.store import invoices
 from connector.store.engine import Store
 from tests.unit.store import samples
@@ -39,7 +39,7 @@ def issued(order: Order, billing: Billing, amounts: Iterable[Decimal]) -> list[I
     """Invoices over these amounts, one after the other."""
     progress, views = order.progress, []
     for amount in amounts:
-        views.append(put_together("INV-1", order, progress, amount, NOW, billing))
+        views.append(build_invoice("INV-1", order, progress, amount, NOW, billing))
         progress = replace(progress, invoiced=progress.invoiced + amount)
     return views
 
@@ -94,11 +94,11 @@ def test_a_cent_that_was_rounded_when_the_tax_was_added_is_the_same_cent_everywh
     [invoice] = issued(order, NET, [Decimal("116.68")])
     assert (invoice.tax_added, invoice.tax) == (Decimal("18.63"), Decimal("18.63"))
     told = replace(view_of(MessageKind.INVOICE, order, NET, "", NOW), invoice=invoice)
-    mail = Writer().write(told)
-    confirmation = Writer().write(replace(told, kind=MessageKind.CONFIRMATION))
+    mail = TemplateRenderer().write(told)
+    confirmation = TemplateRenderer().write(replace(told, kind=MessageKind.CONFIRMATION))
     printed: list[str] = []
-    monkeypatch.setattr(pdf, "_total", lambda _, label, value: printed.append(f"{label} {value}"))
-    pdf.invoice_pdf(invoice)
+    monkeypatch.setattr(invoice_pdf, "_total", lambda _, label, value: printed.append(f"{label} {value}"))
+    invoice_pdf.invoice_pdf(invoice)
     for text in (invoice_page(invoice), mail.text, mail.html, confirmation.text, confirmation.html, str(printed)):
         assert set(re.findall(r"18\.6\d", text)) == {"18.63"}
 
@@ -107,7 +107,7 @@ def test_what_a_confirmation_says_is_of_the_whole_order_however_much_is_invoiced
     order = replace(an_order(("1", "119", "0"), freight="0"), invoiced=Decimal(100))
     view = view_of(MessageKind.CONFIRMATION, order, GROSS, "", NOW)
     assert (view.bill.total, view.bill.tax) == (Decimal(119), Decimal(19))
-    assert "of which 19 % tax: 19.00 USD" in Writer().write(view).text
+    assert "of which 19 % tax: 19.00 USD" in TemplateRenderer().write(view).text
 
 
 @pytest.mark.parametrize(("said", "rate", "tax"), [(None, "0.19", "3.19"), ("0", "0", "0"), ("0.07", "0.07", "1.40")])
@@ -117,11 +117,11 @@ async def test_a_rate_of_nothing_that_an_order_brings_is_no_tax(
     rules = replace(standard(), billing=GROSS)
     await samples.stock(store)
     async with store.transaction() as uow:
-        desk = Desk(uow, actor="shop", rules=rules)
+        desk = OrderTransaction(uow, actor="shop", rules=rules)
         item = samples.order("1", tax_rate=said and Decimal(said), lines=(samples.line(1, quantity="1", price="20"),))
         await desk.place([replace(item, freight=None)])
         events = (Event(action=Action.VERIFY), Event(action=Action.CONFIRM), Event(action=Action.INVOICE))
-        await desk.act([Command(number="1", event=event) for event in events])
+        await desk.execute_all([OrderCommand(number="1", event=event) for event in events])
     async with store.reader() as connection:
         [found] = await invoices.of_order(connection, "1")
     view = load(found.body)

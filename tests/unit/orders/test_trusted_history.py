@@ -11,18 +11,18 @@ import pytest
 from sqlalchemy import select, update
 
 from connector.errors import CommandError
-from connector.model.event import ACTION_FIELDS, Action, Event
+from connector.model.events import ACTION_FIELDS, Action, Event
 from connector.model.order import LineInput, Order, OrderInput
-from connector.model.parcels import Resolution
-from connector.model.progress import Hold
+from connector.model.order_state import Hold
+from connector.model.shipments import Resolution
 from connector.model.stage import Stage
-from connector.orders.asking import ask
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.orders.offspring import OWN
-from connector.orders.rules import standard
-from connector.orders.verification import verify
-from connector.store import history, orders
+from connector.orders.command import OrderCommand
+from connector.orders.derived_orders import OWN
+from connector.orders.policy.rules import standard
+from connector.orders.policy.verification import verify
+from connector.orders.service import execute
+from connector.orders.transaction import OrderTransaction
+from connector.store import order_history, orders
 from connector.store import stock as stocks
 from connector.store.engine import Store
 from connector.store.tables import order_events
@@ -67,7 +67,7 @@ ALL = {1: 2, 2: "1.5"}
 async def placed(store: Store, **changes: Any) -> Order:
     await opened(store, "other")
     async with store.transaction() as uow:
-        await Desk(uow, actor="shop").place([OrderInput(**HEADER | changes)])
+        await OrderTransaction(uow, actor="shop").place([OrderInput(**HEADER | changes)])
     return await read(store)
 
 
@@ -83,7 +83,7 @@ async def test_authorisation_with_details_is_refused_and_moves_no_money(store: S
 async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(store: Store) -> None:
     await opened(store)
     async with store.transaction() as uow:
-        [progress] = await verify(Desk(uow, actor="job"), ["1"])
+        [progress] = await verify(OrderTransaction(uow, actor="job"), ["1"])
     assert progress.holds == {Hold.ADDRESS}
     await act(store, Action.CHANGE, details={"po_number": "PO-7"})
     async with store.transaction() as uow:
@@ -94,7 +94,7 @@ async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(
     await act(store, Action.RELEASE, hold=Hold.ADDRESS)
     await act(store, Action.CHANGE, details={"stated_total": Decimal(5)})
     async with store.transaction() as uow:
-        [progress] = await verify(Desk(uow, actor="job"), ["1"])
+        [progress] = await verify(OrderTransaction(uow, actor="job"), ["1"])
     assert progress.holds == {Hold.ADDRESS, Hold.MANUAL}
 
 
@@ -106,16 +106,18 @@ async def test_history_of_a_former_version_with_fields_of_other_actions_is_read_
         detail = '{"amount": "1", "details": {"freight": "50"}, "hold": "address", "lines": {"1": "2"}}'
         await uow.connection.execute(update(order_events).where(here).values(detail=detail))
     async with store.reader() as connection:
-        *_, entry = await history.read(connection, "1")
+        *_, entry = await order_history.read(connection, "1")
     assert entry.event == Event(action=Action.AUTHORISE, amount=Decimal(1))
-    assert entry.said == {"action": "authorise", "amount": "1"}
+    assert entry.payload == {"action": "authorise", "amount": "1"}
     assert await replayed(store) == (await read(store)).progress
 
 
 def test_request_is_known_again_by_the_digest_of_a_former_version() -> None:
     """What an event says is written into the digest as ever, so a repeat is known after an upgrade too."""
     event = Event(action=Action.CAPTURE, amount=Decimal("5.00"), reference="PAY-7", note="till")
-    assert history.digest_of("1", "k", event) == "9e69684f83a24bcc83fff8466a19515d8e5c94b67b6132a1d47a2ace710be002"
+    assert (
+        order_history.digest_of("1", "k", event) == "9e69684f83a24bcc83fff8466a19515d8e5c94b67b6132a1d47a2ace710be002"
+    )
 
 
 async def test_shipment_that_names_lines_and_a_parcel_is_refused(store: Store) -> None:
@@ -148,10 +150,10 @@ async def test_note_of_what_the_rules_carry_out_stands_in_the_history(store: Sto
     await act(store, Action.CHANGE, details={"ship_to_street": "Rue 1", "ship_to_country": "France"})
     for action in (Action.VERIFY, Action.ALLOCATE):
         async with store.transaction() as uow:
-            command = Command(number="1", event=Event(action=action, note="by phone"))
-            await ask(Desk(uow, actor="anna"), command)
+            command = OrderCommand(number="1", event=Event(action=action, note="by phone"))
+            await execute(OrderTransaction(uow, actor="anna"), command)
     async with store.reader() as connection:
-        entries = await history.read(connection, "1")
+        entries = await order_history.read(connection, "1")
     assert [(entry.event.action, entry.event.note) for entry in entries[2:]] == [
         (Action.VERIFY, "by phone"),
         (Action.ALLOCATE, "by phone"),
@@ -220,7 +222,7 @@ async def test_split_of_an_imported_order_is_taxed_as_it_is(store: Store) -> Non
     async with store.transaction() as uow:
         await orders.save(uow, [OrderInput(**HEADER | {"tax_rate": None})])
         split = Event(action=Action.SPLIT, lines={2: Decimal(1)})
-        await Desk(uow, actor="anna", rules=net).act([Command(number="1", event=split)])
+        await OrderTransaction(uow, actor="anna", rules=net).execute_all([OrderCommand(number="1", event=split)])
     assert (await read(store, "1-S1")).tax_rate is None
 
 

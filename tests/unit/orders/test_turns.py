@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import CommandError
-from connector.model.event import Action, Terms
-from connector.model.parcels import Resolution, ReturnReason
+from connector.model.events import Action, LineEdit
+from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage
-from connector.orders.allocation import recount, waiting
-from connector.orders.desk import Desk
+from connector.orders.inventory.allocation import apply_stock_count, waiting
+from connector.orders.transaction import OrderTransaction
 from connector.store import orders
 from connector.store import stock as stocks
 from connector.store.engine import Store
@@ -34,8 +34,8 @@ async def shipped(store: Store) -> None:
 async def test_a_changed_order_is_verified_again(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
-    terms = {1: Terms(sku="CHAI", quantity=Decimal(5)), 2: Terms(sku="TOFU", quantity=Decimal(0)),
-             3: Terms(sku="TOFU", quantity=Decimal(1))}  # fmt: skip
+    terms = {1: LineEdit(sku="CHAI", quantity=Decimal(5)), 2: LineEdit(sku="TOFU", quantity=Decimal(0)),
+             3: LineEdit(sku="TOFU", quantity=Decimal(1))}  # fmt: skip
     progress = await act(store, Action.CHANGE, terms=terms)
     assert (progress.stage, progress.due) == (Stage.PLACED, Decimal("145.63"))  # 5 x 18 + 23.25 + 32.38
     async with store.reader() as connection:
@@ -48,26 +48,28 @@ async def test_a_changed_order_is_verified_again(store: Store) -> None:
 
 async def test_placing_again_after_a_change_is_still_harmless(store: Store) -> None:
     await opened(store)
-    await act(store, Action.CHANGE, terms={1: Terms(sku="CHAI", quantity=Decimal(7))})
+    await act(store, Action.CHANGE, terms={1: LineEdit(sku="CHAI", quantity=Decimal(7))})
     async with store.transaction() as uow:
-        [progress] = await Desk(uow, actor="shop").place([samples.order("1")])
+        [progress] = await OrderTransaction(uow, actor="shop").place([samples.order("1")])
     assert progress.lines[1].ordered == 7
     with pytest.raises(CommandError, match="another order 1"):
         async with store.transaction() as uow:
-            await Desk(uow, actor="shop").place([samples.order("1", currency="EUR")])
+            await OrderTransaction(uow, actor="shop").place([samples.order("1", currency="EUR")])
 
 
 @pytest.mark.parametrize(
     ("terms", "field", "says"),
     [
-        ({1: Terms(sku="TOFU", quantity=Decimal(1))}, "terms.1.sku", "line 1 is of CHAI, not of TOFU"),
-        ({3: Terms(sku="TEA", quantity=Decimal(1))}, "terms.3.sku", "there is no product TEA"),
-        ({1: Terms(sku="CHAI", quantity=Decimal(1))}, "terms.1", "it needs 2 of line 1"),
-        ({1: Terms(sku="CHAI", quantity=Decimal(2), discount=Decimal(2))}, "terms.1.discount", "the discount 2"),
+        ({1: LineEdit(sku="TOFU", quantity=Decimal(1))}, "terms.1.sku", "line 1 is of CHAI, not of TOFU"),
+        ({3: LineEdit(sku="TEA", quantity=Decimal(1))}, "terms.3.sku", "there is no product TEA"),
+        ({1: LineEdit(sku="CHAI", quantity=Decimal(1))}, "terms.1", "it needs 2 of line 1"),
+        ({1: LineEdit(sku="CHAI", quantity=Decimal(2), discount=Decimal(2))}, "terms.1.discount", "the discount 2"),
         ({}, "terms", "names nothing"),
     ],
 )
-async def test_a_change_that_cannot_be_is_refused(store: Store, terms: dict[int, Terms], field: str, says: str) -> None:
+async def test_a_change_that_cannot_be_is_refused(
+    store: Store, terms: dict[int, LineEdit], field: str, says: str
+) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     await act(store, Action.ALLOCATE, lines={1: 2})
@@ -113,8 +115,8 @@ async def test_lost_stock_is_taken_elsewhere_or_waited_for(store: Store) -> None
         await act(store, Action.ALLOCATE, number, lines={1: 2})
     async with store.transaction() as uow:
         await stocks.count(uow, {("CHAI", "WEST"): Decimal(1)})
-        done = await recount(Desk(uow, actor="count"), {("CHAI", "EAST"): Decimal(2)})
-        again = await waiting(Desk(uow, actor="count"), ["CHAI"])
+        done = await apply_stock_count(OrderTransaction(uow, actor="count"), {("CHAI", "EAST"): Decimal(2)})
+        again = await waiting(OrderTransaction(uow, actor="count"), ["CHAI"])
     assert (done.taken, done.short) == (("2",), ("2",))
     assert again == ["2"]
     async with store.reader() as connection:
@@ -133,7 +135,7 @@ async def test_what_is_picked_cannot_be_lost(store: Store) -> None:
     await act(store, Action.PICK, lines={1: 2})
     with pytest.raises(CommandError, match="2 of it is picked"):
         async with store.transaction() as uow:
-            await recount(Desk(uow, actor="count"), {("CHAI", "EAST"): Decimal(0)})
+            await apply_stock_count(OrderTransaction(uow, actor="count"), {("CHAI", "EAST"): Decimal(0)})
 
 
 async def test_what_comes_back_is_put_on_the_shelf_and_replaced(store: Store) -> None:
@@ -164,7 +166,7 @@ async def test_part_of_a_return_may_be_all_that_comes(store: Store) -> None:
     progress = await act(store, Action.CLOSE_RETURN)
     assert (progress.returns[1].status, progress.sum("credited")) == ("closed", 1)
     with pytest.raises(CommandError, match="it cannot change its lines now"):
-        await act(store, Action.CHANGE, terms={1: Terms(sku="CHAI", quantity=Decimal(9))})
+        await act(store, Action.CHANGE, terms={1: LineEdit(sku="CHAI", quantity=Decimal(9))})
 
 
 async def test_a_rejected_return_brings_nothing_back(store: Store) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from connector.api.schemas import Currency, Day, Key, Moment, Number
 from connector.orders.importing import fields
 from connector.orders.importing.fields import Form
-from connector.web.bodies import Currency, Day, Key, Moment, Number
 
 REFUSED = "refused"
 

@@ -8,16 +8,16 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import CommandError
-from connector.model.event import Action, Event, Terms
-from connector.orders import picking
-from connector.orders.allocation import allocate as allocate_all
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.orders.picking import pick_list
-from connector.store import history
+from connector.model.events import Action, Event, LineEdit
+from connector.orders.command import OrderCommand
+from connector.orders.inventory import pick_list as picking
+from connector.orders.inventory.allocation import allocate as allocate_all
+from connector.orders.inventory.pick_list import pick_list
+from connector.orders.transaction import OrderTransaction
+from connector.store import order_history
 from connector.store import stock as stocks
 from connector.store.engine import Store
-from connector.store.stock import Held
+from connector.store.stock import Reservation
 from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
 from tests.unit.orders.test_details import read, replayed
 from tests.unit.store import samples
@@ -40,7 +40,7 @@ async def on_hand(store: Store) -> dict[str, Decimal]:
     return {warehouse: level.on_hand for (_, warehouse), level in levels.items()}
 
 
-async def held(store: Store) -> dict[tuple[int, str], Held]:
+async def held(store: Store) -> dict[tuple[int, str], Reservation]:
     async with store.reader() as connection:
         return {key[1:]: found for key, found in (await stocks.reserved_for(connection, ["1"])).items()}
 
@@ -56,7 +56,10 @@ async def test_a_parcel_leaves_the_warehouse_that_it_names(store: Store) -> None
     progress = await act(store, Action.SHIP, lines={1: 1}, warehouse="WEST", **SHIPPED)
     assert progress.shipments[1].warehouse == "WEST"
     assert await on_hand(store) == {"EAST": Decimal(1), "WEST": Decimal(0)}
-    assert await held(store) == {(1, "EAST"): Held(quantity=Decimal(1)), (2, "EAST"): Held(quantity=Decimal("1.5"))}
+    assert await held(store) == {
+        (1, "EAST"): Reservation(quantity=Decimal(1)),
+        (2, "EAST"): Reservation(quantity=Decimal("1.5")),
+    }
 
 
 async def test_a_pick_list_sends_nobody_to_a_shelf_that_is_done(store: Store) -> None:
@@ -76,14 +79,14 @@ async def test_a_pick_list_is_of_the_warehouse_that_asks_and_begins_with_what_wa
     days = {"1": None, "2": date(2026, 4, 9), "3": date(2026, 4, 8), "4": date(2026, 4, 1)}
     async with store.transaction() as uow:
         await stocks.count(uow, {("CHAI", "EAST"): Decimal(9), ("TOFU", "WEST"): Decimal(9)})
-        desk = Desk(uow, actor="shop")
+        desk = OrderTransaction(uow, actor="shop")
         placed = [
             samples.order(number, promised_on=day, lines=(samples.line(1, "TOFU" if number == "4" else "CHAI"),))
             for number, day in days.items()
         ]
         await desk.place(placed)
         for action in (Action.VERIFY, Action.CONFIRM):
-            await desk.act([Command(number=number, event=Event(action=action)) for number in days])
+            await desk.execute_all([OrderCommand(number=number, event=Event(action=action)) for number in days])
         await allocate_all(desk, list(days))
     monkeypatch.setattr(picking, "MOST", 2)
     async with store.reader() as connection:
@@ -123,7 +126,7 @@ async def test_what_is_cancelled_is_not_what_a_parcel_holds(store: Store) -> Non
     await act(store, Action.PICK, lines={1: 2})
     await act(store, Action.PACK, lines={1: 1}, warehouse="WEST")
     await act(store, Action.CANCEL, lines={1: 1})
-    assert (await held(store))[1, "WEST"] == Held(quantity=Decimal(1), picked=Decimal(1))
+    assert (await held(store))[1, "WEST"] == Reservation(quantity=Decimal(1), picked=Decimal(1))
     assert (1, "EAST") not in await held(store)
     await act(store, Action.SHIP, shipment=1, **SHIPPED)
     assert await on_hand(store) == {"EAST": Decimal(1), "WEST": Decimal(0)}
@@ -133,11 +136,13 @@ async def test_a_line_can_be_added_and_allocated_at_once(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     await act(store, Action.CONFIRM)
-    added = Event(action=Action.CHANGE, terms={3: Terms(sku="CHAI", quantity=Decimal(4))})
+    added = Event(action=Action.CHANGE, terms={3: LineEdit(sku="CHAI", quantity=Decimal(4))})
     reserved = Event(action=Action.ALLOCATE, lines={3: Decimal(4)})
     async with store.transaction() as uow:
-        await Desk(uow, actor="anna").act([Command(number="1", event=event) for event in (added, reserved)])
-    assert await held(store) == {(3, "EAST"): Held(quantity=Decimal(4))}
+        await OrderTransaction(uow, actor="anna").execute_all(
+            [OrderCommand(number="1", event=event) for event in (added, reserved)]
+        )
+    assert await held(store) == {(3, "EAST"): Reservation(quantity=Decimal(4))}
 
 
 async def test_a_warehouse_without_lines_means_all_that_is_there(store: Store) -> None:
@@ -229,12 +234,12 @@ async def test_request_that_packed_two_parcels_packs_none_when_it_is_repeated(st
     event = Event(action=Action.PACK, note="bench 4")
     for _ in range(2):
         async with store.transaction() as uow:
-            desk = Desk(uow, actor="anna")
-            [progress] = await desk.act([Command(number="1", event=event, request="bench-1")])
+            desk = OrderTransaction(uow, actor="anna")
+            [progress] = await desk.execute_all([OrderCommand(number="1", event=event, request="bench-1")])
         assert len(progress.shipments) == 2
     assert desk.repeated == {("1", "bench-1")}
     async with store.reader() as connection:
-        entries = [entry for entry in await history.read(connection, "1") if entry.event.action is Action.PACK]
+        entries = [entry for entry in await order_history.read(connection, "1") if entry.event.action is Action.PACK]
     assert [(entry.event.note, entry.request is not None) for entry in entries] == [
         ("bench 4", True),
         ("bench 4", False),

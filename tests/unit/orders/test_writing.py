@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from connector.errors import SettingsError
-from connector.model.message import MessageKind
-from connector.orders.documents.message import Item
-from connector.orders.documents.trial import trials
-from connector.orders.documents.writing import NAMES, Writer
+from connector.model.notification import MessageKind
+from connector.notifications.renderer import NAMES, TemplateRenderer
+from connector.notifications.template_check import sample_views
+from connector.notifications.view import Item
 
 EVIL = '<script src="https://evil.example/x.js"></script><img src=x onerror=alert(1)>'
 
 
-@pytest.mark.parametrize("view", list(trials()), ids=lambda view: f"{view.kind}-{bool(view.tracking_url)}")
+@pytest.mark.parametrize("view", list(sample_views()), ids=lambda view: f"{view.kind}-{bool(view.tracking_url)}")
 def test_every_message_is_whole_in_both_forms_and_loads_nothing(view: object) -> None:
-    written = Writer().write(view)  # type: ignore[arg-type]
+    written = TemplateRenderer().write(view)  # type: ignore[arg-type]
     assert written.subject
     assert "O-1" in written.text + written.subject
     for text in (written.subject, written.text, written.html):
@@ -33,7 +33,7 @@ def test_every_message_is_whole_in_both_forms_and_loads_nothing(view: object) ->
 
 @pytest.mark.parametrize("kind", list(MessageKind))
 def test_what_others_wrote_is_escaped_in_the_page_and_plain_in_the_text(kind: MessageKind) -> None:
-    view = [view for view in trials() if view.kind is kind][1]
+    view = [view for view in sample_views() if view.kind is kind][1]
     items = (Item(name=EVIL, sku=EVIL, quantity=view.amount),)
     view = replace(
         view,
@@ -50,7 +50,7 @@ def test_what_others_wrote_is_escaped_in_the_page_and_plain_in_the_text(kind: Me
         hold=view.hold and replace(view.hold, note=EVIL),
         invoice=view.invoice and replace(view.invoice, number=EVIL),
     )
-    written = Writer().write(view)
+    written = TemplateRenderer().write(view)
     assert "<script" not in written.html
     assert "<img" not in written.html
     assert "&lt;script" in written.html
@@ -59,20 +59,20 @@ def test_what_others_wrote_is_escaped_in_the_page_and_plain_in_the_text(kind: Me
 
 
 def test_a_shipment_says_what_is_in_it_and_what_is_still_to_come() -> None:
-    view = [view for view in trials() if view.kind is MessageKind.SHIPMENT][1]
+    view = [view for view in sample_views() if view.kind is MessageKind.SHIPMENT][1]
     later = Item(name="Later", sku="L-1", quantity=view.to_come[0].quantity)
-    written = Writer().write(replace(view, to_come=(later,)))
+    written = TemplateRenderer().write(replace(view, to_come=(later,)))
     for text in (written.html, written.text):
         assert text.index("Product") < text.index("Still to come") < text.index("Later")
-    assert "Still to come" not in Writer().write(replace(view, to_come=())).html
+    assert "Still to come" not in TemplateRenderer().write(replace(view, to_come=())).html
 
 
 def test_a_template_of_ones_own_stands_in_for_ours_by_name(tmp_path: Path) -> None:
     (tmp_path / "confirmation.txt.j2").write_text("{% set subject %}Hurra, {{ it.order }}{% endset %}Danke!")
     layout = "<html><body><b>{{ it.company }}</b>{% block body %}{% endblock %}</body></html>"
     (tmp_path / "layout.html.j2").write_text(layout)
-    view = next(trials())
-    written = Writer(tmp_path).write(view)
+    view = next(sample_views())
+    written = TemplateRenderer(tmp_path).write(view)
     assert (written.subject, written.text) == ("Hurra, O-1", "Danke!\n")
     assert written.html.startswith("<html><body><b>Company</b>")
     assert "What you ordered" in written.html
@@ -92,14 +92,14 @@ def test_a_template_of_ones_own_stands_in_for_ours_by_name(tmp_path: Path) -> No
 def test_a_wrong_template_is_named_with_its_line_at_the_start(tmp_path: Path, name: str, text: str, says: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(SettingsError) as refused:
-        Writer(tmp_path)
+        TemplateRenderer(tmp_path)
     assert str(refused.value).startswith(f"CONNECTOR_MESSAGES__TEMPLATES_DIR: {says}")
     assert "\n" not in str(refused.value)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="names no folder"):
-        Writer(tmp_path / "absent")
+        TemplateRenderer(tmp_path / "absent")
 
 
 def test_every_kind_has_its_templates() -> None:
@@ -107,5 +107,8 @@ def test_every_kind_has_its_templates() -> None:
 
 
 def test_days_are_said_in_words() -> None:
-    view = next(trials())
-    assert "5 March 2026" in Writer().write(replace(view, promised_on=datetime(2026, 3, 5, tzinfo=UTC).date())).text
+    view = next(sample_views())
+    assert (
+        "5 March 2026"
+        in TemplateRenderer().write(replace(view, promised_on=datetime(2026, 3, 5, tzinfo=UTC).date())).text
+    )

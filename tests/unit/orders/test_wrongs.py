@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connector.orders.wrongs import wrongs
-from connector.web.bodies import CountBody, MessagesBody, OrderBody
-from connector.web.transitions import TransitionBody
+from connector.api.schemas import CountBody, MessagesBody, OrderBody
+from connector.api.transitions import TransitionBody
+from connector.validation import field_errors
 
 ORDER = {"number": "1", "currency": "USD", "customer": "C", "lines": [{"line": 1, "sku": "S", "quantity": "1"}]}
 
@@ -17,7 +17,7 @@ ORDER = {"number": "1", "currency": "USD", "customer": "C", "lines": [{"line": 1
 def said(model: Any, body: Any) -> list[str]:
     with pytest.raises(ValidationError) as refused:
         model.model_validate(body)
-    return [wrong.sentence("body") for wrong in wrongs(refused.value, model)]
+    return [wrong.sentence("body") for wrong in field_errors(refused.value, model)]
 
 
 @pytest.mark.parametrize(

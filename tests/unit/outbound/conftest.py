@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
+from connector.localorg.standard_objects import standard_schema
 from connector.localorg.describe import describe
 from connector.localorg.metadata.sfdx_source import load_into_schema
-from connector.localorg.standard_objects import standard_schema
-from connector.mapping.load import load_mappings
+from connector.mapping.loader import load_mappings
 from connector.model.change import Change, EntityKind, Refusal
 from connector.model.customer import Customer
 from connector.model.order import Line, Order
 from connector.model.product import Price, Product
 from connector.model.record import FieldValue, Link, MappedRecord
 from connector.model.stage import Stage
-from connector.outbound.facts import SOBJECTS, OrgFacts
-from connector.outbound.plan import plan_orders
-from connector.outbound.preflight import fitted
-from connector.outbound.work import Candidate, Plan
+from connector.outbound.org_profile import SOBJECTS, OrgProfile
+from connector.outbound.plan_types import PendingEntity, Plan
+from connector.outbound.planner import plan_orders
+from connector.outbound.preflight import normalize
 from connector.salesforce.describe import read_describe
 
 CUSTOMER = Customer(number="C-1", name="Alder & Finch", city="Portland")
@@ -36,10 +36,10 @@ ORDER = "801000000000001AAA"
 
 
 @cache
-def facts() -> OrgFacts:
+def facts() -> OrgProfile:
     schema = standard_schema()
     load_into_schema(schema, our_metadata())
-    return OrgFacts(
+    return OrgProfile(
         org_id="00D",
         describes={name: read_describe(describe(schema, name, "66.0")) for name in SOBJECTS},
         statuses={"Draft": "Draft", "Activated": "Activated"},
@@ -68,14 +68,14 @@ def an_order(*lines: Line, **changes: Any) -> Order:
     return Order(**given | changes)
 
 
-def candidate(order: Order, **given: Any) -> Candidate:
+def candidate(order: Order, **given: Any) -> PendingEntity:
     change = Change(
         entity=EntityKind.ORDER, key=order.key, partition=0, version=1, attempts=0, captured_at=order.placed_at
     )
-    return Candidate(change=change, entity=order, record=MAPPINGS.order.map(order), **given)
+    return PendingEntity(change=change, entity=order, record=MAPPINGS.order.map(order), **given)
 
 
-def as_written(order: Order) -> Candidate:
+def as_written(order: Order) -> PendingEntity:
     """The order as a candidate whose links say that the org has all of it."""
     fresh = candidate(order)
     assert fresh.record is not None
@@ -92,14 +92,14 @@ def as_written(order: Order) -> Candidate:
 
 
 def _snapshot(record: MappedRecord) -> dict[str, FieldValue]:
-    return fitted(record.fields)
+    return normalize(record.fields)
 
 
 def _price(record: MappedRecord) -> str:
     return next(lookup.key for lookup in record.lookups.values())
 
 
-def changed(before: Order, after: Order) -> Candidate:
+def changed(before: Order, after: Order) -> PendingEntity:
     """`after`, where the org has `before`."""
     written = as_written(before)
     return candidate(after, link=written.link, links=written.links)
@@ -110,7 +110,7 @@ class Planner:
     customers: Mapping[str, Link]
     refusals: Mapping[str, Refusal]
 
-    def __call__(self, *candidates: Candidate) -> Plan:
+    def __call__(self, *candidates: PendingEntity) -> Plan:
         accounts = {CUSTOMER.number: MAPPINGS.customer.map(CUSTOMER)}
         return plan_orders(
             candidates,

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.outbound.batches import chunks, graph_calls, row_calls
-from connector.outbound.work import NewOrder, NewRecord, Row
+from connector.outbound.plan_types import OrderGraph, RecordUpdate, RecordUpsert
 from connector.salesforce.limits import GRAPHS_PER_CALL, NODES_PER_CALL, ROWS_PER_COLLECTION
 from tests.unit.outbound.conftest import an_order, candidate
 
-RECORD = NewRecord(entity="line", key="", sobject="OrderItem", external_id="", fields={})
+RECORD = RecordUpsert(entity="line", key="", sobject="OrderItem", external_id="", fields={})
 
 
-def graph(lines: int) -> NewOrder:
-    return NewOrder(
+def graph(lines: int) -> OrderGraph:
+    return OrderGraph(
         candidate=candidate(an_order(number="A-1")), customer="", account=None, order=RECORD, lines=(RECORD,) * lines,
         status=None, partial=False,
     )  # fmt: skip
@@ -37,7 +37,7 @@ def test_graph_calls_are_full_and_within_the_limits(sizes: list[int]) -> None:
 @given(st.lists(st.integers(1, 450), max_size=30))
 def test_rows_of_an_entity_share_a_call_where_they_fit(counts: list[int]) -> None:
     rows = [
-        Row(candidate=owner, entity="line", key=str(index), sobject="OrderItem", id="", fields={})
+        RecordUpdate(candidate=owner, entity="line", key=str(index), sobject="OrderItem", id="", fields={})
         for number, count in enumerate(counts)
         for owner in [candidate(an_order(number=f"A-{number}"))]
         for index in range(count)

@@ -12,25 +12,25 @@ from connector.model.outcome import RowError
 from connector.model.record import Link
 from connector.outbound.batches import apart
 from connector.outbound.health import OrgHealth
-from connector.outbound.pieces import Piece, failure
-from connector.outbound.work import Candidate, NewRecord
+from connector.outbound.plan_types import PendingEntity, RecordUpsert
+from connector.outbound.results import WriteResult, failure
 from connector.salesforce.fault import classify_call, classify_row
 from tests.unit.outbound.conftest import an_order, candidate
 
 
-def record(key: str, sobject: str = "Order") -> NewRecord:
-    return NewRecord(entity="order", key=key, sobject=sobject, external_id="External_Key__c", fields={})
+def record(key: str, sobject: str = "Order") -> RecordUpsert:
+    return RecordUpsert(entity="order", key=key, sobject=sobject, external_id="External_Key__c", fields={})
 
 
-def refused(code: str, key: str = "A-1", sobject: str = "Order") -> Piece:
+def refused(code: str, key: str = "A-1", sobject: str = "Order") -> WriteResult:
     owner = candidate(an_order(number=key))
     errors = [RowError(code=code, message="It says so.", fields=("PoNumber",))]
     return failure(owner, errors, record(key, sobject), lambda *_, **__: None)
 
 
-def accepted(key: str = "A-9", sobject: str = "Order") -> Piece:
+def accepted(key: str = "A-9", sobject: str = "Order") -> WriteResult:
     link = Link(entity="order", key=key, sobject=sobject, salesforce_id="801", snapshot={})
-    return Piece(candidate=candidate(an_order(number=key)), links=(link,), updated={sobject: 1})
+    return WriteResult(candidate=candidate(an_order(number=key)), links=(link,), updated={sobject: 1})
 
 
 DOUBTS = ["NEVER_SEEN", "INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_TYPE", "INSUFFICIENT_ACCESS",
@@ -174,7 +174,7 @@ def test_waiting_for_something_else_is_never_given_up() -> None:
     assert not replace(fault, outcome_known=False).counted
 
 
-def with_fields(piece: Piece, *names: str) -> Piece:
+def with_fields(piece: WriteResult, *names: str) -> WriteResult:
     return replace(piece, written=frozenset(("Order", name) for name in names))
 
 
@@ -204,7 +204,7 @@ def test_a_change_doubted_by_an_earlier_process_is_the_records_once_another_was_
 # --- changes that were sent again and again
 
 
-def sent(*times: int) -> list[Candidate]:
+def sent(*times: int) -> list[PendingEntity]:
     made = [candidate(an_order(number=f"A-{number}")) for number in range(len(times))]
     return [replace(item, change=replace(item.change, begun=n)) for item, n in zip(made, times, strict=True)]
 

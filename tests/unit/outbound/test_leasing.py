@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from connector.outbound.leasing import WANTED, WORKER, Worker, lease_of
+from connector.outbound.lease_keeper import WANTED, WORKER, LeaseKeeper, lease_of
 from connector.store import leases
 from connector.store.engine import Store
 from tests.conftest import ManualClock
@@ -15,7 +15,7 @@ NAMES = [lease_of(number) for number in range(8)]
 TTL = 15.0
 
 
-class Quiet(Worker):
+class Quiet(LeaseKeeper):
     """With a seat of its own in this process, and without the background task, whose clock the tests do not share."""
 
     def __init__(self, store: Store, seat: str, *, partitions: int = 8, returns: bool = False) -> None:

@@ -13,8 +13,8 @@ from connector.model.customer import Customer
 from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.stage import Stage
-from connector.outbound.plan import accounts_ahead
-from connector.outbound.work import Plan
+from connector.outbound.plan_types import Plan
+from connector.outbound.planner import accounts_ahead
 from tests.unit.outbound.conftest import (
     ACCOUNT,
     CUSTOMER,

@@ -9,13 +9,13 @@ import pytest
 
 from connector.model.outcome import RowError
 from connector.model.record import Link
-from connector.outbound.calls import Calls
+from connector.outbound.dispatcher import CallDispatcher
 from connector.outbound.health import OrgHealth
-from connector.outbound.pieces import Piece
-from connector.outbound.recognition import Whole
-from connector.outbound.tally import Tally
+from connector.outbound.read_back import BatchItem
+from connector.outbound.results import WriteResult
+from connector.outbound.stats import SyncStats
+from connector.salesforce.errors import as_error
 from connector.salesforce.fault import classify_call
-from connector.salesforce.refusal import as_error
 from tests.unit.outbound.conftest import an_order, candidate
 
 KEYS = [f"A-{number:02}" for number in range(16)]
@@ -35,21 +35,21 @@ class AnOrg:
         self.calls = 0
         self.health = OrgHealth()
 
-    async def send(self) -> list[Piece]:
+    async def send(self) -> list[WriteResult]:
         ledger: Any = AnyLedger()
-        calls = Calls(ledger, Tally(), lambda count: None, self.health)
-        return await calls.send([Whole(candidate(an_order(number=key))) for key in KEYS], self.call)
+        calls = CallDispatcher(ledger, SyncStats(), lambda count: None, self.health)
+        return await calls.send([BatchItem(candidate(an_order(number=key))) for key in KEYS], self.call)
 
-    async def call(self, items: Sequence[Whole]) -> list[Piece]:
+    async def call(self, items: Sequence[BatchItem]) -> list[WriteResult]:
         self.calls += 1
         keys = [item.candidate.change.key for item in items]
         if len(keys) > self.limit or self.poison & set(keys):
             errors = [RowError(code=self.code, message=SAID)] if self.code else []
             raise as_error(classify_call(self.status, errors), status=self.status, errors=errors)
-        return [Piece(candidate=item.candidate, links=(a_link(item),), updated={"Order": 1}) for item in items]
+        return [WriteResult(candidate=item.candidate, links=(a_link(item),), updated={"Order": 1}) for item in items]
 
 
-def a_link(item: Whole) -> Link:
+def a_link(item: BatchItem) -> Link:
     return Link(entity="order", key=item.candidate.change.key, sobject="Order", salesforce_id="801", snapshot={})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.model.record import Link
-from connector.outbound.placing import Placed, place
+from connector.outbound.link_conflicts import Placed, place
 from connector.store import links
 from connector.store.engine import Store
 

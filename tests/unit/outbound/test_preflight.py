@@ -7,13 +7,13 @@ from decimal import Decimal
 import pytest
 
 from connector.model.record import FieldValue
-from connector.outbound.preflight import fitted, misread, refusal, rounded
+from connector.outbound.preflight import first_violation, normalize, reference_like_values, rounded
 from tests.unit.outbound.conftest import facts
 
 
 @pytest.mark.parametrize(("given", "kept"), [("  Acme ", "Acme"), ("   ", None), (True, True)])
 def test_texts_are_as_the_org_will_hold_them(given: FieldValue, kept: FieldValue) -> None:
-    assert fitted({"Name": given}) == {"Name": kept}
+    assert normalize({"Name": given}) == {"Name": kept}
 
 
 @pytest.mark.parametrize(
@@ -37,18 +37,20 @@ def test_list_prices_are_rounded_as_the_org_rounds(given: str, kept: str) -> Non
     ],
 )
 def test_what_the_org_would_refuse(sobject: str, values: dict[str, FieldValue], code: str | None) -> None:
-    found = refusal(values, facts().describes[sobject], record="x", source=lambda *_, **__: "line 1", creating=True)
+    found = first_violation(
+        values, facts().describes[sobject], record="x", source=lambda *_, **__: "line 1", creating=True
+    )
     assert (found.code if found else None) == code
 
 
 def test_nothing_is_missing_from_an_update() -> None:
     account = facts().describes["Account"]
-    assert refusal({}, account, record="x", source=lambda *_, **__: None, creating=False) is None
-    assert refusal({}, account, record="x", source=lambda *_, **__: None, creating=True, later={"Name"}) is None
+    assert first_violation({}, account, record="x", source=lambda *_, **__: None, creating=False) is None
+    assert first_violation({}, account, record="x", source=lambda *_, **__: None, creating=True, later={"Name"}) is None
 
 
 def test_a_long_text_is_repeated_in_part() -> None:
-    found = refusal(
+    found = first_violation(
         {"Name": "y" * 5_000}, facts().describes["Account"], record="x", source=lambda *_, **__: None, creating=True
     )
     assert found is not None
@@ -57,4 +59,4 @@ def test_a_long_text_is_repeated_in_part() -> None:
 
 
 def test_only_text_can_look_like_a_reference() -> None:
-    assert misread({"a": "@{b.id}", "b": "mail @ {x}", "c": Decimal(1), "d": None}) == {"a": "@{b.id}"}
+    assert reference_like_values({"a": "@{b.id}", "b": "mail @ {x}", "c": Decimal(1), "d": None}) == {"a": "@{b.id}"}

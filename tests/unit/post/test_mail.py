@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from connector.post.mail import Attachment, Mail, email, one_line, usable
-from connector.post.smtp import _bytes
+from connector.notifications.transport.email import Attachment, Email, email, one_line, usable
+from connector.notifications.transport.smtp import _bytes
 from connector.settings import MessageSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -22,10 +22,10 @@ HEADERS = {
 }  # fmt: skip
 
 
-def a_mail(**changes: str) -> Mail:
+def a_mail(**changes: str) -> Email:
     values = {"name": "Ann", "subject": "Hello", "text": "Text\n", "html": "<p>Text</p>"} | changes
     pdf = Attachment(name="INV-1.pdf", content_type="application/pdf", content=b"%PDF-1.7")
-    return Mail(key="k", kind="invoice", about="1", recipient="a@b.example", attachments=(pdf,), **values)
+    return Email(key="k", kind="invoice", about="1", recipient="a@b.example", attachments=(pdf,), **values)
 
 
 @pytest.mark.parametrize("breaks", ["\r\n", "\n", "\r", "\x00", "\x0b", "\x85", "\u2028", "\u2029"])

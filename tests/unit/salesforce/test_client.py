@@ -18,7 +18,7 @@ from connector.salesforce.composite import SubRequest
 from connector.salesforce.graph import Graph, Node
 from connector.salesforce.query import soql
 from connector.salesforce.transport import dump
-from connector.salesforce.usage import Calls, Usage
+from connector.salesforce.usage import CallCounts, Usage
 from tests.unit.salesforce.conftest import BASE, INSTANCE, OwnClock, TokenEndpoint
 
 QUERY = f"{BASE}/query"
@@ -81,7 +81,7 @@ async def test_retry_after_is_slept_on_our_own_clock(
     [outcome] = await client.collections_upsert("Order", "External_Key__c", [{"External_Key__c": "1"}])
     assert outcome.success
     assert clock.slept == [7.0, 10.0]
-    assert client.calls_made == Calls(reads=0, writes=3)
+    assert client.calls_made == CallCounts(reads=0, writes=3)
 
 
 async def test_a_retry_after_of_an_hour_is_left_to_the_caller(
@@ -174,7 +174,7 @@ async def test_usage_and_gzip_are_read(client: SalesforceClient, org: respx.Rout
     assert client.usage is None
     assert await client.query("SELECT Id FROM Order") == [{"Id": "801"}]
     assert client.usage == Usage(used=18, allowed=15000)
-    assert client.calls_made == Calls(reads=1, writes=0)
+    assert client.calls_made == CallCounts(reads=1, writes=0)
     assert org.calls.last.request.headers["Accept-Encoding"] == "gzip"
 
 
@@ -198,7 +198,7 @@ async def test_a_query_too_long_for_a_url_goes_by_composite(client: SalesforceCl
     answer = {"body": page({"Id": "1"}), "httpHeaders": {}, "httpStatusCode": 200, "referenceId": "query"}
     org.post(f"{BASE}/composite").respond(json={"compositeResponse": [answer]})
     assert await client.query(soql("SELECT Id FROM Order WHERE Name = {name}", name="x" * 20_000)) == [{"Id": "1"}]
-    assert client.calls_made == Calls(reads=1, writes=0)
+    assert client.calls_made == CallCounts(reads=1, writes=0)
 
 
 async def test_an_update_of_mixed_types_is_sorted_for_the_org_and_unsorted_for_us(
@@ -220,7 +220,7 @@ async def test_more_than_fits_one_call_is_refused_here(client: SalesforceClient)
     with pytest.raises(ValueError, match="10"):
         await client.collections_update([(f"T{number}__c", "a", {}) for number in range(11)])
     assert await client.collections_upsert("Order", "K__c", []) == []
-    assert client.calls_made == Calls(0, 0)
+    assert client.calls_made == CallCounts(0, 0)
 
 
 async def test_graphs_of_upserts_are_repeated_and_of_creates_are_not(
@@ -313,7 +313,7 @@ async def test_describes_and_queries_ride_in_one_call(client: SalesforceClient, 
     assert results[0] == [{"StatusCode": "Draft"}]
     assert isinstance(results[1], RefusedError)
     assert results[1].code == "INVALID_FIELD"
-    assert client.calls_made == Calls(reads=1, writes=0)
+    assert client.calls_made == CallCounts(reads=1, writes=0)
 
 
 async def test_what_composite_does_not_support_is_asked_for_singly(client: SalesforceClient, org: respx.Router) -> None:
@@ -335,4 +335,4 @@ async def test_simple_salesforce_works_on_our_token_and_base_url(
     with pytest.raises(RefusedError) as caught:  # the little server has no /limits; that it answers is the point
         await client.control.run(lambda salesforce: salesforce.limits())
     assert caught.value.status == 404
-    assert client.calls_made == Calls(reads=1, writes=0)
+    assert client.calls_made == CallCounts(reads=1, writes=0)

@@ -6,8 +6,8 @@ import pytest
 
 from connector.errors import AuthError, RefusedError, RetryClass, TransportError
 from connector.model.outcome import RowError
+from connector.salesforce.errors import as_error, read_errors
 from connector.salesforce.fault import TABLE, classify_call, classify_row, classify_rows
-from connector.salesforce.refusal import as_error, read_errors
 
 
 def row(code: str, message: str = "") -> RowError:

@@ -10,7 +10,7 @@ import pytest
 
 from connector.errors import TransportError
 from connector.salesforce.client import SalesforceClient
-from connector.salesforce.usage import Calls
+from connector.salesforce.usage import CallCounts
 from connector.settings import SalesforceSettings
 from tests.unit.salesforce.conftest import OwnClock, TokenEndpoint
 
@@ -73,7 +73,7 @@ async def test_a_broken_answer_is_asked_for_again(
     async with server_that(broken, whole) as endpoint.instance_url:
         [outcome] = await client.collections_upsert("Order", "Key__c", [{"Key__c": "1"}])
     assert outcome.id == "801xx0000000001AAA"
-    assert client.calls_made == Calls(reads=0, writes=2)
+    assert client.calls_made == CallCounts(reads=0, writes=2)
 
 
 @pytest.mark.parametrize("broken", [cut_short, nothing, broken_gzip])
@@ -83,7 +83,7 @@ async def test_a_create_with_a_broken_answer_may_have_happened(
     async with server_that(broken, whole) as endpoint.instance_url:
         with pytest.raises(TransportError):
             await client.collections_create("PricebookEntry", [{"Name": "x"}])
-    assert client.calls_made == Calls(reads=0, writes=1)
+    assert client.calls_made == CallCounts(reads=0, writes=1)
 
 
 async def test_a_server_that_never_finishes_runs_into_the_time_limit_of_the_whole_answer(

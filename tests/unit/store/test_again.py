@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from connector.errors import AbortedError, RetryClass, StoreError
-from connector.store.again import REPEATS, repeated
 from connector.store.engine import Store
+from connector.store.retry import REPEATS, retry_on_abort
 from connector.store.tables import customers
 from tests.conftest import ManualClock
 from tests.unit.store import samples
@@ -30,7 +30,7 @@ async def test_of_two_that_wait_for_each_other_both_are_done_in_the_end(postgres
         return numbers[0]
 
     asked = [("ALFKI", "BONAP"), ("BONAP", "ALFKI")]
-    done = await asyncio.gather(*(repeated(postgres_store.clock, lambda two=two: lock(*two)) for two in asked))
+    done = await asyncio.gather(*(retry_on_abort(postgres_store.clock, lambda two=two: lock(*two)) for two in asked))
     assert done == ["ALFKI", "BONAP"]
     assert len(tries) > 2
 
@@ -54,6 +54,6 @@ async def test_a_repeat_is_for_what_was_given_up_and_has_an_end(
         raise error
 
     with pytest.raises(StoreError) as caught:
-        await repeated(clock, work)
+        await retry_on_abort(clock, work)
     assert (caught.value, tries) == (error, times)
     assert (clock.now() - began).total_seconds() < 1

@@ -16,8 +16,8 @@ from sqlalchemy.exc import StatementError
 from connector.clock import SystemClock
 from connector.errors import RetryClass, SettingsError, StoreError
 from connector.store import customers, engine, orders, schema
-from connector.store.bulk import Saved
 from connector.store.engine import Store
+from connector.store.sql import Saved
 from tests.conftest import Databases, ManualClock
 from tests.unit.store.samples import ALFKI, BONAP, due_keys, order, pending, place, stock
 

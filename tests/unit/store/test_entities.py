@@ -13,9 +13,9 @@ from connector.model.change import EntityKind
 from connector.model.product import Price
 from connector.model.stage import Stage
 from connector.store import customers, orders, products
-from connector.store.bulk import Saved
 from connector.store.engine import Store
 from connector.store.orders import UnknownReferenceError
+from connector.store.sql import Saved
 from tests.unit.store.samples import (
     ALFKI,
     BONAP,

@@ -9,7 +9,7 @@ import pytest
 
 from connector.errors import StoreError
 from connector.model.record import FieldValue, Link
-from connector.store import catalog, journal, links
+from connector.store import journal, links, org_metadata
 from connector.store.engine import Store
 from tests.conftest import ManualClock
 
@@ -103,7 +103,7 @@ async def test_the_journal_tells_the_newest_first(store: Store, clock: ManualClo
     started = clock.now()
     for action in ("created", "updated", "refused"):
         async with store.transaction() as uow:
-            entry = journal.Entry(
+            entry = journal.JournalEntry(
                 entity="order", key="1", action=action, detail={"total": Decimal("0.0395"), "at": action}
             )
             await journal.write(uow, [entry, replace(entry, key="2")])
@@ -120,15 +120,15 @@ async def test_the_journal_tells_the_newest_first(store: Store, clock: ManualClo
 
 async def test_the_latest_description_of_an_org_is_kept(store: Store, clock: ManualClock) -> None:
     async with store.reader() as connection:
-        assert await catalog.latest(connection) is None
-        assert await catalog.get(connection, ORG) is None
+        assert await org_metadata.latest(connection) is None
+        assert await org_metadata.get(connection, ORG) is None
     for org, body in ((ORG, '{"v": 1}'), (SANDBOX, '{"v": 2}'), (ORG, '{"v": 3}')):
         clock.advance(1)
         async with store.transaction() as uow:
-            await catalog.put(uow, org, body)
+            await org_metadata.put(uow, org, body)
     async with store.reader() as connection:
-        latest = await catalog.latest(connection)
-        sandbox = await catalog.get(connection, SANDBOX)
-    assert latest == catalog.Description(org_id=ORG, fetched_at=clock.now(), body='{"v": 3}')
+        latest = await org_metadata.latest(connection)
+        sandbox = await org_metadata.get(connection, SANDBOX)
+    assert latest == org_metadata.Description(org_id=ORG, fetched_at=clock.now(), body='{"v": 3}')
     assert sandbox is not None
     assert sandbox.body == '{"v": 2}'

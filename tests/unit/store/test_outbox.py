@@ -11,10 +11,10 @@ from sqlalchemy import select
 
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
 from connector.model.stage import Stage
-from connector.store import customers, orders, outbox, retries
+from connector.store import customers, orders, outbox, retry_schedule
 from connector.store.engine import Store
 from connector.store.tables import outbox as table
-from connector.store.unit import Lane, slot_of
+from connector.store.unit_of_work import Lane, partition_hash
 from tests.conftest import ManualClock
 from tests.unit.store.samples import ALFKI, BONAP, due_keys, order, pending, place, settle_everything, stock
 
@@ -125,7 +125,7 @@ async def test_a_send_is_remembered_before_it_is_made_and_an_attempt_counted_whe
     now = {change.key: (change.attempts, change.begun) for change in await pending(store)}
     assert now == {"2": (0, 0), "1": (0, 1)}
     async with store.transaction() as uow:
-        await retries.answered(uow, taken[:1])
+        await retry_schedule.answered(uow, taken[:1])
         await outbox.postpone(uow, taken[:1], due_at=clock.now(), error="503")
         unsent = (await outbox.find(uow.connection, EntityKind.ORDER, ["1"]))["1"]
         assert (unsent.attempts, unsent.begun) == (1, 0)
@@ -147,7 +147,7 @@ async def test_a_change_sent_again_and_again_without_an_answer_is_due_after_a_bo
         clock.advance(pauses[-1])
     assert pauses == [0, 0, 0, 1, 2, 4, 8, 15, 15, 15, 15, 15]
     async with store.transaction() as uow:
-        assert await retries.hasten(uow) == 0  # the last pause is over
+        assert await retry_schedule.hasten(uow) == 0  # the last pause is over
         assert [change.begun for change in await pending(store)] == [12]
 
 
@@ -174,7 +174,7 @@ async def test_a_refusal_comes_back_as_it_was_given(store: Store, clock: ManualC
     async with store.reader() as connection:
         letters = await outbox.dead_letters(connection)
         assert await outbox.next_due(connection) is None
-        assert await retries.oldest(connection) is None
+        assert await retry_schedule.oldest(connection) is None
     assert letters == [
         DeadLetter(
             entity=EntityKind.ORDER,
@@ -281,7 +281,7 @@ async def test_all_orders_of_a_customer_share_its_partition(store: Store, clock:
     await stock(store)
     await place(store, *(order(str(number), customer=("ALFKI", "BONAP")[number % 2]) for number in range(10)))
     of = 8
-    homes = {name: slot_of(name) % of for name in ("ALFKI", "BONAP")}
+    homes = {name: partition_hash(name) % of for name in ("ALFKI", "BONAP")}
     assert homes["ALFKI"] != homes["BONAP"]
     async with store.reader() as connection:
         found = {
@@ -316,7 +316,7 @@ async def test_oldest_says_how_far_the_org_lags(store: Store, clock: ManualClock
     clock.advance(5)
     await place(store, order("2"))
     async with store.reader() as connection:
-        assert await retries.oldest(connection) == moment
+        assert await retry_schedule.oldest(connection) == moment
 
 
 async def test_what_is_in_doubt_goes_behind_all_others_and_what_was_tried_behind_what_was_not(store: Store) -> None:
@@ -324,13 +324,13 @@ async def test_what_is_in_doubt_goes_behind_all_others_and_what_was_tried_behind
     await place(store, order("1"), order("2"), order("3"))
     one, two, _ = await pending(store)
     async with store.transaction() as uow:
-        await retries.put_behind(uow, [one], tried=True)
-        await retries.put_behind(uow, [two], tried=False)
-        await retries.hasten(uow)
+        await retry_schedule.put_behind(uow, [one], tried=True)
+        await retry_schedule.put_behind(uow, [two], tried=False)
+        await retry_schedule.hasten(uow)
     assert [(change.key, change.doubted) for change in await pending(store)] == [("3", False), ("2", True), ("1", True)]
     async with store.transaction() as uow:
-        await retries.put_behind(uow, [two], tried=True)
-        await retries.put_behind(uow, [two], tried=True)
+        await retry_schedule.put_behind(uow, [two], tried=True)
+        await retry_schedule.put_behind(uow, [two], tried=True)
     assert [change.key for change in await pending(store)] == ["3", "1", "2"]
     await place(store, order("2", stage=Stage.VERIFIED))
     assert [change.doubted for change in await pending(store) if change.key == "2"] == [False]

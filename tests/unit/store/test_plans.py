@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from connector.model.change import EntityKind
-from connector.store import links, messages, outbox, schema
+from connector.store import links, notifications, outbox, schema
 from connector.store.engine import Store
 from tests.conftest import ManualClock
 
@@ -53,7 +53,7 @@ async def test_records_of_the_org_are_found_by_their_id(fresh: Store) -> None:
 async def test_a_claim_of_messages_reads_what_is_due_and_the_rest_of_those_orders(fresh: Store) -> None:
     async with fresh.transaction() as uow:
         statements = watch(uow.connection)
-        await messages.claim(uow, limit=50, seconds=60)
+        await notifications.claim(uow, limit=50, seconds=60)
     assert [line for line in await plan_of(fresh, statements) if "SUBQUERY" not in line] == [
         "SEARCH messages USING INDEX messages_due (state=? AND due_at<?)",
         "SEARCH earlier USING INDEX messages_subject (order_number=?)",

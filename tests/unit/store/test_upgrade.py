@@ -12,14 +12,14 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from connector.model.event import Action, Event
-from connector.model.lifecycle import apply
+from connector.model.events import Action, Event
 from connector.model.stage import Stage
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.store import history, orders, schema, stock
+from connector.model.transitions import apply
+from connector.orders.command import OrderCommand
+from connector.orders.transaction import OrderTransaction
+from connector.store import order_history, orders, schema, stock
 from connector.store.engine import Store
-from connector.store.stock import Held
+from connector.store.stock import Reservation
 from tests.conftest import Databases
 
 NOW = "2026-03-01 12:00:00.000000+00:00"
@@ -100,7 +100,7 @@ async def test_orders_under_way_are_brought_along_and_go_on(older: Store) -> Non
     await schema.check(older)
     async with older.reader() as connection:
         [order] = await orders.load(connection, ["O-1"])
-        first, *more = await history.read(connection, "O-1")
+        first, *more = await order_history.read(connection, "O-1")
         held = await stock.reserved_for(connection, ["O-1"])
     progress = first.begun
     assert progress is not None
@@ -110,15 +110,17 @@ async def test_orders_under_way_are_brought_along_and_go_on(older: Store) -> Non
     assert (progress.due, order.tax, order.ship_complete) == (Decimal(8492), 0, False)
     # 4 of the 6 picked are still here: noted where the first of them are.
     assert held == {
-        ("O-1", 1, "EAST"): Held(quantity=Decimal(5), picked=Decimal(4)),
-        ("O-1", 1, "WEST"): Held(quantity=Decimal(3)),
+        ("O-1", 1, "EAST"): Reservation(quantity=Decimal(5), picked=Decimal(4)),
+        ("O-1", 1, "WEST"): Reservation(quantity=Decimal(3)),
     }
     async with older.transaction() as uow:
-        desk = Desk(uow, actor="anna")
+        desk = OrderTransaction(uow, actor="anna")
         for action in (Action.PICK, Action.SHIP, Action.INVOICE, Action.CAPTURE):
-            await desk.act([Command(number="O-1", event=Event(action=action))])
+            await desk.execute_all([OrderCommand(number="O-1", event=Event(action=action))])
         for parcel in (1, 2):
-            [progress] = await desk.act([Command(number="O-1", event=Event(action=Action.DELIVER, shipment=parcel))])
+            [progress] = await desk.execute_all(
+                [OrderCommand(number="O-1", event=Event(action=Action.DELIVER, shipment=parcel))]
+            )
     assert (progress.stage, progress.captured) == (Stage.COMPLETED, Decimal(8492))
     async with older.reader() as connection:
         levels = await stock.levels(connection, ["TEA"])

@@ -14,17 +14,27 @@ from sqlalchemy import event, text
 from typer.testing import CliRunner
 
 from connector.cli import app
-from connector.cli.database import _journaled, _renamed
+from connector.cli.db import _journaled, _renamed
 from connector.errors import CommandError
 from connector.model.change import EntityKind
-from connector.model.event import Action, Event
+from connector.model.events import Action, Event
 from connector.model.keys import is_normal
-from connector.model.lifecycle import apply
-from connector.orders.command import Command
-from connector.orders.desk import Desk
-from connector.store import customers, history, journal, links, orders, outbox, products, schema, stock
+from connector.model.transitions import apply
+from connector.orders.command import OrderCommand
+from connector.orders.transaction import OrderTransaction
+from connector.store import (
+    customers,
+    journal,
+    links,
+    order_history,
+    orders,
+    outbox,
+    products,
+    schema,
+    stock,
+)
 from connector.store.engine import Store
-from connector.store.history import Request
+from connector.store.order_history import Request
 from tests.conftest import Databases
 from tests.unit.store.test_upgrade import NOW, _to
 
@@ -115,7 +125,7 @@ async def test_stored_keys_get_one_spelling_and_twins_stay_apart(older: Store) -
 async def test_upgrade_tells_what_it_renamed_and_nothing_of_earlier_upgrades(older: Store) -> None:
     async with older.transaction() as uow:
         await journal.write(
-            uow, [journal.Entry(entity="order", key="X", action="renamed", detail={"from": "X ", "why": ""})]
+            uow, [journal.JournalEntry(entity="order", key="X", action="renamed", detail={"from": "X ", "why": ""})]
         )
     known = await _journaled(older)
     await schema.upgrade(older)
@@ -266,7 +276,7 @@ async def test_histories_lead_to_the_state_that_is_stored_after_the_upgrade(data
     await schema.upgrade(store)
     async with store.reader() as connection:
         [order] = await orders.load(connection, ["P-1"])
-        first, *more = await history.read(connection, "P-1")
+        first, *more = await order_history.read(connection, "P-1")
         made = (await connection.execute(text("SELECT detail FROM order_events WHERE order_number = 'N 1'"))).scalar()
         held = await stock.reserved_for(connection, ["P-1"])
     progress = first.begun
@@ -304,15 +314,15 @@ async def test_request_that_was_carried_out_before_the_upgrade_is_not_carried_ou
         ("P-2", "e", Event(action=Action.CAPTURE, amount=Decimal(8))),
     )
     async with store.transaction() as uow:
-        desk = Desk(uow, actor="anna")
+        desk = OrderTransaction(uow, actor="anna")
         for number, request, said in asked:
-            assert await desk.repeats(Command(number=number, event=said, request=request)), (number, request)
+            assert await desk.is_replay(OrderCommand(number=number, event=said, request=request)), (number, request)
         # What had its key in the one spelling keeps it, and is compared as ever.
         with pytest.raises(CommandError, match="Something else was asked"):
-            await desk.repeats(
-                Command(number="P-1", event=Event(action=Action.CAPTURE, amount=Decimal(7)), request="c d")
+            await desk.is_replay(
+                OrderCommand(number="P-1", event=Event(action=Action.CAPTURE, amount=Decimal(7)), request="c d")
             )
-        found = await history.requests(uow.connection, {"P-1": ["c d~2"]})
+        found = await order_history.requests(uow.connection, {"P-1": ["c d~2"]})
     assert found == {("P-1", "c d~2"): Request(key="c d~2", digest=None)}
     await store.close()
 
@@ -342,6 +352,6 @@ async def test_dead_letter_of_a_renamed_record_is_revived_when_that_changes(data
         assert letters["O-1"].message == "customer BOB~2 is blocked (customer BOB is not, nor is line O-1-1)."
         assert letters["O-1"].fix == "Mend customer BOB~2."
         assert (letters["O 1"].record, letters["O 1"].fix) == ("line O 1-1", "Mend line O 1-1.")
-        assert await outbox.revive(uow, ["customer BOB"]) == 0
-        assert await outbox.revive(uow, ["customer BOB~2"]) == 1
+        assert await outbox.requeue_blocked_by(uow, ["customer BOB"]) == 0
+        assert await outbox.requeue_blocked_by(uow, ["customer BOB~2"]) == 1
     await store.close()

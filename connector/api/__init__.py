@@ -1,0 +1,1 @@
+"""The wire: request schemas and serializers, shared by the web application and the command line."""

@@ -1,0 +1,239 @@
+"""What a request may say: strict, by the names that the rest of the connector uses, nothing unknown let through."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    WrapValidator,
+    create_model,
+    model_validator,
+)
+
+from connector.model.canonical import canonical_bytes
+from connector.model.customer import Customer
+from connector.model.keys import LONGEST, normalize_key
+from connector.model.literals import check_digits, parse_day, parse_decimal, parse_moment
+from connector.model.order import LineInput, OrderInput
+from connector.model.product import Price, Product
+from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason, ShipmentStatus
+from connector.validation import CURRENCY, NO_NUL, once_each
+
+
+def _decimal(value: Any) -> Any:
+    """A number or its text, with every digit; true is no 1."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        raise ValueError("must be a number, or text that is one")
+    return parse_decimal(value) if isinstance(value, str) else check_digits(Decimal(value))
+
+
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _one_each(prices: list[PriceBody]) -> list[PriceBody]:
+    if len({price.currency for price in prices}) < len(prices):
+        raise ValueError("must name each currency once")
+    return prices
+
+
+def _moment(value: Any) -> datetime:
+    return parse_moment(_text(value))
+
+
+def _day(value: Any) -> date:
+    return parse_day(_text(value))
+
+
+def _text(value: Any) -> str:
+    """A number would be taken for seconds since 1970."""
+    if not isinstance(value, str):
+        raise ValueError("must be text, as 2026-01-31")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+Day = Annotated[date, BeforeValidator(_day)]
+Number = Annotated[Decimal, BeforeValidator(_decimal)]
+Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=999_999)]
+Key = Annotated[
+    str,
+    AfterValidator(normalize_key),
+    Field(json_schema_extra={"minLength": 1, "description": f"At most {LONGEST} characters, trimmed."}),
+]
+Text = Annotated[str, Field(max_length=32_000, pattern=NO_NUL)]
+Currency = Annotated[str, Field(pattern=CURRENCY)]
+Quantities = Annotated[dict[Count, Number], WrapValidator(once_each)]
+Levels = Annotated[dict[Key, Annotated[Number, Field(ge=0)]], WrapValidator(once_each)]
+CarrierStatus: Any = Annotated[
+    Literal[tuple(status.value for status in CARRIER_STATUSES)],
+    AfterValidator(ShipmentStatus),
+]
+"""What a carrier says of a parcel."""
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LineBody(Body):
+    line: Count
+    sku: Key
+    quantity: Annotated[Number, Field(gt=0)]
+    unit_price: Annotated[Number, Field(ge=0)] | None = None
+    discount: Annotated[Number, Field(ge=0, le=1)] = Decimal(0)
+
+
+class _CustomerDetails(Body):
+    name: Annotated[Text, Field(max_length=255)] | None = None
+    email: Text | None = None
+    phone: Text | None = None
+    street: Text | None = None
+    city: Text | None = None
+    state: Text | None = None
+    postal_code: Text | None = None
+    country: Text | None = None
+    first_name: Text | None = None
+    last_name: Text | None = None
+    tier: Text | None = None
+    credit_limit: Annotated[Number, Field(ge=0)] | None = None
+
+    def customer(self, number: str) -> Customer:
+        return Customer.named_by_order(**{**self.model_dump(exclude={"version"}), "number": number})
+
+
+class CustomerBody(_CustomerDetails):
+    number: Key
+
+
+class CustomerPut(_CustomerDetails):
+    """A customer as a whole; the path names it. With `version`: only if it is still that one."""
+
+    number: Key | None = None
+    version: Count | None = None
+
+
+class PriceBody(Body):
+    currency: Currency
+    unit_price: Annotated[Number, Field(ge=0)]
+
+
+class ProductPut(Body):
+    """A product as a whole; the path names it. With `version`: only if it is still that one."""
+
+    sku: Key | None = None
+    version: Count | None = None
+    name: Annotated[Text, Field(min_length=1, max_length=255)]
+    description: Text | None = None
+    active: StrictBool = True
+    prices: Annotated[list[PriceBody], Field(max_length=200), AfterValidator(_one_each)] = []
+
+    def product(self, sku: str) -> Product:
+        prices = tuple(Price(currency=price.currency, unit_price=price.unit_price) for price in self.prices)
+        return Product(sku=sku, name=self.name, description=self.description, active=self.active, prices=prices)
+
+
+class _OrderBody(Body):
+    customer: Key | CustomerBody
+    lines: Annotated[list[LineBody], Field(min_length=1, max_length=500)]
+
+
+_PLACED = {
+    "number": (Key, ...),
+    "placed_at": (Moment | None, None),
+    "promised_on": (Day | None, None),
+    "currency": (Currency, ...),
+    "freight": (Annotated[Number, Field(ge=0)] | None, None),
+    "tax_rate": (Annotated[Number, Field(ge=0, lt=1)] | None, None),
+    "stated_total": (Annotated[Number, Field(ge=0)] | None, None),
+    "ship_complete": (StrictBool, False),
+}
+_NOT_ASKED = {"customer", "lines", "stage", "shipped_on", "carrier", "tracking_number"}
+_HINTS = get_type_hints(OrderInput)
+
+_FIELDS: dict[str, Any] = {
+    item.name: _PLACED.get(item.name, (Text | None if _HINTS[item.name] == str | None else _HINTS[item.name], None))
+    for item in fields(OrderInput)
+    if item.name not in _NOT_ASKED
+}
+OrderBody: Any = create_model("OrderBody", __base__=_OrderBody, **_FIELDS)
+"""A new order, by the names of an import; what happens to it later is not said here."""
+
+
+def request_bytes(body: Any) -> bytes:
+    """What a new order says, but for its customer, who is known by number."""
+    customer = body.customer if isinstance(body.customer, str) else body.customer.number
+    return canonical_bytes(body.model_dump(exclude={"customer"}) | {"customer": customer})
+
+
+def order_of(body: Any, now: datetime) -> OrderInput:
+    values = {item.name: getattr(body, item.name) for item in fields(OrderInput) if item.name not in _NOT_ASKED}
+    return OrderInput(
+        **{**values, "placed_at": body.placed_at or now},
+        customer=body.customer if isinstance(body.customer, str) else body.customer.number,
+        lines=tuple(
+            LineInput(
+                number=line.line,
+                sku=line.sku,
+                quantity=line.quantity,
+                unit_price=line.unit_price,
+                discount=line.discount,
+            )
+            for line in body.lines
+        ),
+    )
+
+
+class ReturnBody(Body):
+    order: Key
+    lines: Annotated[Quantities, Field(min_length=1)]
+    reason: ReturnReason = ReturnReason.OTHER
+    resolution: Resolution = Resolution.REFUND
+    note: Text | None = None
+
+
+class NumbersBody(Body):
+    numbers: Annotated[list[Key], Field(min_length=1, max_length=500)]
+
+
+class CountBody(Body):
+    """What was counted in one warehouse. `expected` is what the counter saw on hand, by SKU: where something else is
+    there by now, nothing is counted."""
+
+    warehouse: Key
+    counts: Annotated[Levels, Field(min_length=1, max_length=1000)]
+    expected: Levels = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_what_is_counted(self) -> CountBody:
+        if self.expected.keys() - self.counts.keys():
+            raise ValueError("expected must name products that are counted")
+        return self
+
+
+class TrackingBody(Body):
+    """What a carrier says of a parcel; `carrier` where another one may have given the same number."""
+
+    tracking_number: Key
+    carrier: Key | None = None
+    status: CarrierStatus
+    note: Text | None = None
+
+
+class MessagesBody(Body):
+    """Messages by their ids."""
+
+    ids: Annotated[list[Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=2**62)]],
+                   Field(min_length=1, max_length=500)]  # fmt: skip

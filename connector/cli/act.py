@@ -1,0 +1,185 @@
+"""`connector act`: something asked of an order from the command line, with the same rules as over HTTP."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated, Any
+
+import typer
+
+from connector.cli import app
+from connector.cli.action_options import HELP, ActCommand, check_options, naming_option, sentence
+from connector.cli.key_argument import key
+from connector.cli.output import as_json, plural
+from connector.cli.runner import run
+from connector.errors import CommandError, UsageError
+
+Lines = Annotated[
+    list[str] | None, typer.Option("--line", metavar="N=QUANTITY", help="A line and how much of it; may be repeated.")
+]
+
+
+@app.command(cls=ActCommand, short_help="Ask something of an order: verify, ship, cancel, …")
+def act(
+    number: Annotated[str, typer.Argument(help="The order.", parser=key)],
+    action: Annotated[str, typer.Argument(help="What to do: one of the actions below.")],
+    line: Lines = None,
+    written_off: Annotated[
+        list[str] | None,
+        typer.Option("--written-off", metavar="N=QUANTITY", help="A line of which so much goes on no shelf."),
+    ] = None,
+    term: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--term",
+            metavar="N=SKU,QUANTITY[,PRICE[,DISCOUNT]]",
+            help="A line as it is to be; quantity 0 takes it out.",
+        ),
+    ] = None,
+    detail: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A detail as it is to be, as --set promised_on=2026-01-31; --set NAME= takes it out.",
+        ),
+    ] = None,
+    amount: Annotated[str | None, typer.Option(help="In the order's currency.")] = None,
+    hold: Annotated[str | None, typer.Option(help="Why it is held, or released.")] = None,
+    shipment: Annotated[int | None, typer.Option(help="Optional if only one is possible.")] = None,
+    status: Annotated[str | None, typer.Option(help="What the carrier says.")] = None,
+    carrier: Annotated[str | None, typer.Option(help="Who takes the shipment.", parser=key)] = None,
+    tracking_number: Annotated[str | None, typer.Option(help="The carrier's number.", parser=key)] = None,
+    return_number: Annotated[int | None, typer.Option(help="Optional if only one is possible.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why it comes back.")] = None,
+    resolution: Annotated[str | None, typer.Option(help="What the customer gets for it.")] = None,
+    warehouse: Annotated[str | None, typer.Option(help="The one that is concerned.", parser=key)] = None,
+    on: Annotated[str | None, typer.Option(help="The day it happened, as 2026-01-31; default: today.")] = None,
+    reference: Annotated[str | None, typer.Option(help="The payment's number elsewhere.", parser=key)] = None,
+    note: Annotated[str | None, typer.Option(help="For the history.")] = None,
+    request: Annotated[
+        str | None, typer.Option(help="Your idempotency key: the same again changes nothing.", parser=key)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The order afterwards, as one JSON document.")] = False,
+) -> None:
+    """Ask something of an order. What it does not allow is refused in one line, and nothing is changed.
+
+    `act NUMBER verify` goes by the rules: the order may end on hold instead. Without --line an action concerns all that
+    is possible, without --amount all that is left.
+    """
+    said = {
+        "lines": _quantities("--line", line), "written_off": _quantities("--written-off", written_off),
+        "terms": _terms(term), "details": _details(detail), "amount": amount,
+        "hold": hold, "shipment": shipment, "status": status, "carrier": carrier, "tracking_number": tracking_number,
+        "return_number": return_number, "reason": reason, "resolution": resolution, "warehouse": warehouse,
+        "on": on, "reference": reference, "note": note,
+    }  # fmt: skip
+    asked = {name: value for name, value in said.items() if value not in (None, {})}
+    document, again = run(_act(number, action, asked, request))
+    if json:
+        as_json(document)
+        return
+    holds = f", on hold ({', '.join(document['holds'])})" if document["holds"] else ""
+    typer.echo(
+        f"{'Done before. ' if again else ''}Order {number} is {document['stage']}{holds}:"
+        f" {_words(document['fulfilment_status'])},"
+        f" {_words(document['payment_status'])}, {document['amount_due']} {document['currency']} due,"
+        f" {plural(len(document['shipments']), 'shipment')}."
+    )
+
+
+async def _act(number: str, action: str, said: dict[str, Any], request: str | None) -> tuple[dict[str, Any], bool]:
+    """The order afterwards, and whether this request was carried out before."""
+    from connector.api.serializers import serialize_order
+    from connector.orders.command import OrderCommand
+    from connector.orders.policy.rules import load_rules_for
+    from connector.orders.service import execute
+    from connector.orders.transaction import OrderTransaction
+    from connector.settings import load_settings
+    from connector.store import orders
+    from connector.store.retry import retry_on_abort
+    from connector.store.schema import open_store
+
+    asked = OrderCommand(number=number, event=_event(action, said), request=request)
+    settings = load_settings()
+    rules = load_rules_for(settings)
+    async with open_store(settings) as store:
+
+        async def once() -> tuple[dict[str, Any], bool]:
+            async with store.transaction() as uow:
+                desk = OrderTransaction(uow, actor=getpass.getuser(), rules=rules)
+                await execute(desk, asked)
+                [order] = await orders.load(uow.connection, [number])
+                return serialize_order(order), (number, asked.request) in desk.repeated
+
+        try:
+            return await retry_on_abort(store.clock, once)
+        except CommandError as error:
+            raise naming_option(error, said) from None
+
+
+def _event(action: str, said: dict[str, Any]) -> Any:
+    """The event that the options ask for; UsageError that names every option that is missing, wrong, or too much."""
+    from pydantic import ValidationError
+
+    from connector.api.transitions import TransitionBody, body_of, event_of
+    from connector.model.events import REQUESTABLE, Action
+    from connector.validation import field_errors
+
+    known = action in set(REQUESTABLE)
+    if known:
+        check_options(Action(action), said)
+    model = body_of(Action(action)) if known else TransitionBody
+    try:
+        return event_of(model.model_validate({"action": action, **said}))
+    except ValidationError as error:
+        found = field_errors(error, model)
+        texts = [sentence(wrong, Action(action), said) if known else wrong.sentence("act") for wrong in found]
+        raise UsageError(" ".join(texts), hint=HELP) from None
+
+
+def _quantities(option: str, items: list[str] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in items or ():
+        number, sign, quantity = item.partition("=")
+        if not sign or not number.strip().isdecimal():
+            raise UsageError(f"{item!r} is no line.", hint=f"Write the line's number and a quantity, as {option} 1=2.")
+        _put(found, option, number, quantity.strip())
+    return found
+
+
+def _put(found: dict[str, Any], option: str, name: str, value: Any) -> None:
+    """The last of two would count in silence."""
+    name = name.strip()
+    if name in found:
+        raise UsageError(f"{option} names {name} twice.", hint="Name it once.")
+    found[name] = value
+
+
+def _terms(items: list[str] | None) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for item in items or ():
+        number, sign, rest = item.partition("=")
+        parts = [part.strip() for part in rest.split(",")]
+        if not sign or not number.strip().isdecimal() or not 2 <= len(parts) <= 4:
+            hint = "Write line, SKU and quantity, as --term 2=TEA-EB-100,5; price and discount may follow."
+            raise UsageError(f"{item!r} is no line.", hint=hint)
+        _put(found, "--term", number, dict(zip(("sku", "quantity", "unit_price", "discount"), parts, strict=False)))
+    return found
+
+
+def _details(items: list[str] | None) -> dict[str, str | bool | None]:
+    """An empty value takes a detail out."""
+    yes_no = {"yes": True, "true": True, "no": False, "false": False}
+    found: dict[str, str | bool | None] = {}
+    for item in items or ():
+        name, sign, value = item.partition("=")
+        if not sign:
+            raise UsageError(f"{item!r} is no detail.", hint="Write it as --set promised_on=2026-01-31.")
+        yes = yes_no.get(value.lower()) if name.strip() == "ship_complete" else None
+        _put(found, "--set", name, value or None if yes is None else yes)
+    return found
+
+
+def _words(status: str) -> str:
+    return status.replace("_", " ")

@@ -1,0 +1,68 @@
+"""`connector analytics`: figures over the orders of a period."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli import app
+from connector.cli.output import as_json, table
+from connector.cli.runner import run
+from connector.errors import UsageError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from connector.orders.analytics import Metric
+
+
+@app.command(short_help="A figure of a period: revenue, on-time, returns, …")
+def analytics(
+    name: Annotated[str, typer.Argument(metavar="FIGURE", help="As docs/lifecycle.md lists them.")],
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="First day; 90 days ago if absent.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="The day after the last; now if absent.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV for a spreadsheet instead of a table.")] = False,
+) -> None:
+    """Show a figure over the orders that were placed in a period, as over HTTP. Asks the database only."""
+    from connector.orders.analytics import FIGURES
+    from connector.web.csv_response import csv_response
+
+    if name not in FIGURES:
+        raise UsageError(f"{name!r} is no figure.", hint=f"There are {', '.join(FIGURES)}.")
+    if json and as_csv:
+        raise UsageError("--json and --csv exclude each other.", hint="Choose one.")
+    found = run(_figure(name, _day("--since", since), _day("--until", until)))
+    if json:
+        as_json(found.said)
+    elif as_csv:
+        typer.echo(csv_response(found.columns, found.rows), nl=False)
+    else:
+        typer.echo(f"{found.about}\n")
+        table([column.replace("_", " ") for column in found.columns], [_named(row) for row in found.rows])
+        if not found.rows:
+            typer.echo("Nothing in this period.")
+
+
+async def _figure(name: str, since: datetime | None, until: datetime | None) -> Metric:
+    from connector.orders.analytics import Period, figure
+    from connector.settings import load_settings
+    from connector.store.schema import open_store
+
+    async with open_store(load_settings()) as store, store.reader() as connection:
+        return await figure(connection, name, Period.asked(store.clock.now(), since, until))
+
+
+def _day(option: str, text: str | None) -> datetime | None:
+    from connector.orders.analytics import day
+
+    try:
+        return None if text is None else day(text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is no day.", hint="Write it as 2026-01-31.") from None
+
+
+def _named(row: tuple[object, ...]) -> list[object]:
+    """What has no name is shown as such: a channel that no order states."""
+    return ["(none)" if value == "" else value for value in row]

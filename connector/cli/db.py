@@ -1,0 +1,268 @@
+"""`connector db upgrade` and `connector status`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.cli import app
+from connector.cli.output import as_json, moment, plural, table
+from connector.cli.runner import run
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from connector.settings import Settings
+    from connector.store.engine import Store
+    from connector.store.orgs import KnownOrg
+
+db = typer.Typer(help="The connector's own database.", short_help="Set up the connector's own database.")
+app.add_typer(db, name="db")
+
+MOST_LISTED = 20
+"""Renamed keys that a terminal is told of one by one."""
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+
+
+@db.command(short_help="Create the database, or bring it up to date.")
+def upgrade(json: Json = False) -> None:
+    """Create the database, or bring it to this version of the program. Run it again whenever you like.
+
+    Which database: CONNECTOR_DATABASE_URL, by default the SQLite file connector.db in the current folder.
+    """
+    from connector.settings import load_settings
+    from connector.store import schema
+    from connector.store.engine import Store
+
+    async def work() -> tuple[str | None, str | None, str, list[str]]:
+        store = Store.open(load_settings().database_url)
+        try:
+            before = await schema.current(store)
+            known = await _journaled(store) if before else 0
+            await schema.upgrade(store)
+            after = await schema.current(store)
+            return before, after, store.address, await _renamed(store, known) if before and before != after else []
+        finally:
+            await store.close()
+
+    before, after, address, renamed = run(work())
+    if json:
+        as_json({"database": address, "before": before, "after": after, "renamed": renamed})
+    elif before is None:
+        typer.echo(f"{address} is ready. Next: `connector import PATH` brings orders in.")
+    elif before == after:
+        typer.echo(f"{address} is up to date.")
+    else:
+        typer.echo(
+            f"{address} was brought from revision {before} to {after}. Restart `connector serve` and"
+            " `python -m scheduler` now: those of an earlier release must not go on."
+        )
+        for text in renamed[:MOST_LISTED]:
+            typer.echo(text)
+        if len(renamed) > MOST_LISTED:
+            typer.echo(f"And {len(renamed) - MOST_LISTED:,} more: `connector show` says of each what it was called.")
+
+
+async def _journaled(store: Store) -> int:
+    """The number of the journal's last entry."""
+    from sqlalchemy import func, select
+
+    from connector.store.tables import journal
+
+    async with store.reader() as connection:
+        return (await connection.execute(select(func.max(journal.c.id)))).scalar() or 0
+
+
+async def _renamed(store: Store, known: int) -> list[str]:
+    """What was given another key since the journal had `known` entries, because its own had several spellings: one
+    line each."""
+    import json
+
+    from sqlalchemy import select
+
+    from connector.store.tables import journal
+
+    row = journal.c
+    mine = row.id > known, row.action == "renamed"
+    statement = select(row.entity, row.key, row.detail).where(*mine).order_by(row.id)
+    async with store.reader() as connection:
+        found = (await connection.execute(statement)).all()
+    return [
+        f"{entity.capitalize()} {json.loads(detail)['from']!r} is {key} from now on: {json.loads(detail)['why']}."
+        for entity, key, detail in found
+    ]
+
+
+@app.command(short_help="What is here, in the org, due and refused.")
+def status(
+    json: Json = False,
+    health: Annotated[bool, typer.Option("--health", help="Only check that the database can be used.")] = False,
+) -> None:
+    """What is in the database, what the org has of it, what is due and what was refused. Asks the database only.
+
+    Exit status 1 if something is not in sync; with --health only if the database cannot be used.
+    """
+    document = run(_status())
+    if json:
+        as_json(document)
+    elif health:
+        typer.echo(f"{document['database']} can be used.")
+        for text in _outage(document["outage"]):
+            typer.echo(text)
+    else:
+        rows = [(kind, *numbers.values()) for kind, numbers in document["entities"].items()]
+        table(("Entity", "here", "in the org", "due", "refused", "blocked"), rows)
+        texts = (*_remarks(document), *_outage(document["outage"]), *_mapped(document["mappings"]))
+        for text in (*texts, *_told(document["messages"])):
+            typer.echo(text)
+    if document["readable_by_others"] and not json:
+        file = document["database"].removeprefix("sqlite:///")
+        typer.echo(f"Other users of this machine can read {file}, with customers in it: `chmod 600 {file}*`.", err=True)
+    if not health and not document["in_sync"]:
+        raise typer.Exit(1)
+
+
+async def _status() -> dict[str, Any]:
+    from connector.model.change import ChangeState, EntityKind
+    from connector.model.notification import MessageState
+    from connector.settings import load_settings
+    from connector.store import (
+        customers,
+        links,
+        mapping_versions,
+        notifications,
+        orders,
+        orgs,
+        outages,
+        outbox,
+        products,
+        retry_schedule,
+        returns,
+    )
+    from connector.store.schema import open_store
+
+    settings = load_settings()
+    async with open_store(settings) as store, store.reader() as connection:
+        here = {
+            EntityKind.CUSTOMER: await customers.count(connection),
+            EntityKind.PRODUCT: await products.count(connection),
+            EntityKind.ORDER: await orders.count(connection),
+            EntityKind.RETURN: await returns.count(connection),
+        }
+        org = await orgs.active(connection)
+        other = await _other_org(connection, org, settings)
+        linked = await links.count(connection, org.org_id) if org else {}
+        unsent = await outbox.counts(connection)
+        oldest = await retry_schedule.oldest(connection)
+        told = await notifications.counts(connection)
+        mapping = await mapping_versions.active(connection)
+        troubles = await mapping_versions.troubles(connection, store.clock.now() - timedelta(minutes=5))
+        outage = await outages.current(connection)
+        put_off = await retry_schedule.put_off(connection)
+        return {
+            "database": store.address,
+            "readable_by_others": store.readable_by_others,
+            "org": org.org_id if org else None,
+            "org_address": (org.instance_url or None) if org else None,
+            "other_org": other,
+            "entities": {
+                kind.value: {
+                    "here": here[kind],
+                    "in_org": linked.get(kind.value, 0),
+                    "due": unsent[kind][ChangeState.DUE],
+                    "dead": unsent[kind][ChangeState.DEAD],
+                    "blocked": unsent[kind][ChangeState.BLOCKED],
+                }
+                for kind in EntityKind
+            },
+            "oldest_unsent": oldest,
+            "mappings": {
+                "version": mapping.number if mapping else None,
+                "activated_at": mapping.activated_at if mapping else None,
+                "source": mapping.source if mapping else None,
+                "problems": [{"source": item.source, "problem": item.problem} for item in troubles],
+            },
+            "outage": None if outage is None else asdict(outage),
+            "put_off": [{"error": error, "changes": number} for error, number in put_off],
+            "messages": {"due": told[MessageState.DUE], "failed": told[MessageState.FAILED]},
+            "in_sync": other is None and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
+        }
+
+
+async def _other_org(connection: AsyncConnection, org: KnownOrg | None, settings: Settings) -> dict[str, Any] | None:
+    """What the settings lead to, if that is not known to be the org of this database; `org` is None where nobody has
+    asked yet."""
+    from connector.jobs.org_identity import login_url
+    from connector.store import orgs
+
+    address = login_url(settings)
+    if org is None or not address:
+        return None
+    there = await orgs.answering(connection, address)
+    if there is not None:
+        return None if there.active else {"org": there.org_id, "address": there.instance_url}
+    return {"org": None, "address": address} if org.login_url else None
+
+
+def _remarks(document: dict[str, Any]) -> list[str]:
+    entities = document["entities"].values()
+    if (other := document["other_org"]) is not None:
+        return [_another(document, other)]
+    if not any(numbers["here"] for numbers in entities):
+        return ["The database is empty: `connector import PATH` brings orders in."]
+    if document["in_sync"]:
+        return [f"In sync with org {document['org']}."]
+    remarks = []
+    if due := sum(numbers["due"] for numbers in entities):
+        since = moment(document["oldest_unsent"])
+        remarks.append(f"{plural(due, 'change')} to be sent, the oldest since {since}: `connector push` does it.")
+    remarks += [
+        f"{plural(item['changes'], 'change')} put off by the org: {item['error']}" for item in document["put_off"]
+    ]
+    if dead := sum(numbers["dead"] for numbers in entities):
+        remarks.append(f"{plural(dead, 'dead letter')}: `connector dead-letters list` says why and what to do.")
+    if any(numbers["blocked"] for numbers in entities):
+        remarks.append("A customer is blocked while the org refuses its account; the dead letters are its orders.")
+    return remarks
+
+
+def _another(document: dict[str, Any], other: dict[str, Any]) -> str:
+    setting, ours = "CONNECTOR_SALESFORCE__LOGIN_URL", f"org {document['org']} ({document['org_address']})"
+    if other["org"] is None:
+        return f"{setting} has changed to {other['address']}: `connector push --dry-run` says whether {ours} is there."
+    return (
+        f"{setting} leads to org {other['org']} ({other['address']}), but this database works with {ours}: nothing is"
+        f" sent. If the change is meant, `connector org use {other['org']}`; else correct {setting}."
+    )
+
+
+def _mapped(mappings: dict[str, Any]) -> list[str]:
+    """Of mapping files that a running service cannot use."""
+    return [
+        f"The service does not follow its mapping files ({item['source']}): {item['problem']}"
+        for item in mappings["problems"]
+    ]
+
+
+def _outage(outage: dict[str, Any] | None) -> list[str]:
+    """What keeps the org from taking anything."""
+    if outage is None:
+        return []
+    since, again = moment(outage["since"]), moment(outage["next_attempt_at"])
+    text = f"The org has taken nothing since {since}: {outage['message']} {outage['fix']}".strip()
+    if outage["detail"]:
+        text += f" The org's words: {outage['detail']}"
+    return [f"{text} Everything stays due; a running service asks again at {again}, `connector push` at once."]
+
+
+def _told(notifications: dict[str, int]) -> list[str]:
+    """Of what customers are sent; the org has nothing to do with it."""
+    remarks = [f"{plural(notifications['due'], 'message')} to customers to be sent."] if notifications["due"] else []
+    if notifications["failed"]:
+        failed = plural(notifications["failed"], "message")
+        remarks.append(f"{failed} to customers failed: `connector messages list --state failed` says why.")
+    return remarks

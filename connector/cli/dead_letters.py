@@ -1,0 +1,185 @@
+"""`connector dead-letters`: what the org refused, why, and sending it again once it is mended."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli import app
+from connector.cli.key_argument import key as parse_key
+from connector.cli.output import as_json, moment, plural
+from connector.cli.runner import run
+from connector.errors import ConnectorError, UsageError
+
+if TYPE_CHECKING:
+    from connector.model.change import DeadLetter, EntityKind
+
+letters = typer.Typer(
+    help="Orders, customers and products that were refused, and wait for a person.",
+    short_help="What was refused and why; send it again.",
+)
+app.add_typer(letters, name="dead-letters")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+Entity = Annotated[str, typer.Argument(help="customer, product, order or return.")]
+AnyEntity = Annotated[
+    str | None,
+    typer.Argument(help="customer, product, order or return; with a key, only that one.", show_default=False),
+]
+All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
+ALL_OF_THEM = "`connector dead-letters list` names all."
+Key = Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.", parser=parse_key)]
+AnyKey = Annotated[
+    str | None,
+    typer.Argument(
+        help="The number of a customer or order, the SKU of a product.", show_default=False, parser=parse_key
+    ),
+]
+
+
+@letters.command("list", short_help="Every dead letter, why, and what to do.")
+def list_letters(json: Json = False) -> None:
+    """Every dead letter, why it is one, and what to do; the oldest first. Exit status 0 also if there are some."""
+    found = _load(None, None)
+    if json:
+        as_json([letter_document(letter) for letter in found])
+        return
+    for letter in found:
+        show_letter(letter)
+    if found:
+        typer.echo(
+            f"{plural(len(found), 'dead letter')}. Once mended: `connector dead-letters replay --all`, then push."
+        )
+    else:
+        typer.echo("No dead letters.")
+
+
+def show_letter(letter: DeadLetter) -> None:
+    """A few lines: what was refused, the record and field at fault, what to do."""
+    refusal = letter.refusal
+    own = f"{letter.entity} {letter.key}"
+    field = f" on {refusal.field}" if refusal.field else ""
+    of = f" of {refusal.record}" if refusal.record and refusal.record != own else ""
+    typer.echo(f"{own}: {refusal.code}{field}{of}")
+    typer.echo(f"  {refusal.message}")
+    typer.echo(f"  What to do: {refusal.fix}\n")
+
+
+@letters.command(short_help="One dead letter in full.")
+def show(entity: Entity, key: Key, json: Json = False) -> None:
+    """One dead letter: what the org said, which record and mapping line it came from, what to do."""
+    found = _load(_kind(entity), [key])
+    if not found:
+        raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=ALL_OF_THEM)
+    [letter] = found
+    if json:
+        as_json(letter_document(letter))
+        return
+    refusal = letter.refusal
+    typer.echo(f"{letter.entity} {letter.key}: {refusal.message}")
+    for name, value in (
+        ("Record", refusal.record),
+        ("Field", refusal.field),
+        ("Mapped in", refusal.source),
+        ("Code", refusal.code),
+        ("Refused", f"{moment(letter.refused_at)}, {plural(letter.attempts, 'attempt')}"),
+        ("What to do", refusal.fix),
+        ("Then", f"`connector dead-letters replay {entity} {key}`, and `connector push`"),
+    ):
+        if value:
+            typer.echo(f"  {name + ':':<12} {value}")
+
+
+@letters.command(short_help="Make dead letters due again.")
+def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
+    """Make dead letters due again; the next push sends them. Exit status 1 if the one named is none."""
+    count = _settle("replayed", entity, key, all_=all_)
+    if json:
+        as_json({"replayed": count})
+    elif not count and key is not None:
+        typer.echo(f"{entity} {key} is no dead letter any more, and due: `connector push` sends it.")
+    elif count:
+        typer.echo(
+            f"{plural(count, 'dead letter')} due again: `connector push` sends {'it' if count == 1 else 'them'}."
+        )
+    else:
+        typer.echo("No dead letters.")
+
+
+@letters.command(short_help="Forget dead letters.")
+def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
+    """Forget dead letters: the org keeps what it has, until the next change here. Exit status 1 if the one named is
+    none.
+    """
+    count = _settle("discarded", entity, key, all_=all_)
+    if json:
+        as_json({"discarded": count})
+    else:
+        typer.echo(f"{plural(count, 'dead letter')} forgotten." if count else "No dead letters.")
+
+
+def _settle(action: str, entity: str | None, key: str | None, *, all_: bool) -> int:
+    """How many dead letters were replayed or discarded."""
+    if (entity is None) != all_:
+        raise UsageError("Which dead letters?", hint="Name an entity and a key, an entity alone, or --all.")
+    kind = None if entity is None else _kind(entity)
+    count, due = run(_settled(action, kind, None if key is None else [key]))
+    if not count and key is not None and not (due and action == "replayed"):
+        raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=ALL_OF_THEM)
+    return count
+
+
+async def _settled(action: str, entity: EntityKind | None, keys: list[str] | None) -> tuple[int, bool]:
+    """How many there were, and whether what was named is due already: mended and imported, it is."""
+    from connector.model.change import ChangeState
+    from connector.settings import load_settings
+    from connector.store import journal, outbox
+    from connector.store.schema import open_store
+
+    async with open_store(load_settings()) as store, store.transaction() as uow:
+        found = await outbox.dead_letters(uow.connection, entity=entity, keys=keys)
+        done = outbox.replay if action == "replayed" else outbox.discard
+        # A customer that was merely blocked goes with the orders it was reported on, and is not counted.
+        count = await done(uow, entity, keys)
+        detail = {"by": "command line"}
+        entries = [
+            journal.JournalEntry(entity=item.entity, key=item.key, action=action, detail=detail) for item in found
+        ]
+        await journal.write(uow, entries)
+        unsent = await outbox.find(uow.connection, entity, keys) if entity and keys else {}
+        due = any(row.state is ChangeState.DUE for row in unsent.values())
+        return len(found) or (count if keys else 0), due
+
+
+def _kind(text: str) -> EntityKind:
+    from connector.model.change import EntityKind
+
+    try:
+        return EntityKind(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no entity.", hint="It is customer, product, order or return.") from None
+
+
+def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]:
+    from connector.settings import load_settings
+    from connector.store import outbox
+    from connector.store.schema import open_store
+
+    async def work() -> list[DeadLetter]:
+        async with open_store(load_settings()) as store, store.reader() as connection:
+            return await outbox.dead_letters(connection, entity=entity, keys=keys)
+
+    return run(work())
+
+
+def letter_document(letter: DeadLetter) -> dict[str, object]:
+    return {
+        "entity": letter.entity.value,
+        "key": letter.key,
+        **asdict(letter.refusal),
+        "attempts": letter.attempts,
+        "captured_at": letter.captured_at,
+        "refused_at": letter.refused_at,
+    }

@@ -1,0 +1,179 @@
+"""The demo's post: mails to a catcher by real SMTP, links to a page that is really served, a count of what came."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from connector.cli.mailcatcher import catching
+from connector.cli.output import plural
+from connector.cli.progress import Progress
+from connector.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from connector.localmail.catcher import MailCatcher
+    from connector.localmail.mailbox import Mail
+    from connector.notifications.composer import NotificationComposer
+    from connector.orders.policy.rules import Rules
+    from connector.service import Services
+    from connector.settings import MessageSettings
+
+HOST = "127.0.0.1"
+SENDER = "Your company <orders@shop.example>"
+OPS = "ops@shop.example"
+ROUNDS = 1000
+MANY = 100
+"""From so many mails on, one is told how it goes."""
+
+
+@dataclass(kw_only=True)
+class DemoPost:
+    """`came` counts mails by Message-ID, whatever the catcher has forgotten; `with_pdf` are those that carry one."""
+
+    catcher: MailCatcher
+    door: socket.socket
+    came: Counter[str] = field(default_factory=Counter)
+    with_pdf: set[str] = field(default_factory=set)
+    progress: Progress | None = None
+    service: Services | None = None
+    since: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    _rules: Rules | None = None
+    _correspondence: NotificationComposer | None = None
+    _way: Any = field(default=None)
+
+    @property
+    def public_url(self) -> str:
+        return f"http://{HOST}:{self.door.getsockname()[1]}"
+
+    @property
+    def caught(self) -> int:
+        return self.came.total()
+
+    @property
+    def settings(self) -> MessageSettings:
+        from connector.settings import MessageSettings, Security, Via
+
+        return MessageSettings(
+            via=Via.SMTP, sender=SENDER, ops_address=OPS, smtp_host=HOST, smtp_port=self.catcher.smtp_port,
+            smtp_security=Security.NONE,
+        )  # fmt: skip
+
+    @property
+    def rules(self) -> Rules:
+        assert self._rules is not None
+        return self._rules
+
+    @asynccontextmanager
+    async def at_work(self, service: Services) -> AsyncIterator[None]:
+        """Serve the API, and with it the page that mails link to."""
+        from aiohttp import web
+
+        from connector.notifications.composer import make_composer
+        from connector.notifications.transport.transport import make_transport
+        from connector.orders.policy.rules import load_rules_for
+        from connector.web.app import make_app
+
+        self.service = service
+        self.since = service.clock.now()
+        self._rules = load_rules_for(service.settings)
+        self._correspondence = make_composer(service.settings, self._rules)
+        self._way = make_transport(service.settings.messages, service.clock)
+        app = make_app(service.store, self._rules, self._correspondence)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, self.door).start()
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def deliver(self) -> int:
+        """Send what is due; how many mails came of it."""
+        from connector.jobs.send_notifications import send_notifications
+        from connector.model.notification import MessageState
+        from connector.store import notifications
+
+        assert self.service is not None
+        assert self._correspondence is not None
+        before = self.caught
+        service = self.service
+        async with service.store.reader() as connection:
+            due = (await notifications.counts(connection))[MessageState.DUE]
+        with ExitStack() as stack:
+            if due > MANY:
+                self.progress = stack.enter_context(Progress("Sending mails"))
+                self.progress.expect(due)
+            for _ in range(ROUNDS):
+                done = await send_notifications(
+                    service.store, self._correspondence, self._way, service.settings.messages, clock=service.clock
+                )
+                if done.stopped or done.failed:
+                    raise ConnectorError(f"The demo's mails do not go out: {done.stopped or 'some were refused'}")
+                if not done.sent:
+                    break
+        self.progress = None
+        return self.caught - before
+
+    def seen(self, mail: Mail) -> None:
+        key = mail.header("Message-ID")
+        self.came[key] += 1
+        if any(item.content.startswith(b"%PDF-") for item in mail.attachments):
+            self.with_pdf.add(key)
+        if self.progress is not None:
+            self.progress.advance()
+
+    async def compare(self) -> bool:
+        """Hold what came against what should have since it is at work: one confirmation for every confirmed order, one
+        mail with its PDF for every invoice, and nothing twice."""
+        from sqlalchemy import func, select
+
+        from connector.model.events import Action
+        from connector.model.notification import MessageKind, MessageState
+        from connector.store.tables import invoices, messages, order_events
+
+        assert self.service is not None
+        async with self.service.store.reader() as connection:
+            mine = select(messages).where(messages.c.captured_at >= self.since)
+            rows = (await connection.execute(mine)).all()
+            confirmed = select(order_events.c.order_number).where(
+                order_events.c.action == Action.CONFIRM.value, order_events.c.at >= self.since
+            )
+            orders = set((await connection.execute(confirmed)).scalars())
+            count = select(func.count()).select_from(invoices).where(invoices.c.issued_at >= self.since)
+            issued = (await connection.execute(count)).scalar_one()
+        domain = SENDER.rpartition("@")[2].rstrip(">")
+        sent = {f"<{row.key}@{domain}>": row for row in rows if row.state == MessageState.SENT.value}
+        kinds = Counter(row.kind for row in sent.values())
+        told = Counter(row.order_number for row in sent.values() if row.kind == MessageKind.CONFIRMATION.value)
+        documents = [key for key, row in sent.items() if row.kind == MessageKind.INVOICE.value]
+        good = (
+            len(sent) == len(rows)
+            and all(self.came[key] == 1 for key in sent)
+            and max(self.came.values(), default=0) <= 1
+            and told == dict.fromkeys(orders, 1)
+            and len(documents) == issued
+            and self.with_pdf >= set(documents)
+        )
+        listed = ", ".join(plural(kinds[kind.value], kind.words) for kind in MessageKind if kinds[kind.value])
+        what = "each of them once, every invoice with its PDF" if good else "NOT as it should be"
+        typer.echo(f"Customers were sent {listed}: {what}.")
+        return good
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[DemoPost]:
+    """A mail catcher, and a port for the page; both free ones."""
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind((HOST, 0))
+        post: list[DemoPost] = []
+        async with catching(seen=lambda mail: post[0].seen(mail)) as catcher:
+            post.append(DemoPost(catcher=catcher, door=door))
+            yield post[0]

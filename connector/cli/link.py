@@ -1,0 +1,111 @@
+"""`connector link` and `connector unlink`: which record of the org stands for an entity, where a person must say it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from connector.cli import app
+from connector.cli.key_argument import key as parse_key
+from connector.cli.output import as_json, plural
+from connector.cli.runner import run
+from connector.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from connector.jobs.link import Linked, Linker
+    from connector.model.change import EntityKind
+
+T = TypeVar("T")
+Entity = Annotated[str, typer.Argument(help="customer, product or order.")]
+Key = Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.", parser=parse_key)]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+
+
+@app.command(short_help="Name the record of the org that is an entity's own.")
+def link(
+    entity: Entity,
+    key: Key,
+    record_id: Annotated[str, typer.Argument(metavar="RECORD-ID", help="As it stands in the record's address.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite another key that the record has.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would differ, and change nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Link an entity to a record that the org has already: our key is put on the record, dead letters that waited for
+    it are due again, and the next push sends what differs.
+
+    The record must be there, of the right object, and not another entity's.
+    """
+    kind = _kind(entity)
+    linked = run(_with(lambda linker: linker.link(kind, key.strip(), record_id, force=force, dry_run=dry_run)))
+    if json:
+        as_json(_document(linked, dry_run=dry_run))
+        return
+    found = f"{linked.link.sobject} {linked.link.salesforce_id}"
+    for name, (there, here) in linked.differs.items():
+        typer.echo(f"  {name:<24} {_shown(there)} in the org, {_shown(here)} here")
+    if dry_run:
+        typer.echo(f"{entity} {key} would be linked to {found}. Dry run: nothing was changed.")
+        return
+    typer.echo(f"{entity} {key} is linked to {found}.")
+    released = f"{plural(linked.released, 'refused change')} due again. " if linked.released else ""
+    typer.echo(f"{released}`connector push` sends what differs.")
+
+
+@app.command(short_help="Undo a link: take our key off the record.")
+def unlink(entity: Entity, key: Key, json: Json = False) -> None:
+    """Take our key off the record of an entity and forget the link. The record stays as it is, also with another key
+    that it has by now; the next change of the entity makes a new one, unless it is linked to another before.
+    """
+    kind = _kind(entity)
+    unlinked = run(_with(lambda linker: linker.unlink(kind, key.strip())))
+    before = unlinked.link
+    if json:
+        document = {"entity": entity, "key": key, "sobject": before.sobject, "id": before.salesforce_id}
+        as_json({**document, "other_keys": dict(unlinked.others)})
+        return
+    for record, other in unlinked.others.items():
+        typer.echo(f"{record} has the key {other} in {unlinked.key_field}, which is not ours: it stays.")
+    typer.echo(f"{entity} {key} is not linked to {before.sobject} {before.salesforce_id} any more.")
+    typer.echo(
+        f"Its next change makes a new record; `connector link {entity} {key} RECORD-ID` links it to another before."
+    )
+
+
+async def _with(work: Callable[[Linker], Awaitable[T]]) -> T:
+    from connector.jobs.link import Linker
+    from connector.log import configure
+    from connector.service import running_service
+    from connector.settings import load_settings
+
+    settings = load_settings()
+    configure(settings.log_level)
+    async with running_service(settings) as service:
+        return await work(Linker(service.store, service.client, service.mappings, settings, clock=service.clock))
+
+
+def _kind(text: str) -> EntityKind:
+    from connector.model.change import EntityKind
+
+    if text not in {"customer", "product", "order"}:
+        raise UsageError(f"{text!r} cannot be linked.", hint="It is customer, product or order.")
+    return EntityKind(text)
+
+
+def _document(linked: Linked, *, dry_run: bool) -> dict[str, object]:
+    return {
+        "entity": linked.link.entity,
+        "key": linked.link.key,
+        "sobject": linked.link.sobject,
+        "id": linked.link.salesforce_id,
+        "dry_run": dry_run,
+        "overwritten_key": linked.overwritten,
+        "released": linked.released,
+        "differs": {name: {"org": there, "here": here} for name, (there, here) in linked.differs.items()},
+    }
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else repr(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,144 @@
+"""`connector localorg`: a Salesforce org of one's own, on loopback."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from connector.cli import app
+from connector.cli.output import as_json_line
+from connector.cli.runner import run, until_stopped
+from connector.errors import ConnectorError, SeedFileError
+
+if TYPE_CHECKING:
+    from connector.localorg.server import LocalOrg
+
+
+def our_metadata(*, return_orders: bool = False) -> Path:
+    """The SFDX source of our fields, events and permission set; or of what Return Orders need besides."""
+    return Path(str(files("connector") / ("metadata_returns" if return_orders else "metadata")))
+
+
+@app.command(short_help="Run a strict local Salesforce org to try things on.")
+def localorg(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8180,
+    tls_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the same org by TLS; 0 takes a free one.")] = 0,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Of its Pub/Sub API; 0 takes a free one.")] = 0,
+    data: Annotated[
+        Path | None, typer.Option(help="Keep the org in this SQLite file; without it, it is gone when stopped.")
+    ] = None,
+    seed: Annotated[
+        Path | None,
+        typer.Option(help="What the org is to be like: a YAML file of order settings, statuses, rules, records."),
+    ] = None,
+    latency_ms: Annotated[int, typer.Option(min=0, max=60_000, help="Added to every call.")] = 0,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Without our fields: an org as Salesforce hands it over.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="First line: address and credentials as JSON.")] = False,
+) -> None:
+    """Run a strict local Salesforce org until it is stopped (Ctrl-C or SIGTERM).
+
+    It refuses what Salesforce refuses, with Salesforce's own error codes, and counts API calls. It listens on this
+    machine only. Our custom fields are deployed in it unless --bare.
+    """
+
+    async def work() -> None:
+        ports = Ports(port, tls_port, grpc_port)
+        async with started(ports, data=data, bare=bare, seed=seed, latency_ms=latency_ms) as org:
+            if json:
+                as_json_line(org.banner())
+            else:
+                _introduce(org.banner(), org.page_url)
+            await until_stopped()
+
+    run(work())
+
+
+class Ports(NamedTuple):
+    """0 takes a free one, None leaves the face out."""
+
+    http: int
+    tls: int | None = None
+    grpc: int | None = None
+
+
+@asynccontextmanager
+async def started(
+    ports: Ports, *, data: Path | None, bare: bool = False, seed: Path | None = None, latency_ms: int = 0
+) -> AsyncIterator[LocalOrg]:
+    """A running local org; ConnectorError if its port or file cannot be had, SeedFileError for a wrong seed file."""
+    from connector.localorg.seed_file import InvalidSeedFileError, read_seed_file
+    from connector.localorg.server import LocalOrg
+    from connector.localorg.settings import SeedError
+
+    try:
+        declared = read_seed_file(seed) if seed else None
+    except InvalidSeedFileError as error:
+        raise SeedFileError(error.lines) from None
+    try:
+        org = LocalOrg(
+            settings=declared.settings if declared else None,
+            records=declared.records if declared else None,
+            data=data,
+            bare=bare,
+            metadata_root=None if bare else our_metadata(),
+            latency_ms=latency_ms,
+            port=ports.http,
+            tls_port=ports.tls,
+            grpc_port=ports.grpc,
+        )
+    except SeedError as error:
+        if declared is None:
+            raise
+        raise SeedFileError(declared.problem_lines(error)) from None
+    except sqlite3.Error as error:
+        raise ConnectorError(
+            f"The org cannot be kept in {data}: {error}.", hint="Name another file with --data, or remove that one."
+        ) from None
+    try:
+        await org.start()
+    except OSError as error:
+        await org.stop()
+        raise ConnectorError(
+            f"Port {_taken(error, ports.http)} cannot be used: {os.strerror(error.errno or 0).lower()}.",
+            hint="Name another with --port, --tls-port or --grpc-port; 0 takes a free one.",
+        ) from None
+    try:
+        yield org
+    finally:
+        await org.stop()
+
+
+def environment(banner: Mapping[str, object]) -> dict[str, str]:
+    """The settings that point the connector at an org with this banner."""
+    return {
+        "CONNECTOR_SALESFORCE__LOGIN_URL": str(banner["instance_url"]),
+        "CONNECTOR_SALESFORCE__CLIENT_ID": str(banner["client_id"]),
+        "CONNECTOR_SALESFORCE__CLIENT_SECRET": str(banner["client_secret"]),
+    }
+
+
+def _introduce(banner: Mapping[str, object], page: str) -> None:
+    typer.echo(f"A Salesforce org of your own: {banner['instance_url']}")
+    typer.echo(f"The same by TLS:              {banner['tls_url']} (trust {banner['ca_file']})")
+    typer.echo(f"Its Pub/Sub API (gRPC):       {banner['pubsub_endpoint']}, plain or by TLS")
+    typer.echo(f"What a sales rep would see:   {page}")
+    typer.echo("\nTo point the connector at it, paste this into another terminal:\n")
+    for name, value in environment(banner).items():
+        typer.echo(f"export {name}={value}")
+    typer.echo("\nThen: connector db upgrade, connector import PATH, connector push. Ctrl-C here stops the org.")
+
+
+def _taken(error: OSError, port: int) -> str:
+    """The port the error is about, of the two there are."""
+    found = re.search(r"', (\d+)\)", str(error))
+    return found[1] if found else str(port)

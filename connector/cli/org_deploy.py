@@ -1,0 +1,157 @@
+"""`connector org`: what the connector needs to have in the org."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.cli import app
+from connector.cli.localorg import our_metadata
+from connector.cli.output import as_json, plural, table
+from connector.cli.progress import Progress
+from connector.cli.runner import run
+
+if TYPE_CHECKING:
+    from connector.jobs.org_deploy import DeploySummary
+
+org = typer.Typer(
+    help="Which org the connector works with, and what it adds there: fields, events, a permission set.",
+    short_help="Put our fields into the org; change orgs.",
+)
+app.add_typer(org, name="org")
+
+
+@org.callback()
+def group() -> None: ...
+
+
+@org.command(short_help="Work with another org from now on.")
+def use(
+    org_id: Annotated[str, typer.Argument(metavar="ORG-ID", help="Its ID, as `push` and `status` tell it: 00D….")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """Work with the org of CONNECTOR_SALESFORCE__LOGIN_URL from now on, which must be ORG-ID.
+
+    Everything becomes due for it; records it has already are found by their keys. The links to the org before are
+    kept: point the setting there again, and `use` that one again.
+    """
+    count, address = run(_use(org_id.strip()))
+    if json:
+        as_json({"org": org_id, "changed": count is not None, "due": count or 0})
+    elif count is None:
+        typer.echo(f"The database works with org {org_id} ({address}) already.")
+    else:
+        typer.echo(f"The database works with org {org_id} ({address}) from now on.")
+        typer.echo(
+            f"{plural(count, 'entity', 'entities')} due: `connector push --dry-run` says what would be sent to it."
+        )
+
+
+async def _use(org_id: str) -> tuple[int | None, str]:
+    from connector.jobs.use_org import use_org
+    from connector.log import configure
+    from connector.service import running_service
+    from connector.settings import load_settings
+
+    settings = load_settings()
+    configure(settings.log_level)
+    async with running_service(settings) as service:
+        count = await use_org(service.store, service.client, settings, org_id, clock=service.clock)
+        return count, service.client.instance_url
+
+
+@org.command(short_help="Send our fields, events and permission set to the org.")
+def deploy(
+    check: Annotated[bool, typer.Option("--check", help="Have the org check everything, and change nothing.")] = False,
+    assign: Annotated[
+        bool, typer.Option(help="Give the permission set to the connector's own user, if it lacks it.")
+    ] = True,
+    return_orders: Annotated[
+        bool,
+        typer.Option("--return-orders", help="Only what CONNECTOR_SALESFORCE__RETURNS=return_order needs besides."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """Deploy our fields, events and permission set to the org of CONNECTOR_SALESFORCE__LOGIN_URL, all or nothing.
+
+    Doing it again changes nothing that is there already. The user needs the permissions to customise the application
+    and to modify metadata; for the daily work the connector needs neither. Exit status 1 if the org refused something.
+    """
+    summary = run(_deploy(check=check, assign=assign, return_orders=return_orders))
+    if json:
+        as_json(_document(summary))
+    else:
+        _show(summary)
+    if not summary.deployed.succeeded or summary.unassigned:
+        raise typer.Exit(1)
+
+
+async def _deploy(*, check: bool, assign: bool, return_orders: bool) -> DeploySummary:
+    from connector.clock import SystemClock
+    from connector.jobs.org_deploy import deploy_metadata
+    from connector.log import configure
+    from connector.salesforce.client import SalesforceClient
+    from connector.settings import load_settings
+
+    settings = load_settings()
+    configure(settings.log_level)
+    clock = SystemClock()
+    attempts = settings.sync.attempts_in_claim
+    with Progress("Checking" if check else "Deploying") as progress:
+        seen = 0
+
+        def told(done: int, total: int) -> None:
+            nonlocal seen
+            progress.expect(total - seen)
+            progress.advance(done - seen)
+            seen = done
+
+        async with SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client:
+            return await deploy_metadata(
+                client,
+                our_metadata(return_orders=return_orders),
+                version=settings.salesforce.api_version,
+                clock=clock,
+                check_only=check,
+                assign=assign,
+                told=told,
+            )
+
+
+def _document(summary: DeploySummary) -> dict[str, Any]:
+    deployed = summary.deployed
+    return {
+        "check_only": summary.check_only,
+        "id": deployed.id,
+        "status": deployed.status,
+        "components": {name: len(items) for name, items in sorted(summary.package.members.items())},
+        "problems": [asdict(problem) for problem in deployed.problems],
+        "assigned": list(summary.assigned),
+        "unassigned": dict(summary.unassigned),
+    }
+
+
+def _show(summary: DeploySummary) -> None:
+    deployed = summary.deployed
+    for problem in deployed.problems:
+        place = f"{problem.file}:{problem.line}" if problem.line else problem.file
+        typer.echo(f"{place}: {problem.type} {problem.name}: {problem.text}", err=True)
+    if not deployed.succeeded:
+        refused = plural(len(deployed.problems), "component")
+        typer.echo(f"The org refused {refused} ({deployed.status}, {deployed.id}); nothing was changed.", err=True)
+        return
+    table(("", "components"), [(name, len(items)) for name, items in sorted(summary.package.members.items())])
+    if summary.check_only:
+        typer.echo("The org would take all of it. Nothing was changed.")
+        return
+    typer.echo("All of it is in the org.")
+    for name in summary.assigned:
+        typer.echo(f"The permission set {name} was given to the connector's own user.")
+    for name, why in summary.unassigned:
+        typer.echo(
+            f"The permission set {name} could not be given to the connector's own user: {why} Until somebody does it in"
+            " Setup, the connector does not see these fields.",
+            err=True,
+        )

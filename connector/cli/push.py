@@ -1,0 +1,225 @@
+"""`connector push`: send what is due, wait, say what it came to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli import app
+from connector.cli.dead_letters import letter_document, show_letter
+from connector.cli.key_argument import key
+from connector.cli.output import as_json, moment, plural, table
+from connector.cli.progress import Progress
+from connector.cli.runner import run
+from connector.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from connector.jobs.lookup_forecast import LookupForecast
+    from connector.jobs.push import PushSummary
+    from connector.model.change import EntityKind
+    from connector.service import Services
+    from connector.store.engine import Store
+    from connector.store.outbox import Selection
+
+
+SHOWN = 10
+SOBJECTS = ("Account", "Product2", "PricebookEntry", "Order", "OrderItem")
+
+
+@app.command(short_help="Send every change that is due to the org.")
+def push(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """Send every change that is due to the org, wait for the answers, and print a summary.
+
+    The org is that of CONNECTOR_SALESFORCE__LOGIN_URL. Exit status 1 if something was refused or is still waiting;
+    `connector dead-letters list` tells which. A push that was stopped or killed is finished by the next one.
+    """
+    _push(dry_run=dry_run, json=json)
+
+
+@app.command(short_help="Send entities anew, after a mapping or the org has changed.")
+def resync(
+    entity: Annotated[
+        str | None, typer.Argument(help="customer, product, order or return.", show_default=False)
+    ] = None,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY…", help="Numbers or SKUs.", show_default=False, parser=key)
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    recreate: Annotated[
+        bool, typer.Option("--recreate", help="Make records anew that were deleted in the org; with keys only.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """Make entities due as if they had changed, and push them alone: the named ones, all of a kind, or --all.
+
+    Only fields that differ are sent, so what has not changed costs no write call: from what the org has now for named
+    ones, else from what both sides last agreed on. Use it after editing a mapping, first with --dry-run. A record that
+    was deleted in the org is reported, and made anew only with --recreate.
+    """
+    from connector.model.change import EntityKind
+
+    if (entity is None) != all_:
+        raise UsageError("Resync what?", hint="Name an entity and keys, an entity alone, or --all.")
+    if entity is not None and entity not in set(EntityKind):
+        raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product, order or return.")
+    kind = None if entity is None else EntityKind(entity)
+    if recreate and not keys:
+        raise UsageError("--recreate: name the entity and its keys.", hint="It makes nothing anew that is not named.")
+    named = list(dict.fromkeys(keys or ()))
+    _push(dry_run=dry_run, json=json, first=lambda service: _resync(service, kind, named, recreate=recreate))
+
+
+def _resync(
+    service: Services, kind: EntityKind | None, keys: list[str], *, recreate: bool
+) -> Callable[[Store], Awaitable[Selection | None]]:
+    """What is done before the push."""
+    from connector.jobs.resync import resync as make_ready
+
+    return lambda store: make_ready(store, service.client, service.settings, kind, keys, recreate=recreate)
+
+
+def _push(
+    *,
+    dry_run: bool,
+    json: bool,
+    first: Callable[[Services], Callable[[Store], Awaitable[Selection | None]]] | None = None,
+) -> None:
+    from connector.log import configure
+    from connector.service import running_service
+    from connector.settings import load_settings
+
+    settings = load_settings()
+    configure(settings.log_level)
+
+    async def work() -> PushSummary:
+        async with running_service(settings) as service:
+            with Progress("Rehearsing" if dry_run else "Pushing") as progress:
+                return await service.push(progress, dry_run=dry_run, first=first(service) if first else None)
+
+    summary = run(work())
+    if json:
+        as_json(as_document(summary))
+    else:
+        show(summary)
+    if summary.refusals or summary.dead_letters if dry_run else not summary.in_sync:
+        raise typer.Exit(1)
+
+
+def as_document(summary: PushSummary) -> dict[str, object]:
+    tally = summary.tally
+    return {
+        "dry_run": summary.dry_run,
+        "created": dict(tally.created),
+        "updated": dict(tally.updated),
+        "done": dict(tally.done),
+        "unchanged": dict(tally.unchanged),
+        "refused": dict(tally.refused),
+        "adopted": tally.adopted,
+        "api_calls": {"writes": summary.writes, "reads": summary.reads},
+        "org_usage": {"used": summary.org_used, "allowed": summary.org_allowed},
+        "dead_letters": summary.dead_letters,
+        "refusals": [letter_document(letter) for letter in summary.refusals],
+        "notes": tally.notes,
+        "foretold": None if summary.foretold is None else asdict(summary.foretold),
+        "waiting": summary.waiting,
+        "others_due": summary.others_due,
+        "next_due": summary.next_due,
+        "stopped": summary.stopped,
+        "elsewhere": summary.elsewhere,
+        "held": summary.held,
+        "in_sync": summary.in_sync,
+        "seconds": round(summary.seconds, 3),
+    }
+
+
+def show(summary: PushSummary) -> None:
+    _records(summary)
+    would = "would be made" if summary.dry_run else "made"
+    typer.echo(
+        f"{plural(summary.writes, 'write call')} and {plural(summary.reads, 'read call')} {would}, "
+        f"in {summary.seconds:.1f} s."
+        if summary.writes or summary.reads
+        else "No API call was made."
+    )
+    if summary.org_allowed:
+        typer.echo(f"The org counts {summary.org_used:,} of {summary.org_allowed:,} API requests in 24 hours.")
+    if summary.dry_run:
+        _rehearsed(summary)
+        return
+    if summary.stopped:
+        typer.echo(f"The org takes nothing now, and all of it stays due: {summary.stopped}")
+    elif summary.held:
+        typer.echo(f"The org does not take some of it, which stays due: {summary.held}")
+    if summary.dead_letters:
+        letters = plural(summary.dead_letters, "dead letter")
+        typer.echo(f"{letters}: `connector dead-letters list` says why and what to do.")
+    if summary.stopped:
+        typer.echo(
+            f"{plural(summary.waiting, 'change')} still to be sent: `connector push` asks the org again, and so does a"
+            " running service by itself."
+        )
+    elif summary.waiting:
+        when = f", the next at {moment(summary.next_due)}" if summary.next_due else ""
+        again = "run `connector push` again then"
+        if summary.elsewhere:
+            again = "another push or a service is at work on them. Let it finish, or run `connector push` again"
+        typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: {again}.")
+    if summary.others_due:
+        typer.echo(f"{plural(summary.others_due, 'other change')} due: `connector push` sends them.")
+    if summary.in_sync:
+        typer.echo("What was asked for is in sync." if summary.others_due else "In sync.")
+
+
+def _records(summary: PushSummary) -> None:
+    tally = summary.tally
+    rows = [(name, tally.created[name], tally.updated[name]) for name in SOBJECTS]
+    rows = [row for row in rows if row[1] or row[2]]
+    if rows:
+        would = "would be " if summary.dry_run else ""
+        table(("Object", f"{would}created", f"{would}updated"), rows)
+        if tally.created["Order"] and tally.updated["Order"]:
+            typer.echo("(Activating an order is an update of its own.)")
+    elif not tally.refused and not summary.stopped and not summary.refusals:
+        typer.echo("Nothing was due." if summary.waiting or summary.dead_letters else "The org has everything.")
+    if tally.adopted:
+        typer.echo(f"{plural(tally.adopted, 'order')} found in the org from an earlier, unanswered write.")
+    for note in tally.notes[:SHOWN]:
+        typer.echo(note)
+    if len(tally.notes) > SHOWN:
+        typer.echo(f"… and {len(tally.notes) - SHOWN:,} more: --json lists all.")
+
+
+def _rehearsed(summary: PushSummary) -> None:
+    if summary.refusals:
+        typer.echo(f"{plural(len(summary.refusals), 'entity', 'entities')} would be refused:\n")
+        for letter in summary.refusals[:SHOWN]:
+            show_letter(letter)
+        if len(summary.refusals) > SHOWN:
+            typer.echo(f"… and {len(summary.refusals) - SHOWN:,} more: --json lists all.")
+    if others := summary.dead_letters - len(summary.refusals):
+        typer.echo(f"{plural(others, 'dead letter')} from before: `connector dead-letters list` says why.")
+    if summary.foretold is not None and summary.foretold.looked_at:
+        _foretold(summary.foretold)
+    typer.echo("Rehearsal: nothing was sent, nothing was stored.")
+
+
+def _foretold(found: LookupForecast) -> None:
+    from connector.jobs.lookup_forecast import UNFORETOLD
+
+    if found.found_by_key:
+        there = ", ".join(found.found_by_key[:SHOWN])
+        more = f" and {len(found.found_by_key) - SHOWN:,} more" if len(found.found_by_key) > SHOWN else ""
+        typer.echo(f"In the org already, by the key, and so not created: {there}{more}.")
+    of_all = f" of {found.looked_at + found.left_out:,}" if found.left_out else ""
+    typer.echo(
+        f"Looked for {plural(found.looked_at, 'entity', 'entities')}{of_all} in the org, by"
+        f" {plural(found.reads, 'read call')} of the rehearsal's own. Not foretold: the org's {UNFORETOLD}."
+    )

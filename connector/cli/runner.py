@@ -1,0 +1,78 @@
+"""Runs the asynchronous work of a command, and ends it in order when somebody wants it ended.
+
+`asyncio` is loaded by what runs, for help needs none.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from connector.errors import ConnectorError
+
+STOPPED = "Stopped before the end. What was done is stored; run it again for the rest."
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+T = TypeVar("T")
+
+
+class StoppedError(ConnectorError):
+    """Ctrl-C, or SIGTERM."""
+
+    def __init__(self, number: int, said: str = STOPPED) -> None:
+        super().__init__(said)
+        self.exit_status = 128 + number
+
+
+def run(work: Coroutine[Any, Any, T], *, stopped: Callable[[], str] = lambda: STOPPED) -> T:
+    """The result of `work`. The first signal cancels it, so that it gives its leases back; a second one kills.
+
+    Raises StoppedError, whatever `work` makes of being cancelled; `stopped` says how far it came.
+    """
+    import asyncio
+
+    return asyncio.run(_stoppable(work, stopped))
+
+
+async def until_stopped() -> None:
+    """Return when a signal comes: for commands that run until then."""
+    import asyncio
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _handling_signals():
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _stoppable(work: Coroutine[Any, Any, T], stopped: Callable[[], str]) -> T:
+    import asyncio
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        received.append(number)
+        for each in listened:
+            loop.remove_signal_handler(each)
+        task.cancel()
+
+    listened = _handling_signals()
+    for number in listened:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await work
+    except BaseException:
+        if received:
+            raise StoppedError(received[0], stopped()) from None
+        raise
+    finally:
+        for number in listened:
+            loop.remove_signal_handler(number)
+
+
+def _handling_signals() -> list[signal.Signals]:
+    """Without those that whoever started us had us ignore: Ctrl-C does not reach what runs in the background."""
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]

@@ -1,0 +1,68 @@
+"""`connector serve`: the HTTP API, until it is stopped."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from connector.cli import app
+from connector.cli.runner import run, until_stopped
+from connector.errors import ConnectorError, UsageError
+
+ROLES = ("api",)
+
+
+@app.command(short_help="Serve the HTTP API.")
+def serve(
+    roles: Annotated[str, typer.Option(help="What to run; `python -m scheduler` sends to the org.")] = "api",
+) -> None:
+    """Serve the HTTP API at CONNECTOR_HTTP__HOST and CONNECTOR_HTTP__PORT, until Ctrl-C or SIGTERM.
+
+    Every route but /healthz, /readyz and /openapi.json needs a token: `connector tokens create` makes one.
+    """
+    unknown = [role for role in roles.split(",") if role not in ROLES]
+    if unknown:
+        hint = "It is api; the clock that sends to the org runs as `python -m scheduler`."
+        raise UsageError(f"{unknown[0]!r} is no role that can be served here.", hint=hint)
+    run(_serve())
+
+
+async def _serve() -> None:
+    import structlog
+    from aiohttp import web
+
+    from connector.jobs.rules_reloader import RulesReloader
+    from connector.log import configure
+    from connector.service import collect_seldom
+    from connector.settings import load_settings
+    from connector.store.schema import open_store
+    from connector.web.app import make_app
+    from connector.web.server import Runner
+
+    settings = load_settings()
+    followed = RulesReloader(settings)
+    configure(settings.service_log_level)
+    collect_seldom()
+    log = structlog.get_logger("serve")
+    async with open_store(settings) as store:
+        app = make_app(store, followed.current()[0], follow=followed.current)
+        runner = Runner(app, shutdown_timeout=10)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, settings.http.host, settings.http.port)
+            try:
+                await site.start()
+            except OSError as error:
+                where = f"{settings.http.host}:{settings.http.port}"
+                raise ConnectorError(
+                    f"Nothing can be served at {where}: {os.strerror(error.errno or 0).lower()}.",
+                    hint="Choose another place with CONNECTOR_HTTP__HOST and CONNECTOR_HTTP__PORT.",
+                ) from None
+            typer.echo(f"Listening at {site.name}; Ctrl-C stops.")
+            log.info("started", at=site.name)
+            await until_stopped()
+        finally:
+            await runner.cleanup()
+    log.info("stopped")

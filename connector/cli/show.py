@@ -1,0 +1,261 @@
+"""`connector show`: one entity as it is here, as the org has it, and what is still due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.cli import app
+from connector.cli.key_argument import key as parse_key
+from connector.cli.output import amount, as_json, moment, plural, table
+from connector.cli.runner import run
+from connector.errors import ConnectorError, UsageError
+
+if TYPE_CHECKING:
+    from connector.model.change import EntityKind
+    from connector.model.order_return import OrderReturn
+
+ENTITIES = ("customer", "product", "order", "return")
+HIDDEN = {"version", "holds", "declined"}
+"""Of no meaning outside, or said in other words; --json has it."""
+
+LATEST = 10
+"""Journal entries shown."""
+NAMES = 22
+"""Room for the names of values, at least."""
+
+
+@app.command(short_help="One customer, product, order or return: here, in the org, due.")
+def show(
+    entity: Annotated[str, typer.Argument(help="customer, product, order or return.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="The number of a customer or order, the SKU of a product, a return as 10248-RMA1.", parser=parse_key
+        ),
+    ],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """Show one entity: as it is here, its records in the org with the values both sides last agreed on, what is still
+    due, and what happened to it last. Asks the database only.
+    """
+    from connector.model.change import EntityKind
+
+    if entity not in ENTITIES:
+        raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product, order or return.")
+    document = run(_load(EntityKind(entity), key))
+    if json:
+        as_json(document)
+    else:
+        _print(document)
+
+
+async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
+    from connector.model.change import EntityKind
+    from connector.settings import load_settings
+    from connector.store import (
+        customers,
+        journal,
+        links,
+        order_history,
+        orders,
+        orgs,
+        outbox,
+        products,
+        returns,
+    )
+    from connector.store.schema import open_store
+
+    modules: dict[EntityKind, Any] = {
+        EntityKind.CUSTOMER: customers,
+        EntityKind.PRODUCT: products,
+        EntityKind.ORDER: orders,
+        EntityKind.RETURN: returns,
+    }
+    async with open_store(load_settings()) as store, store.reader() as connection:
+        found = await modules[kind].load(connection, [key])
+        if not found:
+            raise ConnectorError(f"There is no {kind} {key} here.", hint="`connector import PATH` brings it in.")
+        org = await orgs.active(connection)
+        org_id = org.org_id if org else ""
+        linked = list((await links.get(connection, org_id, kind.value, [key])).values())
+        if kind is EntityKind.ORDER:
+            linked += (await links.children(connection, org_id, "line", [key])).get(key, {}).values()
+        elif kind is EntityKind.RETURN:
+            linked += (await links.children(connection, org_id, "return_line", [key])).get(key, {}).values()
+        elif kind is EntityKind.PRODUCT:
+            linked += (await links.children(connection, org_id, "price", [key])).get(key, {}).values()
+        unsent = await outbox.find(connection, kind, [key])
+        entries = await journal.read(connection, kind.value, key, limit=LATEST)
+        events = await order_history.read(connection, key) if kind is EntityKind.ORDER else []
+    document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _plain(found[0])}
+    document["in_org"] = [asdict(link) for link in linked]
+    document["unsent"] = asdict(unsent[key]) if key in unsent else None
+    document["journal"] = [{"at": entry.at, "action": entry.action, **entry.detail} for entry in entries]
+    if kind is EntityKind.ORDER:
+        document["history"] = [
+            {"at": event.at, "actor": event.actor, **event.payload, "stage": event.after} for event in events
+        ]
+    return document
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    from connector.model.order import Order
+    from connector.model.order_return import OrderReturn
+
+    if isinstance(item, OrderReturn):
+        return _return(item)
+    found = asdict(item)
+    if isinstance(item, Order):
+        for name in ("exact_total", "amount_due", "fulfilment_status", "payment_status", "hold_reason"):
+            found[name] = getattr(item, name)
+        found["holds"] = sorted(item.holds)
+        for line, source in zip(found["lines"], item.lines, strict=True):
+            line["exact_total"] = source.exact_total
+            del line["waits"]
+            line["backordered"] = source.backordered
+    return found
+
+
+def _return(item: OrderReturn) -> dict[str, Any]:
+    """A return by itself: its order is named, not told a second time."""
+    names = ("number", "status", "reason", "resolution", "carrier", "tracking_number", "requested_on")
+    quantities = ("requested", "received", "restocked", "written_off", "exact_total")
+    return {
+        "order": item.order.number,
+        "customer": {"number": item.customer.number, "name": item.customer.name},
+        **{name: getattr(item, name) for name in names},
+        "lines": [
+            {"number": line.number, "sku": line.line.product.sku, **{name: getattr(line, name) for name in quantities}}
+            for line in item.lines
+        ],
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    here = document["here"]
+    typer.echo(f"{document['entity'].capitalize()} {document['key']}, as it is here:")
+    if "customer" in here:
+        here["customer"] = f"{here['customer']['number']}  {here['customer']['name']}"
+    _values((name, value) for name, value in here.items() if name not in HIDDEN)
+    if here.get("lines") and document["entity"] == "return":
+        names = ("sku", "requested", "received", "restocked", "written_off")
+        returned = [(f"  {line['number']}", *(line[name] for name in names)) for line in here["lines"]]
+        typer.echo("")
+        table(("  line", *(name.replace("_", " ") for name in names)), returned)
+    elif here.get("lines"):
+        rows = [_line(line) for line in here["lines"]]
+        typer.echo("")
+        table(("  line", "sku", "quantity", "shipped", "delivered", "unit_price", "discount", "exact_total"), rows)
+    for parcel in here.get("shipments", {}).values():
+        typer.echo(f"  {'shipment ' + str(parcel['number']):<22} {_parcel(parcel)}")
+    for price in here.get("prices", ()):
+        typer.echo(f"  {'price':<22} {amount(price['unit_price'])} {price['currency']}")
+    for link in document["in_org"]:
+        typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as both sides last agreed:")
+        _values(link["snapshot"].items())
+    if document.get("history"):
+        typer.echo("\nWhat was done with it, oldest first:")
+        for event in document["history"]:
+            typer.echo(f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {_told(event)}".rstrip())
+    typer.echo("")
+    _due(document)
+    if document["journal"]:
+        typer.echo("\nWhat happened, newest first:")
+        for entry in document["journal"]:
+            detail = " ".join(str(value) for name, value in entry.items() if name not in {"at", "action"} and value)
+            typer.echo(f"  {moment(entry['at'])}  {entry['action']:<10} {detail}")
+
+
+def _line(line: dict[str, Any]) -> tuple[Any, ...]:
+    values = [line["product"]["sku"], *(line[name] for name in ("quantity", "shipped", "delivered"))]
+    values.append(amount(line["unit_price"]))
+    return (f"  {line['number']}", *values, _percent(line["discount"]), amount(line["exact_total"]))
+
+
+def _parcel(parcel: dict[str, Any]) -> str:
+    """`in transit, Swift Post SP1, shipped 2026-03-04`."""
+    parts = [parcel["status"].replace("_", " ")]
+    parts.append(" ".join(str(parcel[name]) for name in ("carrier", "tracking_number") if parcel[name]))
+    parts += [f"{name} {parcel[f'{name}_on']}" for name in ("shipped", "delivered") if parcel[f"{name}_on"]]
+    return ", ".join(part for part in parts if part)
+
+
+def _told(event: dict[str, Any]) -> str:
+    """An event; what nobody asked for says so. A history begins with the first event after placement or import."""
+    match event["action"]:
+        case "begin":
+            return "as it was placed" if event["stage"] == "placed" else "as it was imported"
+        case "advance":
+            return f"came by itself: {event['stage']}"
+        case _:
+            return _event(event)
+
+
+def _event(event: dict[str, Any]) -> str:
+    """`ship 2 of line 1, carrier Swift Post`; of personal details only which they were."""
+    parts = [str(event[name]).replace("_", " ") for name in ("amount", "hold", "reason", "status") if name in event]
+    parts += [f"{quantity} of line {line}" for line, quantity in event.get("lines", {}).items()]
+    parts += [f"{quantity} of line {line} written off" for line, quantity in event.get("written_off", {}).items()]
+    parts += [
+        f"line {line}: {terms['quantity']} {terms['sku']}" if terms["quantity"] != "0" else f"line {line}: none"
+        for line, terms in event.get("terms", {}).items()
+    ]
+    parts += [f"{name} {'none' if value is None else value}" for name, value in event.get("details", {}).items()]
+    parts += event.get("personal", [])
+    names = ("return_number", "shipment", "warehouse", "carrier", "tracking_number", "reference", "note")
+    parts += [f"{'' if name in {'note', 'reference'} else f'{name} '}{event[name]}" for name in names if name in event]
+    return f"{event['action'].replace('_', ' ')} {', '.join(parts)}".rstrip()
+
+
+def _due(document: dict[str, Any]) -> None:
+    unsent = document["unsent"]
+    listed = {link["key"] for link in document["in_org"]}
+    missing = [price["currency"] for price in document["here"].get("prices", ()) if document["in_org"]
+               and f"{document['key']}|{price['currency']}" not in listed]  # fmt: skip
+    if unsent is None and missing:
+        typer.echo(f"Nothing is due. The org has no {', '.join(missing)}, so that price is not there.")
+    elif unsent is None:
+        if document["in_org"]:
+            typer.echo("Nothing is due: the org has it as it is here.")
+        elif document["journal"] and document["journal"][0]["action"] == "unlinked":
+            typer.echo("Nothing is due, and it is linked to no record: `connector link` names one, its next change or")
+            typer.echo("`connector resync` finds one by its key or makes one.")
+        else:
+            typer.echo("Nothing is due, and it is not in the org: the mapping leaves it out (`when:`).")
+    elif unsent["refusal"]:
+        refusal = unsent["refusal"]
+        typer.echo(f"Refused: {refusal['message']}")
+        typer.echo(f"  What to do: {refusal['fix']}")
+        typer.echo(f"  Then: `connector dead-letters replay {_letter(document)}` and `connector push`.")
+    else:
+        tried = f", {plural(unsent['attempts'], 'attempt')} so far" if unsent["attempts"] else ""
+        why = f" ({unsent['error']})" if unsent["error"] else ""
+        typer.echo(f"Due since {moment(unsent['captured_at'])}{tried}{why}: `connector push` sends it.")
+
+
+def _letter(document: dict[str, Any]) -> str:
+    """A blocked customer has no dead letter of its own: its orders have."""
+    return "--all" if document["unsent"]["state"] == "blocked" else f"{document['entity']} {document['key']}"
+
+
+def _values(items: Iterable[tuple[str, Any]]) -> None:
+    shown = [(name, value) for name, value in items if value is not None and not isinstance(value, dict | list | tuple)]
+    width = max((NAMES, *(len(name) for name, _ in shown)))
+    for name, value in shown:
+        if isinstance(value, datetime):
+            text = moment(value)
+        elif isinstance(value, Decimal | bool):
+            text = amount(value)
+        else:
+            text = " ⏎ ".join(str(value).splitlines())
+        typer.echo(f"  {name:<{width}} {text}")
+
+
+def _percent(fraction: Decimal) -> str:
+    return f"{fraction * 100:.6f}".rstrip("0").rstrip(".") + " %" if fraction else ""

@@ -1,0 +1,187 @@
+"""`connector stock`: what there is, by warehouse, and what was counted."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connector.cli import app
+from connector.cli.inputs import check_input
+from connector.cli.key_argument import key
+from connector.cli.output import amount, as_json, plural, table
+from connector.cli.runner import run
+from connector.errors import UsageError
+from connector.files import UnusableFileError, bounded_lines
+
+stock = typer.Typer(help="Stock by warehouse.", short_help="See what there is, by warehouse; say what was counted.")
+app.add_typer(stock, name="stock")
+
+COLUMNS = ("sku", "warehouse", "on_hand")
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+
+
+@stock.command("list", short_help="What there is of products.")
+def listed(
+    skus: Annotated[
+        list[str] | None, typer.Argument(metavar="[SKU]...", help="Only these products.", parser=key)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """On hand, reserved for orders, and available, by product and warehouse."""
+    rows = run(_levels(skus or []))
+    if json:
+        as_json(rows)
+    elif not rows:
+        typer.echo("Nothing is in stock: `connector stock count` says what was counted.")
+    else:
+        names = ("on_hand", "reserved", "available")
+        shown = [
+            (row["sku"], row["warehouse"], *(amount(row[name]) for name in names), row["since"] or "") for row in rows
+        ]
+        table(("product", "warehouse", "on hand", "reserved", "available", "since"), shown)
+
+
+@stock.command(short_help="Say what was counted.")
+def count(
+    warehouse: Annotated[str | None, typer.Argument(help="Where it was counted.", parser=key)] = None,
+    counts: Annotated[list[str] | None, typer.Argument(metavar="[SKU=N]...", help="What was counted there.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help=f"A CSV file with the columns {', '.join(COLUMNS)}, instead.")
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="It is a warehouse in which nothing was counted before.")] = False,
+    json: Json = False,
+) -> None:
+    """Set what is on hand. Where less is there than is reserved, the least urgent orders lose their allocation, and get
+    it back from another warehouse if there is enough.
+    """
+    if (file is None) == (not counts):
+        raise UsageError("What was counted?", hint="Name a warehouse and SKU=N, or a file with --file.")
+    counted = _from_file(file) if file is not None else _from_words(warehouse or "", counts or [])
+    done = run(_count(counted, new=new))
+    if json:
+        as_json(done)
+        return
+    typer.echo(f"Counted {plural(len(counted), 'product', 'products')}.")
+    for name, words in (("taken", "lost an allocation"), ("short", "did not get it back, and wait")):
+        if done[name]:
+            typer.echo(f"{plural(len(done[name]), 'order')} {words}: {', '.join(done[name])}.")
+
+
+def _from_words(warehouse: str, items: list[str]) -> dict[tuple[str, str], Decimal]:
+    counted: dict[tuple[str, str], Decimal] = {}
+    for item in items:
+        sku, sign, text = item.rpartition("=")
+        if not sign or not sku:
+            raise UsageError(f"{item!r} is no count.", hint="Write it as SKU=N, after the warehouse.")
+        place = (_key(sku, item), warehouse)
+        if place in counted:
+            raise UsageError(f"{item}: {place[0]} was counted already.", hint="Name each product once.")
+        counted[place] = _number(text, item)
+    return counted
+
+
+def _key(text: str, place: str) -> str:
+    from connector.model.keys import normalize_key
+
+    try:
+        return normalize_key(text)
+    except ValueError as error:
+        raise UsageError(f"{place}: {text!r} {error}.") from None
+
+
+def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
+    check_input(file)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(bounded_lines(lines))
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UsageError(f"{file}:1: has no column {missing[0]}.", hint=f"It needs {', '.join(COLUMNS)}.")
+            counted = {}
+            for row in reader:
+                place = f"{file}:{reader.line_num}"
+                sku, warehouse = ((row[name] or "").strip() for name in COLUMNS[:2])
+                if not sku or not warehouse:
+                    raise UsageError(f"{place}: names no {'warehouse' if sku else 'sku'}.")
+                sku, warehouse = _key(sku, place), _key(warehouse, place)
+                if (sku, warehouse) in counted:
+                    raise UsageError(f"{place}: {sku} in {warehouse} was counted above already.")
+                counted[sku, warehouse] = _number((row["on_hand"] or "").strip(), place)
+            return counted
+    except UnusableFileError as error:
+        raise UsageError(f"{file} {error.problem}.") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise UsageError(f"{file} is no CSV file in UTF-8.") from None
+
+
+def _number(text: str, place: str) -> Decimal:
+    from connector.model.literals import parse_decimal
+
+    try:
+        number = parse_decimal(text)
+    except ValueError as error:
+        if "digits" in str(error):
+            raise UsageError(f"{place}: a quantity {error}.", hint="Correct it.") from None
+        number = Decimal(-1)
+    if number < 0:
+        raise UsageError(f"{place}: {text!r} is no quantity.", hint="Write a number, 0 or more.")
+    return number
+
+
+def _known(warehouses: set[str], named: set[str]) -> None:
+    """A mistyped name would be a warehouse of its own, with goods that are elsewhere; the first one has to be new."""
+    for name in sorted(named - warehouses) if warehouses else ():
+        there = f"There are {', '.join(sorted(warehouses))}" if len(warehouses) > 1 else f"There is {min(warehouses)}"
+        raise UsageError(
+            f"Nothing was counted in a warehouse {name} before.", hint=f"{there}; --new makes it another one."
+        )
+
+
+async def _levels(skus: list[str]) -> list[dict[str, Any]]:
+    from connector.api.serializers import serialize_stock
+    from connector.settings import load_settings
+    from connector.store import products
+    from connector.store import stock as stocks
+    from connector.store.schema import open_store
+
+    async with open_store(load_settings()) as store, store.reader() as connection:
+        known = await products.find(connection, set(skus))
+        for sku in skus:
+            if sku not in known:
+                raise UsageError(f"There is no product {sku}.", hint="Correct the SKU.")
+        names = skus or [key async for key in products.keys(connection)]
+        found = await stocks.levels(connection, names)
+    return serialize_stock(found)
+
+
+async def _count(counted: dict[tuple[str, str], Decimal], *, new: bool) -> dict[str, Any]:
+    from connector.orders.inventory.allocation import StockCountReport, apply_stock_count
+    from connector.orders.policy.rules import load_rules_for
+    from connector.orders.transaction import OrderTransaction
+    from connector.settings import load_settings
+    from connector.store import products
+    from connector.store import stock as stocks
+    from connector.store.retry import retry_on_abort
+    from connector.store.schema import open_store
+
+    settings = load_settings()
+    rules = load_rules_for(settings)
+    async with open_store(settings) as store:
+
+        async def once() -> StockCountReport:
+            async with store.transaction() as uow:
+                known = await products.find(uow.connection, {sku for sku, _ in counted})
+                for sku, _ in counted:
+                    if sku not in known:
+                        raise UsageError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
+                if not new:
+                    _known(await stocks.warehouses(uow.connection), {warehouse for _, warehouse in counted})
+                return await apply_stock_count(OrderTransaction(uow, actor=getpass.getuser(), rules=rules), counted)
+
+        done = await retry_on_abort(store.clock, once)
+    return {"counted": len(counted), "taken": done.taken, "short": done.short}

@@ -1,0 +1,1 @@
+"""A shop that sells by itself: sample orders and their lives."""

@@ -1,0 +1,188 @@
+"""How a shop goes about its orders, for the demo and for benchmarks: what comes next for each, with the odd turns that
+real ones take (holds, parts that ship first, cancelled lines, returns).
+
+The same order number always takes the same turns. Nothing else in the connector uses it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from connector.model.events import Action, Event
+from connector.model.order import Order
+from connector.model.shipments import (
+    IN_HOUSE,
+    ON_THE_WAY,
+    ZERO,
+    Resolution,
+    Return,
+    ReturnReason,
+    ReturnStatus,
+    ShipmentStatus,
+)
+from connector.model.stage import OPEN, Stage
+from connector.orders.command import OrderCommand
+from connector.orders.inventory.allocation import allocate
+from connector.orders.policy.verification import verify
+from connector.orders.transaction import OrderTransaction
+
+CARRIERS = ("Northern Parcel", "Harbor Freight Lines", "Swift Post")
+WAREHOUSES = ("EAST", "SOUTH", "WEST")
+IN_PARTS, CUT_SHORT, COMES_BACK, REPLACED = 0.2, 0.08, 0.15, 0.06
+"""How often an order ships in parts, loses a line, comes back, or is sent again."""
+
+
+async def advance(desk: OrderTransaction, numbers: Sequence[str], *, release: bool = True) -> list[Order]:
+    """Take each of these orders as far as one working step does, those on hold only if `release`; how they stand."""
+    found = [order for order, _ in (await desk.load(numbers)).values()]
+    if not release:
+        found = [order for order in found if not order.holds]
+    fresh = [order.number for order in found if order.stage is Stage.PLACED and not order.holds]
+    await verify(desk, fresh)
+    await allocate(desk, [order.number for order in found if order.stage in OPEN])
+    now = await desk.load([order.number for order in found if order.number not in set(fresh)])
+    await desk.execute_all(
+        [OrderCommand(number=order.number, event=event) for order, _ in now.values() for event in next_events(order)]
+    )
+    return [order for order, _ in (await desk.load(numbers)).values()]
+
+
+def is_done(order: Order) -> bool:
+    """Whether nothing more will happen to it."""
+    return order.stage in {Stage.COMPLETED, Stage.CANCELLED} and not next_events(order)
+
+
+def next_events(order: Order) -> Sequence[Event]:
+    """What the shop does next with an order."""
+    if order.holds:
+        return [Event(action=Action.RELEASE, hold=hold, note="checked by phone") for hold in sorted(order.holds)]
+    match order.stage:
+        case Stage.VERIFIED:
+            progress = order.progress
+            due = [Event(action=Action.AUTHORISE, amount=progress.due)] if progress.due > progress.authorised else []
+            return [*due, Event(action=Action.CONFIRM)]
+        case Stage.CONFIRMED | Stage.FULFILLING:
+            return _in_the_warehouse(order)
+        case Stage.SHIPPED:
+            return _on_the_road(order)
+        case Stage.DELIVERED:
+            return _to_be_paid(order)
+        case Stage.COMPLETED:
+            return _coming_back(order)
+    return []
+
+
+def _chance(order: Order, what: str) -> float:
+    return random.Random(f"{order.number}:{what}").random()  # noqa: S311 - variety, not secrecy
+
+
+def _label(order: Order, parcels_before: int | None = None) -> dict[str, Any]:
+    before = len(order.shipments) if parcels_before is None else parcels_before
+    chance = random.Random(f"{order.number}:{before}")  # noqa: S311
+    return {
+        "carrier": chance.choice(CARRIERS),
+        "tracking_number": f"TRK{chance.randint(10**9, 10**10 - 1)}",
+    }
+
+
+def _in_the_warehouse(order: Order) -> Sequence[Event]:
+    if packed := [number for number, parcel in order.shipments.items() if parcel.status in IN_HOUSE]:
+        return [event for number in packed for event in _leaving(number, _label(order, number - 1))]
+    picked = {line.number: line.picked - line.shipped for line in order.lines if line.picked > line.shipped}
+    if picked and not (
+        order.ship_complete and any(line.picked + line.cancelled < line.quantity for line in order.lines)
+    ):
+        parcel = len(order.shipments) + 1
+        # Goods of several warehouses are several parcels: the others leave with the next step.
+        return [Event(action=Action.PACK, lines=picked), *_leaving(parcel, _label(order))]
+    to_pick = {line.number: line.allocated - line.picked for line in order.lines if line.allocated > line.picked}
+    if to_pick:
+        in_parts = len(to_pick) > 1 and not order.shipments and not order.ship_complete
+        if in_parts and _chance(order, "parts") < IN_PARTS:
+            to_pick = dict(list(to_pick.items())[:1])
+        cut = _cut_short(order)
+        left = {
+            number: quantity for number, quantity in to_pick.items() if not any(number in event.lines for event in cut)
+        }
+        return [*cut, Event(action=Action.PICK, lines=left)] if left else cut
+    return _on_the_road(order)
+
+
+def _leaving(parcel: int, label: Mapping[str, Any]) -> Sequence[Event]:
+    return [Event(action=Action.LABEL, shipment=parcel, **label), Event(action=Action.SHIP, shipment=parcel)]
+
+
+def _cut_short(order: Order) -> Sequence[Event]:
+    last = order.lines[-1]
+    if len(order.lines) == 1 or last.cancelled or last.picked or _chance(order, "cut") >= CUT_SHORT:
+        return []
+    return [Event(action=Action.CANCEL, lines={last.number: last.quantity}, note="no longer wanted")]
+
+
+def _on_the_road(order: Order) -> Sequence[Event]:
+    under_way = [parcel for parcel in order.shipments.values() if parcel.status in ON_THE_WAY]
+    if not under_way:
+        return []
+    parcel = under_way[0]
+    if parcel.status is ShipmentStatus.IN_TRANSIT:
+        return [Event(action=Action.TRACK, shipment=parcel.number, status=ShipmentStatus.OUT_FOR_DELIVERY)]
+    return [Event(action=Action.DELIVER, shipment=parcel.number)]
+
+
+def _to_be_paid(order: Order) -> Sequence[Event]:
+    progress = order.progress
+    open_amounts = (
+        (Action.INVOICE, progress.due - progress.invoiced),
+        (Action.CAPTURE, progress.due - progress.net),
+    )
+    return [Event(action=action, amount=amount) for action, amount in open_amounts if amount > 0]
+
+
+def _coming_back(order: Order) -> Sequence[Event]:
+    back = order.returns.get(max(order.returns, default=0))
+    if back is not None:
+        return _returned(order, back)
+    chance = _chance(order, "return")
+    if chance >= COMES_BACK or order.number.count("-R"):
+        return []
+    first = order.lines[0]
+    return (
+        [
+            Event(
+                action=Action.REQUEST_RETURN,
+                lines={first.number: max(first.delivered // 2, Decimal(1))} if first.delivered >= 1 else {},
+                reason=ReturnReason.DAMAGED if chance < COMES_BACK / 2 else ReturnReason.NOT_AS_EXPECTED,
+                resolution=Resolution.REPLACEMENT if chance < REPLACED else Resolution.REFUND,
+            )
+        ]
+        if first.delivered >= 1
+        else []
+    )
+
+
+def _returned(order: Order, back: Return) -> Sequence[Event]:
+    number = back.number
+    coming = {
+        line: item.requested - item.received for line, item in back.lines.items() if item.requested > item.received
+    }
+    here = {line: item.received - item.inspected for line, item in back.lines.items() if item.received > item.inspected}
+    match back.status:
+        case ReturnStatus.REQUESTED:
+            return [
+                Event(action=Action.APPROVE_RETURN, return_number=number),
+                Event(action=Action.LABEL_RETURN, return_number=number, **_label(order)),
+            ]
+        case ReturnStatus.APPROVED:
+            return [Event(action=Action.RECEIVE_RETURN, return_number=number, lines=coming)]
+        case ReturnStatus.RECEIVED if here:
+            damaged = back.reason is ReturnReason.DAMAGED
+            shelf: Mapping[int, Decimal] = {} if damaged else here
+            return [
+                Event(action=Action.INSPECT_RETURN, return_number=number, lines=shelf, warehouse=WAREHOUSES[0],
+                      written_off=here if damaged else {})
+            ]  # fmt: skip
+    owed = order.progress.net - order.progress.due
+    return [Event(action=Action.REFUND, amount=owed)] if owed > ZERO else []

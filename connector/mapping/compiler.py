@@ -1,0 +1,109 @@
+"""Turns the spec of a field into one closure from an entity to its wire value; paths are read in C where they can be.
+
+Order of a field's life: source, transforms, then either the value table or the wire form. Where nothing comes out (or
+empty text, which the org keeps as null), the default is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+from connector.mapping.spec import FieldSpec, LookupSpec, ValueTable
+from connector.mapping.transforms import to_text
+from connector.mapping.types import Kind, to_wire, wire_step
+from connector.model.record import FieldValue, Lookup
+
+
+class Absent(Enum):
+    """Left out of the record: the org's value stays."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
+
+Getter = Callable[[Any], FieldValue | Absent]
+LookupGetter = Callable[[Any], Lookup | None]
+
+
+def compile_field(spec: FieldSpec) -> Getter:
+    """A closure that may raise what a transform or an expression raises on an unsuitable value."""
+    if spec.path is None and spec.expression is None:
+        constant = spec.const
+        return lambda _: constant
+    read: Callable[[Any], Any]
+    if spec.path is not None:
+        read = spec.path.read
+    else:
+        assert spec.expression is not None
+        read = spec.expression.evaluate
+    steps: list[Callable[[Any], Any]] = [transform.forward for transform in spec.transforms]
+    if spec.values is not None:
+        steps.append(_table_step(spec.values, textual=_textual(spec)))
+    elif spec.expression is not None and not steps:
+        steps.append(to_wire)  # an expression's kind is an inference; its value is what counts
+    else:
+        is_enum = spec.path is not None and bool(spec.path.choices) and not steps
+        last = wire_step(spec.kind, is_enum=is_enum)
+        if last is not None:
+            steps.append(last)
+    return _chain(read, steps, spec.default)
+
+
+def _chain(read: Callable[[Any], Any], steps: list[Callable[[Any], Any]], default: FieldValue) -> Getter:
+    if default is None and not steps:
+        return read
+    if default is None and len(steps) == 1:
+        only = steps[0]
+
+        def one(entity: Any) -> FieldValue | Absent:
+            value = read(entity)
+            return None if value is None else only(value)
+
+        return one
+
+    def many(entity: Any) -> FieldValue | Absent:
+        value = read(entity)
+        for step in steps:
+            if value is None:
+                return default
+            value = step(value)
+        return default if value is None or value == "" else value
+
+    return many
+
+
+def _textual(spec: FieldSpec) -> bool:
+    """Whether what the table is asked with is text already."""
+    if spec.transforms:
+        return spec.transforms[-1].yields is Kind.TEXT
+    return spec.path is not None and spec.path.kind is Kind.TEXT
+
+
+def _table_step(table: ValueTable, *, textual: bool) -> Callable[[Any], FieldValue | Absent]:
+    answers: Mapping[str, FieldValue | Absent] = {
+        ours: ABSENT if row.value is None else row.value for ours, row in table.rows.items()
+    }
+    # A table with gaps is refused at load, unless an expression asks it: then a gap leaves the org's value alone.
+    others = ABSENT if table.others is None or table.others.value is None else table.others.value
+    if textual:
+        return lambda value: answers.get(value, others)
+    return lambda value: answers.get(to_text(value), others)
+
+
+def compile_lookup(spec: LookupSpec) -> LookupGetter:
+    """A closure to the Lookup, or to None where there is no key."""
+    entity = spec.entity
+    if spec.path is None:
+        assert spec.const is not None
+        constant = Lookup(entity=entity, key=spec.const)
+        return lambda _: constant
+    read = spec.path.read
+
+    def lookup(record: Any) -> Lookup | None:
+        key = read(record)
+        return None if key is None or key == "" else Lookup(entity=entity, key=key)
+
+    return lookup

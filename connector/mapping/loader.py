@@ -1,0 +1,112 @@
+"""A folder of mapping files, read whole: either every file is good, or one MappingError lists all that is wrong in all.
+
+The one place of this package that touches files.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import connector
+from connector.errors import MappingError
+from connector.files import UnusableFileError, read_file
+from connector.mapping.mapper import EntityMapping, MappingSet
+from connector.mapping.parser import read_entity
+from connector.mapping.problems import Position, Problems
+from connector.mapping.spec import EntitySpec, ValueTable
+from connector.mapping.tables import read_table
+from connector.mapping.yaml_nodes import LARGEST
+from connector.model.change import EntityKind
+from connector.suggestions import suggestion
+
+SUFFIX = ".yaml"
+VALUES = "values"
+RETURN_ORDER = "return_order"
+"""A second mapping of returns, for orgs that have Return Orders."""
+PERSON = "person"
+"""A second mapping of customers: of those that are persons, for orgs that have person accounts."""
+
+
+def load_mappings(directory: Path | None = None) -> MappingSet:
+    """The mappings in `directory`, or the ones we ship; MappingError lists every problem of every file."""
+    return read_folder(shipped() if directory is None else directory)
+
+
+def shipped() -> Traversable:
+    """Our own mappings: inside the installed package, or beside it in a checkout (an editable install)."""
+    packaged = files(connector).joinpath("_data", "mappings")
+    if packaged.is_dir():
+        return packaged
+    return Path(str(files(connector))).parent / "mappings"
+
+
+def read_folder(folder: Traversable) -> MappingSet:
+    """Like `load_mappings`, for anything that looks like a folder (a directory, a folder in an archive)."""
+    problems = Problems()
+    name = folder.name
+    if not folder.is_dir():
+        raise MappingError([f"{Position(file=name)}: folder: does not exist: correct CONNECTOR_MAPPINGS_DIR."])
+    tables: dict[str, ValueTable | None] = {}
+    values = folder.joinpath(VALUES)
+    for file in _yaml_files(values) if values.is_dir() else []:
+        table = file.name.removesuffix(SUFFIX)
+        content = _content(file, f"{name}/{VALUES}/{file.name}", problems)
+        tables[table] = None
+        if content is not None:
+            tables[table] = read_table(table, f"{name}/{VALUES}/{file.name}", content, problems)
+
+    specs: dict[str, EntitySpec] = {}
+    found = {file.name: file for file in _yaml_files(folder)}
+    forms = {f"{PERSON}{SUFFIX}": EntityKind.CUSTOMER, f"{RETURN_ORDER}{SUFFIX}": EntityKind.RETURN}
+    expected = {f"{kind}{SUFFIX}": kind for kind in EntityKind} | forms
+    optional = {*forms, f"{EntityKind.RETURN}{SUFFIX}"}
+    for file_name, kind in expected.items():
+        path = f"{name}/{file_name}"
+        if file_name not in found and file_name in optional:
+            continue  # then returns show on their orders only, and persons are accounts with a name
+        if file_name not in found:
+            problems.add(Position(file=path), "file", "is missing: write it, or copy the one we ship.")
+            continue
+        content = _content(found[file_name], path, problems)
+        spec = None if content is None else read_entity(kind, path, content, tables, problems)
+        if spec is not None:
+            specs[file_name.removesuffix(SUFFIX)] = spec
+    for file_name in found.keys() - expected.keys():
+        hint = suggestion(file_name, expected)
+        problems.add(Position(file=f"{name}/{file_name}"), "file", f"is named after no entity.{hint}")
+
+    if PERSON in specs and EntityKind.CUSTOMER in specs:
+        _same_record(specs[PERSON], specs[EntityKind.CUSTOMER], problems)
+    if problems:
+        raise MappingError(problems.lines())
+    mapped = {name: EntityMapping[Any](spec) for name, spec in specs.items()}
+    reduction = mapped.pop(EntityKind.RETURN, None)
+    return MappingSet(**mapped, reduction=reduction)
+
+
+def _same_record(person: EntitySpec, customer: EntitySpec, problems: Problems) -> None:
+    """Two forms of one entity: whatever a customer is, it is found in one place by one key."""
+    for key in ("sobject", "external_id"):
+        wanted, position = getattr(customer.record, key), getattr(person.record, f"{key}_position")
+        if getattr(person.record, key) != wanted:
+            problems.add(position, key, f"is not `{wanted}`, as in {EntityKind.CUSTOMER}{SUFFIX}: write the same.")
+
+
+def _yaml_files(folder: Traversable) -> list[Traversable]:
+    wanted = [
+        file for file in folder.iterdir() if file.name.endswith((SUFFIX, ".yml")) and not file.name.startswith(".")
+    ]
+    return sorted(wanted, key=lambda file: file.name)
+
+
+def _content(file: Traversable, path: str, problems: Problems) -> bytes | None:
+    try:
+        return read_file(file, LARGEST) if isinstance(file, Path) else file.read_bytes()
+    except UnusableFileError as error:
+        problems.add(Position(file=path), "file", f"{error.problem}: correct it, or take it away.")
+    except OSError as error:
+        problems.add(Position(file=path), "file", f"cannot be read ({error.strerror}): correct its permissions.")
+    return None

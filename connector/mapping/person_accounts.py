@@ -1,0 +1,81 @@
+"""Whether a mapping suits the kind of account it makes: record types the org has, names of persons or of companies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from connector.mapping.problems import Problems
+from connector.mapping.spec import LookupSpec, Owner, RecordSpec
+from connector.model.describe import SObjectDescribe
+from connector.suggestions import listed
+
+PERSON = "person"
+"""As the key of a record type: whichever the org has for persons."""
+
+COMPOSED = frozenset({"Name"})
+"""What a person's account has without being given it."""
+
+_NAMES = frozenset({"FirstName", "LastName", "MiddleName", "Suffix", "Salutation"})
+
+
+def check_kind(
+    record: RecordSpec,
+    describe: SObjectDescribe,
+    problems: Problems,
+    *,
+    person: bool | None,
+    person_types: Collection[str],
+) -> None:
+    """`person`: whether it makes accounts of persons, or of companies; None where the org knows no difference."""
+    for lookup in record.lookups:
+        if lookup.entity == "record_type":
+            _record_type(lookup, describe, problems, person, person_types)
+    if person:
+        _of_person(record, problems)
+    elif person is False:
+        for field in record.fields:
+            if _is_personal(field.name):
+                problems.add(field.position, field.name, "belongs to accounts of persons: map it in `person.yaml`.")
+
+
+def _record_type(
+    lookup: LookupSpec,
+    describe: SObjectDescribe,
+    problems: Problems,
+    person: bool | None,
+    person_types: Collection[str],
+) -> None:
+    name, label = lookup.const, lookup.relationship
+    if name is None or (name == PERSON and person):
+        return
+    usable = {item.name: item for item in describe.record_types if item.usable and not item.master}
+    if name not in usable:
+        has = f"there are {listed(usable)}" if usable else "there is none"
+        problems.add(
+            lookup.position,
+            label,
+            f"`{name}` is no active record type of {describe.name} that this user may use: {has}.",
+        )
+    elif person is not None and (usable[name].id in person_types) is not person:
+        problems.add(
+            lookup.position,
+            label,
+            f"`{name}` is for {'companies' if person else 'persons'}: name one for"
+            f" {'persons' if person else 'companies'}.",
+        )
+
+
+def _of_person(record: RecordSpec, problems: Problems) -> None:
+    for field in record.fields:
+        if field.name == "Name":
+            problems.add(field.position, "Name", "is made of first and last name in a person's account: remove it.")
+    if not any(field.name == "LastName" and field.owner is not Owner.SALESFORCE for field in record.fields):
+        problems.add(
+            record.position,
+            "LastName",
+            "is required to create a person's account, and nothing maps it: add `LastName: last_name`.",
+        )
+
+
+def _is_personal(name: str) -> bool:
+    return name in _NAMES or name.endswith("__pc") or (name.startswith("Person") and not name.endswith("__c"))

@@ -1,0 +1,24 @@
+"""Values as bytes that are equal when the values are, for digests. PURE."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from connector.model.money import plain
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """JSON of `value` with sorted keys; numbers that are equal are written alike."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,228 @@
+"""What can be asked of an order, and what an event says. A history is a list of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from connector.errors import CommandError
+from connector.model.order_state import Hold
+from connector.model.shipments import Resolution, ReturnReason, ShipmentStatus
+from connector.model.stage import Stage
+
+
+class Action(StrEnum):
+    """`begin` is the first event of a history, `advance` a stage that came by itself."""
+
+    BEGIN = "begin"
+    CHANGE = "change"
+    SPLIT = "split"
+    VERIFY = "verify"
+    CONFIRM = "confirm"
+    ALLOCATE = "allocate"
+    DEALLOCATE = "deallocate"
+    PICK = "pick"
+    PACK = "pack"
+    UNPACK = "unpack"
+    LABEL = "label"
+    SHIP = "ship"
+    TRACK = "track"
+    DELIVER = "deliver"
+    CANCEL = "cancel"
+    INVOICE = "invoice"
+    AUTHORISE = "authorise"
+    DECLINE = "decline"
+    CAPTURE = "capture"
+    REFUND = "refund"
+    HOLD = "hold"
+    ESCALATE = "escalate"
+    RELEASE = "release"
+    REQUEST_RETURN = "request_return"
+    APPROVE_RETURN = "approve_return"
+    REJECT_RETURN = "reject_return"
+    LABEL_RETURN = "label_return"
+    RECEIVE_RETURN = "receive_return"
+    INSPECT_RETURN = "inspect_return"
+    CLOSE_RETURN = "close_return"
+    ADVANCE = "advance"
+
+    @property
+    def words(self) -> str:
+        """For a sentence: `request a return`."""
+        return self.replace("_", " a ")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActionFields:
+    """The fields of an Event that one action has; it has no others.
+
+    `required` must be given, of `any_of` at least one, and `with_lines` where lines are given. `recorded` are filled in
+    while the event is carried out: they stand in the history, and nobody can ask for them.
+    """
+
+    required: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    with_lines: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
+
+    @property
+    def requestable(self) -> tuple[str, ...]:
+        """What a caller may give, the required fields first."""
+        return (*self.required, *self.any_of, *self.with_lines, *self.optional)
+
+    @property
+    def every(self) -> frozenset[str]:
+        return frozenset((*self.requestable, *self.recorded))
+
+
+def _fields(
+    *optional: str,
+    required: tuple[str, ...] = (),
+    any_of: tuple[str, ...] = (),
+    with_lines: tuple[str, ...] = (),
+    recorded: tuple[str, ...] = (),
+) -> ActionFields:
+    """Of an action that somebody asks for: it may have a note."""
+    return ActionFields(
+        required=required, any_of=any_of, optional=(*optional, "note"), with_lines=with_lines, recorded=recorded
+    )
+
+
+_LABEL = ("carrier", "tracking_number")
+
+ACTION_FIELDS: Mapping[Action, ActionFields] = {
+    Action.BEGIN: ActionFields(),
+    Action.CHANGE: _fields(any_of=("terms", "details")),
+    Action.SPLIT: _fields(required=("lines",), recorded=("reference",)),
+    Action.VERIFY: _fields(recorded=("reference",)),
+    Action.CONFIRM: _fields(recorded=("reference",)),
+    Action.ALLOCATE: _fields("lines"),
+    Action.DEALLOCATE: _fields("lines", "warehouse"),
+    Action.PICK: _fields("lines", "warehouse"),
+    Action.PACK: _fields("lines", "warehouse", *_LABEL),
+    Action.UNPACK: _fields("shipment"),
+    Action.LABEL: _fields("shipment", required=_LABEL),
+    Action.SHIP: _fields("shipment", "lines", "warehouse", *_LABEL, "on"),
+    Action.TRACK: _fields("shipment", "on", required=("status",)),
+    Action.DELIVER: _fields("shipment", "on"),
+    Action.CANCEL: _fields("lines"),
+    Action.INVOICE: _fields("amount", recorded=("reference",)),
+    Action.AUTHORISE: _fields("amount", "reference"),
+    Action.DECLINE: _fields("reference"),
+    Action.CAPTURE: _fields("amount", "reference"),
+    Action.REFUND: _fields("amount", "reference"),
+    Action.HOLD: _fields(required=("hold",), recorded=("reference",)),
+    Action.ESCALATE: _fields(required=("hold",)),
+    Action.RELEASE: _fields(required=("hold",)),
+    Action.REQUEST_RETURN: _fields("lines", "reason", "resolution", "on"),
+    Action.APPROVE_RETURN: _fields("return_number"),
+    Action.REJECT_RETURN: _fields("return_number"),
+    Action.LABEL_RETURN: _fields("return_number", required=_LABEL),
+    Action.RECEIVE_RETURN: _fields("return_number", "lines"),
+    Action.INSPECT_RETURN: _fields(
+        "return_number", any_of=("lines", "written_off"), with_lines=("warehouse",), recorded=("reference",)
+    ),
+    Action.CLOSE_RETURN: _fields("return_number", recorded=("reference",)),
+    Action.ADVANCE: ActionFields(recorded=("to",)),
+}
+"""The one place that says which fields each action has: events, HTTP bodies, options and help are made from it."""
+
+REQUESTABLE = tuple(action for action, has in ACTION_FIELDS.items() if has.requestable)
+"""Actions that somebody can ask for; the others happen automatically."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineEdit:
+    """What one line is to be: a new line, or other terms for one that is there. Quantity 0 takes it out."""
+
+    sku: str
+    quantity: Decimal
+    unit_price: Decimal | None = None
+    discount: Decimal = Decimal(0)
+
+
+Detail = str | bool | date | Decimal | None
+"""A value of an order besides its lines; None takes it out."""
+
+ADDRESS = frozenset(
+    {"ship_to_name", "ship_to_street", "ship_to_city", "ship_to_state", "ship_to_postal_code", "ship_to_country"}
+)
+PERSONAL = ADDRESS | {"delivery_note", "notes"}
+"""Details about a person: of these a history keeps the names alone."""
+
+DETAILS: Mapping[str, type] = {
+    **dict.fromkeys(sorted(ADDRESS), str),
+    "promised_on": date,
+    "service_level": str,
+    "ship_complete": bool,
+    "delivery_note": str,
+    "freight": Decimal,
+    "tax_rate": Decimal,
+    "stated_total": Decimal,
+    "po_number": str,
+    "notes": str,
+}
+"""What `change` can say of an order besides its lines."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One thing that happened. A field that its action does not have (ACTION_FIELDS) is refused with CommandError.
+
+    `lines` are quantities by line number (of an inspection: what goes back to the shelf of `warehouse`; of the end of
+    an allocation: what is given up there); `written_off` what does not go back; `terms` new terms by line number;
+    `details` what else of the order is to be different, by the names of DETAILS;
+    `amount` money in the order's currency; `on` the day it happened; `shipment` and `return_number` count from 1 within
+    the order; `reference` names what it concerns elsewhere: an invoice, a payment, the order that a split or a
+    replacement made or was made from, the rules of verification that put it on hold.
+    """
+
+    action: Action
+    lines: Mapping[int, Decimal] = field(default_factory=dict)
+    written_off: Mapping[int, Decimal] = field(default_factory=dict)
+    terms: Mapping[int, LineEdit] = field(default_factory=dict)
+    details: Mapping[str, Detail] = field(default_factory=dict)
+    amount: Decimal | None = None
+    hold: Hold | None = None
+    to: Stage | None = None
+    shipment: int | None = None
+    status: ShipmentStatus | None = None
+    return_number: int | None = None
+    reason: ReturnReason | None = None
+    resolution: Resolution | None = None
+    warehouse: str | None = None
+    carrier: str | None = None
+    tracking_number: str | None = None
+    on: date | None = None
+    reference: str | None = None
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in _FOREIGN[self.action]:
+            if getattr(self, name) not in _NOT_GIVEN:
+                takes = listed_fields(ACTION_FIELDS[self.action].requestable)
+                raise CommandError(
+                    f"{name} is not a field of {self.action}; {self.action} takes {takes}.", field=name, rule="field"
+                )
+
+    @property
+    def relines(self) -> bool:
+        """Whether it makes the order another one than was asked for: with other lines, or less of them."""
+        return bool(self.terms) or self.action in {Action.CANCEL, Action.SPLIT}
+
+
+EVENT_FIELDS = tuple(item.name for item in fields(Event) if item.name != "action")
+_NOT_GIVEN: tuple[object, ...] = (None, {})
+_FOREIGN: Mapping[Action, tuple[str, ...]] = {
+    action: tuple(name for name in EVENT_FIELDS if name not in has.every) for action, has in ACTION_FIELDS.items()
+}
+
+
+def listed_fields(names: Sequence[str]) -> str:
+    """`amount, reference and note`."""
+    *most, last = names or ("nothing",)
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,54 @@
+"""What an event does to the quantities of an order's lines, where they stay in the house. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from connector.model.events import Action, Event
+from connector.model.order_state import LineState, OrderState
+from connector.model.rejections import quantities, raised
+
+Up = Callable[[Decimal, Decimal, Decimal, str], Decimal]
+"""value, by, limit, what there is only so much of -> the new value."""
+
+
+def with_lines(progress: OrderState, event: Event) -> OrderState:
+    """After an allocation, its end, a pick or a cancellation."""
+    lines = dict(progress.lines)
+    for number, quantity in quantities(progress, event):
+
+        def up(value: Decimal, by: Decimal, limit: Decimal, what: str, line: int = number) -> Decimal:
+            return raised(progress, event, line, value, by, limit, what)
+
+        lines[number] = _MOVES[event.action](lines[number], quantity, up, progress.packed(number))
+    return replace(progress, lines=lines)
+
+
+def _allocated(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> LineState:
+    return replace(line, allocated=up(line.allocated, quantity, line.wanted, "is left to allocate"))
+
+
+def _deallocated(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> LineState:
+    up(line.picked, quantity, line.allocated, "is allocated and not picked")
+    return replace(line, allocated=line.allocated - quantity)
+
+
+def _picked(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> LineState:
+    return replace(line, picked=up(line.picked, quantity, line.allocated, "is allocated and not picked"))
+
+
+def _cancelled(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> LineState:
+    """First what is not allocated, then what is not picked, then what is picked and goes back to its shelf."""
+    cancelled = up(line.cancelled, quantity, line.ordered - line.shipped - packed, "is neither packed nor shipped")
+    left = line.ordered - cancelled
+    return replace(line, cancelled=cancelled, allocated=min(line.allocated, left), picked=min(line.picked, left))
+
+
+_MOVES: Mapping[Action, Callable[[LineState, Decimal, Up, Decimal], LineState]] = {
+    Action.ALLOCATE: _allocated,
+    Action.DEALLOCATE: _deallocated,
+    Action.PICK: _picked,
+    Action.CANCEL: _cancelled,
+}

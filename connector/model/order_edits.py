@@ -1,0 +1,160 @@
+"""What changes an order itself: terms of its lines, details, a part that becomes an order of its own. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from connector.errors import CommandError
+from connector.model.events import ADDRESS, DETAILS, Detail, Event, LineEdit
+from connector.model.money import EXACT, to_cents
+from connector.model.order_state import LineState, OrderState
+from connector.model.rejections import one_of, quantities, raised, rejection
+from connector.model.shipments import ZERO, ShipmentStatus
+from connector.model.stage import EARLY
+
+ANYTIME = frozenset({"po_number", "notes"})
+"""Details that matter to no parcel: they may change as long as the order is not cancelled."""
+
+MONEY = frozenset({"freight", "tax_rate"})
+
+CHECKED = ADDRESS | MONEY | {"stated_total"}
+"""Details that verification looks at."""
+
+
+def split(progress: OrderState, event: Event) -> OrderState:
+    """Part of the order becomes another one: cancelled here, as long as nothing of it is allocated or paid."""
+    lines = dict(progress.lines)
+    for number, quantity in quantities(progress, event):
+        line = lines[number]
+        most = line.ordered - line.allocated
+        cancelled = raised(progress, event, number, line.cancelled, quantity, most, "is not allocated")
+        lines[number] = replace(line, cancelled=cancelled)
+    after = replace(progress, lines=lines)
+    if after.wanted == 0:
+        raise rejection(progress, event, "lines", "would have nothing left", "Leave at least one line here.")
+    return _within(progress, event, after)
+
+
+def changed(progress: OrderState, event: Event) -> OrderState:
+    """Lines with other terms, new ones, or without those that are taken out (quantity 0); other details."""
+    if not event.terms and not event.details:
+        raise rejection(
+            progress, event, "terms", "names nothing", "Say which lines or details, and what they are to be."
+        )
+    late = sorted(event.details.keys() - ANYTIME)
+    if progress.stage not in EARLY and (event.terms or late):
+        what = "its lines" if event.terms else late[0]
+        raise CommandError(
+            f"Order {progress.number} is {progress.stage}: it cannot change {what} now.",
+            hint=f"That is possible while it is {one_of(EARLY)}; {one_of(sorted(ANYTIME))} later too.",
+            field="terms" if event.terms else f"details.{late[0]}",
+            rule="stage",
+        )
+    after = _detailed(progress, event)
+    if event.terms:
+        after = _other_terms(after, event)
+    return after if after.due >= progress.due else _within(progress, event, after)
+
+
+def requires_reverification(event: Event) -> bool:
+    """Whether a change touches what verification looks at: what was verified is another order then."""
+    return bool(event.terms or event.details.keys() & CHECKED)
+
+
+def _other_terms(progress: OrderState, event: Event) -> OrderState:
+    if progress.sum("credited") > 0:
+        what = "has been credited for what came back"
+        raise rejection(progress, event, "returns", what, "Place another order for what is wanted besides.", "return")
+    lines = dict(progress.lines)
+    for number, terms in event.terms.items():
+        line = lines.get(number, LineState(ordered=ZERO))
+        place = f"terms.{number}"
+        _sane(progress, event, number, terms)
+        kept = line.allocated + line.cancelled
+        if terms.quantity < kept or (terms.quantity == 0 and number not in progress.lines):
+            hint = f"Keep {kept} at least." if kept else ""
+            raise rejection(progress, event, place, f"needs {kept} of line {number}", hint, "quantity")
+        if terms.quantity == 0:
+            del lines[number]
+        else:
+            lines[number] = replace(line, ordered=terms.quantity, total=exact_total(terms))
+    after = replace(progress, lines=dict(sorted(lines.items())))
+    if after.wanted == 0:
+        raise rejection(progress, event, "terms", "would have nothing left", "Cancel it instead.")
+    return after
+
+
+def _detailed(progress: OrderState, event: Event) -> OrderState:
+    for name, value in event.details.items():
+        if name not in DETAILS:
+            what = f"has no detail {name}"
+            raise rejection(progress, event, f"details.{name}", what, f"It has {one_of(DETAILS)}.")
+        if (fault := _fault(name, value)) is not None:
+            raise rejection(progress, event, f"details.{name}", f"got the {name.replace('_', ' ')} {value}", fault)
+    if event.details.keys() & ADDRESS:
+        _check_parcels(progress, event)
+    moved: dict[str, Any] = {name: value or ZERO for name, value in event.details.items() if name in MONEY}
+    if "ship_complete" in event.details:
+        moved["ship_complete"] = bool(event.details["ship_complete"])
+    return replace(progress, **moved)
+
+
+def _check_parcels(progress: OrderState, event: Event) -> None:
+    """What is labelled, or gone, went to the address that the order has."""
+    for number, parcel in progress.shipments.items():
+        if parcel.status is ShipmentStatus.LABELLED:
+            what = f"has shipment {number} labelled for the old address"
+            raise rejection(progress, event, "shipment", what, "Unpack it first.", "shipment")
+        if parcel.status not in {ShipmentStatus.PACKED, ShipmentStatus.VOID}:
+            what = f"has shipment {number} that left for the old address"
+            raise rejection(progress, event, "shipment", what, "Split off what is left, and change that.", "shipment")
+
+
+def _fault(name: str, value: Detail) -> str | None:
+    """What is wrong with it; a history has kept the names of some alone, so none is fine."""
+    if value is None:
+        return None
+    if not isinstance(value, DETAILS[name]) or (DETAILS[name] is date and type(value) is not date):
+        return f"It must be {_KIND[DETAILS[name]]}."
+    if isinstance(value, Decimal) and not (value.is_finite() and value >= 0):
+        return "It must not be less than 0."
+    if name == "tax_rate" and isinstance(value, Decimal) and value >= 1:
+        return "It is a fraction: 0.19 for 19 %."
+    return None
+
+
+_KIND: Mapping[type, str] = {str: "a text", date: "a day", bool: "yes or no", Decimal: "a number"}
+
+
+def exact_total(terms: LineEdit) -> Decimal:
+    """Quantity x unit price x (1 - discount), not rounded; 0 without a price."""
+    if terms.unit_price is None:
+        return ZERO
+    return EXACT.multiply(EXACT.multiply(terms.quantity, terms.unit_price), EXACT.subtract(Decimal(1), terms.discount))
+
+
+def _sane(progress: OrderState, event: Event, number: int, terms: LineEdit) -> None:
+    price = terms.unit_price
+    for name, value, fits in (
+        ("quantity", terms.quantity, terms.quantity.is_finite() and terms.quantity >= 0),
+        ("unit_price", price, price is None or (price.is_finite() and price >= 0)),
+        ("discount", terms.discount, terms.discount.is_finite() and 0 <= terms.discount <= 1),
+    ):
+        if not fits:
+            what = f"got the {name.replace('_', ' ')} {value} for line {number}"
+            raise rejection(progress, event, f"terms.{number}.{name}", what, "It must not be less than 0.")
+    if number < 1:
+        raise rejection(progress, event, f"terms.{number}", f"got the line number {number}", "Lines count from 1.")
+
+
+def _within(before: OrderState, event: Event, after: OrderState) -> OrderState:
+    """What has been invoiced and paid must still be owed."""
+    for what, amount in (("invoiced", before.invoiced), ("paid", to_cents(before.net, before.places))):
+        if amount > after.due:
+            what = f"has {amount} {what}, and would come to {after.due}"
+            raise rejection(before, event, "amount", what, "Cancel lines and refund instead.", "amount")
+    return after

@@ -1,0 +1,49 @@
+"""What an event does to the money of an order: invoiced, authorised, declined, captured, refunded. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connector.errors import CommandError
+from connector.model.events import Action, Event
+from connector.model.money import plain, to_cents
+from connector.model.order_state import OrderState
+from connector.model.rejections import rejection
+from connector.model.shipments import ZERO
+
+_COINS = {0: "units of the currency", 2: "cents", 3: "thousandths"}
+
+
+def paid(progress: OrderState, event: Event) -> OrderState:
+    if event.action is Action.DECLINE:
+        return replace(progress, declined=True)
+    amount = event.amount
+    most = {
+        Action.INVOICE: progress.due - progress.invoiced,
+        Action.AUTHORISE: progress.due - progress.authorised,
+        Action.CAPTURE: progress.due - progress.net,
+        Action.REFUND: progress.net,
+    }[event.action]
+    whole = amount is not None and amount.is_finite() and amount == to_cents(amount, progress.places)
+    # What closes an account may be no whole coin, where one was opened with fractions of them.
+    if amount is None or not amount.is_finite() or amount <= 0 or not (whole or amount == most):
+        what = "got no amount" if amount is None else f"got the amount {amount}"
+        raise rejection(progress, event, "amount", what, f"It is more than 0, in whole {_COINS[progress.places]}.")
+    if amount > most:
+        left = max(most, ZERO)
+        raise CommandError(
+            f"Order {progress.number} cannot {event.action} {plain(amount)}: {plain(left)} is left of"
+            f" {plain(progress.net if event.action is Action.REFUND else progress.due)}.",
+            hint=f"Ask for {plain(left)} at most." if left else "",
+            field="amount",
+            rule="amount",
+        )
+    match event.action:
+        case Action.INVOICE:
+            return replace(progress, invoiced=progress.invoiced + amount)
+        case Action.AUTHORISE:
+            return replace(progress, authorised=progress.authorised + amount, declined=False)
+        case Action.CAPTURE:
+            return replace(progress, captured=progress.captured + amount, declined=False)
+        case _:
+            return replace(progress, refunded=progress.refunded + amount)

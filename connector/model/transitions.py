@@ -1,0 +1,191 @@
+"""What may happen to an order, and what it is then: quantities per line, money, holds, and the stage they lead to.
+
+PURE, and the only place that decides it: `apply` takes an order's progress one event further, or refuses with a
+sentence; `follow` says which stage comes by itself. History is the list of these events: applied again, they give the
+same progress.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from connector.errors import CommandError
+from connector.model import fulfillment, line_quantities, order_edits, payments, returns
+from connector.model.events import Action, Event
+from connector.model.order_state import Hold, OrderState
+from connector.model.rejections import one_of, rejection
+from connector.model.stage import EARLY, Stage
+
+S = Stage
+_SOLD = (S.CONFIRMED, S.FULFILLING, S.SHIPPED, S.DELIVERED)
+_OUT = (S.FULFILLING, S.SHIPPED, S.DELIVERED, S.COMPLETED)
+
+STAGES: Mapping[Action, tuple[Stage, ...]] = {
+    Action.CHANGE: (*EARLY, S.SHIPPED, S.DELIVERED, S.COMPLETED),
+    Action.SPLIT: EARLY,
+    Action.VERIFY: (S.PLACED,),
+    Action.CONFIRM: (S.VERIFIED,),
+    Action.ALLOCATE: (S.VERIFIED, S.CONFIRMED, S.FULFILLING),
+    Action.DEALLOCATE: EARLY,
+    Action.PICK: (S.CONFIRMED, S.FULFILLING),
+    Action.PACK: (S.FULFILLING,),
+    Action.UNPACK: (S.FULFILLING,),
+    Action.LABEL: (S.FULFILLING,),
+    Action.SHIP: (S.FULFILLING,),
+    Action.TRACK: (S.FULFILLING, S.SHIPPED),
+    Action.DELIVER: (S.FULFILLING, S.SHIPPED),
+    Action.CANCEL: EARLY,
+    Action.INVOICE: _SOLD,
+    Action.AUTHORISE: (S.PLACED, S.VERIFIED, *_SOLD),
+    Action.DECLINE: (S.PLACED, S.VERIFIED, *_SOLD),
+    Action.CAPTURE: (S.PLACED, S.VERIFIED, *_SOLD, S.COMPLETED),
+    Action.REFUND: tuple(Stage),
+    Action.HOLD: EARLY,
+    Action.ESCALATE: tuple(Stage),
+    Action.RELEASE: tuple(Stage),
+    Action.REQUEST_RETURN: _OUT,
+    Action.APPROVE_RETURN: _OUT,
+    Action.REJECT_RETURN: _OUT,
+    Action.LABEL_RETURN: _OUT,
+    Action.RECEIVE_RETURN: _OUT,
+    Action.INSPECT_RETURN: _OUT,
+    Action.CLOSE_RETURN: _OUT,
+}
+"""In which stages an action makes sense."""
+
+HELD = frozenset(
+    {Action.VERIFY, Action.CONFIRM, Action.ALLOCATE, Action.PICK, Action.PACK, Action.LABEL, Action.SHIP, Action.SPLIT}
+)
+"""What waits while an order is on hold; money, cancelling and what is already on its way go on."""
+
+
+def _freely(progress: OrderState) -> str | None:
+    return None
+
+
+def _picking(progress: OrderState) -> str | None:
+    return None if progress.sum("picked") > 0 else "nothing has been picked"
+
+
+def _all_shipped(progress: OrderState) -> str | None:
+    return None if progress.wanted > 0 and progress.sum("shipped") == progress.wanted else "not everything has shipped"
+
+
+def _all_delivered(progress: OrderState) -> str | None:
+    return None if progress.sum("delivered") == progress.wanted else "not everything has been delivered"
+
+
+def _settled(progress: OrderState) -> str | None:
+    if progress.invoiced < progress.due:
+        return "it is not invoiced in full"
+    return None if progress.net >= progress.due else "it is not paid in full"
+
+
+def _nothing_left(progress: OrderState) -> str | None:
+    return None if progress.wanted == 0 else "not everything is cancelled"
+
+
+Guard = Callable[[OrderState], str | None]
+"""Why a transition must wait; None if it need not."""
+
+TRANSITIONS: Mapping[tuple[Stage, Stage], Guard] = {
+    (S.PLACED, S.VERIFIED): _freely,
+    (S.VERIFIED, S.PLACED): _freely,
+    (S.VERIFIED, S.CONFIRMED): _freely,
+    (S.CONFIRMED, S.FULFILLING): _picking,
+    (S.FULFILLING, S.SHIPPED): _all_shipped,
+    (S.SHIPPED, S.DELIVERED): _all_delivered,
+    (S.DELIVERED, S.COMPLETED): _settled,
+    **{(stage, S.CANCELLED): _nothing_left for stage in EARLY},
+}
+"""Every way from stage to stage. The schema's CHECK on the history is made from this table."""
+
+_ASKED = {Action.VERIFY: S.VERIFIED, Action.CONFIRM: S.CONFIRMED}
+_BY_COMMAND = {(S.PLACED, S.VERIFIED), (S.VERIFIED, S.CONFIRMED), (S.VERIFIED, S.PLACED)}
+"""Transitions that a command makes; the others come by themselves, see `follow`."""
+
+
+def apply(progress: OrderState, event: Event) -> OrderState:
+    """`progress` after `event`; CommandError, naming field and rule, if the order does not allow it."""
+    if event.action is Action.ADVANCE:
+        return _moved(progress, event.to)
+    check(progress, event)
+    return _happened(progress, event)
+
+
+def check(progress: OrderState, event: Event) -> None:
+    """CommandError if nothing of the kind can be asked now: for the stage, or for a hold."""
+    action = event.action
+    if progress.stage not in STAGES[action]:
+        raise CommandError(
+            f"Order {progress.number} is {progress.stage}: it cannot {action.words} now.",
+            hint=f"That is possible while it is {one_of(STAGES[action])}.",
+            field="stage",
+            rule="stage",
+        )
+    if action in HELD and progress.holds:
+        raise CommandError(
+            f"Order {progress.number} is on hold ({', '.join(sorted(progress.holds))}): it cannot {action.words}.",
+            hint="Release the hold first.",
+            field="holds",
+            rule="hold",
+        )
+
+
+def next_automatic_stage(progress: OrderState) -> Stage | None:
+    """The stage that comes by itself now, one step; None if there is none."""
+    for (here, there), guard in TRANSITIONS.items():
+        if here is progress.stage and (here, there) not in _BY_COMMAND and guard(progress) is None:
+            return there
+    return None
+
+
+def _happened(progress: OrderState, event: Event) -> OrderState:
+    match event.action:
+        case Action.VERIFY | Action.CONFIRM:
+            return _moved(progress, _ASKED[event.action])
+        case Action.ALLOCATE | Action.DEALLOCATE | Action.PICK | Action.CANCEL:
+            return line_quantities.with_lines(progress, event)
+        case Action.CHANGE:
+            after = order_edits.changed(progress, event)
+            return (
+                _moved(after, S.PLACED)
+                if after.stage is S.VERIFIED and order_edits.requires_reverification(event)
+                else after
+            )
+        case Action.SPLIT:
+            return order_edits.split(progress, event)
+        case Action.HOLD | Action.RELEASE | Action.ESCALATE:
+            return _held(progress, event)
+        case action if action in fulfillment.ACTIONS:
+            return fulfillment.dispatched(progress, event)
+        case action if action in returns.ACTIONS:
+            return returns.returned(progress, event)
+        case _:
+            return payments.paid(progress, event)
+
+
+def _moved(progress: OrderState, to: Stage | None) -> OrderState:
+    guard = TRANSITIONS.get((progress.stage, to)) if to is not None else None
+    reason = f"there is no way from {progress.stage} to {to}" if guard is None else guard(progress)
+    if to is None or reason is not None:
+        raise CommandError(
+            f"Order {progress.number} cannot become {to}: {reason}.",
+            hint="Do first what is missing.",
+            field="stage",
+            rule="transition",
+        )
+    # Whoever is cancelled waits for nobody.
+    return replace(progress, stage=to, holds=frozenset() if to is S.CANCELLED else progress.holds)
+
+
+def _held(progress: OrderState, event: Event) -> OrderState:
+    if event.hold is None:
+        raise rejection(progress, event, "hold", "got no reason", f"It is one of {one_of(Hold)}.")
+    on = event.hold in progress.holds
+    if event.action is Action.HOLD and on:
+        raise rejection(progress, event, "hold", f"is on hold for {event.hold} already")
+    if event.action is not Action.HOLD and not on:
+        raise rejection(progress, event, "hold", f"is not on hold for {event.hold}")
+    return progress if event.action is Action.ESCALATE else replace(progress, holds=progress.holds ^ {event.hold})

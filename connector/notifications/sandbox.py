@@ -1,0 +1,85 @@
+"""The environment of templates that a company may bring: no way out of it, and no way to make much of little.
+
+Loops go over what the message has: there is no `range`. Operators and methods that repeat or pad text are away, for
+`"x" * 10**10` in a template would take the memory of the service.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined, TemplateNotFound
+from jinja2.exceptions import SecurityError
+from jinja2.loaders import split_template_path
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from connector.files import UnusableFileError, read_file
+
+LARGEST_TEMPLATE = 256 * 1024
+
+_METHODS = frozenset({
+    "capitalize", "casefold", "count", "endswith", "find", "isalnum", "isalpha", "isdecimal", "isdigit", "islower",
+    "isnumeric", "isspace", "isupper", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "rpartition",
+    "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper",
+})  # fmt: skip
+_NO_FILTERS = ("center", "format", "indent")
+_NO_GLOBALS = ("range", "lipsum")
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Text has only methods that make no more of it; `*` is for numbers, `**` and `%` for nothing."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator != "*" or not _are_numbers(left, right):
+            raise SecurityError(f"`{operator}` is not available here, but for `*` between numbers")
+        return left * right
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, str | bytes):
+            return isinstance(obj, str) and attr in _METHODS
+        return super().is_safe_attribute(obj, attr, value)
+
+
+def _are_numbers(*values: object) -> bool:
+    return not any(isinstance(value, str | bytes | list | tuple) for value in values)
+
+
+class _Folder(BaseLoader):
+    """Templates of one folder and the folders in it, each a plain file of a sensible size."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, None]:
+        pieces = split_template_path(template)  # does not find what is outside of the folder
+        if not pieces or "\\" in template or any(piece.startswith(".") for piece in pieces):
+            raise TemplateNotFound(template)
+        path = self._folder.joinpath(*pieces)
+        try:
+            content = read_file(path, LARGEST_TEMPLATE)
+        except UnusableFileError as error:
+            if error.missing:
+                raise TemplateNotFound(template) from None
+            raise OSError(f"{template} {error.problem}") from None
+        return content.decode("utf-8"), str(path), None
+
+
+def sandbox(folder: Path | None) -> Environment:
+    """Our templates, those of `folder` in their stead where it has some."""
+    ours = PackageLoader("connector.notifications", "templates")
+    made = Sandbox(
+        loader=ours if folder is None else ChoiceLoader([_Folder(folder), ours]),
+        autoescape=lambda name: name is None or ".txt" not in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in _NO_FILTERS:
+        made.filters.pop(name, None)
+    for name in _NO_GLOBALS:
+        made.globals.pop(name, None)
+    return made

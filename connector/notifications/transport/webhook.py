@@ -1,0 +1,134 @@
+"""Messages posted to an address of the company's, as JSON signed in the manner of Standard Webhooks: whoever gets one
+checks `webhook-signature`, an HMAC-SHA256 over id, time and body, and tells a repeat by `webhook-id`.
+
+No redirect is followed: what is signed for one address is not given to another.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64encode
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from types import TracebackType
+
+import aiohttp
+import orjson
+
+from connector.clock import Clock
+from connector.errors import PostError, RetryClass
+from connector.notifications.transport.email import Email
+from connector.settings import MessageSettings
+
+AGAIN = frozenset({408, 425, 429})
+NOT_HERE = frozenset({401, 403, 404, 405})
+"""Answers that say nothing of the message: with another address or secret it would be taken."""
+LONGEST_WAIT = 6 * 3600.0
+"""However long we are asked to wait."""
+
+
+class WebhookPost:
+    """See `Post`."""
+
+    def __init__(self, settings: MessageSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> WebhookPost:
+        timeout = aiohttp.ClientTimeout(total=self._settings.timeout_seconds)
+        self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, mail: Email) -> None:
+        assert self._session is not None, "enter it first"
+        now = self._clock.now()
+        body = content(mail, now)
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "crm-connector",
+            **signed(self._settings.webhook_key, f"msg_{mail.key}", int(now.timestamp()), body),
+        }
+        url = self._settings.webhook_url.get_secret_value()
+        try:
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                status, asked = answer.status, answer.headers.get("Retry-After", "")
+        except aiohttp.ClientConnectorError:
+            raise PostError(
+                "The webhook cannot be reached.", hint="It is tried again.",
+                retry_class=RetryClass.TRANSIENT, whole=True,
+            ) from None  # fmt: skip
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            raise PostError(
+                "The webhook did not say whether it took the message.", retry_class=RetryClass.TRANSIENT
+            ) from None
+        if not 200 <= status < 300:
+            raise _refused(status, _wait(asked, now))
+
+
+def content(mail: Email, now: datetime) -> bytes:
+    """What is posted."""
+    return orjson.dumps(
+        {
+            "type": f"order.{mail.kind}",
+            "timestamp": now.isoformat(),
+            "data": {
+                "order": mail.about,
+                "to": {"address": mail.recipient, "name": mail.name},
+                "subject": mail.subject,
+                "text": mail.text,
+                "html": mail.html,
+                "attachments": [
+                    {
+                        "name": item.name,
+                        "content_type": item.content_type,
+                        "content": b64encode(item.content).decode(),
+                    }
+                    for item in mail.attachments
+                ],
+            },
+        }
+    )
+
+
+def signed(key: bytes, name: str, at: int, body: bytes) -> dict[str, str]:
+    """The headers by which the receiver knows that it comes from us, that it is whole, and when it was sent."""
+    digest = hmac.new(key, f"{name}.{at}.".encode() + body, sha256).digest()
+    return {
+        "webhook-id": name,
+        "webhook-timestamp": str(at),
+        "webhook-signature": f"v1,{b64encode(digest).decode()}",
+    }
+
+
+def _refused(status: int, wait: float | None) -> PostError:
+    if status >= 500 or status in AGAIN:
+        # Told to slow down, we do so with every message.
+        return PostError(
+            f"The webhook does not take the message just now (HTTP {status}).",
+            retry_class=RetryClass.TRANSIENT, whole=wait is not None, wait=wait,
+        )  # fmt: skip
+    if 300 <= status < 400 or status in NOT_HERE:
+        what = "points elsewhere" if status < 400 else "is not there, or does not know us"
+        hint = "CONNECTOR_MESSAGES__WEBHOOK_URL and WEBHOOK_SECRET must be those of what takes messages."
+        return PostError(f"The webhook {what} (HTTP {status}).", hint=hint, retry_class=RetryClass.CONFIG, whole=True)
+    return PostError(f"The webhook refused the message for good (HTTP {status}).", retry_class=RetryClass.DATA)
+
+
+def _wait(text: str, now: datetime) -> float | None:
+    """The seconds of a Retry-After, which is a number or a date."""
+    if text.strip().isdecimal():
+        return min(float(text), LONGEST_WAIT)
+    try:
+        until = parsedate_to_datetime(text)
+        return min(max(0.0, (until - now).total_seconds()), LONGEST_WAIT)
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,158 @@
+"""What a template may say: one message with all that belongs to it, in a customer's words. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+
+from connector.model.notification import MessageKind
+from connector.model.order import Order
+from connector.model.order_return import returned
+from connector.model.shipments import ZERO, Resolution
+from connector.orders.documents.formatting import parcels
+from connector.orders.documents.invoice import InvoiceView, build_invoice
+from connector.orders.policy.rules import Billing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """So much of one product."""
+
+    name: str
+    sku: str
+    quantity: Decimal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParcelView:
+    """A parcel to the customer, numbered as on their page, or (with the return's number as `name`) back from them."""
+
+    name: str
+    carrier: str | None
+    tracking_number: str | None
+    on: date | None
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoldView:
+    """A hold that took too long."""
+
+    reason: str
+    note: str | None
+    since: datetime
+    released: bool = False
+    priority: int
+    stage: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageView:
+    """`bill` is the order as it stands, `invoice` one as it was issued; `amount` what is or will be paid back. What a
+    kind has no use for is None, or empty."""
+
+    kind: MessageKind
+    company: str
+    company_address: tuple[str, ...]
+    customer: str
+    order: str
+    ordered_on: date
+    po_number: str | None
+    promised_on: date | None
+    currency: str
+    address: tuple[str, ...]
+    tracking_url: str | None
+    bill: InvoiceView
+    parcel: ParcelView | None = None
+    to_come: tuple[Item, ...] = ()
+    cancelled: tuple[Item, ...] = ()
+    invoice: InvoiceView | None = None
+    replacement: bool = False
+    amount: Decimal = ZERO
+    hold: HoldView | None = None
+
+    def money(self, value: Decimal) -> str:
+        """`1,204.50 USD`, `1,205 JPY`."""
+        return self.bill.money(value)
+
+
+def view_of(kind: MessageKind, order: Order, billing: Billing, public_url: str, now: datetime) -> MessageView:
+    """What every message knows."""
+    link = f"{public_url.rstrip('/')}/track/{order.tracking_key}" if public_url and order.tracking_key else None
+    return MessageView(
+        kind=kind,
+        company=billing.company,
+        company_address=billing.address,
+        customer=order.customer.name,
+        order=order.number,
+        ordered_on=order.placed_at.date(),
+        po_number=order.po_number,
+        promised_on=order.promised_on,
+        currency=order.currency,
+        address=_delivery(order),
+        tracking_url=link,
+        # As if nothing had been invoiced before: it is over the whole.
+        bill=build_invoice("", order, replace(order.progress, invoiced=ZERO), order.progress.due, now, billing),
+    )
+
+
+def parcel(order: Order, number: int) -> ParcelView | None:
+    found = order.shipments.get(number)
+    if found is None or found.shipped_on is None:
+        return None
+    return ParcelView(
+        name=str(parcels(order).get(number, number)),
+        carrier=found.carrier,
+        tracking_number=found.tracking_number,
+        on=found.shipped_on,
+        items=_items(order, found.lines),
+    )
+
+
+def to_come(order: Order) -> tuple[Item, ...]:
+    """What has not been shipped yet."""
+    left = {number: line.wanted - line.shipped for number, line in order.progress.lines.items()}
+    return _items(order, left)
+
+
+def cancelled(order: Order) -> tuple[Item, ...]:
+    return _items(order, {line.number: line.cancelled for line in order.lines})
+
+
+def back(order: Order, number: int) -> tuple[ParcelView, bool] | None:
+    """What the customer sends back, and whether it is replaced; None if there is no label for it."""
+    found = order.returns.get(number)
+    if found is None or not found.tracking_number:
+        return None
+    item = returned(order, found)
+    lines = {line.number: line.requested for line in item.lines}
+    view = ParcelView(
+        name=item.key,
+        carrier=item.carrier,
+        tracking_number=item.tracking_number,
+        on=None,
+        items=_items(order, lines),
+    )
+    return view, item.resolution is Resolution.REPLACEMENT
+
+
+def _items(order: Order, quantities: Mapping[int, Decimal]) -> tuple[Item, ...]:
+    return tuple(
+        Item(name=line.product.name, sku=line.product.sku, quantity=quantities[line.number])
+        for line in order.lines
+        if quantities.get(line.number, ZERO) > ZERO
+    )
+
+
+def _delivery(order: Order) -> tuple[str, ...]:
+    there = order.destination
+    town = _joined((there["postal_code"], there["city"], there["state"]))
+    street = (there["street"] or "").splitlines()
+    lines = [line for line in (*street, town, there["country"]) if line]
+    return (there["name"] or "", *lines) if lines else ()
+
+
+def _joined(parts: Iterable[str | None]) -> str:
+    return " ".join(part for part in parts if part)

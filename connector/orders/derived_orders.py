@@ -1,0 +1,109 @@
+"""Orders that come from an order: the part that is split off, and what is sent again for what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.events import Action, Event
+from connector.model.order import LineInput, Order, OrderInput
+from connector.model.order_state import OrderState
+from connector.model.shipments import ZERO, Resolution, Return
+from connector.model.stage import Stage
+from connector.store.tables import orders
+
+FREE = Decimal(1)
+"""The discount of what is sent again."""
+
+OWN = frozenset(
+    {
+        "number",  # its own
+        "customer",  # the same, by number
+        "placed_at",  # a split was placed when its order was, a replacement is placed now
+        "stage",  # it is taken on by events of its own
+        "shipped_on",  # these three show the latest parcel, and the parcels stay where they are
+        "carrier",
+        "tracking_number",
+        "freight",  # charged once, with the order it came from
+        "stated_total",  # the customer was told it for all lines together
+        "notes",  # the same; where there are none, they say where the order comes from
+        "lines",  # what was split off or is sent again
+    }
+)
+"""Header fields that are not simply copied; every other field of an order is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DerivedOrder:
+    """An order to be stored, and what happens to it at once."""
+
+    item: OrderInput
+    events: Sequence[Event]
+
+
+async def free_number(connection: AsyncConnection, made: Sequence[DerivedOrder], order: Order, letter: str) -> str:
+    """`10248-S1` for the first part that is split off, `10248-R1` for the first replacement; the first one that nobody
+    has, neither in the database nor among those `made` in this very transaction."""
+    begins = f"{order.number}-{letter}"
+    statement = select(orders.c.number).where(orders.c.number.startswith(begins, autoescape=True))
+    taken = {*(await connection.execute(statement)).scalars(), *(other.item.number for other in made)}
+    return next(f"{begins}{index}" for index in range(1, len(taken) + 2) if f"{begins}{index}" not in taken)
+
+
+def part(order: Order, before: OrderState, event: Event) -> DerivedOrder:
+    """What is split off goes as far at once as the order it came from; freight stays there."""
+    came = {
+        Stage.PLACED: (),
+        Stage.VERIFIED: (Action.VERIFY,),
+    }.get(before.stage, (Action.VERIFY, Action.CONFIRM))
+    note = f"Split from order {order.number}."
+    events = [Event(action=action, note=note, reference=order.number) for action in came]
+    return DerivedOrder(item=_like(order, event, event.lines, order.placed_at, note), events=events)
+
+
+def to_replace(item: Return) -> Mapping[int, Decimal]:
+    """What of a return is sent again, by line."""
+    if item.resolution is not Resolution.REPLACEMENT:
+        return {}
+    return {number: line.inspected for number, line in item.lines.items() if line.inspected > ZERO}
+
+
+def replacement(order: Order, after: OrderState, number: int, event: Event, now: datetime) -> DerivedOrder:
+    """The same goods for nothing. Somebody has looked at what came back: the rules need not look at this again."""
+    note = f"Replaces what came back of order {order.number}."
+    item = _like(order, event, to_replace(after.returns[number]), now, note, discount=FREE)
+    return DerivedOrder(item=item, events=[Event(action=Action.VERIFY, note=note, reference=order.number)])
+
+
+def _like(
+    order: Order,
+    event: Event,
+    quantities: Mapping[int, Decimal],
+    placed_at: datetime,
+    note: str,
+    discount: Decimal | None = None,
+) -> OrderInput:
+    known = {line.number: line for line in order.lines}
+    copied = {item.name: getattr(order, item.name) for item in fields(OrderInput) if item.name not in OWN}
+    return OrderInput(
+        **copied,
+        number=event.reference or "",
+        customer=order.customer.number,
+        placed_at=placed_at,
+        notes=order.notes or event.note or note,
+        lines=tuple(
+            LineInput(
+                number=number,
+                sku=known[number].product.sku,
+                quantity=quantity,
+                unit_price=known[number].unit_price,
+                discount=known[number].discount if discount is None else discount,
+            )
+            for number, quantity in sorted(quantities.items())
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Stock and orders: allocation, sourcing, moves of stock, pick lists."""

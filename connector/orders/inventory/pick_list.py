@@ -1,0 +1,77 @@
+"""The pick list: what is allocated and not picked yet, the most urgent order first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Numeric, cast, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.stage import Stage
+from connector.orders.inventory.allocation import by_priority
+from connector.orders.inventory.backorders import URGENCY
+from connector.store import orders, stock
+from connector.store.stock import Reservation
+from connector.store.tables import holds, reservations
+from connector.store.tables import orders as table
+
+MOST = 500
+"""Orders on one list."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pick:
+    """So many of a line's units are to be taken from the shelf of a warehouse."""
+
+    order: str
+    priority: int
+    line: int
+    sku: str
+    name: str
+    warehouse: str
+    quantity: Decimal
+
+    @property
+    def said(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+async def pick_list(connection: AsyncConnection, warehouse: str | None = None) -> list[Pick]:
+    """What waits to be picked, in `warehouse` or in all; orders on hold are not on it."""
+    held = reservations.c
+    # SQLite keeps exact numbers as text, which would compare as text.
+    unpicked = exists().where(
+        held.order_number == table.c.number, cast(held.picked, Numeric) < cast(held.quantity, Numeric)
+    )
+    if warehouse is not None:
+        unpicked = unpicked.where(held.warehouse == warehouse)
+    statement = (
+        select(table.c.number)
+        .where(table.c.stage.in_([Stage.CONFIRMED.value, Stage.FULFILLING.value]), unpicked)
+        .where(table.c.number.not_in(select(holds.c.order_number)))
+        .order_by(*URGENCY)
+        .limit(MOST)
+    )
+    numbers = [row.number for row in await connection.execute(statement)]
+    waiting: dict[tuple[str, int], list[tuple[str, Reservation]]] = {}
+    for (number, index, place), reserved in sorted((await stock.reserved_for(connection, numbers)).items()):
+        if reserved.unpicked > 0 and warehouse in {None, place}:
+            waiting.setdefault((number, index), []).append((place, reserved))
+    picks: list[Pick] = []
+    for order in sorted(await orders.load(connection, numbers), key=by_priority):
+        for line in order.lines:
+            picks += [
+                Pick(
+                    order=order.number,
+                    priority=order.priority,
+                    line=line.number,
+                    sku=line.product.sku,
+                    name=line.product.name,
+                    warehouse=place,
+                    quantity=reserved.unpicked,
+                )
+                for place, reserved in waiting.get((order.number, line.number), ())
+            ]
+    return picks

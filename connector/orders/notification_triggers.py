@@ -1,0 +1,41 @@
+"""Which events give rise to a message. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from connector.model.events import Action, Event
+from connector.model.notification import MessageKind, NotificationRequest
+from connector.model.order_state import OrderState
+from connector.model.stage import Stage
+
+RETURN = "RMA"
+"""What the number of a return begins with: `RMA1`."""
+
+
+def notifications_for(
+    event: Event, before: OrderState, after: OrderState, sequence: int
+) -> Iterator[NotificationRequest]:
+    """What `event`, which led an order from `before` to `after` as number `sequence` of its history, has to be told."""
+    order = before.number
+    match event.action:
+        case Action.CONFIRM:
+            yield NotificationRequest(order=order, kind=MessageKind.CONFIRMATION)
+        case Action.SHIP:
+            for number, parcel in sorted(after.shipments.items()):
+                if parcel.shipped_on and not (number in before.shipments and before.shipments[number].shipped_on):
+                    yield NotificationRequest(order=order, kind=MessageKind.SHIPMENT, reference=str(number))
+        case Action.INVOICE if event.reference:
+            yield NotificationRequest(order=order, kind=MessageKind.INVOICE, reference=event.reference)
+        case Action.LABEL_RETURN:
+            for number, item in sorted(after.returns.items()):
+                if before.returns.get(number) != item:
+                    # With another label the customer is told again.
+                    reference = f"{RETURN}{number} {item.tracking_number}"
+                    yield NotificationRequest(order=order, kind=MessageKind.RETURN_LABEL, reference=reference)
+        case Action.REFUND:
+            yield NotificationRequest(order=order, kind=MessageKind.REFUND, reference=str(sequence))
+        case Action.ESCALATE:
+            yield NotificationRequest(order=order, kind=MessageKind.ESCALATION, reference=str(sequence))
+    if after.stage is Stage.CANCELLED and before.stage is not Stage.CANCELLED:
+        yield NotificationRequest(order=order, kind=MessageKind.CANCELLATION)

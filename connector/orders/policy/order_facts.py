@@ -1,0 +1,95 @@
+"""What rules may ask of an order. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from connector.model.customer import Customer
+from connector.model.money import to_cents
+from connector.model.order import Line, Order
+from connector.model.order_state import OrderState
+from connector.model.product import Product
+from connector.model.shipments import ZERO
+from connector.store.queries.customer_history import CustomerHistory
+
+ADDRESS = ("street", "city", "country")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderFacts:
+    """Texts that list something are None where there is nothing to list."""
+
+    customer: Customer
+    channel: str | None
+    currency: str
+    service_level: str | None
+    ship_to_country: str | None
+    value: Decimal
+    days_to_promise: int | None
+    waiting_days: int
+    largest_quantity: Decimal
+    off_list_percent: Decimal
+    missing_address: str | None
+    unknown_products: str | None
+    unsold_products: str | None
+    unpriced_lines: str | None
+    stated_total: Decimal | None
+    off_stated: Decimal | None
+    open_balance: Decimal
+    orders_of_the_day: int
+    earlier_orders: int
+    payment_status: str
+    authorized: Decimal
+    captured: Decimal
+
+
+def facts_of(
+    order: Order, now: datetime, standing: CustomerHistory | None = None, progress: OrderState | None = None
+) -> OrderFacts:
+    """`order` as rules see it at `now`; `progress`, if it has moved since the order was read."""
+    standing = standing or CustomerHistory()
+    progress = progress or order.progress
+    there = order.destination
+    missing = [name for name in ADDRESS if not there[name]]
+    return OrderFacts(
+        customer=order.customer,
+        channel=order.channel,
+        currency=order.currency,
+        service_level=order.service_level,
+        ship_to_country=there["country"],
+        value=progress.due,
+        days_to_promise=None if order.promised_on is None else (order.promised_on - now.date()).days,
+        waiting_days=(now - order.placed_at).days,
+        largest_quantity=max((line.ordered for line in progress.lines.values()), default=ZERO),
+        off_list_percent=max((_off_list(line) for line in order.lines), default=ZERO),
+        missing_address=" and ".join(missing) or None,
+        unknown_products=_named(line.product for line in order.lines if line.product.placeholder),
+        unsold_products=_named(
+            line.product for line in order.lines if not line.product.active and not line.product.placeholder
+        ),
+        unpriced_lines=", ".join(str(line.number) for line in order.lines if line.unit_price is None) or None,
+        stated_total=order.stated_total,
+        off_stated=None if order.stated_total is None else order.stated_total - progress.due,
+        open_balance=standing.open_balance,
+        orders_of_the_day=standing.orders_of_the_day,
+        earlier_orders=standing.earlier_orders,
+        payment_status=progress.payment_status.value,
+        authorized=progress.authorised,
+        captured=progress.captured,
+    )
+
+
+def _named(products: Iterable[Product]) -> str | None:
+    return ", ".join(product.sku for product in products) or None
+
+
+def _off_list(line: Line) -> Decimal:
+    """By how many percent the price of a line, discount and all, differs from the list; 0 without a list price."""
+    listed: Mapping[str, Decimal] = {price.currency: price.unit_price for price in line.product.prices}
+    there = listed.get(line.currency, ZERO)
+    if line.unit_price is None or there == 0:
+        return ZERO
+    return to_cents(abs(line.unit_price * (1 - line.discount) / there - 1) * 100)

@@ -1,0 +1,90 @@
+"""Verification: a placed order that breaks no rule becomes verified, another one goes on hold for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+from sqlalchemy import select
+
+from connector.model.events import Action, Event
+from connector.model.order import Order
+from connector.model.order_edits import requires_reverification
+from connector.model.order_state import Hold, OrderState
+from connector.model.stage import Stage
+from connector.orders.command import OrderCommand, attribute_to
+from connector.orders.policy.order_facts import facts_of
+from connector.orders.policy.rules import Failure
+from connector.orders.transaction import OrderTransaction
+from connector.store import order_history
+from connector.store.queries.customer_history import standings
+from connector.store.sql import select_in
+from connector.store.tables import order_events
+
+
+async def verify(
+    desk: OrderTransaction, numbers: Sequence[str], *, asked: OrderCommand | None = None
+) -> list[OrderState]:
+    """Verify these orders, or put them on hold; those that are not placed, or on hold already, stay as they are.
+
+    A hold that a person has released is not placed again for the same reason, until the order is changed or, for
+    payment, another one fails. `asked` is
+    the command behind it, if there is one: what happens bears its name.
+    """
+    found = await desk.load(numbers)
+    waiting = [order for order, _ in found.values() if order.stage is Stage.PLACED and not order.holds]
+    failed = await _failed(desk, waiting)
+    commands: list[OrderCommand] = []
+    for order in waiting:
+        holds = [_hold(order.number, hold, failure) for hold, failure in failed[order.number].items()]
+        commands += holds or [OrderCommand(number=order.number, event=Event(action=Action.VERIFY))]
+    if asked is not None:
+        commands = attribute_to(asked, commands)
+    done = {progress.number: progress for progress in await desk.execute_all(commands)}
+    return [done.get(number) or desk.progress_of(found[number][0]) for number in numbers]
+
+
+async def recheck(desk: OrderTransaction, number: str, among: frozenset[Hold] = frozenset(Hold)) -> None:
+    """Put an order on hold that has moved since it was verified, if it breaks a rule now that holds `among` these."""
+    [(order, _)] = (await desk.load([number])).values()
+    failed = (await _failed(desk, [order]))[number]
+    wanted = {hold: failure for hold, failure in failed.items() if hold in among - order.holds}
+    await desk.execute_all([_hold(number, hold, failure) for hold, failure in wanted.items()])
+
+
+async def _failed(desk: OrderTransaction, some: Sequence[Order]) -> dict[str, dict[Hold, Failure]]:
+    """Which rules each of these orders breaks, those apart that a person has excused."""
+    known = await standings(desk.uow.connection, some)
+    excused = await _excused(desk, [order.number for order in some])
+    return {
+        order.number: desk.rules.failed(
+            facts_of(order, desk.uow.now, known[order.number], desk.progress_of(order)),
+            excused.get(order.number, frozenset()),
+        )
+        for order in some
+    }
+
+
+def _hold(number: str, hold: Hold, failure: Failure) -> OrderCommand:
+    event = Event(action=Action.HOLD, hold=hold, reference=failure.rules, note=failure.why)
+    return OrderCommand(number=number, event=event)
+
+
+async def _excused(desk: OrderTransaction, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:
+    """Reasons that somebody has released since the order was last changed; for payment, since one last failed."""
+    row = order_events.c
+    statement = (
+        select(row.order_number, row.action, row.detail)
+        .where(row.action.in_([Action.RELEASE.value, Action.CHANGE.value, Action.DECLINE.value]))
+        .order_by(row.order_number, row.sequence)
+    )
+    released: dict[str, frozenset[Hold]] = {}
+    for number, action, detail in await select_in(desk.uow.connection, statement, row.order_number, numbers):
+        event = order_history.event_of(Action(action), orjson.loads(detail))
+        if event.action is Action.RELEASE and event.hold is not None:
+            released[number] = released.get(number, frozenset()) | {event.hold}
+        elif event.action is Action.CHANGE and requires_reverification(event):
+            released[number] = frozenset()
+        elif event.action is Action.DECLINE:
+            released[number] = released.get(number, frozenset()) - {Hold.PAYMENT}
+    return released

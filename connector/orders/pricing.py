@@ -1,0 +1,87 @@
+"""What the lines of an order are to be: of products that are sold, at the list price where none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.errors import CommandError
+from connector.model.events import ADDRESS, Event, LineEdit
+from connector.model.order import LineInput, Order, OrderInput
+from connector.model.product import Product
+from connector.store import customers, products
+from connector.store.unit_of_work import UnitOfWork
+
+
+async def with_list_prices(connection: AsyncConnection, items: Sequence[OrderInput]) -> list[OrderInput]:
+    """Orders whose lines have the list price where they name none; a product without one keeps none."""
+    skus = {line.sku for item in items for line in item.lines if line.unit_price is None}
+    if not skus:
+        return list(items)
+    catalogue = await products.find(connection, skus)
+
+    def filled(line: LineInput, currency: str) -> LineInput:
+        if line.unit_price is not None or line.sku not in catalogue:
+            return line
+        return replace(line, unit_price=_listed(catalogue[line.sku], currency))
+
+    return [replace(item, lines=tuple(filled(line, item.currency) for line in item.lines)) for item in items]
+
+
+async def with_default_address(connection: AsyncConnection, items: Sequence[OrderInput]) -> list[OrderInput]:
+    """Orders that say nothing of where they go, go to their customer's address."""
+    silent = [item for item in items if not any(getattr(item, name) for name in ADDRESS)]
+    known = {item.number: item for item in await customers.load(connection, sorted({i.customer for i in silent}))}
+
+    def filled(item: OrderInput) -> OrderInput:
+        customer = known[item.customer]
+        parts = ("street", "city", "state", "postal_code", "country")
+        there = {f"ship_to_{part}": getattr(customer, part) for part in parts}
+        return replace(item, ship_to_name=customer.name if any(there.values()) else None, **there)
+
+    numbers = {item.number for item in silent if item.customer in known}
+    return [filled(item) if item.number in numbers else item for item in items]
+
+
+async def create_placeholder_products(uow: UnitOfWork, skus: Sequence[str]) -> None:
+    """Have something to point at for products that orders name and nobody knows: one that is not sold."""
+    await products.save(
+        uow, [Product(sku=sku, name=f"Unknown product {sku}", active=False, placeholder=True) for sku in skus]
+    )
+
+
+async def with_edit_defaults(connection: AsyncConnection, order: Order, event: Event) -> Event:
+    """`event` with every term filled in; CommandError naming line and rule."""
+    catalogue = await products.find(connection, {terms.sku for terms in event.terms.values()})
+    known = {line.number: line for line in order.lines}
+    filled: dict[int, LineEdit] = {}
+    for number, terms in event.terms.items():
+        line = known.get(number)
+        product = catalogue.get(terms.sku)
+        if line is not None and line.product.sku != terms.sku:
+            what = f"line {number} is of {line.product.sku}, not of {terms.sku}"
+            raise _refused(order, number, "sku", what, "Take it out, and put in another line.", "product")
+        if product is None:
+            raise _refused(order, number, "sku", f"there is no product {terms.sku}", "Correct the SKU.", "product")
+        if line is None and not product.active:
+            raise _refused(order, number, "sku", f"{terms.sku} is no longer sold", "Choose another.", "product")
+        if terms.unit_price is None:
+            known_price = line.unit_price if line else None
+            terms = replace(
+                terms, unit_price=known_price if known_price is not None else _listed(product, order.currency)
+            )
+        filled[number] = terms
+    return replace(event, terms=filled)
+
+
+def _listed(product: Product, currency: str) -> Decimal | None:
+    return next((price.unit_price for price in product.prices if price.currency == currency), None)
+
+
+def _refused(order: Order, number: int, field: str, what: str, hint: str, rule: str) -> CommandError:
+    return CommandError(
+        f"Order {order.number} cannot change: {what}.", hint=hint, field=f"terms.{number}.{field}", rule=rule
+    )

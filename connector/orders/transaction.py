@@ -1,0 +1,394 @@
+"""Commands on orders: each is checked against the order as it stands, written with its history, and moves its stock.
+
+Everything a desk does belongs to one transaction: a command that is refused leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from connector.errors import CommandError
+from connector.model.canonical import canonical_bytes
+from connector.model.event_defaults import with_defaults
+from connector.model.events import ADDRESS, Action, Event
+from connector.model.notification import NotificationRequest
+from connector.model.order import Order, OrderInput
+from connector.model.order_state import OrderState
+from connector.model.rejections import rejection
+from connector.model.shipments import ReturnStatus, ShipmentStatus
+from connector.model.transitions import apply, next_automatic_stage
+from connector.orders import derived_orders, placement
+from connector.orders.command import OrderCommand, attribute_to
+from connector.orders.documents.invoice import build_invoice, dump
+from connector.orders.inventory import stock_moves
+from connector.orders.notification_triggers import notifications_for
+from connector.orders.policy.order_facts import facts_of
+from connector.orders.policy.rules import Rules, standard
+from connector.orders.pricing import (
+    create_placeholder_products,
+    with_default_address,
+    with_edit_defaults,
+    with_list_prices,
+)
+from connector.store import invoices, notifications, order_history, order_state, orders
+from connector.store.invoices import Invoice
+from connector.store.order_history import EventEntry
+from connector.store.order_state import OrderChange
+from connector.store.orders import Placed, UnknownReferenceError
+from connector.store.queries.customer_history import standings
+from connector.store.unit_of_work import Lane, UnitOfWork
+
+TODAY = frozenset({Action.SHIP, Action.DELIVER, Action.REQUEST_RETURN})
+"""Events that happen today, unless they say on which day."""
+
+
+@dataclass(kw_only=True, slots=True)
+class OrderChangeSet:
+    """One order on the desk: as it was found, as it is by now, and what has happened in between."""
+
+    order: Order
+    events: int
+    before: OrderState
+    progress: OrderState
+    shown: Order
+    entries: list[EventEntry] = field(default_factory=list)
+    steps: list[stock_moves.Step] = field(default_factory=list)
+    made: list[derived_orders.DerivedOrder] = field(default_factory=list)
+    issued: list[Invoice] = field(default_factory=list)
+    owed: list[NotificationRequest] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """How long its history is by now."""
+        return order_history.length(self.events, self.entries)
+
+    @property
+    def move(self) -> stock_moves.StockMove:
+        skus = {line.number: line.product.sku for line in self.order.lines}
+        for entry in self.entries:
+            skus |= {number: terms.sku for number, terms in entry.event.terms.items()}
+        return stock_moves.StockMove(order=self.order.number, skus=skus, steps=self.steps)
+
+
+class OrderTransaction:
+    """Where `actor` (a person or a job, for the history) acts on orders, by `rules`."""
+
+    def __init__(self, uow: UnitOfWork, *, actor: str, rules: Rules | None = None) -> None:
+        self.uow = uow
+        self.actor = actor
+        self.rules = rules or standard()
+        self._known: dict[str, tuple[Order, int]] = {}
+        """Orders that this transaction has locked, as it has left them."""
+        self.created: set[str] = set()
+        """Orders that were placed here as new ones."""
+        self.repeated: set[tuple[str, str]] = set()
+        """Orders and requests that were carried out before, and so not again."""
+        self._progress: dict[str, OrderState] = {}
+        """Theirs, where it is known without being computed again."""
+
+    async def place(self, items: Sequence[OrderInput], said: Mapping[str, bytes] | None = None) -> list[OrderState]:
+        """Place new orders. One that is there and was asked for in the same words is left as it is, however far it has
+        come; another one under the same number is refused. `said` are those words by number, where they are not simply
+        the order itself."""
+        words = {item.number: (said or {}).get(item.number) or canonical_bytes(item) for item in items}
+        wanted: dict[str, OrderInput] = {}
+        for item in items:
+            placement.check_new(item)
+            if wanted.setdefault(item.number, item) != item:
+                raise placement.conflicting_order_error(item.number)
+        there = {order.number for order in await orders.load(self.uow.connection, list(wanted))}
+        known = await orders.load_placements(self.uow.connection, sorted(there))
+        new = [item for item in wanted.values() if item.number not in there]
+        for item in new:
+            placement.check_length(item)
+        new = await with_list_prices(self.uow.connection, new)
+        created = await self._added(await with_default_address(self.uow.connection, new), words)
+        quicker = [item.number for item in new if item.number not in created]
+        known |= await orders.load_placements(self.uow.connection, quicker)
+        self.created |= created
+        await self.start_history(sorted(created))
+        found = await self.load(list(wanted))
+        for number, item in wanted.items():
+            if number not in created and not await self._is(found[number][0], item, known.get(number), words[number]):
+                raise placement.conflicting_order_error(number)
+        return [found[item.number][0].progress for item in items]
+
+    async def _added(self, items: Sequence[OrderInput], words: Mapping[str, bytes]) -> set[str]:
+        rows = [(item, _placed(words.get(item.number))) for item in items]
+        try:
+            return await orders.insert_new(self.uow, rows)
+        except UnknownReferenceError as unknown:
+            if unknown.customers or not self.rules.keep_unknown:
+                raise
+            await create_placeholder_products(self.uow, unknown.skus)
+            return await orders.insert_new(self.uow, rows)
+
+    async def _is(self, order: Order, item: OrderInput, placed: Placed | None, said: bytes) -> bool:
+        """Whether `item` is what was placed as `order`."""
+        if placed is not None:
+            return hmac.compare_digest(placement.digest(placed.tracking_key, said), placed.digest or "")
+        [item] = await with_list_prices(self.uow.connection, [item])
+        if not placement.same_head(order, item):
+            return False
+        # Where lines were changed since, they prove nothing.
+        return placement.same_lines(order, item) or await order_history.has(
+            self.uow.connection, order.number, Action.CHANGE
+        )
+
+    async def start_history(self, numbers: Sequence[str], *, taxed: bool = False) -> None:
+        """Begin the histories of orders that have just been stored; `taxed`: their tax rate stands as it is."""
+        found = (await self.load(numbers)).values()
+        cases = []
+        for order, events in found:
+            rate = order.tax_rate if taxed else self._tax_rate(order)
+            cases.append(self._case(order if rate == order.tax_rate else replace(order, tax_rate=rate), events))
+        await self._save(cases, new=True)
+
+    async def execute_all(self, commands: Sequence[OrderCommand]) -> list[OrderState]:
+        """Carry out `commands` in their order, all or none; the progress of their orders afterwards, in that order.
+
+        Raises CommandError for the first that is refused. One whose request was carried out before is left out.
+        """
+        numbers = list(dict.fromkeys(command.number for command in commands))
+        await self.load(numbers)
+        commands = await self._new(commands)
+        cases = {number: self._case(order, events) for number, (order, events) in (await self.load(numbers)).items()}
+        invoicing = sum(command.event.action is Action.INVOICE for command in commands)
+        numbered = iter(await invoices.take_numbers(self.uow, invoicing))
+        for command in commands:
+            if command.event.action is Action.INVOICE:
+                numbered_event = replace(command.event, reference=next(numbered))
+                command = replace(command, event=numbered_event, asked=command.asked or command.event)
+            for part in await self._parts(cases[command.number], command):
+                await self._act(cases[command.number], part)
+        every = [cases[number] for number in numbers]
+        found = [case for case in every if case.entries]
+        await stock_moves.apply_moves(self.uow, [case.move for case in found if case.steps], self.rules.routing)
+        await self._save(found)
+        await invoices.issue(self.uow, [invoice for case in found for invoice in case.issued])
+        told = [item for case in found for item in case.owed if item.kind in self.rules.notified_kinds]
+        await notifications.capture(self.uow, told)
+        for case in found:
+            for made in case.made:
+                if not await self._added([made.item], {}):
+                    raise placement.conflicting_order_error(
+                        made.item.number
+                    )  # somebody else took the number this very moment
+                await self.start_history([made.item.number], taxed=True)
+                await self.execute_all([OrderCommand(number=made.item.number, event=event) for event in made.events])
+        return [case.progress for case in every]
+
+    async def is_replay(self, command: OrderCommand) -> bool:
+        """Whether this very request was carried out before; CommandError if something else was asked by its name.
+
+        Its order is locked afterwards: of several callers with the same request one acts, and the others repeat it.
+        """
+        await self.load([command.number])
+        return not await self._new([command])
+
+    def check_version(self, order: Order, version: int | None) -> None:
+        """CommandError unless the order is the one that the caller has seen."""
+        if version is not None and version != order.version:
+            raise CommandError(
+                f"Order {order.number} has changed meanwhile: it is at version {order.version}, not {version}.",
+                hint="Look at it again, and repeat what still makes sense.",
+                field="version",
+                rule="version",
+            )
+
+    async def _new(self, commands: Sequence[OrderCommand]) -> Sequence[OrderCommand]:
+        """Those that are no repeats; the orders are locked, so nobody else can carry them out meanwhile."""
+        asked: dict[str, list[str]] = {}
+        for command in commands:
+            if command.request is not None:
+                asked.setdefault(command.number, []).append(command.request)
+        if not asked:
+            return commands
+        known = await order_history.requests(self.uow.connection, asked)
+        new = []
+        for command in commands:
+            request = command.named
+            if request is None:
+                new.append(command)
+                continue
+            before = known.setdefault((command.number, request.key), request)
+            if before.digest not in (None, request.digest):
+                raise CommandError(
+                    f"Something else was asked of order {command.number} as request {request.key} before.",
+                    hint="Give each request a name of its own, and repeat it unchanged.",
+                    field="request",
+                    rule="idempotency",
+                )
+            if before is request:
+                new.append(command)
+            else:
+                self.repeated.add((command.number, request.key))
+        return new
+
+    async def load(self, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
+        """The orders, locked, with the length of their histories; CommandError for one that is not there."""
+        missing = [number for number in dict.fromkeys(numbers) if number not in self._known]
+        if missing:
+            self._known |= await order_state.load(self.uow, missing)
+        for number in missing:
+            if number not in self._known:
+                raise CommandError(f"There is no order {number}.", field="number", rule="unknown")
+        return {number: self._known[number] for number in numbers}
+
+    def has_locked(self, number: str) -> bool:
+        return number in self._known
+
+    async def _parts(self, case: OrderChangeSet, command: OrderCommand) -> Sequence[OrderCommand]:
+        """`command` itself; of goods that lie in several warehouses, one parcel each."""
+        moved = any(step.event.action is not Action.PACK for step in case.steps)
+        if command.event.action is not Action.PACK or command.event.warehouse or moved:
+            return [command]
+        self.check_version(case.order, command.version)
+        event = with_defaults(case.progress, command.event)
+        events = await stock_moves.split_into_parcels(self.uow.connection, case.progress, event)
+        return attribute_to(command, [replace(command, event=part, request=None) for part in events])
+
+    async def _act(self, case: OrderChangeSet, command: OrderCommand) -> None:
+        order, event = case.order, command.event
+        self.check_version(order, command.version)
+        if event.on is None and (event.action in TODAY or event.status is ShipmentStatus.DELIVERED):
+            event = replace(event, on=self.uow.now.date())
+        if event.action is Action.CHANGE:
+            event = self._taxed(case.shown, await with_edit_defaults(self.uow.connection, order, event))
+        if event.action is Action.SPLIT:
+            if event.reference:
+                what = "got the number of the new order, which is given here"
+                raise rejection(case.progress, event, "reference", what, "Leave it out.")
+            event = replace(
+                event, reference=await derived_orders.free_number(self.uow.connection, case.made, order, "S")
+            )
+        if event.action in stock_moves.AT_WAREHOUSE:
+            event = await stock_moves.lines_in_warehouse(self.uow.connection, order, case.progress, event)
+        event = with_defaults(case.progress, event)
+        after = apply(case.progress, event)
+        if shown := _shown_by(event):
+            case.shown = replace(case.shown, **shown)
+        if event.action in stock_moves.MOVING:
+            case.steps.append(stock_moves.Step(event=event, before=case.progress, after=after))
+        replaces = _replaced(case.progress, after, event)
+        if replaces is not None:
+            event = replace(
+                event, reference=await derived_orders.free_number(self.uow.connection, case.made, order, "R")
+            )
+            case.made.append(derived_orders.replacement(order, after, replaces, event, self.uow.now))
+        if event.action is Action.SPLIT:
+            case.made.append(derived_orders.part(order, case.progress, event))
+        entry = EventEntry(event=event, before=case.progress.stage, after=after.stage, request=command.named)
+        case.entries.append(entry)
+        sequence = case.length
+        while (stage := next_automatic_stage(after)) is not None:  # bounded: a stage never comes again
+            moved = apply(after, Event(action=Action.ADVANCE, to=stage))
+            advance = Event(action=Action.ADVANCE, to=stage)
+            case.entries.append(EventEntry(event=advance, before=after.stage, after=moved.stage))
+            after = moved
+        case.owed += notifications_for(event, case.progress, after, sequence)
+        if event.action is Action.SHIP:
+            case.shown = _on_its_way(case.shown, after)
+        if event.action is Action.INVOICE and event.reference and event.amount:
+            case.shown = replace(case.shown, invoice_number=event.reference)
+            case.issued.append(self._invoice(event.reference, event.amount, case))
+        case.progress = after
+
+    def _tax_rate(self, order: Order) -> Decimal | None:
+        """What comes on top: as the order says, else by the rules where prices are net."""
+        billing = self.rules.billing
+        if order.tax_rate is not None or not billing.net:
+            return order.tax_rate
+        return billing.rate(facts_of(order, self.uow.now))
+
+    def _taxed(self, order: Order, event: Event) -> Event:
+        """A change of address may change the tax, unless the order came with a rate that is not by the rules."""
+        billing = self.rules.billing
+        if not billing.net or "tax_rate" in event.details or not event.details.keys() & ADDRESS:
+            return event
+        by_rules = billing.rate(facts_of(order, self.uow.now))
+        there = billing.rate(facts_of(replace(order, **_shown_by(event)), self.uow.now))
+        if order.tax_rate != by_rules or there == by_rules:
+            return event
+        return replace(event, details={**event.details, "tax_rate": there})
+
+    def _invoice(self, number: str, amount: Decimal, case: OrderChangeSet) -> Invoice:
+        order, now = case.order, self.uow.now
+        view = build_invoice(number, order, case.progress, amount, now, self.rules.billing)
+        return Invoice(
+            number=number,
+            order_number=order.number,
+            issued_at=now,
+            currency=order.currency,
+            amount=amount,
+            body=dump(view),
+        )
+
+    async def _save(self, cases: Sequence[OrderChangeSet], *, new: bool = False) -> None:
+        changed = [case for case in cases if new or any(entry.event.action is Action.CHANGE for entry in case.entries)]
+        asked = [case.order for case in changed] if self.rules.priority_asks_for_standing else []
+        known = await standings(self.uow.connection, asked)
+        for case in changed:
+            facts = facts_of(case.shown, self.uow.now, known.get(case.order.number), case.progress)
+            case.shown = replace(case.shown, priority=self.rules.priority(facts))
+        usual = Lane.NEW if new else Lane.STATUS
+        moved = [
+            OrderChange(
+                order=case.shown,
+                before=case.before,
+                events=case.events,
+                progress=case.progress,
+                entries=tuple(case.entries),
+                lane=Lane.URGENT if case.shown.priority >= self.rules.urgent_from else usual,
+            )
+            for case in cases
+        ]
+        await order_state.save(self.uow, moved, actor=self.actor)
+        for item in moved:
+            del self._known[item.order.number]
+            self._progress.pop(item.order.number, None)
+            if not any(entry.event.action is Action.CHANGE for entry in item.entries):
+                order = item.order.at(item.progress, item.before)
+                self._known[order.number] = (order, order_history.length(item.events, item.entries))
+                self._progress[order.number] = item.progress
+
+    def progress_of(self, order: Order) -> OrderState:
+        """Of an order as this desk has loaded it; computed once."""
+        known = self._progress.get(order.number)
+        if known is None:
+            known = self._progress[order.number] = order.progress
+        return known
+
+    def _case(self, order: Order, events: int) -> OrderChangeSet:
+        progress = self.progress_of(order)
+        return OrderChangeSet(order=order, events=events, before=progress, progress=progress, shown=order)
+
+
+def _shown_by(event: Event) -> dict[str, Any]:
+    """What an event makes of the order itself, its progress apart."""
+    told_of_other_lines = {"stated_total": None} if event.relines else {}
+    return {**told_of_other_lines, **event.details}
+
+
+def _placed(said: bytes | None) -> Placed:
+    key = secrets.token_urlsafe(16)
+    return Placed(tracking_key=key, digest=None if said is None else placement.digest(key, said))
+
+
+def _replaced(before: OrderState, after: OrderState, event: Event) -> int | None:
+    """The return that is closed now and asks for a replacement."""
+    for number, item in after.returns.items():
+        if item.status is ReturnStatus.CLOSED and before.returns[number].status is not ReturnStatus.CLOSED:
+            return number if derived_orders.to_replace(item) else None
+    return None
+
+
+def _on_its_way(order: Order, progress: OrderState) -> Order:
+    """The order shows its latest shipment."""
+    parcel = max((item for item in progress.shipments.values() if item.shipped_on), key=lambda item: item.number)
+    return replace(order, carrier=parcel.carrier, tracking_number=parcel.tracking_number, shipped_on=parcel.shipped_on)

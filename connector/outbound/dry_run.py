@@ -1,0 +1,65 @@
+"""An org that agrees to everything and keeps nothing: for `--dry-run`, which counts the calls a push would make.
+
+Reads go to the real org. IDs are made up; together with a store whose transactions are rolled back, the whole of a push
+runs as it would.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from connector.model.outcome import Outcome
+from connector.salesforce.composite import SubOutcome, SubRequest
+from connector.salesforce.graph import Graph, GraphOutcome
+
+
+class DryRunOrg:
+    """Counts calls by resource; `records` counts the records they would carry, by object."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self._numbers = count(1)
+
+    async def collections_upsert(
+        self, sobject: str, external_id: str, records: Sequence[Mapping[str, Any]]
+    ) -> list[Outcome]:
+        self.calls["collections"] += 1
+        return [self._made() for _ in records]
+
+    async def collections_create(self, sobject: str, records: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+        self.calls["collections"] += 1
+        return [self._made() for _ in records]
+
+    async def collections_update(self, rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Outcome]:
+        self.calls["collections"] += 1
+        return [Outcome(success=True, id=record_id) for _, record_id, _ in rows]
+
+    async def graph(self, graphs: Sequence[Graph]) -> list[GraphOutcome]:
+        self.calls["graph"] += 1
+        return [
+            GraphOutcome(
+                graph_id=graph.graph_id, success=True, nodes={node.reference: self._made() for node in graph.nodes}
+            )
+            for graph in graphs
+        ]
+
+    async def composite(
+        self, subrequests: Sequence[SubRequest], *, all_or_none: bool, collate: bool
+    ) -> list[SubOutcome]:
+        self.calls["composite"] += 1
+        return [
+            SubOutcome(
+                reference=request.reference,
+                status=200,
+                body=None,
+                outcome=Outcome(success=True),
+                rows=tuple(self._made() for _ in (request.body or {}).get("records", ())),
+            )
+            for request in subrequests
+        ]
+
+    def _made(self) -> Outcome:
+        return Outcome(success=True, id=f"rehearsal{next(self._numbers):09d}", created=True)

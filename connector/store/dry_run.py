@@ -1,0 +1,72 @@
+"""A store on which everything can be done and nothing stays: one transaction, rolled back at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.store.engine import Store
+from connector.store.tables import journal, leases, links, metadata, org_catalog, orgs, outbox
+from connector.store.unit_of_work import UnitOfWork
+
+COPIED = (outbox, links, journal, leases, org_catalog, orgs)
+"""What a push writes."""
+
+
+class DryRunStore(Store):
+    """Hands out savepoints of one transaction instead of transactions."""
+
+    def __init__(self, store: Store, connection: AsyncConnection) -> None:
+        self.clock = store.clock
+        self.address = store.address
+        self.dialect = store.dialect
+        self._connection = connection
+        self._one_at_a_time = asyncio.Lock()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[UnitOfWork]:
+        async with self._one_at_a_time, self._connection.begin_nested():
+            unit = UnitOfWork(self._connection, self.clock.now())
+            yield unit
+            await unit.capture()
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[AsyncConnection]:
+        async with self._one_at_a_time:
+            yield self._connection
+
+
+@asynccontextmanager
+async def dry_run(store: Store) -> AsyncIterator[Store]:
+    """A store that begins as `store` is, and leaves it so. While it is open nobody else can write to SQLite: for work
+    that is done in a moment."""
+    async with store.scratch() as connection:
+        yield DryRunStore(store, connection)
+
+
+@asynccontextmanager
+async def sync_dry_run(store: Store) -> AsyncIterator[Store]:
+    """The same for what a push writes, in nobody's way however long it takes: those tables are copied into temporary
+    ones, which hide the others on this connection. The entities are as they were when it began."""
+    async with store.snapshot() as connection:
+        await connection.run_sync(_copy)
+        yield DryRunStore(store, connection)
+
+
+def _copy(connection: Connection) -> None:
+    sqlite = connection.dialect.name == "sqlite"
+    schema = "main" if sqlite else connection.execute(text("SELECT current_schema()")).scalar_one()
+    hidden = MetaData(naming_convention=metadata.naming_convention)
+    for table in COPIED:
+        copy = table.to_metadata(hidden)
+        copy._prefixes = ["TEMPORARY"]
+        copy.create(connection)
+        if table in (leases, journal):
+            continue  # nobody else works on the copies, or reads what was
+        names = ", ".join(column.name for column in table.columns)
+        source = connection.dialect.identifier_preparer.quote(schema)
+        connection.execute(text(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}.{table.name}"))  # noqa: S608

@@ -1,0 +1,290 @@
+"""The history of an order: what happened to it, in the order in which it happened, never changed afterwards."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.events import ACTION_FIELDS, DETAILS, PERSONAL, Action, Event, LineEdit
+from connector.model.money import places_of, plain
+from connector.model.order_state import Hold, LineState, OrderState
+from connector.model.shipments import Resolution, ReturnReason, Shipment, ShipmentStatus
+from connector.model.stage import Stage
+from connector.store import shipments
+from connector.store.sql import Row, select_in
+from connector.store.tables import order_events, orders
+from connector.store.unit_of_work import UnitOfWork
+
+_MONEY = ("freight", "tax_rate", "invoiced", "authorised", "captured", "refunded")
+_QUANTITIES = ("ordered", "total", "allocated", "picked", "shipped", "delivered", "returned", "credited", "cancelled")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A caller's own name for a command, and the digest of what was asked by it; None where that was before an upgrade
+    that renamed what it named."""
+
+    key: str
+    digest: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventEntry:
+    """One event with the stage it found and the stage it left (None: there was nothing before it). `request` is set on
+    the first event of a command that its caller has named."""
+
+    event: Event
+    before: Stage | None
+    after: Stage
+    request: Request | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredEvent(EventEntry):
+    """An event as it stands in the history; `sequence` counts from 1. The first holds the progress it began with."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    begun: OrderState | None
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The event as plain values, without what it leaves out."""
+        return {"action": self.event.action.value, **_detail(self.event)}
+
+
+async def read(connection: AsyncConnection, number: str) -> list[StoredEvent]:
+    """Everything that happened to one order, the first first; empty for one that was only imported."""
+    statement = (
+        select(order_events, orders.c.currency)
+        .join(orders, orders.c.number == order_events.c.order_number)
+        .where(order_events.c.order_number == number)
+        .order_by(order_events.c.sequence)
+    )
+    return [_recorded(row) for row in await connection.execute(statement)]
+
+
+async def has(connection: AsyncConnection, number: str, action: Action) -> bool:
+    """Whether `action` ever happened to this order."""
+    row = order_events.c
+    statement = select(row.sequence).where(row.order_number == number, row.action == action.value).limit(1)
+    return (await connection.execute(statement)).first() is not None
+
+
+async def requests(connection: AsyncConnection, asked: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Request]:
+    """What was done before of what is asked (the keys of requests by order), by order and key."""
+    row = order_events.c
+    statement = select(row.order_number, row.request, row.request_digest)
+    found: dict[tuple[str, str], Request] = {}
+    for number, keys in asked.items():
+        mine = statement.where(row.order_number == number)
+        for order, key, digest in await select_in(connection, mine, row.request, keys):
+            found[order, key] = Request(key=key, digest=digest)
+    return found
+
+
+def digest_of(order: str, key: str, event: Event) -> str:
+    """The same for events that say the same, however their numbers were written, of one order under one key alone: what
+    is kept of personal details cannot be compared with other orders."""
+    details = {name: _value(value) for name, value in event.details.items()}
+    said = {"action": event.action.value, **_detail(event), "details": details}
+    content = orjson.dumps([order, said], option=orjson.OPT_SORT_KEYS)
+    return hmac.new(key.encode("utf-8", "surrogatepass"), content, sha256).hexdigest()
+
+
+def length(known: int, entries: Sequence[EventEntry]) -> int:
+    """How long a history of `known` events is with these; an empty one begins with an event of its own."""
+    return known + len(entries) + (known == 0)
+
+
+async def count_by_action(connection: AsyncConnection) -> dict[Action, int]:
+    """How often each action happened, over all orders."""
+    rows = await connection.execute(select(order_events.c.action, func.count()).group_by(order_events.c.action))
+    return {Action(action): count for action, count in rows.tuples()}
+
+
+async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence[EventEntry]]], *, actor: str) -> None:
+    """Add entries to histories: (progress before them, length of the history so far, entries) of each order.
+
+    A history that is empty begins with the progress before the first entry.
+    """
+    rows: list[Row] = []
+    for begun, known, entries in items:
+        if known == 0:
+            entries = (EventEntry(event=Event(action=Action.BEGIN), before=None, after=begun.stage), *entries)
+        for sequence, entry in enumerate(entries, start=known + 1):
+            detail = _detail(entry.event) if sequence > 1 else _dump(begun)
+            rows.append(
+                {
+                    "order_number": begun.number,
+                    "sequence": sequence,
+                    "at": uow.now,
+                    "actor": actor,
+                    "action": entry.event.action.value,
+                    "stage_before": entry.before and entry.before.value,
+                    "stage_after": entry.after.value,
+                    "detail": orjson.dumps(detail).decode(),
+                    "request": entry.request and entry.request.key,
+                    "request_digest": entry.request and entry.request.digest,
+                }
+            )
+    if rows:
+        await uow.connection.execute(insert(order_events), rows)
+
+
+def _detail(event: Event) -> dict[str, Any]:
+    """What an event says, without what it leaves out."""
+    said = {
+        "lines": _plain(event.lines),
+        "written_off": _plain(event.written_off),
+        "terms": {str(number): _terms(terms) for number, terms in event.terms.items()},
+        "details": {name: _value(value) for name, value in event.details.items() if name not in PERSONAL},
+        "personal": sorted(event.details.keys() & PERSONAL),
+        "amount": None if event.amount is None else plain(event.amount),
+        **{name: getattr(event, name) for name in _AS_IT_IS},
+        "on": event.on and event.on.isoformat(),
+    }
+    return {name: value for name, value in said.items() if value is not None and value not in ({}, [])}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _details(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Of personal details the names are known alone."""
+    reads: dict[type, Callable[[str], Any]] = {Decimal: Decimal, date: date.fromisoformat}
+    details = {
+        name: None if value is None else reads.get(DETAILS[name], DETAILS[name])(value)
+        for name, value in said.get("details", {}).items()
+    }
+    return details | dict.fromkeys(said.get("personal", ()))
+
+
+_AS_IT_IS = (
+    "hold", "to", "shipment", "status", "return_number", "reason", "resolution", "warehouse", "carrier",
+    "tracking_number", "reference", "note",
+)  # fmt: skip
+_KINDS = {
+    "hold": Hold, "to": Stage, "status": ShipmentStatus, "reason": ReturnReason, "resolution": Resolution,
+    "on": date.fromisoformat,
+}  # fmt: skip
+
+
+def _plain(quantities: Mapping[int, Decimal]) -> dict[str, str]:
+    return {str(number): plain(quantity) for number, quantity in quantities.items()}
+
+
+def _terms(terms: LineEdit) -> dict[str, str]:
+    said = {"sku": terms.sku, "quantity": plain(terms.quantity), "discount": plain(terms.discount)}
+    return said | ({} if terms.unit_price is None else {"unit_price": plain(terms.unit_price)})
+
+
+def _dump(progress: OrderState) -> dict[str, Any]:
+    return {
+        "stage": progress.stage,
+        "lines": {
+            str(number): {name: plain(getattr(line, name)) for name in _QUANTITIES}
+            for number, line in progress.lines.items()
+        },
+        "holds": sorted(progress.holds),
+        "declined": progress.declined,
+        "ship_complete": progress.ship_complete,
+        "shipments": [shipments.serialize_shipment(parcel) for parcel in progress.shipments.values()],
+        **{name: plain(getattr(progress, name)) for name in _MONEY},
+        "places": progress.places,
+    }
+
+
+def _recorded(row: Any) -> StoredEvent:
+    detail = orjson.loads(row.detail)
+    first = row.action == Action.BEGIN
+    return StoredEvent(
+        event=Event(action=Action.BEGIN) if first else event_of(Action(row.action), detail),
+        before=Stage(row.stage_before) if row.stage_before else None,
+        after=Stage(row.stage_after),
+        sequence=row.sequence,
+        at=row.at,
+        actor=row.actor,
+        begun=_load(row.order_number, row.currency, detail) if first else None,
+        request=Request(key=row.request, digest=row.request_digest) if row.request else None,
+    )
+
+
+def event_of(action: Action, detail: Mapping[str, Any]) -> Event:
+    """The event behind a row's action and detail; any but the first.
+
+    Earlier versions let an action carry any field, and no rule looked at it: such a field is left out.
+    """
+    has = ACTION_FIELDS[action].every | ({"personal"} if action is Action.CHANGE else set())
+    detail = {name: value for name, value in detail.items() if name in has}
+    if action is Action.SHIP and detail.get("lines"):
+        detail.pop("shipment", None)  # the lines counted, and made another parcel
+    values: dict[str, Any] = {
+        name: _KINDS[name](detail[name]) if name in _KINDS else detail[name]
+        for name in (*_AS_IT_IS, "on")
+        if name in detail
+    }
+    return Event(
+        action=action,
+        lines=_quantities(detail.get("lines", {})),
+        written_off=_quantities(detail.get("written_off", {})),
+        terms={int(number): _terms_of(terms) for number, terms in detail.get("terms", {}).items()},
+        details=_details(detail),
+        amount=Decimal(detail["amount"]) if "amount" in detail else None,
+        **values,
+    )
+
+
+def _terms_of(said: Mapping[str, str]) -> LineEdit:
+    return LineEdit(sku=said["sku"], **{name: Decimal(value) for name, value in said.items() if name != "sku"})
+
+
+def _quantities(said: Mapping[str, str]) -> dict[int, Decimal]:
+    return {int(number): Decimal(quantity) for number, quantity in said.items()}
+
+
+def _load(number: str, currency: str, detail: Mapping[str, Any]) -> OrderState:
+    return OrderState(
+        number=number,
+        stage=Stage(detail["stage"]),
+        lines={
+            int(line): LineState(**{name: Decimal(value) for name, value in values.items()})
+            for line, values in detail["lines"].items()
+        },
+        holds=frozenset(Hold(reason) for reason in detail["holds"]),
+        declined=detail["declined"],
+        shipments={said["number"]: _shipment(said) for said in detail.get("shipments", ())},
+        freight=Decimal(detail["freight"]),
+        tax_rate=Decimal(detail.get("tax_rate", 0)),
+        ship_complete=detail.get("ship_complete", False),
+        invoiced=Decimal(detail["invoiced"]),
+        authorised=Decimal(detail["authorised"]),
+        captured=Decimal(detail["captured"]),
+        refunded=Decimal(detail["refunded"]),
+        places=detail.get("places", places_of(currency)),
+    )
+
+
+def _shipment(said: Mapping[str, Any]) -> Shipment:
+    return Shipment(
+        number=said["number"],
+        lines=_quantities(said["lines"]),
+        status=ShipmentStatus(said["status"]),
+        warehouse=said.get("warehouse"),
+        carrier=said.get("carrier"),
+        tracking_number=said.get("tracking_number"),
+        **{name: date.fromisoformat(said[name]) for name in ("shipped_on", "delivered_on") if name in said},
+    )

@@ -1,0 +1,163 @@
+"""Orders with their progress, read for change and written back together with the history.
+
+An order's version is checked where the caller names one; rows are locked in key order, so that two commands on the same
+orders wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from connector.model.change import EntityKind
+from connector.model.events import Action, Event, LineEdit
+from connector.model.order import MOVING, Order
+from connector.model.order_return import return_key
+from connector.model.order_state import OrderState
+from connector.store import order_history, shipments
+from connector.store import orders as order_store
+from connector.store.order_history import EventEntry
+from connector.store.orders import MONEY
+from connector.store.sql import Row, select_in
+from connector.store.tables import holds, order_lines, orders
+from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
+
+_OF_ORDER = ("carrier", "tracking_number", "shipped_on", "priority", "tracking_key", "invoice_number", "tax_rate")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderChange:
+    """An order that entries have led from `before` to `progress`; what else it is to be stands in `order`."""
+
+    order: Order
+    before: OrderState
+    events: int
+    progress: OrderState
+    entries: tuple[EventEntry, ...] = ()
+    lane: Lane = Lane.STATUS
+
+
+async def load(uow: UnitOfWork, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
+    """The orders of `numbers`, locked until the end of the transaction, with the length of their history."""
+    locking = select(orders.c.number, orders.c.events).order_by(orders.c.number).with_for_update()
+    events = {
+        row.number: row.events for row in await select_in(uow.connection, locking, orders.c.number, sorted(numbers))
+    }
+    return {order.number: (order, events[order.number]) for order in await order_store.load(uow.connection, numbers)}
+
+
+async def save(uow: UnitOfWork, moved: Sequence[OrderChange], *, actor: str) -> None:
+    """Write what has changed of these orders, and add to their histories. Their changes are captured."""
+    if not moved:
+        return
+    await order_history.write(uow, [(item.before, item.events, item.entries) for item in moved], actor=actor)
+    await _save_orders(uow, moved)
+    await _save_details(uow, moved)
+    await _save_lines(uow, moved)
+    await _save_holds(uow, moved, actor)
+    await shipments.save(uow, [(item.before, item.progress, item.events == 0) for item in moved])
+    for item in moved:
+        for number, back in item.progress.returns.items():
+            if item.before.returns.get(number) != back:
+                key = return_key(item.order.number, number)
+                uow.changed(EntityKind.RETURN, key, partition_hash(item.order.customer.number), item.lane)
+        uow.changed(EntityKind.ORDER, item.order.number, partition_hash(item.order.customer.number), item.lane)
+
+
+async def _save_orders(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
+    # A parameter named as the column would be taken for a value to set.
+    names = ("stage", "events", *_OF_ORDER, *MONEY)
+    statement = (
+        update(orders)
+        .where(orders.c.number == bindparam("the_number"))
+        .values(**{name: bindparam(f"new_{name}") for name in names}, version=orders.c.version + 1, updated_at=uow.now)
+    )
+    await uow.connection.execute(statement, [_order_row(item) for item in moved])
+
+
+def _order_row(item: OrderChange) -> Row:
+    order, progress = item.order, item.progress
+    return {
+        "the_number": order.number,
+        "new_stage": progress.stage.value,
+        "new_events": order_history.length(item.events, item.entries),
+        **{f"new_{name}": getattr(order, name) for name in _OF_ORDER},
+        **{f"new_{name}": getattr(progress, name) for name in MONEY},
+    }
+
+
+async def _save_details(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
+    for item in moved:
+        details: Row = {}
+        for entry in item.entries:
+            details |= entry.event.details
+            if entry.event.relines and "stated_total" not in entry.event.details:
+                details["stated_total"] = None  # what was told was told of other lines
+        if details:
+            details["ship_complete"] = item.progress.ship_complete
+            here = orders.c.number == item.order.number
+            await uow.connection.execute(update(orders).where(here).values(details))
+
+
+async def _save_lines(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
+    rows: list[Row] = []
+    for item in moved:
+        await _change_lines(uow, item)
+        for number, line in item.progress.lines.items():
+            # Before its first command an order's quantities are implied by its stage, and not stored.
+            if item.events == 0 or line != item.before.lines.get(number):
+                values = {f"new_{name}": getattr(line, name) for name in MOVING}
+                rows.append({"the_order": item.order.number, "the_line": number} | values)
+    statement = (
+        update(order_lines)
+        .where(order_lines.c.order_number == bindparam("the_order"), order_lines.c.number == bindparam("the_line"))
+        .values({name: bindparam(f"new_{name}") for name in MOVING})
+    )
+    if rows:
+        await uow.connection.execute(statement, rows)
+
+
+async def _change_lines(uow: UnitOfWork, item: OrderChange) -> None:
+    """Lines that came, went, or got other terms."""
+    terms: dict[int, LineEdit] = {}
+    for entry in item.entries:
+        if entry.event.action is Action.CHANGE:
+            terms |= entry.event.terms
+    for number, new in sorted(terms.items()):
+        here = (order_lines.c.order_number == item.order.number) & (order_lines.c.number == number)
+        known = number in item.before.lines
+        if number not in item.progress.lines:
+            await uow.connection.execute(delete(order_lines).where(here))
+            continue
+        values = {
+            "sku": new.sku, "quantity": new.quantity, "unit_price": new.unit_price, "discount": new.discount
+        }  # fmt: skip
+        if known:
+            await uow.connection.execute(update(order_lines).where(here).values(values))
+        else:
+            row = {"order_number": item.order.number, "number": number} | values
+            await uow.connection.execute(insert(order_lines), [row])
+
+
+async def _save_holds(uow: UnitOfWork, moved: Sequence[OrderChange], actor: str) -> None:
+    placed: list[Row] = []
+    for item in moved:
+        said: Mapping[object, Event] = {
+            entry.event.hold: entry.event for entry in item.entries if entry.event.action is Action.HOLD
+        }
+        if item.progress.holds == item.before.holds and not any(entry.event.hold for entry in item.entries):
+            continue
+        mine = holds.c.order_number == item.order.number
+        for entry in item.entries:
+            if entry.event.action is Action.ESCALATE and entry.event.hold is not None:
+                this = holds.c.reason == entry.event.hold.value
+                await uow.connection.execute(update(holds).where(mine, this).values(escalated_at=uow.now))
+        for reason in sorted(item.progress.holds - item.before.holds):
+            row = {"order_number": item.order.number, "reason": reason.value, "since": uow.now, "placed_by": actor}
+            placed.append(row | {"note": said[reason].note, "rules": said[reason].reference})
+        for reason in sorted(item.before.holds - item.progress.holds):
+            await uow.connection.execute(delete(holds).where(mine, holds.c.reason == reason.value))
+    if placed:
+        await uow.connection.execute(insert(holds), placed)

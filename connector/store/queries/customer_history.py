@@ -1,0 +1,150 @@
+"""What is known of a customer beside one order: what else was ordered, what else is owed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.money import EXACT, places_of
+from connector.model.order import Order, exact_total
+from connector.model.order_state import LineState, OrderState
+from connector.model.shipments import ZERO
+from connector.model.stage import Stage
+from connector.store.sql import chunks, select_in
+from connector.store.tables import order_lines, orders
+
+DAY = timedelta(days=1)
+_DONE = (Stage.COMPLETED.value, Stage.CANCELLED.value)
+_OPEN = tuple(
+    orders.c[name]
+    for name in ("number", "customer", "currency", "stage", "freight", "tax_rate", "captured", "refunded")
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CustomerHistory:
+    """`open_balance`: owed on other orders in the same currency, known for customers with a credit limit only."""
+
+    open_balance: Decimal = ZERO
+    orders_of_the_day: int = 0
+    earlier_orders: int = 0
+
+
+async def standings(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, CustomerHistory]:
+    """By order number."""
+    if not some:
+        return {}
+    before = await _before(connection, some)
+    days = await _days(connection, some)
+    owed = await _open_balances(connection, some)
+    return {
+        order.number: CustomerHistory(
+            open_balance=owed.get(order.number, ZERO),
+            orders_of_the_day=sum(
+                order.placed_at - DAY < moment <= order.placed_at
+                for number, moment in days.get(order.customer.number, ())
+                if number != order.number
+            ),
+            earlier_orders=before.get(order.number, 0),
+        )
+        for order in some
+    }
+
+
+async def _before(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, int]:
+    """How many orders of the same customer came before each of these."""
+    earlier = orders.alias("earlier")
+    same = (earlier.c.customer == orders.c.customer) & (earlier.c.number != orders.c.number)
+    statement = (
+        select(orders.c.number, func.count())
+        .join(earlier, same & (earlier.c.placed_at <= orders.c.placed_at))
+        .group_by(orders.c.number)
+    )
+    rows = await select_in(connection, statement, orders.c.number, [order.number for order in some])
+    return dict(rows)
+
+
+async def _days(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, list[tuple[str, datetime]]]:
+    """(number, moment) of what these customers ordered about then, by customer."""
+    moments = [order.placed_at for order in some]
+    statement = select(orders.c.customer, orders.c.number, orders.c.placed_at).where(
+        orders.c.placed_at > min(moments) - DAY, orders.c.placed_at <= max(moments)
+    )
+    customers = sorted({order.customer.number for order in some})
+    found: dict[str, list[tuple[str, datetime]]] = {}
+    for customer, number, moment in await select_in(connection, statement, orders.c.customer, customers):
+        found.setdefault(customer, []).append((number, moment))
+    return found
+
+
+async def _open_balances(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, Decimal]:
+    """What is owed on other open orders of the same customer in the same currency, by order number; read once for each
+    customer, and never more than one order of it held."""
+    limited = [order for order in some if order.customer.credit_limit is not None]
+    owed: dict[tuple[str, str], Decimal] = {}
+    own: dict[str, Decimal] = dict.fromkeys((order.number for order in limited), ZERO)
+    line = order_lines.c
+    statement = (
+        select(*_OPEN, line.number.label("line"), line.quantity, line.unit_price, line.discount)
+        .add_columns(line.cancelled, line.credited)
+        .outerjoin(order_lines, line.order_number == orders.c.number)
+        .where(orders.c.stage.not_in(_DONE))
+        .order_by(orders.c.number)
+    )
+    for chunk in chunks(sorted({order.customer.number for order in limited})):
+        async with connection.stream(statement.where(orders.c.customer.in_(chunk))) as rows:
+            async for found in _by_order(rows):
+                first, due = found[0], _due(found)
+                account = (first.customer, first.currency)
+                owed[account] = EXACT.add(owed.get(account, ZERO), due)
+                if first.number in own:
+                    own[first.number] = due
+    return {
+        order.number: EXACT.subtract(owed.get((order.customer.number, order.currency), ZERO), own[order.number])
+        for order in limited
+    }
+
+
+async def _by_order(rows: AsyncIterator[Any]) -> AsyncIterator[list[Any]]:
+    """The rows of one order at a time; they come by order."""
+    found: list[Any] = []
+    async for row in rows:
+        if found and row.number != found[0].number:
+            yield found
+            found = []
+        found.append(row)
+    if found:
+        yield found
+
+
+def _due(rows: Sequence[Any]) -> Decimal:
+    """What is still to be paid for an open order, as `Order.amount_due` has it: what an import implies of such a stage
+    moves no money."""
+    order = rows[0]
+    lines = {
+        row.line: LineState(
+            ordered=row.quantity,
+            cancelled=row.cancelled,
+            credited=row.credited,
+            total=exact_total(row.quantity, row.unit_price, row.discount) or ZERO,
+        )
+        for row in rows
+        if row.line is not None
+    }
+    progress = OrderState(
+        number=order.number,
+        stage=Stage(order.stage),
+        lines=lines,
+        freight=order.freight or ZERO,
+        tax_rate=order.tax_rate or ZERO,
+        captured=order.captured,
+        refunded=order.refunded,
+        places=places_of(order.currency),
+    )
+    return EXACT.subtract(progress.due, progress.net)

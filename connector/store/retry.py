@@ -1,0 +1,33 @@
+"""Once more: a transaction that the database gave up for another one left nothing behind, and may be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+
+from connector.clock import Clock
+from connector.errors import AbortedError
+
+T = TypeVar("T")
+
+REPEATS = 3
+SECONDS = 0.05
+"""Before the first repeat; twice as long before each further one, and never two callers alike."""
+
+
+async def retry_on_abort(clock: Clock, work: Callable[[], Awaitable[T]]) -> T:
+    """What `work`, one transaction, comes to; the last AbortedError if it was given up every time."""
+
+    async def once() -> T:  # what tenacity awaits must be such a function, not one that returns an awaitable
+        return await work()
+
+    trying = AsyncRetrying(
+        retry=retry_if_exception_type(AbortedError),
+        stop=stop_after_attempt(1 + REPEATS),
+        wait=lambda state: SECONDS * 2 ** (state.attempt_number - 1) * (0.5 + clock.jitter()),
+        sleep=clock.sleep,
+        reraise=True,
+    )
+    return await trying(once)

@@ -1,0 +1,101 @@
+"""One transaction, and the one place where changes are captured.
+
+Whatever writes a synced entity says so to `changed`; the rows of the outbox are written just before the commit, so a
+change and its capture stand or fall together, and an entity changed ten times in a transaction is captured once.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum
+from zlib import crc32
+
+from sqlalchemy import case, or_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.change import ChangeState, EntityKind
+from connector.store.sql import Row, insert
+from connector.store.tables import outbox
+
+
+class Lane(IntEnum):
+    """What is sent first: an urgent order, then one that moved, then new ones, customers and products, a backfill.
+
+    Behind them all is what was refused for a reason that may be the org's, what was tried least often first: from
+    `DOUBTED` on, each such refusal adds one. A change that is captured anew has its usual place again.
+    """
+
+    URGENT = -1
+    STATUS = 0
+    NEW = 1
+    PROFILE = 2
+    BACKFILL = 3
+    DOUBTED = 4
+
+
+def partition_hash(key: str) -> int:
+    """The hash by which work is shared out, the same on every machine: 31 bits of the account's (or product's) key."""
+    return crc32(key.encode()) & 0x7FFFFFFF
+
+
+class UnitOfWork:
+    """What a transaction offers to those who write in it. `now` is one moment for all of it."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+        self.connection = connection
+        self.now = now
+        self._changed: dict[tuple[EntityKind, str], tuple[int, Lane, bool]] = {}
+
+    def changed(
+        self, entity: EntityKind, key: str, slot: int, lane: Lane = Lane.PROFILE, *, unsure: bool = False
+    ) -> None:
+        """Remember that `key` must reach the org; of several calls, the last slot and the most urgent lane count.
+
+        `unsure`: what the org holds of it is not known, and must be looked at first.
+        """
+        _, earlier, doubted = self._changed.get((entity, key), (slot, lane, False))
+        self._changed[entity, key] = (slot, min(earlier, lane), doubted or unsure)
+
+    async def capture(self) -> None:
+        """Write what was remembered. `Store.transaction` calls this; nobody else needs to."""
+        if not self._changed:
+            return
+        # In key order, so that two transactions with the same entities wait for each other instead of deadlocking.
+        rows: list[Row] = [
+            {
+                "entity": entity.value,
+                "key": key,
+                "slot": slot,
+                "lane": lane.value,
+                "version": 1,
+                "state": ChangeState.DUE.value,
+                "due_at": self.now,
+                "attempts": 0,
+                "captured_at": self.now,
+                "unsure": unsure,
+            }
+            for (entity, key), (slot, lane, unsure) in sorted(self._changed.items())
+        ]
+        statement = insert(self.connection, outbox)
+        new, is_due = statement.excluded, outbox.c.state == ChangeState.DUE.value
+        await self.connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["entity", "key"],
+                set_={
+                    # What is in flight stays with the stream that sent it: another one would overtake it.
+                    "slot": case((outbox.c.unsure, outbox.c.slot), else_=new.slot),
+                    "lane": case((is_due & (outbox.c.lane < new.lane), outbox.c.lane), else_=new.lane),
+                    "version": outbox.c.version + 1,
+                    "state": new.state,
+                    "due_at": new.due_at,
+                    "attempts": 0,
+                    "unsure": or_(outbox.c.unsure, new.unsure),
+                    "captured_at": case((is_due, outbox.c.captured_at), else_=new.captured_at),
+                    "error": None,
+                    "refused_at": None,
+                    "refusal": None,
+                },
+            ),
+            rows,
+        )
+        self._changed.clear()

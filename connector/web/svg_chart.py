@@ -1,0 +1,107 @@
+"""A figure as a bar chart: SVG made here, readable without a script, in light and dark.
+
+Of very many rows the worst are drawn, and a line says so; CSV and JSON have all of them. Bars of different currencies
+are not compared: each currency has its own scale.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from decimal import Decimal
+from html import escape
+from typing import Any
+
+from connector.orders.analytics import Metric
+
+KIND = "image/svg+xml"
+MOST = 40
+"""Bars that a person can still take in."""
+
+WIDTH, ROW, LABELS, EDGE = 720, 28, 210, 12
+LETTER, SMALL, MARGIN = 8, 16, 16
+"""About the width of a digit, the height of a small line, what a chart leaves below it."""
+
+UNITS = {"percent": " %", "hours": " h", "days": " d"}
+STYLE = (
+    "text{font:14px system-ui,sans-serif;fill:#1f2933}.about{font-size:12px;fill:#52606d}"
+    ".bar{fill:#2f6fdb}.less{fill:#c2410c}.rest{fill:#e4e7eb}.zero{stroke:#52606d}.ground{fill:#fff}"
+    "@media(prefers-color-scheme:dark){text{fill:#f5f7fa}.about{fill:#cbd2d9}.bar{fill:#7aa7ff}.less{fill:#fb923c}"
+    ".rest{fill:#323f4b}.zero{stroke:#cbd2d9}.ground{fill:#1f2933}}"
+)
+
+
+def bar_chart(figure: Metric) -> str:
+    """One bar a row, as long as its last value; a row is named by its texts."""
+    rows, told = _chosen(figure)
+    unit = UNITS.get(figure.columns[-1], "")
+    texts = [f"{_value(row):,}{unit}" for row in rows]
+    values = max([LETTER * len(text) for text in texts], default=0) + 2 * EDGE
+    room = WIDTH - LABELS - values
+    scales = "Each currency has a scale of its own." if len(_currencies(figure, rows)) > 1 else ""
+    notes = [line for note in (figure.about, scales, told) for line in textwrap.wrap(note, 110)]
+    top = 26 + SMALL * len(notes) + MARGIN
+    height = top + ROW * len(rows) + MARGIN // 2
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+        f' role="img" aria-label="{escape(figure.about)}"><style>{STYLE}</style>',
+        f'<rect class="ground" width="{WIDTH}" height="{height}"/>',
+        f'<text x="{EDGE}" y="22">{escape(figure.name.replace("-", " ").capitalize())}</text>',
+    ]
+    parts += [
+        f'<text x="{EDGE}" y="{26 + SMALL * (index + 1)}" class="about">{escape(note)}</text>'
+        for index, note in enumerate(notes)
+    ]
+    for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
+        least, most = _scale(figure, rows, row)
+        at = top + ROW * index
+        zero, end = (LABELS + room * float((value - least) / (most - least)) for value in (Decimal(0), _value(row)))
+        kind = "bar" if _value(row) >= 0 else "less"
+        parts += [
+            f"<g><title>{escape(_name(row))}: {text}</title>",
+            f'<text x="{LABELS - 10}" y="{at + 17}" text-anchor="end">{escape(_cut(_name(row)))}</text>',
+            f'<rect class="rest" x="{LABELS}" y="{at + 4}" width="{room}" height="{ROW - 10}" rx="3"/>',
+            f'<rect class="{kind}" x="{min(zero, end):.1f}" y="{at + 4}" width="{abs(end - zero):.1f}"'
+            f' height="{ROW - 10}" rx="3"/>',
+            f'<path class="zero" d="M{zero:.1f} {at}v{ROW}"/>' if least < 0 else "",
+            f'<text x="{WIDTH - EDGE}" y="{at + 17}" text-anchor="end">{text}</text></g>',
+        ]
+    return "".join([*parts, "</svg>"])
+
+
+def _chosen(figure: Metric) -> tuple[Sequence[tuple[Any, ...]], str]:
+    """The rows to draw, and what is to be said of those that are not."""
+    rows = figure.rows
+    if not rows:
+        return (), "Nothing in this period."
+    if len(rows) <= MOST:
+        return rows, ""
+    worst = sorted(rows, key=_value, reverse=not figure.low_is_bad)[:MOST]
+    which = "lowest" if figure.low_is_bad else "highest"
+    return worst, f"The {MOST} {which}; {len(rows) - MOST:,} more are in the CSV and the JSON."
+
+
+def _scale(figure: Metric, rows: Sequence[tuple[Any, ...]], row: tuple[Any, ...]) -> tuple[Decimal, Decimal]:
+    """The least and the most that a bar beside this one can show."""
+    mine = _currencies(figure, [row])
+    values = [_value(other) for other in rows if _currencies(figure, [other]) == mine]
+    most = Decimal(100) if figure.columns[-1] == "percent" else max(*values, Decimal(0))
+    least = min(*values, Decimal(0))
+    return least, most if most > least else least + 1
+
+
+def _currencies(figure: Metric, rows: Sequence[tuple[Any, ...]]) -> set[Any]:
+    at = figure.columns.index("currency") if "currency" in figure.columns else None
+    return set() if at is None else {row[at] for row in rows}
+
+
+def _value(row: tuple[Any, ...]) -> Decimal:
+    return Decimal(row[-1]) if isinstance(row[-1], Decimal | int) else Decimal(0)
+
+
+def _name(row: tuple[Any, ...]) -> str:
+    return " ".join(part or "(none)" for part in row[:-1] if isinstance(part, str)) or "(none)"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"

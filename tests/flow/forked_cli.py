@@ -1,0 +1,54 @@
+"""Runs `connector` in a process of its own that need not load the program first: a fork of one that has.
+
+A second of loading, a hundred times over, is most of what the tests of the command line would cost. What starts
+the installed command itself is `Shell.start`, and the acceptance run.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["tests.flow.preload"])
+
+
+class TimedOutError(Exception):
+    """The command was still at work after its time, and has been killed."""
+
+
+def run(
+    words: Sequence[str], *, environment: Mapping[str, str], folder: Path, seconds: float, out: Path, err: Path
+) -> int:
+    """The exit status of `connector WORDS`; what it printed is in the files `out` and `err`."""
+    process = _SERVER.Process(target=_main, args=(list(words), dict(environment), folder, out, err))
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise TimedOutError(" ".join(words))
+    return process.exitcode
+
+
+def _main(words: Sequence[str], environment: Mapping[str, str], folder: Path, out: Path, err: Path) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for source, flags, target in ((Path(os.devnull), os.O_RDONLY, 0), (out, _WRITE, 1), (err, _WRITE, 2)):
+        opened = os.open(source, flags, 0o600)
+        os.dup2(opened, target)
+        os.close(opened)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  -- the process ends with it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["connector", *words]
+    from connector.cli import main
+
+    main()
+
+
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC

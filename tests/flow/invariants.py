@@ -1,0 +1,144 @@
+"""Whether the books balance: quantities, money, stock, histories; and whether the org tells the same story."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from connector.model.money import EXACT, to_cents
+from connector.model.order import Order
+from connector.model.shipments import IN_HOUSE, ZERO, Resolution, ReturnStatus, ShipmentStatus
+from connector.model.stage import Stage
+from connector.model.transitions import apply, next_automatic_stage
+from connector.store import order_history, orders
+from connector.store import stock as stocks
+from tests.flow.conftest import World
+
+
+async def check_books(world: World, numbers: Sequence[str], arrived: Mapping[str, Decimal]) -> None:
+    """No impossible state, no oversold unit; `arrived` is what has ever been put on a shelf, by SKU."""
+    async with world.service.store.reader() as connection:
+        stored = await orders.load(connection, numbers)
+        levels = await stocks.levels(connection, arrived)
+        held = await stocks.reserved_for(connection, numbers)
+        histories = {number: await order_history.read(connection, number) for number in numbers}
+    out = dict.fromkeys(arrived, ZERO)
+    promised = dict.fromkeys(arrived, ZERO)
+    for order in stored:
+        _check_lines(order)
+        _check_money(order)
+        _check_replay(order, histories[order.number])
+        for line in order.lines:
+            mine = [reserved for key, reserved in held.items() if key[:2] == (order.number, line.number)]
+            assert line.allocated - line.shipped == sum((reserved.quantity for reserved in mine), ZERO)
+            assert line.picked - line.shipped == sum((reserved.picked for reserved in mine), ZERO)
+            back = [item.lines[line.number].restocked for item in order.returns.values() if line.number in item.lines]
+            promised[line.product.sku] += line.allocated - line.shipped
+            out[line.product.sku] += line.shipped - sum(back, ZERO)
+    for sku, came in arrived.items():
+        mine_there = [level for (name, _), level in levels.items() if name == sku]
+        assert all(ZERO <= level.reserved <= level.on_hand for level in mine_there)
+        assert sum((level.reserved for level in mine_there), ZERO) == promised[sku]
+        assert sum((level.on_hand for level in mine_there), ZERO) == came - out[sku]
+
+
+def _check_lines(order: Order) -> None:
+    progress = order.progress
+    for line in order.lines:
+        assert ZERO <= line.credited <= line.returned <= line.delivered <= line.shipped <= line.picked <= line.allocated
+        assert line.allocated + line.cancelled <= line.quantity
+        parcels = [item for item in order.shipments.values() if line.number in item.lines]
+        gone = [item for item in parcels if item.status not in IN_HOUSE | {ShipmentStatus.VOID}]
+        there = [item for item in gone if item.status is ShipmentStatus.DELIVERED]
+        assert sum((item.lines[line.number] for item in gone), ZERO) == line.shipped
+        assert sum((item.lines[line.number] for item in there), ZERO) == line.delivered
+        assert line.shipped + progress.packed(line.number) <= line.picked
+        returned = [item.lines[line.number] for item in order.returns.values() if line.number in item.lines]
+        assert sum((item.received for item in returned), ZERO) == line.returned
+        assert all(item.inspected <= item.received <= item.requested for item in returned)
+    wanted, shipped, delivered = (progress.sum(name) for name in ("wanted", "shipped", "delivered"))
+    assert (wanted == 0) == (order.stage is Stage.CANCELLED)
+    assert (order.stage in {Stage.SHIPPED, Stage.DELIVERED, Stage.COMPLETED}) == (wanted > 0 and shipped == wanted)
+    assert (order.stage in {Stage.DELIVERED, Stage.COMPLETED}) == (wanted > 0 and delivered == wanted)
+    assert next_automatic_stage(progress) is None
+
+
+def _check_money(order: Order) -> None:
+    progress = order.progress
+    total = order.freight or ZERO
+    for line in order.lines:
+        assert line.exact_total is not None
+        billed = line.quantity - line.cancelled - line.credited
+        total = EXACT.add(total, EXACT.divide(EXACT.multiply(line.exact_total, billed), line.quantity))
+    tax = to_cents(EXACT.multiply(total, order.tax_rate or ZERO))
+    assert progress.due == (to_cents(total) + tax if progress.wanted > 0 else ZERO)
+    assert order.tax == (tax if progress.wanted > 0 else ZERO)
+    assert ZERO <= order.refunded <= order.captured
+    assert order.amount_due == progress.due - order.captured + order.refunded
+    closed = [item for item in order.returns.values() if item.status is ReturnStatus.CLOSED]
+    assert all(line.inspected == line.received for item in closed for line in item.lines.values())
+
+
+def _check_replay(order: Order, entries: Sequence[order_history.StoredEvent]) -> None:
+    progress = entries[0].begun
+    assert progress is not None
+    for entry in entries[1:]:
+        assert entry.before == progress.stage
+        progress = apply(progress, entry.event)
+        assert entry.after == progress.stage
+    assert progress == order.progress
+
+
+async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
+    """The org shows the same stage, status, quantities and totals for every order."""
+    rows = await world.query(
+        "SELECT External_Key__c, Lifecycle_Stage__c, Fulfillment_Status__c, Payment_Status__c, Hold_Reason__c,"
+        " Amount_Due__c, Tax__c, Freight__c, Ship_Complete__c, ShippingStreet, Exact_Total__c,"
+        " Status, Return_Status__c, Tracking_Number__c"
+        f" FROM Order WHERE External_Key__c LIKE '{begins}-%' AND IsReductionOrder = false"
+    )
+    lines = await world.query(
+        "SELECT External_Key__c, Quantity, Allocated_Quantity__c, Picked_Quantity__c, Shipped_Quantity__c,"
+        " Backordered_Quantity__c,"
+        " Delivered_Quantity__c, Returned_Quantity__c, Cancelled_Quantity__c FROM OrderItem"
+        f" WHERE External_Key__c LIKE '{begins}-%' AND Order.IsReductionOrder = false"
+    )
+    reduced = await world.query(
+        f"SELECT External_Key__c, Quantity, Order.Status FROM OrderItem WHERE External_Key__c LIKE '{begins}-%'"
+        " AND Order.IsReductionOrder = true"
+    )
+    there = {row["External_Key__c"]: row for row in rows}
+    lines_there = {row["External_Key__c"]: row for row in lines}
+    async with world.service.store.reader() as connection:
+        stored = await orders.load(connection, numbers)
+    assert {(row["External_Key__c"], row["Quantity"], row["Order"]["Status"]) for row in reduced} == {
+        (f"{order.number}-RMA{item.number}-{number}", -line.inspected, "Activated")
+        for order in stored
+        for item in order.returns.values()
+        if item.status is ReturnStatus.CLOSED and item.resolution is Resolution.REFUND
+        for number, line in item.lines.items()
+        if line.inspected
+    }
+    assert there.keys() == {order.number for order in stored}
+    assert lines_there.keys() == {line.key for order in stored for line in order.lines}
+    for order in stored:
+        row = there[order.number]
+        assert {name: row[name] for name in row if name not in {"attributes", "Status", "External_Key__c"}} == {
+            "Lifecycle_Stage__c": order.stage.value,
+            "Fulfillment_Status__c": order.fulfilment_status.value,
+            "Payment_Status__c": order.payment_status.value,
+            "Hold_Reason__c": order.hold_reason,
+            "Amount_Due__c": order.amount_due,
+            "Tax__c": order.tax,
+            "Freight__c": order.freight,
+            "Ship_Complete__c": order.ship_complete,
+            "ShippingStreet": order.ship_to_street,
+            "Exact_Total__c": order.exact_total,
+            "Return_Status__c": order.return_status,
+            "Tracking_Number__c": order.tracking_number,
+        }
+        for line in order.lines:
+            found = lines_there[line.key]
+            for name in ("allocated", "backordered", "picked", "shipped", "delivered", "returned", "cancelled"):
+                assert found[f"{name.title()}_Quantity__c"] == getattr(line, name), (line.key, name)
+            assert found["Quantity"] == line.quantity, line.key
