@@ -121,7 +121,7 @@ async def serve() -> None:
             push=push.run,
             push_seconds=settings.sync.push_seconds,
             tend=lambda: _tend(service, followed),
-            tend_seconds=settings.desk.seconds,
+            tend_seconds=settings.orders.automation_seconds,
             deliver=None if way is None else lambda: _deliver(service, followed, way),
             deliver_seconds=settings.messages.seconds,
         )

@@ -5,7 +5,7 @@
     │   ├── SettingsError           a setting is missing or wrong
     │   ├── MappingError            mapping files, every problem at once
     │   ├── ProfileError            an import profile, every problem at once
-    │   ├── RulesError              rules of the desk, every problem at once
+    │   ├── RulesError              rules of the transaction, every problem at once
     │   └── SeedFileError           what a local org is to be like, every problem at once
     ├── CommandError                what was asked of an order, and its state does not allow
     ├── StoreError                  the database cannot be used (absent, older schema, locked)

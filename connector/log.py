@@ -1,4 +1,4 @@
-"""Structured logs on stderr: one JSON line each, or coloured text on a terminal. Secrets never come this far."""
+"""Structured logs on stderr: one JSON line each, or colored text on a terminal. Secrets never come this far."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class OrderSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    seconds: float = Field(default=0, ge=0, le=86400)
+    automation_seconds: float = Field(default=0, ge=0, le=86400)
     """How often it verifies what was placed, allocates what waits and escalates old holds; 0: never."""
 
 
@@ -220,7 +220,7 @@ class Settings(BaseSettings):
     """Rules of the desk (see connector/orders/policy/rules.yaml); without it the ones we ship are used."""
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
-    desk: OrderSettings = OrderSettings()
+    orders: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = LogLevel.WARNING
 

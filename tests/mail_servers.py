@@ -182,9 +182,11 @@ async def opened(store: Store, *numbers: str, **changes: Any) -> None:
     numbers = numbers or ("1",)
     async with store.transaction() as uow:
         await stocks.count(uow, {("CHAI", "EAST"): Decimal(100), ("TOFU", "EAST"): Decimal(100)})
-        desk = OrderTransaction(uow, actor="shop", rules=RULES)
-        await desk.place([samples.order(number, **MINE | changes) for number in numbers])
-        await desk.execute_all([OrderCommand(number=number, event=Event(action=Action.VERIFY)) for number in numbers])
+        transaction = OrderTransaction(uow, actor="shop", rules=RULES)
+        await transaction.place([samples.order(number, **MINE | changes) for number in numbers])
+        await transaction.execute_all(
+            [OrderCommand(number=number, event=Event(action=Action.VERIFY)) for number in numbers]
+        )
 
 
 async def act(store: Store, action: Action, number: str = "1", rules: Rules = RULES, **event: Any) -> None:

@@ -25,7 +25,7 @@ def serialize_order(order: Order) -> dict[str, Any]:
     said |= {
         "customer": order.customer.number,
         "tracking_path": f"/track/{order.tracking_key}" if order.tracking_key else None,
-        "fulfilment_status": order.fulfilment_status,
+        "fulfillment_status": order.fulfillment_status,
         "payment_status": order.payment_status,
         "amount_due": order.amount_due,
         "tax": order.tax,

@@ -24,7 +24,7 @@ OF_RETURNS = tuple(
 )
 
 
-class TermsBody(Body):
+class LineEditBody(Body):
     sku: Key
     quantity: Annotated[Number, Field(ge=0)]
     unit_price: Annotated[Number, Field(ge=0)] | None = None
@@ -39,7 +39,7 @@ DetailsBody: Any = create_model("DetailsBody", __base__=Body, **_DETAILS)
 _TYPES: dict[str, Any] = {
     "lines": Quantities,
     "written_off": Quantities,
-    "terms": Annotated[dict[Count, TermsBody], WrapValidator(once_each)],
+    "line_edits": Annotated[dict[Count, LineEditBody], WrapValidator(once_each)],
     "details": DetailsBody,
     "amount": Number,
     "hold": Hold,
@@ -55,10 +55,10 @@ _TYPES: dict[str, Any] = {
     "reference": Key,
     "note": Text,
 }
-_EMPTY: dict[str, Any] = {"lines": dict, "written_off": dict, "terms": dict, "details": DetailsBody}
+_EMPTY: dict[str, Any] = {"lines": dict, "written_off": dict, "line_edits": dict, "details": DetailsBody}
 EXAMPLES: dict[Action, dict[str, Any]] = {
     Action.CHANGE: {
-        "terms": {"1": {"sku": "TEA-EB-100", "quantity": "3"}},
+        "line_edits": {"1": {"sku": "TEA-EB-100", "quantity": "3"}},
         "details": {"promised_on": "2026-01-31", "ship_complete": True},
     },
     Action.SPLIT: {"lines": {"2": "1"}},
@@ -73,7 +73,7 @@ EXAMPLES: dict[Action, dict[str, Any]] = {
     Action.DELIVER: {"shipment": 1, "on": "2026-01-31"},
     Action.CANCEL: {"lines": {"1": "1"}, "note": "no longer wanted"},
     Action.INVOICE: {"amount": "12.50"},
-    Action.AUTHORISE: {"amount": "12.50", "reference": "PAY-7"},
+    Action.AUTHORIZE: {"amount": "12.50", "reference": "PAY-7"},
     Action.DECLINE: {"reference": "PAY-7"},
     Action.CAPTURE: {"amount": "12.50", "reference": "PAY-7"},
     Action.REFUND: {"amount": "12.50", "reference": "PAY-7"},
@@ -169,7 +169,7 @@ def event_of(body: Any) -> Event:
     """The event that a body asks for."""
     body = body.root if isinstance(body, RootModel) else body
     values = {name: getattr(body, name) for name in ACTION_FIELDS[Action(body.action)].requestable}
-    if "terms" in values:
-        values["terms"] = {number: LineEdit(**terms.model_dump()) for number, terms in values["terms"].items()}
+    if "line_edits" in values:
+        values["line_edits"] = {number: LineEdit(**edit.model_dump()) for number, edit in values["line_edits"].items()}
         values["details"] = values["details"].model_dump(exclude_unset=True)
     return Event(action=Action(body.action), **values)

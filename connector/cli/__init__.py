@@ -29,7 +29,7 @@ GROUPS = (
     "showing",
     "acting",
     "stocking",
-    "analysing",
+    "analyzing",
     "letters",
     "linking",
     "messages",

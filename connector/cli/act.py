@@ -28,10 +28,10 @@ def act(
         list[str] | None,
         typer.Option("--written-off", metavar="N=QUANTITY", help="A line of which so much goes on no shelf."),
     ] = None,
-    term: Annotated[
+    line_edit: Annotated[
         list[str] | None,
         typer.Option(
-            "--term",
+            "--line-edit",
             metavar="N=SKU,QUANTITY[,PRICE[,DISCOUNT]]",
             help="A line as it is to be; quantity 0 takes it out.",
         ),
@@ -69,7 +69,7 @@ def act(
     """
     said = {
         "lines": _quantities("--line", line), "written_off": _quantities("--written-off", written_off),
-        "terms": _terms(term), "details": _details(detail), "amount": amount,
+        "line_edits": _line_edits(line_edit), "details": _details(detail), "amount": amount,
         "hold": hold, "shipment": shipment, "status": status, "carrier": carrier, "tracking_number": tracking_number,
         "return_number": return_number, "reason": reason, "resolution": resolution, "warehouse": warehouse,
         "on": on, "reference": reference, "note": note,
@@ -82,7 +82,7 @@ def act(
     holds = f", on hold ({', '.join(document['holds'])})" if document["holds"] else ""
     typer.echo(
         f"{'Done before. ' if again else ''}Order {number} is {document['stage']}{holds}:"
-        f" {_words(document['fulfilment_status'])},"
+        f" {_words(document['fulfillment_status'])},"
         f" {_words(document['payment_status'])}, {document['amount_due']} {document['currency']} due,"
         f" {plural(len(document['shipments']), 'shipment')}."
     )
@@ -107,10 +107,10 @@ async def _act(number: str, action: str, said: dict[str, Any], request: str | No
 
         async def once() -> tuple[dict[str, Any], bool]:
             async with store.transaction() as uow:
-                desk = OrderTransaction(uow, actor=getpass.getuser(), rules=rules)
-                await execute(desk, asked)
+                transaction = OrderTransaction(uow, actor=getpass.getuser(), rules=rules)
+                await execute(transaction, asked)
                 [order] = await orders.load(uow.connection, [number])
-                return serialize_order(order), (number, asked.request) in desk.repeated
+                return serialize_order(order), (number, asked.request) in transaction.repeated
 
         try:
             return await retry_on_abort(store.clock, once)
@@ -156,15 +156,17 @@ def _put(found: dict[str, Any], option: str, name: str, value: Any) -> None:
     found[name] = value
 
 
-def _terms(items: list[str] | None) -> dict[str, dict[str, str]]:
+def _line_edits(items: list[str] | None) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for item in items or ():
         number, sign, rest = item.partition("=")
         parts = [part.strip() for part in rest.split(",")]
         if not sign or not number.strip().isdecimal() or not 2 <= len(parts) <= 4:
-            hint = "Write line, SKU and quantity, as --term 2=TEA-EB-100,5; price and discount may follow."
+            hint = "Write line, SKU and quantity, as --line-edit 2=TEA-EB-100,5; price and discount may follow."
             raise UsageError(f"{item!r} is no line.", hint=hint)
-        _put(found, "--term", number, dict(zip(("sku", "quantity", "unit_price", "discount"), parts, strict=False)))
+        _put(
+            found, "--line-edit", number, dict(zip(("sku", "quantity", "unit_price", "discount"), parts, strict=False))
+        )
     return found
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OPTIONS: Mapping[str, str] = {
     "lines": "--line",
     "written_off": "--written-off",
-    "terms": "--term",
+    "line_edits": "--line-edit",
     "details": "--set",
     "amount": "--amount",
     "hold": "--hold",

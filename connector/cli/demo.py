@@ -264,7 +264,7 @@ async def _turns(service: Services) -> str:
         (
             f"{plural(times.get(Action.HOLD, 0), 'hold')} ({times.get(Action.RELEASE, 0):,} released)",
             plural(times.get(Action.SHIP, 0), "shipment"),
-            plural(times.get(Action.CANCEL, 0), "cancelled line"),
+            plural(times.get(Action.CANCEL, 0), "canceled line"),
             f"{plural(times.get(Action.REQUEST_RETURN, 0), 'return')} ({times.get(Action.REFUND, 0):,} refunded)",
         )
     )
@@ -281,7 +281,7 @@ async def _compare(service: Services) -> bool:
 
     rows = await service.client.query(
         "SELECT External_Key__c, Lifecycle_Stage__c, Fulfillment_Status__c, Payment_Status__c, Hold_Reason__c,"
-        " Amount_Due__c, Exact_Total__c, (SELECT External_Key__c, Shipped_Quantity__c, Cancelled_Quantity__c,"
+        " Amount_Due__c, Exact_Total__c, (SELECT External_Key__c, Shipped_Quantity__c, Canceled_Quantity__c,"
         " Returned_Quantity__c FROM OrderItems) FROM Order WHERE IsReductionOrder = false"
     )
     there = {row["External_Key__c"]: _as_there(row) for row in rows}
@@ -299,15 +299,15 @@ async def _compare(service: Services) -> bool:
 
 
 def _as_here(order: Order) -> tuple[object, ...]:
-    values = (order.stage, order.fulfilment_status, order.payment_status, order.hold_reason)
-    lines = {line.key: (line.shipped, line.cancelled, line.returned) for line in order.lines}
+    values = (order.stage, order.fulfillment_status, order.payment_status, order.hold_reason)
+    lines = {line.key: (line.shipped, line.canceled, line.returned) for line in order.lines}
     return (*values, order.amount_due, order.exact_total, lines)
 
 
 def _as_there(row: dict[str, Any]) -> tuple[object, ...]:
     names = ("Lifecycle_Stage__c", "Fulfillment_Status__c", "Payment_Status__c", "Hold_Reason__c")
     lines = {
-        line["External_Key__c"]: tuple(line[f"{name}_Quantity__c"] for name in ("Shipped", "Cancelled", "Returned"))
+        line["External_Key__c"]: tuple(line[f"{name}_Quantity__c"] for name in ("Shipped", "Canceled", "Returned"))
         for line in (row["OrderItems"] or {}).get("records", ())
     }
     return (*(row[name] for name in names), row["Amount_Due__c"], row["Exact_Total__c"], lines)

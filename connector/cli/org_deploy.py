@@ -76,7 +76,7 @@ def deploy(
 ) -> None:
     """Deploy our fields, events and permission set to the org of CONNECTOR_SALESFORCE__LOGIN_URL, all or nothing.
 
-    Doing it again changes nothing that is there already. The user needs the permissions to customise the application
+    Doing it again changes nothing that is there already. The user needs the permissions to customize the application
     and to modify metadata; for the daily work the connector needs neither. Exit status 1 if the org refused something.
     """
     summary = run(_deploy(check=check, assign=assign, return_orders=return_orders))

@@ -28,7 +28,7 @@ class StoppedError(ConnectorError):
 def run(work: Coroutine[Any, Any, T], *, stopped: Callable[[], str] = lambda: STOPPED) -> T:
     """The result of `work`. The first signal cancels it, so that it gives its leases back; a second one kills.
 
-    Raises StoppedError, whatever `work` makes of being cancelled; `stopped` says how far it came.
+    Raises StoppedError, whatever `work` makes of being canceled; `stopped` says how far it came.
     """
     import asyncio
 

@@ -112,7 +112,7 @@ def _plain(item: Any) -> dict[str, Any]:
         return _return(item)
     found = asdict(item)
     if isinstance(item, Order):
-        for name in ("exact_total", "amount_due", "fulfilment_status", "payment_status", "hold_reason"):
+        for name in ("exact_total", "amount_due", "fulfillment_status", "payment_status", "hold_reason"):
             found[name] = getattr(item, name)
         found["holds"] = sorted(item.holds)
         for line, source in zip(found["lines"], item.lines, strict=True):
@@ -203,8 +203,8 @@ def _event(event: dict[str, Any]) -> str:
     parts += [f"{quantity} of line {line}" for line, quantity in event.get("lines", {}).items()]
     parts += [f"{quantity} of line {line} written off" for line, quantity in event.get("written_off", {}).items()]
     parts += [
-        f"line {line}: {terms['quantity']} {terms['sku']}" if terms["quantity"] != "0" else f"line {line}: none"
-        for line, terms in event.get("terms", {}).items()
+        f"line {line}: {edit['quantity']} {edit['sku']}" if edit["quantity"] != "0" else f"line {line}: none"
+        for line, edit in event.get("line_edits", {}).items()
     ]
     parts += [f"{name} {'none' if value is None else value}" for name, value in event.get("details", {}).items()]
     parts += event.get("personal", [])

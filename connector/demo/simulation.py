@@ -1,5 +1,5 @@
 """How a shop goes about its orders, for the demo and for benchmarks: what comes next for each, with the odd turns that
-real ones take (holds, parts that ship first, cancelled lines, returns).
+real ones take (holds, parts that ship first, canceled lines, returns).
 
 The same order number always takes the same turns. Nothing else in the connector uses it.
 """
@@ -35,24 +35,24 @@ IN_PARTS, CUT_SHORT, COMES_BACK, REPLACED = 0.2, 0.08, 0.15, 0.06
 """How often an order ships in parts, loses a line, comes back, or is sent again."""
 
 
-async def advance(desk: OrderTransaction, numbers: Sequence[str], *, release: bool = True) -> list[Order]:
+async def advance(transaction: OrderTransaction, numbers: Sequence[str], *, release: bool = True) -> list[Order]:
     """Take each of these orders as far as one working step does, those on hold only if `release`; how they stand."""
-    found = [order for order, _ in (await desk.load(numbers)).values()]
+    found = [order for order, _ in (await transaction.load(numbers)).values()]
     if not release:
         found = [order for order in found if not order.holds]
     fresh = [order.number for order in found if order.stage is Stage.PLACED and not order.holds]
-    await verify(desk, fresh)
-    await allocate(desk, [order.number for order in found if order.stage in OPEN])
-    now = await desk.load([order.number for order in found if order.number not in set(fresh)])
-    await desk.execute_all(
+    await verify(transaction, fresh)
+    await allocate(transaction, [order.number for order in found if order.stage in OPEN])
+    now = await transaction.load([order.number for order in found if order.number not in set(fresh)])
+    await transaction.execute_all(
         [OrderCommand(number=order.number, event=event) for order, _ in now.values() for event in next_events(order)]
     )
-    return [order for order, _ in (await desk.load(numbers)).values()]
+    return [order for order, _ in (await transaction.load(numbers)).values()]
 
 
 def is_done(order: Order) -> bool:
     """Whether nothing more will happen to it."""
-    return order.stage in {Stage.COMPLETED, Stage.CANCELLED} and not next_events(order)
+    return order.stage in {Stage.COMPLETED, Stage.CANCELED} and not next_events(order)
 
 
 def next_events(order: Order) -> Sequence[Event]:
@@ -62,7 +62,7 @@ def next_events(order: Order) -> Sequence[Event]:
     match order.stage:
         case Stage.VERIFIED:
             progress = order.progress
-            due = [Event(action=Action.AUTHORISE, amount=progress.due)] if progress.due > progress.authorised else []
+            due = [Event(action=Action.AUTHORIZE, amount=progress.due)] if progress.due > progress.authorized else []
             return [*due, Event(action=Action.CONFIRM)]
         case Stage.CONFIRMED | Stage.FULFILLING:
             return _in_the_warehouse(order)
@@ -93,7 +93,7 @@ def _in_the_warehouse(order: Order) -> Sequence[Event]:
         return [event for number in packed for event in _leaving(number, _label(order, number - 1))]
     picked = {line.number: line.picked - line.shipped for line in order.lines if line.picked > line.shipped}
     if picked and not (
-        order.ship_complete and any(line.picked + line.cancelled < line.quantity for line in order.lines)
+        order.ship_complete and any(line.picked + line.canceled < line.quantity for line in order.lines)
     ):
         parcel = len(order.shipments) + 1
         # Goods of several warehouses are several parcels: the others leave with the next step.
@@ -117,7 +117,7 @@ def _leaving(parcel: int, label: Mapping[str, Any]) -> Sequence[Event]:
 
 def _cut_short(order: Order) -> Sequence[Event]:
     last = order.lines[-1]
-    if len(order.lines) == 1 or last.cancelled or last.picked or _chance(order, "cut") >= CUT_SHORT:
+    if len(order.lines) == 1 or last.canceled or last.picked or _chance(order, "cut") >= CUT_SHORT:
         return []
     return [Event(action=Action.CANCEL, lines={last.number: last.quantity}, note="no longer wanted")]
 

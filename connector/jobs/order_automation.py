@@ -67,12 +67,12 @@ async def _verify(store: Store, rules: Rules, done: AutomationReport) -> None:
         .order_by(orders.c.priority.desc(), orders.c.placed_at, orders.c.number)
     )
 
-    async def act(desk: OrderTransaction, mine: Sequence[str]) -> list[OrderState]:
+    async def act(transaction: OrderTransaction, mine: Sequence[str]) -> list[OrderState]:
         """Another one may have verified them since they were seen."""
-        found = await desk.load(mine)
+        found = await transaction.load(mine)
         orders_now = [found[number][0] for number in mine]
         still = [order.number for order in orders_now if order.stage is Stage.PLACED and not order.holds]
-        return await verify(desk, still)
+        return await verify(transaction, still)
 
     async for found in _rounds(store, rules, statement, act):
         done.held += sum(bool(progress.holds) for progress in found)
@@ -83,10 +83,10 @@ async def _allocate(store: Store, rules: Rules, done: AutomationReport) -> None:
     async with store.transaction() as uow:
         numbers = await waiting(OrderTransaction(uow, actor=ACTOR, rules=rules), limit=BATCH * MOST)
 
-    async def act(desk: OrderTransaction, mine: Sequence[str]) -> list[OrderState]:
-        found = (await desk.load(mine)).values()
-        before = {order.number: desk.progress_of(order).sum("allocated") for order, _ in found}
-        after = await allocate(desk, mine)
+    async def act(transaction: OrderTransaction, mine: Sequence[str]) -> list[OrderState]:
+        found = (await transaction.load(mine)).values()
+        before = {order.number: transaction.progress_of(order).sum("allocated") for order, _ in found}
+        after = await allocate(transaction, mine)
         return [progress for progress in after if progress.sum("allocated") > before[progress.number]]
 
     for start in range(0, len(numbers), BATCH):
@@ -107,12 +107,12 @@ async def _escalate(store: Store, rules: Rules, done: AutomationReport) -> None:
 
 
 async def _escalated(
-    old: Select[str], reason: Hold, hours: float, desk: OrderTransaction, mine: Sequence[str]
+    old: Select[str], reason: Hold, hours: float, transaction: OrderTransaction, mine: Sequence[str]
 ) -> list[OrderState]:
     """Another one may have escalated or released them since they were seen."""
-    await desk.load(mine)
-    still = await desk.uow.connection.execute(old.where(holds.c.order_number.in_(mine)))
-    return await desk.execute_all([_escalation(number, reason, hours) for number in still.scalars()])
+    await transaction.load(mine)
+    still = await transaction.uow.connection.execute(old.where(holds.c.order_number.in_(mine)))
+    return await transaction.execute_all([_escalation(number, reason, hours) for number in still.scalars()])
 
 
 async def _rounds(store: Store, rules: Rules, statement: Select[str], act: _Act) -> AsyncIterator[list[OrderState]]:

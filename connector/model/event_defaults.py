@@ -27,7 +27,7 @@ _LINES: Mapping[Action, Callable[[LineState, Decimal], Decimal]] = {
 
 _AMOUNT: Mapping[Action, Callable[[OrderState], Decimal]] = {
     Action.INVOICE: lambda progress: progress.due - progress.invoiced,
-    Action.AUTHORISE: lambda progress: progress.due - progress.authorised,
+    Action.AUTHORIZE: lambda progress: progress.due - progress.authorized,
     Action.CAPTURE: lambda progress: progress.due - progress.net,
     Action.REFUND: lambda progress: progress.net - progress.due,
 }

@@ -33,7 +33,7 @@ class Action(StrEnum):
     DELIVER = "deliver"
     CANCEL = "cancel"
     INVOICE = "invoice"
-    AUTHORISE = "authorise"
+    AUTHORIZE = "authorize"
     DECLINE = "decline"
     CAPTURE = "capture"
     REFUND = "refund"
@@ -96,7 +96,7 @@ _LABEL = ("carrier", "tracking_number")
 
 ACTION_FIELDS: Mapping[Action, ActionFields] = {
     Action.BEGIN: ActionFields(),
-    Action.CHANGE: _fields(any_of=("terms", "details")),
+    Action.CHANGE: _fields(any_of=("line_edits", "details")),
     Action.SPLIT: _fields(required=("lines",), recorded=("reference",)),
     Action.VERIFY: _fields(recorded=("reference",)),
     Action.CONFIRM: _fields(recorded=("reference",)),
@@ -111,7 +111,7 @@ ACTION_FIELDS: Mapping[Action, ActionFields] = {
     Action.DELIVER: _fields("shipment", "on"),
     Action.CANCEL: _fields("lines"),
     Action.INVOICE: _fields("amount", recorded=("reference",)),
-    Action.AUTHORISE: _fields("amount", "reference"),
+    Action.AUTHORIZE: _fields("amount", "reference"),
     Action.DECLINE: _fields("reference"),
     Action.CAPTURE: _fields("amount", "reference"),
     Action.REFUND: _fields("amount", "reference"),
@@ -137,7 +137,7 @@ REQUESTABLE = tuple(action for action, has in ACTION_FIELDS.items() if has.reque
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineEdit:
-    """What one line is to be: a new line, or other terms for one that is there. Quantity 0 takes it out."""
+    """What one line is to be: a new line, or other values for one that is there. Quantity 0 takes it out."""
 
     sku: str
     quantity: Decimal
@@ -174,7 +174,7 @@ class Event:
     """One thing that happened. A field that its action does not have (ACTION_FIELDS) is refused with CommandError.
 
     `lines` are quantities by line number (of an inspection: what goes back to the shelf of `warehouse`; of the end of
-    an allocation: what is given up there); `written_off` what does not go back; `terms` new terms by line number;
+    an allocation: what is given up there); `written_off` what does not go back; `line_edits` new values by line number;
     `details` what else of the order is to be different, by the names of DETAILS;
     `amount` money in the order's currency; `on` the day it happened; `shipment` and `return_number` count from 1 within
     the order; `reference` names what it concerns elsewhere: an invoice, a payment, the order that a split or a
@@ -184,7 +184,7 @@ class Event:
     action: Action
     lines: Mapping[int, Decimal] = field(default_factory=dict)
     written_off: Mapping[int, Decimal] = field(default_factory=dict)
-    terms: Mapping[int, LineEdit] = field(default_factory=dict)
+    line_edits: Mapping[int, LineEdit] = field(default_factory=dict)
     details: Mapping[str, Detail] = field(default_factory=dict)
     amount: Decimal | None = None
     hold: Hold | None = None
@@ -212,7 +212,7 @@ class Event:
     @property
     def relines(self) -> bool:
         """Whether it makes the order another one than was asked for: with other lines, or less of them."""
-        return bool(self.terms) or self.action in {Action.CANCEL, Action.SPLIT}
+        return bool(self.line_edits) or self.action in {Action.CANCEL, Action.SPLIT}
 
 
 EVENT_FIELDS = tuple(item.name for item in fields(Event) if item.name != "action")

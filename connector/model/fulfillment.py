@@ -1,4 +1,4 @@
-"""What an event does to the shipments of an order: packed, labelled, handed over, followed, delivered. PURE."""
+"""What an event does to the shipments of an order: packed, labeled, handed over, followed, delivered. PURE."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def _unpacked(progress: OrderState, event: Event) -> OrderState:
     return _with(progress, replace(_one(progress, event, IN_HOUSE), status=ShipmentStatus.VOID))
 
 
-def _labelled(progress: OrderState, event: Event) -> OrderState:
+def _labeled(progress: OrderState, event: Event) -> OrderState:
     if not event.carrier or not event.tracking_number:
         place = "tracking_number" if event.carrier else "carrier"
         raise rejection(progress, event, place, f"got no {place.replace('_', ' ')}", "A label needs both.")
     parcel = _one(progress, event, IN_HOUSE)
     return _with(
         progress,
-        replace(parcel, status=ShipmentStatus.LABELLED, carrier=event.carrier, tracking_number=event.tracking_number),
+        replace(parcel, status=ShipmentStatus.LABELED, carrier=event.carrier, tracking_number=event.tracking_number),
     )
 
 
@@ -102,7 +102,7 @@ _COURSE: Mapping[ShipmentStatus, int] = {
 _MOVES: Mapping[Action, Callable[[OrderState, Event], OrderState]] = {
     Action.PACK: _packed,
     Action.UNPACK: _unpacked,
-    Action.LABEL: _labelled,
+    Action.LABEL: _labeled,
     Action.SHIP: _shipped,
     Action.TRACK: _tracked,
     Action.DELIVER: _delivered,

@@ -36,8 +36,8 @@ def _shipment(order: Order) -> Shipment:
 
 def _implied(line: Line, stage: Stage) -> Line:
     quantity = line.quantity
-    if stage is Stage.CANCELLED:
-        return replace(line, cancelled=quantity)
+    if stage is Stage.CANCELED:
+        return replace(line, canceled=quantity)
     if stage not in _GONE:
         return line
     delivered = ZERO if stage is Stage.SHIPPED else quantity

@@ -39,16 +39,16 @@ def _picked(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> Line
     return replace(line, picked=up(line.picked, quantity, line.allocated, "is allocated and not picked"))
 
 
-def _cancelled(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> LineState:
+def _canceled(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> LineState:
     """First what is not allocated, then what is not picked, then what is picked and goes back to its shelf."""
-    cancelled = up(line.cancelled, quantity, line.ordered - line.shipped - packed, "is neither packed nor shipped")
-    left = line.ordered - cancelled
-    return replace(line, cancelled=cancelled, allocated=min(line.allocated, left), picked=min(line.picked, left))
+    canceled = up(line.canceled, quantity, line.ordered - line.shipped - packed, "is neither packed nor shipped")
+    left = line.ordered - canceled
+    return replace(line, canceled=canceled, allocated=min(line.allocated, left), picked=min(line.picked, left))
 
 
 _MOVES: Mapping[Action, Callable[[LineState, Decimal, Up, Decimal], LineState]] = {
     Action.ALLOCATE: _allocated,
     Action.DEALLOCATE: _deallocated,
     Action.PICK: _picked,
-    Action.CANCEL: _cancelled,
+    Action.CANCEL: _canceled,
 }

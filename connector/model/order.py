@@ -14,16 +14,16 @@ from decimal import Decimal
 from connector.model.copying import evolved
 from connector.model.customer import Customer
 from connector.model.money import CENTS, EXACT, places_of, to_cents
-from connector.model.order_state import FulfilmentStatus, Hold, LineState, OrderState, PaymentStatus
+from connector.model.order_state import FulfillmentStatus, Hold, LineState, OrderState, PaymentStatus
 from connector.model.product import Product
 from connector.model.shipments import ZERO, Return, ReturnReason, ReturnStatus, Shipment
 from connector.model.stage import OPEN, Stage
 
 ONE = Decimal(1)
-MOVING = ("allocated", "picked", "shipped", "delivered", "returned", "credited", "cancelled")
+MOVING = ("allocated", "picked", "shipped", "delivered", "returned", "credited", "canceled")
 """Quantities of a line that commands move."""
 _MOVED = (
-    "stage", "invoiced", "authorised", "captured", "refunded", "declined", "holds", "shipments", "returns",
+    "stage", "invoiced", "authorized", "captured", "refunded", "declined", "holds", "shipments", "returns",
 )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ class Line:
     delivered: Decimal = ZERO
     returned: Decimal = ZERO
     credited: Decimal = ZERO
-    cancelled: Decimal = ZERO
+    canceled: Decimal = ZERO
     waits: bool = False
     """Whether its order is one that is given stock: in a stage of OPEN, and acted on here, not only imported."""
 
@@ -106,7 +106,7 @@ class Line:
     @property
     def backordered(self) -> Decimal:
         """What is wanted and not allocated, from verification on."""
-        return self.quantity - self.cancelled - self.allocated if self.waits else ZERO
+        return self.quantity - self.canceled - self.allocated if self.waits else ZERO
 
     @property
     def progress(self) -> LineState:
@@ -118,7 +118,7 @@ class Line:
             delivered=self.delivered,
             returned=self.returned,
             credited=self.credited,
-            cancelled=self.cancelled,
+            canceled=self.canceled,
             total=self.exact_total or ZERO,
         )
 
@@ -178,7 +178,7 @@ class Order:
     ship_to_country: str | None
     lines: tuple[Line, ...]
     invoiced: Decimal = ZERO
-    authorised: Decimal = ZERO
+    authorized: Decimal = ZERO
     captured: Decimal = ZERO
     refunded: Decimal = ZERO
     declined: bool = False
@@ -207,7 +207,7 @@ class Order:
             tax_rate=self.tax_rate or ZERO,
             ship_complete=self.ship_complete,
             invoiced=self.invoiced,
-            authorised=self.authorised,
+            authorized=self.authorized,
             captured=self.captured,
             refunded=self.refunded,
             declined=self.declined,
@@ -232,8 +232,8 @@ class Order:
         return evolved(self, {"version": self.version + 1, "lines": tuple(lines)} | moved)
 
     @property
-    def fulfilment_status(self) -> FulfilmentStatus:
-        return self.progress.fulfilment_status
+    def fulfillment_status(self) -> FulfillmentStatus:
+        return self.progress.fulfillment_status
 
     @property
     def payment_status(self) -> PaymentStatus:
@@ -281,7 +281,7 @@ class Order:
 
     @property
     def net_total(self) -> Decimal:
-        """The exact price of what is neither cancelled nor credited, freight and tax apart."""
+        """The exact price of what is neither canceled nor credited, freight and tax apart."""
         return sum((line.progress.due for line in self.lines), ZERO)
 
     @property

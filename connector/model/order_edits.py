@@ -1,4 +1,4 @@
-"""What changes an order itself: terms of its lines, details, a part that becomes an order of its own. PURE."""
+"""What changes an order itself: edits of its lines, details, a part that becomes an order of its own. PURE."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from connector.model.shipments import ZERO, ShipmentStatus
 from connector.model.stage import EARLY
 
 ANYTIME = frozenset({"po_number", "notes"})
-"""Details that matter to no parcel: they may change as long as the order is not cancelled."""
+"""Details that matter to no parcel: they may change as long as the order is not canceled."""
 
 MONEY = frozenset({"freight", "tax_rate"})
 
@@ -26,13 +26,13 @@ CHECKED = ADDRESS | MONEY | {"stated_total"}
 
 
 def split(progress: OrderState, event: Event) -> OrderState:
-    """Part of the order becomes another one: cancelled here, as long as nothing of it is allocated or paid."""
+    """Part of the order becomes another one: canceled here, as long as nothing of it is allocated or paid."""
     lines = dict(progress.lines)
     for number, quantity in quantities(progress, event):
         line = lines[number]
         most = line.ordered - line.allocated
-        cancelled = raised(progress, event, number, line.cancelled, quantity, most, "is not allocated")
-        lines[number] = replace(line, cancelled=cancelled)
+        canceled = raised(progress, event, number, line.canceled, quantity, most, "is not allocated")
+        lines[number] = replace(line, canceled=canceled)
     after = replace(progress, lines=lines)
     if after.wanted == 0:
         raise rejection(progress, event, "lines", "would have nothing left", "Leave at least one line here.")
@@ -40,51 +40,51 @@ def split(progress: OrderState, event: Event) -> OrderState:
 
 
 def changed(progress: OrderState, event: Event) -> OrderState:
-    """Lines with other terms, new ones, or without those that are taken out (quantity 0); other details."""
-    if not event.terms and not event.details:
+    """Lines with other values, new ones, or without those that are taken out (quantity 0); other details."""
+    if not event.line_edits and not event.details:
         raise rejection(
-            progress, event, "terms", "names nothing", "Say which lines or details, and what they are to be."
+            progress, event, "line_edits", "names nothing", "Say which lines or details, and what they are to be."
         )
     late = sorted(event.details.keys() - ANYTIME)
-    if progress.stage not in EARLY and (event.terms or late):
-        what = "its lines" if event.terms else late[0]
+    if progress.stage not in EARLY and (event.line_edits or late):
+        what = "its lines" if event.line_edits else late[0]
         raise CommandError(
             f"Order {progress.number} is {progress.stage}: it cannot change {what} now.",
             hint=f"That is possible while it is {one_of(EARLY)}; {one_of(sorted(ANYTIME))} later too.",
-            field="terms" if event.terms else f"details.{late[0]}",
+            field="line_edits" if event.line_edits else f"details.{late[0]}",
             rule="stage",
         )
     after = _detailed(progress, event)
-    if event.terms:
-        after = _other_terms(after, event)
+    if event.line_edits:
+        after = _other_line_edits(after, event)
     return after if after.due >= progress.due else _within(progress, event, after)
 
 
 def requires_reverification(event: Event) -> bool:
     """Whether a change touches what verification looks at: what was verified is another order then."""
-    return bool(event.terms or event.details.keys() & CHECKED)
+    return bool(event.line_edits or event.details.keys() & CHECKED)
 
 
-def _other_terms(progress: OrderState, event: Event) -> OrderState:
+def _other_line_edits(progress: OrderState, event: Event) -> OrderState:
     if progress.sum("credited") > 0:
         what = "has been credited for what came back"
         raise rejection(progress, event, "returns", what, "Place another order for what is wanted besides.", "return")
     lines = dict(progress.lines)
-    for number, terms in event.terms.items():
+    for number, edit in event.line_edits.items():
         line = lines.get(number, LineState(ordered=ZERO))
-        place = f"terms.{number}"
-        _sane(progress, event, number, terms)
-        kept = line.allocated + line.cancelled
-        if terms.quantity < kept or (terms.quantity == 0 and number not in progress.lines):
+        place = f"line_edits.{number}"
+        _sane(progress, event, number, edit)
+        kept = line.allocated + line.canceled
+        if edit.quantity < kept or (edit.quantity == 0 and number not in progress.lines):
             hint = f"Keep {kept} at least." if kept else ""
             raise rejection(progress, event, place, f"needs {kept} of line {number}", hint, "quantity")
-        if terms.quantity == 0:
+        if edit.quantity == 0:
             del lines[number]
         else:
-            lines[number] = replace(line, ordered=terms.quantity, total=exact_total(terms))
+            lines[number] = replace(line, ordered=edit.quantity, total=exact_total(edit))
     after = replace(progress, lines=dict(sorted(lines.items())))
     if after.wanted == 0:
-        raise rejection(progress, event, "terms", "would have nothing left", "Cancel it instead.")
+        raise rejection(progress, event, "line_edits", "would have nothing left", "Cancel it instead.")
     return after
 
 
@@ -104,10 +104,10 @@ def _detailed(progress: OrderState, event: Event) -> OrderState:
 
 
 def _check_parcels(progress: OrderState, event: Event) -> None:
-    """What is labelled, or gone, went to the address that the order has."""
+    """What is labeled, or gone, went to the address that the order has."""
     for number, parcel in progress.shipments.items():
-        if parcel.status is ShipmentStatus.LABELLED:
-            what = f"has shipment {number} labelled for the old address"
+        if parcel.status is ShipmentStatus.LABELED:
+            what = f"has shipment {number} labeled for the old address"
             raise rejection(progress, event, "shipment", what, "Unpack it first.", "shipment")
         if parcel.status not in {ShipmentStatus.PACKED, ShipmentStatus.VOID}:
             what = f"has shipment {number} that left for the old address"
@@ -130,25 +130,25 @@ def _fault(name: str, value: Detail) -> str | None:
 _KIND: Mapping[type, str] = {str: "a text", date: "a day", bool: "yes or no", Decimal: "a number"}
 
 
-def exact_total(terms: LineEdit) -> Decimal:
+def exact_total(edit: LineEdit) -> Decimal:
     """Quantity x unit price x (1 - discount), not rounded; 0 without a price."""
-    if terms.unit_price is None:
+    if edit.unit_price is None:
         return ZERO
-    return EXACT.multiply(EXACT.multiply(terms.quantity, terms.unit_price), EXACT.subtract(Decimal(1), terms.discount))
+    return EXACT.multiply(EXACT.multiply(edit.quantity, edit.unit_price), EXACT.subtract(Decimal(1), edit.discount))
 
 
-def _sane(progress: OrderState, event: Event, number: int, terms: LineEdit) -> None:
-    price = terms.unit_price
+def _sane(progress: OrderState, event: Event, number: int, edit: LineEdit) -> None:
+    price = edit.unit_price
     for name, value, fits in (
-        ("quantity", terms.quantity, terms.quantity.is_finite() and terms.quantity >= 0),
+        ("quantity", edit.quantity, edit.quantity.is_finite() and edit.quantity >= 0),
         ("unit_price", price, price is None or (price.is_finite() and price >= 0)),
-        ("discount", terms.discount, terms.discount.is_finite() and 0 <= terms.discount <= 1),
+        ("discount", edit.discount, edit.discount.is_finite() and 0 <= edit.discount <= 1),
     ):
         if not fits:
             what = f"got the {name.replace('_', ' ')} {value} for line {number}"
-            raise rejection(progress, event, f"terms.{number}.{name}", what, "It must not be less than 0.")
+            raise rejection(progress, event, f"line_edits.{number}.{name}", what, "It must not be less than 0.")
     if number < 1:
-        raise rejection(progress, event, f"terms.{number}", f"got the line number {number}", "Lines count from 1.")
+        raise rejection(progress, event, f"line_edits.{number}", f"got the line number {number}", "Lines count from 1.")
 
 
 def _within(before: OrderState, event: Event, after: OrderState) -> OrderState:

@@ -23,7 +23,7 @@ class Hold(StrEnum):
     MANUAL = "manual"
 
 
-class FulfilmentStatus(StrEnum):
+class FulfillmentStatus(StrEnum):
     """Derived from the quantities of all lines."""
 
     UNFULFILLED = "unfulfilled"
@@ -36,7 +36,7 @@ class FulfilmentStatus(StrEnum):
     DELIVERED = "delivered"
     PARTIALLY_RETURNED = "partially_returned"
     RETURNED = "returned"
-    CANCELLED = "cancelled"
+    CANCELED = "canceled"
 
 
 class PaymentStatus(StrEnum):
@@ -44,7 +44,7 @@ class PaymentStatus(StrEnum):
 
     UNPAID = "unpaid"
     FAILED = "failed"
-    AUTHORISED = "authorised"
+    AUTHORIZED = "authorized"
     PARTIALLY_PAID = "partially_paid"
     PAID = "paid"
     REFUND_DUE = "refund_due"
@@ -55,7 +55,7 @@ class PaymentStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineState:
-    """Quantities of one line, each counted from the beginning: ordered >= cancelled + allocated, allocated >= picked >=
+    """Quantities of one line, each counted from the beginning: ordered >= canceled + allocated, allocated >= picked >=
     shipped >= delivered >= returned >= credited (came back, and is not to be paid). `total` is the exact price of all
     that was ordered."""
 
@@ -66,16 +66,16 @@ class LineState:
     delivered: Decimal = ZERO
     returned: Decimal = ZERO
     credited: Decimal = ZERO
-    cancelled: Decimal = ZERO
+    canceled: Decimal = ZERO
     total: Decimal = ZERO
 
     @property
     def wanted(self) -> Decimal:
-        return self.ordered - self.cancelled
+        return self.ordered - self.canceled
 
     @property
     def due(self) -> Decimal:
-        """The exact price of what is neither cancelled nor credited."""
+        """The exact price of what is neither canceled nor credited."""
         billed = self.wanted - self.credited
         if billed == self.ordered:
             return self.total
@@ -97,7 +97,7 @@ class OrderState:
     tax_rate: Decimal = ZERO
     ship_complete: bool = False
     invoiced: Decimal = ZERO
-    authorised: Decimal = ZERO
+    authorized: Decimal = ZERO
     captured: Decimal = ZERO
     refunded: Decimal = ZERO
     declined: bool = False
@@ -131,7 +131,7 @@ class OrderState:
 
     @property
     def due(self) -> Decimal:
-        """What the customer owes: all but what is cancelled or credited, in cents, with its tax. Freight goes with the
+        """What the customer owes: all but what is canceled or credited, in cents, with its tax. Freight goes with the
         last line."""
         untaxed = self._untaxed
         due = to_cents(untaxed, self.places)
@@ -148,23 +148,23 @@ class OrderState:
         return EXACT.add(lines, self.freight) if self.wanted > 0 or not self.lines else ZERO
 
     @property
-    def fulfilment_status(self) -> FulfilmentStatus:
+    def fulfillment_status(self) -> FulfillmentStatus:
         wanted, shipped, delivered, returned = (
             self.sum(name) for name in ("wanted", "shipped", "delivered", "returned")
         )
         if wanted == 0 and self.lines:
-            return FulfilmentStatus.CANCELLED
+            return FulfillmentStatus.CANCELED
         if returned:
-            return FulfilmentStatus.RETURNED if returned == wanted else FulfilmentStatus.PARTIALLY_RETURNED
+            return FulfillmentStatus.RETURNED if returned == wanted else FulfillmentStatus.PARTIALLY_RETURNED
         if delivered:
-            return FulfilmentStatus.DELIVERED if delivered == wanted else FulfilmentStatus.PARTIALLY_DELIVERED
+            return FulfillmentStatus.DELIVERED if delivered == wanted else FulfillmentStatus.PARTIALLY_DELIVERED
         if shipped:
-            return FulfilmentStatus.SHIPPED if shipped == wanted else FulfilmentStatus.PARTIALLY_SHIPPED
+            return FulfillmentStatus.SHIPPED if shipped == wanted else FulfillmentStatus.PARTIALLY_SHIPPED
         if self.sum("picked"):
-            return FulfilmentStatus.PICKING
+            return FulfillmentStatus.PICKING
         if allocated := self.sum("allocated"):
-            return FulfilmentStatus.ALLOCATED if allocated == wanted else FulfilmentStatus.PARTIALLY_ALLOCATED
-        return FulfilmentStatus.UNFULFILLED
+            return FulfillmentStatus.ALLOCATED if allocated == wanted else FulfillmentStatus.PARTIALLY_ALLOCATED
+        return FulfillmentStatus.UNFULFILLED
 
     @property
     def payment_status(self) -> PaymentStatus:
@@ -180,4 +180,4 @@ class OrderState:
             return PaymentStatus.NOTHING_DUE
         if self.declined:
             return PaymentStatus.FAILED
-        return PaymentStatus.AUTHORISED if self.authorised else PaymentStatus.UNPAID
+        return PaymentStatus.AUTHORIZED if self.authorized else PaymentStatus.UNPAID

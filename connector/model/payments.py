@@ -1,4 +1,4 @@
-"""What an event does to the money of an order: invoiced, authorised, declined, captured, refunded. PURE."""
+"""What an event does to the money of an order: invoiced, authorized, declined, captured, refunded. PURE."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def paid(progress: OrderState, event: Event) -> OrderState:
     amount = event.amount
     most = {
         Action.INVOICE: progress.due - progress.invoiced,
-        Action.AUTHORISE: progress.due - progress.authorised,
+        Action.AUTHORIZE: progress.due - progress.authorized,
         Action.CAPTURE: progress.due - progress.net,
         Action.REFUND: progress.net,
     }[event.action]
@@ -41,8 +41,8 @@ def paid(progress: OrderState, event: Event) -> OrderState:
     match event.action:
         case Action.INVOICE:
             return replace(progress, invoiced=progress.invoiced + amount)
-        case Action.AUTHORISE:
-            return replace(progress, authorised=progress.authorised + amount, declined=False)
+        case Action.AUTHORIZE:
+            return replace(progress, authorized=progress.authorized + amount, declined=False)
         case Action.CAPTURE:
             return replace(progress, captured=progress.captured + amount, declined=False)
         case _:

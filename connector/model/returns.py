@@ -45,7 +45,7 @@ def _rejected(progress: OrderState, event: Event) -> OrderState:
     return _with(progress, replace(_one(progress, event, R.REQUESTED), status=R.REJECTED))
 
 
-def _labelled(progress: OrderState, event: Event) -> OrderState:
+def _labeled(progress: OrderState, event: Event) -> OrderState:
     if not event.carrier or not event.tracking_number:
         place = "tracking_number" if event.carrier else "carrier"
         raise rejection(progress, event, place, f"got no {place.replace('_', ' ')}", "A label needs both.")
@@ -104,7 +104,7 @@ _MOVES: Mapping[Action, Callable[[OrderState, Event], OrderState]] = {
     Action.REQUEST_RETURN: _requested,
     Action.APPROVE_RETURN: _approved,
     Action.REJECT_RETURN: _rejected,
-    Action.LABEL_RETURN: _labelled,
+    Action.LABEL_RETURN: _labeled,
     Action.RECEIVE_RETURN: _received,
     Action.INSPECT_RETURN: _inspected,
     Action.CLOSE_RETURN: _closed,

@@ -15,7 +15,7 @@ class ShipmentStatus(StrEnum):
     """`exception`: the carrier has a problem with it. A shipment that was unpacked again is `void`."""
 
     PACKED = "packed"
-    LABELLED = "labelled"
+    LABELED = "labeled"
     IN_TRANSIT = "in_transit"
     OUT_FOR_DELIVERY = "out_for_delivery"
     EXCEPTION = "exception"
@@ -23,7 +23,7 @@ class ShipmentStatus(StrEnum):
     VOID = "void"
 
 
-IN_HOUSE = frozenset({ShipmentStatus.PACKED, ShipmentStatus.LABELLED})
+IN_HOUSE = frozenset({ShipmentStatus.PACKED, ShipmentStatus.LABELED})
 ON_THE_WAY = frozenset({ShipmentStatus.IN_TRANSIT, ShipmentStatus.OUT_FOR_DELIVERY, ShipmentStatus.EXCEPTION})
 CARRIER_STATUSES = tuple(status for status in ShipmentStatus if status in ON_THE_WAY | {ShipmentStatus.DELIVERED})
 """What a carrier says of a shipment."""

@@ -37,7 +37,7 @@ STAGES: Mapping[Action, tuple[Stage, ...]] = {
     Action.DELIVER: (S.FULFILLING, S.SHIPPED),
     Action.CANCEL: EARLY,
     Action.INVOICE: _SOLD,
-    Action.AUTHORISE: (S.PLACED, S.VERIFIED, *_SOLD),
+    Action.AUTHORIZE: (S.PLACED, S.VERIFIED, *_SOLD),
     Action.DECLINE: (S.PLACED, S.VERIFIED, *_SOLD),
     Action.CAPTURE: (S.PLACED, S.VERIFIED, *_SOLD, S.COMPLETED),
     Action.REFUND: tuple(Stage),
@@ -57,7 +57,7 @@ STAGES: Mapping[Action, tuple[Stage, ...]] = {
 HELD = frozenset(
     {Action.VERIFY, Action.CONFIRM, Action.ALLOCATE, Action.PICK, Action.PACK, Action.LABEL, Action.SHIP, Action.SPLIT}
 )
-"""What waits while an order is on hold; money, cancelling and what is already on its way go on."""
+"""What waits while an order is on hold; money, canceling and what is already on its way go on."""
 
 
 def _freely(progress: OrderState) -> str | None:
@@ -83,7 +83,7 @@ def _settled(progress: OrderState) -> str | None:
 
 
 def _nothing_left(progress: OrderState) -> str | None:
-    return None if progress.wanted == 0 else "not everything is cancelled"
+    return None if progress.wanted == 0 else "not everything is canceled"
 
 
 Guard = Callable[[OrderState], str | None]
@@ -97,7 +97,7 @@ TRANSITIONS: Mapping[tuple[Stage, Stage], Guard] = {
     (S.FULFILLING, S.SHIPPED): _all_shipped,
     (S.SHIPPED, S.DELIVERED): _all_delivered,
     (S.DELIVERED, S.COMPLETED): _settled,
-    **{(stage, S.CANCELLED): _nothing_left for stage in EARLY},
+    **{(stage, S.CANCELED): _nothing_left for stage in EARLY},
 }
 """Every way from stage to stage. The schema's CHECK on the history is made from this table."""
 
@@ -176,8 +176,8 @@ def _moved(progress: OrderState, to: Stage | None) -> OrderState:
             field="stage",
             rule="transition",
         )
-    # Whoever is cancelled waits for nobody.
-    return replace(progress, stage=to, holds=frozenset() if to is S.CANCELLED else progress.holds)
+    # Whoever is canceled waits for nobody.
+    return replace(progress, stage=to, holds=frozenset() if to is S.CANCELED else progress.holds)
 
 
 def _held(progress: OrderState, event: Event) -> OrderState:

@@ -19,7 +19,7 @@ from connector.model.shipments import ZERO
 from connector.model.stage import Stage
 from connector.notifications.renderer import TemplateRenderer
 from connector.notifications.transport.email import Attachment, Email, usable
-from connector.notifications.view import HoldView, MessageView, back, cancelled, parcel, to_come, view_of
+from connector.notifications.view import HoldView, MessageView, back, canceled, parcel, to_come, view_of
 from connector.orders.documents import invoice as invoice_form
 from connector.orders.documents.invoice_pdf import invoice_pdf
 from connector.orders.notification_triggers import RETURN
@@ -83,8 +83,8 @@ class NotificationComposer:
         """The message, for whom it is; TemplateFaultError if a template cannot be filled."""
         order, view = subject.order, subject.view
         ours = message.kind is MessageKind.ESCALATION
-        if message.kind is MessageKind.CONFIRMATION and order.stage is Stage.CANCELLED:
-            return Skipped(why="The order was cancelled before its confirmation was sent.")
+        if message.kind is MessageKind.CONFIRMATION and order.stage is Stage.CANCELED:
+            return Skipped(why="The order was canceled before its confirmation was sent.")
         if view.hold is not None and view.hold.released:
             return Skipped(why="The hold was released before its escalation was told.")
         address = self.ops_address if ours else order.customer.email
@@ -125,8 +125,8 @@ class NotificationComposer:
             case MessageKind.INVOICE:
                 reference = order.invoice_number or ""
             case MessageKind.RETURN_LABEL:
-                labelled = (item.number for item in order.returns.values() if item.tracking_number)
-                reference = f"{RETURN}{max(labelled, default=0)}"
+                labeled = (item.number for item in order.returns.values() if item.tracking_number)
+                reference = f"{RETURN}{max(labeled, default=0)}"
             case MessageKind.REFUND | MessageKind.ESCALATION:
                 action = Action.REFUND if kind is MessageKind.REFUND else Action.ESCALATE
                 entries = await order_history.read(connection, number)
@@ -157,7 +157,7 @@ async def _filled(
             return view
         case MessageKind.CANCELLATION:
             owed = order.progress.net - order.progress.due
-            return replace(view, cancelled=cancelled(order), amount=max(owed, ZERO))
+            return replace(view, canceled=canceled(order), amount=max(owed, ZERO))
         case MessageKind.SHIPMENT:
             sent = parcel(order, _number(item.reference))
             return replace(view, parcel=sent, to_come=to_come(order)) if sent else None

@@ -49,7 +49,7 @@ def sample_views() -> Iterator[MessageView]:
             invoice=_bill(tax_rate="0.19", discount="15", freight="4.90") if bare.invoice else None,
             parcel=_PARCEL if bare.parcel else None,
             to_come=(_ITEM,),
-            cancelled=(_ITEM,),
+            canceled=(_ITEM,),
             replacement=True,
             amount=Decimal("1.50"),
             hold=_HOLD if bare.hold else None,

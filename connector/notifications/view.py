@@ -67,7 +67,7 @@ class MessageView:
     bill: InvoiceView
     parcel: ParcelView | None = None
     to_come: tuple[Item, ...] = ()
-    cancelled: tuple[Item, ...] = ()
+    canceled: tuple[Item, ...] = ()
     invoice: InvoiceView | None = None
     replacement: bool = False
     amount: Decimal = ZERO
@@ -117,8 +117,8 @@ def to_come(order: Order) -> tuple[Item, ...]:
     return _items(order, left)
 
 
-def cancelled(order: Order) -> tuple[Item, ...]:
-    return _items(order, {line.number: line.cancelled for line in order.lines})
+def canceled(order: Order) -> tuple[Item, ...]:
+    return _items(order, {line.number: line.canceled for line in order.lines})
 
 
 def back(order: Order, number: int) -> tuple[ParcelView, bool] | None:

@@ -37,5 +37,5 @@ def notifications_for(
             yield NotificationRequest(order=order, kind=MessageKind.REFUND, reference=str(sequence))
         case Action.ESCALATE:
             yield NotificationRequest(order=order, kind=MessageKind.ESCALATION, reference=str(sequence))
-    if after.stage is Stage.CANCELLED and before.stage is not Stage.CANCELLED:
+    if after.stage is Stage.CANCELED and before.stage is not Stage.CANCELED:
         yield NotificationRequest(order=order, kind=MessageKind.CANCELLATION)

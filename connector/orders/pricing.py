@@ -21,12 +21,12 @@ async def with_list_prices(connection: AsyncConnection, items: Sequence[OrderInp
     skus = {line.sku for item in items for line in item.lines if line.unit_price is None}
     if not skus:
         return list(items)
-    catalogue = await products.find(connection, skus)
+    catalog = await products.find(connection, skus)
 
     def filled(line: LineInput, currency: str) -> LineInput:
-        if line.unit_price is not None or line.sku not in catalogue:
+        if line.unit_price is not None or line.sku not in catalog:
             return line
-        return replace(line, unit_price=_listed(catalogue[line.sku], currency))
+        return replace(line, unit_price=_listed(catalog[line.sku], currency))
 
     return [replace(item, lines=tuple(filled(line, item.currency) for line in item.lines)) for item in items]
 
@@ -54,27 +54,27 @@ async def create_placeholder_products(uow: UnitOfWork, skus: Sequence[str]) -> N
 
 
 async def with_edit_defaults(connection: AsyncConnection, order: Order, event: Event) -> Event:
-    """`event` with every term filled in; CommandError naming line and rule."""
-    catalogue = await products.find(connection, {terms.sku for terms in event.terms.values()})
+    """`event` with every line edit filled in; CommandError naming line and rule."""
+    catalog = await products.find(connection, {edit.sku for edit in event.line_edits.values()})
     known = {line.number: line for line in order.lines}
     filled: dict[int, LineEdit] = {}
-    for number, terms in event.terms.items():
+    for number, edit in event.line_edits.items():
         line = known.get(number)
-        product = catalogue.get(terms.sku)
-        if line is not None and line.product.sku != terms.sku:
-            what = f"line {number} is of {line.product.sku}, not of {terms.sku}"
+        product = catalog.get(edit.sku)
+        if line is not None and line.product.sku != edit.sku:
+            what = f"line {number} is of {line.product.sku}, not of {edit.sku}"
             raise _refused(order, number, "sku", what, "Take it out, and put in another line.", "product")
         if product is None:
-            raise _refused(order, number, "sku", f"there is no product {terms.sku}", "Correct the SKU.", "product")
+            raise _refused(order, number, "sku", f"there is no product {edit.sku}", "Correct the SKU.", "product")
         if line is None and not product.active:
-            raise _refused(order, number, "sku", f"{terms.sku} is no longer sold", "Choose another.", "product")
-        if terms.unit_price is None:
+            raise _refused(order, number, "sku", f"{edit.sku} is no longer sold", "Choose another.", "product")
+        if edit.unit_price is None:
             known_price = line.unit_price if line else None
-            terms = replace(
-                terms, unit_price=known_price if known_price is not None else _listed(product, order.currency)
+            edit = replace(
+                edit, unit_price=known_price if known_price is not None else _listed(product, order.currency)
             )
-        filled[number] = terms
-    return replace(event, terms=filled)
+        filled[number] = edit
+    return replace(event, line_edits=filled)
 
 
 def _listed(product: Product, currency: str) -> Decimal | None:
@@ -83,5 +83,5 @@ def _listed(product: Product, currency: str) -> Decimal | None:
 
 def _refused(order: Order, number: int, field: str, what: str, hint: str, rule: str) -> CommandError:
     return CommandError(
-        f"Order {order.number} cannot change: {what}.", hint=hint, field=f"terms.{number}.{field}", rule=rule
+        f"Order {order.number} cannot change: {what}.", hint=hint, field=f"line_edits.{number}.{field}", rule=rule
     )

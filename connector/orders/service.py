@@ -16,7 +16,7 @@ SOLD = (Stage.CONFIRMED, Stage.FULFILLING)
 VERIFIED = (Stage.VERIFIED, *SOLD)
 
 
-async def execute(desk: OrderTransaction, command: OrderCommand) -> None:
+async def execute(transaction: OrderTransaction, command: OrderCommand) -> None:
     """Carry `command` out; CommandError if the order does not allow it.
 
     To verify may put the order on hold instead; to allocate without lines takes what there is, where it suits best. A
@@ -24,17 +24,17 @@ async def execute(desk: OrderTransaction, command: OrderCommand) -> None:
     payment that failed puts a verified order on hold for payment, if the rules say so.
     """
     event = command.event
-    if await desk.is_replay(command):
+    if await transaction.is_replay(command):
         return
     if event.action is Action.VERIFY or (event.action is Action.ALLOCATE and not event.lines):
-        [(order, _)] = (await desk.load([command.number])).values()
-        desk.check_version(order, command.version)
-        check(desk.progress_of(order), event)
+        [(order, _)] = (await transaction.load([command.number])).values()
+        transaction.check_version(order, command.version)
+        check(transaction.progress_of(order), event)
         by_rules = verify if event.action is Action.VERIFY else allocate
-        await by_rules(desk, [command.number], asked=command)
+        await by_rules(transaction, [command.number], asked=command)
         return
-    [progress] = await desk.execute_all([command])
+    [progress] = await transaction.execute_all([command])
     if event.action is Action.CHANGE and requires_reverification(event) and progress.stage in SOLD:
-        await recheck(desk, command.number)
+        await recheck(transaction, command.number)
     if event.action is Action.DECLINE and progress.stage in VERIFIED:
-        await recheck(desk, command.number, frozenset({Hold.PAYMENT}))
+        await recheck(transaction, command.number, frozenset({Hold.PAYMENT}))

@@ -49,7 +49,7 @@ TODAY = frozenset({Action.SHIP, Action.DELIVER, Action.REQUEST_RETURN})
 
 @dataclass(kw_only=True, slots=True)
 class OrderChangeSet:
-    """One order on the desk: as it was found, as it is by now, and what has happened in between."""
+    """One order on the transaction: as it was found, as it is by now, and what has happened in between."""
 
     order: Order
     events: int
@@ -71,7 +71,7 @@ class OrderChangeSet:
     def move(self) -> stock_moves.StockMove:
         skus = {line.number: line.product.sku for line in self.order.lines}
         for entry in self.entries:
-            skus |= {number: terms.sku for number, terms in entry.event.terms.items()}
+            skus |= {number: edit.sku for number, edit in entry.event.line_edits.items()}
         return stock_moves.StockMove(order=self.order.number, skus=skus, steps=self.steps)
 
 

@@ -100,7 +100,7 @@ class Drain:
 
     async def _products(self, doubted: bool) -> None:
         while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION, doubted):
-            plan = plan_records(await self._recognition.recognised(claim), self._facts, self._source)
+            plan = plan_records(await self._recognition.recognized(claim), self._facts, self._source)
             left_out = [item for item in plan.unchanged if item.record is None]
             await self._calls.settle(refused=plan.refused, unchanged=left_out)
             same = [item for item in plan.unchanged if item.record is not None]
@@ -114,11 +114,11 @@ class Drain:
 
     async def _all_kinds(self, doubted: bool) -> None:
         while claim := await self._claim(EntityKind.ORDER, CLAIM, doubted):
-            await self._orders(await self._recognition.recognised(claim))
+            await self._orders(await self._recognition.recognized(claim))
         while self._form and (claim := await self._claim(EntityKind.RETURN, CLAIM, doubted)):
-            await self._orders(await self._originals_first(await self._recognition.recognised(claim)))
+            await self._orders(await self._originals_first(await self._recognition.recognized(claim)))
         while claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION, doubted):
-            plan = plan_records(await self._recognition.recognised(claim), self._facts, self._source)
+            plan = plan_records(await self._recognition.recognized(claim), self._facts, self._source)
             await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
             await self._written(plan, done=True)
 

@@ -173,7 +173,7 @@ class LeaseKeeper:
             return [name for name in names if name in taken]
 
     async def _renew(self) -> None:
-        """Until the end. Only its sleep is ever cancelled: a statement cut short would leave its connection with a
+        """Until the end. Only its sleep is ever canceled: a statement cut short would leave its connection with a
         lock."""
         while True:
             pauses = [asyncio.ensure_future(self._clock.sleep(self._ttl / 3)), asyncio.create_task(self._over.wait())]

@@ -70,7 +70,7 @@ class ReadBack:
         self._facts = facts
         self._tally = tally
 
-    async def recognised(self, claim: list[PendingEntity]) -> list[PendingEntity]:
+    async def recognized(self, claim: list[PendingEntity]) -> list[PendingEntity]:
         """What the org holds of entities that we are not sure of takes the place of what we know. The claim without
         those that could not be looked up, or whose record is gone."""
         unsure = {item.change.key: item for item in claim if item.record is not None and item.change.unsure}

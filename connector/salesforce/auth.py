@@ -50,7 +50,7 @@ _HINTS: tuple[tuple[str, str, str, RetryClass], ...] = (
     ("invalid_client_id", "", f"Check {_SETTING}CLIENT_ID; a new app needs up to 10 minutes.", RetryClass.AUTH),
     ("invalid_client", "", f"Check {_SETTING}CLIENT_SECRET and {_SETTING}CLIENT_ID.", RetryClass.AUTH),
     ("invalid_app_access", "", "Approve the user for the app (Manage > Permission Sets).", RetryClass.AUTH),
-    ("invalid_grant", "hasn't approved", "Pre-authorise the user of {setting}USERNAME for the app.", RetryClass.AUTH),
+    ("invalid_grant", "hasn't approved", "Pre-authorize the user of {setting}USERNAME for the app.", RetryClass.AUTH),
     ("invalid_grant", "no client credentials user", "Set the app's Run As user in Setup.", RetryClass.AUTH),
     ("invalid_grant", "flow not enabled", "Enable the flow of {setting}AUTH in the app's settings.", RetryClass.AUTH),
     ("invalid_grant", "not supported on this domain", "Set {setting}LOGIN_URL to your My Domain.", RetryClass.AUTH),

@@ -24,8 +24,8 @@ from connector.store.sql import Row, select_in
 from connector.store.tables import order_events, orders
 from connector.store.unit_of_work import UnitOfWork
 
-_MONEY = ("freight", "tax_rate", "invoiced", "authorised", "captured", "refunded")
-_QUANTITIES = ("ordered", "total", "allocated", "picked", "shipped", "delivered", "returned", "credited", "cancelled")
+_MONEY = ("freight", "tax_rate", "invoiced", "authorized", "captured", "refunded")
+_QUANTITIES = ("ordered", "total", "allocated", "picked", "shipped", "delivered", "returned", "credited", "canceled")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +147,7 @@ def _detail(event: Event) -> dict[str, Any]:
     said = {
         "lines": _plain(event.lines),
         "written_off": _plain(event.written_off),
-        "terms": {str(number): _terms(terms) for number, terms in event.terms.items()},
+        "line_edits": {str(number): _line_edit(edit) for number, edit in event.line_edits.items()},
         "details": {name: _value(value) for name, value in event.details.items() if name not in PERSONAL},
         "personal": sorted(event.details.keys() & PERSONAL),
         "amount": None if event.amount is None else plain(event.amount),
@@ -187,9 +187,9 @@ def _plain(quantities: Mapping[int, Decimal]) -> dict[str, str]:
     return {str(number): plain(quantity) for number, quantity in quantities.items()}
 
 
-def _terms(terms: LineEdit) -> dict[str, str]:
-    said = {"sku": terms.sku, "quantity": plain(terms.quantity), "discount": plain(terms.discount)}
-    return said | ({} if terms.unit_price is None else {"unit_price": plain(terms.unit_price)})
+def _line_edit(edit: LineEdit) -> dict[str, str]:
+    said = {"sku": edit.sku, "quantity": plain(edit.quantity), "discount": plain(edit.discount)}
+    return said | ({} if edit.unit_price is None else {"unit_price": plain(edit.unit_price)})
 
 
 def _dump(progress: OrderState) -> dict[str, Any]:
@@ -241,14 +241,14 @@ def event_of(action: Action, detail: Mapping[str, Any]) -> Event:
         action=action,
         lines=_quantities(detail.get("lines", {})),
         written_off=_quantities(detail.get("written_off", {})),
-        terms={int(number): _terms_of(terms) for number, terms in detail.get("terms", {}).items()},
+        line_edits={int(number): _line_edit_of(edit) for number, edit in detail.get("line_edits", {}).items()},
         details=_details(detail),
         amount=Decimal(detail["amount"]) if "amount" in detail else None,
         **values,
     )
 
 
-def _terms_of(said: Mapping[str, str]) -> LineEdit:
+def _line_edit_of(said: Mapping[str, str]) -> LineEdit:
     return LineEdit(sku=said["sku"], **{name: Decimal(value) for name, value in said.items() if name != "sku"})
 
 
@@ -271,7 +271,7 @@ def _load(number: str, currency: str, detail: Mapping[str, Any]) -> OrderState:
         tax_rate=Decimal(detail.get("tax_rate", 0)),
         ship_complete=detail.get("ship_complete", False),
         invoiced=Decimal(detail["invoiced"]),
-        authorised=Decimal(detail["authorised"]),
+        authorized=Decimal(detail["authorized"]),
         captured=Decimal(detail["captured"]),
         refunded=Decimal(detail["refunded"]),
         places=detail.get("places", places_of(currency)),

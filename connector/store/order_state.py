@@ -120,12 +120,12 @@ async def _save_lines(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
 
 
 async def _change_lines(uow: UnitOfWork, item: OrderChange) -> None:
-    """Lines that came, went, or got other terms."""
-    terms: dict[int, LineEdit] = {}
+    """Lines that came, went, or got other values."""
+    edits: dict[int, LineEdit] = {}
     for entry in item.entries:
         if entry.event.action is Action.CHANGE:
-            terms |= entry.event.terms
-    for number, new in sorted(terms.items()):
+            edits |= entry.event.line_edits
+    for number, new in sorted(edits.items()):
         here = (order_lines.c.order_number == item.order.number) & (order_lines.c.number == number)
         known = number in item.before.lines
         if number not in item.progress.lines:

@@ -67,7 +67,7 @@ _FREE = tuple(FIELDS.index(name) for name in ("po_number", "notes"))
 """What an import may say of an order that was acted on."""
 _OURS = tuple(FIELDS.index(name) for name in ("carrier", "tracking_number", "shipped_on"))
 """What its parcels say of such an order, whatever an import says."""
-MONEY = ("invoiced", "authorised", "captured", "refunded", "declined")
+MONEY = ("invoiced", "authorized", "captured", "refunded", "declined")
 _MORE = (*MONEY, "priority", "tracking_key", "invoice_number")
 _LINE = tuple(order_lines.c[name] for name in ("order_number", "number", "sku", "quantity", "unit_price", "discount"))
 
@@ -175,7 +175,7 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
         order_lines.c.order_number, order_lines.c.number
     )
     line_rows = await select_in(connection, by_number, order_lines.c.order_number, numbers)
-    catalogue = await product_store.find(connection, {row.sku for row in line_rows})
+    catalog = await product_store.find(connection, {row.sku for row in line_rows})
 
     on_hold: dict[str, set[Hold]] = {}
     acted_on = [row[1] for row in rows if row.events]
@@ -193,7 +193,7 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
             Line(
                 order=order,
                 number=number,
-                product=catalogue[sku],
+                product=catalog[sku],
                 currency=currencies[order],
                 quantity=quantity,
                 unit_price=unit_price,

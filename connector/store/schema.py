@@ -14,7 +14,22 @@ from connector.settings import Settings
 from connector.store.db_errors import UPGRADE
 from connector.store.engine import Store
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+    "0014",
+)
 """Every revision in `migrations/versions`, oldest first: known here so that a check need not import alembic (0.9 s)."""
 
 HEAD = REVISIONS[-1]

@@ -114,7 +114,7 @@ orders = Table(
     Column("updated_at", Instant, nullable=False),
     Column("events", Integer, nullable=False, server_default="0"),  # in its history; 0: only imported, never acted on
     _amount("invoiced"),
-    _amount("authorised"),
+    _amount("authorized"),
     _amount("captured"),
     _amount("refunded"),
     Column("declined", Boolean, nullable=False, server_default=false()),
@@ -137,14 +137,14 @@ order_lines = Table(
     Column("quantity", Exact, nullable=False),
     Column("unit_price", Exact),
     Column("discount", Exact, nullable=False),
-    *(_amount(name) for name in ("allocated", "picked", "shipped", "delivered", "returned", "cancelled", "credited")),
+    *(_amount(name) for name in ("allocated", "picked", "shipped", "delivered", "returned", "canceled", "credited")),
     _at_most("allocated", "quantity"),
     _at_most("picked", "allocated"),
     _at_most("shipped", "picked"),
     _at_most("delivered", "shipped"),
     _at_most("returned", "delivered"),
     _at_most("credited", "returned"),
-    _at_most("cancelled", "quantity"),
+    _at_most("canceled", "quantity"),
 )
 
 order_events = Table(

@@ -1,7 +1,7 @@
 """`python -m tests.bench.lifecycle`: orders through their whole life on one database, placement to completion.
 
-Each round takes `--batch` orders through placement, verification by the rules, authorisation, confirmation, allocation,
-picking, packing, labelling, shipping, delivery, invoice, capture and completion; every working step of a batch is one
+Each round takes `--batch` orders through placement, verification by the rules, authorization, confirmation, allocation,
+picking, packing, labeling, shipping, delivery, invoice, capture and completion; every working step of a batch is one
 transaction, as a busy desk has it. Nothing is sent to an org. The figure is orders completed a second, over all rounds.
 """
 

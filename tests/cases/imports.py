@@ -156,7 +156,7 @@ def an_order_that_was_acted_on(folder: Path) -> Iterator[Claim]:
     result, document = lab.outcome("tuesday.csv")
     yield same("exit status", 0, result.status)
     yield same("the other order is in", 1, len(lab.order("2").get("lines", ())))
-    yield same("the stage of the one acted on", "cancelled", lab.order("1").get("stage"))
+    yield same("the stage of the one acted on", "canceled", lab.order("1").get("stage"))
     yield same("problems told", [], document.get("problems"))
     changed = folder / "changed.csv"
     changed.write_text(

@@ -12,9 +12,9 @@ from tests.cases.api import Api, serving
 from tests.cases.lab import Case, Claim, Lab, holds, same
 
 FOREIGN: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("authorise", {"details": {"freight": "50", "tax_rate": "0.5"}}),
+    ("authorize", {"details": {"freight": "50", "tax_rate": "0.5"}}),
     ("verify", {"details": {"freight": "50"}}),
-    ("capture", {"terms": {"1": {"sku": "A", "quantity": 9}}}),
+    ("capture", {"line_edits": {"1": {"sku": "A", "quantity": 9}}}),
     ("change", {"details": {"po_number": "P"}, "hold": "manual"}),
     ("confirm", {"hold": "manual"}),
     ("invoice", {"lines": {"1": 1}}),
@@ -46,7 +46,7 @@ def fields_an_action_does_not_speak_of(folder: Path) -> Iterator[Claim]:
             )
         yield same("the order afterwards", before, api("GET", "/orders/H-1")[1])
     for words in (
-        ("authorise", "--set", "freight=50", "--set", "tax_rate=0.5"), ("verify", "--hold", "manual"),
+        ("authorize", "--set", "freight=50", "--set", "tax_rate=0.5"), ("verify", "--hold", "manual"),
         ("capture", "--line", "1=1"), ("change", "--set", "po_number=P", "--hold", "manual"),
     ):  # fmt: skip
         result = lab("act", "H-1", *words)

@@ -48,7 +48,7 @@ def malformed_headers_and_bodies(folder: Path) -> Iterator[Claim]:
             "brackets without end": asked(b"[" * 100_000),
             "half a document": asked(b'{"act'),
             "a surrogate": asked(b'{"action":"verify","note":"\\ud800"}'),
-            "a number without end": asked(b'{"action":"authorise","amount":1e999999}'),
+            "a number without end": asked(b'{"action":"authorize","amount":1e999999}'),
             "NUL in a path": read(b"/A%00"),
             "NUL in a query": read(b"?customer=%00"),
             "a path that is no text": read(b"/%E0%A4"),

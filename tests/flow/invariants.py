@@ -46,7 +46,7 @@ def _check_lines(order: Order) -> None:
     progress = order.progress
     for line in order.lines:
         assert ZERO <= line.credited <= line.returned <= line.delivered <= line.shipped <= line.picked <= line.allocated
-        assert line.allocated + line.cancelled <= line.quantity
+        assert line.allocated + line.canceled <= line.quantity
         parcels = [item for item in order.shipments.values() if line.number in item.lines]
         gone = [item for item in parcels if item.status not in IN_HOUSE | {ShipmentStatus.VOID}]
         there = [item for item in gone if item.status is ShipmentStatus.DELIVERED]
@@ -57,7 +57,7 @@ def _check_lines(order: Order) -> None:
         assert sum((item.received for item in returned), ZERO) == line.returned
         assert all(item.inspected <= item.received <= item.requested for item in returned)
     wanted, shipped, delivered = (progress.sum(name) for name in ("wanted", "shipped", "delivered"))
-    assert (wanted == 0) == (order.stage is Stage.CANCELLED)
+    assert (wanted == 0) == (order.stage is Stage.CANCELED)
     assert (order.stage in {Stage.SHIPPED, Stage.DELIVERED, Stage.COMPLETED}) == (wanted > 0 and shipped == wanted)
     assert (order.stage in {Stage.DELIVERED, Stage.COMPLETED}) == (wanted > 0 and delivered == wanted)
     assert next_automatic_stage(progress) is None
@@ -68,7 +68,7 @@ def _check_money(order: Order) -> None:
     total = order.freight or ZERO
     for line in order.lines:
         assert line.exact_total is not None
-        billed = line.quantity - line.cancelled - line.credited
+        billed = line.quantity - line.canceled - line.credited
         total = EXACT.add(total, EXACT.divide(EXACT.multiply(line.exact_total, billed), line.quantity))
     tax = to_cents(EXACT.multiply(total, order.tax_rate or ZERO))
     assert progress.due == (to_cents(total) + tax if progress.wanted > 0 else ZERO)
@@ -100,7 +100,7 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
     lines = await world.query(
         "SELECT External_Key__c, Quantity, Allocated_Quantity__c, Picked_Quantity__c, Shipped_Quantity__c,"
         " Backordered_Quantity__c,"
-        " Delivered_Quantity__c, Returned_Quantity__c, Cancelled_Quantity__c FROM OrderItem"
+        " Delivered_Quantity__c, Returned_Quantity__c, Canceled_Quantity__c FROM OrderItem"
         f" WHERE External_Key__c LIKE '{begins}-%' AND Order.IsReductionOrder = false"
     )
     reduced = await world.query(
@@ -125,7 +125,7 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
         row = there[order.number]
         assert {name: row[name] for name in row if name not in {"attributes", "Status", "External_Key__c"}} == {
             "Lifecycle_Stage__c": order.stage.value,
-            "Fulfillment_Status__c": order.fulfilment_status.value,
+            "Fulfillment_Status__c": order.fulfillment_status.value,
             "Payment_Status__c": order.payment_status.value,
             "Hold_Reason__c": order.hold_reason,
             "Amount_Due__c": order.amount_due,
@@ -139,6 +139,6 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
         }
         for line in order.lines:
             found = lines_there[line.key]
-            for name in ("allocated", "backordered", "picked", "shipped", "delivered", "returned", "cancelled"):
+            for name in ("allocated", "backordered", "picked", "shipped", "delivered", "returned", "canceled"):
                 assert found[f"{name.title()}_Quantity__c"] == getattr(line, name), (line.key, name)
             assert found["Quantity"] == line.quantity, line.key

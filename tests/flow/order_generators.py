@@ -148,7 +148,7 @@ def event_for(order: Order, wish: Wish) -> Event:
     values: dict[str, Any] = {
         "lines": lines,
         "written_off": written_off,
-        "terms": _terms(order, wish) if wish.careless or wish.part != "one" else {},
+        "line_edits": _terms(order, wish) if wish.careless or wish.part != "one" else {},
         "details": _details(order, wish),
         "amount": _amount(order, action, wish),
         "hold": next(iter(order.holds), wish.hold) if action is not Action.HOLD else wish.hold,
@@ -224,13 +224,13 @@ def _possible(order: Order, action: Action) -> dict[int, Decimal]:
     }
     return {
         line.number: {
-            Action.ALLOCATE: line.quantity - line.cancelled - line.allocated,
+            Action.ALLOCATE: line.quantity - line.canceled - line.allocated,
             Action.DEALLOCATE: line.allocated - line.picked,
             Action.PICK: line.allocated - line.picked,
             Action.PACK: line.picked - line.shipped - packed(line.number),
             Action.SHIP: line.picked - line.shipped - packed(line.number),
-            Action.CANCEL: line.quantity - line.cancelled - line.shipped,
-            Action.SPLIT: line.quantity - line.cancelled - line.allocated,
+            Action.CANCEL: line.quantity - line.canceled - line.shipped,
+            Action.SPLIT: line.quantity - line.canceled - line.allocated,
             Action.REQUEST_RETURN: line.delivered - line.returned,
             Action.RECEIVE_RETURN: back[line.number].requested - back[line.number].received
             if line.number in back
@@ -268,7 +268,7 @@ def _amount(order: Order, action: Action, wish: Wish) -> Decimal:
     progress = order.progress
     left = {
         Action.INVOICE: progress.due - progress.invoiced,
-        Action.AUTHORISE: progress.due - progress.authorised,
+        Action.AUTHORIZE: progress.due - progress.authorized,
         Action.CAPTURE: progress.due - progress.net,
         Action.REFUND: progress.net - progress.due if progress.net > progress.due else progress.net,
     }.get(action, ZERO)

@@ -102,13 +102,13 @@ async def test_yen_have_no_decimals(seeded: World) -> None:
     [row] = (await in_org(seeded)).values()
     assert (row["line"]["UnitPrice"], row["TotalAmount"]) == (1699, 5097)
     assert (row["Exact_Total__c"], row["Amount_Due__c"]) == (Decimal("5097.45"), 5097)
-    assert row["line"]["PricebookEntry"]["UnitPrice"] == 2000  # 1,999.5 in the catalogue
+    assert row["line"]["PricebookEntry"]["UnitPrice"] == 2000  # 1,999.5 in the catalog
 
 
 async def test_what_is_paid_in_yen_adds_up_to_what_is_due(seeded: World) -> None:
     await seeded.save([], some_customers=CUSTOMERS, some_products=[TEA])
-    desk = seeded.service.store.transaction
-    async with desk() as uow:
+    transaction = seeded.service.store.transaction
+    async with transaction() as uow:
         await stock.count(uow, {("TEA", "EAST"): Decimal(9)})
         [progress] = await OrderTransaction(uow, actor="anna").place([tea("A-3", "JPY", "1999", stage=Stage.PLACED)])
     assert progress.due == Decimal(5097)

@@ -235,12 +235,12 @@ async def test_a_customer_without_an_address_is_skipped_and_it_shows(store: Stor
     assert server.mails == []
 
 
-async def test_an_order_that_was_cancelled_meanwhile_is_not_confirmed(store: Store) -> None:
+async def test_an_order_that_was_canceled_meanwhile_is_not_confirmed(store: Store) -> None:
     await confirmed(store)
     await act(store, Action.CANCEL, lines={1: 2, 2: "1.5"})
     async with odd_server() as server:
         assert await send(store, server.settings) == DeliveryReport(sent=1, skipped=1)
-    assert [message["Subject"] for message in server.messages] == ["Your order 1 was cancelled"]
+    assert [message["Subject"] for message in server.messages] == ["Your order 1 was canceled"]
 
 
 async def test_an_escalation_goes_to_our_own_people_unless_the_hold_is_gone(store: Store) -> None:

@@ -48,12 +48,12 @@ async def test_a_mail_that_cannot_be_made_fails_and_the_rest_goes_out(
 ) -> None:
     await confirmed(store, "1", "2", "3")
 
-    def spoilt(mail: Email, *rest: Any) -> Any:
+    def spoiled(mail: Email, *rest: Any) -> Any:
         if mail.about == "1":
             raise ValueError(f"not to be logged: {mail.recipient}")
         return build_message(mail, *rest)
 
-    monkeypatch.setattr("connector.notifications.transport.smtp.build_message", spoilt)
+    monkeypatch.setattr("connector.notifications.transport.smtp.build_message", spoiled)
     async with odd_server() as server:
         with structlog.testing.capture_logs() as logs:
             assert await send(store, server.settings) == DeliveryReport(sent=2, failed=1)
@@ -62,7 +62,7 @@ async def test_a_mail_that_cannot_be_made_fails_and_the_rest_goes_out(
     [said] = logs
     assert said["event"] == "fault"
     assert said["exception"].endswith("ValueError")
-    assert ", in spoilt" in said["exception"]
+    assert ", in spoiled" in said["exception"]
     assert "bonapp" not in str(logs)
 
 
@@ -76,12 +76,12 @@ async def test_an_invoice_that_cannot_be_read_or_drawn_fails_alone(
         await uow.connection.execute(update(invoices).where(invoices.c.order_number == "1").values(body="{}"))
     drawn = letters.invoice_pdf
 
-    def spoilt(view: Any) -> bytes:
+    def spoiled(view: Any) -> bytes:
         if view.order == "2":
             raise RuntimeError("no such glyph")
         return drawn(view)
 
-    monkeypatch.setattr(letters, "invoice_pdf", spoilt)
+    monkeypatch.setattr(letters, "invoice_pdf", spoiled)
     async with odd_server() as server:
         assert await send(store, server.settings) == DeliveryReport(sent=4, failed=2)
     assert [(item.order, item.state, item.error) for item in await outbox(store) if item.kind == "invoice"] == [

@@ -151,23 +151,23 @@ async def _take_over(world: World, org: LocalOrg, database_url: str) -> None:
         await other.push(Silent())
 
 
-async def test_an_order_that_was_cancelled_before_it_was_sent(world: World) -> None:
-    await world.save([replace(ONE, stage=Stage.CANCELLED)])
+async def test_an_order_that_was_canceled_before_it_was_sent(world: World) -> None:
+    await world.save([replace(ONE, stage=Stage.CANCELED)])
     await settled(world)
     [row] = await world.query("SELECT Status, Lifecycle_Stage__c FROM Order")
-    assert (row["Status"], row["Lifecycle_Stage__c"]) == ("Draft", "cancelled")
+    assert (row["Status"], row["Lifecycle_Stage__c"]) == ("Draft", "canceled")
 
 
-async def test_the_status_of_a_cancelled_order_is_known_after_looking(world: World) -> None:
+async def test_the_status_of_a_canceled_order_is_known_after_looking(world: World) -> None:
     confirmed = replace(ONE, stage=Stage.CONFIRMED, lines=(a_line(1), a_line(2)))
     await world.save([confirmed])
     await world.push()
-    await world.save([replace(confirmed, stage=Stage.CANCELLED)])
+    await world.save([replace(confirmed, stage=Stage.CANCELED)])
     world.org.org.faults.lost_response = 5
     await world.push()
     world.org.org.faults.clear()
     await settled(world)
-    await world.save([replace(confirmed, stage=Stage.CANCELLED, lines=(a_line(1),))])
+    await world.save([replace(confirmed, stage=Stage.CANCELED, lines=(a_line(1),))])
     await settled(world)
     order = await world.order("A-1")
     assert (order["Status"], set(order["lines"])) == ("Activated", {"A-1-1"})

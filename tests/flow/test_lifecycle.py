@@ -77,7 +77,7 @@ class Lives(RuleBasedStateMachine):
     def place(self, draft: list[tuple[str, Decimal, Decimal]]) -> None:
         if len(self.numbers) < MOST_ORDERS:
             item = new_order(self.shop, len(self.numbers) + 1, draft)
-            self.work(lambda desk: desk.place([item, item]))
+            self.work(lambda transaction: transaction.place([item, item]))
 
     @precondition(lambda self: self.numbers)
     @rule(some=st.lists(wishes, min_size=1, max_size=AT_ONCE))
@@ -110,12 +110,12 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.numbers)
     @rule()
     def verify(self) -> None:
-        self.work(lambda desk: verify(desk, self.numbers))
+        self.work(lambda transaction: verify(transaction, self.numbers))
 
     @precondition(lambda self: self.numbers)
     @rule()
     def allocate(self) -> None:
-        self.work(lambda desk: allocate(desk, self.numbers))
+        self.work(lambda transaction: allocate(transaction, self.numbers))
 
     @rule(sku=st.sampled_from(SKUS), place=st.sampled_from(PLACES), on_hand=st.integers(0, 30).map(Decimal))
     def count_stock(self, sku: str, place: str, on_hand: Decimal) -> None:

@@ -177,13 +177,13 @@ async def test_an_order_that_moves_to_a_customer_the_org_does_not_have(world: Wo
     assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 8"
 
 
-async def test_a_cancelled_order_that_changed_much_is_not_left_a_draft(world: World) -> None:
+async def test_a_canceled_order_that_changed_much_is_not_left_a_draft(world: World) -> None:
     """The mapping leaves its status to the org, so nothing later would remember to activate it again."""
     order = replace(ONE, stage=Stage.SHIPPED)
     await world.save([order])
     await world.push()
     lines = (a_line(1), a_line(2, "P-2"))
-    await world.save([replace(order, stage=Stage.CANCELLED, notes="mail @{x}", lines=lines)])
+    await world.save([replace(order, stage=Stage.CANCELED, notes="mail @{x}", lines=lines)])
     await settled(world)
     found = await world.order("A-1")
     assert (found["Status"], found["Description"], set(found["lines"])) == (

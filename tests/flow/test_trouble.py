@@ -65,7 +65,7 @@ def dies_after_graph(world: World, patched: pytest.MonkeyPatch) -> None:
     patched.setattr(world.service.client, "graph", dies)
 
 
-async def test_a_push_that_dies_between_write_and_record_is_recognised(
+async def test_a_push_that_dies_between_write_and_record_is_recognized(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders = shipped(40)
@@ -81,7 +81,7 @@ async def test_a_push_that_dies_between_write_and_record_is_recognised(
     assert await everything(world) == expected(orders)
 
 
-async def test_a_large_order_that_was_written_but_not_recorded_is_recognised_with_every_line(
+async def test_a_large_order_that_was_written_but_not_recorded_is_recognized_with_every_line(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = an_order("A-1").lines[0]
@@ -101,7 +101,7 @@ async def test_a_large_order_that_was_written_but_not_recorded_is_recognised_wit
     assert world.writes == before + 4  # one line, then the status
 
 
-async def test_a_new_database_recognises_what_the_org_has(world: World, second_world: World) -> None:
+async def test_a_new_database_recognizes_what_the_org_has(world: World, second_world: World) -> None:
     orders = shipped(30)
     await world.save(orders)  # type: ignore[arg-type]
     await world.push()

@@ -76,7 +76,7 @@ async def imported(api: Api) -> None:
         samples.order("I-3", stage=Stage.DELIVERED, **early, lines=(samples.line(1, price=None),)),
         samples.order("I-4", stage=Stage.SHIPPED, **late, **euros),
         samples.order("I-5", stage=Stage.CONFIRMED),
-        samples.order("I-6", stage=Stage.CANCELLED),
+        samples.order("I-6", stage=Stage.CANCELED),
     )
 
 

@@ -30,7 +30,7 @@ async def test_an_order_lives_its_life_over_http(api: Api) -> None:
     assert (await api.move(action="verify")).body["stage"] == "verified"
     assert (await api.move(action="confirm")).body["stage"] == "confirmed"
     said = await api("POST", "/allocations", {"numbers": ["W-1"]})
-    assert said.body["orders"][0]["fulfilment_status"] == "allocated"
+    assert said.body["orders"][0]["fulfillment_status"] == "allocated"
     picks = (await api("GET", "/picks")).body["picks"]
     assert {(pick["line"], pick["warehouse"], pick["quantity"]) for pick in picks} == {
         (1, "EAST", "2"),
@@ -39,7 +39,7 @@ async def test_an_order_lives_its_life_over_http(api: Api) -> None:
     await api.move(action="pick", lines={"1": 2, "2": 1.5})
     assert (await api.move(action="pack", lines={"1": 2})).body["shipments"][0]["status"] == "packed"
     await api.move(action="label", shipment=1, carrier="Swift Post", tracking_number="SP1")
-    assert (await api.move(action="ship", shipment=1)).body["fulfilment_status"] == "partially_shipped"
+    assert (await api.move(action="ship", shipment=1)).body["fulfillment_status"] == "partially_shipped"
     await api.move(action="ship", lines={"2": "1.5"}, carrier="Swift Post", tracking_number="SP2")
     for number in ("SP1", "SP2"):
         said = await api("POST", "/tracking", {"tracking_number": number, "status": "delivered"})
@@ -143,11 +143,11 @@ async def test_a_bad_body_is_refused_with_its_field(api: Api, change: dict[str, 
         ({"action": "capture", "amount": 1000}, 422, "amount", "amount"),
         ({"action": "advance"}, 422, "action", "input"),
         ({"action": "fly"}, 422, "action", "input"),
-        ({"action": "verify", "colour": "red"}, 422, "colour", "input"),
-        ({"action": "authorise", "amount": 1, "details": {"freight": 50, "tax_rate": "0.5"}}, 422, "details", "input"),
+        ({"action": "verify", "color": "red"}, 422, "color", "input"),
+        ({"action": "authorize", "amount": 1, "details": {"freight": 50, "tax_rate": "0.5"}}, 422, "details", "input"),
         ({"action": "change", "details": {"notes": "x"}, "hold": "address"}, 422, "hold", "input"),
         ({"action": "hold"}, 422, "hold", "input"),
-        ({"action": "change"}, 422, "terms", "input"),
+        ({"action": "change"}, 422, "line_edits", "input"),
         ({"action": "verify", "version": 7}, 409, "version", "version"),
         ({"action": "cancel", "lines": {"1": True}}, 422, "lines.1", "input"),
     ],
@@ -181,7 +181,7 @@ async def test_of_two_who_saw_the_same_order_one_wins(api: Api) -> None:
     await placed(api)
     etag = (await api("GET", "/orders/W-1")).headers["ETag"]
     path, headers = "/orders/W-1/transitions", {"If-Match": etag}
-    tries = [api("POST", path, {"action": "authorise", "amount": 1}, headers=headers) for _ in range(2)]
+    tries = [api("POST", path, {"action": "authorize", "amount": 1}, headers=headers) for _ in range(2)]
     assert sorted(said.status for said in await asyncio.gather(*tries)) == [200, 412]
 
 

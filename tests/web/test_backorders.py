@@ -64,7 +64,7 @@ async def test_an_order_on_hold_waits_but_is_not_served(api: Api) -> None:
 
 
 async def test_only_what_waits_here_is_a_back_order(api: Api) -> None:
-    """Neither what is merely placed, nor what is cancelled, nor what was imported and never acted on."""
+    """Neither what is merely placed, nor what is canceled, nor what was imported and never acted on."""
     await waiting(api, numbers={"W-1": "standard", "W-2": "standard"})
     await api("POST", "/orders", ORDER | {"number": "W-3"})
     await api.move("W-2", action="cancel", lines={"1": 3})
@@ -78,7 +78,7 @@ async def test_only_what_waits_here_is_a_back_order(api: Api) -> None:
     assert {line.backordered for order in found for line in order.lines} == {Decimal(0)}
 
 
-async def test_a_line_of_which_all_is_allocated_or_cancelled_waits_for_nothing(api: Api) -> None:
+async def test_a_line_of_which_all_is_allocated_or_canceled_waits_for_nothing(api: Api) -> None:
     """0.1 and 0.7 make 0.8, though not as floats."""
     await api("PUT", "/stock", {"warehouse": "EAST", "counts": {"CHAI": "0.1"}})
     lines = [{"line": 1, "sku": "CHAI", "quantity": "0.8", "unit_price": 18}]

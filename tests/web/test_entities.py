@@ -98,7 +98,7 @@ async def test_conditions_that_cannot_hold(
         ("/customers/C-7", ADA | {"number": "C-8"}, "number"),
         ("/customers/C-7", ADA | {"name": "a\x00b"}, "name"),
         ("/customers/C-7", ADA | {"credit_limit": -1}, "credit_limit"),
-        ("/customers/C-7", ADA | {"colour": "red"}, "colour"),
+        ("/customers/C-7", ADA | {"color": "red"}, "color"),
         ("/customers/" + "C" * 81, ADA, "number"),
         ("/products/TEA", TEA | {"sku": "TEE"}, "sku"),
         ("/products/TEA", {"name": ""}, "name"),

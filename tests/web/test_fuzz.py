@@ -47,7 +47,7 @@ BODIES: dict[str, tuple[dict[str, Any], ...]] = {
         *({"action": action.value, "lines": {"1": 1}} for action in Action),
         *({"action": action.value, "amount": "1.50", "note": "n"} for action in Action),
         {"action": "hold", "hold": "credit", "note": "n", "version": 3},
-        {"action": "change", "terms": {"1": {"sku": "CHAI", "quantity": 3, "unit_price": "1.5", "discount": 0}}},
+        {"action": "change", "line_edits": {"1": {"sku": "CHAI", "quantity": 3, "unit_price": "1.5", "discount": 0}}},
         {
             "action": "change",
             "details": {

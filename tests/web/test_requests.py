@@ -47,14 +47,14 @@ async def test_a_repeat_is_no_conflict_though_the_order_has_moved_on(api: Api) -
     seen = (await api("GET", "/orders/W-1")).headers["ETag"]
     headers = KEY | {"If-Match": seen}
     await ask(api, {"action": "capture", "amount": 10}, headers)
-    await api.move(action="authorise", amount=5)
+    await api.move(action="authorize", amount=5)
     again = await ask(api, {"action": "capture", "amount": 10}, headers)
-    assert (again.status, again.body["authorised"], await events(api, "capture")) == (200, "5", 1)
+    assert (again.status, again.body["authorized"], await events(api, "capture")) == (200, "5", 1)
     new = await ask(api, {"action": "capture", "amount": 10}, {"Idempotency-Key": "other", "If-Match": seen})
     assert new.status == 412
 
 
-@pytest.mark.parametrize("body", [{"action": "capture", "amount": 11}, {"action": "authorise", "amount": 10}])
+@pytest.mark.parametrize("body", [{"action": "capture", "amount": 11}, {"action": "authorize", "amount": 10}])
 async def test_something_else_under_the_same_key_is_refused(api: Api, body: dict[str, Any]) -> None:
     await api("POST", "/orders", ORDER)
     await ask(api, {"action": "capture", "amount": 10})
@@ -160,11 +160,11 @@ async def test_what_the_database_gave_up_is_done_again_before_anybody_is_told(
     await api("POST", "/orders", ORDER)
     real, asked = handlers.execute, 0
 
-    async def given_up(desk: OrderTransaction, command: OrderCommand) -> None:
+    async def given_up(transaction: OrderTransaction, command: OrderCommand) -> None:
         """After the work is done, as at a commit."""
         nonlocal asked
         asked += 1
-        await real(desk, command)
+        await real(transaction, command)
         if asked <= failures:
             raise error
 

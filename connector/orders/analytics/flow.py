@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 
 async def stages(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
     on_hold = exists().where(holds_table.c.order_number == orders.c.number)
-    under_way = orders.c.stage.not_in([*ARRIVED, Stage.CANCELLED.value])
+    under_way = orders.c.stage.not_in([*ARRIVED, Stage.CANCELED.value])
     # Of an imported order nobody says whether it arrived; once shipped, it is not missed.
     known = not_(and_(IMPORTED, orders.c.stage == Stage.SHIPPED.value))
     late = and_(under_way, known, orders.c.promised_on < period.now.date())

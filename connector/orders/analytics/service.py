@@ -39,10 +39,10 @@ async def on_time(connection: AsyncConnection, period: Period) -> Iterable[tuple
 
 async def fill_rate(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
     line, order = order_lines.c, orders.c
-    here = and_(order.events > 0, order.stage.not_in([Stage.PLACED.value, Stage.CANCELLED.value]))
+    here = and_(order.events > 0, order.stage.not_in([Stage.PLACED.value, Stage.CANCELED.value]))
     imported = and_(IMPORTED, order.stage.in_(GONE))
     # Equal lines are counted by the database; what they come to is added up here, for SQLite knows no exact numbers.
-    alike = (line.sku, line.quantity, line.cancelled, line.allocated, case((IMPORTED, 1), else_=0))
+    alike = (line.sku, line.quantity, line.canceled, line.allocated, case((IMPORTED, 1), else_=0))
     statement = (
         select(*alike, func.count())
         .join(orders, order.number == line.order_number)
@@ -51,7 +51,7 @@ async def fill_rate(connection: AsyncConnection, period: Period) -> Iterable[tup
     )
     wanted: defaultdict[str, Decimal] = defaultdict(Decimal)
     there: defaultdict[str, Decimal] = defaultdict(Decimal)
-    async for sku, quantity, cancelled, allocated, whole, number in stream(connection, statement):
-        wanted[sku] += (quantity - (ZERO if whole else cancelled)) * number
+    async for sku, quantity, canceled, allocated, whole, number in stream(connection, statement):
+        wanted[sku] += (quantity - (ZERO if whole else canceled)) * number
         there[sku] += (quantity if whole else allocated) * number
     return [(sku, wanted[sku], there[sku], share(there[sku], wanted[sku])) for sku in sorted(wanted) if wanted[sku]]

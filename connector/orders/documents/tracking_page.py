@@ -27,7 +27,7 @@ STEPS = (
 
 PARCELS = {
     ShipmentStatus.PACKED: "packed",
-    ShipmentStatus.LABELLED: "ready to leave",
+    ShipmentStatus.LABELED: "ready to leave",
     ShipmentStatus.IN_TRANSIT: "on its way",
     ShipmentStatus.OUT_FOR_DELIVERY: "out for delivery",
     ShipmentStatus.EXCEPTION: "delayed at the carrier",

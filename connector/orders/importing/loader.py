@@ -61,7 +61,7 @@ class Loader:
             await save_orders(uow, self._spool, batch, outcome)
 
         await self._all("orders", self._with_lines(), save, lambda order: order.place(self._spool))
-        for number in self._spool.all_spoilt("orders"):
+        for number in self._spool.all_spoiled("orders"):
             self._report.leave_out(number)
 
     async def _all(self, kind: str, items: Iterable[T], save: Save[T], place: Callable[[T], Place]) -> None:

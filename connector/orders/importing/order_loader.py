@@ -41,7 +41,7 @@ class OrderRows:
 
 async def save_orders(uow: UnitOfWork, spool: Spool, batch: Sequence[OrderRows], outcome: Outcome) -> None:
     """Store those of `batch` of which no row is bad; what else is wrong goes to `outcome`."""
-    good = [rows for rows in batch if not spool.spoilt("orders", rows.key)]
+    good = [rows for rows in batch if not spool.spoiled("orders", rows.key)]
     stored = {item.number: item for item in await orders.load(uow.connection, [rows.key for rows in good])}
     known = await _Known.load(uow.connection, good)
     wanted = []
@@ -142,7 +142,7 @@ class _Builder:
         customer = entity.values[SLOTS["orders"]["customer"]]
         if customer is None or customer in self._known.customers:
             return True
-        if not self._spool.spoilt("customers", customer):  # else its own row was told
+        if not self._spool.spoiled("customers", customer):  # else its own row was told
             what = f"there is no customer {customer!r}; import it, or correct the number"
             self._say("orders", self._rows.place(self._spool, "customer"), what, SORT_UNKNOWN)
         return False
@@ -157,7 +157,7 @@ class _Builder:
         sku = given.get("sku")
         if sku is None or sku in self._known.products:
             return True
-        if not self._spool.spoilt("products", sku):
+        if not self._spool.spoiled("products", sku):
             what = f"there is no product {sku!r}; import it, or correct the SKU"
             self._say("lines", self._place(line, "sku"), what, SORT_UNKNOWN)
         return False

@@ -176,7 +176,7 @@ class Rows:
         return None
 
     def _sound(self, plan: SectionPlan, said: ColumnValues) -> bool:
-        """Whether the row can be used; if not, that is noted and its entity spoilt."""
+        """Whether the row can be used; if not, that is noted and its entity spoiled."""
         key = said.values[0]
         if said.fault is None and key is None:
             said.fault = plan.fault(plan.kind.keys[0], f"is empty; it names the {plan.kind.name}")
@@ -187,7 +187,7 @@ class Rows:
         return False
 
     def _broken(self, kind: str, plan: SectionPlan, cells: list[str]) -> None:
-        """A row that is none: what it seems to be of is spoilt."""
+        """A row that is none: what it seems to be of is spoiled."""
         key = visible_key(plan.text_of(KEY, cells))
         if kind in {"orders", "lines"}:
             self._order = key or self._order

@@ -31,7 +31,7 @@ PRAGMA cache_size = -16000;
 CREATE TABLE entities (kind TEXT, key TEXT, sub TEXT, body BLOB, PRIMARY KEY (kind, key, sub)) WITHOUT ROWID;
 CREATE TABLE lines (key TEXT, position INTEGER, number INTEGER, body BLOB, file INTEGER, line INTEGER,
   PRIMARY KEY (key, position)) WITHOUT ROWID;
-CREATE TABLE spoilt (kind TEXT, key TEXT, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+CREATE TABLE spoiled (kind TEXT, key TEXT, PRIMARY KEY (kind, key)) WITHOUT ROWID;
 CREATE TABLE joined (id INTEGER, key TEXT, position INTEGER, value TEXT, file INTEGER, line INTEGER,
   PRIMARY KEY (id, key, position)) WITHOUT ROWID;
 """
@@ -77,7 +77,7 @@ class Spool:
         self._lines: list[tuple[Any, ...]] = []
         self._joined: list[tuple[Any, ...]] = []
         self._position = 0
-        self._any_spoilt = False
+        self._any_spoiled = False
 
     def close(self) -> None:
         self._db.close()
@@ -180,28 +180,28 @@ class Spool:
 
     def spoil(self, kind: str, key: str) -> None:
         """A row of it is bad."""
-        self._any_spoilt = True
+        self._any_spoiled = True
         with _writing():
-            self._db.execute("INSERT INTO spoilt VALUES (?, ?) ON CONFLICT DO NOTHING", (kind, key))
+            self._db.execute("INSERT INTO spoiled VALUES (?, ?) ON CONFLICT DO NOTHING", (kind, key))
 
     def mark_empty(self, order: str) -> None:
         """A row of the order has no line."""
         with _writing():
-            self._db.execute("INSERT INTO spoilt VALUES ('empty', ?) ON CONFLICT DO NOTHING", (order,))
+            self._db.execute("INSERT INTO spoiled VALUES ('empty', ?) ON CONFLICT DO NOTHING", (order,))
 
     def empty(self, order: str) -> bool:
         """Whether a row of the order had no line."""
-        found = self._db.execute("SELECT 1 FROM spoilt WHERE kind = 'empty' AND key = ?", (order,)).fetchone()
+        found = self._db.execute("SELECT 1 FROM spoiled WHERE kind = 'empty' AND key = ?", (order,)).fetchone()
         return found is not None
 
-    def spoilt(self, kind: str, key: str) -> bool:
-        if not self._any_spoilt:
+    def spoiled(self, kind: str, key: str) -> bool:
+        if not self._any_spoiled:
             return False
-        found = self._db.execute("SELECT 1 FROM spoilt WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+        found = self._db.execute("SELECT 1 FROM spoiled WHERE kind = ? AND key = ?", (kind, key)).fetchone()
         return found is not None
 
-    def all_spoilt(self, kind: str) -> Iterator[str]:
-        for (key,) in self._db.execute("SELECT key FROM spoilt WHERE kind = ? ORDER BY key", (kind,)):
+    def all_spoiled(self, kind: str) -> Iterator[str]:
+        for (key,) in self._db.execute("SELECT key FROM spoiled WHERE kind = ? ORDER BY key", (kind,)):
             yield key
 
     # Reading back, after the last row was put in

@@ -30,23 +30,25 @@ MOST_SERVED = 500
 
 
 async def allocate(
-    desk: OrderTransaction, numbers: Sequence[str], *, asked: OrderCommand | None = None
+    transaction: OrderTransaction, numbers: Sequence[str], *, asked: OrderCommand | None = None
 ) -> list[OrderState]:
     """Reserve what is there for these orders, the one of the highest priority first; what is not there stays open.
     Orders that cannot be allocated now, or are on hold, stay as they are.
 
     `asked` is the command behind it, if there is one: what happens bears its name.
     """
-    found = await desk.load(numbers)
+    found = await transaction.load(numbers)
     open_ones = [order for order, _ in found.values() if _waits(order)]
     skus = {line.product.sku for order in open_ones for line in order.lines}
-    levels = await stock.levels(desk.uow.connection, skus, lock=True)
+    levels = await stock.levels(transaction.uow.connection, skus, lock=True)
     places = places_of(levels)
     commands = []
     for order in sorted(open_ones, key=by_priority):
         lines: dict[int, Decimal] = {}
         sku_of = {line.number: line.product.sku for line in order.lines}
-        for (line, warehouse), quantity in choose_sources(_open(order), levels, desk.rules.routing, places).items():
+        for (line, warehouse), quantity in choose_sources(
+            _open(order), levels, transaction.rules.routing, places
+        ).items():
             lines[line] = lines.get(line, ZERO) + quantity
             place = (sku_of[line], warehouse)
             levels[place] = replace(levels[place], reserved=levels[place].reserved + quantity)
@@ -54,11 +56,11 @@ async def allocate(
             commands.append(OrderCommand(number=order.number, event=Event(action=Action.ALLOCATE, lines=lines)))
     if asked is not None:
         commands = attribute_to(asked, commands)
-    done = {progress.number: progress for progress in await desk.execute_all(commands)}
-    return [done.get(number) or desk.progress_of(found[number][0]) for number in numbers]
+    done = {progress.number: progress for progress in await transaction.execute_all(commands)}
+    return [done.get(number) or transaction.progress_of(found[number][0]) for number in numbers]
 
 
-async def waiting(desk: OrderTransaction, skus: Sequence[str] | None = None, limit: int = 500) -> list[str]:
+async def waiting(transaction: OrderTransaction, skus: Sequence[str] | None = None, limit: int = 500) -> list[str]:
     """Orders that wait for stock and are not on hold, the most urgent first: for these products, of which something is
     about to come; without `skus` those that can be served now, for who waits for what is out must hold up nobody."""
     line = order_lines.c
@@ -72,7 +74,7 @@ async def waiting(desk: OrderTransaction, skus: Sequence[str] | None = None, lim
         .order_by(*URGENCY)
         .limit(limit)
     )
-    return [row.number for row in await desk.uow.connection.execute(statement)]
+    return [row.number for row in await transaction.uow.connection.execute(statement)]
 
 
 def by_priority(order: Order) -> tuple[object, ...]:
@@ -92,7 +94,9 @@ class StockCountReport:
 
 
 async def apply_stock_count(
-    desk: OrderTransaction, counted: Mapping[StockKey, Decimal], expected: Mapping[StockKey, Decimal] | None = None
+    transaction: OrderTransaction,
+    counted: Mapping[StockKey, Decimal],
+    expected: Mapping[StockKey, Decimal] | None = None,
 ) -> StockCountReport:
     """Set what is on hand, as counted. Where less is there than is reserved, the least urgent orders lose their
     allocation first; CommandError if what is left is picked already. Then they, and those that had waited, are given
@@ -101,7 +105,7 @@ async def apply_stock_count(
     is to be repeated.
     """
     lost: dict[str, set[int]] = {}
-    waited, levels = await _lock(desk, counted)
+    waited, levels = await _lock(transaction, counted)
     _check_expected(levels, expected or {})
     for place, on_hand in sorted(counted.items()):
         reserved = levels[place].reserved if place in levels else ZERO
@@ -109,16 +113,16 @@ async def apply_stock_count(
             raise _refused(place, f"cannot have {on_hand} on hand", "Count what is there: 0 or more.", "input")
         if reserved <= on_hand:
             continue
-        taken = await _to_take(desk, place, reserved - on_hand)
+        taken = await _to_take(transaction, place, reserved - on_hand)
         for number, lines in taken.items():
             lost.setdefault(number, set()).update(lines)
         events = {
             number: Event(action=Action.DEALLOCATE, lines=lines, warehouse=place[1], note="stock lost")
             for number, lines in sorted(taken.items())
         }
-        await desk.execute_all([OrderCommand(number=number, event=event) for number, event in events.items()])
-    await stock.count(desk.uow, counted)
-    again = await allocate(desk, sorted({*lost, *waited}))
+        await transaction.execute_all([OrderCommand(number=number, event=event) for number, event in events.items()])
+    await stock.count(transaction.uow, counted)
+    again = await allocate(transaction, sorted({*lost, *waited}))
     short = [
         progress.number for progress in again
         if any(progress.lines[line].allocated < progress.lines[line].wanted for line in lost.get(progress.number, ()))
@@ -132,14 +136,14 @@ async def apply_stock_count(
 
 
 async def _lock(
-    desk: OrderTransaction, counted: Mapping[StockKey, Decimal]
+    transaction: OrderTransaction, counted: Mapping[StockKey, Decimal]
 ) -> tuple[dict[str, Decimal], dict[StockKey, StockLevel]]:
     """The most urgent orders that wait for what is counted anew, with what is allocated to them; the stock, locked.
 
     Whoever may gain or lose is locked before the stock, as in every command: in another order, a count and a command
     could wait for each other.
     """
-    connection = desk.uow.connection
+    connection = transaction.uow.connection
     skus = sorted({sku for sku, _ in counted})
     known = await products.find(connection, skus)
     for place in sorted(counted):
@@ -147,14 +151,14 @@ async def _lock(
             raise _refused(place, "is not known", "Import the product first, or correct its SKU.", "product")
     seen = await stock.levels(connection, skus)
     moved = {place[0] for place, on_hand in counted.items() if place not in seen or seen[place].on_hand != on_hand}
-    waits = await waiting(desk, sorted(moved), limit=MOST_SERVED) if moved else []
+    waits = await waiting(transaction, sorted(moved), limit=MOST_SERVED) if moved else []
     losing = [place for place, on_hand in counted.items() if place in seen and seen[place].reserved > on_hand]
-    holders = {row.order_number for place in losing for row in await _holders(desk, place)}
-    found = await desk.load(sorted({*waits, *holders}))
-    await stock.begin(desk.uow, counted)
+    holders = {row.order_number for place in losing for row in await _holders(transaction, place)}
+    found = await transaction.load(sorted({*waits, *holders}))
+    await stock.begin(transaction.uow, counted)
     concerned = {line.product.sku for order, _ in found.values() for line in order.lines}
     levels = await stock.levels(connection, concerned | set(skus), lock=True)
-    return {number: desk.progress_of(found[number][0]).sum("allocated") for number in waits}, levels
+    return {number: transaction.progress_of(found[number][0]).sum("allocated") for number in waits}, levels
 
 
 def _check_expected(levels: Mapping[StockKey, StockLevel], expected: Mapping[StockKey, Decimal]) -> None:
@@ -165,7 +169,7 @@ def _check_expected(levels: Mapping[StockKey, StockLevel], expected: Mapping[Sto
             raise _refused(place, what, "Look at it again, and count again if need be.", "expected")
 
 
-async def _holders(desk: OrderTransaction, place: StockKey) -> Sequence[Any]:
+async def _holders(transaction: OrderTransaction, place: StockKey) -> Sequence[Any]:
     """The reservations at one place."""
     sku, warehouse = place
     statement = (
@@ -176,20 +180,21 @@ async def _holders(desk: OrderTransaction, place: StockKey) -> Sequence[Any]:
         )
         .where(order_lines.c.sku == sku, reservations.c.warehouse == warehouse)
     )
-    return (await desk.uow.connection.execute(statement)).all()
+    return (await transaction.uow.connection.execute(statement)).all()
 
 
-async def _to_take(desk: OrderTransaction, place: StockKey, missing: Decimal) -> dict[str, dict[int, Decimal]]:
+async def _to_take(transaction: OrderTransaction, place: StockKey, missing: Decimal) -> dict[str, dict[int, Decimal]]:
     """What to deallocate so that `missing` units fewer are reserved at `place`."""
-    rows = await _holders(desk, place)
-    if any(not desk.has_locked(row.order_number) for row in rows):
+    rows = await _holders(transaction, place)
+    if any(not transaction.has_locked(row.order_number) for row in rows):
         # To lock it now, behind the stock, could be a deadlock with a command that has it and wants the stock.
         raise AbortedError(
             f"Product {place[0]} in {place[1]} was given to another order while it was counted.",
             hint="Count it again.",
         )
     found = {
-        order.number: order for order in await orders.load(desk.uow.connection, [row.order_number for row in rows])
+        order.number: order
+        for order in await orders.load(transaction.uow.connection, [row.order_number for row in rows])
     }
     taken: dict[str, dict[int, Decimal]] = {}
     left = missing
@@ -208,12 +213,12 @@ def _waits(order: Order) -> bool:
     """Whether something of it can still be allocated."""
     if order.holds or order.stage not in OPEN:
         return False
-    return any(line.allocated + line.cancelled < line.quantity for line in order.lines)
+    return any(line.allocated + line.canceled < line.quantity for line in order.lines)
 
 
 def _open(order: Order) -> Needs:
     """What of an order is not allocated yet."""
-    return {line.number: (line.product.sku, line.quantity - line.cancelled - line.allocated) for line in order.lines}
+    return {line.number: (line.product.sku, line.quantity - line.canceled - line.allocated) for line in order.lines}
 
 
 def _refused(place: StockKey, what: str, hint: str, rule: str) -> CommandError:

@@ -1,6 +1,6 @@
 """Back-orders: what is wanted of a product and not there, and who waits for it, the most urgent first.
 
-A line of an order that is verified, confirmed or fulfilling waits for what is neither cancelled nor allocated. Imported
+A line of an order that is verified, confirmed or fulfilling waits for what is neither canceled nor allocated. Imported
 orders that nobody has acted on wait for nothing here: their stock is somebody else's.
 """
 
@@ -77,7 +77,7 @@ def short_of_stock() -> ColumnElement[bool]:
     """Whether a line, joined with its order, waits for stock."""
     line = order_lines.c
     open_ones = orders.c.stage.in_([stage.value for stage in OPEN]) & (orders.c.events > 0)
-    return open_ones & (_number(line.allocated) + _number(line.cancelled) < _number(line.quantity) * _ALL)
+    return open_ones & (_number(line.allocated) + _number(line.canceled) < _number(line.quantity) * _ALL)
 
 
 def skus() -> Select[Any]:
@@ -92,7 +92,7 @@ async def waiting_lines(
     line, order = order_lines.c, orders.c
     on_hold = exists().where(holds.c.order_number == order.number)
     statement = (
-        select(line.sku, line.order_number, line.number, line.quantity, line.cancelled, line.allocated)
+        select(line.sku, line.order_number, line.number, line.quantity, line.canceled, line.allocated)
         .add_columns(order.priority, order.promised_on, order.placed_at, on_hold.label("on_hold"))
         .join(orders)
         .where(short_of_stock())
@@ -106,7 +106,7 @@ async def waiting_lines(
                 sku=row.sku,
                 number=row.order_number,
                 line=row.number,
-                quantity=row.quantity - row.cancelled - row.allocated,
+                quantity=row.quantity - row.canceled - row.allocated,
                 priority=row.priority,
                 promised_on=row.promised_on,
                 placed_at=row.placed_at,

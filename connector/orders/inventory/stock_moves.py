@@ -227,7 +227,7 @@ def _ship(item: StockMove, step: Step, shelves: _Shelves) -> None:
 
 
 def _give_back(item: StockMove, step: Step, shelves: _Shelves) -> None:
-    """What is cancelled, or allocated no more: what is not picked first. An event that names a warehouse gives up
+    """What is canceled, or allocated no more: what is not picked first. An event that names a warehouse gives up
     nothing in another."""
     if step.event.warehouse is not None:
         for line, quantity in step.event.lines.items():

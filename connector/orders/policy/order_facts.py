@@ -77,7 +77,7 @@ def facts_of(
         orders_of_the_day=standing.orders_of_the_day,
         earlier_orders=standing.earlier_orders,
         payment_status=progress.payment_status.value,
-        authorized=progress.authorised,
+        authorized=progress.authorized,
         captured=progress.captured,
     )
 

@@ -23,7 +23,7 @@ from connector.store.tables import order_events
 
 
 async def verify(
-    desk: OrderTransaction, numbers: Sequence[str], *, asked: OrderCommand | None = None
+    transaction: OrderTransaction, numbers: Sequence[str], *, asked: OrderCommand | None = None
 ) -> list[OrderState]:
     """Verify these orders, or put them on hold; those that are not placed, or on hold already, stay as they are.
 
@@ -31,34 +31,34 @@ async def verify(
     payment, another one fails. `asked` is
     the command behind it, if there is one: what happens bears its name.
     """
-    found = await desk.load(numbers)
+    found = await transaction.load(numbers)
     waiting = [order for order, _ in found.values() if order.stage is Stage.PLACED and not order.holds]
-    failed = await _failed(desk, waiting)
+    failed = await _failed(transaction, waiting)
     commands: list[OrderCommand] = []
     for order in waiting:
         holds = [_hold(order.number, hold, failure) for hold, failure in failed[order.number].items()]
         commands += holds or [OrderCommand(number=order.number, event=Event(action=Action.VERIFY))]
     if asked is not None:
         commands = attribute_to(asked, commands)
-    done = {progress.number: progress for progress in await desk.execute_all(commands)}
-    return [done.get(number) or desk.progress_of(found[number][0]) for number in numbers]
+    done = {progress.number: progress for progress in await transaction.execute_all(commands)}
+    return [done.get(number) or transaction.progress_of(found[number][0]) for number in numbers]
 
 
-async def recheck(desk: OrderTransaction, number: str, among: frozenset[Hold] = frozenset(Hold)) -> None:
+async def recheck(transaction: OrderTransaction, number: str, among: frozenset[Hold] = frozenset(Hold)) -> None:
     """Put an order on hold that has moved since it was verified, if it breaks a rule now that holds `among` these."""
-    [(order, _)] = (await desk.load([number])).values()
-    failed = (await _failed(desk, [order]))[number]
+    [(order, _)] = (await transaction.load([number])).values()
+    failed = (await _failed(transaction, [order]))[number]
     wanted = {hold: failure for hold, failure in failed.items() if hold in among - order.holds}
-    await desk.execute_all([_hold(number, hold, failure) for hold, failure in wanted.items()])
+    await transaction.execute_all([_hold(number, hold, failure) for hold, failure in wanted.items()])
 
 
-async def _failed(desk: OrderTransaction, some: Sequence[Order]) -> dict[str, dict[Hold, Failure]]:
+async def _failed(transaction: OrderTransaction, some: Sequence[Order]) -> dict[str, dict[Hold, Failure]]:
     """Which rules each of these orders breaks, those apart that a person has excused."""
-    known = await standings(desk.uow.connection, some)
-    excused = await _excused(desk, [order.number for order in some])
+    known = await standings(transaction.uow.connection, some)
+    excused = await _excused(transaction, [order.number for order in some])
     return {
-        order.number: desk.rules.failed(
-            facts_of(order, desk.uow.now, known[order.number], desk.progress_of(order)),
+        order.number: transaction.rules.failed(
+            facts_of(order, transaction.uow.now, known[order.number], transaction.progress_of(order)),
             excused.get(order.number, frozenset()),
         )
         for order in some
@@ -70,7 +70,7 @@ def _hold(number: str, hold: Hold, failure: Failure) -> OrderCommand:
     return OrderCommand(number=number, event=event)
 
 
-async def _excused(desk: OrderTransaction, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:
+async def _excused(transaction: OrderTransaction, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:
     """Reasons that somebody has released since the order was last changed; for payment, since one last failed."""
     row = order_events.c
     statement = (
@@ -79,7 +79,7 @@ async def _excused(desk: OrderTransaction, numbers: Sequence[str]) -> dict[str, 
         .order_by(row.order_number, row.sequence)
     )
     released: dict[str, frozenset[Hold]] = {}
-    for number, action, detail in await select_in(desk.uow.connection, statement, row.order_number, numbers):
+    for number, action, detail in await select_in(transaction.uow.connection, statement, row.order_number, numbers):
         event = order_history.event_of(Action(action), orjson.loads(detail))
         if event.action is Action.RELEASE and event.hold is not None:
             released[number] = released.get(number, frozenset()) | {event.hold}

@@ -20,7 +20,7 @@ from connector.store.sql import chunks, select_in
 from connector.store.tables import order_lines, orders
 
 DAY = timedelta(days=1)
-_DONE = (Stage.COMPLETED.value, Stage.CANCELLED.value)
+_DONE = (Stage.COMPLETED.value, Stage.CANCELED.value)
 _OPEN = tuple(
     orders.c[name]
     for name in ("number", "customer", "currency", "stage", "freight", "tax_rate", "captured", "refunded")
@@ -92,7 +92,7 @@ async def _open_balances(connection: AsyncConnection, some: Sequence[Order]) -> 
     line = order_lines.c
     statement = (
         select(*_OPEN, line.number.label("line"), line.quantity, line.unit_price, line.discount)
-        .add_columns(line.cancelled, line.credited)
+        .add_columns(line.canceled, line.credited)
         .outerjoin(order_lines, line.order_number == orders.c.number)
         .where(orders.c.stage.not_in(_DONE))
         .order_by(orders.c.number)
@@ -130,7 +130,7 @@ def _due(rows: Sequence[Any]) -> Decimal:
     lines = {
         row.line: LineState(
             ordered=row.quantity,
-            cancelled=row.cancelled,
+            canceled=row.canceled,
             credited=row.credited,
             total=exact_total(row.quantity, row.unit_price, row.discount) or ZERO,
         )

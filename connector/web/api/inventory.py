@@ -53,8 +53,8 @@ async def track_shipments(call: RequestContext) -> ApiResponse:
     body = call.body
     async with call.store.transaction() as uow:
         found = _by_carrier(body, await shipments.find(uow.connection, body.tracking_number))
-        desk = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
-        known = await desk.load(list(dict.fromkeys(parcel.order for parcel in found)))
+        transaction = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
+        known = await transaction.load(list(dict.fromkeys(parcel.order for parcel in found)))
         commands = [
             OrderCommand(
                 number=parcel.order,
@@ -63,7 +63,7 @@ async def track_shipments(call: RequestContext) -> ApiResponse:
             for parcel in found
             if is_news(known[parcel.order][0].shipments[parcel.number], body.status)
         ]
-        await desk.execute_all(commands)
+        await transaction.execute_all(commands)
         moved = await orders.load(uow.connection, list(known))
     return ApiResponse(value={"orders": [serialize_order(order) for order in moved]})
 

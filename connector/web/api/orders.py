@@ -39,12 +39,12 @@ async def place_order(call: RequestContext) -> ApiResponse:
             item = order_of(body, known[0].placed_at)
         if not known and not isinstance(body.customer, str):
             await _keep(uow, body.customer)
-        desk = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
-        await desk.place([item], {item.number: request_bytes(body)})
+        transaction = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
+        await transaction.place([item], {item.number: request_bytes(body)})
         [order] = await orders.load(uow.connection, [item.number])
     headers = {"Location": f"/api/v1/orders/{quote(item.number, safe='')}", **etag(order.version)}
     return ApiResponse(
-        value=serialize_order(order), status=201 if item.number in desk.created else 200, headers=headers
+        value=serialize_order(order), status=201 if item.number in transaction.created else 200, headers=headers
     )
 
 
@@ -101,14 +101,14 @@ async def transition_order(call: RequestContext) -> ApiResponse:
     command = OrderCommand(number=number, event=event_of(call.body), version=version, request=request)
     try:
         async with call.store.transaction() as uow:
-            desk = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
-            await execute(desk, command)
+            transaction = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
+            await execute(transaction, command)
             [order] = await orders.load(uow.connection, [number])
     except CommandError as error:
         if error.rule == "version" and asked:
             raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
         raise
-    again = (number, request) in desk.repeated
+    again = (number, request) in transaction.repeated
     return ApiResponse(value=serialize_order(order), headers=etag(order.version) | was_replayed(again))
 
 

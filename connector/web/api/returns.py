@@ -33,9 +33,9 @@ async def request_return(call: RequestContext) -> ApiResponse:
     )
     request = request_of(call.request.headers)
     async with call.store.transaction() as uow:
-        desk = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
-        [progress] = await desk.execute_all([OrderCommand(number=body.order, event=event, request=request)])
-        again = (body.order, request) in desk.repeated
+        transaction = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
+        [progress] = await transaction.execute_all([OrderCommand(number=body.order, event=event, request=request)])
+        again = (body.order, request) in transaction.repeated
         index = await _made_by(uow.connection, body.order, request) if again else max(progress.returns)
         key = return_key(body.order, index)
         [item] = await returns.load(uow.connection, [key])
@@ -72,12 +72,12 @@ async def transition_return(call: RequestContext) -> ApiResponse:
     async with call.store.transaction() as uow:
         if not await returns.load(uow.connection, [key]):
             raise _unknown(key)
-        desk = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
-        await desk.execute_all(
+        transaction = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
+        await transaction.execute_all(
             [OrderCommand(number=number, event=event, version=call.body.root.version, request=request)]
         )
         [item] = await returns.load(uow.connection, [key])
-    return ApiResponse(value=serialize_return(item), headers=was_replayed((number, request) in desk.repeated))
+    return ApiResponse(value=serialize_return(item), headers=was_replayed((number, request) in transaction.repeated))
 
 
 def _unknown(key: str) -> ProblemError:

@@ -57,7 +57,7 @@ def test_an_order_is_acted_on_by_commands(shop: Shell) -> None:
         "connector: 'one' is no line. Write the line's number and a quantity, as --line 1=2.\n",
     )
     assert shop("act", "O-1", "cancel", "--line", "1=true").status == 2
-    assert "is cancelled" in shop("act", "O-1", "cancel", "--line", "1=2", "--note", "changed their mind").out
+    assert "is canceled" in shop("act", "O-1", "cancel", "--line", "1=2", "--note", "changed their mind").out
     assert "changed their mind" in shop("show", "order", "O-1").out
 
 
@@ -147,14 +147,14 @@ def test_option_that_is_wrong_missing_or_not_of_the_action_is_named_as_it_was_ty
         ("change --set promisd_on=2026-01-31",
          "details.promisd_on: --set promisd_on is unknown. Did you mean `promised_on`?"),
         ("capture --amount x", "amount: --amount must be a number, or text that is one."),
-        ("authorise --set freight=50 --set tax_rate=0.5",
-         "--set is not an option of authorise; authorise takes --amount, --reference and --note."),
+        ("authorize --set freight=50 --set tax_rate=0.5",
+         "--set is not an option of authorize; authorize takes --amount, --reference and --note."),
         ("change --hold address --carrier DHL --set notes=x",
-         "--hold and --carrier are not options of change; change takes --term, --set and --note."),
+         "--hold and --carrier are not options of change; change takes --line-edit, --set and --note."),
         ("hold", f"hold: --hold is required; one of {holds}."),
         ("hold --hold adress", "hold: --hold adress is unknown. Did you mean `address`?"),
         ("hold --hold why", f"hold: --hold is none of {holds}."),
-        ("change", "terms: --term or --set is required."),
+        ("change", "line_edits: --line-edit or --set is required."),
         ("inspect_return", "lines: --line or --written-off is required."),
         ("inspect_return --line 1=1", "warehouse: --warehouse is required."),
         ("label", "carrier: --carrier is required. tracking_number: --tracking-number is required."),

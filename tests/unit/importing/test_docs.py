@@ -18,11 +18,11 @@ FILES = {label.removeprefix("file="): body for label, body in BLOCKS if label.st
 [PROFILE] = [body for label, body in BLOCKS if label == "profile"]
 
 
-async def test_our_own_form(desk: Desk) -> None:
+async def test_our_own_form(transaction: Desk) -> None:
     names = ("customers.csv", "products.csv", "orders.csv", "order_lines.csv", "web.ndjson")
-    report = await desk.take({name: FILES[name] for name in names})
+    report = await transaction.take({name: FILES[name] for name in names})
     assert report.problems == []
-    order, web = await desk.order("1001"), await desk.order("W-1")
+    order, web = await transaction.order("1001"), await transaction.order("W-1")
     assert order is not None
     assert web is not None
     assert order.notes == "Deliver to the yard,\nnot to the shop"
@@ -30,11 +30,11 @@ async def test_our_own_form(desk: Desk) -> None:
     assert (web.customer.name, web.exact_total) == ("Web buyer", Decimal("37.5"))
 
 
-async def test_the_profile(desk: Desk) -> None:
+async def test_the_profile(transaction: Desk) -> None:
     files = {name: FILES[name].encode("cp1252") for name in ("sales.txt", "reps.txt")}
-    report = await desk.take(files, profile=PROFILE)
+    report = await transaction.take(files, profile=PROFILE)
     assert report.problems == []
-    order = await desk.order("7")
+    order = await transaction.order("7")
     assert order is not None
     assert (len(order.lines), order.stage, order.channel) == (2, Stage.SHIPPED, "phone")
     assert str(order.promised_on) == "2026-10-01"

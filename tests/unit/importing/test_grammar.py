@@ -126,11 +126,13 @@ lines: {{file: f, order: N, line: {{count: true}}, sku: S, quantity: Q}}
         ("{a: 007}", "a", "007"),
     ],
 )
-async def test_values_compare_with_cells_as_they_are_written(desk: Desk, table: str, cell: str, channel: str) -> None:
+async def test_values_compare_with_cells_as_they_are_written(
+    transaction: Desk, table: str, cell: str, channel: str
+) -> None:
     profile = FLAT.format(field=f"channel: {{column: V, values: {table}}}")
-    report = await desk.take({"f.csv": f"N,C,D,S,Q,V\n1,X,2026-01-05,A,1,{cell}\n"}, profile=profile)
+    report = await transaction.take({"f.csv": f"N,C,D,S,Q,V\n1,X,2026-01-05,A,1,{cell}\n"}, profile=profile)
     assert report.problems == []
-    order = await desk.order("1")
+    order = await transaction.order("1")
     assert order is not None
     assert order.channel == channel
 
@@ -160,10 +162,12 @@ def test_an_empty_word_is_no_key_of_values(tmp_path: Path, key: str) -> None:
         ("{column: A, values: {x: y}, default: x}", ",", "y"),
     ],
 )
-async def test_every_form_gives_what_the_documentation_says(desk: Desk, form: str, cells: str, notes: str) -> None:
+async def test_every_form_gives_what_the_documentation_says(
+    transaction: Desk, form: str, cells: str, notes: str
+) -> None:
     profile = FLAT.format(field=f"notes: {form}")
-    report = await desk.take({"f.csv": f"N,C,D,S,Q,A,B\n1,X,2026-01-05,SKU,1,{cells}\n"}, profile=profile)
+    report = await transaction.take({"f.csv": f"N,C,D,S,Q,A,B\n1,X,2026-01-05,SKU,1,{cells}\n"}, profile=profile)
     assert report.problems == []
-    order = await desk.order("1")
+    order = await transaction.order("1")
     assert order is not None
     assert order.notes == notes

@@ -21,30 +21,32 @@ from tests.unit.importing.conftest import Desk
         ("number,name,first_name,last_name", 'C-1,"  "," "," "', "C-1", False),
     ],
 )
-async def test_a_name_is_made_of_what_there_is(desk: Desk, header: str, row: str, name: str, person: bool) -> None:
-    report = await desk.take({"customers.csv": f"{header}\n{row}\n"})
+async def test_a_name_is_made_of_what_there_is(
+    transaction: Desk, header: str, row: str, name: str, person: bool
+) -> None:
+    report = await transaction.take({"customers.csv": f"{header}\n{row}\n"})
     assert report.problems == []
-    found = await desk.customer("C-1")
+    found = await transaction.customer("C-1")
     assert found is not None
     assert (found.name, found.person) == (name, person)
 
 
-async def test_a_name_that_was_made_follows_and_one_that_was_told_stays(desk: Desk) -> None:
+async def test_a_name_that_was_made_follows_and_one_that_was_told_stays(transaction: Desk) -> None:
     header = "number,name,first_name,last_name"
-    await desk.take({"customers.csv": f"{header}\nC-1,,Ana,Trujillo\nC-2,Mr B,Bo,Berg\nC-3,,,\n"})
-    await desk.take({"customers.csv": "number,last_name\nC-1,Ortiz\nC-2,Holm\nC-3,Chang\n"})
-    found = {number: await desk.customer(number) for number in ("C-1", "C-2", "C-3")}
+    await transaction.take({"customers.csv": f"{header}\nC-1,,Ana,Trujillo\nC-2,Mr B,Bo,Berg\nC-3,,,\n"})
+    await transaction.take({"customers.csv": "number,last_name\nC-1,Ortiz\nC-2,Holm\nC-3,Chang\n"})
+    found = {number: await transaction.customer(number) for number in ("C-1", "C-2", "C-3")}
     assert {number: item.name for number, item in found.items() if item} == {
         "C-1": "Ana Ortiz", "C-2": "Mr B", "C-3": "Chang",
     }  # fmt: skip
-    report = await desk.take()
+    report = await transaction.take()
     assert (report.saved["customers"].unchanged, report.saved["customers"].updated) == (3, 0)
 
 
-async def test_an_order_brings_its_person_along(desk: Desk) -> None:
+async def test_an_order_brings_its_person_along(transaction: Desk) -> None:
     customer = '{"number": "C-9", "first_name": "Ana", "last_name": "Trujillo"}'
     order = f'{{"number": "1", "customer": {customer}, "placed_at": "2026-03-01", "currency": "USD"}}\n'
-    assert (await desk.take({"web.ndjson": order})).problems == []
-    placed = await desk.order("1")
+    assert (await transaction.take({"web.ndjson": order})).problems == []
+    placed = await transaction.order("1")
     assert placed is not None
     assert placed.customer == Customer(number="C-9", name="Ana Trujillo", first_name="Ana", last_name="Trujillo")

@@ -41,13 +41,13 @@ customers: {{number: Nr, name: Name}}
     ],
 )
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-async def test_any_encoding_and_line_end(desk: Desk, encoding: str, head: bytes, newline: str) -> None:
+async def test_any_encoding_and_line_end(transaction: Desk, encoding: str, head: bytes, newline: str) -> None:
     text = newline.join(["Nr,Name", "1,Zoë Größe", '2,"Two', 'lines"', ""])
     named = "utf-16" if head == codecs.BOM_UTF16_LE else encoding
     profile = CUSTOMERS_ONLY.format(settings=f"encoding: {named}")
-    report = await desk.take({"customers.txt": head + text.encode(encoding)}, profile=profile)
+    report = await transaction.take({"customers.txt": head + text.encode(encoding)}, profile=profile)
     assert report.problems == []
-    first, second = await desk.customer("1"), await desk.customer("2")
+    first, second = await transaction.customer("1"), await transaction.customer("2")
     assert first is not None
     assert second is not None
     assert (first.name, second.name) == ("Zoë Größe", f"Two{newline}lines")
@@ -55,13 +55,13 @@ async def test_any_encoding_and_line_end(desk: Desk, encoding: str, head: bytes,
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^"])
 @pytest.mark.parametrize("quote", ['"', "'"])
-async def test_any_delimiter_and_quote(desk: Desk, delimiter: str, quote: str) -> None:
+async def test_any_delimiter_and_quote(transaction: Desk, delimiter: str, quote: str) -> None:
     rows = [["Nr", "Name"], ["1", f"{quote}a{delimiter}b {quote}{quote}c{quote}{quote}{quote}"]]
     text = "\n".join(delimiter.join(row) for row in rows)
     settings = f"delimiter: {json.dumps(delimiter)}\nquote: {json.dumps(quote)}"
-    report = await desk.take({"customers.txt": text}, profile=CUSTOMERS_ONLY.format(settings=settings))
+    report = await transaction.take({"customers.txt": text}, profile=CUSTOMERS_ONLY.format(settings=settings))
     assert report.problems == []
-    found = await desk.customer("1")
+    found = await transaction.customer("1")
     assert found is not None
     assert found.name == f"a{delimiter}b {quote}c{quote}"
 
@@ -78,22 +78,22 @@ async def test_any_delimiter_and_quote(desk: Desk, delimiter: str, quote: str) -
         ('thousands: "\'"', "1'234.5", "1234.5"),
     ],
 )
-async def test_any_way_to_write_a_number(desk: Desk, settings: str, text: str, number: str) -> None:
+async def test_any_way_to_write_a_number(transaction: Desk, settings: str, text: str, number: str) -> None:
     profile = (
         f"files: {{p: p.txt}}\ndelimiter: ';'\n{settings}\n"
         "products: {file: p, sku: SKU, name: SKU, unit_price: Price, currency: {const: EUR}}\n"
     )
-    report = await desk.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
+    report = await transaction.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
     assert report.problems == []
-    found = await desk.product("A")
+    found = await transaction.product("A")
     assert found is not None
     assert found.prices == (Price(currency="EUR", unit_price=Decimal(number)),)
 
 
 @pytest.mark.parametrize("text", ["1.234,5", "1e5", "٣", "0x10", "1_000", "--1", "1 000", "Infinity", "-"])
-async def test_a_number_written_otherwise_is_refused(desk: Desk, text: str) -> None:
+async def test_a_number_written_otherwise_is_refused(transaction: Desk, text: str) -> None:
     profile = "files: {p: p.txt}\ndelimiter: ';'\nproducts: {file: p, sku: SKU, name: SKU, unit_price: Price}\n"
-    report = await desk.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
+    report = await transaction.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
     assert report.problems == [f"p.txt:2:2: Price: {text!r} is no number written with '.' as decimal mark"]
 
 
@@ -111,32 +111,32 @@ async def test_a_number_written_otherwise_is_refused(desk: Desk, text: str) -> N
          datetime(2026, 1, 31, 15, tzinfo=UTC)),
     ],
 )  # fmt: skip
-async def test_any_way_to_write_a_date(desk: Desk, settings: str, text: str, at: datetime) -> None:
+async def test_any_way_to_write_a_date(transaction: Desk, settings: str, text: str, at: datetime) -> None:
     profile = (
         f"files: {{o: o.txt}}\ndelimiter: ';'\n{settings}\ncustomers: {{file: o, number: C, name: C}}\n"
         "orders: {file: o, number: N, customer: C, placed_at: At, promised_on: At, currency: {const: USD}}\n"
     )
-    report = await desk.take({"o.txt": f"N;C;At\n1;X;{text}\n"}, profile=profile)
+    report = await transaction.take({"o.txt": f"N;C;At\n1;X;{text}\n"}, profile=profile)
     assert report.problems == []
-    order = await desk.order("1")
+    order = await transaction.order("1")
     assert order is not None
     assert order.placed_at == at
     assert order.promised_on == (date(2026, 7, 31) if "07" in text else date(2026, 1, 31))
 
 
-async def test_one_flat_file_as_a_spreadsheet_saves_it(desk: Desk) -> None:
+async def test_one_flat_file_as_a_spreadsheet_saves_it(transaction: Desk) -> None:
     profile = load_profile(FIXTURES / "profiles" / "flat-semicolon.yaml")
     sample = FIXTURES / "samples" / "flat-semicolon.csv"
-    desk.put({"Auftragsliste Oktober.csv": sample.read_bytes()})
-    for taken in (sample, desk.folder / "Auftragsliste Oktober.csv"):
-        report = await import_files(desk.store, [taken], profile, watcher=Silent())
+    transaction.put({"Auftragsliste Oktober.csv": sample.read_bytes()})
+    for taken in (sample, transaction.folder / "Auftragsliste Oktober.csv"):
+        report = await import_files(transaction.store, [taken], profile, watcher=Silent())
         assert report.problems == []
     assert report.saved == {
         "customers": Saved(unchanged=3),
         "products": Saved(unchanged=2),
         "orders": Saved(unchanged=3),
     }
-    order = await desk.order("2026-0418")
+    order = await transaction.order("2026-0418")
     assert order is not None
     assert order.customer.name == 'Müller & Söhne "Zur Post"'
     assert (order.stage, order.placed_at) == (Stage.SHIPPED, datetime(2026, 10, 5, 7, 30, tzinfo=UTC))
@@ -144,23 +144,23 @@ async def test_one_flat_file_as_a_spreadsheet_saves_it(desk: Desk) -> None:
         ("Kaffee, ganze Bohne", Decimal("204.12")),
         ('Mühle "Duo"', Decimal(1199)),
     ]
-    noted = await desk.order("2026-0419")
+    noted = await transaction.order("2026-0419")
     assert noted is not None
     assert noted.notes == "Bitte hinten abgeben;\r\nTor ist offen"
     assert noted.lines[0].quantity == Decimal("6.5")
     assert noted.customer.country == "Austria"
 
 
-async def test_the_northwind_profile_carries_a_northwind_export(desk: Desk, tmp_path: Path) -> None:
+async def test_the_northwind_profile_carries_a_northwind_export(transaction: Desk, tmp_path: Path) -> None:
     export = made_up(tmp_path / "export", customers=5, products=6, orders=30)
     profile = load_profile(FIXTURES / "profiles" / "northwind.yaml")
-    report = await import_files(desk.store, [export.folder], profile, watcher=Silent())
+    report = await import_files(transaction.store, [export.folder], profile, watcher=Silent())
     assert report.problems == []
     assert {kind: saved.created for kind, saved in report.saved.items()} == {
         "customers": 5, "products": 6, "orders": 30,
     }  # fmt: skip
     for row in export.rows("orders"):
-        order = await desk.order(row["OrderID"])
+        order = await transaction.order(row["OrderID"])
         assert order is not None
         assert order.exact_total == export.totals[row["OrderID"]]
         assert order.stage is (Stage.SHIPPED if row["ShippedDate"] else Stage.PLACED)
@@ -169,16 +169,16 @@ async def test_the_northwind_profile_carries_a_northwind_export(desk: Desk, tmp_
         assert order.carrier == carriers[row["ShipVia"]]
 
 
-async def test_a_file_of_the_profile_that_is_not_there(desk: Desk) -> None:
+async def test_a_file_of_the_profile_that_is_not_there(transaction: Desk) -> None:
     profile = load_profile(FIXTURES / "profiles" / "northwind.yaml")
-    desk.put({"orders.csv": "OrderID\n"})
+    transaction.put({"orders.csv": "OrderID\n"})
     with pytest.raises(UsageError, match=r"^The profile needs customers\.csv, order_details\.csv, products\.csv,"):
-        await import_files(desk.store, [desk.folder], profile, watcher=Silent())
+        await import_files(transaction.store, [transaction.folder], profile, watcher=Silent())
 
 
-async def test_a_column_of_the_profile_that_is_not_there(desk: Desk) -> None:
+async def test_a_column_of_the_profile_that_is_not_there(transaction: Desk) -> None:
     with pytest.raises(UsageError) as refused:
-        await desk.take({"customers.txt": "Nr,Nom\n1,x\n"}, profile=CUSTOMERS_ONLY.format(settings=""))
+        await transaction.take({"customers.txt": "Nr,Nom\n1,x\n"}, profile=CUSTOMERS_ONLY.format(settings=""))
     assert str(refused.value) == "customers.txt has no column Name. Its header has: Nr, Nom."
 
 
@@ -193,9 +193,9 @@ WRONG: list[tuple[str, list[str]]] = [
     ("files: {c: c.csv}\nfiles: {d: d.csv}\ncustomers: {file: c, number: N}\n",
      ["2:1: files: stands here twice, first on line 1: remove one."]),
     (
-        "files: {c: c.csv}\ncolour: red\nreturns: {}\ncustomers: {file: d, number: N, nickname: X}\nlines: 7\n",
+        "files: {c: c.csv}\ncolor: red\nreturns: {}\ncustomers: {file: d, number: N, nickname: X}\nlines: 7\n",
         [
-            f"2:1: colour: no section or setting of a profile; use one of {KNOWN}",
+            f"2:1: color: no section or setting of a profile; use one of {KNOWN}",
             f"3:1: returns: cannot be imported yet; use one of {KNOWN}",
             "4:13: customers.file: 'd' is not among `files`: c",
             "4:33: customers.nickname: no such field; use one of file, number, name, email, phone, street, city, state,"
@@ -260,11 +260,11 @@ WRONG: list[tuple[str, list[str]]] = [
             "5:21: orders.notes.default: means nothing in a form with `const`, which can have const",
             "6:24: orders.channel.when: means nothing in a form with `column`, which can have column, values, default",
             "7:37: orders.stage.values.open: 'plced' is no stage; it is one of placed, verified, confirmed, fulfilling,"
-            " shipped, delivered, completed, cancelled",
+            " shipped, delivered, completed, canceled",
             "7:45: orders.stage.values: an empty cell is not translated: `default` is for it; or put the word in"
             " quotes",
             "7:55: orders.stage.default: 'shippd' is no stage; it is one of placed, verified, confirmed, fulfilling,"
-            " shipped, delivered, completed, cancelled",
+            " shipped, delivered, completed, canceled",
             "8:21: orders.carrier.first: a `const` without `when` always applies, and hides the forms after it: put it"
             " last",
             "9:48: orders.freight.sum: can only be true; take it out otherwise",

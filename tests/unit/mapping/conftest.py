@@ -145,7 +145,7 @@ def sobject(name: str, *fields: FieldDescribe, **changes: Any) -> SObjectDescrib
     return SObjectDescribe(name=name, fields={item.name: item for item in fields}, **(values | changes))
 
 
-QUANTITIES = ("Allocated", "Backordered", "Picked", "Shipped", "Delivered", "Returned", "Cancelled")
+QUANTITIES = ("Allocated", "Backordered", "Picked", "Shipped", "Delivered", "Returned", "Canceled")
 
 
 def plain_org() -> dict[str, SObjectDescribe]:

@@ -24,14 +24,14 @@ def test_a_field_that_is_not_deployed_is_named_with_the_remedy(folder: Folder, o
     ]
 
 
-def test_a_misspelt_standard_field_gets_the_closest_name(folder: Folder, org: Org) -> None:
+def test_a_misspelled_standard_field_gets_the_closest_name(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "PoNumber:", "PoNumbr:")
     assert check(folder.load(), org.describes) == [
         f"{ORDER}:13:3: PoNumbr: is no field of Order that this user sees. Did you mean `PoNumber`?"
     ]
 
 
-def test_a_misspelt_custom_field_gets_both(folder: Folder, org: Org) -> None:
+def test_a_misspelled_custom_field_gets_both(folder: Folder, org: Org) -> None:
     folder.edit("order.yaml", "Freight__c:", "Frieght__c:")
     (problem,) = check(folder.load(), org.describes)
     assert problem.endswith("run `connector org deploy`. Did you mean `Freight__c`?")

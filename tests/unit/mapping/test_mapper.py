@@ -126,9 +126,9 @@ def test_the_status_follows_the_stage(mappings: MappingSet, make_order: Make, st
 
 
 def test_a_null_in_a_value_table_leaves_the_orgs_value_alone(mappings: MappingSet, make_order: Make) -> None:
-    fields = mapped(mappings, make_order(stage=Stage.CANCELLED)).fields
+    fields = mapped(mappings, make_order(stage=Stage.CANCELED)).fields
     assert "Status" not in fields
-    assert fields["Lifecycle_Stage__c"] == "cancelled"
+    assert fields["Lifecycle_Stage__c"] == "canceled"
 
 
 def test_other_values_take_the_row_for_all_others(folder: Folder, make_order: Make) -> None:

@@ -25,7 +25,7 @@ from connector.validation import field_errors
 VALUES: dict[str, Any] = {
     "lines": {1: Decimal(1)},
     "written_off": {1: Decimal(1)},
-    "terms": {1: LineEdit(sku="TEA", quantity=Decimal(1))},
+    "line_edits": {1: LineEdit(sku="TEA", quantity=Decimal(1))},
     "details": {"freight": Decimal(50)},
     "amount": Decimal(1),
     "hold": Hold.ADDRESS,
@@ -44,7 +44,7 @@ VALUES: dict[str, Any] = {
 }
 SENT: dict[str, Any] = {
     **{name: value for name, value in VALUES.items() if name != "to"},
-    "lines": {"1": "1"}, "written_off": {"1": "1"}, "terms": {"1": {"sku": "TEA", "quantity": "1"}},
+    "lines": {"1": "1"}, "written_off": {"1": "1"}, "line_edits": {"1": {"sku": "TEA", "quantity": "1"}},
     "details": {"freight": "50"}, "amount": "1", "on": "2026-01-31",
 }  # fmt: skip
 FOREIGN = {action: [name for name in EVENT_FIELDS if name not in has.every] for action, has in ACTION_FIELDS.items()}
@@ -107,7 +107,7 @@ def test_body_with_fields_of_other_actions_is_refused_for_each_of_them(action: A
 def test_body_with_fields_of_other_actions_that_are_null_or_empty_is_taken_without_them(action: Action) -> None:
     body = {"action": action.value, **own(action, SENT)}
     foreign = SENT.keys() - set(ACTION_FIELDS[action].requestable)
-    blank = {"lines": {}, "written_off": {}, "terms": {}, "details": {}}
+    blank = {"lines": {}, "written_off": {}, "line_edits": {}, "details": {}}
     for blanks in ({}, blank):
         said = {name: blanks.get(name) for name in foreign}
         assert event_of_body(TransitionBody.model_validate({**body, **said})) == Event(

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from connector.errors import CommandError, StoreError
 from connector.model.change import EntityKind
 from connector.model.events import Action, Event
-from connector.model.order_state import FulfilmentStatus, Hold, OrderState, PaymentStatus
+from connector.model.order_state import FulfillmentStatus, Hold, OrderState, PaymentStatus
 from connector.model.shipments import ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
@@ -58,10 +58,10 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
     assert (await act(store, Action.VERIFY)).stage is Stage.VERIFIED
     assert (await act(store, Action.CONFIRM)).stage is Stage.CONFIRMED
     [progress] = await allocate(store)
-    assert progress.fulfilment_status is FulfilmentStatus.ALLOCATED
+    assert progress.fulfillment_status is FulfillmentStatus.ALLOCATED
     assert (await act(store, Action.PICK, lines={1: 2, 2: "1.5"})).stage is Stage.FULFILLING
     part = await act(store, Action.SHIP, lines={1: 2}, **SHIPPED)
-    assert (part.stage, part.fulfilment_status) == (Stage.FULFILLING, FulfilmentStatus.PARTIALLY_SHIPPED)
+    assert (part.stage, part.fulfillment_status) == (Stage.FULFILLING, FulfillmentStatus.PARTIALLY_SHIPPED)
     assert (await act(store, Action.SHIP, lines={2: "1.5"}, **SHIPPED)).stage is Stage.SHIPPED
     # 2 x 18 + 1.5 x 23.25 x 0.85 + 32.38 = 98.02375
     assert (await act(store, Action.INVOICE, amount="98.02")).due == Decimal("98.02")
@@ -73,7 +73,7 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
     await act(store, Action.REQUEST_RETURN, lines={1: 1}, reason=ReturnReason.DAMAGED)
     await act(store, Action.APPROVE_RETURN)
     back = await act(store, Action.RECEIVE_RETURN, lines={1: 1})
-    assert back.fulfilment_status is FulfilmentStatus.PARTIALLY_RETURNED
+    assert back.fulfillment_status is FulfillmentStatus.PARTIALLY_RETURNED
     inspected = await act(store, Action.INSPECT_RETURN, written_off={1: Decimal(1)})
     assert (inspected.due, inspected.payment_status) == (Decimal("80.02"), PaymentStatus.REFUND_DUE)
     assert (await act(store, Action.REFUND, amount="18")).payment_status is PaymentStatus.PARTIALLY_REFUNDED
@@ -128,7 +128,7 @@ async def test_a_hold_stops_what_goes_on_here_but_not_money(store: Store) -> Non
     await act(store, Action.HOLD, hold=Hold.FRAUD, note="odd address")
     with pytest.raises(CommandError, match=r"on hold \(fraud\): it cannot verify. Release the hold first."):
         await act(store, Action.VERIFY)
-    assert (await act(store, Action.AUTHORISE, amount="98.02")).payment_status is PaymentStatus.AUTHORISED
+    assert (await act(store, Action.AUTHORIZE, amount="98.02")).payment_status is PaymentStatus.AUTHORIZED
     async with store.reader() as connection:
         [order] = await orders.load(connection, ["1"])
     assert order.hold_reason == "fraud"
@@ -136,12 +136,12 @@ async def test_a_hold_stops_what_goes_on_here_but_not_money(store: Store) -> Non
     assert (await act(store, Action.VERIFY)).holds == frozenset()
 
 
-async def test_a_cancelled_order_gives_its_stock_back(store: Store) -> None:
+async def test_a_canceled_order_gives_its_stock_back(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     await allocate(store)
     progress = await act(store, Action.CANCEL, lines={1: 2, 2: "1.5"})
-    assert (progress.stage, progress.due) == (Stage.CANCELLED, Decimal(0))
+    assert (progress.stage, progress.due) == (Stage.CANCELED, Decimal(0))
     async with store.reader() as connection:
         assert {level.reserved for level in (await stocks.levels(connection, ["CHAI", "TOFU"])).values()} == {0}
 
@@ -184,11 +184,11 @@ async def test_an_imported_order_is_as_its_stage_says_and_goes_on_from_there(sto
         await orders.save(uow, [shipped_order, samples.order("2", stage=Stage.COMPLETED)])
     async with store.reader() as connection:
         shipped, completed = await orders.load(connection, ["1", "2"])
-    assert (shipped.fulfilment_status, shipped.payment_status) == ("shipped", "unpaid")
+    assert (shipped.fulfillment_status, shipped.payment_status) == ("shipped", "unpaid")
     parcel = shipped.shipments[1]
     assert (parcel.status, parcel.carrier, parcel.shipped_on) == ("in_transit", "Federal Shipping", date(2026, 3, 4))
     assert parcel.lines == {1: Decimal(2), 2: Decimal("1.5")}
-    assert (completed.fulfilment_status, completed.payment_status) == ("delivered", "paid")
+    assert (completed.fulfillment_status, completed.payment_status) == ("delivered", "paid")
     assert (await act(store, Action.DELIVER)).stage is Stage.DELIVERED
     async with store.reader() as connection:
         first, *_ = await order_history.read(connection, "1")
@@ -225,7 +225,7 @@ async def test_fewest_shipments_and_back_orders(store: Store) -> None:
     async with store.reader() as connection:
         held = await stocks.reserved_for(connection, ["1"])
     assert held == {("1", 1, "WEST"): Reservation(quantity=Decimal(2))}
-    assert progress.fulfilment_status is FulfilmentStatus.PARTIALLY_ALLOCATED
+    assert progress.fulfillment_status is FulfillmentStatus.PARTIALLY_ALLOCATED
     with pytest.raises(CommandError, match="2 is reserved"):
         async with store.transaction() as uow:
             await stocks.count(uow, {("CHAI", "WEST"): Decimal(1)})
@@ -248,7 +248,7 @@ async def test_every_command_is_captured_for_the_org(store: Store) -> None:
     await opened(store)
     async with store.reader() as connection:
         before = (await outbox.find(connection, EntityKind.ORDER, ["1"]))["1"].version
-    await act(store, Action.AUTHORISE, amount="1")
+    await act(store, Action.AUTHORIZE, amount="1")
     async with store.reader() as connection:
         after = (await outbox.find(connection, EntityKind.ORDER, ["1"]))["1"].version
     assert after == before + 1

@@ -115,16 +115,16 @@ async def test_after_it_has_shipped_only_notes_change(store: Store) -> None:
     ):
         await change(store, promised_on=date(2026, 4, 1))
     with pytest.raises(CommandError, match="it cannot change its lines now"):
-        await act(store, Action.CHANGE, terms={1: LineEdit(sku="CHAI", quantity=Decimal(9))})
+        await act(store, Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(9))})
     await change(store, po_number="PO-7", notes="asked twice")
     assert (await read(store)).po_number == "PO-7"
 
 
-async def test_a_labelled_parcel_has_the_old_address(store: Store) -> None:
+async def test_a_labeled_parcel_has_the_old_address(store: Store) -> None:
     await packed(store)
     await change(store, ship_to_street="Rue 2")
     await act(store, Action.LABEL, carrier="Swift Post", tracking_number="T1")
-    with pytest.raises(CommandError, match=r"has shipment 1 labelled for the old address\. Unpack it first") as refused:
+    with pytest.raises(CommandError, match=r"has shipment 1 labeled for the old address\. Unpack it first") as refused:
         await change(store, ship_to_street="Rue 3")
     assert (refused.value.field, refused.value.rule) == ("shipment", "shipment")
     await change(store, delivery_note="back door")
@@ -138,12 +138,12 @@ async def test_a_labelled_parcel_has_the_old_address(store: Store) -> None:
 @pytest.mark.parametrize(
     ("details", "field", "says"),
     [
-        ({"colour": "red"}, "details.colour", "it has no detail colour. It has ship_to_city, "),
+        ({"color": "red"}, "details.color", "it has no detail color. It has ship_to_city, "),
         ({"freight": Decimal(-1)}, "details.freight", "got the freight -1. It must not be less than 0."),
         ({"tax_rate": Decimal(19)}, "details.tax_rate", "It is a fraction: 0.19 for 19 %."),
         ({"promised_on": "soon"}, "details.promised_on", "It must be a day."),
         ({"ship_complete": "maybe"}, "details.ship_complete", "It must be yes or no."),
-        ({}, "terms", "names nothing"),
+        ({}, "line_edits", "names nothing"),
     ],
 )
 async def test_details_that_cannot_be_are_refused(store: Store, details: dict[str, Any], field: str, says: str) -> None:
@@ -176,7 +176,7 @@ async def test_an_order_that_ships_complete_waits_for_its_last_line(store: Store
     assert await replayed(store) == (await read(store)).progress
 
 
-async def test_what_is_cancelled_need_not_be_waited_for(store: Store) -> None:
+async def test_what_is_canceled_need_not_be_waited_for(store: Store) -> None:
     await packed(store)
     await change(store, ship_complete=True)
     await act(store, Action.CANCEL, lines={2: "1.5"})
@@ -205,12 +205,12 @@ async def test_tax_comes_on_top_of_net_prices(store: Store) -> None:
     view = load(issued.body)
     assert (view.tax_added, view.tax_rate, view.total) == (Decimal("8.09"), Decimal("0.0825"), Decimal("106.11"))
     assert view.goods + view.freight + view.rounding + view.tax_added == view.total
-    cancelled = await act(store, Action.CAPTURE, amount="106.11")
-    assert cancelled.payment_status == "paid"
+    canceled = await act(store, Action.CAPTURE, amount="106.11")
+    assert canceled.payment_status == "paid"
     assert await replayed(store) == (await read(store)).progress
 
 
-async def test_tax_falls_with_what_is_cancelled(store: Store) -> None:
+async def test_tax_falls_with_what_is_canceled(store: Store) -> None:
     await placed(store, NET)
     progress = await act(store, Action.CANCEL, lines={2: "1.5"})
     # (36 + 32.38) x 1.0825
@@ -251,7 +251,7 @@ async def test_a_total_that_does_not_add_up_is_a_named_exception(store: Store) -
     await change(store, stated_total=Decimal("98.01"))
     assert Hold.MANUAL in await held(store)
     await act(store, Action.RELEASE, hold=Hold.MANUAL)
-    await act(store, Action.CHANGE, terms={1: LineEdit(sku="CHAI", quantity=Decimal(3))})
+    await act(store, Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(3))})
     assert (await read(store)).stated_total is None
     assert await held(store) == {}
 
@@ -288,7 +288,7 @@ async def test_an_order_for_an_unknown_product_is_kept_until_the_product_comes(s
     line = samples.line(3, "NEW-1", price="5")
     order = await placed(store, standard(), **WHOLE, lines=(samples.line(1), line))
     assert order.lines[1].product.name == "Unknown product NEW-1"
-    assert await held(store) == {Hold.STOCK: ("product unknown", "Not in the catalogue: NEW-1.")}
+    assert await held(store) == {Hold.STOCK: ("product unknown", "Not in the catalog: NEW-1.")}
     async with store.transaction() as uow:
         await products.save(
             uow, [Product(sku="NEW-1", name="New", prices=(Price(currency="USD", unit_price=Decimal(5)),))]
@@ -325,7 +325,7 @@ async def test_a_line_without_a_price_gets_that_of_the_list_once_there_is_one(st
         await products.save(
             uow, [Product(sku="NEW-1", name="New", prices=(Price(currency="USD", unit_price=Decimal(5)),))]
         )
-    await act(store, Action.CHANGE, terms={1: LineEdit(sku="NEW-1", quantity=Decimal(4))})
+    await act(store, Action.CHANGE, line_edits={1: LineEdit(sku="NEW-1", quantity=Decimal(4))})
     assert (await read(store)).lines[0].unit_price == 5
 
 

@@ -28,7 +28,7 @@ async def said(store: Store, action: Action) -> list[dict[int, Decimal] | Decima
 
 async def test_an_order_goes_all_the_way_without_a_number_being_named(store: Store) -> None:
     await opened(store)
-    for action in (Action.VERIFY, Action.AUTHORISE, Action.CONFIRM):
+    for action in (Action.VERIFY, Action.AUTHORIZE, Action.CONFIRM):
         await act(store, action)
     async with store.transaction() as uow:
         await execute(
@@ -40,7 +40,7 @@ async def test_an_order_goes_all_the_way_without_a_number_being_named(store: Sto
     await act(store, Action.DELIVER)
     await act(store, Action.INVOICE)
     done = await act(store, Action.CAPTURE)
-    assert (done.stage, done.authorised, done.captured) == (Stage.COMPLETED, Decimal("98.02"), Decimal("98.02"))
+    assert (done.stage, done.authorized, done.captured) == (Stage.COMPLETED, Decimal("98.02"), Decimal("98.02"))
     await act(store, Action.REQUEST_RETURN)
     await act(store, Action.APPROVE_RETURN)
     back = await act(store, Action.RECEIVE_RETURN)
@@ -60,7 +60,7 @@ async def test_to_cancel_means_all_that_is_still_here(store: Store) -> None:
     await act(store, Action.PICK)
     await act(store, Action.SHIP, lines={1: 1}, **SHIPPED)
     progress = await act(store, Action.CANCEL)
-    assert {number: line.cancelled for number, line in progress.lines.items()} == {1: Decimal(1), 2: Decimal("1.5")}
+    assert {number: line.canceled for number, line in progress.lines.items()} == {1: Decimal(1), 2: Decimal("1.5")}
     assert progress.stage is Stage.SHIPPED
 
 

@@ -73,7 +73,7 @@ async def test_another_label_is_another_message_and_the_same_label_is_not(store:
     assert [reference for _, kind, reference in await owed(store) if kind == "return_label"] == ["RMA1 NP1", "RMA1 NP2"]
 
 
-async def test_an_order_that_ends_cancelled_says_so_and_a_cancelled_line_does_not(store: Store) -> None:
+async def test_an_order_that_ends_canceled_says_so_and_a_canceled_line_does_not(store: Store) -> None:
     await opened(store)
     await act(store, Action.CANCEL, lines={1: 1})
     assert await owed(store) == []

@@ -163,7 +163,7 @@ async def test_what_a_confirmed_order_becomes_is_looked_at_again(store: Store) -
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(200))])
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
-    more = Event(action=Action.CHANGE, terms={1: LineEdit(sku="CHAI", quantity=Decimal(50000))})
+    more = Event(action=Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(50000))})
     async with store.transaction() as uow:
         await execute(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=more))
     order = await read(store)
@@ -191,11 +191,11 @@ async def test_an_order_that_names_no_address_goes_to_its_customers(store: Store
     assert (await read(store, "2")).ship_to_street is None
 
 
-async def test_whoever_is_cancelled_is_not_on_hold(store: Store) -> None:
+async def test_whoever_is_canceled_is_not_on_hold(store: Store) -> None:
     await opened(store)
     await act(store, Action.HOLD, hold=Hold.FRAUD)
     progress = await act(store, Action.CANCEL)
-    assert (progress.stage, progress.holds) == (Stage.CANCELLED, frozenset())
+    assert (progress.stage, progress.holds) == (Stage.CANCELED, frozenset())
     assert (await read(store)).hold_reason is None
 
 

@@ -96,7 +96,7 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
     await placed(store)
     async with store.transaction() as uow:
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(1000))])
-        desk = OrderTransaction(uow, actor="shop")
+        transaction = OrderTransaction(uow, actor="shop")
         some = [
             samples.order("2", tax_rate=Decimal("0.19"), lines=(samples.line(1, price="1.115"),)),
             samples.order("3", freight=None),
@@ -104,13 +104,13 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
             samples.order("5", currency="EUR"),
             samples.order("6"),
         ]
-        await desk.place(some)
+        await transaction.place(some)
         events = [
             ("1", Event(action=Action.CAPTURE, amount=Decimal(50))),
             ("3", Event(action=Action.CANCEL, lines={1: Decimal(1)})),
             ("6", Event(action=Action.CANCEL, lines={1: Decimal(2), 2: Decimal("1.5")})),
         ]
-        await desk.execute_all([OrderCommand(number=number, event=event) for number, event in events])
+        await transaction.execute_all([OrderCommand(number=number, event=event) for number, event in events])
         await orders.save(uow, [samples.order("imported", stage=Stage.SHIPPED)])
         every = await orders.load(uow.connection, ["1", "2", "3", "4", "5", "imported"])
         asked = watch(uow.connection)
@@ -124,16 +124,16 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
 
 async def ask_for(store: Store, action: Action, rules: Rules | None = None, **event: Any) -> OrderState:
     async with store.transaction() as uow:
-        desk = OrderTransaction(uow, actor="anna", rules=rules)
-        await execute(desk, OrderCommand(number="1", event=Event(action=action, **event)))
-        [(order, _)] = (await desk.load(["1"])).values()
+        transaction = OrderTransaction(uow, actor="anna", rules=rules)
+        await execute(transaction, OrderCommand(number="1", event=Event(action=action, **event)))
+        [(order, _)] = (await transaction.load(["1"])).values()
     return order.progress
 
 
 @pytest.mark.parametrize("before", [[], [Action.VERIFY], [Action.VERIFY, Action.CONFIRM]])
 async def test_order_whose_payment_failed_is_held_and_does_not_go_on(store: Store, before: list[Action]) -> None:
     await placed(store)
-    for action in (*before, Action.AUTHORISE):
+    for action in (*before, Action.AUTHORIZE):
         await ask_for(store, action)
     failed = await ask_for(store, Action.DECLINE)
     if not before:
@@ -192,7 +192,7 @@ async def test_order_that_is_authorized_in_full_is_not_unpaid(store: Store, tmp_
     unpaid = '{name: unpaid, hold: payment, when: payment_status == "unpaid", say: "Not paid."}'
     file.write_text(f"verification: [{unpaid}]", encoding="utf-8")
     await placed(store)
-    await ask_for(store, Action.AUTHORISE)
+    await ask_for(store, Action.AUTHORIZE)
     assert (await ask_for(store, Action.VERIFY, load_rules(file))).stage is Stage.VERIFIED
 
 

@@ -117,11 +117,11 @@ async def test_a_rate_of_nothing_that_an_order_brings_is_no_tax(
     rules = replace(standard(), billing=GROSS)
     await samples.stock(store)
     async with store.transaction() as uow:
-        desk = OrderTransaction(uow, actor="shop", rules=rules)
+        transaction = OrderTransaction(uow, actor="shop", rules=rules)
         item = samples.order("1", tax_rate=said and Decimal(said), lines=(samples.line(1, quantity="1", price="20"),))
-        await desk.place([replace(item, freight=None)])
+        await transaction.place([replace(item, freight=None)])
         events = (Event(action=Action.VERIFY), Event(action=Action.CONFIRM), Event(action=Action.INVOICE))
-        await desk.execute_all([OrderCommand(number="1", event=event) for event in events])
+        await transaction.execute_all([OrderCommand(number="1", event=event) for event in events])
     async with store.reader() as connection:
         [found] = await invoices.of_order(connection, "1")
     view = load(found.body)

@@ -113,12 +113,12 @@ async def test_an_order_that_is_refused_ends_no_round(
         await OrderTransaction(uow, actor="shop").place([samples.order(number, **WHOLE) for number in ("4", "5", "6")])
         await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "EAST"): Decimal(50)})
 
-    def spoilt(progress: OrderState, event: Event) -> OrderState:
+    def spoiled(progress: OrderState, event: Event) -> OrderState:
         if event.action is action and progress.number in {"2", "5"}:
             raise CommandError("No.", field="stage", rule="stage")
         return apply(progress, event)
 
-    monkeypatch.setattr(transaction, "apply", spoilt)
+    monkeypatch.setattr(transaction, "apply", spoiled)
     monkeypatch.setattr(job, "BATCH", 2)
     with structlog.testing.capture_logs() as logs:
         done = await run_order_automation(store, RULES)

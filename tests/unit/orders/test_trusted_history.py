@@ -71,11 +71,11 @@ async def placed(store: Store, **changes: Any) -> Order:
     return await read(store)
 
 
-async def test_authorisation_with_details_is_refused_and_moves_no_money(store: Store) -> None:
+async def test_authorization_with_details_is_refused_and_moves_no_money(store: Store) -> None:
     await opened(store)
     before = await read(store)
-    with pytest.raises(CommandError, match=r"^details is not a field of authorise; authorise takes amount, reference"):
-        await act(store, Action.AUTHORISE, amount=1, details={"freight": Decimal(50), "tax_rate": Decimal("0.5")})
+    with pytest.raises(CommandError, match=r"^details is not a field of authorize; authorize takes amount, reference"):
+        await act(store, Action.AUTHORIZE, amount=1, details={"freight": Decimal(50), "tax_rate": Decimal("0.5")})
     assert await read(store) == before
     assert await replayed(store) == before.progress
 
@@ -100,15 +100,15 @@ async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(
 
 async def test_history_of_a_former_version_with_fields_of_other_actions_is_read_without_them(store: Store) -> None:
     await opened(store)
-    await act(store, Action.AUTHORISE, amount=1)
+    await act(store, Action.AUTHORIZE, amount=1)
     async with store.transaction() as uow:
-        here = (order_events.c.order_number == "1") & (order_events.c.action == "authorise")
+        here = (order_events.c.order_number == "1") & (order_events.c.action == "authorize")
         detail = '{"amount": "1", "details": {"freight": "50"}, "hold": "address", "lines": {"1": "2"}}'
         await uow.connection.execute(update(order_events).where(here).values(detail=detail))
     async with store.reader() as connection:
         *_, entry = await order_history.read(connection, "1")
-    assert entry.event == Event(action=Action.AUTHORISE, amount=Decimal(1))
-    assert entry.payload == {"action": "authorise", "amount": "1"}
+    assert entry.event == Event(action=Action.AUTHORIZE, amount=Decimal(1))
+    assert entry.payload == {"action": "authorize", "amount": "1"}
     assert await replayed(store) == (await read(store)).progress
 
 

@@ -36,7 +36,7 @@ async def test_a_changed_order_is_verified_again(store: Store) -> None:
     await act(store, Action.VERIFY)
     terms = {1: LineEdit(sku="CHAI", quantity=Decimal(5)), 2: LineEdit(sku="TOFU", quantity=Decimal(0)),
              3: LineEdit(sku="TOFU", quantity=Decimal(1))}  # fmt: skip
-    progress = await act(store, Action.CHANGE, terms=terms)
+    progress = await act(store, Action.CHANGE, line_edits=terms)
     assert (progress.stage, progress.due) == (Stage.PLACED, Decimal("145.63"))  # 5 x 18 + 23.25 + 32.38
     async with store.reader() as connection:
         [order] = await orders.load(connection, ["1"])
@@ -48,7 +48,7 @@ async def test_a_changed_order_is_verified_again(store: Store) -> None:
 
 async def test_placing_again_after_a_change_is_still_harmless(store: Store) -> None:
     await opened(store)
-    await act(store, Action.CHANGE, terms={1: LineEdit(sku="CHAI", quantity=Decimal(7))})
+    await act(store, Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(7))})
     async with store.transaction() as uow:
         [progress] = await OrderTransaction(uow, actor="shop").place([samples.order("1")])
     assert progress.lines[1].ordered == 7
@@ -58,13 +58,17 @@ async def test_placing_again_after_a_change_is_still_harmless(store: Store) -> N
 
 
 @pytest.mark.parametrize(
-    ("terms", "field", "says"),
+    ("line_edits", "field", "says"),
     [
-        ({1: LineEdit(sku="TOFU", quantity=Decimal(1))}, "terms.1.sku", "line 1 is of CHAI, not of TOFU"),
-        ({3: LineEdit(sku="TEA", quantity=Decimal(1))}, "terms.3.sku", "there is no product TEA"),
-        ({1: LineEdit(sku="CHAI", quantity=Decimal(1))}, "terms.1", "it needs 2 of line 1"),
-        ({1: LineEdit(sku="CHAI", quantity=Decimal(2), discount=Decimal(2))}, "terms.1.discount", "the discount 2"),
-        ({}, "terms", "names nothing"),
+        ({1: LineEdit(sku="TOFU", quantity=Decimal(1))}, "line_edits.1.sku", "line 1 is of CHAI, not of TOFU"),
+        ({3: LineEdit(sku="TEA", quantity=Decimal(1))}, "line_edits.3.sku", "there is no product TEA"),
+        ({1: LineEdit(sku="CHAI", quantity=Decimal(1))}, "line_edits.1", "it needs 2 of line 1"),
+        (
+            {1: LineEdit(sku="CHAI", quantity=Decimal(2), discount=Decimal(2))},
+            "line_edits.1.discount",
+            "the discount 2",
+        ),
+        ({}, "line_edits", "names nothing"),
     ],
 )
 async def test_a_change_that_cannot_be_is_refused(
@@ -74,7 +78,7 @@ async def test_a_change_that_cannot_be_is_refused(
     await act(store, Action.VERIFY)
     await act(store, Action.ALLOCATE, lines={1: 2})
     with pytest.raises(CommandError) as refused:
-        await act(store, Action.CHANGE, terms=terms)
+        await act(store, Action.CHANGE, line_edits=terms)
     assert refused.value.field == field
     assert says in str(refused.value)
 
@@ -166,7 +170,7 @@ async def test_part_of_a_return_may_be_all_that_comes(store: Store) -> None:
     progress = await act(store, Action.CLOSE_RETURN)
     assert (progress.returns[1].status, progress.sum("credited")) == ("closed", 1)
     with pytest.raises(CommandError, match="it cannot change its lines now"):
-        await act(store, Action.CHANGE, terms={1: LineEdit(sku="CHAI", quantity=Decimal(9))})
+        await act(store, Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(9))})
 
 
 async def test_a_rejected_return_brings_nothing_back(store: Store) -> None:

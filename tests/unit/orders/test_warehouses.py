@@ -79,15 +79,15 @@ async def test_a_pick_list_is_of_the_warehouse_that_asks_and_begins_with_what_wa
     days = {"1": None, "2": date(2026, 4, 9), "3": date(2026, 4, 8), "4": date(2026, 4, 1)}
     async with store.transaction() as uow:
         await stocks.count(uow, {("CHAI", "EAST"): Decimal(9), ("TOFU", "WEST"): Decimal(9)})
-        desk = OrderTransaction(uow, actor="shop")
+        transaction = OrderTransaction(uow, actor="shop")
         placed = [
             samples.order(number, promised_on=day, lines=(samples.line(1, "TOFU" if number == "4" else "CHAI"),))
             for number, day in days.items()
         ]
-        await desk.place(placed)
+        await transaction.place(placed)
         for action in (Action.VERIFY, Action.CONFIRM):
-            await desk.execute_all([OrderCommand(number=number, event=Event(action=action)) for number in days])
-        await allocate_all(desk, list(days))
+            await transaction.execute_all([OrderCommand(number=number, event=Event(action=action)) for number in days])
+        await allocate_all(transaction, list(days))
     monkeypatch.setattr(picking, "MOST", 2)
     async with store.reader() as connection:
         lists = {place: [pick.order for pick in await pick_list(connection, place)] for place in ("EAST", "WEST", None)}
@@ -121,7 +121,7 @@ async def test_a_parcel_that_names_none_leaves_the_goods_of_those_that_do(store:
     assert await on_hand(store) == {"EAST": Decimal(0), "WEST": Decimal(0)}
 
 
-async def test_what_is_cancelled_is_not_what_a_parcel_holds(store: Store) -> None:
+async def test_what_is_canceled_is_not_what_a_parcel_holds(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK, lines={1: 2})
     await act(store, Action.PACK, lines={1: 1}, warehouse="WEST")
@@ -136,7 +136,7 @@ async def test_a_line_can_be_added_and_allocated_at_once(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     await act(store, Action.CONFIRM)
-    added = Event(action=Action.CHANGE, terms={3: LineEdit(sku="CHAI", quantity=Decimal(4))})
+    added = Event(action=Action.CHANGE, line_edits={3: LineEdit(sku="CHAI", quantity=Decimal(4))})
     reserved = Event(action=Action.ALLOCATE, lines={3: Decimal(4)})
     async with store.transaction() as uow:
         await OrderTransaction(uow, actor="anna").execute_all(
@@ -234,10 +234,10 @@ async def test_request_that_packed_two_parcels_packs_none_when_it_is_repeated(st
     event = Event(action=Action.PACK, note="bench 4")
     for _ in range(2):
         async with store.transaction() as uow:
-            desk = OrderTransaction(uow, actor="anna")
-            [progress] = await desk.execute_all([OrderCommand(number="1", event=event, request="bench-1")])
+            transaction = OrderTransaction(uow, actor="anna")
+            [progress] = await transaction.execute_all([OrderCommand(number="1", event=event, request="bench-1")])
         assert len(progress.shipments) == 2
-    assert desk.repeated == {("1", "bench-1")}
+    assert transaction.repeated == {("1", "bench-1")}
     async with store.reader() as connection:
         entries = [entry for entry in await order_history.read(connection, "1") if entry.event.action is Action.PACK]
     assert [(entry.event.note, entry.request is not None) for entry in entries] == [

@@ -44,7 +44,7 @@ def test_what_others_wrote_is_escaped_in_the_page_and_plain_in_the_text(kind: Me
         po_number=EVIL,
         address=(EVIL,),
         to_come=items,
-        cancelled=items,
+        canceled=items,
         bill=replace(view.bill, lines=(replace(view.bill.lines[0], name=EVIL, sku=EVIL),)),
         parcel=view.parcel and replace(view.parcel, carrier=EVIL, tracking_number=EVIL, items=items),
         hold=view.hold and replace(view.hold, note=EVIL),

@@ -106,7 +106,7 @@ async def test_a_newer_change_does_not_wait_for_the_older_ones_time(store: Store
     await stock(store)
     await place(store, order())
     taken = await pending(store)
-    await place(store, order(stage=Stage.CANCELLED))
+    await place(store, order(stage=Stage.CANCELED))
     async with store.transaction() as uow:
         assert await outbox.postpone(uow, taken, due_at=clock.now() + timedelta(hours=1), error="503") == 0
         assert not await outbox.refuse(uow, taken[0], REFUSAL)

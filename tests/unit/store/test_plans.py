@@ -1,4 +1,4 @@
-"""The statements of the hot path read what they need and no more, in a database that was never analysed."""
+"""The statements of the hot path read what they need and no more, in a database that was never analyzed."""
 
 from __future__ import annotations
 

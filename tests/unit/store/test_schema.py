@@ -1,4 +1,4 @@
-"""The migrations lead where tables.py says, and a database that is not there yet is recognised."""
+"""The migrations lead where tables.py says, and a database that is not there yet is recognized."""
 
 from __future__ import annotations
 

@@ -114,11 +114,11 @@ async def test_orders_under_way_are_brought_along_and_go_on(older: Store) -> Non
         ("O-1", 1, "WEST"): Reservation(quantity=Decimal(3)),
     }
     async with older.transaction() as uow:
-        desk = OrderTransaction(uow, actor="anna")
+        transaction = OrderTransaction(uow, actor="anna")
         for action in (Action.PICK, Action.SHIP, Action.INVOICE, Action.CAPTURE):
-            await desk.execute_all([OrderCommand(number="O-1", event=Event(action=action))])
+            await transaction.execute_all([OrderCommand(number="O-1", event=Event(action=action))])
         for parcel in (1, 2):
-            [progress] = await desk.execute_all(
+            [progress] = await transaction.execute_all(
                 [OrderCommand(number="O-1", event=Event(action=Action.DELIVER, shipment=parcel))]
             )
     assert (progress.stage, progress.captured) == (Stage.COMPLETED, Decimal(8492))

@@ -105,7 +105,7 @@ async def test_stored_keys_get_one_spelling_and_twins_stay_apart(older: Store) -
             ("A", "EAST"): 5, ("A", "EAST~2"): 3, ("A~2", "EAST"): 1,
         }  # fmt: skip
         detail = json.loads((await connection.execute(text("SELECT detail FROM order_events"))).scalar_one())
-        assert (detail["terms"]["1"]["sku"], detail["warehouse"]) == ("A~2", "EAST~2")
+        assert (detail["line_edits"]["1"]["sku"], detail["warehouse"]) == ("A~2", "EAST~2")
         assert list(await links.get(connection, "00D", "order", ["M-1~2"])) == ["M-1~2"]
         [line] = (await links.children(connection, "00D", "line", ["M-1~2"]))["M-1~2"].values()
         assert line.key == "M-1~2-1"
@@ -314,12 +314,15 @@ async def test_request_that_was_carried_out_before_the_upgrade_is_not_carried_ou
         ("P-2", "e", Event(action=Action.CAPTURE, amount=Decimal(8))),
     )
     async with store.transaction() as uow:
-        desk = OrderTransaction(uow, actor="anna")
+        transaction = OrderTransaction(uow, actor="anna")
         for number, request, said in asked:
-            assert await desk.is_replay(OrderCommand(number=number, event=said, request=request)), (number, request)
+            assert await transaction.is_replay(OrderCommand(number=number, event=said, request=request)), (
+                number,
+                request,
+            )
         # What had its key in the one spelling keeps it, and is compared as ever.
         with pytest.raises(CommandError, match="Something else was asked"):
-            await desk.is_replay(
+            await transaction.is_replay(
                 OrderCommand(number="P-1", event=Event(action=Action.CAPTURE, amount=Decimal(7)), request="c d")
             )
         found = await order_history.requests(uow.connection, {"P-1": ["c d~2"]})
