@@ -1,4 +1,4 @@
-"""The clock: runs the jobs of `connector.jobs.schedule` by APScheduler. `python scheduler.py` is the service."""
+"""The scheduler: runs the jobs of `connector.jobs.schedule` by APScheduler. `python scheduler.py` is the service."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ JOB_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None
 log = structlog.get_logger("scheduler")
 
 
-class Quiet:
-    """A service has nobody to show progress to."""
+class NullProgress:
+    """Shows no progress: a service has nobody to show it to."""
 
     def expect(self, total: int) -> None: ...
 
@@ -69,8 +69,8 @@ class OutageLog:
         self._held = None if summary.in_sync else summary.held_code or self._held
 
 
-class Clockwork:
-    """Jobs by period. A failing run is logged, once until it fails in another way or succeeds, and the next one comes
+class JobScheduler:
+    """Jobs by period. A failing run is logged once, until it fails in another way or succeeds, and the next one comes
     as usual; while a run takes longer than its period, none comes, which is no news."""
 
     def __init__(self, catalog: list[Job]) -> None:
@@ -95,7 +95,7 @@ class Clockwork:
                 log.exception("job failed", job=job.name)
 
     async def until(self, stop: asyncio.Event) -> None:
-        """Run until `stop`; a run under way is let finish."""
+        """Run until `stop`; a run that is under way may finish."""
         self._scheduler.start()
         await stop.wait()
         self._scheduler.pause()
@@ -108,25 +108,25 @@ class Clockwork:
 async def serve() -> None:
     """The service, until SIGTERM or SIGINT."""
     settings = load_settings()
-    followed = RulesReloader(settings)
+    reloader = RulesReloader(settings)
     configure(settings.service_log_level)
     collect_seldom()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running_service(settings) as service:
-        way = make_transport(settings.messages, service.clock)
+        transport = make_transport(settings.messages, service.clock)
         push = Pushing(service)
         catalog = jobs(
             push=push.run,
             push_seconds=settings.sync.push_seconds,
-            tend=lambda: _tend(service, followed),
-            tend_seconds=settings.orders.automation_seconds,
-            deliver=None if way is None else lambda: _deliver(service, followed, way),
-            deliver_seconds=settings.messages.seconds,
+            automation=lambda: _automate_orders(service, reloader),
+            automation_seconds=settings.orders.automation_seconds,
+            notifications=None if transport is None else lambda: _send_notifications(service, reloader, transport),
+            notification_seconds=settings.messages.seconds,
         )
         log.info("started", jobs=[job.name for job in catalog])
-        await Clockwork(catalog).until(stop)
+        await JobScheduler(catalog).until(stop)
     log.info("stopped")
 
 
@@ -140,24 +140,26 @@ class Pushing:
 
     async def run(self) -> None:
         verify, self._verify = self._verify, False
-        summary: PushSummary = await self._service.push(Quiet(), scheduled=True, verify=verify)
+        summary: PushSummary = await self._service.push(NullProgress(), scheduled=True, verify=verify)
         self._outages.tell(summary)
         if summary.tally.done:
             log.info("pushed", done=dict(summary.tally.done), writes=summary.writes)
 
 
-async def _tend(service: Services, followed: RulesReloader) -> None:
-    rules, _ = followed.current()
+async def _automate_orders(service: Services, reloader: RulesReloader) -> None:
+    rules, _ = reloader.current()
     done = await run_order_automation(service.store, rules)
     if done:
-        log.info("tended", **asdict(done))
+        log.info("order_automation", **asdict(done))
 
 
-async def _deliver(service: Services, followed: RulesReloader, way: AbstractAsyncContextManager[MailTransport]) -> None:
-    _, correspondence = followed.current()
-    done = await send_notifications(service.store, correspondence, way, service.settings.messages, clock=service.clock)
+async def _send_notifications(
+    service: Services, reloader: RulesReloader, transport: AbstractAsyncContextManager[MailTransport]
+) -> None:
+    _, composer = reloader.current()
+    done = await send_notifications(service.store, composer, transport, service.settings.messages, clock=service.clock)
     if done:
-        log.info("delivered", **asdict(done))
+        log.info("notifications", **asdict(done))
 
 
 def main() -> int:

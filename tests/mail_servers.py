@@ -30,7 +30,7 @@ from connector.store import stock as stocks
 from connector.store.engine import Store
 from tests.unit.store import samples
 
-RULES = replace(standard(), told=standard().messages)
+RULES = replace(standard(), notified_kinds=standard().messages)
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS10ZXN0cy0yNC1ieXRlcw=="
 MINE = {"customer": "BONAP", "ship_to_street": "Rue 1", "ship_to_country": "France"}
 

@@ -1,4 +1,4 @@
-"""The jobs the clock knows. A job is code and a period; nothing of it is stored."""
+"""The jobs that the scheduler runs. A job is code and a period; nothing of it is stored."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ def jobs(
     *,
     push: Callable[[], Awaitable[None]],
     push_seconds: float,
-    tend: Callable[[], Awaitable[None]],
-    tend_seconds: float,
-    deliver: Callable[[], Awaitable[None]] | None,
-    deliver_seconds: float,
+    automation: Callable[[], Awaitable[None]],
+    automation_seconds: float,
+    notifications: Callable[[], Awaitable[None]] | None,
+    notification_seconds: float,
 ) -> list[Job]:
-    """Everything that runs by itself; the desk only where it is to (`tend_seconds` is not 0), messages only where there
-    is a way to send them."""
+    """The jobs of a service. No order automation if `automation_seconds` is 0; no notifications without a transport."""
     found = [Job(name="push", seconds=push_seconds, run=push)]
-    if tend_seconds:
-        found.append(Job(name="tend", seconds=tend_seconds, run=tend))
-    if deliver is not None:
-        found.append(Job(name="deliver", seconds=deliver_seconds, run=deliver, apart=True))
+    if automation_seconds:
+        found.append(Job(name="order_automation", seconds=automation_seconds, run=automation))
+    if notifications is not None:
+        found.append(Job(name="notifications", seconds=notification_seconds, run=notifications, apart=True))
     return found

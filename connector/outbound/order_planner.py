@@ -14,6 +14,7 @@ from connector.model.order import Order
 from connector.model.order_return import OrderReturn
 from connector.model.record import Link, Lookup, MappedRecord, changed_fields
 from connector.outbound.customer_records import account_type_conflict, build_record
+from connector.outbound.frozen_fields import CREATE_ONLY, FROZEN, FROZEN_LINE, ONCE
 from connector.outbound.lost_records import line_deleted
 from connector.outbound.org_profile import ACTIVATED, DRAFT, OrgProfile
 from connector.outbound.plan_types import (
@@ -36,17 +37,6 @@ from connector.outbound.rejections import (
     rejection_for_no_record_type,
 )
 from connector.salesforce.limits import NODES_PER_CALL, QUERIES_PER_COMPOSITE, ROWS_PER_COLLECTION
-
-FROZEN = frozenset({"AccountId", "EffectiveDate", "Pricebook2Id", "ContractId", "CurrencyIsoCode"})
-"""Header fields that only a Draft order lets go of."""
-
-FROZEN_LINE = frozenset({"Quantity", "UnitPrice"})
-"""Line fields that an activated order may hold on to; orgs differ, so we never try."""
-
-CREATE_ONLY = frozenset({"OrderId", "PricebookEntryId"})
-
-ONCE = frozenset({"OriginalOrderId", "IsReductionOrder", "OriginalOrderItemId"})
-"""Fields of a reduction that are set with it and never change; its key tells them."""
 
 
 @dataclass(frozen=True, kw_only=True)

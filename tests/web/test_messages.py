@@ -25,7 +25,7 @@ EVIL = "<script>alert(1)</script>"
 @pytest.fixture
 async def api(store: Store) -> AsyncIterator[Api]:
     """As the other one, but with a way to send messages."""
-    rules = replace(standard(), told=standard().messages)
+    rules = replace(standard(), notified_kinds=standard().messages)
     await samples.stock(store)
     async with store.transaction() as uow:
         await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "WEST"): Decimal(50)})

@@ -56,7 +56,7 @@ def _sentence(text: str) -> str:
 
 
 def _of_orders(error: Exception) -> str:
-    return str(error).replace("A facts has", "An order has")
+    return str(error).replace("An orderfacts has", "An order has")
 
 
 _Key = Annotated[str, AfterValidator(normalize_key)]

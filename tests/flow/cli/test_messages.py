@@ -72,7 +72,7 @@ def test_the_service_sends_what_orders_owe_and_says_what_it_could_not(caught: tu
     ]
     assert "ada@" not in log
     assert "Ada" not in log
-    assert '"deliver"' in log
+    assert '"notifications"' in log
     mail = requests.get(f"{page}/mails/1/text", timeout=10).text
     assert mail.startswith("Your order O-1 is confirmed")
     assert "Follow" not in mail  # there is no public address to lead to

@@ -23,7 +23,7 @@ class Silent:
 
 
 @dataclass
-class Desk:
+class Importer:
     """Where files are put and imported from."""
 
     store: Store
@@ -57,10 +57,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(store: Store, tmp_path: Path) -> Desk:
-    folder = tmp_path / "desk"
+def importer(store: Store, tmp_path: Path) -> Importer:
+    folder = tmp_path / "files"
     folder.mkdir()
-    return Desk(store, folder)
+    return Importer(store, folder)
 
 
 CUSTOMERS = "number,name,city\nC-1,Ärmel & Söhne,Zürich\nC-2,Bold Tea,Leeds\n"

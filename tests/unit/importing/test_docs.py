@@ -10,7 +10,7 @@ from connector.model.stage import Stage
 from connector.orders.importing.fields import KINDS
 from connector.orders.importing.grammar import FORMS
 from connector.orders.importing.grammar_settings import SETTINGS
-from tests.unit.importing.conftest import Desk
+from tests.unit.importing.conftest import Importer
 
 TEXT = (Path(__file__).parents[3] / "docs" / "importing.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```\w+ (\S+)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
@@ -18,11 +18,11 @@ FILES = {label.removeprefix("file="): body for label, body in BLOCKS if label.st
 [PROFILE] = [body for label, body in BLOCKS if label == "profile"]
 
 
-async def test_our_own_form(transaction: Desk) -> None:
+async def test_our_own_form(importer: Importer) -> None:
     names = ("customers.csv", "products.csv", "orders.csv", "order_lines.csv", "web.ndjson")
-    report = await transaction.take({name: FILES[name] for name in names})
+    report = await importer.take({name: FILES[name] for name in names})
     assert report.problems == []
-    order, web = await transaction.order("1001"), await transaction.order("W-1")
+    order, web = await importer.order("1001"), await importer.order("W-1")
     assert order is not None
     assert web is not None
     assert order.notes == "Deliver to the yard,\nnot to the shop"
@@ -30,11 +30,11 @@ async def test_our_own_form(transaction: Desk) -> None:
     assert (web.customer.name, web.exact_total) == ("Web buyer", Decimal("37.5"))
 
 
-async def test_the_profile(transaction: Desk) -> None:
+async def test_the_profile(importer: Importer) -> None:
     files = {name: FILES[name].encode("cp1252") for name in ("sales.txt", "reps.txt")}
-    report = await transaction.take(files, profile=PROFILE)
+    report = await importer.take(files, profile=PROFILE)
     assert report.problems == []
-    order = await transaction.order("7")
+    order = await importer.order("7")
     assert order is not None
     assert (len(order.lines), order.stage, order.channel) == (2, Stage.SHIPPED, "phone")
     assert str(order.promised_on) == "2026-10-01"

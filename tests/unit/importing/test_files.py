@@ -10,7 +10,7 @@ import pytest
 
 from connector.errors import UsageError
 from connector.orders.importing import import_files, load_profile
-from tests.unit.importing.conftest import Desk, Silent
+from tests.unit.importing.conftest import Importer, Silent
 
 FLAT = """\
 files: {f: f.csv}
@@ -23,10 +23,10 @@ HEADER = "N,C,D,S,Q,P\n"
 GOOD = "2,X,2026-01-05,A,1,2.00\n"
 
 
-async def problems(transaction: Desk, text: str, settings: str = "") -> list[str]:
+async def problems(importer: Importer, text: str, settings: str = "") -> list[str]:
     """Those of a flat file, of which order 2 is good."""
-    report = await transaction.take({"f.csv": text}, profile=settings + FLAT)
-    order = await transaction.order("2")
+    report = await importer.take({"f.csv": text}, profile=settings + FLAT)
+    order = await importer.order("2")
     assert order is not None
     assert order.exact_total == Decimal("2.00")
     assert report.bad.total() <= len(report.problems)
@@ -47,8 +47,8 @@ async def problems(transaction: Desk, text: str, settings: str = "") -> list[str
         f'"sep=;"\r\n{HEADER.replace(",", ";")}{GOOD.replace(",", ";")}',
     ],
 )
-async def test_headers_that_nobody_names_do_not_matter(transaction: Desk, text: str) -> None:
-    assert await problems(transaction, text) == []
+async def test_headers_that_nobody_names_do_not_matter(importer: Importer, text: str) -> None:
+    assert await problems(importer, text) == []
 
 
 @pytest.mark.parametrize(
@@ -61,21 +61,21 @@ async def test_headers_that_nobody_names_do_not_matter(transaction: Desk, text: 
         ("", r"f\.csv is empty; it needs a header line\."),
     ],
 )
-async def test_a_file_that_cannot_be_used_is_refused(transaction: Desk, text: str, refusal: str) -> None:
+async def test_a_file_that_cannot_be_used_is_refused(importer: Importer, text: str, refusal: str) -> None:
     with pytest.raises(UsageError, match=refusal):
-        await transaction.take({"f.csv": text}, profile=FLAT)
+        await importer.take({"f.csv": text}, profile=FLAT)
 
 
-async def test_a_mark_of_another_encoding_is_told(transaction: Desk) -> None:
+async def test_a_mark_of_another_encoding_is_told(importer: Importer) -> None:
     with pytest.raises(UsageError, match=r"begins with the mark of utf-16.*Say `encoding: utf-16` in a profile"):
-        await transaction.take({"f.csv": HEADER.encode("utf-16")}, profile=FLAT)
+        await importer.take({"f.csv": HEADER.encode("utf-16")}, profile=FLAT)
     with pytest.raises(UsageError, match=r"begins with the mark of utf-8, and is to be read as cp1252"):
-        await transaction.take({"f.csv": HEADER.encode("utf-8-sig")}, profile=f"encoding: cp1252\n{FLAT}")
+        await importer.take({"f.csv": HEADER.encode("utf-8-sig")}, profile=f"encoding: cp1252\n{FLAT}")
 
 
-async def test_lines_above_the_header_are_skipped(transaction: Desk) -> None:
+async def test_lines_above_the_header_are_skipped(importer: Importer) -> None:
     bad = "1,X,2026-01-05,A,x,2.00\n"
-    told = await problems(transaction, f'Orders, "of March\n\n{HEADER}{bad}{GOOD}', "skip_lines: 2\n")
+    told = await problems(importer, f'Orders, "of March\n\n{HEADER}{bad}{GOOD}', "skip_lines: 2\n")
     assert told == ["f.csv:4:5: Q: 'x' is no number written with '.' as decimal mark"]
 
 
@@ -98,18 +98,18 @@ async def test_lines_above_the_header_are_skipped(transaction: Desk) -> None:
         ("1,X,2026-01-05,A,1 %,2.00", "f.csv:2:5: Q: '1 %' is a percentage; write a fraction (0.15), or"),
     ],
 )
-async def test_a_bad_row_is_told_once_though_four_sections_read_it(transaction: Desk, row: str, told: str) -> None:
-    report = await transaction.take({"f.csv": f"{HEADER}{row}\n{GOOD}"}, profile=FLAT)
+async def test_a_bad_row_is_told_once_though_four_sections_read_it(importer: Importer, row: str, told: str) -> None:
+    report = await importer.take({"f.csv": f"{HEADER}{row}\n{GOOD}"}, profile=FLAT)
     [problem] = report.problems
     assert problem.startswith(told)
     assert (report.bad.total(), report.left_out) == (1, ["1"])
-    assert await transaction.order("1") is None
-    assert await transaction.order("2") is not None
+    assert await importer.order("1") is None
+    assert await importer.order("2") is not None
 
 
-async def test_rows_of_the_same_fault_are_told_together_with_their_first_places(transaction: Desk) -> None:
+async def test_rows_of_the_same_fault_are_told_together_with_their_first_places(importer: Importer) -> None:
     rows = "".join(f"B{number},X,2026-01-05,A,1,${number}\n" for number in range(300))
-    report = await transaction.take({"f.csv": f"{HEADER}{rows}{GOOD}"}, profile=FLAT)
+    report = await importer.take({"f.csv": f"{HEADER}{rows}{GOOD}"}, profile=FLAT)
     [group] = report.faults.groups
     assert str(group) == (
         "f.csv:2:6: P: '$0' has a currency sign; the profile names no currency sign (`currency_sign`)"
@@ -122,37 +122,37 @@ TSV = FLAT.replace("files", 'delimiter: "\\t"\nfiles').replace("name: S", "name:
 ROWS = ['1\tX\t2026-01-05\tA\t1\t2.00\t"Best" mug', '2\tX\t2026-01-05\tB\t1\t2.00\t6" pipe']
 
 
-async def test_quotes_in_a_file_that_does_not_quote_are_told_or_read(transaction: Desk) -> None:
+async def test_quotes_in_a_file_that_does_not_quote_are_told_or_read(importer: Importer) -> None:
     text = "\n".join(["N\tC\tD\tS\tQ\tP\tT", *ROWS, ""])
-    report = await transaction.take({"f.csv": text}, profile=TSV)
+    report = await importer.take({"f.csv": text}, profile=TSV)
     assert report.problems == [
         "f.csv:2:1: cannot be read as a row ('\\t' expected after '\"'); check its quotes, or say `quote: none` in the"
         " profile if its cells have none"
     ]
-    assert (await transaction.order("1"), report.left_out) == (None, ["1"])
-    assert (await transaction.take({"f.csv": text}, profile=f"quote: none\n{TSV}")).problems == []
-    found = await transaction.product("A"), await transaction.product("B")
+    assert (await importer.order("1"), report.left_out) == (None, ["1"])
+    assert (await importer.take({"f.csv": text}, profile=f"quote: none\n{TSV}")).problems == []
+    found = await importer.product("A"), await importer.product("B")
     assert [item.name for item in found if item] == ['"Best" mug', '6" pipe']
 
 
 @pytest.mark.parametrize("end", ['tall" pipe', '6"', "plain"])
-async def test_a_quote_that_swallows_rows_is_told_where_it_opens(transaction: Desk, end: str) -> None:
+async def test_a_quote_that_swallows_rows_is_told_where_it_opens(importer: Importer, end: str) -> None:
     rows = ['1\tX\t2026-01-05\tA\t1\t2.00\t"Best mug', "3\tX\t2026-01-05\tA\t1\t2.00\tmug",
             f"2\tX\t2026-01-05\tA\t1\t2.00\t{end}"]  # fmt: skip
-    report = await transaction.take({"f.csv": "\n".join(["N\tC\tD\tS\tQ\tP\tT", *rows, ""])}, profile=TSV)
+    report = await importer.take({"f.csv": "\n".join(["N\tC\tD\tS\tQ\tP\tT", *rows, ""])}, profile=TSV)
     [problem] = report.problems
     assert problem.startswith("f.csv:2:1: ")
     assert "check its quotes" in problem
     assert report.left_out == ["1"]
-    assert await transaction.order("2") is not None
-    assert await transaction.order("3") is not None
+    assert await importer.order("2") is not None
+    assert await importer.order("3") is not None
 
 
-async def test_a_cell_of_several_lines_is_no_swallowed_row(transaction: Desk) -> None:
+async def test_a_cell_of_several_lines_is_no_swallowed_row(importer: Importer) -> None:
     text = 'number,name,city,phone\nC-1,"Tea, and more,\nor so, they say,\nof them",Leeds,\n'
-    report = await transaction.take({"customers.csv": text})
+    report = await importer.take({"customers.csv": text})
     assert report.problems == []
-    customer = await transaction.customer("C-1")
+    customer = await importer.customer("C-1")
     assert customer is not None
     assert customer.name == "Tea, and more,\nor so, they say,\nof them"
 
@@ -179,35 +179,35 @@ NOTES = [
 @pytest.mark.parametrize("column", [0, 1, 2])
 @pytest.mark.parametrize("note", NOTES)
 async def test_a_quoted_cell_of_lines_with_delimiters_is_read_in_whatever_column(
-    transaction: Desk, note: str, column: int
+    importer: Importer, note: str, column: int
 ) -> None:
     def row(*cells: str) -> str:
         *others, noted = cells
         return ",".join([*others[:column], noted, *others[column:]])
 
     lines = [row("N", "C", "Q", "T"), row("A-1", "C1", "1", f'"{note}"'), row("A-2", "C1", "2", "plain")]
-    report = await transaction.take({"f.csv": "\n".join(lines) + "\n"}, profile=NOTED)
+    report = await importer.take({"f.csv": "\n".join(lines) + "\n"}, profile=NOTED)
     assert (report.problems, report.left_out, report.saved["orders"].created) == ([], [], 2)
-    order = await transaction.order("A-1")
+    order = await importer.order("A-1")
     assert order is not None
     assert order.notes == note.replace('""', '"')
 
 
 async def test_a_row_of_several_lines_with_a_cell_too_many_is_told_once_and_none_of_its_text_is_read(
-    transaction: Desk,
+    importer: Importer,
 ) -> None:
     text = f'{HEADER}1,X,2026-01-05,A,1,2.00,"Ring,\n9,then,2026-01-05,leave it,1,2\nthanks"\n{GOOD}'
-    report = await transaction.take({"f.csv": text}, profile=FLAT)
+    report = await importer.take({"f.csv": text}, profile=FLAT)
     assert report.problems == ["f.csv:2:1: has 7 cells where the header has 6; check the delimiter"]
     assert report.left_out == ["1"]
-    assert await transaction.customer("then") is None
-    assert await transaction.order("2") is not None
+    assert await importer.customer("then") is None
+    assert await importer.order("2") is not None
 
 
-async def test_a_price_without_currency_is_not_told_beside_an_order_without_number(transaction: Desk) -> None:
+async def test_a_price_without_currency_is_not_told_beside_an_order_without_number(importer: Importer) -> None:
     profile = FLAT.replace("currency: {const: USD}", "currency: E")
     text = f"N,C,D,S,Q,P,E\n,X,2026-01-05,B,1,2.00,\n{GOOD.strip()},USD\n"
-    report = await transaction.take({"f.csv": text}, profile=profile)
+    report = await importer.take({"f.csv": text}, profile=profile)
     assert report.problems == ["f.csv:2:1: N: is empty; it names the order"]
 
 
@@ -230,10 +230,10 @@ async def test_a_price_without_currency_is_not_told_beside_an_order_without_numb
     ],
 )
 async def test_amounts_are_read_as_the_profile_says_or_told(
-    transaction: Desk, settings: str, written: str, amount: str | None
+    importer: Importer, settings: str, written: str, amount: str | None
 ) -> None:
-    report = await transaction.take({"f.csv": f"{HEADER}1,X,2026-01-05,A,1,{written}\n"}, profile=settings + FLAT)
-    order = await transaction.order("1")
+    report = await importer.take({"f.csv": f"{HEADER}1,X,2026-01-05,A,1,{written}\n"}, profile=settings + FLAT)
+    order = await importer.order("1")
     if amount is None:
         assert (len(report.problems), report.bad.total(), order) == (1, 1, None)
     else:
@@ -257,10 +257,10 @@ async def test_amounts_are_read_as_the_profile_says_or_told(
         ("time_zone: America/New_York\n", "2026-01-05T101112+0000"),
     ],
 )
-async def test_times_that_say_their_zone_are_read(transaction: Desk, settings: str, written: str) -> None:
-    report = await transaction.take({"f.csv": f"{HEADER}1,X,{written},A,1,2.00\n"}, profile=settings + FLAT)
+async def test_times_that_say_their_zone_are_read(importer: Importer, settings: str, written: str) -> None:
+    report = await importer.take({"f.csv": f"{HEADER}1,X,{written},A,1,2.00\n"}, profile=settings + FLAT)
     assert report.problems == []
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert order.placed_at == datetime(2026, 1, 5, 10, 11, 12, tzinfo=UTC)
 
@@ -277,10 +277,10 @@ async def test_times_that_say_their_zone_are_read(transaction: Desk, settings: s
     ],
 )
 async def test_dates_without_signs_are_read_where_they_can_be_nothing_else(
-    transaction: Desk, written: str, moment: datetime | None
+    importer: Importer, written: str, moment: datetime | None
 ) -> None:
-    await transaction.take({"f.csv": f"{HEADER}1,X,{written},A,1,2.00\n"}, profile=FLAT)
-    order = await transaction.order("1")
+    await importer.take({"f.csv": f"{HEADER}1,X,{written},A,1,2.00\n"}, profile=FLAT)
+    order = await importer.order("1")
     assert (order and order.placed_at) == moment
 
 
@@ -305,14 +305,12 @@ ORDERS = "N,C,D\n1,X,2026-01-05\n2,X,2026-01-05\n"
 )
 @pytest.mark.parametrize("adding", [False, True])
 async def test_a_join_of_several_rows_is_refused_or_summed(
-    transaction: Desk, payments: str, plain: object, summed: object, adding: bool
+    importer: Importer, payments: str, plain: object, summed: object, adding: bool
 ) -> None:
     join = "{join: p, on: N, key: N, column: A" + (", sum: true}" if adding else "}")
-    report = await transaction.take(
-        {"o.csv": ORDERS, "p.csv": f"N,A\n{payments}"}, profile=JOINED.replace("JOIN", join)
-    )
+    report = await importer.take({"o.csv": ORDERS, "p.csv": f"N,A\n{payments}"}, profile=JOINED.replace("JOIN", join))
     expected = summed if adding else plain
-    order, other = await transaction.order("1"), await transaction.order("2")
+    order, other = await importer.order("1"), await importer.order("2")
     assert other is not None
     assert other.stated_total == Decimal(5)
     if expected is None:
@@ -322,9 +320,9 @@ async def test_a_join_of_several_rows_is_refused_or_summed(
         assert (order.stated_total, report.problems) == (None if expected == "none" else expected, [])
 
 
-async def test_a_join_that_matches_two_rows_names_both_places(transaction: Desk) -> None:
+async def test_a_join_that_matches_two_rows_names_both_places(importer: Importer) -> None:
     join = "{join: p, on: N, key: N, column: A}"
-    report = await transaction.take(
+    report = await importer.take(
         {"o.csv": ORDERS, "p.csv": "N,A\n1,60\n2,5\n1,40\n"}, profile=JOINED.replace("JOIN", join)
     )
     assert report.problems == [
@@ -341,23 +339,23 @@ async def test_a_join_that_matches_two_rows_names_both_places(transaction: Desk)
         (["d1", "web.ndjson"], r"web\.ndjson is NDJSON, which is our own form\. Import it without --profile"),
     ],
 )
-async def test_a_path_that_means_nothing_is_refused(transaction: Desk, paths: list[str], refusal: str) -> None:
-    (transaction.folder / "d1").mkdir()
-    (transaction.folder / "empty").mkdir()
-    transaction.put({"d1/f.csv": HEADER + GOOD, "web.ndjson": "{}", "p.yaml": FLAT})
+async def test_a_path_that_means_nothing_is_refused(importer: Importer, paths: list[str], refusal: str) -> None:
+    (importer.folder / "d1").mkdir()
+    (importer.folder / "empty").mkdir()
+    importer.put({"d1/f.csv": HEADER + GOOD, "web.ndjson": "{}", "p.yaml": FLAT})
     with pytest.raises(UsageError, match=refusal):
         await import_files(
-            transaction.store,
-            [transaction.folder / path for path in paths],
-            load_profile(transaction.folder / "p.yaml"),
+            importer.store,
+            [importer.folder / path for path in paths],
+            load_profile(importer.folder / "p.yaml"),
             watcher=Silent(),
         )
-    assert await transaction.order("2") is None
+    assert await importer.order("2") is None
 
 
-async def test_any_number_of_files_of_any_name_are_read_for_the_only_file_of_a_profile(transaction: Desk) -> None:
-    transaction.put({name: HEADER + GOOD.replace("2,X", f"{name},X", 1) for name in ("jan.csv", "feb.txt", "mar")})
-    transaction.put({"p.yaml": FLAT})
-    paths = [Path(transaction.folder / name) for name in ("jan.csv", "feb.txt", "mar")]
-    report = await import_files(transaction.store, paths, load_profile(transaction.folder / "p.yaml"), watcher=Silent())
+async def test_any_number_of_files_of_any_name_are_read_for_the_only_file_of_a_profile(importer: Importer) -> None:
+    importer.put({name: HEADER + GOOD.replace("2,X", f"{name},X", 1) for name in ("jan.csv", "feb.txt", "mar")})
+    importer.put({"p.yaml": FLAT})
+    paths = [Path(importer.folder / name) for name in ("jan.csv", "feb.txt", "mar")]
+    report = await import_files(importer.store, paths, load_profile(importer.folder / "p.yaml"), watcher=Silent())
     assert (report.problems, report.saved["orders"].created) == ([], 3)

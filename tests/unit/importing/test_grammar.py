@@ -15,7 +15,7 @@ from connector.errors import ProfileError
 from connector.orders.importing import load_profile
 from connector.orders.importing.grammar import FORMS
 from connector.orders.importing.profile import Value
-from tests.unit.importing.conftest import Desk
+from tests.unit.importing.conftest import Importer
 
 KEYS: dict[str, Any] = {
     "column": "A", "const": "x", "values": {"a": "b"}, "default": "d", "join": "f", "on": "A", "key": "K", "sum": True,
@@ -127,12 +127,12 @@ lines: {{file: f, order: N, line: {{count: true}}, sku: S, quantity: Q}}
     ],
 )
 async def test_values_compare_with_cells_as_they_are_written(
-    transaction: Desk, table: str, cell: str, channel: str
+    importer: Importer, table: str, cell: str, channel: str
 ) -> None:
     profile = FLAT.format(field=f"channel: {{column: V, values: {table}}}")
-    report = await transaction.take({"f.csv": f"N,C,D,S,Q,V\n1,X,2026-01-05,A,1,{cell}\n"}, profile=profile)
+    report = await importer.take({"f.csv": f"N,C,D,S,Q,V\n1,X,2026-01-05,A,1,{cell}\n"}, profile=profile)
     assert report.problems == []
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert order.channel == channel
 
@@ -163,11 +163,11 @@ def test_an_empty_word_is_no_key_of_values(tmp_path: Path, key: str) -> None:
     ],
 )
 async def test_every_form_gives_what_the_documentation_says(
-    transaction: Desk, form: str, cells: str, notes: str
+    importer: Importer, form: str, cells: str, notes: str
 ) -> None:
     profile = FLAT.format(field=f"notes: {form}")
-    report = await transaction.take({"f.csv": f"N,C,D,S,Q,A,B\n1,X,2026-01-05,SKU,1,{cells}\n"}, profile=profile)
+    report = await importer.take({"f.csv": f"N,C,D,S,Q,A,B\n1,X,2026-01-05,SKU,1,{cells}\n"}, profile=profile)
     assert report.problems == []
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert order.notes == notes

@@ -15,40 +15,40 @@ from connector.model.stage import Stage
 from connector.orders.importing import ImportReport, import_files
 from connector.orders.importing import loader as loading
 from connector.orders.service import OrderCommand
-from connector.orders.transaction import OrderTransaction as OrderDesk
+from connector.orders.transaction import OrderTransaction
 from connector.store import orders
 from connector.store.sql import Saved
-from tests.unit.importing.conftest import Desk, Silent
+from tests.unit.importing.conftest import Importer, Silent
 
 
-async def act(transaction: Desk, number: str, action: Action) -> None:
-    async with transaction.store.transaction() as uow:
-        await OrderDesk(uow, actor="anna").execute_all([OrderCommand(number=number, event=Event(action=action))])
+async def act(importer: Importer, number: str, action: Action) -> None:
+    async with importer.store.transaction() as uow:
+        await OrderTransaction(uow, actor="anna").execute_all([OrderCommand(number=number, event=Event(action=action))])
 
 
-async def test_an_order_that_was_acted_on_keeps_out_no_other(transaction: Desk, shop: dict[str, str]) -> None:
+async def test_an_order_that_was_acted_on_keeps_out_no_other(importer: Importer, shop: dict[str, str]) -> None:
     shop["orders.csv"] = shop["orders.csv"].replace("number,", "stage,number,").replace("\n1,", "\nplaced,1,")
     shop["orders.csv"] = shop["orders.csv"].replace("\n2,", "\nplaced,2,")
-    await transaction.take(shop)
-    await act(transaction, "1", Action.VERIFY)
-    report = await transaction.take(shop)
+    await importer.take(shop)
+    await act(importer, "1", Action.VERIFY)
+    report = await importer.take(shop)
     assert (report.problems, report.saved["orders"]) == ([], Saved(unchanged=2))
     shop["orders.csv"] += "placed,3,C-1,2026-03-05,USD,\n"
     shop["order_lines.csv"] = shop["order_lines.csv"].replace("1,1,TEA,10", "1,1,TEA,11") + "3,1,TEA,1,,\n"
-    report = await transaction.take(shop)
+    report = await importer.take(shop)
     assert report.problems == [
         "orders.csv:2:2: number: order '1' was acted on here, and its lines stayed as it was; take that out of the"
         " file, or change the order by `connector act`"
     ]
     assert report.saved["orders"] == Saved(created=1, unchanged=2)
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert order.stage is not Stage.PLACED
     assert order.lines[0].quantity == Decimal(10)
 
 
 async def test_an_order_that_the_database_refuses_keeps_out_no_other(
-    transaction: Desk, shop: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    importer: Importer, shop: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = orders.save
 
@@ -58,10 +58,10 @@ async def test_an_order_that_the_database_refuses_keeps_out_no_other(
         return await real(uow, items, **more)
 
     monkeypatch.setattr(orders, "save", refusing)
-    report = await transaction.take(shop)
+    report = await importer.take(shop)
     assert report.problems == ["orders.csv:2:1: number: cannot be stored: ValueError: NaN is not an amount"]
     assert report.saved["orders"] == Saved(created=1)
-    assert await transaction.order("2") is not None
+    assert await importer.order("2") is not None
 
 
 UNSEEN = "1\u200b1"
@@ -91,25 +91,25 @@ def eleven(shop: dict[str, str]) -> dict[str, str]:
     ],
 )
 async def test_a_line_that_cannot_be_used_leaves_out_its_own_order_only(
-    transaction: Desk, eleven: dict[str, str], third: str, stored: list[str]
+    importer: Importer, eleven: dict[str, str], third: str, stored: list[str]
 ) -> None:
     eleven["order_lines.csv"] = f"order,line,sku,quantity\n11,1,TEA,1\n2,1,TEA,1\n{third}\n"
-    report = await transaction.take(eleven)
-    assert [number for number in ("11", "2") if await transaction.order(number)] == stored
+    report = await importer.take(eleven)
+    assert [number for number in ("11", "2") if await importer.order(number)] == stored
     assert len(report.problems) == report.bad.total() == third.count("\n") + 1
 
 
 @pytest.mark.parametrize("name", ["orders.csv", "order_lines.csv"])
 async def test_a_row_whose_order_number_cannot_be_read_leaves_out_that_order_only(
-    transaction: Desk, eleven: dict[str, str], name: str
+    importer: Importer, eleven: dict[str, str], name: str
 ) -> None:
     eleven[name] = eleven[name].replace("\n11,", f"\n{UNSEEN},", 1)
-    report = await transaction.take(eleven)
-    assert [number for number in ("11", "2") if await transaction.order(number)] == ["2"]
+    report = await importer.take(eleven)
+    assert [number for number in ("11", "2") if await importer.order(number)] == ["2"]
     assert (report.left_out, len(report.problems)) == (["11"], 1)
 
 
-async def test_rows_of_a_flat_file_that_leave_out_the_number_belong_to_the_row_above(transaction: Desk) -> None:
+async def test_rows_of_a_flat_file_that_leave_out_the_number_belong_to_the_row_above(importer: Importer) -> None:
     profile = """\
 files: {f: f.csv}
 customers: {file: f, number: {const: X}}
@@ -117,20 +117,20 @@ products: {file: f, sku: S, name: S}
 orders: {file: f, number: N, customer: {const: X}, placed_at: {const: "2026-01-05"}, currency: {const: USD}}
 lines: {file: f, order: N, line: {count: true}, sku: S, quantity: Q}
 """
-    await transaction.take({"f.csv": f"N,S,Q\n1,A,1\n{UNSEEN},A,1\n,B,1\n3,A,1\n"}, profile=profile)
-    assert [number for number in ("1", "11", "3") if await transaction.order(number)] == ["1", "3"]
+    await importer.take({"f.csv": f"N,S,Q\n1,A,1\n{UNSEEN},A,1\n,B,1\n3,A,1\n"}, profile=profile)
+    assert [number for number in ("1", "11", "3") if await importer.order(number)] == ["1", "3"]
 
 
 @pytest.mark.parametrize("number", ['""', "null", '" "', '"1\\u200b1"', "[1]", "true"])
 async def test_an_object_whose_number_cannot_be_read_leaves_out_no_order_before_it(
-    transaction: Desk, number: str
+    importer: Importer, number: str
 ) -> None:
     rest = '"customer": {"number": "C"}, "placed_at": "2026-10-02", "currency": "USD"'
     lines = '"lines": [{"sku": "A", "quantity": 1}]'
-    transaction.put({"products.csv": "sku,name\nA,A\n"})
+    importer.put({"products.csv": "sku,name\nA,A\n"})
     objects = (f'{{"number": {key}, {rest}, {lines}}}\n' for key in ('"1"', number))
-    report = await transaction.take({"web.ndjson": "".join(objects)})
-    assert await transaction.order("1") is not None
+    report = await importer.take({"web.ndjson": "".join(objects)})
+    assert await importer.order("1") is not None
     assert (report.saved["orders"].created, report.bad.total()) == (1, 1)
 
 
@@ -152,18 +152,18 @@ class Stopping(Silent):
 
 @pytest.mark.parametrize(("label", "stored"), [("Reading", 0), ("Storing customers", 0), ("Storing orders", 1)])
 async def test_an_import_that_is_canceled_has_stored_whole_batches_and_goes_on_from_there(
-    transaction: Desk, shop: dict[str, str], monkeypatch: pytest.MonkeyPatch, label: str, stored: int
+    importer: Importer, shop: dict[str, str], monkeypatch: pytest.MonkeyPatch, label: str, stored: int
 ) -> None:
     monkeypatch.setattr(loading, "BATCH", 1)
-    transaction.put(shop)
+    importer.put(shop)
     report = ImportReport()
     task = asyncio.ensure_future(
-        import_files(transaction.store, [transaction.folder], None, watcher=Stopping(label), report=report)
+        import_files(importer.store, [importer.folder], None, watcher=Stopping(label), report=report)
     )
     with pytest.raises(asyncio.CancelledError):
         await task
     assert report.done("orders") == stored
-    async with transaction.store.reader() as connection:
+    async with importer.store.reader() as connection:
         assert await orders.count(connection) == stored
-    again = await import_files(transaction.store, [transaction.folder], None, watcher=Silent())
+    again = await import_files(importer.store, [importer.folder], None, watcher=Silent())
     assert again.saved["orders"] == Saved(created=2 - stored, unchanged=stored)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.model.customer import Customer
-from tests.unit.importing.conftest import Desk
+from tests.unit.importing.conftest import Importer
 
 
 @pytest.mark.parametrize(
@@ -22,31 +22,31 @@ from tests.unit.importing.conftest import Desk
     ],
 )
 async def test_a_name_is_made_of_what_there_is(
-    transaction: Desk, header: str, row: str, name: str, person: bool
+    importer: Importer, header: str, row: str, name: str, person: bool
 ) -> None:
-    report = await transaction.take({"customers.csv": f"{header}\n{row}\n"})
+    report = await importer.take({"customers.csv": f"{header}\n{row}\n"})
     assert report.problems == []
-    found = await transaction.customer("C-1")
+    found = await importer.customer("C-1")
     assert found is not None
     assert (found.name, found.person) == (name, person)
 
 
-async def test_a_name_that_was_made_follows_and_one_that_was_told_stays(transaction: Desk) -> None:
+async def test_a_name_that_was_made_follows_and_one_that_was_told_stays(importer: Importer) -> None:
     header = "number,name,first_name,last_name"
-    await transaction.take({"customers.csv": f"{header}\nC-1,,Ana,Trujillo\nC-2,Mr B,Bo,Berg\nC-3,,,\n"})
-    await transaction.take({"customers.csv": "number,last_name\nC-1,Ortiz\nC-2,Holm\nC-3,Chang\n"})
-    found = {number: await transaction.customer(number) for number in ("C-1", "C-2", "C-3")}
+    await importer.take({"customers.csv": f"{header}\nC-1,,Ana,Trujillo\nC-2,Mr B,Bo,Berg\nC-3,,,\n"})
+    await importer.take({"customers.csv": "number,last_name\nC-1,Ortiz\nC-2,Holm\nC-3,Chang\n"})
+    found = {number: await importer.customer(number) for number in ("C-1", "C-2", "C-3")}
     assert {number: item.name for number, item in found.items() if item} == {
         "C-1": "Ana Ortiz", "C-2": "Mr B", "C-3": "Chang",
     }  # fmt: skip
-    report = await transaction.take()
+    report = await importer.take()
     assert (report.saved["customers"].unchanged, report.saved["customers"].updated) == (3, 0)
 
 
-async def test_an_order_brings_its_person_along(transaction: Desk) -> None:
+async def test_an_order_brings_its_person_along(importer: Importer) -> None:
     customer = '{"number": "C-9", "first_name": "Ana", "last_name": "Trujillo"}'
     order = f'{{"number": "1", "customer": {customer}, "placed_at": "2026-03-01", "currency": "USD"}}\n'
-    assert (await transaction.take({"web.ndjson": order})).problems == []
-    placed = await transaction.order("1")
+    assert (await importer.take({"web.ndjson": order})).problems == []
+    placed = await importer.order("1")
     assert placed is not None
     assert placed.customer == Customer(number="C-9", name="Ana Trujillo", first_name="Ana", last_name="Trujillo")

@@ -14,13 +14,13 @@ from connector.errors import UsageError
 from connector.model.product import Price
 from connector.model.stage import Stage
 from connector.store.sql import Saved
-from tests.unit.importing.conftest import Desk
+from tests.unit.importing.conftest import Importer
 
 EURO = Price(currency="EUR", unit_price=Decimal("2.95"))
 
 
-async def test_everything_arrives_as_written(transaction: Desk, shop: dict[str, str]) -> None:
-    report = await transaction.take(shop)
+async def test_everything_arrives_as_written(importer: Importer, shop: dict[str, str]) -> None:
+    report = await importer.take(shop)
     assert report.problems == []
     assert report.saved == {
         "customers": Saved(created=2),
@@ -28,7 +28,7 @@ async def test_everything_arrives_as_written(transaction: Desk, shop: dict[str, 
         "orders": Saved(created=2),
     }
     assert report.lines == 3
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert (order.customer.name, order.customer.city) == ("Ärmel & Söhne", "Zürich")
     assert (order.placed_at, order.stage) == (datetime(2026, 3, 1, tzinfo=UTC), Stage.PLACED)
@@ -37,17 +37,17 @@ async def test_everything_arrives_as_written(transaction: Desk, shop: dict[str, 
         ("JAM", Decimal(2), Decimal("3.20"), Decimal(0)),  # the list price in the order's currency
     ]
     assert order.exact_total == Decimal("46.9")
-    second = await transaction.order("2")
+    second = await importer.order("2")
     assert second is not None
     assert second.placed_at == datetime(2026, 3, 2, 8, tzinfo=UTC)
-    jam = await transaction.product("JAM")
+    jam = await importer.product("JAM")
     assert jam is not None
     assert jam.prices == (EURO, Price(currency="USD", unit_price=Decimal("3.20")))
 
 
-async def test_the_same_files_twice_change_nothing(transaction: Desk, shop: dict[str, str]) -> None:
-    await transaction.take(shop)
-    report = await transaction.take()
+async def test_the_same_files_twice_change_nothing(importer: Importer, shop: dict[str, str]) -> None:
+    await importer.take(shop)
+    report = await importer.take()
     assert report.saved == {
         "customers": Saved(unchanged=2),
         "products": Saved(unchanged=2),
@@ -55,34 +55,34 @@ async def test_the_same_files_twice_change_nothing(transaction: Desk, shop: dict
     }
 
 
-async def test_what_a_file_does_not_mention_stays(transaction: Desk, shop: dict[str, str]) -> None:
-    await transaction.take(shop)
-    for path in transaction.folder.iterdir():
+async def test_what_a_file_does_not_mention_stays(importer: Importer, shop: dict[str, str]) -> None:
+    await importer.take(shop)
+    for path in importer.folder.iterdir():
         path.unlink()
-    report = await transaction.take({"orders.csv": "number,stage,tracking_number\n2,shipped,1Z999\n"})
+    report = await importer.take({"orders.csv": "number,stage,tracking_number\n2,shipped,1Z999\n"})
     assert report.saved["orders"] == Saved(updated=1)
-    order = await transaction.order("2")
+    order = await importer.order("2")
     assert order is not None
     assert (order.stage, order.tracking_number, order.notes, len(order.lines)) == (Stage.SHIPPED, "1Z999", "ring", 1)
 
 
-async def test_an_empty_cell_empties_what_may_be_empty(transaction: Desk, shop: dict[str, str]) -> None:
-    await transaction.take(shop)
-    report = await transaction.take({"orders.csv": "number,customer,notes\n2,,\n1,C-1,\n"})
+async def test_an_empty_cell_empties_what_may_be_empty(importer: Importer, shop: dict[str, str]) -> None:
+    await importer.take(shop)
+    report = await importer.take({"orders.csv": "number,customer,notes\n2,,\n1,C-1,\n"})
     assert report.problems == ["orders.csv:2:2: customer: is empty; it needs a value"]
-    order = await transaction.order("2")
+    order = await importer.order("2")
     assert order is not None
     assert order.notes == "ring"
-    await transaction.take({"orders.csv": "number,notes\n2,\n"})
-    order = await transaction.order("2")
+    await importer.take({"orders.csv": "number,notes\n2,\n"})
+    order = await importer.order("2")
     assert order is not None
     assert order.notes is None
 
 
-async def test_an_empty_price_takes_that_price_away(transaction: Desk, shop: dict[str, str]) -> None:
-    await transaction.take(shop)
-    await transaction.take({"products.csv": "sku,name,unit_price,currency\nJAM,Jam,,USD\n"})
-    jam = await transaction.product("JAM")
+async def test_an_empty_price_takes_that_price_away(importer: Importer, shop: dict[str, str]) -> None:
+    await importer.take(shop)
+    await importer.take({"products.csv": "sku,name,unit_price,currency\nJAM,Jam,,USD\n"})
+    jam = await importer.product("JAM")
     assert jam is not None
     assert jam.prices == (EURO,)
 
@@ -126,20 +126,20 @@ PROBLEMS: list[tuple[str, str, str, str]] = [
 
 @pytest.mark.parametrize(("file", "row", "problem", "kind"), PROBLEMS, ids=[item[2][:60] for item in PROBLEMS])
 async def test_a_bad_row_is_told_with_its_place_and_the_good_ones_go_in(
-    transaction: Desk, shop: dict[str, str], file: str, row: str, problem: str, kind: str
+    importer: Importer, shop: dict[str, str], file: str, row: str, problem: str, kind: str
 ) -> None:
     shop[file] += row
-    report = await transaction.take(shop)
+    report = await importer.take(shop)
     assert report.problems == [problem]
     assert report.bad == {kind: 1}
     assert {name: saved.created for name, saved in report.saved.items()} == {"customers": 2, "products": 2, "orders": 2}
 
 
-async def test_a_tracking_number_is_one_that_a_label_can_have(transaction: Desk, shop: dict[str, str]) -> None:
-    await transaction.take(shop)
-    report = await transaction.take({"orders.csv": f"number,tracking_number\n1,{'9' * 81}\n2,TR 9\n"})
+async def test_a_tracking_number_is_one_that_a_label_can_have(importer: Importer, shop: dict[str, str]) -> None:
+    await importer.take(shop)
+    report = await importer.take({"orders.csv": f"number,tracking_number\n1,{'9' * 81}\n2,TR 9\n"})
     assert "orders.csv:2:2: tracking_number: has 81 characters; a key has at most 80: shorten it" in report.problems
-    assert [getattr(await transaction.order(number), "tracking_number", "") for number in ("1", "2")] == [None, "TR 9"]
+    assert [getattr(await importer.order(number), "tracking_number", "") for number in ("1", "2")] == [None, "TR 9"]
 
 
 LINE_PROBLEMS = [
@@ -158,32 +158,32 @@ LINE_PROBLEMS = [
 
 @pytest.mark.parametrize(("row", "problem"), LINE_PROBLEMS, ids=[item[1][:60] for item in LINE_PROBLEMS])
 async def test_an_order_with_a_bad_line_is_left_out_whole(
-    transaction: Desk, shop: dict[str, str], row: str, problem: str
+    importer: Importer, shop: dict[str, str], row: str, problem: str
 ) -> None:
     """A line less would be a wrong total, silently."""
     shop["order_lines.csv"] += row
-    report = await transaction.take(shop)
+    report = await importer.take(shop)
     assert (report.problems, report.left_out) == ([problem], ["1"])
     assert report.bad.total() == 1
     assert report.saved["orders"] == Saved(created=1)
-    assert await transaction.order("1") is None
-    assert await transaction.order("2") is not None
+    assert await importer.order("1") is None
+    assert await importer.order("2") is not None
 
 
-async def test_lines_of_an_order_with_a_bad_row_do_not_each_complain(transaction: Desk, shop: dict[str, str]) -> None:
+async def test_lines_of_an_order_with_a_bad_row_do_not_each_complain(importer: Importer, shop: dict[str, str]) -> None:
     shop["orders.csv"] = shop["orders.csv"].replace("1,C-1,2026-03-01", "1,C-1,never")
-    report = await transaction.take(shop)
+    report = await importer.take(shop)
     assert report.problems == [
         "orders.csv:2:3: placed_at: 'never' is no date; write it as 2026-01-31 or 2026-01-31T10:00:00Z",
     ]
     assert report.left_out == ["1"]
 
 
-async def test_a_broken_row_costs_itself_only(transaction: Desk, shop: dict[str, str]) -> None:
+async def test_a_broken_row_costs_itself_only(importer: Importer, shop: dict[str, str]) -> None:
     """A quote that is never closed does not swallow the rows after it."""
     many = "".join(f"N-{number},Name {number},\n" for number in range(3_000))
     shop["customers.csv"] = f'{shop["customers.csv"]}C-3,"open,\n{many}'
-    report = await transaction.take(shop)
+    report = await importer.take(shop)
     assert [problem.partition(" (")[0] for problem in report.problems] == ["customers.csv:4:1: cannot be read as a row"]
     assert report.saved["customers"] == Saved(created=3_002)
 
@@ -210,21 +210,21 @@ UNUSABLE = [
 
 @pytest.mark.parametrize(("files", "problem"), UNUSABLE, ids=[item[1][:50] for item in UNUSABLE])
 async def test_files_that_cannot_be_used_are_refused_before_anything_is_stored(
-    transaction: Desk, files: dict[str, str | bytes], problem: str
+    importer: Importer, files: dict[str, str | bytes], problem: str
 ) -> None:
     if files:
-        transaction.put({"customers.csv": "number,name\nC-1,One\n"})
+        importer.put({"customers.csv": "number,name\nC-1,One\n"})
     with pytest.raises(UsageError) as refused:
-        await transaction.take(files)
+        await importer.take(files)
     assert str(refused.value).startswith(problem)
-    assert await transaction.customer("C-1") is None
+    assert await importer.customer("C-1") is None
 
 
-async def test_a_file_cut_inside_a_character_is_refused_before_anything_is_stored(transaction: Desk) -> None:
+async def test_a_file_cut_inside_a_character_is_refused_before_anything_is_stored(importer: Importer) -> None:
     rows = "".join(f"C-{number},Größe {number}\n" for number in range(20_000)).encode()
     with pytest.raises(UsageError, match="is not utf-8"):
-        await transaction.take({"customers.csv": b"number,name\n" + rows + "Grö".encode()[:-1]})
-    assert await transaction.customer("C-1") is None
+        await importer.take({"customers.csv": b"number,name\n" + rows + "Grö".encode()[:-1]})
+    assert await importer.customer("C-1") is None
 
 
 def ndjson(*objects: Any) -> str:
@@ -242,10 +242,10 @@ WEB: dict[str, Any] = {
 }
 
 
-async def test_objects_bring_customer_and_lines_along(transaction: Desk, shop: dict[str, str]) -> None:
-    report = await transaction.take({**shop, "web.ndjson": ndjson(WEB, "")})
+async def test_objects_bring_customer_and_lines_along(importer: Importer, shop: dict[str, str]) -> None:
+    report = await importer.take({**shop, "web.ndjson": ndjson(WEB, "")})
     assert report.problems == []
-    order = await transaction.order("W-1")
+    order = await importer.order("W-1")
     assert order is not None
     assert (order.customer.name, order.promised_on, order.freight) == ("Web buyer", date(2026, 3, 9), Decimal("12.3"))
     assert [(line.number, line.unit_price) for line in order.lines] == [(1, Decimal("4.1")), (2, Decimal("3.2"))]
@@ -269,44 +269,46 @@ async def test_objects_bring_customer_and_lines_along(transaction: Desk, shop: d
     ],
 )  # fmt: skip
 async def test_a_bad_object_is_told_and_the_good_ones_go_in(
-    transaction: Desk, shop: dict[str, str], line: Any, problem: str
+    importer: Importer, shop: dict[str, str], line: Any, problem: str
 ) -> None:
-    report = await transaction.take({**shop, "web.ndjson": ndjson(WEB, line)})
+    report = await importer.take({**shop, "web.ndjson": ndjson(WEB, line)})
     assert report.problems[0].startswith(problem)
-    assert await transaction.order("W-1") is not None
-    assert await transaction.order("W-2") is None
+    assert await importer.order("W-1") is not None
+    assert await importer.order("W-2") is None
 
 
-async def test_prices_by_currency_need_not_stand_together(transaction: Desk) -> None:
+async def test_prices_by_currency_need_not_stand_together(importer: Importer) -> None:
     rows = "A,Tea,10,USD\nB,Jam,20,USD\nA,Tea,9,EUR\nB,Jam,18,EUR\n"
-    report = await transaction.take({"products.csv": f"sku,name,unit_price,currency\n{rows}"})
+    report = await importer.take({"products.csv": f"sku,name,unit_price,currency\n{rows}"})
     assert report.saved["products"] == Saved(created=2)
-    product = await transaction.product("A")
+    product = await importer.product("A")
     assert product is not None
     assert [(price.currency, price.unit_price) for price in product.prices] == [
         ("EUR", Decimal(9)), ("USD", Decimal(10)),
     ]  # fmt: skip
 
 
-async def test_another_product_or_currency_does_not_keep_the_old_price(transaction: Desk, shop: dict[str, str]) -> None:
+async def test_another_product_or_currency_does_not_keep_the_old_price(
+    importer: Importer, shop: dict[str, str]
+) -> None:
     shop["products.csv"] += "TEA,Tea,4.00,EUR\n"
-    await transaction.take(shop)
-    (transaction.folder / "orders.csv").unlink()
-    await transaction.take({"order_lines.csv": "order,line,sku,quantity\n2,1,JAM,1\n"})
-    order = await transaction.order("2")
+    await importer.take(shop)
+    (importer.folder / "orders.csv").unlink()
+    await importer.take({"order_lines.csv": "order,line,sku,quantity\n2,1,JAM,1\n"})
+    order = await importer.order("2")
     assert order is not None
     assert order.lines[0].unit_price == Decimal("3.20")
-    (transaction.folder / "order_lines.csv").unlink()
-    await transaction.take({"orders.csv": "number,currency\n2,EUR\n"})
-    order = await transaction.order("2")
+    (importer.folder / "order_lines.csv").unlink()
+    await importer.take({"orders.csv": "number,currency\n2,EUR\n"})
+    order = await importer.order("2")
     assert order is not None
     assert order.lines[0].unit_price == Decimal("2.95")
 
 
-async def test_a_line_taken_out_of_the_file_is_taken_out_of_the_order(transaction: Desk, shop: dict[str, str]) -> None:
-    await transaction.take(shop)
-    report = await transaction.take({"order_lines.csv": shop["order_lines.csv"].replace("1,2,JAM,2,,\n", "")})
+async def test_a_line_taken_out_of_the_file_is_taken_out_of_the_order(importer: Importer, shop: dict[str, str]) -> None:
+    await importer.take(shop)
+    report = await importer.take({"order_lines.csv": shop["order_lines.csv"].replace("1,2,JAM,2,,\n", "")})
     assert report.saved["orders"] == replace(Saved(), updated=1, unchanged=1)
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert [line.number for line in order.lines] == [1]

@@ -17,7 +17,7 @@ from connector.model.stage import Stage
 from connector.orders.importing import import_files, load_profile
 from connector.store.sql import Saved
 from tests.acceptance.export import made_up
-from tests.unit.importing.conftest import Desk, Silent
+from tests.unit.importing.conftest import Importer, Silent
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 
@@ -41,13 +41,13 @@ customers: {{number: Nr, name: Name}}
     ],
 )
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-async def test_any_encoding_and_line_end(transaction: Desk, encoding: str, head: bytes, newline: str) -> None:
+async def test_any_encoding_and_line_end(importer: Importer, encoding: str, head: bytes, newline: str) -> None:
     text = newline.join(["Nr,Name", "1,Zoë Größe", '2,"Two', 'lines"', ""])
     named = "utf-16" if head == codecs.BOM_UTF16_LE else encoding
     profile = CUSTOMERS_ONLY.format(settings=f"encoding: {named}")
-    report = await transaction.take({"customers.txt": head + text.encode(encoding)}, profile=profile)
+    report = await importer.take({"customers.txt": head + text.encode(encoding)}, profile=profile)
     assert report.problems == []
-    first, second = await transaction.customer("1"), await transaction.customer("2")
+    first, second = await importer.customer("1"), await importer.customer("2")
     assert first is not None
     assert second is not None
     assert (first.name, second.name) == ("Zoë Größe", f"Two{newline}lines")
@@ -55,13 +55,13 @@ async def test_any_encoding_and_line_end(transaction: Desk, encoding: str, head:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^"])
 @pytest.mark.parametrize("quote", ['"', "'"])
-async def test_any_delimiter_and_quote(transaction: Desk, delimiter: str, quote: str) -> None:
+async def test_any_delimiter_and_quote(importer: Importer, delimiter: str, quote: str) -> None:
     rows = [["Nr", "Name"], ["1", f"{quote}a{delimiter}b {quote}{quote}c{quote}{quote}{quote}"]]
     text = "\n".join(delimiter.join(row) for row in rows)
     settings = f"delimiter: {json.dumps(delimiter)}\nquote: {json.dumps(quote)}"
-    report = await transaction.take({"customers.txt": text}, profile=CUSTOMERS_ONLY.format(settings=settings))
+    report = await importer.take({"customers.txt": text}, profile=CUSTOMERS_ONLY.format(settings=settings))
     assert report.problems == []
-    found = await transaction.customer("1")
+    found = await importer.customer("1")
     assert found is not None
     assert found.name == f"a{delimiter}b {quote}c{quote}"
 
@@ -78,22 +78,22 @@ async def test_any_delimiter_and_quote(transaction: Desk, delimiter: str, quote:
         ('thousands: "\'"', "1'234.5", "1234.5"),
     ],
 )
-async def test_any_way_to_write_a_number(transaction: Desk, settings: str, text: str, number: str) -> None:
+async def test_any_way_to_write_a_number(importer: Importer, settings: str, text: str, number: str) -> None:
     profile = (
         f"files: {{p: p.txt}}\ndelimiter: ';'\n{settings}\n"
         "products: {file: p, sku: SKU, name: SKU, unit_price: Price, currency: {const: EUR}}\n"
     )
-    report = await transaction.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
+    report = await importer.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
     assert report.problems == []
-    found = await transaction.product("A")
+    found = await importer.product("A")
     assert found is not None
     assert found.prices == (Price(currency="EUR", unit_price=Decimal(number)),)
 
 
 @pytest.mark.parametrize("text", ["1.234,5", "1e5", "٣", "0x10", "1_000", "--1", "1 000", "Infinity", "-"])
-async def test_a_number_written_otherwise_is_refused(transaction: Desk, text: str) -> None:
+async def test_a_number_written_otherwise_is_refused(importer: Importer, text: str) -> None:
     profile = "files: {p: p.txt}\ndelimiter: ';'\nproducts: {file: p, sku: SKU, name: SKU, unit_price: Price}\n"
-    report = await transaction.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
+    report = await importer.take({"p.txt": f"SKU;Price\nA;{text}\n"}, profile=profile)
     assert report.problems == [f"p.txt:2:2: Price: {text!r} is no number written with '.' as decimal mark"]
 
 
@@ -111,32 +111,32 @@ async def test_a_number_written_otherwise_is_refused(transaction: Desk, text: st
          datetime(2026, 1, 31, 15, tzinfo=UTC)),
     ],
 )  # fmt: skip
-async def test_any_way_to_write_a_date(transaction: Desk, settings: str, text: str, at: datetime) -> None:
+async def test_any_way_to_write_a_date(importer: Importer, settings: str, text: str, at: datetime) -> None:
     profile = (
         f"files: {{o: o.txt}}\ndelimiter: ';'\n{settings}\ncustomers: {{file: o, number: C, name: C}}\n"
         "orders: {file: o, number: N, customer: C, placed_at: At, promised_on: At, currency: {const: USD}}\n"
     )
-    report = await transaction.take({"o.txt": f"N;C;At\n1;X;{text}\n"}, profile=profile)
+    report = await importer.take({"o.txt": f"N;C;At\n1;X;{text}\n"}, profile=profile)
     assert report.problems == []
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert order.placed_at == at
     assert order.promised_on == (date(2026, 7, 31) if "07" in text else date(2026, 1, 31))
 
 
-async def test_one_flat_file_as_a_spreadsheet_saves_it(transaction: Desk) -> None:
+async def test_one_flat_file_as_a_spreadsheet_saves_it(importer: Importer) -> None:
     profile = load_profile(FIXTURES / "profiles" / "flat-semicolon.yaml")
     sample = FIXTURES / "samples" / "flat-semicolon.csv"
-    transaction.put({"Auftragsliste Oktober.csv": sample.read_bytes()})
-    for taken in (sample, transaction.folder / "Auftragsliste Oktober.csv"):
-        report = await import_files(transaction.store, [taken], profile, watcher=Silent())
+    importer.put({"Auftragsliste Oktober.csv": sample.read_bytes()})
+    for taken in (sample, importer.folder / "Auftragsliste Oktober.csv"):
+        report = await import_files(importer.store, [taken], profile, watcher=Silent())
         assert report.problems == []
     assert report.saved == {
         "customers": Saved(unchanged=3),
         "products": Saved(unchanged=2),
         "orders": Saved(unchanged=3),
     }
-    order = await transaction.order("2026-0418")
+    order = await importer.order("2026-0418")
     assert order is not None
     assert order.customer.name == 'Müller & Söhne "Zur Post"'
     assert (order.stage, order.placed_at) == (Stage.SHIPPED, datetime(2026, 10, 5, 7, 30, tzinfo=UTC))
@@ -144,23 +144,23 @@ async def test_one_flat_file_as_a_spreadsheet_saves_it(transaction: Desk) -> Non
         ("Kaffee, ganze Bohne", Decimal("204.12")),
         ('Mühle "Duo"', Decimal(1199)),
     ]
-    noted = await transaction.order("2026-0419")
+    noted = await importer.order("2026-0419")
     assert noted is not None
     assert noted.notes == "Bitte hinten abgeben;\r\nTor ist offen"
     assert noted.lines[0].quantity == Decimal("6.5")
     assert noted.customer.country == "Austria"
 
 
-async def test_the_northwind_profile_carries_a_northwind_export(transaction: Desk, tmp_path: Path) -> None:
+async def test_the_northwind_profile_carries_a_northwind_export(importer: Importer, tmp_path: Path) -> None:
     export = made_up(tmp_path / "export", customers=5, products=6, orders=30)
     profile = load_profile(FIXTURES / "profiles" / "northwind.yaml")
-    report = await import_files(transaction.store, [export.folder], profile, watcher=Silent())
+    report = await import_files(importer.store, [export.folder], profile, watcher=Silent())
     assert report.problems == []
     assert {kind: saved.created for kind, saved in report.saved.items()} == {
         "customers": 5, "products": 6, "orders": 30,
     }  # fmt: skip
     for row in export.rows("orders"):
-        order = await transaction.order(row["OrderID"])
+        order = await importer.order(row["OrderID"])
         assert order is not None
         assert order.exact_total == export.totals[row["OrderID"]]
         assert order.stage is (Stage.SHIPPED if row["ShippedDate"] else Stage.PLACED)
@@ -169,16 +169,16 @@ async def test_the_northwind_profile_carries_a_northwind_export(transaction: Des
         assert order.carrier == carriers[row["ShipVia"]]
 
 
-async def test_a_file_of_the_profile_that_is_not_there(transaction: Desk) -> None:
+async def test_a_file_of_the_profile_that_is_not_there(importer: Importer) -> None:
     profile = load_profile(FIXTURES / "profiles" / "northwind.yaml")
-    transaction.put({"orders.csv": "OrderID\n"})
+    importer.put({"orders.csv": "OrderID\n"})
     with pytest.raises(UsageError, match=r"^The profile needs customers\.csv, order_details\.csv, products\.csv,"):
-        await import_files(transaction.store, [transaction.folder], profile, watcher=Silent())
+        await import_files(importer.store, [importer.folder], profile, watcher=Silent())
 
 
-async def test_a_column_of_the_profile_that_is_not_there(transaction: Desk) -> None:
+async def test_a_column_of_the_profile_that_is_not_there(importer: Importer) -> None:
     with pytest.raises(UsageError) as refused:
-        await transaction.take({"customers.txt": "Nr,Nom\n1,x\n"}, profile=CUSTOMERS_ONLY.format(settings=""))
+        await importer.take({"customers.txt": "Nr,Nom\n1,x\n"}, profile=CUSTOMERS_ONLY.format(settings=""))
     assert str(refused.value) == "customers.txt has no column Name. Its header has: Nr, Nom."
 
 

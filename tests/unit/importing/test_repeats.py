@@ -10,7 +10,7 @@ from connector.model.product import Price
 from connector.model.stage import Stage
 from connector.orders.importing import ImportReport, import_files, load_profile, spool
 from connector.store.sql import Saved
-from tests.unit.importing.conftest import Desk, Silent
+from tests.unit.importing.conftest import Importer, Silent
 
 PROFILE = """\
 files: {f: f.csv}
@@ -32,38 +32,38 @@ FIRST = "1,a@x,Ann,,EUR,5.00,done,2026-01-05,,,MUG,2,10.00"
 BLANK = "1,a@x,,,,,,2026-01-05,,,SPOON,1,3.00"
 
 
-async def take(transaction: Desk, *rows: str) -> ImportReport:
-    return await transaction.take({"f.csv": "\n".join([HEADER, *rows, ""])}, profile=PROFILE)
+async def take(importer: Importer, *rows: str) -> ImportReport:
+    return await importer.take({"f.csv": "\n".join([HEADER, *rows, ""])}, profile=PROFILE)
 
 
 @pytest.mark.parametrize("rows", [(FIRST, BLANK), (BLANK, FIRST)])
 async def test_a_blank_says_nothing_where_another_row_of_the_order_does(
-    transaction: Desk, rows: tuple[str, ...]
+    importer: Importer, rows: tuple[str, ...]
 ) -> None:
-    report = await take(transaction, *rows)
+    report = await take(importer, *rows)
     assert (report.problems, report.notices, report.left_out) == ([], [], [])
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert (order.currency, order.freight, order.stage) == ("EUR", Decimal("5.00"), Stage.SHIPPED)
     assert order.customer.name == "Ann"
     assert sorted(line.product.sku for line in order.lines) == ["MUG", "SPOON"]
-    spoon = await transaction.product("SPOON")
+    spoon = await importer.product("SPOON")
     assert spoon is not None
     assert spoon.prices == (Price(currency="EUR", unit_price=Decimal("3.00")),)  # not in the default currency
 
 
-async def test_defaults_stand_where_no_row_says_anything(transaction: Desk) -> None:
-    report = await take(transaction, "1,a@x,,,,,,2026-01-05,,,MUG,2,10", "1,a@x,,,,,,,,,CUP,1,3")
+async def test_defaults_stand_where_no_row_says_anything(importer: Importer) -> None:
+    report = await take(importer, "1,a@x,,,,,,2026-01-05,,,MUG,2,10", "1,a@x,,,,,,,,,CUP,1,3")
     assert report.problems == []
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert (order.currency, order.stage, order.freight, len(order.lines)) == ("USD", Stage.PLACED, None, 2)
 
 
-async def test_a_firmer_form_of_first_stands_whichever_row_has_it(transaction: Desk) -> None:
-    report = await take(transaction, FIRST, "1,a@x,,,,,,2026-01-05,2026-02-01,,SPOON,1,3.00")
+async def test_a_firmer_form_of_first_stands_whichever_row_has_it(importer: Importer) -> None:
+    report = await take(importer, FIRST, "1,a@x,,,,,,2026-01-05,2026-02-01,,SPOON,1,3.00")
     assert report.problems == []
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert str(order.placed_at.date()) == "2026-02-01"
 
@@ -78,22 +78,22 @@ async def test_a_firmer_form_of_first_stands_whichever_row_has_it(transaction: D
     ],
 )
 async def test_rows_of_an_order_that_differ_are_told_once_with_both_places(
-    transaction: Desk, row: str, problem: str
+    importer: Importer, row: str, problem: str
 ) -> None:
     other = "2,c@x,,,,,,2026-01-05,,,CUP,1,3"
-    report = await take(transaction, FIRST, row, row.replace("SPOON", "CUP"), other)
+    report = await take(importer, FIRST, row, row.replace("SPOON", "CUP"), other)
     [told] = report.problems
     assert told.startswith(problem)
     assert (report.bad.total(), report.left_out) == (1, ["1"])
-    assert await transaction.order("1") is None
-    assert await transaction.order("2") is not None
+    assert await importer.order("1") is None
+    assert await importer.order("2") is not None
 
 
-async def test_numbers_that_are_written_otherwise_do_not_differ(transaction: Desk) -> None:
-    assert (await take(transaction, FIRST, "1,a@x,,,,5,,2026-01-05,,,SPOON,1,3")).problems == []
+async def test_numbers_that_are_written_otherwise_do_not_differ(importer: Importer) -> None:
+    assert (await take(importer, FIRST, "1,a@x,,,,5,,2026-01-05,,,SPOON,1,3")).problems == []
 
 
-async def test_a_changed_customer_is_a_notice_the_last_row_stands_and_so_in_every_run(transaction: Desk) -> None:
+async def test_a_changed_customer_is_a_notice_the_last_row_stands_and_so_in_every_run(importer: Importer) -> None:
     rows = [
         "1,a@x,Ann,111,,,,2026-01-05,,,MUG,1,10",
         "2,a@x,,222,,,,2026-01-06,,,MUG,1,10",
@@ -104,126 +104,126 @@ async def test_a_changed_customer_is_a_notice_the_last_row_stands_and_so_in_ever
         "f.csv:4:13: Price: product 'MUG' has '12' here and '10' in f.csv:3; the later one stands",
     ]
     for run in range(2):
-        report = await take(transaction, *rows)
+        report = await take(importer, *rows)
         assert (report.problems, report.notices, report.bad.total()) == ([], notices, 0)
         assert report.saved["customers"] == (Saved(unchanged=1) if run else Saved(created=1))
         assert report.saved["orders"] == (Saved(unchanged=3) if run else Saved(created=3))
-    customer = await transaction.customer("a@x")
+    customer = await importer.customer("a@x")
     assert customer is not None
     assert (customer.name, customer.phone) == ("Ann", "222")
 
 
-async def test_a_row_that_leaves_out_the_customer_has_the_one_of_its_order(transaction: Desk) -> None:
-    report = await take(transaction, FIRST, "1,,,555,,,,,,,SPOON,1,3", "2,,,,,,,2026-01-05,,,MUG,1,10")
+async def test_a_row_that_leaves_out_the_customer_has_the_one_of_its_order(importer: Importer) -> None:
+    report = await take(importer, FIRST, "1,,,555,,,,,,,SPOON,1,3", "2,,,,,,,2026-01-05,,,MUG,1,10")
     assert report.problems == ["f.csv:4:2: Mail: is empty; it needs a value"]
-    customer = await transaction.customer("a@x")
+    customer = await importer.customer("a@x")
     assert customer is not None
     assert customer.phone == "555"
 
 
-async def test_a_row_without_goods_has_no_line_and_an_order_without_any_is_told(transaction: Desk) -> None:
+async def test_a_row_without_goods_has_no_line_and_an_order_without_any_is_told(importer: Importer) -> None:
     head = "1,a@x,Ann,,EUR,5.00,done,2026-01-05,,,,,"
-    report = await take(transaction, head, "1,a@x,,,,,,,,,MUG,2,10.00", head.replace("1,a", "2,a", 1))
+    report = await take(importer, head, "1,a@x,,,,,,,,,MUG,2,10.00", head.replace("1,a", "2,a", 1))
     assert report.problems == ["f.csv:4:1: No: order '2' has no line: none of its rows has one"]
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert [line.product.sku for line in order.lines] == ["MUG"]
 
 
-async def test_a_row_without_number_spoils_the_order_above_it(transaction: Desk) -> None:
-    report = await take(transaction, FIRST, ",,,,,,,,,,SPOON,1,3.00")
+async def test_a_row_without_number_spoils_the_order_above_it(importer: Importer) -> None:
+    report = await take(importer, FIRST, ",,,,,,,,,,SPOON,1,3.00")
     assert report.problems == ["f.csv:3:1: No: is empty; it names the order"]
-    assert (report.left_out, await transaction.order("1")) == (["1"], None)
+    assert (report.left_out, await importer.order("1")) == (["1"], None)
 
 
-async def several(transaction: Desk, *files: tuple[str, list[str]]) -> ImportReport:
+async def several(importer: Importer, *files: tuple[str, list[str]]) -> ImportReport:
     """Each file in a folder of its own."""
-    path = transaction.folder / "p.yaml"
+    path = importer.folder / "p.yaml"
     path.write_text(PROFILE)
     folders = []
     for name, rows in files:
-        folder = transaction.folder / name
+        folder = importer.folder / name
         folder.mkdir(exist_ok=True)
         (folder / "f.csv").write_text("\n".join([HEADER, *rows, ""]))
         folders.append(folder)
-    return await import_files(transaction.store, folders, load_profile(path), watcher=Silent())
+    return await import_files(importer.store, folders, load_profile(path), watcher=Silent())
 
 
-async def test_all_folders_are_read_and_faults_name_theirs(transaction: Desk) -> None:
+async def test_all_folders_are_read_and_faults_name_theirs(importer: Importer) -> None:
     bad = "2,a@x,,,,x,,2026-01-05,,,MUG,1,10"
-    report = await several(transaction, ("jan", [FIRST]), ("feb", [bad, FIRST.replace("1,a", "3,a", 1)]))
+    report = await several(importer, ("jan", [FIRST]), ("feb", [bad, FIRST.replace("1,a", "3,a", 1)]))
     assert report.problems == [
-        f"{transaction.folder / 'feb' / 'f.csv'}:2:6: Ship: 'x' is no number written with '.' as decimal mark"
+        f"{importer.folder / 'feb' / 'f.csv'}:2:6: Ship: 'x' is no number written with '.' as decimal mark"
     ]
-    assert await transaction.order("1") is not None
-    assert await transaction.order("3") is not None
+    assert await importer.order("1") is not None
+    assert await importer.order("3") is not None
 
 
-async def test_an_order_in_two_files_is_not_doubled(transaction: Desk) -> None:
-    report = await several(transaction, ("jan", [FIRST, BLANK]), ("feb", [FIRST, BLANK]))
+async def test_an_order_in_two_files_is_not_doubled(importer: Importer) -> None:
+    report = await several(importer, ("jan", [FIRST, BLANK]), ("feb", [FIRST, BLANK]))
     assert report.problems == []
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert len(order.lines) == 2
 
 
 @pytest.mark.parametrize("rows", [[FIRST], [FIRST, BLANK.replace("SPOON,1", "SPOON,2")], [FIRST, BLANK, BLANK]])
 async def test_an_order_with_other_lines_in_another_file_is_told_with_both_places(
-    transaction: Desk, rows: list[str]
+    importer: Importer, rows: list[str]
 ) -> None:
-    report = await several(transaction, ("jan", [FIRST, BLANK]), ("feb", rows))
+    report = await several(importer, ("jan", [FIRST, BLANK]), ("feb", rows))
     [told] = report.problems
-    assert told.startswith(f"{transaction.folder / 'feb' / 'f.csv'}:2:1: No: order '1' has other lines here than in ")
-    assert f"{transaction.folder / 'jan' / 'f.csv'}:2;" in told
+    assert told.startswith(f"{importer.folder / 'feb' / 'f.csv'}:2:1: No: order '1' has other lines here than in ")
+    assert f"{importer.folder / 'jan' / 'f.csv'}:2;" in told
     assert report.left_out == ["1"]
 
 
-async def test_the_same_path_twice_is_read_once(transaction: Desk) -> None:
-    path = transaction.folder / "p.yaml"
+async def test_the_same_path_twice_is_read_once(importer: Importer) -> None:
+    path = importer.folder / "p.yaml"
     path.write_text(PROFILE)
-    transaction.put({"f.csv": f"{HEADER}\n{FIRST}\n"})
+    importer.put({"f.csv": f"{HEADER}\n{FIRST}\n"})
     paths = [
-        transaction.folder,
-        transaction.folder / "f.csv",
-        transaction.folder / ".." / transaction.folder.name / "f.csv",
+        importer.folder,
+        importer.folder / "f.csv",
+        importer.folder / ".." / importer.folder.name / "f.csv",
     ]
-    report = await import_files(transaction.store, paths, load_profile(path), watcher=Silent())
+    report = await import_files(importer.store, paths, load_profile(path), watcher=Silent())
     assert (report.problems, report.lines) == ([], 1)
 
 
-async def test_lines_of_one_number_that_say_the_same_are_one(transaction: Desk, shop: dict[str, str]) -> None:
+async def test_lines_of_one_number_that_say_the_same_are_one(importer: Importer, shop: dict[str, str]) -> None:
     shop["order_lines.csv"] += "1,2,JAM,,,\n"
-    report = await transaction.take(shop)
+    report = await importer.take(shop)
     assert [problem.split(": ", 1)[1] for problem in report.problems] == ["quantity: is empty; it needs a value"]
     shop["order_lines.csv"] = shop["order_lines.csv"].replace("1,2,JAM,,,\n", "1,2,JAM,2.0,3.10,\n")
-    report = await transaction.take(shop)
+    report = await importer.take(shop)
     assert report.problems == []
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert order.lines[1].unit_price == Decimal("3.10")
 
 
 async def test_rows_that_repeat_far_apart_are_merged_from_the_disk(
-    transaction: Desk, monkeypatch: pytest.MonkeyPatch
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool, "CACHED", 1)
     monkeypatch.setattr(spool, "BUFFERED", 1)
     other = "2,b@x,Bo,,EUR,,,2026-01-06,,,MUG,1,11.00"
     report = await take(
-        transaction, FIRST, other, BLANK, "1,a@x,,555,,6.00,,,,,CUP,1,1.00", other.replace("EUR,", "EUR,1,", 1)
+        importer, FIRST, other, BLANK, "1,a@x,,555,,6.00,,,,,CUP,1,1.00", other.replace("EUR,", "EUR,1,", 1)
     )
     assert report.problems == [
         "f.csv:5:6: Ship: order '1' has '6.00' here and '5.00' in f.csv:2; keep one of the two",
         "f.csv:6:1: has 14 cells where the header has 13; check the delimiter",
     ]
     assert report.left_out == ["1", "2"]
-    customer = await transaction.customer("a@x")
+    customer = await importer.customer("a@x")
     assert customer is not None
     assert (customer.name, customer.phone) == ("Ann", "555")
     report = await take(
-        transaction, FIRST, other, BLANK, "3,b@x,,777,,,,2026-01-06,,,MUG,1,11.00", "1,a@x,,,,,,,,,CUP,1,1.00"
+        importer, FIRST, other, BLANK, "3,b@x,,777,,,,2026-01-06,,,MUG,1,11.00", "1,a@x,,,,,,,,,CUP,1,1.00"
     )
     assert report.problems == []
-    order = await transaction.order("1")
+    order = await importer.order("1")
     assert order is not None
     assert (len(order.lines), order.freight, order.currency) == (3, Decimal("5.00"), "EUR")

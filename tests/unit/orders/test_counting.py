@@ -17,7 +17,7 @@ from connector.store.engine import Store
 from connector.store.retry import retry_on_abort
 from connector.store.stock import StockKey
 from connector.store.unit_of_work import UnitOfWork
-from tests.unit.orders.test_desk import act, opened
+from tests.unit.orders.test_transaction import act, opened
 
 COUNTED = {("CHAI", "EAST"): Decimal(1)}
 

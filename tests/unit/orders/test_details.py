@@ -29,7 +29,7 @@ from connector.store import invoices, order_history, orders, outbox, products
 from connector.store.engine import Store
 from connector.store.tables import holds
 from connector.store.tables import orders as table
-from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
+from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 
 NET = replace(

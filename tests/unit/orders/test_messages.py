@@ -125,7 +125,7 @@ async def test_nothing_is_captured_without_a_way_to_send_it(store: Store) -> Non
 
 async def test_only_what_the_rules_name_is_captured(store: Store) -> None:
     await opened(store)
-    quiet = replace(RULES, told=frozenset({MessageKind.INVOICE}))
+    quiet = replace(RULES, notified_kinds=frozenset({MessageKind.INVOICE}))
     await act(store, Action.CONFIRM, rules=quiet)
     await act(store, Action.INVOICE, rules=quiet, amount="10")
     assert await owed(store) == [("1", "invoice", "INV-000001")]

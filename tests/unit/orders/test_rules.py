@@ -257,7 +257,7 @@ def test_every_problem_of_a_rules_file_is_named_at_once(tmp_path: Path) -> None:
     [
         ("", ":1:1: file: is empty: copy connector/orders/policy/rules.yaml"),
         ("# nothing\n\n", ":1:1: file: is empty: copy connector/orders/policy/rules.yaml"),
-        ("urgent_from: 5\n", ":1:1: verification: is missing, and every order would pass: copy connector/orders/rules"),
+        ("urgent_from: 5\n", ":1:1: verification: is missing, and every order would pass: copy connector/orders/"),
         ("- a\n", ":1:1: file: is empty or no mapping"),
         ("verification: [", ":1:16: file: is not YAML"),
         ("verification: []\nurgent_from: 1\nurgent_from: 2\n", ":3:1: file: is not YAML: found duplicate key"),

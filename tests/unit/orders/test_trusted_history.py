@@ -27,8 +27,8 @@ from connector.store import stock as stocks
 from connector.store.engine import Store
 from connector.store.tables import order_events
 from connector.store.tables import orders as table
-from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
 from tests.unit.orders.test_details import read, replayed
+from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 
 HEADER: dict[str, Any] = {

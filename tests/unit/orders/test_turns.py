@@ -15,7 +15,7 @@ from connector.orders.transaction import OrderTransaction
 from connector.store import orders
 from connector.store import stock as stocks
 from connector.store.engine import Store
-from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
+from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 
 ALL = {1: 2, 2: "1.5"}
@@ -72,7 +72,7 @@ async def test_placing_again_after_a_change_is_still_harmless(store: Store) -> N
     ],
 )
 async def test_a_change_that_cannot_be_is_refused(
-    store: Store, terms: dict[int, LineEdit], field: str, says: str
+    store: Store, line_edits: dict[int, LineEdit], field: str, says: str
 ) -> None:
     await opened(store)
     await act(store, Action.VERIFY)

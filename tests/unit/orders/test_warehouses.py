@@ -18,8 +18,8 @@ from connector.store import order_history
 from connector.store import stock as stocks
 from connector.store.engine import Store
 from connector.store.stock import Reservation
-from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
 from tests.unit.orders.test_details import read, replayed
+from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 
 

@@ -14,8 +14,8 @@ from connector.orders.service import execute
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history
 from connector.store.engine import Store
-from tests.unit.orders.test_desk import SHIPPED, act, opened
 from tests.unit.orders.test_details import replayed
+from tests.unit.orders.test_transaction import SHIPPED, act, opened
 
 ALL = {1: Decimal(2), 2: Decimal("1.5")}
 

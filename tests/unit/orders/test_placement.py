@@ -24,8 +24,8 @@ from connector.orders.service import execute
 from connector.orders.transaction import OrderTransaction
 from connector.store import customers, order_history, orders, products
 from connector.store.engine import Store
-from tests.unit.orders.test_desk import SHIPPED, act, allocate, opened
 from tests.unit.orders.test_details import WHOLE
+from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from connector.notifications.transport.email import Attachment, Email, email, one_line, usable
+from connector.notifications.transport.email import Attachment, Email, build_message, one_line, usable
 from connector.notifications.transport.smtp import _bytes
 from connector.settings import MessageSettings
 
@@ -31,7 +31,7 @@ def a_mail(**changes: str) -> Email:
 @pytest.mark.parametrize("breaks", ["\r\n", "\n", "\r", "\x00", "\x0b", "\x85", "\u2028", "\u2029"])
 @pytest.mark.parametrize("where", ["name", "subject"])
 def test_a_line_break_is_no_way_to_a_header(where: str, breaks: str) -> None:
-    sent = _bytes(email(a_mail(**{where: f"x{breaks}Bcc: spy@evil.example"}), SENDER, NOW))
+    sent = _bytes(build_message(a_mail(**{where: f"x{breaks}Bcc: spy@evil.example"}), SENDER, NOW))
     read = message_from_bytes(sent, policy=policy.default)
     assert set(read.keys()) == HEADERS
     assert "spy@evil.example" in str(read["To" if where == "name" else "Subject"])
@@ -42,7 +42,7 @@ def test_a_line_break_is_no_way_to_a_header(where: str, breaks: str) -> None:
 def test_whatever_is_in_it_the_mail_has_our_headers_and_is_ascii(name: str, subject: str, text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
     name, subject = (part.encode("utf-8", "replace").decode() for part in (name, subject))
-    sent = _bytes(email(a_mail(name=name, subject=subject, text=text), SENDER, NOW))
+    sent = _bytes(build_message(a_mail(name=name, subject=subject, text=text), SENDER, NOW))
     assert sent.isascii()
     read = message_from_bytes(sent, policy=policy.default)
     assert set(read.keys()) == HEADERS
@@ -52,9 +52,9 @@ def test_whatever_is_in_it_the_mail_has_our_headers_and_is_ascii(name: str, subj
 
 
 def test_the_message_id_is_that_of_the_message() -> None:
-    first, again = (email(a_mail(), SENDER, NOW)["Message-ID"] for _ in range(2))
+    first, again = (build_message(a_mail(), SENDER, NOW)["Message-ID"] for _ in range(2))
     assert first == again == "<k@shop.example>"
-    assert email(a_mail(), "orders@shop.example", NOW)["From"] == "orders@shop.example"
+    assert build_message(a_mail(), "orders@shop.example", NOW)["From"] == "orders@shop.example"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_usable_address_is_ascii_without_spaces_or_brackets_and_stands_in_the_
     assert found.isascii()
     assert found.isprintable()
     assert not set(found) & set(' <>,;:"\\')
-    sent = _bytes(email(replace(a_mail(), recipient=found), SENDER, NOW))
+    sent = _bytes(build_message(replace(a_mail(), recipient=found), SENDER, NOW))
     read = message_from_bytes(sent, policy=policy.default)
     assert [address.addr_spec for address in read["To"].addresses] == [found]
 

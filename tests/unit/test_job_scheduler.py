@@ -12,7 +12,7 @@ from connector.errors import ConnectorError
 from connector.jobs.push import PushSummary
 from connector.jobs.schedule import Job, jobs
 from connector.store.outages import Outage
-from scheduler import Clockwork, OutageLog
+from scheduler import JobScheduler, OutageLog
 
 PATIENCE = 30
 
@@ -32,8 +32,11 @@ async def test_a_job_that_is_apart_holds_up_no_other_and_is_let_finish() -> None
         finished.set()
 
     stop = asyncio.Event()
-    catalog = [Job(name="push", seconds=0.01, run=push), Job(name="deliver", seconds=0.01, run=deliver, apart=True)]
-    running = asyncio.create_task(Clockwork(catalog).until(stop))
+    catalog = [
+        Job(name="push", seconds=0.01, run=push),
+        Job(name="notifications", seconds=0.01, run=deliver, apart=True),
+    ]
+    running = asyncio.create_task(JobScheduler(catalog).until(stop))
     async with asyncio.timeout(PATIENCE):
         await waiting.wait()
         pushed.clear()
@@ -60,20 +63,21 @@ async def test_a_run_that_takes_longer_than_its_period_writes_no_line(caplog: py
             release.set()
             stop.set()
 
-    catalog = [Job(name="push", seconds=0.01, run=push), Job(name="deliver", seconds=0.01, run=other, apart=True)]
+    catalog = [Job(name="push", seconds=0.01, run=push), Job(name="notifications", seconds=0.01, run=other, apart=True)]
     async with asyncio.timeout(PATIENCE):
-        await Clockwork(catalog).until(stop)
+        await JobScheduler(catalog).until(stop)
     assert started.is_set()
     assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_messages_are_delivered_only_where_there_is_a_way() -> None:
     def names(deliver: object) -> list[tuple[str, bool]]:
-        found = jobs(push=nothing, push_seconds=1, tend=nothing, tend_seconds=0, deliver=deliver, deliver_seconds=5)  # type: ignore[arg-type]
+        seconds = {"push_seconds": 1, "automation_seconds": 0, "notification_seconds": 5}
+        found = jobs(push=nothing, automation=nothing, notifications=deliver, **seconds)  # type: ignore[arg-type]
         return [(job.name, job.apart) for job in found]
 
     assert names(None) == [("push", False)]
-    assert names(nothing) == [("push", False), ("deliver", True)]
+    assert names(nothing) == [("push", False), ("notifications", True)]
 
 
 async def test_a_job_that_fails_in_the_same_way_again_and_again_is_said_once() -> None:
@@ -89,7 +93,7 @@ async def test_a_job_that_fails_in_the_same_way_again_and_again_is_said_once() -
 
     with structlog.testing.capture_logs() as lines:
         async with asyncio.timeout(PATIENCE):
-            await Clockwork([Job(name="push", seconds=0.01, run=push)]).until(stop)
+            await JobScheduler([Job(name="push", seconds=0.01, run=push)]).until(stop)
     assert [line["error"] for line in lines if line["event"] == "job failed"] == ["one", "another", "another"]
 
 
