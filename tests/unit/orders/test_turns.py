@@ -78,7 +78,7 @@ async def test_a_change_that_cannot_be_is_refused(
     await act(store, Action.VERIFY)
     await act(store, Action.ALLOCATE, lines={1: 2})
     with pytest.raises(CommandError) as refused:
-        await act(store, Action.CHANGE, line_edits=terms)
+        await act(store, Action.CHANGE, line_edits=line_edits)
     assert refused.value.field == field
     assert says in str(refused.value)
 
