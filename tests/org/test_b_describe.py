@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.describe import describe, global_describe
 from connector.localorg.metadata.sfdx_source import load_into_schema
 from connector.localorg.standard_objects import HISTORIES, OBJECTS, standard_schema

@@ -14,7 +14,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.bulk.csv_format import BadContentError, CsvDialect, parse_header, row_to_body
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import BASE, Caller

@@ -9,7 +9,7 @@ import aiohttp
 import grpc
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.pubsub import grpc_codec
 from connector.localorg.schema import Field
 from connector.localorg.server import LocalOrg

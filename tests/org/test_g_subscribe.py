@@ -17,7 +17,7 @@ import grpc
 import pytest
 from fastavro.schema import to_parsing_canonical_form
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.pubsub import grpc_codec
 from connector.localorg.server import LocalOrg
 from tests.org.conftest import Caller

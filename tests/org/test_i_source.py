@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.metadata.sfdx_source import load_into_schema
 from connector.localorg.metadata.xml import MetadataError
 from connector.localorg.standard_objects import standard_schema

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.page import record_queries
 from connector.localorg.server import LocalOrg
 from tests.org.pages import Reader, following, heads, plain

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.seed_file import InvalidSeedFileError, read_seed_file
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import (

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import requests
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.certificates import load_or_create
 from connector.localorg.server import LocalOrg
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.http import bulk_v1
 from connector.localorg.rest import metadata_api
 from connector.localorg.server import LocalOrg

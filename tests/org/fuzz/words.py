@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from connector.cli.org import our_metadata
+from connector.cli.localorg import our_metadata
 from connector.localorg.metadata.sfdx_source import load_into_schema
 from connector.localorg.standard_objects import standard_schema
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from connector.cli.localorg import our_metadata
-from connector.localorg.standard_objects import standard_schema
 from connector.localorg.describe import describe
 from connector.localorg.metadata.sfdx_source import load_into_schema
+from connector.localorg.standard_objects import standard_schema
 from connector.mapping.loader import load_mappings
 from connector.model.change import Change, EntityKind, Refusal
 from connector.model.customer import Customer
