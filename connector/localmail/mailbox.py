@@ -65,13 +65,13 @@ class Mail:
             parts = list(self.message.iter_attachments())
         except (AttributeError, KeyError, TypeError, ValueError):
             return []
-        found = []
+        attachments = []
         for number, part in enumerate(parts, start=1):
             content = part.get_payload(decode=True)
             name = part.get_filename() or f"part-{number}"
             body = content if isinstance(content, bytes) else b""
-            found.append(Attachment(name=name, content_type=part.get_content_type(), content=body))
-        return found
+            attachments.append(Attachment(name=name, content_type=part.get_content_type(), content=body))
+        return attachments
 
     def _body(self, kind: str) -> str | None:
         try:

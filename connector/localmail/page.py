@@ -37,20 +37,22 @@ DOWNLOAD_POLICY = "default-src 'none'; sandbox"
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
 
 
-def make_app(box: Mailbox) -> web.Application:
+def make_app(mailbox: Mailbox) -> web.Application:
     app = web.Application(middlewares=[check_host])
 
     async def list_mails(request: web.Request) -> web.Response:
-        rows = "".join(_render_row(mail) for mail in box)
+        rows = "".join(_render_row(mail) for mail in mailbox)
         listed = f'<ol class="card">{rows}</ol>' if rows else '<p class="card empty soft">No mail yet.</p>'
-        count = f"{len(box)} of {box.caught} caught" if box.caught > len(box) else f"{len(box)} caught"
+        count = (
+            f"{len(mailbox)} of {mailbox.caught} caught" if mailbox.caught > len(mailbox) else f"{len(mailbox)} caught"
+        )
         body = f'<h1>Mails</h1><p class="soft">{count}, none of them delivered; this page looks again by itself.</p>'
-        return _page("Mails", body + listed, refresh=True)
+        return _respond_page("Mails", body + listed, refresh=True)
 
     async def show_mail(request: web.Request) -> web.Response:
         mail = find_mail(request)
         framed = mail.html is not None
-        return _page(mail.header("subject") or "No subject", _render_mail(mail), framed=framed)
+        return _respond_page(mail.header("subject") or "No subject", _render_mail(mail), framed=framed)
 
     async def show_html(request: web.Request) -> web.Response:
         page = find_mail(request).html or ""
@@ -65,22 +67,22 @@ def make_app(box: Mailbox) -> web.Application:
         return _respond(find_mail(request).raw.decode("utf-8", "replace"), "text/plain", DOWNLOAD_POLICY)
 
     async def save_attachment(request: web.Request) -> web.Response:
-        found = find_mail(request).attachments
+        attachments = find_mail(request).attachments
         index = int(request.match_info["part"]) - 1
-        if not 0 <= index < len(found):
+        if not 0 <= index < len(attachments):
             raise web.HTTPNotFound
         headers = {
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found[index].name, safe='')}",
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(attachments[index].name, safe='')}",
             "Content-Security-Policy": DOWNLOAD_POLICY,
         }
         # Its own type would invite the browser to show it.
-        return web.Response(body=found[index].content, content_type="application/octet-stream", headers=headers)
+        return web.Response(body=attachments[index].content, content_type="application/octet-stream", headers=headers)
 
     def find_mail(request: web.Request) -> Mail:
-        found = box.find(int(request.match_info["number"]))
-        if found is None:
+        mail = mailbox.find(int(request.match_info["number"]))
+        if mail is None:
             raise web.HTTPNotFound(text="There is no such mail any more.")
-        return found
+        return mail
 
     app.router.add_get("/", list_mails)
     app.router.add_get(r"/mails/{number:\d{1,9}}", show_mail)
@@ -126,27 +128,27 @@ def _render_mail(mail: Mail) -> str:
         for number, item in enumerate(mail.attachments, start=1)
     ]
     if mail.html is not None:
-        shown = f'<iframe class="card" sandbox="{LINK_PERMISSIONS}" src="{here}/html" title="The mail"></iframe>'
+        content = f'<iframe class="card" sandbox="{LINK_PERMISSIONS}" src="{here}/html" title="The mail"></iframe>'
     else:
-        shown = f'<pre class="card">{escape(mail.text or "")}</pre>'
+        content = f'<pre class="card">{escape(mail.text or "")}</pre>'
     subject = escape(mail.header("subject") or "No subject")
     return (
         f'<p><a href="/">All mails</a></p><h1>{subject}</h1>{headers}<details><summary>More</summary>{more}</details>'
-        f"<nav>{''.join(links)}</nav>{shown}"
+        f"<nav>{''.join(links)}</nav>{content}"
     )
 
 
-def _definition_list(said: list[tuple[str, str]]) -> str:
-    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in said if value)
-    return f"<dl>{told}</dl>" if told else ""
+def _definition_list(pairs: list[tuple[str, str]]) -> str:
+    entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs if value)
+    return f"<dl>{entries}</dl>" if entries else ""
 
 
-def _page(title: str, body: str, *, refresh: bool = False, framed: bool = False) -> web.Response:
+def _respond_page(title: str, body: str, *, refresh: bool = False, framed: bool = False) -> web.Response:
     main = '<main class="framed">' if framed else "<main>"
-    again = '<meta http-equiv="refresh" content="5">' if refresh else ""
+    refresh_tag = '<meta http-equiv="refresh" content="5">' if refresh else ""
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{refresh_tag}'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{main}{body}</main></body></html>"
     )
     return _respond(page, "text/html", POLICY)

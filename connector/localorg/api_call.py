@@ -88,13 +88,13 @@ def parse_json(raw: bytes) -> Any:
     if not raw.strip():
         return None
     try:
-        found = json.loads(raw, parse_float=Decimal, parse_constant=_reject_constant)
+        body = json.loads(raw, parse_float=Decimal, parse_constant=_reject_constant)
     except (ValueError, ArithmeticError, RecursionError) as error:
         line, column = getattr(error, "lineno", 1), getattr(error, "colno", 1)
         raise json_parser_error(f"Unexpected character at [line:{line}, column:{column}]") from error
     if raw.count(b"{") + raw.count(b"[") > MAX_NESTING:
-        _check_depth(found)
-    return found
+        _check_depth(body)
+    return body
 
 
 def _check_depth(value: Any) -> None:

@@ -174,11 +174,11 @@ class Auth:
         return client_id
 
     def verify_password(self, username: str, password: str) -> bool:
-        known = any(
+        matches = any(
             hmac.compare_digest(password.encode(), good.encode())
             for good in (self.password, self.password + self.security_token)
         )
-        return known and username.lower() == self.identity.username.lower()
+        return matches and username.lower() == self.identity.username.lower()
 
     def handle_token_request(self, form: Mapping[str, str], basic: str | None, own_url: str) -> dict[str, Any]:
         """The answer to `POST /services/oauth2/token`."""
@@ -189,9 +189,9 @@ class Auth:
             case "authorization_code":
                 client_id = self.check_client(form, basic, public=True)
                 scope, nonce = self.codes.redeem(form, client_id)
-                answer = self.token_response(own_url, scope=scope)
+                response = self.token_response(own_url, scope=scope)
                 if "openid" in scope.split():
-                    answer["id_token"] = openid.id_token(
+                    response["id_token"] = openid.id_token(
                         self._now_ms() // 1000,
                         nonce,
                         iss=own_url,
@@ -200,7 +200,7 @@ class Auth:
                         preferred_username=self.identity.username,
                         email=self.identity.email,
                     )
-                return answer
+                return response
             case "password":
                 self.check_client(form, basic)
                 if not self.verify_password(form.get("username", ""), form.get("password", "")):
@@ -258,7 +258,7 @@ class Auth:
         issued_at = str(self._now_ms())
         identity = self.identity_url(own_url)
         signature = hmac.new(self.client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256).digest()
-        answer = {
+        response = {
             "access_token": self.issue(grant=grant),
             "signature": base64.b64encode(signature).decode(),
             "scope": scope,
@@ -268,8 +268,8 @@ class Auth:
             "issued_at": issued_at,
         }
         if not refreshed and {"refresh_token", "offline_access"} & set(scope.split()):
-            answer["refresh_token"] = self.issue("R", grant=grant)
-        return answer
+            response["refresh_token"] = self.issue("R", grant=grant)
+        return response
 
     def identity_url(self, own_url: str) -> str:
         return f"{own_url}/id/{self.identity.organization_id}/{self.identity.user_id}"

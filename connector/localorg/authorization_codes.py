@@ -48,13 +48,13 @@ def is_loopback_uri(uri: str) -> bool:
         return False
 
 
-def resolve_scope(asked: str) -> str:
+def resolve_scope(requested: str) -> str:
     """The scopes to grant: those asked for, or what an app has by itself."""
-    wanted = asked.split()
-    unknown = [name for name in wanted if name not in SCOPES]
+    scopes = requested.split()
+    unknown = [name for name in scopes if name not in SCOPES]
     if unknown:
         raise OAuthError("invalid_scope", "the requested scope is not allowed")
-    return " ".join(dict.fromkeys(wanted)) or "refresh_token api"
+    return " ".join(dict.fromkeys(scopes)) or "refresh_token api"
 
 
 def validate_challenge(params: Mapping[str, str]) -> str:
@@ -89,19 +89,19 @@ class AuthorizationCodes:
         code = form.get("code", "")
         if not code:
             raise OAuthError("invalid_request", "missing required parameter: code")
-        promise = self._open.pop(code, None)
-        if promise is None:
+        grant = self._open.pop(code, None)
+        if grant is None:
             raise OAuthError("invalid_grant", "invalid authorization code")
-        if promise.expires_at <= self._clock():
+        if grant.expires_at <= self._clock():
             raise OAuthError("invalid_grant", "expired authorization code")
-        if promise.client_id != client_id:
+        if grant.client_id != client_id:
             raise OAuthError("invalid_grant", "invalid authorization code")
-        if form.get("redirect_uri") != promise.redirect_uri:
+        if form.get("redirect_uri") != grant.redirect_uri:
             raise OAuthError("redirect_uri_mismatch", "redirect_uri must match configuration")
         verifier = form.get("code_verifier", "")
-        if promise.challenge or verifier:
+        if grant.challenge or verifier:
             digest = hashlib.sha256(verifier.encode()).digest()
-            seen = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-            if not hmac.compare_digest(seen, promise.challenge):
+            challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+            if not hmac.compare_digest(challenge, grant.challenge):
                 raise OAuthError("invalid_grant", "invalid code verifier")
-        return promise.scope, promise.nonce
+        return grant.scope, grant.nonce

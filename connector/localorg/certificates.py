@@ -37,12 +37,12 @@ class Certificates:
 
 def load_or_create(folder: Path) -> Certificates:
     """Those of `folder`, made now if they are absent or expire within a day."""
-    found = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
-    if not _are_valid(found):
+    certificates = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+    if not _are_valid(certificates):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found.key.unlink(missing_ok=True)
-        _create(found)
-    return found
+        certificates.key.unlink(missing_ok=True)
+        _create(certificates)
+    return certificates
 
 
 def _are_valid(files: Certificates) -> bool:

@@ -78,15 +78,15 @@ def describe(
     """`GET /sobjects/X/describe`; KeyError for an unknown object. `default` is the name of its default record type,
     `withheld` are those that the user may not give to records."""
     item = _require_sobject(schema, sobject)
-    answer = _summary(item, version)
+    result = _summary(item, version)
     base = f"/services/data/v{version}/sobjects/{item.name}"
-    answer["urls"] |= {
+    result["urls"] |= {
         "uiDetailTemplate": f"/{item.key_prefix}/{{ID}}",
         "uiEditTemplate": f"/{item.key_prefix}/{{ID}}/e",
         "uiNewRecord": f"/{item.key_prefix}/e",
         "defaultValues": f"{base}/defaultValues?recordTypeId&fields",
     }
-    return answer | {
+    return result | {
         "actionOverrides": [],
         "childRelationships": [
             {
@@ -122,17 +122,19 @@ def describe(
 
 
 def _require_sobject(schema: Schema, sobject: str) -> SObject:
-    found = schema.get(sobject)
-    if found is None:
+    item = schema.get(sobject)
+    if item is None:
         raise KeyError(sobject)
-    return found
+    return item
 
 
 def _record_types(
     base: str, rows: Sequence[Row], default: str | None, unavailable: Collection[str]
 ) -> list[dict[str, Any]]:
     """The object's own, and the master that every object has."""
-    found = [(str(row["Id"]), str(row["DeveloperName"]), str(row["Name"]), bool(row["IsActive"])) for row in rows]
+    record_types = [
+        (str(row["Id"]), str(row["DeveloperName"]), str(row["Name"]), bool(row["IsActive"])) for row in rows
+    ]
     return [
         {
             "active": active,
@@ -144,7 +146,7 @@ def _record_types(
             "recordTypeId": record_id,
             "urls": {"layout": f"{base}/describe/layouts/{record_id}"},
         }
-        for record_id, developer_name, name, active in [*found, (MASTER_RECORD_TYPE, "Master", "Master", True)]
+        for record_id, developer_name, name, active in [*record_types, (MASTER_RECORD_TYPE, "Master", "Master", True)]
     ]
 
 

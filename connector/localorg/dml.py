@@ -70,7 +70,7 @@ class Dml(RecordStore):
         keys = [self._key_value(key, body) for body in bodies]
         counts = Counter(k.lower() if isinstance(k, str) and not key.field.case_sensitive else k for k in keys)
 
-        def one(item: tuple[Any, Body]) -> Outcome:
+        def upsert_item(item: tuple[Any, Body]) -> Outcome:
             value, body = item
             folded = value.lower() if isinstance(value, str) and not key.field.case_sensitive else value
             if value is None and key.name != "Id":
@@ -79,14 +79,14 @@ class Dml(RecordStore):
                 raise Refusal("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", fields=[key.name])
             return self.upsert_row(plan, key, value, body)
 
-        return self._write_each(list(zip(keys, bodies, strict=True)), one)
+        return self._write_each(list(zip(keys, bodies, strict=True)), upsert_item)
 
     def upsert_row(
         self, plan: WritePlan, key: InputField, value: Any, body: Body, *, update_only: bool = False
     ) -> Outcome:
-        given = {name: item for name, item in body.items() if name.lower() != key.name.lower()}
+        fields = {name: item for name, item in body.items() if name.lower() != key.name.lower()}
         if key.name == "Id":
-            return self._insert(plan, given) if value is None else self._update(plan, str(value), given)
+            return self._insert(plan, fields) if value is None else self._update(plan, str(value), fields)
         try:
             existing = self.find(plan, key, value)
         except MultipleMatches as several:
@@ -96,12 +96,12 @@ class Dml(RecordStore):
                 fields=[key.name],
             ) from several
         if existing is not None:
-            outcome = self._update(plan, existing, given)
+            outcome = self._update(plan, existing, fields)
             outcome.created = False
             return outcome
         if update_only:
             raise not_found()
-        return self._insert(plan, {**given, key.name: value})
+        return self._insert(plan, {**fields, key.name: value})
 
     def delete(self, record_ids: Sequence[str]) -> list[Outcome]:
         return self._write_each(record_ids, self._delete)

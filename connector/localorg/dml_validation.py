@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def stored_values(store: RecordStore, plan: WritePlan, body: Body, *, creating: bool) -> Row:
     """What a body asks to be stored, by column; Refusal when a field, its type or what it refers to is wrong."""
-    found, refused = _read_body(store, plan, body, creating=creating)
+    values, refused = _read_body(store, plan, body, creating=creating)
     if refused:
         raise Refusal(
             "INVALID_FIELD_FOR_INSERT_UPDATE",
@@ -25,7 +25,7 @@ def stored_values(store: RecordStore, plan: WritePlan, body: Body, *, creating: 
             " field and verify that it is read/write for your profile or permission set.",
             fields=refused,
         )
-    return found
+    return values
 
 
 def _read_body(store: RecordStore, plan: WritePlan, body: Body, *, creating: bool) -> tuple[Row, list[str]]:
@@ -65,18 +65,18 @@ def _resolve_external_id(store: RecordStore, entry: InputField, value: Body) -> 
     if isinstance(key, dict | list):
         raise type_mismatch("string", key)
     try:
-        found = store.find(plan, field, key)
+        record_id = store.find(plan, field, key)
     except MultipleMatches as several:
         raise Refusal(
             "INVALID_FIELD", f"More than one record found for external id field {field.name} in entity {plan.name}"
         ) from several
-    if found is None:
-        told = str(key).lower()
+    if record_id is None:
+        key_text = str(key).lower()
         raise Refusal(
             "INVALID_FIELD",
-            f"Foreign key external ID: {told} not found for field {field.name} in entity {plan.name}",
+            f"Foreign key external ID: {key_text} not found for field {field.name} in entity {plan.name}",
         )
-    return found
+    return record_id
 
 
 def _check_reference(store: RecordStore, entry: InputField, record_id: str) -> None:

@@ -40,10 +40,10 @@ class Refusal(Exception):  # noqa: N818 - the org refuses; nothing went wrong in
         self.status = status or STATUS_BY_CODE.get(code, 400)
 
     def rest_error(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"message": self.message, "errorCode": self.code}
+        body: dict[str, Any] = {"message": self.message, "errorCode": self.code}
         if self.fields is not None:
-            told["fields"] = list(self.fields)
-        return told | self.more
+            body["fields"] = list(self.fields)
+        return body | self.more
 
     def row_error(self) -> dict[str, Any]:
         return {"statusCode": self.code, "message": self.message, "fields": list(self.fields or ())} | self.more

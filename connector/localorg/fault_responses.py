@@ -66,34 +66,34 @@ class RowRefusal:
         return Refusal(self.code, self.message, fields=self.fields)
 
 
-def parse_canned_response(wanted: object) -> tuple[CannedResponse, int]:
+def parse_canned_response(body: object) -> tuple[CannedResponse, int]:
     """The answer, and how many calls get it. ValueError says which part of it cannot be."""
-    given, count = _check_keys("answer", wanted, CannedResponse)
-    return CannedResponse(**given), count
+    fields, count = _check_keys("answer", body, CannedResponse)
+    return CannedResponse(**fields), count
 
 
-def parse_row_refusal(wanted: object) -> tuple[RowRefusal, int]:
-    given, count = _check_keys("rows", wanted, RowRefusal)
-    fields = given.pop("fields", [])
+def parse_row_refusal(body: object) -> tuple[RowRefusal, int]:
+    values, count = _check_keys("rows", body, RowRefusal)
+    fields = values.pop("fields", [])
     if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):
         raise ValueError("rows.fields: a list of field names")
-    if not given.get("code"):
+    if not values.get("code"):
         raise ValueError("rows.code: an error code is needed")
-    return RowRefusal(**given, fields=tuple(fields)), count
+    return RowRefusal(**values, fields=tuple(fields)), count
 
 
-def render_fault(found: CannedResponse | RowRefusal | None, count: int) -> dict[str, Any] | None:
-    return asdict(found) | {"count": count} if found is not None and count else None
+def render_fault(fault: CannedResponse | RowRefusal | None, count: int) -> dict[str, Any] | None:
+    return asdict(fault) | {"count": count} if fault is not None and count else None
 
 
-def _check_keys(name: str, wanted: object, kind: type) -> tuple[dict[str, Any], int]:
-    if not isinstance(wanted, dict):
+def _check_keys(name: str, body: object, kind: type) -> tuple[dict[str, Any], int]:
+    if not isinstance(body, dict):
         raise ValueError(f"{name}: an object is needed")
-    given = dict(wanted)
-    count = given.pop("count", 1)
+    values = dict(body)
+    count = values.pop("count", 1)
     if not _is_whole_number(count, MAX_COUNT):
         raise ValueError(f"{name}.count: a whole number from 0 to {MAX_COUNT}")
-    for key, value in given.items():
+    for key, value in values.items():
         if key not in kind.__dataclass_fields__:  # type: ignore[attr-defined]
             raise ValueError(f"{name}.{key}: no such part")
         if key in {"status", "retry_after"} and not _is_whole_number(value, MAX_COUNT):
@@ -102,7 +102,7 @@ def _check_keys(name: str, wanted: object, kind: type) -> tuple[dict[str, Any], 
             isinstance(value, str) and len(value) <= _MAX_TEXT_LENGTH
         ):
             raise ValueError(f"{name}.{key}: a text of at most {_MAX_TEXT_LENGTH} characters")
-    return given, count
+    return values, count
 
 
 def _is_whole_number(value: object, most: int) -> bool:

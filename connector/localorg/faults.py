@@ -77,28 +77,28 @@ class Faults:
             "rows": render_fault(self.rows, self.rows_count),
         }
 
-    def configure(self, wanted: dict[str, Any]) -> None:
+    def configure(self, body: dict[str, Any]) -> None:
         """`{"status": 503, "count": 2}` or `{"status": {"code": 503, "count": 2}}`, and a number for each other."""
-        given = dict(wanted)
-        answer = parse_canned_response(given.pop("answer")) if "answer" in given else None
-        rows = parse_row_refusal(given.pop("rows")) if "rows" in given else None
-        status = given.pop("status", None)
+        settings = dict(body)
+        answer = parse_canned_response(settings.pop("answer")) if "answer" in settings else None
+        rows = parse_row_refusal(settings.pop("rows")) if "rows" in settings else None
+        status = settings.pop("status", None)
         if isinstance(status, dict):
-            given["status_count"] = status.get("count", 1)
+            settings["status_count"] = status.get("count", 1)
             status = status.get("code", 503)
         elif status is not None:
-            given["status_count"] = given.pop("count", given.get("status_count", 1))
+            settings["status_count"] = settings.pop("count", settings.get("status_count", 1))
         if status is not None:
             if not isinstance(status, int) or status not in _STATUSES:
                 raise ValueError("status: one of 500, 502, 503")
-            given["status"] = status
-        for name, value in given.items():
+            settings["status"] = status
+        for name, value in settings.items():
             if name not in self.__dataclass_fields__:
                 raise ValueError(f"{name}: no such fault")
             most = _MAX_LATENCY_MS if name.endswith("_ms") else _MAX_COUNT
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
                 raise ValueError(f"{name}: a whole number from 0 to {most}")
-        for name, value in given.items():
+        for name, value in settings.items():
             setattr(self, name, value)
         if answer is not None:
             self.answer, self.answer_count = answer
@@ -119,10 +119,10 @@ class Faults:
 
     def take(self, name: str) -> bool:
         """Whether this call is hit; uses one up."""
-        left = getattr(self, name)
-        if left:
-            setattr(self, name, left - 1)
-        return bool(left)
+        remaining = getattr(self, name)
+        if remaining:
+            setattr(self, name, remaining - 1)
+        return bool(remaining)
 
     def clear(self) -> None:
         self.lock_wait_ms = _LOCK_WAIT

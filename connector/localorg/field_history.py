@@ -22,8 +22,8 @@ _DATA_TYPES = {"reference": "EntityId", "boolean": "Boolean", "double": "Double"
 
 def record_changes(store: RecordStore, plan: WritePlan, old: Row, new: Row, names: Iterable[str]) -> None:
     """Keep the change of these fields, if the object has a history."""
-    kept = store.find_plan(f"{plan.name}History")
-    if kept is None:
+    history_plan = store.find_plan(f"{plan.name}History")
+    if history_plan is None:
         return
     written = store.rows_written  # what the platform adds is not the caller's
     for name in sorted(names):
@@ -31,7 +31,7 @@ def record_changes(store: RecordStore, plan: WritePlan, old: Row, new: Row, name
         long = field.type == "textarea" and field.length > MAX_VALUE_LENGTH
         before, after = (None, None) if long else (_text(field, old[name]), _text(field, new[name]))
         store.platform_insert(
-            kept.name,
+            history_plan.name,
             **{f"{plan.name}Id": old["Id"]},
             Field=name.removesuffix("Id") if field.type == "reference" else name,
             DataType=_DATA_TYPES.get(field.type, "Text"),

@@ -51,10 +51,10 @@ def _json_token(value: Any) -> str:
     return f"VALUE_STRING value {value}"
 
 
-def type_mismatch(wanted: str, value: Any) -> Refusal:
+def type_mismatch(type_name: str, value: Any) -> Refusal:
     return json_parser_error(
-        f"Cannot deserialize instance of {wanted} from {_json_token(value)} or request may be missing a required field"
-        " at [line:1, column:1]"
+        f"Cannot deserialize instance of {type_name} from {_json_token(value)} or request may be missing a required"
+        " field at [line:1, column:1]"
     )
 
 
@@ -117,15 +117,15 @@ def _out_of_range(field: Field, value: Any) -> Refusal:
     )
 
 
-def _decimal(value: Any, wanted: str) -> Decimal:
+def _decimal(value: Any, type_name: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
-        raise type_mismatch(wanted, value)
+        raise type_mismatch(type_name, value)
     try:
         number = Decimal(str(value))
     except InvalidOperation as error:
-        raise type_mismatch(wanted, value) from error
+        raise type_mismatch(type_name, value) from error
     if not number.is_finite():
-        raise type_mismatch(wanted, value)
+        raise type_mismatch(type_name, value)
     return number
 
 
@@ -133,10 +133,10 @@ def _number(field: Field) -> Coercer:
     scale = field.scale
     quantum = Decimal(1).scaleb(-scale)
     bound = Decimal(10) ** (field.precision - scale if field.precision else 18)
-    wanted = "double" if field.type != "currency" else "currency"
+    type_name = "double" if field.type != "currency" else "currency"
 
     def coerce(value: Any) -> StoredValue:
-        number = value if type(value) is Decimal and value.is_finite() else _decimal(value, wanted)
+        number = value if type(value) is Decimal and value.is_finite() else _decimal(value, type_name)
         if not -bound < number < bound:
             raise _out_of_range(field, value)
         rounded = number.quantize(quantum, rounding=ROUND_HALF_UP)
@@ -178,10 +178,10 @@ def _date(value: Any) -> StoredValue:
 
 
 def _datetime(value: Any) -> StoredValue:
-    found = _DATETIME.match(value) if isinstance(value, str) else None
-    if found is None:
+    match = _DATETIME.match(value) if isinstance(value, str) else None
+    if match is None:
         raise type_mismatch("datetime", value)
-    day, clock, zone = found.groups()
+    day, clock, zone = match.groups()
     try:
         moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone == 'Z' else zone}").astimezone(UTC)
     except (ValueError, OverflowError) as error:
@@ -265,11 +265,11 @@ def _invalid_picklist_value(field: Field, value: str) -> Refusal:
 
 def _picklist(field: Field) -> Coercer:
     text = _text(field)
-    known = {item.value for item in field.picklist if item.active}
+    active_values = {item.value for item in field.picklist if item.active}
 
     def coerce(value: Any) -> StoredValue:
         chosen = text(value)
-        if field.restricted_picklist and isinstance(chosen, str) and chosen not in known:
+        if field.restricted_picklist and isinstance(chosen, str) and chosen not in active_values:
             raise _invalid_picklist_value(field, chosen)
         return chosen
 
@@ -278,7 +278,7 @@ def _picklist(field: Field) -> Coercer:
 
 def _multipicklist(field: Field) -> Coercer:
     text = _text(field)
-    known = {item.value: place for place, item in enumerate(field.picklist) if item.active}
+    positions = {item.value: place for place, item in enumerate(field.picklist) if item.active}
 
     def coerce(value: Any) -> StoredValue:
         joined = text(value)
@@ -287,9 +287,9 @@ def _multipicklist(field: Field) -> Coercer:
         chosen = list(dict.fromkeys(part.strip() for part in joined.split(";") if part.strip()))
         if field.restricted_picklist:
             for part in chosen:
-                if part not in known:
+                if part not in positions:
                     raise _invalid_picklist_value(field, part)
-        chosen.sort(key=lambda part: known.get(part, len(known)))
+        chosen.sort(key=lambda part: positions.get(part, len(positions)))
         return ";".join(chosen) or None
 
     return coerce

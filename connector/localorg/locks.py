@@ -54,20 +54,20 @@ class RowLocks:
 
     def acquire(self, *record_ids: object) -> None:
         """HeldError, or Refusal, if one of them is held by another call."""
-        named = [str(record_id) for record_id in record_ids if record_id]
+        ids = [str(record_id) for record_id in record_ids if record_id]
         if self._next_fails:
             self._next_fails = False
-            raise _lock_refusal(named[0] if named else "")
+            raise _lock_refusal(ids[0] if ids else "")
         if not self.active:
             return
         now = time.monotonic()
-        for record_id in named:
-            left = self._locked_until.get(record_id, 0.0) - now
-            if left > 0 and self._can_wait:
-                raise RowLockedError(left)
-            if left > 0:
+        for record_id in ids:
+            remaining = self._locked_until.get(record_id, 0.0) - now
+            if remaining > 0 and self._can_wait:
+                raise RowLockedError(remaining)
+            if remaining > 0:
                 raise _lock_refusal(record_id)
-        self._acquired.update(named)
+        self._acquired.update(ids)
 
     def hold_acquired(self, rows: int) -> float:
         """Keep what the call took, for as long as it goes on from now: seconds."""

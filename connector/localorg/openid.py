@@ -23,11 +23,11 @@ def _key() -> rsa.RSAPrivateKey:
 
 def id_token(now: int, nonce: str, **claims: str) -> str:
     """`claims` say who signed in, where and for whom."""
-    told = {**claims, "iat": now, "exp": now + _LIFETIME_SECONDS} | ({"nonce": nonce} if nonce else {})
+    payload = {**claims, "iat": now, "exp": now + _LIFETIME_SECONDS} | ({"nonce": nonce} if nonce else {})
     pem = _key().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return jwt.encode(told, pem, algorithm="RS256", headers={"kid": _KEY_ID})
+    return jwt.encode(payload, pem, algorithm="RS256", headers={"kid": _KEY_ID})
 
 
 def key_set() -> dict[str, Any]:

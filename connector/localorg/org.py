@@ -100,10 +100,10 @@ class Org:
     def refresh(self) -> None:
         """To be called whenever the schema or who may see it changed: tables, plans, describes, events follow."""
         permission_sets.sync_records(self.dml, self.deployed)
-        held = permission_sets.assigned_to_user(self.dml, self.deployed)
-        field_security.apply_field_security(self.schema, held)
+        assigned = permission_sets.assigned_to_user(self.dml, self.deployed)
+        field_security.apply_field_security(self.schema, assigned)
         self.dml.missing_permissions = set(self.settings.profile_lacks).difference(
-            *(grant.permissions for grant in held)
+            *(grant.permissions for grant in assigned)
         )
         org_schema.mirror_contact_fields(self.schema)
         self.dml.refresh()
@@ -120,22 +120,22 @@ class Org:
 
     def describe_sobject(self, sobject: str, version: str) -> dict[str, Any]:
         key = (sobject.lower(), version)
-        found = self._describes.get(key)
-        if found is None:
-            known = self.schema.get(sobject)
-            if known is None:
+        result = self._describes.get(key)
+        if result is None:
+            definition = self.schema.get(sobject)
+            if definition is None:
                 raise not_found()
-            types = list(self.dml.select("RecordType", '"SobjectType" = ? ORDER BY "Name"', known.name))
-            declared = self.settings.record_types.get(known.name, ())
-            found = self._describes[key] = describe.describe(
+            types = list(self.dml.select("RecordType", '"SobjectType" = ? ORDER BY "Name"', definition.name))
+            declared = self.settings.record_types.get(definition.name, ())
+            result = self._describes[key] = describe.describe(
                 self.schema,
-                known.name,
+                definition.name,
                 version,
                 record_types=types,
                 default_record_type=next((item.name for item in declared if item.default), None),
                 unavailable={item.name for item in declared if not item.available},
             )
-        return found
+        return result
 
     @property
     def now(self) -> str:

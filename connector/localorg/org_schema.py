@@ -46,26 +46,26 @@ def unknown_names(settings: OrgSettings, schema: Schema) -> Iterator[tuple[SeedP
         if sobject is None or not sobject.createable or sobject.name != name:
             yield ("record_types", name), "is no object that has record types"
     for place, rule in enumerate(settings.validation_rules):
-        named = {"field": rule.field} if rule.field else {}
-        yield from _unknown_fields(schema, ("validation_rules", place), rule.sobject, named)
+        fields = {"field": rule.field} if rule.field else {}
+        yield from _unknown_fields(schema, ("validation_rules", place), rule.sobject, fields)
     for place, duplicate in enumerate(settings.duplicate_rules):
         if not duplicate.match:
             yield ("duplicate_rules", place, "match"), "names no field"
-        found = {f"match {number}": name for number, name in enumerate(duplicate.match, start=1)}
-        yield from _unknown_fields(schema, ("duplicate_rules", place), duplicate.sobject, found)
+        match_fields = {f"match {number}": name for number, name in enumerate(duplicate.match, start=1)}
+        yield from _unknown_fields(schema, ("duplicate_rules", place), duplicate.sobject, match_fields)
 
 
 def _unknown_fields(
     schema: Schema, where: SeedPath, sobject: str, fields: Mapping[str, str]
 ) -> Iterator[tuple[SeedPath, str]]:
-    found = schema.get(sobject)
-    if found is None or not found.createable:
+    item = schema.get(sobject)
+    if item is None or not item.createable:
         yield (*where, "sobject"), f"this org has no object {sobject} that takes records"
         return
     for key, name in fields.items():
-        field = found.get(name)
+        field = item.get(name)
         if field is None or not field.stored:
-            yield (*where, key.split()[0]), f"{found.name} has no field {name}"
+            yield (*where, key.split()[0]), f"{item.name} has no field {name}"
 
 
 def mirror_contact_fields(schema: Schema) -> None:

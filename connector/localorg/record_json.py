@@ -13,26 +13,26 @@ _ADDRESS_PARTS = ("City", "Country", "GeocodeAccuracy", "Latitude", "Longitude",
 
 def render_record(plan: WritePlan, row: Row, base: str, fields: Sequence[str] | None = None) -> dict[str, Any]:
     """All readable fields, or the asked ones in the asked order."""
-    told: dict[str, Any] = {
+    body: dict[str, Any] = {
         "attributes": {"type": plan.name, "url": f"{base}/sobjects/{plan.name}/{row['Id']}"},
     }
     for name in _field_names(plan, fields):
         if name in plan.addresses:
-            told[name] = _address(plan, name, row)
+            body[name] = _address(plan, name, row)
         else:
             value = row.get(name)
-            told[name] = bool(value) if name in plan.booleans else value
-    return told
+            body[name] = bool(value) if name in plan.booleans else value
+    return body
 
 
 def _field_names(plan: WritePlan, fields: Sequence[str] | None) -> list[str]:
     if fields is None:
         return [entry.name for entry in plan.inputs.values()]
     names = []
-    for wanted in fields:
-        entry = plan.inputs.get(wanted.strip().lower())
+    for requested in fields:
+        entry = plan.inputs.get(requested.strip().lower())
         if entry is None:
-            raise Refusal("INVALID_FIELD", f"No such column '{wanted.strip()}' on sobject of type {plan.name}")
+            raise Refusal("INVALID_FIELD", f"No such column '{requested.strip()}' on sobject of type {plan.name}")
         names.append(entry.name)
     return list(dict.fromkeys(["Id", *names]))
 

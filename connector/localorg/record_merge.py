@@ -41,11 +41,11 @@ def merge_records(dml: Dml, name: str, master_id: str, fields: Body, loser_ids: 
         raise Refusal("INVALID_TYPE_FOR_OPERATION", f"entity type {plan.name} does not support merge")
     if not 1 <= len(loser_ids) <= MAX_LOSERS:
         raise Refusal("NUMBER_OUTSIDE_VALID_RANGE", f"recordToMergeIds: between 1 and {MAX_LOSERS} IDs are needed")
-    wanted = [ids.normalize(item) or item for item in (master_id, *loser_ids)]
-    if len(set(wanted)) != len(wanted):
+    record_ids = [ids.normalize(item) or item for item in (master_id, *loser_ids)]
+    if len(set(record_ids)) != len(record_ids):
         raise Refusal("INVALID_ARGUMENT", "A record can't be merged with itself: each ID may be given once")
     with dml.storage.transaction(), dml.deferred_totals():
-        master, *losers = [dml.live_row(plan, item) for item in wanted]
+        master, *losers = [dml.live_row(plan, item) for item in record_ids]
         _check_mergeable(plan, master, losers)
         related: list[str] = []
         for loser in losers:
@@ -72,15 +72,15 @@ def _check_mergeable(plan: WritePlan, master: Row, losers: Sequence[Row]) -> Non
 
 
 def _merge_row(dml: Dml, plan: WritePlan, master: Row, loser: Row) -> list[str]:
-    moved = _move_children(dml, plan, str(loser["Id"]), str(master["Id"]))
-    shadow = dml.fetch("Contact", loser.get("PersonContactId"))
-    if shadow is not None:
+    moved_ids = _move_children(dml, plan, str(loser["Id"]), str(master["Id"]))
+    person_contact = dml.fetch("Contact", loser.get("PersonContactId"))
+    if person_contact is not None:
         contacts = dml.plan("Contact")
-        moved += _move_children(dml, contacts, str(shadow["Id"]), str(master["PersonContactId"]))
-        _set_master(dml, contacts, shadow, str(master["PersonContactId"]))
+        moved_ids += _move_children(dml, contacts, str(person_contact["Id"]), str(master["PersonContactId"]))
+        _set_master(dml, contacts, person_contact, str(master["PersonContactId"]))
     _set_master(dml, plan, loser, str(master["Id"]))
     dml.remove(plan, loser)
-    return moved
+    return moved_ids
 
 
 def _set_master(dml: Dml, plan: WritePlan, loser: Row, master_id: str) -> None:
@@ -93,7 +93,7 @@ def _set_master(dml: Dml, plan: WritePlan, loser: Row, master_id: str) -> None:
 
 def _move_children(dml: Dml, plan: WritePlan, loser_id: str, master_id: str) -> list[str]:
     """Point every live reference to the loser at the master."""
-    moved: list[str] = []
+    moved_ids: list[str] = []
     for child in dml.schema.children_of(plan.name):
         other = dml.find_plan(child.child)
         if other is None or other.sobject.event or child.field in {_MASTER, "PersonContactId"}:
@@ -104,5 +104,5 @@ def _move_children(dml: Dml, plan: WritePlan, loser_id: str, master_id: str) -> 
             if other.name == "Contact" and row.get("IsPersonAccount"):
                 continue  # the person's own contact goes with its account
             dml.platform_update(other.name, row["Id"], {child.field: master_id})
-            moved.append(str(row["Id"]))
-    return moved
+            moved_ids.append(str(row["Id"]))
+    return moved_ids

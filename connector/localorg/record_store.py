@@ -55,10 +55,10 @@ class RecordStore:
         return self._plans.get(name.lower())
 
     def plan(self, name: str) -> WritePlan:
-        found = self.find_plan(name)
-        if found is None:
+        plan = self.find_plan(name)
+        if plan is None:
             raise not_found()
-        return found
+        return plan
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -71,13 +71,13 @@ class RecordStore:
 
     def select(self, name: str, where: str, *values: StoredValue) -> Iterator[Row]:
         plan = self.plan(name)
-        for found in self.storage.connection.execute(f"{plan.select_sql} WHERE {where}", values).fetchall():
-            yield dict(zip(plan.columns, found, strict=True))
+        for values_of_row in self.storage.connection.execute(f"{plan.select_sql} WHERE {where}", values).fetchall():
+            yield dict(zip(plan.columns, values_of_row, strict=True))
 
     def scalar(self, sql: str, *values: StoredValue) -> Any:
         """The first column of the first row, or None."""
-        found = self.storage.connection.execute(sql, values).fetchone()
-        return None if found is None else found[0]
+        row = self.storage.connection.execute(sql, values).fetchone()
+        return None if row is None else row[0]
 
     def key_field(self, plan: WritePlan, name: str) -> InputField:
         entry = plan.inputs.get(name.lower())
@@ -90,10 +90,10 @@ class RecordStore:
         stored = key.coerce(value)
         if stored is None:
             return None
-        found = self.storage.connection.execute(plan.key_sql(key.name), (stored,)).fetchall()
-        if len(found) > 1:
-            raise MultipleMatches([row[0] for row in found])
-        return str(found[0][0]) if found else None
+        rows = self.storage.connection.execute(plan.key_sql(key.name), (stored,)).fetchall()
+        if len(rows) > 1:
+            raise MultipleMatches([row[0] for row in rows])
+        return str(rows[0][0]) if rows else None
 
     # -- writing ----------------------------------------------------------------------------------------------------
 

@@ -28,17 +28,17 @@ def purge(dml: Dml, record_ids: Sequence[str]) -> list[Outcome]:
 
 
 def _for_each_record(dml: Dml, record_ids: Sequence[str], act: Callable[[Dml, WritePlan, Row], None]) -> list[Outcome]:
-    done: list[Outcome] = []
+    outcomes: list[Outcome] = []
     with dml.storage.transaction(), dml.deferred_totals():
         for record_id in record_ids:
             try:
                 plan, row = _deleted_row(dml, record_id)
                 with dml.storage.savepoint():
                     act(dml, plan, row)
-                done.append(Outcome(id=str(row["Id"])))
+                outcomes.append(Outcome(id=str(row["Id"])))
             except Refusal as refusal:
-                done.append(Outcome(error=refusal))
-    return done
+                outcomes.append(Outcome(error=refusal))
+    return outcomes
 
 
 def _deleted_row(dml: Dml, record_id: str) -> tuple[WritePlan, Row]:
@@ -55,14 +55,14 @@ def _deleted_row(dml: Dml, record_id: str) -> tuple[WritePlan, Row]:
 
 def _cascaded_rows(dml: Dml, row: Row) -> list[tuple[WritePlan, Row]]:
     """What was deleted along with a record and still lies in the bin."""
-    found = dml.storage.connection.execute("SELECT id FROM _cascade WHERE root = ? ORDER BY rowid", (row["Id"],))
-    told = []
-    for (record_id,) in found.fetchall():
+    entries = dml.storage.connection.execute("SELECT id FROM _cascade WHERE root = ? ORDER BY rowid", (row["Id"],))
+    cascaded = []
+    for (record_id,) in entries.fetchall():
         sobject = dml.schema.by_record_id(str(record_id))
         other = dml.row(dml.plan(sobject.name), record_id) if sobject else None
         if sobject is not None and other is not None and other.get("IsDeleted"):
-            told.append((dml.plan(sobject.name), other))
-    return told
+            cascaded.append((dml.plan(sobject.name), other))
+    return cascaded
 
 
 def _undelete(dml: Dml, plan: WritePlan, row: Row) -> None:

@@ -115,8 +115,8 @@ class SObject:
 
     def parent_field(self, relationship: str) -> Field | None:
         """The reference field behind a parent path segment, case-insensitively."""
-        wanted = relationship.lower()
-        return next((f for f in self.fields.values() if (f.relationship_name or "").lower() == wanted), None)
+        name = relationship.lower()
+        return next((f for f in self.fields.values() if (f.relationship_name or "").lower() == name), None)
 
 
 class Schema:
@@ -140,8 +140,8 @@ class Schema:
             for name, item in self._objects.items()
         }
 
-    def restore(self, kept: dict[str, SObject]) -> None:
-        self._objects = kept
+    def restore(self, snapshot: dict[str, SObject]) -> None:
+        self._objects = snapshot
 
     def get(self, name: str) -> SObject | None:
         return self._objects.get(name.lower())

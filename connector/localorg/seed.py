@@ -50,13 +50,13 @@ def seed_org(dml: Dml) -> Identity:
     return Identity(organization_id=organization, user_id=user, username=username, email=username)
 
 
-def resolve_settings(storage: Storage, given: OrgSettings | None) -> tuple[OrgSettings, OrgSettings | None]:
+def resolve_settings(storage: Storage, settings: OrgSettings | None) -> tuple[OrgSettings, OrgSettings | None]:
     """The settings of this start, and those of the last one; without any given, the last ones hold."""
     from pydantic import TypeAdapter  # takes its time to load
 
-    kept = storage.get_meta(_SETTINGS)
-    before = TypeAdapter(OrgSettings).validate_json(kept) if kept else None
-    return given or before or OrgSettings(), before
+    stored = storage.get_meta(_SETTINGS)
+    before = TypeAdapter(OrgSettings).validate_json(stored) if stored else None
+    return settings or before or OrgSettings(), before
 
 
 def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, before: OrgSettings | None) -> None:
@@ -66,9 +66,9 @@ def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, befor
     problems = [*contradictions(settings, before), *unknown_names(settings, schema)]
     for place, rule in enumerate(settings.validation_rules):
         sobject = schema.get(rule.sobject)
-        found = sobject and condition_problem(schema, sobject, rule.condition)
-        if found:
-            problems.append((("validation_rules", place, "condition"), found))
+        problem_text = sobject and condition_problem(schema, sobject, rule.condition)
+        if problem_text:
+            problems.append((("validation_rules", place, "condition"), problem_text))
     if problems:
         raise SeedError(problems)
     storage.set_meta(_SETTINGS, TypeAdapter(OrgSettings).dump_json(settings).decode())
@@ -192,11 +192,11 @@ def _index_duplicates(dml: Dml) -> None:
 def _upsert_row(dml: Dml, name: str, key: Row, **values: StoredValue) -> None:
     """The row with that key, made or brought up to date."""
     where = " AND ".join(f'"{column}" = ?' for column in key)
-    found = dml.scalar(f'SELECT "Id" FROM "{name}" WHERE {where}', *key.values())  # noqa: S608
-    if found is None:
+    record_id = dml.scalar(f'SELECT "Id" FROM "{name}" WHERE {where}', *key.values())  # noqa: S608
+    if record_id is None:
         dml.platform_insert(name, **key, **values)
     else:
-        present = dml.fetch(name, found) or {}
+        present = dml.fetch(name, record_id) or {}
         changed = {column: value for column, value in values.items() if column in present and present[column] != value}
         if changed:
-            dml.platform_update(name, found, changed, touch=True)
+            dml.platform_update(name, record_id, changed, touch=True)

@@ -81,10 +81,10 @@ def read_seed_file(path: Path) -> SeedFile:
     try:
         content = pydantic.TypeAdapter(_SeedContent).validate_python(document)
     except pydantic.ValidationError as error:
-        told = [_problem_line(path, document, tuple(item["loc"]), _problem_text(item)) for item in error.errors()]
-        raise InvalidSeedFileError(told) from None
-    given = {name: getattr(content, name) for name in OrgSettings.__dataclass_fields__}
-    return SeedFile(path=path, settings=OrgSettings(**given), records=content.records, document=document)
+        lines = [_problem_line(path, document, tuple(item["loc"]), _problem_text(item)) for item in error.errors()]
+        raise InvalidSeedFileError(lines) from None
+    values = {name: getattr(content, name) for name in OrgSettings.__dataclass_fields__}
+    return SeedFile(path=path, settings=OrgSettings(**values), records=content.records, document=document)
 
 
 class _FileProblemError(Exception):
@@ -112,11 +112,11 @@ def _check_size(top: Node | None) -> None:
 
     def measure(node: Node, level: int) -> tuple[int, int]:
         mark = f":{node.start_mark.line + 1}:{node.start_mark.column + 1}"
-        known = sizes.get(id(node))
-        if id(node) in open_ or level + (known[0] if known else 1) > _MAX_LEVELS:
+        size = sizes.get(id(node))
+        if id(node) in open_ or level + (size[0] if size else 1) > _MAX_LEVELS:
             raise _FileProblemError(f"{mark}: {_TOO_DEEP}")
-        if known is not None:
-            return known
+        if size is not None:
+            return size
         open_.add(id(node))
         levels, values = 1, 1
         inside = [part for pair in node.value for part in pair] if isinstance(node, MappingNode) else node.value
@@ -146,11 +146,11 @@ def _problem_line(path: Path, document: Any, place: SeedPath, problem: str) -> s
     node = document
     for key in place:
         try:
-            found = node.lc.key(key) if isinstance(node, CommentedMap) else node.lc.item(key)
+            position = node.lc.key(key) if isinstance(node, CommentedMap) else node.lc.item(key)
             node = node[key]
         except (KeyError, IndexError, AttributeError, TypeError):
             break
-        line, column = found[0] + 1, found[1] + 1
+        line, column = position[0] + 1, position[1] + 1
         if not isinstance(node, CommentedMap | CommentedSeq):
             break
     where = ".".join(str(part)[:_MAX_KEY_LENGTH] for part in place)

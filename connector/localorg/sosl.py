@@ -67,27 +67,27 @@ class _WordGroup:
 def parse_search(text: str) -> SoslSearch:
     if len(text) > MAX_LENGTH:
         raise malformed_search(f"SOSL statements cannot be longer than {MAX_LENGTH} characters.")
-    found = _FIND.match(text)
-    if found is None:
+    match = _FIND.match(text)
+    if match is None:
         raise malformed_search("No search term found. The search term must be enclosed in braces.")
-    term, rest = re.sub(r"\\(.)", r"\1", found[1]), text[found.end() :]
+    term, rest = re.sub(r"\\(.)", r"\1", match[1]), text[match.end() :]
     among = "ALL"
-    if found := _IN.match(rest):
-        among, rest = found[1].upper(), rest[found.end() :]
+    if match := _IN.match(rest):
+        among, rest = match[1].upper(), rest[match.end() :]
     limit = MAX_RECORDS
-    wanted: tuple[ReturnedObject, ...] = ()
-    if found := _RETURNING.match(rest):
-        wanted, rest = _parse_returning(rest[found.end() :])
-    if found := _LIMIT.match(rest):
-        limit, rest = int(found[1]), ""
+    returning: tuple[ReturnedObject, ...] = ()
+    if match := _RETURNING.match(rest):
+        returning, rest = _parse_returning(rest[match.end() :])
+    if match := _LIMIT.match(rest):
+        limit, rest = int(match[1]), ""
     if rest.strip():
         raise malformed_search(f"unexpected token: '{rest.split()[0]}'")
-    return SoslSearch(term=term, field_group=among, returning=wanted, limit=limit)
+    return SoslSearch(term=term, field_group=among, returning=returning, limit=limit)
 
 
 def _parse_returning(text: str) -> tuple[tuple[ReturnedObject, ...], str]:
     """The objects after RETURNING, and what follows them."""
-    found: list[ReturnedObject] = []
+    objects: list[ReturnedObject] = []
     while True:
         piece = _PIECE.match(text)
         if piece is None:
@@ -100,12 +100,12 @@ def _parse_returning(text: str) -> tuple[tuple[ReturnedObject, ...], str]:
         comma = piece[0].endswith(",")
         fields, rest = _split_fields(inside)
         names = tuple(name.strip() for name in fields.split(",") if name.strip())
-        found.append(ReturnedObject(sobject=piece[1], fields=names or ("Id",), rest=rest))
+        objects.append(ReturnedObject(sobject=piece[1], fields=names or ("Id",), rest=rest))
         if text.startswith(","):
             comma, text = True, text[1:]
         text = text.lstrip()
         if not comma:
-            return tuple(found), text
+            return tuple(objects), text
 
 
 def _split_fields(inside: str) -> tuple[str, str]:
@@ -125,20 +125,20 @@ def _closing_parenthesis(text: str) -> int:
     raise malformed_search("unexpected token: '<EOF>'")
 
 
-def run_search(schema: Schema, search: SoslSearch, ask: RunSoql) -> list[dict[str, Any]]:
+def run_search(schema: Schema, search: SoslSearch, run_soql: RunSoql) -> list[dict[str, Any]]:
     """The records found; `ask` answers SOQL. A term that is too long finds nothing."""
     if len(search.term) > MAX_TERM_LENGTH:
         return []
     groups = list(_word_groups(search.term))
-    found: list[dict[str, Any]] = []
-    for wanted in search.returning or _searchable_objects(schema):
-        sobject = schema.get(wanted.sobject)
+    records: list[dict[str, Any]] = []
+    for returned in search.returning or _searchable_objects(schema):
+        sobject = schema.get(returned.sobject)
         if sobject is None or sobject.event:
-            raise Refusal("INVALID_TYPE", f"sObject type '{wanted.sobject}' is not supported.")
-        ids = _matching(sobject, groups, search.field_group, ask)
+            raise Refusal("INVALID_TYPE", f"sObject type '{returned.sobject}' is not supported.")
+        ids = _matching_ids(sobject, groups, search.field_group, run_soql)
         if ids:
-            found += ask(_query(wanted, sobject, ids))
-    return found[: search.limit]
+            records += run_soql(_build_query(returned, sobject, ids))
+    return records[: search.limit]
 
 
 def _searchable_objects(schema: Schema) -> Sequence[ReturnedObject]:
@@ -149,18 +149,18 @@ def _searchable_objects(schema: Schema) -> Sequence[ReturnedObject]:
     ]
 
 
-def _query(wanted: ReturnedObject, sobject: SObject, ids: Sequence[str]) -> str:
+def _build_query(returned: ReturnedObject, sobject: SObject, ids: Sequence[str]) -> str:
     listed = ", ".join(f"'{record_id}'" for record_id in ids)
     condition = f"Id IN ({listed})"
-    rest = wanted.rest.strip()
+    rest = returned.rest.strip()
     if rest[:5].upper() == "WHERE":
         parts = re.split(r"\s(?=(?:ORDER\s+BY|LIMIT|OFFSET)\s)", rest[5:], maxsplit=1, flags=re.IGNORECASE)
         condition += f" AND ({parts[0].strip()})"
         rest = parts[1] if len(parts) > 1 else ""
-    return f"SELECT {', '.join(wanted.fields)} FROM {sobject.name} WHERE {condition} {rest}"  # noqa: S608
+    return f"SELECT {', '.join(returned.fields)} FROM {sobject.name} WHERE {condition} {rest}"  # noqa: S608
 
 
-def _matching(sobject: SObject, groups: list[_WordGroup], among: str, ask: RunSoql) -> list[str]:
+def _matching_ids(sobject: SObject, groups: list[_WordGroup], among: str, run_soql: RunSoql) -> list[str]:
     kinds = _FIELD_GROUPS[among]
     names = [
         item.name
@@ -175,10 +175,10 @@ def _matching(sobject: SObject, groups: list[_WordGroup], among: str, ask: RunSo
             "(" + " OR ".join(f"{name} LIKE '{_like_pattern(word)}'" for name in names) + ")" for word in words.required
         )
         text = f"SELECT {', '.join(['Id', *names])} FROM {sobject.name} WHERE {conditions} LIMIT {MAX_RECORDS}"  # noqa: S608
-        for row in ask(text):
-            told = "\n".join(str(row[name]) for name in names if row[name] is not None)
-            if all(_contains_word(told, word) for word in words.required) and not any(
-                _contains_word(told, word) for word in words.excluded
+        for row in run_soql(text):
+            text_of_row = "\n".join(str(row[name]) for name in names if row[name] is not None)
+            if all(_contains_word(text_of_row, word) for word in words.required) and not any(
+                _contains_word(text_of_row, word) for word in words.excluded
             ):
                 ids[row["Id"]] = None
     return list(ids)

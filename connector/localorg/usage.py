@@ -67,12 +67,12 @@ class Usage:
         self.limit = limit
         self.log: deque[LoggedCall] = deque(maxlen=_LOG_SIZE)
         self.reset(persist=False)
-        kept = storage.get_meta("usage")
-        if kept:
-            known = json.loads(kept)
-            self.calls, self.writes, self.reads = known["calls"], known["writes"], known["reads"]
-            self.by_resource.update(known["by_resource"])
-            self._window.hours.update({int(hour): count for hour, count in known["hours"].items()})
+        stored = storage.get_meta("usage")
+        if stored:
+            counters = json.loads(stored)
+            self.calls, self.writes, self.reads = counters["calls"], counters["writes"], counters["reads"]
+            self.by_resource.update(counters["by_resource"])
+            self._window.hours.update({int(hour): count for hour, count in counters["hours"].items()})
 
     def reset(self, *, persist: bool = True) -> None:
         self.calls = self.writes = self.reads = 0

@@ -49,9 +49,9 @@ class WritePlan:
         for field in sobject.fields.values():
             prefixes = {}
             for target in field.reference_to:
-                known = schema.get(target)
-                if known is not None:
-                    prefixes[known.key_prefix] = known.name
+                target_object = schema.get(target)
+                if target_object is not None:
+                    prefixes[target_object.key_prefix] = target_object.name
             entry = InputField(
                 field.name,
                 field,

@@ -82,11 +82,11 @@ class BulkV1Jobs:
         self._now = now
         self._jobs: dict[str, BulkV1Job] = {}
 
-    def create(self, wanted: dict[str, Any], version: str) -> BulkV1Job:
-        operation, sobject = wanted.get("operation"), str(wanted.get("object") or "")
-        content_type = str(wanted.get("contentType") or "XML").upper()
+    def create(self, info: dict[str, Any], version: str) -> BulkV1Job:
+        operation, sobject = info.get("operation"), str(info.get("object") or "")
+        content_type = str(info.get("contentType") or "XML").upper()
         plan = self._dml.find_plan(sobject)
-        key = wanted.get("externalIdFieldName")
+        key = info.get("externalIdFieldName")
         if operation not in OPERATIONS:
             raise Refusal("InvalidJob", f"Unable to find value for operation: {operation}")
         if plan is None:
@@ -100,7 +100,7 @@ class BulkV1Jobs:
         number = self._dml.storage.next_number("AsyncApiJob")
         job = BulkV1Job(
             id=ids.make("750", number), operation=operation, sobject=plan.name, content_type=content_type,
-            concurrency=str(wanted.get("concurrencyMode") or "Parallel"), key=key, version=version, created=self._now(),
+            concurrency=str(info.get("concurrencyMode") or "Parallel"), key=key, version=version, created=self._now(),
         )  # fmt: skip
         self._jobs[job.id] = job
         while len(self._jobs) > MAX_JOBS:
@@ -135,10 +135,10 @@ class BulkV1Jobs:
         return batch
 
     def find_batch(self, job: BulkV1Job, batch_id: str) -> BulkV1Batch:
-        found = job.batches.get(ids.normalize(batch_id) or "")
-        if found is None:
+        batch = job.batches.get(ids.normalize(batch_id) or "")
+        if batch is None:
             raise Refusal("InvalidBatch", f"Unable to find batch: {batch_id[:40]}")
-        return found
+        return batch
 
     def run_batch(self, job: BulkV1Job, batch: BulkV1Batch) -> None:
         """Work a batch off; what it cannot be is its state, what its rows cannot be their outcomes."""
@@ -171,13 +171,13 @@ class BulkV1Jobs:
         if problem:
             raise BadContentError(f"InvalidBatch : Failed to process query: FUNCTIONALITY_NOT_ENABLED: {problem}")
         storage = self._dml.storage
-        answer = soql.open_query(
+        result = soql.open_query(
             storage.connection, self._dml.schema, text, version=job.version, all_rows=job.operation == "queryAll",
             now=self._dml.clock(),
         )  # fmt: skip
         batch.header = result_header(parse(text), self._dml.schema)
         batch.records = [
-            row for start in range(0, answer.rows, ROWS_PER_PAGE) for row in answer.page(start, ROWS_PER_PAGE)
+            row for start in range(0, result.rows, ROWS_PER_PAGE) for row in result.page(start, ROWS_PER_PAGE)
         ]
         batch.result_id = ids.make("752", storage.next_number("AsyncApiResult"))
 
@@ -190,10 +190,9 @@ class BulkV1Jobs:
     def _parse_rows(self, job: BulkV1Job, content: bytes) -> Iterator[dict[str, Any]]:
         match job.content_type:
             case "JSON":
-                found = json.loads(content, parse_float=Decimal)
-                if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+                rows = json.loads(content, parse_float=Decimal)
+                if not isinstance(rows, list) or not all(isinstance(item, dict) for item in rows):
                     raise BadContentError("InvalidBatch : The batch must be an array of objects")
-                rows = found
             case "XML":
                 rows = [_row_from_xml(item) for item in parse_xml(content, "batch").children_named("sObject")]
             case _:
@@ -208,8 +207,8 @@ class BulkV1Jobs:
         header = next(lines, None)
         if header is None:
             raise BadContentError("InvalidBatch : The batch has no header")
-        named = parse_header(header, self._dml.plan(job.sobject))
-        return [row_to_body(named, cells) for cells in lines if len(cells) == len(named)]
+        columns = parse_header(header, self._dml.plan(job.sobject))
+        return [row_to_body(columns, cells) for cells in lines if len(cells) == len(columns)]
 
     def _write_rows(self, job: BulkV1Job, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
         dml, plan = self._dml, self._dml.plan(job.sobject)

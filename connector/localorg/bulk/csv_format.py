@@ -36,8 +36,8 @@ class CsvDialect:
 
     def rows(self, content: str) -> Iterator[list[str]]:
         """Header and rows. BadContentError for what cannot be read as this dialect."""
-        first, found, _ = content.partition("\n")
-        if found and first.endswith("\r") != (self.line_ending == "CRLF"):
+        first, newline, _ = content.partition("\n")
+        if newline and first.endswith("\r") != (self.line_ending == "CRLF"):
             raise BadContentError(
                 "ClientInputError : LineEnding is invalid on user data."
                 f" Current LineEnding setting is {self.line_ending}"
@@ -75,13 +75,13 @@ class CsvColumn:
 
 def parse_header(header: Sequence[str], plan: WritePlan) -> list[CsvColumn]:
     """What each column is. BadContentError names one that is none."""
-    found = [_parse_column(name, plan) for name in header]
+    columns = [_parse_column(name, plan) for name in header]
     seen: set[str] = set()
     for name in header:
         if name.lower() in seen:
             raise BadContentError(f"InvalidBatch : Duplicate field name : {name}")
         seen.add(name.lower())
-    return found
+    return columns
 
 
 def _parse_column(name: str, plan: WritePlan) -> CsvColumn:
@@ -95,20 +95,20 @@ def _parse_column(name: str, plan: WritePlan) -> CsvColumn:
     return CsvColumn(entry.name, kind=entry.field.type)
 
 
-def row_to_body(listed: Sequence[CsvColumn], cells: Sequence[str]) -> dict[str, Any]:
+def row_to_body(columns: Sequence[CsvColumn], cells: Sequence[str]) -> dict[str, Any]:
     """A row as a body: an empty cell says nothing, `#N/A` empties the field."""
-    told: dict[str, Any] = {}
-    for column, cell in zip(listed, cells, strict=True):
+    body: dict[str, Any] = {}
+    for column, cell in zip(columns, cells, strict=True):
         if cell == "":
             continue
         value: Any = None if cell == NULL_CELL else cell
         if column.kind == "boolean" and cell in {"1", "0"}:
             value = cell == "1"
         if not column.relationship:
-            told[column.name] = value
+            body[column.name] = value
         elif value is None:
-            told[column.relationship] = None
+            body[column.relationship] = None
         else:
             attributes = {"attributes": {"type": column.target}} if column.target else {}
-            told[column.relationship] = {**attributes, column.name: value}
-    return told
+            body[column.relationship] = {**attributes, column.name: value}
+    return body

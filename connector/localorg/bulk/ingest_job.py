@@ -115,8 +115,8 @@ def _without_id(item: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name != "Id"}
 
 
-def _wrong_cell_count(found: int, wanted: int) -> Refusal:
-    return Refusal("INVALID_CSV_LINE", f"The row has {found} fields, the header {wanted}")
+def _wrong_cell_count(cell_count: int, column_count: int) -> Refusal:
+    return Refusal("INVALID_CSV_LINE", f"The row has {cell_count} fields, the header {column_count}")
 
 
 def _error_text(refusal: Refusal) -> str:

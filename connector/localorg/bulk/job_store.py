@@ -66,7 +66,7 @@ class Job:
     def render(self) -> dict[str, Any]:
         """As the platform shows it."""
         path = f"services/data/v{self.version}/jobs/ingest/{self.id}/batches"
-        shown: dict[str, Any] = {
+        body: dict[str, Any] = {
             "id": self.id,
             "operation": self.operation,
             "object": self.sobject,
@@ -76,17 +76,17 @@ class Job:
             "state": self.state,
         }
         if self.key:
-            shown["externalIdFieldName"] = self.key
-        shown |= {"concurrencyMode": "Parallel", "contentType": "CSV", "apiVersion": float(self.version)}
+            body["externalIdFieldName"] = self.key
+        body |= {"concurrencyMode": "Parallel", "contentType": "CSV", "apiVersion": float(self.version)}
         if self.kind == "ingest":
-            shown["contentUrl"] = path
-        shown |= {"lineEnding": self.line_ending, "columnDelimiter": self.delimiter}
-        return shown
+            body["contentUrl"] = path
+        body |= {"lineEnding": self.line_ending, "columnDelimiter": self.delimiter}
+        return body
 
     def render_progress(self) -> dict[str, Any]:
         """What a poll adds to `told`."""
         spent = round(self.milliseconds)
-        shown: dict[str, Any] = {
+        body: dict[str, Any] = {
             "jobType": "V2Ingest" if self.kind == "ingest" else "V2Query",
             "numberRecordsProcessed": self.processed,
             "retries": 0,
@@ -94,14 +94,14 @@ class Job:
             "isPkChunkingSupported": False,
         }
         if self.kind == "ingest":
-            shown |= {
+            body |= {
                 "numberRecordsFailed": self.failed, "apiActiveProcessingTime": spent, "apexProcessingTime": 0,
             }  # fmt: skip
             if self.error:
-                shown["errorMessage"] = self.error
+                body["errorMessage"] = self.error
         elif self.error:
-            shown["errorMessage"] = self.error
-        return shown
+            body["errorMessage"] = self.error
+        return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class JobStore:
         for statement in _SCHEMA:
             storage.connection.execute(statement)
 
-    def create(self, *, kind: str, version: str, user_id: str, state: str = OPEN, **given: Any) -> Job:
+    def create(self, *, kind: str, version: str, user_id: str, state: str = OPEN, **fields: Any) -> Job:
         job = Job(
             id=ids.make("750", self._storage.next_number("_job")),
             kind=kind,
@@ -133,7 +133,7 @@ class JobStore:
             created_at=format_timestamp(self._clock()),
             created_by=user_id,
             state=state,
-            **given,
+            **fields,
         )
         self.save(job)
         if state == UPLOADED:
@@ -159,10 +159,10 @@ class JobStore:
 
     def list_jobs(self, kind: str, start: int, count: int) -> list[Job]:
         """So many from a place on, the newest first."""
-        found = self._storage.connection.execute(
+        rows = self._storage.connection.execute(
             "SELECT info FROM _job WHERE kind = ? ORDER BY rowid DESC LIMIT ? OFFSET ?", (kind, count, start)
         )
-        return [Job(**json.loads(row[0])) for row in found]
+        return [Job(**json.loads(row[0])) for row in rows]
 
     def next_pending(self) -> Job | None:
         """The oldest job with work left."""
@@ -212,21 +212,21 @@ class JobStore:
         )
 
     def results(self, job: Job, *, failed: bool) -> Iterator[RowResult]:
-        found = self._storage.connection.execute(
+        rows = self._storage.connection.execute(
             "SELECT number, cells, sf_id, created, error FROM _job_row"
             " WHERE job = ? AND (error IS NOT NULL) = ? ORDER BY number",
             (job.id, failed),
         )
-        for number, cells, sf_id, created, error in found:
+        for number, cells, sf_id, created, error in rows:
             yield RowResult(number, cells, sf_id, bool(created), error)
 
     def result_lines(self, job: Job, start: int, count: int) -> list[str]:
         """Rows of a query's result."""
-        found = self._storage.connection.execute(
+        rows = self._storage.connection.execute(
             "SELECT cells FROM _job_row WHERE job = ? AND number >= ? AND number < ? ORDER BY number",
             (job.id, start, start + count),
         )
-        return [row[0] for row in found]
+        return [row[0] for row in rows]
 
     def daily_usage(self) -> tuple[int, int]:
         """Batches and query jobs of the last 24 hours: both have a daily allowance."""

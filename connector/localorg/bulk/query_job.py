@@ -80,14 +80,14 @@ class QueryJobRunner:
 
     def _open_pages(self) -> Iterator[list[dict[str, Any]]]:
         job = self._job
-        answer = soql.open_query(
+        result = soql.open_query(
             self._storage.connection, self._schema, job.query, version=job.version,
             all_rows=job.operation == "queryAll", now=self._now,
         )  # fmt: skip
         select = parse(job.query)
         job.header = json.dumps(result_header(select, self._schema))
         start = job.processed
-        return (answer.page(place, ROWS_PER_PAGE) for place in range(start, answer.rows, ROWS_PER_PAGE))
+        return (result.page(place, ROWS_PER_PAGE) for place in range(start, result.rows, ROWS_PER_PAGE))
 
     def _save_page(self, page: list[dict[str, Any]]) -> None:
         job = self._job
@@ -115,24 +115,24 @@ def result_header(select: Select, schema: Schema) -> list[str]:
 
 def _canonical_path(parts: tuple[str, ...], source: str, schema: Schema) -> str:
     sobject = schema.get(source)
-    found: list[str] = []
+    names: list[str] = []
     for part in parts:
         if sobject is None:
             return ".".join(parts)
         field = sobject.get(part)
         if field is not None:
-            found.append(field.name)
+            names.append(field.name)
             continue
-        way = next(
+        parent = next(
             (f for f in sobject.fields.values() if (f.relationship_name or "").lower() == part.lower()), None
         )  # fmt: skip
-        if way is None:
+        if parent is None:
             if part.lower() != sobject.name.lower():
-                found.append(part)
+                names.append(part)
             continue
-        found.append(str(way.relationship_name))
-        sobject = schema.get(way.reference_to[0]) if way.reference_to else None
-    return ".".join(found)
+        names.append(str(parent.relationship_name))
+        sobject = schema.get(parent.reference_to[0]) if parent.reference_to else None
+    return ".".join(names)
 
 
 def _all_fields(source: str, schema: Schema, kind: str) -> list[str]:

@@ -100,12 +100,12 @@ class EventSchema:
         """ValueError for bytes that are no such payload, or more than one."""
         buffer = io.BytesIO(payload)
         try:
-            found = fastavro.schemaless_reader(buffer, self.parsed, None)
+            values = fastavro.schemaless_reader(buffer, self.parsed, None)
         except Exception as error:  # whatever the decoder makes of foreign bytes
             raise ValueError(f"the payload is not what the schema says ({type(error).__name__})") from None
         if buffer.read(1):
             raise ValueError("the payload is longer than the schema says")
-        return dict(found)  # type: ignore[arg-type]
+        return dict(values)  # type: ignore[arg-type]
 
 
 def platform_event_schema(sobject: SObject) -> EventSchema:
@@ -171,8 +171,8 @@ def _build_schema(name: str, fields: list[dict[str, Any]]) -> EventSchema:
     digest = hashlib.md5(canonical.encode(), usedforsecurity=False).digest()
     schema_id = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     docs = {field["name"]: field["doc"] for field in fields}
-    told = json.dumps({**source, "uuid": schema_id}, separators=(",", ":"))
-    return EventSchema(schema_id, told, fastavro.parse_schema(source), tuple(docs), docs)
+    schema_json = json.dumps({**source, "uuid": schema_id}, separators=(",", ":"))
+    return EventSchema(schema_id, schema_json, fastavro.parse_schema(source), tuple(docs), docs)
 
 
 def encode_value(field: Field, stored: Any) -> Any:
@@ -196,17 +196,17 @@ def encode_value(field: Field, stored: Any) -> Any:
     return str(stored)
 
 
-def decode_value(field: Field, told: Any) -> StoredValue:
+def decode_value(field: Field, encoded: Any) -> StoredValue:
     """The other way round: what a column would hold for a value of an event."""
-    if told is None or isinstance(told, str):
-        return told
+    if encoded is None or isinstance(encoded, str):
+        return encoded
     if field.type in {"date", "datetime"}:
         try:
-            moment = datetime.fromtimestamp(told / 1000, UTC)
+            moment = datetime.fromtimestamp(encoded / 1000, UTC)
         except (OverflowError, ValueError, OSError):  # a time that no calendar has
             return None
         return format_timestamp(moment) if field.type == "datetime" else moment.date().isoformat()
-    return int(told) if field.type == "boolean" else float(told)
+    return int(encoded) if field.type == "boolean" else float(encoded)
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -72,39 +72,39 @@ class EventBus:
     def publish(self, topic: str, events: Sequence[tuple[str, str, bytes]]) -> list[int]:
         """Append (schema ID, UUID, payload) to a topic; their replay numbers."""
         at = self._clock().timestamp()
-        given: list[int] = []
+        numbers: list[int] = []
         rows = []
         for schema_id, uuid, payload in events:
             for _ in range(2 if self._faults.take("event_duplicate") else 1):
                 self.latest += self._source.randint(1, MAX_REPLAY_GAP)
                 rows.append((self.latest, topic, schema_id, uuid, payload, at))
-            given.append(self.latest)
+            numbers.append(self.latest)
         with self._storage.transaction():
             self._storage.connection.executemany("INSERT INTO _event VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._storage.set_meta(_LAST, str(self.latest))
         for event in self.waiters:
             event.set()
-        return given
+        return numbers
 
     def events_after(self, replay: int, topics: Iterable[str], limit: int) -> list[Event]:
         """Up to `limit` events of these topics, in the order of the bus."""
         self.expire()
-        found = self._storage.connection.execute(
+        rows = self._storage.connection.execute(
             "SELECT replay, topic, schema_id, uuid, payload FROM _event"
             " WHERE replay > ? AND topic IN (SELECT value FROM json_each(?)) ORDER BY replay LIMIT ?",
             (replay, json.dumps(list(topics)), limit),
         )
-        return [Event(*row) for row in found]
+        return [Event(*row) for row in rows]
 
     def events_containing(self, topic: str, text: str, *, among: int, limit: int) -> tuple[list[Event], bool]:
         """The latest events of a topic with these bytes in them, newest first, and whether older ones may exist."""
-        looked_at = "SELECT replay, topic, schema_id, uuid, payload FROM _event WHERE topic = ? ORDER BY replay DESC"
-        found = self._storage.connection.execute(
-            f"SELECT * FROM ({looked_at} LIMIT ?) WHERE instr(payload, ?) ORDER BY replay DESC LIMIT ?",  # noqa: S608
+        latest = "SELECT replay, topic, schema_id, uuid, payload FROM _event WHERE topic = ? ORDER BY replay DESC"
+        rows = self._storage.connection.execute(
+            f"SELECT * FROM ({latest} LIMIT ?) WHERE instr(payload, ?) ORDER BY replay DESC LIMIT ?",  # noqa: S608
             (topic, among, text.encode(), limit + 1),
         ).fetchall()
-        events = [Event(*row) for row in found[:limit]]
-        if len(found) > limit:
+        events = [Event(*row) for row in rows[:limit]]
+        if len(rows) > limit:
             return events, True
         older = "SELECT 1 FROM _event WHERE topic = ? ORDER BY replay DESC LIMIT 1 OFFSET ?"
         return events, self._storage.connection.execute(older, (topic, among)).fetchone() is not None

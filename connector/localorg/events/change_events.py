@@ -67,9 +67,9 @@ class _RecordChange:
 
 def merge_changes(changes: Sequence[Change]) -> list[_RecordChange]:
     """One entry a record, in the order of their first change; what was made and undone leaves nothing."""
-    found: dict[str, _RecordChange] = {}
+    changes_by_id: dict[str, _RecordChange] = {}
     for change in changes:
-        entry = found.setdefault(change.id, _RecordChange(change.sobject, change.id, change.kind))
+        entry = changes_by_id.setdefault(change.id, _RecordChange(change.sobject, change.id, change.kind))
         entry.fields |= set(change.fields)
         if change.kind == "DELETE":
             entry.gone = True
@@ -77,7 +77,7 @@ def merge_changes(changes: Sequence[Change]) -> list[_RecordChange]:
                 entry.kind = "DELETE"
         elif change.kind in {"UNDELETE", "CREATE"}:
             entry.gone = False
-    return [entry for entry in found.values() if not (entry.gone and entry.kind == "CREATE")]
+    return [entry for entry in changes_by_id.values() if not (entry.gone and entry.kind == "CREATE")]
 
 
 class ChangeCapture:
@@ -96,13 +96,13 @@ class ChangeCapture:
         transaction = str(uuid.uuid4())
         entries = merge_changes(changes)
         over = {name for name in schemas if sum(entry.sobject == name for entry in entries) > MAX_PER_TRANSACTION}
-        told: list[ChangeEvent] = []
+        events: list[ChangeEvent] = []
         for number, entry in enumerate(entries, start=1):
             schema = schemas.get(entry.sobject)
             if schema is None:
                 continue  # its number is used up: sequences have gaps
             overflow = entry.sobject in over
-            if overflow and any(item.sobject == entry.sobject for item in told):
+            if overflow and any(item.sobject == entry.sobject for item in events):
                 continue
             header = {
                 "entityName": entry.sobject,
@@ -118,8 +118,8 @@ class ChangeCapture:
                 "diffFields": [],
                 "changedFields": [],
             }
-            told.append(self._change_event(entry, header, schema))
-        return told
+            events.append(self._change_event(entry, header, schema))
+        return events
 
     def _change_type(self, kind: str) -> str:
         return f"GAP_{kind}" if self._faults.take("event_gap") else kind
@@ -128,12 +128,12 @@ class ChangeCapture:
         payload: dict[str, Any] = {avro.CHANGE_HEADER: header, **dict.fromkeys(schema.fields[1:])}
         plan = self._dml.plan(entry.sobject)
         row = {} if header["changeType"].startswith("GAP_") else self._dml.row(plan, entry.id) or {}
-        told = ChangeEvent(sobject=entry.sobject, payload=payload, row=row, visible=frozenset())
+        event = ChangeEvent(sobject=entry.sobject, payload=payload, row=row, visible=frozenset())
         if not row or entry.kind == "DELETE":
-            return told
+            return event
         if entry.kind != "UPDATE":
             payload.update({name: _field_value(plan, row, name) for name in schema.fields[1:]})
-            return replace(told, visible=plan.column_names)
+            return replace(event, visible=plan.column_names)
         changed = entry.fields | (ALWAYS_INCLUDED & plan.column_names)
         for name in schema.fields[1:]:
             if name in changed or changed.intersection(_compound_parts(plan, row, name).values()):
@@ -141,7 +141,7 @@ class ChangeCapture:
         header["changedFields"] = _bitmaps(plan, row, schema, changed)
         nulled = {name for name in changed if row.get(name) is None}
         header["nulledFields"] = _bitmaps(plan, row, schema, nulled)
-        return replace(told, visible=frozenset(changed))
+        return replace(event, visible=frozenset(changed))
 
 
 def _compound_parts(plan: WritePlan, row: Row, name: str) -> dict[str, str]:
@@ -157,10 +157,13 @@ def _compound_parts(plan: WritePlan, row: Row, name: str) -> dict[str, str]:
 def _field_value(plan: WritePlan, row: Row, name: str, only: set[str] | None = None) -> Any:
     parts = _compound_parts(plan, row, name)
     if not parts:
-        seen = plan.inputs.get(name.lower())  # none for a field that the running user may not see
-        return avro.encode_value(seen.field, row.get(name)) if seen else None
-    found = {part: row.get(column) if only is None or column in only else None for part, column in parts.items()}
-    return None if all(value is None for value in found.values()) and only is None else found
+        field_column = plan.inputs.get(name.lower())  # none for a field that the running user may not see
+        return avro.encode_value(field_column.field, row.get(name)) if field_column else None
+    values = {
+        part: row.get(field_column) if only is None or field_column in only else None
+        for part, field_column in parts.items()
+    }
+    return None if all(value is None for value in values.values()) and only is None else values
 
 
 def _bitmaps(plan: WritePlan, row: Row, schema: EventSchema, names: set[str]) -> list[str]:

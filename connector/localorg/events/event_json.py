@@ -16,16 +16,16 @@ def render_payload(schema: EventSchema, encoded: bytes) -> dict[str, Any]:
     """A stored event as CometD tells it."""
     values = schema.decode(encoded)
     header = values.pop(CHANGE_HEADER, None)
-    told = {name: _render_value(schema.docs[name], value) for name, value in values.items()}
+    fields = {name: _render_value(schema.docs[name], value) for name, value in values.items()}
     if header is None:
-        return told
+        return fields
     changed = _field_names(header["changedFields"], schema.fields)
     if header["changeType"] == "UPDATE":
-        told = {name: _without_nulls(value) for name, value in told.items() if name in changed}
+        fields = {name: _without_nulls(value) for name, value in fields.items() if name in changed}
     else:
-        told = {name: _without_nulls(value) for name, value in told.items() if value is not None}
+        fields = {name: _without_nulls(value) for name, value in fields.items() if value is not None}
     header = {name: value for name, value in header.items() if name not in BINARY_ONLY}
-    return {CHANGE_HEADER: {**header, "changedFields": changed}, **told}
+    return {CHANGE_HEADER: {**header, "changedFields": changed}, **fields}
 
 
 def _field_names(bitmaps: list[str], fields: tuple[str, ...]) -> list[str]:

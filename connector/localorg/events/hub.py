@@ -65,9 +65,9 @@ class EventHub:
         self._clock = clock
         self._usage = usage
         storage.connection.execute("CREATE TABLE IF NOT EXISTS _event_schema (id TEXT PRIMARY KEY, json TEXT)")
-        kept = storage.connection.execute("SELECT json FROM _event_schema").fetchall()
+        rows = storage.connection.execute("SELECT json FROM _event_schema").fetchall()
         self._schema_by_id = {
-            schema.id: schema for schema in (avro.parse_schema(text) for [text] in kept)
+            schema.id: schema for schema in (avro.parse_schema(text) for [text] in rows)
         }  # all there ever were
         self._schema_by_topic: dict[str, EventSchema] = {}  # by topic
         storage.commit_listeners.append(self._on_commit)
@@ -84,9 +84,9 @@ class EventHub:
             "latest": self.bus.latest,
         }
 
-    def configure(self, wanted: Mapping[str, Any]) -> None:
+    def configure(self, options: Mapping[str, Any]) -> None:
         """What Setup, time or a deploy would change. ValueError says what is wrong; nothing is changed then."""
-        for name, value in wanted.items():
+        for name, value in options.items():
             match name:
                 case "retention_seconds" | "keepalive_seconds" | "fetch_seconds":
                     if (
@@ -102,10 +102,10 @@ class EventHub:
                         raise ValueError("captured: a list of objects that have change events")
                 case _:
                     raise ValueError(f"{name}: not known here")
-        self.bus.retention = float(wanted.get("retention_seconds", self.bus.retention))
-        self.keepalive_seconds = float(wanted.get("keepalive_seconds", self.keepalive_seconds))
-        self.fetch_seconds = float(wanted.get("fetch_seconds", self.fetch_seconds))
-        self.captured = set(wanted.get("captured", self.captured))
+        self.bus.retention = float(options.get("retention_seconds", self.bus.retention))
+        self.keepalive_seconds = float(options.get("keepalive_seconds", self.keepalive_seconds))
+        self.fetch_seconds = float(options.get("fetch_seconds", self.fetch_seconds))
+        self.captured = set(options.get("captured", self.captured))
 
     def refresh(self) -> None:
         self._schema_by_topic = {}
@@ -157,16 +157,16 @@ class EventHub:
     def publish(self, topic: str, payload: Mapping[str, Any], event_uuid: str = "") -> int:
         """One platform event; its replay number. ValueError if the payload is not the topic's."""
         schema = self._schema_by_topic[topic]
-        given = {**payload, "CreatedById": self._dml.user_id}
-        given.setdefault("CreatedDate", round(self._clock().timestamp() * 1000))
+        values = {**payload, "CreatedById": self._dml.user_id}
+        values.setdefault("CreatedDate", round(self._clock().timestamp() * 1000))
         try:
-            encoded = schema.encode(given)
+            encoded = schema.encode(values)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(str(error)) from None
         event_uuid = event_uuid or str(uuid.uuid4())
         [number] = self.bus.publish(topic, [(schema.id, event_uuid, encoded)])
         for alias, member in special_members(self.channels, topic):
-            if self._passes_filter(member, topic.removeprefix("/event/"), self._filter_row(topic, given)):
+            if self._passes_filter(member, topic.removeprefix("/event/"), self._filter_row(topic, values)):
                 self.bus.publish(alias, [(schema.id, event_uuid, encoded)])
         self._usage.published.add(1)
         return number
@@ -175,11 +175,11 @@ class EventHub:
         plan = self._dml.plan(topic.removeprefix("/event/"))
         return {name: avro.decode_value(plan.inputs[name.lower()].field, payload.get(name)) for name in plan.columns}
 
-    def _passes_filter(self, member: ChannelMember, sobject: str, row: Row, *, headed: bool = False) -> bool:
+    def _passes_filter(self, member: ChannelMember, sobject: str, row: Row, *, with_header: bool = False) -> bool:
         if not member.condition:
             return True
         seen, now = self._dml.full_schema, self._clock()
-        return condition_holds(self._storage, seen, sobject, member.condition, row, now, with_header=headed)
+        return condition_holds(self._storage, seen, sobject, member.condition, row, now, with_header=with_header)
 
     def _publish_rows(self, sobject: SObject, messages: list[dict[str, Any]]) -> None:
         """Events written as rows."""
@@ -200,15 +200,15 @@ class EventHub:
     def _on_commit(self, changes: list[Change]) -> None:
         schemas = {sobject.name: schema for sobject in self._schema if (schema := self._captured_schema(sobject.name))}
         milliseconds = round(self._clock().timestamp() * 1000)
-        told = self.capture.change_events(changes, schemas, origin=self.origin, milliseconds=milliseconds)
-        for item in told:
+        events = self.capture.change_events(changes, schemas, origin=self.origin, milliseconds=milliseconds)
+        for item in events:
             schema, topic, event_uuid = schemas[item.sobject], change_topic(item.sobject), str(uuid.uuid4())
             self.bus.publish(topic, [(schema.id, event_uuid, schema.encode(item.payload))])
             for alias, member in special_members(self.channels, topic):
                 more = item.enrich(self._dml.plan(item.sobject), schema, member.enriched)
-                seen = {name: more.row.get(name) for name in more.visible}
-                seen |= {f"{avro.CHANGE_HEADER}.{name}": value for name, value in more.header.items()}
-                if self._passes_filter(member, item.sobject, seen, headed=True):
+                filter_row = {name: more.row.get(name) for name in more.visible}
+                filter_row |= {f"{avro.CHANGE_HEADER}.{name}": value for name, value in more.header.items()}
+                if self._passes_filter(member, item.sobject, filter_row, with_header=True):
                     self.bus.publish(alias, [(schema.id, event_uuid, schema.encode(more.payload))])
 
     def _captured_schema(self, sobject: str) -> EventSchema | None:

@@ -99,16 +99,18 @@ class ManagedSubscriptions:
     @contextmanager
     def acquire(self, subscription_id: str, name: str) -> Iterator[ManagedSubscription]:
         """One client at a time has a subscription."""
-        found = self._find(subscription_id, name)
-        if found.state != "RUN":
-            raise SubscriptionStoppedError("config.stopped", f"The subscription {found.name} is not running.")
-        if found.id in self._active:
-            raise SubscriptionInUseError("already.active", f"The subscription {found.name} has a client already.")
-        self._active.add(found.id)
+        subscription = self._find(subscription_id, name)
+        if subscription.state != "RUN":
+            raise SubscriptionStoppedError("config.stopped", f"The subscription {subscription.name} is not running.")
+        if subscription.id in self._active:
+            raise SubscriptionInUseError(
+                "already.active", f"The subscription {subscription.name} has a client already."
+            )
+        self._active.add(subscription.id)
         try:
-            yield found
+            yield subscription
         finally:
-            self._active.discard(found.id)
+            self._active.discard(subscription.id)
 
     def start_position(self, subscription: ManagedSubscription) -> int:
         """Where its next client goes on."""

@@ -95,29 +95,29 @@ async def _configure_events(org: Org, request: web.Request) -> dict[str, Any]:
 
 
 async def _define_subscription(org: Org, request: web.Request, name: str) -> dict[str, Any]:
-    wanted = await _json_object(request)
-    if len(name) > _MAX_NAME_LENGTH or not all(isinstance(value, str) for value in wanted.values()):
+    options = await _json_object(request)
+    if len(name) > _MAX_NAME_LENGTH or not all(isinstance(value, str) for value in options.values()):
         raise Refusal("INVALID_INPUT", f"texts are needed, and a name of at most {_MAX_NAME_LENGTH} characters")
     try:
-        found = org.managed_subscriptions.define(name, **wanted)
+        subscription = org.managed_subscriptions.define(name, **options)
     except TypeError:
         raise Refusal("INVALID_INPUT", "topic, and starts, recovers or state") from None
     except ValueError as error:
         raise Refusal("INVALID_INPUT", str(error)) from error
-    return {"id": found.id, "name": found.name, "topic": found.topic, "state": found.state}
+    return {"id": subscription.id, "name": subscription.name, "topic": subscription.topic, "state": subscription.state}
 
 
 async def _json_object(request: web.Request) -> dict[str, Any]:
-    wanted = parse_json(await request.read())
-    if not isinstance(wanted, dict):
+    body = parse_json(await request.read())
+    if not isinstance(body, dict):
         raise Refusal("INVALID_INPUT", "an object is needed")
-    return wanted
+    return body
 
 
 async def _configure_faults(org: Org, request: web.Request) -> dict[str, Any]:
-    wanted = await _json_object(request)
+    body = await _json_object(request)
     try:
-        org.faults.configure(wanted)
+        org.faults.configure(body)
     except ValueError as error:
         raise Refusal("INVALID_INPUT", str(error)) from error
     return org.faults.as_dict()

@@ -205,21 +205,21 @@ class App:
             fault, reply = "answer", words.response(request.raw_path)
         if fault is None and org.usage.exhausted:
             fault, reply = "exhausted", error_response(LIMIT_EXCEEDED)
-        answer: web.StreamResponse | None = None
+        response: web.StreamResponse | None = None
         if reply is not None:
-            answer = respond(request, reply) if fault in {"status", "answer"} else refused(request, reply)
+            response = respond(request, reply) if fault in {"status", "answer"} else refused(request, reply)
         elif fault is None:
-            answer = await face(org, request, segments)
-            if request.method == "POST" and answer.status < 300 and org.faults.take("lost_response"):
+            response = await face(org, request, segments)
+            if request.method == "POST" and response.status < 300 and org.faults.take("lost_response"):
                 fault = "lost_response"
             elif org.faults.take("truncated"):
                 fault = "truncated"
-        lost = answer is None or fault == "lost_response"
-        status = 0 if lost or answer is None else answer.status
+        lost = response is None or fault == "lost_response"
+        status = 0 if lost or response is None else response.status
         self._log_call(request, request.method, status, fault, org.dml.rows_written - written, started)
-        if lost or answer is None:
+        if lost or response is None:
             return drop_connection(request)
-        return await truncate_response(request, answer) if fault == "truncated" else answer
+        return await truncate_response(request, response) if fault == "truncated" else response
 
     def _latency(self) -> float:
         """Seconds before a call is looked at."""
@@ -319,27 +319,27 @@ def drop_connection(request: web.Request) -> web.StreamResponse:
 async def truncate_response(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """Half of the answer, and then nothing."""
     body = response.body if isinstance(response, web.Response) else b""
-    whole = bytes(body) if isinstance(body, bytes) else b""
+    content = bytes(body) if isinstance(body, bytes) else b""
     half = web.StreamResponse(status=response.status, headers=response.headers)
-    half.content_length = len(whole)
+    half.content_length = len(content)
     await half.prepare(request)
-    await half.write(whole[: len(whole) // 2])
+    await half.write(content[: len(content) // 2])
     if request.transport is not None:
         request.transport.abort()
     return half
 
 
 def respond(request: web.Request, reply: ApiResponse, headers: dict[str, str] | None = None) -> web.Response:
-    sent = {**reply.headers, **(headers or {})}
+    all_headers = {**reply.headers, **(headers or {})}
     if reply.body is None:
-        return web.Response(status=reply.status, headers=sent)
+        return web.Response(status=reply.status, headers=all_headers)
     if isinstance(reply.body, bytes):
-        return web.Response(status=reply.status, body=reply.body, headers=sent)
+        return web.Response(status=reply.status, body=reply.body, headers=all_headers)
     if isinstance(reply.body, str):
-        return web.Response(status=reply.status, text=reply.body, content_type="text/html", headers=sent)
+        return web.Response(status=reply.status, text=reply.body, content_type="text/html", headers=all_headers)
     raw = dump_json(reply.body, pretty=request.headers.get("X-PrettyPrint") == "1")
     if len(raw) > _MIN_COMPRESSED_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
         raw = gzip.compress(raw, compresslevel=1)
-        sent["Content-Encoding"] = "gzip"
-    sent["Content-Type"] = "application/json;charset=UTF-8"
-    return web.Response(status=reply.status, body=raw, headers=sent)
+        all_headers["Content-Encoding"] = "gzip"
+    all_headers["Content-Type"] = "application/json;charset=UTF-8"
+    return web.Response(status=reply.status, body=raw, headers=all_headers)

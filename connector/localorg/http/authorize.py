@@ -30,7 +30,7 @@ def handle(org: Org, request: web.Request, params: Mapping[str, str], own_url: s
             return _sign_in_page(params)
         return _redirect(org, params, own_url)
     except OAuthError as failure:
-        text = "&".join(f"{name}={escape(told)}" for name, told in failure.body().items())
+        text = "&".join(f"{name}={escape(value)}" for name, value in failure.body().items())
         return web.Response(status=400, text=text, content_type="text/html")
 
 
@@ -42,7 +42,7 @@ def _is_signed_in(org: Org, request: web.Request, params: Mapping[str, str]) -> 
 
 
 def _sign_in_page(params: Mapping[str, str]) -> web.Response:
-    kept = join(
+    hidden_inputs = join(
         html('<input type="hidden" name="{}" value="{}">', name, value)
         for name, value in params.items()
         if name not in {"username", "password"}
@@ -54,7 +54,7 @@ def _sign_in_page(params: Mapping[str, str]) -> web.Response:
         '<p><label>Password<br><input name="password" type="password" autocomplete="current-password"></label></p>'
         "<p><button>Log In</button></p></form>"
         "<p>Both stand in the first line of <code>connector localorg --json</code>.</p>",
-        failed, kept, params.get("username", params.get("login_hint", "")),
+        failed, hidden_inputs, params.get("username", params.get("login_hint", "")),
     )  # fmt: skip
     response = frame.render_page(frame.Page(title="Sign in", body=body), inside=False)
     policy = response.headers["Content-Security-Policy"]
@@ -79,7 +79,7 @@ def _check_callback(org: Org, params: Mapping[str, str]) -> None:
 
 def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response:
     client_id, redirect_uri = params["client_id"], params["redirect_uri"]
-    told: dict[str, Any]
+    result: dict[str, Any]
     implicit = params.get("response_type") == "token"
     try:
         scope = resolve_scope(params.get("scope", ""))
@@ -93,21 +93,21 @@ def _redirect(org: Org, params: Mapping[str, str], own_url: str) -> web.Response
                     challenge=challenge,
                     nonce=params.get("nonce", ""),
                 )
-                told = {"code": code}
+                result = {"code": code}
             case "token":
-                told = org.auth.token_response(own_url, scope=scope)
+                result = org.auth.token_response(own_url, scope=scope)
             case None | "":
                 raise OAuthError("invalid_request", "missing required parameter: response_type")
             case _:
                 raise OAuthError("unsupported_response_type", "response type must be code or token")
     except OAuthError as failure:
-        told = failure.body()
+        result = failure.body()
     if "state" in params:
-        told["state"] = params["state"]
+        result["state"] = params["state"]
     return web.Response(
         status=302,
         headers={
-            "Location": _append_params(redirect_uri, urlencode(told), fragment=implicit),
+            "Location": _append_params(redirect_uri, urlencode(result), fragment=implicit),
             "Cache-Control": "no-store",
         },
     )

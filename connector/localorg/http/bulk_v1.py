@@ -98,12 +98,12 @@ def _parse_job(raw: bytes, *, as_json: bool) -> dict[str, Any]:
     try:
         if not as_json:
             return {child.name: child.text.strip() for child in parse_xml(raw, "jobInfo").children}
-        found = json.loads(raw)
+        info = json.loads(raw)
     except (MetadataError, ValueError, RecursionError) as problem:
         raise Refusal("InvalidJob", f"The request cannot be read: {problem}") from None
-    if not isinstance(found, dict):
+    if not isinstance(info, dict):
         raise Refusal("InvalidJob", "An object is needed")
-    return found
+    return info
 
 
 def _require_finished(batch: BulkV1Batch) -> BulkV1Batch:
@@ -134,15 +134,15 @@ def _render_result(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
         if job.content_type == "JSON":
             return _respond("", [batch.result_id], as_json=True)
         return _respond("result-list", {"result": [batch.result_id]}, as_json=False)
-    told = [_render_outcome(outcome) for outcome in batch.outcomes]
+    outcomes = [_render_outcome(outcome) for outcome in batch.outcomes]
     if job.content_type == "CSV":
         dialect = CsvDialect()
-        rows = [(item["id"], item["success"], item["created"], _error_text(item["errors"])) for item in told]
+        rows = [(item["id"], item["success"], item["created"], _error_text(item["errors"])) for item in outcomes]
         lines = [dialect.line(("Id", "Success", "Created", "Error"))]
         lines += [dialect.line([str(cell).lower() if isinstance(cell, bool) else cell for cell in row]) for row in rows]
         return _respond_csv("".join(lines))
     return _respond(
-        "results", told if job.content_type == "JSON" else {"result": told}, as_json=job.content_type == "JSON"
+        "results", outcomes if job.content_type == "JSON" else {"result": outcomes}, as_json=job.content_type == "JSON"
     )
 
 
@@ -229,5 +229,5 @@ def _respond(name: str, value: Any, *, as_json: bool, status: int = 200) -> web.
 
 
 def _respond_refusal(refusal: Refusal, *, as_json: bool) -> web.Response:
-    told = {"exceptionCode": refusal.code, "exceptionMessage": refusal.message}
-    return _respond("error", told, as_json=as_json, status=400)
+    body = {"exceptionCode": refusal.code, "exceptionMessage": refusal.message}
+    return _respond("error", body, as_json=as_json, status=400)

@@ -67,13 +67,16 @@ class CometD:
             raise Refusal("INVALID_INPUT", "An array of messages is needed.")
         if len(messages) > MAX_MESSAGES:
             raise Refusal("LIMIT_EXCEEDED", f"At most {MAX_MESSAGES} messages can be sent in one request.")
-        known = self.org.auth.bearer_session(request.headers.get("Authorization")) is not None
+        authenticated = self.org.auth.bearer_session(request.headers.get("Authorization")) is not None
         self._drop_idle_clients()
-        told: list[BayeuxMessage] = []
+        replies: list[BayeuxMessage] = []
         for message in messages:
-            told += await self._handle_message(message, version) if known else [_unauthenticated(message)]
+            replies += await self._handle_message(message, version) if authenticated else [_unauthenticated(message)]
         response = web.Response(
-            status=200 if known else 401, body=dump_json(told), content_type="application/json", charset="UTF-8"
+            status=200 if authenticated else 401,
+            body=dump_json(replies),
+            content_type="application/json",
+            charset="UTF-8",
         )
         if not request.cookies.get("BAYEUX_BROWSER"):
             response.set_cookie("BAYEUX_BROWSER", secrets.token_hex(8), path="/", httponly=True)
@@ -108,8 +111,8 @@ class CometD:
         return [_failure(message, f"403:{channel}:Publish is not allowed")]
 
     def _handshake(self, message: BayeuxMessage) -> BayeuxMessage:
-        wanted = message.get("supportedConnectionTypes") or ["long-polling"]
-        if not isinstance(wanted, list) or "long-polling" not in wanted:
+        connection_types = message.get("supportedConnectionTypes") or ["long-polling"]
+        if not isinstance(connection_types, list) or "long-polling" not in connection_types:
             return _failure(message, "412::Only long-polling is supported", advice={"reconnect": "none"})
         if len(self._clients) >= MAX_CLIENTS:
             return _failure(message, "403::Organization concurrent user limit exceeded", advice={"reconnect": "none"})
@@ -126,19 +129,19 @@ class CometD:
         )
 
     def _subscribe(self, message: BayeuxMessage, client: _Client) -> BayeuxMessage:
-        wanted = message.get("ext") or {}
-        replay = wanted.get("replay") if isinstance(wanted, Mapping) else None
+        extensions = message.get("ext") or {}
+        replay = extensions.get("replay") if isinstance(extensions, Mapping) else None
         for name in _subscription_names(message):
             if self.org.hub.resolve_topics(name) is None:
                 return _failure(message, f"404::The channel {name[:200]} was not found", subscription=name)
-            given = replay.get(name, NEW) if isinstance(replay, Mapping) else NEW
+            replay_id = replay.get(name, NEW) if isinstance(replay, Mapping) else NEW
             try:
-                client.positions[name] = self._decode_replay(given)
+                client.positions[name] = self._decode_replay(replay_id)
             except InvalidReplayIdError:
                 return _failure(
                     message,
-                    f"400::The replayId {{{given}}} you provided was invalid. Please provide a valid ID, -2 to replay"
-                    " all events, or -1 to replay only new events.",
+                    f"400::The replayId {{{replay_id}}} you provided was invalid. Please provide a valid ID, -2 to"
+                    " replay all events, or -1 to replay only new events.",
                     subscription=name,
                 )
         return _success(message, subscription=message.get("subscription"))
@@ -177,35 +180,35 @@ class CometD:
 
     def _take_events(self, client: _Client) -> list[BayeuxMessage]:
         """What each subscription has not been told yet."""
-        told: list[BayeuxMessage] = []
+        messages: list[BayeuxMessage] = []
         bus = self.org.hub.bus
         for channel, position in client.positions.items():
             topics = self.org.hub.resolve_topics(channel) or set()
-            found = bus.events_after(position, topics, MAX_EVENTS)
-            client.positions[channel] = found[-1].replay if found else max(position, bus.latest)
-            named = client.version >= EVENT_NAME_SINCE_VERSION and channel.endswith("__chn")
-            told += [self._render_event(channel, event, named=named) for event in found]
-        self.org.usage.delivered.add(len(told))
-        return told
+            events = bus.events_after(position, topics, MAX_EVENTS)
+            client.positions[channel] = events[-1].replay if events else max(position, bus.latest)
+            with_name = client.version >= EVENT_NAME_SINCE_VERSION and channel.endswith("__chn")
+            messages += [self._render_event(channel, event, with_name=with_name) for event in events]
+        self.org.usage.delivered.add(len(messages))
+        return messages
 
-    def _render_event(self, channel: str, event: Event, *, named: bool) -> BayeuxMessage:
+    def _render_event(self, channel: str, event: Event, *, with_name: bool) -> BayeuxMessage:
         schema = self.org.hub.schema_by_id(event.schema_id)
         assert schema is not None
         about = {"EventUuid": event.uuid, "replayId": event.replay}
-        if named:
+        if with_name:
             about["EventApiName"] = event.topic.rpartition("/")[2]
         data = {"schema": event.schema_id, "payload": event_json.render_payload(schema, event.payload), "event": about}
         return {"channel": channel, "data": data}
 
 
 def _subscription_names(message: BayeuxMessage) -> list[str]:
-    wanted = message.get("subscription")
-    return [str(item) for item in wanted] if isinstance(wanted, list) else [str(wanted or "")]
+    subscription = message.get("subscription")
+    return [str(item) for item in subscription] if isinstance(subscription, list) else [str(subscription or "")]
 
 
 def _success(message: BayeuxMessage, **more: Any) -> BayeuxMessage:
-    answer = {"channel": message.get("channel"), "successful": True, **more}
-    return {**{name: message[name] for name in ("id", "clientId") if name in message}, **answer}
+    reply = {"channel": message.get("channel"), "successful": True, **more}
+    return {**{name: message[name] for name in ("id", "clientId") if name in message}, **reply}
 
 
 def _failure(message: BayeuxMessage, error: str, **more: Any) -> BayeuxMessage:

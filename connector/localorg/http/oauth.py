@@ -22,9 +22,9 @@ def own_url(org: Org, request: web.Request) -> str:
     """The address the caller used, if it is ours; clients must be sent back to where they came from."""
     if request.scheme == "https":
         return f"https://{request.host}"
-    ours = urlsplit(org.url)
-    known = {ours.netloc, f"localhost:{ours.port}", f"127.0.0.1:{ours.port}"}
-    return f"http://{request.host}" if request.host in known else org.url
+    org_url = urlsplit(org.url)
+    own_hosts = {org_url.netloc, f"localhost:{org_url.port}", f"127.0.0.1:{org_url.port}"}
+    return f"http://{request.host}" if request.host in own_hosts else org.url
 
 
 def _json(body: Any, status: int = 200) -> web.Response:
@@ -144,13 +144,13 @@ def _userinfo(org: Org, request: web.Request) -> web.Response:
     if org.auth.bearer_session(header) is None:
         return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")
     url = own_url(org, request)
-    told = _user_profile(org, url)
-    first, last, changed = told.pop("first"), told.pop("last"), told.pop("changed")
+    profile = _user_profile(org, url)
+    first, last, changed = profile.pop("first"), profile.pop("last"), profile.pop("changed")
     username = org.auth.identity.username
     return _json(
         {
             "sub": org.auth.identity_url(url),
-            **told,
+            **profile,
             "preferred_username": username,
             "nickname": username.partition("@")[0],
             "name": f"{first} {last}",
@@ -181,13 +181,13 @@ async def identity(org: Org, request: web.Request, segments: list[str]) -> web.S
     if segments[1:] != [who.organization_id, who.user_id]:
         raise not_found()
     url = own_url(org, request)
-    told = _user_profile(org, url)
-    first, last, changed = told.pop("first"), told.pop("last"), told.pop("changed")
+    profile = _user_profile(org, url)
+    first, last, changed = profile.pop("first"), profile.pop("last"), profile.pop("changed")
     return _json(
         {
             "id": org.auth.identity_url(url),
             "asserted_user": True,
-            **told,
+            **profile,
             "username": who.username,
             "nick_name": who.username.partition("@")[0],
             "display_name": f"{first} {last}",

@@ -43,16 +43,16 @@ async def handle(org: Org, request: web.Request, segments: list[str]) -> web.Str
     if len(raw) > MAX_BYTES:
         return respond_fault("EXCEEDED_MAX_SIZE_REQUEST", f"The request is larger than {MAX_BYTES:,} bytes", namespaces)
     try:
-        came = parse_message(parse_xml(raw, "envelope"))
+        message = parse_message(parse_xml(raw, "envelope"))
     except MetadataError as error:
         return respond_fault("INVALID_SOAP_BODY", f"Parser error at line {error.line}: {error.problem}", namespaces)
     except Refusal as refusal:
         return respond_fault(refusal.code, refusal.message, namespaces)
     if kind == "m":
-        return _handle_metadata(org, came)
-    if came.call.name == "login":
-        return _handle_login(org, request, kind, segments[3], came)
-    return _handle_rows(org, kind, segments[3], came)
+        return _handle_metadata(org, message)
+    if message.call.name == "login":
+        return _handle_login(org, request, kind, segments[3], message)
+    return _handle_rows(org, kind, segments[3], message)
 
 
 def render_refusal(request: web.Request, reply: ApiResponse) -> web.Response:
@@ -62,20 +62,20 @@ def render_refusal(request: web.Request, reply: ApiResponse) -> web.Response:
     return respond_fault(first["errorCode"], first["message"], _ROW_NAMESPACES.get(kind[0].lower(), METADATA))
 
 
-def _handle_login(org: Org, request: web.Request, kind: str, wanted: str, came: SoapMessage) -> web.Response:
-    version = re.fullmatch(r"(\d{1,3})\.0", wanted, re.ASCII)
+def _handle_login(org: Org, request: web.Request, kind: str, segment: str, message: SoapMessage) -> web.Response:
+    version = re.fullmatch(r"(\d{1,3})\.0", segment, re.ASCII)
     if version is None or int(version[1]) >= FIRST_VERSION_WITHOUT_LOGIN:
         return respond_fault(
-            "UNSUPPORTED_API_VERSION", f"login() is not available in API version {wanted}", _ROW_NAMESPACES[kind]
+            "UNSUPPORTED_API_VERSION", f"login() is not available in API version {segment}", _ROW_NAMESPACES[kind]
         )
-    if not org.auth.verify_password(came.call.get("username"), came.call.get("password")):
+    if not org.auth.verify_password(message.call.get("username"), message.call.get("password")):
         problem = "Invalid username, password, security token; or user locked out."
         return respond_fault("INVALID_LOGIN", problem, _ROW_NAMESPACES[kind])
-    return respond(_ROW_NAMESPACES[kind], render_login(org, own_url(org, request), kind, wanted))
+    return respond(_ROW_NAMESPACES[kind], render_login(org, own_url(org, request), kind, segment))
 
 
-def _is_signed_in(org: Org, came: SoapMessage) -> bool:
-    session = org.auth.read_session(came.header("SessionHeader", "sessionId"))
+def _is_signed_in(org: Org, message: SoapMessage) -> bool:
+    session = org.auth.read_session(message.header("SessionHeader", "sessionId"))
     return session is not None and session.kind == "A"
 
 
@@ -83,37 +83,37 @@ def _respond_invalid_session(namespaces: Namespaces) -> web.Response:
     return respond_fault("INVALID_SESSION_ID", "Invalid Session ID found in SessionHeader: Illegal Session", namespaces)
 
 
-def _handle_rows(org: Org, kind: str, wanted: str, came: SoapMessage) -> web.Response:
+def _handle_rows(org: Org, kind: str, segment: str, message: SoapMessage) -> web.Response:
     namespaces = _ROW_NAMESPACES[kind]
-    version = f"{wanted.partition('.')[0]}.0"
-    if not _is_signed_in(org, came):
+    version = f"{segment.partition('.')[0]}.0"
+    if not _is_signed_in(org, message):
         return _respond_invalid_session(namespaces)
     try:
-        call = PartnerCall(org, came, version, typed=kind == "c")
+        call = PartnerCall(org, message, version, typed=kind == "c")
         org.usage.record_call("soap", write=call.is_write)
-        client = came.header("CallOptions", "client")
+        client = message.header("CallOptions", "client")
         org.hub.origin = f"com/salesforce/api/soap/{version}" + (f";client={client}" if client else "")
         body = call.response_body()
     except Refusal as refusal:
         return respond_fault(refusal.code, refusal.message, namespaces)
     if body is None:
-        return respond_no_operation(namespaces, came.call.name)
+        return respond_no_operation(namespaces, message.call.name)
     used, limit = org.usage.used, org.settings.api_limit
     info = {"limitInfo": {"current": used, "limit": limit, "type": "API REQUESTS"}}
     return respond(namespaces, body, tag("LimitInfoHeader", info))
 
 
-def _handle_metadata(org: Org, came: SoapMessage) -> web.Response:
-    if not _is_signed_in(org, came):
+def _handle_metadata(org: Org, message: SoapMessage) -> web.Response:
+    if not _is_signed_in(org, message):
         return _respond_invalid_session(METADATA)
     try:
-        body = deployments.handle(org, came.call)
+        body = deployments.handle(org, message.call)
         writes = body is not None
         if body is None:
-            body = components.handle(org, came.call)
-            writes = came.call.name.endswith("Metadata") and came.call.name[0] in "cu"
+            body = components.handle(org, message.call)
+            writes = message.call.name.endswith("Metadata") and message.call.name[0] in "cu"
             if body is None:
-                return respond_no_operation(METADATA, came.call.name)
+                return respond_no_operation(METADATA, message.call.name)
         org.usage.record_call("metadata", write=writes)
     except Refusal as refusal:
         return respond_fault(refusal.code, refusal.message, METADATA)

@@ -21,10 +21,10 @@ def _error(component: Component, problem: str, element: Element | None = None) -
 
 
 def _require_sobject(deployed: DeployedMetadata, component: Component, name: str) -> SObject:
-    found = deployed.schema.get(name)
-    if found is None:
+    sobject = deployed.schema.get(name)
+    if sobject is None:
         raise _error(component, f"Entity of type '{name}' is not available in this organization")
-    return found
+    return sobject
 
 
 def _is_missing_custom_field(sobject: SObject, name: str) -> bool:
@@ -37,11 +37,11 @@ def check_list_view(deployed: DeployedMetadata, component: Component) -> None:
     for tag in ("fullName", "label", "filterScope"):
         if not component.source.get(tag):
             raise _error(component, f"Required field is missing: {tag}")
-    named = [
+    elements = [
         *component.source.children_named("columns"),
         *(item for f in component.source.children_named("filters") for item in f.children_named("field")),
     ]
-    for item in named:
+    for item in elements:
         if _is_missing_custom_field(sobject, item.text.strip()):
             raise _error(component, f"Could not resolve list view column: {item.text.strip()}", item)
 

@@ -54,21 +54,21 @@ def open_archive(content: bytes) -> Archive:
     if manifest is None:
         raise ArchiveError("No package.xml found")
     try:
-        wanted = _manifest_members(manifest)
+        members = _manifest_members(manifest)
     except MetadataError as error:
         raise ArchiveError(f"package.xml: {error.problem} (line {error.line})") from None
-    found = Archive()
+    archive = Archive()
     for path, text in files.items():
         if path in _DESTRUCTIVE:
-            _add_removals(found, path, text)
+            _add_removals(archive, path, text)
             continue
         try:
-            found.components += parse_file(path, text)
+            archive.components += parse_file(path, text)
         except MetadataError as error:
             kind = next((item.type for item in KINDS if path.startswith(f"{item.folder}/")), "")
-            found.problems.append((kind, MetadataError(path, error.line, error.problem)))
-    _apply_manifest(found, wanted)
-    return found
+            archive.problems.append((kind, MetadataError(path, error.line, error.problem)))
+    _apply_manifest(archive, members)
+    return archive
 
 
 def _read_files(content: bytes) -> dict[str, bytes]:
@@ -87,20 +87,20 @@ def _read_files(content: bytes) -> dict[str, bytes]:
     return files
 
 
-def _add_removals(found: Archive, path: str, text: bytes) -> None:
+def _add_removals(archive: Archive, path: str, text: bytes) -> None:
     try:
-        wanted = _manifest_members(text, path)
+        members = _manifest_members(text, path)
     except MetadataError as error:
         raise ArchiveError(f"{path}: {error.problem} (line {error.line})") from None
-    if any("*" in names for names in wanted.values()):
+    if any("*" in names for names in members.values()):
         raise ArchiveError(f"{path}: components to delete are named one by one, not by *")
     first = _DESTRUCTIVE[path]
-    found.removals += [Removal(kind, name, path, first) for kind, names in wanted.items() for name in sorted(names)]
+    archive.removals += [Removal(kind, name, path, first) for kind, names in members.items() for name in sorted(names)]
 
 
 def _manifest_members(manifest: bytes, file: str = "package.xml") -> Mapping[str, set[str]]:
     """Members by type."""
-    wanted: dict[str, set[str]] = {}
+    members: dict[str, set[str]] = {}
     package = parse_xml(manifest, file)
     if package.name != "Package":
         raise MetadataError(file, package.line, f"{file} must hold a Package, not {package.name}")
@@ -108,27 +108,27 @@ def _manifest_members(manifest: bytes, file: str = "package.xml") -> Mapping[str
         name = types.get("name")
         if name not in DEPENDENCY_ORDER:
             raise MetadataError(file, types.line, f"Unknown type name '{name}' specified in {file}")
-        wanted.setdefault(name, set()).update(member.text.strip() for member in types.children_named("members"))
-    return wanted
+        members.setdefault(name, set()).update(member.text.strip() for member in types.children_named("members"))
+    return members
 
 
-def _apply_manifest(found: Archive, wanted: Mapping[str, set[str]]) -> None:
+def _apply_manifest(archive: Archive, members_by_type: Mapping[str, set[str]]) -> None:
     """Keep what the manifest names; say what it names and the zip lacks."""
 
-    def named(type_: str, name: str) -> bool:
-        members = wanted.get(_family(type_), set()) | wanted.get(type_, set())
-        owner = wanted.get(_IMPLIED_BY.get(type_, ""), set())
+    def is_listed(type_: str, name: str) -> bool:
+        members = members_by_type.get(_family(type_), set()) | members_by_type.get(type_, set())
+        owner = members_by_type.get(_IMPLIED_BY.get(type_, ""), set())
         return bool(members & {name, "*"}) or bool(owner & {name.partition(".")[0], "*"})
 
-    present = {(item.type, item.name) for item in found.components}
-    found.components = [item for item in found.components if named(item.type, item.name)]
-    for type_, members in wanted.items():
+    present = {(item.type, item.name) for item in archive.components}
+    archive.components = [item for item in archive.components if is_listed(item.type, item.name)]
+    for type_, members in members_by_type.items():
         for name in sorted(members - {"*"}):
             folder = (f"{type_}Folder", name)
             if (type_, name) not in present and folder not in present:
                 missing = "was named in package.xml, but was not found in zipped directory"
                 problem = f"An object '{name}' of type {type_} {missing}"
-                found.problems.append((type_, MetadataError("package.xml", 1, problem)))
+                archive.problems.append((type_, MetadataError("package.xml", 1, problem)))
 
 
 def _family(type_: str) -> str:

@@ -91,12 +91,12 @@ def _build(source: Element, name: str, kind: str, refuse: MakeError) -> Field:
 
 
 def _number(source: Element, tag: str, refuse: MakeError) -> int:
-    found = source.child(tag)
-    if found is None:
+    element = source.child(tag)
+    if element is None:
         raise refuse(f"Required field is missing: {tag}")
-    if not found.text.strip().isdigit():
-        raise refuse(f"{tag} must be a whole number", found)
-    return int(found.text)
+    if not element.text.strip().isdigit():
+        raise refuse(f"{tag} must be a whole number", element)
+    return int(element.text)
 
 
 def _restricted(source: Element) -> bool:
@@ -107,7 +107,7 @@ def _restricted(source: Element) -> bool:
 def _values(source: Element, refuse: MakeError) -> tuple[PicklistValue, ...]:
     values = source.child("valueSet")
     definition = values.child("valueSetDefinition") if values else None
-    found = tuple(
+    picklist = tuple(
         PicklistValue(
             value=value.get("fullName"),
             label=value.get("label") or value.get("fullName"),
@@ -115,9 +115,9 @@ def _values(source: Element, refuse: MakeError) -> tuple[PicklistValue, ...]:
         )
         for value in (definition.children_named("value") if definition else ())
     )
-    if not found:
+    if not picklist:
         raise refuse("A picklist needs a valueSet with at least one value", values)
-    return found
+    return picklist
 
 
 # Metadata type -> describe type, and what its definition must say.

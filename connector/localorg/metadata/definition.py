@@ -22,19 +22,19 @@ _VALUE_NAME_LISTS = {"value"}  # lists whose items say valueName in JSON, fullNa
 
 def definition_as_dict(source: Element) -> dict[str, Any]:
     """The JSON of a definition, without its name."""
-    found: dict[str, Any] = {}
+    body: dict[str, Any] = {}
     for child in source.children:
         if child.name == "fullName" and source.name not in _VALUE_NAME_LISTS:
             continue
         value = _value(child)
-        if child.name in _LISTS or child.name in found:
-            known = found.setdefault(child.name, [])
-            found[child.name] = [*(known if isinstance(known, list) else [known]), value]
+        if child.name in _LISTS or child.name in body:
+            earlier = body.setdefault(child.name, [])
+            body[child.name] = [*(earlier if isinstance(earlier, list) else [earlier]), value]
         else:
-            found[child.name] = value
-    if source.name in _VALUE_NAME_LISTS and "fullName" in found:
-        found["valueName"] = found.pop("fullName")
-    return found
+            body[child.name] = value
+    if source.name in _VALUE_NAME_LISTS and "fullName" in body:
+        body["valueName"] = body.pop("fullName")
+    return body
 
 
 def _value(source: Element) -> Any:
@@ -93,5 +93,5 @@ def package_path(kind: str, name: str) -> str:
     """Where a component lies in a package."""
     if kind in NESTED_KINDS.values():
         kind = "CustomObject"
-    found = next((item for item in KINDS if item.type == kind), None)
-    return f"{found.folder}/{name}.{found.suffix}" if found else f"{kind}/{name}"
+    component_kind = next((item for item in KINDS if item.type == kind), None)
+    return f"{component_kind.folder}/{name}.{component_kind.suffix}" if component_kind else f"{kind}/{name}"

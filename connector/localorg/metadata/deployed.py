@@ -58,6 +58,6 @@ class DeployedMetadata:
         state["channels"] = {name: dict(members) for name, members in self.channels.items()}
         return {**state, "objects": self.schema.snapshot()}
 
-    def restore(self, kept: dict[str, object]) -> None:
-        self.schema.restore(kept.pop("objects"))  # type: ignore[arg-type]
-        vars(self).update(kept)
+    def restore(self, snapshot: dict[str, object]) -> None:
+        self.schema.restore(snapshot.pop("objects"))  # type: ignore[arg-type]
+        vars(self).update(snapshot)

@@ -141,23 +141,25 @@ class Deployments:
             for kind, error in archive.problems
         ]  # fmt: skip
         try:
-            gone = self._remove_components(archive, deployment, first=True)
-            put = self._add_components(archive, deployment)
-            gone += self._remove_components(archive, deployment, first=False)
+            removed = self._remove_components(archive, deployment, first=True)
+            added = self._add_components(archive, deployment)
+            removed += self._remove_components(archive, deployment, first=False)
         except Exception:
             self._deployed.restore(before)
             deployment.error = "An unexpected error occurred. Nothing was deployed."
             self._finish(deployment, "Failed")
             raise  # to the log: the caller learns it from the status
-        whole = bool(deployment.options["rollbackOnError"])
+        all_or_nothing = bool(deployment.options["rollbackOnError"])
         failed = bool(deployment.failures)
-        if deployment.options["checkOnly"] or (failed and whole):
+        if deployment.options["checkOnly"] or (failed and all_or_nothing):
             self._deployed.restore(before)
             deployment.validated = None if failed else archive
-        elif put or gone:
-            self._save(put, gone)
+        elif added or removed:
+            self._save(added, removed)
             self._changed()
-        status = "Succeeded" if not failed else "Failed" if whole or not (put or gone) else "SucceededPartial"
+        status = (
+            "Succeeded" if not failed else "Failed" if all_or_nothing or not (added or removed) else "SucceededPartial"
+        )
         self._finish(deployment, status)
 
     def deploy_components(
@@ -170,34 +172,34 @@ class Deployments:
         return deployment.messages
 
     def _add_components(self, archive: Archive, deployment: Deployment) -> list[Component]:
-        put = []
+        added = []
         for component in sorted(archive.components, key=lambda item: DEPENDENCY_ORDER.index(item.type)):
             message = ComponentMessage(type=component.type, name=component.name, file=component.file, success=True)
             try:
                 message.created = install(self._deployed, component)
-                put.append(component)
+                added.append(component)
             except MetadataError as error:
                 message.success, message.problem, message.line = False, error.problem, error.line
             deployment.messages.append(message)
-        return put
+        return added
 
     def _remove_components(self, archive: Archive, deployment: Deployment, *, first: bool) -> list[Removal]:
-        gone = []
+        removed = []
         for item in (removal for removal in archive.removals if removal.first is first):
             message = ComponentMessage(type=item.type, name=item.name, file=item.file, success=True, deleted=True)
             try:
                 remove_component(self._deployed, item.type, item.name, item.file)
-                gone.append(item)
+                removed.append(item)
             except ComponentMissingError as missing:
                 message.deleted, message.problem = False, str(missing)
             except MetadataError as error:
                 message.success, message.deleted, message.problem, message.line = False, False, error.problem, 1
             deployment.messages.append(message)
-        return gone
+        return removed
 
-    def _save(self, components: Iterable[Component], gone: Iterable[Removal]) -> None:
+    def _save(self, components: Iterable[Component], removals: Iterable[Removal]) -> None:
         with self._storage.transaction():
-            for item in gone:
+            for item in removals:
                 self._clear_data(item)
                 self._storage.connection.execute("INSERT OR IGNORE INTO _removed VALUES (?, ?)", (item.type, item.name))
             self._storage.connection.executemany(
@@ -237,10 +239,10 @@ def restore_deployed(storage: Storage, deployed: DeployedMetadata) -> None:
     storage.connection.execute(_SCHEMA)
     storage.connection.execute("CREATE TABLE IF NOT EXISTS _removed (type TEXT, name TEXT, PRIMARY KEY (type, name))")
     rows = storage.connection.execute("SELECT type, name, file, content FROM _component ORDER BY place").fetchall()
-    found = []
+    components = []
     for type_, name, file, content in rows:
-        found += [item for item in parse_file(file, content) if (item.type, item.name) == (type_, name)]
-    for component in sorted(found, key=lambda item: DEPENDENCY_ORDER.index(item.type)):
+        components += [item for item in parse_file(file, content) if (item.type, item.name) == (type_, name)]
+    for component in sorted(components, key=lambda item: DEPENDENCY_ORDER.index(item.type)):
         install(deployed, component)
     for type_, name in storage.connection.execute("SELECT type, name FROM _removed").fetchall():
         with suppress(ComponentMissingError):

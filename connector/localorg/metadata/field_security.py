@@ -15,18 +15,18 @@ from connector.localorg.schema import Field, Schema, SObject
 
 def apply_field_security(schema: Schema, grants: Iterable[PermissionSet]) -> None:
     """Show of every object what these permission sets together let a user see and edit."""
-    held = list(grants)
+    permission_sets = list(grants)
     for sobject in schema:
         if not sobject.event:
-            sobject.restrict_fields(lambda item, owner=sobject: _visible_field(owner, item, held))  # type: ignore[misc]
+            sobject.restrict_fields(lambda item, owner=sobject: _visible_field(owner, item, permission_sets))  # type: ignore[misc]
 
 
 def _visible_field(sobject: SObject, item: Field, grants: list[PermissionSet]) -> Field | None:
     if not item.custom or (not item.nillable and item.type != "boolean"):
         return item
-    given = [grant.fields.get(f"{sobject.name}.{item.name}".lower(), (False, False)) for grant in grants]
-    if not any(readable for readable, _ in given):
+    permissions = [grant.fields.get(f"{sobject.name}.{item.name}".lower(), (False, False)) for grant in grants]
+    if not any(readable for readable, _ in permissions):
         return None
-    if any(editable for _, editable in given):
+    if any(editable for _, editable in permissions):
         return item
     return replace(item, createable=False, updateable=False)

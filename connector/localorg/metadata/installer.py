@@ -154,17 +154,17 @@ def _install_member(deployed: DeployedMetadata, component: Component) -> None:
     _require_tags(component, "eventChannel", "selectedEntity")
     channel, entity = component.source.get("eventChannel"), component.source.get("selectedEntity")
     names = {"/data/ChangeEvents"} if channel == "ChangeEvents" else {f"/data/{channel}", f"/event/{channel}"}
-    found = next((name for name in names if name == "/data/ChangeEvents" or name in deployed.channels), None)
-    if found is None:
+    channel_name = next((name for name in names if name == "/data/ChangeEvents" or name in deployed.channels), None)
+    if channel_name is None:
         raise refuse(component, f"There is no channel {channel}", component.source.child("eventChannel"))
-    kind = found.split("/")[1]
-    known = deployed.schema.get(entity) if kind == "event" else deployed.schema.get(_captured_object(entity))
-    if known is None or (kind == "data" and known.event):
+    kind = channel_name.split("/")[1]
+    sobject = deployed.schema.get(entity) if kind == "event" else deployed.schema.get(_captured_object(entity))
+    if sobject is None or (kind == "data" and sobject.event):
         raise refuse(component, f"{entity} cannot be selected", component.source.child("selectedEntity"))
     topic = f"/{kind}/{entity}"
-    enriched = _enriched_fields(component, known)
-    condition, filtered = _parse_filter(deployed, component, known, headed=kind == "data")
-    deployed.channels.setdefault(found, {})[topic] = ChannelMember(
+    enriched = _enriched_fields(component, sobject)
+    condition, filtered = _parse_filter(deployed, component, sobject, with_header=kind == "data")
+    deployed.channels.setdefault(channel_name, {})[topic] = ChannelMember(
         topic=topic, enriched=tuple(dict.fromkeys([*enriched, *filtered])), condition=condition
     )
 
@@ -177,26 +177,26 @@ def _enriched_fields(component: Component, sobject: SObject) -> tuple[str, ...]:
         )
     names = []
     for item in listed:
-        found = sobject.all_fields.get(item.get("name").lower())
-        if found is None or not found.stored:
+        field = sobject.all_fields.get(item.get("name").lower())
+        if field is None or not field.stored:
             raise refuse(component, f"{sobject.name} has no field {item.get('name')} to enrich events with", item)
-        names.append(found.name)
+        names.append(field.name)
     return tuple(names)
 
 
 def _parse_filter(
-    deployed: DeployedMetadata, component: Component, sobject: SObject, *, headed: bool
+    deployed: DeployedMetadata, component: Component, sobject: SObject, *, with_header: bool
 ) -> tuple[str, list[str]]:
     """The condition, and the fields that it is about: change events are enriched with them by themselves."""
     condition = component.source.get("filterExpression")
     if not condition:
         return "", []
     try:
-        found = condition_fields(deployed.schema, sobject, condition, with_header=headed)
+        field_names = condition_fields(deployed.schema, sobject, condition, with_header=with_header)
     except SoqlError as error:
         wrong = " ".join(error.message.split())
         raise refuse(component, f"filterExpression: {wrong}", component.source.child("filterExpression")) from None
-    return condition, sorted(found) if headed else []
+    return condition, sorted(field_names) if with_header else []
 
 
 def _captured_object(entity: str) -> str:
@@ -230,10 +230,10 @@ def _install_permission_set(deployed: DeployedMetadata, component: Component) ->
         full = item.get("field")
         owner, _, name = full.partition(".")
         sobject = deployed.schema.get(owner)
-        found = sobject.all_fields.get(name.lower()) if sobject else None
-        if found is None:
+        field = sobject.all_fields.get(name.lower()) if sobject else None
+        if field is None:
             raise refuse(component, f"In field: field - no CustomField named {full} found", item.child("field"))
-        if found.custom and not found.nillable and found.type != "boolean":
+        if field.custom and not field.nillable and field.type != "boolean":
             raise refuse(component, f"You cannot deploy to a required field: {full}", item.child("field"))
         if item.is_true("editable") and not item.is_true("readable"):
             raise refuse(component, f"{full} cannot be edited without being read", item)

@@ -14,8 +14,8 @@ def sync_records(dml: Dml, deployed: DeployedMetadata) -> None:
     """A record for every permission set that was deployed."""
     with dml.storage.transaction():
         for grant in deployed.grants.values():
-            known = dml.scalar('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', grant.name)
-            if known is None:
+            record_id = dml.scalar('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', grant.name)
+            if record_id is None:
                 dml.platform_insert(
                     PERMISSION_SET,
                     Name=grant.name,
@@ -25,7 +25,7 @@ def sync_records(dml: Dml, deployed: DeployedMetadata) -> None:
                 )
             else:
                 dml.platform_update(
-                    PERMISSION_SET, known, {"Label": grant.label, "Description": grant.description or None}
+                    PERMISSION_SET, record_id, {"Label": grant.label, "Description": grant.description or None}
                 )
         _delete_removed(dml, deployed)
         dml.storage.changes.clear()
@@ -34,8 +34,8 @@ def sync_records(dml: Dml, deployed: DeployedMetadata) -> None:
 def _delete_removed(dml: Dml, deployed: DeployedMetadata) -> None:
     """Drop the records of permission sets that were deleted, and who held them."""
     run = dml.storage.connection.execute
-    known = run('SELECT "Id", "Name" FROM "PermissionSet" WHERE "IsCustom" = 1').fetchall()
-    for record_id in [record_id for record_id, name in known if name not in deployed.grants]:
+    rows = run('SELECT "Id", "Name" FROM "PermissionSet" WHERE "IsCustom" = 1').fetchall()
+    for record_id in [record_id for record_id, name in rows if name not in deployed.grants]:
         run('DELETE FROM "PermissionSetAssignment" WHERE "PermissionSetId" = ?', (record_id,))
         run('DELETE FROM "PermissionSet" WHERE "Id" = ?', (record_id,))
 
@@ -45,10 +45,10 @@ def assign(dml: Dml, deployed: DeployedMetadata, names: Iterable[str]) -> None:
     sync_records(dml, deployed)
     with dml.storage.transaction():
         for name in names:
-            known = dml.scalar('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', name)
-            given = 'SELECT 1 FROM "PermissionSetAssignment" WHERE "PermissionSetId" = ? AND "AssigneeId" = ?'
-            if not dml.scalar(given, known, dml.user_id):
-                dml.platform_insert(ASSIGNMENT, PermissionSetId=known, AssigneeId=dml.user_id)
+            record_id = dml.scalar('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', name)
+            assignment_sql = 'SELECT 1 FROM "PermissionSetAssignment" WHERE "PermissionSetId" = ? AND "AssigneeId" = ?'
+            if not dml.scalar(assignment_sql, record_id, dml.user_id):
+                dml.platform_insert(ASSIGNMENT, PermissionSetId=record_id, AssigneeId=dml.user_id)
         dml.storage.changes.clear()
 
 

@@ -27,9 +27,9 @@ def remove_component(deployed: DeployedMetadata, kind: str, name: str, file: str
         case "CustomField":
             owner, _, field = name.partition(".")
             sobject = deployed.schema.get(owner)
-            found = sobject.all_fields.get(field.lower()) if sobject else None
-            if sobject is not None and found is not None:
-                sobject.remove(found)
+            custom_field = sobject.all_fields.get(field.lower()) if sobject else None
+            if sobject is not None and custom_field is not None:
+                sobject.remove(custom_field)
         case "CustomObject":
             if deployed.schema.children_of(name):
                 raise refuse(f"{name} is referenced elsewhere: remove the fields that refer to it first")

@@ -26,10 +26,10 @@ def read_components(root: Path) -> Iterator[Component]:
 
 def load_project(deployed: DeployedMetadata, root: Path) -> list[str]:
     """Put a project in; the full names of its components in that order. MetadataError names the first that is wrong."""
-    found = sorted(read_components(root), key=lambda item: DEPENDENCY_ORDER.index(item.type))
-    for component in found:
+    project_components = sorted(read_components(root), key=lambda item: DEPENDENCY_ORDER.index(item.type))
+    for component in project_components:
         install(deployed, component)
-    return [component.name for component in found]
+    return [component.name for component in project_components]
 
 
 def load_into_schema(schema: Schema, root: Path) -> list[str]:

@@ -38,8 +38,8 @@ class Element:
         return next(self.children_named(name), None)
 
     def get(self, name: str, default: str = "") -> str:
-        found = self.child(name)
-        return default if found is None else found.text.strip()
+        element = self.child(name)
+        return default if element is None else element.text.strip()
 
     def is_true(self, name: str) -> bool:
         return self.get(name) == "true"
@@ -58,12 +58,12 @@ def parse_xml(content: bytes, file: str) -> Element:
     parser.buffer_text, parser.buffer_size = True, _TEXT_BUFFER_SIZE
     stack = [Element("", 0)]
     texts: list[list[str]] = [[]]  # of the open elements, in pieces
-    left = MAX_ELEMENTS
+    remaining = MAX_ELEMENTS
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
+        nonlocal remaining
+        remaining -= 1
+        if remaining < 0:
             raise MetadataError(file, parser.CurrentLineNumber, f"has more than {MAX_ELEMENTS:,} elements")
         element = Element(name.rpartition(" ")[2], parser.CurrentLineNumber)
         if len(stack) > MAX_NESTING:

@@ -25,7 +25,7 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
 def list_by_name(org: Org, sobject: str, place: str, params: Mapping[str, str], *, empty: str) -> Page:
     """A list in the order of names, page by page."""
     shape = org.dml.plan(sobject).sobject
-    shown = ValueFormatter(org)
+    formatter = ValueFormatter(org)
     name, record_id = params.get("name", ""), params.get("after", "")
     part = record_queries.rows_by_name(org, sobject, (name, record_id) if record_id else None)
     title = shape.label_plural
@@ -38,7 +38,7 @@ def list_by_name(org: Org, sobject: str, place: str, params: Mapping[str, str], 
                 title.lower(),
                 title,
             ),
-            record_table.render_table(shown, shape, part.rows, caption=f"{title} by name", empty=empty),
+            record_table.render_table(formatter, shape, part.rows, caption=f"{title} by name", empty=empty),
             widgets.navigation([("First", f"/{place}" if record_id else None), ("Further", further)]),
         ]
     )
@@ -46,12 +46,12 @@ def list_by_name(org: Org, sobject: str, place: str, params: Mapping[str, str], 
 
 
 def view_account(org: Org, record_id: str) -> Page:
-    here = find_record(org, record_id)
-    if here is None or here[0].name != "Account":
+    record_found = find_record(org, record_id)
+    if record_found is None or record_found[0].name != "Account":
         return not_found_page(f"There is no account {record_id}.")
-    sobject, row = here
-    shown = ValueFormatter(org)
-    title = shown.record_title(sobject, row)
+    sobject, row = record_found
+    formatter = ValueFormatter(org)
+    title = formatter.record_title(sobject, row)
     account_id = str(row["Id"])
     relations = {f"{child.name}.{by.name}": (child, by) for child, by in record_table.relations(org, sobject)}
     sections = []
@@ -61,16 +61,16 @@ def view_account(org: Org, record_id: str) -> Page:
             more = build_url("orders", account=account_id) if child.name == "Order" else ""
             always = f"No {child.label_plural.lower()} yet."
             sections.append(
-                record_table.related_section(org, shown, relations[name], account_id, always=always, more=more)
+                record_table.related_section(org, formatter, relations[name], account_id, always=always, more=more)
             )
     body = join(
         [
             widgets.heading(sobject.label, title),
             record.deleted_alert(row),
-            record.field_section(shown, sobject, row),
+            record.field_section(formatter, sobject, row),
             *sections,
-            record.related_sections(org, shown, sobject, row, without=set(_FIRST), quiet=True),
-            history.section(org, shown, sobject, row),
+            record.related_sections(org, formatter, sobject, row, without=set(_FIRST), quiet=True),
+            history.section(org, formatter, sobject, row),
         ]
     )
     return Page(title=f"Account {title}", body=body, place="/accounts")

@@ -40,11 +40,11 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
         else "No calls yet. The log begins with the first one and is kept until the org stops.",
         few=True,
     )  # fmt: skip
-    said = (
+    summary = (
         f"{len(calls):,} of {len(calls) + rest:,} such calls" if rest else f"{len(calls):,} calls"
     ) + f", of the latest {len(log):,} that were logged."
     body = html(
-        '<h1>Call log</h1>{}<p class="note">{}</p>{}', _filters(method, fault, faults, failed=failed), said, table
+        '<h1>Call log</h1>{}<p class="note">{}</p>{}', _filters(method, fault, faults, failed=failed), summary, table
     )
     return Page(title="Call log", body=body, place="/calls")
 

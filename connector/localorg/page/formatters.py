@@ -25,9 +25,9 @@ def format_money(amount: StoredValue, currency: object, scale: int = 2) -> Html:
     """To the cent, or as finely as the field and the amount are."""
     if amount is None:
         return EMPTY
-    fine = f"{float(amount):,.{max(scale, 2)}f}"
-    whole, point, rest = fine.partition(".")
-    return html("{}{}{} {}", whole, point, rest[:2] + rest[2:].rstrip("0"), currency)
+    text = f"{float(amount):,.{max(scale, 2)}f}"
+    units, point, rest = text.partition(".")
+    return html("{}{}{} {}", units, point, rest[:2] + rest[2:].rstrip("0"), currency)
 
 
 def format_number(amount: StoredValue, scale: int = 2) -> Html:

@@ -40,17 +40,17 @@ class HistoryEntry:
     changes: list[tuple[str, Html | None, Html]] = field(default_factory=list)
 
 
-def section(org: Org, shown: ValueFormatter, sobject: SObject, row: Row) -> Html:
-    kept = org.schema.get(f"{sobject.name}History")
-    if kept is not None and kept.get(f"{sobject.name}Id"):
-        entries, older = _entries_from_history(org, shown, sobject, kept, row)
+def section(org: Org, formatter: ValueFormatter, sobject: SObject, row: Row) -> Html:
+    history_object = org.schema.get(f"{sobject.name}History")
+    if history_object is not None and history_object.get(f"{sobject.name}Id"):
+        entries, older = _entries_from_history(org, formatter, sobject, history_object, row)
         ending = (
             f"The latest {MAX_ENTRIES} of its field history; there are older ones."
             if older
             else "From its field history."
         )
     elif org.hub.schema_for_topic(change_topic(sobject.name)) is not None:
-        entries, older = _entries_from_events(org, shown, sobject, str(row["Id"]))
+        entries, older = _entries_from_events(org, formatter, sobject, str(row["Id"]))
         ending = (
             f"At most {MAX_ENTRIES} of the latest {MAX_EVENTS_SEARCHED:,} change events of its object."
             " Older changes may exist."
@@ -59,19 +59,19 @@ def section(org: Org, shown: ValueFormatter, sobject: SObject, row: Row) -> Html
         )
     else:
         return EMPTY
-    body = join(_entry(shown, entry) for entry in entries)
-    told = html('<ol class="history">{}</ol>', body) if body else Html('<p class="empty">No changes are known.</p>')
-    return widgets.section("History", html('{}<p class="note">{}</p>', told, ending))
+    body = join(_render_entry(formatter, entry) for entry in entries)
+    content = html('<ol class="history">{}</ol>', body) if body else Html('<p class="empty">No changes are known.</p>')
+    return widgets.section("History", html('{}<p class="note">{}</p>', content, ending))
 
 
 def _entries_from_history(
-    org: Org, shown: ValueFormatter, sobject: SObject, kept: SObject, row: Row
+    org: Org, formatter: ValueFormatter, sobject: SObject, history_object: SObject, row: Row
 ) -> tuple[list[HistoryEntry], bool]:
-    part = record_queries.child_rows(org, kept.name, f"{sobject.name}Id", str(row["Id"]), limit=MAX_ENTRIES)
+    part = record_queries.child_rows(org, history_object.name, f"{sobject.name}Id", str(row["Id"]), limit=MAX_ENTRIES)
     entries: list[HistoryEntry] = []
     fields: set[str] = set()  # of the entry that is being filled: one change has a field once
     for item in part.rows:
-        change = _history_change(shown, sobject, item, row)
+        change = _history_change(formatter, sobject, item, row)
         if change is None:
             continue
         when, who, name = (str(item[column]) for column in ("CreatedDate", "CreatedById", "Field"))
@@ -88,28 +88,28 @@ def _entries_from_history(
 
 
 def _history_change(
-    shown: ValueFormatter, sobject: SObject, item: Row, row: Row
+    formatter: ValueFormatter, sobject: SObject, item: Row, row: Row
 ) -> tuple[str, Html | None, Html] | None:
     name = str(item["Field"])
-    known = sobject.get(name) or sobject.get(f"{name}Id")
-    if known is None:
+    sobject_field = sobject.get(name) or sobject.get(f"{name}Id")
+    if sobject_field is None:
         return None
-    before, after = (_value(shown, known, item[column], row) for column in ("OldValue", "NewValue"))
+    before, after = (_format_value(formatter, sobject_field, item[column], row) for column in ("OldValue", "NewValue"))
     return (
-        (field_label(known), before, after)
+        (field_label(sobject_field), before, after)
         if item["OldValue"] or item["NewValue"]
-        else (field_label(known), None, Html("changed"))
+        else (field_label(sobject_field), None, Html("changed"))
     )
 
 
 def _entries_from_events(
-    org: Org, shown: ValueFormatter, sobject: SObject, record_id: str
+    org: Org, formatter: ValueFormatter, sobject: SObject, record_id: str
 ) -> tuple[list[HistoryEntry], bool]:
-    found, older = org.hub.bus.events_containing(
+    events, older = org.hub.bus.events_containing(
         change_topic(sobject.name), record_id, among=MAX_EVENTS_SEARCHED, limit=MAX_ENTRIES
     )
     entries = []
-    for event in found:
+    for event in events:
         schema = org.hub.schema_by_id(event.schema_id)
         if schema is None:
             continue
@@ -117,7 +117,9 @@ def _entries_from_events(
         header = values.pop(CHANGE_HEADER)
         if record_id not in header["recordIds"]:
             continue  # it is mentioned as the parent of another
-        told = ((name, values.get(name)) for name in (header["changedFields"] or values) if name not in _ALWAYS)
+        changed_values = (
+            (name, values.get(name)) for name in (header["changedFields"] or values) if name not in _ALWAYS
+        )
         kind = str(header["changeType"])
         entries.append(
             HistoryEntry(
@@ -125,51 +127,51 @@ def _entries_from_events(
                 kind=_KINDS.get(kind, f"{_KINDS.get(kind.removeprefix('GAP_'), 'Changed')}, values not told"),
                 who=header["commitUser"],
                 through=header["changeOrigin"],
-                changes=list(_event_changes(shown, sobject, told, values)),
+                changes=list(_event_changes(formatter, sobject, changed_values, values)),
             )
         )
     return entries, older
 
 
 def _event_changes(
-    shown: ValueFormatter, sobject: SObject, told: Iterable[tuple[str, object]], values: Row
+    formatter: ValueFormatter, sobject: SObject, changed_values: Iterable[tuple[str, object]], values: Row
 ) -> Iterable[tuple[str, Html | None, Html]]:
-    for name, value in told:
-        known = sobject.get(name)
-        if known is None:
+    for name, value in changed_values:
+        sobject_field = sobject.get(name)
+        if sobject_field is None:
             continue  # not for the running user
         if isinstance(value, dict):
-            yield field_label(known), None, html("{}", ", ".join(str(part) for part in value.values()))
+            yield field_label(sobject_field), None, html("{}", ", ".join(str(part) for part in value.values()))
         else:
-            yield field_label(known), None, _value(shown, known, value, values)
+            yield field_label(sobject_field), None, _format_value(formatter, sobject_field, value, values)
 
 
-def _value(shown: ValueFormatter, known: Field, value: object, row: Row) -> Html:
-    if isinstance(value, str) and known.type in {"currency", "double", "percent", "int"}:
+def _format_value(formatter: ValueFormatter, sobject_field: Field, value: object, row: Row) -> Html:
+    if isinstance(value, str) and sobject_field.type in {"currency", "double", "percent", "int"}:
         try:
             value = float(value)
         except ValueError:
             return html("{}", value)
-    return shown.format_value(known, value, shown.currency(row)) or widgets.EMPTY_VALUE
+    return formatter.format_value(sobject_field, value, formatter.currency(row)) or widgets.EMPTY_VALUE
 
 
-def _entry(shown: ValueFormatter, entry: HistoryEntry) -> Html:
-    who = html(" by {}", shown.link_record(entry.who)) if entry.who else EMPTY
+def _render_entry(formatter: ValueFormatter, entry: HistoryEntry) -> Html:
+    who = html(" by {}", formatter.link_record(entry.who)) if entry.who else EMPTY
     through = html(' · <span class="through">{}</span>', entry.through) if entry.through else EMPTY
-    listed = join(_change(*change) for change in entry.changes)
+    listed = join(_render_change(*change) for change in entry.changes)
     if not listed:
-        told = EMPTY
+        details = EMPTY
     elif entry.kind == "Created":
-        told = html("<details><summary>{} values</summary><dl>{}</dl></details>", len(entry.changes), listed)
+        details = html("<details><summary>{} values</summary><dl>{}</dl></details>", len(entry.changes), listed)
     else:
-        told = html("<dl>{}</dl>", listed)
+        details = html("<dl>{}</dl>", listed)
     return html(
         '<li><p><strong>{}</strong> {}<span class="who">{}{}</span></p>{}</li>',
-        entry.kind, format_datetime(entry.when), who, through, told,
+        entry.kind, format_datetime(entry.when), who, through, details,
     )  # fmt: skip
 
 
-def _change(name: str, before: Html | None, after: Html) -> Html:
+def _render_change(name: str, before: Html | None, after: Html) -> Html:
     value = (
         after
         if before is None

@@ -21,7 +21,7 @@ LATEST = 15
 def view(org: Org) -> Page:
     sobject = order_object(org)
     part = record_queries.newest_rows(org, "Order", {}, limit=LATEST)
-    told = record_table.render_table(
+    table = record_table.render_table(
         ValueFormatter(org), sobject, part.rows, caption="Latest orders",
         empty="No orders yet. They appear here as soon as one is written through the API.",
     )  # fmt: skip
@@ -30,7 +30,7 @@ def view(org: Org) -> Page:
             Html("<h1>What the org holds</h1>"),
             _tiles(org),
             _stages(org, sobject),
-            widgets.section("Latest orders", told, more=Html('<p class="more"><a href="/orders">All orders</a></p>')),
+            widgets.section("Latest orders", table, more=Html('<p class="more"><a href="/orders">All orders</a></p>')),
             widgets.section(
                 "API usage", usage.summary(org), more=Html('<p class="more"><a href="/usage">By resource</a></p>')
             ),

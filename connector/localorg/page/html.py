@@ -22,9 +22,9 @@ def escape_value(value: object) -> Html:
     return EMPTY if value is None else Html(escape(str(value)))
 
 
-def html(template: str, *values: object, **named: object) -> Html:
+def html(template: str, *values: object, **named_values: object) -> Html:
     """The template with its places filled; the template is ours, the values are anybody's."""
-    filled = {name: escape_value(value) for name, value in named.items()}
+    filled = {name: escape_value(value) for name, value in named_values.items()}
     return Html(template.format(*(escape_value(value) for value in values), **filled))
 
 
@@ -34,9 +34,9 @@ def join(parts: Iterable[object], between: str = "") -> Html:
 
 def build_url(*segments: str, **params: object) -> str:
     """A path within the page, with the parameters that say something."""
-    given = {name: str(value) for name, value in params.items() if value not in {None, "", False}}
+    query = {name: str(value) for name, value in params.items() if value not in {None, "", False}}
     path = "/" + "/".join(quote(segment, safe="") for segment in segments)
-    return f"{path}?{urlencode(given)}" if given else path
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def link(to: str, text: object) -> Html:

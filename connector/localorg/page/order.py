@@ -48,16 +48,16 @@ _SIDE_STAGES = ("cancelled",)  # a stage beside the way from the first to the la
 
 
 def view(org: Org, record_id: str) -> Page:
-    here = find_record(org, record_id)
-    if here is None or here[0].name != "Order":
+    record_found = find_record(org, record_id)
+    if record_found is None or record_found[0].name != "Order":
         return not_found_page(f"There is no order {record_id}.")
-    sobject, row = here
-    shown = ValueFormatter(org)
-    title = shown.record_title(sobject, row)
+    sobject, row = record_found
+    formatter = ValueFormatter(org)
+    title = formatter.record_title(sobject, row)
     order_id = str(row["Id"])
     relations = {f"{child.name}.{by.name}": (child, by) for child, by in record_table.relations(org, sobject)}
     sections = [
-        record_table.related_section(org, shown, relations[name], order_id, always=always, title=title_)
+        record_table.related_section(org, formatter, relations[name], order_id, always=always, title=title_)
         for name, title_, always in (
             ("ReturnOrder.OrderId", "Return orders", "No return order for this order."),
             ("Order.OriginalOrderId", "Reduction orders", "Nothing of this order was reduced."),
@@ -71,15 +71,15 @@ def view(org: Org, record_id: str) -> Page:
             record.deleted_alert(row),
             _hold_alert(sobject, row),
             _stage_progress(sobject, row),
-            _order_details(shown, sobject, row),
-            _lines_section(org, shown, row),
+            _order_details(formatter, sobject, row),
+            _lines_section(org, formatter, row),
             *sections,
             record.related_sections(
-                org, shown, sobject, row, quiet=True,
+                org, formatter, sobject, row, quiet=True,
                 without={"OrderItem.OrderId", "ReturnOrder.OrderId", "Order.OriginalOrderId"},
             ),
-            history.section(org, shown, sobject, row),
-            record.field_section(shown, sobject, row, folded=True),
+            history.section(org, formatter, sobject, row),
+            record.field_section(formatter, sobject, row, folded=True),
         ]
     )  # fmt: skip
     return Page(title=f"Order {title}", body=body, place="/orders")
@@ -126,15 +126,15 @@ def _stage_progress(sobject: SObject, row: Row) -> Html:
     return html('<ol class="way" aria-label="Stages">{}</ol>', listed)
 
 
-def _order_details(shown: ValueFormatter, sobject: SObject, row: Row) -> Html:
-    told = [("Account", shown.link_record(row.get("AccountId")))]
+def _order_details(formatter: ValueFormatter, sobject: SObject, row: Row) -> Html:
+    details = [("Account", formatter.link_record(row.get("AccountId")))]
     carrier, tracking = sobject.get("Carrier__c"), sobject.get("Tracking_Number__c")
     if tracking:
-        by = html("{} ", shown.format_field(carrier, row)) if carrier else EMPTY
+        by = html("{} ", formatter.format_field(carrier, row)) if carrier else EMPTY
         number = row.get(tracking.name)
         gone = row.get("Shipped_Date__c") or row.get("Carrier__c")
         without = html("{}<span>without a number</span>", by) if gone else Html("Not shipped yet")
-        told.append(("Tracking", html("{}<strong>{}</strong>", by, number) if number else without))
+        details.append(("Tracking", html("{}<strong>{}</strong>", by, number) if number else without))
     for name in _DETAIL_FIELDS:
         field = sobject.get(name)
         if field is None or (name in _HIDDEN_IF_ZERO and not row.get(name)):
@@ -142,14 +142,14 @@ def _order_details(shown: ValueFormatter, sobject: SObject, row: Row) -> Html:
         value = (
             record.format_address(row, field)
             if field.type == "address"
-            else record_table.render_cell(shown, field, row)
+            else record_table.render_cell(formatter, field, row)
         )
         if value or name in _ALWAYS_SHOWN:
-            told.append((field_label(field), value))
-    return widgets.definition_list(told, kind="facts lead")
+            details.append((field_label(field), value))
+    return widgets.definition_list(details, kind="facts lead")
 
 
-def _lines_section(org: Org, shown: ValueFormatter, row: Row) -> Html:
+def _lines_section(org: Org, formatter: ValueFormatter, row: Row) -> Html:
     line = org.dml.plan("OrderItem").sobject
     part = record_queries.child_rows(org, line.name, "OrderId", str(row["Id"]), limit=MAX_LINES)
     numbered = "Line_Number__c" if line.get("Line_Number__c") else "OrderItemNumber"
@@ -166,19 +166,19 @@ def _lines_section(org: Org, shown: ValueFormatter, row: Row) -> Html:
     ]
     body = (
         [
-            html("{} {}", _line_number(item.get(numbered)), shown.link_record(item.get("Product2Id"))),
+            html("{} {}", _line_number(item.get(numbered)), formatter.link_record(item.get("Product2Id"))),
             _sku(org, item),
-            *(shown.format_field(field, item) for field in fields),
+            *(formatter.format_field(field, item) for field in fields),
         ]
         for item in lines
     )
-    told = widgets.render_table("Lines of the order", head, body, empty="This order has no lines yet.")
+    table = widgets.render_table("Lines of the order", head, body, empty="This order has no lines yet.")
     if not part.next_cursor:
-        return widgets.section("Lines", told)
-    every = link(
+        return widgets.section("Lines", table)
+    all_lines = link(
         build_url("record", str(row["Id"]), line.name, "OrderId"), f"The latest {MAX_LINES} lines are here; see all"
     )
-    return widgets.section("Lines", told, more=html('<p class="more">{}</p>', every))
+    return widgets.section("Lines", table, more=html('<p class="more">{}</p>', all_lines))
 
 
 def _has_distinct_value(name: str, item: Row) -> bool:

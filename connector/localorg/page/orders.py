@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def view(org: Org, params: Mapping[str, str]) -> Page:
     sobject = order_object(org)
-    shown = ValueFormatter(org)
+    formatter = ValueFormatter(org)
     chosen = {name: params.get(name, "") for name in ("account", "stage", "status")}
     columns = {"account": "AccountId", "stage": STAGE, "status": "Status"}
     equal = {columns[name]: value for name, value in chosen.items() if value and sobject.get(columns[name]) is not None}
@@ -26,8 +26,8 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
     before = record_queries.parse_cursor(params.get("before", ""))
     part = record_queries.newest_rows(org, "Order", equal, held=held, before=before)
     here = {**chosen, "held": "1" if held else ""}
-    told = record_table.render_table(
-        shown,
+    table = record_table.render_table(
+        formatter,
         sobject,
         part.rows,
         caption="Orders, newest first",
@@ -44,12 +44,14 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
             ),
         ]
     )
-    of = shown.record_name(chosen["account"]) if chosen["account"] else None
+    of = formatter.record_name(chosen["account"]) if chosen["account"] else None
     whose = (
-        html("<p>Of {}. {}</p>", shown.link_record(chosen["account"]), link("/orders", "All orders")) if of else EMPTY
+        html("<p>Of {}. {}</p>", formatter.link_record(chosen["account"]), link("/orders", "All orders"))
+        if of
+        else EMPTY
     )
     count = html('<p class="kind">{} orders in all</p>', f"{record_queries.count_rows(org, 'Order'):,}")
-    body = html("{}<h1>Orders</h1>{}{}{}{}", count, whose, _filters(sobject, here), told, steps)
+    body = html("{}<h1>Orders</h1>{}{}{}{}", count, whose, _filters(sobject, here), table, steps)
     return Page(title="Orders", body=body, place="/orders")
 
 

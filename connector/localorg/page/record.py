@@ -20,19 +20,19 @@ _ADDRESS = ("Street", "City", "State", "PostalCode", "Country")
 
 
 def view(org: Org, record_id: str) -> Page:
-    here = find_record(org, record_id)
-    if here is None:
+    record_found = find_record(org, record_id)
+    if record_found is None:
         return not_found_page(f"There is no record {record_id}.")
-    sobject, row = here
-    shown = ValueFormatter(org)
-    title = shown.record_title(sobject, row)
+    sobject, row = record_found
+    formatter = ValueFormatter(org)
+    title = formatter.record_title(sobject, row)
     body = join(
         [
             widgets.heading(sobject.label, title),
             deleted_alert(row),
-            field_section(shown, sobject, row),
-            related_sections(org, shown, sobject, row),
-            history.section(org, shown, sobject, row),
+            field_section(formatter, sobject, row),
+            related_sections(org, formatter, sobject, row),
+            history.section(org, formatter, sobject, row),
         ]
     )
     return Page(title=f"{sobject.label} {title}", body=body, place="/products" if sobject.name == "Product2" else "")
@@ -43,29 +43,31 @@ def deleted_alert(row: Row) -> Html:
 
 
 def field_section(
-    shown: ValueFormatter, sobject: SObject, row: Row, *, title: str = "Details", folded: bool = False
+    formatter: ValueFormatter, sobject: SObject, row: Row, *, title: str = "Details", folded: bool = False
 ) -> Html:
     """All that the running user may see, those without a value last and folded away."""
     filled, empty = [], []
     for field in sobject.fields.values():
         if field.compound_field_name or field.name == "IsDeleted":
             continue  # told with the whole they are part of
-        value = format_address(row, field) if field.type == "address" else shown.format_field(field, row)
+        value = format_address(row, field) if field.type == "address" else formatter.format_field(field, row)
         if value:
             filled.append((field_label(field), value))
         else:
             empty.append((field_label(field), EMPTY))
-    told = widgets.definition_list(filled)
+    content = widgets.definition_list(filled)
     if empty:
-        told = html(
+        content = html(
             "{}<details><summary>{} fields without a value</summary>{}</details>",
-            told,
+            content,
             len(empty),
             widgets.definition_list(empty),
         )
     if folded:
-        return html('<details class="all"><summary>All {} fields</summary>{}</details>', len(filled) + len(empty), told)
-    return widgets.section(title, told)
+        return html(
+            '<details class="all"><summary>All {} fields</summary>{}</details>', len(filled) + len(empty), content
+        )
+    return widgets.section(title, content)
 
 
 def format_address(row: Row, field: Field) -> Html:
@@ -74,54 +76,67 @@ def format_address(row: Row, field: Field) -> Html:
 
 
 def related_sections(
-    org: Org, shown: ValueFormatter, sobject: SObject, row: Row, *, without: Container[str] = (), quiet: bool = False
+    org: Org,
+    formatter: ValueFormatter,
+    sobject: SObject,
+    row: Row,
+    *,
+    without: Container[str] = (),
+    quiet: bool = False,
 ) -> Html:
     """A section for each object that refers to this record."""
-    every = list(record_table.relations(org, sobject, without))
+    relations = list(record_table.relations(org, sobject, without))
     sections: Iterable[Html] = (
-        record_table.related_section(org, shown, relation, str(row["Id"]), title=title)
-        for relation, title in zip(every, record_table.relation_titles(every), strict=True)
+        record_table.related_section(org, formatter, relation, str(row["Id"]), title=title)
+        for relation, title in zip(relations, record_table.relation_titles(relations), strict=True)
     )
-    told = join(sections)
-    if told or quiet:
-        return told
+    content = join(sections)
+    if content or quiet:
+        return content
     return widgets.section("Related records", Html('<p class="empty">No other record refers to this one.</p>'))
 
 
 def view_children(org: Org, record_id: str, child: str, field: str, params: Mapping[str, str]) -> Page:
     """All children of one kind, page by page."""
-    here = find_record(org, record_id)
+    record_found = find_record(org, record_id)
     relation = next(
         (
-            (one, by)
-            for one, by in (record_table.relations(org, here[0]) if here else ())
-            if (one.name, by.name) == (child, field)
+            (child_object, by)
+            for child_object, by in (record_table.relations(org, record_found[0]) if record_found else ())
+            if (child_object.name, by.name) == (child, field)
         ),
         None,
     )
     before = params.get("before", "")
-    if here is None or relation is None:
+    if record_found is None or relation is None:
         return not_found_page("There is no such list.")
-    sobject, row = here
-    one, by = relation
-    shown = ValueFormatter(org)
-    full = str(row["Id"])
-    seen = record_queries.child_rows(org, one.name, by.name, full, before=record_queries.parse_cursor(before))
-    told = record_table.render_table(
-        shown, one, seen.rows, caption=one.label_plural, empty=f"No {one.label_plural.lower()} here.", without={by.name}
+    sobject, row = record_found
+    child_object, by = relation
+    formatter = ValueFormatter(org)
+    full_id = str(row["Id"])
+    page = record_queries.child_rows(
+        org, child_object.name, by.name, full_id, before=record_queries.parse_cursor(before)
     )
-    here_again = build_url("record", full, child, field)
-    older = build_url("record", full, child, field, before=seen.next_cursor) if seen.next_cursor else None
+    table = record_table.render_table(
+        formatter,
+        child_object,
+        page.rows,
+        caption=child_object.label_plural,
+        empty=f"No {child_object.label_plural.lower()} here.",
+        without={by.name},
+    )
+    own_url = build_url("record", full_id, child, field)
+    older = build_url("record", full_id, child, field, before=page.next_cursor) if page.next_cursor else None
     body = join(
         [
-            widgets.heading(one.label_plural, shown.record_title(sobject, row)),
+            widgets.heading(child_object.label_plural, formatter.record_title(sobject, row)),
             html(
                 "<p>Of {} {}, newest first.</p>",
                 sobject.label.lower(),
-                link(shown.record_url(full), shown.record_title(sobject, row)),
+                link(formatter.record_url(full_id), formatter.record_title(sobject, row)),
             ),
-            told,
-            widgets.navigation([("Newest", here_again if before else None), ("Older", older)]),
+            table,
+            widgets.navigation([("Newest", own_url if before else None), ("Older", older)]),
         ]
     )
-    return Page(title=f"{one.label_plural} of {shown.record_title(sobject, row)}", body=body)
+    return Page(title=f"{child_object.label_plural} of {formatter.record_title(sobject, row)}", body=body)

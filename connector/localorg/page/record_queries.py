@@ -95,9 +95,9 @@ class NamedPage:
 def rows_by_name(org: Org, sobject: str, after: tuple[str, str] | None, limit: int = PAGE_SIZE) -> NamedPage:
     """Rows in the order of their names; the cursor is the last row's name and ID."""
     where = LIVE_CONDITION if after is None else f'{LIVE_CONDITION} AND ("Name", "Id") > (?, ?)'
-    found = list(org.dml.select(sobject, f'{where} ORDER BY "Name", "Id" LIMIT ?', *(after or ()), limit + 1))
-    rows = found[:limit]
-    following = (str(rows[-1]["Name"]), str(rows[-1]["Id"])) if len(found) > limit else None
+    rows_and_next = list(org.dml.select(sobject, f'{where} ORDER BY "Name", "Id" LIMIT ?', *(after or ()), limit + 1))
+    rows = rows_and_next[:limit]
+    following = (str(rows[-1]["Name"]), str(rows[-1]["Id"])) if len(rows_and_next) > limit else None
     return NamedPage(rows, following)
 
 
@@ -113,8 +113,8 @@ def rows_with_prefix(org: Org, sobject: str, column: str, text: str, limit: int)
 def count_rows(org: Org, sobject: str) -> int:
     """How many there are: all rows less the deleted ones, neither of which is looked at."""
     table = quote(org.dml.plan(sobject).name)
-    every = org.dml.scalar(f"SELECT COUNT(*) FROM {table}")  # noqa: S608
-    return int(every) - int(org.dml.scalar(f'SELECT COUNT(*) FROM {table} WHERE "IsDeleted" = 1'))  # noqa: S608
+    all_rows = org.dml.scalar(f"SELECT COUNT(*) FROM {table}")  # noqa: S608
+    return int(all_rows) - int(org.dml.scalar(f'SELECT COUNT(*) FROM {table} WHERE "IsDeleted" = 1'))  # noqa: S608
 
 
 def bounded_count(org: Org, sobject: str, column: str | None = None, value: str = "") -> int:

@@ -40,18 +40,18 @@ Relation = tuple["SObject", "Field"]
 
 def table_fields(sobject: SObject) -> list[Field]:
     """Those of the ones above that the running user may see; of other objects their own first fields."""
-    named = _COLUMNS.get(sobject.name)
-    if named is not None:
-        return [field for name in named if (field := sobject.get(name))]
+    names = _COLUMNS.get(sobject.name)
+    if names is not None:
+        return [field for name in names if (field := sobject.get(name))]
     own = [field for field in sobject.fields.values() if field.custom and field.stored]
     last = sobject.get("CreatedDate")
     return [*own[:_MAX_CUSTOM_COLUMNS], *([last] if last else [])]
 
 
 def render_table(
-    shown: ValueFormatter,
+    formatter: ValueFormatter,
     sobject: SObject,
-    found: Sequence[Row],
+    rows: Sequence[Row],
     *,
     caption: str,
     empty: Html | str,
@@ -59,22 +59,25 @@ def render_table(
 ) -> Html:
     fields = [field for field in table_fields(sobject) if field.name not in without]
     head = [Column(sobject.label), *(Column(field_label(field), field.type in NUMBERS) for field in fields)]
-    body = ([_title_cell(shown, sobject, row), *(render_cell(shown, field, row) for field in fields)] for row in found)
+    body = (
+        [_title_cell(formatter, sobject, row), *(render_cell(formatter, field, row) for field in fields)]
+        for row in rows
+    )
     return widgets.render_table(caption, head, body, empty=empty)
 
 
-def _title_cell(shown: ValueFormatter, sobject: SObject, row: Row) -> Html:
-    return link(shown.record_url(str(row["Id"])), widgets.key(shown.record_title(sobject, row)))
+def _title_cell(formatter: ValueFormatter, sobject: SObject, row: Row) -> Html:
+    return link(formatter.record_url(str(row["Id"])), widgets.key(formatter.record_title(sobject, row)))
 
 
-def render_cell(shown: ValueFormatter, field: Field, row: Row) -> Html:
+def render_cell(formatter: ValueFormatter, field: Field, row: Row) -> Html:
     """A value where it stands among others: states as badges, a hold with its sign."""
     value = row.get(field.name)
     if field.name in _STATES and isinstance(value, str):
         return widgets.badge(picklist_label(field, value), value)
     if field.name == "Hold_Reason__c" and value:
         return widgets.hold_badge(str(value))
-    return shown.format_field(field, row)
+    return formatter.format_field(field, row)
 
 
 def relations(org: Org, sobject: SObject, without: Container[str] = ()) -> Iterable[Relation]:
@@ -90,7 +93,7 @@ def relations(org: Org, sobject: SObject, without: Container[str] = ()) -> Itera
 
 def related_section(
     org: Org,
-    shown: ValueFormatter,
+    formatter: ValueFormatter,
     relation: Relation,
     record_id: str,
     *,
@@ -104,16 +107,16 @@ def related_section(
     if not part.rows and not always:
         return EMPTY
     title = title or child.label_plural
-    told = render_table(shown, child, part.rows, caption=title, empty=always, without={field.name})
+    table = render_table(formatter, child, part.rows, caption=title, empty=always, without={field.name})
     to = more or build_url("record", record_id, child.name, field.name)
-    every = html('<p class="more">{}</p>', link(to, "All of them")) if part.next_cursor else EMPTY
-    return widgets.section(title, told, more=every)
+    all_link = html('<p class="more">{}</p>', link(to, "All of them")) if part.next_cursor else EMPTY
+    return widgets.section(title, table, more=all_link)
 
 
-def relation_titles(found: Sequence[Relation]) -> list[str]:
+def relation_titles(relations_found: Sequence[Relation]) -> list[str]:
     """The plural of each child, with the field where one object refers twice."""
-    names = [child.label_plural for child, _ in found]
+    names = [child.label_plural for child, _ in relations_found]
     return [
         child.label_plural if names.count(child.label_plural) == 1 else f"{child.label_plural} by {field_label(field)}"
-        for child, field in found
+        for child, field in relations_found
     ]

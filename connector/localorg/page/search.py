@@ -32,24 +32,24 @@ _WIDTHS = {"OrderNumber": 8, "ReturnOrderNumber": 8, "CaseNumber": 8}  # numbers
 
 
 def view(org: Org, text: str) -> Page:
-    wanted = text.strip()[:MAX_LENGTH]
-    if not wanted:
-        told: Html = Html('<p class="empty">Type an order number, an account, a product or a SKU above.</p>')
+    query = text.strip()[:MAX_LENGTH]
+    if not query:
+        results: Html = Html('<p class="empty">Type an order number, an account, a product or a SKU above.</p>')
     else:
-        told = _render_results(org, wanted) or html(
+        results = _render_results(org, query) or html(
             '<p class="empty">Nothing begins with “{}”. Numbers, keys and names are found by their beginning.</p>',
-            wanted,
+            query,
         )
-    title = f"Search: {wanted}" if wanted else "Search"
-    return Page(title=title, body=html("<h1>{}</h1>{}", title, told), searched=wanted)
+    title = f"Search: {query}" if query else "Search"
+    return Page(title=title, body=html("<h1>{}</h1>{}", title, results), searched=query)
 
 
-def _render_results(org: Org, wanted: str) -> Html:
-    shown = ValueFormatter(org)
+def _render_results(org: Org, query: str) -> Html:
+    formatter = ValueFormatter(org)
     sections = []
-    direct = find_record(org, wanted)
+    direct = find_record(org, query)
     for sobject in org.schema:
-        hits = _find_rows(org, sobject, wanted)
+        hits = _find_rows(org, sobject, query)
         if direct is not None and direct[0].name == sobject.name:
             hits.setdefault(str(direct[1]["Id"]), direct[1])
         if not hits:
@@ -60,35 +60,35 @@ def _render_results(org: Org, wanted: str) -> Html:
             if len(hits) > MAX_HITS
             else EMPTY
         )
-        told = record_table.render_table(shown, sobject, some, caption=sobject.label_plural, empty="")
-        sections.append(widgets.section(sobject.label_plural, html("{}{}", told, note)))
+        table = record_table.render_table(formatter, sobject, some, caption=sobject.label_plural, empty="")
+        sections.append(widgets.section(sobject.label_plural, html("{}{}", table, note)))
         if sobject.name == "Account":
-            sections.append(_orders_of_accounts(org, shown, sobject, some))
+            sections.append(_orders_of_accounts(org, formatter, sobject, some))
     return join(sections)
 
 
-def _orders_of_accounts(org: Org, shown: ValueFormatter, account: SObject, found: Sequence[Row]) -> Html:
+def _orders_of_accounts(org: Org, formatter: ValueFormatter, account: SObject, accounts: Sequence[Row]) -> Html:
     """What the accounts that were found have ordered: whoever types a customer's name looks for that."""
     relations = [item for item in record_table.relations(org, account) if (item[0].name, item[1].name) == _ORDERED]
     if not relations:
         return EMPTY
-    if len(found) > MAX_ACCOUNTS_WITH_ORDERS:
+    if len(accounts) > MAX_ACCOUNTS_WITH_ORDERS:
         return Html('<p class="note">The orders of an account are on its page.</p>')
     return join(
         record_table.related_section(
             org,
-            shown,
+            formatter,
             relations[0],
             str(row["Id"]),
-            title=f"Orders of {shown.record_title(account, row)}",
+            title=f"Orders of {formatter.record_title(account, row)}",
             always="No orders yet.",
             more=build_url("orders", account=row["Id"]),
         )
-        for row in found
+        for row in accounts
     )
 
 
-def _find_rows(org: Org, sobject: SObject, wanted: str) -> dict[str, Row]:
+def _find_rows(org: Org, sobject: SObject, query: str) -> dict[str, Row]:
     """Live rows by their IDs, of those columns that an index finds and the running user may see."""
     hits: dict[str, Row] = {}
     if sobject.event:
@@ -96,17 +96,17 @@ def _find_rows(org: Org, sobject: SObject, wanted: str) -> dict[str, Row]:
     for field in sobject.fields.values():
         if field.name not in _SEARCHED_FIELDS.get(sobject.name, ()) and not (field.external_id and field.custom):
             continue
-        for text in _spellings(field.name, wanted, cased=field.case_sensitive):
+        for text in _spellings(field.name, query, cased=field.case_sensitive):
             for row in record_queries.rows_with_prefix(org, sobject.name, field.name, text, MAX_HITS + 1):
                 hits.setdefault(str(row["Id"]), row)
     return hits
 
 
-def _spellings(column: str, wanted: str, *, cased: bool) -> list[str]:
+def _spellings(column: str, query: str, *, cased: bool) -> list[str]:
     """What was typed; a number with its zeros; a key that tells cases apart in either case."""
-    spellings = [wanted]
-    if column in _WIDTHS and wanted.isascii() and wanted.isdigit():
-        spellings.append(wanted.zfill(_WIDTHS[column]))
+    spellings = [query]
+    if column in _WIDTHS and query.isascii() and query.isdigit():
+        spellings.append(query.zfill(_WIDTHS[column]))
     if cased:
-        spellings += [wanted.upper(), wanted.lower()]
+        spellings += [query.upper(), query.lower()]
     return list(dict.fromkeys(spellings))

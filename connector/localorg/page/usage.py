@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def view(org: Org) -> Page:
-    told = org.usage.as_dict()
-    resources = sorted(told["by_resource"].items(), key=lambda item: (-item[1], item[0]))
-    every = sum(count for _, count in resources)
+    counters = org.usage.as_dict()
+    resources = sorted(counters["by_resource"].items(), key=lambda item: (-item[1], item[0]))
+    total = sum(count for _, count in resources)
     table = widgets.render_table(
         "API calls by resource",
         [Column("Resource"), Column("Calls", number=True), Column("Share", number=True)],
-        ([html("<code>{}</code>", name), f"{count:,}", f"{count / every:.1%}"] for name, count in resources),
+        ([html("<code>{}</code>", name), f"{count:,}", f"{count / total:.1%}"] for name, count in resources),
         empty="No calls yet. They are counted from the first one on.",
         few=True,
     )
@@ -60,11 +60,11 @@ def summary(org: Org) -> Html:
 
 
 def _event_usage(org: Org) -> Html:
-    told, hub = org.usage.as_dict(), org.hub.as_dict()
+    counters, hub = org.usage.as_dict(), org.hub.as_dict()
     return widgets.definition_list(
         [
-            ("Delivered in 24 hours", Html(f"{told['events_delivered']:,}")),
-            ("Published in the last hour", Html(f"{told['events_published']:,}")),
+            ("Delivered in 24 hours", Html(f"{counters['events_delivered']:,}")),
+            ("Published in the last hour", Html(f"{counters['events_published']:,}")),
             ("Newest replay number", Html(f"{hub['latest']:,}")),
             ("Kept for", html("{} hours", f"{hub['retention_seconds'] / 3600:g}")),
             ("Changes captured of", html("{}", ", ".join(hub["captured"]))),

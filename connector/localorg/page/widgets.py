@@ -71,8 +71,8 @@ def _render_row(columns: Sequence[Column], row: Sequence[object]) -> Html:
 
 def definition_list(pairs: Iterable[tuple[str, Html]], *, kind: str = "facts") -> Html:
     """Labels and values; what is empty says so."""
-    told = join(html("<div><dt>{}</dt><dd>{}</dd></div>", label, value or NOTHING) for label, value in pairs)
-    return html('<dl class="{}">{}</dl>', kind, told) if told else EMPTY
+    entries = join(html("<div><dt>{}</dt><dd>{}</dd></div>", label, value or NOTHING) for label, value in pairs)
+    return html('<dl class="{}">{}</dl>', kind, entries) if entries else EMPTY
 
 
 NOTHING = Html('<span class="nothing">–</span>')
@@ -99,8 +99,8 @@ def section(title: str, body: Html, *, more: Html = EMPTY) -> Html:
 
 def navigation(places: Iterable[tuple[str, str | None]]) -> Html:
     """Where to go on in a list: labels and addresses, those without one left out."""
-    shown = join(html("<li>{}</li>", link(to, label)) for label, to in places if to)
-    return html('<nav class="steps" aria-label="Parts of the list"><ul>{}</ul></nav>', shown) if shown else EMPTY
+    entries = join(html("<li>{}</li>", link(to, label)) for label, to in places if to)
+    return html('<nav class="steps" aria-label="Parts of the list"><ul>{}</ul></nav>', entries) if entries else EMPTY
 
 
 def heading(kind: str, title: object, beside: Html = EMPTY) -> Html:

@@ -131,8 +131,8 @@ class PubSubService(grpc.GenericRpcHandler):
             try:
                 token = self._authenticate(context)
                 with self._count_stream():
-                    async for answer in act(requests, rpc_id, lambda: self._check_token(token)):
-                        yield answer
+                    async for response in act(requests, rpc_id, lambda: self._check_token(token)):
+                        yield response
             except RpcError as failure:
                 await failure.abort(context, rpc_id)
 
@@ -202,10 +202,10 @@ class PubSubService(grpc.GenericRpcHandler):
     def _require_topics(self, name: str) -> set[str]:
         if not name:
             raise invalid_argument("topic.validation.empty", "The topic name must not be empty.")
-        found = self.hub.resolve_topics(name)
-        if found is None:
+        topics = self.hub.resolve_topics(name)
+        if topics is None:
             raise topic_not_found(name)
-        return found
+        return topics
 
     # -- subscribing -------------------------------------------------------------------------------------------------
 
@@ -214,39 +214,39 @@ class PubSubService(grpc.GenericRpcHandler):
         self._require_topics(first.topic_name)
         fetch = FetchState(first.topic_name, self._start_position(first))
 
-        def hear(request: Any) -> None:
+        def handle_request(request: Any) -> None:
             if request.topic_name and request.topic_name != fetch.topic:
                 raise invalid_argument("subscription.fetch.topic.mismatch", "The topic of a stream cannot be changed.")
             fetch.request_events(request.num_requested)
 
-        hear(first)
-        async for events, latest in self._stream_events(fetch, requests, hear, check):
+        handle_request(first)
+        async for events, latest in self._stream_events(fetch, requests, handle_request, check):
             yield grpc_codec.message_class("FetchResponse")(
                 events=events, latest_replay_id=latest, rpc_id=rpc_id, pending_num_requested=fetch.pending
             )
 
     async def _managed_subscribe(self, requests: AsyncIterator[Any], rpc_id: str, check: Callable[[], None]) -> Any:
         first = await self._first_request(requests)
-        told: list[Any] = []
+        commit_responses: list[Any] = []
         with self._acquire(first) as subscription:
             fetch = FetchState(subscription.topic, self.managed.start_position(subscription), managed=subscription)
 
-            def hear(request: Any) -> None:
+            def handle_request(request: Any) -> None:
                 if request.HasField("commit_replay_id_request"):
-                    told.append(self._commit(subscription, request.commit_replay_id_request))
+                    commit_responses.append(self._commit(subscription, request.commit_replay_id_request))
                 elif request.num_requested <= 0:
                     fetch.request_events(request.num_requested)
                 if request.num_requested > 0:
                     fetch.request_events(request.num_requested)
 
-            hear(first)
-            async for events, latest in self._stream_events(fetch, requests, hear, check, told):
-                answer = grpc_codec.message_class("ManagedFetchResponse")(
+            handle_request(first)
+            async for events, latest in self._stream_events(fetch, requests, handle_request, check, commit_responses):
+                response = grpc_codec.message_class("ManagedFetchResponse")(
                     events=events, latest_replay_id=latest, rpc_id=rpc_id, pending_num_requested=fetch.pending
                 )
-                if told:
-                    answer.commit_response.CopyFrom(told.pop(0))
-                yield answer
+                if commit_responses:
+                    response.commit_response.CopyFrom(commit_responses.pop(0))
+                yield response
 
     @contextmanager
     def _acquire(self, request: Any) -> Iterator[ManagedSubscription]:
@@ -308,9 +308,9 @@ class PubSubService(grpc.GenericRpcHandler):
         self,
         fetch: FetchState,
         requests: AsyncIterator[Any],
-        hear: Callable[[Any], None],
+        handle_request: Callable[[Any], None],
         check: Callable[[], None],
-        told: Sequence[Any] = (),
+        commit_responses: Sequence[Any] = (),
     ) -> AsyncIterator[tuple[list[Any], bytes]]:
         """Events as they come and are asked for, and an empty list with the latest position where none come."""
         woken = asyncio.Event()
@@ -321,7 +321,7 @@ class PubSubService(grpc.GenericRpcHandler):
                 async for request in requests:
                     if request is None:
                         raise invalid_argument("subscription.fetch.request.invalid", "The message cannot be read.")
-                    hear(request)
+                    handle_request(request)
                     woken.set()
             except RpcError as error:
                 failure.append(error)
@@ -343,7 +343,7 @@ class PubSubService(grpc.GenericRpcHandler):
                     await self._delay_delivery(len(events))
                     yield [_consumer_event(event) for event in events], encode_replay_id(fetch.position)
                     self._break_stream_if_set()
-                elif told:
+                elif commit_responses:
                     yield [], encode_replay_id(fetch.position)
                 elif not await self._wait_for_event(woken, fetch):
                     if not fetch.pending:

@@ -46,8 +46,8 @@ class PortMultiplexer:
             self._tls = True
         await self._grpc.start()
         await self._outer.start_serving()
-        taken: int = self._outer.sockets[0].getsockname()[1]
-        return taken
+        bound_port: int = self._outer.sockets[0].getsockname()[1]
+        return bound_port
 
     async def stop(self) -> None:
         if self._outer is not None:

@@ -53,11 +53,11 @@ def _list_or_create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
     place = call.params.get("queryLocator") or "0"
     if not _OFFSET.fullmatch(place):
         raise _invalid_job(f"invalid queryLocator: {place[:40]}")
-    found = org.jobs.list_jobs(kind, int(place), JOBS_PER_PAGE + 1)
-    done = len(found) <= JOBS_PER_PAGE
+    listed = org.jobs.list_jobs(kind, int(place), JOBS_PER_PAGE + 1)
+    done = len(listed) <= JOBS_PER_PAGE
     rest = None if done else f"{call.base}/jobs/{kind}?queryLocator={int(place) + JOBS_PER_PAGE}"
     return ApiResponse(
-        200, {"done": done, "records": [job.render() for job in found[:JOBS_PER_PAGE]], "nextRecordsUrl": rest}
+        200, {"done": done, "records": [job.render() for job in listed[:JOBS_PER_PAGE]], "nextRecordsUrl": rest}
     )
 
 
@@ -72,7 +72,7 @@ def _create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
     operation = _enum_value(body, "operation", OPERATIONS[kind], None)
     if _enum_value(body, "contentType", ("CSV",), "CSV") != "CSV":
         raise _invalid_job("contentType must be CSV")
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "operation": operation,
         "delimiter": _enum_value(body, "columnDelimiter", tuple(DELIMITERS), "COMMA"),
         "line_ending": _enum_value(body, "lineEnding", tuple(LINE_ENDINGS), "LF"),
@@ -81,15 +81,15 @@ def _create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
         text = body.get("query")
         if not isinstance(text, str) or not text:
             raise _invalid_job("query: a SOQL query is needed")
-        found = org.schema.get(query_job.check_query(text, org.schema))
-        if found is None:
+        sobject = org.schema.get(query_job.check_query(text, org.schema))
+        if sobject is None:
             raise Refusal("INVALIDENTITY", "The entity of the query does not exist or cannot be queried")
-        given |= {"query": text, "sobject": found.name}
-        job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, state=UPLOADED, **given)
+        fields |= {"query": text, "sobject": sobject.name}
+        job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, state=UPLOADED, **fields)
         return ApiResponse(200, job.render())
-    given |= _parse_target(org, body, str(operation))
-    given["client"] = call.client
-    job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, **given)
+    fields |= _parse_target(org, body, str(operation))
+    fields["client"] = call.client
+    job = org.jobs.create(kind=kind, version=call.version, user_id=org.dml.user_id, **fields)
     if content is not None:
         org.jobs.put_content(job, content)
         org.jobs.set_state(job, UPLOADED)
@@ -113,11 +113,11 @@ def _parse_target(org: Org, body: dict[str, Any], operation: str) -> dict[str, s
     return {"sobject": plan.name, "key": str(key)}
 
 
-def _enum_value(body: dict[str, Any], name: str, known: tuple[str, ...], default: str | None) -> str:
-    found = body.get(name, default)
-    if found not in known:
-        raise _invalid_job(f"{name}: {found!r} is none of {', '.join(known)}")
-    return str(found)
+def _enum_value(body: dict[str, Any], name: str, allowed: tuple[str, ...], default: str | None) -> str:
+    value = body.get(name, default)
+    if value not in allowed:
+        raise _invalid_job(f"{name}: {value!r} is none of {', '.join(allowed)}")
+    return str(value)
 
 
 def _invalid_job(message: str) -> Refusal:
@@ -229,9 +229,14 @@ def _query_results(org: Org, call: ApiCall, job: Job) -> ApiResponse:
     if job.state != COMPLETE:
         raise Refusal("INVALIDJOBSTATE", f"The job is not complete yet: {job.state}")
     start = _decode_locator(call.params.get("locator"), job.processed)
-    asked = call.params.get("maxRecords", "")
-    known = asked.isascii() and asked.isdigit() and len(asked) < len(str(MAX_RECORDS)) + 1 and int(asked)
-    count = min(int(asked), MAX_RECORDS) if known else MAX_RECORDS
+    max_records = call.params.get("maxRecords", "")
+    is_valid = (
+        max_records.isascii()
+        and max_records.isdigit()
+        and len(max_records) < len(str(MAX_RECORDS)) + 1
+        and int(max_records)
+    )
+    count = min(int(max_records), MAX_RECORDS) if is_valid else MAX_RECORDS
     lines = org.jobs.result_lines(job, start, count)
     end = start + len(lines)
     body = job.dialect.line(parse_json(job.header.encode())) + "".join(lines)

@@ -95,15 +95,15 @@ def _group_by_type(org: Org, records: Sequence[dict[str, Any]]) -> list[tuple[Wr
         if org.schema.get(kind) is None:
             raise Refusal("INVALID_TYPE", f"sObject type '{kind}' is not supported.")
         kinds.append(kind.lower())
-    found = []
+    chunks = []
     for kind, run in groupby(zip(kinds, records, strict=True), key=lambda pair: pair[0]):
-        found.append((org.dml.plan(kind), [record for _, record in run]))
-    if len(found) > _MAX_CHUNKS:
+        chunks.append((org.dml.plan(kind), [record for _, record in run]))
+    if len(chunks) > _MAX_CHUNKS:
         raise Refusal(
             "LIMIT_EXCEEDED",
-            f"The records change type {len(found)} times: at most {_MAX_CHUNKS} chunks of one type are allowed",
+            f"The records change type {len(chunks)} times: at most {_MAX_CHUNKS} chunks of one type are allowed",
         )
-    return found
+    return chunks
 
 
 def _create(org: Org, call: ApiCall) -> ApiResponse:
@@ -169,26 +169,26 @@ def _write_records(
     org: Org, outcomes: list[Outcome], act: Any, *, all_or_none: bool, upsert: bool = False
 ) -> ApiResponse:
     written = org.dml.rows_written
-    undone = False
+    rolled_back = False
     try:
         with org.storage.savepoint():
             act()
             if all_or_none and any(outcome.error for outcome in outcomes):
                 raise _RolledBack
     except _RolledBack:
-        undone = True
+        rolled_back = True
         org.dml.rows_written = written
-    told: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for outcome in outcomes:
-        error = outcome.error or (_ROLLED_BACK if undone else None)
+        error = outcome.error or (_ROLLED_BACK if rolled_back else None)
         if error is not None:
-            told.append({"success": False, "errors": [error.row_error()]})
+            results.append({"success": False, "errors": [error.row_error()]})
             continue
         item: dict[str, Any] = {"id": outcome.id, "success": True, "errors": enqueued_note(outcome)}
         if upsert:
             item["created"] = bool(outcome.created)
-        told.append(item)
-    return ApiResponse(200, told)
+        results.append(item)
+    return ApiResponse(200, results)
 
 
 def roll_back_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -202,25 +202,25 @@ def _read(org: Org, call: ApiCall, name: str) -> ApiResponse:
         raise Refusal("INVALID_TYPE_FOR_OPERATION", f"entity type {plan.name} does not support retrieve")
     if call.method == "POST":
         body = call.object_body()
-        wanted, fields = body.get("ids"), body.get("fields")
+        record_ids, fields = body.get("ids"), body.get("fields")
     else:
-        wanted = [part for part in call.params.get("ids", "").split(",") if part]
+        record_ids = [part for part in call.params.get("ids", "").split(",") if part]
         fields = [part for part in call.params.get("fields", "").split(",") if part]
-    for label, listed in (("ids", wanted), ("fields", fields)):
+    for label, listed in (("ids", record_ids), ("fields", fields)):
         if not isinstance(listed, list) or not listed or not all(isinstance(item, str) for item in listed):
             raise Refusal("REQUIRED_FIELD_MISSING", f"The {label} parameter is required: a list of texts")
-    assert wanted is not None
-    if len(wanted) > _MAX_READ_ROWS:
+    assert record_ids is not None
+    if len(record_ids) > _MAX_READ_ROWS:
         raise Refusal(
             "EXCEEDED_ID_LIMIT",
             f"record limit reached. cannot submit more than {_MAX_READ_ROWS} records into this call",
         )
-    told = []
+    records = []
     render_record(plan, {"Id": None}, call.base, fields)
-    for record_id in wanted:
+    for record_id in record_ids:
         full = ids.normalize(record_id.strip())
         if full is None:
             raise Refusal("MALFORMED_ID", f"malformed id {record_id}", fields=["Id"])
         row = org.dml.row(plan, full)
-        told.append(None if row is None or row.get("IsDeleted") else render_record(plan, row, call.base, fields))
-    return ApiResponse(200, told)
+        records.append(None if row is None or row.get("IsDeleted") else render_record(plan, row, call.base, fields))
+    return ApiResponse(200, records)

@@ -113,7 +113,7 @@ def _run_composite(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
             for sub in group
         ]
     replies: dict[int, ApiResponse] = {}
-    undone = False
+    rolled_back = False
     written = org.dml.rows_written
     try:
         with org.storage.transaction():
@@ -121,10 +121,11 @@ def _run_composite(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
             if all_or_none and any(_has_failed(reply) for reply in replies.values()):
                 raise _RolledBack
     except _RolledBack:
-        undone = True
+        rolled_back = True
         org.dml.rows_written = written
     return ApiResponse(
-        200, {"compositeResponse": [_render_subresponse(sub, replies[sub.place], undone=undone) for sub in subs]}
+        200,
+        {"compositeResponse": [_render_subresponse(sub, replies[sub.place], rolled_back=rolled_back) for sub in subs]},
     )
 
 
@@ -157,10 +158,10 @@ def run_subrequest(dispatch: Dispatch, sub: Subrequest, answers: dict[str, Any])
         return error_response(refusal)
 
 
-def _render_subresponse(sub: Subrequest, reply: ApiResponse, *, undone: bool) -> dict[str, Any]:
-    if undone and not _has_failed(reply):
+def _render_subresponse(sub: Subrequest, reply: ApiResponse, *, rolled_back: bool) -> dict[str, Any]:
+    if rolled_back and not _has_failed(reply):
         reply = error_response(processing_halted())
-    elif undone and isinstance(reply.body, list):
+    elif rolled_back and isinstance(reply.body, list):
         reply = ApiResponse(reply.status, [collections.roll_back_row(row) for row in reply.body], reply.headers)
     return {
         "body": reply.body,

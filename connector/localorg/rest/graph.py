@@ -85,7 +85,7 @@ def _parse_graphs(call: ApiCall) -> list[tuple[str, list[list[Subrequest]], list
 def handle(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
     if call.method != "POST":
         raise method_not_allowed(call, "POST")
-    told = []
+    results = []
     failures = 0
     with org.storage.transaction():
         for graph_id, levels, subs in _parse_graphs(call):
@@ -97,14 +97,14 @@ def handle(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
             else:
                 replies, done = _run_graph(org, dispatch, levels)
                 failures += not done
-            told.append(
+            results.append(
                 {
                     "graphId": graph_id,
                     "graphResponse": {"compositeResponse": [_render_node(sub, replies.get(sub.place)) for sub in subs]},
                     "isSuccessful": done,
                 }
             )
-    return ApiResponse(200, {"graphs": told})
+    return ApiResponse(200, {"graphs": results})
 
 
 def _run_graph(org: Org, dispatch: Dispatch, levels: list[list[Subrequest]]) -> tuple[dict[int, ApiResponse], bool]:

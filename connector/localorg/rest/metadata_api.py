@@ -41,8 +41,8 @@ def _start_from_multipart(org: Org, call: ApiCall) -> Deployment:
     if not content_type.lower().startswith("multipart/form-data"):
         raise Refusal("UNSUPPORTED_MEDIA_TYPE", "A deployment is multipart/form-data, with the parts json and file.")
     described, content = parse_parts(call.raw, content_type, "json", "file")
-    wanted = parse_json(described)
-    options = wanted.get("deployOptions") if isinstance(wanted, dict) else None
+    body = parse_json(described)
+    options = body.get("deployOptions") if isinstance(body, dict) else None
     return start_deployment(org, content, options if isinstance(options, dict) else {})
 
 
@@ -65,18 +65,19 @@ def _is_valid_option(name: str, value: Any) -> bool:
     return isinstance(value, type(OPTIONS[name]))
 
 
-def start_deployment(org: Org, content: bytes, wanted: dict[str, Any]) -> Deployment:
+def start_deployment(org: Org, content: bytes, deploy_options: dict[str, Any]) -> Deployment:
     if len(content) > MAX_ZIP_BYTES:
         raise Refusal("LIMIT_EXCEEDED", "Maximum size of request reached. Maximum size of request is 52428800 bytes.")
-    unknown = sorted(wanted.keys() - OPTIONS.keys())
+    unknown = sorted(deploy_options.keys() - OPTIONS.keys())
     if unknown:
         raise Refusal("JSON_PARSER_ERROR", f'Unrecognized field "{unknown[0]}" of the deploy options')
     wrong = next(
-        (name for name, value in wanted.items() if value is not None and not _is_valid_option(name, value)), None
+        (name for name, value in deploy_options.items() if value is not None and not _is_valid_option(name, value)),
+        None,
     )
     if wrong:
         raise Refusal("JSON_PARSER_ERROR", f'The option "{wrong}" has a value of another type')
-    options = OPTIONS | {name: value for name, value in wanted.items() if value is not None}
+    options = OPTIONS | {name: value for name, value in deploy_options.items() if value is not None}
     if options["testLevel"] not in TEST_LEVELS:
         raise Refusal("INVALID_OPERATION", f"testLevel of '{options['testLevel']}' is not valid")
     started = org.deployments.start(content, options)
@@ -85,20 +86,21 @@ def start_deployment(org: Org, content: bytes, wanted: dict[str, Any]) -> Deploy
 
 
 def _handle_deployment(org: Org, call: ApiCall, deployment_id: str) -> ApiResponse:
-    found = org.deployments.find(deployment_id)
-    if found is None:
+    deployment = org.deployments.find(deployment_id)
+    if deployment is None:
         raise not_found()
     if call.method in {"GET", "HEAD"}:
         return ApiResponse(
-            200, _render_deployment(org, call, found, details=call.params.get("includeDetails", "").lower() == "true")
+            200,
+            _render_deployment(org, call, deployment, details=call.params.get("includeDetails", "").lower() == "true"),
         )
     if call.method == "PATCH":
-        wanted = parse_json(call.raw)
-        result = wanted.get("deployResult") if isinstance(wanted, dict) else None
+        body = parse_json(call.raw)
+        result = body.get("deployResult") if isinstance(body, dict) else None
         if not isinstance(result, dict) or result.get("status") != "Canceling":
             raise Refusal("INVALID_INPUT", "The only thing to set is the status Canceling.")
-        org.deployments.cancel(found)
-        return ApiResponse(202, _render_deployment(org, call, found, details=False))
+        org.deployments.cancel(deployment)
+        return ApiResponse(202, _render_deployment(org, call, deployment, details=False))
     raise method_not_allowed(call, "GET", "PATCH")
 
 
@@ -114,7 +116,7 @@ def _render_deployment(org: Org, call: ApiCall, deployment: Deployment, *, detai
 def render_deploy_result(org: Org, deployment: Deployment, *, details: bool) -> dict[str, Any]:
     """A DeployResult."""
     who = org.auth.identity
-    told: dict[str, Any] = {
+    body: dict[str, Any] = {
         "id": deployment.id,
         "status": deployment.status,
         "done": deployment.done,
@@ -140,13 +142,13 @@ def render_deploy_result(org: Org, deployment: Deployment, *, details: bool) -> 
         "stateDetail": None,
     }
     if details:
-        told["details"] = {
+        body["details"] = {
             "componentSuccesses": [_render_message(item, deployment) for item in deployment.successes],
             "componentFailures": [_render_message(item, deployment) for item in deployment.failures],
             "retrieveResult": None,
             "runTestResult": {"numFailures": 0, "numTestsRun": 0, "totalTime": 0.0},
         }
-    return told
+    return body
 
 
 def _render_message(item: ComponentMessage, deployment: Deployment) -> dict[str, Any]:

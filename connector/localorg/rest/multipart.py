@@ -17,13 +17,13 @@ def parse_parts(raw: bytes, content_type: str, *names: str) -> list[bytes]:
 
     A JSON part goes by any name: jsforce calls that of a deployment `entity_content`, others `json`.
     """
-    found = {part.get_param("name", header="content-disposition"): part for part in _split_parts(raw, content_type)}
-    stray = [name for name, part in found.items() if name not in names and part.get_content_subtype() == "json"]
-    if stray and names[0] not in found:
-        found[names[0]] = found.pop(stray[0])
-    if not set(names) <= found.keys():
+    parts = {part.get_param("name", header="content-disposition"): part for part in _split_parts(raw, content_type)}
+    stray = [name for name, part in parts.items() if name not in names and part.get_content_subtype() == "json"]
+    if stray and names[0] not in parts:
+        parts[names[0]] = parts.pop(stray[0])
+    if not set(names) <= parts.keys():
         raise _invalid_multipart(f"A multipart request has the parts {' and '.join(names)}.")
-    return [bytes(found[name].get_payload(decode=True) or b"") for name in names]
+    return [bytes(parts[name].get_payload(decode=True) or b"") for name in names]
 
 
 def _split_parts(raw: bytes, content_type: str) -> list[EmailMessage]:
@@ -36,7 +36,7 @@ def _split_parts(raw: bytes, content_type: str) -> list[EmailMessage]:
     _, *pieces = (b"\r\n" + raw).split(mark, MAX_PARTS + 1)
     if len(pieces) > MAX_PARTS:
         raise _invalid_multipart(f"A multipart request has at most {MAX_PARTS} parts.")
-    found = []
+    parts = []
     for piece in pieces:
         if piece.startswith(b"--"):
             break
@@ -45,8 +45,8 @@ def _split_parts(raw: bytes, content_type: str) -> list[EmailMessage]:
             raise _invalid_multipart("The headers of a part are too long.")
         part = BytesHeaderParser(policy=HTTP).parsebytes(lines.lstrip() + b"\r\n\r\n")
         part.set_payload(content.decode("latin-1"))
-        found.append(part)
-    return found
+        parts.append(part)
+    return parts
 
 
 def _invalid_multipart(problem: str) -> Refusal:

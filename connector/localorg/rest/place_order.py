@@ -45,19 +45,19 @@ def _with_reference_ids(records: Any, numbers: count[int]) -> Any:
     """The same records with the names that a tree wants of each."""
     if not isinstance(records, list):
         return records
-    told = []
+    results = []
     for record in records:
         if not isinstance(record, dict):
             raise json_parser_error("records: a list of objects is needed at [line:1, column:1]")
-        known = {"attributes": {"referenceId": f"r{next(numbers)}"}}
+        copy = {"attributes": {"referenceId": f"r{next(numbers)}"}}
         for key, value in record.items():
             name = _CHILD_LISTS.get(key.lower())
             if name and isinstance(value, dict):
-                known[name] = {"records": _with_reference_ids(value.get("records"), numbers)}
+                copy[name] = {"records": _with_reference_ids(value.get("records"), numbers)}
             elif key != "attributes":
-                known[key] = value
-        told.append(known)
-    return told
+                copy[key] = value
+        results.append(copy)
+    return results
 
 
 def _create_tree(org: Org, call: ApiCall, name: str, kind: str) -> ApiResponse:
@@ -74,9 +74,9 @@ def _add_lines(org: Org, call: ApiCall, record_id: str) -> ApiResponse:
     (order,) = _with_reference_ids(_parse_records(call, "order")[:1], count(1))
     lines = order.get("OrderItems", {}).get("records")
     grown = _insert_tree(org, "OrderItem", lines, ("OrderId", order_id))
-    told = {"attributes": _attributes(call, "Order", order_id), "Id": order_id}
-    told["OrderItems"] = _render_records(call, "OrderItem", lines, grown)
-    return ApiResponse(200, {"totalSize": 1, "done": True, "records": [told]})
+    record = {"attributes": _attributes(call, "Order", order_id), "Id": order_id}
+    record["OrderItems"] = _render_records(call, "OrderItem", lines, grown)
+    return ApiResponse(200, {"totalSize": 1, "done": True, "records": [record]})
 
 
 def _insert_tree(org: Org, kind: str, listed: Any, link: tuple[str, str] | None) -> dict[str, str]:
@@ -95,15 +95,17 @@ def _insert_tree(org: Org, kind: str, listed: Any, link: tuple[str, str] | None)
     return {item["referenceId"]: item["id"] for item in grown.results}
 
 
-def _render_records(call: ApiCall, kind: str, listed: list[dict[str, Any]], made: dict[str, str]) -> dict[str, Any]:
+def _render_records(
+    call: ApiCall, kind: str, listed: list[dict[str, Any]], record_ids: dict[str, str]
+) -> dict[str, Any]:
     records = []
     for record in listed:
-        record_id = made[record["attributes"]["referenceId"]]
-        told: dict[str, Any] = {"attributes": _attributes(call, kind, record_id), "Id": record_id}
+        record_id = record_ids[record["attributes"]["referenceId"]]
+        item: dict[str, Any] = {"attributes": _attributes(call, kind, record_id), "Id": record_id}
         for name, child in (("Orders", "Order"), ("OrderItems", "OrderItem")):
             if name in record:
-                told[name] = _render_records(call, child, record[name]["records"], made)
-        records.append(told)
+                item[name] = _render_records(call, child, record[name]["records"], record_ids)
+        records.append(item)
     return {"totalSize": len(records), "done": True, "records": records}
 
 

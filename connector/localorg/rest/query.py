@@ -36,18 +36,18 @@ def handle(org: Org, call: ApiCall, *, tooling: bool = False) -> ApiResponse:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
     if len(text) > 100_000:
         raise Refusal("QUERY_TOO_COMPLICATED", "SOQL statements cannot be longer than 100000 characters.")
-    asked = _BATCH_SIZE.search(call.headers.get("sforce-query-options", ""))
-    page = min(max(int(asked[1]), _MIN_BATCH_SIZE), _MAX_BATCH_SIZE) if asked else _MAX_BATCH_SIZE
+    batch_size = _BATCH_SIZE.search(call.headers.get("sforce-query-options", ""))
+    page = min(max(int(batch_size[1]), _MIN_BATCH_SIZE), _MAX_BATCH_SIZE) if batch_size else _MAX_BATCH_SIZE
     now = org.clock()
     base = f"{call.base}/tooling" if tooling else call.base
     paging = soql.Paging(page, lambda rest: f"{base}/query/{org.cursors.open_cursor(rest, page, now)}-{page}")
     try:
-        answer = _open_query(org, call, text, paging, tooling=tooling)
+        result = _open_query(org, call, text, paging, tooling=tooling)
         if "explain" in call.params:
-            return ApiResponse(200, _render_explain(parse(text).source, answer, text))
+            return ApiResponse(200, _render_explain(parse(text).source, result, text))
         if call.params.get("columns", "").lower() == "true":
             return ApiResponse(200, query_columns.describe_columns(org, text, tooling=tooling))
-        return ApiResponse(200, org.cursors.first_page(answer, min(page, answer.max_page_size), now, base))
+        return ApiResponse(200, org.cursors.first_page(result, min(page, result.max_page_size), now, base))
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
     except sqlite3.OperationalError as error:
@@ -56,15 +56,15 @@ def handle(org: Org, call: ApiCall, *, tooling: bool = False) -> ApiResponse:
         raise Refusal("QUERY_TOO_COMPLICATED", "The query is too complicated.") from None
 
 
-def _render_explain(source: str, answer: soql.PagedResult, text: str) -> dict[str, Any]:
+def _render_explain(source: str, result: soql.PagedResult, text: str) -> dict[str, Any]:
     """What the query planner would say: here, that everything is read."""
     plan = {
-        "cardinality": answer.total_size,
+        "cardinality": result.total_size,
         "fields": [],
         "leadingOperationType": "TableScan",
         "notes": [],
         "relativeCost": 1.0,
-        "sobjectCardinality": answer.total_size,
+        "sobjectCardinality": result.total_size,
         "sobjectType": source,
     }
     return {"plans": [plan], "sourceQuery": text}
@@ -73,8 +73,8 @@ def _render_explain(source: str, answer: soql.PagedResult, text: str) -> dict[st
 def _open_query(org: Org, call: ApiCall, text: str, paging: soql.Paging, *, tooling: bool) -> soql.PagedResult:
     now = org.clock()
     source = parse(text).source
-    known = org.tooling.schema.get(source)
-    if known is not None and (tooling or known.name.lower() in IN_DATA_API):
+    tooling_object = org.tooling.schema.get(source)
+    if tooling_object is not None and (tooling or tooling_object.name.lower() in IN_DATA_API):
         return org.tooling.open_query(text, version=call.version, now=now, user_id=org.dml.user_id, paging=paging)
     return soql.open_query(
         org.storage.connection,

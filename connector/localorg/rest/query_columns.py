@@ -47,35 +47,37 @@ def describe_columns(org: Org, text: str, *, tooling: bool) -> dict[str, Any]:
 
 
 def _select_columns(schema: Schema, sobject: SObject, select: Select) -> list[dict[str, Any]]:
-    told: list[dict[str, Any]] = []
+    columns: list[dict[str, Any]] = []
     unnamed = 0
     for item in select.items:
         match item:
             case Aggregate():
-                found = _find_field(schema, sobject, item.path.parts) if item.path else None
-                kind = Field(name=item.alias or f"expr{unnamed}", label="", type=found.type if found else "int")
+                source_field = _find_field(schema, sobject, item.path.parts) if item.path else None
+                kind = Field(
+                    name=item.alias or f"expr{unnamed}", label="", type=source_field.type if source_field else "int"
+                )
                 unnamed += item.alias is None
-                told.append(_render_column(kind, item.alias or kind.name, aggregate=True))
+                columns.append(_render_column(kind, item.alias or kind.name, aggregate=True))
             case AllFields():
-                told += [_render_column(field, field.name) for field in sobject.fields.values()]
+                columns += [_render_column(field, field.name) for field in sobject.fields.values()]
             case SelectedField():
                 field = _find_field(schema, sobject, item.path.parts)
                 if field is not None:
-                    _add_joined_column(told, item.path.parts, field, item.alias)
+                    _add_joined_column(columns, item.path.parts, field, item.alias)
             case Select():
-                told.append(_child_column(schema, sobject, item))
-    return told
+                columns.append(_child_column(schema, sobject, item))
+    return columns
 
 
-def _add_joined_column(told: list[dict[str, Any]], parts: tuple[str, ...], field: Field, alias: str | None) -> None:
+def _add_joined_column(columns: list[dict[str, Any]], parts: tuple[str, ...], field: Field, alias: str | None) -> None:
     """A column, inside one for each relationship on the way to it."""
     for name in parts[:-1]:
-        way = next((item for item in told if item["columnName"].lower() == name.lower()), None)
-        if way is None:
-            way = _render_column(Field(name=name, label=name, type="complexvalue"), name)
-            told.append(way)
-        told = way["joinColumns"]
-    told.append(_render_column(field, alias or parts[-1]))
+        parent = next((item for item in columns if item["columnName"].lower() == name.lower()), None)
+        if parent is None:
+            parent = _render_column(Field(name=name, label=name, type="complexvalue"), name)
+            columns.append(parent)
+        columns = parent["joinColumns"]
+    columns.append(_render_column(field, alias or parts[-1]))
 
 
 def _child_column(schema: Schema, sobject: SObject, select: Select) -> dict[str, Any]:

@@ -64,15 +64,15 @@ def parse_subrequests(listed: Any) -> list[Subrequest]:
         headers = item.get("httpHeaders") or {}
         if not isinstance(headers, dict):
             raise json_parser_error("httpHeaders: an object is needed")
-        told = {str(name).lower(): str(value) for name, value in headers.items()}
+        sub_headers = {str(name).lower(): str(value) for name, value in headers.items()}
         needs = _find_references(url) | _find_references(body)
-        subs.append(Subrequest(place, method.upper(), url, reference_id, body, told, frozenset(needs)))
+        subs.append(Subrequest(place, method.upper(), url, reference_id, body, sub_headers, frozenset(needs)))
     return subs
 
 
 def _find_references(value: Any) -> set[str]:
     if isinstance(value, str):
-        return {found[1] for found in _REFERENCE.finditer(value)} if "@{" in value else set()
+        return {match[1] for match in _REFERENCE.finditer(value)} if "@{" in value else set()
     if isinstance(value, dict):
         return set().union(*map(_find_references, value.values())) if value else set()
     if isinstance(value, list):
@@ -82,16 +82,16 @@ def _find_references(value: Any) -> set[str]:
 
 def dependency_levels(subs: Sequence[Subrequest]) -> list[list[Subrequest]]:
     """Level n refers to nothing beyond level n-1; a circle of references is refused."""
-    known = {sub.reference_id for sub in subs}
-    waiting, done, found = list(subs), set[str](), []
+    reference_ids = {sub.reference_id for sub in subs}
+    waiting, done, levels = list(subs), set[str](), []
     while waiting:
-        ready = [sub for sub in waiting if not ((sub.needs & known) - done)]
+        ready = [sub for sub in waiting if not ((sub.needs & reference_ids) - done)]
         if not ready:
             raise json_parser_error("The references of the subrequests form a circle.")
-        found.append(ready)
+        levels.append(ready)
         done |= {sub.reference_id for sub in ready}
         waiting = [sub for sub in waiting if sub.reference_id not in done]
-    return found
+    return levels
 
 
 def shuffled_groups(
@@ -111,10 +111,10 @@ def resolve_references(value: Any, answers: dict[str, Any]) -> Any:
     if isinstance(value, str):
         if "@{" not in value:
             return value
-        whole = _REFERENCE.fullmatch(value)
-        if whole:
-            return _look_up(whole[1], whole[2], answers)
-        return _REFERENCE.sub(lambda found: str(_look_up(found[1], found[2], answers)), value)
+        single = _REFERENCE.fullmatch(value)
+        if single:
+            return _look_up(single[1], single[2], answers)
+        return _REFERENCE.sub(lambda match: str(_look_up(match[1], match[2], answers)), value)
     if isinstance(value, dict):
         return {name: resolve_references(item, answers) for name, item in value.items()}
     if isinstance(value, list):
@@ -123,14 +123,14 @@ def resolve_references(value: Any, answers: dict[str, Any]) -> Any:
 
 
 def _look_up(reference_id: str, path: str, answers: dict[str, Any]) -> Any:
-    found = answers.get(reference_id)
+    value = answers.get(reference_id)
     for name, index in _STEP.findall(path):
         if index:
-            found = found[int(index)] if isinstance(found, list) and int(index) < len(found) else None
+            value = value[int(index)] if isinstance(value, list) and int(index) < len(value) else None
         else:
-            found = found.get(name) if isinstance(found, dict) else None
-    if found is None or not path:
+            value = value.get(name) if isinstance(value, dict) else None
+    if value is None or not path:
         raise processing_halted(
             f"Invalid reference specified. No value for {reference_id}{path} found in {reference_id}"
         )
-    return found
+    return value

@@ -24,18 +24,18 @@ def read_related(org: Org, call: ApiCall, plan: WritePlan) -> ApiResponse | None
     row = org.dml.row(plan, record_id)
     if row is None or row.get("IsDeleted"):
         raise not_found()
-    wanted = call.tail[3]
+    relationship = call.tail[3]
     fields = [name for name in call.params.get("fields", "").split(",") if name.strip()]
-    parent = plan.sobject.parent_field(wanted)
+    parent = plan.sobject.parent_field(relationship)
     if parent is not None:
-        found_id = str(row.get(parent.name) or "")
-        found = org.schema.by_record_id(found_id) if found_id else None
-        target = org.dml.fetch(found.name, found_id) if found else None
-        if found is None or target is None:
+        parent_id = str(row.get(parent.name) or "")
+        parent_object = org.schema.by_record_id(parent_id) if parent_id else None
+        target = org.dml.fetch(parent_object.name, parent_id) if parent_object else None
+        if parent_object is None or target is None:
             raise not_found()
-        return ApiResponse(200, render_record(org.dml.plan(found.name), target, call.base, fields or None))
+        return ApiResponse(200, render_record(org.dml.plan(parent_object.name), target, call.base, fields or None))
     link = next(
-        (item for item in org.schema.children_of(plan.name) if (item.name or "").lower() == wanted.lower()), None
+        (item for item in org.schema.children_of(plan.name) if (item.name or "").lower() == relationship.lower()), None
     )
     if link is None:
         raise not_found()
@@ -43,9 +43,9 @@ def read_related(org: Org, call: ApiCall, plan: WritePlan) -> ApiResponse | None
     names = fields or [field.name for field in child.fields.values()] if child else []
     text = f"SELECT {', '.join(names)} FROM {link.child} WHERE {link.field} = '{record_id}'"  # noqa: S608
     try:
-        answer = soql.open_query(
+        result = soql.open_query(
             org.storage.connection, org.schema, text, version=call.version, all_rows=False, now=org.clock()
         )
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
-    return ApiResponse(200, org.cursors.first_page(answer, 2_000, org.clock(), call.base))
+    return ApiResponse(200, org.cursors.first_page(result, 2_000, org.clock(), call.base))

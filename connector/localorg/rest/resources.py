@@ -50,18 +50,18 @@ _LIMITS = {
 
 
 def list_versions() -> list[dict[str, str]]:
-    told = []
+    listed = []
     for number in range(OLDEST_VERSION, NEWEST_VERSION + 1):
         age = NEWEST_VERSION - number
         label = f"{_SEASONS[age % 3]} '{26 - age // 3:02d}"
-        told.append({"label": label, "url": f"/services/data/v{number}.0", "version": f"{number}.0"})
-    return told
+        listed.append({"label": label, "url": f"/services/data/v{number}.0", "version": f"{number}.0"})
+    return listed
 
 
 def list_resources(org: Org, call: ApiCall) -> ApiResponse:
-    told = {name: f"{call.base}/{name}" for name in _RESOURCES}
-    told["identity"] = org.auth.identity_url(org.url)
-    return ApiResponse(200, told)
+    urls = {name: f"{call.base}/{name}" for name in _RESOURCES}
+    urls["identity"] = org.auth.identity_url(org.url)
+    return ApiResponse(200, urls)
 
 
 def handle_sobjects(org: Org, call: ApiCall) -> ApiResponse:
@@ -110,11 +110,11 @@ def event_schema(org: Org, call: ApiCall) -> ApiResponse:
 
 def _unless_not_modified(org: Org, call: ApiCall, body: dict[str, Any]) -> ApiResponse:
     changed = org.schema_changed_at.replace(microsecond=0)
-    told = {"Last-Modified": format_datetime(changed, usegmt=True)}
+    headers = {"Last-Modified": format_datetime(changed, usegmt=True)}
     since = conditional_requests.parse_http_date(call.headers, "if-modified-since")
     if since is not None and changed <= since:
-        return ApiResponse(304, None, told)
-    return ApiResponse(200, body, told)
+        return ApiResponse(304, None, headers)
+    return ApiResponse(200, body, headers)
 
 
 def limits(org: Org, call: ApiCall) -> ApiResponse:
@@ -125,8 +125,8 @@ def limits(org: Org, call: ApiCall) -> ApiResponse:
     if call.tail[1:]:
         raise not_found()
     limit = org.settings.api_limit
-    told: dict[str, Any] = {"DailyApiRequests": {"Max": limit, "Remaining": max(limit - org.usage.used, 0)}}
-    told.update({name: {"Max": most, "Remaining": most} for name, most in _LIMITS.items()})
+    result: dict[str, Any] = {"DailyApiRequests": {"Max": limit, "Remaining": max(limit - org.usage.used, 0)}}
+    result.update({name: {"Max": most, "Remaining": most} for name, most in _LIMITS.items()})
     batches, queries = org.jobs.daily_usage()
     spent = {
         "DailyBulkApiBatches": batches,
@@ -135,17 +135,17 @@ def limits(org: Org, call: ApiCall) -> ApiResponse:
         "HourlyPublishedPlatformEvents": org.usage.published.used,
     }
     for name, used in spent.items():
-        told[name]["Remaining"] -= min(used, told[name]["Max"])
+        result[name]["Remaining"] -= min(used, result[name]["Max"])
     if float(call.version) < _RENAMED_IN:
-        told["DailyBulkApiRequests"] = told["DailyBulkApiBatches"]
-    told["PermissionSets"] = {"Max": 1500, "Remaining": 1499, "CreateCustom": {"Max": 1000, "Remaining": 999}}
-    return ApiResponse(200, dict(sorted(told.items())))
+        result["DailyBulkApiRequests"] = result["DailyBulkApiBatches"]
+    result["PermissionSets"] = {"Max": 1500, "Remaining": 1499, "CreateCustom": {"Max": 1000, "Remaining": 999}}
+    return ApiResponse(200, dict(sorted(result.items())))
 
 
 def _record_count(org: Org, call: ApiCall) -> ApiResponse:
-    wanted = [name.strip() for name in call.params.get("sObjects", "").split(",") if name.strip()]
-    names = wanted or [sobject.name for sobject in org.schema]
-    told = []
+    requested = [name.strip() for name in call.params.get("sObjects", "").split(",") if name.strip()]
+    names = requested or [sobject.name for sobject in org.schema]
+    counts = []
     for name in names:
         sobject = org.schema.get(name)
         if sobject is None or sobject.event:
@@ -153,5 +153,5 @@ def _record_count(org: Org, call: ApiCall) -> ApiResponse:
         live = ' WHERE "IsDeleted" = 0' if org.dml.plan(name).live_condition else ""
         count = org.dml.scalar(f"SELECT COUNT(*) FROM {quote(sobject.name)}{live}")  # noqa: S608
         if count:
-            told.append({"count": count, "name": sobject.name})
-    return ApiResponse(200, {"sObjects": told})
+            counts.append({"count": count, "name": sobject.name})
+    return ApiResponse(200, {"sObjects": counts})

@@ -23,24 +23,24 @@ def handle(org: Org, call: ApiCall) -> ApiResponse:
         text = call.params.get("q")
         if not text:
             raise sosl.malformed_search("No search string is specified")
-        wanted = sosl.parse_search(text)
+        search = sosl.parse_search(text)
     elif call.method == "POST":
-        wanted = _search_from_body(call.object_body())
+        search = _search_from_body(call.object_body())
     elif call.method in {"GET", "HEAD"}:
-        wanted = _search_from_params(call)
+        search = _search_from_params(call)
     else:
         raise method_not_allowed(call, "GET", "POST")
 
-    def ask(text: str) -> list[dict[str, Any]]:
+    def run_soql(text: str) -> list[dict[str, Any]]:
         try:
-            found = soql.run_query(
+            result = soql.run_query(
                 org.storage.connection, org.schema, text, version=call.version, all_rows=False, now=org.clock()
             )
         except soql.SoqlError as error:
             raise Refusal(error.code, error.message) from error
-        return found.records
+        return result.records
 
-    records = sosl.run_search(org.schema, wanted, ask)
+    records = sosl.run_search(org.schema, search, run_soql)
     return ApiResponse(200, {"searchRecords": records} if float(call.version) >= _WRAPPED_SINCE_VERSION else records)
 
 
@@ -57,7 +57,7 @@ def _number(value: Any, default: int) -> int:
 def _search_from_params(call: ApiCall) -> sosl.SoslSearch:
     params = call.params
     names = [name for name in params.get("sobject", "").split(",") if name]
-    wanted = []
+    returning = []
     for name in names:
         fields = params.get(f"{name}.fields") or params.get("fields") or "Id"
         limit = params.get(f"{name}.limit") or params.get("defaultLimit")
@@ -65,17 +65,17 @@ def _search_from_params(call: ApiCall) -> sosl.SoslSearch:
         rest = (f"WHERE {condition} " if condition else "") + (
             f"LIMIT {_number(limit, sosl.MAX_RECORDS)}" if limit else ""
         )
-        wanted.append(sosl.ReturnedObject(sobject=name, fields=tuple(fields.split(",")), rest=rest))
+        returning.append(sosl.ReturnedObject(sobject=name, fields=tuple(fields.split(",")), rest=rest))
     return sosl.SoslSearch(
         term=_term(params.get("q")),
         field_group=_field_group(params.get("in", "ALL")),
-        returning=tuple(wanted),
+        returning=tuple(returning),
         limit=_number(params.get("overallLimit"), sosl.MAX_RECORDS),
     )
 
 
 def _search_from_body(body: dict[str, Any]) -> sosl.SoslSearch:
-    wanted = []
+    returning = []
     for item in body.get("sobjects") or []:
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
             raise Refusal("JSON_PARSER_ERROR", "sobjects: a list of objects with a name is needed")
@@ -84,11 +84,11 @@ def _search_from_body(body: dict[str, Any]) -> sosl.SoslSearch:
         rest = (f"WHERE {item['where']} " if item.get("where") else "") + (
             f"LIMIT {_number(limit, sosl.MAX_RECORDS)}" if limit else ""
         )
-        wanted.append(sosl.ReturnedObject(sobject=item["name"], fields=tuple(map(str, fields)), rest=rest))
+        returning.append(sosl.ReturnedObject(sobject=item["name"], fields=tuple(map(str, fields)), rest=rest))
     return sosl.SoslSearch(
         term=_term(body.get("q")),
         field_group=_field_group(str(body.get("in") or "ALL")),
-        returning=tuple(wanted),
+        returning=tuple(returning),
         limit=_number(body.get("overallLimit"), sosl.MAX_RECORDS),
     )
 

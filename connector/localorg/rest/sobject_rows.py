@@ -33,8 +33,8 @@ def handle(org: Org, call: ApiCall) -> ApiResponse:
         case [record_id]:
             return _handle_by_id(org, call, plan, record_id)
         case [field, value]:
-            if (found := relationships.read_related(org, call, plan)) is not None:
-                return found
+            if (response := relationships.read_related(org, call, plan)) is not None:
+                return response
             if field.lower() == "id":
                 return _handle_by_id(org, call, plan, value, upsert=True)
             return _handle_by_key(org, call, plan, field, value)
@@ -101,15 +101,15 @@ def _handle_by_key(org: Org, call: ApiCall, plan: WritePlan, field: str, value: 
             case "PATCH" | "POST":
                 return _upsert(org, call, plan, key, value)
     except MultipleMatches as several:
-        return ApiResponse(300, [f"{call.base}/sobjects/{plan.name}/{found}" for found in several.ids])
+        return ApiResponse(300, [f"{call.base}/sobjects/{plan.name}/{record_id}" for record_id in several.ids])
     raise method_not_allowed(call, "GET", "PATCH", "DELETE")
 
 
 def _require_id(org: Org, plan: WritePlan, key: InputField, value: str) -> str:
-    found = org.dml.find(plan, key, value)
-    if found is None:
+    record_id = org.dml.find(plan, key, value)
+    if record_id is None:
         raise not_found()
-    return found
+    return record_id
 
 
 def _upsert(org: Org, call: ApiCall, plan: WritePlan, key: InputField, value: str) -> ApiResponse:
@@ -133,8 +133,8 @@ def _read(org: Org, call: ApiCall, plan: WritePlan, record_id: str) -> ApiRespon
     headers = conditional_requests.validator_headers(plan, row)
     if conditional_requests.is_not_modified(plan, row, call.headers):
         return ApiResponse(304, None, headers)
-    asked = call.params.get("fields")
-    fields = [name for name in asked.split(",") if name.strip()] if asked else None
+    requested = call.params.get("fields")
+    fields = [name for name in requested.split(",") if name.strip()] if requested else None
     return ApiResponse(200, render_record(plan, row, call.base, fields), headers)
 
 
@@ -145,19 +145,21 @@ def list_updated(org: Org, call: ApiCall) -> ApiResponse:
     plan, start, end = _parse_window(org, call)
     changed = "SystemModstamp" if "SystemModstamp" in plan.column_names else "CreatedDate"
     live = f'WHERE "{changed}" >= ? AND "{changed}" < ?' + plan.live_condition
-    found = org.storage.connection.execute(f'SELECT "Id" FROM "{plan.name}" {live}', (start, end))  # noqa: S608
-    return ApiResponse(200, {"ids": [row[0] for row in found], "latestDateCovered": end})
+    rows = org.storage.connection.execute(f'SELECT "Id" FROM "{plan.name}" {live}', (start, end))  # noqa: S608
+    return ApiResponse(200, {"ids": [row[0] for row in rows], "latestDateCovered": end})
 
 
 def list_deleted(org: Org, call: ApiCall) -> ApiResponse:
     plan, start, end = _parse_window(org, call)
-    found = org.storage.connection.execute(
+    rows = org.storage.connection.execute(
         "SELECT id, deleted_at FROM _deletion WHERE sobject = ? AND deleted_at >= ? AND deleted_at < ?",
         (plan.name, start, end),
     )
     earliest = format_timestamp(org.clock() - timedelta(days=15))
-    rows_told = [{"id": record_id, "deletedDate": at} for record_id, at in found]
-    return ApiResponse(200, {"deletedRecords": rows_told, "earliestDateAvailable": earliest, "latestDateCovered": end})
+    deleted_records = [{"id": record_id, "deletedDate": at} for record_id, at in rows]
+    return ApiResponse(
+        200, {"deletedRecords": deleted_records, "earliestDateAvailable": earliest, "latestDateCovered": end}
+    )
 
 
 def _parse_window(org: Org, call: ApiCall) -> tuple[WritePlan, str, str]:
@@ -170,8 +172,8 @@ def _parse_window(org: Org, call: ApiCall) -> tuple[WritePlan, str, str]:
     for name in ("start", "end"):
         try:
             text = call.params.get(name, "").replace(" ", "+").replace("Z", "+00:00")
-            given = datetime.fromisoformat(text)
-            moment = given.astimezone(UTC) if given.tzinfo else None
+            parsed = datetime.fromisoformat(text)
+            moment = parsed.astimezone(UTC) if parsed.tzinfo else None
         except (ValueError, OverflowError):
             moment = None
         if moment is None:

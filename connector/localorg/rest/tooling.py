@@ -95,16 +95,16 @@ def _handle_record(org: Org, call: ApiCall) -> ApiResponse:
         return ApiResponse(200, _require_record(org, call, sobject.name, record_id))
     if call.method not in {"PATCH", "DELETE"}:
         raise method_not_allowed(call, "GET", "PATCH", "DELETE")
-    known = _require_record(org, call, _require_writable(sobject.name, call), record_id)
+    record = _require_record(org, call, _require_writable(sobject.name, call), record_id)
     if call.method == "DELETE":
-        (message,) = org.deployments.deploy_components(removals=[Removal(sobject.name, known["FullName"], "")])
+        (message,) = org.deployments.deploy_components(removals=[Removal(sobject.name, record["FullName"], "")])
         if not message.deleted:
             raise Refusal("DEPENDENCY_EXISTS", message.problem or "", fields=[])
         return ApiResponse(204)
     metadata = call.object_body().get("Metadata")
     if not isinstance(metadata, dict):
         raise Refusal("REQUIRED_FIELD_MISSING", "Required fields are missing: [Metadata]", fields=["Metadata"])
-    _save_component(org, _build_component(sobject.name, known["FullName"], metadata))
+    _save_component(org, _build_component(sobject.name, record["FullName"], metadata))
     return ApiResponse(204)
 
 
@@ -113,10 +113,10 @@ def _require_record(org: Org, call: ApiCall, name: str, record_id: str) -> dict[
     quoted = record_id.replace("\\", "\\\\").replace("'", "\\'")
     text = f"SELECT FIELDS(ALL) FROM {name} WHERE {column} = '{quoted}' LIMIT 1"  # noqa: S608
     try:
-        answer = org.tooling.open_query(text, version=call.version, now=org.clock(), user_id=org.dml.user_id)
+        result = org.tooling.open_query(text, version=call.version, now=org.clock(), user_id=org.dml.user_id)
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
-    records = answer.page(0, 1)
+    records = result.page(0, 1)
     if not records:
         raise not_found()
     return records[0]
@@ -145,9 +145,9 @@ def _create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
         )
         raise Refusal("DUPLICATE_DEVELOPER_NAME", message, fields=["DeveloperName"])
     _save_component(org, component)
-    told = {"id": stable_id(_FILES[kind][0], component.name), "success": True, "errors": [], "warnings": [],
+    body_created = {"id": stable_id(_FILES[kind][0], component.name), "success": True, "errors": [], "warnings": [],
             "infos": []}  # fmt: skip
-    return ApiResponse(201, told, {"Location": f"{call.base}/tooling/sobjects/{kind}/{told['id']}"})
+    return ApiResponse(201, body_created, {"Location": f"{call.base}/tooling/sobjects/{kind}/{body_created['id']}"})
 
 
 def _build_component(kind: str, full: str, metadata: dict[str, Any]) -> Component:
@@ -155,9 +155,9 @@ def _build_component(kind: str, full: str, metadata: dict[str, Any]) -> Componen
     if kind == "CustomField" and (not owner or "." in owner):
         raise Refusal("FIELD_INTEGRITY_EXCEPTION", "FullName is Object.Field__c", fields=["FullName"])
     path = _FILES[kind][1].format(owner=owner, name=name)
-    given = {"fullName": name, **metadata} if kind == "CustomField" else metadata
+    definition = {"fullName": name, **metadata} if kind == "CustomField" else metadata
     try:
-        (component,) = parse_file(path, xml_from_dict(kind, given))
+        (component,) = parse_file(path, xml_from_dict(kind, definition))
     except (MetadataError, ValueError) as error:
         raise Refusal("JSON_PARSER_ERROR", f"Metadata cannot be read: {error}") from None
     return component

@@ -30,11 +30,11 @@ class RecordTree:
         self._children: dict[str, dict[str, ChildRelationship]] = {}
 
     def children(self, name: str) -> dict[str, ChildRelationship]:
-        known = self._children.get(name)
-        if known is None:
-            found = self.org.schema.children_of(name)
-            known = self._children[name] = {child.name.lower(): child for child in found if child.name}
-        return known
+        by_name = self._children.get(name)
+        if by_name is None:
+            relationships = self.org.schema.children_of(name)
+            by_name = self._children[name] = {child.name.lower(): child for child in relationships if child.name}
+        return by_name
 
     def add(self, name: str, records: Any, link: tuple[str, str] | None, depth: int) -> None:
         """Insert one list of records, then each record's children; the first bad level is told whole."""

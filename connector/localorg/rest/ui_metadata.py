@@ -45,20 +45,20 @@ def handle(org: Org, call: ApiCall) -> ApiResponse:
 
 def recent_records(org: Org, call: ApiCall, sobject: str = "") -> list[dict[str, Any]]:
     """What the user last wrote, the newest first; nothing says what he last looked at."""
-    asked = call.params.get("limit", str(_MAX_RECENT))
-    limit = min(int(asked) if asked.isdigit() else _MAX_RECENT, _MAX_RECENT)
-    found = []
+    requested = call.params.get("limit", str(_MAX_RECENT))
+    limit = min(int(requested) if requested.isdigit() else _MAX_RECENT, _MAX_RECENT)
+    records = []
     for item in [org.schema.get(sobject)] if sobject else org.schema:
         if item is None or not item.queryable or not item.createable or item.get("LastModifiedDate") is None:
             continue
-        named = name_field(item)
-        names = ["Id", *([named.name] if named else []), "LastModifiedDate"]
+        field = name_field(item)
+        names = ["Id", *([field.name] if field else []), "LastModifiedDate"]
         text = f"SELECT {', '.join(names)} FROM {item.name} ORDER BY LastModifiedDate DESC LIMIT {limit}"  # noqa: S608
-        found += soql.run_query(
+        records += soql.run_query(
             org.storage.connection, org.schema, text, version=call.version, all_rows=False, now=org.clock()
         ).records
-    found.sort(key=lambda row: row["LastModifiedDate"], reverse=True)
-    return [{name: value for name, value in row.items() if name != "LastModifiedDate"} for row in found[:limit]]
+    records.sort(key=lambda row: row["LastModifiedDate"], reverse=True)
+    return [{name: value for name, value in row.items() if name != "LastModifiedDate"} for row in records[:limit]]
 
 
 def name_field(item: SObject) -> Field | None:
@@ -158,10 +158,10 @@ def _layout_item(field: Field) -> dict[str, Any]:
 
 
 def _compact_layout(sobject: SObject, base: str) -> dict[str, Any]:
-    named = name_field(sobject)
+    field = name_field(sobject)
     system = {
         "actions": [],
-        "fieldItems": [_layout_item(named)] if named else [],
+        "fieldItems": [_layout_item(field)] if field else [],
         "id": None,
         "imageItems": [],
         "label": "System Default",

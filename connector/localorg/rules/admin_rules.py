@@ -62,26 +62,26 @@ def check_duplicate_rules(store: RecordStore, plan: WritePlan, row: Row, changed
         names = [plan.sobject.all_fields[name.lower()].name for name in rule.match]
         if any(row.get(name) is None for name in names) or (changed is not None and not changed & set(names)):
             continue
-        found = list(_matching_ids(store, plan, row, names))
-        if found:
+        duplicates = list(_matching_ids(store, plan, row, names))
+        if duplicates:
             raise Refusal(
                 "DUPLICATES_DETECTED",
                 rule.message,
                 fields=[],
-                more={"duplicateResult": _duplicate_result(plan.name, rule, found, store.api_version)},
+                more={"duplicateResult": _duplicate_result(plan.name, rule, duplicates, store.api_version)},
             )
 
 
 def _matching_ids(store: RecordStore, plan: WritePlan, row: Row, names: list[str]) -> Iterator[str]:
     same = " AND ".join(f"{quote(name)} = ?" for name in names)
-    found = store.storage.connection.execute(
+    rows = store.storage.connection.execute(
         f'SELECT "Id" FROM {quote(plan.name)} WHERE {same}{plan.live_condition} AND "Id" IS NOT ? LIMIT 10',  # noqa: S608
         [*(row[name] for name in names), row.get("Id")],
     )
-    yield from (record_id for (record_id,) in found.fetchall())
+    yield from (record_id for (record_id,) in rows.fetchall())
 
 
-def _duplicate_result(sobject: str, rule: DuplicateRule, found: list[str], version: str) -> dict[str, Any]:
+def _duplicate_result(sobject: str, rule: DuplicateRule, record_ids: list[str], version: str) -> dict[str, Any]:
     base = f"/services/data/v{version}/sobjects/{sobject}"
     records = [
         {
@@ -90,7 +90,7 @@ def _duplicate_result(sobject: str, rule: DuplicateRule, found: list[str], versi
             "matchConfidence": 100.0,
             "record": {"attributes": {"type": sobject, "url": f"{base}/{record_id}"}, "Id": record_id},
         }
-        for record_id in found
+        for record_id in record_ids
     ]
     match = {
         "entityType": sobject, "errors": [], "matchEngine": "ExactMatchEngine", "matchRecords": records,

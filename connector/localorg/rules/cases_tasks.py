@@ -49,7 +49,9 @@ class TaskRule(Rule):
             sobject = store.schema.by_record_id(about) if about else None
             if sobject is None:
                 continue
-            found = about if sobject.name == "Account" else (store.fetch(sobject.name, about) or {}).get("AccountId")
-            if found:
-                return str(found)
+            account_id = (
+                about if sobject.name == "Account" else (store.fetch(sobject.name, about) or {}).get("AccountId")
+            )
+            if account_id:
+                return str(account_id)
         return None

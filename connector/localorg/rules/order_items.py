@@ -94,9 +94,11 @@ class OrderItemRule(Rule):
             raise integrity_error(
                 "A reduction must have the price book entry and unit price of the original.", "UnitPrice"
             )
-        left = to_decimal(original["AvailableQuantity"])
-        if -to_decimal(row["Quantity"]) > left:
-            raise integrity_error(f"The reduced quantity is more than the available quantity ({left}).", "Quantity")
+        available = to_decimal(original["AvailableQuantity"])
+        if -to_decimal(row["Quantity"]) > available:
+            raise integrity_error(
+                f"The reduced quantity is more than the available quantity ({available}).", "Quantity"
+            )
 
     def update(self, store: RecordStore, old: Row, new: Row, changed: set[str]) -> None:
         order = store.fetch("Order", old["OrderId"])
@@ -191,9 +193,9 @@ def _restore_available(store: RecordStore, line: Row) -> None:
     original = store.fetch("OrderItem", line.get("OriginalOrderItemId"))
     if original is None:
         return
-    taken = store.storage.connection.execute(
+    reductions = store.storage.connection.execute(
         'SELECT "Quantity" FROM "OrderItem" WHERE "OriginalOrderItemId" = ?', (original["Id"],)
     )
-    left = to_decimal(original["Quantity"]) + sum((to_decimal(quantity) for (quantity,) in taken), Decimal(0))
-    store.platform_update("OrderItem", original["Id"], {"AvailableQuantity": float(left)})
+    available = to_decimal(original["Quantity"]) + sum((to_decimal(quantity) for (quantity,) in reductions), Decimal(0))
+    store.platform_update("OrderItem", original["Id"], {"AvailableQuantity": float(available)})
     store.rows_written -= 1

@@ -32,7 +32,7 @@ def handle(org: Org, call: Element) -> str | None:
 
 
 def _describe(org: Org, call: Element) -> str:
-    told = "".join(
+    kinds = "".join(
         tag(
             "metadataObjects",
             {
@@ -47,18 +47,18 @@ def _describe(org: Org, call: Element) -> str:
         for kind in KINDS
         if not kind.type.endswith("Folder")
     )
-    return f"<result>{told}{tag('organizationNamespace', '')}<partialSaveAllowed>true</partialSaveAllowed>" \
+    return f"<result>{kinds}{tag('organizationNamespace', '')}<partialSaveAllowed>true</partialSaveAllowed>" \
            "<testRequired>false</testRequired></result>"  # fmt: skip
 
 
 def _list(org: Org, call: Element) -> str:
-    told = []
+    files = []
     for query in call.children_named("queries"):
         kind = query.get("type")
         for name in component_names(org, kind):
             owner = name.partition(".")[0] if kind in _CHILDREN else name
-            told.append(_file_properties(org, kind, name, package_path(kind, owner)))
-    return tag("result", told)
+            files.append(_file_properties(org, kind, name, package_path(kind, owner)))
+    return tag("result", files)
 
 
 def _file_properties(org: Org, kind: str, name: str, file: str) -> dict[str, str]:
@@ -81,10 +81,10 @@ def _file_properties(org: Org, kind: str, name: str, file: str) -> dict[str, str
 
 def component_names(org: Org, kind: str) -> list[str]:
     """Full names of the components of a kind."""
-    found = {name for type_, name in org.deployed.names if type_ == kind}
+    found_names = {name for type_, name in org.deployed.names if type_ == kind}
     if kind == "CustomObject":
-        found |= {item.name for item in org.schema}
-    return sorted(found)
+        found_names |= {item.name for item in org.schema}
+    return sorted(found_names)
 
 
 def _component_elements(org: Org, kind: str, name: str) -> Iterator[str]:
@@ -101,39 +101,39 @@ def _component_elements(org: Org, kind: str, name: str) -> Iterator[str]:
 
 def _object_elements(org: Org, name: str, component: Component | None, only: Iterable[str] = ()) -> Iterator[str]:
     """An object with its fields and list views, or with only those named."""
-    wanted = set(only)
+    only_names = set(only)
     for kind, element in _CHILDREN.items():
         for (type_, full), child in org.deployed.names.items():
-            if type_ == kind and full.partition(".")[0] == name and (not wanted or full in wanted):
+            if type_ == kind and full.partition(".")[0] == name and (not only_names or full in only_names):
                 yield f"<{element}>{''.join(element_xml(item) for item in child.source.children)}</{element}>"
-    if component is not None and not wanted:
+    if component is not None and not only_names:
         yield from (element_xml(item) for item in component.source.children if item.name not in NESTED_KINDS)
 
 
 def _read(org: Org, call: Element) -> str:
     kind = call.get("type")
-    told = []
+    records = []
     for item in call.children_named("fullNames"):
         body = "".join(_component_elements(org, kind, item.text.strip()))
-        told.append(f'<records xsi:type="{kind}">{body}</records>' if body else '<records xsi:nil="true"/>')
-    return f"<result>{''.join(told)}</result>"
+        records.append(f'<records xsi:type="{kind}">{body}</records>' if body else '<records xsi:nil="true"/>')
+    return f"<result>{''.join(records)}</result>"
 
 
 def _save(org: Org, call: Element) -> str:
     """createMetadata, updateMetadata, upsertMetadata."""
-    given = list(call.children_named("metadata"))
-    if len(given) > MAX_COMPONENTS:
+    definitions = list(call.children_named("metadata"))
+    if len(definitions) > MAX_COMPONENTS:
         raise Refusal("LIMIT_EXCEEDED", f"At most {MAX_COMPONENTS} components can be saved in one call")
-    return "".join(_save_component(org, call.name, item) for item in given)
+    return "".join(_save_component(org, call.name, item) for item in definitions)
 
 
 def _save_component(org: Org, operation: str, source: Element) -> str:
     kind, name = source.kind, source.get("fullName")
-    known = org.deployed.has(kind, name)
+    exists = org.deployed.has(kind, name)
     problem, code = "", "FIELD_INTEGRITY_EXCEPTION"
-    if operation == "createMetadata" and known:
+    if operation == "createMetadata" and exists:
         problem, code = "The developer name you provided is already in use.", "DUPLICATE_DEVELOPER_NAME"
-    elif operation == "updateMetadata" and not known:
+    elif operation == "updateMetadata" and not exists:
         problem, code = f"no {kind} named {name} found", "INVALID_CROSS_REFERENCE_KEY"
     else:
         try:
@@ -142,20 +142,20 @@ def _save_component(org: Org, operation: str, source: Element) -> str:
             problem = problem if messages else f"{kind} is not a type that can be saved here"
         except MetadataError as error:
             problem = error.problem
-    created = tag("created", not known) if operation == "upsertMetadata" else ""
+    created = tag("created", not exists) if operation == "upsertMetadata" else ""
     errors = tag("errors", {"message": problem, "statusCode": code}) if problem else ""
     return f"<result>{created}{errors}{tag('fullName', name)}{tag('success', not problem)}</result>"
 
 
 def _delete(org: Org, call: Element) -> str:
-    kind, told = call.get("type"), []
+    kind, results = call.get("type"), []
     for item in call.children_named("fullNames"):
         name = item.text.strip()
         (message,) = org.deployments.deploy_components(removals=[Removal(kind, name, "")])
         code = "FIELD_INTEGRITY_EXCEPTION" if not message.success else "INVALID_CROSS_REFERENCE_KEY"
         errors = tag("errors", {"message": message.problem, "statusCode": code}) if message.problem else ""
-        told.append(f"<result>{errors}{tag('fullName', name)}{tag('success', message.deleted)}</result>")
-    return "".join(told)
+        results.append(f"<result>{errors}{tag('fullName', name)}{tag('success', message.deleted)}</result>")
+    return "".join(results)
 
 
 def _component_file(kind: str, name: str, source: Element) -> tuple[str, bytes]:
@@ -173,54 +173,54 @@ def _component_file(kind: str, name: str, source: Element) -> tuple[str, bytes]:
 def _retrieve(org: Org, call: Element) -> str:
     request = call.child("retrieveRequest") or call
     unpackaged = request.child("unpackaged")
-    wanted = {
+    members_by_kind = {
         types.get("name"): [member.text.strip() for member in types.children_named("members")]
         for types in (unpackaged.children_named("types") if unpackaged else ())
     }
     number = ids.make("09S", org.storage.next_number("AsyncRetrieve"))
     folder = "" if request.get("singlePackage") == "true" else "unpackaged/"
-    org.retrievals[number] = _build_zip(org, wanted, folder, request.get("apiVersion") or "66.0")
+    org.retrievals[number] = _build_zip(org, members_by_kind, folder, request.get("apiVersion") or "66.0")
     while len(org.retrievals) > MAX_COMPONENTS:
         del org.retrievals[next(iter(org.retrievals))]
     return tag("result", {"done": False, "id": number, "state": "Queued"})
 
 
 def _build_zip(
-    org: Org, wanted: dict[str, list[str]], folder: str, version: str
+    org: Org, members_by_kind: dict[str, list[str]], folder: str, version: str
 ) -> tuple[bytes, list[tuple[str, str, str]], list[str]]:
     """The zip, what is in it as (kind, name, file), and what could not be found."""
     files: dict[str, list[str]] = {}
-    found: list[tuple[str, str, str]] = []
+    components: list[tuple[str, str, str]] = []
     missing: list[str] = []
-    for kind, members in wanted.items():
+    for kind, members in members_by_kind.items():
         for name in dict.fromkeys(item for member in members
                                   for item in (component_names(org, kind) if member == "*" else [member])):  # fmt: skip
             owner = name.partition(".")[0]
             inside = kind in _CHILDREN
             path = package_path("CustomObject", owner) if inside else package_path(kind, name)
             if inside:
-                known = org.deployed.has(kind, name)
-                body = list(_object_elements(org, owner, None, [name])) if known else []
+                exists = org.deployed.has(kind, name)
+                body = list(_object_elements(org, owner, None, [name])) if exists else []
             else:
                 body = [item for item in _component_elements(org, kind, name) if not item.startswith("<fullName>")]
-                known = org.deployed.has(kind, name) or (kind == "CustomObject" and org.schema.get(name) is not None)
-            if not known:
+                exists = org.deployed.has(kind, name) or (kind == "CustomObject" and org.schema.get(name) is not None)
+            if not exists:
                 missing.append(f"Entity of type '{kind}' named '{name}' cannot be found")
                 continue
-            kept = files.setdefault(path, [])
-            kept += [item for item in body if item not in kept]
-            found.append((kind, name, f"{folder}{path}"))
+            elements = files.setdefault(path, [])
+            elements += [item for item in body if item not in elements]
+            components.append((kind, name, f"{folder}{path}"))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, body in files.items():
             root = next(kind.type for kind in KINDS if path.startswith(f"{kind.folder}/"))
             archive.writestr(f"{folder}{path}", _xml_document(root, sorted(body)))
         types = [
-            f"<types>{tag('members', [name for of, name, _ in found if of == kind])}<name>{kind}</name></types>"
-            for kind in wanted
+            f"<types>{tag('members', [name for of, name, _ in components if of == kind])}<name>{kind}</name></types>"
+            for kind in members_by_kind
         ]
         archive.writestr(f"{folder}package.xml", _xml_document("Package", [*types, f"<version>{version}</version>"]))
-    return buffer.getvalue(), found, missing
+    return buffer.getvalue(), components, missing
 
 
 def _xml_document(root: str, body: Iterable[str]) -> str:
@@ -233,12 +233,12 @@ def _xml_document(root: str, body: Iterable[str]) -> str:
 
 def _check_retrieve_status(org: Org, call: Element) -> str:
     number = call.get("asyncProcessId")
-    kept = org.retrievals.get(number)
-    if kept is None:
+    retrieval = org.retrievals.get(number)
+    if retrieval is None:
         raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {number[:80]}")
-    content, found, missing = kept
-    properties = [_file_properties(org, kind, name, path) for kind, name, path in found]
-    told = {
+    content, components, missing = retrieval
+    properties = [_file_properties(org, kind, name, path) for kind, name, path in components]
+    result = {
         "done": True,
         "fileProperties": properties,
         "id": number,
@@ -247,7 +247,7 @@ def _check_retrieve_status(org: Org, call: Element) -> str:
         "success": True,
         "zipFile": base64.b64encode(content).decode() if call.get("includeZip") != "false" else None,
     }
-    return tag("result", told)
+    return tag("result", result)
 
 
 def _check_status(org: Org, call: Element) -> str:

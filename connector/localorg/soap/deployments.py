@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def handle(org: Org, call: Element) -> str | None:
     """The body of the answer to one call; None if it is none of a deployment."""
-    answer = {"checkDeployStatus": _check, "cancelDeploy": _cancel, "deploy": _deploy}.get(call.name)
-    return None if answer is None else answer(org, call)
+    act = {"checkDeployStatus": _check, "cancelDeploy": _cancel, "deploy": _deploy}.get(call.name)
+    return None if act is None else act(org, call)
 
 
 def _deploy(org: Org, call: Element) -> str:
@@ -27,35 +27,35 @@ def _deploy(org: Org, call: Element) -> str:
         content = base64.b64decode("".join(call.get("ZipFile").split()), validate=True)
     except (binascii.Error, ValueError):
         raise Refusal("INVALID_ZIP_FILE", "ZipFile is not base64.") from None
-    given = call.child("DeployOptions") or call.child("deployOptions")
-    wanted: dict[str, Any] = {}
+    element = call.child("DeployOptions") or call.child("deployOptions")
+    options: dict[str, Any] = {}
     for name, default in OPTIONS.items():
-        value = given.get(name) if given else ""
+        value = element.get(name) if element else ""
         if value and isinstance(default, bool):
-            wanted[name] = value.lower() == "true"
+            options[name] = value.lower() == "true"
         elif value and name == "testLevel":
-            wanted[name] = value
-    started = metadata_api.start_deployment(org, content, wanted)
-    told = {"done": False, "id": started.id, "state": "Queued"}
-    return f'<deployResponse xmlns="{METADATA.own}">{tag("result", told)}</deployResponse>'
+            options[name] = value
+    started = metadata_api.start_deployment(org, content, options)
+    result = {"done": False, "id": started.id, "state": "Queued"}
+    return f'<deployResponse xmlns="{METADATA.own}">{tag("result", result)}</deployResponse>'
 
 
 def _check(org: Org, call: Element) -> str:
-    found = _require_deployment(org, call)
-    told = metadata_api.render_deploy_result(org, found, details=call.get("includeDetails").lower() == "true")
-    return f'<checkDeployStatusResponse xmlns="{METADATA.own}">{tag("result", told)}</checkDeployStatusResponse>'
+    deployment = _require_deployment(org, call)
+    result = metadata_api.render_deploy_result(org, deployment, details=call.get("includeDetails").lower() == "true")
+    return f'<checkDeployStatusResponse xmlns="{METADATA.own}">{tag("result", result)}</checkDeployStatusResponse>'
 
 
 def _cancel(org: Org, call: Element) -> str:
-    found = _require_deployment(org, call)
-    org.deployments.cancel(found)
-    told = {"done": found.done, "id": found.id}
-    return f'<cancelDeployResponse xmlns="{METADATA.own}">{tag("result", told)}</cancelDeployResponse>'
+    deployment = _require_deployment(org, call)
+    org.deployments.cancel(deployment)
+    result = {"done": deployment.done, "id": deployment.id}
+    return f'<cancelDeployResponse xmlns="{METADATA.own}">{tag("result", result)}</cancelDeployResponse>'
 
 
 def _require_deployment(org: Org, call: Element) -> Deployment:
-    wanted = call.get("asyncProcessId") or call.get("String")
-    found = org.deployments.find(wanted)
-    if found is None:
-        raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {wanted[:80]}")
-    return found
+    deployment_id = call.get("asyncProcessId") or call.get("String")
+    deployment = org.deployments.find(deployment_id)
+    if deployment is None:
+        raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {deployment_id[:80]}")
+    return deployment

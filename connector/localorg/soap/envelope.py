@@ -63,8 +63,8 @@ class SoapMessage:
     headers: Element
 
     def header(self, name: str, item: str) -> str:
-        found = self.headers.child(name)
-        return found.get(item) if found else ""
+        element = self.headers.child(name)
+        return element.get(item) if element else ""
 
 
 def parse_message(envelope: Element) -> SoapMessage:
@@ -104,8 +104,8 @@ def respond_fault(code: str, text: str, namespaces: Namespaces = PARTNER) -> web
         f'<detail><sf:{kind} xsi:type="sf:{kind}"><sf:exceptionCode>{code}</sf:exceptionCode>'
         f"<sf:exceptionMessage>{escape(text)}</sf:exceptionMessage></sf:{kind}></detail></soapenv:Fault>"
     )
-    answer = _ENVELOPE.format(own=namespaces.own, sf=namespaces.faults, header="", body=body)
-    return web.Response(status=500, text=answer, content_type="text/xml", charset="utf-8")
+    envelope = _ENVELOPE.format(own=namespaces.own, sf=namespaces.faults, header="", body=body)
+    return web.Response(status=500, text=envelope, content_type="text/xml", charset="utf-8")
 
 
 def respond_no_operation(namespaces: Namespaces, name: str) -> web.Response:
@@ -113,5 +113,5 @@ def respond_no_operation(namespaces: Namespaces, name: str) -> web.Response:
     body = (
         f"<soapenv:Fault><faultcode>soapenv:Client</faultcode><faultstring>{escape(text)}</faultstring></soapenv:Fault>"
     )
-    answer = _ENVELOPE.format(own=namespaces.own, sf=namespaces.faults, header="", body=body)
-    return web.Response(status=500, text=answer, content_type="text/xml", charset="utf-8")
+    envelope = _ENVELOPE.format(own=namespaces.own, sf=namespaces.faults, header="", body=body)
+    return web.Response(status=500, text=envelope, content_type="text/xml", charset="utf-8")

@@ -40,8 +40,8 @@ def render_user_info(org: Org, name: str) -> str:
         "userType": "Standard",
         "userUiSkin": "Theme3",
     }
-    told = "".join(nil(key) if value is None else tag(key, value) for key, value in user.items())
-    return f"<{name}>{told}</{name}>"
+    elements = "".join(nil(key) if value is None else tag(key, value) for key, value in user.items())
+    return f"<{name}>{elements}</{name}>"
 
 
 def render_login(org: Org, url: str, kind: str, version: str) -> str:

@@ -89,35 +89,37 @@ class PartnerCall:
     def _write_rows(self, method: str, *tail: str, records: list[dict[str, Any]]) -> Any:
         if not records:
             return []
-        whole = self._message.header("AllOrNoneHeader", "allOrNone") == "true"
-        return self._call_rest(method, "composite", "sobjects", *tail, body={"records": records, "allOrNone": whole})
+        all_or_none = self._message.header("AllOrNoneHeader", "allOrNone") == "true"
+        return self._call_rest(
+            method, "composite", "sobjects", *tail, body={"records": records, "allOrNone": all_or_none}
+        )
 
     # -- calls
 
     def query(self) -> str:
         resource = "queryAll" if self._call.name == "queryAll" else "query"
-        found = self._call_rest("GET", resource, params={"q": self._call.get("queryString")})
-        return serializers.serialize_query_result("result", found, typed=self._typed)
+        result = self._call_rest("GET", resource, params={"q": self._call.get("queryString")})
+        return serializers.serialize_query_result("result", result, typed=self._typed)
 
     def query_more(self) -> str:
-        found = self._call_rest("GET", "query", self._call.get("queryLocator"))
-        return serializers.serialize_query_result("result", found, typed=self._typed)
+        result = self._call_rest("GET", "query", self._call.get("queryLocator"))
+        return serializers.serialize_query_result("result", result, typed=self._typed)
 
     def search(self) -> str:
-        found = self._call_rest("GET", "search", params={"q": self._call.get("searchString")})
+        result = self._call_rest("GET", "search", params={"q": self._call.get("searchString")})
         rows = "".join(
             f"<searchRecords>{serializers.serialize_record('record', row, typed=self._typed)}</searchRecords>"
-            for row in found["searchRecords"]
+            for row in result["searchRecords"]
         )
         return f"<result><queryId>0</queryId>{rows}</result>"
 
     def retrieve(self) -> str:
-        wanted = [item.text.strip() for item in self._call.children_named("ids")]
+        record_ids = [item.text.strip() for item in self._call.children_named("ids")]
         names = [name.strip() for name in self._call.get("fieldList").split(",")]
-        body = {"ids": wanted, "fields": names}
-        found = self._call_rest("POST", "composite", "sobjects", self._call.get("sObjectType"), body=body)
+        body = {"ids": record_ids, "fields": names}
+        rows = self._call_rest("POST", "composite", "sobjects", self._call.get("sObjectType"), body=body)
         return "".join(nil("result") if row is None else serializers.serialize_record("result", row, typed=self._typed)
-                       for row in found)  # fmt: skip
+                       for row in rows)  # fmt: skip
 
     def create(self) -> str:
         return serializers.serialize_outcomes(self._write_rows("POST", records=self._parse_rows()))
@@ -134,23 +136,23 @@ class PartnerCall:
         return serializers.serialize_outcomes(done, upsert=True)
 
     def delete(self) -> str:
-        wanted = ",".join(item.text.strip() for item in self._call.children_named("ids"))
-        whole = self._message.header("AllOrNoneHeader", "allOrNone") or "false"
-        params = {"ids": wanted, "allOrNone": whole}
+        record_ids = ",".join(item.text.strip() for item in self._call.children_named("ids"))
+        all_or_none = self._message.header("AllOrNoneHeader", "allOrNone") or "false"
+        params = {"ids": record_ids, "allOrNone": all_or_none}
         return (
             serializers.serialize_outcomes(self._call_rest("DELETE", "composite", "sobjects", params=params))
-            if wanted
+            if record_ids
             else ""
         )
 
     def _limited_elements(self, name: str) -> list[Element]:
-        found = list(self._call.children_named(name))
-        if len(found) > _MAX_ROWS:
+        elements = list(self._call.children_named(name))
+        if len(elements) > _MAX_ROWS:
             raise Refusal(
                 "EXCEEDED_ID_LIMIT",
                 f"record limit reached. cannot submit more than {_MAX_ROWS} records into this call",
             )
-        return found
+        return elements
 
     def merge(self) -> str:
         """Each request is a transaction of its own."""
@@ -182,9 +184,9 @@ class PartnerCall:
         return self._run_recycle_bin(recycle_bin.purge)
 
     def _run_recycle_bin(self, act: Callable[[Dml, Sequence[str]], list[Outcome]]) -> str:
-        wanted = [item.text.strip() for item in self._limited_elements("ids")]
+        record_ids = [item.text.strip() for item in self._limited_elements("ids")]
         with self._org.locks.call_scope(can_wait=False):
-            done = act(self._org.dml, wanted)
+            done = act(self._org.dml, record_ids)
         return serializers.serialize_outcomes(
             {"id": item.id, "success": item.error is None, "errors": [item.error.row_error()] if item.error else []}
             for item in done
@@ -208,20 +210,20 @@ class PartnerCall:
         """getUpdated and getDeleted."""
         kind = "updated" if self._call.name == "getUpdated" else "deleted"
         params = {"start": self._call.get("startDate"), "end": self._call.get("endDate")}
-        found = self._call_rest("GET", "sobjects", self._call.get("sObjectType"), kind, params=params)
+        result = self._call_rest("GET", "sobjects", self._call.get("sObjectType"), kind, params=params)
         if kind == "updated":
-            return f"<result>{tag('ids', found['ids'])}{self._timestamp_element('latestDateCovered', found)}</result>"
+            return f"<result>{tag('ids', result['ids'])}{self._timestamp_element('latestDateCovered', result)}</result>"
         rows = "".join(
             f"<deletedRecords>{self._timestamp_element('deletedDate', row)}{tag('id', row['id'])}</deletedRecords>"
-            for row in found["deletedRecords"]
+            for row in result["deletedRecords"]
         )
-        ends = self._timestamp_element("earliestDateAvailable", found) + self._timestamp_element(
-            "latestDateCovered", found
+        ends = self._timestamp_element("earliestDateAvailable", result) + self._timestamp_element(
+            "latestDateCovered", result
         )
         return f"<result>{rows}{ends}</result>"
 
-    def _timestamp_element(self, name: str, found: Mapping[str, Any]) -> str:
-        return tag(name, serializers.serialize_text(found[name]))
+    def _timestamp_element(self, name: str, source: Mapping[str, Any]) -> str:
+        return tag(name, serializers.serialize_text(source[name]))
 
     def empty_result(self) -> str:
         return ""
@@ -237,8 +239,8 @@ class PartnerCall:
         return ""
 
     def invalidate_sessions(self) -> str:
-        found = [self._org.auth.revoke(item.text.strip()) for item in self._call.children_named("sessionIds")]
-        rows = [{"success": good, "errors": [_UNKNOWN_SESSION]} for good in found]
+        revoked = [self._org.auth.revoke(item.text.strip()) for item in self._call.children_named("sessionIds")]
+        rows = [{"success": good, "errors": [_UNKNOWN_SESSION]} for good in revoked]
         return "".join(
             f"<result>{'' if row['success'] else tag('errors', row['errors'])}{tag('success', row['success'])}</result>"
             for row in rows

@@ -60,13 +60,13 @@ def _serialize_field(name: str, value: Any, *, typed: bool) -> str:
     return f"<{mark}>{escape(serialize_text(value))}</{mark}>"
 
 
-def serialize_query_result(name: str, found: Mapping[str, Any], *, typed: bool) -> str:
-    following = found.get("nextRecordsUrl")
+def serialize_query_result(name: str, result: Mapping[str, Any], *, typed: bool) -> str:
+    following = result.get("nextRecordsUrl")
     locator = tag("queryLocator", following.rpartition("/")[2]) if following else nil("queryLocator")
-    rows = "".join(serialize_record("records", row, typed=typed) for row in found["records"])
+    rows = "".join(serialize_record("records", row, typed=typed) for row in result["records"])
     return (
-        f'<{name} xsi:type="QueryResult">{tag("done", found["done"])}{locator}{rows}'
-        f"{tag('size', found['totalSize'])}</{name}>"
+        f'<{name} xsi:type="QueryResult">{tag("done", result["done"])}{locator}{rows}'
+        f"{tag('size', result['totalSize'])}</{name}>"
     )
 
 
@@ -96,26 +96,26 @@ def _serialize_error(item: Mapping[str, Any]) -> str:
     return f"<errors>{body}{tag('statusCode', item['statusCode'])}</errors>"
 
 
-def serialize_global_describe(found: Mapping[str, Any]) -> str:
-    body = tag("encoding", found["encoding"]) + tag("maxBatchSize", found["maxBatchSize"])
-    rows = "".join(_serialize_members("sobjects", {**item, "idEnabled": True}) for item in found["sobjects"])
+def serialize_global_describe(result: Mapping[str, Any]) -> str:
+    body = tag("encoding", result["encoding"]) + tag("maxBatchSize", result["maxBatchSize"])
+    rows = "".join(_serialize_members("sobjects", {**item, "idEnabled": True}) for item in result["sobjects"])
     return f"<result>{body}{rows}</result>"
 
 
-def serialize_describe(found: Mapping[str, Any]) -> str:
+def serialize_describe(result: Mapping[str, Any]) -> str:
     """A DescribeSObjectResult."""
-    urls = found["urls"]
+    urls = result["urls"]
     more = {
         "idEnabled": True,
         "urlDetail": urls.get("uiDetailTemplate"),
         "urlEdit": urls.get("uiEditTemplate"),
         "urlNew": urls.get("uiNewRecord"),
     }
-    return _serialize_members("result", {**found, **more})
+    return _serialize_members("result", {**result, **more})
 
 
-def _serialize_members(name: str, found: Mapping[str, Any]) -> str:
-    body = "".join(_serialize_member(key, found[key]) for key in sorted(found) if key not in _NOT_IN_WSDL)
+def _serialize_members(name: str, members: Mapping[str, Any]) -> str:
+    body = "".join(_serialize_member(key, members[key]) for key in sorted(members) if key not in _NOT_IN_WSDL)
     return f"<{name}>{body}</{name}>"
 
 

@@ -57,10 +57,10 @@ class _SingleRowScope(Scope):
                 message = f"{HEADER}.{rest[0]} is a list: a filter can't be about it"
                 raise error_at(self.text, path.position, "INVALID_FIELD", message)
             raise no_column(self.text, path.position, rest[0], HEADER)
-        found = super().resolve(path)
-        if not found.relationships:
-            self.used_fields.add(found.field.name)
-        return found
+        column_found = super().resolve(path)
+        if not column_found.relationships:
+            self.used_fields.add(column_found.field.name)
+        return column_found
 
     @property
     def source(self) -> str:

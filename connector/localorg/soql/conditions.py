@@ -125,15 +125,15 @@ class Conditions:
         elif item.operator in {"INCLUDES", "EXCLUDES"}:
             inner = self._includes(sql, field, item)
         else:
-            found = [self._value(field, literal) for literal in item.values]
-            given = [value for value in found if value is not None]
-            if len(given) > MAX_BOUND_VALUES:
-                self._values.append(json.dumps(given))
+            literals = [self._value(field, literal) for literal in item.values]
+            bound = [value for value in literals if value is not None]
+            if len(bound) > MAX_BOUND_VALUES:
+                self._values.append(json.dumps(bound))
                 inner = f"{sql} IN (SELECT value FROM json_each(?))"  # noqa: S608
             else:
-                self._values += given
-                inner = f"{sql} IN ({', '.join('?' * len(given))})"
-            if len(given) < len(found):
+                self._values += bound
+                inner = f"{sql} IN ({', '.join('?' * len(bound))})"
+            if len(bound) < len(literals):
                 inner = f"({inner} OR {sql} IS NULL)"
         return f"NOT COALESCE({inner}, 0)" if negated else inner
 
@@ -193,6 +193,6 @@ class Conditions:
 
     def _type_error(self, field: Field, literal: Literal) -> SoqlError:
         quotes = "should not be enclosed in quotes" if field.type in _UNQUOTED_TYPES else "should be enclosed in quotes"
-        wanted = {"double": "double", "currency": "currency", "datetime": "dateTime"}.get(field.type, field.type)
-        message = f"value of filter criterion for field '{field.name}' must be of type {wanted} and {quotes}"
+        type_name = {"double": "double", "currency": "currency", "datetime": "dateTime"}.get(field.type, field.type)
+        message = f"value of filter criterion for field '{field.name}' must be of type {type_name} and {quotes}"
         return error_at(self._scope.text, literal.position, "INVALID_FIELD", message)

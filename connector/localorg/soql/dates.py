@@ -44,24 +44,24 @@ def relative_span(word: str, now: datetime) -> Span | None:
 
 def _period_span(word: str, today: datetime) -> Span | None:
     day = timedelta(days=1)
-    if found := _PERIOD.match(word):
-        start = _PERIODS[found[2].removeprefix("FISCAL_")]
-        step = _STEP[found[1]]
+    if match := _PERIOD.match(word):
+        start = _PERIODS[match[2].removeprefix("FISCAL_")]
+        step = _STEP[match[1]]
         return start(today, step), start(today, step + 1)
-    if found := _LAST_OR_NEXT_N.match(word):
-        unit, count = found[2].removesuffix("S"), int(found[3])
+    if match := _LAST_OR_NEXT_N.match(word):
+        unit, count = match[2].removesuffix("S"), int(match[3])
         if unit == "DAY":
             return (
-                (today - count * day, today + day) if found[1] == "LAST" else (today + day, today + (count + 1) * day)
+                (today - count * day, today + day) if match[1] == "LAST" else (today + day, today + (count + 1) * day)
             )
         start = _PERIODS[unit]
         return (
             (start(today, -count), start(today, 0))
-            if found[1] == "LAST"
+            if match[1] == "LAST"
             else (start(today, 1), start(today, count + 1))
         )
-    if found := _N_AGO.match(word):
-        unit, count = found[1].removesuffix("S"), int(found[2])
+    if match := _N_AGO.match(word):
+        unit, count = match[1].removesuffix("S"), int(match[2])
         if unit == "DAY":
             return today - count * day, today - (count - 1) * day
         start = _PERIODS[unit]

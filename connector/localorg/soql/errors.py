@@ -18,12 +18,12 @@ def error_at(text: str, position: int, code: str, message: str) -> SoqlError:
     """The error at `position` of `text`."""
     flat = text.replace("\n", " ").replace("\r", " ")
     start = max(0, position - CONTEXT)
-    shown = flat[start : position + CONTEXT]
+    excerpt = flat[start : position + CONTEXT]
     caret = " " * (position - start) + "^"
     before = text[:position]
     row = before.count("\n") + 1
     column = position - (before.rfind("\n") + 1) + 1
-    return SoqlError(code, f"\n{shown}\n{caret}\nERROR at Row:{row}:Column:{column}\n{message}")
+    return SoqlError(code, f"\n{excerpt}\n{caret}\nERROR at Row:{row}:Column:{column}\n{message}")
 
 
 def malformed_query(text: str, position: int, message: str) -> SoqlError:

@@ -53,8 +53,8 @@ def open_query(
     if groups.is_bare_count(select):
         return PagedResult(groups.run_bare_count(query, select, sobject), 0, lambda start, size: [])
     if groups.is_grouped(select):
-        found = groups.run_grouped(query, select, sobject)
-        return PagedResult(len(found), len(found), lambda start, size: found[start : start + size])
+        rows = groups.run_grouped(query, select, sobject)
+        return PagedResult(len(rows), len(rows), lambda start, size: rows[start : start + size])
     return row_reader.find_rows(query, select, sobject)
 
 
@@ -62,5 +62,5 @@ def run_query(
     connection: sqlite3.Connection, schema: Schema, text: str, *, version: str, all_rows: bool, now: datetime
 ) -> QueryResult:
     """The whole answer at once."""
-    answer = open_query(connection, schema, text, version=version, all_rows=all_rows, now=now)
-    return QueryResult(answer.total_size, answer.page(0, answer.rows))
+    result = open_query(connection, schema, text, version=version, all_rows=all_rows, now=now)
+    return QueryResult(result.total_size, result.page(0, result.rows))

@@ -57,22 +57,22 @@ def run_grouped(query: Query, select: Select, sobject: SObject) -> list[dict[str
         scope.totals = frozenset(listed)
     values: list[object] = []
     parts, names, fields, sort = list[str](), list[str](), list[Field](), ""
-    for kept in _grouping_sets([column.sql for column in keys], select.totals):
+    for grouping_set in _grouping_sets([column.sql for column in keys], select.totals):
         scope.totaled = frozenset()
         where = query.where(select, scope, values)
-        scope.totaled = frozenset(listed - set(kept))
+        scope.totaled = frozenset(listed - set(grouping_set))
         names, columns = _columns(query, scope, select)
         fields = [column.field for column in columns]
         order = [query.ordering(item, scope) for item in select.order_by]
-        told = ", ".join([column.sql for column in columns] + [sql for sql, _ in order])
+        select_list = ", ".join([column.sql for column in columns] + [sql for sql, _ in order])
         having = f" HAVING {query.conditions(scope, values).sql(select.having)}" if select.having is not None else ""
-        group = f" GROUP BY {', '.join(kept or ['NULL'])}" if keys else ""
-        parts.append(f"SELECT {told} FROM {scope.source}{where}{group}{having}")  # noqa: S608
+        group = f" GROUP BY {', '.join(grouping_set or ['NULL'])}" if keys else ""
+        parts.append(f"SELECT {select_list} FROM {scope.source}{where}{group}{having}")  # noqa: S608
         sort = ", ".join(f"{place}{how}" for place, (_, how) in enumerate(order, start=len(columns) + 1))
     limit = "" if select.limit is None and not select.offset else f" LIMIT {_limit(select)} OFFSET {select.offset}"
     sql = " UNION ALL ".join(parts) + (f" ORDER BY {sort}" if sort else "") + limit
-    found = query.connection.execute(sql, values).fetchmany(MAX_ROWS + 1)
-    if len(found) > MAX_ROWS:
+    rows = query.connection.execute(sql, values).fetchmany(MAX_ROWS + 1)
+    if len(rows) > MAX_ROWS:
         message = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
         raise SoqlError("EXCEEDED_ID_LIMIT", message)
     return [
@@ -80,7 +80,7 @@ def run_grouped(query: Query, select: Select, sobject: SObject) -> list[dict[str
             "attributes": {"type": "AggregateResult"},
             **{name: _render_value(field, value) for name, field, value in zip(names, fields, raw, strict=False)},
         }
-        for raw in found
+        for raw in rows
     ]
 
 
@@ -93,7 +93,7 @@ def _grouping_sets(keys: list[str], totals: str) -> list[tuple[str, ...]]:
     if totals == "ROLLUP":
         return [tuple(keys[:size]) for size in range(len(keys), -1, -1)]
     if totals == "CUBE":
-        return [found for size in range(len(keys), -1, -1) for found in combinations(keys, size)]
+        return [keys_kept for size in range(len(keys), -1, -1) for keys_kept in combinations(keys, size)]
     return [tuple(keys)]
 
 
@@ -107,8 +107,8 @@ def _group_column(query: Query, scope: Scope, path: Path) -> Column:
 
 def _paths_to_group(select: Select) -> list[Path]:
     """The fields that must be among those that rows are grouped by."""
-    found = [item.path for item in select.items if isinstance(item, SelectedField)]
-    found += [item.by for item in select.order_by if isinstance(item.by, Path)]
+    paths = [item.path for item in select.items if isinstance(item, SelectedField)]
+    paths += [item.by for item in select.order_by if isinstance(item.by, Path)]
     waiting: list[Condition] = [select.having] if select.having is not None else []
     while waiting:
         item = waiting.pop()
@@ -117,8 +117,8 @@ def _paths_to_group(select: Select) -> list[Path]:
         elif isinstance(item, Not):
             waiting.append(item.condition)
         elif isinstance(item, Comparison | Membership) and isinstance(item.left, Path):
-            found.append(item.left)
-    return found
+            paths.append(item.left)
+    return paths
 
 
 def _columns(query: Query, scope: Scope, select: Select) -> tuple[list[str], list[Column]]:

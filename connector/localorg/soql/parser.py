@@ -162,7 +162,7 @@ class _Parser:
 
     def _check_joins(self, condition: Condition) -> None:
         """Sub-selects: two at most, none inside another, none beside OR."""
-        found: list[tuple[Select, bool]] = []
+        subselects: list[tuple[Select, bool]] = []
         waiting: list[tuple[Condition, bool]] = [(condition, False)]
         while waiting:
             item, either = waiting.pop()
@@ -171,11 +171,11 @@ class _Parser:
             elif isinstance(item, Not):
                 waiting.append((item.condition, either))
             elif isinstance(item, Membership) and item.select is not None:
-                found.append((item.select, either))
-        for select, either in found:
+                subselects.append((item.select, either))
+        for select, either in subselects:
             if either:
                 problem = "Semi join sub-selects are not allowed with the 'OR' operator"
-            elif len(found) > MAX_JOINS:
+            elif len(subselects) > MAX_JOINS:
                 problem = "At most two Semi join sub-selects are allowed"
             elif self._joined:
                 problem = "Nesting of semi join sub-selects is not supported"

@@ -102,6 +102,6 @@ class Query:
         return column.sql, f"{' DESC' if item.descending else ''}{nulls}"
 
     def attributes(self, sobject: str, record_id: str) -> dict[str, str]:
-        found = self.schema.by_record_id(record_id) if sobject == NAME.name else None
-        own = found.name if found else sobject
+        owner = self.schema.by_record_id(record_id) if sobject == NAME.name else None
+        own = owner.name if owner else sobject
         return {"type": sobject, "url": f"/services/data/v{self.version}/sobjects/{own}/{record_id}"}

@@ -20,7 +20,7 @@ _LOCATOR = re.compile(r"(01g[A-Za-z0-9]{15})-(\d{1,9})\Z", re.ASCII)
 
 @dataclass(slots=True)
 class _Cursor:
-    answer: PagedResult
+    result: PagedResult
     page: int
     opened: datetime
 
@@ -30,33 +30,33 @@ class QueryCursors:
         self._source = source
         self._open: OrderedDict[str, _Cursor] = OrderedDict()
 
-    def first_page(self, answer: PagedResult, page: int, now: datetime, base: str) -> dict[str, Any]:
-        if answer.rows <= page:
-            return {"totalSize": answer.total_size, "done": True, "records": answer.page(0, page)}
-        return self.next_page(f"{self.open_cursor(answer, page, now)}-0", now, base)
+    def first_page(self, result: PagedResult, page: int, now: datetime, base: str) -> dict[str, Any]:
+        if result.rows <= page:
+            return {"totalSize": result.total_size, "done": True, "records": result.page(0, page)}
+        return self.next_page(f"{self.open_cursor(result, page, now)}-0", now, base)
 
-    def open_cursor(self, answer: PagedResult, page: int, now: datetime) -> str:
+    def open_cursor(self, result: PagedResult, page: int, now: datetime) -> str:
         """The locator of an answer that has more than a page; the oldest of too many is given up."""
         locator = ids.make("01g", self._source.getrandbits(40))
-        self._open[locator] = _Cursor(answer, page, now)
+        self._open[locator] = _Cursor(result, page, now)
         while len(self._open) > _OPEN_CURSORS:
             self._open.popitem(last=False)
         return locator
 
     def next_page(self, name: str, now: datetime, base: str) -> dict[str, Any]:
-        found = _LOCATOR.match(name)
-        cursor = self._open.get(found[1]) if found else None
+        match = _LOCATOR.match(name)
+        cursor = self._open.get(match[1]) if match else None
         if (
-            found is None
+            match is None
             or cursor is None
             or now - cursor.opened > _CURSOR_LIFETIME
-            or int(found[2]) >= cursor.answer.rows
+            or int(match[2]) >= cursor.result.rows
         ):
             raise Refusal("INVALID_QUERY_LOCATOR", "invalid query locator")
-        start = int(found[2])
+        start = int(match[2])
         end = start + cursor.page
-        told: dict[str, Any] = {"totalSize": cursor.answer.total_size, "done": end >= cursor.answer.rows}
-        if not told["done"]:
-            told["nextRecordsUrl"] = f"{base}/query/{found[1]}-{end}"
-        told["records"] = cursor.answer.page(start, cursor.page)
-        return told
+        body: dict[str, Any] = {"totalSize": cursor.result.total_size, "done": end >= cursor.result.rows}
+        if not body["done"]:
+            body["nextRecordsUrl"] = f"{base}/query/{match[1]}-{end}"
+        body["records"] = cursor.result.page(start, cursor.page)
+        return body

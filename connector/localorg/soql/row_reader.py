@@ -41,15 +41,15 @@ def find_rows(query: Query, select: Select, sobject: SObject) -> PagedResult:
         page = f" LIMIT {-1 if select.limit is None else select.limit} OFFSET {select.offset}"
     sql = f"SELECT {scope.id_sql(())} FROM {scope.source}{where}{order}{page}"  # noqa: S608
     ids = PackedIds(b"".join(row[0].encode() for row in query.connection.execute(sql, values)))
-    answer = _paged_result(query, select, sobject, ids)
-    return replace(answer, max_page_size=MAX_ROWS_OF_LONG_TEXTS) if reader.long_texts > 1 else answer
+    result = _paged_result(query, select, sobject, ids)
+    return replace(result, max_page_size=MAX_ROWS_OF_LONG_TEXTS) if reader.long_texts > 1 else result
 
 
 def _paged_result(query: Query, select: Select, sobject: SObject, ids: PackedIds) -> PagedResult:
     def page(start: int, size: int) -> list[Record]:
-        wanted = ids.slice(start, size)
-        found = RowReader(query, select, sobject).read(wanted)
-        return [found[record_id] for record_id in wanted if record_id in found]
+        page_ids = ids.slice(start, size)
+        records = RowReader(query, select, sobject).read(page_ids)
+        return [records[record_id] for record_id in page_ids if record_id in records]
 
     return PagedResult(len(ids), len(ids), page)
 
@@ -81,15 +81,15 @@ class RowReader:
             f"SELECT {', '.join(self._columns)} FROM {scope.source}"  # noqa: S608
             f" WHERE {scope.id_sql(())} IN (SELECT value FROM json_each(?)){alive}"
         )
-        found: dict[str, Record] = {}
+        records: dict[str, Record] = {}
         for raw in self._query.connection.execute(sql, (json.dumps(ids),)):
             record: Record = {"attributes": self._query.attributes(scope.sobject.name, raw[self._id_at])}
             for step in self._steps:
                 step(record, raw)
-            found[raw[self._id_at]] = record
+            records[raw[self._id_at]] = record
         for child in self._children:
-            child.attach(found)
-        return found
+            child.attach(records)
+        return records
 
     def _add_column(self, sql: str) -> int:
         self._columns.append(sql)
@@ -126,16 +126,16 @@ class RowReader:
         """Writes the fields of whatever the reference leads to; None where it leads nowhere."""
         text, name = self._query.text, item.relationship.parts[0]
         branches = self._scope.branches(item.relationship)
-        known = {sobject.name.lower(): (alias, sobject) for alias, sobject in branches}
-        told: dict[str, list[tuple[str, Callable[[Any], Any]]]] = {}
+        by_name = {sobject.name.lower(): (alias, sobject) for alias, sobject in branches}
+        readers: dict[str, list[tuple[str, Callable[[Any], Any]]]] = {}
         for kind, fields in item.cases:
-            found = known.get(".".join(kind.parts).lower())
-            if found is None:
+            branch = by_name.get(".".join(kind.parts).lower())
+            if branch is None:
                 raise no_object(text, kind.position, ".".join(kind.parts))
-            told[found[1].name] = [self._branch_reader(*found, path) for path in fields]
+            readers[branch[1].name] = [self._branch_reader(*branch, path) for path in fields]
         for alias, sobject in branches:
-            if sobject.name not in told:
-                told[sobject.name] = [self._branch_reader(alias, sobject, path, NAME) for path in item.otherwise]
+            if sobject.name not in readers:
+                readers[sobject.name] = [self._branch_reader(alias, sobject, path, NAME) for path in item.otherwise]
         places = [(self._add_column(f'{alias}."Id"'), sobject.name) for alias, sobject in branches]
         reference = self._scope.sobject.parent_field(name)
         key = str(reference.relationship_name) if reference else name
@@ -145,22 +145,22 @@ class RowReader:
             for place, kind in places:
                 if raw[place] is not None:
                     about = self._query.attributes(kind, raw[place])
-                    record[key] = {"attributes": about, **{field: read(raw) for field, read in told[kind]}}
+                    record[key] = {"attributes": about, **{field: read(raw) for field, read in readers[kind]}}
 
         return write
 
     def _branch_reader(
         self, alias: str, sobject: SObject, path: Path, common: SObject | None = None
     ) -> tuple[str, Callable[[Any], Any]]:
-        wanted = ".".join(path.parts)
-        asked = (common or sobject).get(wanted)
-        if asked is None:
-            raise no_column(self._query.text, path.position, wanted, (common or sobject).name)
-        field = sobject.get(asked.name) or (name_field(sobject) if asked.name == "Name" else None)
+        name = ".".join(path.parts)
+        requested = (common or sobject).get(name)
+        if requested is None:
+            raise no_column(self._query.text, path.position, name, (common or sobject).name)
+        field = sobject.get(requested.name) or (name_field(sobject) if requested.name == "Name" else None)
         if common is not None and (field is None or not field.stored):
-            return asked.name, lambda raw: sobject.name if asked.name == "Type" else None
-        field = field or asked
-        return asked.name, self._value_reader(Column(f"{alias}.{quote(field.name)}", field, sobject, ()))
+            return requested.name, lambda raw: sobject.name if requested.name == "Type" else None
+        field = field or requested
+        return requested.name, self._value_reader(Column(f"{alias}.{quote(field.name)}", field, sobject, ()))
 
     def _step(self, column: Column, identities: dict[tuple[str, ...], int]) -> Write:
         read = self._value_reader(column)
@@ -202,8 +202,8 @@ class RowReader:
         names = [(name[:1].lower() + name[1:], place) for name, place in parts]
 
         def compound(raw: Any) -> Any:
-            found = {name: raw[place] for name, place in sorted(names)}
-            return found if any(value is not None for value in found.values()) else None
+            values = {name: raw[place] for name, place in sorted(names)}
+            return values if any(value is not None for value in values.values()) else None
 
         return compound
 
@@ -256,16 +256,16 @@ class ChildQuery:
         listed = self._child_ids(list(records))
         size = self._query.paging.size if self._query.paging else None
         first = [child for ids in listed.values() for child in ids[:size]]
-        found = RowReader(self._query, self._select, self._sobject, self._level).read(first) if first else {}
+        records_found = RowReader(self._query, self._select, self._sobject, self._level).read(first) if first else {}
         for parent, ids in listed.items():
-            rows = [found[child] for child in ids[:size] if child in found]
-            told = {"totalSize": len(ids), "done": len(ids) <= len(rows), "records": rows}
+            rows = [records_found[child] for child in ids[:size] if child in records_found]
+            result = {"totalSize": len(ids), "done": len(ids) <= len(rows), "records": rows}
             if self._query.paging and len(ids) > self._query.paging.size:
                 rest = _paged_result(self._query, self._select, self._sobject, PackedIds("".join(ids).encode()))
-                told["nextRecordsUrl"] = self._query.paging.open_cursor(rest)
+                result["nextRecordsUrl"] = self._query.paging.open_cursor(rest)
             else:
-                told["done"] = True
-            records[parent][self.name] = told
+                result["done"] = True
+            records[parent][self.name] = result
 
     def _child_ids(self, parents: list[str]) -> dict[str, list[str]]:
         """Child IDs by parent, in order, within LIMIT and OFFSET of each list."""
@@ -286,10 +286,10 @@ class ChildQuery:
 
     def _relationship(self, parent: Scope) -> tuple[SObject, str, str]:
         schema, select = self._query.schema, self._select
-        wanted = select.source.lower()
+        name = select.source.lower()
         for link in schema.children_of(parent.sobject.name):
             child = schema.get(link.child)
-            if link.name is not None and link.name.lower() == wanted and child is not None and child.queryable:
+            if link.name is not None and link.name.lower() == name and child is not None and child.queryable:
                 return child, link.field, link.name
         message = (
             f"Didn't understand relationship '{select.source}' in FROM part of query call. If you are attempting to "

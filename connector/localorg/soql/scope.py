@@ -42,12 +42,14 @@ class PolymorphicTargets:
     def sql(self, name: str) -> str:
         """The value of a field of `NAME`, wherever the row is."""
         if name == "Type":
-            cases = " ".join(f"WHEN {alias}.\"Id\" IS NOT NULL THEN '{found.name}'" for alias, found in self.targets)
+            cases = " ".join(
+                f"WHEN {alias}.\"Id\" IS NOT NULL THEN '{sobject.name}'" for alias, sobject in self.targets
+            )
             return f"CASE {cases} END"
         values = [
             f"{alias}.{quote(field.name)}"
-            for alias, found in self.targets
-            if (field := name_field(found) if name == "Name" else found.get(name)) is not None and field.stored
+            for alias, sobject in self.targets
+            if (field := name_field(sobject) if name == "Name" else sobject.get(name)) is not None and field.stored
         ]
         return f"COALESCE({', '.join(values)}, NULL)" if values else "NULL"
 
@@ -79,8 +81,8 @@ class Scope:
 
     def column(self, path: Path) -> Column:
         """The column as a row has it: nothing, where the row is a total over it."""
-        found = self.resolve(path)
-        return replace(found, sql="NULL") if found.sql in self.totaled else found
+        column = self.resolve(path)
+        return replace(column, sql="NULL") if column.sql in self.totaled else column
 
     def branches(self, path: Path) -> list[tuple[str, SObject]]:
         """Where a relationship may lead: aliases and their objects."""
@@ -113,7 +115,9 @@ class Scope:
     def _join(self, way: tuple[str, ...], name: str, path: Path) -> tuple[str, ...]:
         table, sobject = self._joins[way]
         field = sobject.parent_field(name)
-        targets = [found for item in (field.reference_to if field else ()) if (found := self.schema.get(item))]
+        targets = [
+            parent_object for item in (field.reference_to if field else ()) if (parent_object := self.schema.get(item))
+        ]
         if field is None or not targets or way in self._polymorphic:
             message = f"Didn't understand relationship '{name}' in field path. If you are attempting to use a custom "
             message += "relationship, be sure to append the '__r' after the custom relationship name. Please reference "
@@ -127,10 +131,10 @@ class Scope:
                 message = f"A query reaches at most {MAX_RELATIONSHIPS} parent relationships"
                 raise error_at(self.text, path.position, "MALFORMED_QUERY", message)
             aliases = []
-            for target in targets:
+            for parent_object in targets:
                 aliases.append(f"{self._prefix}{len(self._sql) + 1}")
                 on = f'{aliases[-1]}."Id" = {table}.{quote(field.name)}'
-                self._sql.append(f"LEFT JOIN {quote(target.name)} AS {aliases[-1]} ON {on}")
+                self._sql.append(f"LEFT JOIN {quote(parent_object.name)} AS {aliases[-1]} ON {on}")
             if len(targets) > 1:
                 self._polymorphic[deeper] = PolymorphicTargets(list(zip(aliases, targets, strict=True)))
             self._joins[deeper] = (aliases[0], NAME if len(targets) > 1 else targets[0])

@@ -38,13 +38,13 @@ def tokenize(text: str) -> list[Token]:
     tokens = []
     position = 0
     while position < len(text):
-        found = _TOKEN.match(text, position)
-        if found is None:
+        match = _TOKEN.match(text, position)
+        if match is None:
             raise malformed_query(text, position, f"unexpected token: '{text[position]}'")
-        kind = found.lastgroup or ""
+        kind = match.lastgroup or ""
         if kind != "space":
-            tokens.append(Token(kind, found.group(), position))
-        position = found.end()
+            tokens.append(Token(kind, match.group(), position))
+        position = match.end()
     tokens.append(Token("end", "<EOF>", len(text)))
     return tokens
 

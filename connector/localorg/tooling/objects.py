@@ -107,15 +107,15 @@ def schema() -> Schema:
 
 
 def _object(name: str, text: str, prefix: str) -> SObject:
-    made = SObject(
+    sobject = SObject(
         name=name, label=name, label_plural=name, key_prefix=prefix, createable=name.startswith("Platform")
         or name == "CustomField", updateable=False, deletable=False,
     )  # fmt: skip
-    made.add(Field(name="Id", label="Id", type="id", length=18, nillable=False, createable=False, updateable=False))
+    sobject.add(Field(name="Id", label="Id", type="id", length=18, nillable=False, createable=False, updateable=False))
     for item in text.split():
         item, _, target = item.partition(">")
         field, _, kind = item.partition(":")
-        made.add(
+        sobject.add(
             Field(
                 name=field,
                 label=field,
@@ -131,7 +131,7 @@ def _object(name: str, text: str, prefix: str) -> SObject:
             )
         )
     if name in _LINKED:
-        made.add(
+        sobject.add(
             Field(
                 name=OWNER,
                 label=OWNER,
@@ -144,4 +144,4 @@ def _object(name: str, text: str, prefix: str) -> SObject:
                 child_relationship=_LINKED[name],
             )
         )
-    return made
+    return sobject

@@ -93,8 +93,8 @@ def _entity(item: SObject) -> Row:
 
 
 def _common_columns(sobject: SObject, field: Field) -> Row:
-    whole = f"{sobject.name}.{field.name}"
-    mark = stable_id("00N", whole) if field.custom else field.name
+    full_name = f"{sobject.name}.{field.name}"
+    mark = stable_id("00N", full_name) if field.custom else field.name
     return {
         "DurableId": f"{durable_id(sobject)}.{mark[:15] if field.custom else mark}",
         "QualifiedApiName": field.name,
@@ -136,11 +136,11 @@ def _field(sobject: SObject, field: Field) -> Row:
 
 
 def _particle(sobject: SObject, field: Field) -> Row:
-    named = _common_columns(sobject, field)
-    return named | {
+    columns = _common_columns(sobject, field)
+    return columns | {
         "Id": stable_id("4im", f"{sobject.name}.{field.name}"),
         "Name": field.name,
-        "FieldDefinitionId": named["DurableId"],
+        "FieldDefinitionId": columns["DurableId"],
         "DataType": field.type,
         "InlineHelpText": field.help_text,
         "ByteLength": field.length * 3,
@@ -159,9 +159,9 @@ def _particle(sobject: SObject, field: Field) -> Row:
 
 
 def _custom_field(sobject: SObject, field: Field, component: Component | None) -> Row:
-    whole = f"{sobject.name}.{field.name}"
+    full_name = f"{sobject.name}.{field.name}"
     return {
-        "Id": stable_id("00N", whole),
+        "Id": stable_id("00N", full_name),
         "DeveloperName": developer_name(field.name),
         "TableEnumOrId": durable_id(sobject),
         "EntityDefinitionId": durable_id(sobject),
@@ -171,7 +171,7 @@ def _custom_field(sobject: SObject, field: Field, component: Component | None) -
         "Precision": field.precision or None,
         "Scale": field.scale if field.precision else None,
         "ManageableState": "unmanaged",
-        "FullName": whole,
+        "FullName": full_name,
         "Metadata": json.dumps(definition_as_dict(component.source) if component else {}),
         OWNER: stable_id("4ie", sobject.name),
     }

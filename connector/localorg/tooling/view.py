@@ -51,19 +51,19 @@ class ToolingQueries:
         self._require_filter(select)
         if self.stale:
             self._fill_tables(user_id)
-        found = soql.open_query(
+        result = soql.open_query(
             self._connection, self.schema, text, version=version, all_rows=False, now=now, paging=paging
         )
-        if _selects_metadata(select) and found.rows > 1:
+        if _selects_metadata(select) and result.rows > 1:
             message = (
                 "When retrieving results with Metadata or FullName fields, the query qualifications must specify no "
-                f"more than one row for retrieval. Result size: {found.rows}"
+                f"more than one row for retrieval. Result size: {result.rows}"
             )
             raise soql.SoqlError("MALFORMED_QUERY", message)
         return soql.PagedResult(
-            found.total_size,
-            found.rows,
-            lambda start, size: [self._render_record(record, version) for record in found.page(start, size)],
+            result.total_size,
+            result.rows,
+            lambda start, size: [self._render_record(record, version) for record in result.page(start, size)],
         )
 
     def _require_filter(self, select: Select) -> None:
@@ -82,12 +82,12 @@ class ToolingQueries:
         self._names.clear()
         self._connection.execute("BEGIN")
         for name, row in build_rows(self._deployed, user_id, self._clock()):
-            known = {column: value for column, value in row.items() if column in tables[name]}
-            marks = ", ".join("?" * len(known))
-            into = ", ".join(quote(column) for column in known)
+            values = {column: value for column, value in row.items() if column in tables[name]}
+            marks = ", ".join("?" * len(values))
+            into = ", ".join(quote(column) for column in values)
             self._connection.execute(
                 f"INSERT OR REPLACE INTO {quote(name)} ({into}) VALUES ({marks})",  # noqa: S608
-                list(known.values()),
+                list(values.values()),
             )
             if name in _REIFIED:
                 self._names[row["Id"]] = row["DurableId"]
@@ -96,25 +96,25 @@ class ToolingQueries:
 
     def _render_record(self, record: dict[str, Any], version: str) -> dict[str, Any]:
         """A record as the platform tells it: other addresses, no keys of ours, nested values unpacked."""
-        told: dict[str, Any] = {}
+        body: dict[str, Any] = {}
         for name, value in record.items():
             if name == "attributes" and isinstance(value, dict):
                 key = value["url"].rpartition("/")[2]
-                told[name] = {
+                body[name] = {
                     "type": value["type"],
                     "url": f"/services/data/v{version}/tooling/sobjects/{value['type']}/{self._names.get(key, key)}",
                 }
             elif isinstance(value, dict) and "records" in value:
-                told[name] = value | {"records": [self._render_record(item, version) for item in value["records"]]}
+                body[name] = value | {"records": [self._render_record(item, version) for item in value["records"]]}
             elif isinstance(value, dict):
-                told[name] = self._render_record(value, version)
+                body[name] = self._render_record(value, version)
             elif name == "Id" and value in self._names:
-                told[name] = _NO_ID
+                body[name] = _NO_ID
             elif name in _COMPLEX and isinstance(value, str):
-                told[name] = json.loads(value)
+                body[name] = json.loads(value)
             elif name != objects.OWNER:
-                told[name] = value
-        return told
+                body[name] = value
+        return body
 
 
 def _column(field: Field) -> str:
@@ -139,8 +139,8 @@ def _condition_paths(condition: Condition | None) -> Iterator[Path]:
 def _filters_by(path: Path, columns: tuple[str, ...]) -> bool:
     """Whether it names one of the columns, or leads through the relationship of one."""
     parts = [part.lower() for part in path.parts]
-    wanted = {column.lower() for column in columns}
-    return parts[-1] in wanted or any(f"{part}id" in wanted for part in parts[:-1])
+    names = {column.lower() for column in columns}
+    return parts[-1] in names or any(f"{part}id" in names for part in parts[:-1])
 
 
 def _selects_metadata(select: Select) -> bool:
