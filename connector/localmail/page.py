@@ -106,13 +106,13 @@ async def check_host(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 def _render_row(mail: Mail) -> str:
-    whom = ", ".join(mail.recipients)
+    recipients = ", ".join(mail.recipients)
     subject = mail.header("subject") or "No subject"
-    clip = f" · {_plural(len(mail.attachments), 'attachment')}" if mail.attachments else ""
+    attachment_note = f" · {_plural(len(mail.attachments), 'attachment')}" if mail.attachments else ""
     return (
         f'<li><a href="/mails/{mail.number}"><strong>{escape(subject)}</strong>'
         f'<span class="soft">{mail.received_at:%H:%M:%S} UTC</span>'
-        f'<span class="soft">to {escape(whom)}{clip}</span></a></li>'
+        f'<span class="soft">to {escape(recipients)}{attachment_note}</span></a></li>'
     )
 
 
@@ -121,14 +121,14 @@ def _render_mail(mail: Mail) -> str:
     headers = _definition_list([(name, mail.header(name)) for name in ("From", "To", "Date")])
     envelope = f"{mail.sender} → {', '.join(mail.recipients)}"
     more = _definition_list([("Message-ID", mail.header("Message-ID")), ("Envelope", envelope)])
-    here = f"/mails/{mail.number}"
-    links = [f'<a href="{here}/{part}">{part}</a>' for part in ("html", "text", "raw")]
+    mail_url = f"/mails/{mail.number}"
+    links = [f'<a href="{mail_url}/{part}">{part}</a>' for part in ("html", "text", "raw")]
     links += [
-        f'<a href="{here}/parts/{number}">{escape(item.name)} ({len(item.content):,} bytes)</a>'
+        f'<a href="{mail_url}/parts/{number}">{escape(item.name)} ({len(item.content):,} bytes)</a>'
         for number, item in enumerate(mail.attachments, start=1)
     ]
     if mail.html is not None:
-        content = f'<iframe class="card" sandbox="{LINK_PERMISSIONS}" src="{here}/html" title="The mail"></iframe>'
+        content = f'<iframe class="card" sandbox="{LINK_PERMISSIONS}" src="{mail_url}/html" title="The mail"></iframe>'
     else:
         content = f'<pre class="card">{escape(mail.text or "")}</pre>'
     subject = escape(mail.header("subject") or "No subject")

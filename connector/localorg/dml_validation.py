@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 def stored_values(store: RecordStore, plan: WritePlan, body: Body, *, creating: bool) -> Row:
     """What a body asks to be stored, by column; Refusal when a field, its type or what it refers to is wrong."""
-    values, refused = _read_body(store, plan, body, creating=creating)
-    if refused:
+    values, read_only = _read_body(store, plan, body, creating=creating)
+    if read_only:
         raise Refusal(
             "INVALID_FIELD_FOR_INSERT_UPDATE",
-            f"Unable to create/update fields: {', '.join(refused)}. Please check the security settings of this"
+            f"Unable to create/update fields: {', '.join(read_only)}. Please check the security settings of this"
             " field and verify that it is read/write for your profile or permission set.",
-            fields=refused,
+            fields=read_only,
         )
     return values
 
 
 def _read_body(store: RecordStore, plan: WritePlan, body: Body, *, creating: bool) -> tuple[Row, list[str]]:
     values: Row = {}
-    refused: list[str] = []
+    read_only: list[str] = []
     for name, value in body.items():
         entry = plan.inputs.get(name.lower())
         if entry is None:
@@ -42,12 +42,12 @@ def _read_body(store: RecordStore, plan: WritePlan, body: Body, *, creating: boo
             if isinstance(value, dict):
                 value = _resolve_external_id(store, entry, value)
         if not (entry.createable if creating else entry.updateable):
-            refused.append(entry.name)
+            read_only.append(entry.name)
             continue
         values[entry.name] = stored = entry.coerce(value)
         if entry.targets and stored is not None:
             _check_reference(store, entry, str(stored))
-    return values, refused
+    return values, read_only
 
 
 def _resolve_external_id(store: RecordStore, entry: InputField, value: Body) -> str:
@@ -95,12 +95,14 @@ def _check_reference(store: RecordStore, entry: InputField, record_id: str) -> N
 def check_required(row: Row, fields: Sequence[Field]) -> None:
     """Refuse a row without what the org insists on."""
     missing = [field for field in fields if row.get(field.name) is None]
-    plain = [field.name for field in missing if not field.required_message]
-    special = [field.required_message for field in missing if field.required_message]
-    if plain:
-        raise Refusal("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(plain)}]", fields=plain)
-    if special:
-        raise Refusal("REQUIRED_FIELD_MISSING", special[0], fields=[])
+    field_names = [field.name for field in missing if not field.required_message]
+    messages = [field.required_message for field in missing if field.required_message]
+    if field_names:
+        raise Refusal(
+            "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(field_names)}]", fields=field_names
+        )
+    if messages:
+        raise Refusal("REQUIRED_FIELD_MISSING", messages[0], fields=[])
 
 
 def check_unique(store: RecordStore, plan: WritePlan, row: Row, changed: set[str] | None) -> None:

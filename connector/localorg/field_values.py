@@ -278,7 +278,7 @@ def _picklist(field: Field) -> Coercer:
 
 def _multipicklist(field: Field) -> Coercer:
     text = _text(field)
-    positions = {item.value: place for place, item in enumerate(field.picklist) if item.active}
+    positions = {item.value: index for index, item in enumerate(field.picklist) if item.active}
 
     def coerce(value: Any) -> StoredValue:
         joined = text(value)

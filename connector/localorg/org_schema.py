@@ -45,14 +45,14 @@ def unknown_names(settings: OrgSettings, schema: Schema) -> Iterator[tuple[SeedP
         sobject = schema.get(name)
         if sobject is None or not sobject.createable or sobject.name != name:
             yield ("record_types", name), "is no object that has record types"
-    for place, rule in enumerate(settings.validation_rules):
+    for index, rule in enumerate(settings.validation_rules):
         fields = {"field": rule.field} if rule.field else {}
-        yield from _unknown_fields(schema, ("validation_rules", place), rule.sobject, fields)
-    for place, duplicate in enumerate(settings.duplicate_rules):
+        yield from _unknown_fields(schema, ("validation_rules", index), rule.sobject, fields)
+    for index, duplicate in enumerate(settings.duplicate_rules):
         if not duplicate.match:
-            yield ("duplicate_rules", place, "match"), "names no field"
+            yield ("duplicate_rules", index, "match"), "names no field"
         match_fields = {f"match {number}": name for number, name in enumerate(duplicate.match, start=1)}
-        yield from _unknown_fields(schema, ("duplicate_rules", place), duplicate.sobject, match_fields)
+        yield from _unknown_fields(schema, ("duplicate_rules", index), duplicate.sobject, match_fields)
 
 
 def _unknown_fields(

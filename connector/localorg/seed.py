@@ -64,11 +64,11 @@ def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, befor
     from pydantic import TypeAdapter
 
     problems = [*contradictions(settings, before), *unknown_names(settings, schema)]
-    for place, rule in enumerate(settings.validation_rules):
+    for index, rule in enumerate(settings.validation_rules):
         sobject = schema.get(rule.sobject)
         problem_text = sobject and condition_problem(schema, sobject, rule.condition)
         if problem_text:
-            problems.append((("validation_rules", place, "condition"), problem_text))
+            problems.append((("validation_rules", index, "condition"), problem_text))
     if problems:
         raise SeedError(problems)
     storage.set_meta(_SETTINGS, TypeAdapter(OrgSettings).dump_json(settings).decode())
@@ -86,9 +86,9 @@ def insert_seed_records(dml: Dml, records: SeedRecords) -> None:
                 problems.append((("records", name), "this org has no such object"))
                 continue
             outcomes = dml.insert(plan, [_to_json_value(body) for body in bodies])
-            for place, outcome in enumerate(outcomes):
+            for index, outcome in enumerate(outcomes):
                 if outcome.error:
-                    problems.append((("records", name, place), str(outcome.error)))
+                    problems.append((("records", name, index), str(outcome.error)))
         if problems:
             raise SeedError(problems)
         dml.storage.set_meta(_RECORDS, "1")
@@ -149,10 +149,10 @@ def _seed_statuses(dml: Dml) -> None:
     status = order.all_fields.get("status") if order else None
     if status is None:
         return
-    for place, item in enumerate(status.picklist, start=1):
+    for index, item in enumerate(status.picklist, start=1):
         _upsert_row(
             dml, "OrderStatus", {"ApiName": item.value},
-            MasterLabel=item.label, StatusCode=item.category, IsDefault=int(item.default), SortOrder=place,
+            MasterLabel=item.label, StatusCode=item.category, IsDefault=int(item.default), SortOrder=index,
         )  # fmt: skip
     names = ", ".join("?" * len(status.picklist))
     dml.storage.connection.execute(

@@ -41,7 +41,7 @@ class SeedFile:
 
     def problem_lines(self, error: SeedError) -> list[str]:
         """`file:line:column: key: problem`, one each."""
-        return [_problem_line(self.path, self.document, place, problem) for place, problem in error.problems]
+        return [_problem_line(self.path, self.document, seed_path, problem) for seed_path, problem in error.problems]
 
 
 class InvalidSeedFileError(ValueError):
@@ -141,10 +141,10 @@ def _problem_text(error: Any) -> str:
     return str(error["msg"])
 
 
-def _problem_line(path: Path, document: Any, place: SeedPath, problem: str) -> str:
+def _problem_line(path: Path, document: Any, seed_path: SeedPath, problem: str) -> str:
     line = column = 1
     node = document
-    for key in place:
+    for key in seed_path:
         try:
             position = node.lc.key(key) if isinstance(node, CommentedMap) else node.lc.item(key)
             node = node[key]
@@ -153,5 +153,5 @@ def _problem_line(path: Path, document: Any, place: SeedPath, problem: str) -> s
         line, column = position[0] + 1, position[1] + 1
         if not isinstance(node, CommentedMap | CommentedSeq):
             break
-    where = ".".join(str(part)[:_MAX_KEY_LENGTH] for part in place)
+    where = ".".join(str(part)[:_MAX_KEY_LENGTH] for part in seed_path)
     return f"{path}:{line}:{column}: {where or 'file'}: {problem}"

@@ -21,7 +21,7 @@ class SeedError(ValueError):
     """Settings that contradict themselves or the org; `problems` are pairs of a place and what is wrong there."""
 
     def __init__(self, problems: list[tuple[SeedPath, str]]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, place))}: {problem}" for place, problem in problems))
+        super().__init__("; ".join(f"{'.'.join(map(str, index))}: {problem}" for index, problem in problems))
         self.problems = problems
 
 
@@ -129,15 +129,15 @@ def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterato
     if before is not None and before.person_accounts and not settings.person_accounts:
         yield ("person_accounts",), "cannot be switched off again: the org has had person accounts"
     if before is not None and before.currencies and before.currencies.keys() - settings.currencies.keys():
-        gone = ", ".join(sorted(before.currencies.keys() - settings.currencies.keys()))
-        yield ("currencies",), f"cannot be taken away again: {gone}"
+        removed = ", ".join(sorted(before.currencies.keys() - settings.currencies.keys()))
+        yield ("currencies",), f"cannot be taken away again: {removed}"
 
 
 def _check_statuses(statuses: list[OrderStatusValue]) -> Iterator[tuple[SeedPath, str]]:
     names = [item.name.lower() for item in statuses]
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            yield ("order_statuses", place, "name"), f"{statuses[place].name} is there twice"
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield ("order_statuses", index, "name"), f"{statuses[index].name} is there twice"
     for category in ("Draft", "Activated"):
         if not any(item.category == category for item in statuses):
             yield ("order_statuses",), f"no status of category {category}: an order needs one"
@@ -147,9 +147,9 @@ def _check_record_types(
     sobject: str, types: list[RecordType], *, person_accounts: bool
 ) -> Iterator[tuple[SeedPath, str]]:
     names = [item.name.lower() for item in types]
-    for place, item in enumerate(types):
-        where: SeedPath = ("record_types", sobject, place)
-        if names[place] in names[:place]:
+    for index, item in enumerate(types):
+        where: SeedPath = ("record_types", sobject, index)
+        if names[index] in names[:index]:
             yield (*where, "name"), f"{item.name} is there twice"
         if item.person and not (person_accounts and sobject == "Account"):
             yield (*where, "person"), "only record types of Account with person_accounts: true are of people"

@@ -115,13 +115,13 @@ def _split_fields(inside: str) -> tuple[str, str]:
 
 def _closing_parenthesis(text: str) -> int:
     depth, quoted = 1, False
-    for place, char in enumerate(text):
-        if char == "'" and text[place - 1 : place] != "\\":
+    for index, char in enumerate(text):
+        if char == "'" and text[index - 1 : index] != "\\":
             quoted = not quoted
         if not quoted:
             depth += (char == "(") - (char == ")")
         if not depth:
-            return place
+            return index
     raise malformed_search("unexpected token: '<EOF>'")
 
 
@@ -170,45 +170,45 @@ def _matching_ids(sobject: SObject, groups: list[_WordGroup], among: str, run_so
     if not names:
         return []
     ids: dict[str, None] = {}
-    for words in groups:
+    for group in groups:
         conditions = " AND ".join(
-            "(" + " OR ".join(f"{name} LIKE '{_like_pattern(word)}'" for name in names) + ")" for word in words.required
+            "(" + " OR ".join(f"{name} LIKE '{_like_pattern(word)}'" for name in names) + ")" for word in group.required
         )
         text = f"SELECT {', '.join(['Id', *names])} FROM {sobject.name} WHERE {conditions} LIMIT {MAX_RECORDS}"  # noqa: S608
         for row in run_soql(text):
             text_of_row = "\n".join(str(row[name]) for name in names if row[name] is not None)
-            if all(_contains_word(text_of_row, word) for word in words.required) and not any(
-                _contains_word(text_of_row, word) for word in words.excluded
+            if all(_contains_word(text_of_row, word) for word in group.required) and not any(
+                _contains_word(text_of_row, word) for word in group.excluded
             ):
                 ids[row["Id"]] = None
     return list(ids)
 
 
 def _word_groups(term: str) -> Iterator[_WordGroup]:
-    words, barred, counted, number = _WordGroup(), False, 0, 0
+    group, exclude_next, letters, number = _WordGroup(), False, 0, 0
     for quoted, plain in _TOKEN.findall(term.replace("(", " ").replace(")", " ")):
         match plain.upper():
             case "OR":
-                if words.required:
-                    yield words
-                words = _WordGroup()
+                if group.required:
+                    yield group
+                group = _WordGroup()
             case "AND":
                 pass
             case "NOT":
-                barred = True
+                exclude_next = True
             case _:
                 word = quoted or plain
                 number += 1
                 if number > MAX_WORDS or word.count("*") + word.count("?") > MAX_WILDCARDS:
                     limits = f"{MAX_WORDS} words, and {MAX_WILDCARDS} wildcards in a word"
                     raise malformed_search(f"search term has more than {limits}")
-                (words.excluded if barred else words.required).append(word)
-                counted += len((quoted or plain).strip("*?"))
-                barred = False
-    if counted < 2:
+                (group.excluded if exclude_next else group.required).append(word)
+                letters += len((quoted or plain).strip("*?"))
+                exclude_next = False
+    if letters < 2:
         raise malformed_search(f"search term must be longer than one character: {term.strip()}")
-    if words.required:
-        yield words
+    if group.required:
+        yield group
 
 
 def _like_pattern(word: str) -> str:

@@ -299,8 +299,8 @@ def read_fields(sobject: str) -> tuple[Field, ...]:
     return tuple(_parse_field(sobject, line.split()) for line in text.splitlines() if line)
 
 
-def _parse_field(sobject: str, words: list[str]) -> Field:
-    name, kind, flags, *more = words
+def _parse_field(sobject: str, name_words: list[str]) -> Field:
+    name, kind, flags, *more = name_words
     type_, _, size = kind.partition(":")
     marks, _, tail = flags.partition("-")
     refused, *extras = tail.split("+") if tail else ["", *marks.split("+")[1:]]
@@ -361,5 +361,5 @@ def _label(sobject: str, name: str, type_: str) -> str:
             return _OTHER_LABELS[key]
     if name == "Id":
         return f"{next((label for item, label, *_ in OBJECTS if item == sobject), 'Record')} ID"
-    words = _WORD_BOUNDARY.sub(" ", name.replace("Pricebook2", "PriceBook").replace("Product2", "Product"))
-    return words.removesuffix(" Id") + " ID" if type_ == "reference" and words.endswith(" Id") else words
+    name_words = _WORD_BOUNDARY.sub(" ", name.replace("Pricebook2", "PriceBook").replace("Product2", "Product"))
+    return name_words.removesuffix(" Id") + " ID" if type_ == "reference" and name_words.endswith(" Id") else name_words

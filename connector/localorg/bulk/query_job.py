@@ -87,7 +87,7 @@ class QueryJobRunner:
         select = parse(job.query)
         job.header = json.dumps(result_header(select, self._schema))
         start = job.processed
-        return (result.page(place, ROWS_PER_PAGE) for place in range(start, result.rows, ROWS_PER_PAGE))
+        return (result.page(offset, ROWS_PER_PAGE) for offset in range(start, result.rows, ROWS_PER_PAGE))
 
     def _save_page(self, page: list[dict[str, Any]]) -> None:
         job = self._job

@@ -213,7 +213,7 @@ def _milliseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def bitmap(places: set[int]) -> str:
+def bitmap(positions: set[int]) -> str:
     """`0x400800`: bit i for the schema's field i, an even number of digits."""
-    digits = f"{sum(1 << place for place in places):X}"
+    digits = f"{sum(1 << position for position in positions):X}"
     return f"0x{digits.rjust(len(digits) + len(digits) % 2, '0')}"

@@ -170,10 +170,10 @@ def _bitmaps(plan: WritePlan, row: Row, schema: EventSchema, names: set[str]) ->
     """Changed fields as bits by their place in the schema, those inside a compound field behind its place."""
     own: set[int] = set()
     nested: list[str] = []
-    for place, name in enumerate(schema.fields):
+    for index, name in enumerate(schema.fields):
         parts = _compound_parts(plan, row, name)
         if not parts:
-            own |= {place} if name in names else set()
+            own |= {index} if name in names else set()
         elif bits := {bit for bit, column in enumerate(parts.values()) if column in names}:
-            nested.append(f"{place}-{avro.bitmap(bits)}")
+            nested.append(f"{index}-{avro.bitmap(bits)}")
     return [avro.bitmap(own), *nested] if own else nested

@@ -30,12 +30,14 @@ def render_payload(schema: EventSchema, encoded: bytes) -> dict[str, Any]:
 
 def _field_names(bitmaps: list[str], fields: tuple[str, ...]) -> list[str]:
     """The fields that bitmaps name, a compound field for its parts."""
-    places: set[int] = set()
+    positions: set[int] = set()
     for bitmap in bitmaps:
         parent, _, digits = bitmap.rpartition("-")
         bits = int(digits, 16)
-        places |= {int(parent)} if parent else {place for place in range(bits.bit_length()) if bits >> place & 1}
-    return [fields[place] for place in sorted(places)]
+        positions |= (
+            {int(parent)} if parent else {position for position in range(bits.bit_length()) if bits >> position & 1}
+        )
+    return [fields[position] for position in sorted(positions)]
 
 
 def _render_value(doc: str, value: Any) -> Any:

@@ -65,7 +65,7 @@ class App:
         self.endpoints: dict[tuple[str, ...], Endpoint] = {
             ("services", "oauth2"): oauth.handle,
             ("secur", "frontdoor.jsp"): oauth.frontdoor,
-            ("id",): oauth.identity,
+            ("id",): oauth.identity_endpoint,
             (".well-known", "openid-configuration"): oauth.openid_configuration,
             ("services", "apexrest"): bulk_v1.apex_not_found,
             ("services", "soap"): soap.handle,
@@ -122,20 +122,20 @@ class App:
             raise Refusal("HEADERS_TOO_LONG", "URI and headers are longer than 16,384 bytes.", status=431)
         segments, params = split_target(target)
         first = [part.lower() for part in segments[:2]]
-        places = (_MAX_BYTES_BY_PATH.get(tuple(first[:length])) for length in (2, 1))
-        request = request.clone(client_max_size=next((most for most in places if most), _DEFAULT_MAX_BYTES))
+        limits = (_MAX_BYTES_BY_PATH.get(tuple(first[:length])) for length in (2, 1))
+        request = request.clone(client_max_size=next((limit for limit in limits if limit), _DEFAULT_MAX_BYTES))
         if first == ["services", "data"]:
             return await self._handle_data_call(request, segments, params)
         for length in (2, 1):
-            face = self.endpoints.get(tuple(first[:length])) if len(first) >= length else None
-            if face is oauth.handle and (words := self.org.faults.take_canned_response(sign_in=True)) is not None:
-                return respond(request, words.response(request.raw_path))
-            if face is not None:
-                refused = _REFUSAL_RENDERERS.get(face)
+            endpoint = self.endpoints.get(tuple(first[:length])) if len(first) >= length else None
+            if endpoint is oauth.handle and (canned := self.org.faults.take_canned_response(sign_in=True)) is not None:
+                return respond(request, canned.response(request.raw_path))
+            if endpoint is not None:
+                render_refusal = _REFUSAL_RENDERERS.get(endpoint)
                 return await (
-                    self._call_with_faults(face, refused, request, segments)
-                    if refused
-                    else face(self.org, request, segments)
+                    self._call_with_faults(endpoint, render_refusal, request, segments)
+                    if render_refusal
+                    else endpoint(self.org, request, segments)
                 )
         if self.site.accepts(request, segments):
             return self.site.handle(request, segments, params)
@@ -164,8 +164,8 @@ class App:
         if fault == "reset":
             self._log_call(request, call.method, 0, fault, 0, started)
             return drop_connection(request)
-        if fault is None and (words := org.faults.take_canned_response(write=describe_call(call)[1])) is not None:
-            fault, reply = "answer", words.response(request.raw_path)
+        if fault is None and (canned := org.faults.take_canned_response(write=describe_call(call)[1])) is not None:
+            fault, reply = "answer", canned.response(request.raw_path)
         if reply is None:
             try:
                 if takes_raw_body(call):
@@ -194,22 +194,22 @@ class App:
         return await truncate_response(request, response) if cut else response
 
     async def _call_with_faults(
-        self, face: Endpoint, refused: RenderRefusal, request: web.Request, segments: list[str]
+        self, endpoint: Endpoint, render_refusal: RenderRefusal, request: web.Request, segments: list[str]
     ) -> web.StreamResponse:
         """SOAP and Bulk API 1.0 know the same troubles as data calls, told in their own shapes."""
         org, started, written = self.org, time.perf_counter(), self.org.dml.rows_written
         await request.read()
         await asyncio.sleep(self._latency())
         fault, reply = self._take_fault()
-        if fault is None and (words := org.faults.take_canned_response(write=request.method == "POST")) is not None:
-            fault, reply = "answer", words.response(request.raw_path)
+        if fault is None and (canned := org.faults.take_canned_response(write=request.method == "POST")) is not None:
+            fault, reply = "answer", canned.response(request.raw_path)
         if fault is None and org.usage.exhausted:
             fault, reply = "exhausted", error_response(LIMIT_EXCEEDED)
         response: web.StreamResponse | None = None
         if reply is not None:
-            response = respond(request, reply) if fault in {"status", "answer"} else refused(request, reply)
+            response = respond(request, reply) if fault in {"status", "answer"} else render_refusal(request, reply)
         elif fault is None:
-            response = await face(org, request, segments)
+            response = await endpoint(org, request, segments)
             if request.method == "POST" and response.status < 300 and org.faults.take("lost_response"):
                 fault = "lost_response"
             elif org.faults.take("truncated"):
@@ -238,10 +238,10 @@ class App:
         while True:
             org.hub.origin = change_origin("rest", call.version, call.client)
             written = org.dml.rows_written
-            patient = time.monotonic() < deadline
+            can_wait = time.monotonic() < deadline
             try:
                 with (
-                    org.locks.call_scope(can_wait=patient, next_fails=next_row_held),
+                    org.locks.call_scope(can_wait=can_wait, next_fails=next_row_held),
                     org.storage.transaction() if org.locks.active and write else nullcontext(),
                     org.dml.at_time(stamped),
                 ):

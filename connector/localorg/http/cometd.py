@@ -194,10 +194,14 @@ class CometD:
     def _render_event(self, channel: str, event: Event, *, with_name: bool) -> BayeuxMessage:
         schema = self.org.hub.schema_by_id(event.schema_id)
         assert schema is not None
-        about = {"EventUuid": event.uuid, "replayId": event.replay}
+        event_info = {"EventUuid": event.uuid, "replayId": event.replay}
         if with_name:
-            about["EventApiName"] = event.topic.rpartition("/")[2]
-        data = {"schema": event.schema_id, "payload": event_json.render_payload(schema, event.payload), "event": about}
+            event_info["EventApiName"] = event.topic.rpartition("/")[2]
+        data = {
+            "schema": event.schema_id,
+            "payload": event_json.render_payload(schema, event.payload),
+            "event": event_info,
+        }
         return {"channel": channel, "data": data}
 
 

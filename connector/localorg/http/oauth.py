@@ -107,25 +107,25 @@ def _introspect(org: Org, form: dict[str, str], request: web.Request) -> dict[st
 
 
 def _user_profile(org: Org, url: str) -> dict[str, Any]:
-    who = org.auth.identity
-    row = org.dml.fetch("User", who.user_id) or {}
+    identity = org.auth.identity
+    row = org.dml.fetch("User", identity.user_id) or {}
     return {
-        "user_id": who.user_id,
-        "organization_id": who.organization_id,
-        "email": who.email,
+        "user_id": identity.user_id,
+        "organization_id": identity.organization_id,
+        "email": identity.email,
         "email_verified": True,
         "photos": {},
         "urls": {
-            "enterprise": f"{url}/services/Soap/c/{{version}}/{who.organization_id[:15]}",
-            "metadata": f"{url}/services/Soap/m/{{version}}/{who.organization_id[:15]}",
-            "partner": f"{url}/services/Soap/u/{{version}}/{who.organization_id[:15]}",
+            "enterprise": f"{url}/services/Soap/c/{{version}}/{identity.organization_id[:15]}",
+            "metadata": f"{url}/services/Soap/m/{{version}}/{identity.organization_id[:15]}",
+            "partner": f"{url}/services/Soap/u/{{version}}/{identity.organization_id[:15]}",
             "rest": f"{url}/services/data/v{{version}}/",
             "sobjects": f"{url}/services/data/v{{version}}/sobjects/",
             "search": f"{url}/services/data/v{{version}}/search/",
             "query": f"{url}/services/data/v{{version}}/query/",
             "recent": f"{url}/services/data/v{{version}}/recent/",
             "tooling_rest": f"{url}/services/data/v{{version}}/tooling/",
-            "profile": f"{url}/{who.user_id}",
+            "profile": f"{url}/{identity.user_id}",
             "custom_domain": url,
         },
         "active": True,
@@ -170,15 +170,15 @@ async def openid_configuration(org: Org, request: web.Request, segments: list[st
     return _json(openid.discovery_document(own_url(org, request)))
 
 
-async def identity(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
+async def identity_endpoint(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
     """`/id/<organization>/<user>`, and `/id/keys`"""
     if segments[1:] == ["keys"]:
         return _json(openid.key_set())
     header = request.headers.get("Authorization")
     if org.auth.bearer_session(header) is None:
         return web.Response(status=403, text="Bad_OAuth_Token" if header else "Missing_OAuth_Token")
-    who = org.auth.identity
-    if segments[1:] != [who.organization_id, who.user_id]:
+    identity = org.auth.identity
+    if segments[1:] != [identity.organization_id, identity.user_id]:
         raise not_found()
     url = own_url(org, request)
     profile = _user_profile(org, url)
@@ -188,8 +188,8 @@ async def identity(org: Org, request: web.Request, segments: list[str]) -> web.S
             "id": org.auth.identity_url(url),
             "asserted_user": True,
             **profile,
-            "username": who.username,
-            "nick_name": who.username.partition("@")[0],
+            "username": identity.username,
+            "nick_name": identity.username.partition("@")[0],
             "display_name": f"{first} {last}",
             "first_name": first,
             "last_name": last,

@@ -194,8 +194,8 @@ def _parse_filter(
     try:
         field_names = condition_fields(deployed.schema, sobject, condition, with_header=with_header)
     except SoqlError as error:
-        wrong = " ".join(error.message.split())
-        raise refuse(component, f"filterExpression: {wrong}", component.source.child("filterExpression")) from None
+        message = " ".join(error.message.split())
+        raise refuse(component, f"filterExpression: {message}", component.source.child("filterExpression")) from None
     return condition, sorted(field_names) if with_header else []
 
 

@@ -22,14 +22,14 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
     )
 
 
-def list_by_name(org: Org, sobject: str, place: str, params: Mapping[str, str], *, empty: str) -> Page:
+def list_by_name(org: Org, sobject: str, segment: str, params: Mapping[str, str], *, empty: str) -> Page:
     """A list in the order of names, page by page."""
-    shape = org.dml.plan(sobject).sobject
+    object_type = org.dml.plan(sobject).sobject
     formatter = ValueFormatter(org)
     name, record_id = params.get("name", ""), params.get("after", "")
-    part = record_queries.rows_by_name(org, sobject, (name, record_id) if record_id else None)
-    title = shape.label_plural
-    further = build_url(place, name=part.next_cursor[0], after=part.next_cursor[1]) if part.next_cursor else None
+    page = record_queries.rows_by_name(org, sobject, (name, record_id) if record_id else None)
+    title = object_type.label_plural
+    next_url = build_url(segment, name=page.next_cursor[0], after=page.next_cursor[1]) if page.next_cursor else None
     body = join(
         [
             html(
@@ -38,11 +38,11 @@ def list_by_name(org: Org, sobject: str, place: str, params: Mapping[str, str], 
                 title.lower(),
                 title,
             ),
-            record_table.render_table(formatter, shape, part.rows, caption=f"{title} by name", empty=empty),
-            widgets.navigation([("First", f"/{place}" if record_id else None), ("Further", further)]),
+            record_table.render_table(formatter, object_type, page.rows, caption=f"{title} by name", empty=empty),
+            widgets.navigation([("First", f"/{segment}" if record_id else None), ("Further", next_url)]),
         ]
     )
-    return Page(title=title, body=body, place=f"/{place}")
+    return Page(title=title, body=body, navigation_url=f"/{segment}")
 
 
 def view_account(org: Org, record_id: str) -> Page:
@@ -73,4 +73,4 @@ def view_account(org: Org, record_id: str) -> Page:
             history.section(org, formatter, sobject, row),
         ]
     )
-    return Page(title=f"Account {title}", body=body, place="/accounts")
+    return Page(title=f"Account {title}", body=body, navigation_url="/accounts")

@@ -46,7 +46,7 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
     body = html(
         '<h1>Call log</h1>{}<p class="note">{}</p>{}', _filters(method, fault, faults, failed=failed), summary, table
     )
-    return Page(title="Call log", body=body, place="/calls")
+    return Page(title="Call log", body=body, navigation_url="/calls")
 
 
 def _matches(call: LoggedCall, method: str, fault: str, *, failed: bool) -> bool:
@@ -77,8 +77,8 @@ def _row(call: LoggedCall) -> list[object]:
 
 def _legible(path: str) -> str:
     """A path with its query as it was meant, not as it was sent: `/query?q=SELECT Id FROM Order`."""
-    place, mark, query = path.partition("?")
-    return f"{unquote(place)}{mark}{unquote_plus(query)}"
+    address, question_mark, query = path.partition("?")
+    return f"{unquote(address)}{question_mark}{unquote_plus(query)}"
 
 
 def _filters(method: str, fault: str, faults: list[str], *, failed: bool) -> Html:

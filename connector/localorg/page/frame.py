@@ -22,8 +22,8 @@ _NAVIGATION = (
 class Page:
     title: str
     body: Html
-    place: str = ""  # the entry of the navigation it belongs to
-    searched: str = ""
+    navigation_url: str = ""  # the entry of the navigation it belongs to
+    search_text: str = ""
     status: int = 200
 
 
@@ -71,7 +71,7 @@ def _head(page: Page) -> Html:
         html(
             '<li><a href="{}"{}>{}</a></li>',
             to,
-            Html(' aria-current="page"') if to == page.place else EMPTY,
+            Html(' aria-current="page"') if to == page.navigation_url else EMPTY,
             label,
         )
         for to, label in _NAVIGATION
@@ -81,7 +81,7 @@ def _head(page: Page) -> Html:
         '<form class="search" role="search" action="/search"><label class="hidden" for="q">Search orders, accounts and '
         'products</label><input id="q" name="q" type="search" placeholder="Order number, account, SKU" value="{}">'
         '<button>Search</button></form></div><nav aria-label="Pages"><ul>{}</ul></nav></header>',
-        page.searched,
+        page.search_text,
         entries,
     )
 

@@ -33,10 +33,10 @@ _ALWAYS = frozenset({"LastModifiedDate", "LastModifiedById", "SystemModstamp"}) 
 class HistoryEntry:
     """`changes` are label, value before (None if that is not known) and value after."""
 
-    when: str
+    timestamp: str
     kind: str
-    who: str = ""
-    through: str = ""
+    user_id: str = ""
+    origin: str = ""
     changes: list[tuple[str, Html | None, Html]] = field(default_factory=list)
 
 
@@ -74,15 +74,15 @@ def _entries_from_history(
         change = _history_change(formatter, sobject, item, row)
         if change is None:
             continue
-        when, who, name = (str(item[column]) for column in ("CreatedDate", "CreatedById", "Field"))
-        if not entries or (entries[-1].when, entries[-1].who) != (when, who) or name in fields:
-            entries.append(HistoryEntry(when=when, kind="Changed", who=who))
+        timestamp, user_id, name = (str(item[column]) for column in ("CreatedDate", "CreatedById", "Field"))
+        if not entries or (entries[-1].timestamp, entries[-1].user_id) != (timestamp, user_id) or name in fields:
+            entries.append(HistoryEntry(timestamp=timestamp, kind="Changed", user_id=user_id))
             fields = set()
         entries[-1].changes.append(change)
         fields.add(name)
     if part.next_cursor is None and row.get("CreatedDate"):
         entries.append(
-            HistoryEntry(when=str(row["CreatedDate"]), kind="Created", who=str(row.get("CreatedById") or ""))
+            HistoryEntry(timestamp=str(row["CreatedDate"]), kind="Created", user_id=str(row.get("CreatedById") or ""))
         )
     return entries, part.next_cursor is not None
 
@@ -123,10 +123,10 @@ def _entries_from_events(
         kind = str(header["changeType"])
         entries.append(
             HistoryEntry(
-                when=format_timestamp(datetime.fromtimestamp(header["commitTimestamp"] / 1000, UTC)),
+                timestamp=format_timestamp(datetime.fromtimestamp(header["commitTimestamp"] / 1000, UTC)),
                 kind=_KINDS.get(kind, f"{_KINDS.get(kind.removeprefix('GAP_'), 'Changed')}, values not told"),
-                who=header["commitUser"],
-                through=header["changeOrigin"],
+                user_id=header["commitUser"],
+                origin=header["changeOrigin"],
                 changes=list(_event_changes(formatter, sobject, changed_values, values)),
             )
         )
@@ -156,8 +156,8 @@ def _format_value(formatter: ValueFormatter, sobject_field: Field, value: object
 
 
 def _render_entry(formatter: ValueFormatter, entry: HistoryEntry) -> Html:
-    who = html(" by {}", formatter.link_record(entry.who)) if entry.who else EMPTY
-    through = html(' · <span class="through">{}</span>', entry.through) if entry.through else EMPTY
+    author = html(" by {}", formatter.link_record(entry.user_id)) if entry.user_id else EMPTY
+    origin = html(' · <span class="through">{}</span>', entry.origin) if entry.origin else EMPTY
     listed = join(_render_change(*change) for change in entry.changes)
     if not listed:
         details = EMPTY
@@ -167,7 +167,7 @@ def _render_entry(formatter: ValueFormatter, entry: HistoryEntry) -> Html:
         details = html("<dl>{}</dl>", listed)
     return html(
         '<li><p><strong>{}</strong> {}<span class="who">{}{}</span></p>{}</li>',
-        entry.kind, format_datetime(entry.when), who, through, details,
+        entry.kind, format_datetime(entry.timestamp), author, origin, details,
     )  # fmt: skip
 
 

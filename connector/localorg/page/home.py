@@ -36,7 +36,7 @@ def view(org: Org) -> Page:
             ),
         ]
     )
-    return Page(title="Home", body=body, place="/")
+    return Page(title="Home", body=body, navigation_url="/")
 
 
 def _tiles(org: Org) -> Html:

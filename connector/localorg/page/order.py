@@ -82,7 +82,7 @@ def view(org: Org, record_id: str) -> Page:
             record.field_section(formatter, sobject, row, folded=True),
         ]
     )  # fmt: skip
-    return Page(title=f"Order {title}", body=body, place="/orders")
+    return Page(title=f"Order {title}", body=body, navigation_url="/orders")
 
 
 def _status_badges(sobject: SObject, row: Row) -> Html:
@@ -112,13 +112,13 @@ def _stage_progress(sobject: SObject, row: Row) -> Html:
     """The stages in their order, up to the one the order is in."""
     field, stage = sobject.get(STAGE), row.get(STAGE)
     names = [item for item in field.picklist if item.value not in _SIDE_STAGES] if field else []
-    place = next((number for number, item in enumerate(names) if item.value == stage), None)
-    if place is None:
+    current = next((number for number, item in enumerate(names) if item.value == stage), None)
+    if current is None:
         return EMPTY
     listed = join(
         html(
             "<li{}><span>{}</span></li>",
-            Html(' class="past"') if number < place else Html(' aria-current="step"') if number == place else EMPTY,
+            Html(' class="past"') if number < current else Html(' aria-current="step"') if number == current else EMPTY,
             item.label,
         )
         for number, item in enumerate(names)
@@ -132,8 +132,8 @@ def _order_details(formatter: ValueFormatter, sobject: SObject, row: Row) -> Htm
     if tracking:
         by = html("{} ", formatter.format_field(carrier, row)) if carrier else EMPTY
         number = row.get(tracking.name)
-        gone = row.get("Shipped_Date__c") or row.get("Carrier__c")
-        without = html("{}<span>without a number</span>", by) if gone else Html("Not shipped yet")
+        shipped = row.get("Shipped_Date__c") or row.get("Carrier__c")
+        without = html("{}<span>without a number</span>", by) if shipped else Html("Not shipped yet")
         details.append(("Tracking", html("{}<strong>{}</strong>", by, number) if number else without))
     for name in _DETAIL_FIELDS:
         field = sobject.get(name)

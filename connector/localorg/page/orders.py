@@ -21,38 +21,40 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
     formatter = ValueFormatter(org)
     chosen = {name: params.get(name, "") for name in ("account", "stage", "status")}
     columns = {"account": "AccountId", "stage": STAGE, "status": "Status"}
-    equal = {columns[name]: value for name, value in chosen.items() if value and sobject.get(columns[name]) is not None}
-    held = params.get("held") == "1" and sobject.get(HOLD) is not None
+    equals = {
+        columns[name]: value for name, value in chosen.items() if value and sobject.get(columns[name]) is not None
+    }
+    held_only = params.get("held") == "1" and sobject.get(HOLD) is not None
     before = record_queries.parse_cursor(params.get("before", ""))
-    part = record_queries.newest_rows(org, "Order", equal, held=held, before=before)
-    here = {**chosen, "held": "1" if held else ""}
+    part = record_queries.newest_rows(org, "Order", equals, held_only=held_only, before=before)
+    filters = {**chosen, "held": "1" if held_only else ""}
     table = record_table.render_table(
         formatter,
         sobject,
         part.rows,
         caption="Orders, newest first",
-        empty=_empty(bool(equal) or held, part.search_limit_reached),
+        empty=_empty(bool(equals) or held_only, part.search_limit_reached),
     )
     steps = widgets.navigation(
         [
-            ("Newest", build_url("orders", **here) if before else None),
+            ("Newest", build_url("orders", **filters) if before else None),
             (
                 f"Look further back than these {record_queries.MAX_ROWS_SEARCHED:,}"
                 if part.search_limit_reached
                 else "Older",
-                build_url("orders", **here, before=part.next_cursor) if part.next_cursor else None,
+                build_url("orders", **filters, before=part.next_cursor) if part.next_cursor else None,
             ),
         ]
     )
-    of = formatter.record_name(chosen["account"]) if chosen["account"] else None
-    whose = (
+    account_name = formatter.record_name(chosen["account"]) if chosen["account"] else None
+    account_line = (
         html("<p>Of {}. {}</p>", formatter.link_record(chosen["account"]), link("/orders", "All orders"))
-        if of
+        if account_name
         else EMPTY
     )
     count = html('<p class="kind">{} orders in all</p>', f"{record_queries.count_rows(org, 'Order'):,}")
-    body = html("{}<h1>Orders</h1>{}{}{}{}", count, whose, _filters(sobject, here), table, steps)
-    return Page(title="Orders", body=body, place="/orders")
+    body = html("{}<h1>Orders</h1>{}{}{}{}", count, account_line, _filters(sobject, filters), table, steps)
+    return Page(title="Orders", body=body, navigation_url="/orders")
 
 
 def order_object(org: Org) -> SObject:
@@ -69,13 +71,15 @@ def _empty(filtered: bool, unfinished: bool) -> Html:
     return Html("No orders yet. They appear here as soon as one is written through the API.")
 
 
-def _filters(sobject: SObject, here: Mapping[str, str]) -> Html:
+def _filters(sobject: SObject, filters: Mapping[str, str]) -> Html:
     stage, status, hold = sobject.get(STAGE), sobject.get("Status"), sobject.get(HOLD)
-    account = html('<input type="hidden" name="account" value="{}">', here["account"]) if here["account"] else EMPTY
+    account = (
+        html('<input type="hidden" name="account" value="{}">', filters["account"]) if filters["account"] else EMPTY
+    )
     box = (
         html(
             '<label class="check"><input type="checkbox" name="held" value="1"{}> On hold only</label>',
-            Html(" checked") if here["held"] else EMPTY,
+            Html(" checked") if filters["held"] else EMPTY,
         )
         if hold
         else EMPTY
@@ -83,8 +87,8 @@ def _filters(sobject: SObject, here: Mapping[str, str]) -> Html:
     return html(
         '<form class="filters" action="/orders" aria-label="Filter">{}{}{}{}<button>Show</button></form>',
         account,
-        _select("stage", "Stage", stage, here["stage"]),
-        _select("status", "Status", status, here["status"]),
+        _select("stage", "Stage", stage, filters["stage"]),
+        _select("status", "Status", status, filters["status"]),
         box,
     )
 

@@ -35,7 +35,9 @@ def view(org: Org, record_id: str) -> Page:
             history.section(org, formatter, sobject, row),
         ]
     )
-    return Page(title=f"{sobject.label} {title}", body=body, place="/products" if sobject.name == "Product2" else "")
+    return Page(
+        title=f"{sobject.label} {title}", body=body, navigation_url="/products" if sobject.name == "Product2" else ""
+    )
 
 
 def deleted_alert(row: Row) -> Html:

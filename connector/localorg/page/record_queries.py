@@ -37,7 +37,7 @@ def newest_rows(
     sobject: str,
     equal: Mapping[str, str],
     *,
-    held: bool = False,
+    held_only: bool = False,
     before: int | None = None,
     limit: int = PAGE_SIZE,
 ) -> RowPage:
@@ -49,16 +49,16 @@ def newest_rows(
     conditions = [live, *(f"{quote(_column(plan, name))} = ?" for name in looked_up)]
     values: list[str | int] = [*looked_up.values()]
     outer = [f"{quote(_column(plan, name))} = ?" for name in compared]
-    if held and not equal:
+    if held_only and not equal:
         conditions = [HELD_CONDITION]
-    elif held:
+    elif held_only:
         outer.append(f"{quote(_column(plan, HOLD))} IS NOT NULL")
     if before is not None:
         conditions.append("rowid < ?")
         values.append(before)
     table = quote(plan.name)
     inner = f"SELECT rowid AS place FROM {table} WHERE {' AND '.join(conditions)} ORDER BY rowid DESC"  # noqa: S608
-    places = [
+    row_ids = [
         row[0]
         for row in org.storage.connection.execute(
             f"SELECT r.rowid FROM ({inner} LIMIT ?) seen CROSS JOIN {table} r ON r.rowid = seen.place"  # noqa: S608
@@ -66,18 +66,18 @@ def newest_rows(
             [*values, MAX_ROWS_SEARCHED if outer else limit + 1, *compared.values(), limit + 1],
         )
     ]
-    rows = _rows_at(org, plan, places[:limit])
-    if len(places) > limit:
-        return RowPage(rows, next_cursor=places[limit - 1])
+    rows = _rows_at(org, plan, row_ids[:limit])
+    if len(row_ids) > limit:
+        return RowPage(rows, next_cursor=row_ids[limit - 1])
     if not outer:
         return RowPage(rows)
     last = org.dml.scalar(f"SELECT place FROM ({inner} LIMIT 1 OFFSET ?)", *values, MAX_ROWS_SEARCHED - 1)  # noqa: S608
     return RowPage(rows, next_cursor=last, search_limit_reached=last is not None)
 
 
-def _rows_at(org: Org, plan: WritePlan, places: list[int]) -> list[Row]:
-    where = f"rowid IN ({', '.join('?' * len(places))}) ORDER BY rowid DESC"
-    return list(org.dml.select(plan.name, where, *places))
+def _rows_at(org: Org, plan: WritePlan, row_ids: list[int]) -> list[Row]:
+    where = f"rowid IN ({', '.join('?' * len(row_ids))}) ORDER BY rowid DESC"
+    return list(org.dml.select(plan.name, where, *row_ids))
 
 
 def child_rows(

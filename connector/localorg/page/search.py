@@ -41,7 +41,7 @@ def view(org: Org, text: str) -> Page:
             query,
         )
     title = f"Search: {query}" if query else "Search"
-    return Page(title=title, body=html("<h1>{}</h1>{}", title, results), searched=query)
+    return Page(title=title, body=html("<h1>{}</h1>{}", title, results), search_text=query)
 
 
 def _render_results(org: Org, query: str) -> Html:

@@ -33,7 +33,7 @@ def view(org: Org) -> Page:
             widgets.section("Made to misbehave", _active_faults(org)),
         ]
     )
-    return Page(title="API usage", body=body, place="/usage")
+    return Page(title="API usage", body=body, navigation_url="/usage")
 
 
 def summary(org: Org) -> Html:

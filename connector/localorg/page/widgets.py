@@ -53,8 +53,8 @@ def render_table(
 
 def _render_row(columns: Sequence[Column], row: Sequence[object]) -> Html:
     cells = []
-    for place, (column, value) in enumerate(zip(columns, row, strict=True)):
-        tag = Html('th scope="row" role="rowheader"') if place == 0 else Html('td role="cell"')
+    for index, (column, value) in enumerate(zip(columns, row, strict=True)):
+        tag = Html('th scope="row" role="rowheader"') if index == 0 else Html('td role="cell"')
         kind = " ".join(name for name, so in (("n", column.number), ("none", value in {None, ""})) if so)
         cells.append(
             html(
@@ -63,7 +63,7 @@ def _render_row(columns: Sequence[Column], row: Sequence[object]) -> Html:
                 html(' class="{}"', kind) if kind else EMPTY,
                 column.label,
                 value,
-                Html("th" if place == 0 else "td"),
+                Html("th" if index == 0 else "td"),
             )
         )
     return html('<tr role="row">{}</tr>', join(cells))

@@ -50,12 +50,12 @@ def _list_or_create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
         return _create(org, call, kind)
     if call.method not in {"GET", "HEAD"}:
         raise method_not_allowed(call, "GET", "POST")
-    place = call.params.get("queryLocator") or "0"
-    if not _OFFSET.fullmatch(place):
-        raise _invalid_job(f"invalid queryLocator: {place[:40]}")
-    listed = org.jobs.list_jobs(kind, int(place), JOBS_PER_PAGE + 1)
+    offset = call.params.get("queryLocator") or "0"
+    if not _OFFSET.fullmatch(offset):
+        raise _invalid_job(f"invalid queryLocator: {offset[:40]}")
+    listed = org.jobs.list_jobs(kind, int(offset), JOBS_PER_PAGE + 1)
     done = len(listed) <= JOBS_PER_PAGE
-    rest = None if done else f"{call.base}/jobs/{kind}?queryLocator={int(place) + JOBS_PER_PAGE}"
+    rest = None if done else f"{call.base}/jobs/{kind}?queryLocator={int(offset) + JOBS_PER_PAGE}"
     return ApiResponse(
         200, {"done": done, "records": [job.render() for job in listed[:JOBS_PER_PAGE]], "nextRecordsUrl": rest}
     )
@@ -252,9 +252,9 @@ def _decode_locator(locator: str | None, rows: int) -> int:
     if not locator:
         return 0
     try:
-        place = int(base64.b64decode(locator.rstrip("=") + "=" * (-len(locator.rstrip("=")) % 4), validate=True))
-        if not 0 < place < rows:
-            raise ValueError(place)
-        return place
+        offset = int(base64.b64decode(locator.rstrip("=") + "=" * (-len(locator.rstrip("=")) % 4), validate=True))
+        if not 0 < offset < rows:
+            raise ValueError(offset)
+        return offset
     except (ValueError, binascii.Error):
         raise Refusal("INVALIDJOB", f"invalid locator: {locator}") from None

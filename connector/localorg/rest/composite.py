@@ -84,7 +84,7 @@ def _collation_key(sub: Subrequest) -> Hashable:
     """Subrequests that may be collated share a kind; any other is alone."""
     segments, _ = split_target(sub.url)
     if sub.headers or len(segments) < 5 or segments[3].lower() != "sobjects":
-        return sub.place
+        return sub.index
     return sub.method, segments[2].lower(), segments[4].lower()
 
 
@@ -125,7 +125,7 @@ def _run_composite(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
         org.dml.rows_written = written
     return ApiResponse(
         200,
-        {"compositeResponse": [_render_subresponse(sub, replies[sub.place], rolled_back=rolled_back) for sub in subs]},
+        {"compositeResponse": [_render_subresponse(sub, replies[sub.index], rolled_back=rolled_back) for sub in subs]},
     )
 
 
@@ -140,7 +140,7 @@ def _run_subrequests(dispatch: Dispatch, order: list[Subrequest], replies: dict[
     answers: dict[str, Any] = {}
     for sub in order:
         reply = run_subrequest(dispatch, sub, answers)
-        replies[sub.place] = reply
+        replies[sub.index] = reply
         if reply.ok:
             answers[sub.reference_id] = reply.body
 

@@ -93,14 +93,14 @@ def handle(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
                 stop = error_response(
                     processing_halted("The graph was not processed because too many graphs of the request failed.")
                 )
-                replies, done = {sub.place: stop for sub in subs}, False
+                replies, done = {sub.index: stop for sub in subs}, False
             else:
                 replies, done = _run_graph(org, dispatch, levels)
                 failures += not done
             results.append(
                 {
                     "graphId": graph_id,
-                    "graphResponse": {"compositeResponse": [_render_node(sub, replies.get(sub.place)) for sub in subs]},
+                    "graphResponse": {"compositeResponse": [_render_node(sub, replies.get(sub.index)) for sub in subs]},
                     "isSuccessful": done,
                 }
             )
@@ -118,13 +118,13 @@ def _run_graph(org: Org, dispatch: Dispatch, levels: list[list[Subrequest]]) -> 
                 for group in references.shuffled_groups(level, _node_kind, org.random):
                     with org.dml.deferred_totals():
                         for sub in group:
-                            replies[sub.place] = reply = run_subrequest(dispatch, sub, answers)
+                            replies[sub.index] = reply = run_subrequest(dispatch, sub, answers)
                             answers[sub.reference_id] = reply.body
-                    if any(not replies[sub.place].ok for sub in group):
+                    if any(not replies[sub.index].ok for sub in group):
                         raise _RolledBack
     except _RolledBack:
         org.dml.rows_written = written
-        return {place: reply for place, reply in replies.items() if not reply.ok}, False
+        return {index: reply for index, reply in replies.items() if not reply.ok}, False
     return replies, True
 
 

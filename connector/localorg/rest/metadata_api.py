@@ -71,12 +71,12 @@ def start_deployment(org: Org, content: bytes, deploy_options: dict[str, Any]) -
     unknown = sorted(deploy_options.keys() - OPTIONS.keys())
     if unknown:
         raise Refusal("JSON_PARSER_ERROR", f'Unrecognized field "{unknown[0]}" of the deploy options')
-    wrong = next(
+    invalid = next(
         (name for name, value in deploy_options.items() if value is not None and not _is_valid_option(name, value)),
         None,
     )
-    if wrong:
-        raise Refusal("JSON_PARSER_ERROR", f'The option "{wrong}" has a value of another type')
+    if invalid:
+        raise Refusal("JSON_PARSER_ERROR", f'The option "{invalid}" has a value of another type')
     options = OPTIONS | {name: value for name, value in deploy_options.items() if value is not None}
     if options["testLevel"] not in TEST_LEVELS:
         raise Refusal("INVALID_OPERATION", f"testLevel of '{options['testLevel']}' is not valid")
@@ -115,7 +115,7 @@ def _render_deployment(org: Org, call: ApiCall, deployment: Deployment, *, detai
 
 def render_deploy_result(org: Org, deployment: Deployment, *, details: bool) -> dict[str, Any]:
     """A DeployResult."""
-    who = org.auth.identity
+    identity = org.auth.identity
     body: dict[str, Any] = {
         "id": deployment.id,
         "status": deployment.status,
@@ -131,7 +131,7 @@ def render_deploy_result(org: Org, deployment: Deployment, *, details: bool) -> 
         "numberTestsTotal": 0,
         "numberTestsCompleted": 0,
         "numberTestErrors": 0,
-        "createdBy": who.user_id,
+        "createdBy": identity.user_id,
         "createdByName": "Local Administrator",
         "createdDate": _format_time(deployment.created),
         "startDate": _format_time(deployment.created),

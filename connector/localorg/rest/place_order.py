@@ -62,8 +62,8 @@ def _with_reference_ids(records: Any, numbers: count[int]) -> Any:
 
 def _create_tree(org: Org, call: ApiCall, name: str, kind: str) -> ApiResponse:
     listed = _with_reference_ids(_parse_records(call, name), count(1))
-    grown = _insert_tree(org, kind, listed, None)
-    return ApiResponse(201, _render_records(call, kind, listed, grown))
+    tree = _insert_tree(org, kind, listed, None)
+    return ApiResponse(201, _render_records(call, kind, listed, tree))
 
 
 def _add_lines(org: Org, call: ApiCall, record_id: str) -> ApiResponse:
@@ -73,26 +73,26 @@ def _add_lines(org: Org, call: ApiCall, record_id: str) -> ApiResponse:
         raise not_found()
     (order,) = _with_reference_ids(_parse_records(call, "order")[:1], count(1))
     lines = order.get("OrderItems", {}).get("records")
-    grown = _insert_tree(org, "OrderItem", lines, ("OrderId", order_id))
+    tree = _insert_tree(org, "OrderItem", lines, ("OrderId", order_id))
     record = {"attributes": _attributes(call, "Order", order_id), "Id": order_id}
-    record["OrderItems"] = _render_records(call, "OrderItem", lines, grown)
+    record["OrderItems"] = _render_records(call, "OrderItem", lines, tree)
     return ApiResponse(200, {"totalSize": 1, "done": True, "records": [record]})
 
 
 def _insert_tree(org: Org, kind: str, listed: Any, link: tuple[str, str] | None) -> dict[str, str]:
     """IDs by the names of the records; all or none."""
-    grown = RecordTree(org)
+    tree = RecordTree(org)
     written = org.dml.rows_written
     try:
         with org.storage.savepoint(), org.dml.deferred_totals():
-            grown.add(kind, listed, link, 1)
-            if grown.errors:
+            tree.add(kind, listed, link, 1)
+            if tree.errors:
                 raise TreeRolledBack
     except TreeRolledBack:
         org.dml.rows_written = written
-        first = grown.errors[0]["errors"][0]
+        first = tree.errors[0]["errors"][0]
         raise Refusal(first["statusCode"], first["message"], fields=first["fields"]) from None
-    return {item["referenceId"]: item["id"] for item in grown.results}
+    return {item["referenceId"]: item["id"] for item in tree.results}
 
 
 def _render_records(

@@ -51,7 +51,7 @@ def handle(org: Org, call: ApiCall, *, tooling: bool = False) -> ApiResponse:
     except soql.SoqlError as error:
         raise Refusal(error.code, error.message) from error
     except sqlite3.OperationalError as error:
-        if not any(words in str(error) for words in _SQLITE_LIMIT_ERRORS):
+        if not any(text_part in str(error) for text_part in _SQLITE_LIMIT_ERRORS):
             raise
         raise Refusal("QUERY_TOO_COMPLICATED", "The query is too complicated.") from None
 

@@ -22,13 +22,13 @@ ROLLED_BACK = "The transaction was rolled back since another operation in the sa
 class Subrequest:
     """One subrequest as it was sent."""
 
-    place: int
+    index: int
     method: str
     url: str
     reference_id: str
     body: Any
     headers: dict[str, str]
-    needs: frozenset[str]
+    references: frozenset[str]
 
 
 def processing_halted(message: str = ROLLED_BACK) -> Refusal:
@@ -41,7 +41,7 @@ def parse_subrequests(listed: Any) -> list[Subrequest]:
         raise json_parser_error("compositeRequest: a list of at least one subrequest is needed at [line:1, column:1]")
     subs: list[Subrequest] = []
     seen: set[str] = set()
-    for place, item in enumerate(listed):
+    for index, item in enumerate(listed):
         if not isinstance(item, dict):
             raise json_parser_error(
                 "Cannot deserialize a composite subrequest: an object is needed at [line:1, column:1]"
@@ -66,7 +66,7 @@ def parse_subrequests(listed: Any) -> list[Subrequest]:
             raise json_parser_error("httpHeaders: an object is needed")
         sub_headers = {str(name).lower(): str(value) for name, value in headers.items()}
         needs = _find_references(url) | _find_references(body)
-        subs.append(Subrequest(place, method.upper(), url, reference_id, body, sub_headers, frozenset(needs)))
+        subs.append(Subrequest(index, method.upper(), url, reference_id, body, sub_headers, frozenset(needs)))
     return subs
 
 
@@ -85,7 +85,7 @@ def dependency_levels(subs: Sequence[Subrequest]) -> list[list[Subrequest]]:
     reference_ids = {sub.reference_id for sub in subs}
     waiting, done, levels = list(subs), set[str](), []
     while waiting:
-        ready = [sub for sub in waiting if not ((sub.needs & reference_ids) - done)]
+        ready = [sub for sub in waiting if not ((sub.references & reference_ids) - done)]
         if not ready:
             raise json_parser_error("The references of the subrequests form a circle.")
         levels.append(ready)

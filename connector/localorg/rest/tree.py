@@ -79,14 +79,14 @@ class RecordTree:
 def handle(org: Org, call: ApiCall) -> ApiResponse:
     if call.method != "POST" or len(call.tail) != 3:
         raise method_not_allowed(call, "POST")
-    grown = RecordTree(org)
+    tree = RecordTree(org)
     written = org.dml.rows_written
     try:
         with org.storage.savepoint(), org.dml.deferred_totals():
-            grown.add(call.tail[2], call.object_body().get("records"), None, 1)
-            if grown.errors:
+            tree.add(call.tail[2], call.object_body().get("records"), None, 1)
+            if tree.errors:
                 raise TreeRolledBack
     except TreeRolledBack:
         org.dml.rows_written = written
-        return ApiResponse(400, {"hasErrors": True, "results": grown.errors})
-    return ApiResponse(201, {"hasErrors": False, "results": grown.results})
+        return ApiResponse(400, {"hasErrors": True, "results": tree.errors})
+    return ApiResponse(201, {"hasErrors": False, "results": tree.results})

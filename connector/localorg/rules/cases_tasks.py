@@ -45,12 +45,14 @@ class TaskRule(Rule):
     def _account(self, store: RecordStore, row: Row) -> str | None:
         """The account behind what or whom the task is about."""
         for name in ("WhatId", "WhoId"):
-            about = str(row.get(name) or "")
-            sobject = store.schema.by_record_id(about) if about else None
+            related_id = str(row.get(name) or "")
+            sobject = store.schema.by_record_id(related_id) if related_id else None
             if sobject is None:
                 continue
             account_id = (
-                about if sobject.name == "Account" else (store.fetch(sobject.name, about) or {}).get("AccountId")
+                related_id
+                if sobject.name == "Account"
+                else (store.fetch(sobject.name, related_id) or {}).get("AccountId")
             )
             if account_id:
                 return str(account_id)

@@ -51,9 +51,9 @@ def _compose_name(row: Row) -> None:
 
 def _check_names(row: Row, given: set[str]) -> None:
     """A person has no company name, a company no first name (and no e-mail address of a person)."""
-    wrong = given & {"Name"} if row["IsPersonAccount"] else {name for name in given if _is_personal(name)}
-    if wrong:
-        names = sorted(wrong)
+    disallowed = given & {"Name"} if row["IsPersonAccount"] else {name for name in given if _is_personal(name)}
+    if disallowed:
+        names = sorted(disallowed)
         raise Refusal(
             "INVALID_FIELD_FOR_INSERT_UPDATE",
             f"Account: bad field names on insert/update call: {', '.join(names)}",

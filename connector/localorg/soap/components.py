@@ -63,15 +63,15 @@ def _list(org: Org, call: Element) -> str:
 
 def _file_properties(org: Org, kind: str, name: str, file: str) -> dict[str, str]:
     """A FileProperties."""
-    who, now = org.auth.identity, org.now.replace("+0000", "Z")
+    identity, now = org.auth.identity, org.now.replace("+0000", "Z")
     return {
-        "createdById": who.user_id,
+        "createdById": identity.user_id,
         "createdByName": "Local Administrator",
         "createdDate": now,
         "fileName": file,
         "fullName": name,
         "id": stable_id("01I" if kind == "CustomObject" else "00N", name),
-        "lastModifiedById": who.user_id,
+        "lastModifiedById": identity.user_id,
         "lastModifiedByName": "Local Administrator",
         "lastModifiedDate": now,
         "manageableState": "unmanaged",

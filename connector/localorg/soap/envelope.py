@@ -92,8 +92,8 @@ def nil(name: str) -> str:
 
 
 def respond(namespaces: Namespaces, body: str, header: str = "") -> web.Response:
-    around = f"<soapenv:Header>{header}</soapenv:Header>" if header else ""
-    text = _ENVELOPE.format(own=namespaces.own, sf=namespaces.rows, header=around, body=body)
+    header_element = f"<soapenv:Header>{header}</soapenv:Header>" if header else ""
+    text = _ENVELOPE.format(own=namespaces.own, sf=namespaces.rows, header=header_element, body=body)
     return web.Response(text=text, content_type="text/xml", charset="utf-8")
 
 

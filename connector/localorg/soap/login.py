@@ -13,7 +13,7 @@ FIRST_VERSION_WITHOUT_LOGIN = 65  # the first version that no longer has login()
 
 
 def render_user_info(org: Org, name: str) -> str:
-    who = org.auth.identity
+    identity = org.auth.identity
     user: dict[str, Any] = {
         "accessibilityMode": False,
         "chatterExternal": False,
@@ -23,19 +23,19 @@ def render_user_info(org: Org, name: str) -> str:
         "orgDefaultCurrencyLocale": "en_US",
         "orgDisallowHtmlAttachments": False,
         "orgHasPersonAccounts": org.settings.person_accounts,
-        "organizationId": who.organization_id,
+        "organizationId": identity.organization_id,
         "organizationMultiCurrency": org.settings.multi_currency,
         "organizationName": "Local Org",
         "profileId": "00eLo0000000001AAA",
         "roleId": None,
         "sessionSecondsValid": org.settings.token_seconds,
         "userDefaultCurrencyIsoCode": org.settings.currency,
-        "userEmail": who.email,
+        "userEmail": identity.email,
         "userFullName": "Local Administrator",
-        "userId": who.user_id,
+        "userId": identity.user_id,
         "userLanguage": "en_US",
         "userLocale": "en_US",
-        "userName": who.username,
+        "userName": identity.username,
         "userTimeZone": "UTC",
         "userType": "Standard",
         "userUiSkin": "Theme3",
@@ -46,12 +46,13 @@ def render_user_info(org: Org, name: str) -> str:
 
 def render_login(org: Org, url: str, kind: str, version: str) -> str:
     """The answer to a login that was checked."""
-    who = org.auth.identity
-    short = who.organization_id[:15]
+    identity = org.auth.identity
+    short = identity.organization_id[:15]
     return (
         f"<loginResponse><result><metadataServerUrl>{url}/services/Soap/m/{version}/{short}</metadataServerUrl>"
         "<passwordExpired>false</passwordExpired><sandbox>false</sandbox>"
         f"<serverUrl>{url}/services/Soap/{kind}/{version}/{short}</serverUrl>"
-        f"<sessionId>{org.auth.issue()}</sessionId><userId>{who.user_id}</userId>{render_user_info(org, 'userInfo')}"
+        f"<sessionId>{org.auth.issue()}</sessionId><userId>{identity.user_id}</userId>"
+        f"{render_user_info(org, 'userInfo')}"
         "</result></loginResponse>"
     )

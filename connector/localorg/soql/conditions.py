@@ -144,9 +144,9 @@ class Conditions:
             )
         choices = []
         for literal in item.values:
-            words = str(self._value(field, literal) or "").split(";")
-            self._values += [f";{word};" for word in words]
-            choices.append("(" + " AND ".join(f"instr(';' || {sql} || ';', ?) > 0" for _ in words) + ")")
+            choices_of_value = str(self._value(field, literal) or "").split(";")
+            self._values += [f";{word};" for word in choices_of_value]
+            choices.append("(" + " AND ".join(f"instr(';' || {sql} || ';', ?) > 0" for _ in choices_of_value) + ")")
         return "(" + " OR ".join(choices) + ")"
 
     def _text(self, literal: Literal, *, like: bool = False) -> str:

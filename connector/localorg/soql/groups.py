@@ -68,7 +68,7 @@ def run_grouped(query: Query, select: Select, sobject: SObject) -> list[dict[str
         having = f" HAVING {query.conditions(scope, values).sql(select.having)}" if select.having is not None else ""
         group = f" GROUP BY {', '.join(grouping_set or ['NULL'])}" if keys else ""
         parts.append(f"SELECT {select_list} FROM {scope.source}{where}{group}{having}")  # noqa: S608
-        sort = ", ".join(f"{place}{how}" for place, (_, how) in enumerate(order, start=len(columns) + 1))
+        sort = ", ".join(f"{index}{direction}" for index, (_, direction) in enumerate(order, start=len(columns) + 1))
     limit = "" if select.limit is None and not select.offset else f" LIMIT {_limit(select)} OFFSET {select.offset}"
     sql = " UNION ALL ".join(parts) + (f" ORDER BY {sort}" if sort else "") + limit
     rows = query.connection.execute(sql, values).fetchmany(MAX_ROWS + 1)
@@ -137,9 +137,9 @@ def _columns(query: Query, scope: Scope, select: Select) -> tuple[list[str], lis
             names.append(item.alias or columns[-1].field.name)
         else:
             raise error_at(query.text, select.position, "MALFORMED_QUERY", "only fields and aggregates can be grouped")
-    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
-    if twice is not None:
-        raise error_at(query.text, select.position, "MALFORMED_QUERY", f"duplicate alias: {twice}")
+    duplicate = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    if duplicate is not None:
+        raise error_at(query.text, select.position, "MALFORMED_QUERY", f"duplicate alias: {duplicate}")
     return names, columns
 
 

@@ -128,9 +128,9 @@ class _Parser:
             while self._accept_mark(","):
                 select.order_by.append(self._ordering())
             grouped = select.group_by or any(isinstance(item, Aggregate) for item in items)
-            wrong = next((item.by for item in select.order_by if isinstance(item.by, Aggregate)), None)
-            if wrong is not None and not grouped:
-                raise malformed_query(self._text, wrong.position, f"unexpected token: '{wrong.function}'")
+            misplaced = next((item.by for item in select.order_by if isinstance(item.by, Aggregate)), None)
+            if misplaced is not None and not grouped:
+                raise malformed_query(self._text, misplaced.position, f"unexpected token: '{misplaced.function}'")
         if self._accept("LIMIT"):
             select.limit = self._integer()
         if self._accept("OFFSET"):

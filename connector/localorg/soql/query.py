@@ -40,8 +40,8 @@ class Query:
                 raise error_at(self.text, item.position, "MALFORMED_QUERY", message)
             return Column(str(int(column.sql in scope.totaled)), _COUNT, scope.sobject, ())
         numeric = column.field.type in {"double", "currency", "percent", "int", "long"}
-        wrong = item.function in {"SUM", "AVG"} and not numeric
-        if not column.field.stored or not column.field.aggregatable or wrong:
+        unsupported = item.function in {"SUM", "AVG"} and not numeric
+        if not column.field.stored or not column.field.aggregatable or unsupported:
             message = f"field {column.field.name} does not support aggregate operator {item.function}"
             raise error_at(self.text, item.position, "MALFORMED_QUERY", message)
         if item.function in {"COUNT", "COUNT_DISTINCT"}:

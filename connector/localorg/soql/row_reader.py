@@ -136,16 +136,16 @@ class RowReader:
         for alias, sobject in branches:
             if sobject.name not in readers:
                 readers[sobject.name] = [self._branch_reader(alias, sobject, path, NAME) for path in item.otherwise]
-        places = [(self._add_column(f'{alias}."Id"'), sobject.name) for alias, sobject in branches]
+        id_columns = [(self._add_column(f'{alias}."Id"'), sobject.name) for alias, sobject in branches]
         reference = self._scope.sobject.parent_field(name)
         key = str(reference.relationship_name) if reference else name
 
         def write(record: Record, raw: Any) -> None:
             record[key] = None
-            for place, kind in places:
-                if raw[place] is not None:
-                    about = self._query.attributes(kind, raw[place])
-                    record[key] = {"attributes": about, **{field: read(raw) for field, read in readers[kind]}}
+            for index, kind in id_columns:
+                if raw[index] is not None:
+                    attributes = self._query.attributes(kind, raw[index])
+                    record[key] = {"attributes": attributes, **{field: read(raw) for field, read in readers[kind]}}
 
         return write
 
@@ -167,18 +167,18 @@ class RowReader:
         name = column.field.name
         if not column.relationships:
             return lambda record, raw: record.__setitem__(name, read(raw))
-        ways = [
+        steps = [
             (way[-1], self._scope.object_at(way).name, identities[way])
             for way in (column.relationships[:depth] for depth in range(1, len(column.relationships) + 1))
         ]
 
         def write(record: Record, raw: Any) -> None:
-            for relationship, sobject, place in ways:
-                if raw[place] is None:
+            for relationship, sobject, index in steps:
+                if raw[index] is None:
                     record[relationship] = None
                     return
                 if record.get(relationship) is None:
-                    record[relationship] = {"attributes": self._query.attributes(sobject, raw[place])}
+                    record[relationship] = {"attributes": self._query.attributes(sobject, raw[index])}
                 record = record[relationship]
             record[name] = read(raw)
 
@@ -186,10 +186,10 @@ class RowReader:
 
     def _value_reader(self, column: Column) -> Callable[[Any], Any]:
         if column.field.stored:
-            place = self._add_column(column.sql)
+            index = self._add_column(column.sql)
             if column.field.type == "boolean":
-                return lambda raw: None if raw[place] is None else bool(raw[place])
-            return lambda raw: raw[place]
+                return lambda raw: None if raw[index] is None else bool(raw[index])
+            return lambda raw: raw[index]
         table = column.sql.partition(".")[0]
         parts = [
             (
@@ -199,10 +199,10 @@ class RowReader:
             for part in column.sobject.fields.values()
             if part.compound_field_name == column.field.name and part.stored
         ]
-        names = [(name[:1].lower() + name[1:], place) for name, place in parts]
+        names = [(name[:1].lower() + name[1:], index) for name, index in parts]
 
         def compound(raw: Any) -> Any:
-            values = {name: raw[place] for name, place in sorted(names)}
+            values = {name: raw[index] for name, index in sorted(names)}
             return values if any(value is not None for value in values.values()) else None
 
         return compound

@@ -86,47 +86,47 @@ class Scope:
 
     def branches(self, path: Path) -> list[tuple[str, SObject]]:
         """Where a relationship may lead: aliases and their objects."""
-        way = self._join((), path.parts[0], path)
-        several = self._polymorphic.get(way)
-        return several.targets if several else [self._joins[way]]
+        relationships = self._join((), path.parts[0], path)
+        polymorphic = self._polymorphic.get(relationships)
+        return polymorphic.targets if polymorphic else [self._joins[relationships]]
 
     def resolve(self, path: Path) -> Column:
         parts = list(path.parts)
         if len(parts) > 1 and parts[0].lower() in self._names and self.sobject.parent_field(parts[0]) is None:
             parts = parts[1:]
-        way: tuple[str, ...] = ()
+        relationships: tuple[str, ...] = ()
         for name in parts[:-1]:
-            way = self._join(way, name, path)
-        table, sobject = self._joins[way]
+            relationships = self._join(relationships, name, path)
+        table, sobject = self._joins[relationships]
         field = sobject.get(parts[-1])
         if field is None:
             raise no_column(self.text, path.position, parts[-1], sobject.name)
-        several = self._polymorphic.get(way)
-        sql = several.sql(field.name) if several else f"{table}.{quote(field.name)}"
-        return Column(sql, field, sobject, way)
+        polymorphic = self._polymorphic.get(relationships)
+        sql = polymorphic.sql(field.name) if polymorphic else f"{table}.{quote(field.name)}"
+        return Column(sql, field, sobject, relationships)
 
-    def id_sql(self, way: tuple[str, ...]) -> str:
-        several = self._polymorphic.get(way)
-        return several.sql("Id") if several else f'{self._joins[way][0]}."Id"'
+    def id_sql(self, relationships: tuple[str, ...]) -> str:
+        polymorphic = self._polymorphic.get(relationships)
+        return polymorphic.sql("Id") if polymorphic else f'{self._joins[relationships][0]}."Id"'
 
-    def object_at(self, way: tuple[str, ...]) -> SObject:
-        return self._joins[way][1]
+    def object_at(self, relationships: tuple[str, ...]) -> SObject:
+        return self._joins[relationships][1]
 
-    def _join(self, way: tuple[str, ...], name: str, path: Path) -> tuple[str, ...]:
-        table, sobject = self._joins[way]
+    def _join(self, relationships: tuple[str, ...], name: str, path: Path) -> tuple[str, ...]:
+        table, sobject = self._joins[relationships]
         field = sobject.parent_field(name)
         targets = [
             parent_object for item in (field.reference_to if field else ()) if (parent_object := self.schema.get(item))
         ]
-        if field is None or not targets or way in self._polymorphic:
+        if field is None or not targets or relationships in self._polymorphic:
             message = f"Didn't understand relationship '{name}' in field path. If you are attempting to use a custom "
             message += "relationship, be sure to append the '__r' after the custom relationship name. Please reference "
             message += "your WSDL or the describe call for the appropriate names."
             raise error_at(self.text, path.position, "INVALID_FIELD", message)
-        deeper = (*way, field.relationship_name or name)
-        if len(deeper) > MAX_PARENT_LEVELS:
+        next_relationships = (*relationships, field.relationship_name or name)
+        if len(next_relationships) > MAX_PARENT_LEVELS:
             raise error_at(self.text, path.position, "INVALID_FIELD", "Maximum relationship depth is 5")
-        if deeper not in self._joins:
+        if next_relationships not in self._joins:
             if len(self._joins) > MAX_RELATIONSHIPS:
                 message = f"A query reaches at most {MAX_RELATIONSHIPS} parent relationships"
                 raise error_at(self.text, path.position, "MALFORMED_QUERY", message)
@@ -136,9 +136,9 @@ class Scope:
                 on = f'{aliases[-1]}."Id" = {table}.{quote(field.name)}'
                 self._sql.append(f"LEFT JOIN {quote(parent_object.name)} AS {aliases[-1]} ON {on}")
             if len(targets) > 1:
-                self._polymorphic[deeper] = PolymorphicTargets(list(zip(aliases, targets, strict=True)))
-            self._joins[deeper] = (aliases[0], NAME if len(targets) > 1 else targets[0])
-        return deeper
+                self._polymorphic[next_relationships] = PolymorphicTargets(list(zip(aliases, targets, strict=True)))
+            self._joins[next_relationships] = (aliases[0], NAME if len(targets) > 1 else targets[0])
+        return next_relationships
 
 
 def no_column(text: str, position: int, name: str, sobject: str) -> SoqlError:
