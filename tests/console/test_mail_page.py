@@ -12,7 +12,7 @@ from playwright.async_api import Browser
 
 from connector.localmail.catcher import MailCatcher
 from connector.localmail.mailbox import Mailbox
-from connector.notifications.transport.email import Attachment, Email, email
+from connector.notifications.transport.email import Attachment, Email, build_message
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVIL = '<script>document.title="ran"</script><b onclick="x">'
@@ -22,7 +22,7 @@ def a_mail(**changes: str) -> bytes:
     values = {"name": "Ann", "subject": "Hello", "text": "Text\n", "html": "<h1>Page</h1>"} | changes
     attached = (Attachment(name="a <b>.pdf", content_type="text/html", content=EVIL.encode()),)
     mail = Email(key="k", kind="invoice", about="1", recipient="a@b.example", attachments=attached, **values)
-    return email(mail, "Shop <orders@shop.example>", NOW).as_bytes()
+    return build_message(mail, "Shop <orders@shop.example>", NOW).as_bytes()
 
 
 @pytest.fixture
