@@ -20,21 +20,21 @@ from connector.cli.runner import STOPPED, StoppedError
 from connector.errors import ConnectorError, ListedError, SalesforceError
 
 GROUPS = (
-    "org",
+    "localorg",
     "demo",
-    "deploying",
-    "importing",
-    "pushing",
-    "database",
-    "showing",
-    "acting",
-    "stocking",
-    "analyzing",
-    "letters",
-    "linking",
+    "org_deploy",
+    "import_",
+    "push",
+    "db",
+    "show",
+    "act",
+    "stock",
+    "analytics",
+    "dead_letters",
+    "link",
     "messages",
     "tokens",
-    "serving",
+    "serve",
     "mailcatcher",
 )
 """In the order of a first visit, which is that of `connector --help`."""

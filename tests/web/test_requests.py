@@ -168,7 +168,7 @@ async def test_what_the_database_gave_up_is_done_again_before_anybody_is_told(
         if asked <= failures:
             raise error
 
-    monkeypatch.setattr(handlers, "ask", given_up)
+    monkeypatch.setattr(handlers, "execute", given_up)
     said = await ask(api, {"action": "capture", "amount": 10})
     assert (said.status, asked) == (status, tries)
     assert "Idempotency-Replayed" not in said.headers
