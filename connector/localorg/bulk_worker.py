@@ -26,7 +26,7 @@ class BulkWorker:
         org.jobs.on_work = self._pending.set
 
     async def run(self) -> None:
-        """Until cancelled. Jobs that were under way when the org was last stopped come first."""
+        """Run until the task is canceled. Jobs that were under way when the org was last stopped come first."""
         self._pending.set()
         while True:
             await self._pending.wait()

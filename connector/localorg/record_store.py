@@ -118,13 +118,13 @@ class RecordStore:
         return record_id
 
     def _new_id(self, plan: WritePlan) -> str:
-        """The next ID of the object; an organisation's is drawn, so that no client takes a new org for an old one."""
+        """The next ID of the object; an organization's is drawn, so that no client takes a new org for an old one."""
         if plan.name == "Organization":
             return ids.make(plan.sobject.key_prefix, secrets.randbits(48))
         return ids.make(plan.sobject.key_prefix, self.storage.next_number(plan.name))
 
     def platform_insert(self, name: str, **values: StoredValue) -> str:
-        """A row the platform itself makes (the organisation, the administrator): no permissions, no rules."""
+        """A row the platform itself makes (the organization, the administrator): no permissions, no rules."""
         plan = self.plan(name)
         row: Row = dict.fromkeys(plan.columns)
         row.update(plan.defaults)

@@ -1,4 +1,4 @@
-"""The local org's page in a real browser: what a rep finds by looking, by keyboard, on a telephone and in the dark."""
+"""The local org's page in a real browser: what a rep finds by looking, by keyboard, on a phone and in the dark."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def shop() -> AsyncIterator[Shop]:
         product, entry = await caller.priced_product(name="Chai, ten boxes of twenty bags with a name that goes on")
         await caller.call("PATCH", f"sobjects/Product2/{product}", {"StockKeepingUnit": "TEA-EB-100"})
         every = []
-        for number, stage in enumerate(("placed", "cancelled", "shipped"), start=1):
+        for number, stage in enumerate(("placed", "canceled", "shipped"), start=1):
             order = await caller.draft(
                 AccountId=account, External_Key__c=f"N-{number}", Lifecycle_Stage__c=stage, Payment_Status__c="paid",
                 Hold_Reason__c="Address to be checked" if stage == "shipped" else None,
@@ -79,8 +79,8 @@ async def shop() -> AsyncIterator[Shop]:
             every.append(order)
             await caller.create(
                 "OrderItem", OrderId=order, PricebookEntryId=entry, Quantity=12, UnitPrice=10,
-                List_Unit_Price__c=12.3457 if stage == "cancelled" else 10, Discount_Percent__c=number - 1,
-                Shipped_Quantity__c=8, Delivered_Quantity__c=6, Returned_Quantity__c=2, Cancelled_Quantity__c=1,
+                List_Unit_Price__c=12.3457 if stage == "canceled" else 10, Discount_Percent__c=number - 1,
+                Shipped_Quantity__c=8, Delivered_Quantity__c=6, Returned_Quantity__c=2, Canceled_Quantity__c=1,
                 Backordered_Quantity__c=3, Exact_Total__c=1234.5678,
             )  # fmt: skip
         await caller.call("GET", "sobjects/Nothing/describe")
@@ -165,10 +165,10 @@ async def test_every_page_can_be_read_aloud(browser: Browser, shop: Shop) -> Non
         assert await page.title() != "", place
         unnamed = "table:not(:has(caption)), thead th:not([scope=col]), tbody th:not([scope=row])"
         assert await page.locator(unnamed).count() == 0, place
-        unlabelled = (
+        unlabeled = (
             "[...document.querySelectorAll('input:not([type=hidden]), select, meter')].filter(i => !i.labels.length)"
         )
-        assert await page.evaluate(f"{unlabelled}.length") == 0, place
+        assert await page.evaluate(f"{unlabeled}.length") == 0, place
         assert await page.locator("script, [style], [onclick]").count() == 0, place
 
 

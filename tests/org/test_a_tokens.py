@@ -55,7 +55,7 @@ def client(caller: Caller) -> dict[str, str]:
 
 
 async def test_the_shape_of_a_token(shared: Caller) -> None:
-    """A2, L7, L15: signed over ID and time; the ID ends with organisation and user of 18 characters."""
+    """A2, L7, L15: signed over ID and time; the ID ends with organization and user of 18 characters."""
     status, told = await ask(shared, "token", {"grant_type": "client_credentials", **client(shared)})
     assert status == 200
     assert set(told) == {"access_token", "signature", "scope", "instance_url", "id", "token_type", "issued_at"}

@@ -24,14 +24,14 @@ async def test_a_created_row_has_a_location(shared: Caller) -> None:
 
 async def test_a_row_is_read_whole_or_by_fields(shared: Caller) -> None:
     """B3: in canonical names, whatever the request's spelling (B1)."""
-    account = await shared.create("aCCOUNT", nAME="Spelt", Phone="1")
+    account = await shared.create("aCCOUNT", nAME="Spelled", Phone="1")
     _, row = await shared.call("GET", f"sobjects/account/{account}?fields=name,PHONE")
     assert row == {
         "attributes": {"type": "Account", "url": f"{BASE}/sobjects/Account/{account}"},
-        "Id": account, "Name": "Spelt", "Phone": "1",
+        "Id": account, "Name": "Spelled", "Phone": "1",
     }  # fmt: skip
     _, row = await shared.call("GET", f"sobjects/Account/{account[:15]}")
-    assert (row["Id"], row["Name"], "OwnerId" in row) == (account, "Spelt", True)
+    assert (row["Id"], row["Name"], "OwnerId" in row) == (account, "Spelled", True)
     told = await shared.refusal("GET", f"sobjects/Account/{account}?fields=Nothing")
     assert told == (400, "INVALID_FIELD", "No such column 'Nothing' on sobject of type Account")
 

@@ -1,7 +1,7 @@
-"""The suite is organised by the chapters of our sheet of platform facts: each test names the fact that it holds.
+"""The suite is organized by the chapters of our sheet of platform facts: each test names the fact that it holds.
 
 A authentication, B rows and describe over REST, C queries, D the composite family, E Bulk API 2.0, F limits, G events,
-H orders and their neighbours, I metadata, L what clients were seen to need. What is no fact of the platform but a
+H orders and their neighbors, I metadata, L what clients were seen to need. What is no fact of the platform but a
 promise of the local org (it keeps its data, it fails on demand) begins with `Ours`.
 """
 

@@ -38,7 +38,7 @@ async def test_a_graph_runs_by_its_references_not_by_its_list(caller: Caller) ->
     assert [answer["httpStatusCode"] for answer in answers] == [201, 201, 201]
 
 
-async def test_a_graph_is_whole_or_nothing_and_its_neighbour_is_not_concerned(caller: Caller) -> None:
+async def test_a_graph_is_whole_or_nothing_and_its_neighbor_is_not_concerned(caller: Caller) -> None:
     """D5."""
     _, entry = await caller.priced_product()
     bad = await an_order(caller, "A-1", entry, Quantity=0)

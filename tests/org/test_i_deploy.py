@@ -20,18 +20,18 @@ def deployer(shared: Caller) -> Deployer:
     return Deployer(shared)
 
 
-def labelled(name: str) -> bytes:
+def permission_set_zip(name: str) -> bytes:
     return package({f"permissionsets/{name}.permissionset": permission_set(label=name)}, PermissionSet=name)
 
 
 async def test_the_shape_of_a_deployment(deployer: Deployer) -> None:
     """I3: Pending at first; numbers and details when it is over, of their own types."""
-    status, told = await deployer.post(labelled("Shape"))
+    status, told = await deployer.post(permission_set_zip("Shape"))
     assert (status, told["id"][:3], told["url"].endswith(told["id"])) == (201, "0Af", True)
     result = told["deployResult"]
     assert (result["status"], result["done"], result["success"]) == ("Pending", False, False)
     assert told["deployOptions"]["testLevel"] == "NoTestRun"
-    done = await deployer.deploy(labelled("Shape2"))
+    done = await deployer.deploy(permission_set_zip("Shape2"))
     assert (done["status"], done["numberComponentsDeployed"], done["numberComponentsTotal"], done["numberComponentErrors"]) == (  # noqa: E501
         "Succeeded", 1, 1, 0,
     )  # fmt: skip
@@ -44,14 +44,14 @@ async def test_the_shape_of_a_deployment(deployer: Deployer) -> None:
 
 async def test_what_was_validated_is_deployed_without_its_zip(deployer: Deployer) -> None:
     """I3: quick deploy of a validation that succeeded."""
-    checked = await deployer.deploy(labelled("Quick"), checkOnly=True)
+    checked = await deployer.deploy(permission_set_zip("Quick"), checkOnly=True)
     assert await deployer.caller.query("SELECT Id FROM PermissionSet WHERE Name = 'Quick'") == []
     status, told = await deployer.caller.call("POST", f"metadata/deployRequest/{checked['id']}", {})
     assert (status, told["id"] != checked["id"], told["deployResult"]["checkOnly"]) == (201, True, False)
     done = await deployer.over(told["id"])
     assert (done["status"], done["numberComponentsDeployed"]) == ("Succeeded", 1)
     assert len(await deployer.caller.query("SELECT Id FROM PermissionSet WHERE Name = 'Quick'")) == 1
-    plain = await deployer.deploy(labelled("Quick"))
+    plain = await deployer.deploy(permission_set_zip("Quick"))
     for wrong in (plain["id"], done["id"]):
         status, [told] = await deployer.caller.call("POST", f"metadata/deployRequest/{wrong}", {})
         assert (status, told["errorCode"]) == (400, "INVALID_ID_FIELD")
@@ -64,11 +64,11 @@ async def test_what_was_validated_is_deployed_without_its_zip(deployer: Deployer
 )  # fmt: skip
 async def test_options_that_are_none(deployer: Deployer, options: dict[str, Any]) -> None:
     """I3."""
-    status, [told] = await deployer.post(labelled("Options"), **options)
+    status, [told] = await deployer.post(permission_set_zip("Options"), **options)
     assert (status, told["errorCode"] in {"JSON_PARSER_ERROR", "INVALID_OPERATION"}) == (400, True)
 
 
-def spoilt(*, method: int = zipfile.ZIP_DEFLATED, at: float = 0.5) -> bytes:
+def corrupt_zip(*, method: int = zipfile.ZIP_DEFLATED, at: float = 0.5) -> bytes:
     """A zip whose content does not unpack."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
@@ -82,8 +82,9 @@ def spoilt(*, method: int = zipfile.ZIP_DEFLATED, at: float = 0.5) -> bytes:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"PK", spoilt(), spoilt(at=0), spoilt(method=zipfile.ZIP_BZIP2), spoilt(method=zipfile.ZIP_LZMA),
-     spoilt(method=zipfile.ZIP_LZMA, at=0), package({}), package({"package.xml": ""}), package({"package.xml": "<a>"})],
+    [b"", b"PK", corrupt_zip(), corrupt_zip(at=0), corrupt_zip(method=zipfile.ZIP_BZIP2),
+     corrupt_zip(method=zipfile.ZIP_LZMA), corrupt_zip(method=zipfile.ZIP_LZMA, at=0), package({}),
+     package({"package.xml": ""}), package({"package.xml": "<a>"})],
 )  # fmt: skip
 async def test_zips_that_do_not_unpack(deployer: Deployer, content: bytes) -> None:
     """I3: the deployment fails, the org goes on."""
@@ -91,7 +92,7 @@ async def test_zips_that_do_not_unpack(deployer: Deployer, content: bytes) -> No
     assert status == 201
     done = await deployer.over(told["id"])
     assert done["status"] in {"Failed", "Succeeded"}
-    assert (await deployer.deploy(labelled("After")))["status"] == "Succeeded"
+    assert (await deployer.deploy(permission_set_zip("After")))["status"] == "Succeeded"
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ async def test_files_that_are_none(deployer: Deployer, text: str) -> None:
 async def test_a_zip_has_an_end(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
     """I3: 39 MB, here made smaller."""
     monkeypatch.setattr("connector.localorg.rest.metadata_api.MAX_ZIP_BYTES", 100)
-    status, [told] = await deployer.post(labelled("Large"))
+    status, [told] = await deployer.post(permission_set_zip("Large"))
     assert (status, told["errorCode"]) == (400, "LIMIT_EXCEEDED")
 
 

@@ -285,7 +285,7 @@ async def test_requests_that_cannot_be_understood(deployer: Deployer) -> None:
     assert (await deployer.caller.call("GET", "metadata/deployRequest/0AfLo0000000009AAA"))[0] == 404
 
 
-async def test_a_deployment_can_be_cancelled_while_it_waits(deployer: Deployer) -> None:
+async def test_a_deployment_can_be_canceled_while_it_waits(deployer: Deployer) -> None:
     """I3."""
     _, told = await deployer.post(field_and_set())
     path = f"metadata/deployRequest/{told['id']}"

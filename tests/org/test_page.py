@@ -251,7 +251,7 @@ async def test_what_the_user_may_not_see_is_nowhere(reader: Reader) -> None:
         f"/orders/{order}",
         f"/record/{order}",
         "/search?q=N-1",
-        "/orders?held=1&stage=cancelled",
+        "/orders?held=1&stage=canceled",
     ):
         page = await reader.get(path)
         for hidden in ("Secret reason", "HIDDEN7", "Hold Reason", "Lifecycle", "On hold"):

@@ -35,7 +35,7 @@ CAPTURABLE = (
     "Product2", "ReturnOrder", "ReturnOrderLineItem", "Task", "User",
 )  # fmt: skip
 DEFAULT_CAPTURED = ("Account", "Contact", "Order", "OrderItem", "Product2")
-"""Five objects is what an org may select without a licence of its own."""
+"""Five objects is what an org may select without a license of its own."""
 
 
 class EventHub:

@@ -12,7 +12,7 @@ from connector.localorg.schema import SObject
 if TYPE_CHECKING:
     from connector.localorg.metadata.deployed import DeployedMetadata
 
-BEHAVIOURS = {"Edit", "Readonly", "Required"}
+BEHAVIORS = {"Edit", "Readonly", "Required"}
 FORMATS = {"Tabular", "Summary", "Matrix", "MultiBlock"}
 
 
@@ -50,7 +50,7 @@ def check_layout(deployed: DeployedMetadata, component: Component) -> None:
     sobject = _require_sobject(deployed, component, component.name.partition("-")[0])
     for item in component.source.descendants("layoutItems"):
         name = item.get("field")
-        if name and item.get("behavior") not in BEHAVIOURS:
+        if name and item.get("behavior") not in BEHAVIORS:
             raise _error(component, f"behavior of {name} must be Edit, Readonly or Required", item)
         if name and name.lower() not in sobject.all_fields and name.lower() + "id" not in sobject.all_fields:
             raise _error(component, f"In field: field - no CustomField named {sobject.name}.{name} found", item)

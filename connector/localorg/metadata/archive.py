@@ -23,7 +23,7 @@ _UNREADABLE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, EOFError, OSError,
     ValueError, LookupError, ArithmeticError,
 )  # fmt: skip
-"""What a spoilt zip makes the library raise."""
+"""What a corrupt zip makes the library raise."""
 
 
 class ArchiveError(Exception):

@@ -28,7 +28,7 @@ _ALWAYS_SHOWN = ("Payment_Status__c", "Fulfillment_Status__c", "Promised_Date__c
 _HIDDEN_IF_ZERO = ("Tax__c", "Priority__c", "Ship_Complete__c")
 """Of no interest while they are 0, or no."""
 _PROGRESS_FIELDS = (
-    "Shipped_Quantity__c", "Delivered_Quantity__c", "Returned_Quantity__c", "Cancelled_Quantity__c",
+    "Shipped_Quantity__c", "Delivered_Quantity__c", "Returned_Quantity__c", "Canceled_Quantity__c",
     "Backordered_Quantity__c",
 )  # fmt: skip
 """How far the lines are; a column is there once it says something."""
@@ -44,7 +44,7 @@ _SHORT_LABELS = {
     "List_Unit_Price__c": "List price", "Discount_Percent__c": "Discount", "TotalPrice": "Total",
     "Exact_Total__c": "Exact total", "AvailableQuantity": "Not reduced", "UnitPrice": "Unit price",
 }  # fmt: skip
-_SIDE_STAGES = ("cancelled",)  # a stage beside the way from the first to the last
+_SIDE_STAGES = ("canceled",)  # a stage beside the way from the first to the last
 
 
 def view(org: Org, record_id: str) -> Page:

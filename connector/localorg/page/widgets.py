@@ -9,9 +9,9 @@ from connector.localorg.page.html import EMPTY, Html, html, join, link
 
 _TONES = {
     "completed": "good", "delivered": "good", "activated": "good", "paid": "good", "refunded": "plain",
-    "cancelled": "bad", "canceled": "bad", "failed": "bad", "returned": "plain", "draft": "plain", "expired": "bad",
+    "canceled": "bad", "failed": "bad", "returned": "plain", "draft": "plain", "expired": "bad",
     "shipped": "busy", "fulfilling": "busy", "partially_shipped": "busy", "confirmed": "busy", "verified": "busy",
-    "placed": "busy", "partially_paid": "busy", "authorised": "busy",
+    "placed": "busy", "partially_paid": "busy", "authorized": "busy",
 }  # fmt: skip
 _MAX_UNBROKEN_LENGTH = 20
 _MAX_WIDE_COLUMNS = 11
@@ -28,7 +28,7 @@ def render_table(
     caption: str, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: Html | str, few: bool = False
 ) -> Html:
     """The first cell of a row is its head. Narrow screens show a row as a card, each value behind its label; the roles
-    keep it a table for those who hear it. With `few` columns that happens on telephones only."""
+    keep it a table for those who hear it. With `few` columns that happens on phones only."""
     body = join(_render_row(columns, row) for row in rows)
     if not body:
         return html('<p class="empty">{}</p>', empty)
@@ -80,7 +80,7 @@ EMPTY_VALUE = Html('<span class="nothing">empty</span>')
 
 
 def badge(label: str, value: str) -> Html:
-    """A state, in words; the colour only repeats them."""
+    """A state, in words; the color only repeats them."""
     return html('<span class="badge {}">{}</span>', _TONES.get(value.lower(), "plain"), label) if label else EMPTY
 
 

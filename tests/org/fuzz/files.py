@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.org.fuzz.words import EVENT, bodies, encoded, numbers, objects, spoilt, texts, values
+from tests.org.fuzz.words import EVENT, bodies, corrupted, encoded, numbers, objects, texts, values
 from tests.org.packages import manifest
 
 COLUMNS = ("Name", "Id", "External_Key__c", "Phone", "NumberOfEmployees", "Parent.External_Key__c", "Owner.Username",
@@ -41,9 +41,9 @@ def tables(draw: st.DrawFn) -> bytes:
     return end.join(",".join(cell(item) for item in row) for row in [columns, *rows]).encode() + end.encode()
 
 
-csv_content = st.one_of(tables(), spoilt(tables()), st.binary(max_size=60))
+csv_content = st.one_of(tables(), corrupted(tables()), st.binary(max_size=60))
 json_content = st.one_of(
-    st.lists(bodies("Account"), max_size=4).map(encoded), values.map(encoded), spoilt(st.lists(bodies(),
+    st.lists(bodies("Account"), max_size=4).map(encoded), values.map(encoded), corrupted(st.lists(bodies(),
     max_size=3).map(encoded)),
     st.sampled_from([b"[NaN]", b'[{"Name": NaN}]', b"[" * 3_000, b'[{"a":' * 900 + b"1" + b"}]" * 900,
     b'[{"Name": 1e99999999999999999999}]']),
@@ -70,7 +70,7 @@ _rows = st.lists(nested(), max_size=3).map(
     lambda rows: element("sObjects", "".join(element("sObject", row) for row in rows), XMLNS)
 )
 xml_content = st.one_of(
-    _rows.map(str.encode), spoilt(_rows.map(str.encode)),
+    _rows.map(str.encode), corrupted(_rows.map(str.encode)),
     st.sampled_from([b"", b"<a", b"<a/>", b"<a>" * 2_000, b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
                      element("sObjects", "<sObject>" + "<A><sObject>" * 500 + "</sObject></A>" * 500 + "</sObject>",
                      XMLNS).encode()]),
@@ -152,7 +152,7 @@ def envelopes(draw: st.DrawFn) -> bytes:
     whole = element(
         "env:Envelope", header + body, ' xmlns:env="http://schemas.xmlsoap.org/soap/envelope/" xmlns:m="urn:x"'
     )
-    return draw(st.just(whole.encode()) | spoilt(st.just(whole.encode())))
+    return draw(st.just(whole.encode()) | corrupted(st.just(whole.encode())))
 
 
 # -- CometD ----------------------------------------------------------------------------------------------------------
@@ -248,21 +248,21 @@ def packages(draw: st.DrawFn) -> bytes:
         body = draw(st.one_of(components(), custom_fields(), custom_fields().map(lambda field: field * 2)))
         root = draw(st.sampled_from(ROOTS))
         text = element(root, body, ' xmlns="http://soap.sforce.com/2006/04/metadata"').encode()
-        files[path] = draw(st.just(text) | st.just(text) | spoilt(st.just(text)))
+        files[path] = draw(st.just(text) | st.just(text) | corrupted(st.just(text)))
     types = (
         dict.fromkeys(KINDS, "*")
         if draw(st.booleans())
         else draw(st.dictionaries(st.sampled_from(KINDS), st.just("*"), max_size=4))
     )
     listed = manifest(types).encode()
-    files["package.xml"] = draw(st.just(listed) | st.just(listed) | spoilt(st.just(listed)))
+    files["package.xml"] = draw(st.just(listed) | st.just(listed) | corrupted(st.just(listed)))
     buffer = io.BytesIO()
     method = draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]))
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for path, content in files.items():
             archive.writestr(path, content)
     data = buffer.getvalue()
-    return data if draw(st.integers(0, 3)) else draw(spoilt(st.just(data)))
+    return data if draw(st.integers(0, 3)) else draw(corrupted(st.just(data)))
 
 
 options = st.fixed_dictionaries({}, optional={"checkOnly": st.booleans() | values, "rollbackOnError": st.booleans(),

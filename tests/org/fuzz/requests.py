@@ -12,11 +12,11 @@ from tests.org.fuzz.words import (
     FIELDS,
     SOME_IDS,
     bodies,
+    corrupted,
     encoded,
     latin,
     objects,
     segment,
-    spoilt,
     texts,
     values,
 )
@@ -71,7 +71,7 @@ def rows() -> st.SearchStrategy[Request]:
     return st.builds(
         lambda method, path, body: Request(method, path, body if method in {"POST", "PATCH", "PUT"} else None,
         dict(JSON)),
-        st.sampled_from(METHODS), row_paths(), body | spoilt(body),
+        st.sampled_from(METHODS), row_paths(), body | corrupted(body),
     )  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def composites(draw: st.DrawFn) -> Request:
     else:
         envelope = {"compositeRequest": listed, "allOrNone": draw(flag), "collateSubrequests": draw(flag)}
     return Request(
-        "POST", f"composite{kind}", draw(st.just(encoded(envelope)) | spoilt(st.just(encoded(envelope)))), dict(JSON)
+        "POST", f"composite{kind}", draw(st.just(encoded(envelope)) | corrupted(st.just(encoded(envelope)))), dict(JSON)
     )
 
 

@@ -60,7 +60,7 @@ def encoded(value: Any) -> bytes:
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
+def corrupted(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
     """Bytes with a few of them changed, left out, doubled or put in."""
     data = bytearray(draw(whole))
     for _ in range(draw(st.integers(0, 4))):
