@@ -13,10 +13,8 @@ from connector.cli.output import as_json, moment, plural, table
 from connector.cli.runner import run
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from connector.settings import Settings
-    from connector.store.engine import Store
+    from connector.store.engine import Connection, Store
     from connector.store.orgs import KnownOrg
 
 db = typer.Typer(help="The connector's own database.", short_help="Set up the connector's own database.")
@@ -193,7 +191,7 @@ async def _status() -> dict[str, Any]:
         }
 
 
-async def _other_org(connection: AsyncConnection, org: KnownOrg | None, settings: Settings) -> dict[str, Any] | None:
+async def _other_org(connection: Connection, org: KnownOrg | None, settings: Settings) -> dict[str, Any] | None:
     """What the settings lead to, if that is not known to be the org of this database; `org` is None where nobody has
     asked yet."""
     from connector.jobs.org_identity import login_url

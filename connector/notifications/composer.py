@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.events import Action
 from connector.model.notification import MessageKind, Notification, NotificationRequest
@@ -26,6 +25,7 @@ from connector.orders.notification_triggers import RETURN
 from connector.orders.policy.rules import Billing, Rules
 from connector.settings import Settings
 from connector.store import invoices, order_history, orders
+from connector.store.engine import Connection
 from connector.store.order_history import StoredEvent
 from connector.store.sql import select_in
 from connector.store.tables import holds
@@ -65,7 +65,7 @@ class NotificationComposer:
     ops_address: str = ""
 
     async def subjects(
-        self, connection: AsyncConnection, items: Sequence[NotificationRequest], now: datetime
+        self, connection: Connection, items: Sequence[NotificationRequest], now: datetime
     ) -> list[ComposedNotification | Skipped]:
         """What each of `items` is about, in their order."""
         numbers = list(dict.fromkeys(item.order for item in items))
@@ -111,7 +111,7 @@ class NotificationComposer:
             attachments=attachments,
         )
 
-    async def latest(self, connection: AsyncConnection, number: str, kind: MessageKind) -> NotificationRequest | None:
+    async def latest(self, connection: Connection, number: str, kind: MessageKind) -> NotificationRequest | None:
         """The latest message of a kind that the order gave, or could have given, rise to; None if there is no such
         order."""
         found = await orders.load(connection, [number])
@@ -145,7 +145,7 @@ def make_composer(settings: Settings, rules: Rules) -> NotificationComposer:
 
 
 async def _filled(
-    connection: AsyncConnection,
+    connection: Connection,
     item: NotificationRequest,
     order: Order,
     view: MessageView,
@@ -192,14 +192,14 @@ async def _filled(
     )
 
 
-async def _event(connection: AsyncConnection, item: NotificationRequest) -> StoredEvent | None:
+async def _event(connection: Connection, item: NotificationRequest) -> StoredEvent | None:
     wanted = {MessageKind.REFUND: Action.REFUND, MessageKind.ESCALATION: Action.ESCALATE}[item.kind]
     entries = await order_history.read(connection, item.order)
     number = _number(item.reference)
     return next((entry for entry in entries if entry.sequence == number and entry.event.action is wanted), None)
 
 
-async def _holds(connection: AsyncConnection, numbers: Sequence[str]) -> dict[tuple[str, str], Any]:
+async def _holds(connection: Connection, numbers: Sequence[str]) -> dict[tuple[str, str], Any]:
     rows = await select_in(connection, select(holds), holds.c.order_number, numbers)
     return {(row.order_number, row.reason): row for row in rows}
 

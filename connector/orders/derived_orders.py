@@ -8,13 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.events import Action, Event
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_state import OrderState
 from connector.model.shipments import ZERO, Resolution, Return
 from connector.model.stage import Stage
+from connector.store.engine import Connection
 from connector.store.tables import orders
 
 FREE = Decimal(1)
@@ -46,7 +46,7 @@ class DerivedOrder:
     events: Sequence[Event]
 
 
-async def free_number(connection: AsyncConnection, made: Sequence[DerivedOrder], order: Order, letter: str) -> str:
+async def free_number(connection: Connection, made: Sequence[DerivedOrder], order: Order, letter: str) -> str:
     """`10248-S1` for the first part that is split off, `10248-R1` for the first replacement; the first one that nobody
     has, neither in the database nor among those `made` in this very transaction."""
     begins = f"{order.number}-{letter}"

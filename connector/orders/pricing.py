@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connector.errors import CommandError
 from connector.model.events import ADDRESS, Event, LineEdit
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.product import Product
 from connector.store import customers, products
+from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 
 
-async def with_list_prices(connection: AsyncConnection, items: Sequence[OrderInput]) -> list[OrderInput]:
+async def with_list_prices(connection: Connection, items: Sequence[OrderInput]) -> list[OrderInput]:
     """Orders whose lines have the list price where they name none; a product without one keeps none."""
     skus = {line.sku for item in items for line in item.lines if line.unit_price is None}
     if not skus:
@@ -31,7 +30,7 @@ async def with_list_prices(connection: AsyncConnection, items: Sequence[OrderInp
     return [replace(item, lines=tuple(filled(line, item.currency) for line in item.lines)) for item in items]
 
 
-async def with_default_address(connection: AsyncConnection, items: Sequence[OrderInput]) -> list[OrderInput]:
+async def with_default_address(connection: Connection, items: Sequence[OrderInput]) -> list[OrderInput]:
     """Orders that say nothing of where they go, go to their customer's address."""
     silent = [item for item in items if not any(getattr(item, name) for name in ADDRESS)]
     known = {item.number: item for item in await customers.load(connection, sorted({i.customer for i in silent}))}
@@ -53,7 +52,7 @@ async def create_placeholder_products(uow: UnitOfWork, skus: Sequence[str]) -> N
     )
 
 
-async def with_edit_defaults(connection: AsyncConnection, order: Order, event: Event) -> Event:
+async def with_edit_defaults(connection: Connection, order: Order, event: Event) -> Event:
     """`event` with every line edit filled in; CommandError naming line and rule."""
     catalog = await products.find(connection, {edit.sku for edit in event.line_edits.values()})
     known = {line.number: line for line in order.lines}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connector.store import mapping_versions
+from connector.store.engine import Connection
 
 
 class MappingInForce:
@@ -15,6 +14,6 @@ class MappingInForce:
         self.number = number
         self.outdated = False
 
-    async def holds(self, connection: AsyncConnection) -> bool:
+    async def holds(self, connection: Connection) -> bool:
         self.outdated = self.outdated or not await mapping_versions.is_active(connection, self.number)
         return not self.outdated

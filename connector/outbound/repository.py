@@ -10,8 +10,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connector.clock import Clock
 from connector.errors import LeaseLostError, MappingError
 from connector.mapping import MappingSet
@@ -38,7 +36,7 @@ from connector.store import (
     retry_schedule,
     returns,
 )
-from connector.store.engine import Store
+from connector.store.engine import Connection, Store
 from connector.store.retry import retry_on_abort
 from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
@@ -305,7 +303,7 @@ class SyncRepository:
             await outbox.refuse(uow, change, given_up(change, fault))
 
     async def _candidates(
-        self, connection: AsyncConnection, entity: EntityKind, changes: Sequence[Change]
+        self, connection: Connection, entity: EntityKind, changes: Sequence[Change]
     ) -> list[PendingEntity]:
         keys = [change.key for change in changes]
         entities = {item.key: item for item in await LOADERS[entity].load(connection, keys)}

@@ -23,7 +23,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, event, make_url
+from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -32,6 +33,9 @@ from connector.errors import SettingsError
 from connector.files import create_private, readable_by_others
 from connector.store.db_errors import is_locked, translated
 from connector.store.unit_of_work import UnitOfWork
+
+Connection = AsyncConnection
+"""What other packages call a connection of the store; they import no SQLAlchemy."""
 
 BUSY_SECONDS = 60.0
 """How long a writer waits for one in another process. SQLite does not let them queue, so the wait must be long enough
@@ -137,7 +141,7 @@ class Store:
                 finally:
                     await transaction.rollback()
 
-    async def migrate(self, work: Callable[[Connection], None]) -> None:
+    async def migrate(self, work: Callable[[SyncConnection], None]) -> None:
         """Run `work` in a transaction that may rebuild tables."""
         async with self._turn():
             with translated(self.address):
@@ -212,7 +216,7 @@ def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: Connection) -> None:
+    def _begin(connection: SyncConnection) -> None:
         statement = connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE")
         raw = connection.connection.dbapi_connection
         _patiently(raw, busy_seconds, lambda: connection.exec_driver_sql(statement))

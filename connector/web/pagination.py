@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Column, Select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.store.engine import Connection
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 
@@ -24,7 +24,7 @@ def limit_of(call: RequestContext) -> int:
 
 
 async def page(
-    call: RequestContext, connection: AsyncConnection, statement: Select[Any], key: Column[str]
+    call: RequestContext, connection: Connection, statement: Select[Any], key: Column[str]
 ) -> tuple[list[str], str | None]:
     """The keys of this page, in byte order, and the one to go on after; None if nothing follows."""
     limit = limit_of(call)

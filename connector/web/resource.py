@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.store.engine import Connection
 from connector.store.sql import Saved
 from connector.store.unit_of_work import UnitOfWork
 from connector.web.pagination import page
@@ -22,10 +22,10 @@ E = TypeVar("E")
 class Stored(Protocol[E]):
     """What the store does for such an entity: a module of `connector.store`."""
 
-    async def load(self, connection: AsyncConnection, keys: Sequence[str], /) -> list[E]: ...
+    async def load(self, connection: Connection, keys: Sequence[str], /) -> list[E]: ...
 
     async def versions(
-        self, connection: AsyncConnection, keys: Sequence[str], /, *, lock: bool = False
+        self, connection: Connection, keys: Sequence[str], /, *, lock: bool = False
     ) -> dict[str, int]: ...
 
     async def save(self, uow: UnitOfWork, items: Sequence[E], /) -> Saved: ...

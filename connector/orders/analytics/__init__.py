@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connector.orders.analytics import flow, money, service
 from connector.orders.analytics.figure import YEARS, Counted, Metric, Period, day
+from connector.store.engine import Connection
 
 __all__ = ["FIGURES", "YEARS", "Metric", "Period", "day", "figure"]
 
 
-async def figure(connection: AsyncConnection, name: str, period: Period) -> Metric:
+async def figure(connection: Connection, name: str, period: Period) -> Metric:
     """One of FIGURES."""
     about, columns, count = FIGURES[name]
     rows = tuple(await count(connection, period))

@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import UsageError
 from connector.model.money import to_cents
 from connector.model.shipments import ZERO
 from connector.model.stage import Stage
+from connector.store.engine import Connection
 from connector.store.tables import orders
 
 GONE = (Stage.SHIPPED.value, Stage.DELIVERED.value, Stage.COMPLETED.value)
@@ -68,7 +68,7 @@ class Metric:
         return {"name": self.name, "about": self.about, "columns": self.columns, "rows": rows}
 
 
-Counted = Callable[[AsyncConnection, Period], Awaitable[Iterable[tuple[Any, ...]]]]
+Counted = Callable[[Connection, Period], Awaitable[Iterable[tuple[Any, ...]]]]
 
 
 def day(text: str) -> datetime:
@@ -79,7 +79,7 @@ def day(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-async def stream(connection: AsyncConnection, statement: Select[Any]) -> AsyncIterator[Any]:
+async def stream(connection: Connection, statement: Select[Any]) -> AsyncIterator[Any]:
     """The rows one by one, however many there are; never all in memory."""
     async with connection.stream(statement) as rows:
         async for part in rows.partitions(_PART):

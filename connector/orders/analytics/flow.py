@@ -9,19 +9,19 @@ from typing import Any
 
 import orjson
 from sqlalchemy import and_, case, exists, func, not_, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.events import Action
 from connector.model.shipments import ShipmentStatus
 from connector.model.stage import Stage
 from connector.orders.analytics.figure import ARRIVED, GONE, HOUR, IMPORTED, Period, Times, stream
+from connector.store.engine import Connection
 from connector.store.tables import holds as holds_table
 from connector.store.tables import order_events, orders, shipments
 
 DAY = timedelta(days=1)
 
 
-async def stages(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
+async def stages(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
     on_hold = exists().where(holds_table.c.order_number == orders.c.number)
     under_way = orders.c.stage.not_in([*ARRIVED, Stage.CANCELED.value])
     # Of an imported order nobody says whether it arrived; once shipped, it is not missed.
@@ -42,7 +42,7 @@ async def stages(connection: AsyncConnection, period: Period) -> Iterable[tuple[
     ]
 
 
-async def dwell(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
+async def dwell(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
     event = order_events.c
     statement = (
         select(event.order_number, event.at, event.stage_before)
@@ -63,7 +63,7 @@ async def dwell(connection: AsyncConnection, period: Period) -> Iterable[tuple[A
     ]
 
 
-async def lead_time(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
+async def lead_time(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
     order = orders.c
     shipped = select(order.channel, order.placed_at, order.shipped_on.label("came")).where(
         period.orders, order.stage.in_(GONE), order.shipped_on.is_not(None)
@@ -84,7 +84,7 @@ async def lead_time(connection: AsyncConnection, period: Period) -> Iterable[tup
     return [(*key, taken[key].count, taken[key].longest.days, taken[key].average(DAY)) for key in keys]
 
 
-async def holds(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
+async def holds(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
     event = order_events.c
     statement = (
         select(event.order_number, event.at, event.action, event.detail)

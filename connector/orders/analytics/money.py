@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Numeric, and_, cast, distinct, exists, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.money import EXACT, places_of, to_cents
 from connector.model.shipments import ZERO, ReturnStatus
 from connector.orders.analytics.figure import ARRIVED, GONE, IMPORTED, Period, share, stream
+from connector.store.engine import Connection
 from connector.store.tables import order_lines, orders
 from connector.store.tables import returns as table
 
@@ -22,7 +22,7 @@ Key = tuple[str, str]
 """Channel and currency."""
 
 
-async def revenue(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
+async def revenue(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
     order = orders.c
     money: defaultdict[Key, Decimal] = defaultdict(Decimal)
     number: Counter[Key] = Counter()
@@ -38,7 +38,7 @@ async def revenue(connection: AsyncConnection, period: Period) -> Iterable[tuple
     return [(*key, number[key], to_cents(money[key], places_of(key[1]))) for key in sorted(number)]
 
 
-async def _imported(connection: AsyncConnection, period: Period, money: defaultdict[Key, Decimal]) -> None:
+async def _imported(connection: Connection, period: Period, money: defaultdict[Key, Decimal]) -> None:
     """Add what imported orders come to, each in cents, as it would be invoiced (`Progress.due`)."""
     order, line = orders.c, order_lines.c
     statement = (
@@ -70,7 +70,7 @@ async def _imported(connection: AsyncConnection, period: Period, money: defaultd
     close()
 
 
-async def returns(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
+async def returns(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
     line = order_lines.c
     # SQLite keeps exact numbers as text, which would compare as text.
     some = exists().where(line.order_number == orders.c.number, cast(line.delivered, Numeric) > 0)
@@ -85,7 +85,7 @@ async def returns(connection: AsyncConnection, period: Period) -> Iterable[tuple
     return sorted((reason, number, share(number, whole)) for reason, number in await connection.execute(statement))
 
 
-async def return_reasons(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
+async def return_reasons(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
     line = order_lines.c
     statement = (
         select(table.c.reason, orders.c.currency, table.c.order_number, table.c.lines, table.c.status)

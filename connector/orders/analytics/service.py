@@ -8,15 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import and_, case, func, or_, select, union_all
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.shipments import ZERO, ShipmentStatus
 from connector.model.stage import Stage
 from connector.orders.analytics.figure import ARRIVED, GONE, IMPORTED, Period, share, stream
+from connector.store.engine import Connection
 from connector.store.tables import order_lines, orders, shipments
 
 
-async def on_time(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
+async def on_time(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
     order = orders.c
     promised = and_(period.orders, order.promised_on.is_not(None))
     here = (
@@ -37,7 +37,7 @@ async def on_time(connection: AsyncConnection, period: Period) -> Iterable[tuple
     return sorted((name, number, share(int(good), number)) for name, number, good in rows)
 
 
-async def fill_rate(connection: AsyncConnection, period: Period) -> Iterable[tuple[Any, ...]]:
+async def fill_rate(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
     line, order = order_lines.c, orders.c
     here = and_(order.events > 0, order.stage.not_in([Stage.PLACED.value, Stage.CANCELED.value]))
     imported = and_(IMPORTED, order.stage.in_(GONE))

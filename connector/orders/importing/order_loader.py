@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connector.model.keys import check_new_order_number
 from connector.model.order import Line, LineInput, Order, OrderInput
 from connector.model.product import Product
@@ -19,6 +17,7 @@ from connector.orders.importing.plan import SLOTS
 from connector.orders.importing.reader import Place
 from connector.orders.importing.spool import Entity, LineRow, Spool
 from connector.store import customers, orders, products
+from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 
 ORDER_FIELDS = [item.name for item in fields(OrderInput) if item.name not in {"number", "lines"}]
@@ -71,7 +70,7 @@ class _Known:
     products: dict[str, Product]
 
     @classmethod
-    async def load(cls, connection: AsyncConnection, batch: Iterable[OrderRows]) -> _Known:
+    async def load(cls, connection: Connection, batch: Iterable[OrderRows]) -> _Known:
         customer = SLOTS["orders"]["customer"]
         numbers: set[str] = set()
         skus: set[str] = set()

@@ -13,11 +13,11 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Numeric, Select, cast, exists, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.shipments import ZERO
 from connector.model.stage import OPEN
 from connector.store import stock
+from connector.store.engine import Connection
 from connector.store.tables import holds, order_lines, orders
 
 _ALL: ColumnElement[Decimal] = literal_column("0.99999999999999", Numeric)
@@ -86,7 +86,7 @@ def skus() -> Select[Any]:
 
 
 async def waiting_lines(
-    connection: AsyncConnection, only: Sequence[str] | None = None
+    connection: Connection, only: Sequence[str] | None = None
 ) -> AsyncGenerator[BackorderLine, None]:
     """Every line that waits, by product and urgency; `only` of these products."""
     line, order = order_lines.c, orders.c
@@ -114,7 +114,7 @@ async def waiting_lines(
             )
 
 
-async def shortages(connection: AsyncConnection, only: Sequence[str]) -> list[Backorder]:
+async def shortages(connection: Connection, only: Sequence[str]) -> list[Backorder]:
     """These products, in this order, as far as they are short."""
     found: dict[str, Backorder] = {}
     async for item in waiting_lines(connection, only):

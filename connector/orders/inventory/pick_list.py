@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Numeric, cast, exists, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.stage import Stage
 from connector.orders.inventory.allocation import by_priority
 from connector.orders.inventory.backorders import URGENCY
 from connector.store import orders, stock
+from connector.store.engine import Connection
 from connector.store.stock import Reservation
 from connector.store.tables import holds, reservations
 from connector.store.tables import orders as table
@@ -38,7 +38,7 @@ class Pick:
         return asdict(self)
 
 
-async def pick_list(connection: AsyncConnection, warehouse: str | None = None) -> list[Pick]:
+async def pick_list(connection: Connection, warehouse: str | None = None) -> list[Pick]:
     """What waits to be picked, in `warehouse` or in all; orders on hold are not on it."""
     held = reservations.c
     # SQLite keeps exact numbers as text, which would compare as text.

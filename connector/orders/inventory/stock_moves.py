@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from operator import itemgetter
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connector.errors import CommandError
 from connector.model.events import Action, Event, listed_fields
 from connector.model.money import plain
@@ -25,6 +23,7 @@ from connector.model.transitions import check
 from connector.orders.inventory.sourcing import Places, choose_sources, places_of
 from connector.orders.policy.rules import Routing
 from connector.store import stock
+from connector.store.engine import Connection
 from connector.store.stock import Reservation, ReservationKey, StockKey, StockLevel
 from connector.store.unit_of_work import UnitOfWork
 
@@ -97,7 +96,7 @@ async def apply_moves(uow: UnitOfWork, moves: Sequence[StockMove], routing: Rout
     await stock.keep(uow, {key: found for key, found in held.items() if held_known.get(key) != found})
 
 
-async def lines_in_warehouse(connection: AsyncConnection, order: Order, progress: OrderState, event: Event) -> Event:
+async def lines_in_warehouse(connection: Connection, order: Order, progress: OrderState, event: Event) -> Event:
     """`event` with the lines it leaves out: all that can be given up, picked, packed or shipped in the warehouse named.
     `order` is as it was found, `progress` as it is by now. A parcel that waits to be shipped has its lines already."""
     if event.lines or event.warehouse is None:
@@ -121,7 +120,7 @@ async def lines_in_warehouse(connection: AsyncConnection, order: Order, progress
     return replace(event, lines=lines)
 
 
-async def split_into_parcels(connection: AsyncConnection, progress: OrderState, event: Event) -> list[Event]:
+async def split_into_parcels(connection: Connection, progress: OrderState, event: Event) -> list[Event]:
     """One event for each warehouse that the goods of `event` are picked in, for a parcel leaves one warehouse; all of
     them from one, if it has all. Where that cannot be said, the event as it is."""
     found = await _by_warehouse(connection, progress, event)
@@ -133,9 +132,7 @@ async def split_into_parcels(connection: AsyncConnection, progress: OrderState, 
     return [replace(event, lines=lines, warehouse=place) for place, lines in found.items()] or [event]
 
 
-async def _by_warehouse(
-    connection: AsyncConnection, progress: OrderState, event: Event
-) -> dict[str, dict[int, Decimal]]:
+async def _by_warehouse(connection: Connection, progress: OrderState, event: Event) -> dict[str, dict[int, Decimal]]:
     """The lines of `event` by the warehouse that they are picked in; empty where that cannot be said."""
     if not all(quantity > 0 for quantity in event.lines.values()):
         return {}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import quote
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connector.api.schemas import ReturnBody
 from connector.api.serializers import serialize_return
 from connector.api.transitions import ReturnTransitionBody, event_of
@@ -17,6 +15,7 @@ from connector.model.role import Role
 from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, returns
+from connector.store.engine import Connection
 from connector.web.preconditions import request_of, was_replayed
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, RequestContext, Route
@@ -43,7 +42,7 @@ async def request_return(call: RequestContext) -> ApiResponse:
     return ApiResponse(value=serialize_return(item), status=200 if again else 201, headers=headers)
 
 
-async def _made_by(connection: AsyncConnection, number: str, request: str | None) -> int:
+async def _made_by(connection: Connection, number: str, request: str | None) -> int:
     """Which return of the order this request asked for: they are numbered as they were asked for."""
     asked = [
         entry for entry in await order_history.read(connection, number) if entry.event.action is Action.REQUEST_RETURN
