@@ -8,29 +8,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
-from sqlalchemy import Select, select
 
 from connector.errors import CommandError
 from connector.model.events import Action, Event
 from connector.model.order_state import Hold, OrderState
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
-from connector.orders.inventory.allocation import allocate, waiting
+from connector.orders.inventory.allocation import allocate
 from connector.orders.policy.rules import Rules
 from connector.orders.policy.verification import verify
 from connector.orders.transaction import OrderTransaction
-from connector.store.engine import Store
-from connector.store.tables import holds, orders
+from connector.store.engine import Connection, Store
+from connector.store.queries.backorders import list_orders_waiting_for_stock
+from connector.store.queries.holds import list_orders_to_escalate
+from connector.store.queries.order_search import list_orders_to_verify
 
 ACTOR = "connector"
 BATCH = 100
 MOST = 50
 """Transactions of one run; what is left waits for the next."""
 
+_Find = Callable[[Connection, int], Awaitable[list[str]]]
 _Act = Callable[[OrderTransaction, Sequence[str]], Awaitable[list[OrderState]]]
 
 log = structlog.get_logger("tend")
@@ -59,14 +61,6 @@ async def run_order_automation(store: Store, rules: Rules) -> AutomationReport:
 
 
 async def _verify(store: Store, rules: Rules, done: AutomationReport) -> None:
-    on_hold = select(holds.c.order_number)
-    # Imported orders that were never acted on are somebody else's: they move by their import.
-    statement = (
-        select(orders.c.number)
-        .where(orders.c.stage == Stage.PLACED.value, orders.c.events > 0, orders.c.number.not_in(on_hold))
-        .order_by(orders.c.priority.desc(), orders.c.placed_at, orders.c.number)
-    )
-
     async def act(transaction: OrderTransaction, mine: Sequence[str]) -> list[OrderState]:
         """Another one may have verified them since they were seen."""
         found = await transaction.load(mine)
@@ -74,14 +68,14 @@ async def _verify(store: Store, rules: Rules, done: AutomationReport) -> None:
         still = [order.number for order in orders_now if order.stage is Stage.PLACED and not order.holds]
         return await verify(transaction, still)
 
-    async for found in _rounds(store, rules, statement, act):
+    async for found in _rounds(store, rules, list_orders_to_verify, act):
         done.held += sum(bool(progress.holds) for progress in found)
         done.verified += sum(progress.stage is Stage.VERIFIED for progress in found)
 
 
 async def _allocate(store: Store, rules: Rules, done: AutomationReport) -> None:
     async with store.transaction() as uow:
-        numbers = await waiting(OrderTransaction(uow, actor=ACTOR, rules=rules), limit=BATCH * MOST)
+        numbers = await list_orders_waiting_for_stock(uow.connection, limit=BATCH * MOST)
 
     async def act(transaction: OrderTransaction, mine: Sequence[str]) -> list[OrderState]:
         found = (await transaction.load(mine)).values()
@@ -95,34 +89,32 @@ async def _allocate(store: Store, rules: Rules, done: AutomationReport) -> None:
 
 async def _escalate(store: Store, rules: Rules, done: AutomationReport) -> None:
     for reason, hours in rules.escalation.items():
-        old = (
-            select(holds.c.order_number)
-            .where(holds.c.reason == reason.value, holds.c.escalated_at.is_(None))
-            .where(holds.c.since <= store.clock.now() - timedelta(hours=hours))
-            .order_by(holds.c.since, holds.c.order_number)
-        )
+        limit = store.clock.now() - timedelta(hours=hours)
 
-        async for found in _rounds(store, rules, old, partial(_escalated, old, reason, hours)):
+        async def find(connection: Connection, most: int, reason: Hold = reason, limit: datetime = limit) -> list[str]:
+            return await list_orders_to_escalate(connection, reason, limit, limit=most)
+
+        async for found in _rounds(store, rules, find, partial(_escalated, reason, hours, limit)):
             done.escalated += len(found)
 
 
 async def _escalated(
-    old: Select[str], reason: Hold, hours: float, transaction: OrderTransaction, mine: Sequence[str]
+    reason: Hold, hours: float, limit: datetime, transaction: OrderTransaction, mine: Sequence[str]
 ) -> list[OrderState]:
     """Another one may have escalated or released them since they were seen."""
     await transaction.load(mine)
-    still = await transaction.uow.connection.execute(old.where(holds.c.order_number.in_(mine)))
-    return await transaction.execute_all([_escalation(number, reason, hours) for number in still.scalars()])
+    still = await list_orders_to_escalate(transaction.uow.connection, reason, limit, numbers=mine)
+    return await transaction.execute_all([_escalation(number, reason, hours) for number in still])
 
 
-async def _rounds(store: Store, rules: Rules, statement: Select[str], act: _Act) -> AsyncIterator[list[OrderState]]:
-    """What became of the orders that `statement` finds, a batch at a time; it finds no more what was acted on."""
+async def _rounds(store: Store, rules: Rules, find: _Find, act: _Act) -> AsyncIterator[list[OrderState]]:
+    """What became of the orders that `find` finds, a batch at a time; it finds no more what was acted on."""
     refused: set[str] = set()
     for _ in range(MOST):
         async with store.reader() as connection:
             # As many more as were refused, which are found again.
-            rows = await connection.execute(statement.limit(BATCH + len(refused)))
-            numbers = [number for number in rows.scalars() if number not in refused]
+            candidates = await find(connection, BATCH + len(refused))
+        numbers = [number for number in candidates if number not in refused]
         if not numbers:
             return
         found, these = await _together(store, rules, numbers, act)

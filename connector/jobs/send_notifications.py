@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from connector.clock import Clock
-from connector.errors import PostError, RetryClass, StoreError
+from connector.errors import PostError, RetryClass
 from connector.log import trace
 from connector.model.notification import MessageKind, MessageState, Notification
 from connector.notifications.composer import ComposedNotification, NotificationComposer, Skipped
@@ -23,6 +22,7 @@ from connector.notifications.renderer import TemplateFaultError
 from connector.notifications.transport.transport import MailTransport
 from connector.settings import MessageSettings
 from connector.store import notifications
+from connector.store.db_errors import DATABASE_ERRORS
 from connector.store.engine import Store
 from connector.store.notifications import Claim
 
@@ -142,13 +142,13 @@ class _Batch:
         async with self._store.reader() as connection:
             try:
                 return [*await self._correspondence.subjects(connection, self._claim.messages, now)]
-            except (SQLAlchemyError, StoreError):
+            except DATABASE_ERRORS:
                 raise
             except Exception:  # whose it is shows below
                 for message in self._claim.messages:
                     try:
                         found += await self._correspondence.subjects(connection, [message], now)
-                    except (SQLAlchemyError, StoreError):
+                    except DATABASE_ERRORS:
                         raise
                     except Exception as error:  # logged with its message
                         found.append(error)

@@ -7,13 +7,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
-
-from sqlalchemy import select
 
 from connector.model.events import Action
 from connector.model.notification import MessageKind, Notification, NotificationRequest
 from connector.model.order import Order
+from connector.model.order_state import Hold
 from connector.model.shipments import ZERO
 from connector.model.stage import Stage
 from connector.notifications.renderer import TemplateRenderer
@@ -27,8 +25,7 @@ from connector.settings import Settings
 from connector.store import invoices, order_history, orders
 from connector.store.engine import Connection
 from connector.store.order_history import StoredEvent
-from connector.store.sql import select_in
-from connector.store.tables import holds
+from connector.store.queries.holds import OrderHold, load_holds
 
 PDF = "application/pdf"
 _OF_KIND = {
@@ -70,7 +67,7 @@ class NotificationComposer:
         """What each of `items` is about, in their order."""
         numbers = list(dict.fromkeys(item.order for item in items))
         found = {order.number: order for order in await orders.load(connection, numbers)}
-        held = await _holds(connection, [item.order for item in items if item.kind is MessageKind.ESCALATION])
+        held = await load_holds(connection, [item.order for item in items if item.kind is MessageKind.ESCALATION])
         subjects: list[ComposedNotification | Skipped] = []
         for item in items:
             order = found[item.order]
@@ -149,7 +146,7 @@ async def _filled(
     item: NotificationRequest,
     order: Order,
     view: MessageView,
-    held: Mapping[tuple[str, str], Any],
+    held: Mapping[tuple[str, Hold], OrderHold],
 ) -> MessageView | None:
     """`view` with what its kind is about; None if there is no such thing."""
     match item.kind:
@@ -175,14 +172,14 @@ async def _filled(
         return None
     if item.kind is MessageKind.REFUND:
         return replace(view, amount=event.event.amount or ZERO)
-    reason = event.event.hold.value if event.event.hold else ""
-    hold = held.get((order.number, reason))
+    reason = event.event.hold
+    hold = held.get((order.number, reason)) if reason is not None else None
     if hold is not None and hold.since > event.at:
         hold = None  # another one, for the same reason
     return replace(
         view,
         hold=HoldView(
-            reason=reason,
+            reason=reason.value if reason is not None else "",
             note=hold.note if hold else None,
             since=hold.since if hold else event.at,
             released=hold is None,
@@ -197,11 +194,6 @@ async def _event(connection: Connection, item: NotificationRequest) -> StoredEve
     entries = await order_history.read(connection, item.order)
     number = _number(item.reference)
     return next((entry for entry in entries if entry.sequence == number and entry.event.action is wanted), None)
-
-
-async def _holds(connection: Connection, numbers: Sequence[str]) -> dict[tuple[str, str], Any]:
-    rows = await select_in(connection, select(holds), holds.c.order_number, numbers)
-    return {(row.order_number, row.reason): row for row in rows}
 
 
 def _number(text: str) -> int:

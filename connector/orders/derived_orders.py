@@ -7,15 +7,13 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import select
-
 from connector.model.events import Action, Event
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_state import OrderState
 from connector.model.shipments import ZERO, Resolution, Return
 from connector.model.stage import Stage
 from connector.store.engine import Connection
-from connector.store.tables import orders
+from connector.store.queries.order_search import list_numbers_with_prefix
 
 FREE = Decimal(1)
 """The discount of what is sent again."""
@@ -50,8 +48,7 @@ async def free_number(connection: Connection, made: Sequence[DerivedOrder], orde
     """`10248-S1` for the first part that is split off, `10248-R1` for the first replacement; the first one that nobody
     has, neither in the database nor among those `made` in this very transaction."""
     begins = f"{order.number}-{letter}"
-    statement = select(orders.c.number).where(orders.c.number.startswith(begins, autoescape=True))
-    taken = {*(await connection.execute(statement)).scalars(), *(other.item.number for other in made)}
+    taken = await list_numbers_with_prefix(connection, begins) | {other.item.number for other in made}
     return next(f"{begins}{index}" for index in range(1, len(taken) + 2) if f"{begins}{index}" not in taken)
 
 

@@ -18,6 +18,7 @@ from connector.store.sql import (
     all_keys,
     count_rows,
     insert_missing,
+    list_page_of_keys,
     select_in,
     update_rows,
     versions_of,
@@ -59,6 +60,11 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Cust
 async def versions(connection: AsyncConnection, numbers: Sequence[str], *, lock: bool = False) -> dict[str, int]:
     """How often each of these was changed, by number; `lock`: nobody changes them before this transaction ends."""
     return await versions_of(connection, customers, numbers, lock=lock)
+
+
+async def list_keys(connection: AsyncConnection, *, after: str | None, limit: int) -> list[str]:
+    """Up to `limit` customer numbers behind `after`, in byte order."""
+    return await list_page_of_keys(connection, select(customers.c.number), customers.c.number, after=after, limit=limit)
 
 
 def keys(connection: AsyncConnection) -> AsyncIterator[str]:

@@ -10,6 +10,9 @@ from sqlalchemy import exc
 
 from connector.errors import AbortedError, RetryClass, StoreError
 
+DATABASE_ERRORS = (exc.SQLAlchemyError, StoreError)
+"""What a statement may raise inside a transaction or reader; at its end only StoreError comes out."""
+
 UPGRADE = "Run `connector db upgrade`."
 
 

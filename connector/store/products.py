@@ -18,6 +18,7 @@ from connector.store.sql import (
     chunks,
     count_rows,
     insert_missing,
+    list_page_of_keys,
     select_in,
     update_rows,
     versions_of,
@@ -74,6 +75,11 @@ async def find(connection: AsyncConnection, skus: Iterable[str]) -> dict[str, Pr
 async def versions(connection: AsyncConnection, skus: Sequence[str], *, lock: bool = False) -> dict[str, int]:
     """How often each of these was changed, by SKU; `lock`: nobody changes them before this transaction ends."""
     return await versions_of(connection, products, skus, lock=lock)
+
+
+async def list_keys(connection: AsyncConnection, *, after: str | None, limit: int) -> list[str]:
+    """Up to `limit` SKUs behind `after`, in byte order."""
+    return await list_page_of_keys(connection, select(products.c.sku), products.c.sku, after=after, limit=limit)
 
 
 def keys(connection: AsyncConnection) -> AsyncIterator[str]:

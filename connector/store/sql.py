@@ -109,5 +109,14 @@ async def all_keys(connection: AsyncConnection, column: Column[str], page: int =
         rows = (await connection.execute(statement.where(column > rows[-1]))).scalars().all()
 
 
+async def list_page_of_keys(
+    connection: AsyncConnection, statement: Select[Any], key: Column[str], *, after: str | None, limit: int
+) -> list[str]:
+    """Up to `limit` keys that `statement` selects, behind `after`, in byte order."""
+    if after:
+        statement = statement.where(key > after)
+    return list((await connection.execute(statement.order_by(key).limit(limit))).scalars())
+
+
 async def count_rows(connection: AsyncConnection, table: Table) -> int:
     return (await connection.execute(select(func.count()).select_from(table))).scalar_one()

@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from operator import itemgetter
 
-from sqlalchemy import Numeric, Select, bindparam, cast, delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import CommandError
@@ -64,12 +64,6 @@ async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool
         (row.sku, row.warehouse): StockLevel(on_hand=row.on_hand, reserved=row.reserved, since=row.since)
         for row in rows
     }
-
-
-def in_stock() -> Select[tuple[str]]:
-    """The products of which something is available somewhere."""
-    # SQLite keeps exact numbers as text, which would compare as text.
-    return select(stock.c.sku).where(cast(stock.c.reserved, Numeric) < cast(stock.c.on_hand, Numeric))
 
 
 async def warehouses(connection: AsyncConnection) -> set[str]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
-from sqlalchemy import Column, Select
-
-from connector.store.engine import Connection
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 
@@ -23,12 +20,14 @@ def limit_of(call: RequestContext) -> int:
     return int(text)
 
 
-async def page(
-    call: RequestContext, connection: Connection, statement: Select[Any], key: Column[str]
-) -> tuple[list[str], str | None]:
+class ListKeys(Protocol):
+    """Up to `limit` keys behind `after`, in byte order."""
+
+    async def __call__(self, *, after: str | None, limit: int) -> list[str]: ...
+
+
+async def page(call: RequestContext, list_keys: ListKeys) -> tuple[list[str], str | None]:
     """The keys of this page, in byte order, and the one to go on after; None if nothing follows."""
     limit = limit_of(call)
-    if after := call.asked("after"):
-        statement = statement.where(key > after)
-    keys = list((await connection.execute(statement.order_by(key).limit(limit + 1))).scalars())
+    keys = await list_keys(after=call.asked("after"), limit=limit + 1)
     return keys[:limit], keys[limit - 1] if len(keys) > limit else None

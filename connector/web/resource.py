@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
-
-from sqlalchemy import Column, select
 
 from connector.store.engine import Connection
 from connector.store.sql import Saved
@@ -21,6 +20,8 @@ E = TypeVar("E")
 
 class Stored(Protocol[E]):
     """What the store does for such an entity: a module of `connector.store`."""
+
+    async def list_keys(self, connection: Connection, /, *, after: str | None, limit: int) -> list[str]: ...
 
     async def load(self, connection: Connection, keys: Sequence[str], /) -> list[E]: ...
 
@@ -38,14 +39,13 @@ class KeyedResource(Generic[E]):
 
     noun: str
     key: str
-    column: Column[str]
     stored: Stored[E]
     made: Callable[[Any, str], E]
     said: Callable[[E, int], dict[str, Any]]
 
     async def every(self, call: RequestContext) -> ApiResponse:
         async with call.store.reader() as connection:
-            keys, following = await page(call, connection, select(self.column), self.column)
+            keys, following = await page(call, partial(self.stored.list_keys, connection))
             found = await self.stored.load(connection, keys)
             versions = await self.stored.versions(connection, keys)
         said = [self.said(item, versions[key]) for key, item in zip(keys, found, strict=True)]

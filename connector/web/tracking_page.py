@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aiohttp import web
-from sqlalchemy import select
 
 from connector.orders.documents.tracking_page import style_source, tracking_page
 from connector.orders.policy.rules import Rules
 from connector.store import orders
 from connector.store.engine import Store
-from connector.store.tables import orders as table
+from connector.store.queries.order_search import find_by_tracking_key
 from connector.web.problem import ProblemError
 
 LONGEST = 64
@@ -21,8 +20,7 @@ def routes(store: Store, rules: Callable[[], Rules]) -> list[web.RouteDef]:
     async def track(request: web.Request) -> web.Response:
         key = request.match_info["key"]
         async with store.reader() as connection:
-            statement = select(table.c.number).where(table.c.tracking_key == key[:LONGEST])
-            number = (await connection.execute(statement)).scalar()
+            number = await find_by_tracking_key(connection, key[:LONGEST])
             found = await orders.load(connection, [number]) if number is not None else []
         if not found:
             raise ProblemError(404, "unknown", "There is no such page.")

@@ -10,9 +10,8 @@ from typing import Any
 from connector.model.change import EntityKind
 from connector.model.role import Role
 from connector.model.stage import Stage
-from connector.orders.inventory.allocation import waiting as who_waits
-from connector.orders.transaction import OrderTransaction
 from connector.store import orders, stock
+from connector.store.queries.backorders import list_orders_waiting_for_stock
 from tests.unit.store import samples
 from tests.web.conftest import ORDER, Api
 
@@ -88,7 +87,7 @@ async def test_a_line_of_which_all_is_allocated_or_canceled_waits_for_nothing(ap
     assert await short(api, "W-1") == "0.1 of 0.8, 0 to come"
     assert (await api("GET", "/back-orders")).body["back_orders"] == []
     async with api.store.transaction() as uow:
-        assert await who_waits(OrderTransaction(uow, actor="test"), ["CHAI"]) == []
+        assert await list_orders_waiting_for_stock(uow.connection, ["CHAI"]) == []
 
 
 async def test_back_orders_by_product_a_page_at_a_time_and_as_csv(api: Api) -> None:

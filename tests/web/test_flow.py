@@ -13,8 +13,8 @@ from aiohttp import ClientPayloadError, ClientResponse
 
 from connector.errors import StoreError
 from connector.model.role import Role
-from connector.orders.inventory import backorders
-from connector.orders.inventory.backorders import BackorderLine
+from connector.store.queries import backorders
+from connector.store.queries.backorders import BackorderLine
 from connector.web import csv_response
 from tests.web.conftest import PREFIX, Api
 from tests.web.test_backorders import waiting
@@ -36,7 +36,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, many: int, error: Exception | None = 
     """So many lines wait, then comes the error; how many were asked for, and -1 once nobody wants more."""
     seen: list[int] = []
 
-    async def waiting_lines(*_arguments: Any) -> AsyncGenerator[BackorderLine, None]:
+    async def stream_lines(*_arguments: Any) -> AsyncGenerator[BackorderLine, None]:
         try:
             for number in range(many):
                 seen.append(number)
@@ -46,7 +46,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, many: int, error: Exception | None = 
         finally:
             seen.append(-1)
 
-    monkeypatch.setattr(backorders, "waiting_lines", waiting_lines)
+    monkeypatch.setattr(backorders, "stream_backorder_lines", stream_lines)
     return seen
 
 

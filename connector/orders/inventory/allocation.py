@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
-
-from sqlalchemy import exists, select
 
 from connector.errors import AbortedError, CommandError
 from connector.model.events import Action, Event
@@ -17,13 +14,12 @@ from connector.model.order_state import OrderState
 from connector.model.shipments import ZERO
 from connector.model.stage import OPEN
 from connector.orders.command import OrderCommand, attribute_to
-from connector.orders.inventory.backorders import URGENCY, short_of_stock
 from connector.orders.inventory.sourcing import Needs, choose_sources, places_of
 from connector.orders.transaction import OrderTransaction
 from connector.store import orders, products, stock
+from connector.store.queries.backorders import list_orders_waiting_for_stock
+from connector.store.queries.reservations import list_reservations
 from connector.store.stock import StockKey, StockLevel
-from connector.store.tables import holds, order_lines, reservations
-from connector.store.tables import orders as order_table
 
 MOST_SERVED = 500
 """Waiting orders that a count serves at once; the rest is left to `tend`, or to the next allocation."""
@@ -58,23 +54,6 @@ async def allocate(
         commands = attribute_to(asked, commands)
     done = {progress.number: progress for progress in await transaction.execute_all(commands)}
     return [done.get(number) or transaction.progress_of(found[number][0]) for number in numbers]
-
-
-async def waiting(transaction: OrderTransaction, skus: Sequence[str] | None = None, limit: int = 500) -> list[str]:
-    """Orders that wait for stock and are not on hold, the most urgent first: for these products, of which something is
-    about to come; without `skus` those that can be served now, for who waits for what is out must hold up nobody."""
-    line = order_lines.c
-    waits = exists().where(line.order_number == order_table.c.number, short_of_stock())
-    waits = waits.where(line.sku.in_(stock.in_stock() if skus is None else skus))
-    on_hold = exists().where(holds.c.order_number == order_table.c.number)
-    stages = [stage.value for stage in OPEN]
-    statement = (
-        select(order_table.c.number)
-        .where(order_table.c.stage.in_(stages), waits, ~on_hold)
-        .order_by(*URGENCY)
-        .limit(limit)
-    )
-    return [row.number for row in await transaction.uow.connection.execute(statement)]
 
 
 def by_priority(order: Order) -> tuple[object, ...]:
@@ -151,9 +130,9 @@ async def _lock(
             raise _refused(place, "is not known", "Import the product first, or correct its SKU.", "product")
     seen = await stock.levels(connection, skus)
     moved = {place[0] for place, on_hand in counted.items() if place not in seen or seen[place].on_hand != on_hand}
-    waits = await waiting(transaction, sorted(moved), limit=MOST_SERVED) if moved else []
+    waits = await list_orders_waiting_for_stock(connection, sorted(moved), limit=MOST_SERVED) if moved else []
     losing = [place for place, on_hand in counted.items() if place in seen and seen[place].reserved > on_hand]
-    holders = {row.order_number for place in losing for row in await _holders(transaction, place)}
+    holders = {row.order_number for place in losing for row in await list_reservations(connection, place)}
     found = await transaction.load(sorted({*waits, *holders}))
     await stock.begin(transaction.uow, counted)
     concerned = {line.product.sku for order, _ in found.values() for line in order.lines}
@@ -169,23 +148,9 @@ def _check_expected(levels: Mapping[StockKey, StockLevel], expected: Mapping[Sto
             raise _refused(place, what, "Look at it again, and count again if need be.", "expected")
 
 
-async def _holders(transaction: OrderTransaction, place: StockKey) -> Sequence[Any]:
-    """The reservations at one place."""
-    sku, warehouse = place
-    statement = (
-        select(reservations)
-        .join(
-            order_lines,
-            (order_lines.c.order_number == reservations.c.order_number) & (order_lines.c.number == reservations.c.line),
-        )
-        .where(order_lines.c.sku == sku, reservations.c.warehouse == warehouse)
-    )
-    return (await transaction.uow.connection.execute(statement)).all()
-
-
 async def _to_take(transaction: OrderTransaction, place: StockKey, missing: Decimal) -> dict[str, dict[int, Decimal]]:
     """What to deallocate so that `missing` units fewer are reserved at `place`."""
-    rows = await _holders(transaction, place)
+    rows = await list_reservations(transaction.uow.connection, place)
     if any(not transaction.has_locked(row.order_number) for row in rows):
         # To lock it now, behind the stock, could be a deadlock with a command that has it and wants the stock.
         raise AbortedError(

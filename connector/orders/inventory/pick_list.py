@@ -6,16 +6,11 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Numeric, cast, exists, select
-
-from connector.model.stage import Stage
 from connector.orders.inventory.allocation import by_priority
-from connector.orders.inventory.backorders import URGENCY
 from connector.store import orders, stock
 from connector.store.engine import Connection
+from connector.store.queries.reservations import list_orders_to_pick
 from connector.store.stock import Reservation
-from connector.store.tables import holds, reservations
-from connector.store.tables import orders as table
 
 MOST = 500
 """Orders on one list."""
@@ -40,21 +35,7 @@ class Pick:
 
 async def pick_list(connection: Connection, warehouse: str | None = None) -> list[Pick]:
     """What waits to be picked, in `warehouse` or in all; orders on hold are not on it."""
-    held = reservations.c
-    # SQLite keeps exact numbers as text, which would compare as text.
-    unpicked = exists().where(
-        held.order_number == table.c.number, cast(held.picked, Numeric) < cast(held.quantity, Numeric)
-    )
-    if warehouse is not None:
-        unpicked = unpicked.where(held.warehouse == warehouse)
-    statement = (
-        select(table.c.number)
-        .where(table.c.stage.in_([Stage.CONFIRMED.value, Stage.FULFILLING.value]), unpicked)
-        .where(table.c.number.not_in(select(holds.c.order_number)))
-        .order_by(*URGENCY)
-        .limit(MOST)
-    )
-    numbers = [row.number for row in await connection.execute(statement)]
+    numbers = await list_orders_to_pick(connection, warehouse, limit=MOST)
     waiting: dict[tuple[str, int], list[tuple[str, Reservation]]] = {}
     for (number, index, place), reserved in sorted((await stock.reserved_for(connection, numbers)).items()):
         if reserved.unpicked > 0 and warehouse in {None, place}:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import orjson
-from sqlalchemy import select
-
 from connector.model.events import Action, Event
 from connector.model.order import Order
 from connector.model.order_edits import requires_reverification
@@ -16,10 +13,8 @@ from connector.orders.command import OrderCommand, attribute_to
 from connector.orders.policy.order_facts import facts_of
 from connector.orders.policy.rules import Failure
 from connector.orders.transaction import OrderTransaction
-from connector.store import order_history
 from connector.store.queries.customer_history import standings
-from connector.store.sql import select_in
-from connector.store.tables import order_events
+from connector.store.queries.order_events import list_events
 
 
 async def verify(
@@ -72,15 +67,9 @@ def _hold(number: str, hold: Hold, failure: Failure) -> OrderCommand:
 
 async def _excused(transaction: OrderTransaction, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:
     """Reasons that somebody has released since the order was last changed; for payment, since one last failed."""
-    row = order_events.c
-    statement = (
-        select(row.order_number, row.action, row.detail)
-        .where(row.action.in_([Action.RELEASE.value, Action.CHANGE.value, Action.DECLINE.value]))
-        .order_by(row.order_number, row.sequence)
-    )
+    actions = (Action.RELEASE, Action.CHANGE, Action.DECLINE)
     released: dict[str, frozenset[Hold]] = {}
-    for number, action, detail in await select_in(transaction.uow.connection, statement, row.order_number, numbers):
-        event = order_history.event_of(Action(action), orjson.loads(detail))
+    for number, event in await list_events(transaction.uow.connection, numbers, actions):
         if event.action is Action.RELEASE and event.hold is not None:
             released[number] = released.get(number, frozenset()) | {event.hold}
         elif event.action is Action.CHANGE and requires_reverification(event):

@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from decimal import Decimal
+from functools import partial
 
 from connector.model.money import plain
 from connector.model.role import Role
-from connector.orders.inventory import backorders
-from connector.orders.inventory.backorders import Backorder
-from connector.store.tables import order_lines
+from connector.store.queries import backorders
+from connector.store.queries.backorders import Backorder
 from connector.web.csv_response import KIND, pieces
 from connector.web.pagination import QUERIES, page
 from connector.web.routing import ApiResponse, RequestContext, Route, StreamBody
@@ -21,12 +21,9 @@ COLUMNS = ("sku", "number", "line", "quantity", "priority", "promised_on", "plac
 
 async def list_backorders(call: RequestContext) -> ApiResponse:
     """By product, a page at a time."""
-    statement = backorders.skus()
-    if named := call.keys("sku"):
-        statement = statement.where(order_lines.c.sku.in_(named))
     async with call.store.reader() as connection:
-        skus, following = await page(call, connection, statement, order_lines.c.sku)
-        found = await backorders.shortages(connection, skus)
+        skus, following = await page(call, partial(backorders.list_short_skus, connection, only=call.keys("sku")))
+        found = await backorders.load_backorders(connection, skus)
     return ApiResponse(value={"back_orders": [_said(short) for short in found], "after": following})
 
 
@@ -39,7 +36,7 @@ async def _rows(call: RequestContext) -> AsyncGenerator[Sequence[object], None]:
     named = call.keys("sku") or None
     async with (
         call.store.reader() as connection,
-        aclosing(backorders.waiting_lines(connection, named)) as lines,
+        aclosing(backorders.stream_backorder_lines(connection, named)) as lines,
     ):
         async for item in lines:
             yield [_cell(getattr(item, name)) for name in COLUMNS]

@@ -6,13 +6,12 @@ from connector.api.schemas import CustomerPut
 from connector.api.serializers import serialize_customer
 from connector.model.role import Role
 from connector.store import customers
-from connector.store.tables import customers as table
 from connector.web.pagination import QUERIES
 from connector.web.resource import KeyedResource
 from connector.web.routing import Route
 
 _WHOLE = KeyedResource(
-    noun="customer", key="number", column=table.c.number, stored=customers,
+    noun="customer", key="number", stored=customers,
     made=CustomerPut.customer, said=serialize_customer,
 )  # fmt: skip
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import quote
-
-from sqlalchemy import select
 
 from connector.api.schemas import CustomerBody, NumbersBody, OrderBody, order_of, request_bytes
 from connector.api.serializers import serialize_event, serialize_order
@@ -21,13 +20,14 @@ from connector.orders.policy.verification import verify
 from connector.orders.service import execute
 from connector.orders.transaction import OrderTransaction
 from connector.store import customers, order_history, orders
-from connector.store.tables import holds
-from connector.store.tables import orders as table
+from connector.store.queries.order_search import list_order_numbers
 from connector.store.unit_of_work import UnitOfWork
 from connector.web.pagination import QUERIES, page
 from connector.web.preconditions import etag, request_of, version_of, was_replayed
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, RequestContext, Route
+
+E = TypeVar("E", Stage, Hold)
 
 
 async def place_order(call: RequestContext) -> ApiResponse:
@@ -61,17 +61,11 @@ async def _keep(uow: UnitOfWork, told: CustomerBody) -> None:
 
 async def list_orders(call: RequestContext) -> ApiResponse:
     """By number, a page at a time."""
-    statement = select(table.c.number)
-    if stage := _choice(call, "stage", Stage):
-        statement = statement.where(table.c.stage == stage)
-    if hold := _choice(call, "hold", Hold):
-        statement = statement.where(table.c.number.in_(select(holds.c.order_number).where(holds.c.reason == hold)))
-    if customer := call.key("customer"):
-        statement = statement.where(table.c.customer == customer)
-    if channel := call.asked("channel"):
-        statement = statement.where(table.c.channel == channel)
+    stage, hold = _choice(call, "stage", Stage), _choice(call, "hold", Hold)
+    customer, channel = call.key("customer"), call.asked("channel")
     async with call.store.reader() as connection:
-        numbers, following = await page(call, connection, statement, table.c.number)
+        list_keys = partial(list_order_numbers, connection, stage=stage, hold=hold, customer=customer, channel=channel)
+        numbers, following = await page(call, list_keys)
         found = await orders.load(connection, numbers)
     return ApiResponse(value={"orders": [serialize_order(order) for order in found], "after": following})
 
@@ -127,13 +121,15 @@ async def _together(call: RequestContext, what: Any) -> ApiResponse:
     return ApiResponse(value={"orders": [serialize_order(order) for order in found]})
 
 
-def _choice(call: RequestContext, name: str, among: type[Stage] | type[Hold]) -> str | None:
+def _choice(call: RequestContext, name: str, among: type[E]) -> E | None:
     value = call.asked(name)
-    if value is not None and value not in set(among):
+    if value is None:
+        return None
+    if value not in set(among):
         raise ProblemError(
             400, "query", f"{value!r} is no {name}.", field=name, hint=f"It is one of {', '.join(among)}."
         )
-    return value
+    return among(value)
 
 
 def _unknown(number: str) -> ProblemError:

@@ -6,13 +6,12 @@ from connector.api.schemas import ProductPut
 from connector.api.serializers import serialize_product
 from connector.model.role import Role
 from connector.store import products
-from connector.store.tables import products as table
 from connector.web.pagination import QUERIES
 from connector.web.resource import KeyedResource
 from connector.web.routing import Route
 
 _WHOLE = KeyedResource(
-    noun="product", key="sku", column=table.c.sku, stored=products, made=ProductPut.product, said=serialize_product
+    noun="product", key="sku", stored=products, made=ProductPut.product, said=serialize_product
 )  # fmt: skip
 
 ROUTES = (

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import select
-
 from connector.model.role import Role
 from connector.store import notifications, orders, outages, outbox
-from connector.store.tables import holds
+from connector.store.queries.holds import list_holds
 from connector.web.routing import ApiResponse, RequestContext, Route
 
 
@@ -31,9 +29,8 @@ async def get_status(call: RequestContext) -> ApiResponse:
 async def waiting(call: RequestContext) -> ApiResponse:
     """The longest first."""
     async with call.store.reader() as connection:
-        rows = (await connection.execute(select(holds).order_by(holds.c.since, holds.c.order_number))).all()
-    names = ("order_number", "reason", "since", "placed_by", "rules", "note", "escalated_at")
-    return ApiResponse(value={"holds": [{name: getattr(row, name) for name in names} for row in rows]})
+        holds = await list_holds(connection)
+    return ApiResponse(value={"holds": [asdict(hold) for hold in holds]})
 
 
 ROUTES = (

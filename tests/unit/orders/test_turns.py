@@ -10,11 +10,12 @@ from connector.errors import CommandError
 from connector.model.events import Action, LineEdit
 from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage
-from connector.orders.inventory.allocation import apply_stock_count, waiting
+from connector.orders.inventory.allocation import apply_stock_count
 from connector.orders.transaction import OrderTransaction
 from connector.store import orders
 from connector.store import stock as stocks
 from connector.store.engine import Store
+from connector.store.queries.backorders import list_orders_waiting_for_stock
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
 
@@ -120,7 +121,7 @@ async def test_lost_stock_is_taken_elsewhere_or_waited_for(store: Store) -> None
     async with store.transaction() as uow:
         await stocks.count(uow, {("CHAI", "WEST"): Decimal(1)})
         done = await apply_stock_count(OrderTransaction(uow, actor="count"), {("CHAI", "EAST"): Decimal(2)})
-        again = await waiting(OrderTransaction(uow, actor="count"), ["CHAI"])
+        again = await list_orders_waiting_for_stock(uow.connection, ["CHAI"])
     assert (done.taken, done.short) == (("2",), ("2",))
     assert again == ["2"]
     async with store.reader() as connection:

@@ -10,15 +10,16 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import ColumnElement, Numeric, Select, cast, exists, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.shipments import ZERO
 from connector.model.stage import OPEN
 from connector.store import stock
-from connector.store.engine import Connection
+from connector.store.sql import list_page_of_keys
 from connector.store.tables import holds, order_lines, orders
+from connector.store.tables import stock as stock_table
 
 _ALL: ColumnElement[Decimal] = literal_column("0.99999999999999", Numeric)
 """SQLite adds exact numbers as floats: it finds 0.1 and 0.7 to be a little less than 0.8. So much of a quantity is all
@@ -34,7 +35,7 @@ URGENCY = (
     orders.c.placed_at,
     orders.c.number,
 )
-"""The most urgent first, as `allocation.by_priority` has it."""
+"""The most urgent order first, as `by_priority` of `orders.inventory.allocation` has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,20 +74,47 @@ class Backorder:
             self.waiting.append(item)
 
 
-def short_of_stock() -> ColumnElement[bool]:
+def _waits_for_stock() -> ColumnElement[bool]:
     """Whether a line, joined with its order, waits for stock."""
     line = order_lines.c
     open_ones = orders.c.stage.in_([stage.value for stage in OPEN]) & (orders.c.events > 0)
     return open_ones & (_number(line.allocated) + _number(line.canceled) < _number(line.quantity) * _ALL)
 
 
-def skus() -> Select[Any]:
-    """The products that are short."""
-    return select(order_lines.c.sku).distinct().join(orders).where(short_of_stock())
+def _in_stock() -> Select[tuple[str]]:
+    """The products of which something is available somewhere."""
+    level = stock_table.c
+    return select(level.sku).where(_number(level.reserved) < _number(level.on_hand))
 
 
-async def waiting_lines(
-    connection: Connection, only: Sequence[str] | None = None
+async def list_short_skus(
+    connection: AsyncConnection, *, after: str | None, limit: int, only: Sequence[str] = ()
+) -> list[str]:
+    """Up to `limit` products that are short, behind `after`, by SKU; of `only` these, if any are named."""
+    statement = select(order_lines.c.sku).distinct().join(orders).where(_waits_for_stock())
+    if only:
+        statement = statement.where(order_lines.c.sku.in_(only))
+    return await list_page_of_keys(connection, statement, order_lines.c.sku, after=after, limit=limit)
+
+
+async def list_orders_waiting_for_stock(
+    connection: AsyncConnection, skus: Sequence[str] | None = None, limit: int = 500
+) -> list[str]:
+    """Orders that wait for stock and are not on hold, the most urgent first: for these products, of which something is
+    about to come; without `skus` those that can be served now, so that one that waits for what is out holds up none."""
+    line = order_lines.c
+    waits = exists().where(line.order_number == orders.c.number, _waits_for_stock())
+    waits = waits.where(line.sku.in_(_in_stock() if skus is None else skus))
+    on_hold = exists().where(holds.c.order_number == orders.c.number)
+    stages = [stage.value for stage in OPEN]
+    statement = (
+        select(orders.c.number).where(orders.c.stage.in_(stages), waits, ~on_hold).order_by(*URGENCY).limit(limit)
+    )
+    return list((await connection.execute(statement)).scalars())
+
+
+async def stream_backorder_lines(
+    connection: AsyncConnection, only: Sequence[str] | None = None
 ) -> AsyncGenerator[BackorderLine, None]:
     """Every line that waits, by product and urgency; `only` of these products."""
     line, order = order_lines.c, orders.c
@@ -95,7 +123,7 @@ async def waiting_lines(
         select(line.sku, line.order_number, line.number, line.quantity, line.canceled, line.allocated)
         .add_columns(order.priority, order.promised_on, order.placed_at, on_hold.label("on_hold"))
         .join(orders)
-        .where(short_of_stock())
+        .where(_waits_for_stock())
         .order_by(line.sku, *URGENCY, line.number)
     )
     if only is not None:
@@ -114,10 +142,10 @@ async def waiting_lines(
             )
 
 
-async def shortages(connection: Connection, only: Sequence[str]) -> list[Backorder]:
+async def load_backorders(connection: AsyncConnection, only: Sequence[str]) -> list[Backorder]:
     """These products, in this order, as far as they are short."""
     found: dict[str, Backorder] = {}
-    async for item in waiting_lines(connection, only):
+    async for item in stream_backorder_lines(connection, only):
         found.setdefault(item.sku, Backorder(sku=item.sku)).add(item)
     for (sku, _), level in (await stock.levels(connection, found)).items():
         found[sku].on_hand += level.on_hand

@@ -1,0 +1,68 @@
+"""Holds across orders: all of them, those of some orders, those older than a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.order_state import Hold
+from connector.store.sql import select_in
+from connector.store.tables import holds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderHold:
+    """Why an order waits for a person, and since when; `rules` are those of verification that placed it, if it did."""
+
+    order_number: str
+    reason: Hold
+    since: datetime
+    placed_by: str
+    rules: str | None
+    note: str | None
+    escalated_at: datetime | None
+
+
+async def list_holds(connection: AsyncConnection) -> list[OrderHold]:
+    """All holds, the oldest first."""
+    statement = select(holds).order_by(holds.c.since, holds.c.order_number)
+    return [_hold_of(row) for row in await connection.execute(statement)]
+
+
+async def load_holds(connection: AsyncConnection, numbers: Sequence[str]) -> dict[tuple[str, Hold], OrderHold]:
+    """The holds of these orders, by order number and reason."""
+    rows = await select_in(connection, select(holds), holds.c.order_number, numbers)
+    found = [_hold_of(row) for row in rows]
+    return {(hold.order_number, hold.reason): hold for hold in found}
+
+
+async def list_orders_to_escalate(
+    connection: AsyncConnection,
+    reason: Hold,
+    placed_before: datetime,
+    *,
+    numbers: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> list[str]:
+    """Orders that are on hold for `reason` since `placed_before` or longer and were not escalated, the longest first;
+    of `numbers` only, if they are given."""
+    statement = (
+        select(holds.c.order_number)
+        .where(holds.c.reason == reason.value, holds.c.escalated_at.is_(None))
+        .where(holds.c.since <= placed_before)
+        .order_by(holds.c.since, holds.c.order_number)
+    )
+    if numbers is not None:
+        statement = statement.where(holds.c.order_number.in_(numbers))
+    if limit is not None:
+        statement = statement.limit(limit)
+    return list((await connection.execute(statement)).scalars())
+
+
+def _hold_of(row: Any) -> OrderHold:
+    return OrderHold(**{**row._mapping, "reason": Hold(row.reason)})
