@@ -51,7 +51,7 @@ async def _figure(name: str, since: datetime | None, until: datetime | None) -> 
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.reader() as connection:
-        return await figure(connection, name, Period.asked(store.clock.now(), since, until))
+        return await figure(connection, name, Period.resolve(store.clock.now(), since, until))
 
 
 def _day(option: str, text: str | None) -> datetime | None:

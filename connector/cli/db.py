@@ -67,32 +67,20 @@ def upgrade(json: Json = False) -> None:
 
 async def _journaled(store: Store) -> int:
     """The number of the journal's last entry."""
-    from sqlalchemy import func, select
-
-    from connector.store.tables import journal
+    from connector.store import journal
 
     async with store.reader() as connection:
-        return (await connection.execute(select(func.max(journal.c.id)))).scalar() or 0
+        return await journal.find_last_id(connection)
 
 
 async def _renamed(store: Store, known: int) -> list[str]:
     """What was given another key since the journal had `known` entries, because its own had several spellings: one
     line each."""
-    import json
+    from connector.store import journal
 
-    from sqlalchemy import select
-
-    from connector.store.tables import journal
-
-    row = journal.c
-    mine = row.id > known, row.action == "renamed"
-    statement = select(row.entity, row.key, row.detail).where(*mine).order_by(row.id)
     async with store.reader() as connection:
-        found = (await connection.execute(statement)).all()
-    return [
-        f"{entity.capitalize()} {json.loads(detail)['from']!r} is {key} from now on: {json.loads(detail)['why']}."
-        for entity, key, detail in found
-    ]
+        found = await journal.list_renamed_keys(connection, known)
+    return [f"{item.entity.capitalize()} {item.old_key!r} is {item.key} from now on: {item.reason}." for item in found]
 
 
 @app.command(short_help="What is here, in the org, due and refused.")

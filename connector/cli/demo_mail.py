@@ -132,36 +132,30 @@ class DemoPost:
     async def compare(self) -> bool:
         """Hold what came against what should have since it is at work: one confirmation for every confirmed order, one
         mail with its PDF for every invoice, and nothing twice."""
-        from sqlalchemy import func, select
-
         from connector.model.events import Action
         from connector.model.notification import MessageKind, MessageState
-        from connector.store.tables import invoices, messages, order_events
+        from connector.store import invoices, notifications
+        from connector.store.queries.order_events import list_orders_with_action
 
         assert self.service is not None
         async with self.service.store.reader() as connection:
-            mine = select(messages).where(messages.c.captured_at >= self.since)
-            rows = (await connection.execute(mine)).all()
-            confirmed = select(order_events.c.order_number).where(
-                order_events.c.action == Action.CONFIRM.value, order_events.c.at >= self.since
-            )
-            orders = set((await connection.execute(confirmed)).scalars())
-            count = select(func.count()).select_from(invoices).where(invoices.c.issued_at >= self.since)
-            issued = (await connection.execute(count)).scalar_one()
+            captured = await notifications.list_captured_since(connection, self.since)
+            confirmed = await list_orders_with_action(connection, Action.CONFIRM, self.since)
+            issued = await invoices.count_issued_since(connection, self.since)
         domain = SENDER.rpartition("@")[2].rstrip(">")
-        sent = {f"<{row.key}@{domain}>": row for row in rows if row.state == MessageState.SENT.value}
-        kinds = Counter(row.kind for row in sent.values())
-        told = Counter(row.order_number for row in sent.values() if row.kind == MessageKind.CONFIRMATION.value)
-        documents = [key for key, row in sent.items() if row.kind == MessageKind.INVOICE.value]
+        sent = {f"<{item.key}@{domain}>": item for item in captured if item.state is MessageState.SENT}
+        kinds = Counter(item.kind for item in sent.values())
+        told = Counter(item.order for item in sent.values() if item.kind is MessageKind.CONFIRMATION)
+        documents = [key for key, item in sent.items() if item.kind is MessageKind.INVOICE]
         good = (
-            len(sent) == len(rows)
+            len(sent) == len(captured)
             and all(self.came[key] == 1 for key in sent)
             and max(self.came.values(), default=0) <= 1
-            and told == dict.fromkeys(orders, 1)
+            and told == dict.fromkeys(confirmed, 1)
             and len(documents) == issued
             and self.with_pdf >= set(documents)
         )
-        listed = ", ".join(plural(kinds[kind.value], kind.words) for kind in MessageKind if kinds[kind.value])
+        listed = ", ".join(plural(kinds[kind], kind.words) for kind in MessageKind if kinds[kind])
         what = "each of them once, every invoice with its PDF" if good else "NOT as it should be"
         typer.echo(f"Customers were sent {listed}: {what}.")
         return good

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from sqlalchemy import func, select
 from sqlalchemy import insert as plain_insert
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.sql import insert
@@ -58,3 +58,9 @@ async def of_order(connection: AsyncConnection, order: str) -> list[Invoice]:
     """The first first."""
     statement = select(invoices).where(invoices.c.order_number == order).order_by(invoices.c.number)
     return [Invoice(**row._mapping) for row in await connection.execute(statement)]
+
+
+async def count_issued_since(connection: AsyncConnection, since: datetime) -> int:
+    """How many invoices were issued at `since` or later."""
+    statement = select(func.count()).select_from(invoices).where(invoices.c.issued_at >= since)
+    return (await connection.execute(statement)).scalar_one()

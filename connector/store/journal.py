@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.store.tables import journal
@@ -33,6 +33,16 @@ class JournalRecord(JournalEntry):
 
     id: int
     at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenamedKey:
+    """An entity that an upgrade gave another key."""
+
+    entity: str
+    key: str
+    old_key: str
+    reason: str
 
 
 async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:
@@ -72,3 +82,19 @@ async def read(connection: AsyncConnection, entity: str, key: str, limit: int = 
         )
         for row in await connection.execute(statement)
     ]
+
+
+async def find_last_id(connection: AsyncConnection) -> int:
+    """The ID of the latest entry; 0 if there is none."""
+    return (await connection.execute(select(func.max(journal.c.id)))).scalar() or 0
+
+
+async def list_renamed_keys(connection: AsyncConnection, after: int) -> list[RenamedKey]:
+    """Keys that were renamed after the entry with the ID `after`, in order."""
+    row = journal.c
+    statement = select(row.entity, row.key, row.detail).where(row.id > after, row.action == "renamed").order_by(row.id)
+    found = []
+    for entity, key, text in await connection.execute(statement):
+        detail = orjson.loads(text)
+        found.append(RenamedKey(entity=entity, key=key, old_key=detail["from"], reason=detail["why"]))
+    return found

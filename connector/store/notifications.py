@@ -199,6 +199,12 @@ async def list_page(
     return [_message(row) for row in await connection.execute(statement)]
 
 
+async def list_captured_since(connection: AsyncConnection, since: datetime) -> list[Notification]:
+    """Messages that were captured at `since` or later, whatever became of them."""
+    rows = await connection.execute(select(messages).where(messages.c.captured_at >= since))
+    return [_message(row) for row in rows]
+
+
 async def counts(connection: AsyncConnection) -> dict[MessageState, int]:
     rows = await connection.execute(select(messages.c.state, func.count()).group_by(messages.c.state))
     return dict.fromkeys(MessageState, 0) | {MessageState(state): count for state, count in rows}

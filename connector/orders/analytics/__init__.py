@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from connector.model.period import Period
 from connector.orders.analytics import flow, money, service
-from connector.orders.analytics.figure import YEARS, Counted, Metric, Period, day
+from connector.orders.analytics.figure import YEARS, Counted, Metric, day
 from connector.store.engine import Connection
 
 __all__ = ["FIGURES", "YEARS", "Metric", "Period", "day", "figure"]

@@ -1,54 +1,20 @@
-"""What a figure is, which orders it is about, and how averages and shares are rounded."""
+"""What a figure is, and how averages and shares are rounded."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select
-
-from connector.errors import UsageError
 from connector.model.money import to_cents
+from connector.model.period import Period
 from connector.model.shipments import ZERO
-from connector.model.stage import Stage
 from connector.store.engine import Connection
-from connector.store.tables import orders
 
-GONE = (Stage.SHIPPED.value, Stage.DELIVERED.value, Stage.COMPLETED.value)
-ARRIVED = (Stage.DELIVERED.value, Stage.COMPLETED.value)
-IMPORTED = orders.c.events == 0
-"""Never acted on here: what it has come to is implied by its stage (`model.implied`), and not stored."""
-
-USUAL = timedelta(days=90)
 YEARS = range(1900, 9000)
 HOUR = timedelta(hours=1)
-_PART = 2000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Period:
-    """From `since` on, and before `until`; `now` is when it is asked."""
-
-    since: datetime
-    until: datetime
-    now: datetime
-
-    @property
-    def orders(self) -> ColumnElement[bool]:
-        return (orders.c.placed_at >= self.since) & (orders.c.placed_at < self.until)
-
-    @classmethod
-    def asked(cls, now: datetime, since: datetime | None, until: datetime | None) -> Period:
-        """Without `until` up to now, without `since` the 90 days before; UsageError if it ends before it begins."""
-        until = until or now
-        since = since or until - USUAL
-        if since >= until:
-            hint = "Name a day before it as the first one, or a later one as the end."
-            raise UsageError(f"The period from {since:%Y-%m-%d} to {until:%Y-%m-%d} has no day in it.", hint=hint)
-        return cls(since=since, until=until, now=now)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,14 +43,6 @@ def day(text: str) -> datetime:
     if found.year not in YEARS:
         raise ValueError(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-async def stream(connection: Connection, statement: Select[Any]) -> AsyncIterator[Any]:
-    """The rows one by one, however many there are; never all in memory."""
-    async with connection.stream(statement) as rows:
-        async for part in rows.partitions(_PART):
-            for row in part:
-                yield row
 
 
 @dataclass(kw_only=True, slots=True)

@@ -39,7 +39,7 @@ async def _figure(call: RequestContext) -> Metric:
         raise ProblemError(404, "unknown", f"There is no figure {name}.", field="figure", hint=hint)
     since, until = _day(call, "since"), _day(call, "until")
     try:
-        period = Period.asked(call.store.clock.now(), since, until)
+        period = Period.resolve(call.store.clock.now(), since, until)
     except UsageError as error:
         raise ProblemError(400, "query", error.message, field="since", hint=error.hint) from None
     async with call.store.reader() as connection:
