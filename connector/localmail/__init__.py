@@ -1,1 +1,4 @@
-"""A mail server on loopback that delivers nothing: it keeps what it gets and shows it. An island."""
+"""A mail server on loopback, for demos and tests: it delivers nothing, keeps what it receives and shows it.
+
+It imports nothing of the connector.
+"""

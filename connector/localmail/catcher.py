@@ -1,4 +1,4 @@
-"""The server: SMTP on one port, the page on another, both on loopback only."""
+"""The mail catcher: SMTP on one port, its page on another, both on loopback only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 
 
 class _SmtpHandler:
-    """What aiosmtpd asks when a mail is complete."""
+    """The handler that aiosmtpd calls when a mail is complete."""
 
     def __init__(self, box: Mailbox, on_mail: Callable[[Mail], None] | None) -> None:
         self._mailbox = box
@@ -32,8 +32,9 @@ class _SmtpHandler:
 
 
 class MailCatcher:
-    """Catches mail from when it is entered until it is left. A port of 0 takes any free one. `seen` is told of every
-    mail: the box forgets."""
+    """Catches mail from `start` to `stop`. Port 0 takes a free port. It calls `on_mail` with every mail, also with
+    those that the mailbox drops later.
+    """
 
     def __init__(self, *, smtp_port: int = 0, port: int = 0, on_mail: Callable[[Mail], None] | None = None) -> None:
         self.mailbox = Mailbox()
@@ -52,7 +53,7 @@ class MailCatcher:
         return f"http://{HOST}:{self._port}"
 
     async def start(self) -> None:
-        """OSError if a port cannot be had."""
+        """Start both servers. OSError if a port is not available."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, HOST, self._smtp_port)
         self._smtp_port = self._server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""The mails that were caught, in memory: the newest ones, and no more than fits."""
+"""Caught mails in memory: the newest ones, within a number and a size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail as it came: `sender` and `recipients` are those of the envelope."""
+    """One mail. `sender` and `recipients` are those of the envelope."""
 
     number: int
     received_at: datetime
@@ -45,7 +45,7 @@ class Mail:
         return email.message_from_bytes(raw, policy=email.policy.default)
 
     def header(self, name: str) -> str:
-        """Empty if it is missing, or cannot be read."""
+        """Return a header; empty if it is missing or cannot be read."""
         try:
             return str(self.message.get(name, ""))
         except (ValueError, LookupError, AttributeError, TypeError):
@@ -82,7 +82,7 @@ class Mail:
 
 
 class Mailbox:
-    """The newest mails. Older ones are forgotten when there are too many, or when they take too much room."""
+    """The newest mails. The oldest are dropped if there are too many or they are too large together."""
 
     def __init__(self, newest: int = MAX_MAILS, room: int = MAX_TOTAL_BYTES) -> None:
         self._mails: deque[Mail] = deque()
@@ -109,7 +109,7 @@ class Mailbox:
         self._total_bytes = 0
 
     def __iter__(self) -> Iterator[Mail]:
-        """The newest first."""
+        """Yield the mails, newest first."""
         return reversed(self._mails)
 
     def __len__(self) -> int:

@@ -1,5 +1,6 @@
-"""The page on which the mails are looked at. Whatever a mail holds, it stays a picture: everything is escaped, its HTML
-is shown in a frame that runs nothing and loads nothing, and attachments can only be saved."""
+"""The page that shows caught mails. A mail cannot do anything: text is escaped, HTML is shown in a frame without
+scripts and without network access, attachments can only be downloaded.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +96,7 @@ def make_app(mailbox: Mailbox) -> web.Application:
 
 @web.middleware
 async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Another site's page could name an address that leads to this machine; it cannot name this machine's own."""
+    """Refuse requests under names other than loopback: another site's name could lead to this machine."""
     if request.host.rpartition(":")[0] not in LOOPBACK_HOSTS and request.host not in LOOPBACK_HOSTS:
         raise web.HTTPForbidden(text="Ask by 127.0.0.1.")
     response = await handler(request)
@@ -117,7 +118,7 @@ def _render_row(mail: Mail) -> str:
 
 
 def _render_mail(mail: Mail) -> str:
-    """A page in HTML fills what the headers leave of the window, so that only the mail itself is scrolled."""
+    """Render a mail. An HTML mail fills the rest of the window, so that only the mail scrolls."""
     headers = _definition_list([(name, mail.header(name)) for name in ("From", "To", "Date")])
     envelope = f"{mail.sender} → {', '.join(mail.recipients)}"
     more = _definition_list([("Message-ID", mail.header("Message-ID")), ("Envelope", envelope)])

@@ -1,5 +1,7 @@
 """A strict Salesforce org on loopback, for demos and tests.
 
-An island: it imports nothing of the connector, because code shared with what it tests would hide the very faults it
-exists to show. Only the command line starts it.
+It refuses what Salesforce refuses, with Salesforce's own error codes. It imports nothing of the connector: code shared
+with the connector would hide the very faults that the org exists to show. Only the command line starts it.
+
+README.md beside this file lists the folders and says which parts are frozen.
 """

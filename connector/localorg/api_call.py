@@ -1,4 +1,7 @@
-"""One request as the resources see it, whether it came over the wire or out of a composite, and its answer."""
+"""One API call and its response, as resources see them.
+
+A call comes over HTTP, out of a composite request, or from a SOAP call. Resources do not know which.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class ApiCall:
 
     @property
     def client(self) -> str:
-        """The name that the caller gave itself."""
+        """The name that the caller gave itself in `Sforce-Call-Options`, or an empty text."""
         return client_name(self.headers.get("sforce-call-options", ""))
 
     def object_body(self) -> dict[str, Any]:
@@ -64,7 +67,7 @@ Dispatch = Callable[[ApiCall], ApiResponse]
 
 
 def client_name(options: str) -> str:
-    """The client of `client=MyApp/1.0; defaultNamespace=x`."""
+    """Return the client of `client=MyApp/1.0; defaultNamespace=x`."""
     parts = (part.partition("=") for part in _SEPARATORS.split(options))
     return {name.strip().lower(): value.strip() for name, _, value in parts}.get("client", "")
 
@@ -84,7 +87,7 @@ def _reject_constant(text: str) -> Any:
 
 
 def parse_json(raw: bytes) -> Any:
-    """Numbers with a point come out as Decimal, so that no binary rounding precedes the field's own."""
+    """Parse a body. Numbers with a decimal point become Decimal, so that the field's own rounding is the only one."""
     if not raw.strip():
         return None
     try:
@@ -121,14 +124,14 @@ def dump_json(body: Any, *, pretty: bool = False) -> bytes:
 
 
 def split_target(target: str) -> tuple[list[str], dict[str, str]]:
-    """Decoded path segments and parameters of a request target; doubled and trailing slashes do not count."""
+    """Split a request target into decoded path segments and parameters. Doubled and trailing slashes are ignored."""
     path, _, query = target.partition("?")
     segments = [unquote(part) for part in path.split("/") if part]
     return segments, dict(parse_qsl(query, keep_blank_values=True))
 
 
 def parse_version(segment: str) -> str:
-    """`66.0` of `v66.0`."""
+    """Return `66.0` of `v66.0`. Refusal for a version that does not exist or is retired."""
     number = segment[1:] if segment[:1] in {"v", "V"} else ""
     major, dot, minor = number.partition(".")
     if not (dot and major.isascii() and major.isdigit() and minor == "0") or int(major) > NEWEST_VERSION:

@@ -1,7 +1,7 @@
-"""Who may call: the flows that issue tokens, and what makes a token good.
+"""Issue and check access tokens: the OAuth flows, and what makes a token valid.
 
-Tokens are signed, not stored, so they survive a restart of the org; revoking one stores only its grant. `sessions_from`
-ends every session issued before it at once.
+Tokens are signed, not stored, so they survive a restart of the org. Revoking a token stores its grant ID only.
+`_sessions_from` ends every session that was issued before it.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Auth:
         return f"{self.identity.organization_id[:15]}!{text}" if kind == "A" else f"5Aep861{text}"
 
     def read_session(self, token: str) -> Session | None:
-        """The session a token stands for, if it is one of ours and still good."""
+        """Return the session of a token, or None if the token is not ours, expired or revoked."""
         short = self.identity.organization_id[:15]
         for start in (f"{short}!", "5Aep861"):
             if token.startswith(start):
@@ -133,7 +133,7 @@ class Auth:
         return True
 
     def end_sessions(self) -> None:
-        """Every access token issued so far is dead from now on."""
+        """Make every access token issued so far invalid."""
         self._sessions_from = self._now_ms() + 1
         self.storage.set_meta("sessions_from", str(self._sessions_from))
 
@@ -145,7 +145,7 @@ class Auth:
     # -- flows ------------------------------------------------------------------------------------------------------
 
     def register_key(self, pem: str) -> None:
-        """Trust assertions signed with this key's private half. ValueError for what is no key."""
+        """Trust assertions that are signed with the private half of this key. ValueError if it is no RSA key in PEM."""
         try:
             RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(pem)
         except (jwt.PyJWTError, TypeError, ValueError):
@@ -156,7 +156,9 @@ class Auth:
         return client_id == self.client_id or client_id in _PUBLIC_CLIENTS
 
     def check_client(self, form: Mapping[str, str], basic: str | None, *, public: bool = False) -> str:
-        """Its ID. A `public` flow is open to clients without a secret, too."""
+        """Return the ID of the calling client after checking its secret. A `public` flow also accepts clients without
+        one.
+        """
         client_id, secret = form.get("client_id"), form.get("client_secret")
         if basic and basic.lower().startswith("basic "):
             try:
@@ -181,7 +183,7 @@ class Auth:
         return matches and username.lower() == self.identity.username.lower()
 
     def handle_token_request(self, form: Mapping[str, str], basic: str | None, own_url: str) -> dict[str, Any]:
-        """The answer to `POST /services/oauth2/token`."""
+        """Return the body of the response to `POST /services/oauth2/token`."""
         match form.get("grant_type"):
             case "client_credentials":
                 self.check_client(form, basic)
@@ -253,7 +255,7 @@ class Auth:
             raise OAuthError("invalid_grant", "user hasn't approved this consumer")
 
     def token_response(self, own_url: str, *, scope: str = "api", grant: str | None = None) -> dict[str, Any]:
-        """A token response; with a refresh token where the scope has it."""
+        """Build a token response. It has a refresh token if the scope asks for one."""
         refreshed, grant = grant is not None, grant or secrets.token_hex(8)
         issued_at = str(self._now_ms())
         identity = self.identity_url(own_url)

@@ -1,4 +1,4 @@
-"""Authorization codes: what one stands for, for how long, and that it is good once."""
+"""Authorization codes: each is valid for 15 minutes and can be redeemed once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _CodeGrant:
 
 
 def is_loopback_uri(uri: str) -> bool:
-    """Whether a callback stays on this machine: nobody else is ever handed a code."""
+    """Whether a callback stays on this machine. Codes are sent nowhere else."""
     try:
         parts = urlsplit(uri)
         return parts.scheme in {"http", "https"} and parts.hostname in _LOOPBACK and not parts.fragment
@@ -49,7 +49,7 @@ def is_loopback_uri(uri: str) -> bool:
 
 
 def resolve_scope(requested: str) -> str:
-    """The scopes to grant: those asked for, or what an app has by itself."""
+    """Return the scopes to grant: those requested, or the default of an app. OAuthError for an unknown one."""
     scopes = requested.split()
     unknown = [name for name in scopes if name not in SCOPES]
     if unknown:
@@ -58,7 +58,7 @@ def resolve_scope(requested: str) -> str:
 
 
 def validate_challenge(params: Mapping[str, str]) -> str:
-    """The code challenge of a request, empty without one; only S256 is known, as on the platform."""
+    """Return the code challenge of a request, empty without one. Only S256 is accepted, as on the platform."""
     challenge = params.get("code_challenge", "")
     if challenge and (not _CHALLENGE.match(challenge) or params.get("code_challenge_method", "S256").upper() != "S256"):
         raise OAuthError("invalid_request", "invalid code challenge")
@@ -85,7 +85,7 @@ class AuthorizationCodes:
         return code
 
     def redeem(self, form: Mapping[str, str], client_id: str) -> tuple[str, str]:
-        """The scope and the nonce a code was issued for. It is used up, whether or not the rest is right."""
+        """Return the scope and the nonce of a code. The code is used up even if another parameter is wrong."""
         code = form.get("code", "")
         if not code:
             raise OAuthError("invalid_request", "missing required parameter: code")

@@ -1,4 +1,4 @@
-"""The org's own hands: works off jobs in the background, a step at a time, so that calls are answered meanwhile."""
+"""Process bulk jobs in the background, one step at a time, so that API calls are answered in between."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BulkWorker:
         org.jobs.on_work = self._pending.set
 
     async def run(self) -> None:
-        """Run until the task is canceled. Jobs that were under way when the org was last stopped come first."""
+        """Run until the task is canceled. Jobs that were in progress when the org stopped come first."""
         self._pending.set()
         while True:
             await self._pending.wait()

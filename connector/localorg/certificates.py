@@ -1,6 +1,6 @@
-"""A certificate authority of the org's own, and a certificate by it for the names of this machine's loopback.
+"""A certificate authority of the org's own, and a server certificate for the loopback names of this machine.
 
-Kept in a folder if there is one: who trusted it once goes on trusting it.
+Both are kept in a folder, so that a client that trusts the authority need not be told of a new one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ADDRESSES = ("127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """Files in PEM form: `ca` is what clients trust, `chain` and `key` are the server's."""
+    """Files in PEM form: clients trust `ca`; the server presents `chain` and holds `key`."""
 
     ca: Path
     chain: Path
@@ -36,7 +36,7 @@ class Certificates:
 
 
 def load_or_create(folder: Path) -> Certificates:
-    """Those of `folder`, made now if they are absent or expire within a day."""
+    """Return the certificates of `folder`. They are created if absent, or if they expire within a day."""
     certificates = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     if not _are_valid(certificates):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

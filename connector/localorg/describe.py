@@ -1,4 +1,4 @@
-"""Describe answers, with every key the platform sends, from the schema alone."""
+"""Describe responses, with every key that the platform sends, built from the schema alone."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def global_describe(schema: Schema, version: str) -> dict[str, Any]:
 
 
 def sobject_basic(schema: Schema, sobject: str, version: str) -> dict[str, Any]:
-    """`GET /sobjects/X/`; KeyError for an unknown object."""
+    """`GET /sobjects/X/`. KeyError for an unknown object."""
     return {"objectDescribe": _summary(_require_sobject(schema, sobject), version), "recentItems": []}
 
 
@@ -75,8 +75,11 @@ def describe(
     default_record_type: str | None = None,
     unavailable: Collection[str] = (),
 ) -> dict[str, Any]:
-    """`GET /sobjects/X/describe`; KeyError for an unknown object. `default` is the name of its default record type,
-    `withheld` are those that the user may not give to records."""
+    """`GET /sobjects/X/describe`. KeyError for an unknown object.
+
+    `default_record_type` is the name of the object's default record type; the user may not assign the `unavailable`
+    ones.
+    """
     item = _require_sobject(schema, sobject)
     result = _summary(item, version)
     base = f"/services/data/v{version}/sobjects/{item.name}"
@@ -131,7 +134,7 @@ def _require_sobject(schema: Schema, sobject: str) -> SObject:
 def _record_types(
     base: str, rows: Sequence[Row], default: str | None, unavailable: Collection[str]
 ) -> list[dict[str, Any]]:
-    """The object's own, and the master that every object has."""
+    """Render the object's own record types and the master type that every object has."""
     record_types = [
         (str(row["Id"]), str(row["DeveloperName"]), str(row["Name"]), bool(row["IsActive"])) for row in rows
     ]
@@ -286,5 +289,5 @@ def _extra_type_info(sobject: SObject, item: Field) -> str | None:
 
 
 def _permissionable(item: Field) -> bool:
-    """Whether a permission set may give or withhold it: what is required, or part of a name, it may not."""
+    """Whether a permission set may grant the field. It may not grant required fields and parts of a name."""
     return item.createable and item.nillable and item.compound_field_name != "Name"

@@ -1,7 +1,7 @@
-"""Insert, update, upsert and delete as the org does them: everything is checked before the first row is written.
+"""Insert, update, upsert and delete as the org does them: a row is checked wholly before it is written.
 
-One row is one outcome. Nothing after a row's own write can fail, so a refused row leaves no trace and a list needs no
-savepoint of its own; a caller that wants all or nothing wraps the call in `storage.savepoint()` and raises.
+Each row has one outcome. Nothing after the write of a row can fail, so a refused row leaves no trace and a list needs
+no savepoint of its own. A caller that wants all or nothing wraps the call in `storage.savepoint()` and raises.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Outcome:
 
 
 class Dml(RecordStore):
-    """Writes of API callers."""
+    """Writes of API callers, with permissions, rules and row locks. Reads and plain writes come from RecordStore."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Dml(RecordStore):
         return self._write_each(items, lambda item: self._update(plan, item[0], item[1]))
 
     def upsert(self, plan: WritePlan, key: InputField, bodies: Sequence[Body]) -> list[Outcome]:
-        """Each body carries its key; a key twice in one call fails every row that has it."""
+        """Upsert bodies that carry their key. A key that occurs twice in one call fails every row that has it."""
         keys = [self._key_value(key, body) for body in bodies]
         counts = Counter(k.lower() if isinstance(k, str) and not key.field.case_sensitive else k for k in keys)
 
@@ -108,7 +108,7 @@ class Dml(RecordStore):
 
     @contextmanager
     def at_time(self, moment: datetime | None) -> Iterator[None]:
-        """Stamp what is written with another time than now, as a transaction does that commits late."""
+        """Stamp writes with `moment` instead of now, as a transaction does that commits late."""
         clock = self.clock
         if moment is not None:
             self.clock = lambda: moment
@@ -119,7 +119,7 @@ class Dml(RecordStore):
 
     @contextmanager
     def deferred_totals(self) -> Iterator[None]:
-        """Totals follow once at the end instead of after every call."""
+        """Update the totals of orders once at the end of the block instead of after every call."""
         self._deferrals += 1
         try:
             yield
@@ -195,7 +195,7 @@ class Dml(RecordStore):
         return Outcome(id=str(old["Id"]))
 
     def live_row(self, plan: WritePlan, record_id: str) -> Row:
-        """The live row a write is aimed at."""
+        """Return the row that a write is aimed at, and lock it. Refusal if it does not exist or is deleted."""
         full = ids.normalize(record_id)
         if full is None or not full.startswith(plan.sobject.key_prefix):
             raise Refusal("MALFORMED_ID", f"{plan.name} ID: id value of incorrect type: {record_id}", fields=["Id"])
@@ -208,7 +208,7 @@ class Dml(RecordStore):
         return row
 
     def _lock_row(self, row: Row) -> None:
-        """The row and its parents: a line locks its order, and everything its account (H11)."""
+        """Lock the row and its parents: a line locks its order, and both lock the account."""
         order = row.get("OrderId") if self.locks.active else None
         account = self.scalar('SELECT "AccountId" FROM "Order" WHERE "Id" = ?', order) if order else None
         self.locks.acquire(row.get("Id"), *(row.get(name) for name in PARENT_FIELDS), account)
@@ -227,7 +227,7 @@ class Dml(RecordStore):
         return Outcome(id=str(row["Id"]))
 
     def remove(self, plan: WritePlan, row: Row) -> None:
-        """Take the row out, and what hangs on it; its deletion was allowed before."""
+        """Delete the row and its dependents. The caller has checked that the deletion is allowed."""
         rule = RULES.get(plan.name, _NO_RULE)
         self._removing.append(str(row["Id"]))
         try:

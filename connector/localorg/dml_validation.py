@@ -1,4 +1,4 @@
-"""What a body may say: its fields, their types, what they refer to, what must not be missing or there twice."""
+"""Check a request body: its fields, their types and references, required fields, unique values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def stored_values(store: RecordStore, plan: WritePlan, body: Body, *, creating: bool) -> Row:
-    """What a body asks to be stored, by column; Refusal when a field, its type or what it refers to is wrong."""
+    """Return the values to store, by column. Refusal for an unknown or read-only field, a wrong type or a bad
+    reference.
+    """
     values, read_only = _read_body(store, plan, body, creating=creating)
     if read_only:
         raise Refusal(
@@ -51,7 +53,7 @@ def _read_body(store: RecordStore, plan: WritePlan, body: Body, *, creating: boo
 
 
 def _resolve_external_id(store: RecordStore, entry: InputField, value: Body) -> str:
-    """The ID behind `"Account": {"External_Key__c": "C-1"}`."""
+    """Return the record ID behind a reference like `"Account": {"External_Key__c": "C-1"}`."""
     keys = {name: item for name, item in value.items() if name.lower() != "attributes"}
     kind = value.get("attributes", {}).get("type") if isinstance(value.get("attributes"), dict) else None
     target = kind or (entry.targets[0] if entry.targets else "")
@@ -93,7 +95,7 @@ def _check_reference(store: RecordStore, entry: InputField, record_id: str) -> N
 
 
 def check_required(row: Row, fields: Sequence[Field]) -> None:
-    """Refuse a row without what the org insists on."""
+    """Refuse a row that lacks a required field."""
     missing = [field for field in fields if row.get(field.name) is None]
     field_names = [field.name for field in missing if not field.required_message]
     messages = [field.required_message for field in missing if field.required_message]
@@ -106,7 +108,7 @@ def check_required(row: Row, fields: Sequence[Field]) -> None:
 
 
 def check_unique(store: RecordStore, plan: WritePlan, row: Row, changed: set[str] | None) -> None:
-    """Refuse a second record with the same unique value; `changed` None means a new row."""
+    """Refuse a second record with the same unique value. `changed` is None for a new row."""
     for field in plan.unique:
         value = row[field.name]
         if value is None or (changed is not None and field.name not in changed):

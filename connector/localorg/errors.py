@@ -1,6 +1,6 @@
-"""A refusal in the org's own words: an error code, a message, the fields it is about, the HTTP status it travels with.
+"""Refusals of the org: an error code, a message, the fields concerned and the HTTP status, in Salesforce's words.
 
-The same refusal is told in two shapes: row resources say `errorCode`, lists of rows say `statusCode`.
+The same refusal has two shapes: row resources use `errorCode`, lists of rows use `statusCode`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ STATUS_BY_CODE = {
 
 
 class Refusal(Exception):  # noqa: N818 - the org refuses; nothing went wrong in it
-    """`fields=None` leaves the key out where the platform leaves it out; `more` is told beside the rest."""
+    """The org refuses a call or a row. `fields=None` leaves the key out where the platform does; `more` adds keys to
+    the body.
+    """
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class Refusal(Exception):  # noqa: N818 - the org refuses; nothing went wrong in
 
 
 class MultipleMatches(Exception):  # noqa: N818 - answered with 300 and a list, not an error
-    """An external ID names more than one record."""
+    """More than one record has this external ID."""
 
     def __init__(self, ids: Sequence[str]) -> None:
         super().__init__("more than one record")

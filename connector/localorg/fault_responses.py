@@ -1,4 +1,4 @@
-"""What the org can be told to say instead of its own answer: to whole calls, or of single rows."""
+"""Fault injection: canned responses to whole calls, and refusals of single rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MAX_TEXT_LENGTH = 2_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CannedResponse:
-    """An answer to whole calls. With a `code` the body is the API's own list of one error, else it is `body` as it is.
+    """A response to whole calls. With a `code` the body is the API's list of one error, else it is `body` as it is.
 
-    `of`: calls of the data API, those of them that write, or sign-ins.
+    `of` says which calls get it: `data` (all data calls), `writes` (data calls that write) or `sign_in`.
     """
 
     status: int = 503
@@ -49,7 +49,7 @@ class CannedResponse:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowRefusal:
-    """Rows that are refused: all of them, or those of an object, or those that contain a text."""
+    """A refusal of rows: of all, of those of one object, or of those that contain a text."""
 
     code: str
     message: str = ""
@@ -67,12 +67,13 @@ class RowRefusal:
 
 
 def parse_canned_response(body: object) -> tuple[CannedResponse, int]:
-    """The answer, and how many calls get it. ValueError says which part of it cannot be."""
+    """Return the response, and how many calls get it. ValueError names the option that is wrong."""
     fields, count = _check_keys("answer", body, CannedResponse)
     return CannedResponse(**fields), count
 
 
 def parse_row_refusal(body: object) -> tuple[RowRefusal, int]:
+    """Return the refusal, and how many rows get it. ValueError names the option that is wrong."""
     values, count = _check_keys("rows", body, RowRefusal)
     fields = values.pop("fields", [])
     if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):

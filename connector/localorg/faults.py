@@ -1,6 +1,6 @@
-"""How the org is told to misbehave: latency, and a bounded number of calls that fail in a named way. Off by default.
+"""Fault injection: latency, and a bounded number of calls that fail in a given way. Everything is off by default.
 
-A lost response is the harshest: the write is committed and the connection dropped, so only the org knows.
+The harshest fault is a lost response: the write is committed and the connection dropped, so only the org knows.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ _COUNTS = (
 
 @dataclass(kw_only=True)
 class Faults:
-    """Each count says how many of the next calls it hits; only writes for `lost_response` and `row_lock`.
+    """The faults that are set. A count says how many of the next calls it hits; `lost_response` and `row_lock` hit
+    writes only.
 
-    Of the event bus: so many of the next events are there twice, are gap events, cannot be published; so many of the
-    next deliveries are refused by the limit, or are the last of their stream.
+    The `event_*` counts hit events and deliveries: so many of the next events are duplicated, become gap events or
+    cannot be published; so many of the next deliveries are refused by the limit or end their stream.
     """
 
     latency_ms: int = 0  # before every call
@@ -78,7 +79,9 @@ class Faults:
         }
 
     def configure(self, body: dict[str, Any]) -> None:
-        """`{"status": 503, "count": 2}` or `{"status": {"code": 503, "count": 2}}`, and a number for each other."""
+        """Set faults: `{"status": 503, "count": 2}` or `{"status": {"code": 503, "count": 2}}`, a number for each other
+        one.
+        """
         settings = dict(body)
         answer = parse_canned_response(settings.pop("answer")) if "answer" in settings else None
         rows = parse_row_refusal(settings.pop("rows")) if "rows" in settings else None
@@ -106,19 +109,19 @@ class Faults:
             self.rows, self.rows_count = rows
 
     def take_canned_response(self, *, write: bool = False, sign_in: bool = False) -> CannedResponse | None:
-        """What this call is answered instead; uses one up."""
+        """Return the canned response for this call, or None. It counts the response down."""
         of = self.answer.of if self.answer is not None else ""
         meant = of == SIGN_IN if sign_in else of == DATA or (write and of == WRITES)
         return self.answer if meant and self.take("answer_count") else None
 
     def refuse_row(self, sobject: str, body: Mapping[str, Any]) -> None:
-        """Raise what is to be said of this row, if it is meant; uses one up."""
+        """Raise the set Refusal if it matches this row. It counts the refusal down."""
         if self.rows is not None and self.rows_count and self.rows.matches(sobject, body):
             self.rows_count -= 1
             raise self.rows.refusal()
 
     def take(self, name: str) -> bool:
-        """Whether this call is hit; uses one up."""
+        """Whether this call is hit. It counts the fault down."""
         remaining = getattr(self, name)
         if remaining:
             setattr(self, name, remaining - 1)

@@ -1,6 +1,6 @@
-"""What became of a record's fields: a row in `<Object>History` for each one that a user changed.
+"""Field history: a row in `<Object>History` for each field that a user changed.
 
-Long texts are noted without their values (Object Reference, "History objects").
+Long texts are recorded without their values (Object Reference, "History objects").
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DATA_TYPES = {"reference": "EntityId", "boolean": "Boolean", "double": "Double"
 
 
 def record_changes(store: RecordStore, plan: WritePlan, old: Row, new: Row, names: Iterable[str]) -> None:
-    """Keep the change of these fields, if the object has a history."""
+    """Record the change of these fields if the object has a history."""
     history_plan = store.find_plan(f"{plan.name}History")
     if history_plan is None:
         return

@@ -1,6 +1,6 @@
-"""From a JSON value to what a column holds, refusing with the platform's codes what a field does not take.
+"""Turn JSON values into stored values, and refuse what a field does not take with the platform's error codes.
 
-Numbers arrive as int or Decimal and are rounded half up to the field's scale; text is trimmed, and empty text is null.
+Numbers arrive as int or Decimal and are rounded half up to the field's scale. Text is trimmed; empty text is null.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def format_timestamp(moment: datetime) -> str:
 
 
 def to_decimal(number: float | int | str | Decimal | None) -> Decimal:
-    """The decimal a stored REAL stands for."""
+    """Return the exact decimal of a stored REAL; 0 for null."""
     return Decimal(0) if number is None else Decimal(str(number))
 
 
@@ -59,7 +59,7 @@ def type_mismatch(type_name: str, value: Any) -> Refusal:
 
 
 def coercer(field: Field) -> Coercer:
-    """The function that turns a JSON value into this field's stored value."""
+    """Return the function that turns a JSON value into a stored value of this field."""
     match field.type:
         case "boolean":
             return _boolean(field)

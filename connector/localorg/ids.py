@@ -1,4 +1,4 @@
-"""Record IDs: 15 case-sensitive base-62 characters, told as 18 with a checksum that survives lost case."""
+"""Record IDs: 15 case-sensitive base-62 characters, shown as 18 with a checksum that survives lost case."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INSTANCE = "Lo0"
 
 
 def checksum(short: str) -> str:
-    """The three characters after the fifteenth: one per block of five, bit i set where character i is upper case."""
+    """Return the last three characters: one per block of five, with bit i set where character i is upper case."""
     suffix = ""
     for start in (0, 5, 10):
         bits = sum(1 << i for i, char in enumerate(short[start : start + 5]) if "A" <= char <= "Z")
@@ -29,7 +29,7 @@ def make(prefix: str, number: int) -> str:
 
 
 def normalize(value: str) -> str | None:
-    """The 18-character form of a well-formed ID, or None."""
+    """Return the 18-character form of a well-formed ID, else None."""
     if not _SHAPE.match(value):
         return None
     full = value[:15] + checksum(value[:15])

@@ -1,8 +1,8 @@
-"""Row locks: a write holds its records and their parents while its call goes on; others wait, and give up in time.
+"""Row locks: a write holds its records and their parents while its call lasts; other writers wait, then give up.
 
-Off until a fault sets how long that is (`lock_hold_ms`, `lock_row_ms`): then two writers meet as they do in a real org.
-A call that finds a row held is undone and tried again when the row is free, for at most `lock_wait_ms`; after that the
-row fails with UNABLE_TO_LOCK_ROW and the rest of the call goes on.
+Locks are off until a fault sets how long they last (`lock_hold_ms`, `lock_row_ms`). A call that finds a row locked is
+rolled back and repeated when the row is free, for at most `lock_wait_ms`. After that the row fails with
+UNABLE_TO_LOCK_ROW and the rest of the call continues.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PARENT_FIELDS = ("OrderId", "AccountId", "ReturnOrderId")
 
 
 class RowLockedError(RetryTransactionError):
-    """A row is held by another call for `seconds` from now. Nothing of the call may stay."""
+    """Another call holds the row for `seconds` from now. The transaction must be rolled back."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -40,12 +40,12 @@ class RowLocks:
 
     @property
     def wait_seconds(self) -> float:
-        """How long a call waits for rows, in seconds."""
+        """How long a call waits for locked rows, in seconds."""
         return self._faults.lock_wait_ms / 1000
 
     @contextmanager
     def call_scope(self, *, can_wait: bool, next_fails: bool = False) -> Iterator[None]:
-        """Take locks for one call: a patient one is told to wait, another has its row refused."""
+        """Take locks for one call. If it `can_wait`, a locked row raises RowLockedError, else the row is refused."""
         self._acquired, self._can_wait, self._next_fails = set(), can_wait, next_fails
         try:
             yield
@@ -53,7 +53,7 @@ class RowLocks:
             self._next_fails = False
 
     def acquire(self, *record_ids: object) -> None:
-        """HeldError, or Refusal, if one of them is held by another call."""
+        """Lock these records. RowLockedError or Refusal if another call holds one of them."""
         ids = [str(record_id) for record_id in record_ids if record_id]
         if self._next_fails:
             self._next_fails = False
@@ -70,7 +70,7 @@ class RowLocks:
         self._acquired.update(ids)
 
     def hold_acquired(self, rows: int) -> float:
-        """Keep what the call took, for as long as it goes on from now: seconds."""
+        """Hold the locks of this call for as long as the faults say; return that time in seconds."""
         if not self.active or not self._acquired:
             return 0.0
         seconds = (self._faults.lock_hold_ms + self._faults.lock_row_ms * rows) / 1000

@@ -1,4 +1,4 @@
-"""OpenID Connect on top of OAuth: the ID token, the key it is signed with, and where everything is."""
+"""OpenID Connect: the ID token, the key that signs it, and the discovery document."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _KEY_ID = "local"
 
 @lru_cache(maxsize=1)
 def _key() -> rsa.RSAPrivateKey:
-    """As long as the process lasts: an ID token is read at once or never."""
+    """Return the signing key. It lasts as long as the process, because an ID token is read at once."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def id_token(now: int, nonce: str, **claims: str) -> str:
-    """`claims` say who signed in, where and for whom."""
+    """Return a signed ID token. `claims` name the user, the issuer and the client."""
     payload = {**claims, "iat": now, "exp": now + _LIFETIME_SECONDS} | ({"nonce": nonce} if nonce else {})
     pem = _key().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

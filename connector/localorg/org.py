@@ -1,4 +1,4 @@
-"""The org without its HTTP face: schema, rows, rules, tokens, counters and faults, put together once."""
+"""The org without HTTP: schema, rows, rules, tokens, counters and faults, wired together in one place."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Org:
             self.storage.after_transaction.append(self.refresh)
 
     def refresh(self) -> None:
-        """To be called whenever the schema or who may see it changed: tables, plans, describes, events follow."""
+        """Update tables, plans, describes and events. Call it when the schema or a permission has changed."""
         permission_sets.sync_records(self.dml, self.deployed)
         assigned = permission_sets.assigned_to_user(self.dml, self.deployed)
         field_security.apply_field_security(self.schema, assigned)

@@ -1,4 +1,4 @@
-"""What an org's settings add to its standard objects, or leave out: the schema of this one org."""
+"""Build the schema of one org: the standard objects, with what its settings add or leave out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PERSON_PREFIX = "Person"
 
 
 def schema_for(settings: OrgSettings) -> Schema:
-    """A fresh schema: what is deployed later is added to it."""
+    """Return a new schema. Deployed metadata is added to it later."""
     schema = standard_objects.standard_schema()
     if not settings.orders:
         _remove_objects(schema, *ORDERS)
@@ -40,7 +40,7 @@ def schema_for(settings: OrgSettings) -> Schema:
 
 
 def unknown_names(settings: OrgSettings, schema: Schema) -> Iterator[tuple[SeedPath, str]]:
-    """Objects and fields that the settings name and this org does not have."""
+    """Yield the objects and fields that the settings name and this org does not have."""
     for name in settings.record_types:
         sobject = schema.get(name)
         if sobject is None or not sobject.createable or sobject.name != name:
@@ -69,7 +69,7 @@ def _unknown_fields(
 
 
 def mirror_contact_fields(schema: Schema) -> None:
-    """Custom fields of a contact are those of a person account, too: `Shoe_Size__c` as `Shoe_Size__pc`."""
+    """Give person accounts the custom fields of contacts: `Shoe_Size__c` as `Shoe_Size__pc`."""
     account, contact = schema.get("Account"), schema.get("Contact")
     if account is None or contact is None or account.get("IsPersonAccount") is None:
         return
@@ -85,7 +85,7 @@ def mirror_contact_fields(schema: Schema) -> None:
 
 
 def _remove_objects(schema: Schema, *names: str) -> None:
-    """Take objects out, and the references to them."""
+    """Remove objects and the references to them."""
     for name in names:
         schema.remove(name)
     for sobject in schema:

@@ -1,4 +1,4 @@
-"""A stored row as the row resource tells it: canonical names, JSON types, compound addresses."""
+"""Render a stored row as JSON: canonical field names, JSON types, compound addresses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ADDRESS_PARTS = ("City", "Country", "GeocodeAccuracy", "Latitude", "Longitude",
 
 
 def render_record(plan: WritePlan, row: Row, base: str, fields: Sequence[str] | None = None) -> dict[str, Any]:
-    """All readable fields, or the asked ones in the asked order."""
+    """Render all readable fields, or the requested ones in the requested order."""
     body: dict[str, Any] = {
         "attributes": {"type": plan.name, "url": f"{base}/sobjects/{plan.name}/{row['Id']}"},
     }

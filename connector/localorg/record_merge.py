@@ -1,6 +1,6 @@
-"""Merging records: up to three of one object become one, as the SOAP call `merge` has it.
+"""Merge up to three records of one object, as the SOAP call `merge` does.
 
-The losers are deleted with `MasterRecordId` naming the winner, so that `queryAll` still finds them; every record that
+The losers are deleted and `MasterRecordId` names the winner, so that `queryAll` still finds them. Every record that
 referred to a loser refers to the winner afterwards, activated orders included. All of it is one transaction.
 """
 
@@ -25,7 +25,7 @@ _MASTER = "MasterRecordId"
 
 @dataclass(frozen=True, kw_only=True)
 class MergeResult:
-    """The winner, the losers, and the records that were moved from them."""
+    """IDs of the winner, of the losers, and of the records that refer to the winner now."""
 
     id: str
     merged: tuple[str, ...]
@@ -33,7 +33,7 @@ class MergeResult:
 
 
 def merge_records(dml: Dml, name: str, master_id: str, fields: Body, loser_ids: Sequence[str]) -> MergeResult:
-    """Merge the losers into the master, which takes on `fields`. Refusal, and nothing has changed."""
+    """Merge the losers into the master, which takes on `fields`. A Refusal leaves everything as it was."""
     plan = dml.find_plan(name)
     if plan is None:
         raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
@@ -84,7 +84,7 @@ def _merge_row(dml: Dml, plan: WritePlan, master: Row, loser: Row) -> list[str]:
 
 
 def _set_master(dml: Dml, plan: WritePlan, loser: Row, master_id: str) -> None:
-    """Say who won; the deletion that follows is the change that is told."""
+    """Write the winner's ID into the loser. Only the deletion that follows is reported as a change."""
     if _MASTER in plan.column_names:
         dml.platform_update(plan.name, loser["Id"], {_MASTER: master_id})
         dml.storage.changes.pop()

@@ -46,7 +46,7 @@ class RecordStore:
         self.refresh()
 
     def refresh(self) -> None:
-        """To be called whenever the schema changed."""
+        """Update tables and plans. Call it when the schema has changed."""
         self.storage.sync_tables(self.schema)
         self.full_schema = Schema(replace(item, fields=item.all_fields) for item in self.schema)  # what rules see
         self._plans = {s.name.lower(): WritePlan(self.schema, s, self.settings.currency) for s in self.schema}
@@ -75,7 +75,7 @@ class RecordStore:
             yield dict(zip(plan.columns, values_of_row, strict=True))
 
     def scalar(self, sql: str, *values: StoredValue) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None."""
         row = self.storage.connection.execute(sql, values).fetchone()
         return None if row is None else row[0]
 
@@ -86,7 +86,7 @@ class RecordStore:
         return entry
 
     def find(self, plan: WritePlan, key: InputField, value: Any) -> str | None:
-        """The ID of the live record with that key."""
+        """Return the ID of the live record with this key, or None. MultipleMatches if there are several."""
         stored = key.coerce(value)
         if stored is None:
             return None
@@ -118,13 +118,13 @@ class RecordStore:
         return record_id
 
     def _new_id(self, plan: WritePlan) -> str:
-        """The next ID of the object; an organization's is drawn, so that no client takes a new org for an old one."""
+        """Return the next ID of the object. The ID of an organization is random, so that every org differs."""
         if plan.name == "Organization":
             return ids.make(plan.sobject.key_prefix, secrets.randbits(48))
         return ids.make(plan.sobject.key_prefix, self.storage.next_number(plan.name))
 
     def platform_insert(self, name: str, **values: StoredValue) -> str:
-        """A row the platform itself makes (the organization, the administrator): no permissions, no rules."""
+        """Insert a row of the platform itself (organization, administrator), without permissions and rules."""
         plan = self.plan(name)
         row: Row = dict.fromkeys(plan.columns)
         row.update(plan.defaults)
@@ -152,5 +152,5 @@ class RecordStore:
             self.storage.changes.append(Change(plan.name, str(row["Id"]), "UPDATE", tuple(sorted(changed))))
 
     def platform_update(self, name: str, record_id: StoredValue, values: Row, *, touch: bool = False) -> None:
-        """What the platform itself derives: no permissions, no rules."""
+        """Write values that the platform derives, without permissions and rules."""
         self.update_row(self.plan(name), {"Id": record_id, **values}, set(values), touch=touch)

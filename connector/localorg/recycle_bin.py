@@ -1,6 +1,6 @@
-"""The recycle bin: deleted records come back (`undelete`) with what was deleted along, or go for good (`purge`).
+"""The recycle bin: restore deleted records with what was deleted along (`undelete`), or delete them for good (`purge`).
 
-Order products never lie in it. A record that was merged comes back alone: what was moved to the winner stays there.
+Order products never go there. A merged record comes back alone: the children that the merge moved stay with the winner.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def undelete(dml: Dml, record_ids: Sequence[str]) -> list[Outcome]:
 
 
 def purge(dml: Dml, record_ids: Sequence[str]) -> list[Outcome]:
-    """Empty the recycle bin of these records; no change event tells of it."""
+    """Delete these records for good. No change event reports it."""
     return _for_each_record(dml, record_ids, _purge)
 
 
@@ -54,7 +54,7 @@ def _deleted_row(dml: Dml, record_id: str) -> tuple[WritePlan, Row]:
 
 
 def _cascaded_rows(dml: Dml, row: Row) -> list[tuple[WritePlan, Row]]:
-    """What was deleted along with a record and still lies in the bin."""
+    """Return the rows that were deleted along with a record and are still in the recycle bin."""
     entries = dml.storage.connection.execute("SELECT id FROM _cascade WHERE root = ? ORDER BY rowid", (row["Id"],))
     cascaded = []
     for (record_id,) in entries.fetchall():

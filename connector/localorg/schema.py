@@ -1,6 +1,6 @@
-"""What the org's objects and fields are: the one description that storage, DML, SOQL and describe all read.
+"""The org's objects and fields: the one description that storage, DML, SOQL and describe read.
 
-It decides nothing; `catalog.py` fills it from the standard definitions, `metadata` adds what was deployed.
+It decides nothing. `standard_objects` fills it with the standard definitions, `metadata` adds what was deployed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class PicklistValue:
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One field as describe tells it; `type` is the describe type (`string`, `currency`, `reference`, ...)."""
+    """One field as describe shows it; `type` is the describe type (`string`, `currency`, `reference`, ...)."""
 
     name: str
     label: str
@@ -60,7 +60,7 @@ class Field:
 
     @property
     def stored(self) -> bool:
-        """Compound fields (`BillingAddress`) are composed on read; everything else has a column."""
+        """Whether the field has a column. Compound fields (`BillingAddress`) are composed on read."""
         return self.type not in {"address", "location"}
 
 
@@ -75,9 +75,10 @@ class ChildRelationship:
 
 @dataclass(kw_only=True)
 class SObject:
-    """One object. Its fields keep the org's order and are keyed by the lower-cased field name.
+    """One object. Fields keep the org's order and are keyed by the lower-cased name.
 
-    `all` is what it has, `fields` what the running user may see of it: the same until somebody looks closer.
+    `all_fields` are those it has, `fields` those that the running user may see. They are the same until
+    `restrict_fields`.
     """
 
     name: str
@@ -105,22 +106,22 @@ class SObject:
         self.fields.pop(item.name.lower(), None)
 
     def restrict_fields(self, access: Callable[[Field], Field | None]) -> None:
-        """Let the running user see what `access` leaves of each field."""
+        """Let the running user see what `access` returns for each field; None hides the field."""
         seen = {name: access(item) for name, item in self.all_fields.items()}
         self.fields = {name: item for name, item in seen.items() if item is not None}
 
     def stored_fields(self) -> Iterator[Field]:
-        """Those with a column, seen or not."""
+        """Return the fields that have a column, visible or not."""
         return (item for item in self.all_fields.values() if item.stored)
 
     def parent_field(self, relationship: str) -> Field | None:
-        """The reference field behind a parent path segment, case-insensitively."""
+        """Return the reference field of a relationship name, case-insensitively."""
         name = relationship.lower()
         return next((f for f in self.fields.values() if (f.relationship_name or "").lower() == name), None)
 
 
 class Schema:
-    """All objects of the org; names are case-insensitive, as in the platform."""
+    """All objects of the org. Names are case-insensitive, as on the platform."""
 
     def __init__(self, objects: Iterable[SObject] = ()) -> None:
         self._objects: dict[str, SObject] = {}
@@ -134,7 +135,7 @@ class Schema:
         self._objects.pop(name.lower(), None)
 
     def snapshot(self) -> dict[str, SObject]:
-        """The objects as they are now, to go back to with `restore`."""
+        """Return a copy of the objects, for `restore`."""
         return {
             name: replace(item, all_fields=dict(item.all_fields), fields=dict(item.fields))
             for name, item in self._objects.items()
@@ -153,7 +154,7 @@ class Schema:
         return iter(self._objects.values())
 
     def children_of(self, name: str) -> list[ChildRelationship]:
-        """Every reference to `name`, as seen from it; a nameless one cannot be queried."""
+        """Return every reference to `name`. A relationship without a name cannot be queried."""
         return [
             ChildRelationship(
                 child=child.name,

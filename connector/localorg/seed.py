@@ -1,6 +1,6 @@
-"""What every org has from its first day: itself, an administrator, the standard price book.
+"""Write what every org has: the organization, an administrator, the standard price book.
 
-And what was declared of it: order statuses, record types, currencies, records to begin with.
+It also writes what the settings declare: order statuses, record types, currencies, initial records.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ USERNAME = "admin@local-org.example"
 
 
 def seed_org(dml: Dml) -> Identity:
-    """Idempotent: an org that was seeded before keeps its rows, and gets status rows for values added since."""
+    """Seed the org. An org that was seeded before keeps its rows and gets rows for values added since."""
     with dml.storage.transaction():
         organization = dml.scalar('SELECT "Id" FROM "Organization"')
         if organization is None:
@@ -51,7 +51,7 @@ def seed_org(dml: Dml) -> Identity:
 
 
 def resolve_settings(storage: Storage, settings: OrgSettings | None) -> tuple[OrgSettings, OrgSettings | None]:
-    """The settings of this start, and those of the last one; without any given, the last ones hold."""
+    """Return the settings of this start and those of the last one. Without new settings the last ones apply."""
     from pydantic import TypeAdapter  # takes its time to load
 
     stored = storage.get_meta(_SETTINGS)
@@ -60,7 +60,7 @@ def resolve_settings(storage: Storage, settings: OrgSettings | None) -> tuple[Or
 
 
 def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, before: OrgSettings | None) -> None:
-    """Remember them for the next start; SeedError if they contradict themselves, the org, or what it was before."""
+    """Store the settings. SeedError if they contradict themselves, the schema or the settings before."""
     from pydantic import TypeAdapter
 
     problems = [*contradictions(settings, before), *unknown_names(settings, schema)]
@@ -75,7 +75,7 @@ def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, befor
 
 
 def insert_seed_records(dml: Dml, records: SeedRecords) -> None:
-    """Once in an org's life, all or none, by the rules that hold for the API. SeedError for what they refuse."""
+    """Insert the initial records once in an org's life, all or none, by the rules of the API. SeedError lists refusals."""
     if not records or dml.storage.get_meta(_RECORDS):
         return
     problems: list[tuple[SeedPath, str]] = []
@@ -95,7 +95,7 @@ def insert_seed_records(dml: Dml, records: SeedRecords) -> None:
 
 
 def _to_json_value(value: Any) -> Any:
-    """What YAML reads as JSON has it."""
+    """Turn a YAML value into what JSON would have."""
     match value:
         case dict():
             return {str(name): _to_json_value(item) for name, item in value.items()}
@@ -179,7 +179,7 @@ def _seed_currencies(dml: Dml) -> None:
 
 
 def _index_duplicates(dml: Dml) -> None:
-    """Duplicate rules look for equal rows with every write; a scan of a large table would take seconds."""
+    """Index the fields of duplicate rules, which every write looks up."""
     for rule in dml.settings.duplicate_rules:
         plan = dml.plan(rule.sobject)
         columns = [quote(plan.sobject.all_fields[name.lower()].name) for name in rule.match]
@@ -190,7 +190,7 @@ def _index_duplicates(dml: Dml) -> None:
 
 
 def _upsert_row(dml: Dml, name: str, key: Row, **values: StoredValue) -> None:
-    """The row with that key, made or brought up to date."""
+    """Insert the row with that key, or update what differs."""
     where = " AND ".join(f'"{column}" = ?' for column in key)
     record_id = dml.scalar(f'SELECT "Id" FROM "{name}" WHERE {where}', *key.values())  # noqa: S608
     if record_id is None:

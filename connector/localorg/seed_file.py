@@ -1,4 +1,4 @@
-"""A seed file: what an org is to be like before anybody signs in, as YAML. Every error names file, line and column."""
+"""Read a seed file: the settings and initial records of an org, as YAML. Every error names file, line and column."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _SeedContent(OrgSettings, StrictKeys):
 
 @dataclass(frozen=True, kw_only=True)
 class SeedFile:
-    """`records` are bodies by object, written through the API's own rules on the org's first day."""
+    """A parsed seed file. `records` are bodies by object, inserted by the rules of the API when the org is created."""
 
     path: Path
     settings: OrgSettings
@@ -40,12 +40,12 @@ class SeedFile:
     document: Any
 
     def problem_lines(self, error: SeedError) -> list[str]:
-        """`file:line:column: key: problem`, one each."""
+        """Return `file:line:column: key: problem` for each problem."""
         return [_problem_line(self.path, self.document, seed_path, problem) for seed_path, problem in error.problems]
 
 
 class InvalidSeedFileError(ValueError):
-    """`lines` say all that is wrong."""
+    """The seed file cannot be used; `lines` list all problems."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
@@ -53,7 +53,7 @@ class InvalidSeedFileError(ValueError):
 
 
 def read_seed_file(path: Path) -> SeedFile:
-    """UnreadableSeedError for a file that is none."""
+    """Read and check a file. InvalidSeedFileError lists its problems."""
     try:
         text = _read_text(path)
         _check_size(YAML(typ="safe", pure=True).compose(text))
@@ -88,7 +88,7 @@ def read_seed_file(path: Path) -> SeedFile:
 
 
 class _FileProblemError(Exception):
-    """It begins with the place in the file, if there is one."""
+    """A problem of the whole file. The message begins with the position, if there is one."""
 
 
 def _read_text(path: Path) -> str:
@@ -106,7 +106,7 @@ def _read_text(path: Path) -> str:
 
 
 def _check_size(top: Node | None) -> None:
-    """Refuse what is nested too deep, and what grows by aliases: they are counted as often as they stand there."""
+    """Refuse deep nesting and too many values. Values that aliases repeat count each time."""
     sizes: dict[int, tuple[int, int]] = {}
     open_: set[int] = set()
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 class LocalOrg:
     """A Salesforce org on loopback, plain and by TLS.
 
-    `bare` leaves out the metadata; a port of 0 takes any free one, None for `tls_port` or `grpc_port` leaves that face
-    out.
+    `bare` leaves out the metadata. Port 0 takes a free port; None for `tls_port` or `grpc_port` leaves that server out.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class LocalOrg:
             self._grpc_port = await self._port_multiplexer.start(self._host, self._grpc_port, self._certificates)
 
     def _certificate_folder(self) -> Path:
-        """Beside the org's file, so that the authority lasts as long as the org does."""
+        """Return the folder beside the org's file, so that the authority lasts as long as the org."""
         if self._data is not None:
             return self._data.with_name(f"{self._data.name}.tls")
         return self._scratch_folder()
@@ -129,12 +128,12 @@ class LocalOrg:
 
     @property
     def ca_file(self) -> Path | None:
-        """What a client must trust to use `tls_url`."""
+        """The certificate that a client must trust to use `tls_url`."""
         return self._certificates.ca if self._certificates else None
 
     @property
     def pubsub_endpoint(self) -> str | None:
-        """Host and port of the Pub/Sub API, which takes plain and TLS connections alike."""
+        """Host and port of the Pub/Sub API, which accepts plain and TLS connections."""
         return f"localhost:{self._grpc_port}" if self._port_multiplexer else None
 
     @property
@@ -163,7 +162,7 @@ class LocalOrg:
 
     @property
     def access_token(self) -> str:
-        """One that is good now; the same as long as it lasts."""
+        """A valid access token; the same one until it expires."""
         if self.org.auth.read_session(self._token) is None:
             self._token = self.org.auth.issue()
         return self._token
@@ -175,7 +174,7 @@ class LocalOrg:
         return self._refresh_token
 
     def banner(self) -> dict[str, str | None]:
-        """What a caller needs to know to connect."""
+        """Return the addresses and credentials that a client needs."""
         return {
             "instance_url": self.url,
             "tls_url": self.tls_url,

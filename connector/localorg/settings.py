@@ -1,7 +1,4 @@
-"""What an administrator of the org can switch and declare: order features, statuses, record types, rules, currencies.
-
-These are the keys of a seed file, too (`seedfile.py`).
-"""
+"""Settings of an org: order features, statuses, record types, rules, currencies. A seed file has the same keys."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ UserPermission = Literal["ActivateOrder", "EditActivatedOrders"]
 
 
 class SeedError(ValueError):
-    """Settings that contradict themselves or the org; `problems` are pairs of a place and what is wrong there."""
+    """Settings that contradict themselves or the org. `problems` are pairs of a position and a message."""
 
     def __init__(self, problems: list[tuple[SeedPath, str]]) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, index))}: {problem}" for index, problem in problems))
@@ -33,7 +30,7 @@ class StrictKeys:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderStatusValue(StrictKeys):
-    """A value of Order.Status; its category is the StatusCode. A plain org has values for these two only (H3)."""
+    """A value of Order.Status; its category is the StatusCode."""
 
     name: str
     category: Literal["Draft", "Activated"]
@@ -57,7 +54,7 @@ class Currency(StrictKeys):
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationRule(StrictKeys):
-    """A row is refused when the condition, written as a WHERE clause of SOQL, holds for it."""
+    """A row is refused if the condition, a WHERE clause of SOQL, holds for it."""
 
     name: str
     sobject: str
@@ -68,7 +65,7 @@ class ValidationRule(StrictKeys):
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateRule(StrictKeys):
-    """A row is a duplicate if all these fields are set and equal those of another; text compares without case."""
+    """A row is a duplicate if all these fields are set and equal those of another row. Text ignores case."""
 
     name: str
     sobject: str
@@ -79,7 +76,7 @@ class DuplicateRule(StrictKeys):
 
 @dataclass(kw_only=True)
 class OrgSettings(StrictKeys):
-    """Defaults are those of a developer org where Orders, reduction orders and return orders are switched on."""
+    """The settings of an org. Defaults are a developer org with orders, reduction orders and return orders enabled."""
 
     currency: str = "USD"
     currencies: dict[str, Currency] = field(default_factory=dict)  # none: an org with one currency
@@ -112,7 +109,7 @@ class OrgSettings(StrictKeys):
 
 
 def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterator[tuple[SeedPath, str]]:
-    """What is wrong with settings by themselves, or after those that the org had before."""
+    """Yield what is wrong with settings by themselves, or compared with those before."""
     if settings.currencies and settings.currency not in settings.currencies:
         yield ("currencies",), f"the org's own currency, {settings.currency}, is missing: add it, or set currency"
     for code, currency in settings.currencies.items():

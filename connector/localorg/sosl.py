@@ -1,6 +1,6 @@
-"""SOSL, an honest part of it: FIND {words} IN … FIELDS RETURNING objects with fields, WHERE, ORDER BY and LIMIT.
+"""SOSL: FIND {words} IN … FIELDS RETURNING objects with fields, WHERE, ORDER BY and LIMIT. Frozen: see README.md.
 
-A word matches a whole word of a field, `*` and `?` stand for letters in it; words side by side must all be there.
+A word matches a whole word of a field; `*` and `?` stand for letters in it. Words side by side must all occur.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def malformed_search(message: str) -> Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class ReturnedObject:
-    """One object of a search: its fields, and the rest of its query."""
+    """One object after RETURNING: its fields, and the rest of its query."""
 
     sobject: str
     fields: tuple[str, ...] = ("Id",)
@@ -58,7 +58,7 @@ class SoslSearch:
 
 @dataclass
 class _WordGroup:
-    """Words of which all must be there, and words of which none may be."""
+    """Words that must all occur, and words that must not."""
 
     required: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
@@ -86,7 +86,7 @@ def parse_search(text: str) -> SoslSearch:
 
 
 def _parse_returning(text: str) -> tuple[tuple[ReturnedObject, ...], str]:
-    """The objects after RETURNING, and what follows them."""
+    """Return the objects after RETURNING, and the text after them."""
     objects: list[ReturnedObject] = []
     while True:
         piece = _PIECE.match(text)
@@ -126,7 +126,7 @@ def _closing_parenthesis(text: str) -> int:
 
 
 def run_search(schema: Schema, search: SoslSearch, run_soql: RunSoql) -> list[dict[str, Any]]:
-    """The records found; `ask` answers SOQL. A term that is too long finds nothing."""
+    """Return the records of a search; `run_soql` runs queries. A term that is too long finds nothing."""
     if len(search.term) > MAX_TERM_LENGTH:
         return []
     groups = list(_word_groups(search.term))
@@ -217,10 +217,10 @@ def _like_pattern(word: str) -> str:
 
 
 def _contains_word(text: str, word: str) -> bool:
-    """Whether the text has the word, `*` standing for any letters of it and `?` for one.
+    """Whether the text has the word; `*` stands for any letters and `?` for one.
 
-    What stands between two `*` is taken where it comes first and never looked for again: trying all places would take
-    for ever in a word with many of them.
+    A part between two `*` matches at its first occurrence only. Trying all of them would take very long for a word with
+    many `*`.
     """
     first, *rest = (re.escape(piece).replace(r"\?", r"\w") for piece in re.split(r"\*+", word))
     middle = "".join(rf"(?>\w*?{piece})" for piece in rest[:-1])

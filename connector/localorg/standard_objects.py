@@ -255,7 +255,7 @@ _OTHER_LABELS = {
 
 
 def standard_schema() -> Schema:
-    """A fresh schema, of an org in which nothing is switched on that adds to it."""
+    """Return a new schema of an org without optional features."""
     return Schema([*(_standard_object(*spec) for spec in OBJECTS), *map(_history_object, HISTORIES)])
 
 
@@ -276,7 +276,7 @@ def _standard_object(name: str, label: str, plural: str, prefix: str) -> SObject
 
 
 def _history_object(name: str) -> SObject:
-    """What became of the fields of an object's records."""
+    """Build the history object of an object."""
     label = next(label for item, label, *_ in OBJECTS if item == name)
     sobject = SObject(
         name=f"{name}History", label=f"{label} History", label_plural=f"{label} History", key_prefix="017",
@@ -294,7 +294,7 @@ def _history_object(name: str) -> SObject:
 
 @cache
 def read_fields(sobject: str) -> tuple[Field, ...]:
-    """Those of `standard/<sobject>.fields`; `Custom__c` has what every custom object begins with."""
+    """Return the fields of `standard/<sobject>.fields`; `Custom__c` has those of every custom object."""
     text = (files("connector.localorg") / "standard" / f"{sobject}.fields").read_text(encoding="utf-8")
     return tuple(_parse_field(sobject, line.split()) for line in text.splitlines() if line)
 

@@ -1,8 +1,8 @@
-"""Where the org keeps its rows: one SQLite connection, one table an sObject, one column a field.
+"""Store the org's rows: one SQLite connection, one table per sObject, one column per field.
 
-Text compares without case, as the platform's does, unless a field is case-sensitive or an ID or a stamp. A transaction
-collects what changed; listeners hear of it as its last part, never of what was rolled back. Numbers that must never be
-given out twice (IDs, auto numbers) are kept in memory and written with the commit that uses them.
+Text compares without case, as on the platform, unless a field is case-sensitive, an ID or a timestamp. A transaction
+collects its changes and reports them to listeners just before the commit; a rollback reports none. Numbers that must
+never be issued twice (IDs, auto numbers) are kept in memory and written with the commit that uses them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INDEXED = {"SystemModstamp", "EffectiveDate", "OrderNumber", "ContractNumber"}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row changed by one transaction; `fields` are the changed ones of an update."""
+    """One row changed by a transaction; `fields` are the changed ones of an update."""
 
     sobject: str
     id: str
@@ -32,7 +32,7 @@ class Change:
 
 
 class RetryTransactionError(Exception):
-    """Raised to undo a transaction that will be done again: what was to happen after it is dropped, too."""
+    """Rolls back a transaction that will be repeated. Its `after_transaction` callbacks are dropped."""
 
 
 def quote(name: str) -> str:
@@ -53,7 +53,7 @@ def column_sql(field: Field) -> str:
 
 
 def _create_private(path: Path) -> None:
-    """An empty file that only its owner may read; one that is there stays as it is."""
+    """Create an empty file that only its owner may read. An existing file stays as it is."""
     with suppress(OSError):  # what cannot be made is told by SQLite
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.fchmod(handle, 0o600)
@@ -89,7 +89,7 @@ class Storage:
     # -- shape ------------------------------------------------------------------------------------------------------
 
     def sync_tables(self, schema: Schema) -> None:
-        """Make the tables say what the schema says; never drops anything."""
+        """Create missing tables, columns and indexes. Nothing is dropped."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             for sobject in schema:
@@ -123,7 +123,7 @@ class Storage:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One transaction; nested use is a savepoint. Any exception rolls it back and travels on."""
+        """Run one transaction; a nested one is a savepoint. Any exception rolls it back."""
         if self._depth:
             with self.savepoint():
                 yield

@@ -1,4 +1,4 @@
-"""What the callers cost: API calls in the last 24 hours and since the last reset, and a bounded log of calls."""
+"""API usage: calls in the last 24 hours and since the last reset, and a bounded log of calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LoggedCall:
 
 
 class RollingCounter:
-    """How many in the last so many hours, by whole hours."""
+    """A count over the last hours, by whole hours."""
 
     def __init__(self, clock: Callable[[], datetime], hours: int) -> None:
         self._clock = clock
@@ -59,7 +59,7 @@ class RollingCounter:
 
 
 class Usage:
-    """Counted calls, and events: those count for each subscriber that was sent them."""
+    """Counts of calls and events. A delivered event counts once for each subscriber."""
 
     def __init__(self, storage: Storage, clock: Callable[[], datetime], limit: int) -> None:
         self.storage = storage
@@ -95,7 +95,7 @@ class Usage:
 
     @property
     def used(self) -> int:
-        """Calls in the rolling 24 hours, as the limit header tells them."""
+        """Calls in the last 24 hours, as in the limit header."""
         return self._window.used
 
     @property
@@ -133,6 +133,6 @@ class Usage:
         }
 
     def recent_calls(self, limit: int) -> list[dict[str, Any]]:
-        """The newest calls first."""
+        """Return the latest calls, newest first."""
         calls = list(self.log)[-limit:] if limit > 0 else []
         return [asdict(call) for call in reversed(calls)]

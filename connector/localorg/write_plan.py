@@ -1,4 +1,4 @@
-"""An sObject made ready for writing: names, converters and statements worked out once, so that rows cost little."""
+"""The write plan of an sObject: names, converters and SQL, prepared once so that writing a row is cheap."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class WritePlan:
         self.categories = {item.value: item.category for item in status.picklist} if status else {}
 
     def status_category(self, status: StoredValue) -> str | None:
-        """The StatusCode a Status value stands for."""
+        """Return the StatusCode of a Status value, or None."""
         return self.categories.get(status) if isinstance(status, str) else None
 
     def required_on_update(self, name: str) -> bool:

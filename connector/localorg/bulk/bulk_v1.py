@@ -1,6 +1,6 @@
-"""Bulk API 1.0, as far as clients still use it: jobs of batches in CSV, JSON or XML (Bulk API developer guide).
+"""Bulk API 1.0: jobs of batches in CSV, JSON or XML (Bulk API developer guide). Frozen: see README.md.
 
-Jobs live as long as the org runs. A batch is worked off soon after it came, two hundred rows to a transaction.
+Jobs last as long as the org runs. A batch is processed soon after it was added, 200 rows to a transaction.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class BulkV1Jobs:
         return batch
 
     def run_batch(self, job: BulkV1Job, batch: BulkV1Batch) -> None:
-        """Work a batch off; what it cannot be is its state, what its rows cannot be their outcomes."""
+        """Process a batch. A fault of the batch becomes its state, a fault of a row becomes the row's outcome."""
         if batch.state != QUEUED:
             return
         batch.state = RUNNING
@@ -223,7 +223,7 @@ class BulkV1Jobs:
 
 
 def result_csv(batch: BulkV1Batch) -> str:
-    """The rows of a query batch."""
+    """Render the rows of a query batch."""
     dialect = CsvDialect()
     paths = [name.split(".") for name in batch.header]
     lines = [dialect.line(batch.header)] + [

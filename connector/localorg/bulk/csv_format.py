@@ -1,4 +1,4 @@
-"""The CSV of bulk jobs: its dialects, rows of it to bodies, and results back to it."""
+"""The CSV of bulk jobs: dialects, headers, rows as request bodies, and lines of results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ csv.field_size_limit(2**31 - 1)
 
 
 class BadContentError(Exception):
-    """The job fails with this message."""
+    """The content cannot be used. The job fails with this message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class CsvDialect:
     line_ending: str = "LF"
 
     def line(self, cells: Sequence[Any]) -> str:
-        """One line, every cell in quotes as the platform writes them."""
+        """Render one line. Every cell is quoted, as the platform does."""
         quoted = ('"' + ("" if cell is None else str(cell)).replace('"', '""') + '"' for cell in cells)
         return DELIMITERS[self.delimiter].join(quoted) + LINE_ENDINGS[self.line_ending]
 
     def rows(self, content: str) -> Iterator[list[str]]:
-        """Header and rows. BadContentError for what cannot be read as this dialect."""
+        """Yield the header and the rows. BadContentError if the content is not of this dialect."""
         first, newline, _ = content.partition("\n")
         if newline and first.endswith("\r") != (self.line_ending == "CRLF"):
             raise BadContentError(
@@ -65,7 +65,9 @@ def _check_row(cells: list[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class CsvColumn:
-    """`name` of a field, or of a field of what `relationship` refers to; `kind` is its type as far as cells care."""
+    """A column: the `name` of a field, or of a field of the parent that `relationship` leads to; `kind` is the field's
+    type.
+    """
 
     name: str
     relationship: str = ""
@@ -74,7 +76,7 @@ class CsvColumn:
 
 
 def parse_header(header: Sequence[str], plan: WritePlan) -> list[CsvColumn]:
-    """What each column is. BadContentError names one that is none."""
+    """Return the column behind each name. BadContentError names the first that is no field."""
     columns = [_parse_column(name, plan) for name in header]
     seen: set[str] = set()
     for name in header:
@@ -96,7 +98,7 @@ def _parse_column(name: str, plan: WritePlan) -> CsvColumn:
 
 
 def row_to_body(columns: Sequence[CsvColumn], cells: Sequence[str]) -> dict[str, Any]:
-    """A row as a body: an empty cell says nothing, `#N/A` empties the field."""
+    """Turn a row into a request body. An empty cell leaves the field as it is; `#N/A` sets it to null."""
     body: dict[str, Any] = {}
     for column, cell in zip(columns, cells, strict=True):
         if cell == "":

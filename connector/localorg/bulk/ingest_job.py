@@ -1,6 +1,6 @@
-"""Works off an ingest job in chunks of 200 rows, each a transaction of its own that also keeps its results.
+"""Process an ingest job in chunks of 200 rows. Each chunk is one transaction that also stores its results.
 
-What is done stays done when the job fails or is aborted, and when the org is stopped in the middle.
+Finished chunks stay when the job fails or is aborted, and when the org stops in the middle of a job.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_ROWS_PER_DAY = 150_000_000
 
 
 class IngestJobRunner:
-    """One job under way. `step()` does a chunk and says whether more is to be done."""
+    """One ingest job in progress. `step()` processes a chunk and returns whether there may be more."""
 
     def __init__(self, job: Job, jobs: JobStore, dml: Dml, faults: Faults) -> None:
         self._job = job
@@ -34,7 +34,7 @@ class IngestJobRunner:
         self.can_wait = True
 
     def step(self) -> bool:
-        """Write some rows; whether there may be more. HeldError if they must wait: the step is then to be repeated."""
+        """Write one chunk; return whether there may be more. RowLockedError if rows are locked: repeat the step later."""
         job = self._job
         try:
             if self._rows is None:
@@ -66,7 +66,7 @@ class IngestJobRunner:
         self._jobs.set_state(job, RUNNING)
 
     def _check_header(self) -> None:
-        """A header that does not suit the operation fails the job."""
+        """Fail the job if its header does not suit its operation."""
         names = {column.name.lower() for column in self._columns if not column.relationship}
         match self._job.operation:
             case "delete" | "hardDelete" if names != {"id"} or len(self._columns) != 1:

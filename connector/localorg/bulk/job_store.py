@@ -1,4 +1,4 @@
-"""Jobs and what became of their rows, kept in the org's own database: a restarted org goes on where it stopped.
+"""Bulk jobs and the results of their rows, stored in the org's database. A restarted org continues its jobs.
 
 Open -> UploadComplete -> InProgress -> JobComplete | Failed
   `-------------`------------`-------> Aborted
@@ -35,7 +35,9 @@ _SCHEMA = (
 
 @dataclass(kw_only=True)
 class Job:
-    """`kind` is `ingest` or `query`; `processed` counts rows done, `failed` those of them that were refused."""
+    """A bulk job. `kind` is `ingest` or `query`; `processed` counts finished rows, `failed` the refused ones among
+    them.
+    """
 
     id: str
     kind: str
@@ -64,7 +66,7 @@ class Job:
         return CsvDialect(self.delimiter, self.line_ending)
 
     def render(self) -> dict[str, Any]:
-        """As the platform shows it."""
+        """Return the job as the platform shows it."""
         path = f"services/data/v{self.version}/jobs/ingest/{self.id}/batches"
         body: dict[str, Any] = {
             "id": self.id,
@@ -84,7 +86,7 @@ class Job:
         return body
 
     def render_progress(self) -> dict[str, Any]:
-        """What a poll adds to `told`."""
+        """Return what a status request shows in addition to `render`."""
         spent = round(self.milliseconds)
         body: dict[str, Any] = {
             "jobType": "V2Ingest" if self.kind == "ingest" else "V2Query",
@@ -106,7 +108,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """What became of one row."""
+    """The result of one row."""
 
     number: int
     cells: str  # a CSV line
@@ -116,7 +118,7 @@ class RowResult:
 
 
 class JobStore:
-    """The jobs of an org. `woken` is called when there is work."""
+    """The jobs of an org. It calls `on_work` when there is a job to process."""
 
     def __init__(self, storage: Storage, clock: Callable[[], datetime]) -> None:
         self._storage = storage
@@ -153,19 +155,19 @@ class JobStore:
         return job
 
     def state(self, job: Job) -> str:
-        """The state it has now: an abort comes while it is worked off."""
+        """Return the stored state of a job: it may have been aborted while it was processed."""
         row = self._storage.connection.execute("SELECT state FROM _job WHERE id = ?", (job.id,)).fetchone()
         return ABORTED if row is None else str(row[0])
 
     def list_jobs(self, kind: str, start: int, count: int) -> list[Job]:
-        """So many from a place on, the newest first."""
+        """Return `count` jobs from position `start` on, newest first."""
         rows = self._storage.connection.execute(
             "SELECT info FROM _job WHERE kind = ? ORDER BY rowid DESC LIMIT ? OFFSET ?", (kind, count, start)
         )
         return [Job(**json.loads(row[0])) for row in rows]
 
     def next_pending(self) -> Job | None:
-        """The oldest job with work left."""
+        """Return the oldest job that is not finished."""
         row = self._storage.connection.execute(
             "SELECT info FROM _job WHERE state IN (?, ?) ORDER BY rowid LIMIT 1", (UPLOADED, RUNNING)
         ).fetchone()
@@ -221,7 +223,7 @@ class JobStore:
             yield RowResult(number, cells, sf_id, bool(created), error)
 
     def result_lines(self, job: Job, start: int, count: int) -> list[str]:
-        """Rows of a query's result."""
+        """Return CSV lines of a query's result."""
         rows = self._storage.connection.execute(
             "SELECT cells FROM _job_row WHERE job = ? AND number >= ? AND number < ? ORDER BY number",
             (job.id, start, start + count),
@@ -229,7 +231,7 @@ class JobStore:
         return [row[0] for row in rows]
 
     def daily_usage(self) -> tuple[int, int]:
-        """Batches and query jobs of the last 24 hours: both have a daily allowance."""
+        """Return how many batches and query jobs of the last 24 hours count against the daily limits."""
         since = format_timestamp(self._clock() - _DAY)
         batches = self._sum(
             "ingest", f"MAX(1, (json_extract(info, '$.processed') + {ROWS_PER_BATCH - 1}) / {ROWS_PER_BATCH})", since

@@ -1,4 +1,4 @@
-"""Works off a query job: the query's rows as CSV lines, kept a page at a time."""
+"""Process a query job: store the rows of the query as CSV lines, one page at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS_PER_PAGE = 2_000
 
 
 def check_query(text: str, schema: Schema) -> str:
-    """The object a query asks for; Refusal for what bulk queries do not do."""
+    """Return the object of a query. Refusal for a query that bulk jobs do not support."""
     try:
         select = parse(text)
     except soql.SoqlError as error:
@@ -31,7 +31,7 @@ def check_query(text: str, schema: Schema) -> str:
 
 
 def unsupported_feature(select: Select, schema: Schema) -> str:
-    """What of a query bulk jobs do not do; nothing if they do it all."""
+    """Return which feature of a query bulk jobs do not support, or an empty text."""
     if select.group_by or select.offset:
         return "GROUP BY and OFFSET are not supported in bulk queries"
     sobject = schema.get(select.source)
@@ -50,7 +50,7 @@ def unsupported_feature(select: Select, schema: Schema) -> str:
 
 
 class QueryJobRunner:
-    """One job under way. `step()` keeps a page and says whether more is to be done."""
+    """One query job in progress. `step()` stores a page and returns whether there may be more."""
 
     can_wait = True  # it waits for no row
 
@@ -103,7 +103,7 @@ class QueryJobRunner:
 
 
 def result_header(select: Select, schema: Schema) -> list[str]:
-    """Column names as the result has them: names as the schema spells them."""
+    """Return the column names of a result, spelled as in the schema."""
     names: list[str] = []
     for item in select.items:
         if isinstance(item, SelectedField):

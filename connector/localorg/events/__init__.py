@@ -1,4 +1,4 @@
-"""The event bus: platform events and change events, kept for their time, told by Pub/Sub API and CometD."""
+"""The event bus: platform events and change events, retained for a time. Pub/Sub API and CometD deliver them."""
 
 from connector.localorg.events.bus import Event, EventBus
 

@@ -1,7 +1,7 @@
-"""Avro schemas of events, their IDs, and payloads by them.
+"""Avro schemas of events, their IDs, and payloads encoded by them.
 
 A schema's ID is the base64url of the MD5 of its canonical form, without padding (Pub/Sub API documentation, "Event
-schemas"): it changes with every definition, and old ones can still be asked for.
+schemas"). It changes with every definition; old schemas can still be read by their IDs.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ _DOCS = {
 
 @dataclass(frozen=True)
 class EventSchema:
-    """`fields` are the names in their order, the header first: a bitmap's bits count them."""
+    """An event's schema. `fields` are the field names in order, the header first: bit i of a bitmap is field i."""
 
     id: str
     json: str
@@ -97,7 +97,7 @@ class EventSchema:
         return buffer.getvalue()
 
     def decode(self, payload: bytes) -> dict[str, Any]:
-        """ValueError for bytes that are no such payload, or more than one."""
+        """Decode a payload. ValueError if it does not match the schema, or if bytes are left over."""
         buffer = io.BytesIO(payload)
         try:
             values = fastavro.schemaless_reader(buffer, self.parsed, None)
@@ -122,7 +122,7 @@ def platform_event_schema(sobject: SObject) -> EventSchema:
 
 
 def change_event_schema(sobject: SObject) -> EventSchema:
-    """All fields of an object behind a header, each nullable."""
+    """Build the change event of an object: a header and all fields, each nullable."""
     fields: list[dict[str, Any]] = [{"name": CHANGE_HEADER, "type": _HEADER, "doc": "Data:ComplexValueType"}]
     address: Any = _ADDRESS
     for field in sobject.all_fields.values():
@@ -140,12 +140,12 @@ def change_event_schema(sobject: SObject) -> EventSchema:
 
 
 def change_event_name(sobject: str) -> str:
-    """`OrderChangeEvent`; of a custom object `My__ChangeEvent`."""
+    """Return `OrderChangeEvent` for Order, `My__ChangeEvent` for `My__c`."""
     return f"{sobject.removesuffix('__c')}__ChangeEvent" if sobject.endswith("__c") else f"{sobject}ChangeEvent"
 
 
 def _doc(field: Field) -> str:
-    """What the field is, in words that no client should rely on."""
+    """Describe the type of a field. No client should rely on this text."""
     if field.type == "reference":
         return "ForeignKey:EntityId"
     return f"Data:{_DOCS.get(field.type, 'Text')}"
@@ -160,7 +160,7 @@ def _nullable(name: str, kind: Any, doc: str) -> dict[str, Any]:
 
 
 def parse_schema(text: str) -> EventSchema:
-    """A schema as it was told."""
+    """Parse the JSON of a schema."""
     source = json.loads(text)
     return _build_schema(source["name"], source["fields"])
 
@@ -176,7 +176,7 @@ def _build_schema(name: str, fields: list[dict[str, Any]]) -> EventSchema:
 
 
 def encode_value(field: Field, stored: Any) -> Any:
-    """A stored value as Avro has it: dates and times are milliseconds since 1970."""
+    """Return a stored value as Avro encodes it: dates and times are milliseconds since 1970."""
     if stored is None:
         return None
     match field.type:
@@ -197,7 +197,7 @@ def encode_value(field: Field, stored: Any) -> Any:
 
 
 def decode_value(field: Field, encoded: Any) -> StoredValue:
-    """The other way round: what a column would hold for a value of an event."""
+    """Return what a column would hold for a value of an event: the inverse of `encode_value`."""
     if encoded is None or isinstance(encoded, str):
         return encoded
     if field.type in {"date", "datetime"}:
@@ -214,6 +214,6 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def bitmap(positions: set[int]) -> str:
-    """`0x400800`: bit i for the schema's field i, an even number of digits."""
+    """Return a bitmap like `0x400800`: bit i stands for field i of the schema; the number of digits is even."""
     digits = f"{sum(1 << position for position in positions):X}"
     return f"0x{digits.rjust(len(digits) + len(digits) % 2, '0')}"

@@ -1,6 +1,6 @@
-"""Events in the order of their commit, kept for their time in the org's own database, and who waits for them.
+"""Events in the order of their commit, stored for the retention time, and the subscribers that wait for them.
 
-A replay ID is opaque to clients; here it is a number as 8 bytes, rising, with gaps, over all topics.
+Clients treat a replay ID as opaque. Here it is a number in 8 bytes that rises over all topics, with gaps.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LAST, _FLOOR = "event_last", "event_floor"
 
 
 class InvalidReplayIdError(Exception):
-    """Malformed, never given out, or older than what is retained."""
+    """The replay ID is malformed, was never issued, or is older than the retention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def encode_replay_id(number: int) -> bytes:
 
 
 class EventBus:
-    """`retention` is in seconds; a test may shorten it at any time."""
+    """The stored events. `retention` is in seconds and can be changed at any time."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class EventBus:
         self.earliest = int(storage.get_meta(_FLOOR) or 0)
 
     def publish(self, topic: str, events: Sequence[tuple[str, str, bytes]]) -> list[int]:
-        """Append (schema ID, UUID, payload) to a topic; their replay numbers."""
+        """Append events (schema ID, UUID, payload) to a topic; return their replay numbers."""
         at = self._clock().timestamp()
         numbers: list[int] = []
         rows = []
@@ -87,7 +87,7 @@ class EventBus:
         return numbers
 
     def events_after(self, replay: int, topics: Iterable[str], limit: int) -> list[Event]:
-        """Up to `limit` events of these topics, in the order of the bus."""
+        """Return up to `limit` events of these topics after a replay number, in order."""
         self.expire()
         rows = self._storage.connection.execute(
             "SELECT replay, topic, schema_id, uuid, payload FROM _event"
@@ -97,7 +97,7 @@ class EventBus:
         return [Event(*row) for row in rows]
 
     def events_containing(self, topic: str, text: str, *, among: int, limit: int) -> tuple[list[Event], bool]:
-        """The latest events of a topic with these bytes in them, newest first, and whether older ones may exist."""
+        """Return the latest events of a topic that contain this text, newest first, and whether older ones may exist."""
         latest = "SELECT replay, topic, schema_id, uuid, payload FROM _event WHERE topic = ? ORDER BY replay DESC"
         rows = self._storage.connection.execute(
             f"SELECT * FROM ({latest} LIMIT ?) WHERE instr(payload, ?) ORDER BY replay DESC LIMIT ?",  # noqa: S608
@@ -110,7 +110,7 @@ class EventBus:
         return events, self._storage.connection.execute(older, (topic, among)).fetchone() is not None
 
     def decode_replay_id(self, replay_id: bytes) -> int:
-        """The number behind a replay ID that a client kept."""
+        """Return the number of a replay ID that a client kept. InvalidReplayIdError if it cannot be replayed from."""
         self.expire()
         number = int.from_bytes(replay_id, "big") if len(replay_id) == 8 else -1
         if not self.earliest <= number <= self.latest:
@@ -118,7 +118,7 @@ class EventBus:
         return number
 
     def expire(self) -> None:
-        """Forget what is older than the retention."""
+        """Delete events that are older than the retention."""
         until = self._clock().timestamp() - self.retention
         oldest = self._storage.connection.execute("SELECT at FROM _event ORDER BY at LIMIT 1").fetchone()
         if oldest is None or oldest[0] > until:
@@ -130,7 +130,7 @@ class EventBus:
             self._storage.set_meta(_FLOOR, str(self.earliest))
 
     def drop_all(self) -> None:
-        """Told to misbehave: everything so far is gone, as after an outage longer than the retention."""
+        """Fault injection: delete every event, as after an outage longer than the retention."""
         with self._storage.transaction():
             self._storage.connection.execute("DELETE FROM _event")
             self.latest += 1

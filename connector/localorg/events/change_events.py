@@ -1,7 +1,7 @@
-"""Change Data Capture: what a commit changed, as change events (Change Data Capture guide).
+"""Change Data Capture: turn the changes of a commit into change events (Change Data Capture developer guide).
 
-One event a record, whatever happened to it in the transaction: the first kind of change, the final data. A deletion is
-a header only, a creation has all values, an update has the changed ones, named by bitmaps.
+A record has one event per transaction, with the first kind of change and the final data. A deletion is a header only, a
+creation has all values, an update has the changed ones, named by bitmaps.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ ALWAYS_INCLUDED = frozenset({"LastModifiedDate"})
 
 
 def change_origin(api: str, version: str, client: str) -> str:
-    """What change events say of a write: the API, its version, and the client if it named itself."""
+    """Return the `changeOrigin` of a write: the API, its version, and the client if it named itself."""
     return f"com/salesforce/api/{api}/{version}" + (f";client={client}" if client else "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeEvent:
-    """A change event: its payload, the row behind it and the columns of it that the payload tells."""
+    """A change event: its payload, the row behind it, and the columns of the row that the payload carries."""
 
     sobject: str
     payload: dict[str, Any]
@@ -45,7 +45,7 @@ class ChangeEvent:
         return dict(self.payload[avro.CHANGE_HEADER])
 
     def enrich(self, plan: WritePlan, schema: EventSchema, names: Sequence[str]) -> ChangeEvent:
-        """With these columns told as well, as updates and deletions are."""
+        """Return the event with these columns added. Only updates and deletions are enriched."""
         if not self.row or self.payload[avro.CHANGE_HEADER]["changeType"] not in {"UPDATE", "DELETE"}:
             return self
         visible = self.visible | set(names)
@@ -66,7 +66,7 @@ class _RecordChange:
 
 
 def merge_changes(changes: Sequence[Change]) -> list[_RecordChange]:
-    """One entry a record, in the order of their first change; what was made and undone leaves nothing."""
+    """Merge changes to one entry per record, in order of the first change. A record created and deleted has none."""
     changes_by_id: dict[str, _RecordChange] = {}
     for change in changes:
         entry = changes_by_id.setdefault(change.id, _RecordChange(change.sobject, change.id, change.kind))
@@ -81,7 +81,7 @@ def merge_changes(changes: Sequence[Change]) -> list[_RecordChange]:
 
 
 class ChangeCapture:
-    """Turns commits into payloads."""
+    """Turns commits into change events."""
 
     def __init__(self, dml: Dml, faults: Faults) -> None:
         self._dml = dml
@@ -91,7 +91,7 @@ class ChangeCapture:
     def change_events(
         self, changes: Sequence[Change], schemas: Mapping[str, EventSchema], *, origin: str, milliseconds: int
     ) -> list[ChangeEvent]:
-        """What to tell of each change of an object that has a schema here."""
+        """Return the events of a commit, for the objects that have a schema here."""
         self.commit_number += 1
         transaction = str(uuid.uuid4())
         entries = merge_changes(changes)
@@ -145,7 +145,7 @@ class ChangeCapture:
 
 
 def _compound_parts(plan: WritePlan, row: Row, name: str) -> dict[str, str]:
-    """Of a compound field: column by the part's name in the schema. Empty for a plain one, as a company's name is."""
+    """Return the columns of a compound field by the part's name in the schema; empty for a plain field."""
     if name in plan.addresses:
         prefix = name.removesuffix("Address")
         return {part: prefix + part for part, _ in avro.ADDRESS_PARTS}
@@ -167,7 +167,7 @@ def _field_value(plan: WritePlan, row: Row, name: str, only: set[str] | None = N
 
 
 def _bitmaps(plan: WritePlan, row: Row, schema: EventSchema, names: set[str]) -> list[str]:
-    """Changed fields as bits by their place in the schema, those inside a compound field behind its place."""
+    """Return the bitmaps of changed fields: one for plain fields, one for each compound field behind its position."""
     own: set[int] = set()
     nested: list[str] = []
     for index, name in enumerate(schema.fields):

@@ -1,7 +1,7 @@
-"""Channels that an administrator made: whose events they carry, which of them, and what is added to them (G8).
+"""Custom channels: the topics they carry, their filters, and the fields their events are enriched with.
 
-A member with a filter or with enriched fields has events of its own beside those of its topic, under an alias that
-nobody else can subscribe to.
+A member with a filter or enriched fields has events of its own, stored under an alias that nobody can subscribe to
+(Change Data Capture developer guide, "Enrich Change Events with Extra Fields").
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class ChannelMember:
 
 
 def member_topics(channel: str, members: Mapping[str, ChannelMember]) -> set[str]:
-    """The topics that a subscription to the channel reads."""
+    """Return the topics that a subscription to the channel reads."""
     return {member.topic if member.is_plain else member_alias(channel, member) for member in members.values()}
 
 
 def special_members(channels: Channels, topic: str) -> Iterator[tuple[str, ChannelMember]]:
-    """Aliases under which an event of this topic is told, too, and what is different there."""
+    """Yield alias and member of every channel that filters or enriches the events of this topic."""
     for name, members in channels.items():
         member = members.get(topic)
         if member is not None and not member.is_plain:

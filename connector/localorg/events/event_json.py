@@ -1,4 +1,4 @@
-"""Events as JSON, for clients without Avro: dates as text, bitmaps as names, nothing that was not set."""
+"""Events as JSON, for clients without Avro: dates as text, bitmaps as field names, no unset fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BINARY_ONLY = ("nulledFields", "diffFields")
 
 
 def render_payload(schema: EventSchema, encoded: bytes) -> dict[str, Any]:
-    """A stored event as CometD tells it."""
+    """Render a stored event as CometD delivers it."""
     values = schema.decode(encoded)
     header = values.pop(CHANGE_HEADER, None)
     fields = {name: _render_value(schema.docs[name], value) for name, value in values.items()}
@@ -29,7 +29,7 @@ def render_payload(schema: EventSchema, encoded: bytes) -> dict[str, Any]:
 
 
 def _field_names(bitmaps: list[str], fields: tuple[str, ...]) -> list[str]:
-    """The fields that bitmaps name, a compound field for its parts."""
+    """Return the fields that bitmaps name. A compound field stands for its parts."""
     positions: set[int] = set()
     for bitmap in bitmaps:
         parent, _, digits = bitmap.rpartition("-")
@@ -41,7 +41,7 @@ def _field_names(bitmaps: list[str], fields: tuple[str, ...]) -> list[str]:
 
 
 def _render_value(doc: str, value: Any) -> Any:
-    """Milliseconds as the date or time they stand for, by the documentation of the schema's field."""
+    """Render milliseconds as the date or time that the schema's documentation of the field says."""
     kind = doc.rpartition(":")[2].lower()
     if not isinstance(value, int) or isinstance(value, bool) or kind not in {"date", "datetime", "time"}:
         return value
@@ -56,7 +56,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def expanded_schema(source: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema as it is of the message that CometD sends, wrapper and all."""
+    """Return the schema of the whole CometD message around the payload."""
     record = {"type": "record", "name": "Payload", "doc": "", "fields": source["fields"]}
     event = {"type": "record", "name": "Event", "fields": [{"name": "replayId", "type": "long"}]}
     data = {

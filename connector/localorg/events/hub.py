@@ -1,4 +1,4 @@
-"""Topics, channels and schemas: what can be subscribed to and published, and where a commit's events go."""
+"""Topics, channels and schemas: what clients can subscribe to and publish, and where the events of a commit go."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DEFAULT_CAPTURED = ("Account", "Contact", "Order", "OrderItem", "Product2")
 
 
 class EventHub:
-    """The org's events. `refresh()` after every change of the schema."""
+    """The org's events. Call `refresh()` after every change of the schema."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class EventHub:
         }
 
     def configure(self, options: Mapping[str, Any]) -> None:
-        """What Setup, time or a deploy would change. ValueError says what is wrong; nothing is changed then."""
+        """Change times and captured objects. ValueError names the wrong option; then nothing changes."""
         for name, value in options.items():
             match name:
                 case "retention_seconds" | "keepalive_seconds" | "fetch_seconds":
@@ -126,11 +126,11 @@ class EventHub:
         return self._schema_by_id.get(schema_id)
 
     def schema_for_topic(self, topic: str) -> EventSchema | None:
-        """The schema of a topic of one kind of event; None for channels of several and for unknown ones."""
+        """Return the schema of a topic; None for an unknown one and for channels with several kinds of events."""
         return self._schema_by_topic.get(topic)
 
     def resolve_topics(self, name: str) -> set[str] | None:
-        """What a subscription to a topic or channel hears; None if there is no such thing."""
+        """Return the topics behind a topic or channel name; None if there is none of this name."""
         if name == ALL_CHANGES:
             return {change_topic(sobject) for sobject in self.captured} | member_topics(
                 name, self.channels.get(name, {})
@@ -146,7 +146,7 @@ class EventHub:
         return topic.startswith("/event/") and topic in self._schema_by_topic
 
     def publish_encoded(self, topic: str, schema_id: str, payload: bytes, event_uuid: str) -> int:
-        """One platform event as a client encoded it; its replay number. ValueError if it is not the topic's."""
+        """Publish a platform event in the client's encoding; return its replay number. ValueError if it does not fit."""
         schema = self._schema_by_topic[topic]
         if schema_id != schema.id:
             raise ValueError(f"The schema {schema_id[:80]!r} is not the current one of {topic}, which is {schema.id}.")
@@ -155,7 +155,7 @@ class EventHub:
         return self.publish(topic, schema.decode(payload), event_uuid)
 
     def publish(self, topic: str, payload: Mapping[str, Any], event_uuid: str = "") -> int:
-        """One platform event; its replay number. ValueError if the payload is not the topic's."""
+        """Publish one platform event; return its replay number. ValueError if the payload does not fit the topic."""
         schema = self._schema_by_topic[topic]
         values = {**payload, "CreatedById": self._dml.user_id}
         values.setdefault("CreatedDate", round(self._clock().timestamp() * 1000))
@@ -182,7 +182,7 @@ class EventHub:
         return condition_holds(self._storage, seen, sobject, member.condition, row, now, with_header=with_header)
 
     def _publish_rows(self, sobject: SObject, messages: list[dict[str, Any]]) -> None:
-        """Events written as rows."""
+        """Publish platform events that were written as rows."""
         if self._usage.published.used + len(messages) > MAX_PUBLISHED_PER_HOUR:
             raise Refusal("LIMIT_EXCEEDED", HOURLY_LIMIT_EXCEEDED, fields=[])
         for message in messages:
@@ -212,7 +212,7 @@ class EventHub:
                     self.bus.publish(alias, [(schema.id, event_uuid, schema.encode(more.payload))])
 
     def _captured_schema(self, sobject: str) -> EventSchema | None:
-        """The schema of an object whose changes somebody may hear of."""
+        """Return the schema of an object whose changes somebody may subscribe to, else None."""
         topic = change_topic(sobject)
         chosen = sobject in self.captured or any(topic in members for members in self.channels.values())
         return self._schema_by_topic.get(topic) if chosen else None

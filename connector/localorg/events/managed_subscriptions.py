@@ -1,4 +1,7 @@
-"""Managed subscriptions: the org keeps what a client has committed (metadata type ManagedEventSubscription, beta)."""
+"""Managed subscriptions: the org stores the replay ID that a client has committed.
+
+(Metadata API developer guide, "ManagedEventSubscription", beta.)
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _SCHEMA = (
 
 
 class SubscriptionError(Exception):
-    """A client cannot have a subscription; `code` is the end of the error code that it gets."""
+    """A client cannot have a subscription. `code` is the end of the error code that the client gets."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -55,7 +58,7 @@ class ManagedSubscription:
 
 
 class ManagedSubscriptions:
-    """The subscriptions of an org, and which of them have a client."""
+    """The subscriptions of an org, and which of them a client reads now."""
 
     def __init__(self, storage: Storage, hub: EventHub) -> None:
         self._storage = storage
@@ -66,7 +69,7 @@ class ManagedSubscriptions:
     def define(
         self, name: str, topic: str, *, starts: str = "LATEST", recovers: str = "LATEST", state: str = "RUN"
     ) -> ManagedSubscription:
-        """Make a subscription, or change the one of this name; what was committed stays. ValueError if it cannot be."""
+        """Create or change the subscription of this name. The committed position stays. ValueError for a wrong option."""
         if not {starts, recovers} <= set(PRESETS) or state not in STATES:
             raise ValueError(f"starts and recovers: one of {', '.join(PRESETS)}; state: one of {', '.join(STATES)}")
         if self._hub.resolve_topics(topic) is None:
@@ -98,7 +101,7 @@ class ManagedSubscriptions:
 
     @contextmanager
     def acquire(self, subscription_id: str, name: str) -> Iterator[ManagedSubscription]:
-        """One client at a time has a subscription."""
+        """Give a subscription to one client for the duration of the block. SubscriptionError if it cannot have it."""
         subscription = self._find(subscription_id, name)
         if subscription.state != "RUN":
             raise SubscriptionStoppedError("config.stopped", f"The subscription {subscription.name} is not running.")
@@ -113,7 +116,7 @@ class ManagedSubscriptions:
             self._active.discard(subscription.id)
 
     def start_position(self, subscription: ManagedSubscription) -> int:
-        """Where its next client goes on."""
+        """Return the replay number after which the next client starts."""
         bus = self._hub.bus
         bus.expire()
         if subscription.committed is None:
@@ -123,7 +126,7 @@ class ManagedSubscriptions:
         return subscription.committed
 
     def commit(self, subscription: ManagedSubscription, replay_id: bytes) -> None:
-        """Keep the position up to which the client has read. InvalidReplayIdError for a bad replay ID."""
+        """Store the position up to which the client has read. InvalidReplayIdError for a bad replay ID."""
         number = self._hub.bus.decode_replay_id(replay_id)
         with self._storage.transaction():
             self._storage.connection.execute(

@@ -1,4 +1,6 @@
-"""What no real org offers: its counters, its call log, and the switches that make it misbehave. Bearer token needed."""
+"""Administration under `/_org`, which no real org has: counters, the call log, fault injection. It needs a bearer
+token.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,7 @@ def _json(body: Any, status: int = 200) -> web.Response:
 
 
 def _check_same_origin(request: web.Request) -> None:
-    """No page of another site may reach an org that listens on this machine only, not even by a name of its own that
-    leads here."""
+    """Refuse pages of other sites while the org listens on loopback, even under a name of theirs that leads here."""
     listens = request.transport.get_extra_info("sockname") if request.transport else None
     if not listens or not is_loopback(str(listens[0])):
         return

@@ -1,4 +1,4 @@
-"""From the wire to the resources: who may call, what it counts for, how it is told to fail, and how it is answered."""
+"""The HTTP application: authenticate a call, count it, inject faults, dispatch it and render the response."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _REFUSAL_RENDERERS: dict[Endpoint, RenderRefusal] = {
 
 
 class App:
-    """The org behind one aiohttp application. Further faces are added by first path segments."""
+    """The org behind one aiohttp application. `endpoints` maps the first path segments to what answers there."""
 
     def __init__(self, org: Org) -> None:
         self.org = org
@@ -196,7 +196,7 @@ class App:
     async def _call_with_faults(
         self, endpoint: Endpoint, render_refusal: RenderRefusal, request: web.Request, segments: list[str]
     ) -> web.StreamResponse:
-        """SOAP and Bulk API 1.0 know the same troubles as data calls, told in their own shapes."""
+        """Call SOAP or Bulk API 1.0 with the same faults as data calls, rendered in the shape of that API."""
         org, started, written = self.org, time.perf_counter(), self.org.dml.rows_written
         await request.read()
         await asyncio.sleep(self._latency())
@@ -222,14 +222,14 @@ class App:
         return await truncate_response(request, response) if fault == "truncated" else response
 
     def _latency(self) -> float:
-        """Seconds before a call is looked at."""
+        """Return how many seconds to wait before a call is handled."""
         faults = self.org.faults
         spread = faults.latency_spread_ms
         extra = min(self.org.random.expovariate(1 / spread), 10 * spread) if spread else 0.0
         return (faults.latency_ms + extra) / 1000
 
     async def _dispatch_with_locks(self, call: ApiCall, *, write: bool, next_row_held: bool) -> tuple[ApiResponse, int]:
-        """The answer, and how many rows it wrote, once the rows could be had and their locks are let go."""
+        """Dispatch a call and hold its row locks as long as the faults say. Return the response and the rows written."""
         org = self.org
         stamped = org.clock() if write and org.faults.late_commit_ms else None
         if stamped is not None:
@@ -293,7 +293,7 @@ class App:
 
 
 async def handle_expect(request: web.Request) -> web.StreamResponse | None:
-    """Answers `Expect`: the only thing to expect is leave to go on."""
+    """Answer the header `Expect`. Only `100-continue` can be expected."""
     if request.headers.get("Expect", "").lower() != "100-continue":
         return respond(
             request, error_response(Refusal("EXPECTATION_FAILED", "Only 100-continue can be expected.", status=417))
@@ -310,14 +310,14 @@ def unauthorized() -> ApiResponse:
 
 
 def drop_connection(request: web.Request) -> web.StreamResponse:
-    """The caller never hears: the connection ends without an answer."""
+    """End the connection without a response."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
 
 
 async def truncate_response(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    """Half of the answer, and then nothing."""
+    """Send half of the response, then end the connection."""
     body = response.body if isinstance(response, web.Response) else b""
     content = bytes(body) if isinstance(body, bytes) else b""
     half = web.StreamResponse(status=response.status, headers=response.headers)

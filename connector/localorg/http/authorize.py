@@ -1,7 +1,6 @@
-"""`/services/oauth2/authorize`: who has signed in agrees at once, and the browser goes on to where it was asked to go,
-which must be on this machine.
+"""`/services/oauth2/authorize`: approve a signed-in user at once and redirect to a callback on this machine.
 
-Signed in is a browser that may look at the org's page, and one that sends the user's name and password by the form.
+A browser is signed in if it may see the org's pages, or if it posts the user's name and password.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 
 
 def handle(org: Org, request: web.Request, params: Mapping[str, str], own_url: str) -> web.Response:
-    """A redirect with a code or a token; a page where there is no callback that can be trusted to hear of it, and one
-    to sign in by."""
+    """Redirect with a code or a token. Show a sign-in page first, or an error page if the callback cannot be trusted."""
     try:
         _check_callback(org, params)
         if not _is_signed_in(org, request, params):

@@ -1,4 +1,4 @@
-"""`/services/async/<version>/job…`: the face of Bulk API 1.0, in JSON and XML."""
+"""`/services/async/<version>/job…`: the HTTP endpoint of Bulk API 1.0, in JSON and XML. Frozen: see README.md."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def handle(org: Org, request: web.Request, segments: list[str]) -> web.Str
 
 
 def render_refusal(request: web.Request, reply: ApiResponse) -> web.Response:
-    """What a data call would be refused with, in this API's shape."""
+    """Render the refusal of a data call in the shape of this API."""
     code, text = reply.body[0]["errorCode"], reply.body[0]["message"]
     names = {"INVALID_SESSION_ID": "InvalidSessionId", "REQUEST_LIMIT_EXCEEDED": "ExceededQuota"}
     return _respond_refusal(Refusal(names.get(code, code), text), as_json=_wants_json(request))
@@ -88,7 +88,7 @@ def _route(org: Org, request: web.Request, segments: list[str], raw: bytes, *, a
 
 
 async def apex_not_found(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
-    """`/services/apexrest/…`: nobody wrote a class that answers there."""
+    """`/services/apexrest/…`: this org has no Apex classes."""
     if org.auth.bearer_session(request.headers.get("Authorization")) is None:
         raise Refusal("INVALID_SESSION_ID", "Session expired or invalid")
     raise Refusal("NOT_FOUND", "Could not find a match for URL")
@@ -147,7 +147,7 @@ def _render_result(job: BulkV1Job, batch: BulkV1Batch) -> web.Response:
 
 
 def _respond_csv(text: str) -> web.Response:
-    """Without a charset: salesforce-bulk takes the header literally."""
+    """Respond with CSV. The header has no charset, because salesforce-bulk compares it literally."""
     return web.Response(body=text.encode(), content_type="text/csv")
 
 

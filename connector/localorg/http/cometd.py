@@ -1,7 +1,7 @@
-"""CometD long polling over the same bus (Streaming API developer guide; Bayeux protocol 1.0).
+"""CometD long polling over the event bus (Streaming API developer guide; Bayeux 1.0). Frozen: see README.md.
 
-A client shakes hands, subscribes to channels from a replay ID on, and keeps a `/meta/connect` waiting: it is answered
-with events as soon as there are any, or with nothing after a while.
+A client shakes hands, subscribes to channels from a replay ID on, and keeps one `/meta/connect` request waiting. The
+org answers it as soon as there are events, or with none after a timeout.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class CometD:
         return [*events, _success(message, advice=_RETRY)]
 
     def _take_events(self, client: _Client) -> list[BayeuxMessage]:
-        """What each subscription has not been told yet."""
+        """Return the events that the client's subscriptions have not received yet."""
         messages: list[BayeuxMessage] = []
         bus = self.org.hub.bus
         for channel, position in client.positions.items():

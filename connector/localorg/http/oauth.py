@@ -1,4 +1,4 @@
-"""The sign-in endpoints as clients reach them: token, revoke, introspect, userinfo, identity."""
+"""The sign-in endpoints: token, revoke, introspect, userinfo, identity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def own_url(org: Org, request: web.Request) -> str:
-    """The address the caller used, if it is ours; clients must be sent back to where they came from."""
+    """Return the address that the caller used if it is one of ours, else the org's own."""
     if request.scheme == "https":
         return f"https://{request.host}"
     org_url = urlsplit(org.url)
@@ -74,14 +74,14 @@ async def handle(org: Org, request: web.Request, segments: list[str]) -> web.Str
 
 
 def _single_access(org: Org, request: web.Request) -> web.Response:
-    """Where a browser gets in without a sign-in: to the org's page."""
+    """Return the address by which a browser opens the org's page without a sign-in."""
     if org.auth.bearer_session(request.headers.get("Authorization")) is None:
         raise OAuthError("invalid_request", "invalid access token")
     return _json({"frontdoor_uri": f"{own_url(org, request)}/?key={org.auth.page_key}"})
 
 
 async def frontdoor(org: Org, request: web.Request, segments: list[str]) -> web.StreamResponse:
-    """`/secur/frontdoor.jsp?sid=…`: a browser with a session goes on to the org's page."""
+    """`/secur/frontdoor.jsp?sid=…`: redirect a browser that has a session to the org's page."""
     session = org.auth.read_session(request.query.get("sid", ""))
     if session is None or session.kind != "A":
         return web.Response(status=403, text="Session expired or invalid")

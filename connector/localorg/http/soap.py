@@ -56,7 +56,7 @@ async def handle(org: Org, request: web.Request, segments: list[str]) -> web.Str
 
 
 def render_refusal(request: web.Request, reply: ApiResponse) -> web.Response:
-    """What a data call would be refused with, as a fault of the API that was called."""
+    """Render the refusal of a data call as a fault of the API that was called."""
     first = reply.body[0]
     kind = request.path.strip("/").split("/")[2:3] or [""]
     return respond_fault(first["errorCode"], first["message"], _ROW_NAMESPACES.get(kind[0].lower(), METADATA))

@@ -1,5 +1,5 @@
-"""What was deployed to the org: read from SFDX source or from a zip, checked, and in force from then on.
+"""Deployed metadata: read from SFDX source or from a zip, checked, and effective from then on.
 
-`xml` reads files with their lines, `source` and `archive` find the components in them, `components` says what each kind
-must be and does, `deploy` is the life of a deployment, `access` what permission sets let the running user see.
+`xml` reads files with line numbers, `component` and `archive` find the components in them, `installer` checks and
+installs each, `deployed` holds the state, `deployments` runs a deployment, `field_security` applies permission sets.
 """

@@ -1,5 +1,4 @@
-"""What people look at: layouts, list views, report types, reports, dashboards. They are checked for what they refer to;
-nothing here draws them."""
+"""Check layouts, list views, report types, reports and dashboards for what they refer to. Nothing here renders them."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ def _require_sobject(deployed: DeployedMetadata, component: Component, name: str
 
 
 def _is_missing_custom_field(sobject: SObject, name: str) -> bool:
-    """Whether a field is named that is not there; standard columns go by names of their own that are not kept here."""
+    """Whether it names a custom field that does not exist. Standard columns have names of their own, not known here."""
     return name.endswith("__c") and name.lower() not in sobject.all_fields
 
 

@@ -1,4 +1,4 @@
-"""A zip as the Metadata API takes it: `package.xml`, and the files it names."""
+"""A zip as the Metadata API takes it: `package.xml` and the files that it names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ArchiveError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A component that a deployment takes out, before it puts others in or after."""
+    """A component to delete, before (`first`) or after the others are installed."""
 
     type: str
     name: str
@@ -48,7 +48,7 @@ class Archive:
 
 
 def open_archive(content: bytes) -> Archive:
-    """The components of a zip. ArchiveError if it is no zip, or has no readable manifest."""
+    """Return the components of a zip. ArchiveError if it is no zip or has no readable manifest."""
     files = _read_files(content)
     manifest = files.pop("package.xml", None)
     if manifest is None:
@@ -99,7 +99,7 @@ def _add_removals(archive: Archive, path: str, text: bytes) -> None:
 
 
 def _manifest_members(manifest: bytes, file: str = "package.xml") -> Mapping[str, set[str]]:
-    """Members by type."""
+    """Return the members of a manifest by type."""
     members: dict[str, set[str]] = {}
     package = parse_xml(manifest, file)
     if package.name != "Package":
@@ -113,7 +113,7 @@ def _manifest_members(manifest: bytes, file: str = "package.xml") -> Mapping[str
 
 
 def _apply_manifest(archive: Archive, members_by_type: Mapping[str, set[str]]) -> None:
-    """Keep what the manifest names; say what it names and the zip lacks."""
+    """Keep the components that the manifest names; add a problem for each that it names and the zip lacks."""
 
     def is_listed(type_: str, name: str) -> bool:
         members = members_by_type.get(_family(type_), set()) | members_by_type.get(type_, set())
@@ -132,5 +132,5 @@ def _apply_manifest(archive: Archive, members_by_type: Mapping[str, set[str]]) -
 
 
 def _family(type_: str) -> str:
-    """Folders are named as members of what lies in them."""
+    """Return the type under which the manifest lists a folder: that of the members in it."""
     return type_.removesuffix("Folder")

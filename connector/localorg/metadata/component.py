@@ -1,4 +1,4 @@
-"""One deployable thing as it lies in a file, and the kinds there are with their places in a package."""
+"""One deployable component, the kinds of components, and where each lies in a package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from connector.localorg.metadata.xml import Element, parse_xml
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """`source` is its own element; `content` the whole file it came in, to be kept."""
+    """A component. `source` is its own element; `content` is the whole file, which is stored."""
 
     type: str
     name: str
@@ -25,7 +25,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class ComponentKind:
-    """`folder` and `suffix` of its files in a package; `foldered` kinds have a folder of the org in their name."""
+    """A kind of component: `folder` and `suffix` of its files; `foldered` kinds have a folder in their full name."""
 
     type: str
     folder: str
@@ -57,7 +57,7 @@ DEPENDENCY_ORDER = [
 
 
 def parse_file(path: str, content: bytes) -> Iterator[Component]:
-    """The components of one file, named as in a package (`objects/Order.object`) or in a source project."""
+    """Yield the components of one file of a package (`objects/Order.object`) or of a source project."""
     parts = path.split("/")
     name = parts[-1].removesuffix("-meta.xml")
     stem, _, suffix = name.rpartition(".")

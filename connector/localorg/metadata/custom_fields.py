@@ -1,4 +1,4 @@
-"""A custom field as its definition says, and what a definition must say."""
+"""Build a custom field from its definition, and check the definition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from connector.localorg.schema import Field, PicklistValue, SObject
 
 
 def build_field(source: Element, sobject: SObject, file: str) -> Field:
-    """The field that a definition describes. MetadataError names the line that is wrong."""
+    """Return the field that a definition describes. MetadataError names the wrong line."""
     name = source.get("fullName")
 
     def refuse(problem: str, element: Element | None = None) -> MetadataError:

@@ -1,4 +1,4 @@
-"""A component's definition as JSON and as XML: what the Tooling API takes and tells, and what is kept."""
+"""A component's definition as JSON (Tooling API) and as XML (packages and the stored form)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VALUE_NAME_LISTS = {"value"}  # lists whose items say valueName in JSON, fullNa
 
 
 def definition_as_dict(source: Element) -> dict[str, Any]:
-    """The JSON of a definition, without its name."""
+    """Return the JSON of a definition, without its name."""
     body: dict[str, Any] = {}
     for child in source.children:
         if child.name == "fullName" and source.name not in _VALUE_NAME_LISTS:
@@ -49,7 +49,7 @@ def _value(source: Element) -> Any:
 
 
 def xml_from_dict(root: str, metadata: Mapping[str, Any]) -> bytes:
-    """A file of its own for a definition that came as JSON."""
+    """Render a definition that came as JSON as a file of its own."""
     body = "".join(_tag(name, value) for name, value in metadata.items())
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">{body}\n</{root}>\n'.encode()
 
@@ -71,7 +71,7 @@ def _tag(name: str, value: Any) -> str:
 
 
 def xml_from_element(root: str, source: Element) -> bytes:
-    """A file of its own for a definition that came as part of a larger XML."""
+    """Render a definition that was part of a larger XML as a file of its own."""
     body = "".join(_copy(child) for child in source.children)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">{body}\n</{root}>\n'.encode()
 
@@ -85,12 +85,12 @@ def _copy(source: Element) -> str:
 
 
 def element_xml(source: Element) -> str:
-    """An element of a definition once more, as XML."""
+    """Render an element of a definition as XML."""
     return _copy(source).strip()
 
 
 def package_path(kind: str, name: str) -> str:
-    """Where a component lies in a package."""
+    """Return the path of a component in a package."""
     if kind in NESTED_KINDS.values():
         kind = "CustomObject"
     component_kind = next((item for item in KINDS if item.type == kind), None)

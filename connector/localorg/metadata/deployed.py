@@ -15,7 +15,7 @@ from connector.localorg.schema import Schema
 
 @dataclass(frozen=True, kw_only=True)
 class PermissionSet:
-    """A permission set: (readable, editable) by `Object.Field`, lower case; the user permissions it gives."""
+    """A permission set: (readable, editable) by `object.field` in lower case, and the user permissions it grants."""
 
     name: str
     label: str
@@ -34,7 +34,7 @@ class SubscriptionDefinition:
 
 @dataclass
 class DeployedMetadata:
-    """The state that components make. `schema` is the org's own; `kept` and `restore` undo a failed deployment."""
+    """The deployed metadata of the org. `schema` is the org's own; `snapshot` and `restore` undo a failed deployment."""
 
     schema: Schema
     names: dict[tuple[str, str], Component] = field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""The life of a deployment: a zip is checked whole, takes effect whole or (when asked to) in part, and is kept.
+"""Deployments: check a zip, install it wholly or (if asked to) partly, and store it.
 
-What was deployed is kept with the org's data and put in again at its next start, before anything else happens.
+The org stores what was deployed with its data and installs it again at the next start, before anything else.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OPTIONS: dict[str, Any] = {
 
 @dataclass(kw_only=True)
 class ComponentMessage:
-    """What became of one component."""
+    """The result of one component."""
 
     type: str
     name: str
@@ -76,7 +76,7 @@ class Deployment:
 
 
 class Deployments:
-    """`changed` is called when a deployment took effect."""
+    """The deployments of an org. It calls `changed` when one took effect."""
 
     def __init__(
         self, storage: Storage, deployed: DeployedMetadata, clock: Callable[[], datetime], changed: Callable[[], None]
@@ -88,7 +88,7 @@ class Deployments:
         self._deployments: dict[str, Deployment] = {}
 
     def start(self, content: bytes, options: dict[str, Any]) -> Deployment:
-        """Take a zip in; `run` does the work."""
+        """Accept a zip. `run` does the work."""
         deployment = self._register(Deployment(id="", options=options, created=self._clock()))
         try:
             archive = open_archive(content)
@@ -106,7 +106,7 @@ class Deployments:
         return deployment
 
     def quick_deploy(self, checked: Deployment) -> Deployment | None:
-        """Deploy what a recent check found to be good; None if there is no such check."""
+        """Deploy what a recent validation accepted; None if that validation has expired or failed."""
         if checked.validated is None or self._clock() - checked.created > VALIDATION_LIFETIME:
             return None
         archive, checked.validated = checked.validated, None
@@ -130,7 +130,7 @@ class Deployments:
             self._finish(deployment, "Canceled")
 
     def run(self, deployment: Deployment) -> None:
-        """All components in the order in which they can depend on each other; once."""
+        """Install and remove all components in the order of their dependencies. It does so once."""
         if deployment.done:
             return
         archive, deployment.archive = deployment.archive, Archive()
@@ -165,7 +165,7 @@ class Deployments:
     def deploy_components(
         self, components: Iterable[Component] = (), removals: Iterable[Removal] = ()
     ) -> list[ComponentMessage]:
-        """Components that come or go singly, not in a zip: all or none, at once."""
+        """Install and remove components without a zip, at once, all or none."""
         archive = Archive(components=list(components), removals=list(removals))
         deployment = Deployment(id="", options=OPTIONS, created=self._clock(), archive=archive)
         self.run(deployment)
@@ -212,7 +212,7 @@ class Deployments:
             )
 
     def _clear_data(self, item: Removal) -> None:
-        """What was in it is gone, too, should it ever come again."""
+        """Delete the data of a removed component, so that it is empty if it is ever deployed again."""
         owner, _, name = item.name.partition(".")
         tables = {row[0].lower(): row[0] for row in self._storage.connection.execute("SELECT name FROM sqlite_master")}
         table = tables.get(owner.lower())
@@ -235,7 +235,7 @@ def _stem(path: str) -> str:
 
 
 def restore_deployed(storage: Storage, deployed: DeployedMetadata) -> None:
-    """Put in again what was deployed before."""
+    """Install again what was deployed before the org stopped."""
     storage.connection.execute(_SCHEMA)
     storage.connection.execute("CREATE TABLE IF NOT EXISTS _removed (type TEXT, name TEXT, PRIMARY KEY (type, name))")
     rows = storage.connection.execute("SELECT type, name, file, content FROM _component ORDER BY place").fetchall()

@@ -1,7 +1,7 @@
-"""Field-level security: a custom field is seen by whom a permission set gives it to, and by nobody else.
+"""Field-level security: a custom field is visible only to users whose permission sets grant it.
 
-That holds for the administrator, too (Metadata API developer guide, "PermissionSet": a field that is deployed without
-permissions is invisible). Standard fields, required fields and those of events are seen by all.
+This includes the administrator (Metadata API developer guide, "PermissionSet": a field that is deployed without
+permissions is invisible). Standard fields, required fields and fields of events are visible to all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from connector.localorg.schema import Field, Schema, SObject
 
 
 def apply_field_security(schema: Schema, grants: Iterable[PermissionSet]) -> None:
-    """Show of every object what these permission sets together let a user see and edit."""
+    """Restrict every object to the fields that these permission sets together let the user read and edit."""
     permission_sets = list(grants)
     for sobject in schema:
         if not sobject.event:

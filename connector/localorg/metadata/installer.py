@@ -187,7 +187,7 @@ def _enriched_fields(component: Component, sobject: SObject) -> tuple[str, ...]:
 def _parse_filter(
     deployed: DeployedMetadata, component: Component, sobject: SObject, *, with_header: bool
 ) -> tuple[str, list[str]]:
-    """The condition, and the fields that it is about: change events are enriched with them by themselves."""
+    """Return the filter, and its fields: change events are enriched with these automatically."""
     condition = component.source.get("filterExpression")
     if not condition:
         return "", []
@@ -200,7 +200,7 @@ def _parse_filter(
 
 
 def _captured_object(entity: str) -> str:
-    """`Order` of `OrderChangeEvent`, `My__c` of `My__ChangeEvent`."""
+    """Return `Order` for `OrderChangeEvent`, `My__c` for `My__ChangeEvent`."""
     if entity.endswith("__ChangeEvent"):
         return entity.removesuffix("__ChangeEvent") + "__c"
     return entity.removesuffix("ChangeEvent") if entity.endswith("ChangeEvent") else ""

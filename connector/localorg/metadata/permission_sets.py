@@ -1,4 +1,4 @@
-"""Permission sets and who holds them, as records that clients query and write."""
+"""Permission sets and their assignments, as records that clients query and write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PERMISSION_SET, ASSIGNMENT = "PermissionSet", "PermissionSetAssignment"
 
 
 def sync_records(dml: Dml, deployed: DeployedMetadata) -> None:
-    """A record for every permission set that was deployed."""
+    """Write a record for every deployed permission set."""
     with dml.storage.transaction():
         for grant in deployed.grants.values():
             record_id = dml.scalar('SELECT "Id" FROM "PermissionSet" WHERE "Name" = ?', grant.name)
@@ -32,7 +32,7 @@ def sync_records(dml: Dml, deployed: DeployedMetadata) -> None:
 
 
 def _delete_removed(dml: Dml, deployed: DeployedMetadata) -> None:
-    """Drop the records of permission sets that were deleted, and who held them."""
+    """Delete the records of removed permission sets, and their assignments."""
     run = dml.storage.connection.execute
     rows = run('SELECT "Id", "Name" FROM "PermissionSet" WHERE "IsCustom" = 1').fetchall()
     for record_id in [record_id for record_id, name in rows if name not in deployed.grants]:
@@ -41,7 +41,7 @@ def _delete_removed(dml: Dml, deployed: DeployedMetadata) -> None:
 
 
 def assign(dml: Dml, deployed: DeployedMetadata, names: Iterable[str]) -> None:
-    """Give these sets to the administrator, unless he has them."""
+    """Assign these permission sets to the administrator if they are not yet."""
     sync_records(dml, deployed)
     with dml.storage.transaction():
         for name in names:
@@ -53,7 +53,7 @@ def assign(dml: Dml, deployed: DeployedMetadata, names: Iterable[str]) -> None:
 
 
 def assigned_to_user(dml: Dml, deployed: DeployedMetadata) -> list[PermissionSet]:
-    """The permission sets of the running user."""
+    """Return the permission sets of the running user."""
     rows = dml.storage.connection.execute(
         'SELECT s."Name" FROM "PermissionSetAssignment" a JOIN "PermissionSet" s ON s."Id" = a."PermissionSetId"'
         ' WHERE a."AssigneeId" = ?',

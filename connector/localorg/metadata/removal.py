@@ -1,4 +1,4 @@
-"""Components that leave the org, and what keeps them in it."""
+"""Remove components from the org, unless something still needs them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _WITHOUT_STATE = {"ListView", "Layout", "Report", "ReportFolder", "Dashboard", "
 
 
 class ComponentMissingError(Exception):
-    """There is no such component: a warning, nothing wrong."""
+    """There is no such component. A deployment reports it as a warning."""
 
 
 def remove_component(deployed: DeployedMetadata, kind: str, name: str, file: str) -> None:
-    """Take it out; MetadataError if something still needs it."""
+    """Remove a component. MetadataError if something still needs it."""
 
     def refuse(problem: str) -> MetadataError:
         return MetadataError(file, 1, problem)

@@ -1,4 +1,4 @@
-"""An SFDX source project on disk."""
+"""Read an SFDX source project from disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from connector.localorg.schema import Schema
 
 
 def read_components(root: Path) -> Iterator[Component]:
-    """Everything under the package directories of a project, or under `root` if it is none."""
+    """Yield all components in the package directories of a project, or under `root` if it is no project."""
     project = root / "sfdx-project.json"
     folders = [root]
     if project.is_file():
@@ -25,7 +25,7 @@ def read_components(root: Path) -> Iterator[Component]:
 
 
 def load_project(deployed: DeployedMetadata, root: Path) -> list[str]:
-    """Put a project in; the full names of its components in that order. MetadataError names the first that is wrong."""
+    """Install a project; return the full names of its components in order. MetadataError names the first wrong one."""
     project_components = sorted(read_components(root), key=lambda item: DEPENDENCY_ORDER.index(item.type))
     for component in project_components:
         install(deployed, component)

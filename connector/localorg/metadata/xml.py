@@ -1,4 +1,4 @@
-"""XML with lines, as errors need them; entities and document types are refused."""
+"""Parse XML with line numbers for error messages. Entities and document types are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MetadataError(Exception):
 
 
 class Element:
-    """A node of the file with its line."""
+    """An element of a file, with its line."""
 
     def __init__(self, name: str, line: int) -> None:
         self.name = name
@@ -45,7 +45,7 @@ class Element:
         return self.get(name) == "true"
 
     def descendants(self, name: str) -> Iterator[Element]:
-        """Every element of that name, however deep."""
+        """Yield every element of that name, at any depth."""
         for child in self.children:
             if child.name == name:
                 yield child
@@ -53,7 +53,7 @@ class Element:
 
 
 def parse_xml(content: bytes, file: str) -> Element:
-    """The root element. MetadataError where the content is no XML."""
+    """Return the root element. MetadataError if the content is not well-formed or too large."""
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text, parser.buffer_size = True, _TEXT_BUFFER_SIZE
     stack = [Element("", 0)]

@@ -1,5 +1,5 @@
-"""The org as people see it in a browser: records for sales reps, usage and calls for developers. It only reads.
+"""The org's pages in a browser: records for sales reps, API usage and call log for developers. They are read-only.
 
-Everything is rendered here, without a script; every read is bounded, so that a page costs the same in an org of a
-million rows.
+Everything is rendered here, without scripts. Every read is bounded, so a page costs the same in an org with a million
+rows.
 """

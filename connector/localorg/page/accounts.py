@@ -1,4 +1,4 @@
-"""Accounts by their names, and one of them: who it is, what it ordered, who works there."""
+"""The list of accounts by name, and the page of one account: details, orders, contacts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def view(org: Org, params: Mapping[str, str]) -> Page:
 
 
 def list_by_name(org: Org, sobject: str, segment: str, params: Mapping[str, str], *, empty: str) -> Page:
-    """A list in the order of names, page by page."""
+    """Render a list of records in order of their names, page by page."""
     object_type = org.dml.plan(sobject).sobject
     formatter = ValueFormatter(org)
     name, record_id = params.get("name", ""), params.get("after", "")

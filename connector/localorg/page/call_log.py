@@ -1,4 +1,4 @@
-"""The log of calls, newest first: who asked for what, how it ended, how many rows it wrote and how long it took."""
+"""The log of API calls, newest first: path, status, rows written, duration and injected fault."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _row(call: LoggedCall) -> list[object]:
 
 
 def _legible(path: str) -> str:
-    """A path with its query as it was meant, not as it was sent: `/query?q=SELECT Id FROM Order`."""
+    """Return a decoded path: `/query?q=SELECT Id FROM Order`."""
     address, question_mark, query = path.partition("?")
     return f"{unquote(address)}{question_mark}{unquote_plus(query)}"
 

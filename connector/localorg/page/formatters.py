@@ -1,4 +1,4 @@
-"""How a stored value reads: dates as people write them, money with its currency, references as links by name."""
+"""Format stored values for people: dates, money with currency, references as links by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_NAME_LENGTH = 120
 
 
 def format_money(amount: StoredValue, currency: object, scale: int = 2) -> Html:
-    """To the cent, or as finely as the field and the amount are."""
+    """Format an amount with at least two decimals, and with more if the amount has them."""
     if amount is None:
         return EMPTY
     text = f"{float(amount):,.{max(scale, 2)}f}"
@@ -35,7 +35,7 @@ def format_number(amount: StoredValue, scale: int = 2) -> Html:
 
 
 def format_date(text: object) -> Html:
-    """`2026-11-23` as `23 Nov 2026`; what is no date stays as it is."""
+    """Format `2026-11-23` as `23 Nov 2026`. Other text stays as it is."""
     try:
         moment = datetime.strptime(str(text), "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
@@ -44,7 +44,7 @@ def format_date(text: object) -> Html:
 
 
 def format_datetime(text: object) -> Html:
-    """A stamp in UTC, to the second."""
+    """Format a timestamp in UTC, to the second."""
     try:
         at = datetime.strptime(str(text), _STAMP).astimezone(UTC)
     except ValueError:
@@ -53,12 +53,12 @@ def format_datetime(text: object) -> Html:
 
 
 def sobjects_by_prefix(org: Org, record_id: str) -> list[SObject]:
-    """Those whose key prefix it has: histories share one."""
+    """Return the objects with the key prefix of this ID. The history objects share one prefix."""
     return [item for item in org.schema if item.key_prefix and record_id.startswith(item.key_prefix) and not item.event]
 
 
 def find_record(org: Org, record_id: str) -> tuple[SObject, Row] | None:
-    """The record behind an ID of 15 or 18 characters, deleted or not."""
+    """Return the object and row of an ID of 15 or 18 characters, deleted or not; None if there is none."""
     full = ids.normalize(record_id)
     if full is None:
         return None
@@ -70,25 +70,25 @@ def find_record(org: Org, record_id: str) -> tuple[SObject, Row] | None:
 
 
 def name_field(sobject: SObject) -> Field | None:
-    """The field that names a record, if the running user may see it."""
+    """Return the field that names a record if the running user may see it."""
     return next((field for field in sobject.fields.values() if field.name_field and field.stored), None)
 
 
 class ValueFormatter:
-    """Values of one page; names of records are looked up once."""
+    """Formats the values of one page. It looks up the name of each record once."""
 
     def __init__(self, org: Org) -> None:
         self.org = org
         self._names: dict[str, str] = {}
 
     def record_title(self, sobject: SObject, row: Row) -> str:
-        """What people call a record: an order by the number it has in the shop, others by their names."""
+        """Return the name of a record; for an order its number in the shop."""
         key = row.get("External_Key__c") if sobject.name == "Order" and sobject.get("External_Key__c") else None
         field = name_field(sobject)
         return str(key or (row.get(field.name) if field else None) or row["Id"])[:_MAX_NAME_LENGTH]
 
     def record_name(self, record_id: str) -> str | None:
-        """None for what is not there."""
+        """Return the name of a record, or None if it does not exist."""
         if record_id not in self._names:
             self._names[record_id] = self._look_up(record_id) or ""
         return self._names[record_id] or None
@@ -106,7 +106,7 @@ class ValueFormatter:
         return None
 
     def link_record(self, record_id: object) -> Html:
-        """A link by name, or the bare ID of what this org does not have."""
+        """Render a link by name, or the bare ID if this org has no such record."""
         if not record_id:
             return EMPTY
         name = self.record_name(str(record_id))
@@ -123,7 +123,7 @@ class ValueFormatter:
         return self.format_value(field, row.get(field.name), self.currency(row))
 
     def format_value(self, field: Field, stored: object, currency: str) -> Html:
-        """A value of this field; nothing for an empty one."""
+        """Format a value of this field. An empty value gives an empty text."""
         if stored is None or stored == "":
             return EMPTY
         text = str(stored)
@@ -156,10 +156,10 @@ class ValueFormatter:
 
 
 def field_label(field: Field) -> str:
-    """What a field is called; a reference shows a name, so its label needs no `ID`."""
+    """Return the label of a field. A reference shows a name, so its label ends without `ID`."""
     return field.label.removesuffix(" ID") if field.type == "reference" else field.label
 
 
 def picklist_label(field: Field, value: str) -> str:
-    """The label of a picklist's value."""
+    """Return the label of a picklist value."""
     return next((item.label for item in field.picklist if item.value == value), value)

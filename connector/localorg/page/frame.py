@@ -1,4 +1,4 @@
-"""What all pages share: the head with its search, the headers that keep a page to itself, and the pages that say no."""
+"""The frame of all pages: navigation, search box, security headers, and the pages for errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _policy() -> str:
 
 
 def render_page(page: Page, *, inside: bool = True) -> web.Response:
-    """`inside` is for who may look: only they get the navigation."""
+    """Render a page. Only a page that is `inside` the login has the navigation."""
     head = _head(page) if inside else EMPTY
     text = html(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} · Local Salesforce org</title>'

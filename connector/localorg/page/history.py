@@ -1,6 +1,6 @@
-"""What became of a record, newest first: from its `<Object>History` if the org keeps one, else from its change events.
+"""The history of a record, newest first: from `<Object>History` if the org has one, else from change events.
 
-Both are bounded, and an answer says whether older changes may exist.
+Both reads are bounded. The page says whether older changes may exist.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ALWAYS = frozenset({"LastModifiedDate", "LastModifiedById", "SystemModstamp"}) 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryEntry:
-    """`changes` are label, value before (None if that is not known) and value after."""
+    """One change. `changes` are label, value before (None if unknown) and value after."""
 
     timestamp: str
     kind: str

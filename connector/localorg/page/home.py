@@ -1,4 +1,4 @@
-"""The first page: how many orders are where, the latest of them, and what the callers have cost."""
+"""The home page: orders by stage, the latest orders, and API usage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that is safe to put into a page. What is not `Html` yet is escaped when it gets there, without exception."""
+"""HTML that is safe by construction: every value that is not `Html` is escaped when it is inserted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 
 class Html(str):
-    """Markup that was built here."""
+    """Markup that was built by this package."""
 
     __slots__ = ()
 
@@ -23,7 +23,7 @@ def escape_value(value: object) -> Html:
 
 
 def html(template: str, *values: object, **named_values: object) -> Html:
-    """The template with its places filled; the template is ours, the values are anybody's."""
+    """Fill a template. The template is trusted, the values are escaped."""
     filled = {name: escape_value(value) for name, value in named_values.items()}
     return Html(template.format(*(escape_value(value) for value in values), **filled))
 
@@ -33,7 +33,7 @@ def join(parts: Iterable[object], between: str = "") -> Html:
 
 
 def build_url(*segments: str, **params: object) -> str:
-    """A path within the page, with the parameters that say something."""
+    """Return a path within the pages, with the parameters that have a value."""
     query = {name: str(value) for name, value in params.items() if value not in {None, "", False}}
     path = "/" + "/".join(quote(segment, safe="") for segment in segments)
     return f"{path}?{urlencode(query)}" if query else path
@@ -44,7 +44,7 @@ def link(to: str, text: object) -> Html:
 
 
 def render_options(choices: Mapping[str, str], chosen: str) -> Html:
-    """The options of a select, value by label."""
+    """Render the options of a select: label by value."""
     return join(
         html('<option value="{}"{}>{}</option>', value, Html(" selected") if value == chosen else EMPTY, label)
         for value, label in choices.items()

@@ -1,6 +1,6 @@
-"""What the page's lists and its search need of the database, beyond what the org's own queries do.
+"""Database indexes for the lists and the search of the pages, in addition to those of the org's queries.
 
-Rows come newest first in the order of their insertion, which every index ends in. Deleted rows are in none of these.
+Lists show the newest rows first, by rowid, with which every index ends. The indexes leave out deleted rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HELD_CONDITION = f'{LIVE_CONDITION} AND "{HOLD}" IS NOT NULL'
 
 
 def create_indexes(org: Org) -> None:
-    """Make those whose columns exist; what is there already costs nothing."""
+    """Create the indexes whose columns exist, unless they are there."""
     execute = org.storage.connection.execute
     for sobject, *columns in _COLUMNS:
         if _has_column(org, sobject, columns[0]):

@@ -1,7 +1,7 @@
-"""Who may look: a browser that was opened with the printed link, and from then on its cookie.
+"""Access to the pages: a browser opens the printed link once and has a cookie from then on.
 
-The key leaves the address at once, so that it stays in no history and no bookmark of an inner page. Cookies do not tell
-ports apart: the org's own ID in the name keeps two orgs on one machine from signing each other out.
+The redirect takes the key out of the address, so that it stays in no history and no bookmark. Cookies do not tell ports
+apart: the org's ID in the cookie's name keeps two orgs on one machine apart.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def has_key(org: Org, params: Mapping[str, str]) -> bool:
 
 
 def grant_access(org: Org, request: web.Request, path: str, params: Mapping[str, str]) -> web.Response:
-    """On to the same place without the key."""
+    """Set the cookie and redirect to the same page without the key."""
     rest = urlencode({name: value for name, value in params.items() if name != KEY})
     response = web.Response(status=303, headers={"Location": f"{path}?{rest}" if rest else path})
     response.set_cookie(

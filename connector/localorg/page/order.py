@@ -1,4 +1,4 @@
-"""One order as a sales rep needs it: where it stands, what holds it, where the parcel is; then the rest."""
+"""The page of one order: stage, hold, tracking, details, lines, returns, history."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _hold_alert(sobject: SObject, row: Row) -> Html:
 
 
 def _stage_progress(sobject: SObject, row: Row) -> Html:
-    """The stages in their order, up to the one the order is in."""
+    """Render the stages in order, up to the current one."""
     field, stage = sobject.get(STAGE), row.get(STAGE)
     names = [item for item in field.picklist if item.value not in _SIDE_STAGES] if field else []
     current = next((number for number, item in enumerate(names) if item.value == stage), None)
@@ -182,7 +182,7 @@ def _lines_section(org: Org, formatter: ValueFormatter, row: Row) -> Html:
 
 
 def _has_distinct_value(name: str, item: Row) -> bool:
-    """Whether a line says something by it that its other columns do not."""
+    """Whether a column of a line says something that its other columns do not."""
     value = item.get(name)
     if name in _SAME_AS:
         return value is not None and value != item.get(_SAME_AS[name])

@@ -1,4 +1,4 @@
-"""All orders, newest first: by stage, by status, only those on hold, or of one account."""
+"""The list of orders, newest first: by stage, by status, only those on hold, or those of one account."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Any record: its fields by their labels, what refers to it, its history. Orders and accounts have pages of their own
-that end the same way."""
+"""The page of any record: its fields, the records that refer to it, its history.
+
+Orders and accounts have pages of their own that end in the same way.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ def deleted_alert(row: Row) -> Html:
 def field_section(
     formatter: ValueFormatter, sobject: SObject, row: Row, *, title: str = "Details", folded: bool = False
 ) -> Html:
-    """All that the running user may see, those without a value last and folded away."""
+    """Render all fields that the running user may see; those without a value are last and folded."""
     filled, empty = [], []
     for field in sobject.fields.values():
         if field.compound_field_name or field.name == "IsDeleted":
@@ -86,7 +88,7 @@ def related_sections(
     without: Container[str] = (),
     quiet: bool = False,
 ) -> Html:
-    """A section for each object that refers to this record."""
+    """Render a section for each object that refers to this record."""
     relations = list(record_table.relations(org, sobject, without))
     sections: Iterable[Html] = (
         record_table.related_section(org, formatter, relation, str(row["Id"]), title=title)
@@ -99,7 +101,7 @@ def related_sections(
 
 
 def view_children(org: Org, record_id: str, child: str, field: str, params: Mapping[str, str]) -> Page:
-    """All children of one kind, page by page."""
+    """Render all children of one kind, page by page."""
     record_found = find_record(org, record_id)
     relation = next(
         (

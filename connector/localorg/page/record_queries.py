@@ -1,7 +1,7 @@
-"""Bounded reads: lists newest first, children of a record, counts that stop counting, rows by what they begin with.
+"""Bounded reads for the pages: newest rows, child rows, bounded counts, rows by prefix.
 
-Columns come from the schema only, values are bound. A list looks at no more than so many rows for one page, whatever
-its filters; if that was not enough, it says where to look on.
+Column names come from the schema only; values are bound. A list reads at most MAX_ROWS_SEARCHED rows for one page,
+whatever its filters. If that was not enough, it returns where to continue.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _LAST_CHARACTER = "\U0010ffff"  # after every text that begins with what stands 
 
 @dataclass(frozen=True, slots=True)
 class RowPage:
-    """One page of a list. `following` is where the next begins; `unfinished` if that is for lack of looking."""
+    """One page of a list. `next_cursor` is where the next page begins; `search_limit_reached` if more rows must be
+    searched.
+    """
 
     rows: list[Row]
     next_cursor: int | None = None
@@ -41,7 +43,7 @@ def newest_rows(
     before: int | None = None,
     limit: int = PAGE_SIZE,
 ) -> RowPage:
-    """Rows with these values in these columns. The first one is the one to look up, the others are compared."""
+    """Return rows with these values. The first column is looked up by index, the others are compared."""
     plan = org.dml.plan(sobject)
     live = LIVE_CONDITION if "IsDeleted" in plan.column_names else "1"
     looked_up = dict(list(equal.items())[:1])
@@ -93,7 +95,7 @@ class NamedPage:
 
 
 def rows_by_name(org: Org, sobject: str, after: tuple[str, str] | None, limit: int = PAGE_SIZE) -> NamedPage:
-    """Rows in the order of their names; the cursor is the last row's name and ID."""
+    """Return rows in order of their names. The cursor is name and ID of the last row."""
     where = LIVE_CONDITION if after is None else f'{LIVE_CONDITION} AND ("Name", "Id") > (?, ?)'
     rows_and_next = list(org.dml.select(sobject, f'{where} ORDER BY "Name", "Id" LIMIT ?', *(after or ()), limit + 1))
     rows = rows_and_next[:limit]
@@ -102,7 +104,7 @@ def rows_by_name(org: Org, sobject: str, after: tuple[str, str] | None, limit: i
 
 
 def rows_with_prefix(org: Org, sobject: str, column: str, text: str, limit: int) -> list[Row]:
-    """Rows whose column begins with a text, in its order."""
+    """Return rows whose column begins with a text, in order of the column."""
     plan = org.dml.plan(sobject)
     name = quote(_column(plan, column))
     live = LIVE_CONDITION if "IsDeleted" in plan.column_names else "1"
@@ -111,14 +113,14 @@ def rows_with_prefix(org: Org, sobject: str, column: str, text: str, limit: int)
 
 
 def count_rows(org: Org, sobject: str) -> int:
-    """How many there are: all rows less the deleted ones, neither of which is looked at."""
+    """Count live rows: all rows less the deleted ones. Both counts come from an index."""
     table = quote(org.dml.plan(sobject).name)
     all_rows = org.dml.scalar(f"SELECT COUNT(*) FROM {table}")  # noqa: S608
     return int(all_rows) - int(org.dml.scalar(f'SELECT COUNT(*) FROM {table} WHERE "IsDeleted" = 1'))  # noqa: S608
 
 
 def bounded_count(org: Org, sobject: str, column: str | None = None, value: str = "") -> int:
-    """How many orders are held, or rows have a value; counting stops at one more than `COUNTED`."""
+    """Count held orders, or rows with a value. It stops at one more than MAX_COUNT."""
     plan = org.dml.plan(sobject)
     where = HELD_CONDITION if column is None else f"{LIVE_CONDITION} AND {quote(_column(plan, column))} = ?"
     values = () if column is None else (value,)
@@ -127,12 +129,12 @@ def bounded_count(org: Org, sobject: str, column: str | None = None, value: str 
 
 
 def _column(plan: WritePlan, name: str) -> str:
-    """The name as the schema has it. KeyError for any other: a column is never taken from an address."""
+    """Return the column name. KeyError if the schema has none: a column is never taken from an address."""
     if name not in plan.column_names:
         raise KeyError(name)
     return name
 
 
 def parse_cursor(text: str) -> int | None:
-    """A place in a list as an address has it; None for anything else."""
+    """Return the cursor of an address; None if it is no number."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,4 +1,4 @@
-"""Records of one object as a table: which columns it has there, and the lists of a record's children."""
+"""Tables of records: the columns of each object, and the lists of a record's children."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Relation = tuple["SObject", "Field"]
 
 
 def table_fields(sobject: SObject) -> list[Field]:
-    """Those of the ones above that the running user may see; of other objects their own first fields."""
+    """Return the columns of an object that the user may see; of other objects their first custom fields."""
     names = _COLUMNS.get(sobject.name)
     if names is not None:
         return [field for name in names if (field := sobject.get(name))]
@@ -71,7 +71,7 @@ def _title_cell(formatter: ValueFormatter, sobject: SObject, row: Row) -> Html:
 
 
 def render_cell(formatter: ValueFormatter, field: Field, row: Row) -> Html:
-    """A value where it stands among others: states as badges, a hold with its sign."""
+    """Render a value in a table: a state as a badge, a hold with its sign."""
     value = row.get(field.name)
     if field.name in _STATES and isinstance(value, str):
         return widgets.badge(picklist_label(field, value), value)
@@ -81,7 +81,7 @@ def render_cell(formatter: ValueFormatter, field: Field, row: Row) -> Html:
 
 
 def relations(org: Org, sobject: SObject, without: Container[str] = ()) -> Iterable[Relation]:
-    """Who refers to records of this object, through which field: what the running user may see and an index finds."""
+    """Yield the objects and fields that refer to this object, if the user may see them and they have an index."""
     for relation in org.schema.children_of(sobject.name):
         child = org.schema.get(relation.child)
         field = child.get(relation.field) if child else None
@@ -101,7 +101,7 @@ def related_section(
     title: str = "",
     more: str = "",
 ) -> Html:
-    """A section with the latest few and the way to `more`; nothing if there are none, or what `always` says then."""
+    """Render the latest related records with a link to all of them. Without any, render `always`, or nothing."""
     child, field = relation
     part = record_queries.child_rows(org, child.name, field.name, record_id, limit=MAX_RELATED_ROWS)
     if not part.rows and not always:
@@ -114,7 +114,7 @@ def related_section(
 
 
 def relation_titles(relations_found: Sequence[Relation]) -> list[str]:
-    """The plural of each child, with the field where one object refers twice."""
+    """Return the plural label of each child, with the field if one object refers twice."""
     names = [child.label_plural for child, _ in relations_found]
     return [
         child.label_plural if names.count(child.label_plural) == 1 else f"{child.label_plural} by {field_label(field)}"

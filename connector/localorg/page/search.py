@@ -1,5 +1,4 @@
-"""One box for everything: records whose number, key, name or SKU begins with what was typed, and the orders of the
-accounts among them."""
+"""Search by the beginning of a number, key, name or SKU; it also lists the orders of the accounts it finds."""
 
 from __future__ import annotations
 
@@ -68,7 +67,7 @@ def _render_results(org: Org, query: str) -> Html:
 
 
 def _orders_of_accounts(org: Org, formatter: ValueFormatter, account: SObject, accounts: Sequence[Row]) -> Html:
-    """What the accounts that were found have ordered: whoever types a customer's name looks for that."""
+    """Render the orders of the accounts that were found: people search orders by the customer's name."""
     relations = [item for item in record_table.relations(org, account) if (item[0].name, item[1].name) == _ORDERED]
     if not relations:
         return EMPTY
@@ -89,7 +88,7 @@ def _orders_of_accounts(org: Org, formatter: ValueFormatter, account: SObject, a
 
 
 def _find_rows(org: Org, sobject: SObject, query: str) -> dict[str, Row]:
-    """Live rows by their IDs, of those columns that an index finds and the running user may see."""
+    """Return live rows by ID, searching the indexed columns that the running user may see."""
     hits: dict[str, Row] = {}
     if sobject.event:
         return hits
@@ -103,7 +102,7 @@ def _find_rows(org: Org, sobject: SObject, query: str) -> dict[str, Row]:
 
 
 def _spellings(column: str, query: str, *, cased: bool) -> list[str]:
-    """What was typed; a number with its zeros; a key that tells cases apart in either case."""
+    """Return the query, a number also with leading zeros, a case-sensitive key also in upper and lower case."""
     spellings = [query]
     if column in _WIDTHS and query.isascii() and query.isdigit():
         spellings.append(query.zfill(_WIDTHS[column]))

@@ -1,4 +1,4 @@
-"""Which page answers which address, for a browser that may look."""
+"""Dispatch page addresses, for a browser that has access."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Site:
         self._ensure_indexes()
 
     def _ensure_indexes(self) -> None:
-        """Indexes follow the schema; made with the tables, they cost no page its time."""
+        """Create the indexes again if the schema has changed, so that no page waits for a scan."""
         if self._indexed_for != self._org.schema_changed_at:
             indexes.create_indexes(self._org)
             self._indexed_for = self._org.schema_changed_at
 
     def accepts(self, request: web.Request, segments: Sequence[str]) -> bool:
-        """Whether an address is one of the page's, or so wrong that a browser is best told so by a page."""
+        """Whether an address belongs to the pages. A browser also gets its errors as a page."""
         if not segments or segments[0] in _PLACES:
             return True
         if len(segments) == 1 and ids.normalize(segments[0]):
@@ -91,7 +91,7 @@ class Site:
         return frame.not_found_page()
 
     def _view_record(self, record_id: str) -> Page:
-        """Orders and accounts have pages of their own, whatever led here."""
+        """Orders and accounts have pages of their own under any address."""
         match ids.normalize(record_id):
             case str(full) if full.startswith("801"):
                 return order.view(self._org, full)

@@ -1,4 +1,4 @@
-"""What the callers cost: calls against the limit, by resource, and events."""
+"""The usage page: API calls against the limit, calls by resource, events, active faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pieces that pages are put together from: tables, facts, badges, links to the next part."""
+"""Building blocks of pages: tables, definition lists, badges, navigation."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ class Column:
 def render_table(
     caption: str, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: Html | str, few: bool = False
 ) -> Html:
-    """The first cell of a row is its head. Narrow screens show a row as a card, each value behind its label; the roles
-    keep it a table for those who hear it. With `few` columns that happens on phones only."""
+    """Render a table. The first cell of a row is its header.
+
+    Narrow screens show each row as a card, with a label before each value; the roles keep it a table for screen
+    readers. A table with `few` columns becomes cards on phones only.
+    """
     body = join(_render_row(columns, row) for row in rows)
     if not body:
         return html('<p class="empty">{}</p>', empty)
@@ -70,7 +73,7 @@ def _render_row(columns: Sequence[Column], row: Sequence[object]) -> Html:
 
 
 def definition_list(pairs: Iterable[tuple[str, Html]], *, kind: str = "facts") -> Html:
-    """Labels and values; what is empty says so."""
+    """Render labels and values. An empty value is shown as a dash."""
     entries = join(html("<div><dt>{}</dt><dd>{}</dd></div>", label, value or NOTHING) for label, value in pairs)
     return html('<dl class="{}">{}</dl>', kind, entries) if entries else EMPTY
 
@@ -80,12 +83,12 @@ EMPTY_VALUE = Html('<span class="nothing">empty</span>')
 
 
 def badge(label: str, value: str) -> Html:
-    """A state, in words; the color only repeats them."""
+    """Render a state as text. The color only repeats the text."""
     return html('<span class="badge {}">{}</span>', _TONES.get(value.lower(), "plain"), label) if label else EMPTY
 
 
 def key(text: object) -> Html:
-    """A number or a name, kept on one line if it is short."""
+    """Render a number or a name; a short one is kept on one line."""
     return html('<span class="key">{}</span>', text) if len(str(text)) <= _MAX_UNBROKEN_LENGTH else html("{}", text)
 
 
@@ -98,7 +101,7 @@ def section(title: str, body: Html, *, more: Html = EMPTY) -> Html:
 
 
 def navigation(places: Iterable[tuple[str, str | None]]) -> Html:
-    """Where to go on in a list: labels and addresses, those without one left out."""
+    """Render links to other parts of a list. Entries without an address are left out."""
     entries = join(html("<li>{}</li>", link(to, label)) for label, to in places if to)
     return html('<nav class="steps" aria-label="Parts of the list"><ul>{}</ul></nav>', entries) if entries else EMPTY
 

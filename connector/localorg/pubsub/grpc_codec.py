@@ -1,4 +1,4 @@
-"""The messages of the Pub/Sub API (package eventbus.v1), built from a table: no generated code, no compiler to match.
+"""The protobuf messages of the Pub/Sub API (package eventbus.v1), built from a table instead of generated code.
 
 Names and numbers are those of the documented interface (Pub/Sub API documentation, "Pub/Sub API as a gRPC API").
 """
@@ -75,7 +75,7 @@ _pool.Add(_file_descriptor())
 
 
 def message_class(name: str) -> Any:
-    """The class of a message by its name."""
+    """Return the class of a message by its name."""
     return message_factory.GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
 
 

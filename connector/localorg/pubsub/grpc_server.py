@@ -1,7 +1,6 @@
-"""The Pub/Sub API: gRPC over the bus (Pub/Sub API documentation; errors by its `error-code` trailer).
+"""The Pub/Sub API: a gRPC service over the event bus. Errors carry an `error-code` trailer.
 
-A subscriber pulls: what it asks for adds up to at most a hundred, and the stream ends when it asks for nothing for a
-while. Nothing here is pushed that was not asked for.
+A subscriber pulls: it requests up to 100 events at a time, and the stream ends when it requests nothing for a while.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ _SUBSCRIPTION_STATUS: dict[type[SubscriptionError], grpc.StatusCode] = {
 
 @dataclass
 class FetchState:
-    """One subscription: where it is and how many events it may still be sent."""
+    """One subscription: its position, and how many events the client has requested and not received."""
 
     topic: str
     position: int
@@ -141,7 +140,7 @@ class PubSubService(grpc.GenericRpcHandler):
     # -- who calls ---------------------------------------------------------------------------------------------------
 
     def _authenticate(self, context: Context) -> str:
-        """The caller's access token, after all three headers were checked."""
+        """Return the caller's access token after checking all three headers."""
         headers = {str(key): value for key, value in context.invocation_metadata() or ()}
         token, url, tenant = (str(headers.get(name, "")) for name in ("accesstoken", "instanceurl", "tenantid"))
         organization = self.org.auth.identity.organization_id
@@ -312,7 +311,7 @@ class PubSubService(grpc.GenericRpcHandler):
         check: Callable[[], None],
         commit_responses: Sequence[Any] = (),
     ) -> AsyncIterator[tuple[list[Any], bytes]]:
-        """Events as they come and are asked for, and an empty list with the latest position where none come."""
+        """Yield requested events as they come, and an empty list with the latest position as a keepalive."""
         woken = asyncio.Event()
         failure: list[RpcError] = []
 
@@ -356,7 +355,7 @@ class PubSubService(grpc.GenericRpcHandler):
                 await listener
 
     def _next_events(self, fetch: FetchState) -> list[Event]:
-        """The next events for a subscription, which then has them."""
+        """Return the next events of a subscription and move its position behind them."""
         faults, bus = self.org.faults, self.hub.bus
         if faults.take("event_limit"):
             raise RpcError(
@@ -380,7 +379,7 @@ class PubSubService(grpc.GenericRpcHandler):
             raise RpcError(Code.UNAVAILABLE, "service.unavailable", "The service is being restarted.")
 
     async def _wait_for_event(self, woken: asyncio.Event, fetch: FetchState) -> bool:
-        """Whether something happened before the stream has to say or end something."""
+        """Wait until something happens. Return False if the keepalive or fetch time ends first."""
         try:
             async with asyncio.timeout(self.hub.keepalive_seconds if fetch.pending else self.hub.fetch_seconds):
                 await woken.wait()
@@ -397,7 +396,7 @@ def _consumer_event(event: Event) -> Any:
 
 
 def _deserializer(kind: Any) -> Callable[[bytes], Any]:
-    """None for bytes that are no such message: the handler says so, instead of the library's own internal error."""
+    """Return a function that parses a message, or gives None for bytes that are none: the handler then refuses them."""
 
     def read(raw: bytes) -> Any:
         try:

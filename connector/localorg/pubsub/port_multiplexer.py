@@ -1,6 +1,6 @@
-"""One port for the Pub/Sub API, plain and by TLS: the first byte of a connection tells which.
+"""One port for plain and TLS connections to the Pub/Sub API: the first byte of a connection tells which it is.
 
-Some clients accept nothing but TLS, some nothing but a plain channel; gRPC's own server takes one of them a port.
+Some clients accept only TLS, some only a plain channel, and a gRPC server serves one of the two per port.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GRACE = 0.2
 
 
 class PortMultiplexer:
-    """Listens on loopback and passes every connection on to the gRPC server, which listens on sockets in a folder."""
+    """Accepts connections on loopback and forwards them to the gRPC server, which listens on sockets in a folder."""
 
     def __init__(self, org: Org, folder: Path) -> None:
         self._server = PubSubService(org).server
@@ -36,7 +36,7 @@ class PortMultiplexer:
         self._tls = False
 
     async def start(self, host: str, port: int, certificates: Certificates | None) -> int:
-        """The port it listens on. OSError if it cannot be had."""
+        """Start and return the port. OSError if the port is not available."""
         self._outer = await asyncio.start_server(self._on_connection, host, port, start_serving=False, limit=_CHUNK)
         self._grpc = self._server()
         self._grpc.add_insecure_port(f"unix:{self._folder / 'plain'}")

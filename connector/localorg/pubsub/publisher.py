@@ -1,4 +1,4 @@
-"""Publishing by the Pub/Sub API: each event has its own result, and only the whole request can end the call."""
+"""The publish calls of the Pub/Sub API. Each event has its own result; only a bad request as a whole ends the call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_EVENT_BYTES = 1024 * 1024
 
 
 class Publisher:
-    """The two calls that publish. `latency` is waited before every answer."""
+    """The two publish calls. They await `latency` before every response."""
 
     def __init__(self, org: Org, latency: Callable[[], Awaitable[None]]) -> None:
         self.org = org

@@ -1,4 +1,4 @@
-"""How a call of the Pub/Sub API ends badly: a gRPC status, and an error code in the trailers for clients to match."""
+"""Errors of the Pub/Sub API: a gRPC status, and an error code in the trailers that clients match."""
 
 from __future__ import annotations
 

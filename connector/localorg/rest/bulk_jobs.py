@@ -1,4 +1,4 @@
-"""`jobs/ingest…` and `jobs/query…`: Bulk API 2.0 (Bulk API 2.0 guide, v66)."""
+"""`jobs/ingest…` and `jobs/query…`: the REST resources of Bulk API 2.0 (Bulk API 2.0 developer guide, v66)."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _create(org: Org, call: ApiCall, kind: str) -> ApiResponse:
 
 
 def _parse_target(org: Org, body: dict[str, Any], operation: str) -> dict[str, str]:
-    """The object, and the key of an upsert."""
+    """Return the object of a job, and the key field of an upsert."""
     name = body.get("object")
     plan = org.dml.find_plan(name) if isinstance(name, str) else None
     if plan is None:
@@ -125,7 +125,7 @@ def _invalid_job(message: str) -> Refusal:
 
 
 def _parse_multipart(raw: bytes, content_type: str) -> tuple[Any, str]:
-    """Job and content of a multipart creation."""
+    """Return the job and the content of a multipart request."""
     job, sent = parse_parts(raw, content_type, "job", "content")
     content = _decode_utf8(sent)
     if len(content) > MAX_MULTIPART_CHARACTERS:
@@ -212,7 +212,7 @@ def _ingest_results(org: Org, call: ApiCall, job: Job, which: str) -> ApiRespons
 
 
 def _unprocessed_lines(content: Any, job: Job, dialect: Any) -> list[str]:
-    """Rows that were never tried; what cannot be read as rows is left out."""
+    """Return the lines of rows that were not processed. Content that cannot be parsed is left out."""
     lines = []
     try:
         for number, cells in enumerate(content):

@@ -1,4 +1,4 @@
-"""sObject Collections: up to 200 rows a call, an outcome for each in the order they came."""
+"""sObject Collections: up to 200 rows a call, with an outcome for each row in request order."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _parse_flag(value: Any) -> bool:
 
 
 def _group_by_type(org: Org, records: Sequence[dict[str, Any]]) -> list[tuple[WritePlan, list[dict[str, Any]]]]:
-    """Consecutive records of one type."""
+    """Group consecutive records of one type."""
     kinds = []
     for record in records:
         attributes = record.get("attributes")
@@ -192,7 +192,7 @@ def _write_records(
 
 
 def roll_back_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row's outcome once the call around it was taken back."""
+    """Return a row's outcome after the call around it was rolled back."""
     return {"success": False, "errors": [_ROLLED_BACK.row_error()]} if row.get("success") else row
 
 

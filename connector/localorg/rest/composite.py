@@ -1,7 +1,7 @@
-"""`/composite`, `/composite/batch` and `/composite/tree`: several requests in one call.
+"""`/composite` and `/composite/batch`: several requests in one call.
 
-A composite is collated unless told otherwise: unrelated subrequests run in an order nobody may rely on, here a shuffled
-one, because a client that only works in list order would fail on the platform.
+A composite is collated unless the request says otherwise: unrelated subrequests run in an order that is not defined.
+Here it is shuffled, because a client that relies on list order would fail on the platform.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _RolledBack(Exception):  # noqa: N818 - leaves a savepoint, never seen out
 
 
 def nested_call(sub: Subrequest, url: Any, body: Any) -> ApiCall:
-    """The subrequest as a call of its own; `url` may be whatever a reference stood for."""
+    """Return the subrequest as a call. `url` is the value after references were resolved."""
     if not isinstance(url, str):
         raise processing_halted(f"Invalid reference specified: {sub.url} is no URL")
     segments, params = parse_subrequest_url(url)
@@ -81,7 +81,7 @@ def _is_heavy(sub: Subrequest) -> bool:
 
 
 def _collation_key(sub: Subrequest) -> Hashable:
-    """Subrequests that may be collated share a kind; any other is alone."""
+    """Return a key that subrequests share if they may run together."""
     segments, _ = split_target(sub.url)
     if sub.headers or len(segments) < 5 or segments[3].lower() != "sobjects":
         return sub.index
@@ -130,8 +130,11 @@ def _run_composite(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
 
 
 def _has_failed(reply: ApiResponse) -> bool:
-    """Also a collection in which a row failed: the outer `allOrNone` overrides that of a collection inside (REST API
-    guide, "allOrNone Parameters in Composite and Collections Requests")."""
+    """Whether a subrequest failed. A collection fails if one of its rows did.
+
+    The outer `allOrNone` overrides that of the collection (REST API guide, "allOrNone Parameters in Composite and
+    Collections Requests").
+    """
     rows = reply.body if isinstance(reply.body, list) else []
     return reply.status >= 400 or any(isinstance(row, dict) and row.get("success") is False for row in rows)
 
@@ -179,7 +182,7 @@ def _flag(body: dict[str, Any], name: str, *, default: bool) -> bool:
 
 
 def _run_batch(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
-    """Independent requests, one after the other; each is a call of its own to the allowance."""
+    """Run independent requests in order. Each counts as one API call."""
     if call.method != "POST":
         raise method_not_allowed(call, "POST")
     body = call.object_body()

@@ -1,4 +1,4 @@
-"""Conditional requests on rows (REST API guide, "Conditional Requests"): dates for any object, tags for accounts."""
+"""Conditional requests on rows: dates for any object, ETags for accounts (REST API guide, "Conditional Requests")."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ETAG_OBJECT = "Account"
 
 
 def validator_headers(plan: WritePlan, row: Row) -> dict[str, str]:
-    """The headers that later requests can name."""
+    """Return the headers that later conditional requests can refer to."""
     modified = _last_modified(row)
     headers = {"Last-Modified": format_datetime(modified, usegmt=True)} if modified else {}
     if plan.name == _ETAG_OBJECT:
@@ -24,7 +24,7 @@ def validator_headers(plan: WritePlan, row: Row) -> dict[str, str]:
 
 
 def is_not_modified(plan: WritePlan, row: Row, headers: Mapping[str, str]) -> bool:
-    """Whether the caller has this state already: 304."""
+    """Whether the caller already has this state, which is answered with 304."""
     listed = _header_etags(headers, "if-none-match") if plan.name == _ETAG_OBJECT else None
     if listed is not None:
         return "*" in listed or _etag(row) in listed
@@ -33,7 +33,7 @@ def is_not_modified(plan: WritePlan, row: Row, headers: Mapping[str, str]) -> bo
 
 
 def check_preconditions(plan: WritePlan, row: Row, headers: Mapping[str, str]) -> None:
-    """412 when the row is no longer what the caller thinks."""
+    """Refuse with 412 if the row has changed since the state that the caller names."""
     listed = _header_etags(headers, "if-match") if plan.name == _ETAG_OBJECT else None
     if listed is not None and "*" not in listed and _etag(row) not in listed:
         raise _precondition_failed()
@@ -43,7 +43,7 @@ def check_preconditions(plan: WritePlan, row: Row, headers: Mapping[str, str]) -
 
 
 def parse_http_date(headers: Mapping[str, str], name: str) -> datetime | None:
-    """An HTTP date; what is none does not count."""
+    """Parse an HTTP date. None if the header is absent or no date."""
     try:
         moment = parsedate_to_datetime(headers[name]) if name in headers else None
         return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

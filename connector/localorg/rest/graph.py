@@ -1,4 +1,4 @@
-"""`/composite/graph`: each graph one transaction, ordered by its references and by nothing else."""
+"""`/composite/graph`: each graph is one transaction, ordered by its references only."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _check_allowed(sub: Subrequest) -> None:
 
 
 def _parse_graphs(call: ApiCall) -> list[tuple[str, list[list[Subrequest]], list[Subrequest]]]:
-    """Graph ID, levels, and subrequests of each graph, within the limits of the resource."""
+    """Return ID, levels and subrequests of each graph. Refusal if a limit of the resource is exceeded."""
     listed = call.object_body().get("graphs")
     if not isinstance(listed, list) or not listed or not all(isinstance(item, dict) for item in listed):
         raise json_parser_error("graphs: a list of at least one graph is needed at [line:1, column:1]")
@@ -108,7 +108,7 @@ def handle(org: Org, dispatch: Dispatch, call: ApiCall) -> ApiResponse:
 
 
 def _run_graph(org: Org, dispatch: Dispatch, levels: list[list[Subrequest]]) -> tuple[dict[int, ApiResponse], bool]:
-    """The answers of one graph, those of a failed one holding only what failed."""
+    """Return the responses of one graph and whether it succeeded. A failed graph has only its failed responses."""
     replies: dict[int, ApiResponse] = {}
     answers: dict[str, Any] = {}
     written = org.dml.rows_written

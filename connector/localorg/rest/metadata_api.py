@@ -1,6 +1,6 @@
-"""The Metadata API: `metadata/deployRequest` by REST, and deploy, checkDeployStatus, cancelDeploy by SOAP.
+"""`metadata/deployRequest`: deployments by REST.
 
-(Metadata API developer guide: "Deploying and Retrieving Metadata with the REST API", "deploy()".)
+(Metadata API developer guide, "Deploying and Retrieving Metadata with the REST API".)
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _start_from_multipart(org: Org, call: ApiCall) -> Deployment:
 
 
 def _quick_deploy(org: Org, deployment_id: str) -> Deployment:
-    """Deploys what was validated."""
+    """Deploy what was validated."""
     checked = org.deployments.find(deployment_id)
     if checked is None:
         raise not_found()
@@ -59,7 +59,7 @@ def _quick_deploy(org: Org, deployment_id: str) -> Deployment:
 
 
 def _is_valid_option(name: str, value: Any) -> bool:
-    """Whether an option is of its type."""
+    """Whether the value of a deploy option has the right type."""
     if name == "runTests":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, type(OPTIONS[name]))

@@ -1,4 +1,4 @@
-"""multipart/form-data, as far as clients of the platform send it."""
+"""Parse multipart/form-data, as far as clients of the platform send it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _MAX_HEADER_BYTES = 16_384
 
 
 def parse_parts(raw: bytes, content_type: str, *names: str) -> list[bytes]:
-    """The content of the named parts. Refusal if one is missing.
+    """Return the content of the named parts. Refusal if one is missing.
 
-    A JSON part goes by any name: jsforce calls that of a deployment `entity_content`, others `json`.
+    The first part may have any name if it is JSON: jsforce calls that of a deployment `entity_content`, others `json`.
     """
     parts = {part.get_param("name", header="content-disposition"): part for part in _split_parts(raw, content_type)}
     stray = [name for name, part in parts.items() if name not in names and part.get_content_subtype() == "json"]
@@ -27,7 +27,7 @@ def parse_parts(raw: bytes, content_type: str, *names: str) -> list[bytes]:
 
 
 def _split_parts(raw: bytes, content_type: str) -> list[EmailMessage]:
-    """The parts, none of which has parts of its own."""
+    """Split a body into its parts. Nested parts are not supported."""
     head = BytesHeaderParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type[:_MAX_HEADER_BYTES].encode())
     boundary = head.get_boundary()
     if not boundary:

@@ -1,6 +1,7 @@
-"""`/commerce/sale` and `/commerce/sale/order`: an order, or a contract with its orders, with their lines in one call.
+"""`/commerce/sale…`: create an order, or a contract with orders, with their lines (Place Order REST API). Frozen: see
+README.md.
 
-It is a tree whose records need no names of their own, told back as the rows of a query (Place Order REST API).
+The records form a tree, as in `/composite/tree`, but need no reference IDs. The response is shaped like a query result.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _parse_records(call: ApiCall, name: str) -> list[dict[str, Any]]:
 
 
 def _with_reference_ids(records: Any, numbers: count[int]) -> Any:
-    """The same records with the names that a tree wants of each."""
+    """Return the records with generated reference IDs, which a tree needs."""
     if not isinstance(records, list):
         return records
     results = []
@@ -67,7 +68,7 @@ def _create_tree(org: Org, call: ApiCall, name: str, kind: str) -> ApiResponse:
 
 
 def _add_lines(org: Org, call: ApiCall, record_id: str) -> ApiResponse:
-    """More lines for an order that is there."""
+    """Add lines to an existing order."""
     order_id = ids.normalize(record_id)
     if order_id is None or org.dml.row(org.dml.plan("Order"), order_id) is None:
         raise not_found()
@@ -80,7 +81,7 @@ def _add_lines(org: Org, call: ApiCall, record_id: str) -> ApiResponse:
 
 
 def _insert_tree(org: Org, kind: str, listed: Any, link: tuple[str, str] | None) -> dict[str, str]:
-    """IDs by the names of the records; all or none."""
+    """Insert a tree, all or none; return record IDs by reference ID."""
     tree = RecordTree(org)
     written = org.dml.rows_written
     try:

@@ -1,4 +1,4 @@
-"""SOQL over REST: one page at a time, the rest kept behind a locator for as long as the platform would."""
+"""SOQL over REST: one page of rows at a time, with a locator for the rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BATCH_SIZE = re.compile(r"batchSize\s*=\s*(\d{1,9})", re.IGNORECASE | re.ASCII)
 
 
 def handle(org: Org, call: ApiCall, *, tooling: bool = False) -> ApiResponse:
-    """Of rows; with `tooling`, first of what the schema says."""
+    """Run a query. With `tooling`, Tooling objects come before those of the org."""
     if call.method not in {"GET", "HEAD"}:
         raise method_not_allowed(call, "GET")
     rest = call.tail[1:]
@@ -57,7 +57,7 @@ def handle(org: Org, call: ApiCall, *, tooling: bool = False) -> ApiResponse:
 
 
 def _render_explain(source: str, result: soql.PagedResult, text: str) -> dict[str, Any]:
-    """What the query planner would say: here, that everything is read."""
+    """Render the response to `explain`: a table scan."""
     plan = {
         "cardinality": result.total_size,
         "fields": [],

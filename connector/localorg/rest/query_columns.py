@@ -1,4 +1,4 @@
-"""`query?q=…&columns=true`: what a query would select, without its rows."""
+"""`query?q=…&columns=true`: describe the columns of a query instead of running it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _APEX_TYPES = {
 
 
 def describe_columns(org: Org, text: str, *, tooling: bool) -> dict[str, Any]:
-    """Of a query that was found to be right."""
+    """Describe the columns of a query that was found to be valid."""
     select = parse(text)
     schema = org.tooling.schema if org.tooling.schema.get(select.source) and tooling else org.schema
     sobject = schema.get(select.source) or org.tooling.schema.get(select.source)
@@ -70,7 +70,7 @@ def _select_columns(schema: Schema, sobject: SObject, select: Select) -> list[di
 
 
 def _add_joined_column(columns: list[dict[str, Any]], parts: tuple[str, ...], field: Field, alias: str | None) -> None:
-    """A column, inside one for each relationship on the way to it."""
+    """Add a column inside one for each relationship on its path."""
     for name in parts[:-1]:
         parent = next((item for item in columns if item["columnName"].lower() == name.lower()), None)
         if parent is None:
@@ -89,7 +89,7 @@ def _child_column(schema: Schema, sobject: SObject, select: Select) -> dict[str,
 
 
 def _find_field(schema: Schema, sobject: SObject, parts: tuple[str, ...]) -> Field | None:
-    """The field at the end of a path, named as the schema has it."""
+    """Return the field at the end of a path, or None."""
     owner: SObject | None = sobject
     for name in parts[:-1]:
         link = owner.parent_field(name) if owner else None

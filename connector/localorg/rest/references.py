@@ -1,4 +1,4 @@
-"""`@{ref.path}` in subrequests: what refers to what, the levels that follow from it, and filling in the answers."""
+"""References `@{id.path}` between subrequests: find them, order the subrequests by them, resolve them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def processing_halted(message: str = ROLLED_BACK) -> Refusal:
 
 
 def parse_subrequests(listed: Any) -> list[Subrequest]:
-    """The subrequests of one composite or graph; a malformed envelope fails the whole request."""
+    """Return the subrequests of one composite or graph. A malformed one fails the whole request."""
     if not isinstance(listed, list) or not listed:
         raise json_parser_error("compositeRequest: a list of at least one subrequest is needed at [line:1, column:1]")
     subs: list[Subrequest] = []
@@ -81,7 +81,7 @@ def _find_references(value: Any) -> set[str]:
 
 
 def dependency_levels(subs: Sequence[Subrequest]) -> list[list[Subrequest]]:
-    """Level n refers to nothing beyond level n-1; a circle of references is refused."""
+    """Group subrequests by level: level n refers only to earlier levels. Refusal for a circle of references."""
     reference_ids = {sub.reference_id for sub in subs}
     waiting, done, levels = list(subs), set[str](), []
     while waiting:
@@ -97,7 +97,7 @@ def dependency_levels(subs: Sequence[Subrequest]) -> list[list[Subrequest]]:
 def shuffled_groups(
     level: Sequence[Subrequest], kind: Callable[[Subrequest], Hashable], source: random.Random
 ) -> list[list[Subrequest]]:
-    """The groups of one level by kind, in an order nobody may rely on."""
+    """Group one level by kind and return the groups in random order."""
     groups: dict[Hashable, list[Subrequest]] = {}
     for sub in level:
         groups.setdefault(kind(sub), []).append(sub)
@@ -107,7 +107,7 @@ def shuffled_groups(
 
 
 def resolve_references(value: Any, answers: dict[str, Any]) -> Any:
-    """The value with every reference replaced; a text that is one reference takes the answer's own type."""
+    """Replace every reference in a value. A text that is one reference becomes the referenced value, with its type."""
     if isinstance(value, str):
         if "@{" not in value:
             return value

@@ -1,4 +1,4 @@
-"""`sobjects/X/<ID>/<relationship>`: the parent a record refers to, or the list of its children."""
+"""`sobjects/X/<ID>/<relationship>`: the parent of a record, or the list of its children."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_related(org: Org, call: ApiCall, plan: WritePlan) -> ApiResponse | None:
-    """None if the address names no record of this object."""
+    """Return the related records; None if the address names no record of this object."""
     record_id = ids.normalize(call.tail[2])
     if record_id is None or not plan.sobject.key_prefix or not record_id.startswith(plan.sobject.key_prefix):
         return None

@@ -1,4 +1,4 @@
-"""What the org says about itself: versions, resources, objects, describe, limits."""
+"""Resources about the org itself: versions, resources, objects, describe, limits."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def list_resources(org: Org, call: ApiCall) -> ApiResponse:
 
 
 def handle_sobjects(org: Org, call: ApiCall) -> ApiResponse:
-    """`sobjects…`: the describes here, rows elsewhere."""
+    """`sobjects…`: describes are answered here, rows by `sobject_rows`."""
     match [part.lower() for part in call.tail[1:]]:
         case []:
             if call.method not in {"GET", "HEAD"}:
@@ -91,7 +91,9 @@ def handle_sobjects(org: Org, call: ApiCall) -> ApiResponse:
 
 
 def event_schema(org: Org, call: ApiCall) -> ApiResponse:
-    """`sobjects/<Event>/eventSchema` and `event/eventSchema/<ID>`: the Avro schema, or that of the CometD message."""
+    """`sobjects/<Event>/eventSchema` and `event/eventSchema/<ID>`: the Avro schema, or the schema of the CometD
+    message.
+    """
     if call.method not in {"GET", "HEAD"}:
         raise method_not_allowed(call, "GET")
     if call.tail[0].lower() == "sobjects":

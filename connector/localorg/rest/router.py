@@ -1,4 +1,4 @@
-"""Which resource answers a data call. Other faces of the org (bulk jobs, events) register theirs here."""
+"""Dispatch data calls to the resource of their first path segment."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Router:
         self._resources[name.lower()] = resource
 
     def dispatch(self, call: ApiCall) -> ApiResponse:
-        """Always an answer: what the org refuses is told in its own shape."""
+        """Answer a call. A Refusal becomes an error response."""
         resource = self._resources.get(call.tail[0].lower() if call.tail else "")
         if resource is None:
             return error_response(not_found())
@@ -81,7 +81,9 @@ class Router:
 
 
 def _allows_duplicates(call: ApiCall, *, outer: bool) -> bool:
-    """`Sforce-Duplicate-Rule-Header: allowSave=true`; a subrequest without it follows the request it is in."""
+    """Whether `Sforce-Duplicate-Rule-Header: allowSave=true` is set. A subrequest without the header inherits the
+    value.
+    """
     header = call.headers.get("sforce-duplicate-rule-header")
     if header is None:
         return outer
@@ -90,12 +92,12 @@ def _allows_duplicates(call: ApiCall, *, outer: bool) -> bool:
 
 
 def takes_raw_body(call: ApiCall) -> bool:
-    """Whether the resource reads the body by itself, for it may be other than JSON."""
+    """Whether the resource parses the body by itself, because it may be other than JSON."""
     return bool(call.tail) and call.tail[0].lower() in {"jobs", "metadata"}
 
 
 def describe_call(call: ApiCall) -> tuple[str, bool, int]:
-    """How the allowance sees a call: the resource, whether it writes, how many calls it counts for."""
+    """Return how a call counts: the name of its resource, whether it writes, how many API calls it is."""
     tail = [part.lower() for part in call.tail]
     first = tail[0] if tail else "resources"
     write = call.method not in {"GET", "HEAD"} and first not in _READ_ONLY

@@ -1,4 +1,4 @@
-"""`/search` and `/parameterizedSearch`."""
+"""`/search` and `/parameterizedSearch`: SOSL over REST. Frozen: see README.md."""
 
 from __future__ import annotations
 

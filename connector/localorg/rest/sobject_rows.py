@@ -1,4 +1,4 @@
-"""sObject rows: create, read, update, delete, by ID or by external ID, and what changed or went in a time window."""
+"""sObject rows: create, read, update and delete by ID or external ID; lists of updated and deleted records."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def render_created(call: ApiCall, plan: WritePlan, outcome: Outcome, *, upsert: 
 
 
 def enqueued_note(outcome: Outcome) -> list[dict[str, Any]]:
-    """A published event is a success that carries an error: it is only enqueued."""
+    """Return the note of a published event: a success that carries an error with its UUID."""
     if outcome.uuid is None:
         return []
     return [{"statusCode": "OPERATION_ENQUEUED", "message": outcome.uuid, "fields": []}]

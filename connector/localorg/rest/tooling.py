@@ -1,4 +1,4 @@
-"""`/tooling`: queries of the schema, its describes, and components that are created or changed one by one."""
+"""`/tooling`: queries and describes of the schema; components created and changed one by one. Frozen: see README.md."""
 
 from __future__ import annotations
 

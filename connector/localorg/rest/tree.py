@@ -1,4 +1,4 @@
-"""`/composite/tree/X`: new records and their children in one call, all or nothing."""
+"""`/composite/tree/X`: new records with their children in one call, all or nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RecordTree:
         return by_name
 
     def add(self, name: str, records: Any, link: tuple[str, str] | None, depth: int) -> None:
-        """Insert one list of records, then each record's children; the first bad level is told whole."""
+        """Insert a list of records, then the children of each. It collects the errors of a level."""
         plan = self.org.dml.plan(name)
         self.types.add(plan.name)
         if depth > _MAX_DEPTH or len(self.types) > _MAX_TYPES:

@@ -1,4 +1,4 @@
-"""What clients ask of layouts, lists, tabs and the like: told as an org that has none of its own would tell it."""
+"""Layouts, list views, tabs, actions and the like, as an org answers that has none of its own. Frozen: see README.md."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def handle(org: Org, call: ApiCall) -> ApiResponse:
 
 
 def recent_records(org: Org, call: ApiCall, sobject: str = "") -> list[dict[str, Any]]:
-    """What the user last wrote, the newest first; nothing says what he last looked at."""
+    """Return the records that were last written, newest first. Views of records are not tracked."""
     requested = call.params.get("limit", str(_MAX_RECENT))
     limit = min(int(requested) if requested.isdigit() else _MAX_RECENT, _MAX_RECENT)
     records = []
@@ -66,7 +66,7 @@ def name_field(item: SObject) -> Field | None:
 
 
 def handle_sobject(org: Org, call: ApiCall) -> ApiResponse | None:
-    """`sobjects/X/describe/…`, `…/listviews`, `…/quickActions`; None for what is no screen."""
+    """`sobjects/X/describe/…`, `…/listviews`, `…/quickActions`; None for any other address."""
     sobject = org.schema.get(call.tail[1])
     rest = [part.lower() for part in call.tail[2:]]
     if sobject is None or sobject.event or call.method not in {"GET", "HEAD"}:
@@ -114,7 +114,7 @@ def _record_type_mapping(base: str) -> dict[str, Any]:
 
 
 def _layout(sobject: SObject) -> dict[str, Any]:
-    """One layout with one section of everything, as far as clients read layouts."""
+    """Render one layout with one section of all fields."""
     fields = [field for field in sobject.fields.values() if field.stored and field.name != "Id"]
     rows = [{"layoutItems": [_layout_item(field)], "numItems": 1} for field in fields]
     section = {

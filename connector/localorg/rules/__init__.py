@@ -1,4 +1,4 @@
-"""What the org insists on beyond field types, one rule an sObject; all checks run before the row is written."""
+"""What the org enforces beyond field types: one rule per sObject. All checks run before the row is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts and contacts: names that are composed, and what an account's deletion takes along."""
+"""Accounts and contacts: composed names, person accounts, and what the deletion of an account takes along."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the org's administrator declared: record types, validation rules and duplicate rules (`settings.py`).
+"""What the org's administrator declared: record types, validation rules, duplicate rules (see `settings.py`).
 
-They are looked at before a row is written, like all rules; so a condition is asked of values, not of a stored row.
+Like all rules they run before the row is written, so a condition is evaluated on values, not on a stored row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ RECORD_TYPE_ID = "RecordTypeId"
 
 
 def assign_record_type(store: RecordStore, plan: WritePlan, row: Row) -> None:
-    """The default one for a row that names none; Refusal for one of another object, or not the user's."""
+    """Set the default record type of a row that names none. Refusal for a type of another object or not available to
+    the user.
+    """
     if RECORD_TYPE_ID not in plan.column_names:
         return
     if row.get(RECORD_TYPE_ID) is None:
@@ -55,7 +57,7 @@ def check_validation_rules(store: RecordStore, plan: WritePlan, row: Row) -> Non
 
 
 def check_duplicate_rules(store: RecordStore, plan: WritePlan, row: Row, changed: set[str] | None) -> None:
-    """Refuse a row like another, unless the rule only alerts and the caller wants it saved; None is a new row."""
+    """Refuse a duplicate, unless the rule only alerts and the caller allows it. `changed` is None for a new row."""
     for rule in store.settings.duplicate_rules:
         if rule.sobject.lower() != plan.name.lower() or (rule.action == "alert" and store.allow_duplicates):
             continue

@@ -1,4 +1,4 @@
-"""Cases and tasks: closed by their status, and what they copy from the people they are about."""
+"""Cases and tasks: closed by their status; they copy data from the contact or account they refer to."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TaskRule(Rule):
         self.prepare(store, new, {})
 
     def _account(self, store: RecordStore, row: Row) -> str | None:
-        """The account behind what or whom the task is about."""
+        """Return the account of the record that the task refers to."""
         for name in ("WhatId", "WhoId"):
             related_id = str(row.get(name) or "")
             sobject = store.schema.by_record_id(related_id) if related_id else None

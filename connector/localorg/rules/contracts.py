@@ -1,4 +1,4 @@
-"""Contracts: drafted first, activated later; their end follows start and term."""
+"""Contracts: drafted first, activated later; the end date follows from start and term."""
 
 from __future__ import annotations
 

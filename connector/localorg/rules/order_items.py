@@ -1,4 +1,4 @@
-"""Order products: priced from an entry of the order's own price book, counted, dated, and locked by activation."""
+"""Order products: priced by an entry of the order's price book, checked, and locked when the order is activated."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def _is_reduced(store: RecordStore, line: Row) -> bool:
 
 
 def _restore_available(store: RecordStore, line: Row) -> None:
-    """The quantity of the original still open to reduction: its own less all that reduction lines took."""
+    """Update the quantity of the original that can still be reduced: its own less all reductions."""
     original = store.fetch("OrderItem", line.get("OriginalOrderItemId"))
     if original is None:
         return

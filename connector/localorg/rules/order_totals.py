@@ -1,4 +1,4 @@
-"""An order's total follows its lines: summed in decimals, once for all the lines one call touched."""
+"""Order totals: the sum of the lines, updated once for all lines that a call touched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def update_totals(store: RecordStore) -> None:
-    """Bring `TotalAmount` of every touched order up to date; the roll-up moves SystemModstamp only."""
+    """Update `TotalAmount` of every touched order. The roll-up changes SystemModstamp only."""
     while store.orders_to_total:
         order_id = store.orders_to_total.pop()
         before = store.scalar('SELECT "TotalAmount" FROM "Order" WHERE "Id" = ?', order_id)

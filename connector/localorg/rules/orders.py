@@ -1,6 +1,6 @@
-"""The life of an order: drafted, given lines, activated by Status alone, and fixed from then on.
+"""Orders: drafted, given lines, activated by Status alone, and fixed from then on.
 
-The codes are the ones observed on real orgs; where several were reported, the most specific is used.
+The error codes are those observed on real orgs. Where several were reported, the most specific is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Accounts that are people (H8): the record type decides, the name is composed, a contact goes along as a shadow."""
+"""Person accounts: decided by the record type, with a composed name and a contact that mirrors the account.
+
+(Object Reference, "Account"; Salesforce Help, "Person Accounts".)
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def full_name(row: Row) -> str:
 
 
 def prepare_insert(store: RecordStore, row: Row, given: Row) -> None:
-    """Decide whether a new account is a person, and refuse names of the other kind."""
+    """Decide whether a new account is a person, and refuse name fields of the other kind."""
     is_person = store.scalar('SELECT "IsPersonType" FROM "RecordType" WHERE "Id" = ?', row.get("RecordTypeId"))
     row["IsPersonAccount"] = int(is_person or 0)
     _check_names(row, {name for name, value in given.items() if value is not None})
@@ -50,7 +53,7 @@ def _compose_name(row: Row) -> None:
 
 
 def _check_names(row: Row, given: set[str]) -> None:
-    """A person has no company name, a company no first name (and no e-mail address of a person)."""
+    """Refuse a company name of a person, and a person's name or email of a company."""
     disallowed = given & {"Name"} if row["IsPersonAccount"] else {name for name in given if _is_personal(name)}
     if disallowed:
         names = sorted(disallowed)
@@ -66,7 +69,7 @@ def _is_personal(name: str) -> bool:
 
 
 def sync_contact(store: RecordStore, row: Row, old: Row | None) -> None:
-    """Write what the account says of the person into its contact; the first time, make it."""
+    """Copy the person's data from the account to its contact; create the contact with the account."""
     columns = store.plan("Contact").column_names
     values: Row = {"IsPersonAccount": 1, "AccountId": row["Id"], "Name": row["Name"]}
     for name, value in row.items():
@@ -89,7 +92,7 @@ def sync_contact(store: RecordStore, row: Row, old: Row | None) -> None:
 
 
 def _contact_field(name: str) -> str:
-    """The contact's field for an account's: `PersonEmail` is `Email`, `Size__pc` is `Size__c`."""
+    """Return the contact's field of an account's field: `Email` for `PersonEmail`, `Size__c` for `Size__pc`."""
     if name in _SHARED_FIELDS:
         return name
     if name.endswith("__pc"):

@@ -1,4 +1,4 @@
-"""Products and prices: a standard price before a custom one, one price per product, price book and currency."""
+"""Products and prices: a standard price before a custom one; one price per product, price book and currency."""
 
 from __future__ import annotations
 

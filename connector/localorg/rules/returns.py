@@ -1,4 +1,4 @@
-"""Returns: a status that says which category it is in, lines that name what comes back, and their totals."""
+"""Return orders: the category of their status, checks of their lines, and totals."""
 
 from __future__ import annotations
 

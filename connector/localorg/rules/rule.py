@@ -1,4 +1,4 @@
-"""The hooks a rule may use, in the order the org runs them."""
+"""The hooks of a rule, in the order in which the org runs them."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ class Rule:
     hard_delete = False
 
     def prepare(self, store: RecordStore, row: Row, given: Row) -> None:
-        """Fill what the platform derives before it asks for required fields."""
+        """Set what the platform derives, before required fields are checked."""
 
     def insert(self, store: RecordStore, row: Row, given: Row) -> None:
         """Check and complete a new row."""
 
     def update(self, store: RecordStore, old: Row, new: Row, changed: set[str]) -> None:
-        """Check and complete a changed row; `changed` are the given fields whose value differs."""
+        """Check and complete a changed row. `changed` are the fields of the request whose value differs."""
 
     def delete(self, store: RecordStore, row: Row) -> None:
-        """Refuse a deletion."""
+        """Check whether the row may be deleted."""
 
     def dependents(self, store: RecordStore, row: Row) -> Iterator[tuple[WritePlan, Row]]:
-        """The rows that a deletion of this row takes along."""
+        """Yield plan and row of the records that the deletion of this row takes along."""
         return iter(())
 
     def saved(self, store: RecordStore, row: Row, old: Row | None) -> None:
-        """After the write: derive elsewhere what follows from it."""
+        """Update other records after the write."""
 
     def removed(self, store: RecordStore, row: Row) -> None:
-        """After the deletion."""
+        """Update other records after the deletion."""
 
 
 def require_permission(store: RecordStore, permission: UserPermission) -> None:
-    """Refusal for a running user who has neither by profile nor by permission set what this needs."""
+    """Refuse a running user who has the permission neither by profile nor by permission set."""
     if permission in store.missing_permissions:
         raise Refusal("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", fields=[])
 

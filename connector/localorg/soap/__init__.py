@@ -1,5 +1,5 @@
-"""The SOAP APIs: partner and enterprise rows, and the Metadata API.
+"""The SOAP APIs: partner, enterprise and Metadata API.
 
-`envelope` reads calls and writes answers, `login` signs in, `partner` turns calls on rows into the REST calls that mean
-the same, `shapes` turns their answers into elements, `components` is the Metadata API beside its deployments.
+`envelope` parses calls and renders responses, `login` signs in, `partner` maps calls on rows to the equivalent REST
+calls, `serializers` renders their results, `deployments` and `components` are the Metadata API.
 """

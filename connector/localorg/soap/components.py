@@ -1,4 +1,4 @@
-"""The Metadata API beside its deployments: what kinds there are, which components, their definitions one by one."""
+"""The Metadata API without deployments: describe, list, read, save, delete and retrieve components."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PATHS = {"CustomField": "objects/{}/fields/{}.field-meta.xml", "ListView": "obj
 
 
 def handle(org: Org, call: Element) -> str | None:
-    """The body of the answer; None for a call that is not known here."""
+    """Return the body of the response; None for an unknown call."""
     act = _CALLS.get(call.name)
     return None if act is None else f"<{call.name}Response>{act(org, call)}</{call.name}Response>"
 
@@ -62,7 +62,7 @@ def _list(org: Org, call: Element) -> str:
 
 
 def _file_properties(org: Org, kind: str, name: str, file: str) -> dict[str, str]:
-    """A FileProperties."""
+    """Return a FileProperties."""
     identity, now = org.auth.identity, org.now.replace("+0000", "Z")
     return {
         "createdById": identity.user_id,
@@ -80,7 +80,7 @@ def _file_properties(org: Org, kind: str, name: str, file: str) -> dict[str, str
 
 
 def component_names(org: Org, kind: str) -> list[str]:
-    """Full names of the components of a kind."""
+    """Return the full names of the components of a kind."""
     found_names = {name for type_, name in org.deployed.names if type_ == kind}
     if kind == "CustomObject":
         found_names |= {item.name for item in org.schema}
@@ -88,7 +88,7 @@ def component_names(org: Org, kind: str) -> list[str]:
 
 
 def _component_elements(org: Org, kind: str, name: str) -> Iterator[str]:
-    """The elements of one component, its name first; nothing if there is none."""
+    """Yield the elements of one component, its name first; nothing if it does not exist."""
     component = org.deployed.names.get((kind, name))
     if component is None and not (kind == "CustomObject" and org.schema.get(name)):
         return
@@ -100,7 +100,7 @@ def _component_elements(org: Org, kind: str, name: str) -> Iterator[str]:
 
 
 def _object_elements(org: Org, name: str, component: Component | None, only: Iterable[str] = ()) -> Iterator[str]:
-    """An object with its fields and list views, or with only those named."""
+    """Yield the elements of an object with its fields and list views, or with only those named."""
     only_names = set(only)
     for kind, element in _CHILDREN.items():
         for (type_, full), child in org.deployed.names.items():
@@ -188,7 +188,7 @@ def _retrieve(org: Org, call: Element) -> str:
 def _build_zip(
     org: Org, members_by_kind: dict[str, list[str]], folder: str, version: str
 ) -> tuple[bytes, list[tuple[str, str, str]], list[str]]:
-    """The zip, what is in it as (kind, name, file), and what could not be found."""
+    """Return the zip, its components as (kind, name, file), and messages about missing ones."""
     files: dict[str, list[str]] = {}
     components: list[tuple[str, str, str]] = []
     missing: list[str] = []
@@ -251,7 +251,7 @@ def _check_retrieve_status(org: Org, call: Element) -> str:
 
 
 def _check_status(org: Org, call: Element) -> str:
-    """checkStatus, which newer clients no longer ask: an AsyncResult."""
+    """checkStatus, an older call: return an AsyncResult."""
     number = call.get("asyncProcessId")
     if number not in org.retrievals:
         raise Refusal("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {number[:80]}")

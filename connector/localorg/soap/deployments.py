@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def handle(org: Org, call: Element) -> str | None:
-    """The body of the answer to one call; None if it is none of a deployment."""
+    """Return the body of the response; None if the call is not about deployments."""
     act = {"checkDeployStatus": _check, "cancelDeploy": _cancel, "deploy": _deploy}.get(call.name)
     return None if act is None else act(org, call)
 

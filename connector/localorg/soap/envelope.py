@@ -1,4 +1,4 @@
-"""SOAP messages: the call that came, and answers and faults as every client expects them."""
+"""SOAP envelopes: parse a call, render a response or a fault."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FAULTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Namespaces:
-    """Of an API, of its rows, and of its faults."""
+    """The namespaces of an API, of its rows and of its faults."""
 
     own: str
     rows: str
@@ -57,7 +57,7 @@ METADATA = Namespaces(
 
 @dataclass(frozen=True, kw_only=True)
 class SoapMessage:
-    """The one call of an envelope, and its headers."""
+    """The call of an envelope, and its headers."""
 
     call: Element
     headers: Element
@@ -68,7 +68,7 @@ class SoapMessage:
 
 
 def parse_message(envelope: Element) -> SoapMessage:
-    """Refusal for what is no envelope with a call in it."""
+    """Return the message of an envelope. Refusal if it has no call."""
     body = envelope.child("Body")
     if envelope.name != "Envelope" or body is None or not body.children:
         raise Refusal("INVALID_REQUEST", "The request is no SOAP envelope with a call")
@@ -76,7 +76,7 @@ def parse_message(envelope: Element) -> SoapMessage:
 
 
 def tag(name: str, value: Any) -> str:
-    """A value as elements: a mapping's members inside, a list's one after the other, nothing for None."""
+    """Render a value as elements: a mapping as nested elements, a list as siblings, None as nothing."""
     if value is None:
         return ""
     if isinstance(value, list):

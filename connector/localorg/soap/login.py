@@ -1,4 +1,4 @@
-"""login() and getUserInfo(): their elements come in WSDL order, for clients read them by place."""
+"""login() and getUserInfo(). Elements come in WSDL order, because clients read them by position."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def render_user_info(org: Org, name: str) -> str:
 
 
 def render_login(org: Org, url: str, kind: str, version: str) -> str:
-    """The answer to a login that was checked."""
+    """Render the response to a successful login."""
     identity = org.auth.identity
     short = identity.organization_id[:15]
     return (

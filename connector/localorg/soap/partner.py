@@ -1,4 +1,4 @@
-"""The partner and enterprise APIs: each call is the REST call that means the same, told as SOAP tells it."""
+"""The partner and enterprise APIs: each call runs the equivalent REST call and renders its result as SOAP."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WRITES = {"create", "update", "upsert", "delete", "merge", "undelete", "emptyRe
 
 
 class PartnerCall:
-    """One call. `typed` rows name their type as xsi:type, as the enterprise API has it."""
+    """One call. With `typed`, rows name their type as xsi:type, as in the enterprise API."""
 
     def __init__(self, org: Org, message: SoapMessage, version: str, *, typed: bool) -> None:
         self._org = org
@@ -37,7 +37,7 @@ class PartnerCall:
         return self._call.name in _WRITES
 
     def response_body(self) -> str | None:
-        """The body of the answer; None for a call that is not known here."""
+        """Return the body of the response; None for an unknown call."""
         act = _CALLS.get(self._call.name)
         if act is None:
             return None
@@ -155,7 +155,7 @@ class PartnerCall:
         return elements
 
     def merge(self) -> str:
-        """Each request is a transaction of its own."""
+        """Merge records. Each request is a transaction of its own."""
         dml = self._org.dml
         requests = self._limited_elements("request")
         dml.api_version = self._version

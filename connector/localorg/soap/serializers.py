@@ -1,7 +1,7 @@
-"""Answers of the REST API as the elements that the SOAP API has for them.
+"""Render results of the REST API as SOAP elements.
 
-Within a type, elements come in the order of their names (as the WSDL has them); of what is empty, those are told as nil
-that the WSDL does not let out.
+Within a type, elements are in order of their names, as in the WSDL. An empty value is left out, or nil if the WSDL
+requires the element.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def serialize_text(value: Any) -> str:
 
 
 def serialize_record(name: str, row: Mapping[str, Any], *, typed: bool) -> str:
-    """A row. `typed` rows (enterprise) are of a type of their own, others name theirs in an element."""
+    """Render a row. A `typed` row (enterprise) has its type as xsi:type, others have it in an element."""
     kind = row["attributes"]["type"] if "attributes" in row else "AggregateResult"
     opening = f'<{name} xsi:type="sf:{kind if typed else "sObject"}">'
     head = "" if typed else f"<sf:type>{kind}</sf:type>"

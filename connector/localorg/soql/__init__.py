@@ -1,4 +1,4 @@
-"""SOQL: a parser, and an executor on the org's own SQL."""
+"""SOQL: a parser, and an executor that compiles queries to SQL on the org's own tables."""
 
 from connector.localorg.soql.errors import SoqlError
 from connector.localorg.soql.executor import QueryResult, open_query, run_query

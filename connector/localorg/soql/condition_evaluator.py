@@ -1,7 +1,7 @@
-"""Whether a condition holds for values that are in no table yet: of validation rules and of channel filters.
+"""Evaluate a condition for values that are in no table: validation rules and channel filters.
 
-It is a WHERE clause of SOQL, asked of one row made of the values, with the parents that the row refers to. A filter of
-change events may ask for fields of the event's header, too (`ChangeEventHeader.changeType`), but not for its lists.
+A condition is a WHERE clause of SOQL. It sees one row made of the values, and the parents that the row refers to. A
+filter of change events may also use fields of the event's header (`ChangeEventHeader.changeType`), except lists.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HEADER_LISTS = {"recordids", "nulledfields", "difffields", "changedfields"}
 
 
 class _SingleRowScope(Scope):
-    """A scope whose object is a row of bound values instead of a table; `headed` if an event's header is there, too."""
+    """A scope whose object is one row of bound values; `with_header` adds the header of a change event."""
 
     def __init__(self, schema: Schema, sobject: SObject, text: str, *, with_header: bool) -> None:
         super().__init__(schema, sobject, text, None, "r")
@@ -87,9 +87,10 @@ def condition_holds(
     *,
     with_header: bool = False,
 ) -> bool:
-    """`schema` says what the condition may see; SoqlError for a condition that is none.
+    """Whether the condition holds for the row. SoqlError for an invalid condition.
 
-    With `headed`, the row has the header of a change event by names like `ChangeEventHeader.changeType`.
+    `schema` says which fields the condition may use. With `with_header`, the row has the header of a change event under
+    names like `ChangeEventHeader.changeType`.
     """
     owner = schema.get(sobject)
     assert owner is not None
@@ -99,7 +100,7 @@ def condition_holds(
 
 
 def condition_problem(schema: Schema, sobject: SObject, condition: str, *, with_header: bool = False) -> str | None:
-    """What is wrong with a condition, in the words that a query with it would get."""
+    """Return what is wrong with a condition, in the words of a query error, or None."""
     try:
         condition_fields(schema, sobject, condition, with_header=with_header)
     except SoqlError as error:
@@ -108,7 +109,7 @@ def condition_problem(schema: Schema, sobject: SObject, condition: str, *, with_
 
 
 def condition_fields(schema: Schema, sobject: SObject, condition: str, *, with_header: bool = False) -> set[str]:
-    """The fields of the object that a condition is about. SoqlError for a condition that is none."""
+    """Return the fields that a condition uses. SoqlError for an invalid condition."""
     scope = _SingleRowScope(schema, sobject, _parse_condition(sobject.name, condition)[0], with_header=with_header)
     _condition_sql(scope, condition, datetime.now(UTC), [])
     return scope.used_fields

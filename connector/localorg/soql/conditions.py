@@ -1,6 +1,6 @@
-"""WHERE and HAVING as SQL with bound values: SOQL's own ideas of null, case, IDs and dates.
+"""Compile WHERE and HAVING to SQL with bound values, with SOQL's rules for null, case, IDs and dates.
 
-`!=` and NOT match rows without a value; `<`, `>` and LIKE never do; empty text is no value.
+`!=` and NOT match rows without a value; `<`, `>` and LIKE never do. Empty text counts as null.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _YEARS = range(1700, 4001)
 
 
 def _balanced(parts: list[str], word: str) -> str:
-    """A chain as a tree: SQLite bounds the depth of an expression, not its size."""
+    """Return a chain of operators as a balanced tree, because SQLite limits the depth of an expression."""
     if len(parts) == 1:
         return parts[0]
     middle = len(parts) // 2
@@ -45,7 +45,7 @@ def _balanced(parts: list[str], word: str) -> str:
 
 
 class Conditions:
-    """Compiles conditions of one scope; bound values are appended to `values` in the order of the SQL."""
+    """Compiles the conditions of one scope. It appends bound values to `values` in the order of the SQL."""
 
     def __init__(
         self,

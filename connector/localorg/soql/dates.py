@@ -1,4 +1,4 @@
-"""Dates in queries: ISO literals to the stored form, relative ones to the span they mean. UTC throughout."""
+"""Dates in queries: ISO literals as stored values, relative literals as spans. All in UTC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Span = tuple[datetime, datetime]
 
 
 def parse_datetime(text: str) -> str:
-    """A datetime literal as stored: UTC, whole seconds. ValueError if it is no moment."""
+    """Return a datetime literal in its stored form: UTC, whole seconds. ValueError if it is invalid."""
     moment = datetime.fromisoformat(text.upper().replace("Z", "+00:00")).astimezone(UTC)
     return format_timestamp(moment)
 
@@ -26,7 +26,7 @@ def format_timestamp(moment: datetime) -> str:
 
 
 def relative_span(word: str, now: datetime) -> Span | None:
-    """What a relative literal covers; None for a word that is none."""
+    """Return the span of a relative literal; None for an unknown word."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     day = timedelta(days=1)
     simple = {"YESTERDAY": -1, "TODAY": 0, "TOMORROW": 1}

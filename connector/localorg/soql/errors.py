@@ -1,4 +1,4 @@
-"""How the platform says what is wrong with a query: a code, the text around the fault, a caret and a position."""
+"""Query errors as the platform words them: a code, the text around the error, a caret and a position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SoqlError(Exception):
 
 
 def error_at(text: str, position: int, code: str, message: str) -> SoqlError:
-    """The error at `position` of `text`."""
+    """Return the error at `position` of `text`."""
     flat = text.replace("\n", " ").replace("\r", " ")
     start = max(0, position - CONTEXT)
     excerpt = flat[start : position + CONTEXT]

@@ -1,4 +1,4 @@
-"""From the text of a query to its answer."""
+"""Run a query: from its text to its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from connector.localorg.soql.scope import no_object
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """`records` are whole and in the order of the SELECT list; `total_size` counts them (or is a bare COUNT())."""
+    """All records of a query, with keys in the order of the SELECT list. `total_size` counts them, or is a bare
+    COUNT().
+    """
 
     total_size: int
     records: list[dict[str, Any]]
@@ -34,7 +36,7 @@ def open_query(
     now: datetime,
     paging: Paging | None = None,
 ) -> PagedResult:
-    """The answer, its rows yet to be read. SoqlError for a query the platform would refuse."""
+    """Run a query without reading its rows. SoqlError for a query that the platform would refuse."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     select = parse(text)
     sobject = schema.get(select.source)
@@ -61,6 +63,6 @@ def open_query(
 def run_query(
     connection: sqlite3.Connection, schema: Schema, text: str, *, version: str, all_rows: bool, now: datetime
 ) -> QueryResult:
-    """The whole answer at once."""
+    """Run a query and read all its rows."""
     result = open_query(connection, schema, text, version=version, all_rows=all_rows, now=now)
     return QueryResult(result.total_size, result.page(0, result.rows))

@@ -1,4 +1,4 @@
-"""Grouped queries and bare counts: their rows are few and come whole."""
+"""Grouped queries and bare counts. Their rows are few and are read at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_ROWS = 2_000
 
 
 def is_bare_count(select: Select) -> bool:
-    """Whether it is `SELECT COUNT() FROM …`: a size without rows."""
+    """Whether it is `SELECT COUNT() FROM …`, which has a size and no rows."""
     bare = select.items[0]
     return len(select.items) == 1 and isinstance(bare, Aggregate) and bare.path is None and not select.group_by
 
@@ -44,7 +44,7 @@ def run_bare_count(query: Query, select: Select, sobject: SObject) -> int:
 
 
 def run_grouped(query: Query, select: Select, sobject: SObject) -> list[dict[str, Any]]:
-    """One row a group, and one a total where totals are asked for."""
+    """Return one row per group, and one per total if totals are requested."""
     scope = query.scope(select, sobject)
     keys = [_group_column(query, scope, path) for path in select.group_by]
     listed = {column.sql for column in keys}
@@ -89,7 +89,7 @@ def _limit(select: Select) -> int:
 
 
 def _grouping_sets(keys: list[str], totals: str) -> list[tuple[str, ...]]:
-    """What each kind of row is grouped by, the plain groups first."""
+    """Return the keys of each kind of row, the plain groups first."""
     if totals == "ROLLUP":
         return [tuple(keys[:size]) for size in range(len(keys), -1, -1)]
     if totals == "CUBE":
@@ -106,7 +106,7 @@ def _group_column(query: Query, scope: Scope, path: Path) -> Column:
 
 
 def _paths_to_group(select: Select) -> list[Path]:
-    """The fields that must be among those that rows are grouped by."""
+    """Return the fields that must be among the grouping keys."""
     paths = [item.path for item in select.items if isinstance(item, SelectedField)]
     paths += [item.by for item in select.order_by if isinstance(item.by, Path)]
     waiting: list[Condition] = [select.having] if select.having is not None else []
@@ -122,7 +122,7 @@ def _paths_to_group(select: Select) -> list[Path]:
 
 
 def _columns(query: Query, scope: Scope, select: Select) -> tuple[list[str], list[Column]]:
-    """Names and columns of the answer; what has no alias is numbered."""
+    """Return names and columns of the result. Columns without an alias are numbered."""
     names, columns = [], []
     unnamed = 0
     for item in select.items:

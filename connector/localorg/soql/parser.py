@@ -1,4 +1,4 @@
-"""Query text to a tree, by recursive descent: the grammar of the SOQL reference, and its complaints."""
+"""Parse query text to a tree by recursive descent, with the grammar and the errors of the SOQL reference."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_TOTALS = 3
 
 
 def parse(text: str) -> Select:
-    """SoqlError (MALFORMED_QUERY) with the place of the fault."""
+    """Parse a query. SoqlError (MALFORMED_QUERY) names the position of the error."""
     parser = _Parser(text)
     select = parser.select()
     parser.expect_end()
@@ -161,7 +161,7 @@ class _Parser:
                 raise malformed_query(self._text, select.group_by[0].position, message)
 
     def _check_joins(self, condition: Condition) -> None:
-        """Sub-selects: two at most, none inside another, none beside OR."""
+        """Check sub-selects: at most two, not nested, not combined with OR."""
         subselects: list[tuple[Select, bool]] = []
         waiting: list[tuple[Condition, bool]] = [(condition, False)]
         while waiting:

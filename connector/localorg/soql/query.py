@@ -1,4 +1,4 @@
-"""What every part of a query shares: its text and moment, scopes, conditions, order and aggregates as SQL."""
+"""What all parts of a query share: its text and time, scopes, conditions, order and aggregates as SQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COUNT = Field(name="expr", label="", type="int")
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """One query under way; `paging` says how long a child list may be, None for whole lists."""
+    """One query in progress. `paging` limits the length of child lists; None returns whole lists."""
 
     connection: sqlite3.Connection
     schema: Schema
@@ -89,7 +89,7 @@ class Query:
         return f" ORDER BY {', '.join(parts)}" if parts else ""
 
     def ordering(self, item: Ordering, scope: Scope) -> tuple[str, str]:
-        """What to sort by, and how."""
+        """Return what to sort by, and the direction."""
         if isinstance(item.by, Aggregate):
             column = self.aggregate(scope, item.by)
         else:

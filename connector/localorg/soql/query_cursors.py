@@ -36,7 +36,7 @@ class QueryCursors:
         return self.next_page(f"{self.open_cursor(result, page, now)}-0", now, base)
 
     def open_cursor(self, result: PagedResult, page: int, now: datetime) -> str:
-        """The locator of an answer that has more than a page; the oldest of too many is given up."""
+        """Return a locator for the rest of a result. Too many open cursors close the oldest."""
         locator = ids.make("01g", self._source.getrandbits(40))
         self._open[locator] = _Cursor(result, page, now)
         while len(self._open) > _OPEN_CURSORS:

@@ -1,4 +1,4 @@
-"""What a query found: its size, and its rows a page at a time."""
+"""The result of a query: its size, and its rows one page at a time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ID_LENGTH = 18
 
 @dataclass(frozen=True, slots=True)
 class PagedResult:
-    """`total_size` as the platform tells it; `rows` of them can be read (none of a bare COUNT()).
+    """A result. `total_size` is the size as the platform shows it; `rows` can be read (none for a bare COUNT()).
 
-    Which rows there are was fixed when the query ran; what they hold is read when a page is.
+    The set of rows is fixed when the query runs. Their values are read with each page.
     """
 
     total_size: int
@@ -26,14 +26,14 @@ class PagedResult:
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Child lists longer than `size` end there; `keep` gives the address of the rest."""
+    """Child lists longer than `size` are cut there; `open_cursor` gives the address of the rest."""
 
     size: int
     open_cursor: Callable[[PagedResult], str]
 
 
 class PackedIds:
-    """Record IDs in little room: 18 bytes each."""
+    """Record IDs packed in 18 bytes each."""
 
     def __init__(self, ids: bytes) -> None:
         self._packed = ids

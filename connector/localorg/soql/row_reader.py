@@ -1,7 +1,7 @@
-"""Rows of a query: first which ones, then what they hold, a page at a time, each with its parents and children.
+"""Read the rows of a query in two steps: first their IDs, then their values, one page at a time.
 
-The two steps are what makes a cursor: the platform fixes the rows when the query runs and reads them page by page. Only
-IDs are kept between pages, so a million rows cost 18 MB, not a gigabyte.
+A cursor needs the two steps: the platform fixes the rows when the query runs and reads them page by page. Only IDs are
+kept between pages, so a million rows take 18 MB, not a gigabyte.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Write = Callable[[Record, Any], None]
 
 
 def find_rows(query: Query, select: Select, sobject: SObject) -> PagedResult:
-    """Which rows there are; faults in the SELECT list are told now, not at the first page."""
+    """Find the rows of a query. Errors in the SELECT list are raised now, not at the first page."""
     reader = RowReader(query, select, sobject)
     scope = query.scope(select, sobject)
     values: list[object] = []
@@ -55,7 +55,7 @@ def _paged_result(query: Query, select: Select, sobject: SObject, ids: PackedIds
 
 
 class RowReader:
-    """Reads what the SELECT list asks for, for given IDs."""
+    """Reads the fields of the SELECT list for given IDs."""
 
     def __init__(self, query: Query, select: Select, sobject: SObject, level: int = 0) -> None:
         self._query = query
@@ -70,7 +70,7 @@ class RowReader:
             raise SoqlError("MALFORMED_QUERY", f"a query may have at most {MAX_CHILD_QUERIES} child subqueries")
 
     def read(self, ids: Sequence[str]) -> dict[str, Record]:
-        """Records by ID."""
+        """Return records by ID."""
         scope = self._scope
         alive = (
             ""
@@ -123,7 +123,7 @@ class RowReader:
             self._steps.append(self._step(column, identities))
 
     def _type_step(self, item: TypeOf) -> Write:
-        """Writes the fields of whatever the reference leads to; None where it leads nowhere."""
+        """Return a step that writes the fields of whatever record a TYPEOF reference leads to; None if there is none."""
         text, name = self._query.text, item.relationship.parts[0]
         branches = self._scope.branches(item.relationship)
         by_name = {sobject.name.lower(): (alias, sobject) for alias, sobject in branches}
@@ -230,7 +230,7 @@ class RowReader:
 
 
 class ChildQuery:
-    """A subquery over a child relationship: the rows of many parents at once."""
+    """A subquery over a child relationship. It reads the children of many parents at once."""
 
     def __init__(self, query: Query, select: Select, parent: Scope, level: int) -> None:
         most = MAX_LEVELS if float(query.version) >= LEVELS_SINCE_VERSION else 1
@@ -248,11 +248,11 @@ class ChildQuery:
         RowReader(query, select, self._sobject, level)  # its faults are told before any row is read
 
     def reserve_key(self, record: Record, raw: Any) -> None:
-        """Keeps the place of the list in the order of the SELECT list."""
+        """Reserve the key of the list, so that keys keep the order of the SELECT list."""
         record[self.name] = None
 
     def attach(self, records: dict[str, Record]) -> None:
-        """Each parent's list; None where there are no children, as the platform says it."""
+        """Attach the list of children to each parent. It stays None without children, as on the platform."""
         listed = self._child_ids(list(records))
         size = self._query.paging.size if self._query.paging else None
         first = [child for ids in listed.values() for child in ids[:size]]
@@ -268,7 +268,7 @@ class ChildQuery:
             records[parent][self.name] = result
 
     def _child_ids(self, parents: list[str]) -> dict[str, list[str]]:
-        """Child IDs by parent, in order, within LIMIT and OFFSET of each list."""
+        """Return child IDs by parent, in order, within LIMIT and OFFSET of each list."""
         query, select = self._query, self._select
         scope = query.scope(select, self._sobject)
         owner = f"{scope.root}.{quote(self._field)}"

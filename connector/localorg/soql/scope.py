@@ -1,4 +1,4 @@
-"""One object of a query and the parents it reaches: paths become columns of joined tables, unknown ones errors."""
+"""One object of a query and its parents: paths become columns of joined tables; unknown paths are errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_RELATIONSHIPS = 55
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A field where it was found: SQL, the object that has it, and the relationships on the way to it."""
+    """A resolved field: its SQL, the object that has it, and the relationships on the path to it."""
 
     sql: str
     field: Field
@@ -35,12 +35,12 @@ for _name, _type in (
 
 @dataclass(frozen=True, slots=True)
 class PolymorphicTargets:
-    """The tables that one polymorphic reference may lead to; at most one of them has the row."""
+    """The tables that one polymorphic reference may lead to. At most one of them has the row."""
 
     targets: list[tuple[str, SObject]]
 
     def sql(self, name: str) -> str:
-        """The value of a field of `NAME`, wherever the row is."""
+        """Return the SQL of a field of `NAME`, whichever table has the row."""
         if name == "Type":
             cases = " ".join(
                 f"WHEN {alias}.\"Id\" IS NOT NULL THEN '{sobject.name}'" for alias, sobject in self.targets
@@ -55,12 +55,12 @@ class PolymorphicTargets:
 
 
 def name_field(sobject: SObject) -> Field | None:
-    """The field that stands for a row of the object."""
+    """Return the name field of an object."""
     return next((field for field in sobject.fields.values() if field.name_field), None)
 
 
 class Scope:
-    """Resolves paths from `sobject`; joins are added as paths ask for them."""
+    """Resolves paths from `sobject`. It adds joins as paths need them."""
 
     def __init__(self, schema: Schema, sobject: SObject, text: str, alias: str | None, prefix: str) -> None:
         self.schema = schema
@@ -80,12 +80,12 @@ class Scope:
         return " ".join([f"{quote(self.sobject.name)} AS {self.root}", *self._sql])
 
     def column(self, path: Path) -> Column:
-        """The column as a row has it: nothing, where the row is a total over it."""
+        """Return the column for the current rows: NULL if the rows are totals over it."""
         column = self.resolve(path)
         return replace(column, sql="NULL") if column.sql in self.totaled else column
 
     def branches(self, path: Path) -> list[tuple[str, SObject]]:
-        """Where a relationship may lead: aliases and their objects."""
+        """Return aliases and objects that a relationship may lead to."""
         relationships = self._join((), path.parts[0], path)
         polymorphic = self._polymorphic.get(relationships)
         return polymorphic.targets if polymorphic else [self._joins[relationships]]

@@ -1,4 +1,4 @@
-"""A parsed query."""
+"""The syntax tree of a query."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """`Account.Name` as written, with its place in the text."""
+    """`Account.Name` as written, with its position in the text."""
 
     parts: tuple[str, ...]
     position: int

@@ -1,4 +1,4 @@
-"""Query text to tokens. A path (`Account.Name`) is one token; what a word means is the parser's business."""
+"""Split query text into tokens. A path (`Account.Name`) is one token; the parser decides what a word means."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def tokenize(text: str) -> list[Token]:
 
 
 def unquoted(text: str, token: Token, *, like: bool = False) -> str:
-    """The value of a string token. For LIKE, what must not act as a wildcard stays behind a backslash."""
+    """Return the value of a string token. With `like`, escaped wildcards keep their backslash."""
     body = token.text[1:-1]
     out = []
     index = 0

@@ -1,5 +1,5 @@
-"""The Tooling API's view of the org: its objects and fields as rows.
+"""The Tooling API: the org's objects and fields as rows. Frozen: see README.md.
 
-`objects` says which there are and what they have, `rows` fills them from the org as it is, `words` puts a field's type
-as the platform does, `view` answers queries of them.
+`objects` defines the Tooling objects, `row_builder` builds their rows from the org's schema, `data_types` words the
+type of a field, `view` runs queries on them.
 """

@@ -1,4 +1,4 @@
-"""The type of a field as FieldDefinition says it: `Text(80) (External ID)`, `Currency(16, 2)`, `Lookup(Account)`."""
+"""The type of a field as FieldDefinition shows it: `Text(80) (External ID)`, `Currency(16, 2)`, `Lookup(Account)`."""
 
 from __future__ import annotations
 

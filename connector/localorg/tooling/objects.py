@@ -1,4 +1,4 @@
-"""The objects of the Tooling API that are known here, and their fields."""
+"""The objects of the Tooling API that the org knows, and their fields."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ _MORE_FIELDS = {
 
 
 def schema() -> Schema:
-    """Fresh, for its tables to be filled."""
+    """Return a new schema of the Tooling objects."""
     return Schema(
         [_object(name, text, _PREFIX[name]) for name, text in _FIELDS.items()]
         + [

@@ -1,4 +1,4 @@
-"""The rows of the Tooling objects, read off the org's schema and what was deployed to it."""
+"""Build the rows of the Tooling objects from the org's schema and the deployed components."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEY_PREFIXES = {"CustomField": "00N", "PlatformEventChannel": "0YL", "PlatformE
 
 
 def stable_id(prefix: str, name: str) -> str:
-    """An ID that a component has by its name, so that it is the same after every start."""
+    """Return an ID derived from a component's name, which is the same after every start."""
     return ids.make(prefix, int.from_bytes(hashlib.sha256(name.lower().encode()).digest()[:6], "big"))
 
 
@@ -37,7 +37,7 @@ def durable_id(sobject: SObject) -> str:
 
 
 def build_rows(deployed: DeployedMetadata, user_id: str, changed: datetime) -> Iterator[tuple[str, Row]]:
-    """Object and row of everything there is."""
+    """Yield object and row of everything in the org."""
     stamps = dict.fromkeys(("CreatedDate", "LastModifiedDate", "SystemModstamp"), format_timestamp(changed))
     stamps |= dict.fromkeys(("CreatedById", "LastModifiedById"), user_id)
     for sobject in deployed.schema:

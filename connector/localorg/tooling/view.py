@@ -1,4 +1,4 @@
-"""Queries of the Tooling objects: their rows are laid out as tables anew after every change of the org's schema."""
+"""Run queries on the Tooling objects. Their tables are filled anew after every change of the org's schema."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COMPLEX = {"Metadata", "ReferenceTo", "RecordTypesSupported", "SymbolTable"}
 
 
 class ToolingQueries:
-    """`stale` after every change of what there is."""
+    """Queries on Tooling objects. Set `stale` after every change of the schema."""
 
     def __init__(self, deployed: DeployedMetadata, clock: Callable[[], datetime]) -> None:
         self.schema = objects.schema()
@@ -46,7 +46,7 @@ class ToolingQueries:
     def open_query(
         self, text: str, *, version: str, now: datetime, user_id: str, paging: soql.Paging | None = None
     ) -> soql.PagedResult:
-        """The answer to a query of these objects; SoqlError where the platform would refuse it."""
+        """Run a query on Tooling objects. SoqlError where the platform would refuse it."""
         select = parse(text)
         self._require_filter(select)
         if self.stale:
@@ -95,7 +95,7 @@ class ToolingQueries:
         self.stale = False
 
     def _render_record(self, record: dict[str, Any], version: str) -> dict[str, Any]:
-        """A record as the platform tells it: other addresses, no keys of ours, nested values unpacked."""
+        """Render a record as the platform does: Tooling addresses, no internal keys, nested values parsed."""
         body: dict[str, Any] = {}
         for name, value in record.items():
             if name == "attributes" and isinstance(value, dict):
@@ -137,7 +137,7 @@ def _condition_paths(condition: Condition | None) -> Iterator[Path]:
 
 
 def _filters_by(path: Path, columns: tuple[str, ...]) -> bool:
-    """Whether it names one of the columns, or leads through the relationship of one."""
+    """Whether a path names one of the columns, or leads through its relationship."""
     parts = [part.lower() for part in path.parts]
     names = {column.lower() for column in columns}
     return parts[-1] in names or any(f"{part}id" in names for part in parts[:-1])
