@@ -13,11 +13,11 @@ from functools import cached_property
 
 MAX_MAILS = 1000
 MAX_MAIL_BYTES = 5 * 1024 * 1024
-"""Of one mail, in bytes; the server refuses what is larger."""
+"""The server refuses larger mails."""
 MAX_BOUNDARIES = 20
-"""Of one mail; of one that has more, only the head is shown."""
+"""Of a mail with more MIME boundaries only the headers are shown."""
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
-"""Of all of them."""
+"""The size of all mails together."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Mail:
         try:
             part = self.message.get_body((kind,))
             return None if part is None else str(part.get_content())
-        except (LookupError, ValueError, AttributeError, TypeError):  # a form that nobody should send
+        except (LookupError, ValueError, AttributeError, TypeError):  # a malformed mail
             return None
 
 
@@ -90,7 +90,7 @@ class Mailbox:
         self._max_bytes = room
         self._total_bytes = 0
         self.caught = 0
-        """Of all times."""
+        """How many mails were caught since the start."""
 
     def add(self, sender: str, recipients: tuple[str, ...], raw: bytes) -> Mail:
         self.caught += 1

@@ -30,7 +30,7 @@ pre{margin:0;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 LINK_PERMISSIONS = "allow-popups allow-popups-to-escape-sandbox"
-"""A link in a mail opens in a tab of its own: in the frame it could not."""
+"""A link in a mail opens in a new tab, because the frame must not load it."""
 FRAME_POLICY = (
     f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox {LINK_PERMISSIONS}"
 )
@@ -82,7 +82,7 @@ def make_app(mailbox: Mailbox) -> web.Application:
     def find_mail(request: web.Request) -> Mail:
         mail = mailbox.find(int(request.match_info["number"]))
         if mail is None:
-            raise web.HTTPNotFound(text="There is no such mail any more.")
+            raise web.HTTPNotFound(text="This mail does not exist any more.")
         return mail
 
     app.router.add_get("/", list_mails)
@@ -98,7 +98,7 @@ def make_app(mailbox: Mailbox) -> web.Application:
 async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse requests under names other than loopback: another site's name could lead to this machine."""
     if request.host.rpartition(":")[0] not in LOOPBACK_HOSTS and request.host not in LOOPBACK_HOSTS:
-        raise web.HTTPForbidden(text="Ask by 127.0.0.1.")
+        raise web.HTTPForbidden(text="Use the address 127.0.0.1.")
     response = await handler(request)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")

@@ -117,9 +117,7 @@ def _check_depth(value: Any) -> None:
 def dump_json(body: Any, *, pretty: bool = False) -> bytes:
     try:
         return orjson.dumps(body, option=orjson.OPT_INDENT_2 if pretty else 0)
-    except (
-        TypeError
-    ):  # what came in a request and orjson does not know: huge numbers, decimals, text that is no Unicode
+    except TypeError:  # values of a request that orjson rejects: huge numbers, decimals, lone surrogates
         return json.dumps(body, default=str).encode()
 
 

@@ -28,10 +28,10 @@ from connector.localorg.storage import Storage
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
 _AUDIENCE_PATHS = ("", "/", "/services/oauth2/token")
-_JWT_AHEAD = 300  # the documented 3 minutes, and room for a clock that differs
-_JWT_BEHIND = 180  # CumulusCI's expire the moment they are signed
-_MILLISECONDS = 1e11  # an expiry beyond is none in seconds: Salesforce's own command line counts milliseconds
-_PUBLIC_CLIENTS = ("PlatformCLI",)  # in every org from its first day, and without a secret
+_JWT_AHEAD = 300  # the documented 3 minutes, and 2 for clock skew
+_JWT_BEHIND = 180  # assertions of CumulusCI expire when they are signed
+_MILLISECONDS = 1e11  # a larger expiry is in milliseconds: Salesforce's own command line sends those
+_PUBLIC_CLIENTS = ("PlatformCLI",)  # in every org, without a secret
 _BODY = struct.Struct(">cQQ8s15s")
 _SIGNATURE = 32
 
@@ -149,7 +149,7 @@ class Auth:
         try:
             RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(pem)
         except (jwt.PyJWTError, TypeError, ValueError):
-            raise ValueError("it is no RSA key in PEM") from None
+            raise ValueError("it must be an RSA key in PEM form") from None
         self.storage.set_meta("jwt_public_key", pem)
 
     def is_known_client(self, client_id: str) -> bool:

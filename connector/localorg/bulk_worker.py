@@ -34,7 +34,7 @@ class BulkWorker:
             while (job := self._org.jobs.next_pending()) is not None:
                 try:
                     await self._process_job(job)
-                except Exception as error:  # a fault of ours must not stop all jobs for ever
+                except Exception as error:  # an internal error must not stop all jobs
                     _log.exception("job %s failed", job.id)
                     self._org.jobs.set_state(job, FAILED, error=f"InternalServerError : {type(error).__name__}")
 
@@ -59,5 +59,5 @@ class BulkWorker:
                 await asyncio.sleep(held.seconds)
             runner.can_wait = waited < org.locks.wait_seconds
             await asyncio.sleep(STEP_PAUSE_SECONDS + org.locks.hold_acquired(org.dml.rows_written - written))
-            if org.jobs.state(job) in FINISHED_STATES:  # somebody aborted it meanwhile
+            if org.jobs.state(job) in FINISHED_STATES:  # it was aborted meanwhile
                 return

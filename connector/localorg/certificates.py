@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFETIME = timedelta(days=825)  # clients refuse server certificates that are good for longer
+LIFETIME = timedelta(days=825)  # clients refuse server certificates that are valid for longer
 NAMES = ("localhost", "*.localhost", "local.my.salesforce.com")
 ADDRESSES = ("127.0.0.1", "::1")
 

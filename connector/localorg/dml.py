@@ -57,7 +57,7 @@ class Dml(RecordStore):
         self.faults: Faults | None = None
         self.publishers: list[Publisher] = []
         self._deferrals = 0
-        self._removing: list[str] = []  # the record asked to be deleted, then what goes with it
+        self._removing: list[str] = []  # the record to delete, then its dependents
 
     def insert(self, plan: WritePlan, bodies: Sequence[Body]) -> list[Outcome]:
         return self._write_each(bodies, lambda body: self._insert(plan, body))

@@ -34,9 +34,9 @@ class CannedResponse:
 
     def __post_init__(self) -> None:
         if self.status not in range(200, 600):
-            raise ValueError("answer.status: a number from 200 to 599")
+            raise ValueError("answer.status: must be a number from 200 to 599")
         if self.of not in (DATA, WRITES, SIGN_IN):
-            raise ValueError("answer.of: one of data, writes, sign_in")
+            raise ValueError("answer.of: must be one of data, writes, sign_in")
 
     def response(self, path: str) -> ApiResponse:
         headers = {"Location": self.location + path} if self.location else {}
@@ -77,9 +77,9 @@ def parse_row_refusal(body: object) -> tuple[RowRefusal, int]:
     values, count = _check_keys("rows", body, RowRefusal)
     fields = values.pop("fields", [])
     if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):
-        raise ValueError("rows.fields: a list of field names")
+        raise ValueError("rows.fields: must be a list of field names")
     if not values.get("code"):
-        raise ValueError("rows.code: an error code is needed")
+        raise ValueError("rows.code: is required: a Salesforce error code")
     return RowRefusal(**values, fields=tuple(fields)), count
 
 
@@ -89,20 +89,20 @@ def render_fault(fault: CannedResponse | RowRefusal | None, count: int) -> dict[
 
 def _check_keys(name: str, body: object, kind: type) -> tuple[dict[str, Any], int]:
     if not isinstance(body, dict):
-        raise ValueError(f"{name}: an object is needed")
+        raise ValueError(f"{name}: must be an object")
     values = dict(body)
     count = values.pop("count", 1)
     if not _is_whole_number(count, MAX_COUNT):
-        raise ValueError(f"{name}.count: a whole number from 0 to {MAX_COUNT}")
+        raise ValueError(f"{name}.count: must be a whole number from 0 to {MAX_COUNT}")
     for key, value in values.items():
         if key not in kind.__dataclass_fields__:  # type: ignore[attr-defined]
-            raise ValueError(f"{name}.{key}: no such part")
+            raise ValueError(f"{name}.{key}: is unknown; one of {', '.join(kind.__dataclass_fields__)}")
         if key in {"status", "retry_after"} and not _is_whole_number(value, MAX_COUNT):
-            raise ValueError(f"{name}.{key}: a whole number")
+            raise ValueError(f"{name}.{key}: must be a whole number")
         if key not in {"status", "retry_after", "fields"} and not (
             isinstance(value, str) and len(value) <= _MAX_TEXT_LENGTH
         ):
-            raise ValueError(f"{name}.{key}: a text of at most {_MAX_TEXT_LENGTH} characters")
+            raise ValueError(f"{name}.{key}: must be a text of at most {_MAX_TEXT_LENGTH} characters")
     return values, count
 
 

@@ -46,17 +46,17 @@ class Faults:
     latency_ms: int = 0  # before every call
     latency_spread_ms: int = 0  # on top of it, exponentially distributed with this mean
     latency_row_ms: int = 0  # after every row written
-    late_commit_ms: int = 0  # from the moment a write is stamped with to the one it can be seen at
-    lock_hold_ms: int = 0  # how long a write goes on holding its rows and their parents
+    late_commit_ms: int = 0  # between the timestamp of a write and its commit
+    lock_hold_ms: int = 0  # how long a write holds its rows and their parents after its call
     lock_row_ms: int = 0  # and longer for every row
-    lock_wait_ms: int = _LOCK_WAIT  # how long others wait for them
+    lock_wait_ms: int = _LOCK_WAIT  # how long other writers wait
     lost_response: int = 0
     row_lock: int = 0
     limit: int = 0
     concurrent_limit: int = 0
     expired_session: int = 0
-    reset: int = 0  # the connection ends before anything is done
-    truncated: int = 0  # the answer ends in the middle
+    reset: int = 0  # the connection is dropped before the call is handled
+    truncated: int = 0  # the response ends in the middle
     status: int = 503
     status_count: int = 0
     event_delay_ms: int = 0  # before every event delivered
@@ -65,9 +65,9 @@ class Faults:
     event_limit: int = 0
     publish_failure: int = 0
     stream_break: int = 0
-    answer: CannedResponse | None = None  # instead of the org's own, to so many of the next calls
+    answer: CannedResponse | None = None  # to the next `answer_count` calls
     answer_count: int = 0
-    rows: RowRefusal | None = None  # of so many of the next rows it meets
+    rows: RowRefusal | None = None  # of the next `rows_count` rows that match
     rows_count: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,14 +93,14 @@ class Faults:
             settings["status_count"] = settings.pop("count", settings.get("status_count", 1))
         if status is not None:
             if not isinstance(status, int) or status not in _STATUSES:
-                raise ValueError("status: one of 500, 502, 503")
+                raise ValueError("status: must be one of 500, 502, 503")
             settings["status"] = status
         for name, value in settings.items():
             if name not in self.__dataclass_fields__:
-                raise ValueError(f"{name}: no such fault")
+                raise ValueError(f"{name}: is no fault; one of {', '.join(self.__dataclass_fields__)}")
             most = _MAX_LATENCY_MS if name.endswith("_ms") else _MAX_COUNT
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-                raise ValueError(f"{name}: a whole number from 0 to {most}")
+                raise ValueError(f"{name}: must be a whole number from 0 to {most}")
         for name, value in settings.items():
             setattr(self, name, value)
         if answer is not None:

@@ -25,7 +25,7 @@ def record_changes(store: RecordStore, plan: WritePlan, old: Row, new: Row, name
     history_plan = store.find_plan(f"{plan.name}History")
     if history_plan is None:
         return
-    written = store.rows_written  # what the platform adds is not the caller's
+    written = store.rows_written  # history rows do not count as the caller's
     for name in sorted(names):
         field = plan.inputs[name.lower()].field
         long = field.type == "textarea" and field.length > MAX_VALUE_LENGTH

@@ -16,7 +16,7 @@ MULTI_CURRENCY = (
     "ReturnOrderLineItem", "Case",
 )  # fmt: skip
 PERSON_PREFIX = "Person"
-"""What the fields begin with that an account takes from its contact when it is a person."""
+"""The prefix of the fields that a person account has from its contact."""
 
 
 def schema_for(settings: OrgSettings) -> Schema:
@@ -44,13 +44,13 @@ def unknown_names(settings: OrgSettings, schema: Schema) -> Iterator[tuple[SeedP
     for name in settings.record_types:
         sobject = schema.get(name)
         if sobject is None or not sobject.createable or sobject.name != name:
-            yield ("record_types", name), "is no object that has record types"
+            yield ("record_types", name), "must be an object that can have record types"
     for index, rule in enumerate(settings.validation_rules):
         fields = {"field": rule.field} if rule.field else {}
         yield from _unknown_fields(schema, ("validation_rules", index), rule.sobject, fields)
     for index, duplicate in enumerate(settings.duplicate_rules):
         if not duplicate.match:
-            yield ("duplicate_rules", index, "match"), "names no field"
+            yield ("duplicate_rules", index, "match"), "must name at least one field"
         match_fields = {f"match {number}": name for number, name in enumerate(duplicate.match, start=1)}
         yield from _unknown_fields(schema, ("duplicate_rules", index), duplicate.sobject, match_fields)
 
@@ -60,7 +60,7 @@ def _unknown_fields(
 ) -> Iterator[tuple[SeedPath, str]]:
     item = schema.get(sobject)
     if item is None or not item.createable:
-        yield (*where, "sobject"), f"this org has no object {sobject} that takes records"
+        yield (*where, "sobject"), f"must be an object of this org that can be created: there is no {sobject}"
         return
     for key, name in fields.items():
         field = item.get(name)
@@ -112,7 +112,7 @@ def _add_person_accounts(schema: Schema) -> None:
     assert types is not None
     name = account.get("Name")
     assert name is not None
-    account.add(replace(name, nillable=True))  # a person's is composed
+    account.add(replace(name, nillable=True))  # a person's name is composed
     for item in standard_objects.read_fields("PersonAccount"):
         account.add(item)
     is_person = replace(account.all_fields["ispersonaccount"], label="Is Person Account")

@@ -20,7 +20,7 @@ from connector.localorg.storage import Storage, quote
 from connector.localorg.write_plan import Row
 
 SeedRecords = dict[str, list[dict[str, Any]]]
-"""Rows to begin with, by object, as the API would take them."""
+"""Initial records by object, as request bodies."""
 
 _SETTINGS = "settings"
 _RECORDS = "records"
@@ -52,7 +52,7 @@ def seed_org(dml: Dml) -> Identity:
 
 def resolve_settings(storage: Storage, settings: OrgSettings | None) -> tuple[OrgSettings, OrgSettings | None]:
     """Return the settings of this start and those of the last one. Without new settings the last ones apply."""
-    from pydantic import TypeAdapter  # takes its time to load
+    from pydantic import TypeAdapter  # slow to import
 
     stored = storage.get_meta(_SETTINGS)
     before = TypeAdapter(OrgSettings).validate_json(stored) if stored else None
@@ -75,7 +75,7 @@ def save_settings(storage: Storage, settings: OrgSettings, schema: Schema, befor
 
 
 def insert_seed_records(dml: Dml, records: SeedRecords) -> None:
-    """Insert the initial records once in an org's life, all or none, by the rules of the API. SeedError lists refusals."""
+    """Insert the initial records once in an org's life, all or none. SeedError lists what the API refused."""
     if not records or dml.storage.get_meta(_RECORDS):
         return
     problems: list[tuple[SeedPath, str]] = []

@@ -20,9 +20,9 @@ from connector.localorg.settings import OrgSettings, SeedError, SeedPath, Strict
 
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_LEVELS = 50
-_MAX_KEY_LENGTH = 100  # characters of it that are told
+_MAX_KEY_LENGTH = 100  # characters of it in a message
 _MAX_VALUES = 500_000
-_TOO_DEEP = f"is nested more than {_MAX_LEVELS} levels deep: write it flatter"
+_TOO_DEEP = f"is nested more than {_MAX_LEVELS} levels deep"
 
 
 @dataclass(kw_only=True)
@@ -67,7 +67,7 @@ def read_seed_file(path: Path) -> SeedFile:
     except OSError as error:
         raise InvalidSeedFileError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
-        raise InvalidSeedFileError([f"{path}: is not UTF-8: save it as UTF-8"]) from None
+        raise InvalidSeedFileError([f"{path}: is not UTF-8: save the file as UTF-8"]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -77,7 +77,7 @@ def read_seed_file(path: Path) -> SeedFile:
     if document is None:
         document = CommentedMap()
     if not isinstance(document, CommentedMap):
-        raise InvalidSeedFileError([f"{path}:1:1: is a list or a text: write keys and values"])
+        raise InvalidSeedFileError([f"{path}:1:1: must hold keys and values, not a list or a text"])
     try:
         content = pydantic.TypeAdapter(_SeedContent).validate_python(document)
     except pydantic.ValidationError as error:
@@ -95,7 +95,7 @@ def _read_text(path: Path) -> str:
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else a pipe would be waited for
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise _FileProblemError(": is no plain file")
+            raise _FileProblemError(": is not a regular file")
         with open(handle, "rb", closefd=False) as file:
             content = file.read(_MAX_BYTES + 1)
     finally:
@@ -124,7 +124,9 @@ def _check_size(top: Node | None) -> None:
             below, more = measure(child, level + 1)
             levels, values = max(levels, below + 1), values + more
             if values > _MAX_VALUES:
-                raise _FileProblemError(f"{mark}: has more than {_MAX_VALUES:,} values, with those that aliases repeat")
+                raise _FileProblemError(
+                    f"{mark}: has more than {_MAX_VALUES:,} values; repeated aliases count each time"
+                )
         open_.discard(id(node))
         sizes[id(node)] = levels, values
         return levels, values

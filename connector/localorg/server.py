@@ -85,7 +85,7 @@ class LocalOrg:
             await site.start()
             self._tls_port = self._runner.addresses[1][1]
         if self._grpc_port is not None:
-            from connector.localorg.pubsub.port_multiplexer import PortMultiplexer  # gRPC takes its time to load
+            from connector.localorg.pubsub.port_multiplexer import PortMultiplexer  # slow to import
 
             self._port_multiplexer = PortMultiplexer(self.org, self._scratch_folder())
             self._grpc_port = await self._port_multiplexer.start(self._host, self._grpc_port, self._certificates)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 SeedPath = tuple[str | int, ...]
-"""Where in a seed file: keys and positions from the top."""
+"""A position in a seed file: keys and list indexes from the top."""
 
 
 UserPermission = Literal["ActivateOrder", "EditActivatedOrders"]
-"""Those that the order rules ask for (I5)."""
+"""The user permissions that the rules of orders check."""
 
 
 class SeedError(ValueError):
@@ -41,7 +41,7 @@ class RecordType(StrictKeys):
     name: str
     label: str = ""
     default: bool = False
-    person: bool = False  # of accounts that are people
+    person: bool = False  # of person accounts
     available: bool = True  # to the user who signs in
 
 
@@ -79,14 +79,14 @@ class OrgSettings(StrictKeys):
     """The settings of an org. Defaults are a developer org with orders, reduction orders and return orders enabled."""
 
     currency: str = "USD"
-    currencies: dict[str, Currency] = field(default_factory=dict)  # none: an org with one currency
+    currencies: dict[str, Currency] = field(default_factory=dict)  # empty: an org with one currency
     orders: bool = True
     reduction_orders: bool = True
     return_orders: bool = True
     negative_quantity: bool = False
     zero_quantity: bool = False
     enhanced_commerce_orders: bool = False
-    profile_lacks: list[UserPermission] = field(default_factory=list)  # a permission set can give them all the same
+    profile_lacks: list[UserPermission] = field(default_factory=list)  # a permission set can still grant them
     order_statuses: list[OrderStatusValue] = field(default_factory=list)
     person_accounts: bool = False
     record_types: dict[str, list[RecordType]] = field(default_factory=dict)
@@ -114,30 +114,30 @@ def contradictions(settings: OrgSettings, before: OrgSettings | None) -> Iterato
         yield ("currencies",), f"the org's own currency, {settings.currency}, is missing: add it, or set currency"
     for code, currency in settings.currencies.items():
         if not (len(code) == 3 and code.isascii() and code.isupper()):
-            yield ("currencies", code), "is not a three-letter currency code, as EUR"
+            yield ("currencies", code), "must be a three-letter currency code, such as EUR"
         if code == settings.currency and not currency.active:
             yield ("currencies", code), "is the org's own currency: it must be active"
         if currency.rate <= 0 or not 0 <= currency.decimal_places <= 6:
-            yield ("currencies", code), "needs a rate above 0 and between 0 and 6 decimal places"
+            yield ("currencies", code), "must have a rate above 0 and between 0 and 6 decimal places"
     if settings.order_statuses:
         yield from _check_statuses(settings.order_statuses)
     for sobject, types in settings.record_types.items():
         yield from _check_record_types(sobject, types, person_accounts=settings.person_accounts)
     if before is not None and before.person_accounts and not settings.person_accounts:
-        yield ("person_accounts",), "cannot be switched off again: the org has had person accounts"
+        yield ("person_accounts",), "cannot be disabled: the org has person accounts already"
     if before is not None and before.currencies and before.currencies.keys() - settings.currencies.keys():
         removed = ", ".join(sorted(before.currencies.keys() - settings.currencies.keys()))
-        yield ("currencies",), f"cannot be taken away again: {removed}"
+        yield ("currencies",), f"cannot be removed: {removed}"
 
 
 def _check_statuses(statuses: list[OrderStatusValue]) -> Iterator[tuple[SeedPath, str]]:
     names = [item.name.lower() for item in statuses]
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield ("order_statuses", index, "name"), f"{statuses[index].name} is there twice"
+            yield ("order_statuses", index, "name"), f"{statuses[index].name} occurs twice"
     for category in ("Draft", "Activated"):
         if not any(item.category == category for item in statuses):
-            yield ("order_statuses",), f"no status of category {category}: an order needs one"
+            yield ("order_statuses",), f"must have a status of category {category}"
 
 
 def _check_record_types(
@@ -147,10 +147,10 @@ def _check_record_types(
     for index, item in enumerate(types):
         where: SeedPath = ("record_types", sobject, index)
         if names[index] in names[:index]:
-            yield (*where, "name"), f"{item.name} is there twice"
+            yield (*where, "name"), f"{item.name} occurs twice"
         if item.person and not (person_accounts and sobject == "Account"):
-            yield (*where, "person"), "only record types of Account with person_accounts: true are of people"
+            yield (*where, "person"), "is only allowed for record types of Account, with person_accounts: true"
         if item.default and not item.available:
-            yield (*where, "available"), "the default is what the user gets: it must be available"
+            yield (*where, "available"), "must be true for the default record type"
     if sum(item.default for item in types) > 1:
-        yield ("record_types", sobject), "more than one is the default"
+        yield ("record_types", sobject), "must have only one default"

@@ -95,7 +95,7 @@ RESTRICTS = {
     ("OrderItem", "Product2Id"),
     ("PricebookEntry", "Product2Id"),
 }
-# Enforced on create although describe calls them nillable, and the platform's own words for it.
+# Required on create although describe calls them nillable, with the platform's message.
 REQUIRED: dict[tuple[str, str], str | None] = {
     ("Order", "AccountId"): "Select an account.",
     ("OrderItem", "UnitPrice"): "Order Products must have a Unit Price.",
@@ -157,7 +157,7 @@ PICKLISTS: dict[tuple[str, str], tuple[tuple[str, str | None], ...]] = {
     ("Task", "TaskSubtype"): _without_category("Task", "Email", "ListEmail", "Cadence", "Call", "LinkedIn"),
     ("Task", "CallType"): _without_category("Internal", "Inbound", "Outbound"),
 }  # fmt: skip
-_COMMON_PICKLISTS = {  # of every object that has such a field
+_COMMON_PICKLISTS = {  # for every object that has such a field
     "GeocodeAccuracy": _without_category(
         "Address", "NearAddress", "Block", "Street", "ExtendedZip", "Zip", "Neighborhood", "City", "County", "State",
         "Unknown",
@@ -172,7 +172,7 @@ UNRESTRICTED = {
     "PersonAccount",
     "Case",
     "Task",
-}  # objects whose picklists take values that are not on the list, as they do in a new org
+}  # objects whose picklists accept values that are not listed, as in a new org
 DEFAULTS = {
     ("ReturnOrder", "Status"): "Draft",
     ("ReturnOrder", "ShipmentType"): "Standard",
@@ -185,7 +185,7 @@ DEFAULTS = {
     ("Task", "Priority"): "Normal",
 }
 HISTORIES = ("Account", "Contact", "Contract", "Order", "OrderItem", "Case", "ReturnOrder")
-"""Objects whose changes are kept in `<Object>History`."""
+"""Objects that have an `<Object>History`."""
 NAME_FIELDS = {
     "Order": "OrderNumber",
     "OrderItem": "OrderItemNumber",
@@ -197,7 +197,7 @@ NAME_FIELDS = {
 }
 
 _WORD_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# What the org calls a field, where that is not simply its name in words; `*` is any object.
+# Labels that are not simply the field's name in words; `*` is any object.
 _OTHER_LABELS = {
     ("*", "BillingPostalCode"): "Billing Zip/Postal Code",
     ("*", "BillingState"): "Billing State/Province",

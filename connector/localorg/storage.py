@@ -54,7 +54,7 @@ def column_sql(field: Field) -> str:
 
 def _create_private(path: Path) -> None:
     """Create an empty file that only its owner may read. An existing file stays as it is."""
-    with suppress(OSError):  # what cannot be made is told by SQLite
+    with suppress(OSError):  # SQLite reports a file that cannot be created
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.fchmod(handle, 0o600)
         os.close(handle)
@@ -74,7 +74,7 @@ class Storage:
         self.connection.execute(
             "CREATE TABLE IF NOT EXISTS _deletion (sobject TEXT, id TEXT, deleted_at TEXT, PRIMARY KEY (sobject, id))"
         )
-        # Records deleted along with another one, which come back with it.
+        # Records that were deleted along with another one. They are restored with it.
         self.connection.execute("CREATE TABLE IF NOT EXISTS _cascade (id TEXT PRIMARY KEY, root TEXT NOT NULL)")
         self._sequences: dict[str, int] = dict(self.connection.execute("SELECT name, value FROM _sequence"))
         self._dirty: set[str] = set()

@@ -234,7 +234,7 @@ async def test_an_org_kept_in_a_file_stays_as_it_was_declared(tmp_path: Path) ->
     for given in (settings, None):
         async with running(given, data=file, records=records) as caller:
             assert len(await caller.query("SELECT Id, IsPersonAccount, CurrencyIsoCode FROM Account")) == 1
-    with pytest.raises(SeedError, match="cannot be switched off again"):
+    with pytest.raises(SeedError, match="cannot be disabled"):
         LocalOrg(data=file, settings=OrgSettings(currencies={"USD": Currency()}))
 
 
@@ -296,9 +296,9 @@ def test_a_rule_about_nothing_is_said_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(SeedError) as refused:
         LocalOrg(settings=found.settings)
     assert [line.removeprefix(str(file)).partition(" If you")[0] for line in found.problem_lines(refused.value)] == [
-        ":5:14: currencies.USD: needs a rate above 0 and between 0 and 6 decimal places",
+        ":5:14: currencies.USD: must have a rate above 0 and between 0 and 6 decimal places",
         ":2:67: validation_rules.0.field: Order has no field Nowhere",
-        ":4:15: duplicate_rules.0.sobject: this org has no object Ordre that takes records",
+        ":4:15: duplicate_rules.0.sobject: must be an object of this org that can be created: there is no Ordre",
         ":2:31: validation_rules.0.condition: SELECT Id FROM Order WHERE Nothing = 1 ^ ERROR at Row:1:Column:28 "
         "No such column 'Nothing' on entity 'Order'.",
     ]

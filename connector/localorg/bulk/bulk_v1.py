@@ -159,7 +159,7 @@ class BulkV1Jobs:
             )
         except Refusal as refusal:
             batch.state, batch.message = FAILED, f"InvalidBatch : {refusal.code}: {refusal.message}"
-        except Exception as error:  # a fault of ours must not leave the batch under way for ever
+        except Exception as error:  # an internal error must not leave the batch in progress
             _log.exception("batch %s failed", batch.id)
             batch.state, batch.message = FAILED, f"InternalServerError : {type(error).__name__}"
         else:

@@ -34,7 +34,7 @@ class IngestJobRunner:
         self.can_wait = True
 
     def step(self) -> bool:
-        """Write one chunk; return whether there may be more. RowLockedError if rows are locked: repeat the step later."""
+        """Write one chunk; return whether there may be more. After a RowLockedError the step is repeated later."""
         job = self._job
         try:
             if self._rows is None:

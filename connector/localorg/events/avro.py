@@ -24,7 +24,7 @@ from connector.localorg.schema import Field, SObject
 NAMESPACE = "com.sforce.eventbus"
 EXCLUDED_FIELDS = frozenset({"IsDeleted", "SystemModstamp", "LastActivityDate", "LastViewedDate", "LastReferencedDate",
                    "PhotoUrl", "Id"})  # fmt: skip
-"""What change events do not carry."""
+"""Fields that change events leave out."""
 
 CHANGE_TYPES = (
     "CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE", "GAP_OVERFLOW",
@@ -102,9 +102,9 @@ class EventSchema:
         try:
             values = fastavro.schemaless_reader(buffer, self.parsed, None)
         except Exception as error:  # whatever the decoder makes of foreign bytes
-            raise ValueError(f"the payload is not what the schema says ({type(error).__name__})") from None
+            raise ValueError(f"the payload does not match the schema ({type(error).__name__})") from None
         if buffer.read(1):
-            raise ValueError("the payload is longer than the schema says")
+            raise ValueError("the payload has more bytes than the schema describes")
         return dict(values)  # type: ignore[arg-type]
 
 

@@ -97,7 +97,7 @@ class EventBus:
         return [Event(*row) for row in rows]
 
     def events_containing(self, topic: str, text: str, *, among: int, limit: int) -> tuple[list[Event], bool]:
-        """Return the latest events of a topic that contain this text, newest first, and whether older ones may exist."""
+        """Return the latest events of a topic with this text, newest first, and whether older ones may exist."""
         latest = "SELECT replay, topic, schema_id, uuid, payload FROM _event WHERE topic = ? ORDER BY replay DESC"
         rows = self._storage.connection.execute(
             f"SELECT * FROM ({latest} LIMIT ?) WHERE instr(payload, ?) ORDER BY replay DESC LIMIT ?",  # noqa: S608

@@ -19,11 +19,11 @@ from connector.localorg.storage import Change
 from connector.localorg.write_plan import Row, WritePlan
 
 MAX_PER_TRANSACTION = 100_000
-"""More changes of an entity in one transaction overflow into a single GAP_OVERFLOW event."""
+"""More changes of an object in one transaction become a single GAP_OVERFLOW event."""
 
 WILDCARD_RECORD_ID = "000000000000000AAA"
 ALWAYS_INCLUDED = frozenset({"LastModifiedDate"})
-"""Told with every update, changed by it or not."""
+"""Fields in every update event, changed or not."""
 
 
 def change_origin(api: str, version: str, client: str) -> str:
@@ -100,7 +100,7 @@ class ChangeCapture:
         for number, entry in enumerate(entries, start=1):
             schema = schemas.get(entry.sobject)
             if schema is None:
-                continue  # its number is used up: sequences have gaps
+                continue  # its number is skipped: sequences have gaps
             overflow = entry.sobject in over
             if overflow and any(item.sobject == entry.sobject for item in events):
                 continue
@@ -157,7 +157,7 @@ def _compound_parts(plan: WritePlan, row: Row, name: str) -> dict[str, str]:
 def _field_value(plan: WritePlan, row: Row, name: str, only: set[str] | None = None) -> Any:
     parts = _compound_parts(plan, row, name)
     if not parts:
-        field_column = plan.inputs.get(name.lower())  # none for a field that the running user may not see
+        field_column = plan.inputs.get(name.lower())  # None if the running user may not see the field
         return avro.encode_value(field_column.field, row.get(name)) if field_column else None
     values = {
         part: row.get(field_column) if only is None or field_column in only else None

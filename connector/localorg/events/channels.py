@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 Channels = dict[str, dict[str, "ChannelMember"]]
-"""By channel name, `/data/ChangeEvents` among them, and by topic."""
+"""Members by channel name (`/data/ChangeEvents` is one) and by topic."""
 
 MAX_ENRICHED_FIELDS = 10
 
@@ -18,8 +18,8 @@ MAX_ENRICHED_FIELDS = 10
 @dataclass(frozen=True, kw_only=True)
 class ChannelMember:
     topic: str
-    enriched: tuple[str, ...] = ()  # told with every update and deletion, changed or not
-    condition: str = ""  # a WHERE clause; asked of what the event carries
+    enriched: tuple[str, ...] = ()  # in every update and deletion, changed or not
+    condition: str = ""  # a WHERE clause on the event's fields
 
     @property
     def is_plain(self) -> bool:

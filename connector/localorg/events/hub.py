@@ -35,7 +35,7 @@ CAPTURABLE = (
     "Product2", "ReturnOrder", "ReturnOrderLineItem", "Task", "User",
 )  # fmt: skip
 DEFAULT_CAPTURED = ("Account", "Contact", "Order", "OrderItem", "Product2")
-"""Five objects is what an org may select without a license of its own."""
+"""An org may select five objects without an additional license."""
 
 
 class EventHub:
@@ -57,8 +57,8 @@ class EventHub:
         self.captured: set[str] = set(DEFAULT_CAPTURED)
         self.channels: Channels = {}
         self.origin = ""  # of the call under way
-        self.keepalive_seconds = KEEPALIVE_SECONDS  # a waiting subscriber hears so often that nothing came
-        self.fetch_seconds = FETCH_SECONDS  # a stream that asks for nothing for so long ends
+        self.keepalive_seconds = KEEPALIVE_SECONDS  # a waiting subscriber gets an empty response this often
+        self.fetch_seconds = FETCH_SECONDS  # a stream without a request for this long ends
         self._storage = storage
         self._schema = schema
         self._dml = dml
@@ -94,14 +94,16 @@ class EventHub:
                         or not isinstance(value, int | float | Decimal)
                         or not 0 < value < MAX_SECONDS
                     ):
-                        raise ValueError(f"{name}: a number of seconds")
+                        raise ValueError(f"{name}: must be a number of seconds above 0")
                 case "captured":
                     if not isinstance(value, list) or any(
                         change_topic(str(item)) not in self._schema_by_topic for item in value
                     ):
-                        raise ValueError("captured: a list of objects that have change events")
+                        raise ValueError("captured: must be a list of objects that have change events")
                 case _:
-                    raise ValueError(f"{name}: not known here")
+                    raise ValueError(
+                        f"{name}: is unknown; one of retention_seconds, keepalive_seconds, fetch_seconds, captured"
+                    )
         self.bus.retention = float(options.get("retention_seconds", self.bus.retention))
         self.keepalive_seconds = float(options.get("keepalive_seconds", self.keepalive_seconds))
         self.fetch_seconds = float(options.get("fetch_seconds", self.fetch_seconds))
@@ -146,7 +148,7 @@ class EventHub:
         return topic.startswith("/event/") and topic in self._schema_by_topic
 
     def publish_encoded(self, topic: str, schema_id: str, payload: bytes, event_uuid: str) -> int:
-        """Publish a platform event in the client's encoding; return its replay number. ValueError if it does not fit."""
+        """Publish an event in the client's encoding; return its replay number. ValueError if it does not fit."""
         schema = self._schema_by_topic[topic]
         if schema_id != schema.id:
             raise ValueError(f"The schema {schema_id[:80]!r} is not the current one of {topic}, which is {schema.id}.")

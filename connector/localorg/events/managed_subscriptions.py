@@ -51,8 +51,8 @@ class ManagedSubscription:
     id: str
     name: str
     topic: str
-    starts: str  # LATEST | EARLIEST: where the first client begins
-    recovers: str  # LATEST | EARLIEST: where to go on when the committed position is no longer kept
+    starts: str  # LATEST | EARLIEST: where the first client starts
+    recovers: str  # LATEST | EARLIEST: where to continue if the committed position has expired
     state: str  # RUN | PAUSE | STOP
     committed: int | None
 
@@ -69,11 +69,13 @@ class ManagedSubscriptions:
     def define(
         self, name: str, topic: str, *, starts: str = "LATEST", recovers: str = "LATEST", state: str = "RUN"
     ) -> ManagedSubscription:
-        """Create or change the subscription of this name. The committed position stays. ValueError for a wrong option."""
+        """Create or change the subscription of this name, but not its committed position. ValueError if invalid."""
         if not {starts, recovers} <= set(PRESETS) or state not in STATES:
-            raise ValueError(f"starts and recovers: one of {', '.join(PRESETS)}; state: one of {', '.join(STATES)}")
+            raise ValueError(
+                f"starts and recovers must be one of {', '.join(PRESETS)}; state one of {', '.join(STATES)}"
+            )
         if self._hub.resolve_topics(topic) is None:
-            raise ValueError(f"topic: there is no {topic}")
+            raise ValueError(f"topic: {topic} does not exist")
         with self._storage.transaction():
             number = self._storage.next_number("ManagedEventSubscription")
             self._storage.connection.execute(

@@ -57,7 +57,7 @@ async def handle(org: Org, request: web.Request, segments: list[str]) -> web.Str
         case "GET", ["calls"]:
             limit = request.query.get("limit", "100")
             if not limit.isascii() or not limit.isdigit() or len(limit) > _MAX_DIGITS:
-                raise Refusal("INVALID_INPUT", "limit: a whole number is needed")
+                raise Refusal("INVALID_INPUT", "limit: must be a whole number")
             return _json(org.usage.recent_calls(int(limit)))
         case "GET", ["faults"]:
             return _json(org.faults.as_dict())
@@ -98,11 +98,13 @@ async def _configure_events(org: Org, request: web.Request) -> dict[str, Any]:
 async def _define_subscription(org: Org, request: web.Request, name: str) -> dict[str, Any]:
     options = await _json_object(request)
     if len(name) > _MAX_NAME_LENGTH or not all(isinstance(value, str) for value in options.values()):
-        raise Refusal("INVALID_INPUT", f"texts are needed, and a name of at most {_MAX_NAME_LENGTH} characters")
+        raise Refusal(
+            "INVALID_INPUT", f"All values must be texts, and the name at most {_MAX_NAME_LENGTH} characters long."
+        )
     try:
         subscription = org.managed_subscriptions.define(name, **options)
     except TypeError:
-        raise Refusal("INVALID_INPUT", "topic, and starts, recovers or state") from None
+        raise Refusal("INVALID_INPUT", "topic is required; starts, recovers and state are optional") from None
     except ValueError as error:
         raise Refusal("INVALID_INPUT", str(error)) from error
     return {"id": subscription.id, "name": subscription.name, "topic": subscription.topic, "state": subscription.state}
@@ -111,7 +113,7 @@ async def _define_subscription(org: Org, request: web.Request, name: str) -> dic
 async def _json_object(request: web.Request) -> dict[str, Any]:
     body = parse_json(await request.read())
     if not isinstance(body, dict):
-        raise Refusal("INVALID_INPUT", "an object is needed")
+        raise Refusal("INVALID_INPUT", "The body must be a JSON object.")
     return body
 
 

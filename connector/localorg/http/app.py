@@ -229,7 +229,7 @@ class App:
         return (faults.latency_ms + extra) / 1000
 
     async def _dispatch_with_locks(self, call: ApiCall, *, write: bool, next_row_held: bool) -> tuple[ApiResponse, int]:
-        """Dispatch a call and hold its row locks as long as the faults say. Return the response and the rows written."""
+        """Dispatch a call and hold its row locks as the faults say. Return the response and the rows written."""
         org = self.org
         stamped = org.clock() if write and org.faults.late_commit_ms else None
         if stamped is not None:

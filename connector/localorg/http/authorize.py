@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def handle(org: Org, request: web.Request, params: Mapping[str, str], own_url: str) -> web.Response:
-    """Redirect with a code or a token. Show a sign-in page first, or an error page if the callback cannot be trusted."""
+    """Redirect with a code or a token. Show a sign-in page first, or an error page for an untrusted callback."""
     try:
         _check_callback(org, params)
         if not _is_signed_in(org, request, params):

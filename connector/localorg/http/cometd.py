@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from connector.localorg.org import Org
 
 POLL_SECONDS = 110.0
-IDLE_SECONDS = 40.0  # without a poll, a client is forgotten
+IDLE_SECONDS = 40.0  # a client that does not poll is dropped
 MAX_CLIENTS = 1_000
 MAX_EVENTS = 100
 NEW, ALL = -1, -2
-EVENT_NAME_SINCE_VERSION = 55.0  # the API version since which custom channels tell what kind an event is
+EVENT_NAME_SINCE_VERSION = 55.0  # custom channels name the event since this API version
 _EXT = {"replay": True, "payload.format": True}
 _RETRY = {"interval": 0, "timeout": int(POLL_SECONDS * 1000), "reconnect": "retry"}
 _HANDSHAKE = {"interval": 0, "reconnect": "handshake"}

@@ -23,7 +23,7 @@ _UNREADABLE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, EOFError, OSError,
     ValueError, LookupError, ArithmeticError,
 )  # fmt: skip
-"""What a corrupt zip makes the library raise."""
+"""Exceptions that the library raises for a corrupt zip."""
 
 
 class ArchiveError(Exception):
@@ -43,7 +43,7 @@ class Removal:
 @dataclass
 class Archive:
     components: list[Component] = field(default_factory=list)
-    problems: list[tuple[str, MetadataError]] = field(default_factory=list)  # (type, what is wrong)
+    problems: list[tuple[str, MetadataError]] = field(default_factory=list)  # (type, problem)
     removals: list[Removal] = field(default_factory=list)
 
 

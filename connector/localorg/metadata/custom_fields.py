@@ -120,7 +120,7 @@ def _values(source: Element, refuse: MakeError) -> tuple[PicklistValue, ...]:
     return picklist
 
 
-# Metadata type -> describe type, and what its definition must say.
+# Metadata type -> describe type, and the tags that its definition must have.
 TYPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "Text": ("string", ("length",)),
     "TextArea": ("textarea", ()),

@@ -34,7 +34,7 @@ class SubscriptionDefinition:
 
 @dataclass
 class DeployedMetadata:
-    """The deployed metadata of the org. `schema` is the org's own; `snapshot` and `restore` undo a failed deployment."""
+    """The deployed metadata of the org. `snapshot` and `restore` undo a failed deployment."""
 
     schema: Schema
     names: dict[tuple[str, str], Component] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from xml.parsers import expat
 
 MAX_NESTING = 100
 MAX_ELEMENTS = 500_000
-_TEXT_BUFFER_SIZE = 64 * 1024  # characters of text that the parser gathers before it tells them
+_TEXT_BUFFER_SIZE = 64 * 1024  # characters of text that the parser buffers
 
 
 class MetadataError(Exception):

@@ -18,7 +18,7 @@ _FIRST = ("Order.AccountId", "ReturnOrder.AccountId", "Contact.AccountId", "Case
 
 def view(org: Org, params: Mapping[str, str]) -> Page:
     return list_by_name(
-        org, "Account", "accounts", params, empty="No accounts yet. They come with the first customer written."
+        org, "Account", "accounts", params, empty="No accounts yet. They appear with the first account that is written."
     )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_EVENTS_SEARCHED = 5_000
 MAX_ENTRIES = 50
 _KINDS = {"CREATE": "Created", "UPDATE": "Changed", "DELETE": "Deleted", "UNDELETE": "Restored"}
-_ALWAYS = frozenset({"LastModifiedDate", "LastModifiedById", "SystemModstamp"})  # they change with every change
+_ALWAYS = frozenset({"LastModifiedDate", "LastModifiedById", "SystemModstamp"})  # they change with every write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def _entries_from_history(
 ) -> tuple[list[HistoryEntry], bool]:
     part = record_queries.child_rows(org, history_object.name, f"{sobject.name}Id", str(row["Id"]), limit=MAX_ENTRIES)
     entries: list[HistoryEntry] = []
-    fields: set[str] = set()  # of the entry that is being filled: one change has a field once
+    fields: set[str] = set()  # fields of the current entry: one write changes a field once
     for item in part.rows:
         change = _history_change(formatter, sobject, item, row)
         if change is None:
@@ -116,7 +116,7 @@ def _entries_from_events(
         values = event_json.render_payload(schema, event.payload)
         header = values.pop(CHANGE_HEADER)
         if record_id not in header["recordIds"]:
-            continue  # it is mentioned as the parent of another
+            continue  # the event only refers to it
         changed_values = (
             (name, values.get(name)) for name in (header["changedFields"] or values) if name not in _ALWAYS
         )
@@ -139,7 +139,7 @@ def _event_changes(
     for name, value in changed_values:
         sobject_field = sobject.get(name)
         if sobject_field is None:
-            continue  # not for the running user
+            continue  # not visible to the running user
         if isinstance(value, dict):
             yield field_label(sobject_field), None, html("{}", ", ".join(str(part) for part in value.values()))
         else:

@@ -26,15 +26,15 @@ _DETAIL_FIELDS = (
 )  # fmt: skip
 _ALWAYS_SHOWN = ("Payment_Status__c", "Fulfillment_Status__c", "Promised_Date__c", "TotalAmount", "Exact_Total__c")
 _HIDDEN_IF_ZERO = ("Tax__c", "Priority__c", "Ship_Complete__c")
-"""Of no interest while they are 0, or no."""
+"""Fields that are shown only if they are not 0 or No."""
 _PROGRESS_FIELDS = (
     "Shipped_Quantity__c", "Delivered_Quantity__c", "Returned_Quantity__c", "Canceled_Quantity__c",
     "Backordered_Quantity__c",
 )  # fmt: skip
-"""How far the lines are; a column is there once it says something."""
+"""Progress of the lines. A column is shown if a line has a value in it."""
 _SHOWN_IF_SET = frozenset({*_PROGRESS_FIELDS, "Discount_Percent__c"})
 _SAME_AS = {"AvailableQuantity": "Quantity", "List_Unit_Price__c": "UnitPrice", "Exact_Total__c": "TotalPrice"}
-"""Of interest only where it is not the same as another."""
+"""Fields that are shown only if they differ from the other field."""
 _LINE_FIELDS = (
     "Quantity", *_PROGRESS_FIELDS, "UnitPrice", "List_Unit_Price__c", "Discount_Percent__c", "TotalPrice",
     "Exact_Total__c", "AvailableQuantity",
@@ -44,7 +44,7 @@ _SHORT_LABELS = {
     "List_Unit_Price__c": "List price", "Discount_Percent__c": "Discount", "TotalPrice": "Total",
     "Exact_Total__c": "Exact total", "AvailableQuantity": "Not reduced", "UnitPrice": "Unit price",
 }  # fmt: skip
-_SIDE_STAGES = ("canceled",)  # a stage beside the way from the first to the last
+_SIDE_STAGES = ("canceled",)  # stages that are no step between the first and the last
 
 
 def view(org: Org, record_id: str) -> Page:

@@ -53,7 +53,7 @@ def field_section(
     filled, empty = [], []
     for field in sobject.fields.values():
         if field.compound_field_name or field.name == "IsDeleted":
-            continue  # told with the whole they are part of
+            continue  # part of a compound field or of the alert
         value = format_address(row, field) if field.type == "address" else formatter.format_field(field, row)
         if value:
             filled.append((field_label(field), value))

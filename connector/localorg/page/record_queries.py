@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PAGE_SIZE = 50
 MAX_ROWS_SEARCHED = 5_000
 MAX_COUNT = 10_000
-_LAST_CHARACTER = "\U0010ffff"  # after every text that begins with what stands before it
+_LAST_CHARACTER = "\U0010ffff"  # sorts after every continuation of a prefix
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_HITS = 10
 MAX_ACCOUNTS_WITH_ORDERS = 3
-"""Accounts whose orders are listed; of more, each account's own page lists them."""
+"""The orders of at most so many accounts are listed."""
 MAX_LENGTH = 100
 _SEARCHED_FIELDS = {
     "Order": ("OrderNumber",),

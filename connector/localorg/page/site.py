@@ -76,7 +76,7 @@ class Site:
             case ["accounts", record_id]:
                 return accounts.view_account(org, record_id)
             case ["products"]:
-                empty = "No products yet. They come with the first catalog written."
+                empty = "No products yet. They appear with the first product that is written."
                 return accounts.list_by_name(org, "Product2", "products", params, empty=empty)
             case ["record", record_id] | [record_id] if ids.normalize(record_id):
                 return self._view_record(record_id)

@@ -15,7 +15,7 @@ _TONES = {
 }  # fmt: skip
 _MAX_UNBROKEN_LENGTH = 20
 _MAX_WIDE_COLUMNS = 11
-"""Columns that have room for money on one line."""
+"""A table with more columns uses the dense layout."""
 
 
 @dataclass(frozen=True, slots=True)

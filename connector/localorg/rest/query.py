@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MAX_BATCH_SIZE = 2000
 _MIN_BATCH_SIZE = 200
-_SQLITE_LIMIT_ERRORS = ("at most 64 tables", "too many", "too large", "overflow")  # what SQLite says at its own limits
+_SQLITE_LIMIT_ERRORS = ("at most 64 tables", "too many", "too large", "overflow")  # in messages of SQLite
 _BATCH_SIZE = re.compile(r"batchSize\s*=\s*(\d{1,9})", re.IGNORECASE | re.ASCII)
 
 

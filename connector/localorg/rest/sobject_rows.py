@@ -116,7 +116,7 @@ def _upsert(org: Org, call: ApiCall, plan: WritePlan, key: InputField, value: st
     body = call.object_body()
     if any(name.lower() == key.name.lower() for name in body):
         raise Refusal("INVALID_FIELD", f"The {key.name} field should not be specified in the sobject data.")
-    org.dml.find(plan, key, value)  # several matches answer 300, which no row outcome can say
+    org.dml.find(plan, key, value)  # raises MultipleMatches, which is answered with 300
     update_only = call.params.get("updateOnly", "").lower() == "true"
     with org.storage.transaction(), org.dml.deferred_totals():
         outcome = org.dml.upsert_row(plan, key, value, body, update_only=update_only)

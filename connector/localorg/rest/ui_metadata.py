@@ -1,4 +1,4 @@
-"""Layouts, list views, tabs, actions and the like, as an org answers that has none of its own. Frozen: see README.md."""
+"""Layouts, list views, tabs, actions and the like, as an org without any answers. Frozen: see README.md."""
 
 from __future__ import annotations
 

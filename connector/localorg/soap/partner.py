@@ -44,7 +44,7 @@ class PartnerCall:
         name = self._call.name
         return f"<{name}Response>{act(self)}</{name}Response>"
 
-    # -- what the REST API answers
+    # -- calls of the REST API
 
     def _call_rest(self, method: str, *tail: str, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
         batch = self._message.header("QueryOptions", "batchSize")

@@ -12,7 +12,7 @@ _PERIOD = re.compile(r"(LAST|THIS|NEXT)_(WEEK|MONTH|QUARTER|YEAR|FISCAL_QUARTER|
 _STEP = {"LAST": -1, "THIS": 0, "NEXT": 1}
 
 Span = tuple[datetime, datetime]
-"""From (included) to (excluded)."""
+"""Start (included) and end (excluded)."""
 
 
 def parse_datetime(text: str) -> str:

@@ -19,9 +19,9 @@ class PagedResult:
     total_size: int
     rows: int
     page: Callable[[int, int], list[dict[str, Any]]]
-    """Rows from a start, at most so many. One that was deleted meanwhile is left out."""
+    """Reads at most `size` rows from `start`. A row that was deleted meanwhile is left out."""
     max_page_size: int = 2_000
-    """So many rows a page holds at most: few where they are long."""
+    """The largest page: smaller for rows with long texts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class RowReader:
             self._steps.append(self._step(column, identities))
 
     def _type_step(self, item: TypeOf) -> Write:
-        """Return a step that writes the fields of whatever record a TYPEOF reference leads to; None if there is none."""
+        """Return a step that writes the fields of the record that a TYPEOF reference leads to, if there is one."""
         text, name = self._query.text, item.relationship.parts[0]
         branches = self._scope.branches(item.relationship)
         by_name = {sobject.name.lower(): (alias, sobject) for alias, sobject in branches}
@@ -245,7 +245,7 @@ class ChildQuery:
                 query.text, select.position, "MALFORMED_QUERY", "aggregates are not allowed in a child query"
             )
         self._level = level
-        RowReader(query, select, self._sobject, level)  # its faults are told before any row is read
+        RowReader(query, select, self._sobject, level)  # raises the errors of the SELECT list before any row is read
 
     def reserve_key(self, record: Record, raw: Any) -> None:
         """Reserve the key of the list, so that keys keep the order of the SELECT list."""

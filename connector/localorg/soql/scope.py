@@ -24,7 +24,7 @@ class Column:
 
 
 NAME = SObject(name="Name", label="Name", label_plural="Names", key_prefix="")
-"""What a relationship to one of several objects leads to: the fields that they have in common."""
+"""The pseudo-object of a polymorphic relationship: the fields that its targets share."""
 
 for _name, _type in (
     ("Id", "id"), ("Name", "string"), ("Type", "string"), ("FirstName", "string"), ("LastName", "string"),

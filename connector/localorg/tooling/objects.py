@@ -5,13 +5,13 @@ from __future__ import annotations
 from connector.localorg.schema import Field, Schema, SObject
 
 ENTITY, FIELD, PARTICLE = "EntityDefinition", "FieldDefinition", "EntityParticle"
-OWNER = "OwnerKey"  # joins a row to its EntityDefinition, by a key that nobody sees
+OWNER = "OwnerKey"  # joins a row to its EntityDefinition; never shown
 IN_DATA_API = {ENTITY.lower(), FIELD.lower(), PARTICLE.lower()}  # answered by the data API's query, too
 REIFIED = {
     FIELD.lower(): ("EntityDefinitionId", "DurableId"),
     PARTICLE.lower(): ("EntityDefinitionId", "FieldDefinitionId", "DurableId"),
 }
-"""Objects that a query must narrow down by one of these."""
+"""Objects whose queries must filter by one of these fields."""
 
 _STAMPS = "CreatedDate:d CreatedById LastModifiedDate:d LastModifiedById SystemModstamp:d"
 _KINDS = {"b": "boolean", "i": "int", "d": "datetime", "x": "complexvalue"}
