@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import orjson
@@ -94,9 +94,10 @@ def _check_keys(name: str, body: object, kind: type) -> tuple[dict[str, Any], in
     count = values.pop("count", 1)
     if not _is_whole_number(count, MAX_COUNT):
         raise ValueError(f"{name}.count: must be a whole number from 0 to {MAX_COUNT}")
+    known_keys = [item.name for item in fields(kind)]
     for key, value in values.items():
-        if key not in kind.__dataclass_fields__:  # type: ignore[attr-defined]
-            raise ValueError(f"{name}.{key}: is unknown; one of {', '.join(kind.__dataclass_fields__)}")
+        if key not in known_keys:
+            raise ValueError(f"{name}.{key}: is unknown; one of {', '.join(known_keys)}")
         if key in {"status", "retry_after"} and not _is_whole_number(value, MAX_COUNT):
             raise ValueError(f"{name}.{key}: must be a whole number")
         if key not in {"status", "retry_after", "fields"} and not (
