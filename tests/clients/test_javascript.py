@@ -48,7 +48,7 @@ async def seen(script: str, org: LocalOrg) -> Any:
     return json.loads(out)
 
 
-async def test_jsforce(org: LocalOrg) -> None:
+async def test_jsforce_uses_rest_bulk_and_cometd(org: LocalOrg) -> None:
     found = await seen("jsforce.js", org)
     assert found["login"] == {"organization": 18, "query": 1}
     assert found["identity"] == org.username
@@ -72,7 +72,7 @@ async def test_jsforce(org: LocalOrg) -> None:
     assert (found["kept"], found["changes"]) == (["1"], "CREATE")
 
 
-async def test_jsforce_for_those_who_set_up_an_org(org: LocalOrg) -> None:
+async def test_jsforce_uses_metadata_and_tooling(org: LocalOrg) -> None:
     found = await seen("setup.js", org)
     assert (found["state"], found["identity"], found["renewed"]) == ("here", org.username, 1)
     assert (found["tooled"], found["untooled"]) == (True, True)
@@ -84,7 +84,7 @@ async def test_jsforce_for_those_who_set_up_an_org(org: LocalOrg) -> None:
     assert (found["recent"][0], found["soap"]) == ("Acme Brothers", org.username)
 
 
-async def test_the_pubsub_client(org: LocalOrg) -> None:
+async def test_pubsub_client_publishes_and_subscribes(org: LocalOrg) -> None:
     found = await seen("pubsub.js", org)
     assert found["errors"] == []
     assert [event["payload"]["Order_Number__c"] for event in found["actions"]] == ["1001", "1002"]

@@ -76,7 +76,7 @@ async def used(org: LocalOrg, use: Callable[[Salesforce], Any]) -> Any:
     return await asyncio.to_thread(work)
 
 
-async def test_every_way_to_sign_in(org: LocalOrg, key: rsa.RSAPrivateKey) -> None:
+async def test_simple_salesforce_signs_in_in_every_way(org: LocalOrg, key: rsa.RSAPrivateKey) -> None:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()  # fmt: skip
@@ -106,7 +106,7 @@ async def test_every_way_to_sign_in(org: LocalOrg, key: rsa.RSAPrivateKey) -> No
     assert {f"https://{host}" for _, host in tokens} == {org.tls_url}
 
 
-async def test_bulk_of_both_kinds_and_search(org: LocalOrg, hurried: None) -> None:
+async def test_simple_salesforce_uses_bulk_and_search(org: LocalOrg, hurried: None) -> None:
     def use(client: Salesforce) -> None:
         rows = [{"Name": "Acme Brothers", "External_Key__c": "k"}, {"Name": "", "External_Key__c": "l"}]
         classic = client.bulk.Account.upsert(rows, "External_Key__c", batch_size=100)
@@ -126,7 +126,9 @@ async def test_bulk_of_both_kinds_and_search(org: LocalOrg, hurried: None) -> No
     await used(org, use)
 
 
-async def test_metadata_by_zeep_and_by_zip(org: LocalOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_simple_salesforce_uses_metadata_api(
+    org: LocalOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(org.ca_file))  # zeep has a session of its own
     content = tmp_path / "deploy.zip"
     content.write_bytes(

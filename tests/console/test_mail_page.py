@@ -36,7 +36,7 @@ async def put(catcher: MailCatcher, content: bytes) -> None:
         await line.sendmail("orders@shop.example", ["a@b.example"], content)
 
 
-async def test_a_mail_is_listed_and_shown_in_all_its_forms(catcher: MailCatcher) -> None:
+async def test_mail_is_listed_and_shown_in_all_its_forms(catcher: MailCatcher) -> None:
     await put(catcher, a_mail())
     async with ClientSession(catcher.url) as http:
         for path, kind, says in (
@@ -59,7 +59,7 @@ async def test_a_mail_is_listed_and_shown_in_all_its_forms(catcher: MailCatcher)
                 assert answer.status == 404
 
 
-async def test_whatever_a_mail_holds_is_escaped_on_our_own_pages(catcher: MailCatcher) -> None:
+async def test_content_of_a_mail_is_escaped(catcher: MailCatcher) -> None:
     await put(catcher, a_mail(subject=EVIL, name=EVIL))
     await put(catcher, f"Subject: {EVIL}\r\n\r\n{EVIL}\r\n".encode())
     async with ClientSession(catcher.url) as http:
@@ -80,7 +80,7 @@ async def test_whatever_a_mail_holds_is_escaped_on_our_own_pages(catcher: MailCa
         b"From: <<<\r\nTo: ,,@\r\nDate: never\r\nMessage-ID: <\r\n\r\nx",
     ],
 )
-async def test_an_odd_mail_is_shown_as_well_as_may_be(catcher: MailCatcher, content: bytes) -> None:
+async def test_malformed_mail_is_shown_as_far_as_possible(catcher: MailCatcher, content: bytes) -> None:
     catcher.mailbox.add("a@b.example", ("c@d.example",), content)
     async with ClientSession(catcher.url) as http:
         for path in ("/", "/mails/1", "/mails/1/html", "/mails/1/text", "/mails/1/raw"):
@@ -88,7 +88,7 @@ async def test_an_odd_mail_is_shown_as_well_as_may_be(catcher: MailCatcher, cont
                 assert answer.status == 200
 
 
-async def test_another_name_for_this_machine_is_refused(catcher: MailCatcher) -> None:
+async def test_request_under_another_host_name_is_rejected(catcher: MailCatcher) -> None:
     async with (
         ClientSession() as http,
         http.get(catcher.url, headers={"Host": "evil.example"}) as answer,
@@ -96,13 +96,13 @@ async def test_another_name_for_this_machine_is_refused(catcher: MailCatcher) ->
         assert answer.status == 403
 
 
-async def test_a_mail_that_is_too_large_is_refused(catcher: MailCatcher) -> None:
+async def test_too_large_mail_is_rejected(catcher: MailCatcher) -> None:
     with pytest.raises(aiosmtplib.SMTPException):
         await put(catcher, b"Subject: x\r\n\r\n" + b"x" * 80 * 70_000)
     assert len(catcher.mailbox) == 0
 
 
-def test_the_box_keeps_the_newest_and_no_more_than_there_is_room_for() -> None:
+def test_mailbox_keeps_the_newest_mails_within_its_limits() -> None:
     box = Mailbox(newest=3, room=1000)
     for number in range(5):
         box.add("a", ("b",), str(number).encode())
@@ -112,7 +112,7 @@ def test_the_box_keeps_the_newest_and_no_more_than_there_is_room_for() -> None:
     assert (box.caught, box.find(1), len(box)) == (6, None, 2)
 
 
-async def test_in_a_browser_a_mail_runs_nothing_and_its_links_open_apart(
+async def test_mail_in_a_browser_runs_no_script_and_opens_links_in_new_tabs(
     catcher: MailCatcher, browser: Browser
 ) -> None:
     link = f'<a href="{catcher.url}/">Follow</a>'
@@ -128,7 +128,7 @@ async def test_in_a_browser_a_mail_runs_nothing_and_its_links_open_apart(
     await page.close()
 
 
-async def test_in_a_browser_only_a_long_mail_itself_is_scrolled(catcher: MailCatcher, browser: Browser) -> None:
+async def test_long_mail_in_a_browser_scrolls_alone(catcher: MailCatcher, browser: Browser) -> None:
     await put(catcher, a_mail(html="<html><head></head><body>" + "<p>Line</p>" * 300 + "</body></html>"))
     for width, height in ((1280, 800), (360, 740)):
         page = await browser.new_page(viewport={"width": width, "height": height})

@@ -94,7 +94,7 @@ async def opened(browser: Browser, shop: Shop, **options: object) -> Page:
     return page
 
 
-async def test_the_link_opens_and_the_pages_lead_to_each_other(browser: Browser, shop: Shop) -> None:
+async def test_printed_link_opens_and_pages_link_to_each_other(browser: Browser, shop: Shop) -> None:
     page = await opened(browser, shop)
     assert page.url == f"{shop.org.url}/"
     await page.get_by_role("link", name="Orders", exact=True).click()
@@ -111,7 +111,7 @@ async def test_the_link_opens_and_the_pages_lead_to_each_other(browser: Browser,
     assert refused.status == 403
 
 
-async def test_stage_hold_and_tracking_are_in_sight_without_scrolling(browser: Browser, shop: Shop) -> None:
+async def test_stage_hold_and_tracking_are_visible_without_scrolling(browser: Browser, shop: Shop) -> None:
     for width, height in ((1280, 720), (360, 740)):
         page = await opened(browser, shop, viewport={"width": width, "height": height})
         await page.goto(f"/orders/{shop.order}")
@@ -140,7 +140,7 @@ async def test_search_works_by_keyboard_alone(browser: Browser, shop: Shop) -> N
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_page_is_readable_wide_and_narrow(browser: Browser, shop: Shop, scheme: str) -> None:
+async def test_every_page_fits_wide_and_narrow_screens(browser: Browser, shop: Shop, scheme: str) -> None:
     page = await opened(browser, shop, color_scheme=scheme)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
@@ -157,7 +157,7 @@ async def test_every_page_is_readable_wide_and_narrow(browser: Browser, shop: Sh
     assert [line for line in said if "404" not in line] == []
 
 
-async def test_every_page_can_be_read_aloud(browser: Browser, shop: Shop) -> None:
+async def test_every_page_is_accessible_to_screen_readers(browser: Browser, shop: Shop) -> None:
     page = await opened(browser, shop)
     for place in shop.places:
         await page.goto(place)
@@ -172,7 +172,7 @@ async def test_every_page_can_be_read_aloud(browser: Browser, shop: Shop) -> Non
         assert await page.locator("script, [style], [onclick]").count() == 0, place
 
 
-async def test_a_narrow_screen_keeps_the_table_a_table(browser: Browser, shop: Shop) -> None:
+async def test_table_keeps_its_roles_on_a_narrow_screen(browser: Browser, shop: Shop) -> None:
     page = await opened(browser, shop, viewport={"width": 360, "height": 740})
     await page.goto("/orders")
     row = page.get_by_role("table").get_by_role("row").filter(has=page.get_by_role("rowheader", name="N-3"))

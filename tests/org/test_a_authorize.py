@@ -70,7 +70,7 @@ async def visitor() -> AsyncIterator[Visitor]:
         yield Visitor(org, http, clock)
 
 
-async def test_a_code_with_pkce_becomes_a_token_that_can_be_refreshed(visitor: Visitor) -> None:
+async def test_code_with_pkce_is_exchanged_for_a_refreshable_token(visitor: Visitor) -> None:
     """A2."""
     status, told = await visitor.authorize(
         state="s 1", scope="api refresh_token", code_challenge=CHALLENGE, code_challenge_method="S256"
@@ -88,7 +88,7 @@ async def test_a_code_with_pkce_becomes_a_token_that_can_be_refreshed(visitor: V
         assert (await answer.json())["username"] == visitor.org.username
 
 
-async def test_a_code_is_good_once(visitor: Visitor) -> None:
+async def test_code_is_rejected_when_redeemed_twice(visitor: Visitor) -> None:
     """A2."""
     _, told = await visitor.authorize()
     assert (await visitor.redeem(told["code"]))[0] == 200
@@ -96,7 +96,7 @@ async def test_a_code_is_good_once(visitor: Visitor) -> None:
     assert (status, body["error"]) == (400, "invalid_grant")
 
 
-async def test_a_code_is_good_for_a_quarter_of_an_hour(visitor: Visitor) -> None:
+async def test_code_expires_after_fifteen_minutes(visitor: Visitor) -> None:
     """A2."""
     _, told = await visitor.authorize()
     visitor.clock.now += timedelta(minutes=16)
@@ -114,14 +114,16 @@ async def test_a_code_is_good_for_a_quarter_of_an_hour(visitor: Visitor) -> None
         ({"code_verifier": VERIFIER, "client_id": "PlatformCLI"}, "invalid_grant"),
     ],
 )
-async def test_whoever_did_not_ask_gets_nothing_for_a_code(visitor: Visitor, form: dict[str, str], error: str) -> None:
+async def test_code_is_rejected_for_another_client_or_callback(
+    visitor: Visitor, form: dict[str, str], error: str
+) -> None:
     """A2."""
     _, told = await visitor.authorize(code_challenge=CHALLENGE)
     status, body = await visitor.redeem(told["code"], **form)
     assert (status, body["error"]) == (400, error)
 
 
-async def test_a_verifier_needs_a_challenge(visitor: Visitor) -> None:
+async def test_verifier_without_challenge_is_rejected(visitor: Visitor) -> None:
     """A2."""
     _, told = await visitor.authorize()
     status, body = await visitor.redeem(told["code"], code_verifier=VERIFIER)
@@ -138,7 +140,9 @@ async def test_a_verifier_needs_a_challenge(visitor: Visitor) -> None:
         ({"client_id": "3MVG9nobody"}, "invalid_client_id"),
     ],
 )
-async def test_a_callback_that_is_not_ours_hears_nothing(visitor: Visitor, params: dict[str, str], error: str) -> None:
+async def test_callback_outside_this_machine_gets_no_redirect(
+    visitor: Visitor, params: dict[str, str], error: str
+) -> None:
     """A2."""
     status, told = await visitor.authorize(**params)
     assert (status, told["error"]) == (400, error)
@@ -153,20 +157,22 @@ async def test_a_callback_that_is_not_ours_hears_nothing(visitor: Visitor, param
         ({"code_challenge": "short"}, "invalid_request"),
     ],
 )
-async def test_a_wrong_request_is_told_to_the_callback(visitor: Visitor, params: dict[str, str], error: str) -> None:
+async def test_invalid_request_is_reported_to_the_callback(
+    visitor: Visitor, params: dict[str, str], error: str
+) -> None:
     """A2."""
     status, told = await visitor.authorize(state="7", **params)
     assert (status, told["error"], told["state"]) == (302, error, "7")
 
 
-async def test_the_user_agent_flow_answers_in_the_fragment(visitor: Visitor) -> None:
+async def test_user_agent_flow_returns_the_token_in_the_fragment(visitor: Visitor) -> None:
     """A2."""
     status, told = await visitor.authorize(response_type="token", scope="api")
     assert (status, told["token_type"], "refresh_token" in told) == (302, "Bearer", False)
     assert visitor.org.org.auth.bearer_session(f"Bearer {told['access_token']}") is not None
 
 
-async def test_the_command_lines_own_client_has_no_secret(visitor: Visitor) -> None:
+async def test_platform_cli_signs_in_without_a_secret(visitor: Visitor) -> None:
     """A2: Salesforce's command line: `sf org login web` is PlatformCLI, with PKCE."""
     _, told = await visitor.authorize(client_id="PlatformCLI", code_challenge=CHALLENGE, scope="refresh_token api web")
     public = {"client_id": "PlatformCLI", "client_secret": "", "redirect_uri": CALLBACK}
@@ -190,7 +196,7 @@ async def test_the_command_lines_own_client_has_no_secret(visitor: Visitor) -> N
         ({"exp": -600.0}, 400),
     ],
 )
-async def test_an_assertion_as_clients_sign_it(change: dict[str, Any], status: int) -> None:
+async def test_jwt_assertion_of_the_command_line_is_accepted(change: dict[str, Any], status: int) -> None:
     """A2: Salesforce's command line: the audience is the login URL with a slash, the expiry counts milliseconds.
 
     CumulusCI: it expires the moment it is signed.
@@ -210,7 +216,7 @@ async def test_an_assertion_as_clients_sign_it(change: dict[str, Any], status: i
             assert answer.status == status
 
 
-async def test_who_asks_for_openid_gets_a_token_that_says_who(visitor: Visitor) -> None:
+async def test_openid_scope_returns_a_signed_id_token(visitor: Visitor) -> None:
     """A2: Generic OpenID Connect clients read where everything is, and check the signature."""
     async with visitor.http.get(f"{visitor.org.url}/.well-known/openid-configuration") as answer:
         known = await answer.json()
@@ -226,7 +232,7 @@ async def test_who_asks_for_openid_gets_a_token_that_says_who(visitor: Visitor) 
     assert (claims["sub"], claims["nonce"]) == (token["id"], "n-1")
 
 
-async def test_a_grant_may_stand_in_the_address(visitor: Visitor) -> None:
+async def test_grant_parameters_in_the_address_are_accepted(visitor: Visitor) -> None:
     """A2."""
     org = visitor.org
     asked = {"grant_type": "client_credentials", "client_id": org.client_id, "client_secret": org.client_secret}
@@ -236,7 +242,7 @@ async def test_a_grant_may_stand_in_the_address(visitor: Visitor) -> None:
         assert (answer.status, (await answer.json())["error"]) == (400, "invalid_request")
 
 
-async def test_a_browser_that_is_not_signed_in_is_asked_who_it_is(visitor: Visitor) -> None:
+async def test_browser_without_session_gets_the_sign_in_page(visitor: Visitor) -> None:
     """A2: nobody gets a code, or a token, without the user's name and password."""
     url = f"{visitor.org.url}/services/oauth2/authorize"
     asked = {"response_type": "code", "client_id": "PlatformCLI", "redirect_uri": CALLBACK, "state": '"><b>'}

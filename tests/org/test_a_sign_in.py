@@ -25,7 +25,7 @@ async def ask(org: LocalOrg, **form: str) -> tuple[int, dict[str, Any]]:
         return answer.status, await answer.json()
 
 
-async def test_client_credentials(caller: Caller) -> None:
+async def test_client_credentials_grant_returns_a_token(caller: Caller) -> None:
     """A2: the client credentials grant, whose answer has no expires_in."""
     org = caller.org
     status, body = await ask(
@@ -38,7 +38,7 @@ async def test_client_credentials(caller: Caller) -> None:
     assert "expires_in" not in body
 
 
-async def test_a_wrong_secret(caller: Caller) -> None:
+async def test_wrong_secret_is_rejected(caller: Caller) -> None:
     """A2: a failure is an object with error and description."""
     org = caller.org
     status, body = await ask(org, grant_type="client_credentials", client_id=org.client_id, client_secret="no")
@@ -68,7 +68,7 @@ async def test_jwt_bearer_checks_the_signature_and_every_claim(change: dict[str,
         assert (await ask(org, grant_type=grant, assertion=forged))[0] == 400
 
 
-async def test_a_dead_session_is_told_in_the_data_apis_shape(caller: Caller) -> None:
+async def test_ended_session_is_reported_in_the_shape_of_the_data_api(caller: Caller) -> None:
     """A4."""
     status, body = await caller.call("GET", "limits", Authorization="Bearer 00Dxx!dead")
     assert status == 401
@@ -85,7 +85,7 @@ class Redirect(HTTPAdapter):
         return super().send(request, *args, **kwargs)
 
 
-async def test_simple_salesforce_as_it_is(caller: Caller) -> None:
+async def test_simple_salesforce_signs_in_and_uses_rows_and_queries(caller: Caller) -> None:
     """A4, L: a session of its own, rows, queries, describe and limits."""
     from simple_salesforce import Salesforce
     from simple_salesforce.exceptions import SalesforceMalformedRequest

@@ -54,7 +54,7 @@ def client(caller: Caller) -> dict[str, str]:
     return {"client_id": caller.org.client_id, "client_secret": caller.org.client_secret}
 
 
-async def test_the_shape_of_a_token(shared: Caller) -> None:
+async def test_token_response_has_the_documented_fields(shared: Caller) -> None:
     """A2, L7, L15: signed over ID and time; the ID ends with organization and user of 18 characters."""
     status, told = await ask(shared, "token", {"grant_type": "client_credentials", **client(shared)})
     assert status == 200
@@ -67,7 +67,7 @@ async def test_the_shape_of_a_token(shared: Caller) -> None:
     assert (told["token_type"], told["access_token"].startswith(f"{organization[:15]}!")) == ("Bearer", True)
 
 
-async def test_the_secret_may_come_as_basic(shared: Caller) -> None:
+async def test_client_secret_is_accepted_as_basic_authentication(shared: Caller) -> None:
     """A2."""
     pair = base64.b64encode(f"{shared.org.client_id}:{shared.org.client_secret}".encode()).decode()
     path = "/services/oauth2/token"
@@ -75,7 +75,7 @@ async def test_the_secret_may_come_as_basic(shared: Caller) -> None:
     assert answer.status == 200
 
 
-async def test_password_and_refresh(shared: Caller) -> None:
+async def test_password_and_refresh_grants_return_tokens(shared: Caller) -> None:
     """A2: with or without the security token; a refreshed token has no new refresh token."""
     org = shared.org
     for password in (org.password, org.password + org.security_token):
@@ -107,13 +107,15 @@ async def test_password_and_refresh(shared: Caller) -> None:
          "invalid assertion"),
     ],
 )  # fmt: skip
-async def test_failures_are_objects(shared: Caller, form: dict[str, str | None], error: str, description: str) -> None:
+async def test_sign_in_failure_is_an_object_with_error_and_description(
+    shared: Caller, form: dict[str, str | None], error: str, description: str
+) -> None:
     """A2: 400, error and description."""
     sent = {name: value for name, value in {**client(shared), **form}.items() if value is not None}
     assert await ask(shared, "token", sent) == (400, {"error": error, "error_description": description})
 
 
-async def test_a_token_is_asked_for_by_post(shared: Caller) -> None:
+async def test_token_request_by_get_is_rejected(shared: Caller) -> None:
     """A2."""
     answer = await shared.raw("GET", "/services/oauth2/token")
     assert (answer.status, answer.json["error_description"]) == (400, "must use HTTP POST")
@@ -140,7 +142,7 @@ def names(element: ElementTree.Element) -> list[str]:
     return [child.tag.rpartition("}")[2] for child in element]
 
 
-async def test_a_login_is_read_by_place(shared: Caller) -> None:
+async def test_soap_login_elements_come_in_wsdl_order(shared: Caller) -> None:
     """A3, L8."""
     org = shared.org
     status, told = await soap(shared, login(org.username, org.password + org.security_token))
@@ -156,7 +158,7 @@ async def test_a_login_is_read_by_place(shared: Caller) -> None:
 
 
 @pytest.mark.parametrize(("version", "code"), [("64.0", "INVALID_LOGIN"), ("65.0", "UNSUPPORTED_API_VERSION")])
-async def test_a_login_that_fails_is_a_fault(shared: Caller, version: str, code: str) -> None:
+async def test_failed_soap_login_is_a_fault(shared: Caller, version: str, code: str) -> None:
     """A3: 500 with code and message; from version 65 on there is no login."""
     status, told = await soap(shared, login(shared.org.username, "wrong"), version)
     texts = {item.tag.rpartition("}")[2]: item.text for item in told.iter()}
@@ -167,18 +169,18 @@ async def test_a_login_that_fails_is_a_fault(shared: Caller, version: str, code:
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer x", "Basic eDp5", "Bearer 00D000000000000!x.y_z", "x" * 500])
-async def test_a_dead_session_in_every_form(shared: Caller, header: str) -> None:
+async def test_invalid_session_is_401_in_every_form(shared: Caller, header: str) -> None:
     """A4: 401 in the data API's shape, and a header that says so."""
     answer = await shared.raw("GET", "limits", Authorization=header)
     assert (answer.status, answer.code, answer.headers["WWW-Authenticate"]) == (401, "INVALID_SESSION_ID", "Token")
 
 
-async def test_a_refresh_token_is_no_session(shared: Caller) -> None:
+async def test_refresh_token_is_rejected_as_session(shared: Caller) -> None:
     """A4."""
     assert (await shared.raw("GET", "limits", Authorization=f"Bearer {shared.org.refresh_token}")).status == 401
 
 
-async def test_who_somebody_is(shared: Caller) -> None:
+async def test_identity_and_userinfo_describe_the_user(shared: Caller) -> None:
     """A5: identity and userinfo; without a session they say so in plain text."""
     identity = shared.org.org.auth.identity
     path = f"/id/{identity.organization_id}/{identity.user_id}"
@@ -196,7 +198,7 @@ async def test_who_somebody_is(shared: Caller) -> None:
         assert (none.status, none.body) == (403, b"Missing_OAuth_Token")
 
 
-async def test_what_a_token_is_worth(shared: Caller) -> None:
+async def test_introspection_reports_active_tokens_only(shared: Caller) -> None:
     """A5: introspection; a dead or foreign token is not active."""
     token = shared.org.org.auth.issue()
     _, told = await ask(shared, "introspect", {"token": token, **client(shared)})
@@ -207,7 +209,7 @@ async def test_what_a_token_is_worth(shared: Caller) -> None:
     assert (await ask(shared, "revoke", {"token": "x"}))[0] == 400
 
 
-async def test_versions_are_open_and_resources_are_not(shared: Caller) -> None:
+async def test_versions_need_no_session_and_resources_do(shared: Caller) -> None:
     """A5, L3, L4, L10: ascending, up to 67; trailing and doubled slashes do not count (L1)."""
     for path in ("/services/data", "/services/data/", "//services//data/"):
         answer = await shared.raw("GET", path, Authorization="")

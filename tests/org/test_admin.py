@@ -37,7 +37,7 @@ pytestmark = SHARED
         ("GET", "calls?limit=-1", b""),
     ],
 )
-async def test_wrong_switch_is_refused_with_400(shared: Caller, method: str, path: str, body: bytes) -> None:
+async def test_invalid_option_is_rejected_with_400(shared: Caller, method: str, path: str, body: bytes) -> None:
     answer = await shared.raw(method, f"/_org/{path}", body or None)
     assert answer.status == 400, answer.body
     assert answer.code
@@ -47,9 +47,7 @@ async def test_wrong_switch_is_refused_with_400(shared: Caller, method: str, pat
     "path",
     ["/_org/faults", "/services/oauth2/token", "/cometd/66.0", "/services/Soap/u/58.0/x"],
 )
-async def test_body_beyond_what_a_resource_takes_is_refused(
-    shared: Caller, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
+async def test_oversized_body_is_rejected(shared: Caller, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     from connector.localorg.http import app
 
     limits = {place: min(most, 100_000) for place, most in app._MAX_BYTES_BY_PATH.items()}
@@ -71,13 +69,13 @@ async def test_body_beyond_what_a_resource_takes_is_refused(
         {"Host": "evil.example", "Origin": "http://evil.example"},
     ],
 )
-async def test_page_of_another_site_has_no_access_even_with_a_token(shared: Caller, headers: dict[str, Any]) -> None:
+async def test_page_of_another_site_is_rejected_even_with_a_token(shared: Caller, headers: dict[str, Any]) -> None:
     for method, path in (("GET", "usage"), ("POST", "faults"), ("DELETE", "faults")):
         answer = await shared.raw(method, f"/_org/{path}", None, **headers)
         assert (answer.status, answer.code) == (403, "FORBIDDEN")
 
 
-async def test_own_page_and_programs_have_access(shared: Caller) -> None:
+async def test_own_page_and_programs_are_accepted(shared: Caller) -> None:
     port = shared.org.url.rpartition(":")[2]
     for headers in ({}, {"Origin": shared.org.url}, {"Host": f"localhost:{port}"}, {"Host": f"[::1]:{port}"}):
         assert (await shared.raw("GET", "/_org/usage", None, **headers)).status == 200

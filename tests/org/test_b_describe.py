@@ -40,12 +40,14 @@ def recorded(name: str, kind: str, nillable: bool, refers: list[str]) -> dict[st
 
 
 @pytest.mark.parametrize(("sobject", "name", "kind", "nillable", "refers"), RECORDED)
-def test_standard_fields_are_as_recorded(sobject: str, name: str, kind: str, nillable: bool, refers: list[str]) -> None:
+def test_standard_fields_match_the_recorded_describes(
+    sobject: str, name: str, kind: str, nillable: bool, refers: list[str]
+) -> None:
     """B4, H."""
     assert list(differences({sobject: {"core": [recorded(name, kind, nillable, refers)]}})) == []
 
 
-def test_a_difference_is_found() -> None:
+def test_comparison_reports_a_difference() -> None:
     """Ours: the comparison can fail."""
     facts = {"Order": {"core": [recorded("EffectiveDate", "date", True, []), recorded("Nothing", "date", True, [])]}}
     assert list(differences(facts)) == [
@@ -68,7 +70,7 @@ def test_a_difference_is_found() -> None:
         ("Order", "Exact_Total__c", {"type": "currency", "precision": 18, "scale": 6}),
     ],
 )
-def test_what_describe_says(sobject: str, field: str, facts: dict[str, object]) -> None:
+def test_describe_shows_the_properties_of_fields(sobject: str, field: str, facts: dict[str, object]) -> None:
     """B4, H1, H2."""
     schema = standard_schema()
     load_into_schema(schema, our_metadata())
@@ -78,7 +80,7 @@ def test_what_describe_says(sobject: str, field: str, facts: dict[str, object]) 
     assert len(found) == 57
 
 
-def test_children_are_named_as_queries_name_them() -> None:
+def test_describe_names_child_relationships_as_queries_do() -> None:
     """B4, H1."""
     schema = standard_schema()
     children = {child["relationshipName"] for child in describe(schema, "Account", "66.0")["childRelationships"]}

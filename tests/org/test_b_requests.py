@@ -17,7 +17,7 @@ pytestmark = SHARED
 JSON = {"Content-Type": "application/json"}
 
 
-async def test_answers_are_compact_json_unless_asked_for_otherwise(shared: Caller) -> None:
+async def test_response_is_compact_json_unless_pretty_print_is_requested(shared: Caller) -> None:
     """B1."""
     answer = await shared.raw("GET", "limits")
     assert answer.headers["Content-Type"] == "application/json;charset=UTF-8"
@@ -25,7 +25,7 @@ async def test_answers_are_compact_json_unless_asked_for_otherwise(shared: Calle
     assert b"\n" in (await shared.raw("GET", "limits", **{"X-PrettyPrint": "1"})).body
 
 
-async def test_every_answer_tells_the_usage(shared: Caller) -> None:
+async def test_every_response_has_the_limit_header(shared: Caller) -> None:
     """B1, L5: exactly so, with one more after every call."""
     used = []
     for path in ("limits", "sobjects/Nothing", "query?q=SELECT"):
@@ -35,7 +35,7 @@ async def test_every_answer_tells_the_usage(shared: Caller) -> None:
     assert used == [used[0], used[0] + 1, used[0] + 2]
 
 
-async def test_both_ways_may_be_compressed(shared: Caller) -> None:
+async def test_request_and_response_may_be_compressed(shared: Caller) -> None:
     """B1."""
     packed = gzip.compress(b'{"Name": "packed"}')
     answer = await shared.raw("POST", "sobjects/Account", packed, **JSON, **{"Content-Encoding": "gzip"})
@@ -44,13 +44,13 @@ async def test_both_ways_may_be_compressed(shared: Caller) -> None:
     assert answer.headers["Content-Encoding"] == "gzip"
 
 
-async def test_the_old_scheme_is_taken(shared: Caller) -> None:
+async def test_oauth_authorization_scheme_is_accepted(shared: Caller) -> None:
     """B1: `OAuth` beside `Bearer`."""
     answer = await shared.raw("GET", "limits", Authorization=f"OAuth {shared.org.access_token}")
     assert answer.status == 200
 
 
-async def test_a_body_is_json(shared: Caller) -> None:
+async def test_body_that_is_not_json_is_rejected(shared: Caller) -> None:
     """B1, B8: 415 for another type, JSON_PARSER_ERROR for what is none, and for no body at all."""
     answer = await shared.raw("POST", "sobjects/Account", b"<a/>", **{"Content-Type": "application/xml"})
     assert (answer.status, answer.code) == (415, "UNSUPPORTED_MEDIA_TYPE")
@@ -71,19 +71,19 @@ async def test_a_body_is_json(shared: Caller) -> None:
         ("PUT", "composite/sobjects", "HEAD,POST,PATCH,DELETE"),
     ],
 )
-async def test_methods_that_a_resource_does_not_have(shared: Caller, method: str, path: str, allowed: str) -> None:
+async def test_unsupported_method_is_405(shared: Caller, method: str, path: str, allowed: str) -> None:
     """B2, B5."""
     told = await shared.refusal(method, path, {} if method in {"PUT", "POST"} else None)
     assert told == (405, "METHOD_NOT_ALLOWED", f"HTTP Method '{method}' not allowed. Allowed are {allowed}")
 
 
-async def test_addresses_and_headers_have_an_end(shared: Caller) -> None:
+async def test_too_long_address_or_headers_are_rejected(shared: Caller) -> None:
     """B2: 414 beyond 16,384 bytes of address, 431 with the headers."""
     assert (await shared.raw("GET", "query?q=" + "x" * 16_400)).status == 414
     assert (await shared.raw("GET", "limits", **{"X-Long": "x" * 7_000, "X-More": "x" * 7_000, "X-And": "x" * 4_000})).status == 431  # noqa: E501  # fmt: skip
 
 
-async def test_retired_and_future_versions(shared: Caller) -> None:
+async def test_retired_version_is_410_and_future_version_404(shared: Caller) -> None:
     """B2: 410, and 404 for what is yet to come; versions may differ from call to call."""
     for version, status in (
         ("v30.0", 410),
@@ -96,7 +96,7 @@ async def test_retired_and_future_versions(shared: Caller) -> None:
         assert (await shared.raw("GET", f"/services/data/{version}/limits")).status == status
 
 
-async def test_what_is_not_there(shared: Caller) -> None:
+async def test_unknown_resource_is_404(shared: Caller) -> None:
     """B2, B4."""
     for path in ("nothing", "sobjects/Nothing", "sobjects/Nothing/describe", "limits/nothing", "composite/nothing"):
         told = await shared.refusal("GET", path)
@@ -110,7 +110,7 @@ def window(start: datetime, end: datetime) -> str:
     return f"start={quote(start.isoformat(timespec='seconds'))}&end={quote(end.isoformat(timespec='seconds'))}"
 
 
-async def test_what_was_changed_and_what_was_deleted_in_a_while(shared: Caller) -> None:
+async def test_updated_and_deleted_list_records_of_a_time_window(shared: Caller) -> None:
     """B5: seconds do not count, and the next window begins where this one was covered."""
     kept, gone = await shared.create("Account", Name="kept"), await shared.create("Account", Name="gone")
     await shared.call("DELETE", f"sobjects/Account/{gone}")
@@ -127,7 +127,7 @@ async def test_what_was_changed_and_what_was_deleted_in_a_while(shared: Caller) 
     assert set(deleted) == {"deletedRecords", "earliestDateAvailable", "latestDateCovered"}
 
 
-async def test_windows_that_cannot_be(shared: Caller) -> None:
+async def test_invalid_replication_window_is_rejected(shared: Caller) -> None:
     """B5, B8."""
     now = datetime.now(UTC)
     day = timedelta(days=1)
@@ -141,7 +141,7 @@ async def test_windows_that_cannot_be(shared: Caller) -> None:
 
 
 @pytest.mark.parametrize("sobject", ["Order_Action__e", "Organization", "OrderHistory"])
-async def test_only_what_is_replicated_has_windows(shared: Caller, sobject: str) -> None:
+async def test_object_that_is_not_replicateable_has_no_windows(shared: Caller, sobject: str) -> None:
     """B5: `replicateable` of the describe."""
     now = datetime.now(UTC)
     span = window(now - timedelta(days=1), now)
@@ -153,7 +153,7 @@ async def test_only_what_is_replicated_has_windows(shared: Caller, sobject: str)
     )
 
 
-async def test_counts_leave_out_what_has_no_rows(shared: Caller) -> None:
+async def test_record_count_leaves_out_empty_objects(shared: Caller) -> None:
     """B5."""
     await shared.create("Account", Name="A")
     _, told = await shared.call("GET", "limits/recordCount?sObjects=account,Nothing,Order_Action__e,Organization")
@@ -171,7 +171,7 @@ async def test_counts_leave_out_what_has_no_rows(shared: Caller) -> None:
     [("client=shop/1.0", "shop/1.0"), ("client=shop; defaultNamespace=x", "shop"), ("defaultNamespace=x,client=a b", "a b"),  # noqa: E501
      ("CLIENT = shop", "shop"), ("nonsense", ""), ("", "")],
 )  # fmt: skip
-async def test_a_client_names_itself(shared: Caller, options: str, client: str) -> None:
+async def test_client_name_is_recorded_in_change_events(shared: Caller, options: str, client: str) -> None:
     """B7: on any write, also inside a composite."""
     origins: list[str] = []
 
@@ -188,7 +188,7 @@ async def test_a_client_names_itself(shared: Caller, options: str, client: str) 
     assert origins == ["com/salesforce/api/rest/66.0" + (f";client={client}" if client else "")] * 2
 
 
-async def test_a_batch_size_is_kept_within_its_bounds(shared: Caller) -> None:
+async def test_query_batch_size_is_kept_within_its_bounds(shared: Caller) -> None:
     """B7: 200 to 2,000; with two long texts selected never more than 200 rows come (C1)."""
     parent = await shared.create("Account", Name="batches")
     for _ in range(2):
@@ -225,7 +225,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str, list[str] | None]] = [
 
 
 @pytest.mark.parametrize(("sobject", "body", "code", "message", "fields"), REFUSED, ids=[item[2] for item in REFUSED])
-async def test_refusals_have_their_code_message_and_fields(
+async def test_refusal_has_code_message_and_fields(
     shared: Caller, sobject: str, body: dict[str, Any], code: str, message: str, fields: list[str] | None
 ) -> None:
     """B8: in the row resource's shape, and in that of collections."""
@@ -236,7 +236,7 @@ async def test_refusals_have_their_code_message_and_fields(
     assert row == {"success": False, "errors": [{"statusCode": code, "message": message, "fields": fields or []}]}
 
 
-async def test_a_query_tells_where_it_is_wrong(shared: Caller) -> None:
+async def test_query_error_names_the_position(shared: Caller) -> None:
     """B8, C3: the text, a caret under the place, row and column, then what is wrong."""
     told = await shared.refusal("GET", f"query?q={quote('SELECT Id FROM XYZZY')}")
     assert told == (
@@ -250,7 +250,7 @@ async def test_a_query_tells_where_it_is_wrong(shared: Caller) -> None:
     assert message.endswith("ERROR at Row:1:Column:36\nunexpected token: '='")
 
 
-async def test_deep_and_large_bodies_are_refused_and_the_org_goes_on(shared: Caller) -> None:
+async def test_deep_or_large_body_is_rejected_and_the_org_continues(shared: Caller) -> None:
     """B8: whatever the depth of a body or the size of its numbers."""
     deep = b'{"a":' * 900 + b"1" + b"}" * 900
     for path in ("sobjects/Account", "composite", "composite/graph", "composite/batch", "composite/sobjects"):

@@ -15,14 +15,14 @@ pytestmark = SHARED
 NEVER = "001000000000000AAA"
 
 
-async def test_a_created_row_has_a_location(shared: Caller) -> None:
+async def test_created_row_has_a_location_header(shared: Caller) -> None:
     """B3."""
     answer = await shared.raw("POST", "sobjects/Account", b'{"Name": "B3"}', **{"Content-Type": "application/json"})
     assert (answer.status, answer.json["success"], answer.json["errors"]) == (201, True, [])
     assert answer.headers["Location"] == f"{BASE}/sobjects/Account/{answer.json['id']}"
 
 
-async def test_a_row_is_read_whole_or_by_fields(shared: Caller) -> None:
+async def test_row_is_read_with_all_or_requested_fields(shared: Caller) -> None:
     """B3: in canonical names, whatever the request's spelling (B1)."""
     account = await shared.create("aCCOUNT", nAME="Spelled", Phone="1")
     _, row = await shared.call("GET", f"sobjects/account/{account}?fields=name,PHONE")
@@ -36,7 +36,7 @@ async def test_a_row_is_read_whole_or_by_fields(shared: Caller) -> None:
     assert told == (400, "INVALID_FIELD", "No such column 'Nothing' on sobject of type Account")
 
 
-async def test_an_update_leaves_what_it_does_not_name(shared: Caller) -> None:
+async def test_update_keeps_fields_that_it_does_not_name(shared: Caller) -> None:
     """B3: `null` clears, an absent key keeps, an empty text is null (B1)."""
     account = await shared.create("Account", Name="A", Phone="1", Fax="2", Site="3")
     answer = await shared.raw(
@@ -47,21 +47,21 @@ async def test_an_update_leaves_what_it_does_not_name(shared: Caller) -> None:
     assert (row["Phone"], row["Fax"], row["Site"]) == (None, "2", None)
 
 
-async def test_the_id_is_not_part_of_an_update(shared: Caller) -> None:
+async def test_update_with_an_id_in_the_body_is_rejected(shared: Caller) -> None:
     """B3."""
     account = await shared.create("Account", Name="A")
     told = await shared.refusal("PATCH", f"sobjects/Account/{account}", {"Id": account, "Name": "B"})
     assert told[:2] == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
 
 
-async def test_a_client_without_patch_posts(shared: Caller) -> None:
+async def test_post_with_method_override_updates_the_row(shared: Caller) -> None:
     """B3."""
     account = await shared.create("Account", Name="A")
     assert (await shared.call("POST", f"sobjects/Account/{account}?_HTTP_METHOD=PATCH", {"Name": "B"}))[0] == 204
     assert (await shared.query(f"SELECT Name FROM Account WHERE Id = '{account}'"))[0]["Name"] == "B"
 
 
-async def test_what_is_gone_and_what_never_was(shared: Caller) -> None:
+async def test_deleted_row_and_unknown_id_have_different_errors(shared: Caller) -> None:
     """B3: a deleted row is ENTITY_IS_DELETED, an ID nobody had is not found."""
     account = await shared.create("Account", Name="A")
     assert (await shared.call("DELETE", f"sobjects/Account/{account}")) == (204, "")
@@ -78,14 +78,14 @@ async def test_what_is_gone_and_what_never_was(shared: Caller) -> None:
 
 
 @pytest.mark.parametrize("value", ["abc", "801000000000000AAA", "00100000000000", "001000000000000AAB"])
-async def test_what_is_no_id_of_the_object(shared: Caller, value: str) -> None:
+async def test_id_of_another_object_is_404(shared: Caller, value: str) -> None:
     """B3."""
     told = await shared.refusal("GET", f"sobjects/Account/{value}")
     text = f"Provided external ID field does not exist or is not accessible: {value}"
     assert told == (404, "NOT_FOUND", text)
 
 
-async def test_an_upsert_says_whether_it_created(shared: Caller) -> None:
+async def test_upsert_reports_whether_it_created_the_row(shared: Caller) -> None:
     """B3: 201, then 200 with `created: false`; up to version 45, 204 without a body."""
     path = "sobjects/Account/External_Key__c/B3-1"
     status, made = await shared.call("PATCH", path, {"Name": "A"})
@@ -100,7 +100,7 @@ async def test_an_upsert_says_whether_it_created(shared: Caller) -> None:
     assert (after["created"], after["id"] != made["id"]) == (True, True)  # the deleted row is not found (H9)
 
 
-async def test_an_upsert_by_id_updates_and_a_post_to_it_inserts(shared: Caller) -> None:
+async def test_upsert_by_id_updates_and_post_inserts(shared: Caller) -> None:
     """B3."""
     account = await shared.create("Account", Name="A")
     status, told = await shared.call("PATCH", f"sobjects/Account/Id/{account}", {"Name": "B"})
@@ -109,7 +109,7 @@ async def test_an_upsert_by_id_updates_and_a_post_to_it_inserts(shared: Caller) 
     assert (status, told["created"], told["id"] != account) == (201, True, True)
 
 
-async def test_update_only_never_creates(shared: Caller) -> None:
+async def test_upsert_with_update_only_does_not_create(shared: Caller) -> None:
     """B3."""
     path = "sobjects/Account/External_Key__c/B3-only?updateOnly=true"
     assert (await shared.refusal("PATCH", path, {"Name": "A"}))[:2] == (404, "NOT_FOUND")
@@ -117,7 +117,7 @@ async def test_update_only_never_creates(shared: Caller) -> None:
     assert (await shared.call("PATCH", path, {"Name": "B"}))[0] == 200
 
 
-async def test_a_key_that_several_rows_have(shared: Caller) -> None:
+async def test_key_of_several_rows_is_300_with_their_addresses(shared: Caller) -> None:
     """B2, B3: 300 and the list of rows."""
     ids = [await shared.create("Contact", LastName=name, Email="b3@example.com") for name in ("a", "b")]
     for method in ("GET", "PATCH", "DELETE"):
@@ -126,7 +126,7 @@ async def test_a_key_that_several_rows_have(shared: Caller) -> None:
         assert (status, sorted(told)) == (300, sorted(f"{BASE}/sobjects/Contact/{item}" for item in ids))
 
 
-async def test_the_key_of_an_upsert_stands_in_the_address_only(shared: Caller) -> None:
+async def test_upsert_key_in_the_body_is_rejected(shared: Caller) -> None:
     """B3."""
     body = {"Name": "A", "external_key__c": "B3-2"}
     assert await shared.refusal("PATCH", "sobjects/Account/External_Key__c/B3-2", body) == (
@@ -135,7 +135,7 @@ async def test_the_key_of_an_upsert_stands_in_the_address_only(shared: Caller) -
 
 
 @pytest.mark.parametrize("key", ["a/b", "a+b c", "100%", "a?b#c", "Köln", "..", "a&b=c;d"])
-async def test_any_key_travels_percent_encoded(shared: Caller, key: str) -> None:
+async def test_percent_encoded_key_is_decoded(shared: Caller, key: str) -> None:
     """B3."""
     path = f"sobjects/Account/External_Key__c/{quote(key, safe='')}".replace("/..", "/%2E%2E")
     answer = await shared.raw("PATCH", path, b'{"Name": "A"}', **{"Content-Type": "application/json"})
@@ -145,13 +145,13 @@ async def test_any_key_travels_percent_encoded(shared: Caller, key: str) -> None
 
 
 @pytest.mark.parametrize("field", ["Phone", "Nothing__c"])
-async def test_only_a_key_field_finds_rows(shared: Caller, field: str) -> None:
+async def test_lookup_by_a_field_that_is_no_key_is_rejected(shared: Caller, field: str) -> None:
     """B3."""
     told = await shared.refusal("PATCH", f"sobjects/Account/{field}/1", {"Name": "A"})
     assert told == (404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {field}")
 
 
-async def test_a_parent_by_its_key(shared: Caller) -> None:
+async def test_parent_is_referenced_by_external_id(shared: Caller) -> None:
     """B3: the message tells the value in lower case."""
     parent = await shared.create("Account", Name="P", External_Key__c="B3-P")
     child = await shared.create("Account", Name="C", Parent={"External_Key__c": "B3-P"})
@@ -167,7 +167,7 @@ async def test_a_parent_by_its_key(shared: Caller) -> None:
     assert message.startswith("More than one record found for external id field")
 
 
-async def test_ids_of_the_wrong_object(shared: Caller) -> None:
+async def test_reference_to_the_wrong_object_is_rejected(shared: Caller) -> None:
     """B3, B8: in a body they are MALFORMED_ID; one that nobody has is a broken reference."""
     account = await shared.create("Account", Name="A")
     body = {"LastName": "L", "AccountId": "005000000000000AAA"}
@@ -189,7 +189,7 @@ MOMENTS = [
 ]
 
 
-async def test_how_values_are_written_and_read(shared: Caller) -> None:
+async def test_values_are_normalized_when_written(shared: Caller) -> None:
     """B1: datetimes in UTC without fractions, numbers as numbers, IDs of 18 characters, text trimmed (H9)."""
     _, entry = await shared.priced_product("B1", price="12.345")
     for moment in MOMENTS:
@@ -204,7 +204,7 @@ async def test_how_values_are_written_and_read(shared: Caller) -> None:
     assert row["CreatedDate"].endswith(".000+0000")
 
 
-async def test_an_address_is_composed_on_reading_and_written_by_its_parts(shared: Caller) -> None:
+async def test_address_is_written_by_parts_and_read_as_compound(shared: Caller) -> None:
     """B1."""
     account = await shared.create("Account", Name="A", BillingCity="Bonn", BillingStreet="1")
     _, row = await shared.call("GET", f"sobjects/Account/{account}?fields=BillingAddress,ShippingAddress")
@@ -224,7 +224,7 @@ def http_date(moment: datetime) -> str:
     return format_datetime(moment, usegmt=True)
 
 
-async def test_a_row_that_did_not_change_is_not_sent_again(shared: Caller) -> None:
+async def test_unchanged_row_is_304(shared: Caller) -> None:
     """B6: 304, with the date of the last change."""
     account = await shared.create("Account", Name="A")
     path = f"sobjects/Account/{account}"
@@ -235,7 +235,7 @@ async def test_a_row_that_did_not_change_is_not_sent_again(shared: Caller) -> No
     assert (await shared.raw("GET", path, **{"If-Modified-Since": earlier})).status == 200
 
 
-async def test_a_row_that_changed_since_is_not_overwritten(shared: Caller) -> None:
+async def test_write_to_a_row_changed_meanwhile_is_412(shared: Caller) -> None:
     """B6: 412 on a write, by date for any object."""
     order = await shared.draft()
     earlier, later = (http_date(datetime.now(UTC) + timedelta(days=days)) for days in (-1, 1))
@@ -246,7 +246,7 @@ async def test_a_row_that_changed_since_is_not_overwritten(shared: Caller) -> No
     assert done.status == 204
 
 
-async def test_an_account_has_a_tag_and_no_other_object_has(shared: Caller) -> None:
+async def test_only_accounts_have_an_etag(shared: Caller) -> None:
     """B6."""
     account, order = await shared.create("Account", Name="A"), await shared.draft()
     path = f"sobjects/Account/{account}"
@@ -261,7 +261,7 @@ async def test_an_account_has_a_tag_and_no_other_object_has(shared: Caller) -> N
     assert (await shared.raw("PATCH", path, body, **kind, **{"If-Match": tag})).status == 412
 
 
-async def test_describe_is_not_sent_again(shared: Caller) -> None:
+async def test_unchanged_describe_is_304(shared: Caller) -> None:
     """B4, B6: also of all objects, and inside a composite."""
     for path in ("sobjects/Account/describe", "sobjects"):
         first = await shared.raw("GET", path)

@@ -29,7 +29,7 @@ async def refused(caller: Caller, soql: str) -> tuple[str, str]:
 # -- C1 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_shape_of_a_result(shared: Caller) -> None:
+async def test_query_result_nests_parents_and_children(shared: Caller) -> None:
     """C1: attributes first, parents and children nested, null where there is none."""
     account = await shared.create("Account", Name="Shape")
     order = await shared.draft(AccountId=account)
@@ -46,7 +46,7 @@ async def test_the_shape_of_a_result(shared: Caller) -> None:
     assert await ask(shared, NOBODY) == {"totalSize": 0, "done": True, "records": []}
 
 
-async def test_counts_and_aggregates(shared: Caller) -> None:
+async def test_counts_and_aggregates_are_computed(shared: Caller) -> None:
     """C1."""
     await shared.create("Account", Name="Counted", Site="C1")
     where = "FROM Account WHERE Site = 'C1'"
@@ -58,7 +58,7 @@ async def test_counts_and_aggregates(shared: Caller) -> None:
     assert (row["expr0"], row["top"], row["expr1"], told["totalSize"]) == (1, "Counted", 1, 1)
 
 
-async def test_all_rows_are_asked_for_by_address(shared: Caller) -> None:
+async def test_query_all_returns_deleted_rows(shared: Caller) -> None:
     """C1: queryAll sees what was deleted; ALL ROWS is for Apex only (C2)."""
     account = await shared.create("Account", Name="Q all")
     await shared.call("DELETE", f"sobjects/Account/{account}")
@@ -78,7 +78,7 @@ async def many(caller: Caller, site: str, count: int) -> None:
         await caller.call("POST", "composite/sobjects", {"records": records})
 
 
-async def test_a_locator_and_its_end(shared: Caller) -> None:
+async def test_locator_expires_after_two_days_or_ten_newer_ones(shared: Caller) -> None:
     """C1: 18 characters and an offset; forgotten after two days, or when ten younger ones are open."""
     await many(shared, "locator", 450)
     small = {"Sforce-Query-Options": "batchSize=200"}
@@ -105,7 +105,7 @@ async def test_a_locator_and_its_end(shared: Caller) -> None:
     assert (await shared.refusal("GET", address))[1] == "INVALID_QUERY_LOCATOR"
 
 
-async def test_a_long_query_goes_through_a_composite(shared: Caller) -> None:
+async def test_long_query_is_accepted_inside_a_composite(shared: Caller) -> None:
     """C1: the limit of addresses does not bite inside; a statement has at most 100,000 characters."""
     account = await shared.create("Account", Name="Long")
     listed = ",".join(f"'{account}'" for _ in range(1_500))
@@ -122,7 +122,7 @@ async def test_a_long_query_goes_through_a_composite(shared: Caller) -> None:
     assert told["httpStatusCode"] == 400
 
 
-async def test_metadata_of_columns(shared: Caller) -> None:
+async def test_query_with_columns_describes_the_columns(shared: Caller) -> None:
     """L9: `columns=true` tells what would come, without rows."""
     soql = "SELECT Id, Name, Owner.Name, CreatedDate, (SELECT LastName FROM Contacts) FROM Account"
     _, told = await shared.call("GET", f"query?q={quote(soql)}&columns=true")
@@ -169,7 +169,7 @@ async def test_metadata_of_columns(shared: Caller) -> None:
         "SELECT Id FROM Order WHERE EffectiveDate = LAST_N_QUARTERS:2 OR EffectiveDate = THIS_FISCAL_YEAR",
     ],
 )  # fmt: skip
-async def test_what_the_grammar_holds(shared: Caller, soql: str) -> None:
+async def test_valid_soql_is_accepted(shared: Caller, soql: str) -> None:
     """C2, C3."""
     assert (await ask(shared, soql))["done"] is True
 
@@ -220,14 +220,14 @@ async def test_what_the_grammar_holds(shared: Caller, soql: str) -> None:
         ("", "MALFORMED_QUERY", ""),
     ],
 )  # fmt: skip
-async def test_what_the_grammar_refuses(shared: Caller, soql: str, code: str, said: str) -> None:
+async def test_invalid_soql_is_rejected(shared: Caller, soql: str, code: str, said: str) -> None:
     """C2, C3."""
     told = await refused(shared, soql)
     assert told[0] == code, told
     assert said in told[1]
 
 
-async def test_null_rows_and_comparisons(shared: Caller) -> None:
+async def test_comparison_with_null_follows_soql_rules(shared: Caller) -> None:
     """C2: `!=` and NOT find rows without a value; `<`, `>` and LIKE never do; empty text is null."""
     for site in ("C2 a", None):
         await shared.create("Account", Name="C2 null", Site=site, AnnualRevenue=None if site else 5)
@@ -245,7 +245,7 @@ async def test_null_rows_and_comparisons(shared: Caller) -> None:
     assert await found("Site NOT IN ('C2 a')") == [None]
 
 
-async def test_case_counts_only_where_a_field_says_so(shared: Caller) -> None:
+async def test_comparison_ignores_case_unless_the_field_is_case_sensitive(shared: Caller) -> None:
     """C2, H9."""
     for key in ("c2-Case", "C2-case"):
         await shared.create("Account", Name="C2 case", External_Key__c=key)
@@ -255,7 +255,7 @@ async def test_case_counts_only_where_a_field_says_so(shared: Caller) -> None:
     assert (await ask(shared, f"{soql} AND External_Key__c IN ('C2-CASE')"))["totalSize"] == 0
 
 
-async def test_wildcards_and_their_escapes(shared: Caller) -> None:
+async def test_like_matches_wildcards_and_escapes(shared: Caller) -> None:
     """C2, C3."""
     for name in ("50% off", "50x off", r"a\b", "it's"):
         await shared.create("Account", Name=name, Site="wild")
@@ -270,7 +270,7 @@ async def test_wildcards_and_their_escapes(shared: Caller) -> None:
     assert await found(r"= 'it\'s'") == await found(r"= 'it\u0027s'") == ["it's"]
 
 
-async def test_totals_of_groups_of_groups(shared: Caller) -> None:
+async def test_rollup_and_cube_return_totals(shared: Caller) -> None:
     """C2: GROUP BY ROLLUP and CUBE, GROUPING() telling totals from rows without a value."""
     for site, rating, staff in (("r1", "Hot", 1), ("r1", "Cold", 2), ("r2", "Hot", 4)):
         await shared.create("Account", Name="Rollup", Site=site, Rating=rating, NumberOfEmployees=staff)
@@ -292,7 +292,7 @@ async def test_totals_of_groups_of_groups(shared: Caller) -> None:
     assert told[0] == "MALFORMED_QUERY"
 
 
-async def test_fields_of_a_polymorphic_parent_by_type(shared: Caller) -> None:
+async def test_typeof_selects_fields_by_type_of_the_parent(shared: Caller) -> None:
     """C2: TYPEOF, with an ELSE for the types that are not named."""
     account = await shared.create("Account", Name="Typed", Phone="7")
     order = await shared.draft(AccountId=account)
@@ -318,7 +318,7 @@ async def test_fields_of_a_polymorphic_parent_by_type(shared: Caller) -> None:
         assert (await refused(shared, soql))[0] in {"MALFORMED_QUERY", "INVALID_FIELD", "INVALID_TYPE"}, soql
 
 
-async def test_levels_of_children_came_with_a_version(shared: Caller) -> None:
+async def test_child_query_depth_depends_on_the_version(shared: Caller) -> None:
     """C2: one level before version 58, five since."""
     soql = quote("SELECT Id, (SELECT Id, (SELECT Id FROM OrderItems) FROM Orders) FROM Account WHERE Name = 'x'")
     assert (await shared.call("GET", f"/services/data/v58.0/query?q={soql}"))[0] == 200
@@ -327,7 +327,7 @@ async def test_levels_of_children_came_with_a_version(shared: Caller) -> None:
     assert (await refused(shared, f"SELECT {twenty} FROM Account"))[0] == "MALFORMED_QUERY"
 
 
-async def test_a_query_may_be_broad_but_not_boundless(shared: Caller) -> None:
+async def test_large_query_is_accepted_within_limits(shared: Caller) -> None:
     """C2: many conditions and values are answered; a literal has at most 4,000 characters."""
     account = await shared.create("Account", Name="Broad", Site="broad")
     ors = " OR ".join(["Name = 'x'"] * 600)
@@ -345,7 +345,7 @@ async def test_a_query_may_be_broad_but_not_boundless(shared: Caller) -> None:
         assert told["compositeResponse"][0]["httpStatusCode"] == 200
 
 
-async def test_too_many_groups_do_not_page(shared: Caller) -> None:
+async def test_grouped_query_beyond_2000_rows_is_rejected(shared: Caller) -> None:
     """C2."""
     await many(shared, "groups", 2_001)
     what = "SELECT Name, COUNT(Id) FROM Account WHERE Site = 'groups' GROUP BY Name"

@@ -73,7 +73,7 @@ def names(db: sqlite3.Connection, where: str) -> list[str]:
         ("Id NOT IN (SELECT AccountId FROM Order WHERE Status = 'Draft')", ["beta"]),
     ],
 )
-def test_conditions(orders: sqlite3.Connection, where: str, found: list[str]) -> None:
+def test_conditions_select_the_expected_rows(orders: sqlite3.Connection, where: str, found: list[str]) -> None:
     """C2: operators, null, case, IDs, semi-joins."""
     assert names(orders, where) == found
 
@@ -83,12 +83,12 @@ def test_conditions(orders: sqlite3.Connection, where: str, found: list[str]) ->
     [("= TODAY", 1), ("= YESTERDAY", 1), ("= LAST_N_DAYS:2", 2), ("= THIS_MONTH", 2), ("= LAST_MONTH", 1),
      ("< THIS_YEAR", 1), (">= LAST_MONTH", 3), ("= 2026-02-01", 1), ("!= TODAY", 3)],
 )  # fmt: skip
-def test_date_literals(orders: sqlite3.Connection, literal: str, count: int) -> None:
+def test_date_literals_cover_the_expected_spans(orders: sqlite3.Connection, literal: str, count: int) -> None:
     """C3."""
     assert ask(orders, f"SELECT COUNT() FROM Order WHERE EffectiveDate {literal}").total_size == count
 
 
-def test_parents_children_and_attributes(orders: sqlite3.Connection) -> None:
+def test_parents_and_children_are_nested_records(orders: sqlite3.Connection) -> None:
     """C1: nested records; no children are null."""
     [first, *_] = ask(
         orders,
@@ -102,7 +102,7 @@ def test_parents_children_and_attributes(orders: sqlite3.Connection) -> None:
     assert last[0]["OrderItems"] is None
 
 
-def test_groups_are_named_by_field_alias_or_place(orders: sqlite3.Connection) -> None:
+def test_grouped_columns_are_named_by_field_alias_or_position(orders: sqlite3.Connection) -> None:
     """C1, C2."""
     rows = ask(
         orders,
@@ -113,7 +113,7 @@ def test_groups_are_named_by_field_alias_or_place(orders: sqlite3.Connection) ->
     assert ask(orders, "SELECT SUM(Quantity) s FROM OrderItem").records[0]["s"] == 10.1
 
 
-def test_nulls_come_first_unless_told(orders: sqlite3.Connection) -> None:
+def test_nulls_sort_first_unless_nulls_last(orders: sqlite3.Connection) -> None:
     """C2."""
     first = ask(orders, "SELECT Name FROM Account ORDER BY BillingCity").records[0]["Name"]
     last = ask(orders, "SELECT Name FROM Account ORDER BY BillingCity NULLS LAST").records[-1]["Name"]
@@ -139,7 +139,9 @@ def test_nulls_come_first_unless_told(orders: sqlite3.Connection) -> None:
         ("SELECT FIELDS(ALL) FROM Account", "MALFORMED_QUERY", "LIMIT"),
     ],
 )
-def test_complaints(orders: sqlite3.Connection, text: str, code: str, said: str) -> None:
+def test_invalid_query_is_rejected_in_the_platforms_words(
+    orders: sqlite3.Connection, text: str, code: str, said: str
+) -> None:
     """C2, C3: what is refused, and in which words."""
     with pytest.raises(soql.SoqlError) as caught:
         ask(orders, text)
@@ -158,14 +160,14 @@ _WORDS = tuple(
 
 @settings(max_examples=200)
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_WORDS), max_size=14).map(" ".join)))
-def test_any_text_is_answered_or_refused(orders: sqlite3.Connection, text: str) -> None:
+def test_any_text_is_answered_or_rejected(orders: sqlite3.Connection, text: str) -> None:
     """C3: whatever the text."""
     for query in (text, f"SELECT Id FROM Account WHERE {text}", f"SELECT {text} FROM Order"):
         with suppress(soql.SoqlError):
             assert ask(orders, query).total_size >= 0
 
 
-async def test_two_thousand_rows_a_page_and_a_locator_for_the_rest(caller: Caller) -> None:
+async def test_result_beyond_2000_rows_has_a_locator(caller: Caller) -> None:
     """C1."""
     for start in range(0, 2_200, 200):
         records = [{"attributes": {"type": "Account"}, "Name": f"A{start + number}"} for number in range(200)]
@@ -176,7 +178,7 @@ async def test_two_thousand_rows_a_page_and_a_locator_for_the_rest(caller: Calle
     assert (rest["done"], len(rest["records"])) == (True, 200)
 
 
-async def test_a_long_child_list_has_a_locator_of_its_own(caller: Caller) -> None:
+async def test_long_child_list_has_its_own_locator(caller: Caller) -> None:
     """C1."""
     account = await caller.create("Account", Name="Hub")
     for start in range(0, 400, 200):
@@ -194,7 +196,7 @@ async def test_a_long_child_list_has_a_locator_of_its_own(caller: Caller) -> Non
     assert [row["LastName"] for row in rest["records"]] == [f"N{number:03d}" for number in range(149, -1, -1)]
 
 
-async def test_a_cursor_fixes_which_rows_not_what_they_hold(caller: Caller) -> None:
+async def test_cursor_fixes_the_rows_and_reads_their_current_values(caller: Caller) -> None:
     """C1."""
     ids = []
     for start in range(0, 400, 200):

@@ -28,7 +28,7 @@ async def an_order(caller: Caller, key: str, entry: str, **extra: Any) -> list[d
     ]
 
 
-async def test_a_graph_runs_by_its_references_not_by_its_list(caller: Caller) -> None:
+async def test_graph_runs_in_order_of_its_references(caller: Caller) -> None:
     """D5."""
     _, entry = await caller.priced_product()
     [graph] = await caller.graph(await an_order(caller, "A-1", entry))
@@ -38,7 +38,7 @@ async def test_a_graph_runs_by_its_references_not_by_its_list(caller: Caller) ->
     assert [answer["httpStatusCode"] for answer in answers] == [201, 201, 201]
 
 
-async def test_a_graph_is_whole_or_nothing_and_its_neighbor_is_not_concerned(caller: Caller) -> None:
+async def test_failed_graph_is_rolled_back_and_its_neighbor_is_kept(caller: Caller) -> None:
     """D5."""
     _, entry = await caller.priced_product()
     bad = await an_order(caller, "A-1", entry, Quantity=0)
@@ -55,7 +55,7 @@ async def test_a_graph_is_whole_or_nothing_and_its_neighbor_is_not_concerned(cal
     assert await caller.query("SELECT Id FROM Account WHERE External_Key__c = 'C-A-1'") == []
 
 
-async def test_after_fourteen_failed_graphs_the_rest_is_not_run(caller: Caller) -> None:
+async def test_graphs_after_fourteen_failures_are_not_run(caller: Caller) -> None:
     """D5."""
     bad = [[node("account", "Account", f"C-{number}", Name=None)] for number in range(14)]
     graphs = await caller.graph(*bad, [node("account", "Account", "C-good", Name="Good")])
@@ -64,7 +64,7 @@ async def test_after_fourteen_failed_graphs_the_rest_is_not_run(caller: Caller) 
 
 
 @pytest.mark.parametrize(("graphs", "nodes"), [(76, 1), (2, 251), (1, 501)])
-async def test_a_graph_call_beyond_its_limits_is_refused_whole(caller: Caller, graphs: int, nodes: int) -> None:
+async def test_graph_call_beyond_its_limits_is_rejected(caller: Caller, graphs: int, nodes: int) -> None:
     """D5: 75 graphs, 500 nodes."""
     sent = [
         {"graphId": f"g{g}", "compositeRequest": [node(f"r{n}", "Account", f"{g}-{n}", Name="x") for n in range(nodes)]}
@@ -75,7 +75,7 @@ async def test_a_graph_call_beyond_its_limits_is_refused_whole(caller: Caller, g
     assert await caller.query("SELECT Id FROM Account") == []
 
 
-async def test_a_collection_answers_per_row_in_input_order(caller: Caller) -> None:
+async def test_collection_returns_outcomes_in_request_order(caller: Caller) -> None:
     """D1."""
     records = [{"attributes": {"type": "Account"}, "Name": name} for name in ("One", "x" * 300, "Three")]
     status, rows = await caller.call("POST", "composite/sobjects", {"allOrNone": False, "records": records})
@@ -85,7 +85,7 @@ async def test_a_collection_answers_per_row_in_input_order(caller: Caller) -> No
     assert rows[1]["errors"][0]["fields"] == ["Name"]
 
 
-async def test_all_or_none_takes_the_good_rows_back(caller: Caller) -> None:
+async def test_all_or_none_rolls_back_the_valid_rows(caller: Caller) -> None:
     """D1."""
     records = [{"attributes": {"type": "Account"}, "Name": name} for name in ("One", "x" * 300)]
     _, rows = await caller.call("POST", "composite/sobjects", {"allOrNone": True, "records": records})
@@ -93,21 +93,21 @@ async def test_all_or_none_takes_the_good_rows_back(caller: Caller) -> None:
     assert await caller.query("SELECT Id FROM Account") == []
 
 
-async def test_two_hundred_rows_are_the_most(caller: Caller) -> None:
+async def test_collection_of_more_than_200_rows_is_rejected(caller: Caller) -> None:
     """D1."""
     records = [{"attributes": {"type": "Account"}, "Name": "x"}] * 201
     status, _ = await caller.call("POST", "composite/sobjects", {"records": records})
     assert status == 400
 
 
-async def test_a_key_twice_in_one_upsert_is_refused(caller: Caller) -> None:
+async def test_key_twice_in_one_upsert_is_rejected(caller: Caller) -> None:
     """D1."""
     records = [{"attributes": {"type": "Account"}, "Name": name, "External_Key__c": "C-1"} for name in ("a", "b")]
     _, rows = await caller.call("PATCH", "composite/sobjects/Account/External_Key__c", {"records": records})
     assert {row["errors"][0]["statusCode"] for row in rows if not row["success"]} == {"DUPLICATE_VALUE"}
 
 
-async def test_composite_in_strict_order_rolls_back_whole(caller: Caller) -> None:
+async def test_composite_with_all_or_none_is_rolled_back(caller: Caller) -> None:
     """D2."""
     order, line = await caller.active_order()
 
@@ -130,7 +130,7 @@ async def test_composite_in_strict_order_rolls_back_whole(caller: Caller) -> Non
     assert rows[0]["OrderItems"]["totalSize"] == 1
 
 
-async def test_a_nested_key_finds_the_parent(caller: Caller) -> None:
+async def test_nested_external_id_references_the_parent(caller: Caller) -> None:
     """B3."""
     await caller.create("Account", Name="Acme", External_Key__c="C-1")
     book = await caller.standard_price_book()
@@ -141,7 +141,7 @@ async def test_a_nested_key_finds_the_parent(caller: Caller) -> None:
     assert row["Account"]["Name"] == "Acme"
 
 
-async def test_every_call_tells_the_usage_and_a_graph_counts_once(caller: Caller) -> None:
+async def test_graph_call_counts_once_in_the_limit_header(caller: Caller) -> None:
     """D5."""
     _, entry = await caller.priced_product()
     graphs = [await an_order(caller, f"A-{number}", entry) for number in range(10)]
@@ -150,7 +150,7 @@ async def test_every_call_tells_the_usage_and_a_graph_counts_once(caller: Caller
     assert caller.org.org.usage.calls == before + 1
 
 
-async def test_an_org_in_a_file_keeps_everything(tmp_path: Any) -> None:
+async def test_org_in_a_file_keeps_everything_after_a_restart(tmp_path: Any) -> None:
     """Ours."""
     from connector.cli.localorg import our_metadata
 
@@ -171,7 +171,7 @@ async def test_an_org_in_a_file_keeps_everything(tmp_path: Any) -> None:
     assert first[2][0]["Name"] == "Kept"
 
 
-async def test_a_bare_org_has_none_of_our_fields() -> None:
+async def test_bare_org_has_no_connector_fields() -> None:
     """Ours."""
     import aiohttp
 
@@ -181,7 +181,7 @@ async def test_a_bare_org_has_none_of_our_fields() -> None:
         assert not [field for field in body["fields"] if field["custom"]]
 
 
-async def test_the_outer_all_or_none_overrides_that_of_a_collection(caller: Caller) -> None:
+async def test_outer_all_or_none_overrides_that_of_a_collection(caller: Caller) -> None:
     """D2."""
     good = {"attributes": {"type": "Account"}, "Name": "in a collection"}
     bad = {"attributes": {"type": "Account"}}

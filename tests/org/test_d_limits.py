@@ -38,7 +38,7 @@ async def count(caller: Caller, name: str) -> int:
 # -- D1 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_rows_of_a_collection_from_creation_to_deletion(shared: Caller) -> None:
+async def test_collection_creates_updates_and_deletes_rows(shared: Caller) -> None:
     """D1."""
     status, made = await shared.call("POST", "composite/sobjects", {"records": [account("D1"), contact("D1")]})
     assert status == 200
@@ -56,7 +56,7 @@ async def test_rows_of_a_collection_from_creation_to_deletion(shared: Caller) ->
     ]  # fmt: skip
 
 
-async def test_an_upsert_has_the_key_in_every_row(shared: Caller) -> None:
+async def test_collection_upsert_needs_the_key_in_every_row(shared: Caller) -> None:
     """D1: also the ID as key, null for a new row."""
     path = "composite/sobjects/Account/External_Key__c"
     rows = [account("D1", External_Key__c="D1-1"), account("no key"), account("D1", External_Key__c=None)]
@@ -73,7 +73,7 @@ async def test_an_upsert_has_the_key_in_every_row(shared: Caller) -> None:
     assert (status, code) == (400, "INVALID_TYPE")
 
 
-async def test_an_upsert_that_is_rolled_back_fails_every_row(shared: Caller) -> None:
+async def test_rolled_back_upsert_fails_every_row(shared: Caller) -> None:
     """D1, L20."""
     rows = [account("D1 none", External_Key__c="D1-none"), account("x" * 300, External_Key__c="D1-long")]
     body = {"allOrNone": True, "records": rows}
@@ -82,7 +82,7 @@ async def test_an_upsert_that_is_rolled_back_fails_every_row(shared: Caller) -> 
     assert await count(shared, "D1 none") == 0
 
 
-async def test_rows_are_read_in_order_and_missing_ones_are_null(shared: Caller) -> None:
+async def test_collection_read_returns_null_for_missing_rows(shared: Caller) -> None:
     """D1, L20: by GET and by POST, up to 2,000."""
     made = [await shared.create("Account", Name=name) for name in ("D1 r", "D1 s")]
     await shared.call("DELETE", f"sobjects/Account/{made[1]}")
@@ -101,7 +101,7 @@ async def test_rows_are_read_in_order_and_missing_ones_are_null(shared: Caller) 
     ] == 200
 
 
-async def test_types_change_ten_times_at_most(shared: Caller) -> None:
+async def test_collection_with_more_than_ten_chunks_is_rejected(shared: Caller) -> None:
     """D1: chunks of consecutive equal types."""
     mixed = [item for number in range(5) for item in (account(f"D1 m{number}"), contact("D1"))]
     status, told = await shared.call("POST", "composite/sobjects", {"records": mixed})
@@ -110,7 +110,7 @@ async def test_types_change_ten_times_at_most(shared: Caller) -> None:
     assert (status, await count(shared, "D1 eleventh")) == (400, 0)
 
 
-async def test_without_all_or_none_every_row_stands_alone(shared: Caller) -> None:
+async def test_collection_without_all_or_none_keeps_valid_rows(shared: Caller) -> None:
     """D1: it is the default."""
     _, told = await shared.call("POST", "composite/sobjects", {"records": [account("D1 alone"), account("x" * 300)]})
     assert [row["success"] for row in told] == [True, False]
@@ -123,7 +123,7 @@ async def test_without_all_or_none_every_row_stands_alone(shared: Caller) -> Non
      {"records": [{"attributes": {"type": "Nothing"}}]}, {"records": [{"attributes": {"type": 1}}]},
      {"records": [{"attributes": "Account"}]}, {"records": [account("x")], "allOrNone": "maybe"}],
 )  # fmt: skip
-async def test_collections_that_cannot_be_read(shared: Caller, body: Any) -> None:
+async def test_malformed_collection_is_400(shared: Caller, body: Any) -> None:
     """D1: the whole request is 400."""
     for method, path in (("POST", "composite/sobjects"), ("PATCH", "composite/sobjects")):
         status, [told] = await shared.call(method, path, body)
@@ -131,14 +131,14 @@ async def test_collections_that_cannot_be_read(shared: Caller, body: Any) -> Non
 
 
 @pytest.mark.parametrize("attributes", ["Account", ["Account"], 1, {"type": ["Account"]}, {"type": 1}])
-async def test_attributes_of_any_shape_in_an_upsert(shared: Caller, attributes: Any) -> None:
+async def test_upsert_rejects_malformed_attributes(shared: Caller, attributes: Any) -> None:
     """D1."""
     body = {"records": [{"attributes": attributes, "Name": "A", "External_Key__c": "D1-attr"}]}
     status, code, _ = await shared.refusal("PATCH", "composite/sobjects/Account/External_Key__c", body)
     assert (status, code) == (400, "INVALID_TYPE")
 
 
-async def test_two_hundred_at_most_in_every_operation(shared: Caller) -> None:
+async def test_every_collection_operation_is_limited_to_200_rows(shared: Caller) -> None:
     """D1."""
     rows = [account("x", External_Key__c=f"D1-{number}", Id=NEVER) for number in range(201)]
     for method, path in (("PATCH", "composite/sobjects"), ("PATCH", "composite/sobjects/Account/External_Key__c")):
@@ -147,7 +147,7 @@ async def test_two_hundred_at_most_in_every_operation(shared: Caller) -> None:
     assert (await shared.call("DELETE", "composite/sobjects"))[0] == 400
 
 
-async def test_the_same_record_twice_in_one_update(shared: Caller) -> None:
+async def test_same_record_twice_in_one_update_is_accepted(shared: Caller) -> None:
     """D1: duplicates by key are refused in an upsert, whatever their case if the field has none."""
     made = await shared.create("Contact", LastName="D1", Email="d1-twice@example.com")
     rows = [contact("a", Email="d1-twice@example.com"), contact("b", Email="D1-Twice@example.com")]
@@ -163,7 +163,7 @@ async def test_the_same_record_twice_in_one_update(shared: Caller) -> None:
 # -- D2 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_answers_of_a_composite_are_used_by_later_steps(shared: Caller) -> None:
+async def test_composite_reference_resolves_to_an_earlier_result(shared: Caller) -> None:
     """D2: created IDs, rows of queries, fields of rows; each answer with its headers."""
     told = await composed(
         shared,
@@ -179,7 +179,7 @@ async def test_answers_of_a_composite_are_used_by_later_steps(shared: Caller) ->
     assert (told[2]["body"]["Name"], told[4]["body"]) == ("D2", None)
 
 
-async def test_a_failed_step_fails_those_that_need_it(shared: Caller) -> None:
+async def test_failed_subrequest_fails_only_its_dependents(shared: Caller) -> None:
     """D2: and no other, unless all or none is asked for."""
     steps = [
         step("bad", "POST", "sobjects/Account", {}),
@@ -199,7 +199,7 @@ async def test_a_failed_step_fails_those_that_need_it(shared: Caller) -> None:
     assert await count(shared, "D2 free") == 1
 
 
-async def test_sizes_of_a_composite(shared: Caller) -> None:
+async def test_composite_size_is_limited(shared: Caller) -> None:
     """D2: 25 steps, five of them queries or collections; one call all in all."""
     reads = [step(f"r{number}", "GET", "limits") for number in range(25)]
     used = shared.org.org.usage.calls
@@ -221,7 +221,7 @@ WRONG_STEPS: list[Any] = [
 
 
 @pytest.mark.parametrize("wrong", WRONG_STEPS, ids=repr)
-async def test_steps_that_cannot_be_read(shared: Caller, wrong: Any) -> None:
+async def test_malformed_subrequest_fails_the_whole_composite(shared: Caller, wrong: Any) -> None:
     """D2: the envelope is refused whole."""
     name = f"D2 {WRONG_STEPS.index(wrong)}"
     good = step("good", "POST", "sobjects/Account", {"Name": name})
@@ -237,14 +237,14 @@ async def test_steps_that_cannot_be_read(shared: Caller, wrong: Any) -> None:
     ["composite", "composite/batch", "composite/tree/Account", "composite/graph", "jobs/ingest", "metadata/deployRequest",  # noqa: E501
      "nothing", "/services/oauth2/token", "/services/data/v66.0", "x", "@{made}", "@{made.id}", "@{made.errors}"],
 )  # fmt: skip
-async def test_what_a_composite_does_not_hold(shared: Caller, path: str) -> None:
+async def test_unsupported_subrequest_of_a_composite_is_rejected(shared: Caller, path: str) -> None:
     """D2."""
     made = step("made", "POST", "sobjects/Account", {"Name": "D2"})
     _, told = await composed(shared, made, step("wrong", "POST", path, {}))
     assert (told["httpStatusCode"], told["body"][0]["errorCode"]) in {(404, "NOT_FOUND"), (400, "PROCESSING_HALTED")}
 
 
-async def test_steps_run_in_the_order_sent_only_when_told(shared: Caller) -> None:
+async def test_subrequests_keep_their_order_only_without_collation(shared: Caller) -> None:
     """D2: `collateSubrequests` is true from version 49 on."""
 
     async def orders(version: str, **options: Any) -> set[tuple[str, ...]]:
@@ -276,7 +276,7 @@ async def test_steps_run_in_the_order_sent_only_when_told(shared: Caller) -> Non
 # -- D3 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_batch_is_as_many_calls_as_it_holds(shared: Caller) -> None:
+async def test_batch_counts_one_call_per_request(shared: Caller) -> None:
     """D3: each commits by itself, whatever became of the others."""
     requests = [
         {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": "D3"}},
@@ -295,7 +295,7 @@ async def test_a_batch_is_as_many_calls_as_it_holds(shared: Caller) -> None:
     assert told == {"hasErrors": False, "results": [{"statusCode": 204, "result": None}]}
 
 
-async def test_a_batch_stops_when_asked_to(shared: Caller) -> None:
+async def test_batch_with_halt_on_error_stops_at_the_first_error(shared: Caller) -> None:
     """D3: what stood before is kept, the rest answers 412."""
     requests = [
         {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": name}}
@@ -308,13 +308,13 @@ async def test_a_batch_stops_when_asked_to(shared: Caller) -> None:
 
 
 @pytest.mark.parametrize("listed", [[], {}, None, [1], [{"method": "GET", "url": "v66.0/limits"}] * 26])
-async def test_batches_that_cannot_be(shared: Caller, listed: Any) -> None:
+async def test_malformed_batch_is_rejected(shared: Caller, listed: Any) -> None:
     """D3: one to 25 requests."""
     assert (await shared.call("POST", "composite/batch", {"batchRequests": listed}))[0] == 400
 
 
 @pytest.mark.parametrize("url", ["v67.0/limits", "v33.0/limits", "v66.0/composite", "limits", "", "v66.0/jobs/ingest"])
-async def test_requests_that_a_batch_does_not_hold(shared: Caller, url: str) -> None:
+async def test_unsupported_request_of_a_batch_is_rejected(shared: Caller, url: str) -> None:
     """D3: versions from 34 to the batch's own."""
     _, told = await shared.call("POST", "composite/batch", {"batchRequests": [{"method": "GET", "url": url}]})
     assert (told["hasErrors"], told["results"][0]["statusCode"] in {400, 404}) == (True, True)

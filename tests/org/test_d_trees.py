@@ -19,7 +19,7 @@ def leaf(reference: str, kind: str, **more: Any) -> dict[str, Any]:
     return {"attributes": {"type": kind, "referenceId": reference}, **more}
 
 
-async def test_a_tree_is_created_with_its_branches(shared: Caller) -> None:
+async def test_tree_creates_parents_and_children(shared: Caller) -> None:
     """D4: parents and children in one call, also an order with its lines."""
     _, entry = await shared.priced_product("D4")
     book = await shared.standard_price_book()
@@ -35,7 +35,7 @@ async def test_a_tree_is_created_with_its_branches(shared: Caller) -> None:
     assert row["TotalAmount"] == 2.0
 
 
-async def test_a_tree_is_whole_or_nothing_and_tells_what_failed(shared: Caller) -> None:
+async def test_failed_tree_is_rolled_back_and_lists_failures(shared: Caller) -> None:
     """D4: only the failing rows are told."""
     records = [leaf("a", "Account", Name="D4 none"), leaf("b", "Account", Name="x" * 300)]
     status, told = await shared.call("POST", "composite/tree/Account", {"records": records})
@@ -52,7 +52,7 @@ def nested(depth: int) -> dict[str, Any]:
     return leaf(f"level{depth}", "Account", Name="D4 deep", **children)
 
 
-async def test_sizes_of_a_tree(shared: Caller) -> None:
+async def test_tree_size_is_limited(shared: Caller) -> None:
     """D4: 200 records, five levels."""
     assert (await shared.call("POST", "composite/tree/Account", {"records": [nested(5)]}))[0] == 201
     assert (await shared.call("POST", "composite/tree/Account", {"records": [nested(6)]}))[0] == 400
@@ -68,7 +68,7 @@ async def test_sizes_of_a_tree(shared: Caller) -> None:
      [leaf("a", "Account", Name="x", Contacts=1)], [leaf("a", "Account", Name="x", Contacts={"records": 1})],
      [leaf("a", "Contact", LastName="x")], []],
 )  # fmt: skip
-async def test_trees_that_cannot_be(shared: Caller, records: Any) -> None:
+async def test_malformed_tree_is_rejected(shared: Caller, records: Any) -> None:
     """D4: reference IDs are unique, types as the address says."""
     status, _ = await shared.call("POST", "composite/tree/Account", {"records": records})
     assert status == 400
@@ -85,7 +85,7 @@ def chain(length: int) -> list[dict[str, Any]]:
     ]
 
 
-async def test_depth_and_kinds_of_a_graph(shared: Caller) -> None:
+async def test_graph_depth_and_kinds_are_limited(shared: Caller) -> None:
     """D5: 15 levels, 15 kinds of nodes: version, method and type."""
     assert (await shared.graph(chain(15)))[0]["isSuccessful"] is True
     sent = {"graphs": [{"graphId": "deep", "compositeRequest": chain(16)}]}
@@ -100,7 +100,7 @@ async def test_depth_and_kinds_of_a_graph(shared: Caller) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "_a", "a.b", "x" * 40, None, 1])
-async def test_names_of_graphs(shared: Caller, name: Any) -> None:
+async def test_invalid_graph_id_is_rejected(shared: Caller, name: Any) -> None:
     """D5: they begin with a letter or digit, hold no period, and are shorter than 40 characters."""
     good = {"graphId": "x" * 39, "compositeRequest": chain(1)}
     assert (await shared.call("POST", "composite/graph", {"graphs": [good]}))[0] == 200
@@ -114,13 +114,13 @@ async def test_names_of_graphs(shared: Caller, name: Any) -> None:
      ("PUT", f"sobjects/Account/{NEVER}"), ("POST", f"sobjects/Account/{NEVER}"), ("GET", "sobjects/Account/describe"),
      ("GET", "limits"), ("PATCH", "sobjects/Account"), ("GET", "sobjects/Account/updated")],
 )  # fmt: skip
-async def test_what_a_graph_does_not_hold(shared: Caller, method: str, path: str) -> None:
+async def test_unsupported_subrequest_of_a_graph_is_rejected(shared: Caller, method: str, path: str) -> None:
     """D5: rows only, by ID or by key."""
     sent = {"graphs": [{"graphId": "g", "compositeRequest": [step("n", method, path, {})]}]}
     assert (await shared.call("POST", "composite/graph", sent))[0] == 400
 
 
-async def test_what_failed_tells_itself_and_the_rest_was_rolled_back(shared: Caller) -> None:
+async def test_failed_graph_lists_its_failed_nodes_only(shared: Caller) -> None:
     """D5: as recorded from a real org."""
     await shared.create("Account", Name="D5 twin", External_Key__c="D5")
     nodes = [
@@ -145,7 +145,7 @@ async def test_what_failed_tells_itself_and_the_rest_was_rolled_back(shared: Cal
     assert told[0]["errorCode"] == "JSON_PARSER_ERROR"
 
 
-async def test_a_nested_key_orders_nothing(shared: Caller) -> None:
+async def test_nested_external_id_does_not_order_a_graph(shared: Caller) -> None:
     """D5: only `@{}` does; over many tries the child comes first at times, and fails."""
     outcomes = set()
     for number in range(12):

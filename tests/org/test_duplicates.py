@@ -12,7 +12,7 @@ from tests.org.test_seed import running
 
 
 @pytest.mark.parametrize(("action", "saved"), [("alert", 201), ("block", 400)])
-async def test_a_duplicate_is_refused_unless_the_caller_wants_it_saved(action: Any, saved: int) -> None:
+async def test_duplicate_is_rejected_unless_the_caller_allows_it(action: Any, saved: int) -> None:
     """B7, B8: DUPLICATES_DETECTED with the records found; `allowSave=true` passes an alert, never a block."""
     rule = DuplicateRule(name="Same_Account", sobject="Account", match=["Name", "BillingPostalCode"], action=action)
     async with running(OrgSettings(duplicate_rules=[rule])) as caller:
@@ -74,7 +74,7 @@ def _filled(template: Any, body: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("action", ["alert", "block"])
-async def test_the_records_found_are_named_whichever_way_a_duplicate_comes(action: Any) -> None:
+async def test_duplicate_result_lists_the_matches_in_every_api(action: Any) -> None:
     """B7, B8: by single rows, collections, composite, graph, batch and tree; the header counts for all of them."""
     rule = DuplicateRule(name="Same_Account", sobject="Account", match=["Name"], action=action)
     async with running(OrgSettings(duplicate_rules=[rule])) as caller:

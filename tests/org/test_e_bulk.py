@@ -69,7 +69,7 @@ def bulk(caller: Caller) -> Bulk:
     return Bulk(caller)
 
 
-async def test_a_job_from_open_to_its_results(bulk: Bulk, caller: Caller) -> None:
+async def test_ingest_job_runs_from_open_to_results(bulk: Bulk, caller: Caller) -> None:
     """E1."""
     job = await bulk.create(**UPSERT)
     assert job["contentUrl"] == f"services/data/v66.0/jobs/ingest/{job['id']}/batches"
@@ -97,7 +97,7 @@ async def test_a_job_from_open_to_its_results(bulk: Bulk, caller: Caller) -> Non
     assert (await caller.call("GET", f"jobs/ingest/{job['id']}"))[0] == 404
 
 
-async def test_an_empty_cell_says_nothing_and_a_cleared_one_clears(bulk: Bulk, caller: Caller) -> None:
+async def test_empty_cell_keeps_the_field_and_na_clears_it(bulk: Bulk, caller: Caller) -> None:
     """E1."""
     record = await caller.create("Account", Name="A", BillingCity="Leeds", Phone="1")
     await bulk.run(f"Id,BillingCity,Phone\n{record},,#N/A\n", object="Account", operation="update")
@@ -105,7 +105,7 @@ async def test_an_empty_cell_says_nothing_and_a_cleared_one_clears(bulk: Bulk, c
     assert (row["BillingCity"], row["Phone"]) == ("Leeds", None)
 
 
-async def test_references_by_key_booleans_and_numbers(bulk: Bulk, caller: Caller) -> None:
+async def test_bulk_rows_accept_external_ids_booleans_and_numbers(bulk: Bulk, caller: Caller) -> None:
     """E1."""
     await caller.create("Account", Name="A", External_Key__c="C-1")
     done = await bulk.run(
@@ -124,7 +124,7 @@ async def test_references_by_key_booleans_and_numbers(bulk: Bulk, caller: Caller
 
 
 @pytest.mark.parametrize(("delimiter", "mark"), [("PIPE", "|"), ("TAB", "\t"), ("CARET", "^"), ("BACKQUOTE", "`")])
-async def test_dialects(bulk: Bulk, caller: Caller, delimiter: str, mark: str) -> None:
+async def test_bulk_content_is_read_in_every_dialect(bulk: Bulk, caller: Caller, delimiter: str, mark: str) -> None:
     """E1: delimiters and line endings."""
     content = f"Name{mark}Description\r\na,b{mark}x\r\n"
     done = await bulk.run(content, object="Account", operation="insert", columnDelimiter=delimiter, lineEnding="CRLF")
@@ -132,7 +132,7 @@ async def test_dialects(bulk: Bulk, caller: Caller, delimiter: str, mark: str) -
     assert (row["Name"], row["Description"]) == ("a,b", "x")
 
 
-async def test_deletes(bulk: Bulk, caller: Caller) -> None:
+async def test_delete_job_deletes_rows_by_id(bulk: Bulk, caller: Caller) -> None:
     """E1: a delete job has IDs only."""
     record = await caller.create("Account", Name="A")
     done = await bulk.run(f"Id\n{record}\n001000000000000AAA\n", object="Account", operation="delete")
@@ -156,15 +156,13 @@ FAILED = [
 
 
 @pytest.mark.parametrize(("content", "options", "message"), FAILED, ids=[item[2] for item in FAILED])
-async def test_content_that_cannot_be_used_fails_the_job(
-    bulk: Bulk, content: str, options: dict[str, str], message: str
-) -> None:
+async def test_invalid_content_fails_the_job(bulk: Bulk, content: str, options: dict[str, str], message: str) -> None:
     """E1."""
     done = await bulk.run(content, **ACCOUNTS | options)
     assert (done["state"], done["errorMessage"], done["numberRecordsProcessed"]) == ("Failed", message, 0)
 
 
-async def test_a_failed_job_keeps_what_it_did(bulk: Bulk, caller: Caller) -> None:
+async def test_failed_job_keeps_its_written_rows(bulk: Bulk, caller: Caller) -> None:
     """E1."""
     rows = "".join(f"A{number}\n" for number in range(450))
     done = await bulk.run(f'Name\n{rows}"open\n', **ACCOUNTS)
@@ -176,7 +174,7 @@ async def test_a_failed_job_keeps_what_it_did(bulk: Bulk, caller: Caller) -> Non
     assert [row["Name"] for row in left] == [f"A{number}" for number in range(400, 450)]
 
 
-async def test_an_aborted_job_keeps_what_it_did(bulk: Bulk, caller: Caller) -> None:
+async def test_aborted_job_keeps_its_written_rows(bulk: Bulk, caller: Caller) -> None:
     """E1."""
     job = await bulk.create(**ACCOUNTS)
     rows = "".join(f"A{number}\n" for number in range(20_000))
@@ -209,12 +207,14 @@ REFUSED: list[tuple[str, str, Any, tuple[int, str]]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "given", "refusal"), REFUSED)
-async def test_what_is_refused(caller: Caller, method: str, path: str, given: Any, refusal: tuple[int, str]) -> None:
+async def test_invalid_job_is_rejected(
+    caller: Caller, method: str, path: str, given: Any, refusal: tuple[int, str]
+) -> None:
     """E1: job calls that cannot be."""
     assert (await caller.refusal(method, path, given))[:2] == refusal
 
 
-async def test_states_that_do_not_follow_each_other(bulk: Bulk, caller: Caller) -> None:
+async def test_invalid_state_transition_is_rejected(bulk: Bulk, caller: Caller) -> None:
     """E1."""
     job = await bulk.create(**ACCOUNTS)
     path = f"jobs/ingest/{job['id']}"
@@ -231,7 +231,7 @@ async def test_states_that_do_not_follow_each_other(bulk: Bulk, caller: Caller) 
     assert (await caller.refusal("PATCH", path, {"state": "Aborted"}))[1] == "INVALIDJOBSTATE"
 
 
-async def test_a_small_job_in_one_call(bulk: Bulk, caller: Caller) -> None:
+async def test_multipart_request_creates_and_starts_a_job(bulk: Bulk, caller: Caller) -> None:
     """E1."""
     boundary = (
         b'--X\r\nContent-Disposition: form-data; name="job"\r\nContent-Type: application/json\r\n\r\n'
@@ -246,7 +246,7 @@ async def test_a_small_job_in_one_call(bulk: Bulk, caller: Caller) -> None:
     assert [row["Name"] for row in await caller.query("SELECT Name FROM Account")] == ["Grün"]
 
 
-async def test_a_stopped_org_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_restarted_org_continues_its_jobs(tmp_path: Path) -> None:
     """Ours: jobs outlive a restart."""
     data = tmp_path / "org.db"
     rows = "".join(f"A{number}\n" for number in range(5_000))
@@ -281,7 +281,7 @@ async def queried(bulk: Bulk, soql: str, operation: str = "query") -> dict[str, 
     return await bulk.over(job["id"], "query")
 
 
-async def test_a_query_job_and_its_pages(bulk: Bulk, caller: Caller) -> None:
+async def test_query_job_returns_its_rows_in_pages(bulk: Bulk, caller: Caller) -> None:
     """E2."""
     rows = "".join(f"A{number:04}\n" for number in range(2_500))
     await bulk.run(f"Name\n{rows}", **ACCOUNTS)
@@ -300,7 +300,7 @@ async def test_a_query_job_and_its_pages(bulk: Bulk, caller: Caller) -> None:
     assert (pages, names) == (3, [f"A{number:04}" for number in range(2_500)])
 
 
-async def test_query_all_shows_what_was_deleted(bulk: Bulk, caller: Caller) -> None:
+async def test_query_all_job_returns_deleted_rows(bulk: Bulk, caller: Caller) -> None:
     """E2."""
     record = await caller.create("Account", Name="gone")
     await caller.call("DELETE", f"sobjects/Account/{record}")
@@ -322,14 +322,14 @@ async def test_query_all_shows_what_was_deleted(bulk: Bulk, caller: Caller) -> N
         ("SELECT FROM Account", "unexpected token"),
     ],
 )
-async def test_what_a_query_job_does_not_do(caller: Caller, soql: str, words: str) -> None:
+async def test_unsupported_query_job_is_rejected(caller: Caller, soql: str, words: str) -> None:
     """E2."""
     status, code, message = await caller.refusal("POST", "jobs/query", {"operation": "query", "query": soql})
     assert (status, code) == (400, "API_ERROR")
     assert words in message
 
 
-async def test_a_query_that_cannot_run_fails_the_job(bulk: Bulk) -> None:
+async def test_query_that_cannot_run_fails_the_job(bulk: Bulk) -> None:
     """E2."""
     done = await queried(bulk, "SELECT Nothing__c FROM Account")
     assert done["state"] == "Failed"
@@ -339,7 +339,7 @@ async def test_a_query_that_cannot_run_fails_the_job(bulk: Bulk) -> None:
 # -- clients nobody here wrote
 
 
-async def test_simple_salesforce_bulk2_as_it_is(caller: Caller) -> None:
+async def test_simple_salesforce_runs_bulk2_jobs(caller: Caller) -> None:
     """E1, E2, L14."""
     from simple_salesforce import Salesforce
 
@@ -365,7 +365,7 @@ async def test_simple_salesforce_bulk2_as_it_is(caller: Caller) -> None:
 
 @given(st.text(max_size=200) | st.text(alphabet='Name,";\n\r#/A1', max_size=80))
 @settings(max_examples=400)
-def test_any_content_is_rows_or_a_reason(content: str) -> None:
+def test_any_content_gives_rows_or_an_error(content: str) -> None:
     """E1: whatever the content."""
     try:
         list(CsvDialect().rows(content))
@@ -375,14 +375,14 @@ def test_any_content_is_rows_or_a_reason(content: str) -> None:
 
 @given(st.lists(st.lists(st.text(max_size=20), min_size=2, max_size=2), max_size=6))
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
-def test_what_is_written_is_read_back(rows: list[list[str]]) -> None:
+def test_written_csv_line_is_read_back(rows: list[list[str]]) -> None:
     """E1: quoting."""
     dialect = CsvDialect("PIPE", "CRLF")
     text = "".join(dialect.line(row) for row in [["Name", "Phone"], *rows])
     assert list(dialect.rows(text)) == [["Name", "Phone"], *rows]
 
 
-def test_a_polymorphic_reference_names_its_type(caller: Caller) -> None:
+def test_polymorphic_reference_names_its_type(caller: Caller) -> None:
     """E1."""
     plan = caller.org.org.dml.plan("Order")
     [column] = parse_header(["User:Owner.Username"], plan)

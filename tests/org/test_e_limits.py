@@ -21,7 +21,7 @@ def bulk(shared: Caller) -> Bulk:
     return Bulk(shared)
 
 
-async def test_the_shape_of_a_job(bulk: Bulk) -> None:
+async def test_job_response_has_the_documented_fields(bulk: Bulk) -> None:
     """E1: before, and after it is over."""
     job = await bulk.create(**ACCOUNTS)
     assert set(job) == {
@@ -37,7 +37,7 @@ async def test_the_shape_of_a_job(bulk: Bulk) -> None:
     assert (listed["done"], listed["nextRecordsUrl"], listed["records"][0]["id"]) == (True, None, done["id"])
 
 
-async def test_jobs_are_listed_by_the_thousand(bulk: Bulk) -> None:
+async def test_jobs_are_listed_newest_first_with_a_locator(bulk: Bulk) -> None:
     """E1: the newest first, the rest behind a locator."""
     org = bulk.caller.org.org
     for _ in range(1_001):
@@ -51,7 +51,7 @@ async def test_jobs_are_listed_by_the_thousand(bulk: Bulk) -> None:
     assert (await bulk.caller.call("GET", "jobs/query?queryLocator=x"))[0] == 400
 
 
-async def test_results_keep_the_columns_as_they_were_sent(bulk: Bulk) -> None:
+async def test_results_keep_the_columns_of_the_content(bulk: Bulk) -> None:
     """E1: after the columns of the org's own; also where nothing succeeded."""
     done = await bulk.run("name,nUMBEROFemployees\nE1 cols,5\n,6\n", **ACCOUNTS)
     _, good, _ = await bulk.send("GET", f"jobs/ingest/{done['id']}/successfulResults/")
@@ -66,14 +66,14 @@ async def test_results_keep_the_columns_as_they_were_sent(bulk: Bulk) -> None:
     assert rest.splitlines() == ['"name","nUMBEROFemployees"']
 
 
-async def test_names_of_results_have_no_case(bulk: Bulk) -> None:
+async def test_result_addresses_ignore_case(bulk: Bulk) -> None:
     """L2."""
     done = await bulk.run("Name\nL2\n", **ACCOUNTS)
     for name in ("UnprocessedRecords", "unprocessedrecords", "SUCCESSFULRESULTS", "failedresults"):
         assert (await bulk.send("GET", f"jobs/ingest/{done['id']}/{name}"))[0] == 200
 
 
-async def test_several_matches_fail_the_row(bulk: Bulk) -> None:
+async def test_key_of_several_records_fails_the_row(bulk: Bulk) -> None:
     """E1: not the job."""
     for name in ("a", "b"):
         await bulk.caller.create("Contact", LastName=name, Email="e1@example.com")
@@ -84,7 +84,7 @@ async def test_several_matches_fail_the_row(bulk: Bulk) -> None:
     assert bad["sf__Error"].startswith("DUPLICATE_EXTERNAL_ID:")
 
 
-async def test_values_are_taken_as_they_are(bulk: Bulk) -> None:
+async def test_bulk_values_are_taken_as_they_are(bulk: Bulk) -> None:
     """E1: dates in ISO 8601, several lines in quotes, a row of other width refused alone."""
     account = await bulk.caller.create("Account", Name="E1 values")
     content = (
@@ -100,7 +100,7 @@ async def test_values_are_taken_as_they_are(bulk: Bulk) -> None:
     assert [error.partition(":")[0] for error in errors] == ["JSON_PARSER_ERROR", "INVALID_CSV_LINE"]
 
 
-async def test_sizes_of_content(bulk: Bulk) -> None:
+async def test_content_size_is_limited(bulk: Bulk) -> None:
     """E1: 32,000 characters a field and in the header, 5,000 fields and 400,000 characters a row."""
     dialect = csv_format.CsvDialect()
     assert list(dialect.rows(f"a\n{'x' * 32_000}\n"))
@@ -112,7 +112,7 @@ async def test_sizes_of_content(bulk: Bulk) -> None:
     assert (done["state"], done["numberRecordsProcessed"]) == ("Failed", 0)
 
 
-async def test_an_upload_is_one_and_of_its_type(bulk: Bulk) -> None:
+async def test_second_upload_or_wrong_type_is_rejected(bulk: Bulk) -> None:
     """E1."""
     job = await bulk.create(**ACCOUNTS)
     path = f"/{job['contentUrl']}"
@@ -128,13 +128,13 @@ async def test_an_upload_is_one_and_of_its_type(bulk: Bulk) -> None:
     [{"columnDelimiter": "HASH"}, {"lineEnding": "CR"}, {"columnDelimiter": 1}, {"operation": []}, {"object": 7},
      {"externalIdFieldName": "Nope", "operation": "upsert"}, {"externalIdFieldName": {}, "operation": "upsert"}],
 )  # fmt: skip
-async def test_options_that_are_none(bulk: Bulk, options: dict[str, Any]) -> None:
+async def test_invalid_job_option_is_rejected(bulk: Bulk, options: dict[str, Any]) -> None:
     """E1."""
     status, [told] = await bulk.caller.call("POST", "jobs/ingest", ACCOUNTS | options)
     assert (status, told["errorCode"] in {"INVALIDJOB", "INVALIDENTITY"}) == (400, True)
 
 
-async def test_a_job_belongs_to_its_version(bulk: Bulk) -> None:
+async def test_job_requested_with_another_version_is_409(bulk: Bulk) -> None:
     """E1, E2: 409 by another."""
     job = await bulk.create(**ACCOUNTS)
     assert (await bulk.send("GET", f"/services/data/v60.0/jobs/ingest/{job['id']}"))[0] == 409
@@ -142,7 +142,7 @@ async def test_a_job_belongs_to_its_version(bulk: Bulk) -> None:
     assert (await bulk.send("GET", f"/services/data/v60.0/jobs/query/{done['id']}/results"))[0] == 409
 
 
-async def test_every_call_of_a_job_counts_and_no_row_does(bulk: Bulk) -> None:
+async def test_job_calls_count_and_rows_do_not(bulk: Bulk) -> None:
     """E1, F1."""
     used = bulk.caller.org.org.usage.calls
     job = await bulk.create(**ACCOUNTS)
@@ -152,7 +152,7 @@ async def test_every_call_of_a_job_counts_and_no_row_does(bulk: Bulk) -> None:
     assert bulk.caller.org.org.usage.calls == used + 4
 
 
-async def test_a_client_is_named_in_what_a_job_changes(bulk: Bulk) -> None:
+async def test_client_name_is_recorded_in_changes_of_a_job(bulk: Bulk) -> None:
     """E1, B7."""
     heard: list[str] = []
 
@@ -177,7 +177,7 @@ async def test_a_client_is_named_in_what_a_job_changes(bulk: Bulk) -> None:
 # -- E2 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_shape_of_a_query_job_and_of_its_results(bulk: Bulk) -> None:
+async def test_query_job_and_results_have_the_documented_shape(bulk: Bulk) -> None:
     """E2: relationship fields under their path, nulls as empty cells, the delimiter as asked."""
     parent = await bulk.caller.create("Account", Name="E2 parent", External_Key__c="E2-1")
     await bulk.caller.create("Account", Name="E2", ParentId=parent)
@@ -199,7 +199,7 @@ async def test_the_shape_of_a_query_job_and_of_its_results(bulk: Bulk) -> None:
 
 @pytest.mark.parametrize("params", ["locator=x", "locator=LTU", "locator=" + "OQ" * 4_000, "maxRecords=" + "9" * 5_000,
                                     "maxRecords=-1", "maxRecords=x", "locator=MTAwMDAwMDA="])  # fmt: skip
-async def test_places_of_results_that_are_none(bulk: Bulk, params: str) -> None:
+async def test_invalid_result_locator_is_rejected(bulk: Bulk, params: str) -> None:
     """E2."""
     done = await queried(bulk, "SELECT Id FROM User")
     status, told, _ = await bulk.send("GET", f"jobs/query/{done['id']}/results?{params}")
@@ -213,13 +213,13 @@ async def test_places_of_results_that_are_none(bulk: Bulk, params: str) -> None:
     "soql",
     ["SELECT TYPEOF What WHEN Account THEN Name END FROM Task", "SELECT Id FROM Account GROUP BY ROLLUP(Id)", "", "x"],
 )
-async def test_more_that_a_query_job_does_not_do(bulk: Bulk, soql: str) -> None:
+async def test_unsupported_query_feature_fails_the_job(bulk: Bulk, soql: str) -> None:
     """E2."""
     status, _ = await bulk.caller.call("POST", "jobs/query", {"operation": "query", "query": soql})
     assert status == 400
 
 
-async def test_a_query_job_can_be_aborted_and_deleted(bulk: Bulk) -> None:
+async def test_query_job_can_be_aborted_and_deleted(bulk: Bulk) -> None:
     """E2: results are told of a complete one only."""
     org = bulk.caller.org.org  # a job that nobody works off
     waits = org.jobs.create(kind="query", version="66.0", user_id="", operation="query", sobject="User", query="x")

@@ -24,7 +24,7 @@ TOLD = [
 ]  # fmt: skip
 
 
-async def test_limits_are_told_as_most_and_remaining(shared: Caller) -> None:
+async def test_limits_show_max_and_remaining(shared: Caller) -> None:
     """F2, L11."""
     _, told = await shared.call("GET", "limits")
     assert [name for name in TOLD if name not in told] == []
@@ -34,7 +34,7 @@ async def test_limits_are_told_as_most_and_remaining(shared: Caller) -> None:
     assert set(told["PermissionSets"]["CreateCustom"]) == {"Max", "Remaining"}
 
 
-async def test_remaining_calls_are_those_of_the_header(shared: Caller) -> None:
+async def test_remaining_calls_match_the_limit_header(shared: Caller) -> None:
     """F2, L5."""
     answer = await shared.raw("GET", "limits")
     used, most = answer.headers["Sforce-Limit-Info"].removeprefix("api-usage=").split("/")
@@ -52,14 +52,16 @@ async def test_remaining_calls_are_those_of_the_header(shared: Caller) -> None:
         ("GET", "/services/data", None, 0),
     ],
 )
-async def test_what_counts(shared: Caller, method: str, path: str, body: Any, calls: int) -> None:
+async def test_every_call_counts_also_a_rejected_one(
+    shared: Caller, method: str, path: str, body: Any, calls: int
+) -> None:
     """F1: every call, also a refused one; the list of versions is open and free."""
     used = shared.org.org.usage.calls
     await shared.call(method, path, body)
     assert shared.org.org.usage.calls == used + calls
 
 
-async def test_the_end_of_the_allowance() -> None:
+async def test_call_beyond_the_daily_limit_is_403() -> None:
     """F1, B8: 403 with its own code, and the header still tells it."""
     async with LocalOrg(bare=True, settings=OrgSettings(api_limit=3)) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
@@ -77,7 +79,7 @@ def spent(org: Org) -> None:
     org.usage.published.add(250_000)
 
 
-async def test_the_end_of_publishing() -> None:
+async def test_event_beyond_the_hourly_limit_is_rejected() -> None:
     """F4, G9: the item is refused with LIMIT_EXCEEDED."""
     async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)

@@ -20,7 +20,7 @@ def target() -> Iterator[Target]:
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_whatever_is_sent_is_answered_and_the_org_goes_on(target: Target, face: str) -> None:
+def test_any_input_is_answered_and_the_org_continues(target: Target, face: str) -> None:
     outcome = tried(target, face, max(int(CASES * FACES[face].weight), 5))
     assert outcome.faults == {}
     assert outcome.cases >= 5

@@ -67,7 +67,7 @@ async def feed() -> AsyncIterator[Feed]:
             yield Feed(Caller(org, http), client, stream)
 
 
-async def test_a_creation_carries_all_values(feed: Feed) -> None:
+async def test_creation_event_has_all_values(feed: Feed) -> None:
     """G8."""
     account = await feed.caller.create("Account", Name="Köhler", NumberOfEmployees=7, BillingCity="Münster")
     header, values, _ = await feed.one()
@@ -79,7 +79,7 @@ async def test_a_creation_carries_all_values(feed: Feed) -> None:
     assert abs(values["CreatedDate"] - header["commitTimestamp"]) < 1000  # both in milliseconds
 
 
-async def test_an_update_names_what_changed_and_what_was_emptied(feed: Feed) -> None:
+async def test_update_event_names_changed_and_nulled_fields(feed: Feed) -> None:
     """G8."""
     account = await feed.caller.create("Account", Name="A", Phone="1", Website="w", BillingStreet="s")
     await feed.one()
@@ -95,7 +95,7 @@ async def test_an_update_names_what_changed_and_what_was_emptied(feed: Feed) -> 
     assert {part: text for part, text in values["BillingAddress"].items() if text} == {"Street": "t", "City": "c"}
 
 
-async def test_a_write_that_changes_nothing_raises_no_event(feed: Feed) -> None:
+async def test_write_without_change_raises_no_event(feed: Feed) -> None:
     """G8."""
     account = await feed.caller.create("Account", Name="A")
     await feed.one()
@@ -105,7 +105,7 @@ async def test_a_write_that_changes_nothing_raises_no_event(feed: Feed) -> None:
     assert (header["changeType"], values["Name"]) == ("UPDATE", "B")
 
 
-async def test_a_deletion_is_a_header(feed: Feed) -> None:
+async def test_deletion_event_is_a_header_only(feed: Feed) -> None:
     """G8."""
     account = await feed.caller.create("Account", Name="A")
     await feed.caller.call("DELETE", f"sobjects/Account/{account}")
@@ -114,7 +114,7 @@ async def test_a_deletion_is_a_header(feed: Feed) -> None:
     assert (header["changeType"], header["recordIds"], values) == ("DELETE", [account], {})
 
 
-async def test_a_person_has_a_name_of_parts(feed: Feed) -> None:
+async def test_person_name_is_a_compound_field(feed: Feed) -> None:
     """G8."""
     contact = await feed.caller.create("Contact", FirstName="Ada", LastName="L")
     _, values, _ = await feed.one()
@@ -125,7 +125,7 @@ async def test_a_person_has_a_name_of_parts(feed: Feed) -> None:
     assert {part: text for part, text in values["Name"].items() if text} == {"LastName": "M"}
 
 
-async def test_one_transaction_has_one_key_and_rising_numbers(feed: Feed) -> None:
+async def test_events_of_a_transaction_share_a_key_and_are_numbered(feed: Feed) -> None:
     """G8: also the order's total, in the same transaction."""
     _, entry = await feed.caller.priced_product()
     order = await feed.caller.draft()
@@ -150,7 +150,7 @@ async def test_one_transaction_has_one_key_and_rising_numbers(feed: Feed) -> Non
     assert [header["sequenceNumber"] for header in headers] == sorted({h["sequenceNumber"] for h in headers})
 
 
-async def test_what_was_rolled_back_is_not_told(feed: Feed) -> None:
+async def test_rolled_back_change_raises_no_event(feed: Feed) -> None:
     """G8."""
     records = [{"attributes": {"type": "Account"}, "Name": "A"}, {"attributes": {"type": "Account"}}]
     await feed.caller.call("POST", "composite/sobjects", {"allOrNone": True, "records": records})
@@ -159,7 +159,7 @@ async def test_what_was_rolled_back_is_not_told(feed: Feed) -> None:
     assert header["recordIds"] == [kept]
 
 
-async def test_the_client_is_named_in_the_origin(feed: Feed) -> None:
+async def test_change_origin_names_the_client(feed: Feed) -> None:
     """G8, B7."""
     headers = {"Sforce-Call-Options": "client=shop"}
     await feed.caller.call("POST", "sobjects/Account", {"Name": "A"}, **headers)
@@ -167,7 +167,7 @@ async def test_the_client_is_named_in_the_origin(feed: Feed) -> None:
     assert header["changeOrigin"] == "com/salesforce/api/rest/66.0;client=shop"
 
 
-async def test_only_selected_objects_are_captured(feed: Feed) -> None:
+async def test_object_that_is_not_selected_raises_no_event(feed: Feed) -> None:
     """G8."""
     hub = feed.caller.org.org.hub
     hub.configure({"captured": ["Account"]})
@@ -180,7 +180,7 @@ async def test_only_selected_objects_are_captured(feed: Feed) -> None:
         hub.configure({"captured": ["Nothing"]})
 
 
-async def test_gaps_have_a_header_only(feed: Feed) -> None:
+async def test_gap_event_is_a_header_only(feed: Feed) -> None:
     """G8."""
     feed.caller.org.org.faults.configure({"event_gap": 1})
     account = await feed.caller.create("Account", Name="A")
@@ -188,7 +188,7 @@ async def test_gaps_have_a_header_only(feed: Feed) -> None:
     assert (header["changeType"], header["recordIds"], values) == ("GAP_CREATE", [account], {})
 
 
-async def test_too_many_changes_in_one_transaction_overflow(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_changes_raise_one_overflow_event(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     """G8."""
     monkeypatch.setattr("connector.localorg.events.change_events.MAX_PER_TRANSACTION", 3)
     records = [{"attributes": {"type": "Account"}, "Name": f"A{number}"} for number in range(4)]
@@ -197,7 +197,7 @@ async def test_too_many_changes_in_one_transaction_overflow(feed: Feed, monkeypa
     assert (header["changeType"], header["recordIds"], values) == ("GAP_OVERFLOW", ["000000000000000AAA"], {})
 
 
-async def test_an_update_of_one_object_reaches_its_own_topic_and_the_channel(feed: Feed) -> None:
+async def test_update_reaches_the_topic_and_the_channel(feed: Feed) -> None:
     """G5, G8."""
     async with feed.client.subscribed(ACCOUNTS) as own:
         account = await feed.caller.create("Account", Name="A")
@@ -210,7 +210,7 @@ async def test_an_update_of_one_object_reaches_its_own_topic_and_the_channel(fee
         assert await rest.events(1) == both[1:]
 
 
-async def test_an_old_schema_can_still_be_asked_for(feed: Feed) -> None:
+async def test_old_schema_can_still_be_read(feed: Feed) -> None:
     """G7."""
     old = (await feed.client.topic(ACCOUNTS)).schema_id
     org = feed.caller.org.org

@@ -55,7 +55,7 @@ async def deploy(caller: Caller, kind: str, *members: tuple[str, str]) -> list[d
     return list(body["deployResult"]["details"]["componentFailures"])
 
 
-async def test_enriched_fields_come_with_updates_and_deletions_and_filters_see_them(pair: Pair) -> None:
+async def test_update_and_deletion_events_carry_enriched_fields(pair: Pair) -> None:
     """G8."""
     caller, client = pair
     enriched = "".join(
@@ -84,7 +84,7 @@ async def test_enriched_fields_come_with_updates_and_deletions_and_filters_see_t
     assert status == 200
 
 
-async def test_a_filter_of_platform_events_sees_their_fields(pair: Pair) -> None:
+async def test_filter_of_platform_events_uses_their_fields(pair: Pair) -> None:
     """G8."""
     caller, client = pair
     condition = "<filterExpression>Action__c IN ('hold', 'release') AND Order_Number__c != null</filterExpression>"
@@ -112,7 +112,7 @@ async def test_a_filter_of_platform_events_sees_their_fields(pair: Pair) -> None
         ("<filterExpression>ChangeEventHeader.commitUser = 'x'</filterExpression>", "invalid ID field"),
     ],
 )
-async def test_a_member_that_cannot_be_is_refused(pair: Pair, more: str, problem: str) -> None:
+async def test_invalid_channel_member_is_rejected(pair: Pair, more: str, problem: str) -> None:
     """G8."""
     [failure] = await deploy(pair[0], "data", ("OrderChangeEvent", more))
     assert problem in failure["problem"]
@@ -130,7 +130,7 @@ HEADER = {
 }
 
 
-async def test_filter_may_ask_for_every_single_value_of_the_header(pair: Pair) -> None:
+async def test_filter_may_use_every_single_value_of_the_header(pair: Pair) -> None:
     """G8: all but the lists."""
     caller = pair[0]
     user = caller.org.org.auth.identity.user_id
@@ -139,7 +139,7 @@ async def test_filter_may_ask_for_every_single_value_of_the_header(pair: Pair) -
     assert await deploy(caller, "data", ("OrderChangeEvent", filtered)) == []
 
 
-async def test_filter_by_the_header_drops_what_one_client_wrote(pair: Pair) -> None:
+async def test_filter_by_origin_drops_events_of_one_client(pair: Pair) -> None:
     """G8: our own echoes need not be delivered."""
     caller, client = pair
     user = caller.org.org.auth.identity.user_id
@@ -162,7 +162,7 @@ async def test_filter_by_the_header_drops_what_one_client_wrote(pair: Pair) -> N
     ]  # fmt: skip
 
 
-async def test_fields_of_a_filter_come_with_every_update(pair: Pair) -> None:
+async def test_update_event_carries_the_fields_of_the_filter(pair: Pair) -> None:
     """G8: what a filter is about is added to the event, so that a change of another field is not missed."""
     caller, client = pair
     filtered = "<filterExpression>PoNumber = 'yes'</filterExpression>"
@@ -174,14 +174,14 @@ async def test_fields_of_a_filter_come_with_every_update(pair: Pair) -> None:
     assert (changed["Name"], changed["PoNumber"]) == ("n", "yes")
 
 
-async def test_platform_events_have_no_header_to_filter_by(pair: Pair) -> None:
+async def test_filter_by_header_is_rejected_for_platform_events(pair: Pair) -> None:
     """G8."""
     filtered = "<filterExpression>ChangeEventHeader.changeType = 'UPDATE'</filterExpression>"
     [failure] = await deploy(pair[0], "event", ("Order_Action__e", filtered))
     assert "ChangeEventHeader" in failure["problem"]
 
 
-async def test_a_persons_name_is_a_record_and_a_companys_a_text(pair: Pair) -> None:
+async def test_account_name_is_a_record_for_a_person_and_text_for_a_company(pair: Pair) -> None:
     """G7: the union of Account.Name; G8: a change of a person account is told of the account and of the contact."""
     caller, client = pair
     [row] = await caller.query("SELECT Id FROM RecordType WHERE DeveloperName = 'PersonAccount'")

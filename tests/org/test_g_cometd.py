@@ -43,7 +43,7 @@ async def bayeux(caller: Caller) -> Bayeux:
     return Bayeux(caller)
 
 
-async def test_a_client_must_shake_hands_again_when_it_is_not_known(bayeux: Bayeux) -> None:
+async def test_unknown_client_must_shake_hands_again(bayeux: Bayeux) -> None:
     """G11."""
     [told] = await bayeux.send("/meta/connect")
     assert (told["successful"], told["error"], told["advice"]["reconnect"]) == (
@@ -51,7 +51,7 @@ async def test_a_client_must_shake_hands_again_when_it_is_not_known(bayeux: Baye
     )  # fmt: skip
 
 
-async def test_without_a_session_nothing_is_told(bayeux: Bayeux) -> None:
+async def test_request_without_session_gets_no_events(bayeux: Bayeux) -> None:
     """G11."""
     await bayeux.shake()
     url = f"{bayeux.caller.org.url}/cometd/66.0"
@@ -64,7 +64,7 @@ async def test_without_a_session_nothing_is_told(bayeux: Bayeux) -> None:
             assert (answer.status, told["error"], told["successful"]) == (401, error, False)
 
 
-async def test_replay_ids_are_numbers_and_wrong_ones_are_told(bayeux: Bayeux) -> None:
+async def test_invalid_replay_id_is_rejected(bayeux: Bayeux) -> None:
     """G11."""
     await bayeux.shake()
     await bayeux.caller.create("Order_Action__e", Order_Number__c="1", Action__c="hold")
@@ -83,7 +83,7 @@ async def test_replay_ids_are_numbers_and_wrong_ones_are_told(bayeux: Bayeux) ->
         assert told["error"].startswith(f"400::The replayId {{{wrong}}} you provided was invalid.")
 
 
-async def test_channels_that_are_not_there(bayeux: Bayeux) -> None:
+async def test_unknown_channel_is_rejected(bayeux: Bayeux) -> None:
     """G11."""
     await bayeux.shake()
     assert (await bayeux.subscribe("/event/Nothing__e"))["error"].startswith("404::")
@@ -91,7 +91,7 @@ async def test_channels_that_are_not_there(bayeux: Bayeux) -> None:
     assert told["error"].startswith("403:")
 
 
-async def test_a_custom_channel_tells_the_kind_of_its_events(bayeux: Bayeux) -> None:
+async def test_custom_channel_names_the_event_since_version_55(bayeux: Bayeux) -> None:
     """G11: since version 55, and no other channel does."""
     bayeux.caller.org.org.hub.channels["/event/Odd__chn"] = {ACTION: ChannelMember(topic=ACTION)}
     await bayeux.shake()
@@ -103,7 +103,7 @@ async def test_a_custom_channel_tells_the_kind_of_its_events(bayeux: Bayeux) -> 
     assert "EventApiName" not in plain["data"]["event"]
 
 
-async def test_a_poll_ends_when_nothing_comes(bayeux: Bayeux) -> None:
+async def test_poll_ends_empty_after_its_timeout(bayeux: Bayeux) -> None:
     """G11."""
     bayeux.caller.org.app.cometd.poll_seconds = 0.05
     await bayeux.shake()
@@ -120,7 +120,7 @@ async def test_a_poll_ends_when_nothing_comes(bayeux: Bayeux) -> None:
     assert told["error"] == "403::Unknown client"
 
 
-async def test_an_update_tells_only_what_changed(bayeux: Bayeux) -> None:
+async def test_update_message_has_changed_fields_only(bayeux: Bayeux) -> None:
     """G11."""
     await bayeux.shake()
     account = await bayeux.caller.create("Account", Name="A", Phone="1", BillingCity="c")
@@ -138,7 +138,7 @@ async def test_an_update_tells_only_what_changed(bayeux: Bayeux) -> None:
     assert payload == {"Phone": None, "BillingAddress": {"City": "d"}}
 
 
-async def test_the_schema_of_an_event_by_rest(caller: Caller) -> None:
+async def test_event_schema_is_read_by_rest(caller: Caller) -> None:
     """G7."""
     status, compact = await caller.call("GET", "sobjects/Order_Action__e/eventSchema?payloadFormat=COMPACT")
     assert (status, compact["type"], compact["name"]) == (200, "record", "Order_Action__e")

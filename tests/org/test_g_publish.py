@@ -18,7 +18,7 @@ Code = grpc.StatusCode
 # -- G4, G9 publishing -----------------------------------------------------------------------------------------------
 
 
-async def test_each_event_has_its_own_result(client: Client) -> None:
+async def test_published_events_have_a_result_each(client: Client) -> None:
     """G4."""
     schema_id, body = await action(client)
     async with client.subscribed(ACTION) as stream:
@@ -33,7 +33,7 @@ async def test_each_event_has_its_own_result(client: Client) -> None:
         assert payload["CreatedById"] == client.org.org.auth.identity.user_id  # whatever the publisher said
 
 
-async def test_what_cannot_be_published(client: Client) -> None:
+async def test_invalid_event_is_rejected(client: Client) -> None:
     """G4, G6."""
     schema_id, body = await action(client)
     [refused] = (await client.publish(ACTION, ("a", body), schema_id="old")).results
@@ -49,7 +49,7 @@ async def test_what_cannot_be_published(client: Client) -> None:
     )  # fmt: skip
 
 
-async def test_a_publish_stream(client: Client, org: LocalOrg) -> None:
+async def test_publish_stream_returns_results_per_request(client: Client, org: LocalOrg) -> None:
     """G4, G6."""
     schema_id, body = await action(client)
     call = client.rpc("PublishStream")(metadata=client.headers)
@@ -67,7 +67,7 @@ async def test_a_publish_stream(client: Client, org: LocalOrg) -> None:
 # -- G10 managed subscriptions ---------------------------------------------------------------------------------------
 
 
-async def test_a_managed_subscription_goes_on_where_it_was_committed(client: Client, org: LocalOrg) -> None:
+async def test_managed_subscription_continues_after_the_committed_event(client: Client, org: LocalOrg) -> None:
     """G10."""
     org.org.managed_subscriptions.define("Actions", ACTION, starts="EARLIEST")
     replay_ids = await published(client, 3)

@@ -17,7 +17,7 @@ def heard(caller: Caller, after: int) -> int:
     return len(caller.org.org.hub.bus.events_after(after, [f"/event/{KIND}"], 1_000))
 
 
-async def test_a_published_event_is_a_success_with_an_error(shared: Caller) -> None:
+async def test_published_event_is_a_success_with_enqueued_note(shared: Caller) -> None:
     """G9: OPERATION_ENQUEUED, whose message is the event's UUID."""
     before = shared.org.org.hub.bus.latest
     status, told = await shared.call("POST", f"sobjects/{KIND}/", EVENT)
@@ -28,7 +28,7 @@ async def test_a_published_event_is_a_success_with_an_error(shared: Caller) -> N
     assert event.uuid == note["message"]
 
 
-async def test_events_by_every_list(shared: Caller) -> None:
+async def test_event_is_published_by_every_list_api(shared: Caller) -> None:
     """G9: collections, composite, tree and bulk insert."""
     before = shared.org.org.hub.bus.latest
     rows: list[dict[str, Any]] = [{"attributes": {"type": KIND}, **EVENT}] * 2
@@ -51,7 +51,7 @@ async def test_events_by_every_list(shared: Caller) -> None:
      ("DELETE", "composite/sobjects?ids=e01000000000000AAA"), ("PATCH", f"sobjects/{KIND}/EventUuid/x"),
      ("GET", f"sobjects/{KIND}/Id/e01000000000000AAA")],
 )  # fmt: skip
-async def test_an_event_is_no_record(shared: Caller, method: str, path: str) -> None:
+async def test_event_cannot_be_read_queried_or_changed(shared: Caller, method: str, path: str) -> None:
     """G9: it can be neither read nor queried, changed nor deleted."""
     bodies: dict[str, Any] = {"PATCH": {"records": [{"attributes": {"type": KIND}, "Id": "e01000000000000AAA", **EVENT}]},  # noqa: E501
                               "POST": {"ids": ["e01000000000000AAA"], "fields": ["EventUuid"]}}  # fmt: skip
@@ -68,14 +68,14 @@ async def test_an_event_is_no_record(shared: Caller, method: str, path: str) -> 
     [({"Nothing__c": 1}, "INVALID_FIELD"), ({"Order_Number__c": "x" * 300}, "STRING_TOO_LONG"),
      ({"Order_Number__c": {}}, "JSON_PARSER_ERROR"), ({"ReplayId": 1}, "INVALID_FIELD_FOR_INSERT_UPDATE")],
 )  # fmt: skip
-async def test_events_that_cannot_be(shared: Caller, body: dict[str, Any], code: str) -> None:
+async def test_invalid_event_is_rejected_and_not_published(shared: Caller, body: dict[str, Any], code: str) -> None:
     """G9: refused at once, and nothing is published."""
     before = shared.org.org.hub.bus.latest
     assert (await shared.refusal("POST", f"sobjects/{KIND}", {**EVENT, **body}))[:2] == (400, code)
     assert heard(shared, before) == 0
 
 
-async def test_an_event_after_commit_is_not_published_by_what_is_rolled_back(shared: Caller) -> None:
+async def test_event_published_after_commit_is_dropped_by_a_rollback(shared: Caller) -> None:
     """G9: by its publishBehavior."""
     sobject = shared.org.org.schema.get(KIND)
     assert sobject is not None

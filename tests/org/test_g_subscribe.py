@@ -31,14 +31,14 @@ Code = grpc.StatusCode
 
 
 @pytest.mark.parametrize("missing", ["accesstoken", "instanceurl", "tenantid"])
-async def test_every_call_needs_three_headers(client: Client, missing: str) -> None:
+async def test_call_without_its_three_headers_is_rejected(client: Client, missing: str) -> None:
     """G1."""
     headers = tuple(item for item in client.headers if item[0] != missing)
     call = client.rpc("GetTopic")(grpc_codec.message_class("TopicRequest")(topic_name=ACTION), metadata=headers)
     assert await failure(call) == (Code.UNAUTHENTICATED, "service.auth.headers.invalid")
 
 
-async def test_a_wrong_token_or_tenant_is_refused(client: Client) -> None:
+async def test_wrong_token_or_tenant_is_rejected(client: Client) -> None:
     """G1, G6."""
     for name, code in (("accesstoken", "service.auth.error"), ("tenantid", "service.auth.headers.invalid")):
         headers = tuple((key, "wrong" if key == name else value) for key, value in client.headers)
@@ -46,7 +46,7 @@ async def test_a_wrong_token_or_tenant_is_refused(client: Client) -> None:
         assert await failure(call) == (Code.UNAUTHENTICATED, code)
 
 
-async def test_a_session_that_ends_ends_the_stream(client: Client, org: LocalOrg) -> None:
+async def test_ended_session_ends_the_stream(client: Client, org: LocalOrg) -> None:
     """G1."""
     async with client.subscribed(ACTION) as stream:
         org.org.auth.end_sessions()
@@ -54,7 +54,7 @@ async def test_a_session_that_ends_ends_the_stream(client: Client, org: LocalOrg
         assert await stream.end() == (Code.UNAUTHENTICATED, "service.auth.error")
 
 
-async def test_the_same_port_takes_tls() -> None:
+async def test_same_port_accepts_tls() -> None:
     """G1."""
     async with LocalOrg(metadata_root=our_metadata(), grpc_port=0, tls_port=0) as org:
         assert org.ca_file is not None
@@ -73,7 +73,7 @@ async def test_the_same_port_takes_tls() -> None:
 # -- G2, G5, G7 topics and schemas -----------------------------------------------------------------------------------
 
 
-async def test_topics(client: Client) -> None:
+async def test_topic_response_describes_the_topic(client: Client) -> None:
     """G5: names, case, and what can be published."""
     told = await client.topic(ACTION)
     assert (told.topic_name, told.can_publish, told.can_subscribe) == (ACTION, True, True)
@@ -85,7 +85,7 @@ async def test_topics(client: Client) -> None:
     assert await failure(client.topic("")) == (Code.INVALID_ARGUMENT, "topic.validation.empty")
 
 
-async def test_a_schema_is_what_its_id_says(client: Client) -> None:
+async def test_schema_id_identifies_the_schema(client: Client) -> None:
     """G7."""
     schema_id = (await client.topic(ACTION)).schema_id
     told = await client.rpc("GetSchema")(
@@ -106,7 +106,7 @@ async def test_a_schema_is_what_its_id_says(client: Client) -> None:
     assert await failure(call) == (Code.INVALID_ARGUMENT, "schema.validation.failed")
 
 
-async def test_a_change_schema_has_the_header_first_and_addresses_by_name(client: Client) -> None:
+async def test_change_event_schema_has_the_header_first(client: Client) -> None:
     """G7."""
     schema_id = (await client.topic(ACCOUNTS)).schema_id
     told = await client.rpc("GetSchema")(
@@ -130,7 +130,7 @@ async def test_a_change_schema_has_the_header_first_and_addresses_by_name(client
 # -- G3 subscribing --------------------------------------------------------------------------------------------------
 
 
-async def test_latest_earliest_and_custom(client: Client) -> None:
+async def test_subscription_starts_at_latest_earliest_or_a_replay_id(client: Client) -> None:
     """G3."""
     first = await published(client, 3)
     async with client.subscribed(ACTION, replay_preset=grpc_codec.EARLIEST) as stream:
@@ -150,7 +150,7 @@ async def test_replay_ids_rise_with_gaps(client: Client) -> None:
     assert max(steps) > 1
 
 
-async def test_only_what_was_asked_for_is_sent(client: Client) -> None:
+async def test_subscriber_gets_only_the_requested_number_of_events(client: Client) -> None:
     """G3."""
     await published(client, 5)
     async with client.subscribed(ACTION, count=2, replay_preset=grpc_codec.EARLIEST) as stream:
@@ -161,7 +161,7 @@ async def test_only_what_was_asked_for_is_sent(client: Client) -> None:
                 await stream.call.read()
 
 
-async def test_requests_add_up_to_a_hundred(client: Client) -> None:
+async def test_requested_events_add_up_to_at_most_100(client: Client) -> None:
     """G3."""
     async with client.subscribed(ACTION, count=60) as stream:
         await stream.ask(60)
@@ -178,7 +178,7 @@ async def test_requests_add_up_to_a_hundred(client: Client) -> None:
         assert numbers(await stream.events(30))[-1] == 130
 
 
-async def test_an_idle_stream_hears_the_latest_position(client: Client, org: LocalOrg, writer: Caller) -> None:
+async def test_idle_stream_gets_the_latest_position(client: Client, org: LocalOrg, writer: Caller) -> None:
     """G3."""
     org.org.hub.keepalive_seconds = 0.1
     async with client.subscribed(ACTION) as stream:
@@ -190,7 +190,7 @@ async def test_an_idle_stream_hears_the_latest_position(client: Client, org: Loc
         assert (list(answer.events), answer.pending_num_requested, latest) == ([], 100, org.org.hub.bus.latest)
 
 
-async def test_a_stream_that_asks_for_nothing_ends(client: Client, org: LocalOrg) -> None:
+async def test_stream_without_requests_ends(client: Client, org: LocalOrg) -> None:
     """G3."""
     org.org.hub.fetch_seconds = 0.1
     await published(client, 1)
@@ -199,7 +199,7 @@ async def test_a_stream_that_asks_for_nothing_ends(client: Client, org: LocalOrg
         assert await stream.end() == (Code.OK, "")
 
 
-async def test_a_stream_whose_client_is_done_ends(client: Client) -> None:
+async def test_stream_ends_when_its_client_is_done(client: Client) -> None:
     """G3."""
     async with client.subscribed(ACTION) as stream:
         await stream.call.done_writing()
@@ -219,14 +219,16 @@ async def test_a_stream_whose_client_is_done_ends(client: Client) -> None:
         ({"num_requested": 1, "topic_name": ""}, "topic.validation.empty"),
     ],
 )  # fmt: skip
-async def test_bad_requests(client: Client, request_: dict[str, Any], expected: str) -> None:
+async def test_invalid_request_ends_the_stream_with_its_code(
+    client: Client, request_: dict[str, Any], expected: str
+) -> None:
     """G6: faults of the client."""
     stream = Stream(client, client.rpc("Subscribe")(metadata=client.headers))
     await stream.call.write(grpc_codec.message_class("FetchRequest")(**{"topic_name": ACTION, **request_}))
     assert await stream.end() == (Code.INVALID_ARGUMENT, expected)
 
 
-async def test_the_topic_of_a_stream_stays(client: Client) -> None:
+async def test_topic_of_a_stream_cannot_be_changed(client: Client) -> None:
     """G3."""
     async with client.subscribed(ACTION) as stream:
         await stream.ask(1, topic_name=ACTION)
@@ -234,7 +236,7 @@ async def test_the_topic_of_a_stream_stays(client: Client) -> None:
         assert await stream.end() == (Code.INVALID_ARGUMENT, "subscription.fetch.topic.mismatch")
 
 
-async def test_a_replay_id_expires_with_the_retention(client: Client, org: LocalOrg) -> None:
+async def test_replay_id_expires_with_the_retention(client: Client, org: LocalOrg) -> None:
     """G3."""
     old, *_ = await published(client, 2)
     org.org.hub.bus.retention = 0.01
@@ -247,7 +249,7 @@ async def test_a_replay_id_expires_with_the_retention(client: Client, org: Local
         assert [replay for _, replay in await stream.events(1)] == fresh
 
 
-async def test_two_subscribers_hear_the_same(client: Client) -> None:
+async def test_two_subscribers_get_the_same_events(client: Client) -> None:
     """G3."""
     async with client.subscribed(ACTION) as one, client.subscribed(ACTION) as other:
         await published(client, 3)
@@ -263,7 +265,7 @@ async def kept(data: Path) -> AsyncIterator[Client]:
         yield Client(org, channel)
 
 
-async def test_events_outlive_a_restart(tmp_path: Path) -> None:
+async def test_events_are_kept_after_a_restart(tmp_path: Path) -> None:
     """Ours."""
     async with kept(tmp_path / "org.db") as client:
         first = await published(client, 2)
@@ -279,7 +281,7 @@ async def test_events_outlive_a_restart(tmp_path: Path) -> None:
 # -- G6 trouble on demand --------------------------------------------------------------------------------------------
 
 
-async def test_trouble_on_demand(client: Client, org: LocalOrg) -> None:
+async def test_injected_fault_breaks_streams_and_publishing(client: Client, org: LocalOrg) -> None:
     """G6: what breaks streams and publishing."""
     faults = org.org.faults
     async with client.subscribed(ACTION) as stream:
@@ -305,7 +307,7 @@ async def test_trouble_on_demand(client: Client, org: LocalOrg) -> None:
         assert (await stream.end())[1] == "subscription.fetch.replayid.corrupted"
 
 
-async def test_bytes_that_are_no_message(client: Client) -> None:
+async def test_malformed_message_is_rejected(client: Client) -> None:
     """G2."""
     call = client.channel.unary_unary(f"/{grpc_codec.SERVICE}/GetTopic")(b"\xff\xff", metadata=client.headers)
     assert (await failure(call))[0] is Code.INVALID_ARGUMENT

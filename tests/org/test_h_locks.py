@@ -17,7 +17,7 @@ async def line_of(caller: Caller, order: str, entry: str) -> tuple[int, Any]:
     return await caller.call("POST", "sobjects/OrderItem", fields)
 
 
-async def test_two_writers_of_one_account_take_turns(caller: Caller) -> None:
+async def test_writers_of_one_account_take_turns(caller: Caller) -> None:
     """H11."""
     _, entry = await caller.priced_product()
     account = await caller.create("Account", Name="A")
@@ -40,7 +40,7 @@ async def test_writers_of_different_accounts_do_not_wait(caller: Caller) -> None
     assert [status for status, _ in answers] == [201] * 4
 
 
-async def test_who_waited_long_enough_gives_up_and_leaves_nothing(caller: Caller) -> None:
+async def test_write_that_waits_too_long_fails_without_trace(caller: Caller) -> None:
     """H11."""
     account = await caller.create("Account", Name="A")
     caller.org.org.faults.configure({"lock_hold_ms": 600, "lock_wait_ms": 100})
@@ -56,7 +56,7 @@ async def test_who_waited_long_enough_gives_up_and_leaves_nothing(caller: Caller
     assert await caller.query("SELECT Id FROM Contact") == []
 
 
-async def test_a_composite_that_has_to_wait_is_done_once(caller: Caller) -> None:
+async def test_composite_that_waits_for_a_lock_runs_once(caller: Caller) -> None:
     """H11."""
     account = await caller.create("Account", Name="A")
     caller.org.org.faults.configure({"lock_hold_ms": 200})
@@ -76,7 +76,7 @@ async def test_a_composite_that_has_to_wait_is_done_once(caller: Caller) -> None
     assert len(caller.org.org.hub.bus.events_after(0, ["/event/Order_Action__e"], 10)) == 1
 
 
-async def test_bulk_jobs_wait_as_well(caller: Caller) -> None:
+async def test_bulk_job_waits_for_locked_rows(caller: Caller) -> None:
     """H11."""
     account = await caller.create("Account", Name="A", External_Key__c="K")
     caller.org.org.faults.configure({"lock_hold_ms": 200})
@@ -97,7 +97,7 @@ async def test_bulk_jobs_wait_as_well(caller: Caller) -> None:
     assert len(await caller.query("SELECT Id FROM Account")) == 2
 
 
-async def test_a_late_commit_is_seen_after_its_stamp(caller: Caller) -> None:
+async def test_late_commit_is_visible_after_its_timestamp(caller: Caller) -> None:
     """H11."""
     caller.org.org.faults.configure({"late_commit_ms": 1500})
     late = asyncio.create_task(caller.create("Account", Name="late"))
@@ -112,7 +112,7 @@ async def test_a_late_commit_is_seen_after_its_stamp(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("fault", ["reset", "truncated"])
-async def test_a_connection_that_ends(caller: Caller, fault: str) -> None:
+async def test_injected_fault_drops_the_connection(caller: Caller, fault: str) -> None:
     """Ours."""
     caller.org.org.faults.configure({fault: 1})
     with pytest.raises(aiohttp.ClientError):
@@ -121,7 +121,7 @@ async def test_a_connection_that_ends(caller: Caller, fault: str) -> None:
     assert [call.fault for call in caller.org.org.usage.log] == [fault, None]
 
 
-async def test_limits_and_latency(caller: Caller) -> None:
+async def test_injected_limits_and_latency_apply(caller: Caller) -> None:
     """F3: and latency on demand."""
     faults = caller.org.org.faults
     faults.configure({"concurrent_limit": 1})

@@ -7,21 +7,21 @@ import pytest
 from tests.org.conftest import Caller
 
 
-async def test_a_new_order_must_be_a_draft(caller: Caller) -> None:
+async def test_new_order_that_is_no_draft_is_rejected(caller: Caller) -> None:
     """H3."""
     account = await caller.create("Account", Name="Acme")
     body = {"AccountId": account, "EffectiveDate": "2026-01-05", "Status": "Activated"}
     assert (await caller.refusal("POST", "sobjects/Order", body))[1] == "FAILED_ACTIVATION"
 
 
-async def test_an_order_needs_an_account(caller: Caller) -> None:
+async def test_order_without_account_is_rejected(caller: Caller) -> None:
     """H1."""
     body = {"EffectiveDate": "2026-01-05", "Status": "Draft"}
     status, code, message = await caller.refusal("POST", "sobjects/Order", body)
     assert (status, code, message) == (400, "REQUIRED_FIELD_MISSING", "Select an account.")
 
 
-async def test_a_line_needs_the_orders_price_book(caller: Caller) -> None:
+async def test_line_of_an_order_without_price_book_is_rejected(caller: Caller) -> None:
     """H3."""
     _, entry = await caller.priced_product()
     order = await caller.draft(Pricebook2Id=None)
@@ -29,7 +29,7 @@ async def test_a_line_needs_the_orders_price_book(caller: Caller) -> None:
     assert (await caller.refusal("POST", "sobjects/OrderItem", line))[1] == "FIELD_INTEGRITY_EXCEPTION"
 
 
-async def test_a_line_from_another_price_book_is_refused(caller: Caller) -> None:
+async def test_line_from_another_price_book_is_rejected(caller: Caller) -> None:
     """H3."""
     product, _ = await caller.priced_product()
     other = await caller.create("Pricebook2", Name="Wholesale", IsActive=True)
@@ -38,7 +38,7 @@ async def test_a_line_from_another_price_book_is_refused(caller: Caller) -> None
     assert (await caller.refusal("POST", "sobjects/OrderItem", line))[1] == "FIELD_INTEGRITY_EXCEPTION"
 
 
-async def test_a_custom_price_needs_a_standard_price_first(caller: Caller) -> None:
+async def test_custom_price_without_standard_price_is_rejected(caller: Caller) -> None:
     """H6."""
     product = await caller.create("Product2", Name="New", IsActive=True)
     other = await caller.create("Pricebook2", Name="Wholesale", IsActive=True)
@@ -48,7 +48,7 @@ async def test_a_custom_price_needs_a_standard_price_first(caller: Caller) -> No
     assert message == "Before creating a custom price, create a standard price."
 
 
-async def test_a_line_needs_a_unit_price_and_does_not_take_it_from_the_entry(caller: Caller) -> None:
+async def test_line_without_unit_price_is_rejected(caller: Caller) -> None:
     """H2."""
     _, entry = await caller.priced_product()
     line = {"OrderId": await caller.draft(), "PricebookEntryId": entry, "Quantity": 1}
@@ -56,14 +56,14 @@ async def test_a_line_needs_a_unit_price_and_does_not_take_it_from_the_entry(cal
     assert "Unit Price" in message
 
 
-async def test_activation_needs_a_line(caller: Caller) -> None:
+async def test_activation_without_lines_is_rejected(caller: Caller) -> None:
     """H3."""
     order = await caller.draft()
     _, code, message = await caller.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"})
     assert (code, message) == ("FAILED_ACTIVATION", "An order must have at least one product.")
 
 
-async def test_the_activating_write_may_hold_only_the_status(caller: Caller) -> None:
+async def test_activating_write_with_other_fields_is_rejected(caller: Caller) -> None:
     """H3."""
     _, entry = await caller.priced_product()
     order = await caller.draft()
@@ -73,7 +73,7 @@ async def test_the_activating_write_may_hold_only_the_status(caller: Caller) -> 
     assert (await caller.query(f"SELECT Status FROM Order WHERE Id = '{order}'"))[0]["Status"] == "Draft"
 
 
-async def test_an_activated_order_keeps_its_lines(caller: Caller) -> None:
+async def test_lines_of_an_activated_order_cannot_be_added_or_deleted(caller: Caller) -> None:
     """H3."""
     order, line = await caller.active_order()
     _, entry = await caller.priced_product("Coffee")
@@ -84,7 +84,7 @@ async def test_an_activated_order_keeps_its_lines(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("field", ["AccountId", "Pricebook2Id", "EffectiveDate"])
-async def test_what_is_frozen_after_activation(caller: Caller, field: str) -> None:
+async def test_fixed_fields_of_an_activated_order_cannot_be_changed(caller: Caller, field: str) -> None:
     """H3."""
     order, _ = await caller.active_order()
     values = {
@@ -96,7 +96,7 @@ async def test_what_is_frozen_after_activation(caller: Caller, field: str) -> No
     assert refused == (400, "FIELD_INTEGRITY_EXCEPTION", "unable to modify activated order")
 
 
-async def test_back_to_draft_frees_the_order(caller: Caller) -> None:
+async def test_order_set_back_to_draft_can_be_changed(caller: Caller) -> None:
     """H3."""
     order, line = await caller.active_order()
     assert (await caller.call("PATCH", f"sobjects/Order/{order}", {"Status": "Draft"}))[0] == 204
@@ -104,7 +104,7 @@ async def test_back_to_draft_frees_the_order(caller: Caller) -> None:
     assert (await caller.call("DELETE", f"sobjects/Order/{order}"))[0] == 204
 
 
-async def test_totals_follow_the_lines(caller: Caller) -> None:
+async def test_order_total_follows_its_lines(caller: Caller) -> None:
     """H1."""
     order, _ = await caller.active_order()
     [row] = await caller.query(f"SELECT TotalAmount, StatusCode, OrderNumber FROM Order WHERE Id = '{order}'")
@@ -112,7 +112,7 @@ async def test_totals_follow_the_lines(caller: Caller) -> None:
     assert row["OrderNumber"].isdigit()
 
 
-async def test_an_upsert_that_finds_the_line_may_not_repeat_what_only_a_create_takes(caller: Caller) -> None:
+async def test_upsert_of_an_existing_line_rejects_create_only_fields(caller: Caller) -> None:
     """H2."""
     _, entry = await caller.priced_product()
     order = await caller.draft()
@@ -122,14 +122,14 @@ async def test_an_upsert_that_finds_the_line_may_not_repeat_what_only_a_create_t
     assert (await caller.refusal("PATCH", path, body))[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
 
 
-async def test_an_org_with_one_currency_has_no_currency_field(caller: Caller) -> None:
+async def test_org_with_one_currency_has_no_currency_field(caller: Caller) -> None:
     """H1."""
     account = await caller.create("Account", Name="Acme")
     body = {"AccountId": account, "EffectiveDate": "2026-01-05", "Status": "Draft", "CurrencyIsoCode": "EUR"}
     assert (await caller.refusal("POST", "sobjects/Order", body))[1] == "INVALID_FIELD"
 
 
-async def test_a_unique_external_id_is_unique_and_the_refusal_names_the_other_record(caller: Caller) -> None:
+async def test_duplicate_external_id_is_rejected_naming_the_other_record(caller: Caller) -> None:
     """H9."""
     first = await caller.create("Account", Name="One", External_Key__c="C-1")
     _, code, message = await caller.refusal("POST", "sobjects/Account", {"Name": "Two", "External_Key__c": "C-1"})
@@ -138,7 +138,7 @@ async def test_a_unique_external_id_is_unique_and_the_refusal_names_the_other_re
     await caller.create("Account", Name="Case counts", External_Key__c="c-1")
 
 
-async def test_a_text_too_long_is_refused_in_the_platforms_words(caller: Caller) -> None:
+async def test_too_long_text_is_rejected_in_the_platforms_words(caller: Caller) -> None:
     """B8."""
     _, code, message = await caller.refusal("POST", "sobjects/Account", {"Name": "x" * 300})
     assert code == "STRING_TOO_LONG"

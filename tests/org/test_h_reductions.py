@@ -43,7 +43,7 @@ async def available(caller: Caller, line: str) -> float:
     )
 
 
-async def test_a_reduction_takes_from_what_is_available(reducing: Caller) -> None:
+async def test_reduction_lowers_the_available_quantity(reducing: Caller) -> None:
     """H4: the original's total stays, the reduction's is negative, and it is activated like any order."""
     order, line, head = await original(reducing)
     body = await reduction(reducing, line, head, Quantity=-2)
@@ -66,7 +66,7 @@ async def test_a_reduction_takes_from_what_is_available(reducing: Caller) -> Non
         ({"OriginalOrderItemId": None}, "REQUIRED_FIELD_MISSING"),
     ],
 )
-async def test_a_reduction_is_negative_within_the_original_and_of_its_price(
+async def test_invalid_reduction_quantity_or_price_is_rejected(
     reducing: Caller, changes: dict[str, Any], code: str
 ) -> None:
     """H4."""
@@ -75,7 +75,7 @@ async def test_a_reduction_is_negative_within_the_original_and_of_its_price(
     assert (await reducing.refusal("POST", "sobjects/OrderItem", body))[:2] == (400, code)
 
 
-async def test_what_a_reduction_may_refer_to(reducing: Caller) -> None:
+async def test_reduction_of_an_unsuitable_order_is_rejected(reducing: Caller) -> None:
     """H4: an activated order of the same account that is no reduction itself."""
     order, line, head = await original(reducing)
     draft = await reducing.draft(AccountId=head["AccountId"])
@@ -93,7 +93,7 @@ async def test_what_a_reduction_may_refer_to(reducing: Caller) -> None:
     assert order
 
 
-async def test_what_is_reduced_stays_as_it_is(reducing: Caller) -> None:
+async def test_reduced_line_cannot_be_changed(reducing: Caller) -> None:
     """H3, H4: its price and quantity, and its order's activation, until the reduction is gone."""
     order, line, head = await original(reducing)
     body = await reduction(reducing, line, head)
@@ -114,7 +114,7 @@ async def plain() -> AsyncIterator[Caller]:
         yield Caller(org, http)
 
 
-async def test_without_the_setting_there_are_no_reductions(plain: Caller) -> None:
+async def test_reduction_without_the_setting_is_rejected(plain: Caller) -> None:
     """H1, H4: the field is there all the same."""
     caller = plain
     order, _ = await caller.active_order()
@@ -128,7 +128,9 @@ async def test_without_the_setting_there_are_no_reductions(plain: Caller) -> Non
     ("settings", "quantity", "status"),
     [({}, 0, 400), ({}, -1, 400), ({"zero_quantity": True}, 0, 201), ({"negative_quantity": True}, -1, 201)],
 )
-async def test_quantities_by_setting(settings: dict[str, bool], quantity: float, status: int) -> None:
+async def test_zero_and_negative_quantities_depend_on_settings(
+    settings: dict[str, bool], quantity: float, status: int
+) -> None:
     """H3, H5."""
     async with LocalOrg(bare=True, settings=OrgSettings(**settings)) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
@@ -138,7 +140,7 @@ async def test_quantities_by_setting(settings: dict[str, bool], quantity: float,
 
 
 @pytest.mark.parametrize("strict", [False, True])
-async def test_prices_after_activation_by_setting(strict: bool) -> None:
+async def test_price_change_after_activation_depends_on_the_setting(strict: bool) -> None:
     """H3: Enhanced Commerce Orders fixes them, too."""
     settings = OrgSettings(enhanced_commerce_orders=strict)
     async with LocalOrg(bare=True, settings=settings) as org, aiohttp.ClientSession() as http:

@@ -24,7 +24,7 @@ def permission_set_zip(name: str) -> bytes:
     return package({f"permissionsets/{name}.permissionset": permission_set(label=name)}, PermissionSet=name)
 
 
-async def test_the_shape_of_a_deployment(deployer: Deployer) -> None:
+async def test_deployment_response_has_the_documented_fields(deployer: Deployer) -> None:
     """I3: Pending at first; numbers and details when it is over, of their own types."""
     status, told = await deployer.post(permission_set_zip("Shape"))
     assert (status, told["id"][:3], told["url"].endswith(told["id"])) == (201, "0Af", True)
@@ -42,7 +42,7 @@ async def test_the_shape_of_a_deployment(deployer: Deployer) -> None:
     assert "details" not in plain["deployResult"]
 
 
-async def test_what_was_validated_is_deployed_without_its_zip(deployer: Deployer) -> None:
+async def test_validated_deployment_can_be_quick_deployed(deployer: Deployer) -> None:
     """I3: quick deploy of a validation that succeeded."""
     checked = await deployer.deploy(permission_set_zip("Quick"), checkOnly=True)
     assert await deployer.caller.query("SELECT Id FROM PermissionSet WHERE Name = 'Quick'") == []
@@ -62,7 +62,7 @@ async def test_what_was_validated_is_deployed_without_its_zip(deployer: Deployer
     [{"testLevel": []}, {"testLevel": 1}, {"checkOnly": "yes"}, {"checkOnly": 1}, {"rollbackOnError": {}},
      {"singlePackage": [True]}, {"runTests": "x"}, {"nonsense": True}],
 )  # fmt: skip
-async def test_options_that_are_none(deployer: Deployer, options: dict[str, Any]) -> None:
+async def test_invalid_deploy_option_is_rejected(deployer: Deployer, options: dict[str, Any]) -> None:
     """I3."""
     status, [told] = await deployer.post(permission_set_zip("Options"), **options)
     assert (status, told["errorCode"] in {"JSON_PARSER_ERROR", "INVALID_OPERATION"}) == (400, True)
@@ -86,7 +86,7 @@ def corrupt_zip(*, method: int = zipfile.ZIP_DEFLATED, at: float = 0.5) -> bytes
      corrupt_zip(method=zipfile.ZIP_LZMA), corrupt_zip(method=zipfile.ZIP_LZMA, at=0), package({}),
      package({"package.xml": ""}), package({"package.xml": "<a>"})],
 )  # fmt: skip
-async def test_zips_that_do_not_unpack(deployer: Deployer, content: bytes) -> None:
+async def test_corrupt_zip_fails_the_deployment(deployer: Deployer, content: bytes) -> None:
     """I3: the deployment fails, the org goes on."""
     status, told = await deployer.post(content)
     assert status == 201
@@ -107,7 +107,7 @@ async def test_zips_that_do_not_unpack(deployer: Deployer, content: bytes) -> No
     ],
     ids=["deep", "empty", "other", "entities", "nul", "bare"],
 )
-async def test_files_that_are_none(deployer: Deployer, text: str) -> None:
+async def test_invalid_file_fails_its_component(deployer: Deployer, text: str) -> None:
     """I3: a failure of the component, with its line."""
     for path, kind in (("permissionsets/P.permissionset", "PermissionSet"), ("objects/Account.object", "CustomObject"),
                        ("settings/Order.settings", "Settings"), ("reports/F/R.report", "Report"),
@@ -119,14 +119,14 @@ async def test_files_that_are_none(deployer: Deployer, text: str) -> None:
         ), path  # fmt: skip
 
 
-async def test_a_zip_has_an_end(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_large_zip_is_rejected(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
     """I3: 39 MB, here made smaller."""
     monkeypatch.setattr("connector.localorg.rest.metadata_api.MAX_ZIP_BYTES", 100)
     status, [told] = await deployer.post(permission_set_zip("Large"))
     assert (status, told["errorCode"]) == (400, "LIMIT_EXCEEDED")
 
 
-async def test_no_more_than_ten_thousand_files(deployer: Deployer) -> None:
+async def test_zip_of_more_than_10000_files_fails(deployer: Deployer) -> None:
     """I3."""
     many = {f"permissionsets/P{number}.permissionset": "<x/>" for number in range(10_000)}
     _, told = await deployer.post(package(many, PermissionSet="*"))

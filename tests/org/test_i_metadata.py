@@ -95,7 +95,7 @@ def field_and_set() -> bytes:
 # -- what is deployed exists ------------------------------------------------------------------------------------------
 
 
-async def test_a_field_exists_once_deployed_and_is_seen_once_permitted(deployer: Deployer) -> None:
+async def test_deployed_field_is_visible_once_a_permission_set_grants_it(deployer: Deployer) -> None:
     """I4."""
     done = await deployer.deploy(field_and_set())
     assert (done["status"], done["success"], done["numberComponentsDeployed"]) == ("Succeeded", True, 3)
@@ -117,7 +117,7 @@ async def test_a_field_exists_once_deployed_and_is_seen_once_permitted(deployer:
     assert "Grade__c" not in row
 
 
-async def test_a_field_that_may_only_be_read_cannot_be_written(deployer: Deployer) -> None:
+async def test_read_only_field_cannot_be_written(deployer: Deployer) -> None:
     """B8, I4."""
     readers = {"permissionsets/Readers.permissionset": permission_set("Account.Grade__c", editable=False)}
     await deployer.deploy(package(with_field() | readers, CustomObject="Account", PermissionSet="Readers"))
@@ -129,7 +129,7 @@ async def test_a_field_that_may_only_be_read_cannot_be_written(deployer: Deploye
     assert (status, code) == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
 
 
-async def test_the_same_again_changes_nothing_and_new_sizes_do(deployer: Deployer) -> None:
+async def test_repeated_deployment_updates_changed_properties_only(deployer: Deployer) -> None:
     """I3."""
     await deployer.deploy(field_and_set())
     await deployer.assign("Graders")
@@ -145,7 +145,7 @@ async def test_the_same_again_changes_nothing_and_new_sizes_do(deployer: Deploye
     assert (name, "Cannot change the type" in problem) == ("Account.Grade__c", True)
 
 
-async def test_an_object_and_an_event_of_ones_own(deployer: Deployer) -> None:
+async def test_custom_object_and_event_can_be_deployed(deployer: Deployer) -> None:
     """I2."""
     files = {
         "objects/Visit__c.object": xml(
@@ -188,7 +188,7 @@ async def test_an_object_and_an_event_of_ones_own(deployer: Deployer) -> None:
     assert len(hub.bus.events_after(0, ["/event/Visited__e"], 10)) == 1
 
 
-async def test_what_was_deployed_outlives_a_restart(tmp_path: Path) -> None:
+async def test_deployed_metadata_is_kept_after_a_restart(tmp_path: Path) -> None:
     """Ours."""
     async with LocalOrg(bare=True, data=tmp_path / "org.db") as org, aiohttp.ClientSession() as http:
         deployer = Deployer(Caller(org, http))
@@ -202,7 +202,7 @@ async def test_what_was_deployed_outlives_a_restart(tmp_path: Path) -> None:
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
-async def test_an_invalid_component_is_refused_with_its_line_and_nothing_is_deployed(deployer: Deployer) -> None:
+async def test_invalid_component_is_reported_with_its_line_and_nothing_deployed(deployer: Deployer) -> None:
     """I3."""
     wrong = text_field("Good__c") + "\n" + text_field("Bad__c", length=300)
     content = package({"objects/Account.object": xml("CustomObject", wrong)}, CustomObject="Account")
@@ -212,7 +212,7 @@ async def test_an_invalid_component_is_refused_with_its_line_and_nothing_is_depl
     assert (partly["status"], partly["numberComponentErrors"]) == ("SucceededPartial", 1)
 
 
-async def test_checking_only_changes_nothing(deployer: Deployer) -> None:
+async def test_check_only_deployment_changes_nothing(deployer: Deployer) -> None:
     """I3."""
     done = await deployer.deploy(field_and_set(), checkOnly=True)
     assert (done["status"], done["checkOnly"]) == ("Succeeded", True)
@@ -252,7 +252,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
 
 
 @pytest.mark.parametrize(("path", "kind", "text", "problem"), REFUSED, ids=[f"{item[1]}-{item[3]}" for item in REFUSED])
-async def test_what_refers_to_nothing_is_refused(
+async def test_component_with_a_broken_reference_is_rejected(
     deployer: Deployer, path: str, kind: str, text: str, problem: str
 ) -> None:
     """I2."""
@@ -261,7 +261,7 @@ async def test_what_refers_to_nothing_is_refused(
     assert line >= 1
 
 
-async def test_a_package_that_is_none(deployer: Deployer) -> None:
+async def test_invalid_package_fails_the_deployment(deployer: Deployer) -> None:
     """I3."""
     for content, problem in (
         (b"no zip", "The zip cannot be read"),
@@ -275,7 +275,7 @@ async def test_a_package_that_is_none(deployer: Deployer) -> None:
     assert (name, "was not found in zipped directory" in problem) == ("package", True)
 
 
-async def test_requests_that_cannot_be_understood(deployer: Deployer) -> None:
+async def test_malformed_deployment_request_is_rejected(deployer: Deployer) -> None:
     """I3."""
     status, told = await deployer.post(b"x", testLevel="Never")
     assert (status, told[0]["errorCode"]) == (400, "INVALID_OPERATION")
@@ -285,7 +285,7 @@ async def test_requests_that_cannot_be_understood(deployer: Deployer) -> None:
     assert (await deployer.caller.call("GET", "metadata/deployRequest/0AfLo0000000009AAA"))[0] == 404
 
 
-async def test_a_deployment_can_be_canceled_while_it_waits(deployer: Deployer) -> None:
+async def test_pending_deployment_can_be_canceled(deployer: Deployer) -> None:
     """I3."""
     _, told = await deployer.post(field_and_set())
     path = f"metadata/deployRequest/{told['id']}"
@@ -323,7 +323,7 @@ async def test_simple_salesforce_deploys_by_soap(bare: Caller) -> None:
     assert [row["Name"] for row in await bare.query("SELECT Name FROM PermissionSet")] == ["Graders"]
 
 
-async def test_our_own_metadata_is_visible_in_an_org_that_has_it() -> None:
+async def test_connector_metadata_is_visible_once_deployed() -> None:
     """Ours."""
     async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)

@@ -12,7 +12,7 @@ from connector.localorg.metadata.xml import MetadataError
 from connector.localorg.standard_objects import standard_schema
 
 
-def test_our_metadata_loads_and_every_field_is_in_the_permission_set() -> None:
+def test_every_connector_field_is_in_the_permission_set() -> None:
     """I2, I4."""
     added = load_into_schema(standard_schema(), our_metadata())
     permission_set = (
@@ -44,7 +44,7 @@ NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
         ("<fullName>A__c", "not well-formed"),
     ],
 )
-def test_an_invalid_field_is_refused_with_its_line(tmp_path: Path, body: str, problem: str) -> None:
+def test_invalid_field_is_reported_with_its_line(tmp_path: Path, body: str, problem: str) -> None:
     """I2."""
     folder = tmp_path / "objects" / "Order" / "fields"
     folder.mkdir(parents=True)

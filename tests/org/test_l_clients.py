@@ -19,7 +19,7 @@ async def found(caller: Caller, sosl: str) -> list[str]:
     return [row.get("Name") or row["attributes"]["type"] for row in body["searchRecords"]]
 
 
-async def test_sf_data_query_asks_for_the_columns(caller: Caller) -> None:
+async def test_query_with_columns_serves_the_command_line(caller: Caller) -> None:
     """L17: Salesforce's command line asks for the columns of each query."""
     soql = "SELECT Id, name, Owner.Name, Account.Owner.Email, (SELECT Id FROM Orders) FROM Contract"
     body = (await caller.call("GET", f"query?q={quote(soql.replace('name,', 'Status,', 1))}&columns=true"))[1]
@@ -34,21 +34,21 @@ async def test_sf_data_query_asks_for_the_columns(caller: Caller) -> None:
     assert names == [("n", True), ("Type", False)]
 
 
-async def test_explain(caller: Caller) -> None:
+async def test_explain_returns_a_query_plan(caller: Caller) -> None:
     """L17: jsforce: query plans."""
     body = (await caller.call("GET", f"query?explain={quote('SELECT Id FROM Account')}"))[1]
     assert body["plans"][0]["sobjectType"] == "Account"
 
 
 @pytest.mark.parametrize("header", ["client=Mine, defaultNamespace=x", "client=Mine; defaultNamespace=x"])
-async def test_call_options_by_comma_and_by_semicolon(caller: Caller, header: str) -> None:
+async def test_call_options_are_split_by_comma_or_semicolon(caller: Caller, header: str) -> None:
     """L17."""
     headers = {"Sforce-Call-Options": header}
     assert (await caller.call("POST", "sobjects/Account", {"Name": "A"}, **headers))[0] == 201
     assert caller.org.org.hub.origin == "com/salesforce/api/rest/66.0;client=Mine"
 
 
-async def test_words_are_found_in_fields(caller: Caller) -> None:
+async def test_search_finds_words_in_fields(caller: Caller) -> None:
     """L17: simple-salesforce and jsforce: search and quick search."""
     await caller.create("Account", Name="Acme Brothers", Phone="0221 5")
     await caller.create("Account", Name="Acmeology")
@@ -77,19 +77,19 @@ async def test_words_are_found_in_fields(caller: Caller) -> None:
         ("FIND {Acme} RETURNING Nothing", "INVALID_TYPE"),
     ],
 )
-async def test_a_search_that_cannot_be_read(caller: Caller, sosl: str, code: str) -> None:
+async def test_malformed_search_is_rejected(caller: Caller, sosl: str, code: str) -> None:
     """L17."""
     assert (await caller.refusal("GET", f"search?q={quote(sosl)}"))[:2] == (400, code)
 
 
-async def test_a_wrong_field_of_a_search_is_told_once_there_is_a_row(caller: Caller) -> None:
+async def test_unknown_field_of_a_search_is_rejected_if_a_row_matches(caller: Caller) -> None:
     """L17."""
     await caller.create("Account", Name="Acme")
     sosl = quote("FIND {Acme} RETURNING Account(Nothing)")
     assert (await caller.refusal("GET", f"search?q={sosl}"))[:2] == (400, "INVALID_FIELD")
 
 
-async def test_screens_that_nobody_made(caller: Caller) -> None:
+async def test_ui_metadata_is_answered_with_defaults(caller: Caller) -> None:
     """L17: jsforce: layouts, list views, actions, tabs, themes of the objects."""
     empty: dict[str, Any] = {"tabs": [], "quickActions": [], "theme": {"themeItems": []}, "actions/custom": {}}
     for path, body in empty.items():
@@ -111,14 +111,14 @@ async def test_screens_that_nobody_made(caller: Caller) -> None:
         assert (await caller.refusal("GET", path))[:2] == (status, code)
 
 
-async def test_recent_is_what_was_last_written(caller: Caller) -> None:
+async def test_recent_lists_the_records_written_last(caller: Caller) -> None:
     """L17: jsforce, nforce: recent."""
     await caller.create("Account", Name="Newest")
     body = (await caller.call("GET", "recent?limit=1"))[1]
     assert [(row["attributes"]["type"], row["Name"]) for row in body] == [("Account", "Newest")]
 
 
-async def test_a_relationship_is_an_address(caller: Caller) -> None:
+async def test_relationship_is_read_by_its_address(caller: Caller) -> None:
     """L17: nforce and generic REST clients: parents and children by their relationship."""
     account = await caller.create("Account", Name="Acme")
     contact = await caller.create("Contact", LastName="K", AccountId=account)
@@ -130,7 +130,7 @@ async def test_a_relationship_is_an_address(caller: Caller) -> None:
     assert (await caller.call("GET", f"sobjects/Contact/{alone}/Account"))[0] == 404
 
 
-async def test_an_order_is_placed_with_its_lines(caller: Caller) -> None:
+async def test_place_order_creates_an_order_with_lines(caller: Caller) -> None:
     """L17: Place Order: no names for records, numbers as text, field names in any case."""
     _, entry = await caller.priced_product()
     account, book = await caller.create("Account", Name="A"), await caller.standard_price_book()
@@ -151,7 +151,7 @@ async def test_an_order_is_placed_with_its_lines(caller: Caller) -> None:
     assert (await caller.call("POST", "commerce/sale", {"contract": [placed]}))[0] == 201
 
 
-async def test_bulk_1_says_text_csv_and_no_more(caller: Caller) -> None:
+async def test_bulk_v1_content_type_is_plain_text_csv(caller: Caller) -> None:
     """L17: salesforce-bulk compares the content type as it is."""
     url, headers = f"{caller.org.url}/services/async/60.0/job", {"X-SFDC-Session": caller.org.access_token}
     job = {"operation": "insert", "object": "Account", "contentType": "CSV"}
@@ -168,13 +168,13 @@ async def test_bulk_1_says_text_csv_and_no_more(caller: Caller) -> None:
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv")
 
 
-async def test_limits_by_their_former_name(caller: Caller) -> None:
+async def test_limits_have_their_former_names_in_old_versions(caller: Caller) -> None:
     """L17: pipelinewise-tap-salesforce asks v41 what is left of DailyBulkApiRequests."""
     assert "DailyBulkApiRequests" in (await caller.call("GET", "/services/data/v41.0/limits"))[1]
     assert "DailyBulkApiRequests" not in (await caller.call("GET", "limits"))[1]
 
 
-async def test_a_deployment_whose_json_part_has_another_name(caller: Caller) -> None:
+async def test_deployment_accepts_a_json_part_of_any_name(caller: Caller) -> None:
     """L17: jsforce and Salesforce's command line call it entity_content."""
     form = aiohttp.FormData()
     content = package({"objects/Account.object": xml("CustomObject", text_field("By_Js__c"))},
@@ -187,7 +187,7 @@ async def test_a_deployment_whose_json_part_has_another_name(caller: Caller) -> 
         assert answer.status == 201
 
 
-async def test_a_browser_is_let_in_with_a_session(caller: Caller) -> None:
+async def test_frontdoor_opens_the_pages_with_a_session(caller: Caller) -> None:
     """L17: Salesforce's command line: `sf org open`."""
     url, headers = caller.org.url, {"Authorization": f"Bearer {caller.org.access_token}"}
     async with caller.http.post(f"{url}/services/oauth2/singleaccess", headers=headers) as answer:

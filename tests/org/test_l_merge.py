@@ -75,7 +75,7 @@ async def test_merge_moves_contacts_and_orders_even_activated_ones(caller: Calle
     assert (await caller.query("SELECT Status FROM Order WHERE Status = 'Activated'")) != []
 
 
-async def test_merge_is_told_as_changes_of_the_moved_the_losers_and_the_winner(caller: Caller) -> None:
+async def test_merge_raises_events_of_children_losers_and_winner(caller: Caller) -> None:
     """L: SOAP API Developer Guide, merge()."""
     draft = await caller.draft()
     loser, winner = await parent(caller, draft), await caller.create("Account", Name="Winner")
@@ -85,7 +85,7 @@ async def test_merge_is_told_as_changes_of_the_moved_the_losers_and_the_winner(c
     assert [(item.kind, item.id) for item in seen] == [("UPDATE", draft), ("DELETE", loser), ("UPDATE", winner)]
 
 
-async def test_requests_of_one_merge_call_stand_and_fall_alone(caller: Caller) -> None:
+async def test_merge_requests_of_one_call_are_independent(caller: Caller) -> None:
     """L: SOAP API Developer Guide, merge()."""
     one, two, three = [await caller.create("Account", Name=name) for name in "ABC"]
     good, bad = await merge(caller, request(one, two), request(three, two))
@@ -103,7 +103,7 @@ async def test_requests_of_one_merge_call_stand_and_fall_alone(caller: Caller) -
         ("child", "a", "MERGE_FAILED"),
     ],
 )
-async def test_impossible_merge_is_refused_and_changes_nothing(
+async def test_invalid_merge_is_rejected_and_changes_nothing(
     caller: Caller, master: str, losers: str, code: str
 ) -> None:
     """L: SOAP API Developer Guide, merge()."""
@@ -114,7 +114,7 @@ async def test_impossible_merge_is_refused_and_changes_nothing(
     assert len(await caller.query("SELECT Id FROM Account")) == 5
 
 
-async def test_merge_refused_by_a_field_of_the_winner_leaves_the_losers(caller: Caller) -> None:
+async def test_merge_with_an_invalid_winner_field_keeps_the_losers(caller: Caller) -> None:
     """L: SOAP API Developer Guide, merge()."""
     winner, loser = [await caller.create("Account", Name=name) for name in "AB"]
     await caller.create("Account", Name="C", External_Key__c="K-1")
@@ -123,7 +123,7 @@ async def test_merge_refused_by_a_field_of_the_winner_leaves_the_losers(caller: 
     assert len(await caller.query("SELECT Id FROM Account")) == 3
 
 
-async def test_merged_persons_are_one_account_and_one_contact() -> None:
+async def test_merged_person_accounts_have_one_account_and_contact() -> None:
     """L: SOAP API Developer Guide, merge()."""
     settings = OrgSettings(person_accounts=True)
     async with LocalOrg(metadata_root=our_metadata(), settings=settings) as org, aiohttp.ClientSession() as http:
@@ -148,7 +148,7 @@ async def test_orders_are_not_mergeable(caller: Caller) -> None:
     assert texts(result, "statusCode") == ["INVALID_TYPE_FOR_OPERATION"]
 
 
-async def test_undeleted_account_comes_back_with_what_was_deleted_along(caller: Caller) -> None:
+async def test_undeleted_account_comes_back_with_its_dependents(caller: Caller) -> None:
     """L: SOAP API Developer Guide, undelete()."""
     account = await caller.create("Account", Name="A", External_Key__c="K-1")
     contact = await caller.create("Contact", LastName="Doe", AccountId=account)
@@ -165,7 +165,7 @@ async def test_undeleted_account_comes_back_with_what_was_deleted_along(caller: 
     assert texts(refused, "statusCode") == ["UNDELETE_FAILED"]
 
 
-async def test_undeleted_loser_of_a_merge_is_a_plain_account_without_its_children(caller: Caller) -> None:
+async def test_undeleted_merge_loser_has_no_children(caller: Caller) -> None:
     """L: SOAP API Developer Guide, undelete()."""
     draft = await caller.draft()
     loser, winner = await parent(caller, draft), await caller.create("Account", Name="Winner")
@@ -176,7 +176,7 @@ async def test_undeleted_loser_of_a_merge_is_a_plain_account_without_its_childre
     assert await parent(caller, draft) == winner
 
 
-async def test_undelete_is_refused_where_the_key_is_taken_or_the_parent_is_gone(caller: Caller) -> None:
+async def test_undelete_is_rejected_if_the_key_is_taken_or_the_parent_deleted(caller: Caller) -> None:
     """L: SOAP API Developer Guide, undelete()."""
     account = await caller.create("Account", Name="A", External_Key__c="K-1")
     contact = await caller.create("Contact", LastName="Doe", AccountId=account)

@@ -20,7 +20,7 @@ def fields(caller: Caller, sobject: str) -> set[str]:
     return set(found.all_fields)
 
 
-async def test_components_go_before_and_after_others_come(caller: Caller) -> None:
+async def test_components_are_removed_before_and_after_the_others(caller: Caller) -> None:
     """I3, L17."""
     two = "".join(text_field(name) for name in ("Old__c", "New__c"))
     files = {
@@ -45,7 +45,7 @@ async def test_components_go_before_and_after_others_come(caller: Caller) -> Non
     assert await caller.query("SELECT Id FROM PermissionSet WHERE Name = 'Set'") == []
 
 
-async def test_what_must_stay_keeps_all_else(caller: Caller) -> None:
+async def test_removal_of_a_needed_component_fails_the_deployment(caller: Caller) -> None:
     """I3, L17."""
     gone = manifest({"CustomObject": "Account", "CustomField": "Order.Channel__c"})
     done = deployed(caller, package({"destructiveChanges.xml": gone}))
@@ -55,7 +55,7 @@ async def test_what_must_stay_keeps_all_else(caller: Caller) -> None:
     assert "channel__c" in fields(caller, "Order")
 
 
-async def test_an_object_goes_with_its_fields_and_rows(caller: Caller) -> None:
+async def test_removed_object_loses_its_fields_and_rows(caller: Caller) -> None:
     """I3, L17."""
     name = "<nameField><label>Name</label><type>Text</type></nameField>"
     own = f"{name}<label>Box</label><pluralLabel>Boxes</pluralLabel><deploymentStatus>Deployed</deploymentStatus>"
@@ -71,7 +71,7 @@ async def test_an_object_goes_with_its_fields_and_rows(caller: Caller) -> None:
     assert await caller.query("SELECT Id FROM Box__c") == []
 
 
-async def test_a_star_deletes_nothing(caller: Caller) -> None:
+async def test_wildcard_in_destructive_changes_is_rejected(caller: Caller) -> None:
     """I3, L17."""
     done = deployed(caller, package({"destructiveChanges.xml": manifest({"CustomField": "*"})}))
     assert (done.status, "not by *" in str(done.error)) == ("Failed", True)

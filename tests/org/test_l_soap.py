@@ -49,7 +49,7 @@ async def query(caller: Caller, soql: str) -> Element:
     return await soap(caller, f"<p:query><p:queryString>{soql}</p:queryString></p:query>")
 
 
-async def test_rows_are_written_and_read(caller: Caller) -> None:
+async def test_soap_calls_write_and_read_rows(caller: Caller) -> None:
     """L8."""
     row = "<p:sObjects><p:type>Account</p:type><p:Name>{}</p:Name><p:External_Key__c>k</p:External_Key__c></p:sObjects>"
     made = await soap(caller, f"<p:create>{row.format('A &amp; B')}{row.format('')}</p:create>")
@@ -72,7 +72,7 @@ async def test_rows_are_written_and_read(caller: Caller) -> None:
     assert texts(await soap(caller, f"<p:delete><p:ids>{account}</p:ids></p:delete>"), "success") == ["true"]
 
 
-async def test_upsert_says_what_was_created(caller: Caller) -> None:
+async def test_soap_upsert_reports_created_rows(caller: Caller) -> None:
     """L8."""
     row = "<p:sObjects><p:type>Account</p:type><p:External_Key__c>k</p:External_Key__c><p:Name>A</p:Name></p:sObjects>"
     call = f"<p:upsert><p:externalIDFieldName>External_Key__c</p:externalIDFieldName>{row}</p:upsert>"
@@ -80,7 +80,7 @@ async def test_upsert_says_what_was_created(caller: Caller) -> None:
     assert texts(await soap(caller, call), "created") == ["false"]
 
 
-async def test_all_or_none(caller: Caller) -> None:
+async def test_all_or_none_header_rolls_back_the_call(caller: Caller) -> None:
     """L8."""
     rows = "".join(f"<p:sObjects><p:type>Account</p:type><p:Name>{name}</p:Name></p:sObjects>" for name in ("A", ""))
     whole = "<p:AllOrNoneHeader><p:allOrNone>true</p:allOrNone></p:AllOrNoneHeader>"
@@ -89,7 +89,7 @@ async def test_all_or_none(caller: Caller) -> None:
     assert await caller.query("SELECT Id FROM Account") == []
 
 
-async def test_a_parent_by_its_external_id_and_children_within(caller: Caller) -> None:
+async def test_soap_rows_hold_parents_by_key_and_children(caller: Caller) -> None:
     """L8."""
     await caller.create("Account", Name="A", External_Key__c="k")
     parent = "<p:Account><p:type>Account</p:type><p:External_Key__c>k</p:External_Key__c></p:Account>"
@@ -100,7 +100,7 @@ async def test_a_parent_by_its_external_id_and_children_within(caller: Caller) -
     assert (texts(children, "done"), texts(children, "LastName"), texts(children, "size")) == (["true"], ["K"], ["1"])
 
 
-async def test_more_than_a_page(caller: Caller) -> None:
+async def test_query_more_returns_the_next_page(caller: Caller) -> None:
     """L8."""
     records = [{"attributes": {"type": "Account"}, "Name": str(number)} for number in range(200)]
     for _ in range(2):
@@ -114,7 +114,7 @@ async def test_more_than_a_page(caller: Caller) -> None:
     assert (texts(rest, "done"), len(list(all_of(rest, "records")))) == (["true"], 200)
 
 
-async def test_describes_come_in_the_order_of_the_wsdl(caller: Caller) -> None:
+async def test_describe_elements_come_in_wsdl_order(caller: Caller) -> None:
     """L8."""
     call = "<p:describeSObjects><p:sObjectType>Order</p:sObjectType></p:describeSObjects>"
     (result,) = all_of(await soap(caller, call), "result")
@@ -130,7 +130,7 @@ async def test_describes_come_in_the_order_of_the_wsdl(caller: Caller) -> None:
     assert {"Account", "Order"} <= set(texts(every, "name"))
 
 
-async def test_an_enterprise_row_is_of_a_type_of_its_own(caller: Caller) -> None:
+async def test_enterprise_row_has_its_own_xsi_type(caller: Caller) -> None:
     """L8: sfdclib and salesforce-api call the enterprise API."""
     row = '<p:sObjects xsi:type="p:Account"><Name>E</Name></p:sObjects>'
     assert texts(await soap(caller, f"<p:create>{row}</p:create>", kind="c"), "success") == ["true"]
@@ -140,7 +140,7 @@ async def test_an_enterprise_row_is_of_a_type_of_its_own(caller: Caller) -> None
     assert [plain(item.tag) for item in record] == ["Id", "Name"]
 
 
-async def test_who_is_there_and_what_time_it_is(caller: Caller) -> None:
+async def test_user_info_and_server_timestamp_are_returned(caller: Caller) -> None:
     """L8."""
     info = await soap(caller, "<p:getUserInfo/>")
     assert texts(info, "userName") == [caller.org.username]
@@ -151,7 +151,7 @@ async def test_who_is_there_and_what_time_it_is(caller: Caller) -> None:
     assert texts(ended, "exceptionCode") == ["INVALID_SESSION_ID"]
 
 
-async def test_what_changed_and_what_went(caller: Caller) -> None:
+async def test_get_updated_and_get_deleted_list_records(caller: Caller) -> None:
     """L8."""
     account = await caller.create("Account", Name="A")
     gone = await caller.create("Account", Name="B")
@@ -173,14 +173,14 @@ async def test_what_changed_and_what_went(caller: Caller) -> None:
          "InvalidQueryLocator"),
     ],
 )  # fmt: skip
-async def test_a_fault_is_of_its_kind(caller: Caller, call: str, code: str, kind: str) -> None:
+async def test_fault_has_the_type_of_its_error(caller: Caller, call: str, code: str, kind: str) -> None:
     """L8."""
     fault = await soap(caller, call)
     assert texts(fault, "exceptionCode") == [code]
     assert any(all_of(fault, f"{kind}Fault"))
 
 
-async def test_a_call_that_is_not_there(caller: Caller) -> None:
+async def test_unknown_operation_is_a_fault(caller: Caller) -> None:
     """L8."""
     fault = await soap(caller, "<p:convertLead/>")
     assert (texts(fault, "faultstring")[0] or "").startswith(f"No operation available for request {{{PARTNER}}}convert")
@@ -200,7 +200,7 @@ async def metadata(caller: Caller, call: str) -> Element:
     return await soap(caller, call, kind="m")
 
 
-async def test_components_are_saved_read_listed_and_deleted(caller: Caller) -> None:
+async def test_metadata_components_are_saved_read_listed_and_deleted(caller: Caller) -> None:
     """L8: jsforce and simple-salesforce do so one by one."""
     name = "Account.By_Soap__c"
     assert texts(await metadata(caller, f"<p:createMetadata>{field(name)}</p:createMetadata>"), "success") == ["true"]
@@ -220,7 +220,7 @@ async def test_components_are_saved_read_listed_and_deleted(caller: Caller) -> N
     assert name not in texts(await metadata(caller, listed), "fullName")
 
 
-async def test_a_wrong_component_is_refused_alone(caller: Caller) -> None:
+async def test_invalid_component_is_rejected_alone(caller: Caller) -> None:
     """L8."""
     both = field("Account.Good__c") + field("Nothing.Bad__c")
     done = await metadata(caller, f"<p:createMetadata>{both}</p:createMetadata>")
@@ -229,14 +229,14 @@ async def test_a_wrong_component_is_refused_alone(caller: Caller) -> None:
     assert texts(missing, "statusCode") == ["INVALID_CROSS_REFERENCE_KEY"]
 
 
-async def test_what_kinds_there_are(caller: Caller) -> None:
+async def test_describe_metadata_lists_the_kinds(caller: Caller) -> None:
     """L8."""
     kinds = await metadata(caller, "<p:describeMetadata><p:asOfVersion>58.0</p:asOfVersion></p:describeMetadata>")
     assert {"CustomObject", "PermissionSet", "PlatformEventChannelMember"} <= set(texts(kinds, "xmlName"))
     assert set(texts(kinds, "childXmlNames")) == {"CustomField", "ListView"}
 
 
-async def test_a_retrieved_zip_can_be_deployed(caller: Caller) -> None:
+async def test_retrieved_zip_can_be_deployed(caller: Caller) -> None:
     """L8: Salesforce's command line: `sf project retrieve start`; CumulusCI asks checkStatus between."""
     types = "".join(
         f"<p:types><p:members>{name}</p:members><p:name>{kind}</p:name></p:types>"
@@ -259,7 +259,7 @@ async def test_a_retrieved_zip_can_be_deployed(caller: Caller) -> None:
     assert deployment.status == "Succeeded", deployment.failures
 
 
-async def test_a_message_that_is_none(caller: Caller) -> None:
+async def test_malformed_envelope_is_a_fault(caller: Caller) -> None:
     """L8."""
     assert texts(await soap(caller, ""), "exceptionCode") == ["INVALID_REQUEST"]
     assert texts(await soap(caller, "<p:describeMetadata/>", kind="m", session="no"), "exceptionCode") == [

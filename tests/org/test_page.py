@@ -21,7 +21,7 @@ SCRIPT = "<script>alert(1)</script>"
 # -- who may look -----------------------------------------------------------------------------------------------------
 
 
-async def test_the_printed_link_gives_a_cookie_and_leaves_the_address(caller: Caller, stranger: Reader) -> None:
+async def test_printed_link_sets_a_cookie_and_drops_the_key(caller: Caller, stranger: Reader) -> None:
     async with stranger.http.get(caller.org.page_url, allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (303, "/")
         [morsel] = SimpleCookie(answer.headers["Set-Cookie"]).values()
@@ -30,7 +30,7 @@ async def test_the_printed_link_gives_a_cookie_and_leaves_the_address(caller: Ca
     assert "What the org holds" in await stranger.get("/")
 
 
-async def test_the_key_opens_inner_pages_and_stays_on_this_host(caller: Caller, stranger: Reader) -> None:
+async def test_key_opens_inner_pages_on_this_host_only(caller: Caller, stranger: Reader) -> None:
     key = caller.org.org.auth.page_key
     for path, to in ((f"/orders?key={key}&held=1", "/orders?held=1"), (f"//elsewhere.example/?key={key}", None)):
         address = URL(caller.org.url + path, encoded=True)
@@ -41,7 +41,7 @@ async def test_the_key_opens_inner_pages_and_stays_on_this_host(caller: Caller, 
 
 
 @pytest.mark.parametrize("path", ["/", "/?key=", "/?key=wrong", "/?key=%C3%A9", "/orders", "/calls", "/search?q=x"])
-async def test_without_key_or_cookie_nothing_is_shown(caller: Caller, stranger: Reader, path: str) -> None:
+async def test_page_without_key_or_cookie_is_locked(caller: Caller, stranger: Reader, path: str) -> None:
     await caller.draft(External_Key__c="N-1")
     page = await stranger.get(path, 403)
     assert "Open the link that the org printed" in page
@@ -49,14 +49,14 @@ async def test_without_key_or_cookie_nothing_is_shown(caller: Caller, stranger: 
     assert "N-1" not in page
 
 
-async def test_a_forged_cookie_does_not_open(caller: Caller, stranger: Reader) -> None:
+async def test_forged_cookie_is_rejected(caller: Caller, stranger: Reader) -> None:
     name = f"page_{caller.org.org.auth.identity.organization_id[:15]}"
     for value in ("", "0" * 64, "%C3%A9", caller.org.org.auth.page_key):
         async with stranger.http.get(f"{caller.org.url}/orders", headers={"Cookie": f"{name}={value}"}) as answer:
             assert answer.status == 403
 
 
-async def test_pages_keep_to_themselves(reader: Reader) -> None:
+async def test_pages_have_strict_security_headers(reader: Reader) -> None:
     for path in ("/", "/orders", "/nowhere"):
         async with reader.http.get(reader.caller.org.url + path, headers={"Accept": "text/html"}) as answer:
             policy = answer.headers["Content-Security-Policy"]
@@ -68,7 +68,7 @@ async def test_pages_keep_to_themselves(reader: Reader) -> None:
             assert "<script" not in await answer.text()
 
 
-async def test_it_only_shows_and_the_api_answers_as_before(reader: Reader) -> None:
+async def test_pages_are_read_only_and_the_api_is_unchanged(reader: Reader) -> None:
     assert "Only for looking" in await reader.get("/orders", 405, method="POST")
     async with reader.http.get(f"{reader.caller.org.url}/nowhere") as answer:
         assert (answer.status, (await answer.json())[0]["errorCode"]) == (404, "NOT_FOUND")
@@ -86,7 +86,7 @@ async def test_it_only_shows_and_the_api_answers_as_before(reader: Reader) -> No
         "/products/x", "/record/801Lo0000000099/Order/AccountId",
     ],
 )  # fmt: skip
-async def test_what_is_not_there_is_told_inside_the_frame(reader: Reader, path: str) -> None:
+async def test_unknown_page_is_reported_inside_the_frame(reader: Reader, path: str) -> None:
     page = await reader.get(path, 404)
     assert "Not found" in page
     assert 'role="search"' in page
@@ -95,7 +95,7 @@ async def test_what_is_not_there_is_told_inside_the_frame(reader: Reader, path: 
 # -- what is stored is only ever text ---------------------------------------------------------------------------------
 
 
-async def test_markup_in_values_is_text_everywhere(reader: Reader) -> None:
+async def test_markup_in_values_is_escaped_everywhere(reader: Reader) -> None:
     caller = reader.caller
     account = await caller.create("Account", Name=SCRIPT, Website='javascript:"><b>', BillingCity="<i>")
     product, entry = await caller.priced_product(name=SCRIPT)
@@ -127,12 +127,12 @@ async def test_markup_in_values_is_text_everywhere(reader: Reader) -> None:
         "status=%ff",
     ],
 )
-async def test_a_spoilt_address_shows_a_page(reader: Reader, query: str) -> None:
+async def test_malformed_address_shows_a_page(reader: Reader, query: str) -> None:
     await reader.caller.draft()
     await reader.get(f"/orders?{quote(query, safe='=%')}")
 
 
-async def test_the_names_of_objects_and_fields_come_from_the_schema(reader: Reader) -> None:
+async def test_labels_of_objects_and_fields_come_from_the_schema(reader: Reader) -> None:
     account = await reader.caller.create("Account", Name="Acme")
     for child, field in (
         ("sqlite_master", "name"),
@@ -146,7 +146,7 @@ async def test_the_names_of_objects_and_fields_come_from_the_schema(reader: Read
 # -- what a rep sees --------------------------------------------------------------------------------------------------
 
 
-async def test_an_order_shows_stage_hold_tracking_lines_and_totals(reader: Reader) -> None:
+async def test_order_page_shows_stage_hold_tracking_lines_and_totals(reader: Reader) -> None:
     caller = reader.caller
     account = await caller.create("Account", Name="Ernst Handel")
     _, entry = await caller.priced_product(name="Chai")
@@ -165,7 +165,7 @@ async def test_an_order_shows_stage_hold_tracking_lines_and_totals(reader: Reade
     assert f'href="/accounts/{account}"' in await reader.get(f"/orders/{order}")
 
 
-async def test_a_column_that_only_repeats_another_is_left_out(reader: Reader) -> None:
+async def test_column_that_repeats_another_is_left_out(reader: Reader) -> None:
     caller = reader.caller
     _, entry = await caller.priced_product(name="Chai")
     order = await caller.draft()
@@ -186,7 +186,7 @@ async def test_a_column_that_only_repeats_another_is_left_out(reader: Reader) ->
     ]  # fmt: skip
 
 
-async def test_an_order_of_a_bare_org_is_shown_without_our_fields() -> None:
+async def test_order_of_a_bare_org_is_shown_without_connector_fields() -> None:
     async with LocalOrg(bare=True) as org, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
         reader = Reader(Caller(org, http), http)
         async with http.get(org.page_url) as answer:
@@ -198,7 +198,7 @@ async def test_an_order_of_a_bare_org_is_shown_without_our_fields() -> None:
         assert await reader.rows("/orders?held=1&stage=placed") == ["00000100"]
 
 
-async def test_reduction_orders_stand_under_their_order() -> None:
+async def test_reduction_orders_are_listed_under_their_order() -> None:
     settings = OrgSettings(reduction_orders=True)
     async with (
         LocalOrg(metadata_root=our_metadata(), settings=settings) as org,
@@ -217,7 +217,7 @@ async def test_reduction_orders_stand_under_their_order() -> None:
         assert f'href="/orders/{order}"' in reduced
 
 
-async def test_an_account_shows_its_fields_orders_and_contacts(reader: Reader) -> None:
+async def test_account_page_shows_fields_orders_and_contacts(reader: Reader) -> None:
     account = await reader.caller.create("Account", Name="Acme", BillingStreet="1 High St", BillingCity="Leeds")
     await reader.caller.create("Contact", LastName="Brown", FirstName="Ann", AccountId=account)
     await reader.caller.draft(AccountId=account, External_Key__c="N-7")
@@ -237,7 +237,7 @@ async def test_any_record_has_a_page_by_its_id(reader: Reader) -> None:
     assert "Local Administrator" in await reader.get(f"/{user}")
 
 
-async def test_what_the_user_may_not_see_is_nowhere(reader: Reader) -> None:
+async def test_hidden_field_is_shown_nowhere(reader: Reader) -> None:
     caller = reader.caller
     order = await caller.draft(
         External_Key__c="N-1", Hold_Reason__c="Secret reason", Lifecycle_Stage__c="placed", Tracking_Number__c="HIDDEN7"

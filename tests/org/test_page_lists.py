@@ -43,9 +43,7 @@ async def test_orders_are_filtered_by_stage_status_hold_and_account(reader: Read
     assert "2 On hold" in start
 
 
-async def test_pages_of_a_list_follow_each_other_without_loss_or_repetition(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_list_pages_follow_without_loss_or_repetition(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     account = await reader.caller.create("Account", Name="Acme")
     names = [f"N-{number}" for number in range(7)]
     for name in names:
@@ -63,7 +61,7 @@ async def test_pages_of_a_list_follow_each_other_without_loss_or_repetition(
     assert following(page, "Newest") == "/orders?status=Draft"
 
 
-async def test_a_filter_that_finds_little_stops_looking_and_says_so(
+async def test_filter_that_matches_little_stops_at_the_search_limit(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = await reader.caller.create("Account", Name="Acme")
@@ -92,7 +90,7 @@ async def test_accounts_and_products_are_listed_by_name(reader: Reader, monkeypa
     assert "No products yet" in await reader.get("/products")
 
 
-async def test_a_long_list_of_children_has_pages_of_its_own(reader: Reader) -> None:
+async def test_long_child_list_is_paged(reader: Reader) -> None:
     account = await reader.caller.create("Account", Name="Acme")
     for number in range(12):
         await reader.caller.create("Contact", LastName=f"B{number}", AccountId=account)
@@ -129,7 +127,7 @@ async def test_search_finds_by_the_beginning_of_numbers_keys_names_and_skus(read
     assert "Type an order number" in await reader.get("/search?q=+")
 
 
-async def test_search_is_bounded_and_says_so(reader: Reader) -> None:
+async def test_search_is_bounded_and_reports_it(reader: Reader) -> None:
     for number in range(12):
         await reader.caller.create("Account", Name=f"Acme {number}")
     page = await reader.get("/search?q=acme")
@@ -147,7 +145,7 @@ def told(page: str) -> list[str]:
     return [re.sub(r"\s+", " ", plain(entry.replace("</dt>", ": "))) for entry in history.split("<li>")[1:]]
 
 
-async def test_the_change_events_of_a_record_are_its_history(reader: Reader) -> None:
+async def test_record_history_comes_from_change_events(reader: Reader) -> None:
     product = await reader.caller.create("Product2", Name="Chai", IsActive=True)
     await reader.caller.create("Product2", Name="Another", IsActive=True)
     await reader.caller.call("PATCH", f"sobjects/Product2/{product}", {"Name": "Chai, green", "ProductCode": "T1"})
@@ -164,7 +162,7 @@ async def test_the_change_events_of_a_record_are_its_history(reader: Reader) -> 
     assert "This record was deleted" in page
 
 
-async def test_history_says_that_older_changes_may_exist(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_history_reports_that_older_changes_may_exist(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connector.localorg.page.history.MAX_EVENTS_SEARCHED", 2)
     product = await reader.caller.create("Product2", Name="Chai", IsActive=True)
     assert "Older changes may exist" not in await reader.get(f"/record/{product}")
@@ -222,7 +220,7 @@ async def test_calls_are_listed_newest_first_and_filtered(reader: Reader) -> Non
     assert "No such call" in await reader.get("/calls?method=DELETE")
 
 
-async def test_indexes_of_an_org_kept_in_a_file_follow_what_is_deployed(tmp_path: Path) -> None:
+async def test_indexes_follow_the_deployed_schema(tmp_path: Path) -> None:
     def names(org: LocalOrg) -> set[str]:
         found = org.org.storage.connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'ix_page_%'")
         return {name for (name,) in found}
@@ -233,6 +231,6 @@ async def test_indexes_of_an_org_kept_in_a_file_follow_what_is_deployed(tmp_path
         assert {"ix_page_Order_held", "ix_page_Order_Lifecycle_Stage__c", "ix_page_Account_Name"} <= names(org)
 
 
-async def test_a_logged_query_is_read_as_it_was_meant(reader: Reader) -> None:
+async def test_logged_query_is_shown_decoded(reader: Reader) -> None:
     await reader.caller.call("GET", "query?q=SELECT+Id+FROM+Account+WHERE+Name+%3D+%27A%2BB%27")
     assert "/query?q=SELECT Id FROM Account WHERE Name = 'A+B'" in plain(await reader.get("/calls"))

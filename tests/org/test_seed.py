@@ -41,7 +41,7 @@ async def record_type(caller: Caller, name: str) -> str:
     return str(row["Id"])
 
 
-async def test_statuses_have_the_category_that_was_declared() -> None:
+async def test_order_statuses_have_the_declared_category() -> None:
     """H3: an administrator adds values for Draft and Activated; the category decides, never the label."""
     names = {"New": "Draft", "In review": "Draft", "Released": "Activated", "Shipped": "Activated"}
     statuses = [OrderStatusValue(name=name, category=category) for name, category in names.items()]  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ async def test_record_types_are_described_defaulted_and_checked() -> None:
         assert refused[:2] == (400, "INVALID_CROSS_REFERENCE_KEY")
 
 
-async def test_a_record_type_that_the_user_does_not_have_is_there_and_cannot_be_given() -> None:
+async def test_unavailable_record_type_cannot_be_assigned() -> None:
     """B4: `available`; whoever does not have a record type may not give it to a record."""
     types = {
         "Account": [RecordType(name="Company", default=True), RecordType(name="Patient", person=True, available=False)]
@@ -95,7 +95,7 @@ async def test_a_record_type_that_the_user_does_not_have_is_there_and_cannot_be_
         assert (await caller.refusal("POST", "sobjects/Account", patient))[1] == "INVALID_CROSS_REFERENCE_KEY"
 
 
-async def test_a_person_is_an_account_with_a_contact_for_a_shadow() -> None:
+async def test_person_account_has_a_mirrored_contact() -> None:
     """H8: LastName instead of Name, IsPersonAccount and PersonContactId read-only, X__pc for a contact's X__c."""
     async with running(OrgSettings(person_accounts=True)) as caller:
         person_type = await record_type(caller, "PersonAccount")
@@ -139,12 +139,12 @@ async def test_a_person_is_an_account_with_a_contact_for_a_shadow() -> None:
         assert (row["IsPersonAccount"], row["RecordType"]["DeveloperName"]) == (False, "Business_Account")
 
 
-async def test_without_person_accounts_their_fields_do_not_exist(caller: Caller) -> None:
+async def test_fields_of_person_accounts_are_absent_without_the_setting(caller: Caller) -> None:
     """H8: selecting them is INVALID_FIELD."""
     assert (await caller.refusal("GET", "query?q=SELECT+IsPersonAccount+FROM+Account"))[1] == "INVALID_FIELD"
 
 
-async def test_a_row_for_which_a_rule_holds_is_refused_with_the_rules_own_words() -> None:
+async def test_row_matching_a_validation_rule_is_rejected_with_its_message() -> None:
     """B8: FIELD_CUSTOM_VALIDATION_EXCEPTION; the condition sees the row as it would be, and its parents."""
     rule = ValidationRule(
         name="R", sobject="Order", condition="Account.Name LIKE 'big%' AND (PoNumber = null OR Type = 'x')",
@@ -165,7 +165,7 @@ async def test_a_row_for_which_a_rule_holds_is_refused_with_the_rules_own_words(
         assert (await caller.call("PATCH", f"sobjects/Order/{order}", {"Name": "n"}))[0] == 204
 
 
-async def test_an_order_is_in_the_currency_of_its_prices() -> None:
+async def test_order_line_in_another_currency_is_rejected() -> None:
     """H3, H11: CurrencyIsoCode exists; a line's entry must be in the order's currency."""
     currencies = {"EUR": Currency(), "JPY": Currency(rate=160, decimal_places=0)}
     async with running(OrgSettings(currency="EUR", currencies=currencies)) as caller:
@@ -191,7 +191,7 @@ async def test_an_order_is_in_the_currency_of_its_prices() -> None:
         assert (await caller.query("SELECT CurrencyIsoCode FROM OrderItem"))[0]["CurrencyIsoCode"] == "JPY"
 
 
-async def test_a_currency_that_is_not_active_is_refused() -> None:
+async def test_inactive_currency_is_rejected() -> None:
     """B8: INVALID_CURRENCY_ISO; CurrencyType tells which are active."""
     currencies = {"EUR": Currency(), "USD": Currency(active=False)}
     async with running(OrgSettings(currency="EUR", currencies=currencies)) as caller:
@@ -202,7 +202,7 @@ async def test_a_currency_that_is_not_active_is_refused() -> None:
 
 
 @pytest.mark.parametrize("off", ["orders", "return_orders"])
-async def test_what_is_switched_off_does_not_exist(off: str) -> None:
+async def test_disabled_object_does_not_exist(off: str) -> None:
     """B8, H3, H7: INVALID_TYPE in SOQL, NOT_FOUND as a resource."""
     name = "Order" if off == "orders" else "ReturnOrder"
     async with running(OrgSettings(**{off: False}), bare=True) as caller:  # type: ignore[arg-type]
@@ -218,7 +218,7 @@ async def test_what_is_switched_off_does_not_exist(off: str) -> None:
         assert (await caller.call("DELETE", f"sobjects/Account/{account}"))[0] == 204
 
 
-async def test_reduction_orders_can_be_switched_off() -> None:
+async def test_reduction_orders_can_be_disabled() -> None:
     """H4: without the setting the field is there and cannot be written."""
     async with running(OrgSettings(reduction_orders=False)) as caller:
         order, _ = await caller.active_order()
@@ -227,7 +227,7 @@ async def test_reduction_orders_can_be_switched_off() -> None:
         assert (await caller.refusal("POST", "sobjects/Order", body))[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
 
 
-async def test_an_org_kept_in_a_file_stays_as_it_was_declared(tmp_path: Path) -> None:
+async def test_org_in_a_file_keeps_its_settings(tmp_path: Path) -> None:
     file = tmp_path / "org.db"
     settings = OrgSettings(person_accounts=True, currencies={"USD": Currency()})
     records = {"Account": [{"Name": "Acme", "External_Key__c": "C-1"}]}
@@ -238,7 +238,7 @@ async def test_an_org_kept_in_a_file_stays_as_it_was_declared(tmp_path: Path) ->
         LocalOrg(data=file, settings=OrgSettings(currencies={"USD": Currency()}))
 
 
-async def test_records_that_are_refused_leave_nothing_behind(tmp_path: Path) -> None:
+async def test_rejected_seed_records_leave_nothing_behind(tmp_path: Path) -> None:
     file = tmp_path / "org.db"
     records: Mapping[str, list[dict[str, Any]]] = {"Account": [{"Name": "Good"}, {"Nome": "Bad"}]}
     with pytest.raises(SeedError, match=r"records\.Account\.1: INVALID_FIELD"):
@@ -259,7 +259,7 @@ validation_rules:
 """
 
 
-def test_a_seed_file_is_refused_with_every_place_that_is_wrong(tmp_path: Path) -> None:
+def test_invalid_seed_file_reports_every_position(tmp_path: Path) -> None:
     file = tmp_path / "seed.yaml"
     file.write_text(SEED)
     with pytest.raises(InvalidSeedFileError) as refused:
@@ -272,7 +272,7 @@ def test_a_seed_file_is_refused_with_every_place_that_is_wrong(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "'x'", "a: 1\na: 2", "\x00"])
-def test_what_is_no_seed_file_is_said_in_one_line(tmp_path: Path, text: str) -> None:
+def test_unreadable_seed_file_is_reported_in_one_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "seed.yaml"
     file.write_text(text)
     with pytest.raises(InvalidSeedFileError) as refused:
@@ -280,7 +280,7 @@ def test_what_is_no_seed_file_is_said_in_one_line(tmp_path: Path, text: str) -> 
     assert len(refused.value.lines) == 1
 
 
-def test_a_rule_about_nothing_is_said_with_its_place(tmp_path: Path) -> None:
+def test_rule_of_an_unknown_field_is_reported_with_its_position(tmp_path: Path) -> None:
     file = tmp_path / "seed.yaml"
     file.write_text(
         "validation_rules:\n"
@@ -304,7 +304,7 @@ def test_a_rule_about_nothing_is_said_with_its_place(tmp_path: Path) -> None:
     ]
 
 
-async def test_the_seed_file_we_show_works() -> None:
+async def test_example_seed_file_is_valid() -> None:
     found = read_seed_file(ROOT / "fixtures" / "orgs" / "two-currencies.yaml")
     async with running(found.settings, records=found.records) as caller:
         [row] = await caller.query("SELECT Name, Account.Name FROM Contact")
@@ -312,7 +312,7 @@ async def test_the_seed_file_we_show_works() -> None:
         assert (await caller.refusal("POST", "sobjects/Contact", {"LastName": ""}))[1] == "REQUIRED_FIELD_MISSING"
 
 
-async def test_what_the_profile_lacks_a_permission_set_can_give() -> None:
+async def test_permission_set_grants_what_the_profile_lacks() -> None:
     """H3, I5: activating needs ActivateOrder, changing what is activated EditActivatedOrders; ours has both."""
     settings = OrgSettings(profile_lacks=["ActivateOrder", "EditActivatedOrders"])
     async with running(settings) as caller:
@@ -333,7 +333,7 @@ async def test_what_the_profile_lacks_a_permission_set_can_give() -> None:
         assert refused[1] == "INSUFFICIENT_ACCESS_OR_READONLY"
 
 
-async def test_rules_see_fields_that_the_user_does_not() -> None:
+async def test_validation_rule_sees_hidden_fields() -> None:
     """B8: rules run for everybody; field-level security hides a field from the user, not from them."""
     settings = OrgSettings(
         validation_rules=[ValidationRule(name="R", sobject="Account", condition="External_Key__c = 'X'", message="m")],

@@ -21,7 +21,7 @@ async def versions(url: str, ca: Path | None) -> int:
         return answer.status
 
 
-async def test_who_trusts_the_authority_is_answered_and_nobody_else() -> None:
+async def test_only_clients_that_trust_the_authority_connect() -> None:
     async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org:
         assert org.tls_url is not None
         assert await versions(org.tls_url, org.ca_file) == 200
@@ -30,7 +30,7 @@ async def test_who_trusts_the_authority_is_answered_and_nobody_else() -> None:
             await versions(org.tls_url, None)
 
 
-async def test_the_authority_lasts_as_long_as_the_orgs_file(tmp_path: Path) -> None:
+async def test_authority_is_kept_with_the_orgs_file(tmp_path: Path) -> None:
     seen = set()
     for _ in range(2):
         async with LocalOrg(data=tmp_path / "org.db", metadata_root=our_metadata(), tls_port=0) as org:
@@ -40,7 +40,7 @@ async def test_the_authority_lasts_as_long_as_the_orgs_file(tmp_path: Path) -> N
     assert (tmp_path / "org.db.tls" / "server.key").stat().st_mode & 0o077 == 0
 
 
-async def test_without_a_file_nothing_is_left_behind() -> None:
+async def test_org_without_a_file_leaves_no_certificates() -> None:
     async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org:
         ca_file = org.ca_file
         assert ca_file is not None
@@ -48,14 +48,14 @@ async def test_without_a_file_nothing_is_left_behind() -> None:
     assert not ca_file.parent.exists()
 
 
-def test_files_that_are_none_are_made_anew(tmp_path: Path) -> None:
+def test_invalid_certificate_files_are_replaced(tmp_path: Path) -> None:
     made = load_or_create(tmp_path)
     first = made.ca.read_bytes()
     made.chain.write_text("no certificate")
     assert load_or_create(tmp_path).ca.read_bytes() != first
 
 
-async def test_simple_salesforce_without_a_detour() -> None:
+async def test_simple_salesforce_connects_by_tls() -> None:
     from simple_salesforce import Salesforce
 
     async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org:
@@ -73,7 +73,7 @@ async def test_simple_salesforce_without_a_detour() -> None:
         await asyncio.to_thread(use)
 
 
-async def test_a_token_by_tls_leads_back_to_tls() -> None:
+async def test_token_requested_by_tls_names_the_tls_address() -> None:
     async with LocalOrg(metadata_root=our_metadata(), tls_port=0) as org, aiohttp.ClientSession() as http:
         assert org.tls_url is not None
         context = ssl.create_default_context(cafile=str(org.ca_file))

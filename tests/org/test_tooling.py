@@ -25,7 +25,7 @@ async def create(caller: Caller, kind: str, name: str, metadata: dict[str, Any])
     return await caller.call("POST", f"tooling/sobjects/{kind}", {"FullName": name, "Metadata": metadata})
 
 
-async def test_fields_of_an_object_by_their_words(caller: Caller) -> None:
+async def test_field_definitions_show_data_types(caller: Caller) -> None:
     where = "WHERE EntityDefinition.QualifiedApiName = 'Order'"
     rows = await tooling(caller, f"SELECT QualifiedApiName, DataType, IsNillable FROM FieldDefinition {where}")
     types = {row["QualifiedApiName"]: row["DataType"] for row in rows}
@@ -37,7 +37,7 @@ async def test_fields_of_an_object_by_their_words(caller: Caller) -> None:
     assert set(types) >= {field["name"] for field in described}
 
 
-async def test_the_data_api_answers_for_the_schema_too(caller: Caller) -> None:
+async def test_data_api_queries_schema_objects(caller: Caller) -> None:
     fields = "(SELECT QualifiedApiName FROM Fields WHERE QualifiedApiName = 'Name')"
     (row,) = await caller.query(f"SELECT DurableId, Id, {fields} FROM EntityDefinition WHERE KeyPrefix = '001'")
     assert (row["DurableId"], row["Id"]) == ("Account", "000000000000000AAA")
@@ -45,13 +45,13 @@ async def test_the_data_api_answers_for_the_schema_too(caller: Caller) -> None:
     assert row["attributes"]["url"] == "/services/data/v66.0/tooling/sobjects/EntityDefinition/Account"
 
 
-async def test_fields_are_asked_object_by_object(caller: Caller) -> None:
+async def test_schema_query_without_a_filter_is_rejected(caller: Caller) -> None:
     status, code, message = await caller.refusal("GET", "tooling/query/?q=SELECT+DurableId+FROM+FieldDefinition")
     assert (status, code) == (400, "MALFORMED_QUERY")
     assert message == "FieldDefinition: a filter on a reified column is required [EntityDefinitionId,DurableId]"
 
 
-async def test_rows_of_the_org_are_there_beside_the_schema(caller: Caller) -> None:
+async def test_tooling_query_returns_rows_of_the_org(caller: Caller) -> None:
     """Salesforce's command line asks these at login."""
     assert len(await tooling(caller, "SELECT Id, Name FROM Organization")) == 1
     assert await tooling(caller, "SELECT Id FROM ApexClass") == []
@@ -60,7 +60,7 @@ async def test_rows_of_the_org_are_there_beside_the_schema(caller: Caller) -> No
     assert (await caller.refusal("GET", "tooling/query?q=SELECT+Id+FROM+SandboxProcess"))[1] == "INVALID_TYPE"
 
 
-async def test_a_field_comes_as_by_a_deployment(caller: Caller) -> None:
+async def test_field_is_created_as_by_a_deployment(caller: Caller) -> None:
     status, made = await create(caller, "CustomField", "Order.Ext_Id__c", TEXT)
     assert (status, made["success"], made["id"][:3]) == (201, True, "00N")
     names = {field["name"] for field in (await caller.call("GET", "sobjects/Order/describe"))[1]["fields"]}
@@ -71,7 +71,7 @@ async def test_a_field_comes_as_by_a_deployment(caller: Caller) -> None:
     assert (status, body[0]["errorCode"]) == (400, "DUPLICATE_DEVELOPER_NAME")
 
 
-async def test_what_a_deployment_refuses_is_refused(caller: Caller) -> None:
+async def test_invalid_component_is_rejected(caller: Caller) -> None:
     for name, metadata, code in (
         ("Order.Short__c", {"label": "S", "type": "Text"}, "FIELD_INTEGRITY_EXCEPTION"),
         ("Nothing.Short__c", TEXT, "FIELD_INTEGRITY_EXCEPTION"),
@@ -85,13 +85,13 @@ async def test_what_a_deployment_refuses_is_refused(caller: Caller) -> None:
     assert (await caller.refusal("POST", "tooling/sobjects/ApexClass", {}))[:2] == (405, "METHOD_NOT_ALLOWED")
 
 
-async def test_a_definition_is_read_one_at_a_time(caller: Caller) -> None:
+async def test_metadata_of_several_rows_is_rejected(caller: Caller) -> None:
     status, code, message = await caller.refusal("GET", "tooling/query?q=SELECT+Metadata+FROM+CustomField")
     assert (status, code) == (400, "MALFORMED_QUERY")
     assert "no more than one row" in message
 
 
-async def test_a_field_is_changed_and_goes_with_what_was_in_it(caller: Caller) -> None:
+async def test_field_is_changed_and_deleted_with_its_values(caller: Caller) -> None:
     _, made = await create(caller, "CustomField", "Account.Note__c", {"label": "N", "type": "Text", "length": 5})
     path = f"tooling/sobjects/CustomField/{made['id']}"
     longer = {"Metadata": {"label": "Note", "type": "Text", "length": 50, "required": True}}
@@ -104,7 +104,7 @@ async def test_a_field_is_changed_and_goes_with_what_was_in_it(caller: Caller) -
     assert (await caller.call("GET", f"sobjects/Account/{account}"))[1]["Note__c"] is None
 
 
-async def test_a_channel_and_its_member(caller: Caller) -> None:
+async def test_channel_and_member_are_created(caller: Caller) -> None:
     status, channel = await create(caller, "PlatformEventChannel", "Sync__chn", {"channelType": "data", "label": "S"})
     assert status == 201, channel
     member = {"eventChannel": "Sync__chn", "selectedEntity": "OrderChangeEvent"}
@@ -118,7 +118,7 @@ async def test_a_channel_and_its_member(caller: Caller) -> None:
     assert caller.org.org.hub.resolve_topics("/data/Sync__chn") is None
 
 
-async def test_its_describes_say_where_they_are(caller: Caller) -> None:
+async def test_describes_have_tooling_addresses(caller: Caller) -> None:
     body = (await caller.call("GET", "tooling/sobjects"))[1]
     known = {item["name"]: item["urls"]["sobject"] for item in body["sobjects"]}
     assert known["CustomField"] == "/services/data/v66.0/tooling/sobjects/CustomField"
@@ -129,7 +129,7 @@ async def test_its_describes_say_where_they_are(caller: Caller) -> None:
     assert (status, body[0]["errorCode"]) == (403, "FUNCTIONALITY_NOT_ENABLED")
 
 
-async def test_what_was_removed_stays_away_after_a_restart(tmp_path: Path) -> None:
+async def test_removed_component_stays_away_after_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "org.sqlite"
     for first in (True, False):
         async with LocalOrg(metadata_root=our_metadata(), data=file) as org, aiohttp.ClientSession() as http:

@@ -42,7 +42,7 @@ async def done(caller: Caller, path: str) -> str:
     return str(state)
 
 
-async def test_simple_salesforce_bulk_as_it_is(caller: Caller, hurried: None) -> None:
+async def test_simple_salesforce_runs_bulk_v1_jobs(caller: Caller, hurried: None) -> None:
     """L6, L19."""
     from simple_salesforce import Salesforce
 
@@ -64,7 +64,7 @@ async def test_simple_salesforce_bulk_as_it_is(caller: Caller, hurried: None) ->
     assert (await caller.query("SELECT COUNT(Id) n FROM Account"))[0]["n"] == 249
 
 
-async def test_jobs_and_batches_in_xml(caller: Caller) -> None:
+async def test_jobs_and_batches_are_processed_in_xml(caller: Caller) -> None:
     """L6, L19."""
     parent = await caller.create("Account", Name="P", External_Key__c="P-1")
     job_id = await job(caller, operation="insert", object="Contact", contentType="XML")
@@ -91,7 +91,7 @@ async def test_jobs_and_batches_in_xml(caller: Caller) -> None:
     assert (status, xml(text, "exceptionCode")) == (400, "InvalidJobState")
 
 
-async def test_a_query_in_csv(caller: Caller) -> None:
+async def test_query_batch_returns_csv(caller: Caller) -> None:
     """L6, L19."""
     await caller.create("Account", Name='Say "hi"', Phone="1")
     job_id = await job(caller, operation="query", object="Account", contentType="CSV")
@@ -112,7 +112,7 @@ async def test_a_query_in_csv(caller: Caller) -> None:
         ({"operation": "insert", "object": "Account", "contentType": "PDF"}, "PDF"),
     ],
 )
-async def test_jobs_that_cannot_be(caller: Caller, fields: dict[str, Any], problem: str) -> None:
+async def test_invalid_job_is_rejected(caller: Caller, fields: dict[str, Any], problem: str) -> None:
     """L6, L19."""
     body = "".join(f"<{name}>{value}</{name}>" for name, value in fields.items())
     status, text = await call(caller, "POST", "job", f'<jobInfo xmlns="{NAMESPACE}">{body}</jobInfo>')
@@ -120,7 +120,7 @@ async def test_jobs_that_cannot_be(caller: Caller, fields: dict[str, Any], probl
     assert problem in str(xml(text, "exceptionMessage"))
 
 
-async def test_batches_that_cannot_be(caller: Caller) -> None:
+async def test_invalid_batch_is_rejected(caller: Caller) -> None:
     """L6, L19."""
     for kind, content in (("JSON", "{"), ("CSV", "Nope\n1\n"), ("XML", "<x")):
         job_id = await job(caller, operation="insert", object="Account", contentType=kind)

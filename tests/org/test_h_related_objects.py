@@ -7,7 +7,7 @@ import pytest
 from tests.org.conftest import Caller
 
 
-async def test_a_return_order_has_defaults_a_category_and_totals(caller: Caller) -> None:
+async def test_return_order_has_defaults_category_and_totals(caller: Caller) -> None:
     """H7."""
     order, line = await caller.active_order()
     returned = await caller.create("ReturnOrder", OrderId=order, ExpectedArrivalDate="2026-03-01T10:00:00Z")
@@ -37,7 +37,7 @@ async def test_a_return_order_has_defaults_a_category_and_totals(caller: Caller)
     assert parent["ReturnOrders"]["totalSize"] == 1
 
 
-async def test_a_return_line_says_what_comes_back_and_how_much(caller: Caller) -> None:
+async def test_return_line_needs_a_product_and_a_quantity(caller: Caller) -> None:
     """H7."""
     returned = await caller.create("ReturnOrder")
     product, _ = await caller.priced_product()
@@ -55,7 +55,7 @@ async def test_a_return_line_says_what_comes_back_and_how_much(caller: Caller) -
     assert (await caller.call("GET", f"sobjects/ReturnOrderLineItem/{line}"))[0] == 404
 
 
-async def test_a_case_knows_its_contact_and_when_it_was_closed(caller: Caller) -> None:
+async def test_case_copies_its_contact_and_is_stamped_when_closed(caller: Caller) -> None:
     """H8: and what hangs on a contact."""
     account = await caller.create("Account", Name="A")
     contact = await caller.create("Contact", LastName="L", AccountId=account, Email="l@example.com")
@@ -69,7 +69,7 @@ async def test_a_case_knows_its_contact_and_when_it_was_closed(caller: Caller) -
 
 
 @pytest.mark.parametrize("about", ["Order", "Account"])
-async def test_a_task_finds_its_account(caller: Caller, about: str) -> None:
+async def test_task_is_linked_to_its_account(caller: Caller, about: str) -> None:
     """H8: and what hangs on it."""
     order, _ = await caller.active_order()
     [row] = await caller.query("SELECT AccountId FROM Order")
@@ -85,7 +85,7 @@ async def test_a_task_finds_its_account(caller: Caller, about: str) -> None:
     assert found["What"]["attributes"] == {"type": "Name", "url": f"/services/data/v66.0/sobjects/{about}/{what}"}
 
 
-async def test_history_keeps_what_a_user_changed(caller: Caller) -> None:
+async def test_field_history_records_changes_of_users(caller: Caller) -> None:
     """H11."""
     order, _ = await caller.active_order()
     await caller.call("PATCH", f"sobjects/Order/{order}", {"Description": "long", "PoNumber": "7"})

@@ -40,7 +40,7 @@ async def line_body(caller: Caller, order: str, **more: Any) -> dict[str, Any]:
         "IsDeleted",
     ],
 )
-async def test_fields_of_an_order_that_nobody_writes(shared: Caller, field: str) -> None:
+async def test_derived_fields_of_an_order_are_read_only(shared: Caller, field: str) -> None:
     """H1."""
     order = await shared.draft()
     assert (await shared.refusal("PATCH", f"sobjects/Order/{order}", {field: None}))[
@@ -56,13 +56,13 @@ async def test_fields_of_an_order_that_nobody_writes(shared: Caller, field: str)
         ("AccountId", "REQUIRED_FIELD_MISSING"),
     ],
 )
-async def test_what_an_order_needs(shared: Caller, without: str, code: str) -> None:
+async def test_order_without_required_fields_is_rejected(shared: Caller, without: str, code: str) -> None:
     """H1: no status is filled in."""
     body = {"AccountId": await shared.create("Account", Name="H1"), "EffectiveDate": "2026-01-05", "Status": "Draft"}
     assert (await shared.refusal("POST", "sobjects/Order", {**body, without: None}))[:2] == (400, code)
 
 
-async def test_what_an_order_gets_by_itself(shared: Caller) -> None:
+async def test_new_order_gets_its_defaults(shared: Caller) -> None:
     """H1: an owner, a number, a total of nothing, and no price book."""
     account = await shared.create("Account", Name="H1", BillingCity="Bonn")
     order = await shared.create("Order", AccountId=account, EffectiveDate="2026-01-05", Status="Draft")
@@ -76,7 +76,7 @@ async def test_what_an_order_gets_by_itself(shared: Caller) -> None:
     assert (await shared.call("GET", f"sobjects/Order/OrderNumber/{told['OrderNumber']}"))[1]["Id"] == order
 
 
-async def test_an_order_ends_after_it_starts(shared: Caller) -> None:
+async def test_order_ending_before_its_start_is_rejected(shared: Caller) -> None:
     """H1."""
     order = await shared.draft()
     told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"EndDate": "2026-01-04"})
@@ -84,14 +84,14 @@ async def test_an_order_ends_after_it_starts(shared: Caller) -> None:
     assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"EndDate": "2026-01-05"}))[0] == 204
 
 
-async def test_types_are_free_and_statuses_are_not(shared: Caller) -> None:
+async def test_order_type_is_free_and_status_is_restricted(shared: Caller) -> None:
     """H1: Type has no values of its own and takes any."""
     order = await shared.draft(Type="Anything")
     told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Anything"})
     assert told[1] == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
 
 
-async def test_a_contract_of_the_same_account_activated_first(shared: Caller) -> None:
+async def test_order_needs_an_activated_contract_of_its_account(shared: Caller) -> None:
     """H1."""
     account, other = await shared.create("Account", Name="H1 a"), await shared.create("Account", Name="H1 b")
     contract = await shared.create("Contract", AccountId=account, StartDate="2026-01-01", ContractTerm=12)
@@ -106,7 +106,7 @@ async def test_a_contract_of_the_same_account_activated_first(shared: Caller) ->
     assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"}))[0] == 204
 
 
-async def test_an_account_with_an_activated_order_stays(shared: Caller) -> None:
+async def test_account_with_an_activated_order_cannot_be_deleted(shared: Caller) -> None:
     """H1, H8: one with drafts and contacts takes them along."""
     order, _ = await shared.active_order()
     account = (await row(shared, "Order", order, "AccountId"))["AccountId"]
@@ -122,7 +122,7 @@ async def test_an_account_with_an_activated_order_stays(shared: Caller) -> None:
 # -- H2 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_what_a_line_gets_from_its_entry(shared: Caller) -> None:
+async def test_line_copies_product_and_list_price_from_its_entry(shared: Caller) -> None:
     """H2: product and list price; the total is price by quantity, rounded."""
     product, entry = await shared.priced_product("H2", price=10)
     order = await shared.draft()
@@ -146,7 +146,7 @@ async def test_what_a_line_gets_from_its_entry(shared: Caller) -> None:
 @pytest.mark.parametrize(
     "field", ["OrderId", "PricebookEntryId", "Product2Id", "ListPrice", "TotalPrice", "AvailableQuantity"]
 )
-async def test_fields_of_a_line_that_are_given_once_or_never(shared: Caller, field: str) -> None:
+async def test_create_only_fields_of_a_line_cannot_be_changed(shared: Caller, field: str) -> None:
     """H2."""
     line = await shared.create("OrderItem", **await line_body(shared, await shared.draft()))
     told = await shared.refusal("PATCH", f"sobjects/OrderItem/{line}", {field: None})
@@ -154,13 +154,13 @@ async def test_fields_of_a_line_that_are_given_once_or_never(shared: Caller, fie
 
 
 @pytest.mark.parametrize("field", ["Discount", "LineNumber", "SortOrder", "Name", "ProductCode"])
-async def test_fields_that_a_line_does_not_have(shared: Caller, field: str) -> None:
+async def test_unknown_field_of_a_line_is_rejected(shared: Caller, field: str) -> None:
     """H2."""
     line = await shared.create("OrderItem", **await line_body(shared, await shared.draft()))
     assert (await shared.refusal("PATCH", f"sobjects/OrderItem/{line}", {field: None}))[1] == "INVALID_FIELD"
 
 
-async def test_a_deleted_line_leaves_no_trace_but_its_deletion(shared: Caller) -> None:
+async def test_deleted_line_is_not_in_the_recycle_bin(shared: Caller) -> None:
     """H2: it is not in the recycle bin."""
     line = await shared.create("OrderItem", **await line_body(shared, await shared.draft()))
     assert (await shared.call("DELETE", f"sobjects/OrderItem/{line}"))[0] == 204
@@ -172,7 +172,7 @@ async def test_a_deleted_line_leaves_no_trace_but_its_deletion(shared: Caller) -
 # -- H3 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_activation_is_stamped_and_its_repetition_is_nothing(shared: Caller) -> None:
+async def test_activation_is_stamped_and_repeating_it_changes_nothing(shared: Caller) -> None:
     """H3: back to Draft clears the stamp."""
     order, _ = await shared.active_order()
     stamps = ("ActivatedDate", "ActivatedById", "StatusCode")
@@ -184,7 +184,7 @@ async def test_activation_is_stamped_and_its_repetition_is_nothing(shared: Calle
     assert (await row(shared, "Order", order, *stamps))["ActivatedDate"] is None
 
 
-async def test_headers_and_lines_can_still_be_edited_after_activation(shared: Caller) -> None:
+async def test_other_fields_can_be_edited_after_activation(shared: Caller) -> None:
     """H3: what is not fixed."""
     order, line = await shared.active_order()
     assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"PoNumber": "1", "Description": "x"}))[0] == 204
@@ -198,20 +198,20 @@ async def test_headers_and_lines_can_still_be_edited_after_activation(shared: Ca
         ({"EndDate": "2026-02-28"}, 201), ({"ServiceDate": "2026-02-02", "EndDate": "2026-02-01"}, 400),
     ],
 )  # fmt: skip
-async def test_a_lines_dates_lie_within_its_orders(shared: Caller, line: dict[str, str], status: int) -> None:
+async def test_line_dates_outside_the_order_are_rejected(shared: Caller, line: dict[str, str], status: int) -> None:
     """H3."""
     order = await shared.draft(EndDate="2026-02-28")
     told, answer = await shared.call("POST", "sobjects/OrderItem", await line_body(shared, order, **line))
     assert (told, status == 201 or answer[0]["errorCode"]) == (status, status == 201 or "FIELD_INTEGRITY_EXCEPTION")
 
 
-async def test_an_order_without_an_end_takes_any_end_of_a_line(shared: Caller) -> None:
+async def test_order_without_end_accepts_any_line_end(shared: Caller) -> None:
     """H3."""
     body = await line_body(shared, await shared.draft(), EndDate="2999-12-31")
     assert (await shared.call("POST", "sobjects/OrderItem", body))[0] == 201
 
 
-async def test_the_price_book_stays_once_there_are_lines(shared: Caller) -> None:
+async def test_price_book_of_an_order_with_lines_cannot_be_changed(shared: Caller) -> None:
     """H1, H3."""
     order, other = await shared.draft(), await shared.create("Pricebook2", Name="H3", IsActive=True)
     assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"Pricebook2Id": other}))[0] == 204
@@ -220,7 +220,7 @@ async def test_the_price_book_stays_once_there_are_lines(shared: Caller) -> None
     assert (await shared.refusal("PATCH", f"sobjects/Order/{order}", {"Pricebook2Id": other}))[0] == 400
 
 
-async def test_an_inactive_price_is_not_sold(shared: Caller) -> None:
+async def test_line_with_an_inactive_price_is_rejected(shared: Caller) -> None:
     """H3, H6: new entries and products are inactive unless told."""
     product = await shared.create("Product2", Name="H6")
     book = await shared.standard_price_book()
@@ -231,7 +231,7 @@ async def test_an_inactive_price_is_not_sold(shared: Caller) -> None:
     assert (code, "pricebook entry is inactive" in message) == ("FIELD_INTEGRITY_EXCEPTION", True)
 
 
-async def test_a_draft_goes_to_the_recycle_bin_with_its_lines(shared: Caller) -> None:
+async def test_deleted_draft_is_in_the_recycle_bin_without_lines(shared: Caller) -> None:
     """H3."""
     order = await shared.draft()
     line = await shared.create("OrderItem", **await line_body(shared, order))
@@ -244,7 +244,7 @@ async def test_a_draft_goes_to_the_recycle_bin_with_its_lines(shared: Caller) ->
 # -- H6 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_price_is_there_once_even_when_inactive(shared: Caller) -> None:
+async def test_second_price_of_a_product_is_rejected_even_if_inactive(shared: Caller) -> None:
     """H6."""
     product, entry = await shared.priced_product("H6")
     await shared.call("PATCH", f"sobjects/PricebookEntry/{entry}", {"IsActive": False})
@@ -253,7 +253,7 @@ async def test_a_price_is_there_once_even_when_inactive(shared: Caller) -> None:
     assert (code, message) == ("DUPLICATE_VALUE", "This price definition already exists in this price book")
 
 
-async def test_a_price_may_follow_the_standard_price(shared: Caller) -> None:
+async def test_price_can_follow_the_standard_price(shared: Caller) -> None:
     """H6: then it is equal, or left out."""
     product, entry = await shared.priced_product("H6", price=5)
     book = await shared.create("Pricebook2", Name="H6", IsActive=True)
@@ -265,7 +265,7 @@ async def test_a_price_may_follow_the_standard_price(shared: Caller) -> None:
     assert (await row(shared, "PricebookEntry", follower, "UnitPrice"))["UnitPrice"] == 6.0
 
 
-async def test_what_was_sold_is_not_deleted(shared: Caller) -> None:
+async def test_product_price_and_price_book_in_use_cannot_be_deleted(shared: Caller) -> None:
     """H6: product, price and price book; there is one standard price book, which stays."""
     order, line = await shared.active_order()
     told = await row(shared, "OrderItem", line, "Product2Id", "PricebookEntryId")
@@ -280,7 +280,7 @@ async def test_what_was_sold_is_not_deleted(shared: Caller) -> None:
 # -- H9, H10, H11 ----------------------------------------------------------------------------------------------------
 
 
-async def test_keys_are_trimmed_and_may_be_missing_many_times(shared: Caller) -> None:
+async def test_external_id_is_trimmed_and_may_be_null(shared: Caller) -> None:
     """H9: null is no duplicate."""
     made = await shared.create("Account", Name="H9", External_Key__c="  H9-1  ")
     assert (await shared.call("GET", "sobjects/Account/External_Key__c/H9-1"))[1]["Id"] == made
@@ -293,7 +293,7 @@ async def test_keys_are_trimmed_and_may_be_missing_many_times(shared: Caller) ->
     [("0015500001QdQWa", "AAN"), ("801D0000000G0yl", "IAC"), ("802D0000000CKoy", "IAG"), ("01uD0000001c5to", "IAA"),
      ("a00E0000004D5ls", "IAC"), ("012000000000000", "AAA")],
 )  # fmt: skip
-async def test_the_last_three_characters_of_an_id(short: str, suffix: str) -> None:
+async def test_id_checksum_matches_real_ids(short: str, suffix: str) -> None:
     """H10: as those of real records."""
     assert ids.normalize(short) == short + suffix
 
@@ -304,13 +304,13 @@ async def test_the_last_three_characters_of_an_id(short: str, suffix: str) -> No
      ("Product2", "01t"), ("Pricebook2", "01s"), ("PricebookEntry", "01u"), ("Case", "500"), ("Organization", "00D"),
      ("PermissionSet", "0PS")],
 )  # fmt: skip
-async def test_ids_begin_by_their_object(shared: Caller, sobject: str, prefix: str) -> None:
+async def test_id_begins_with_the_key_prefix(shared: Caller, sobject: str, prefix: str) -> None:
     """H10."""
     _, told = await shared.call("GET", f"sobjects/{sobject}/describe")
     assert told["keyPrefix"] == prefix
 
 
-async def test_a_write_stamps_the_row_and_a_derived_one_only_the_system_stamp(shared: Caller) -> None:
+async def test_write_stamps_the_row_and_rollup_only_the_system_modstamp(shared: Caller) -> None:
     """H11: SystemModstamp is never older than LastModifiedDate."""
     order = await shared.draft()
     before = await row(shared, "Order", order, "LastModifiedDate", "SystemModstamp")

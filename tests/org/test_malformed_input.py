@@ -35,7 +35,7 @@ JSON = {"Content-Type": "application/json"}
         ("GET", "sobjects/Account/updated?start=0001-01-01T00:00:00%2B23:59&end=2026-01-01T00:00:00Z", None, {}, 400),
     ],
 )
-async def test_requests(
+async def test_malformed_request_is_answered(
     shared: Caller, method: str, path: str, body: bytes | None, headers: dict[str, str], status: int
 ) -> None:
     """Headers, bodies and addresses that are not what they say."""
@@ -43,7 +43,7 @@ async def test_requests(
 
 
 @pytest.mark.parametrize("echoed", [1.5, 10**40, "\ud800", {"a": [10**40]}, None])
-async def test_what_a_message_of_cometd_holds_comes_back(shared: Caller, echoed: Any) -> None:
+async def test_cometd_reply_echoes_any_id_and_channel(shared: Caller, echoed: Any) -> None:
     """Whatever stands for its ID or its channel."""
     for message in ({"channel": echoed}, {"channel": "/meta/connect", "id": echoed}, {"clientId": echoed}):
         answer = await shared.raw("POST", "/cometd/66.0", json.dumps([message]).encode(), **JSON)
@@ -51,7 +51,7 @@ async def test_what_a_message_of_cometd_holds_comes_back(shared: Caller, echoed:
 
 
 @pytest.mark.parametrize("types", [1, "long-polling", {"a": 1}, True])
-async def test_connection_types_that_are_no_list(shared: Caller, types: Any) -> None:
+async def test_invalid_connection_types_are_rejected(shared: Caller, types: Any) -> None:
     """A handshake that is refused."""
     shake = {"channel": "/meta/handshake", "supportedConnectionTypes": types}
     answer = await shared.raw("POST", "/cometd/66.0", json.dumps([shake]).encode(), **JSON)
@@ -64,7 +64,7 @@ async def test_connection_types_that_are_no_list(shared: Caller, types: Any) -> 
      b"<m:checkDeployStatus/>"],
     ids=["letters", "open", "many", "none", "other", "empty"],
 )  # fmt: skip
-async def test_envelopes(shared: Caller, inner: bytes) -> None:
+async def test_malformed_envelope_is_a_fault(shared: Caller, inner: bytes) -> None:
     """A fault, and soon."""
     session = f"<m:sessionId>{shared.org.access_token}</m:sessionId>".encode()
     whole = b'<e:Envelope xmlns:e="urn:e" xmlns:m="urn:m">' + session + inner + b"</e:Envelope>"
@@ -91,7 +91,7 @@ async def over(caller: Caller, path: str, session: dict[str, str]) -> dict[str, 
         b"SELECT TYPEOF What WHEN Order THEN Id END FROM Task"),
     ],
 )  # fmt: skip
-async def test_batches_end(shared: Caller, kind: str, operation: str, content: bytes) -> None:
+async def test_malformed_batch_fails_with_a_reason(shared: Caller, kind: str, operation: str, content: bytes) -> None:
     """Failed, with the reason."""
     session = {"X-SFDC-Session": shared.org.access_token, **JSON}
     info = json.dumps({"operation": operation, "object": "Account", "contentType": kind}).encode()
@@ -102,7 +102,7 @@ async def test_batches_end(shared: Caller, kind: str, operation: str, content: b
     assert (batch["state"], "InternalServerError" in batch["stateMessage"]) == ("Failed", False)
 
 
-async def test_versions_of_bulk_that_are_none(shared: Caller) -> None:
+async def test_invalid_bulk_version_is_rejected(shared: Caller) -> None:
     """Refused before a job is made."""
     session = {"X-SFDC-Session": shared.org.access_token, **JSON}
     info = b'{"operation": "insert", "object": "Account"}'
@@ -111,7 +111,7 @@ async def test_versions_of_bulk_that_are_none(shared: Caller) -> None:
         assert answer.status in {400, 404}
 
 
-async def test_a_job_that_fails_in_the_org_stops_no_other(shared: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_job_with_an_internal_error_stops_no_other(shared: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hands of the org go on."""
     from connector.localorg import bulk_worker
 

@@ -47,7 +47,7 @@ async def trouble(caller: Caller, **faults: int) -> None:
         ({"status": 503, "count": 1}, (503, "<html>"), (503, "<html>")),
     ],
 )
-async def test_a_refusal_is_told_in_the_shape_of_the_api_that_was_called(
+async def test_injected_refusal_has_the_shape_of_the_called_api(
     caller: Caller, fault: dict[str, int], in_soap: tuple[int, str], in_classic: tuple[int, str]
 ) -> None:
     for face, (status, text) in ((soap, in_soap), (classic, in_classic)):
@@ -60,7 +60,7 @@ async def test_a_refusal_is_told_in_the_shape_of_the_api_that_was_called(
 
 @pytest.mark.parametrize(("fault", "written"), [("reset", 0), ("lost_response", 1), ("truncated", 1)])
 @pytest.mark.parametrize("face", [soap, classic])
-async def test_a_connection_that_ends_early(caller: Caller, face: object, fault: str, written: int) -> None:
+async def test_injected_fault_ends_the_connection_early(caller: Caller, face: object, fault: str, written: int) -> None:
     await trouble(caller, **{fault: 1})
     with pytest.raises(aiohttp.ClientError):
         await face(caller)  # type: ignore[operator]
@@ -69,7 +69,7 @@ async def test_a_connection_that_ends_early(caller: Caller, face: object, fault:
     assert (call.method, call.status) == ("POST", {"truncated": 200 if face is soap else 201}.get(fault, 0))
 
 
-async def test_calls_beside_rest_count_and_are_logged(caller: Caller) -> None:
+async def test_soap_and_bulk_calls_count_and_are_logged(caller: Caller) -> None:
     """F1: every REST, SOAP and Bulk call counts."""
     before = caller.org.org.usage.used
     await soap(caller)

@@ -56,19 +56,19 @@ def _refused(act: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("act", GROWING.values(), ids=GROWING)
-async def test_work_grows_with_the_length_of_the_input_and_no_faster(act: Callable[[int], object]) -> None:
+async def test_work_grows_linearly_with_the_length_of_the_input(act: Callable[[int], object]) -> None:
     size = 2_000
     small, large = cost(lambda: act(size)), cost(lambda: act(size * 8))
     assert large < max(small, 0.002) * 24, "quadratic work would be 64 times as much"
 
 
-async def test_soap_body_is_refused_at_once_whatever_is_in_it(shared: Caller) -> None:
+async def test_unauthenticated_soap_body_is_rejected_at_once(shared: Caller) -> None:
     body = b"<E><Body><![CDATA[" + b"<sessionId " * 20_000 + b"]]></Body></E>"
     answer = await shared.raw("POST", "/services/Soap/m/66.0", body, **{"Content-Type": "text/plain"})
     assert (answer.status, b"no SOAP envelope" in answer.body) == (500, True)
 
 
-async def test_session_is_read_from_the_header_of_the_envelope_only(shared: Caller) -> None:
+async def test_session_is_read_from_the_envelope_header_only(shared: Caller) -> None:
     token = shared.org.access_token
     body = f"<Envelope><Body><describeMetadata><sessionId>{token}</sessionId></describeMetadata></Body></Envelope>"
     answer = await shared.raw("POST", "/services/Soap/m/66.0", body.encode())
@@ -86,13 +86,13 @@ async def test_session_is_read_from_the_header_of_the_envelope_only(shared: Call
         (b'<?xml version="1.0" encoding="utf-7"?><a/>', "not readable"),
     ],
 )
-async def test_xml_has_limits(monkeypatch: pytest.MonkeyPatch, content: bytes, problem: str) -> None:
+async def test_xml_beyond_its_limits_is_rejected(monkeypatch: pytest.MonkeyPatch, content: bytes, problem: str) -> None:
     monkeypatch.setattr(xml, "MAX_ELEMENTS", 100 if b"b/" in content else 10_000)
     with pytest.raises(MetadataError, match=problem):
         parse_xml(content, "x")
 
 
-async def test_zip_that_unfolds_to_very_much_is_refused_unread() -> None:
+async def test_zip_bomb_is_rejected_unread() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr("package.xml", b"\0" * 1_000)
@@ -103,13 +103,13 @@ async def test_zip_that_unfolds_to_very_much_is_refused_unread() -> None:
         open_archive(raw[:spot] + large + raw[spot + 4 :])
 
 
-async def test_cometd_request_of_many_messages_is_refused(shared: Caller) -> None:
+async def test_cometd_request_of_too_many_messages_is_rejected(shared: Caller) -> None:
     body = b"[" + b",".join([b'{"channel": "/meta/handshake"}'] * 101) + b"]"
     answer = await shared.raw("POST", "/cometd/66.0", body, **{"Content-Type": "application/json"})
     assert (answer.status, answer.code) == (400, "LIMIT_EXCEEDED")
 
 
-async def test_form_with_many_or_nested_parts_is_refused() -> None:
+async def test_form_with_many_or_nested_parts_is_rejected() -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="%d"\r\n\r\nx\r\n'
     with pytest.raises(Refusal, match=f"at most {MAX_PARTS} parts"):
         parse_parts(b"".join(part % number for number in range(50)), "multipart/form-data; boundary=b", "json")
@@ -132,11 +132,11 @@ async def test_form_part_keeps_every_byte() -> None:
         ("tea", "t?a", True), ("tea", "t??a", False), ("a*b", "a", True),
     ],
 )  # fmt: skip
-async def test_words_of_a_search_with_stars(text: str, word: str, *, found: bool) -> None:
+async def test_search_word_with_wildcards_matches(text: str, word: str, *, found: bool) -> None:
     assert _contains_word(text, word) is found
 
 
-async def test_search_that_is_too_long_is_refused_or_finds_nothing(shared: Caller) -> None:
+async def test_too_long_search_is_rejected_or_finds_nothing(shared: Caller) -> None:
     with pytest.raises(Refusal, match="100000 characters"):
         parse_search("FIND {" + "a" * sosl.MAX_LENGTH + "}")
     await shared.create("Account", Name="Longsearch")
