@@ -16,11 +16,10 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from connector.errors import ConnectorError
 from connector.jobs.order_automation import run_order_automation
 from connector.jobs.push import PushSummary
-from connector.jobs.rules_reloader import RulesReloader
 from connector.jobs.schedule import Job, jobs
 from connector.jobs.send_notifications import send_notifications
 from connector.log import configure
-from connector.notifications.transport.transport import MailTransport, make_transport
+from connector.notifications.transport.transport import MailTransport
 from connector.service import Services, collect_seldom, running_service
 from connector.settings import load_settings
 
@@ -108,21 +107,20 @@ class JobScheduler:
 async def serve() -> None:
     """The service, until SIGTERM or SIGINT."""
     settings = load_settings()
-    reloader = RulesReloader(settings)
     configure(settings.service_log_level)
     collect_seldom()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running_service(settings) as service:
-        transport = make_transport(settings.messages, service.clock)
+        transport = service.transport()
         push = Pushing(service)
         catalog = jobs(
             push=push.run,
             push_seconds=settings.sync.push_seconds,
-            automation=lambda: _automate_orders(service, reloader),
+            automation=lambda: _automate_orders(service),
             automation_seconds=settings.orders.automation_seconds,
-            notifications=None if transport is None else lambda: _send_notifications(service, reloader, transport),
+            notifications=None if transport is None else lambda: _send_notifications(service, transport),
             notification_seconds=settings.messages.seconds,
         )
         log.info("started", jobs=[job.name for job in catalog])
@@ -146,18 +144,15 @@ class Pushing:
             log.info("pushed", done=dict(summary.tally.done), writes=summary.writes)
 
 
-async def _automate_orders(service: Services, reloader: RulesReloader) -> None:
-    rules, _ = reloader.current()
-    done = await run_order_automation(service.store, rules)
+async def _automate_orders(service: Services) -> None:
+    done = await run_order_automation(service.store, service.orders)
     if done:
         log.info("order_automation", **asdict(done))
 
 
-async def _send_notifications(
-    service: Services, reloader: RulesReloader, transport: AbstractAsyncContextManager[MailTransport]
-) -> None:
-    _, composer = reloader.current()
-    done = await send_notifications(service.store, composer, transport, service.settings.messages, clock=service.clock)
+async def _send_notifications(service: Services, transport: AbstractAsyncContextManager[MailTransport]) -> None:
+    messages, clock = service.settings.messages, service.clock
+    done = await send_notifications(service.store, service.composer, transport, messages, clock=clock)
     if done:
         log.info("notifications", **asdict(done))
 

@@ -1,24 +1,37 @@
-"""Puts the parts together: settings in, a store, an org client and mappings out, closed again in the right order."""
+"""The composition root: the one place that puts the parts of the product together, from settings.
+
+`local_services` needs no org: the database, the rules, the composer of notifications, and the door to orders. The HTTP
+API and most commands do with it. `running_service` adds the org: its client, the mappings, and the push.
+"""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from connector.clock import Clock, SystemClock
-from connector.jobs.mapping_versions import MappingFiles, Mappings
-from connector.jobs.push import PushSummary, push
-from connector.jobs.push_rounds import ProgressReporter
-from connector.mapping import MappingSet
-from connector.outbound.health import OrgHealth
-from connector.salesforce.client import SalesforceClient
+from connector.jobs.rules_reloader import RulesReloader
+from connector.notifications.composer import NotificationComposer
+from connector.orders.policy.rules import Rules
+from connector.orders.service import OrderService
 from connector.settings import Settings
-from connector.store import schema
 from connector.store.engine import Store
-from connector.store.outbox import Selection
-from connector.store.schema import open_store
+from connector.store.schema import check, open_store
+
+if TYPE_CHECKING:  # importing what speaks to the org takes longer than a short command may
+    from aiohttp import web
+
+    from connector.jobs.mapping_versions import Mappings
+    from connector.jobs.push import PushSummary
+    from connector.jobs.push_rounds import ProgressReporter
+    from connector.mapping import MappingSet
+    from connector.notifications.transport.transport import MailTransport
+    from connector.outbound.health import OrgHealth
+    from connector.salesforce.client import SalesforceClient
+    from connector.store.outbox import Selection
 
 
 def collect_seldom() -> None:
@@ -30,15 +43,48 @@ def collect_seldom() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Services:
-    """Everything a job needs."""
+class LocalServices:
+    """What works without an org."""
 
     settings: Settings
     store: Store
+    reloader: RulesReloader
+    orders: OrderService
+
+    @property
+    def clock(self) -> Clock:
+        return self.store.clock
+
+    @property
+    def rules(self) -> Rules:
+        """As the rules file is now."""
+        return self.reloader.current()[0]
+
+    @property
+    def composer(self) -> NotificationComposer:
+        """By the templates as they are now."""
+        return self.reloader.current()[1]
+
+    def transport(self) -> AbstractAsyncContextManager[MailTransport] | None:
+        """How notifications leave; None if the settings name no way."""
+        from connector.notifications.transport.transport import make_transport
+
+        return make_transport(self.settings.messages, self.clock)
+
+    def web_app(self) -> web.Application:
+        """The HTTP API."""
+        from connector.web.app import make_app
+
+        return make_app(self.store, self.orders, self.reloader.current)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services(LocalServices):
+    """Everything, the org included."""
+
     client: SalesforceClient
     versions: Mappings
-    clock: Clock
-    health: OrgHealth = field(default_factory=OrgHealth)
+    health: OrgHealth
 
     @property
     def mappings(self) -> MappingSet:
@@ -55,8 +101,10 @@ class Services:
         verify: bool = True,
     ) -> PushSummary:
         """See `jobs.push`. A `scheduled` one is refused (StoreError) when a newer release has upgraded the database."""
+        from connector.jobs.push import push
+
         if scheduled:
-            await schema.check(self.store)
+            await check(self.store)
         return await push(
             self.store,
             self.client,
@@ -73,11 +121,35 @@ class Services:
 
 
 @asynccontextmanager
+async def local_services(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[LocalServices]:
+    """The services on `settings` that need no org; RulesError, SettingsError or StoreError before anything is
+    started."""
+    reloader = RulesReloader(settings)
+    async with open_store(settings, clock=clock) as store:
+        orders = OrderService(store, lambda: reloader.current()[0])
+        yield LocalServices(settings=settings, store=store, reloader=reloader, orders=orders)
+
+
+@asynccontextmanager
 async def running_service(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Services]:
-    """A service on `settings`; SettingsError, MappingError or StoreError before anything is started."""
+    """All services on `settings`; also MappingError before anything is started."""
+    from connector.jobs.mapping_versions import MappingFiles, Mappings
+    from connector.outbound.health import OrgHealth
+    from connector.salesforce.client import SalesforceClient
+
     clock = clock or SystemClock()
     versions = Mappings(MappingFiles(settings.mappings_dir))
-    async with open_store(settings, clock=clock) as store:
-        attempts = settings.sync.attempts_in_claim
-        async with SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client:
-            yield Services(settings=settings, store=store, client=client, versions=versions, clock=clock)
+    attempts = settings.sync.attempts_in_claim
+    async with (
+        local_services(settings, clock=clock) as local,
+        SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client,
+    ):
+        yield Services(
+            settings=settings,
+            store=local.store,
+            reloader=local.reloader,
+            orders=local.orders,
+            client=client,
+            versions=versions,
+            health=OrgHealth(),
+        )

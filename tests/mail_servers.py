@@ -29,6 +29,7 @@ from connector.store import notifications
 from connector.store import stock as stocks
 from connector.store.engine import Store
 from tests.unit.store import samples
+from tests.unit.store.samples import placements
 
 RULES = replace(standard(), notified_kinds=standard().messages)
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS10ZXN0cy0yNC1ieXRlcw=="
@@ -183,7 +184,7 @@ async def opened(store: Store, *numbers: str, **changes: Any) -> None:
     async with store.transaction() as uow:
         await stocks.count(uow, {("CHAI", "EAST"): Decimal(100), ("TOFU", "EAST"): Decimal(100)})
         transaction = OrderTransaction(uow, actor="shop", rules=RULES)
-        await transaction.place([samples.order(number, **MINE | changes) for number in numbers])
+        await transaction.place(placements([samples.order(number, **MINE | changes) for number in numbers]))
         await transaction.execute_all(
             [OrderCommand(number=number, event=Event(action=Action.VERIFY)) for number in numbers]
         )

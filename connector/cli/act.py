@@ -92,30 +92,16 @@ async def _act(number: str, action: str, said: dict[str, Any], request: str | No
     """The order afterwards, and whether this request was carried out before."""
     from connector.api.serializers import serialize_order
     from connector.orders.command import OrderCommand
-    from connector.orders.policy.rules import load_rules_for
-    from connector.orders.service import execute
-    from connector.orders.transaction import OrderTransaction
+    from connector.service import local_services
     from connector.settings import load_settings
-    from connector.store import orders
-    from connector.store.retry import retry_on_abort
-    from connector.store.schema import open_store
 
-    asked = OrderCommand(number=number, event=_event(action, said), request=request)
-    settings = load_settings()
-    rules = load_rules_for(settings)
-    async with open_store(settings) as store:
-
-        async def once() -> tuple[dict[str, Any], bool]:
-            async with store.transaction() as uow:
-                transaction = OrderTransaction(uow, actor=getpass.getuser(), rules=rules)
-                await execute(transaction, asked)
-                [order] = await orders.load(uow.connection, [number])
-                return serialize_order(order), (number, asked.request) in transaction.repeated
-
+    command = OrderCommand(number=number, event=_event(action, said), request=request)
+    async with local_services(load_settings()) as services:
         try:
-            return await retry_on_abort(store.clock, once)
+            executed = await services.orders.execute(command, actor=getpass.getuser())
         except CommandError as error:
             raise naming_option(error, said) from None
+    return serialize_order(executed.order), executed.replayed
 
 
 def _event(action: str, said: dict[str, Any]) -> Any:

@@ -178,28 +178,27 @@ class _Shop:
 
     async def place(self, count: int) -> None:
         from connector.demo import sample_orders
-        from connector.orders.transaction import OrderTransaction
+        from connector.orders.placement import Placement
 
         today = self.service.clock.now()
         new = list(sample_orders.orders(self.customers, self.products, count=count, first=self.placed + 1, today=today))
         for start in range(0, len(new), BATCH):
-            async with self.service.store.transaction() as uow:
-                await OrderTransaction(uow, actor="web shop", rules=self.post.rules).place(new[start : start + BATCH])
+            placements = [Placement(order=order) for order in new[start : start + BATCH]]
+            await self.service.orders.place(placements, actor="web shop")
         self.placed += count
         self.under_way += [order.number for order in new]
 
     async def advance(self, numbers: Sequence[str], *, release: bool) -> list[Order]:
         """One working step for each of these; how they stand then."""
         from connector.demo.simulation import advance
-        from connector.orders.transaction import OrderTransaction
+        from connector.store import orders
 
         found: list[Order] = []
         for start in range(0, len(numbers), BATCH):
             batch = numbers[start : start + BATCH]
-            async with self.service.store.transaction() as uow:
-                found += await advance(
-                    OrderTransaction(uow, actor="demo", rules=self.post.rules), batch, release=release
-                )
+            async with self.service.store.reader() as connection:
+                loaded = await orders.load(connection, batch)
+            found += await advance(self.service.orders, loaded, release=release)
         return found
 
     async def work(self, goal: str, most: int) -> None:

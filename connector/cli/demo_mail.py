@@ -20,8 +20,6 @@ from connector.errors import ConnectorError
 if TYPE_CHECKING:
     from connector.localmail.catcher import MailCatcher
     from connector.localmail.mailbox import Mail
-    from connector.notifications.composer import NotificationComposer
-    from connector.orders.policy.rules import Rules
     from connector.service import Services
     from connector.settings import MessageSettings
 
@@ -44,9 +42,7 @@ class DemoPost:
     progress: Progress | None = None
     service: Services | None = None
     since: datetime = datetime(1970, 1, 1, tzinfo=UTC)
-    _rules: Rules | None = None
-    _correspondence: NotificationComposer | None = None
-    _way: Any = field(default=None)
+    _transport: Any = field(default=None)
 
     @property
     def public_url(self) -> str:
@@ -65,28 +61,15 @@ class DemoPost:
             smtp_security=Security.NONE,
         )  # fmt: skip
 
-    @property
-    def rules(self) -> Rules:
-        assert self._rules is not None
-        return self._rules
-
     @asynccontextmanager
     async def at_work(self, service: Services) -> AsyncIterator[None]:
         """Serve the API, and with it the page that mails link to."""
         from aiohttp import web
 
-        from connector.notifications.composer import make_composer
-        from connector.notifications.transport.transport import make_transport
-        from connector.orders.policy.rules import load_rules_for
-        from connector.web.app import make_app
-
         self.service = service
         self.since = service.clock.now()
-        self._rules = load_rules_for(service.settings)
-        self._correspondence = make_composer(service.settings, self._rules)
-        self._way = make_transport(service.settings.messages, service.clock)
-        app = make_app(service.store, self._rules, self._correspondence)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._transport = service.transport()
+        runner = web.AppRunner(service.web_app(), access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
             await web.SockSite(runner, self.door).start()
@@ -101,7 +84,6 @@ class DemoPost:
         from connector.store import notifications
 
         assert self.service is not None
-        assert self._correspondence is not None
         before = self.caught
         service = self.service
         async with service.store.reader() as connection:
@@ -112,7 +94,7 @@ class DemoPost:
                 self.progress.expect(due)
             for _ in range(ROUNDS):
                 done = await send_notifications(
-                    service.store, self._correspondence, self._way, service.settings.messages, clock=service.clock
+                    service.store, service.composer, self._transport, service.settings.messages, clock=service.clock
                 )
                 if done.stopped or done.failed:
                     raise ConnectorError(f"The demo's mails do not go out: {done.stopped or 'some were refused'}")

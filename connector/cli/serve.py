@@ -33,22 +33,17 @@ async def _serve() -> None:
     import structlog
     from aiohttp import web
 
-    from connector.jobs.rules_reloader import RulesReloader
     from connector.log import configure
-    from connector.service import collect_seldom
+    from connector.service import collect_seldom, local_services
     from connector.settings import load_settings
-    from connector.store.schema import open_store
-    from connector.web.app import make_app
     from connector.web.server import Runner
 
     settings = load_settings()
-    followed = RulesReloader(settings)
     configure(settings.service_log_level)
     collect_seldom()
     log = structlog.get_logger("serve")
-    async with open_store(settings) as store:
-        app = make_app(store, followed.current()[0], follow=followed.current)
-        runner = Runner(app, shutdown_timeout=10)
+    async with local_services(settings) as services:
+        runner = Runner(services.web_app(), shutdown_timeout=10)
         await runner.setup()
         try:
             site = web.TCPSite(runner, settings.http.host, settings.http.port)

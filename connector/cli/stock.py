@@ -160,28 +160,18 @@ async def _levels(skus: list[str]) -> list[dict[str, Any]]:
 
 
 async def _count(counted: dict[tuple[str, str], Decimal], *, new: bool) -> dict[str, Any]:
-    from connector.orders.inventory.allocation import StockCountReport, apply_stock_count
-    from connector.orders.policy.rules import load_rules_for
-    from connector.orders.transaction import OrderTransaction
+    from connector.service import local_services
     from connector.settings import load_settings
     from connector.store import products
     from connector.store import stock as stocks
-    from connector.store.retry import retry_on_abort
-    from connector.store.schema import open_store
 
-    settings = load_settings()
-    rules = load_rules_for(settings)
-    async with open_store(settings) as store:
-
-        async def once() -> StockCountReport:
-            async with store.transaction() as uow:
-                known = await products.find(uow.connection, {sku for sku, _ in counted})
-                for sku, _ in counted:
-                    if sku not in known:
-                        raise UsageError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
-                if not new:
-                    _known(await stocks.warehouses(uow.connection), {warehouse for _, warehouse in counted})
-                return await apply_stock_count(OrderTransaction(uow, actor=getpass.getuser(), rules=rules), counted)
-
-        done = await retry_on_abort(store.clock, once)
+    async with local_services(load_settings()) as services:
+        async with services.store.reader() as connection:
+            known = await products.find(connection, {sku for sku, _ in counted})
+            for sku, _ in counted:
+                if sku not in known:
+                    raise UsageError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
+            if not new:
+                _known(await stocks.warehouses(connection), {warehouse for _, warehouse in counted})
+        done = await services.orders.count_stock(counted, actor=getpass.getuser())
     return {"counted": len(counted), "taken": done.taken, "short": done.short}

@@ -25,29 +25,34 @@ from connector.model.shipments import (
 )
 from connector.model.stage import OPEN, Stage
 from connector.orders.command import OrderCommand
-from connector.orders.inventory.allocation import allocate
-from connector.orders.policy.verification import verify
-from connector.orders.transaction import OrderTransaction
+from connector.orders.service import OrderService
 
+ACTOR = "demo"
 CARRIERS = ("Northern Parcel", "Harbor Freight Lines", "Swift Post")
 WAREHOUSES = ("EAST", "SOUTH", "WEST")
 IN_PARTS, CUT_SHORT, COMES_BACK, REPLACED = 0.2, 0.08, 0.15, 0.06
 """How often an order ships in parts, loses a line, comes back, or is sent again."""
 
 
-async def advance(transaction: OrderTransaction, numbers: Sequence[str], *, release: bool = True) -> list[Order]:
-    """Take each of these orders as far as one working step does, those on hold only if `release`; how they stand."""
-    found = [order for order, _ in (await transaction.load(numbers)).values()]
-    if not release:
-        found = [order for order in found if not order.holds]
-    fresh = [order.number for order in found if order.stage is Stage.PLACED and not order.holds]
-    await verify(transaction, fresh)
-    await allocate(transaction, [order.number for order in found if order.stage in OPEN])
-    now = await transaction.load([order.number for order in found if order.number not in set(fresh)])
-    await transaction.execute_all(
-        [OrderCommand(number=order.number, event=event) for order, _ in now.values() for event in next_events(order)]
-    )
-    return [order for order, _ in (await transaction.load(numbers)).values()]
+async def advance(service: OrderService, orders: Sequence[Order], *, release: bool = True) -> list[Order]:
+    """Take each of these orders as far as one working step does, those on hold only if `release`; as they are then."""
+    moving = [order for order in orders if release or not order.holds]
+    fresh = {order.number for order in moving if order.stage is Stage.PLACED and not order.holds}
+    current = {order.number: order for order in orders}
+    for order in await service.verify(sorted(fresh), actor=ACTOR):
+        current[order.number] = order
+    waiting = [order.number for order in moving if order.stage in OPEN]
+    for allocated in await service.allocate(waiting, actor=ACTOR):
+        current[allocated.order.number] = allocated.order
+    commands = [
+        OrderCommand(number=order.number, event=event)
+        for order in moving
+        if order.number not in fresh
+        for event in next_events(current[order.number])
+    ]
+    for order in await service.execute_all(commands, actor=ACTOR):
+        current[order.number] = order
+    return list(current.values())
 
 
 def is_done(order: Order) -> bool:

@@ -1,28 +1,24 @@
-"""What the desk does by itself: verifies what was placed, allocates what waits for stock, escalates old holds.
+"""Order automation: verify placed orders, allocate stock to waiting orders, escalate holds past their limit.
 
-It works in small transactions, so that people at the desk hardly wait for it. What it has seen is looked at again under
-the lock of the order, so that two of it do nothing twice; an order that is refused holds up no other.
+Each batch of 100 orders is one transaction, so an interactive command waits for one batch at most. Candidates are read
+without a lock and checked again under the order's row lock, so two replicas never act twice on one order. If one order
+of a batch is rejected, the batch is repeated order by order, and the rejected one is logged.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from connector.errors import CommandError
-from connector.model.events import Action, Event
-from connector.model.order_state import Hold, OrderState
 from connector.model.stage import Stage
-from connector.orders.command import OrderCommand
-from connector.orders.inventory.allocation import allocate
-from connector.orders.policy.rules import Rules
-from connector.orders.policy.verification import verify
-from connector.orders.transaction import OrderTransaction
-from connector.store.engine import Connection, Store
+from connector.orders.service import OrderService
+from connector.store.engine import Store
 from connector.store.queries.backorders import list_orders_waiting_for_stock
 from connector.store.queries.holds import list_orders_to_escalate
 from connector.store.queries.order_search import list_orders_to_verify
@@ -30,12 +26,13 @@ from connector.store.queries.order_search import list_orders_to_verify
 ACTOR = "connector"
 BATCH = 100
 MOST = 50
-"""Transactions of one run; what is left waits for the next."""
+"""Batches of one run; the rest is left to the next one."""
 
-_Find = Callable[[Connection, int], Awaitable[list[str]]]
-_Act = Callable[[OrderTransaction, Sequence[str]], Awaitable[list[OrderState]]]
+T = TypeVar("T")
 
-log = structlog.get_logger("tend")
+_Command = Callable[[Sequence[str]], Awaitable[list[T]]]
+
+log = structlog.get_logger("order_automation")
 
 
 @dataclass(kw_only=True)
@@ -51,97 +48,72 @@ class AutomationReport:
         return bool(self.verified or self.held or self.allocated or self.escalated)
 
 
-async def run_order_automation(store: Store, rules: Rules) -> AutomationReport:
-    """One round over all orders."""
-    done = AutomationReport()
-    await _escalate(store, rules, done)
-    await _verify(store, rules, done)
-    await _allocate(store, rules, done)
-    return done
+async def run_order_automation(store: Store, orders: OrderService) -> AutomationReport:
+    """One run over all orders."""
+    report = AutomationReport()
+    await _escalate(store, orders, report)
+    await _verify(store, orders, report)
+    await _allocate(store, orders, report)
+    return report
 
 
-async def _verify(store: Store, rules: Rules, done: AutomationReport) -> None:
-    async def act(transaction: OrderTransaction, mine: Sequence[str]) -> list[OrderState]:
-        """Another one may have verified them since they were seen."""
-        found = await transaction.load(mine)
-        orders_now = [found[number][0] for number in mine]
-        still = [order.number for order in orders_now if order.stage is Stage.PLACED and not order.holds]
-        return await verify(transaction, still)
-
-    async for found in _rounds(store, rules, list_orders_to_verify, act):
-        done.held += sum(bool(progress.holds) for progress in found)
-        done.verified += sum(progress.stage is Stage.VERIFIED for progress in found)
-
-
-async def _allocate(store: Store, rules: Rules, done: AutomationReport) -> None:
-    async with store.transaction() as uow:
-        numbers = await list_orders_waiting_for_stock(uow.connection, limit=BATCH * MOST)
-
-    async def act(transaction: OrderTransaction, mine: Sequence[str]) -> list[OrderState]:
-        found = (await transaction.load(mine)).values()
-        before = {order.number: transaction.progress_of(order).sum("allocated") for order, _ in found}
-        after = await allocate(transaction, mine)
-        return [progress for progress in after if progress.sum("allocated") > before[progress.number]]
-
-    for start in range(0, len(numbers), BATCH):
-        done.allocated += len((await _together(store, rules, numbers[start : start + BATCH], act))[0])
-
-
-async def _escalate(store: Store, rules: Rules, done: AutomationReport) -> None:
-    for reason, hours in rules.escalation.items():
-        limit = store.clock.now() - timedelta(hours=hours)
-
-        async def find(connection: Connection, most: int, reason: Hold = reason, limit: datetime = limit) -> list[str]:
-            return await list_orders_to_escalate(connection, reason, limit, limit=most)
-
-        async for found in _rounds(store, rules, find, partial(_escalated, reason, hours, limit)):
-            done.escalated += len(found)
-
-
-async def _escalated(
-    reason: Hold, hours: float, limit: datetime, transaction: OrderTransaction, mine: Sequence[str]
-) -> list[OrderState]:
-    """Another one may have escalated or released them since they were seen."""
-    await transaction.load(mine)
-    still = await list_orders_to_escalate(transaction.uow.connection, reason, limit, numbers=mine)
-    return await transaction.execute_all([_escalation(number, reason, hours) for number in still])
-
-
-async def _rounds(store: Store, rules: Rules, find: _Find, act: _Act) -> AsyncIterator[list[OrderState]]:
-    """What became of the orders that `find` finds, a batch at a time; it finds no more what was acted on."""
-    refused: set[str] = set()
-    for _ in range(MOST):
+async def _verify(store: Store, orders: OrderService, report: AutomationReport) -> None:
+    async def candidates(limit: int) -> list[str]:
         async with store.reader() as connection:
-            # As many more as were refused, which are found again.
-            candidates = await find(connection, BATCH + len(refused))
-        numbers = [number for number in candidates if number not in refused]
+            return await list_orders_to_verify(connection, limit)
+
+    async for batch in _batches(candidates, partial(orders.verify_placed, actor=ACTOR)):
+        report.held += sum(bool(order.holds) for order in batch)
+        report.verified += sum(order.stage is Stage.VERIFIED for order in batch)
+
+
+async def _allocate(store: Store, orders: OrderService, report: AutomationReport) -> None:
+    async with store.reader() as connection:
+        numbers = await list_orders_waiting_for_stock(connection, limit=BATCH * MOST)
+    for start in range(0, len(numbers), BATCH):
+        batch, _ = await _together(numbers[start : start + BATCH], partial(orders.allocate, actor=ACTOR))
+        report.allocated += sum(not item.replayed for item in batch)
+
+
+async def _escalate(store: Store, orders: OrderService, report: AutomationReport) -> None:
+    for reason, hours in orders.rules.escalation.items():
+        placed_before = store.clock.now() - timedelta(hours=hours)
+
+        async def candidates(limit: int) -> list[str]:
+            async with store.reader() as connection:
+                return await list_orders_to_escalate(connection, reason, placed_before, limit=limit)  # noqa: B023
+
+        async for batch in _batches(candidates, partial(orders.escalate, reason, hours, actor=ACTOR)):
+            report.escalated += len(batch)
+
+
+async def _batches(candidates: Callable[[int], Awaitable[list[str]]], command: _Command[T]) -> AsyncIterator[list[T]]:
+    """What `command` returns for the orders that `candidates` finds, a batch at a time. An order that was acted on is
+    no candidate any more."""
+    rejected: set[str] = set()
+    for _ in range(MOST):
+        # As many more as were rejected, for those are found again.
+        numbers = [number for number in await candidates(BATCH + len(rejected)) if number not in rejected]
         if not numbers:
             return
-        found, these = await _together(store, rules, numbers, act)
-        refused |= these
-        yield found
+        batch, these = await _together(numbers, command)
+        rejected |= these
+        yield batch
         if len(numbers) < BATCH:
             return
 
 
-async def _together(store: Store, rules: Rules, numbers: Sequence[str], act: _Act) -> tuple[list[OrderState], set[str]]:
-    """`act` on these orders in one transaction; if one is refused, on each by itself. Which ones were refused."""
+async def _together(numbers: Sequence[str], command: _Command[T]) -> tuple[list[T], set[str]]:
+    """`command` on these orders in one transaction; if one is rejected, on each by itself. Which were rejected."""
     try:
-        async with store.transaction() as uow:
-            return await act(OrderTransaction(uow, actor=ACTOR, rules=rules), numbers), set()
+        return await command(numbers), set()
     except CommandError as error:
         if len(numbers) == 1:
-            log.warning("refused", order=numbers[0], rule=error.rule, why=str(error))
+            log.warning("rejected", order=numbers[0], rule=error.rule, why=str(error))
             return [], set(numbers)
-    done, refused = list[OrderState](), set[str]()
+    results, rejected = list[T](), set[str]()
     for number in numbers:
-        found, these = await _together(store, rules, [number], act)
-        done += found
-        refused |= these
-    return done, refused
-
-
-def _escalation(number: str, reason: Hold, hours: float) -> OrderCommand:
-    return OrderCommand(
-        number=number, event=Event(action=Action.ESCALATE, hold=reason, note=f"on hold for {hours:g} hours and more")
-    )
+        batch, these = await _together([number], command)
+        results += batch
+        rejected |= these
+    return results, rejected

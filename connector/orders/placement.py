@@ -1,4 +1,4 @@
-"""Whether an order that arrives is one that was placed before. PURE.
+"""Placing an order: what may be placed, and whether an order that arrives is one that was placed before.
 
 An order is the same if it was asked for in the same words: not if it is like the one that is stored, for prices may
 have been filled in, and much may have happened since. Of those words a digest is kept, which only whoever has the
@@ -8,11 +8,43 @@ order's tracking key can make.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from connector.errors import CommandError
+from connector.model.customer import Customer
 from connector.model.keys import check_new_order_number
 from connector.model.order import Order, OrderInput
 from connector.model.stage import Stage
+from connector.store import customers
+from connector.store.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """One order to place.
+
+    `content` is what the caller sent, by which a repeat is recognized; None: the order itself. `moment_given` is False
+    where the caller named no `placed_at`: a repeat then has the moment of the first time. `customer` are values of the
+    customer that came with a new order.
+    """
+
+    order: OrderInput
+    content: bytes | None = None
+    moment_given: bool = True
+    customer: Mapping[str, Any] | None = None
+
+
+async def save_customer(uow: UnitOfWork, number: str, values: Mapping[str, Any]) -> None:
+    """What an order says of its customer adds to what is stored; how far a customer is trusted, it does not say."""
+    await customers.versions(uow.connection, [number], lock=True)
+    stored = await customers.load(uow.connection, [number])
+    if not stored:
+        await customers.save(uow, [Customer.named_by_order(number=number, **values)])
+        return
+    trusted = {name: value for name, value in values.items() if name not in {"tier", "credit_limit"}}
+    await customers.save(uow, [stored[0].updated_from_order(**trusted)])
 
 
 def digest(key: str, said: bytes) -> str:

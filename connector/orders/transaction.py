@@ -27,6 +27,7 @@ from connector.orders.command import OrderCommand, attribute_to
 from connector.orders.documents.invoice import build_invoice, dump
 from connector.orders.inventory import stock_moves
 from connector.orders.notification_triggers import notifications_for
+from connector.orders.placement import Placement
 from connector.orders.policy.order_facts import facts_of
 from connector.orders.policy.rules import Rules, standard
 from connector.orders.pricing import (
@@ -91,32 +92,38 @@ class OrderTransaction:
         self._progress: dict[str, OrderState] = {}
         """Theirs, where it is known without being computed again."""
 
-    async def place(self, items: Sequence[OrderInput], said: Mapping[str, bytes] | None = None) -> list[OrderState]:
-        """Place new orders. One that is there and was asked for in the same words is left as it is, however far it has
-        come; another one under the same number is refused. `said` are those words by number, where they are not simply
-        the order itself."""
-        words = {item.number: (said or {}).get(item.number) or canonical_bytes(item) for item in items}
-        wanted: dict[str, OrderInput] = {}
-        for item in items:
-            placement.check_new(item)
-            if wanted.setdefault(item.number, item) != item:
-                raise placement.conflicting_order_error(item.number)
-        there = {order.number for order in await orders.load(self.uow.connection, list(wanted))}
-        known = await orders.load_placements(self.uow.connection, sorted(there))
-        new = [item for item in wanted.values() if item.number not in there]
+    async def place(self, placements: Sequence[Placement]) -> list[Order]:
+        """Place new orders; see OrderService.place."""
+        wanted: dict[str, Placement] = {}
+        for item in placements:
+            number = item.order.number
+            placement.check_new(item.order)
+            if wanted.setdefault(number, item).order != item.order:
+                raise placement.conflicting_order_error(number)
+        existing = {order.number: order for order in await orders.load(self.uow.connection, list(wanted))}
+        for number, order in existing.items():
+            if not wanted[number].moment_given:  # the moment of the first time stands
+                wanted[number] = replace(wanted[number], order=replace(wanted[number].order, placed_at=order.placed_at))
+        known = await orders.load_placements(self.uow.connection, sorted(existing))
+        new = [item for number, item in wanted.items() if number not in existing]
         for item in new:
-            placement.check_length(item)
-        new = await with_list_prices(self.uow.connection, new)
-        created = await self._added(await with_default_address(self.uow.connection, new), words)
-        quicker = [item.number for item in new if item.number not in created]
+            placement.check_length(item.order)
+            if item.customer is not None:
+                await placement.save_customer(self.uow, item.order.customer, item.customer)
+        contents = {number: item.content or canonical_bytes(item.order) for number, item in wanted.items()}
+        inputs = await with_list_prices(self.uow.connection, [item.order for item in new])
+        created = await self._added(await with_default_address(self.uow.connection, inputs), contents)
+        quicker = [item.order.number for item in new if item.order.number not in created]
         known |= await orders.load_placements(self.uow.connection, quicker)
         self.created |= created
         await self.start_history(sorted(created))
         found = await self.load(list(wanted))
         for number, item in wanted.items():
-            if number not in created and not await self._is(found[number][0], item, known.get(number), words[number]):
+            if number in created:
+                continue
+            if not await self._is(found[number][0], item.order, known.get(number), contents[number]):
                 raise placement.conflicting_order_error(number)
-        return [found[item.number][0].progress for item in items]
+        return [found[item.order.number][0] for item in placements]
 
     async def _added(self, items: Sequence[OrderInput], words: Mapping[str, bytes]) -> set[str]:
         rows = [(item, _placed(words.get(item.number))) for item in items]
@@ -239,6 +246,14 @@ class OrderTransaction:
             if number not in self._known:
                 raise CommandError(f"There is no order {number}.", field="number", rule="unknown")
         return {number: self._known[number] for number in numbers}
+
+    async def order(self, number: str) -> Order:
+        """The order, locked, as this transaction has left it; CommandError if there is none."""
+        return (await self.load([number]))[number][0]
+
+    async def orders(self, numbers: Sequence[str]) -> list[Order]:
+        """The orders, locked, as this transaction has left them; CommandError for one that is not there."""
+        return [order for order, _ in (await self.load(numbers)).values()]
 
     def has_locked(self, number: str) -> bool:
         return number in self._known

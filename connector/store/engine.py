@@ -18,10 +18,10 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, event, make_url
 from sqlalchemy import Connection as SyncConnection
@@ -32,10 +32,12 @@ from connector.clock import Clock, SystemClock
 from connector.errors import SettingsError
 from connector.files import create_private, readable_by_others
 from connector.store.db_errors import is_locked, translated
+from connector.store.retry import retry_on_abort
 from connector.store.unit_of_work import UnitOfWork
 
 Connection = AsyncConnection
 """What other packages call a connection of the store; they import no SQLAlchemy."""
+T = TypeVar("T")
 
 BUSY_SECONDS = 60.0
 """How long a writer waits for one in another process. SQLite does not let them queue, so the wait must be long enough
@@ -109,6 +111,17 @@ class Store:
                     unit = UnitOfWork(connection, self.clock.now())
                     yield unit
                     await unit.capture()
+
+    async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """What `work` returns, once its transaction is committed. If the database gave the transaction up for another
+        one (a deadlock, a serialization failure), nothing of it is left, and `work` is called again in a new one; the
+        last AbortedError is raised if that happens every time."""
+
+        async def attempt() -> T:
+            async with self.transaction() as uow:
+                return await work(uow)
+
+        return await retry_on_abort(self.clock, attempt)
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[AsyncConnection]:

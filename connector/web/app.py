@@ -13,24 +13,12 @@ from aiohttp.typedefs import Handler
 
 from connector.errors import StoreError
 from connector.notifications.composer import NotificationComposer
-from connector.notifications.renderer import TemplateRenderer
 from connector.orders.policy.rules import Rules
+from connector.orders.service import OrderService
 from connector.store import schema
 from connector.store.engine import Store
-from connector.store.retry import retry_on_abort
 from connector.web import tracking_page
-from connector.web.api import (
-    analytics,
-    backorders,
-    customers,
-    inventory,
-    invoices,
-    messages,
-    orders,
-    products,
-    returns,
-    status,
-)  # fmt: skip
+from connector.web.api import ROUTES
 from connector.web.auth import authenticate
 from connector.web.openapi import document
 from connector.web.problem import ProblemError, problems
@@ -39,18 +27,6 @@ from connector.web.request_checks import checked
 from connector.web.routing import LONGEST_FLOW, RequestContext, Route, sent
 
 PREFIX = "/api/v1"
-ROUTES: tuple[Route, ...] = (
-    *orders.ROUTES,
-    *customers.ROUTES,
-    *products.ROUTES,
-    *returns.ROUTES,
-    *invoices.ROUTES,
-    *messages.ROUTES,
-    *inventory.ROUTES,
-    *backorders.ROUTES,
-    *analytics.ROUTES,
-    *status.ROUTES,
-)
 LARGEST_BODY = 2 * 1024 * 1024
 
 SECURITY = {
@@ -67,18 +43,13 @@ _NUMBER = web.RequestKey("number", str)
 log = structlog.get_logger("web")
 
 
-def make_app(
-    store: Store, rules: Rules, correspondence: NotificationComposer | None = None, *, follow: Follow | None = None
-) -> web.Application:
-    """`correspondence`: how messages are written, for who looks at one before it is sent; by our templates if None.
-    `follow` answers, for every request anew, what takes the place of both."""
-    standing = rules, correspondence or NotificationComposer(writer=TemplateRenderer(), billing=rules.billing)
-    follow = follow or (lambda: standing)
+def make_app(store: Store, orders: OrderService, follow: Follow) -> web.Application:
+    """`follow` returns the rules and the composer of notifications as they are now; it is called for every request."""
     app = web.Application(middlewares=[_logged, problems, checked], client_max_size=LARGEST_BODY)
     app[BODY_SECONDS] = USUAL_SECONDS
     app.on_response_prepare.append(_headed)
     for route in ROUTES:
-        app.router.add_route(route.method, PREFIX + route.path, _served(route, store, follow))
+        app.router.add_route(route.method, PREFIX + route.path, _served(route, store, orders, follow))
     described = document(PREFIX, ROUTES)
 
     async def healthy(request: web.Request) -> web.Response:
@@ -101,7 +72,7 @@ def make_app(
     return app
 
 
-def _served(route: Route, store: Store, follow: Follow) -> Handler:
+def _served(route: Route, store: Store, orders: OrderService, follow: Follow) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         token = await authenticate(store, request, route.role)
         unknown = sorted(set(request.query) - route.queries.keys())
@@ -114,12 +85,11 @@ def _served(route: Route, store: Store, follow: Follow) -> Handler:
             if "\x00" in value:  # which one database would refuse and the other would not
                 raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
         body = None if route.body is None else await read(request, route.body)
-        rules, correspondence = follow()
+        rules, composer = follow()
         call = RequestContext(
-            store=store, rules=rules, correspondence=correspondence, request=request, token=token, body=body
+            store=store, orders=orders, rules=rules, composer=composer, request=request, token=token, body=body
         )
-        # A handler is one transaction, and all that it needs of the request is read by now.
-        return await sent(request, await retry_on_abort(store.clock, lambda: route.handler(call)))
+        return await sent(request, await route.handler(call))
 
     return handle
 

@@ -30,6 +30,6 @@ async def authenticate(store: Store, request: web.Request, needed: Role) -> Toke
             403, "role", f"The token {token.name} is for a {token.role}: this needs {needed}.", field="role"
         )
     if token.used_at is None or now - token.used_at > NOTED_EVERY:
-        async with store.transaction() as uow:
-            await tokens.used(uow, token.name)
+        name = token.name
+        await store.transact(lambda uow: tokens.used(uow, name))
     return token

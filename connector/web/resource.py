@@ -65,7 +65,8 @@ class KeyedResource(Generic[E]):
         key = named(call, self.key, getattr(call.body, self.key))
         condition = condition_of(call.request.headers)
         what = f"{self.noun.capitalize()} {key}"
-        async with call.store.transaction() as uow:
+
+        async def work(uow: UnitOfWork) -> ApiResponse:
             known = (await self.stored.versions(uow.connection, [key], lock=True)).get(key)
             condition.check(known, what)
             same_version(known, call.body.version, what)
@@ -74,7 +75,9 @@ class KeyedResource(Generic[E]):
                 raise failed_precondition("If-None-Match", f"{what} is there already.")
             [found] = await self.stored.load(uow.connection, [key])
             version = (await self.stored.versions(uow.connection, [key]))[key]
-        return self._answer(found, version, created=bool(saved.created))
+            return self._answer(found, version, created=bool(saved.created))
+
+        return await call.store.transact(work)
 
     def _answer(self, item: E, version: int, *, created: bool = False) -> ApiResponse:
         return ApiResponse(value=self.said(item, version), status=201 if created else 200, headers=etag(version))

@@ -20,6 +20,7 @@ from connector.model.money import plain
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
 from connector.orders.policy.rules import Rules
+from connector.orders.service import OrderService
 from connector.store.engine import Store
 from connector.store.tokens import Token
 from connector.web.problem import ProblemError
@@ -36,8 +37,9 @@ class RequestContext:
     """One request that was let in. `body` is what `Route.body` made of it."""
 
     store: Store
+    orders: OrderService
     rules: Rules
-    correspondence: NotificationComposer
+    composer: NotificationComposer
     request: web.Request
     token: Token
     body: Any = None

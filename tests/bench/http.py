@@ -40,8 +40,7 @@ def served(checkout: Path, folder: Path) -> Iterator[tuple[str, str, int]]:
         "HOME": str(folder),
         "CONNECTOR_DATABASE_URL": f"sqlite:///{folder}/connector.db",
         "CONNECTOR_HTTP__PORT": str(port),
-        "CONNECTOR_LOG_LEVEL": "error",
-        "CONNECTOR_SERVICE_LOG_LEVEL": "error",
+        "CONNECTOR_LOG_LEVEL": "warning",
     }
 
     def connector(*words: str) -> str:

@@ -24,6 +24,7 @@ from connector.orders.transaction import OrderTransaction
 from connector.service import collect_seldom
 from connector.store import customers, order_history, orders, products, schema, stock
 from connector.store.engine import Store
+from tests.unit.store.samples import placements
 
 MOST_STEPS = 20
 
@@ -46,7 +47,7 @@ async def live(store: Store, count: int, batch: int) -> dict[str, float]:
     for start in range(0, count, batch):
         mine = new[start : start + batch]
         async with store.transaction() as uow:
-            await OrderTransaction(uow, actor="bench").place(mine)
+            await OrderTransaction(uow, actor="bench").place(placements(mine))
         numbers = [order.number for order in mine]
         for _ in range(MOST_STEPS):
             async with store.transaction() as uow:

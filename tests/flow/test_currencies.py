@@ -28,6 +28,7 @@ from connector.service import running_service
 from connector.settings import Returns
 from connector.store import orders, stock
 from tests.flow.conftest import World, settings_for
+from tests.unit.store.samples import placements
 
 SEED = read_seed_file(Path(__file__).parents[2] / "fixtures" / "orgs" / "two-currencies.yaml")
 CUSTOMERS = [
@@ -110,7 +111,9 @@ async def test_what_is_paid_in_yen_adds_up_to_what_is_due(seeded: World) -> None
     transaction = seeded.service.store.transaction
     async with transaction() as uow:
         await stock.count(uow, {("TEA", "EAST"): Decimal(9)})
-        [progress] = await OrderTransaction(uow, actor="anna").place([tea("A-3", "JPY", "1999", stage=Stage.PLACED)])
+        [progress] = await OrderTransaction(uow, actor="anna").place(
+            placements([tea("A-3", "JPY", "1999", stage=Stage.PLACED)])
+        )
     assert progress.due == Decimal(5097)
     with pytest.raises(CommandError, match=r"amount 0\.5") as refused:
         await act(seeded, Event(action=Action.CAPTURE, amount=Decimal("0.5")))
@@ -196,7 +199,7 @@ async def test_what_comes_back_has_the_currency_of_its_order(database_url: str, 
         async with world.service.store.transaction() as uow:
             await stock.count(uow, {("TEA", "EAST"): Decimal(9)})
             [progress] = await OrderTransaction(uow, actor="anna").place(
-                [tea("A-3", "EUR", "12.50", customer="C-2", stage=Stage.PLACED)]
+                placements([tea("A-3", "EUR", "12.50", customer="C-2", stage=Stage.PLACED)])
             )
         three = {1: Decimal(3)}
         await act(

@@ -45,6 +45,7 @@ from tests.flow.order_generators import (
     random_wish,
     wishes,
 )
+from tests.unit.store.samples import placements
 
 LIVES = int(os.environ.get("LIVES", "6"))
 STEPS = 15
@@ -77,7 +78,7 @@ class Lives(RuleBasedStateMachine):
     def place(self, draft: list[tuple[str, Decimal, Decimal]]) -> None:
         if len(self.numbers) < MOST_ORDERS:
             item = new_order(self.shop, len(self.numbers) + 1, draft)
-            self.work(lambda transaction: transaction.place([item, item]))
+            self.work(lambda transaction: transaction.place(placements([item, item])))
 
     @precondition(lambda self: self.numbers)
     @rule(some=st.lists(wishes, min_size=1, max_size=AT_ONCE))

@@ -28,6 +28,7 @@ from connector.store import stock
 from connector.store.tables import links
 from connector.store.unit_of_work import partition_hash
 from tests.flow.conftest import World, settings_for
+from tests.unit.store.samples import placements
 
 BACK = {1: Decimal(2)}
 
@@ -61,7 +62,7 @@ async def delivered(world: World) -> None:
     everything = {1: Decimal(5), 2: Decimal(1)}
     async with world.service.store.transaction() as uow:
         await stock.count(uow, {("P-1", "EAST"): Decimal(9), ("P-2", "EAST"): Decimal(9)})
-        [progress] = await OrderTransaction(uow, actor="anna").place([placed])
+        [progress] = await OrderTransaction(uow, actor="anna").place(placements([placed]))
     await act(
         world,
         *(Event(action=action) for action in (Action.VERIFY, Action.CONFIRM)),

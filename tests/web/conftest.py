@@ -8,10 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from connector.model.role import Role
-from connector.orders.policy.rules import standard
+from connector.notifications.composer import NotificationComposer
+from connector.notifications.renderer import TemplateRenderer
+from connector.orders.policy.rules import Rules, standard
+from connector.orders.service import OrderService
 from connector.store import stock, tokens
 from connector.store.engine import Store
 from connector.web.app import PREFIX, make_app
@@ -68,11 +72,18 @@ class Api:
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
 
 
+def app_on(store: Store, rules: Rules | None = None, composer: NotificationComposer | None = None) -> web.Application:
+    """The application on `store`; without `rules` and `composer`, the ones we ship."""
+    rules = rules or standard()
+    composer = composer or NotificationComposer(writer=TemplateRenderer(), billing=rules.billing)
+    return make_app(store, OrderService(store, lambda: rules), lambda: (rules, composer))
+
+
 @pytest.fixture
 async def api(store: Store) -> AsyncIterator[Api]:
     await samples.stock(store)
     async with store.transaction() as uow:
         await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "WEST"): Decimal(50)})
         secrets = {role: await tokens.create(uow, f"{role} of tests", role) for role in Role}
-    async with TestClient(TestServer(make_app(store, standard()))) as client:
+    async with TestClient(TestServer(app_on(store))) as client:
         yield Api(client, store, secrets)

@@ -18,14 +18,13 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from connector.model.role import Role
-from connector.orders.policy.rules import standard
 from connector.store import tokens
 from connector.store.engine import Store
-from connector.web.app import LARGEST_BODY, PREFIX, ROUTES, make_app
+from connector.web.app import LARGEST_BODY, PREFIX, ROUTES
 from connector.web.request_body import read
 from connector.web.server import Limits, Runner
 from tests.unit.store import samples
-from tests.web.conftest import ORDER
+from tests.web.conftest import ORDER, app_on
 
 WAIT = 5.0
 
@@ -86,7 +85,7 @@ async def wire(store: Store, caplog: pytest.LogCaptureFixture) -> AsyncIterator[
     await samples.stock(store)
     async with store.transaction() as uow:
         token = await tokens.create(uow, "wire", Role.ADMIN)
-    runner = Runner(make_app(store, standard()), limits=Limits(head=0.5, body=0.4, rest=0.2, connections=40))
+    runner = Runner(app_on(store), limits=Limits(head=0.5, body=0.4, rest=0.2, connections=40))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

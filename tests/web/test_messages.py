@@ -14,10 +14,9 @@ from connector.model.role import Role
 from connector.orders.policy.rules import standard
 from connector.store import customers, stock, tokens
 from connector.store.engine import Store
-from connector.web.app import make_app
 from tests.mail_servers import correspondence
 from tests.unit.store import samples
-from tests.web.conftest import ORDER, Api
+from tests.web.conftest import ORDER, Api, app_on
 
 EVIL = "<script>alert(1)</script>"
 
@@ -31,7 +30,7 @@ async def api(store: Store) -> AsyncIterator[Api]:
         await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "WEST"): Decimal(50)})
         await customers.save(uow, [Customer(number="EVIL", name=EVIL, email="evil@shop.example")])
         secrets = {role: await tokens.create(uow, f"{role} of tests", role) for role in Role}
-    async with TestClient(TestServer(make_app(store, rules, correspondence(rules)))) as client:
+    async with TestClient(TestServer(app_on(store, rules, correspondence(rules)))) as client:
         yield Api(client, store, secrets)
 
 

@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 
 from connector.errors import AbortedError, RetryClass, StoreError
 from connector.model.role import Role
+from connector.orders import service
 from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.store.retry import REPEATS
 from connector.store.tables import order_events
-from connector.web.api import orders as handlers
 from tests.web.conftest import ORDER, Api, Said
 
 KEY = {"Idempotency-Key": "3f0c"}
@@ -158,17 +158,18 @@ async def test_what_the_database_gave_up_is_done_again_before_anybody_is_told(
     api: Api, monkeypatch: pytest.MonkeyPatch, error: StoreError, failures: int, status: int, tries: int
 ) -> None:
     await api("POST", "/orders", ORDER)
-    real, asked = handlers.execute, 0
+    real, asked = service.execute_in, 0
 
-    async def given_up(transaction: OrderTransaction, command: OrderCommand) -> None:
+    async def given_up(transaction: OrderTransaction, command: OrderCommand) -> bool:
         """After the work is done, as at a commit."""
         nonlocal asked
         asked += 1
-        await real(transaction, command)
+        replayed = await real(transaction, command)
         if asked <= failures:
             raise error
+        return replayed
 
-    monkeypatch.setattr(handlers, "execute", given_up)
+    monkeypatch.setattr(service, "execute_in", given_up)
     said = await ask(api, {"action": "capture", "amount": 10})
     assert (said.status, asked) == (status, tries)
     assert "Idempotency-Replayed" not in said.headers

@@ -1,1 +1,31 @@
-"""The routes under /api/v1, one file per noun."""
+"""The routes of the HTTP API, one file for each noun."""
+
+from __future__ import annotations
+
+from connector.web.api import (
+    analytics,
+    backorders,
+    customers,
+    inventory,
+    invoices,
+    messages,
+    orders,
+    products,
+    returns,
+    status,
+)
+from connector.web.routing import Route
+
+ROUTES: tuple[Route, ...] = (
+    *orders.ROUTES,
+    *customers.ROUTES,
+    *products.ROUTES,
+    *returns.ROUTES,
+    *invoices.ROUTES,
+    *messages.ROUTES,
+    *inventory.ROUTES,
+    *backorders.ROUTES,
+    *analytics.ROUTES,
+    *status.ROUTES,
+)
+"""In the order in which the OpenAPI document lists them."""

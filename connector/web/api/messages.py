@@ -48,29 +48,27 @@ async def preview_message(call: RequestContext) -> ApiResponse:
         raise ProblemError(404, "unknown", f"{said!r} is no message.", field="kind", hint=hint)
     kind, reference = MessageKind(said), call.key("reference")
     async with call.store.reader() as connection:
-        latest = await call.correspondence.latest(connection, number, kind)
+        latest = await call.composer.latest(connection, number, kind)
         if latest is None:
             raise _unknown(number)
         item = latest if reference is None else NotificationRequest(order=number, kind=kind, reference=reference)
-        [subject] = await call.correspondence.subjects(connection, [item], call.store.clock.now())
+        [subject] = await call.composer.subjects(connection, [item], call.store.clock.now())
     if not isinstance(subject, ComposedNotification):
         raise ProblemError(404, "unknown", subject.why, field="kind")
     try:
-        written = call.correspondence.writer.write(subject.view)
+        written = call.composer.writer.write(subject.view)
     except TemplateFaultError as error:
         raise ProblemError(409, "template", f"A template cannot be filled: {error}.", field="kind") from None
     return ApiResponse(value=TextBody(written.html, "text/html"), headers={"Content-Security-Policy": POLICY})
 
 
 async def retry_messages(call: RequestContext) -> ApiResponse:
-    async with call.store.transaction() as uow:
-        found = await notifications.retry(uow, call.body.ids, by=call.token.name)
+    found = await call.store.transact(lambda uow: notifications.retry(uow, call.body.ids, by=call.token.name))
     return _done(call, "retried", [item.id for item in found])
 
 
 async def discard_messages(call: RequestContext) -> ApiResponse:
-    async with call.store.transaction() as uow:
-        found = await notifications.discard(uow, call.body.ids, by=call.token.name)
+    found = await call.store.transact(lambda uow: notifications.discard(uow, call.body.ids, by=call.token.name))
     return _done(call, "discarded", [item.id for item in found])
 
 

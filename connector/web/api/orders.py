@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
-from connector.api.schemas import CustomerBody, NumbersBody, OrderBody, order_of, request_bytes
+from connector.api.schemas import NumbersBody, OrderBody, order_of, request_bytes
 from connector.api.serializers import serialize_event, serialize_order
 from connector.api.transitions import TransitionBody, event_of
 from connector.errors import CommandError
-from connector.model.customer import Customer
 from connector.model.order_state import Hold
 from connector.model.role import Role
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
-from connector.orders.inventory.allocation import allocate
-from connector.orders.policy.verification import verify
-from connector.orders.service import execute
-from connector.orders.transaction import OrderTransaction
-from connector.store import customers, order_history, orders
+from connector.orders.placement import Placement
+from connector.store import order_history, orders
 from connector.store.queries.order_search import list_order_numbers
-from connector.store.unit_of_work import UnitOfWork
 from connector.web.pagination import QUERIES, page
 from connector.web.preconditions import etag, request_of, version_of, was_replayed
 from connector.web.problem import ProblemError
@@ -32,30 +28,22 @@ E = TypeVar("E", Stage, Hold)
 
 async def place_order(call: RequestContext) -> ApiResponse:
     body = call.body
-    item = order_of(body, call.store.clock.now())
-    async with call.store.transaction() as uow:
-        known = await orders.load(uow.connection, [item.number])
-        if known and body.placed_at is None:  # the moment of the first time stands
-            item = order_of(body, known[0].placed_at)
-        if not known and not isinstance(body.customer, str):
-            await _keep(uow, body.customer)
-        transaction = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
-        await transaction.place([item], {item.number: request_bytes(body)})
-        [order] = await orders.load(uow.connection, [item.number])
-    headers = {"Location": f"/api/v1/orders/{quote(item.number, safe='')}", **etag(order.version)}
-    return ApiResponse(
-        value=serialize_order(order), status=201 if item.number in transaction.created else 200, headers=headers
-    )
+    placement = _placement_of(body, call.store.clock.now())
+    [placed] = await call.orders.place([placement], actor=call.token.name)
+    order = placed.order
+    headers = {"Location": f"/api/v1/orders/{quote(order.number, safe='')}", **etag(order.version)}
+    return ApiResponse(value=serialize_order(order), status=200 if placed.replayed else 201, headers=headers)
 
 
-async def _keep(uow: UnitOfWork, told: CustomerBody) -> None:
-    """What an order tells of its customer adds to what is known; how far a customer is trusted, it does not tell."""
-    await customers.versions(uow.connection, [told.number], lock=True)
-    known = await customers.load(uow.connection, [told.number])
-    changes = told.model_dump(exclude_unset=True, exclude={"number", "tier", "credit_limit"} if known else {"number"})
-    await customers.save(
-        uow,
-        [known[0].updated_from_order(**changes) if known else Customer.named_by_order(number=told.number, **changes)],
+def _placement_of(body: OrderBody, now: datetime) -> Placement:
+    customer = None
+    if not isinstance(body.customer, str):
+        customer = body.customer.model_dump(exclude_unset=True, exclude={"number"})
+    return Placement(
+        order=order_of(body, now),
+        content=request_bytes(body),
+        moment_given=body.placed_at is not None,
+        customer=customer,
     )
 
 
@@ -94,31 +82,23 @@ async def transition_order(call: RequestContext) -> ApiResponse:
     version = version_of(asked) if asked else call.body.root.version
     command = OrderCommand(number=number, event=event_of(call.body), version=version, request=request)
     try:
-        async with call.store.transaction() as uow:
-            transaction = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
-            await execute(transaction, command)
-            [order] = await orders.load(uow.connection, [number])
+        executed = await call.orders.execute(command, actor=call.token.name)
     except CommandError as error:
         if error.rule == "version" and asked:
             raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
         raise
-    again = (number, request) in transaction.repeated
-    return ApiResponse(value=serialize_order(order), headers=etag(order.version) | was_replayed(again))
+    order = executed.order
+    return ApiResponse(value=serialize_order(order), headers=etag(order.version) | was_replayed(executed.replayed))
 
 
 async def verify_orders(call: RequestContext) -> ApiResponse:
-    return await _together(call, verify)
+    orders_then = await call.orders.verify(call.body.numbers, actor=call.token.name)
+    return ApiResponse(value={"orders": [serialize_order(order) for order in orders_then]})
 
 
 async def allocate_orders(call: RequestContext) -> ApiResponse:
-    return await _together(call, allocate)
-
-
-async def _together(call: RequestContext, what: Any) -> ApiResponse:
-    async with call.store.transaction() as uow:
-        await what(OrderTransaction(uow, actor=call.token.name, rules=call.rules), call.body.numbers)
-        found = await orders.load(uow.connection, call.body.numbers)
-    return ApiResponse(value={"orders": [serialize_order(order) for order in found]})
+    allocated = await call.orders.allocate(call.body.numbers, actor=call.token.name)
+    return ApiResponse(value={"orders": [serialize_order(item.order) for item in allocated]})
 
 
 def _choice(call: RequestContext, name: str, among: type[E]) -> E | None:

@@ -10,12 +10,11 @@ from connector.api.serializers import serialize_return
 from connector.api.transitions import ReturnTransitionBody, event_of
 from connector.errors import CommandError
 from connector.model.events import Action, Event
-from connector.model.order_return import return_key, split_key
+from connector.model.order_return import return_key, returned, split_key
 from connector.model.role import Role
 from connector.orders.command import OrderCommand
-from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, returns
-from connector.store.engine import Connection
+from connector.store.engine import Store
 from connector.web.preconditions import request_of, was_replayed
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, RequestContext, Route
@@ -31,22 +30,21 @@ async def request_return(call: RequestContext) -> ApiResponse:
         note=body.note,
     )
     request = request_of(call.request.headers)
-    async with call.store.transaction() as uow:
-        transaction = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
-        [progress] = await transaction.execute_all([OrderCommand(number=body.order, event=event, request=request)])
-        again = (body.order, request) in transaction.repeated
-        index = await _made_by(uow.connection, body.order, request) if again else max(progress.returns)
-        key = return_key(body.order, index)
-        [item] = await returns.load(uow.connection, [key])
-    headers = {"Location": f"/api/v1/returns/{quote(key, safe='')}", **was_replayed(again)}
-    return ApiResponse(value=serialize_return(item), status=200 if again else 201, headers=headers)
+    command = OrderCommand(number=body.order, event=event, request=request)
+    executed = await call.orders.execute(command, actor=call.token.name)
+    order = executed.order
+    index = await _made_by(call.store, body.order, request) if executed.replayed else max(order.returns)
+    key = return_key(body.order, index)
+    headers = {"Location": f"/api/v1/returns/{quote(key, safe='')}", **was_replayed(executed.replayed)}
+    value = serialize_return(returned(order, order.returns[index]))
+    return ApiResponse(value=value, status=200 if executed.replayed else 201, headers=headers)
 
 
-async def _made_by(connection: Connection, number: str, request: str | None) -> int:
+async def _made_by(store: Store, number: str, request: str | None) -> int:
     """Which return of the order this request asked for: they are numbered as they were asked for."""
-    asked = [
-        entry for entry in await order_history.read(connection, number) if entry.event.action is Action.REQUEST_RETURN
-    ]
+    async with store.reader() as connection:
+        entries = await order_history.read(connection, number)
+    asked = [entry for entry in entries if entry.event.action is Action.REQUEST_RETURN]
     return 1 + next(index for index, entry in enumerate(asked) if entry.request and entry.request.key == request)
 
 
@@ -67,16 +65,15 @@ async def transition_return(call: RequestContext) -> ApiResponse:
         said = f"return_number: the path says {index}, the body {event.return_number}."
         raise CommandError(said, field="return_number", rule="input")
     request = request_of(call.request.headers)
-    event = replace(event, return_number=index)
-    async with call.store.transaction() as uow:
-        if not await returns.load(uow.connection, [key]):
+    async with call.store.reader() as connection:
+        if not await returns.load(connection, [key]):
             raise _unknown(key)
-        transaction = OrderTransaction(uow, actor=call.token.name, rules=call.rules)
-        await transaction.execute_all(
-            [OrderCommand(number=number, event=event, version=call.body.root.version, request=request)]
-        )
-        [item] = await returns.load(uow.connection, [key])
-    return ApiResponse(value=serialize_return(item), headers=was_replayed((number, request) in transaction.repeated))
+    command = OrderCommand(
+        number=number, event=replace(event, return_number=index), version=call.body.root.version, request=request
+    )
+    executed = await call.orders.execute(command, actor=call.token.name)
+    value = serialize_return(returned(executed.order, executed.order.returns[index]))
+    return ApiResponse(value=value, headers=was_replayed(executed.replayed))
 
 
 def _unknown(key: str) -> ProblemError:

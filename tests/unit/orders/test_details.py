@@ -31,6 +31,7 @@ from connector.store.tables import holds
 from connector.store.tables import orders as table
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
+from tests.unit.store.samples import placements
 
 NET = replace(
     standard(), billing=replace(standard().billing, net=True, tax_rate=Decimal("0.0825"), company="Tax Collectors")
@@ -186,7 +187,7 @@ async def test_what_is_canceled_need_not_be_waited_for(store: Store) -> None:
 async def placed(store: Store, rules: Rules, **fields: Any) -> Order:
     await samples.stock(store)
     async with store.transaction() as uow:
-        await OrderTransaction(uow, actor="shop", rules=rules).place([samples.order("1", **fields)])
+        await OrderTransaction(uow, actor="shop", rules=rules).place(placements([samples.order("1", **fields)]))
     return await read(store)
 
 
@@ -313,7 +314,9 @@ async def test_unknown_products_are_refused_where_the_rules_say_so_and_unknown_c
     ):
         with pytest.raises(StoreError, match="unknown"):
             async with store.transaction() as uow:
-                await OrderTransaction(uow, actor="shop", rules=rules).place([samples.order("1", **changes)])
+                await OrderTransaction(uow, actor="shop", rules=rules).place(
+                    placements([samples.order("1", **changes)])
+                )
     async with store.reader() as connection:
         assert await orders.count(connection) == 0
         assert await products.find(connection, ["NEW-1"]) == {}

@@ -10,7 +10,7 @@ from connector.errors import CommandError
 from connector.model.events import Action, Event
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
-from connector.orders.service import execute
+from connector.orders.service import execute_in
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history
 from connector.store.engine import Store
@@ -31,7 +31,7 @@ async def test_an_order_goes_all_the_way_without_a_number_being_named(store: Sto
     for action in (Action.VERIFY, Action.AUTHORIZE, Action.CONFIRM):
         await act(store, action)
     async with store.transaction() as uow:
-        await execute(
+        await execute_in(
             OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=Event(action=Action.ALLOCATE))
         )
     for action in (Action.PICK, Action.PACK):

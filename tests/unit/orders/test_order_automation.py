@@ -22,6 +22,7 @@ from connector.orders import transaction
 from connector.orders.command import OrderCommand
 from connector.orders.policy.rules import standard
 from connector.orders.policy.verification import verify
+from connector.orders.service import OrderService
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, orders, stock
 from connector.store.engine import Store
@@ -29,6 +30,7 @@ from connector.store.tables import holds, order_events
 from tests.db_locks import blocked
 from tests.mail_servers import RULES, owed
 from tests.unit.store import samples
+from tests.unit.store.samples import placements
 
 WHOLE = {"ship_to_street": "Rue 1", "ship_to_country": "France"}
 
@@ -38,15 +40,15 @@ async def test_a_round_does_what_can_be_done(store: Store) -> None:
     await samples.stock(store)
     async with store.transaction() as uow:
         await orders.save(uow, [samples.order("imported")])
-        await OrderTransaction(uow, actor="shop").place([samples.order("1", **WHOLE), samples.order("2")])
-    assert await run_order_automation(store, standard()) == AutomationReport(verified=1, held=1)
+        await OrderTransaction(uow, actor="shop").place(placements([samples.order("1", **WHOLE), samples.order("2")]))
+    assert await run_order_automation(store, OrderService(store, standard)) == AutomationReport(verified=1, held=1)
     async with store.transaction() as uow:
         await stock.count(uow, {("CHAI", "EAST"): Decimal(5)})
-    assert await run_order_automation(store, standard()) == AutomationReport(allocated=1)
-    assert not await run_order_automation(store, standard())
+    assert await run_order_automation(store, OrderService(store, standard)) == AutomationReport(allocated=1)
+    assert not await run_order_automation(store, OrderService(store, standard))
     clock.advance(25 * 3600)
-    assert await run_order_automation(store, standard()) == AutomationReport(escalated=1)
-    assert not await run_order_automation(store, standard())
+    assert await run_order_automation(store, OrderService(store, standard)) == AutomationReport(escalated=1)
+    assert not await run_order_automation(store, OrderService(store, standard))
     async with store.reader() as connection:
         entries = await order_history.read(connection, "2")
         [hold] = (await connection.execute(select(holds))).all()
@@ -62,7 +64,7 @@ async def held(store: Store, *numbers: str) -> None:
     await samples.stock(store)
     async with store.transaction() as uow:
         shop = OrderTransaction(uow, actor="shop")
-        await shop.place([samples.order(number, **WHOLE) for number in numbers])
+        await shop.place(placements([samples.order(number, **WHOLE) for number in numbers]))
         event = Event(action=Action.HOLD, hold=Hold.CREDIT, note="over the limit")
         await shop.execute_all([OrderCommand(number=number, event=event) for number in numbers])
     clock.advance(1000 * 3600)
@@ -78,11 +80,13 @@ async def times(store: Store, action: Action) -> dict[str, int]:
 async def test_two_at_once_do_nothing_twice(store: Store) -> None:
     await held(store, "1", "2")
     async with store.transaction() as uow:
-        await OrderTransaction(uow, actor="shop").place([samples.order(number, **WHOLE) for number in ("3", "4")])
+        await OrderTransaction(uow, actor="shop").place(
+            placements([samples.order(number, **WHOLE) for number in ("3", "4")])
+        )
         await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "EAST"): Decimal(50)})
     async with store.transaction() as uow:
         await OrderTransaction(uow, actor="anna").load(["1", "2", "3", "4"])
-        both = [asyncio.create_task(run_order_automation(store, RULES)) for _ in range(2)]
+        both = [asyncio.create_task(run_order_automation(store, OrderService(store, lambda: RULES))) for _ in range(2)]
         await blocked(store, 2)
     first, second = await asyncio.gather(*both)
     total = {name: getattr(first, name) + getattr(second, name) for name in asdict(first)}
@@ -98,7 +102,7 @@ async def test_a_hold_that_is_released_meanwhile_is_not_escalated_and_ends_no_ro
     async with store.transaction() as uow:
         release = Event(action=Action.RELEASE, hold=Hold.CREDIT)
         await OrderTransaction(uow, actor="anna").execute_all([OrderCommand(number="1", event=release)])
-        tending = asyncio.create_task(run_order_automation(store, RULES))
+        tending = asyncio.create_task(run_order_automation(store, OrderService(store, lambda: RULES)))
         await blocked(store, 1)
     assert await tending == AutomationReport(escalated=1, verified=1)
     assert await times(store, Action.ESCALATE) == {"2": 1}
@@ -110,7 +114,9 @@ async def test_an_order_that_is_refused_ends_no_round(
 ) -> None:
     await held(store, "1", "2", "3")
     async with store.transaction() as uow:
-        await OrderTransaction(uow, actor="shop").place([samples.order(number, **WHOLE) for number in ("4", "5", "6")])
+        await OrderTransaction(uow, actor="shop").place(
+            placements([samples.order(number, **WHOLE) for number in ("4", "5", "6")])
+        )
         await stock.count(uow, {("CHAI", "EAST"): Decimal(50), ("TOFU", "EAST"): Decimal(50)})
 
     def spoiled(progress: OrderState, event: Event) -> OrderState:
@@ -121,10 +127,10 @@ async def test_an_order_that_is_refused_ends_no_round(
     monkeypatch.setattr(transaction, "apply", spoiled)
     monkeypatch.setattr(job, "BATCH", 2)
     with structlog.testing.capture_logs() as logs:
-        done = await run_order_automation(store, RULES)
+        done = await run_order_automation(store, OrderService(store, lambda: RULES))
     refused = {"1", "2", "3"} if action is Action.ESCALATE else {"4", "5", "6"}
     assert await times(store, action) == dict.fromkeys(sorted(refused - {"2", "5"}), 1)
-    assert [(log["event"], log["order"]) for log in logs] == [("refused", min(refused & {"2", "5"}))]
+    assert [(log["event"], log["order"]) for log in logs] == [("rejected", min(refused & {"2", "5"}))]
     expected = {"verified": 3, "held": 0, "allocated": 3, "escalated": 3}
     short = {Action.VERIFY: {"verified"}, Action.ALLOCATE: {"allocated"}, Action.ESCALATE: {"escalated"}}[action]
     assert asdict(done) == expected | dict.fromkeys(short, 2) | ({"allocated": 2} if action is Action.VERIFY else {})
@@ -140,11 +146,11 @@ async def test_who_waits_for_what_is_out_keeps_nobody_from_being_served(
             samples.order(number, **WHOLE, service_level=level, lines=(samples.line(1, sku),))
             for number, level, sku in (("1", "same_day", "TOFU"), ("2", "same_day", "TOFU"), ("3", "standard", "CHAI"))
         ]
-        await OrderTransaction(uow, actor="shop").place(placed)
+        await OrderTransaction(uow, actor="shop").place(placements(placed))
         await verify(OrderTransaction(uow, actor="shop"), ["1", "2", "3"])
     monkeypatch.setattr(job, "BATCH", 1)
     monkeypatch.setattr(job, "MOST", 1)
-    assert await run_order_automation(store, standard()) == AutomationReport(allocated=1)
+    assert await run_order_automation(store, OrderService(store, standard)) == AutomationReport(allocated=1)
     async with store.reader() as connection:
         found = await orders.load(connection, ["1", "2", "3"])
     assert [order.lines[0].allocated for order in found] == [0, 0, 2]

@@ -20,18 +20,19 @@ from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.orders.policy.verification import verify
-from connector.orders.service import execute
+from connector.orders.service import execute_in
 from connector.orders.transaction import OrderTransaction
 from connector.store import customers, order_history, orders, products
 from connector.store.engine import Store
 from tests.unit.orders.test_details import WHOLE
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
+from tests.unit.store.samples import placements
 
 
 async def place(store: Store, item: OrderInput) -> OrderState:
     async with store.transaction() as uow:
-        [progress] = await OrderTransaction(uow, actor="shop").place([item])
+        [progress] = await OrderTransaction(uow, actor="shop").place(placements([item]))
     return progress
 
 
@@ -165,14 +166,14 @@ async def test_what_a_confirmed_order_becomes_is_looked_at_again(store: Store) -
         await act(store, action)
     more = Event(action=Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(50000))})
     async with store.transaction() as uow:
-        await execute(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=more))
+        await execute_in(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=more))
     order = await read(store)
     assert (order.stage, order.holds) == (Stage.CONFIRMED, frozenset({Hold.CREDIT, Hold.FRAUD, Hold.MANUAL}))
     note = Event(action=Action.CHANGE, details={"notes": "rang"})
     for hold in order.holds:
         await act(store, Action.RELEASE, hold=hold)
     async with store.transaction() as uow:
-        await execute(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=note))
+        await execute_in(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=note))
     assert (await read(store)).holds == frozenset()
 
 
@@ -224,4 +225,6 @@ async def test_what_asks_for_rules_is_refused_out_of_turn_too(store: Store) -> N
             await act(store, Action.HOLD, hold=Hold.MANUAL)
         with pytest.raises(CommandError, match=says):
             async with store.transaction() as uow:
-                await execute(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=Event(action=action)))
+                await execute_in(
+                    OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=Event(action=action))
+                )

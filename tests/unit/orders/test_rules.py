@@ -20,7 +20,7 @@ from connector.orders.inventory.sourcing import choose_sources
 from connector.orders.policy.order_facts import OrderFacts
 from connector.orders.policy.rules import Routing, Rules, load_rules, standard
 from connector.orders.policy.verification import verify
-from connector.orders.service import execute
+from connector.orders.service import execute_in
 from connector.orders.transaction import OrderTransaction
 from connector.store import customers, order_history, orders
 from connector.store.engine import Store
@@ -28,6 +28,7 @@ from connector.store.queries.customer_history import standings
 from connector.store.stock import StockLevel
 from connector.store.tables import holds
 from tests.unit.store import samples
+from tests.unit.store.samples import placements
 from tests.unit.store.test_plans import watch
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "lifecycle.md").read_text(encoding="utf-8")
@@ -45,7 +46,7 @@ async def held(store: Store, number: str = "1") -> dict[Hold, str]:
 async def placed(store: Store, **changes: object) -> None:
     await samples.stock(store)
     async with store.transaction() as uow:
-        await OrderTransaction(uow, actor="shop").place([samples.order("1", **WHOLE | changes)])
+        await OrderTransaction(uow, actor="shop").place(placements([samples.order("1", **WHOLE | changes)]))
 
 
 async def test_a_sound_order_is_verified(store: Store) -> None:
@@ -76,7 +77,7 @@ async def test_the_credit_limit_counts_what_is_owed_elsewhere(store: Store) -> N
     await placed(store)
     async with store.transaction() as uow:
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(150))])
-        await OrderTransaction(uow, actor="shop").place([samples.order("2", **WHOLE)])
+        await OrderTransaction(uow, actor="shop").place(placements([samples.order("2", **WHOLE)]))
     assert (await held(store, "2"))[Hold.CREDIT].startswith("With 98.02 more the customer would owe 98.02 and exceed")
 
 
@@ -86,7 +87,7 @@ async def test_a_credit_limit_is_in_the_currency_of_the_order(store: Store) -> N
     async with store.transaction() as uow:
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(200))])
         await OrderTransaction(uow, actor="shop").place(
-            [samples.order("2", **WHOLE | yen), samples.order("3", **WHOLE)]
+            placements([samples.order("2", **WHOLE | yen), samples.order("3", **WHOLE)])
         )
     assert Hold.CREDIT not in await held(store, "3")  # 98.02 and 98.02, whatever is owed in yen
     assert (await held(store, "2"))[Hold.CREDIT].startswith("With 18000 more the customer would owe 0 and exceed")
@@ -104,7 +105,7 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
             samples.order("5", currency="EUR"),
             samples.order("6"),
         ]
-        await transaction.place(some)
+        await transaction.place(placements(some))
         events = [
             ("1", Event(action=Action.CAPTURE, amount=Decimal(50))),
             ("3", Event(action=Action.CANCEL, lines={1: Decimal(1)})),
@@ -125,7 +126,7 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
 async def ask_for(store: Store, action: Action, rules: Rules | None = None, **event: Any) -> OrderState:
     async with store.transaction() as uow:
         transaction = OrderTransaction(uow, actor="anna", rules=rules)
-        await execute(transaction, OrderCommand(number="1", event=Event(action=action, **event)))
+        await execute_in(transaction, OrderCommand(number="1", event=Event(action=action, **event)))
         [(order, _)] = (await transaction.load(["1"])).values()
     return order.progress
 

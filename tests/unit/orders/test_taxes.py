@@ -28,6 +28,7 @@ from connector.orders.transaction import OrderTransaction
 from connector.store import invoices
 from connector.store.engine import Store
 from tests.unit.store import samples
+from tests.unit.store.samples import placements
 from tests.web.test_documents import an_order
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -119,7 +120,7 @@ async def test_a_rate_of_nothing_that_an_order_brings_is_no_tax(
     async with store.transaction() as uow:
         transaction = OrderTransaction(uow, actor="shop", rules=rules)
         item = samples.order("1", tax_rate=said and Decimal(said), lines=(samples.line(1, quantity="1", price="20"),))
-        await transaction.place([replace(item, freight=None)])
+        await transaction.place(placements([replace(item, freight=None)]))
         events = (Event(action=Action.VERIFY), Event(action=Action.CONFIRM), Event(action=Action.INVOICE))
         await transaction.execute_all([OrderCommand(number="1", event=event) for event in events])
     async with store.reader() as connection:

@@ -26,6 +26,7 @@ from connector.store.engine import Store
 from connector.store.stock import Reservation
 from connector.store.tables import order_events
 from tests.unit.store import samples
+from tests.unit.store.samples import placements
 
 SHIPPED = {"carrier": "Northern Parcel", "tracking_number": "NP1"}
 
@@ -34,7 +35,9 @@ async def opened(store: Store, *numbers: str, on_hand: str = "100") -> None:
     await samples.stock(store)
     async with store.transaction() as uow:
         await stocks.count(uow, {("CHAI", "EAST"): Decimal(on_hand), ("TOFU", "EAST"): Decimal(on_hand)})
-        await OrderTransaction(uow, actor="shop").place([samples.order(number) for number in numbers or ("1",)])
+        await OrderTransaction(uow, actor="shop").place(
+            placements([samples.order(number) for number in numbers or ("1",)])
+        )
 
 
 async def act(store: Store, action: Action, number: str = "1", version: int | None = None, **event: Any) -> OrderState:
@@ -160,11 +163,11 @@ async def test_placing_again_is_harmless_and_another_order_is_refused(store: Sto
     await opened(store)
     await act(store, Action.VERIFY)
     async with store.transaction() as uow:
-        [progress] = await OrderTransaction(uow, actor="shop").place([samples.order("1")])
+        [progress] = await OrderTransaction(uow, actor="shop").place(placements([samples.order("1")]))
     assert progress.stage is Stage.VERIFIED
     with pytest.raises(CommandError, match="another order 1"):
         async with store.transaction() as uow:
-            await OrderTransaction(uow, actor="shop").place([samples.order("1", currency="EUR")])
+            await OrderTransaction(uow, actor="shop").place(placements([samples.order("1", currency="EUR")]))
 
 
 async def test_an_import_cannot_contradict_what_happened(store: Store) -> None:

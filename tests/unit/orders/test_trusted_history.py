@@ -20,7 +20,7 @@ from connector.orders.command import OrderCommand
 from connector.orders.derived_orders import OWN
 from connector.orders.policy.rules import standard
 from connector.orders.policy.verification import verify
-from connector.orders.service import execute
+from connector.orders.service import execute_in
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, orders
 from connector.store import stock as stocks
@@ -30,6 +30,7 @@ from connector.store.tables import orders as table
 from tests.unit.orders.test_details import read, replayed
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
+from tests.unit.store.samples import placements
 
 HEADER: dict[str, Any] = {
     "number": "1",
@@ -67,7 +68,7 @@ ALL = {1: 2, 2: "1.5"}
 async def placed(store: Store, **changes: Any) -> Order:
     await opened(store, "other")
     async with store.transaction() as uow:
-        await OrderTransaction(uow, actor="shop").place([OrderInput(**HEADER | changes)])
+        await OrderTransaction(uow, actor="shop").place(placements([OrderInput(**HEADER | changes)]))
     return await read(store)
 
 
@@ -151,7 +152,7 @@ async def test_note_of_what_the_rules_carry_out_stands_in_the_history(store: Sto
     for action in (Action.VERIFY, Action.ALLOCATE):
         async with store.transaction() as uow:
             command = OrderCommand(number="1", event=Event(action=action, note="by phone"))
-            await execute(OrderTransaction(uow, actor="anna"), command)
+            await execute_in(OrderTransaction(uow, actor="anna"), command)
     async with store.reader() as connection:
         entries = await order_history.read(connection, "1")
     assert [(entry.event.action, entry.event.note) for entry in entries[2:]] == [

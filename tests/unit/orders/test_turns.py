@@ -18,6 +18,7 @@ from connector.store.engine import Store
 from connector.store.queries.backorders import list_orders_waiting_for_stock
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
+from tests.unit.store.samples import placements
 
 ALL = {1: 2, 2: "1.5"}
 
@@ -51,11 +52,11 @@ async def test_placing_again_after_a_change_is_still_harmless(store: Store) -> N
     await opened(store)
     await act(store, Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(7))})
     async with store.transaction() as uow:
-        [progress] = await OrderTransaction(uow, actor="shop").place([samples.order("1")])
+        [progress] = await OrderTransaction(uow, actor="shop").place(placements([samples.order("1")]))
     assert progress.lines[1].ordered == 7
     with pytest.raises(CommandError, match="another order 1"):
         async with store.transaction() as uow:
-            await OrderTransaction(uow, actor="shop").place([samples.order("1", currency="EUR")])
+            await OrderTransaction(uow, actor="shop").place(placements([samples.order("1", currency="EUR")]))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from connector.store.stock import Reservation
 from tests.unit.orders.test_details import read, replayed
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
+from tests.unit.store.samples import placements
 
 
 async def split_between_two(store: Store) -> None:
@@ -84,7 +85,7 @@ async def test_a_pick_list_is_of_the_warehouse_that_asks_and_begins_with_what_wa
             samples.order(number, promised_on=day, lines=(samples.line(1, "TOFU" if number == "4" else "CHAI"),))
             for number, day in days.items()
         ]
-        await transaction.place(placed)
+        await transaction.place(placements(placed))
         for action in (Action.VERIFY, Action.CONFIRM):
             await transaction.execute_all([OrderCommand(number=number, event=Event(action=action)) for number in days])
         await allocate_all(transaction, list(days))

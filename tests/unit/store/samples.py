@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from connector.model.customer import Customer
 from connector.model.order import LineInput, OrderInput
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
+from connector.orders.placement import Placement
 from connector.store import customers, orders, outbox, products
 from connector.store.engine import Store
 
@@ -53,6 +55,10 @@ def order(number: str = "10248", **changes: Any) -> OrderInput:
         "lines": (line(1), line(2, "TOFU", "1.5", "23.25", "0.15")),
     }
     return OrderInput(number=number, **(fields | changes))
+
+
+def placements(items: Iterable[OrderInput]) -> list[Placement]:
+    return [Placement(order=item) for item in items]
 
 
 async def stock(store: Store) -> None:
