@@ -14,7 +14,7 @@ import pytest
 from connector.errors import CommandError, StoreError
 from connector.model.events import Action, Event, LineEdit
 from connector.model.order import Order, OrderInput
-from connector.model.order_state import Hold, OrderState
+from connector.model.order_state import Hold
 from connector.model.product import Price
 from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage
@@ -30,10 +30,10 @@ from tests.unit.store import samples
 from tests.unit.store.samples import placements
 
 
-async def place(store: Store, item: OrderInput) -> OrderState:
+async def place(store: Store, item: OrderInput) -> Order:
     async with store.transaction() as uow:
-        [progress] = await OrderTransaction(uow, actor="shop").place(placements([item]))
-    return progress
+        [order] = await OrderTransaction(uow, actor="shop").place(placements([item]))
+    return order
 
 
 async def read(store: Store, number: str = "1") -> Order:
@@ -81,11 +81,9 @@ async def test_of_many_who_place_one_number_one_does_and_its_link_stays(store: S
     items = [samples.order("1", ship_to_street=street) for street in ("Rue 5", "Elsewhere 7")] * 6
     outcomes = await asyncio.gather(*(place(store, item) for item in items), return_exceptions=True)
     order = await read(store)
-    same = [isinstance(outcome, OrderState) for outcome in outcomes]
+    same = [isinstance(outcome, Order) for outcome in outcomes]
     assert same == [item.ship_to_street == order.ship_to_street for item in items]
-    assert {getattr(outcome, "rule", "") for outcome in outcomes if not isinstance(outcome, OrderState)} == {
-        "idempotency"
-    }
+    assert {getattr(outcome, "rule", "") for outcome in outcomes if not isinstance(outcome, Order)} == {"idempotency"}
     assert order.version == 2
     async with store.reader() as connection:
         assert len(await order_history.read(connection, "1")) == 1
