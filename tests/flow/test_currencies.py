@@ -111,8 +111,9 @@ async def test_what_is_paid_in_yen_adds_up_to_what_is_due(seeded: World) -> None
     transaction = seeded.service.store.transaction
     async with transaction() as uow:
         await stock.count(uow, {("TEA", "EAST"): Decimal(9)})
-        [progress] = await OrderTransaction(uow, actor="anna").place(
+        [order] = await OrderTransaction(uow, actor="anna").place(
             placements([tea("A-3", "JPY", "1999", stage=Stage.PLACED)])
+        progress = order.progress
         )
     assert progress.due == Decimal(5097)
     with pytest.raises(CommandError, match=r"amount 0\.5") as refused:
@@ -198,9 +199,10 @@ async def test_what_comes_back_has_the_currency_of_its_order(database_url: str, 
         await world.save([], some_customers=CUSTOMERS, some_products=[TEA])
         async with world.service.store.transaction() as uow:
             await stock.count(uow, {("TEA", "EAST"): Decimal(9)})
-            [progress] = await OrderTransaction(uow, actor="anna").place(
+            [order] = await OrderTransaction(uow, actor="anna").place(
                 placements([tea("A-3", "EUR", "12.50", customer="C-2", stage=Stage.PLACED)])
             )
+            progress = order.progress
         three = {1: Decimal(3)}
         await act(
             world,

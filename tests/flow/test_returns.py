@@ -62,7 +62,8 @@ async def delivered(world: World) -> None:
     everything = {1: Decimal(5), 2: Decimal(1)}
     async with world.service.store.transaction() as uow:
         await stock.count(uow, {("P-1", "EAST"): Decimal(9), ("P-2", "EAST"): Decimal(9)})
-        [progress] = await OrderTransaction(uow, actor="anna").place(placements([placed]))
+        [order] = await OrderTransaction(uow, actor="anna").place(placements([placed]))
+        progress = order.progress
     await act(
         world,
         *(Event(action=action) for action in (Action.VERIFY, Action.CONFIRM)),
