@@ -113,8 +113,8 @@ async def test_what_is_paid_in_yen_adds_up_to_what_is_due(seeded: World) -> None
         await stock.count(uow, {("TEA", "EAST"): Decimal(9)})
         [order] = await OrderTransaction(uow, actor="anna").place(
             placements([tea("A-3", "JPY", "1999", stage=Stage.PLACED)])
-        progress = order.progress
         )
+        progress = order.progress
     assert progress.due == Decimal(5097)
     with pytest.raises(CommandError, match=r"amount 0\.5") as refused:
         await act(seeded, Event(action=Action.CAPTURE, amount=Decimal("0.5")))
