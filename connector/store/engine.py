@@ -32,6 +32,7 @@ from connector.clock import Clock, SystemClock
 from connector.errors import SettingsError
 from connector.files import create_private, readable_by_others
 from connector.store.db_errors import is_locked, translated
+from connector.store.group_commit import GroupCommit
 from connector.store.retry import retry_on_abort
 from connector.store.unit_of_work import UnitOfWork
 
@@ -74,6 +75,8 @@ class Store:
             self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._writer = asyncio.Lock()
+        # PostgreSQL has many writers, and groups their commits itself.
+        self._group = GroupCommit(self._begin, self._unit) if self.dialect == "sqlite" else None
 
     @property
     def absent(self) -> bool:
@@ -108,7 +111,7 @@ class Store:
         async with self._turn():
             with translated(self.address):
                 async with self._engine.begin() as connection:
-                    unit = UnitOfWork(connection, self.clock.now())
+                    unit = self._unit(connection)
                     yield unit
                     await unit.capture()
 
@@ -118,6 +121,9 @@ class Store:
         last AbortedError is raised if that happens every time."""
 
         async def attempt() -> T:
+            if self._group is not None:
+                with translated(self.address):
+                    return await self._group.run(work)
             async with self.transaction() as uow:
                 return await work(uow)
 
@@ -175,6 +181,14 @@ class Store:
         await self._engine.dispose()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncIterator[Connection]:
+        async with self._turn(), self._engine.begin() as connection:
+            yield connection
+
+    def _unit(self, connection: Connection) -> UnitOfWork:
+        return UnitOfWork(connection, self.clock.now())
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

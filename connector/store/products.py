@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
+from connector.model.copying import evolved
 from connector.model.product import Price, Product
 from connector.store import outbox
 from connector.store.sql import (
@@ -27,6 +28,11 @@ from connector.store.tables import prices, products
 from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
 _COLUMNS = tuple(products.c[name] for name in ("sku", "name", "description", "active", "placeholder"))
+_WITH_PRICES = (
+    select(*_COLUMNS, prices.c.currency, prices.c.unit_price)
+    .outerjoin(prices, prices.c.sku == products.c.sku)
+    .order_by(products.c.sku, prices.c.currency)
+)
 
 
 async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.PROFILE) -> Saved:
@@ -92,25 +98,20 @@ async def count(connection: AsyncConnection) -> int:
 
 
 async def _find(connection: AsyncConnection, skus: Sequence[str], *, lock: bool) -> dict[str, Product]:
-    statement = select(*_COLUMNS)
+    statement = _WITH_PRICES
     if lock:
-        statement = statement.order_by(products.c.sku).with_for_update()
-    rows = await select_in(connection, statement, products.c.sku, skus)
+        statement = statement.with_for_update(of=products)
+    found: dict[str, Product] = {}
     listed: dict[str, list[Price]] = {}
-    by_currency = select(prices).order_by(prices.c.sku, prices.c.currency)
-    for sku, currency, unit_price in await select_in(connection, by_currency, prices.c.sku, skus):
-        listed.setdefault(sku, []).append(Price(currency=currency, unit_price=unit_price))
-    return {
-        sku: Product(
-            sku=sku,
-            name=name,
-            description=description,
-            active=active,
-            prices=tuple(listed.get(sku, ())),
-            placeholder=placeholder,
-        )
-        for sku, name, description, active, placeholder in rows
-    }
+    for row in await select_in(connection, statement, products.c.sku, skus):
+        sku, name, description, active, placeholder, currency, unit_price = row
+        if sku not in found:
+            found[sku] = Product(
+                sku=sku, name=name, description=description, active=active, placeholder=placeholder, prices=()
+            )
+        if currency is not None:
+            listed.setdefault(sku, []).append(Price(currency=currency, unit_price=unit_price))
+    return {sku: evolved(item, {"prices": tuple(listed.get(sku, ()))}) for sku, item in found.items()}
 
 
 def _ordered(product: Product) -> Product:

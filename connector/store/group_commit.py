@@ -1,0 +1,136 @@
+"""Group commit: works that wait for SQLite's only writer share one transaction, and so one sync of the disk.
+
+    waiting works ──► BEGIN ─ first work ─ SAVEPOINT ─ second work ─ RELEASE ─ … ─ COMMIT ──► all callers resume
+
+No caller resumes before the commit that holds its work. A work that raises is rolled back to its savepoint, and the
+others go on. If the database itself fails, the whole transaction is rolled back: the work that met the failure gets the
+error, and those before it run again in a new transaction, which a work has to allow for anyway (see Store.transact). If
+the commit fails, all of them get its error. A crash before the commit leaves nothing of any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.store.unit_of_work import UnitOfWork
+
+T = TypeVar("T")
+
+Work = Callable[[UnitOfWork], Awaitable[Any]]
+
+MOST = 64
+"""Works of one transaction, so that the first of them is not kept waiting for ever."""
+
+
+class _Request:
+    """A work and the caller that waits for it."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.result: Any = None
+
+    async def run(self, unit: UnitOfWork) -> None:
+        """The work, given up if its caller is cancelled meanwhile."""
+        task = asyncio.ensure_future(self._run(unit))
+        stop = task.cancel
+        self.done.add_done_callback(lambda _: stop())
+        self.result = await task
+
+    async def _run(self, unit: UnitOfWork) -> Any:
+        result = await self.work(unit)
+        await unit.capture()
+        return result
+
+    def succeed(self) -> None:
+        if not self.done.done():
+            self.done.set_result(self.result)
+
+    def fail(self, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self.done.cancel()
+        elif not self.done.done():
+            self.done.set_exception(error)
+
+
+class GroupCommit:
+    """Runs works, one after the other, in transactions that `begin` opens. `unit` makes the unit of work for one."""
+
+    def __init__(
+        self,
+        begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+        unit: Callable[[AsyncConnection], UnitOfWork],
+    ) -> None:
+        self._begin = begin
+        self._unit = unit
+        self._waiting: deque[_Request] = deque()
+        self._runner: asyncio.Task[None] | None = None
+
+    async def run(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """What `work` returns, once it is committed; whatever it raises, once it is rolled back."""
+        request = _Request(work)
+        self._waiting.append(request)
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run_all())
+        result: T = await request.done
+        return result
+
+    async def _run_all(self) -> None:
+        while self._waiting:
+            finished: list[_Request] = []
+            try:
+                async with self._begin() as connection:
+                    while self._waiting and len(finished) < MOST:
+                        request = self._waiting.popleft()
+                        if not request.done.done():
+                            await self._run_one(connection, request, finished)
+            except _RolledBack:
+                self._waiting.extendleft(reversed(finished))
+                continue
+            except Exception as error:  # at the begin or the commit
+                if not finished and self._waiting:
+                    finished.append(self._waiting.popleft())
+                for request in finished:
+                    request.fail(error)
+                continue
+            except BaseException as error:  # the runner was cancelled: the loop ends
+                for request in (*finished, *self._waiting):
+                    request.fail(error)
+                self._waiting.clear()
+                raise
+            for request in finished:
+                request.succeed()
+
+    async def _run_one(self, connection: AsyncConnection, request: _Request, finished: list[_Request]) -> None:
+        try:
+            # The first work needs no savepoint: there is nothing yet that its failure must leave alone.
+            async with connection.begin_nested() if finished else _nothing():
+                await request.run(self._unit(connection))
+        except Exception as error:
+            request.fail(error)
+            # SQLite may have rolled back more than the savepoint: nothing is trusted after a failure of its own.
+            if not finished or isinstance(error, SQLAlchemyError):
+                raise _RolledBack from error
+        except asyncio.CancelledError:
+            if not request.done.cancelled():
+                raise  # not the caller: the runner itself is to end
+            if not finished:
+                raise _RolledBack from None
+        else:
+            finished.append(request)
+
+
+class _RolledBack(Exception):  # noqa: N818 - it says that a transaction is over, which is no error
+    """Nothing of the transaction is left."""
+
+
+@asynccontextmanager
+async def _nothing() -> AsyncIterator[None]:
+    yield

@@ -1,0 +1,130 @@
+"""Works that wait for SQLite's writer share a transaction: each is committed or rolled back as if it were alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
+
+from connector.errors import StoreError
+from connector.store.engine import Store
+from connector.store.group_commit import MOST
+from connector.store.unit_of_work import UnitOfWork
+
+Work = Callable[[UnitOfWork], Awaitable[int]]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store.open(f"sqlite:///{tmp_path / 'group.db'}")
+    async with opened.transaction() as uow:
+        await uow.connection.execute(text("CREATE TABLE items (number INTEGER PRIMARY KEY)"))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def statements(store: Store) -> list[str]:
+    """Whatever is sent to the database, `COMMIT` and `ROLLBACK` included."""
+    seen: list[str] = []
+    engine = store._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *call: seen.append(call[2].split()[0]))
+    event.listen(engine, "commit", lambda _: seen.append("COMMIT"))
+    event.listen(engine, "rollback", lambda _: seen.append("ROLLBACK"))
+    return seen
+
+
+def adds(number: int, *, then: Exception | None = None) -> Work:
+    async def work(uow: UnitOfWork) -> int:
+        await uow.connection.execute(text("INSERT INTO items VALUES (:number)"), {"number": number})
+        if then is not None:
+            raise then
+        return number
+
+    return work
+
+
+async def numbers(store: Store) -> list[int]:
+    async with store.reader() as connection:
+        return list((await connection.execute(text("SELECT number FROM items ORDER BY number"))).scalars())
+
+
+async def test_works_that_wait_together_are_committed_together(store: Store, statements: list[str]) -> None:
+    results = await asyncio.gather(*(store.transact(adds(number)) for number in range(8)))
+    assert results == list(range(8))
+    assert await numbers(store) == list(range(8))
+    assert statements.count("COMMIT") == 1
+    assert statements.count("SAVEPOINT") == 7  # the first needs none
+
+
+async def test_more_works_than_one_transaction_takes_are_committed_in_several(
+    store: Store, statements: list[str]
+) -> None:
+    await asyncio.gather(*(store.transact(adds(number)) for number in range(MOST + 1)))
+    assert len(await numbers(store)) == MOST + 1
+    assert statements.count("COMMIT") == 2
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+async def test_work_that_raises_is_rolled_back_and_its_neighbors_are_committed(store: Store, failing: int) -> None:
+    works = [adds(number, then=ValueError("no") if number == failing else None) for number in range(3)]
+    results = await asyncio.gather(*(store.transact(work) for work in works), return_exceptions=True)
+    assert [type(result) for result in results] == [ValueError if number == failing else int for number in range(3)]
+    assert await numbers(store) == [number for number in range(3) if number != failing]
+
+
+async def test_failure_of_the_database_repeats_the_works_before_it(store: Store, statements: list[str]) -> None:
+    broken = OperationalError("INSERT", {}, Exception("disk I/O error"))
+    works = [adds(1), adds(2, then=broken), adds(3)]
+    first, second, third = await asyncio.gather(*(store.transact(work) for work in works), return_exceptions=True)
+    assert (first, third) == (1, 3)
+    assert isinstance(second, StoreError)
+    assert await numbers(store) == [1, 3]
+    assert statements.count("INSERT") == 4  # the first one twice
+
+
+async def test_failed_commit_fails_every_work_of_the_transaction(store: Store) -> None:
+    engine = store._engine.sync_engine
+
+    def fails(_: object) -> None:
+        event.remove(engine, "commit", fails)
+        raise OperationalError("COMMIT", {}, Exception("disk I/O error"))
+
+    event.listen(engine, "commit", fails)
+    results = await asyncio.gather(store.transact(adds(1)), store.transact(adds(2)), return_exceptions=True)
+    assert [type(result) for result in results] == [StoreError, StoreError]
+    assert await numbers(store) == []
+    assert await store.transact(adds(3)) == 3
+
+
+async def test_cancelled_caller_leaves_nothing_and_its_neighbor_is_committed(store: Store) -> None:
+    started, never = asyncio.Event(), asyncio.Event()
+
+    async def waits(uow: UnitOfWork) -> int:
+        await adds(1)(uow)
+        started.set()
+        await never.wait()
+        return 1
+
+    one = asyncio.create_task(store.transact(waits))
+    other = asyncio.create_task(store.transact(adds(2)))
+    await started.wait()
+    one.cancel()
+    assert await other == 2
+    with pytest.raises(asyncio.CancelledError):
+        await one
+    assert await numbers(store) == [2]
+
+
+async def test_caller_cancelled_while_it_waits_is_never_run(store: Store) -> None:
+    async with store.transaction():
+        first = asyncio.create_task(store.transact(adds(1)))
+        second = asyncio.create_task(store.transact(adds(2)))
+        await asyncio.sleep(0)
+        second.cancel()
+    assert await first == 1
+    assert await numbers(store) == [1]
