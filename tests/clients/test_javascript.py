@@ -1,6 +1,6 @@
-"""Clients in another language, as they are: jsforce (REST, SOQL, Bulk, CometD), salesforce-pubsub-api-client (gRPC).
+"""JavaScript clients, unchanged: jsforce (REST, SOQL, Bulk, CometD) and salesforce-pubsub-api-client (gRPC).
 
-They are installed by `make clients`, which `make test` calls where there is an npm.
+`make clients` installs them; `make test` calls it if npm is available.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def org() -> AsyncIterator[LocalOrg]:
 
 
 async def seen(script: str, org: LocalOrg) -> Any:
-    """What a script of this folder saw of the org."""
+    """Run a script of this folder and return what it printed."""
     told = {**org.banner(), "user_id": org.org.auth.identity.user_id}
     process = await asyncio.create_subprocess_exec(
         str(NODE), HERE / script, json.dumps(told), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE

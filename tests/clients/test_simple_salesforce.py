@@ -1,6 +1,6 @@
-"""simple-salesforce as it is, by TLS: every way it signs in, and what it does beside rows.
+"""simple-salesforce, unchanged, by TLS: every way to sign in, Bulk, search and the Metadata API.
 
-It puts `.salesforce.com` behind every domain; requests are led to the local org under that name.
+It appends `.salesforce.com` to every domain; an adapter sends the requests to the local org under that name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Use = Callable[[requests.Session], Any]
 
 
 class Led(HTTPAdapter):
-    """To the local org, whatever host was named."""
+    """An adapter that sends every request to the local org, whatever its host."""
 
     def __init__(self, org: LocalOrg) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def session(org: LocalOrg) -> Iterator[requests.Session]:
 
 
 async def used(org: LocalOrg, use: Callable[[Salesforce], Any]) -> Any:
-    """What a client that is signed in found."""
+    """Return what a signed-in client read."""
 
     def work() -> Any:
         with session(org) as made:

@@ -1,4 +1,4 @@
-"""The page of caught mails: it shows everything, runs nothing, forgets the oldest, and is for this machine only."""
+"""The page of caught mails: it shows everything, runs nothing, drops the oldest, and is local to this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local org's page in a real browser: what a rep finds by looking, by keyboard, on a phone and in the dark."""
+"""The local org's pages in a real browser: visible content, keyboard, small screens, accessibility, dark mode."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Shop:
 
     @property
     def order(self) -> str:
-        """The one on hold."""
+        """The order on hold."""
         return self.orders[-1]
 
     @property

@@ -1,7 +1,7 @@
-"""The local org's objects beside those of recorded orgs: `python -m tests.org.compare FILE`.
+"""Compare the local org's objects with recorded orgs: `python -m tests.org.compare FILE`.
 
-FILE maps object names to `{"core": [describe fields that all recorded orgs have]}`. It is not part of the project; the
-result is. Differences are printed one a line, and the exit status says whether there are any.
+FILE maps object names to `{"core": [describe fields that all recorded orgs have]}` and is not part of the project. It
+prints one difference per line; the exit status says whether there are any.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from connector.localorg.standard_objects import standard_schema
 
 
 def differences(recorded: dict[str, Any]) -> Iterator[str]:
-    """What differs, in the objects that both sides have."""
+    """Yield the differences of objects that both sides have."""
     schema = standard_schema()
     for name in sorted(recorded.keys() & {item.name for item in schema}):
         sobject = schema.get(name)

@@ -1,4 +1,4 @@
-"""A local org over real HTTP, and the few calls the tests make of it."""
+"""Fixtures: a local org over real HTTP, and a client for the calls that the tests make."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass
 class Caller:
-    """HTTP to the org as its administrator; answers are (status, parsed body)."""
+    """HTTP calls to the org as its administrator. They return (status, parsed body)."""
 
     org: LocalOrg
     http: aiohttp.ClientSession
@@ -53,7 +53,7 @@ class Caller:
             return answer.status, (await answer.json() if text and "json" in answer.content_type else text)
 
     async def raw(self, method: str, path: str, data: bytes | None = None, **headers: str) -> Answer:
-        """Any request, and what came back as it came."""
+        """Send any request and return the response unparsed."""
         url = self.org.url + (path if path.startswith("/") else f"{BASE}/{path}")
         given = {"Authorization": f"Bearer {self.org.access_token}"} | headers
         async with self.http.request(method, URL(url, encoded=True), data=data, headers=given) as answer:
@@ -72,7 +72,7 @@ class Caller:
         return list(body["records"])
 
     async def refusal(self, method: str, path: str, body: Any = None) -> tuple[int, str, str]:
-        """Status, error code and message of a call that must be refused."""
+        """Return status, error code and message of a call that must be refused."""
         status, answer = await self.call(method, path, body)
         assert status >= 400, answer
         return status, answer[0]["errorCode"], answer[0]["message"]
@@ -87,7 +87,7 @@ class Caller:
         return str((await self.query("SELECT Id FROM Pricebook2 WHERE IsStandard = true"))[0]["Id"])
 
     async def priced_product(self, name: str = "Tea", price: float | str = 10.0) -> tuple[str, str]:
-        """Product and standard price book entry."""
+        """Create a product and its standard price book entry; return both IDs."""
         product = await self.create("Product2", Name=name, IsActive=True)
         book = await self.standard_price_book()
         entry = await self.create(
@@ -102,7 +102,7 @@ class Caller:
         return await self.create("Order", **given)
 
     async def active_order(self) -> tuple[str, str]:
-        """An activated order and its line."""
+        """Create an activated order with one line; return both IDs."""
         _, entry = await self.priced_product()
         order = await self.draft()
         line = await self.create("OrderItem", OrderId=order, PricebookEntryId=entry, Quantity=2, UnitPrice=10)
@@ -119,7 +119,7 @@ async def caller() -> AsyncIterator[Caller]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared() -> AsyncIterator[Caller]:
-    """One org for all tests of a file that says `pytestmark = SHARED`: they use names of their own."""
+    """One org for all tests of a file with `pytestmark = SHARED`. The tests use record names of their own."""
     async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
         yield Caller(org, http)
 

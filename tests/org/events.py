@@ -1,4 +1,4 @@
-"""A local org with its Pub/Sub API, and events of one kind to send through it."""
+"""Fixtures: a local org with its Pub/Sub API, and events to publish through it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Code = grpc.StatusCode
 
 
 async def action(client: Client, number: int = 1) -> tuple[str, bytes]:
-    """Schema ID and payload of an event."""
+    """Return schema ID and payload of an event."""
     schema_id = (await client.topic(ACTION)).schema_id
     body = await client.encoded(
         schema_id, CreatedDate=1, CreatedById="005000000000000", Order_Number__c=str(number), Action__c="hold",
@@ -24,7 +24,7 @@ async def action(client: Client, number: int = 1) -> tuple[str, bytes]:
 
 
 async def published(client: Client, count: int, first: int = 1) -> list[bytes]:
-    """Publish so many; their replay IDs."""
+    """Publish a number of events and return their replay IDs."""
     made = [(f"u-{number}", (await action(client, number))[1]) for number in range(first, first + count)]
     answer = await client.publish(ACTION, *made, schema_id=(await action(client))[0])
     assert [result.error.msg for result in answer.results] == [""] * count

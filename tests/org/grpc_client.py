@@ -1,4 +1,4 @@
-"""A Pub/Sub client for the tests: raw gRPC, with the headers and the flow control that the documentation asks for."""
+"""A Pub/Sub client for the tests: raw gRPC with the documented headers and flow control."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOON = 5.0
 
 
 class Client:
-    """Calls of one user over one channel."""
+    """The calls of one user over one channel."""
 
     def __init__(self, org: LocalOrg, channel: grpc.aio.Channel) -> None:
         self.org = org
@@ -76,7 +76,7 @@ class Client:
 
     @asynccontextmanager
     async def subscribed(self, topic: str, *, count: int = 100, **start: Any) -> AsyncIterator[Stream]:
-        """A stream that has been asked for `count` events, and listens by the time this is entered."""
+        """Open a stream that has requested `count` events and is subscribed when the block begins."""
         stream = Stream(self, self.rpc("Subscribe")(metadata=self.headers))
         try:
             await stream.ask(count, topic_name=topic, **start)
@@ -102,7 +102,7 @@ class Stream:
         return answer
 
     async def events(self, count: int) -> list[tuple[dict[str, Any], bytes]]:
-        """So many (payload, replay ID)."""
+        """Read a number of events as (payload, replay ID)."""
         found: list[tuple[dict[str, Any], bytes]] = []
         while len(found) < count:
             answer = await self.next()
@@ -110,7 +110,7 @@ class Stream:
         return found
 
     async def end(self) -> tuple[grpc.StatusCode, str]:
-        """Status and error code of a stream that ends."""
+        """Return status and error code of a stream that ends."""
         async with asyncio.timeout(SOON):
             try:
                 while await self.call.read() is not grpc.aio.EOF:
@@ -126,7 +126,7 @@ def code_of(trailers: Any) -> str:
 
 
 async def failure(call: Any) -> tuple[grpc.StatusCode, str]:
-    """Status and error code of a unary call that must fail."""
+    """Return status and error code of a unary call that must fail."""
     try:
         await call
     except grpc.aio.AioRpcError as error:

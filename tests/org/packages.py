@@ -1,4 +1,4 @@
-"""Packages as the Metadata API takes them, made from file texts."""
+"""Build packages for the Metadata API from file texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def manifest(members: Mapping[str, str]) -> str:
 
 
 def package(files: Mapping[str, str], **members: str) -> bytes:
-    """A zip of these files and a manifest of `Type="names"`."""
+    """Build a zip of these files, with a manifest of `Type="names"`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path, text in {"package.xml": manifest(members), **files}.items():

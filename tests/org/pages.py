@@ -1,4 +1,4 @@
-"""The org's page as a browser without pictures reads it."""
+"""Read the org's pages as a browser without scripts does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """It keeps cookies and reads pages."""
+    """Reads pages and keeps cookies."""
 
     def __init__(self, caller: Caller, http: aiohttp.ClientSession) -> None:
         self.caller = caller
@@ -27,7 +27,7 @@ class Reader:
             return await answer.text()
 
     async def rows(self, path: str) -> list[str]:
-        """The heads of a page's table rows."""
+        """Return the row headers of a page's tables."""
         return heads(await self.get(path))
 
 
@@ -40,5 +40,5 @@ def plain(markup: str) -> str:
 
 
 def following(page: str, label: str) -> str:
-    """Where a link with this label leads."""
+    """Return the address of the link with this label."""
     return unescape(re.findall(rf'<a href="([^"]+)">{label}', page)[0])

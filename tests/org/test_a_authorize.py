@@ -1,4 +1,4 @@
-"""Chapter A2, the authorization code: who may ask for one, where it goes, and what it is good for."""
+"""Chapter A2: the authorization code: which clients get one, where it is sent, and how it is redeemed."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Clock:
 
 @dataclass
 class Visitor:
-    """A browser that follows no redirect, and the client behind it."""
+    """A browser that follows no redirect, and the OAuth client behind it."""
 
     org: LocalOrg
     http: aiohttp.ClientSession
     clock: Clock
 
     async def authorize(self, **params: str) -> tuple[int, dict[str, str]]:
-        """Status, and what the callback is told (or, without one, the page says)."""
+        """Return the status and the callback's parameters, or the text of the page."""
         asked = {"response_type": "code", "client_id": self.org.client_id, "redirect_uri": CALLBACK} | params
         url = f"{self.org.url}/services/oauth2/authorize"
         async with self.http.get(url, params=asked, allow_redirects=False) as answer:
@@ -197,9 +197,9 @@ async def test_platform_cli_signs_in_without_a_secret(visitor: Visitor) -> None:
     ],
 )
 async def test_jwt_assertion_of_the_command_line_is_accepted(change: dict[str, Any], status: int) -> None:
-    """A2: Salesforce's command line: the audience is the login URL with a slash, the expiry counts milliseconds.
+    """A2: the audience of Salesforce's command line has a trailing slash and its expiry is in milliseconds.
 
-    CumulusCI: it expires the moment it is signed.
+    An assertion of CumulusCI expires when it is signed.
     """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(
@@ -217,7 +217,7 @@ async def test_jwt_assertion_of_the_command_line_is_accepted(change: dict[str, A
 
 
 async def test_openid_scope_returns_a_signed_id_token(visitor: Visitor) -> None:
-    """A2: Generic OpenID Connect clients read where everything is, and check the signature."""
+    """A2: OpenID Connect clients read the discovery document and check the signature."""
     async with visitor.http.get(f"{visitor.org.url}/.well-known/openid-configuration") as answer:
         known = await answer.json()
     assert known["authorization_endpoint"] == f"{visitor.org.url}/services/oauth2/authorize"
@@ -243,7 +243,7 @@ async def test_grant_parameters_in_the_address_are_accepted(visitor: Visitor) ->
 
 
 async def test_browser_without_session_gets_the_sign_in_page(visitor: Visitor) -> None:
-    """A2: nobody gets a code, or a token, without the user's name and password."""
+    """A2: a code or token needs the user's name and password."""
     url = f"{visitor.org.url}/services/oauth2/authorize"
     asked = {"response_type": "code", "client_id": "PlatformCLI", "redirect_uri": CALLBACK, "state": '"><b>'}
     right = {"username": visitor.org.username, "password": visitor.org.password}

@@ -1,4 +1,4 @@
-"""Chapter A: tokens by every grant (A2), SOAP login (A3), how a session ends (A4), and what stands beside (A5)."""
+"""Chapter A: tokens by every grant (A2), SOAP login (A3), ended sessions (A4), identity endpoints (A5)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def ask(org: LocalOrg, **form: str) -> tuple[int, dict[str, Any]]:
 
 
 async def test_client_credentials_grant_returns_a_token(caller: Caller) -> None:
-    """A2: the client credentials grant, whose answer has no expires_in."""
+    """A2: the response of this grant has no expires_in."""
     org = caller.org
     status, body = await ask(
         org, grant_type="client_credentials", client_id=org.client_id, client_secret=org.client_secret
@@ -86,7 +86,7 @@ class Redirect(HTTPAdapter):
 
 
 async def test_simple_salesforce_signs_in_and_uses_rows_and_queries(caller: Caller) -> None:
-    """A4, L: a session of its own, rows, queries, describe and limits."""
+    """A4, L: session, rows, queries, describe and limits."""
     from simple_salesforce import Salesforce
     from simple_salesforce.exceptions import SalesforceMalformedRequest
 

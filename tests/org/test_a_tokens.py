@@ -1,5 +1,4 @@
-"""Chapter A: the shape of tokens and failures (A2), SOAP login in WSDL order (A3), dead sessions (A4), and what
-stands beside (A5)."""
+"""Chapter A: token responses and failures (A2), SOAP login in WSDL order (A3), ended sessions (A4), identity (A5)."""
 
 from __future__ import annotations
 
@@ -55,7 +54,7 @@ def client(caller: Caller) -> dict[str, str]:
 
 
 async def test_token_response_has_the_documented_fields(shared: Caller) -> None:
-    """A2, L7, L15: signed over ID and time; the ID ends with organization and user of 18 characters."""
+    """A2, L7, L15: the signature covers ID and time; the ID has 18-character IDs of organization and user."""
     status, told = await ask(shared, "token", {"grant_type": "client_credentials", **client(shared)})
     assert status == 200
     assert set(told) == {"access_token", "signature", "scope", "instance_url", "id", "token_type", "issued_at"}
@@ -159,7 +158,7 @@ async def test_soap_login_elements_come_in_wsdl_order(shared: Caller) -> None:
 
 @pytest.mark.parametrize(("version", "code"), [("64.0", "INVALID_LOGIN"), ("65.0", "UNSUPPORTED_API_VERSION")])
 async def test_failed_soap_login_is_a_fault(shared: Caller, version: str, code: str) -> None:
-    """A3: 500 with code and message; from version 65 on there is no login."""
+    """A3: 500 with code and message; version 65 and later have no login."""
     status, told = await soap(shared, login(shared.org.username, "wrong"), version)
     texts = {item.tag.rpartition("}")[2]: item.text for item in told.iter()}
     assert (status, texts["exceptionCode"], bool(texts["exceptionMessage"])) == (500, code, True)
@@ -170,7 +169,7 @@ async def test_failed_soap_login_is_a_fault(shared: Caller, version: str, code: 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer x", "Basic eDp5", "Bearer 00D000000000000!x.y_z", "x" * 500])
 async def test_invalid_session_is_401_in_every_form(shared: Caller, header: str) -> None:
-    """A4: 401 in the data API's shape, and a header that says so."""
+    """A4: 401 in the data API's shape, with WWW-Authenticate."""
     answer = await shared.raw("GET", "limits", Authorization=header)
     assert (answer.status, answer.code, answer.headers["WWW-Authenticate"]) == (401, "INVALID_SESSION_ID", "Token")
 
@@ -181,7 +180,7 @@ async def test_refresh_token_is_rejected_as_session(shared: Caller) -> None:
 
 
 async def test_identity_and_userinfo_describe_the_user(shared: Caller) -> None:
-    """A5: identity and userinfo; without a session they say so in plain text."""
+    """A5: without a session the error is plain text."""
     identity = shared.org.org.auth.identity
     path = f"/id/{identity.organization_id}/{identity.user_id}"
     told = (await shared.raw("GET", path)).json
@@ -199,7 +198,7 @@ async def test_identity_and_userinfo_describe_the_user(shared: Caller) -> None:
 
 
 async def test_introspection_reports_active_tokens_only(shared: Caller) -> None:
-    """A5: introspection; a dead or foreign token is not active."""
+    """A5: an ended or foreign token is not active."""
     token = shared.org.org.auth.issue()
     _, told = await ask(shared, "introspect", {"token": token, **client(shared)})
     assert (told["active"], told["client_id"], told["token_type"]) == (True, shared.org.client_id, "access_token")

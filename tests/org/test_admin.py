@@ -1,4 +1,4 @@
-"""The org's own switches (`/_org`): who may turn them, and what they take."""
+"""Administration (`/_org`): access, and checks of its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chapter B: describe (B4), and the standard objects of chapter H against recorded facts."""
+"""Chapter B: describe (B4), and the standard objects of chapter H compared with recorded facts."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Chapter B: what every request has in common (B1), statuses (B2), the smaller resources (B5), request headers (B7) and
-the codes of refusals (B8)."""
+"""Chapter B: what requests share (B1), statuses (B2), smaller resources (B5), headers (B7), refusals (B8)."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ async def test_response_is_compact_json_unless_pretty_print_is_requested(shared:
 
 
 async def test_every_response_has_the_limit_header(shared: Caller) -> None:
-    """B1, L5: exactly so, with one more after every call."""
+    """B1, L5: the header counts one more after every call."""
     used = []
     for path in ("limits", "sobjects/Nothing", "query?q=SELECT"):
         label, _, figures = (await shared.raw("GET", path)).headers["Sforce-Limit-Info"].partition("=")
@@ -45,13 +44,13 @@ async def test_request_and_response_may_be_compressed(shared: Caller) -> None:
 
 
 async def test_oauth_authorization_scheme_is_accepted(shared: Caller) -> None:
-    """B1: `OAuth` beside `Bearer`."""
+    """B1: `OAuth` and `Bearer`."""
     answer = await shared.raw("GET", "limits", Authorization=f"OAuth {shared.org.access_token}")
     assert answer.status == 200
 
 
 async def test_body_that_is_not_json_is_rejected(shared: Caller) -> None:
-    """B1, B8: 415 for another type, JSON_PARSER_ERROR for what is none, and for no body at all."""
+    """B1, B8: 415 for another type, JSON_PARSER_ERROR for invalid or missing JSON."""
     answer = await shared.raw("POST", "sobjects/Account", b"<a/>", **{"Content-Type": "application/xml"})
     assert (answer.status, answer.code) == (415, "UNSUPPORTED_MEDIA_TYPE")
     for body in (b'{"Name": "A"', b"{'Name': 1}", b'{"Name": NaN}', b"\xff\xfe", b"[]", b'"x"', b"1"):
@@ -84,7 +83,7 @@ async def test_too_long_address_or_headers_are_rejected(shared: Caller) -> None:
 
 
 async def test_retired_version_is_410_and_future_version_404(shared: Caller) -> None:
-    """B2: 410, and 404 for what is yet to come; versions may differ from call to call."""
+    """B2: each call may use another version."""
     for version, status in (
         ("v30.0", 410),
         ("v68.0", 404),
@@ -111,7 +110,7 @@ def window(start: datetime, end: datetime) -> str:
 
 
 async def test_updated_and_deleted_list_records_of_a_time_window(shared: Caller) -> None:
-    """B5: seconds do not count, and the next window begins where this one was covered."""
+    """B5: seconds are ignored; the next window begins where this one ended."""
     kept, gone = await shared.create("Account", Name="kept"), await shared.create("Account", Name="gone")
     await shared.call("DELETE", f"sobjects/Account/{gone}")
     now = datetime.now(UTC)
@@ -228,7 +227,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str, list[str] | None]] = [
 async def test_refusal_has_code_message_and_fields(
     shared: Caller, sobject: str, body: dict[str, Any], code: str, message: str, fields: list[str] | None
 ) -> None:
-    """B8: in the row resource's shape, and in that of collections."""
+    """B8: in the shape of row resources and in that of collections."""
     status, [told] = await shared.call("POST", f"sobjects/{sobject}", body)
     assert (status, told["errorCode"], told["message"], told.get("fields")) == (400, code, message, fields)
     records = [{"attributes": {"type": sobject}, **body}]
@@ -237,7 +236,7 @@ async def test_refusal_has_code_message_and_fields(
 
 
 async def test_query_error_names_the_position(shared: Caller) -> None:
-    """B8, C3: the text, a caret under the place, row and column, then what is wrong."""
+    """B8, C3: the text, a caret, row and column, then the message."""
     told = await shared.refusal("GET", f"query?q={quote('SELECT Id FROM XYZZY')}")
     assert told == (
         400, "INVALID_TYPE",
@@ -251,7 +250,7 @@ async def test_query_error_names_the_position(shared: Caller) -> None:
 
 
 async def test_deep_or_large_body_is_rejected_and_the_org_continues(shared: Caller) -> None:
-    """B8: whatever the depth of a body or the size of its numbers."""
+    """B8: deep nesting and huge numbers."""
     deep = b'{"a":' * 900 + b"1" + b"}" * 900
     for path in ("sobjects/Account", "composite", "composite/graph", "composite/batch", "composite/sobjects"):
         answer = await shared.raw("POST", path, deep, **JSON)

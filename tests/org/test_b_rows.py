@@ -23,7 +23,7 @@ async def test_created_row_has_a_location_header(shared: Caller) -> None:
 
 
 async def test_row_is_read_with_all_or_requested_fields(shared: Caller) -> None:
-    """B3: in canonical names, whatever the request's spelling (B1)."""
+    """B3: names are canonical, whatever the request's spelling (B1)."""
     account = await shared.create("aCCOUNT", nAME="Spelled", Phone="1")
     _, row = await shared.call("GET", f"sobjects/account/{account}?fields=name,PHONE")
     assert row == {
@@ -37,7 +37,7 @@ async def test_row_is_read_with_all_or_requested_fields(shared: Caller) -> None:
 
 
 async def test_update_keeps_fields_that_it_does_not_name(shared: Caller) -> None:
-    """B3: `null` clears, an absent key keeps, an empty text is null (B1)."""
+    """B3: null and empty text clear a field, an absent key keeps it (B1)."""
     account = await shared.create("Account", Name="A", Phone="1", Fax="2", Site="3")
     answer = await shared.raw(
         "PATCH", f"sobjects/Account/{account}", b'{"Phone": null, "Site": ""}', **{"Content-Type": "application/json"}
@@ -62,7 +62,7 @@ async def test_post_with_method_override_updates_the_row(shared: Caller) -> None
 
 
 async def test_deleted_row_and_unknown_id_have_different_errors(shared: Caller) -> None:
-    """B3: a deleted row is ENTITY_IS_DELETED, an ID nobody had is not found."""
+    """B3: a deleted row is ENTITY_IS_DELETED, an unknown ID is not found."""
     account = await shared.create("Account", Name="A")
     assert (await shared.call("DELETE", f"sobjects/Account/{account}")) == (204, "")
     for method, body in (("DELETE", None), ("PATCH", {"Name": "B"}), ("GET", None)):
@@ -152,7 +152,7 @@ async def test_lookup_by_a_field_that_is_no_key_is_rejected(shared: Caller, fiel
 
 
 async def test_parent_is_referenced_by_external_id(shared: Caller) -> None:
-    """B3: the message tells the value in lower case."""
+    """B3: the message shows the key in lower case."""
     parent = await shared.create("Account", Name="P", External_Key__c="B3-P")
     child = await shared.create("Account", Name="C", Parent={"External_Key__c": "B3-P"})
     assert (await shared.call("GET", f"sobjects/Account/{child}?fields=ParentId"))[1]["ParentId"] == parent
@@ -168,7 +168,7 @@ async def test_parent_is_referenced_by_external_id(shared: Caller) -> None:
 
 
 async def test_reference_to_the_wrong_object_is_rejected(shared: Caller) -> None:
-    """B3, B8: in a body they are MALFORMED_ID; one that nobody has is a broken reference."""
+    """B3, B8: MALFORMED_ID in a body; an unknown ID is an invalid cross reference."""
     account = await shared.create("Account", Name="A")
     body = {"LastName": "L", "AccountId": "005000000000000AAA"}
     status, code, message = await shared.refusal("POST", "sobjects/Contact", body)

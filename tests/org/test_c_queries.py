@@ -1,4 +1,4 @@
-"""Chapter C: queries over HTTP: results, locators and limits (C1), what the grammar holds and refuses (C2, C3)."""
+"""Chapter C: queries over HTTP: results, locators and limits (C1), valid and invalid grammar (C2, C3)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def refused(caller: Caller, soql: str) -> tuple[str, str]:
 
 
 async def test_query_result_nests_parents_and_children(shared: Caller) -> None:
-    """C1: attributes first, parents and children nested, null where there is none."""
+    """C1: attributes come first; a missing parent or child list is null."""
     account = await shared.create("Account", Name="Shape")
     order = await shared.draft(AccountId=account)
     told = await ask(shared, f"SELECT Id, BillToContact.Name, Account.Name, (SELECT Id FROM OrderItems), (SELECT Id FROM Histories) FROM Order WHERE Id = '{order}'")  # noqa: E501  # fmt: skip
@@ -59,7 +59,7 @@ async def test_counts_and_aggregates_are_computed(shared: Caller) -> None:
 
 
 async def test_query_all_returns_deleted_rows(shared: Caller) -> None:
-    """C1: queryAll sees what was deleted; ALL ROWS is for Apex only (C2)."""
+    """C1: ALL ROWS is for Apex only (C2)."""
     account = await shared.create("Account", Name="Q all")
     await shared.call("DELETE", f"sobjects/Account/{account}")
     soql = f"SELECT Id, IsDeleted FROM Account WHERE Id = '{account}'"
@@ -79,7 +79,7 @@ async def many(caller: Caller, site: str, count: int) -> None:
 
 
 async def test_locator_expires_after_two_days_or_ten_newer_ones(shared: Caller) -> None:
-    """C1: 18 characters and an offset; forgotten after two days, or when ten younger ones are open."""
+    """C1: a locator is 18 characters and an offset."""
     await many(shared, "locator", 450)
     small = {"Sforce-Query-Options": "batchSize=200"}
     first = await ask(shared, "SELECT Name FROM Account WHERE Site = 'locator' ORDER BY Name", **small)
@@ -106,7 +106,7 @@ async def test_locator_expires_after_two_days_or_ten_newer_ones(shared: Caller) 
 
 
 async def test_long_query_is_accepted_inside_a_composite(shared: Caller) -> None:
-    """C1: the limit of addresses does not bite inside; a statement has at most 100,000 characters."""
+    """C1: the limit of addresses does not apply; a statement has at most 100,000 characters."""
     account = await shared.create("Account", Name="Long")
     listed = ",".join(f"'{account}'" for _ in range(1_500))
 
@@ -123,7 +123,7 @@ async def test_long_query_is_accepted_inside_a_composite(shared: Caller) -> None
 
 
 async def test_query_with_columns_describes_the_columns(shared: Caller) -> None:
-    """L9: `columns=true` tells what would come, without rows."""
+    """L9: `columns=true` returns columns instead of rows."""
     soql = "SELECT Id, Name, Owner.Name, CreatedDate, (SELECT LastName FROM Contacts) FROM Account"
     _, told = await shared.call("GET", f"query?q={quote(soql)}&columns=true")
     assert (told["entityName"], told["groupBy"], told["idSelected"], told["keyPrefix"]) == (
@@ -228,7 +228,7 @@ async def test_invalid_soql_is_rejected(shared: Caller, soql: str, code: str, sa
 
 
 async def test_comparison_with_null_follows_soql_rules(shared: Caller) -> None:
-    """C2: `!=` and NOT find rows without a value; `<`, `>` and LIKE never do; empty text is null."""
+    """C2: `!=` and NOT match null; `<`, `>` and LIKE do not; empty text counts as null."""
     for site in ("C2 a", None):
         await shared.create("Account", Name="C2 null", Site=site, AnnualRevenue=None if site else 5)
 
@@ -271,7 +271,7 @@ async def test_like_matches_wildcards_and_escapes(shared: Caller) -> None:
 
 
 async def test_rollup_and_cube_return_totals(shared: Caller) -> None:
-    """C2: GROUP BY ROLLUP and CUBE, GROUPING() telling totals from rows without a value."""
+    """C2: GROUPING() tells totals from rows without a value."""
     for site, rating, staff in (("r1", "Hot", 1), ("r1", "Cold", 2), ("r2", "Hot", 4)):
         await shared.create("Account", Name="Rollup", Site=site, Rating=rating, NumberOfEmployees=staff)
     what = "SELECT Site, Rating, SUM(NumberOfEmployees) n, GROUPING(Site) s FROM Account WHERE Name = 'Rollup'"
@@ -328,7 +328,7 @@ async def test_child_query_depth_depends_on_the_version(shared: Caller) -> None:
 
 
 async def test_large_query_is_accepted_within_limits(shared: Caller) -> None:
-    """C2: many conditions and values are answered; a literal has at most 4,000 characters."""
+    """C2: many conditions and values; a literal has at most 4,000 characters."""
     account = await shared.create("Account", Name="Broad", Site="broad")
     ors = " OR ".join(["Name = 'x'"] * 600)
     assert (await ask(shared, f"SELECT Id FROM Account WHERE Id = '{account}' AND ({ors} OR Site = 'broad')"))[

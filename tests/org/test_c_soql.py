@@ -1,4 +1,4 @@
-"""Chapter C: requests and results (C1), the grammar (C2), literals and the words of complaints (C3)."""
+"""Chapter C: requests and results (C1), the grammar (C2), literals and error messages (C3)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_date_literals_cover_the_expected_spans(orders: sqlite3.Connection, lite
 
 
 def test_parents_and_children_are_nested_records(orders: sqlite3.Connection) -> None:
-    """C1: nested records; no children are null."""
+    """C1: a parent without children has null instead of a list."""
     [first, *_] = ask(
         orders,
         "SELECT Id, Account.Name, (SELECT Quantity FROM OrderItems ORDER BY Quantity DESC LIMIT 1)"
@@ -142,7 +142,7 @@ def test_nulls_sort_first_unless_nulls_last(orders: sqlite3.Connection) -> None:
 def test_invalid_query_is_rejected_in_the_platforms_words(
     orders: sqlite3.Connection, text: str, code: str, said: str
 ) -> None:
-    """C2, C3: what is refused, and in which words."""
+    """C2, C3: error codes and messages."""
     with pytest.raises(soql.SoqlError) as caught:
         ask(orders, text)
     assert caught.value.code == code
@@ -161,7 +161,7 @@ _WORDS = tuple(
 @settings(max_examples=200)
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_WORDS), max_size=14).map(" ".join)))
 def test_any_text_is_answered_or_rejected(orders: sqlite3.Connection, text: str) -> None:
-    """C3: whatever the text."""
+    """C3: generated text."""
     for query in (text, f"SELECT Id FROM Account WHERE {text}", f"SELECT {text} FROM Order"):
         with suppress(soql.SoqlError):
             assert ask(orders, query).total_size >= 0

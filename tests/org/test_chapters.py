@@ -1,8 +1,8 @@
-"""The suite is organized by the chapters of our sheet of platform facts: each test names the fact that it holds.
+"""The tests are organized by chapters of facts about the platform: each test names the fact that it checks.
 
 A authentication, B rows and describe over REST, C queries, D the composite family, E Bulk API 2.0, F limits, G events,
-H orders and their neighbors, I metadata, L what clients were seen to need. What is no fact of the platform but a
-promise of the local org (it keeps its data, it fails on demand) begins with `Ours`.
+H orders and related objects, I metadata, L needs of other clients. A test of a feature of the local org that is no fact
+of the platform (it keeps its data, it injects faults) begins with `Ours`.
 """
 
 from __future__ import annotations

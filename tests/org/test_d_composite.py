@@ -1,4 +1,4 @@
-"""Chapter D: collections (D1), composite (D2) and graph (D5), with their limits and their ways of failing."""
+"""Chapter D: collections (D1), composite (D2) and graph (D5), with their limits and failures."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ async def test_collection_creates_updates_and_deletes_rows(shared: Caller) -> No
 
 
 async def test_collection_upsert_needs_the_key_in_every_row(shared: Caller) -> None:
-    """D1: also the ID as key, null for a new row."""
+    """D1: the key may be the ID, null for a new row."""
     path = "composite/sobjects/Account/External_Key__c"
     rows = [account("D1", External_Key__c="D1-1"), account("no key"), account("D1", External_Key__c=None)]
     _, told = await shared.call("PATCH", path, {"records": rows})
@@ -147,8 +147,8 @@ async def test_every_collection_operation_is_limited_to_200_rows(shared: Caller)
     assert (await shared.call("DELETE", "composite/sobjects"))[0] == 400
 
 
-async def test_same_record_twice_in_one_update_is_accepted(shared: Caller) -> None:
-    """D1: duplicates by key are refused in an upsert, whatever their case if the field has none."""
+async def test_collection_upsert_with_a_duplicate_key_is_rejected(shared: Caller) -> None:
+    """D1: duplicates ignore case unless the field is case-sensitive."""
     made = await shared.create("Contact", LastName="D1", Email="d1-twice@example.com")
     rows = [contact("a", Email="d1-twice@example.com"), contact("b", Email="D1-Twice@example.com")]
     _, told = await shared.call("PATCH", "composite/sobjects/Contact/Email", {"records": rows})
@@ -164,7 +164,7 @@ async def test_same_record_twice_in_one_update_is_accepted(shared: Caller) -> No
 
 
 async def test_composite_reference_resolves_to_an_earlier_result(shared: Caller) -> None:
-    """D2: created IDs, rows of queries, fields of rows; each answer with its headers."""
+    """D2: created IDs, rows of queries, fields of rows; each response has its headers."""
     told = await composed(
         shared,
         step("made", "POST", "sobjects/Account", {"Name": "D2"}),
@@ -180,7 +180,7 @@ async def test_composite_reference_resolves_to_an_earlier_result(shared: Caller)
 
 
 async def test_failed_subrequest_fails_only_its_dependents(shared: Caller) -> None:
-    """D2: and no other, unless all or none is asked for."""
+    """D2: without allOrNone."""
     steps = [
         step("bad", "POST", "sobjects/Account", {}),
         step("needs", "POST", "sobjects/Contact", {"LastName": "x", "AccountId": "@{bad.id}"}),
@@ -200,7 +200,7 @@ async def test_failed_subrequest_fails_only_its_dependents(shared: Caller) -> No
 
 
 async def test_composite_size_is_limited(shared: Caller) -> None:
-    """D2: 25 steps, five of them queries or collections; one call all in all."""
+    """D2: 25 subrequests, 5 of them queries or collections; it counts as one call."""
     reads = [step(f"r{number}", "GET", "limits") for number in range(25)]
     used = shared.org.org.usage.calls
     assert len(await composed(shared, *reads)) == 25
@@ -222,7 +222,7 @@ WRONG_STEPS: list[Any] = [
 
 @pytest.mark.parametrize("wrong", WRONG_STEPS, ids=repr)
 async def test_malformed_subrequest_fails_the_whole_composite(shared: Caller, wrong: Any) -> None:
-    """D2: the envelope is refused whole."""
+    """D2: the whole request is rejected."""
     name = f"D2 {WRONG_STEPS.index(wrong)}"
     good = step("good", "POST", "sobjects/Account", {"Name": name})
     status, told = await shared.call("POST", "composite", {"compositeRequest": [good, wrong]})
@@ -277,7 +277,7 @@ async def test_subrequests_keep_their_order_only_without_collation(shared: Calle
 
 
 async def test_batch_counts_one_call_per_request(shared: Caller) -> None:
-    """D3: each commits by itself, whatever became of the others."""
+    """D3: each request commits by itself."""
     requests = [
         {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": "D3"}},
         {"method": "PATCH", "url": f"v66.0/sobjects/Account/{NEVER}", "richInput": {"Name": "x"}},
@@ -296,7 +296,7 @@ async def test_batch_counts_one_call_per_request(shared: Caller) -> None:
 
 
 async def test_batch_with_halt_on_error_stops_at_the_first_error(shared: Caller) -> None:
-    """D3: what stood before is kept, the rest answers 412."""
+    """D3: earlier requests are kept, later ones are answered with 412."""
     requests = [
         {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": name}}
         for name in ("D3 kept", None, "D3 not")
@@ -315,6 +315,6 @@ async def test_malformed_batch_is_rejected(shared: Caller, listed: Any) -> None:
 
 @pytest.mark.parametrize("url", ["v67.0/limits", "v33.0/limits", "v66.0/composite", "limits", "", "v66.0/jobs/ingest"])
 async def test_unsupported_request_of_a_batch_is_rejected(shared: Caller, url: str) -> None:
-    """D3: versions from 34 to the batch's own."""
+    """D3: versions from 34 to that of the batch."""
     _, told = await shared.call("POST", "composite/batch", {"batchRequests": [{"method": "GET", "url": url}]})
     assert (told["hasErrors"], told["results"][0]["statusCode"] in {400, 404}) == (True, True)

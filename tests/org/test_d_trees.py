@@ -36,7 +36,7 @@ async def test_tree_creates_parents_and_children(shared: Caller) -> None:
 
 
 async def test_failed_tree_is_rolled_back_and_lists_failures(shared: Caller) -> None:
-    """D4: only the failing rows are told."""
+    """D4: the response lists failed rows only."""
     records = [leaf("a", "Account", Name="D4 none"), leaf("b", "Account", Name="x" * 300)]
     status, told = await shared.call("POST", "composite/tree/Account", {"records": records})
     assert (status, told["hasErrors"]) == (400, True)
@@ -69,7 +69,7 @@ async def test_tree_size_is_limited(shared: Caller) -> None:
      [leaf("a", "Contact", LastName="x")], []],
 )  # fmt: skip
 async def test_malformed_tree_is_rejected(shared: Caller, records: Any) -> None:
-    """D4: reference IDs are unique, types as the address says."""
+    """D4: reference IDs are unique; types match the address."""
     status, _ = await shared.call("POST", "composite/tree/Account", {"records": records})
     assert status == 400
 
@@ -101,7 +101,7 @@ async def test_graph_depth_and_kinds_are_limited(shared: Caller) -> None:
 
 @pytest.mark.parametrize("name", ["", "_a", "a.b", "x" * 40, None, 1])
 async def test_invalid_graph_id_is_rejected(shared: Caller, name: Any) -> None:
-    """D5: they begin with a letter or digit, hold no period, and are shorter than 40 characters."""
+    """D5: it starts with a letter or digit, has no period and fewer than 40 characters."""
     good = {"graphId": "x" * 39, "compositeRequest": chain(1)}
     assert (await shared.call("POST", "composite/graph", {"graphs": [good]}))[0] == 200
     assert (await shared.call("POST", "composite/graph", {"graphs": [{**good, "graphId": name}]}))[0] == 400
@@ -146,7 +146,7 @@ async def test_failed_graph_lists_its_failed_nodes_only(shared: Caller) -> None:
 
 
 async def test_nested_external_id_does_not_order_a_graph(shared: Caller) -> None:
-    """D5: only `@{}` does; over many tries the child comes first at times, and fails."""
+    """D5: only `@{}` does; in many runs the child sometimes comes first and fails."""
     outcomes = set()
     for number in range(12):
         parent = step("p", "PATCH", f"sobjects/Account/External_Key__c/D5-{number}", {"Name": "D5"})

@@ -1,4 +1,4 @@
-"""Duplicate rules that an administrator declared: what is refused, what is told, and what the caller may have saved."""
+"""Duplicate rules: which rows are rejected, what the response lists, and what the caller may save anyway."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.org.test_seed import running
 
 @pytest.mark.parametrize(("action", "saved"), [("alert", 201), ("block", 400)])
 async def test_duplicate_is_rejected_unless_the_caller_allows_it(action: Any, saved: int) -> None:
-    """B7, B8: DUPLICATES_DETECTED with the records found; `allowSave=true` passes an alert, never a block."""
+    """B7, B8: DUPLICATES_DETECTED with the matches; `allowSave=true` passes an alert, never a block."""
     rule = DuplicateRule(name="Same_Account", sobject="Account", match=["Name", "BillingPostalCode"], action=action)
     async with running(OrgSettings(duplicate_rules=[rule])) as caller:
         body = {"Name": "Acme", "BillingPostalCode": "10115"}
@@ -37,7 +37,7 @@ async def test_duplicate_is_rejected_unless_the_caller_allows_it(action: Any, sa
 
 
 def _errors(answer: Any) -> list[dict[str, Any]]:
-    """Every error with records that were found, however deep in an answer."""
+    """Yield every error with matches, at any depth of a response."""
     if isinstance(answer, list):
         return [error for item in answer for error in _errors(item)]
     if not isinstance(answer, dict):
@@ -75,7 +75,7 @@ def _filled(template: Any, body: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("action", ["alert", "block"])
 async def test_duplicate_result_lists_the_matches_in_every_api(action: Any) -> None:
-    """B7, B8: by single rows, collections, composite, graph, batch and tree; the header counts for all of them."""
+    """B7, B8: rows, collections, composite, graph, batch and tree; the header applies to all."""
     rule = DuplicateRule(name="Same_Account", sobject="Account", match=["Name"], action=action)
     async with running(OrgSettings(duplicate_rules=[rule])) as caller:
         first = await caller.create("Account", Name="Acme")

@@ -1,4 +1,4 @@
-"""Chapter E: Bulk API 2.0, ingest (E1) and query (E2), by plain HTTP and by simple-salesforce as it is."""
+"""Chapter E: Bulk API 2.0, ingest (E1) and query (E2), by plain HTTP and by simple-salesforce."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UPSERT = ACCOUNTS | {"operation": "upsert", "externalIdFieldName": "External_Key
 
 
 class Bulk:
-    """The calls of a job's life."""
+    """The calls of a bulk job."""
 
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
@@ -210,7 +210,7 @@ REFUSED: list[tuple[str, str, Any, tuple[int, str]]] = [
 async def test_invalid_job_is_rejected(
     caller: Caller, method: str, path: str, given: Any, refusal: tuple[int, str]
 ) -> None:
-    """E1: job calls that cannot be."""
+    """E1: invalid options and calls."""
     assert (await caller.refusal(method, path, given))[:2] == refusal
 
 
@@ -247,7 +247,7 @@ async def test_multipart_request_creates_and_starts_a_job(bulk: Bulk, caller: Ca
 
 
 async def test_restarted_org_continues_its_jobs(tmp_path: Path) -> None:
-    """Ours: jobs outlive a restart."""
+    """Ours: jobs continue after a restart."""
     data = tmp_path / "org.db"
     rows = "".join(f"A{number}\n" for number in range(5_000))
     async with LocalOrg(data=data, metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
@@ -366,7 +366,7 @@ async def test_simple_salesforce_runs_bulk2_jobs(caller: Caller) -> None:
 @given(st.text(max_size=200) | st.text(alphabet='Name,";\n\r#/A1', max_size=80))
 @settings(max_examples=400)
 def test_any_content_gives_rows_or_an_error(content: str) -> None:
-    """E1: whatever the content."""
+    """E1: generated content."""
     try:
         list(CsvDialect().rows(content))
     except BadContentError as problem:

@@ -1,4 +1,4 @@
-"""Chapter E: shapes of jobs and results (E1, E2), and what their content and their calls may be."""
+"""Chapter E: shapes of jobs and results (E1, E2), limits of content and calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bulk(shared: Caller) -> Bulk:
 
 
 async def test_job_response_has_the_documented_fields(bulk: Bulk) -> None:
-    """E1: before, and after it is over."""
+    """E1: before and after the job has finished."""
     job = await bulk.create(**ACCOUNTS)
     assert set(job) == {
         "id", "operation", "object", "createdById", "createdDate", "systemModstamp", "state", "concurrencyMode",
@@ -52,7 +52,7 @@ async def test_jobs_are_listed_newest_first_with_a_locator(bulk: Bulk) -> None:
 
 
 async def test_results_keep_the_columns_of_the_content(bulk: Bulk) -> None:
-    """E1: after the columns of the org's own; also where nothing succeeded."""
+    """E1: they follow the org's own columns, also if no row succeeded."""
     done = await bulk.run("name,nUMBEROFemployees\nE1 cols,5\n,6\n", **ACCOUNTS)
     _, good, _ = await bulk.send("GET", f"jobs/ingest/{done['id']}/successfulResults/")
     assert good.splitlines()[0] == '"sf__Id","sf__Created","name","nUMBEROFemployees"'
@@ -74,7 +74,7 @@ async def test_result_addresses_ignore_case(bulk: Bulk) -> None:
 
 
 async def test_key_of_several_records_fails_the_row(bulk: Bulk) -> None:
-    """E1: not the job."""
+    """E1: the job continues."""
     for name in ("a", "b"):
         await bulk.caller.create("Contact", LastName=name, Email="e1@example.com")
     options = {"object": "Contact", "operation": "upsert", "externalIdFieldName": "Email"}
@@ -85,7 +85,7 @@ async def test_key_of_several_records_fails_the_row(bulk: Bulk) -> None:
 
 
 async def test_bulk_values_are_taken_as_they_are(bulk: Bulk) -> None:
-    """E1: dates in ISO 8601, several lines in quotes, a row of other width refused alone."""
+    """E1: ISO 8601 dates, quoted line breaks; a row with a wrong number of cells fails alone."""
     account = await bulk.caller.create("Account", Name="E1 values")
     content = (
         "AccountId,EffectiveDate,Status,Description,IsReductionOrder\n"
@@ -213,14 +213,14 @@ async def test_invalid_result_locator_is_rejected(bulk: Bulk, params: str) -> No
     "soql",
     ["SELECT TYPEOF What WHEN Account THEN Name END FROM Task", "SELECT Id FROM Account GROUP BY ROLLUP(Id)", "", "x"],
 )
-async def test_unsupported_query_feature_fails_the_job(bulk: Bulk, soql: str) -> None:
+async def test_unsupported_query_feature_is_rejected(bulk: Bulk, soql: str) -> None:
     """E2."""
     status, _ = await bulk.caller.call("POST", "jobs/query", {"operation": "query", "query": soql})
     assert status == 400
 
 
 async def test_query_job_can_be_aborted_and_deleted(bulk: Bulk) -> None:
-    """E2: results are told of a complete one only."""
+    """E2: results exist for a complete job only."""
     org = bulk.caller.org.org  # a job that nobody works off
     waits = org.jobs.create(kind="query", version="66.0", user_id="", operation="query", sobject="User", query="x")
     assert (await bulk.caller.refusal("GET", f"jobs/query/{waits.id}/results"))[1] == "INVALIDJOBSTATE"

@@ -1,4 +1,6 @@
-"""Chapter F: what counts as a call (F1), how limits are told (F2), and what happens at their end (F1, F3, F4)."""
+"""Chapter F: what counts as a call (F1), how limits are shown (F2), and what happens when they are used up (F1, F3,
+F4).
+"""
 
 from __future__ import annotations
 
@@ -55,14 +57,14 @@ async def test_remaining_calls_match_the_limit_header(shared: Caller) -> None:
 async def test_every_call_counts_also_a_rejected_one(
     shared: Caller, method: str, path: str, body: Any, calls: int
 ) -> None:
-    """F1: every call, also a refused one; the list of versions is open and free."""
+    """F1: the list of versions needs no session and does not count."""
     used = shared.org.org.usage.calls
     await shared.call(method, path, body)
     assert shared.org.org.usage.calls == used + calls
 
 
 async def test_call_beyond_the_daily_limit_is_403() -> None:
-    """F1, B8: 403 with its own code, and the header still tells it."""
+    """F1, B8: the limit header is still sent."""
     async with LocalOrg(bare=True, settings=OrgSettings(api_limit=3)) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
         for left in (2, 1, 0):
@@ -80,7 +82,7 @@ def spent(org: Org) -> None:
 
 
 async def test_event_beyond_the_hourly_limit_is_rejected() -> None:
-    """F4, G9: the item is refused with LIMIT_EXCEEDED."""
+    """F4, G9: the row fails with LIMIT_EXCEEDED."""
     async with LocalOrg(metadata_root=our_metadata()) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)
         event = {"Order_Number__c": "1", "Action__c": "hold"}

@@ -1,4 +1,4 @@
-"""A few cases of every face: see `tests/org/fuzz` for many."""
+"""A few fuzzing cases for every API; `python -m tests.org.fuzz` runs many."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.org.fuzz.__main__ import tried
-from tests.org.fuzz.faces import FACES
+from tests.org.fuzz.__main__ import run_cases
 from tests.org.fuzz.target import Target
+from tests.org.fuzz.targets import APIS
 
 CASES = 40
 
@@ -19,9 +19,9 @@ def target() -> Iterator[Target]:
         yield running
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_any_input_is_answered_and_the_org_continues(target: Target, face: str) -> None:
-    outcome = tried(target, face, max(int(CASES * FACES[face].weight), 5))
+@pytest.mark.parametrize("api", APIS)
+def test_any_input_is_answered_and_the_org_continues(target: Target, api: str) -> None:
+    outcome = run_cases(target, api, max(int(CASES * APIS[api].weight), 5))
     assert outcome.faults == {}
     assert outcome.cases >= 5
     target.works()

@@ -1,4 +1,4 @@
-"""Chapter G: what a commit changed, as change events (G8)."""
+"""Chapter G: the changes of a commit as change events (G8)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL, ORDERS, ACCOUNTS = "/data/ChangeEvents", "/data/OrderChangeEvent", "/data/A
 
 
 class Feed:
-    """REST on one side, change events on the other."""
+    """REST for writing, a subscription for the change events."""
 
     def __init__(self, caller: Caller, client: Client, stream: Stream) -> None:
         self.caller = caller
@@ -43,7 +43,7 @@ def names(schema: Any) -> list[str]:
     return [field["name"] for field in schema["fields"]]
 
 
-def told(bitmaps: list[str], fields: list[str]) -> set[str]:
+def changed_names(bitmaps: list[str], fields: list[str]) -> set[str]:
     """Bitmaps as a client reads them: `Phone`, `BillingAddress.0`."""
     found = set()
     for bitmap in bitmaps:
@@ -87,10 +87,10 @@ async def test_update_event_names_changed_and_nulled_fields(feed: Feed) -> None:
     await feed.caller.call("PATCH", f"sobjects/Account/{account}", changes)
     header, values, fields = await feed.one()
     assert header["changeType"] == "UPDATE"
-    assert told(header["changedFields"], fields) == {
+    assert changed_names(header["changedFields"], fields) == {
         "Phone", "Website", "LastModifiedDate", "BillingAddress.0", "BillingAddress.1",
     }  # fmt: skip
-    assert told(header["nulledFields"], fields) == {"Website"}
+    assert changed_names(header["nulledFields"], fields) == {"Website"}
     assert values.keys() == {"Phone", "BillingAddress", "LastModifiedDate"}
     assert {part: text for part, text in values["BillingAddress"].items() if text} == {"Street": "t", "City": "c"}
 
@@ -121,12 +121,12 @@ async def test_person_name_is_a_compound_field(feed: Feed) -> None:
     assert (values["Name"]["FirstName"], values["Name"]["LastName"]) == ("Ada", "L")
     await feed.caller.call("PATCH", f"sobjects/Contact/{contact}", {"LastName": "M"})
     header, values, fields = await feed.one()
-    assert told(header["changedFields"], fields) == {"Name.2", "LastModifiedDate"}
+    assert changed_names(header["changedFields"], fields) == {"Name.2", "LastModifiedDate"}
     assert {part: text for part, text in values["Name"].items() if text} == {"LastName": "M"}
 
 
 async def test_events_of_a_transaction_share_a_key_and_are_numbered(feed: Feed) -> None:
-    """G8: also the order's total, in the same transaction."""
+    """G8: the update of the order's total belongs to the transaction."""
     _, entry = await feed.caller.priced_product()
     order = await feed.caller.draft()
     await feed.payloads(3)  # product, account, order

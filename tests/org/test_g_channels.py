@@ -1,4 +1,4 @@
-"""Chapter G: members of channels (G8): filters, enriched fields, objects that one channel selects; a person's name."""
+"""Chapter G: channel members (G8): filters, enriched fields, objects selected by one channel; names of persons."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Pair = tuple[Caller, Client]
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    """REST and Pub/Sub of one org that has person accounts."""
+    """REST and Pub/Sub clients of one org with person accounts."""
     async with (
         LocalOrg(metadata_root=our_metadata(), grpc_port=0, settings=OrgSettings(person_accounts=True)) as org,
         aiohttp.ClientSession() as http,
@@ -32,7 +32,7 @@ async def pair() -> AsyncIterator[Pair]:
 
 
 async def deploy(caller: Caller, kind: str, *members: tuple[str, str]) -> list[dict[str, Any]]:
-    """A channel `Ours__chn` with members (entity, further elements); what was refused."""
+    """Deploy a channel `Ours__chn` with members (entity, further elements); return the failures."""
     files = {"platformEventChannels/Ours__chn.platformEventChannel": xml(
         "PlatformEventChannel", f"<channelType>{kind}</channelType><label>Ours</label>")}  # fmt: skip
     for entity, more in members:
@@ -131,7 +131,7 @@ HEADER = {
 
 
 async def test_filter_may_use_every_single_value_of_the_header(pair: Pair) -> None:
-    """G8: all but the lists."""
+    """G8: all fields except the lists."""
     caller = pair[0]
     user = caller.org.org.auth.identity.user_id
     condition = " OR ".join(f"ChangeEventHeader.{name} = {value.format(user=user)}" for name, value in HEADER.items())
@@ -140,7 +140,7 @@ async def test_filter_may_use_every_single_value_of_the_header(pair: Pair) -> No
 
 
 async def test_filter_by_origin_drops_events_of_one_client(pair: Pair) -> None:
-    """G8: our own echoes need not be delivered."""
+    """G8: our own echoes are not delivered."""
     caller, client = pair
     user = caller.org.org.auth.identity.user_id
     condition = (
@@ -163,7 +163,7 @@ async def test_filter_by_origin_drops_events_of_one_client(pair: Pair) -> None:
 
 
 async def test_update_event_carries_the_fields_of_the_filter(pair: Pair) -> None:
-    """G8: what a filter is about is added to the event, so that a change of another field is not missed."""
+    """G8: otherwise a change of another field would be missed."""
     caller, client = pair
     filtered = "<filterExpression>PoNumber = 'yes'</filterExpression>"
     assert await deploy(caller, "data", ("OrderChangeEvent", filtered)) == []
@@ -182,7 +182,7 @@ async def test_filter_by_header_is_rejected_for_platform_events(pair: Pair) -> N
 
 
 async def test_account_name_is_a_record_for_a_person_and_text_for_a_company(pair: Pair) -> None:
-    """G7: the union of Account.Name; G8: a change of a person account is told of the account and of the contact."""
+    """G7: the union of Account.Name; G8: a person account raises events of account and contact."""
     caller, client = pair
     [row] = await caller.query("SELECT Id FROM RecordType WHERE DeveloperName = 'PersonAccount'")
     async with client.subscribed("/data/ChangeEvents") as stream:

@@ -1,5 +1,4 @@
-"""Chapter G: CometD (G11), where a client does something wrong or nothing happens. What works is shown by a client's
-own library in `tests/clients`."""
+"""Chapter G: CometD (G11): errors and timeouts. Normal use is tested with a client library in `tests/clients`."""
 
 from __future__ import annotations
 
@@ -92,7 +91,7 @@ async def test_unknown_channel_is_rejected(bayeux: Bayeux) -> None:
 
 
 async def test_custom_channel_names_the_event_since_version_55(bayeux: Bayeux) -> None:
-    """G11: since version 55, and no other channel does."""
+    """G11: other channels do not."""
     bayeux.caller.org.org.hub.channels["/event/Odd__chn"] = {ACTION: ChannelMember(topic=ACTION)}
     await bayeux.shake()
     for channel in ("/event/Odd__chn", ACTION):

@@ -1,4 +1,4 @@
-"""Chapter G: publishing by the Pub/Sub API (G4), and subscriptions whose position the org keeps (G10)."""
+"""Chapter G: publishing by the Pub/Sub API (G4), and managed subscriptions (G10)."""
 
 from __future__ import annotations
 

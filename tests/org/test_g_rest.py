@@ -1,4 +1,4 @@
-"""Chapter G: platform events published as rows (G9), and how their topics are told."""
+"""Chapter G: platform events published as rows (G9)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def heard(caller: Caller, after: int) -> int:
 
 
 async def test_published_event_is_a_success_with_enqueued_note(shared: Caller) -> None:
-    """G9: OPERATION_ENQUEUED, whose message is the event's UUID."""
+    """G9: OPERATION_ENQUEUED with the event's UUID as message."""
     before = shared.org.org.hub.bus.latest
     status, told = await shared.call("POST", f"sobjects/{KIND}/", EVENT)
     assert (status, told["success"], told["id"][:3]) == (201, True, "e01")
@@ -76,7 +76,7 @@ async def test_invalid_event_is_rejected_and_not_published(shared: Caller, body:
 
 
 async def test_event_published_after_commit_is_dropped_by_a_rollback(shared: Caller) -> None:
-    """G9: by its publishBehavior."""
+    """G9: `publishBehavior` decides."""
     sobject = shared.org.org.schema.get(KIND)
     assert sobject is not None
     rows = [{"attributes": {"type": KIND}, **EVENT}, {"attributes": {"type": "Account"}}]

@@ -1,5 +1,6 @@
 """Chapter G: the Pub/Sub API over real gRPC: headers (G1), messages (G2), flow control and replay (G3), topics (G5),
-how it fails (G6), schemas (G7)."""
+errors (G6), schemas (G7).
+"""
 
 from __future__ import annotations
 
@@ -222,7 +223,7 @@ async def test_stream_ends_when_its_client_is_done(client: Client) -> None:
 async def test_invalid_request_ends_the_stream_with_its_code(
     client: Client, request_: dict[str, Any], expected: str
 ) -> None:
-    """G6: faults of the client."""
+    """G6: errors of the client."""
     stream = Stream(client, client.rpc("Subscribe")(metadata=client.headers))
     await stream.call.write(grpc_codec.message_class("FetchRequest")(**{"topic_name": ACTION, **request_}))
     assert await stream.end() == (Code.INVALID_ARGUMENT, expected)
@@ -282,7 +283,7 @@ async def test_events_are_kept_after_a_restart(tmp_path: Path) -> None:
 
 
 async def test_injected_fault_breaks_streams_and_publishing(client: Client, org: LocalOrg) -> None:
-    """G6: what breaks streams and publishing."""
+    """G6: faults of streams and of publishing."""
     faults = org.org.faults
     async with client.subscribed(ACTION) as stream:
         faults.configure({"stream_break": 1})

@@ -1,4 +1,4 @@
-"""Chapter H: row locks and late commits (H11), and the other ways in which calls are told to go wrong."""
+"""Chapter H: row locks and late commits (H11), and other injected faults."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def test_injected_fault_drops_the_connection(caller: Caller, fault: str) -
 
 
 async def test_injected_limits_and_latency_apply(caller: Caller) -> None:
-    """F3: and latency on demand."""
+    """F3: limits, and injected latency."""
     faults = caller.org.org.faults
     faults.configure({"concurrent_limit": 1})
     status, code, message = await caller.refusal("GET", "limits")

@@ -1,5 +1,6 @@
-"""Chapter H: what orders (H1), lines (H2) and prices (H6) are made of, their life (H3), external IDs (H9), IDs (H10)
-and stamps (H11), beyond the plain cases of test_h_orders."""
+"""Chapter H: fields of orders (H1), lines (H2) and prices (H6), their life (H3), external IDs (H9), IDs (H10) and
+stamps (H11), beyond the main cases in test_h_orders.
+"""
 
 from __future__ import annotations
 
@@ -57,13 +58,13 @@ async def test_derived_fields_of_an_order_are_read_only(shared: Caller, field: s
     ],
 )
 async def test_order_without_required_fields_is_rejected(shared: Caller, without: str, code: str) -> None:
-    """H1: no status is filled in."""
+    """H1: the status has no default."""
     body = {"AccountId": await shared.create("Account", Name="H1"), "EffectiveDate": "2026-01-05", "Status": "Draft"}
     assert (await shared.refusal("POST", "sobjects/Order", {**body, without: None}))[:2] == (400, code)
 
 
 async def test_new_order_gets_its_defaults(shared: Caller) -> None:
-    """H1: an owner, a number, a total of nothing, and no price book."""
+    """H1: owner, number and a total of 0; no price book."""
     account = await shared.create("Account", Name="H1", BillingCity="Bonn")
     order = await shared.create("Order", AccountId=account, EffectiveDate="2026-01-05", Status="Draft")
     told = await row(shared, "Order", order, "OwnerId", "OrderNumber", "TotalAmount", "Pricebook2Id", "StatusCode",
@@ -85,7 +86,7 @@ async def test_order_ending_before_its_start_is_rejected(shared: Caller) -> None
 
 
 async def test_order_type_is_free_and_status_is_restricted(shared: Caller) -> None:
-    """H1: Type has no values of its own and takes any."""
+    """H1: Type has no values and accepts any."""
     order = await shared.draft(Type="Anything")
     told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Anything"})
     assert told[1] == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
@@ -107,7 +108,7 @@ async def test_order_needs_an_activated_contract_of_its_account(shared: Caller) 
 
 
 async def test_account_with_an_activated_order_cannot_be_deleted(shared: Caller) -> None:
-    """H1, H8: one with drafts and contacts takes them along."""
+    """H1, H8: drafts and contacts are deleted with their account."""
     order, _ = await shared.active_order()
     account = (await row(shared, "Order", order, "AccountId"))["AccountId"]
     assert (await shared.refusal("DELETE", f"sobjects/Account/{account}"))[:2] == (400, "DELETE_FAILED")
@@ -123,7 +124,7 @@ async def test_account_with_an_activated_order_cannot_be_deleted(shared: Caller)
 
 
 async def test_line_copies_product_and_list_price_from_its_entry(shared: Caller) -> None:
-    """H2: product and list price; the total is price by quantity, rounded."""
+    """H2: the total is price times quantity, rounded."""
     product, entry = await shared.priced_product("H2", price=10)
     order = await shared.draft()
     body = {"OrderId": order, "PricebookEntryId": entry, "Quantity": "1.5", "UnitPrice": 3.33}
@@ -161,7 +162,7 @@ async def test_unknown_field_of_a_line_is_rejected(shared: Caller, field: str) -
 
 
 async def test_deleted_line_is_not_in_the_recycle_bin(shared: Caller) -> None:
-    """H2: it is not in the recycle bin."""
+    """H2: only the list of deleted records shows it."""
     line = await shared.create("OrderItem", **await line_body(shared, await shared.draft()))
     assert (await shared.call("DELETE", f"sobjects/OrderItem/{line}"))[0] == 204
     soql = f"queryAll?q=SELECT+Id+FROM+OrderItem+WHERE+Id='{line}'"
@@ -173,7 +174,7 @@ async def test_deleted_line_is_not_in_the_recycle_bin(shared: Caller) -> None:
 
 
 async def test_activation_is_stamped_and_repeating_it_changes_nothing(shared: Caller) -> None:
-    """H3: back to Draft clears the stamp."""
+    """H3: setting the order back to Draft clears the stamp."""
     order, _ = await shared.active_order()
     stamps = ("ActivatedDate", "ActivatedById", "StatusCode")
     first = await row(shared, "Order", order, *stamps)
@@ -185,7 +186,7 @@ async def test_activation_is_stamped_and_repeating_it_changes_nothing(shared: Ca
 
 
 async def test_other_fields_can_be_edited_after_activation(shared: Caller) -> None:
-    """H3: what is not fixed."""
+    """H3: fields that are not fixed."""
     order, line = await shared.active_order()
     assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"PoNumber": "1", "Description": "x"}))[0] == 204
     assert (await shared.call("PATCH", f"sobjects/OrderItem/{line}", {"Description": "x"}))[0] == 204
@@ -221,7 +222,7 @@ async def test_price_book_of_an_order_with_lines_cannot_be_changed(shared: Calle
 
 
 async def test_line_with_an_inactive_price_is_rejected(shared: Caller) -> None:
-    """H3, H6: new entries and products are inactive unless told."""
+    """H3, H6: new entries and products are inactive by default."""
     product = await shared.create("Product2", Name="H6")
     book = await shared.standard_price_book()
     entry = await shared.create("PricebookEntry", Pricebook2Id=book, Product2Id=product, UnitPrice=1)
@@ -254,7 +255,7 @@ async def test_second_price_of_a_product_is_rejected_even_if_inactive(shared: Ca
 
 
 async def test_price_can_follow_the_standard_price(shared: Caller) -> None:
-    """H6: then it is equal, or left out."""
+    """H6: its unit price is equal or absent."""
     product, entry = await shared.priced_product("H6", price=5)
     book = await shared.create("Pricebook2", Name="H6", IsActive=True)
     body = {"Pricebook2Id": book, "Product2Id": product, "UseStandardPrice": True, "IsActive": True}
@@ -266,7 +267,7 @@ async def test_price_can_follow_the_standard_price(shared: Caller) -> None:
 
 
 async def test_product_price_and_price_book_in_use_cannot_be_deleted(shared: Caller) -> None:
-    """H6: product, price and price book; there is one standard price book, which stays."""
+    """H6: the standard price book cannot be deleted at all."""
     order, line = await shared.active_order()
     told = await row(shared, "OrderItem", line, "Product2Id", "PricebookEntryId")
     book = await shared.standard_price_book()
@@ -281,7 +282,7 @@ async def test_product_price_and_price_book_in_use_cannot_be_deleted(shared: Cal
 
 
 async def test_external_id_is_trimmed_and_may_be_null(shared: Caller) -> None:
-    """H9: null is no duplicate."""
+    """H9: several records may have null."""
     made = await shared.create("Account", Name="H9", External_Key__c="  H9-1  ")
     assert (await shared.call("GET", "sobjects/Account/External_Key__c/H9-1"))[1]["Id"] == made
     for _ in range(2):
@@ -325,7 +326,7 @@ async def test_write_stamps_the_row_and_rollup_only_the_system_modstamp(shared: 
     [("1.005", 1.01), (1.005, 1.01), (2.675, 2.68), ("-0.004", 0.0), (10**15, 10.0**15), (10**16, None)],
 )
 async def test_decimals_are_rounded_half_up_and_bounded(shared: Caller, value: Any, stored: float | None) -> None:
-    """H11: surplus decimals are no error, surplus digits before the point are."""
+    """H11: surplus decimals are rounded, surplus digits before the point are rejected."""
     _, entry = await shared.priced_product("H11")
     status, told = await shared.call("PATCH", f"sobjects/PricebookEntry/{entry}", {"UnitPrice": value})
     if stored is None:

@@ -1,4 +1,4 @@
-"""Chapter H: the rules of orders and their lines (H1 to H3), prices (H6), external IDs (H9), with codes."""
+"""Chapter H: the rules of orders and lines (H1 to H3), prices (H6) and external IDs (H9), with their error codes."""
 
 from __future__ import annotations
 

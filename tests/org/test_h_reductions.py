@@ -1,4 +1,4 @@
-"""Chapter H: reduction orders (H4), and what the order settings switch (H5)."""
+"""Chapter H: reduction orders (H4), and the order settings (H5)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def reducing() -> AsyncIterator[Caller]:
 
 
 async def original(caller: Caller, quantity: float = 5) -> tuple[str, str, dict[str, Any]]:
-    """An activated order, its line, and what a reduction of it says."""
+    """An activated order, its line, and the body of a reduction of it."""
     _, entry = await caller.priced_product()
     order = await caller.draft()
     line = await caller.create("OrderItem", OrderId=order, PricebookEntryId=entry, Quantity=quantity, UnitPrice=10)
@@ -44,7 +44,7 @@ async def available(caller: Caller, line: str) -> float:
 
 
 async def test_reduction_lowers_the_available_quantity(reducing: Caller) -> None:
-    """H4: the original's total stays, the reduction's is negative, and it is activated like any order."""
+    """H4: the original's total stays; the reduction's is negative and it is activated like any order."""
     order, line, head = await original(reducing)
     body = await reduction(reducing, line, head, Quantity=-2)
     item = await reducing.create("OrderItem", **body)
@@ -76,7 +76,7 @@ async def test_invalid_reduction_quantity_or_price_is_rejected(
 
 
 async def test_reduction_of_an_unsuitable_order_is_rejected(reducing: Caller) -> None:
-    """H4: an activated order of the same account that is no reduction itself."""
+    """H4: the original must be activated, of the same account, and no reduction."""
     order, line, head = await original(reducing)
     draft = await reducing.draft(AccountId=head["AccountId"])
     other = await reducing.create("Account", Name="Other")
@@ -94,7 +94,7 @@ async def test_reduction_of_an_unsuitable_order_is_rejected(reducing: Caller) ->
 
 
 async def test_reduced_line_cannot_be_changed(reducing: Caller) -> None:
-    """H3, H4: its price and quantity, and its order's activation, until the reduction is gone."""
+    """H3, H4: until the reduction is deleted, price, quantity and activation are fixed."""
     order, line, head = await original(reducing)
     body = await reduction(reducing, line, head)
     item = await reducing.create("OrderItem", **body)
@@ -115,7 +115,7 @@ async def plain() -> AsyncIterator[Caller]:
 
 
 async def test_reduction_without_the_setting_is_rejected(plain: Caller) -> None:
-    """H1, H4: the field is there all the same."""
+    """H1, H4: the field exists without the setting."""
     caller = plain
     order, _ = await caller.active_order()
     [row] = await caller.query(f"SELECT AccountId, IsReductionOrder FROM Order WHERE Id = '{order}'")
@@ -141,7 +141,7 @@ async def test_zero_and_negative_quantities_depend_on_settings(
 
 @pytest.mark.parametrize("strict", [False, True])
 async def test_price_change_after_activation_depends_on_the_setting(strict: bool) -> None:
-    """H3: Enhanced Commerce Orders fixes them, too."""
+    """H3: Enhanced Commerce Orders fixes the prices."""
     settings = OrgSettings(enhanced_commerce_orders=strict)
     async with LocalOrg(bare=True, settings=settings) as org, aiohttp.ClientSession() as http:
         caller = Caller(org, http)

@@ -1,4 +1,4 @@
-"""Chapter H: returns (H7), cases and tasks beside accounts (H8), and the history of what changed (H11)."""
+"""Chapter H: returns (H7), cases and tasks (H8), and field history (H11)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_return_line_needs_a_product_and_a_quantity(caller: Caller) -> Non
 
 
 async def test_case_copies_its_contact_and_is_stamped_when_closed(caller: Caller) -> None:
-    """H8: and what hangs on a contact."""
+    """H8: the contact lists its cases."""
     account = await caller.create("Account", Name="A")
     contact = await caller.create("Contact", LastName="L", AccountId=account, Email="l@example.com")
     case = await caller.create("Case", ContactId=contact, Subject="Broken", Origin="Carrier pigeon")
@@ -70,7 +70,7 @@ async def test_case_copies_its_contact_and_is_stamped_when_closed(caller: Caller
 
 @pytest.mark.parametrize("about", ["Order", "Account"])
 async def test_task_is_linked_to_its_account(caller: Caller, about: str) -> None:
-    """H8: and what hangs on it."""
+    """H8: the account lists its tasks."""
     order, _ = await caller.active_order()
     [row] = await caller.query("SELECT AccountId FROM Order")
     what = order if about == "Order" else row["AccountId"]

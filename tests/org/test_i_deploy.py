@@ -1,4 +1,4 @@
-"""Chapter I: the calls of a deployment over REST (I3), whatever is sent with them."""
+"""Chapter I: deployments over REST (I3), with valid and invalid input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def permission_set_zip(name: str) -> bytes:
 
 
 async def test_deployment_response_has_the_documented_fields(deployer: Deployer) -> None:
-    """I3: Pending at first; numbers and details when it is over, of their own types."""
+    """I3: Pending at first; numbers and details when it has finished."""
     status, told = await deployer.post(permission_set_zip("Shape"))
     assert (status, told["id"][:3], told["url"].endswith(told["id"])) == (201, "0Af", True)
     result = told["deployResult"]
@@ -69,7 +69,7 @@ async def test_invalid_deploy_option_is_rejected(deployer: Deployer, options: di
 
 
 def corrupt_zip(*, method: int = zipfile.ZIP_DEFLATED, at: float = 0.5) -> bytes:
-    """A zip whose content does not unpack."""
+    """Build a zip whose content cannot be unpacked."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         archive.writestr("package.xml", "<Package>" + "<!-- padding -->" * 200 + "</Package>")
@@ -87,7 +87,7 @@ def corrupt_zip(*, method: int = zipfile.ZIP_DEFLATED, at: float = 0.5) -> bytes
      package({"package.xml": ""}), package({"package.xml": "<a>"})],
 )  # fmt: skip
 async def test_corrupt_zip_fails_the_deployment(deployer: Deployer, content: bytes) -> None:
-    """I3: the deployment fails, the org goes on."""
+    """I3: the org continues to work."""
     status, told = await deployer.post(content)
     assert status == 201
     done = await deployer.over(told["id"])
@@ -120,7 +120,7 @@ async def test_invalid_file_fails_its_component(deployer: Deployer, text: str) -
 
 
 async def test_too_large_zip_is_rejected(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """I3: 39 MB, here made smaller."""
+    """I3: the limit is 39 MB, lowered here."""
     monkeypatch.setattr("connector.localorg.rest.metadata_api.MAX_ZIP_BYTES", 100)
     status, [told] = await deployer.post(permission_set_zip("Large"))
     assert (status, told["errorCode"]) == (400, "LIMIT_EXCEEDED")

@@ -1,5 +1,4 @@
-"""Chapter I: the Metadata API by REST and by SOAP (I3), what each kind of component must be (I2), and field-level
-security (I4)."""
+"""Chapter I: the Metadata API by REST and SOAP (I3), checks of components (I2), field-level security (I4)."""
 
 from __future__ import annotations
 
@@ -47,13 +46,13 @@ class Deployer:
             return answer.status, await answer.json()
 
     async def deploy(self, content: bytes, **options: Any) -> dict[str, Any]:
-        """The result of a deployment that is over."""
+        """Return the result of a finished deployment."""
         status, told = await self.post(content, **options)
         assert (status, told["deployResult"]["done"]) == (201, False), told
         return await self.over(told["id"])
 
     async def over(self, deployment_id: str) -> dict[str, Any]:
-        """The result once there is one."""
+        """Wait for the result."""
         async with asyncio.timeout(SOON):
             while True:
                 _, told = await self.caller.call("GET", f"metadata/deployRequest/{deployment_id}?includeDetails=true")

@@ -1,4 +1,4 @@
-"""Chapter I: our metadata as source (I1), and what a field must be (I2)."""
+"""Chapter I: the connector's metadata as source (I1), and checks of fields (I2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trouble on demand (F1, F3, A4) on the faces beside REST: SOAP and Bulk API 1.0 tell it in their own shapes."""
+"""Fault injection (F1, F3, A4) in SOAP and Bulk API 1.0, in the shapes of these APIs."""
 
 from __future__ import annotations
 

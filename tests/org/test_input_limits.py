@@ -1,4 +1,4 @@
-"""What others send costs the org no more than its length: no request takes twice as long per byte when it is larger."""
+"""Input limits: no request takes more CPU time per byte because it is larger."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = SHARED
 
 
 def cost(act: Callable[[], object]) -> float:
-    """CPU seconds, the least of three."""
+    """Return CPU seconds, the least of three runs."""
     found = []
     for _ in range(3):
         before = time.process_time()

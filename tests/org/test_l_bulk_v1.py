@@ -1,4 +1,4 @@
-"""Chapter L: Bulk API 1.0 (L6, L19): by simple-salesforce as it is, by plain XML."""
+"""Chapter L: Bulk API 1.0 (L6, L19), by simple-salesforce and by plain XML."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def job(caller: Caller, **fields: str) -> str:
 
 
 async def done(caller: Caller, path: str) -> str:
-    """The state of a batch that is over."""
+    """Return the state of a finished batch."""
     async with asyncio.timeout(5):
         while (state := xml((await call(caller, "GET", path))[1], "state")) in {"Queued", "InProgress"}:
             pass

@@ -1,4 +1,4 @@
-"""Chapter L: what clients that nobody here wrote were seen to need, each by the call they make."""
+"""Chapter L: calls that clients of other authors make, each with the client that makes it."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ async def test_relationship_is_read_by_its_address(caller: Caller) -> None:
 
 
 async def test_place_order_creates_an_order_with_lines(caller: Caller) -> None:
-    """L17: Place Order: no names for records, numbers as text, field names in any case."""
+    """L17: Place Order: records without reference IDs, numbers as text, field names in any case."""
     _, entry = await caller.priced_product()
     account, book = await caller.create("Account", Name="A"), await caller.standard_price_book()
     line = {"attributes": {"type": "OrderItem"}, "PricebookEntryId": entry, "quantity": "1", "UnitPrice": "15.99"}
@@ -152,7 +152,7 @@ async def test_place_order_creates_an_order_with_lines(caller: Caller) -> None:
 
 
 async def test_bulk_v1_content_type_is_plain_text_csv(caller: Caller) -> None:
-    """L17: salesforce-bulk compares the content type as it is."""
+    """L17: salesforce-bulk compares the content type literally."""
     url, headers = f"{caller.org.url}/services/async/60.0/job", {"X-SFDC-Session": caller.org.access_token}
     job = {"operation": "insert", "object": "Account", "contentType": "CSV"}
     async with caller.http.post(url, json=job, headers=headers) as answer:
@@ -169,7 +169,7 @@ async def test_bulk_v1_content_type_is_plain_text_csv(caller: Caller) -> None:
 
 
 async def test_limits_have_their_former_names_in_old_versions(caller: Caller) -> None:
-    """L17: pipelinewise-tap-salesforce asks v41 what is left of DailyBulkApiRequests."""
+    """L17: pipelinewise-tap-salesforce reads DailyBulkApiRequests with v41."""
     assert "DailyBulkApiRequests" in (await caller.call("GET", "/services/data/v41.0/limits"))[1]
     assert "DailyBulkApiRequests" not in (await caller.call("GET", "limits"))[1]
 

@@ -237,7 +237,7 @@ async def test_describe_metadata_lists_the_kinds(caller: Caller) -> None:
 
 
 async def test_retrieved_zip_can_be_deployed(caller: Caller) -> None:
-    """L8: Salesforce's command line: `sf project retrieve start`; CumulusCI asks checkStatus between."""
+    """L8: `sf project retrieve start` of the command line; CumulusCI calls checkStatus in between."""
     types = "".join(
         f"<p:types><p:members>{name}</p:members><p:name>{kind}</p:name></p:types>"
         for kind, name in (("CustomField", "Account.External_Key__c"), ("PermissionSet", "*"), ("Layout", "No"))

@@ -1,4 +1,4 @@
-"""What fuzzing found, one example each: once a failure of the org, or a wait without end; now an answer of its own."""
+"""Malformed input found by fuzzing: each once made the org fail or hang, and is answered with an error now."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ JSON = {"Content-Type": "application/json"}
 async def test_malformed_request_is_answered(
     shared: Caller, method: str, path: str, body: bytes | None, headers: dict[str, str], status: int
 ) -> None:
-    """Headers, bodies and addresses that are not what they say."""
+    """Headers, bodies and addresses that contradict each other."""
     assert (await shared.raw(method, path, body, **headers)).status == status
 
 
 @pytest.mark.parametrize("echoed", [1.5, 10**40, "\ud800", {"a": [10**40]}, None])
 async def test_cometd_reply_echoes_any_id_and_channel(shared: Caller, echoed: Any) -> None:
-    """Whatever stands for its ID or its channel."""
+    """The ID and the channel may be any JSON value."""
     for message in ({"channel": echoed}, {"channel": "/meta/connect", "id": echoed}, {"clientId": echoed}):
         answer = await shared.raw("POST", "/cometd/66.0", json.dumps([message]).encode(), **JSON)
         assert answer.json[0]["error"] == "403::Unknown client"
@@ -52,7 +52,7 @@ async def test_cometd_reply_echoes_any_id_and_channel(shared: Caller, echoed: An
 
 @pytest.mark.parametrize("types", [1, "long-polling", {"a": 1}, True])
 async def test_invalid_connection_types_are_rejected(shared: Caller, types: Any) -> None:
-    """A handshake that is refused."""
+    """The handshake is rejected."""
     shake = {"channel": "/meta/handshake", "supportedConnectionTypes": types}
     answer = await shared.raw("POST", "/cometd/66.0", json.dumps([shake]).encode(), **JSON)
     assert (answer.status, answer.json[0]["successful"]) == (200, False)
@@ -65,7 +65,7 @@ async def test_invalid_connection_types_are_rejected(shared: Caller, types: Any)
     ids=["letters", "open", "many", "none", "other", "empty"],
 )  # fmt: skip
 async def test_malformed_envelope_is_a_fault(shared: Caller, inner: bytes) -> None:
-    """A fault, and soon."""
+    """The fault comes soon."""
     session = f"<m:sessionId>{shared.org.access_token}</m:sessionId>".encode()
     whole = b'<e:Envelope xmlns:e="urn:e" xmlns:m="urn:m">' + session + inner + b"</e:Envelope>"
     async with asyncio.timeout(10):
@@ -92,7 +92,7 @@ async def over(caller: Caller, path: str, session: dict[str, str]) -> dict[str, 
     ],
 )  # fmt: skip
 async def test_malformed_batch_fails_with_a_reason(shared: Caller, kind: str, operation: str, content: bytes) -> None:
-    """Failed, with the reason."""
+    """The state is Failed."""
     session = {"X-SFDC-Session": shared.org.access_token, **JSON}
     info = json.dumps({"operation": operation, "object": "Account", "contentType": kind}).encode()
     job = (await shared.raw("POST", "/services/async/66.0/job", info, **session)).json
@@ -103,7 +103,7 @@ async def test_malformed_batch_fails_with_a_reason(shared: Caller, kind: str, op
 
 
 async def test_invalid_bulk_version_is_rejected(shared: Caller) -> None:
-    """Refused before a job is made."""
+    """It is rejected before a job is created."""
     session = {"X-SFDC-Session": shared.org.access_token, **JSON}
     info = b'{"operation": "insert", "object": "Account"}'
     for version in ("x", "66", "", "6600.0"):
@@ -112,7 +112,7 @@ async def test_invalid_bulk_version_is_rejected(shared: Caller) -> None:
 
 
 async def test_job_with_an_internal_error_stops_no_other(shared: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hands of the org go on."""
+    """The worker continues with the next job."""
     from connector.localorg import bulk_worker
 
     class Broken:

@@ -1,4 +1,4 @@
-"""The org's page over plain HTTP: who may look, what a rep sees, and that nothing stored gets out of hand."""
+"""The org's pages over plain HTTP: access, what a rep sees, and escaping of stored values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lists of the org's page: filters, parts, search, history, usage and calls; all of them bounded."""
+"""The lists of the org's pages: filters, paging, search, history, usage and call log. All of them are bounded."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ async def test_search_is_bounded_and_reports_it(reader: Reader) -> None:
 # -- history ----------------------------------------------------------------------------------------------------------
 
 
-def told(page: str) -> list[str]:
+def history_lines(page: str) -> list[str]:
     """The entries of a page's history in one line each."""
     [history] = re.findall(r'<ol class="history">(.*?)</ol>', page, re.DOTALL)
     return [re.sub(r"\s+", " ", plain(entry.replace("</dt>", ": "))) for entry in history.split("<li>")[1:]]
@@ -150,7 +150,7 @@ async def test_record_history_comes_from_change_events(reader: Reader) -> None:
     await reader.caller.create("Product2", Name="Another", IsActive=True)
     await reader.caller.call("PATCH", f"sobjects/Product2/{product}", {"Name": "Chai, green", "ProductCode": "T1"})
     await reader.caller.call("PATCH", f"sobjects/Product2/{product}", {"ProductCode": None})
-    newest, middle, oldest = told(await reader.get(f"/record/{product}"))
+    newest, middle, oldest = history_lines(await reader.get(f"/record/{product}"))
     assert newest.startswith("Changed")
     assert "Product Code: empty" in newest
     assert "Product Name: Chai, green" in middle
@@ -158,7 +158,7 @@ async def test_record_history_comes_from_change_events(reader: Reader) -> None:
     assert "values" in oldest
     await reader.caller.call("DELETE", f"sobjects/Product2/{product}")
     page = await reader.get(f"/record/{product}")
-    assert told(page)[0].startswith("Deleted")
+    assert history_lines(page)[0].startswith("Deleted")
     assert "This record was deleted" in page
 
 
@@ -177,7 +177,7 @@ async def test_field_history_shows_old_and_new_values(reader: Reader) -> None:
     account = await reader.caller.create("Account", Name="Before", Industry="Here")
     await reader.caller.call("PATCH", f"sobjects/Account/{account}", {"Name": "After & on", "Industry": None})
     await reader.caller.call("PATCH", f"sobjects/Account/{account}", {"Name": "Later", "Industry": "There"})
-    newest, both, created = told(await reader.get(f"/accounts/{account}"))
+    newest, both, created = history_lines(await reader.get(f"/accounts/{account}"))
     assert "Industry: empty →became There" in newest
     assert "Account Name: After & on →became Later" in newest
     assert "Industry: Here →became empty" in both

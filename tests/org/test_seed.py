@@ -1,4 +1,4 @@
-"""Sections H1, H3, H5, H8, H11, B8: what an administrator declares of an org, from statuses to duplicate rules."""
+"""Seed settings of an org (H1, H3, H5, H8, H11, B8): statuses, record types, currencies, rules, records."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_record_types_are_described_defaulted_and_checked() -> None:
 
 
 async def test_unavailable_record_type_cannot_be_assigned() -> None:
-    """B4: `available`; whoever does not have a record type may not give it to a record."""
+    """B4: `available` in recordTypeInfos."""
     types = {
         "Account": [RecordType(name="Company", default=True), RecordType(name="Patient", person=True, available=False)]
     }
@@ -145,7 +145,7 @@ async def test_fields_of_person_accounts_are_absent_without_the_setting(caller: 
 
 
 async def test_row_matching_a_validation_rule_is_rejected_with_its_message() -> None:
-    """B8: FIELD_CUSTOM_VALIDATION_EXCEPTION; the condition sees the row as it would be, and its parents."""
+    """B8: FIELD_CUSTOM_VALIDATION_EXCEPTION; the condition sees the row after the write, and its parents."""
     rule = ValidationRule(
         name="R", sobject="Order", condition="Account.Name LIKE 'big%' AND (PoNumber = null OR Type = 'x')",
         message="Large customers need a purchase order number.", field="PoNumber",
@@ -219,7 +219,7 @@ async def test_disabled_object_does_not_exist(off: str) -> None:
 
 
 async def test_reduction_orders_can_be_disabled() -> None:
-    """H4: without the setting the field is there and cannot be written."""
+    """H4: without the setting the field exists and is read-only."""
     async with running(OrgSettings(reduction_orders=False)) as caller:
         order, _ = await caller.active_order()
         body = {"AccountId": await caller.create("Account", Name="A"), "EffectiveDate": "2026-01-01", "Status": "Draft",
@@ -313,7 +313,7 @@ async def test_example_seed_file_is_valid() -> None:
 
 
 async def test_permission_set_grants_what_the_profile_lacks() -> None:
-    """H3, I5: activating needs ActivateOrder, changing what is activated EditActivatedOrders; ours has both."""
+    """H3, I5: activation needs ActivateOrder, later changes EditActivatedOrders; ours has both."""
     settings = OrgSettings(profile_lacks=["ActivateOrder", "EditActivatedOrders"])
     async with running(settings) as caller:
         order, line = await caller.active_order()
@@ -334,7 +334,7 @@ async def test_permission_set_grants_what_the_profile_lacks() -> None:
 
 
 async def test_validation_rule_sees_hidden_fields() -> None:
-    """B8: rules run for everybody; field-level security hides a field from the user, not from them."""
+    """B8: field-level security hides a field from the user, not from rules."""
     settings = OrgSettings(
         validation_rules=[ValidationRule(name="R", sobject="Account", condition="External_Key__c = 'X'", message="m")],
         duplicate_rules=[DuplicateRule(name="D", sobject="Account", match=["External_Key__c", "Name"])],

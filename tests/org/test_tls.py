@@ -1,4 +1,4 @@
-"""The TLS face: clients that accept nothing else, trusting the org's own authority and nothing more."""
+"""TLS: clients that accept nothing else and trust the org's own authority only."""
 
 from __future__ import annotations
 

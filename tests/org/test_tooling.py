@@ -1,4 +1,4 @@
-"""Chapter I4: the Tooling API's view of the schema, and components that come and go one by one."""
+"""Chapter I4: the Tooling API: the schema as rows, and components created and deleted one by one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_schema_query_without_a_filter_is_rejected(caller: Caller) -> None
 
 
 async def test_tooling_query_returns_rows_of_the_org(caller: Caller) -> None:
-    """Salesforce's command line asks these at login."""
+    """Salesforce's command line runs these queries at login."""
     assert len(await tooling(caller, "SELECT Id, Name FROM Organization")) == 1
     assert await tooling(caller, "SELECT Id FROM ApexClass") == []
     found = "SELECT SubscriberPackage.NamespacePrefix FROM InstalledSubscriberPackage"  # CumulusCI

@@ -11,8 +11,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.org.fuzz.faces import FACES
 from tests.org.fuzz.target import FaultError, Target
+from tests.org.fuzz.targets import APIS
 
 
 @dataclass
@@ -22,20 +22,20 @@ class Outcome:
     faults: dict[str, str] = field(default_factory=dict)  # signature -> the shortest case
 
 
-def tried(target: Target, name: str, cases: int, *, source: int | None = None) -> Outcome:
-    """So many cases of a face, without stopping at a fault."""
-    face, outcome, started = FACES[name], Outcome(), time.monotonic()
+def run_cases(target: Target, name: str, cases: int, *, source: int | None = None) -> Outcome:
+    """Run cases on one API without stopping at a fault."""
+    api, outcome, started = APIS[name], Outcome(), time.monotonic()
 
     @settings(
         max_examples=cases, deadline=None, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
         derandomize=source is None,
     )  # fmt: skip
-    @given(face.cases)
+    @given(api.cases)
     def run(case: Any) -> None:
         outcome.cases += 1
         try:
-            face.act(target, case)
+            api.act(target, case)
             target.check()
         except FaultError as fault:
             shown, known = repr(case)[:2_000], outcome.faults.get(fault.signature)
@@ -50,14 +50,14 @@ def tried(target: Target, name: str, cases: int, *, source: int | None = None) -
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.org.fuzz")
     parser.add_argument("--cases", type=int, default=20_000)
-    parser.add_argument("--face", action="append", choices=sorted(FACES))
+    parser.add_argument("--api", action="append", choices=sorted(APIS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     wanted = parser.parse_args()
     told: dict[str, Outcome] = {}
     with Target() as target:
-        for name in wanted.face or FACES:
-            told[name] = tried(target, name, max(int(wanted.cases * FACES[name].weight), 1), source=wanted.seed)
+        for name in wanted.api or APIS:
+            told[name] = run_cases(target, name, max(int(wanted.cases * APIS[name].weight), 1), source=wanted.seed)
             target.works()
             if not wanted.json:
                 print(

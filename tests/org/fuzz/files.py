@@ -1,4 +1,4 @@
-"""Contents: CSV, JSON and XML of bulk jobs, envelopes of SOAP, messages of CometD and of the Pub/Sub API, and zips."""
+"""Generated content: CSV, JSON and XML of bulk jobs, SOAP envelopes, CometD and Pub/Sub messages, zips."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.org.fuzz.words import EVENT, bodies, corrupted, encoded, numbers, objects, texts, values
+from tests.org.fuzz.strategies import EVENT, bodies, corrupted, encoded, numbers, objects, texts, values
 from tests.org.packages import manifest
 
 COLUMNS = ("Name", "Id", "External_Key__c", "Phone", "NumberOfEmployees", "Parent.External_Key__c", "Owner.Username",
@@ -22,7 +22,7 @@ CELLS = ("", "#N/A", "1", "0", "true", "x", "2026-01-31", "1e400", '"', '""', ",
 
 @st.composite
 def tables(draw: st.DrawFn) -> bytes:
-    """CSV, mostly as it should be."""
+    """Generate CSV that is mostly valid."""
     columns = draw(
         st.lists(st.sampled_from(COLUMNS[:6]), min_size=1, max_size=4, unique=True) | st.lists(st.sampled_from(COLUMNS))
     )
@@ -79,7 +79,7 @@ xml_content = st.one_of(
 
 @st.composite
 def job_infos(draw: st.DrawFn) -> bytes:
-    """What creates or moves a job of Bulk API 1.0, in XML or JSON."""
+    """Generate bodies that create or change a Bulk API 1.0 job, in XML or JSON."""
     fields = draw(
         st.fixed_dictionaries(
             {},
@@ -229,7 +229,7 @@ def components(draw: st.DrawFn, depth: int = 3) -> str:
 
 @st.composite
 def custom_fields(draw: st.DrawFn) -> str:
-    """A field that is nearly right."""
+    """Generate a field definition that is nearly valid."""
     told = {"fullName": "Odd__c", "label": "Odd", "type": draw(_inner_texts), "length": draw(_inner_texts),
     "precision": draw(_inner_texts),
             "scale": draw(_inner_texts), "referenceTo": draw(_inner_texts), "relationshipName": draw(_inner_texts),

@@ -1,4 +1,4 @@
-"""Queries: by the grammar, from the schema, and spoilt ones."""
+"""Generated queries: from the grammar and the schema, and corrupted ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from hypothesis import strategies as st
 
 from connector.localorg.schema import Field, SObject
-from tests.org.fuzz.words import ODD, SCHEMA, SOME_IDS, objects
+from tests.org.fuzz.strategies import ODD, SCHEMA, SOME_IDS, objects
 
 _TOKENS = re.compile(r"'(?:[^'\\]|\\.)*'|[\w.:]+|\s+|.", re.DOTALL)
 _MORE = (
@@ -27,7 +27,7 @@ _RELATIVE = ("TODAY", "LAST_WEEK", "THIS_QUARTER", "NEXT_FISCAL_YEAR", "LAST_N_D
 
 @st.composite
 def _path(draw: st.DrawFn, sobject: SObject, hops: int = 3) -> tuple[str, Field]:
-    """A field, perhaps of a parent."""
+    """Generate a field path, sometimes through a parent."""
     links = [item for item in sobject.fields.values() if item.relationship_name and item.reference_to]
     if hops and links and draw(st.integers(0, 3)) == 0:
         link = draw(st.sampled_from(links))

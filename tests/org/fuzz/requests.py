@@ -1,4 +1,4 @@
-"""Requests of the data API: rows, collections, composite, batch, graph, tree, and what addresses and headers may be."""
+"""Generated requests of the data API: rows, collections, composite, batch, graph, tree, addresses, headers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.org.fuzz.words import (
+from tests.org.fuzz.strategies import (
     EVENT,
     FIELDS,
     SOME_IDS,
@@ -182,7 +182,7 @@ HEADER_VALUES = (
     "text/csv",
     "gzip", "deflate", "br", "1", "Basic x", "Basic eDp5", "Bearer 5Aep861x", "Bearer 00D!", "TRUE", "",
 )  # fmt: skip
-FACES = (
+RESOURCES = (
     "search?q=", "search?q=FIND%20{a}", "parameterizedSearch?q=", "recent", "tooling/query?q=", "tooling/sobjects/",
     "commerce/sale/order",
     "query?explain=", "/services/oauth2/authorize?", "sobjects/Order/describe/layouts/", "/services/Soap/c/66.0",
@@ -201,8 +201,8 @@ FACES = (
 
 @st.composite
 def addresses(draw: st.DrawFn) -> Request:
-    """Any address with any headers and any short body."""
-    path = draw(st.sampled_from(FACES) | row_paths()) + draw(segments | st.just(""))
+    """Generate any address with any headers and a short body."""
+    path = draw(st.sampled_from(RESOURCES) | row_paths()) + draw(segments | st.just(""))
     if draw(st.booleans()):
         pairs = draw(st.lists(st.tuples(segments, segments), max_size=3))
         path += ("&" if "?" in path else "?") + "&".join(f"{name}={value}" for name, value in pairs)

@@ -1,4 +1,4 @@
-"""The org under test, in a thread of its own, and a plain client that notices what must not happen."""
+"""The org under test in its own thread, and a client that detects faults of the org."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BASE = "/services/data/v66.0"
 
 
 class FaultError(AssertionError):
-    """What the org must never do; `signature` tells one fault from another."""
+    """The org did what it must never do. `signature` tells faults apart."""
 
     def __init__(self, signature: str, told: str) -> None:
         super().__init__(f"{signature}: {told[:500]}")
@@ -29,7 +29,7 @@ class FaultError(AssertionError):
 
 
 class _Listener(logging.Handler):
-    """Exceptions that the org or its loop logged."""
+    """Collects exceptions that the org or its event loop logged."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -41,7 +41,7 @@ class _Listener(logging.Handler):
 
 
 def place(error: BaseException) -> str:
-    """The type of an exception and where in the org it came from."""
+    """Return the type of an exception and where in the org it came from."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "localorg" in frame.filename] or frames
     where = f"{ours[-1].filename.rpartition('localorg/')[2]}:{ours[-1].lineno}" if ours else ""
@@ -49,7 +49,7 @@ def place(error: BaseException) -> str:
 
 
 class Target:
-    """Use as a context manager."""
+    """The org under test, as a context manager."""
 
     org: LocalOrg
 
@@ -93,7 +93,7 @@ class Target:
     def send(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
-        """Status and body; FaultError where the org failed or did not answer."""
+        """Return status and body. FaultError if the org failed or did not answer."""
         target = path if path.startswith("/") else f"{BASE}/{path}"
         given = {"Authorization": f"Bearer {self.org.access_token}", **(headers or {})}
         try:
@@ -118,13 +118,13 @@ class Target:
         return status, told
 
     def check(self) -> None:
-        """FaultError for what was logged since."""
+        """Raise FaultError for anything logged since the last check."""
         heard, self._listener.heard = self._listener.heard, []
         if heard:
             raise FaultError(heard[0], heard[0])
 
     def works(self) -> None:
-        """A row can be written, found and deleted."""
+        """Check that a row can be written, found and deleted."""
         status, told = self.send("POST", "sobjects/Account", b'{"Name": "still here"}', JSON)
         assert status == 201, told
         record = told.partition(b'"id":"')[2][:18].decode()
@@ -132,7 +132,7 @@ class Target:
         assert self.send("DELETE", f"sobjects/Account/{record}")[0] == 204
 
     def inside(self, act: Any) -> Any:
-        """Call in the org's own thread."""
+        """Call a function in the org's own thread."""
         done: Future[Any] = Future()
 
         def run() -> None:

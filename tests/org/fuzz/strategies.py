@@ -1,4 +1,4 @@
-"""What requests are made of: names of the schema, values good and bad, and ways to spoil a text."""
+"""Strategies for parts of requests: names of the schema, valid and invalid values, corrupted bytes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ latin = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_chara
 
 @st.composite
 def bodies(draw: st.DrawFn, sobject: str | None = None) -> dict[str, Any]:
-    """Fields of an object, with values that fit now and then."""
+    """Generate a request body of an object, with values that are sometimes valid."""
     known = SCHEMA.get(sobject or draw(objects))
     names = [field.name for field in known.fields.values()] if known else FIELDS
     names += [field.relationship_name for field in known.fields.values() if field.relationship_name] if known else []
@@ -61,7 +61,7 @@ def encoded(value: Any) -> bytes:
 
 @st.composite
 def corrupted(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
-    """Bytes with a few of them changed, left out, doubled or put in."""
+    """Change, drop, double or insert a few bytes."""
     data = bytearray(draw(whole))
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(data)))

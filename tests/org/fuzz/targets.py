@@ -1,4 +1,4 @@
-"""How each kind of case is sent, and what must hold of its answer."""
+"""The fuzzed APIs: how a case is sent to each, and what must hold of the response."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from connector.localorg.pubsub import grpc_codec
 from tests.org.fuzz import files, requests
 from tests.org.fuzz.queries import queries
 from tests.org.fuzz.requests import Request
+from tests.org.fuzz.strategies import EVENT, encoded, segment, texts, values
 from tests.org.fuzz.target import JSON, FaultError, Target
-from tests.org.fuzz.words import EVENT, encoded, segment, texts, values
 
 POLLS = 2_000
 CSV = {"Content-Type": "text/csv"}
 
 
 @dataclass(frozen=True)
-class Face:
+class FuzzedApi:
     cases: st.SearchStrategy[Any]
     act: Callable[[Target, Any], object]
     weight: float = 1.0
-    """Of the cases asked for, how many this face gets: some cost more."""
+    """The share of the requested cases that this API gets: some cost more."""
 
 
 def send(target: Target, request: Request) -> object:
@@ -43,7 +43,7 @@ def query(target: Target, text: str) -> object:
 
 
 def deep_query(target: Target, text: str) -> object:
-    """As a step of a composite, where any character travels; and as a bulk query."""
+    """Send a query as a subrequest, where any character is allowed, and as a bulk query."""
     step = {"method": "GET", "url": f"/services/data/v66.0/queryAll?q={segment(text)}&columns=true", "referenceId": "q"}
     target.send("POST", "composite", encoded({"compositeRequest": [step]}), JSON)
     return target.send("POST", "jobs/query", encoded({"operation": "query", "query": text}), JSON)
@@ -79,7 +79,7 @@ def ingest(target: Target, case: tuple[dict[str, Any], bytes]) -> object:
 
 
 def classic(target: Target, case: tuple[str, str, bytes]) -> object:
-    """A batch of a job of Bulk API 1.0."""
+    """Send a batch of a Bulk API 1.0 job."""
     operation, kind, content = case
     session = {"X-SFDC-Session": target.org.access_token}
     info = {"operation": operation, "object": "Account", "contentType": kind, "externalIdFieldName": "External_Key__c"}
@@ -185,7 +185,7 @@ def pubsub(target: Target, case: tuple[str, list[bytes]]) -> object:
 
 
 def published(target: Target, payload: bytes) -> object:
-    """An event whose Avro is anything."""
+    """Publish an event with arbitrary Avro bytes."""
     topic = f"/event/{EVENT}"
     schema = target.org.org.hub.schema_for_topic(topic)
     assert schema is not None
@@ -238,31 +238,53 @@ _settings = st.fixed_dictionaries(
               "object": st.sampled_from(["Account", "Contact", "Order", EVENT]) | values},
 )  # fmt: skip
 _operations = st.sampled_from(["insert", "update", "upsert", "delete"])
-FACES: dict[str, Face] = {
-    "query": Face(queries, query),
-    "query in a composite, and in bulk": Face(queries, deep_query),
-    "rows": Face(requests.rows(), send),
-    "collections": Face(requests.collections(), send),
-    "composite, batch, graph": Face(requests.composites(), send),
-    "tree": Face(requests.trees(), send),
-    "addresses and headers": Face(requests.addresses(), send),
-    "ingest": Face(st.tuples(_settings, files.csv_content), ingest, 0.3),
-    "bulk 1.0 CSV": Face(st.tuples(_operations, st.just("CSV"), files.csv_content), classic, 0.3),
-    "bulk 1.0 JSON": Face(st.tuples(_operations, st.just("JSON"), files.json_content), classic, 0.3),
-    "bulk 1.0 XML": Face(st.tuples(_operations, st.just("XML"), files.xml_content), classic, 0.3),
-    "bulk 1.0 query": Face(st.tuples(st.just("query"), st.sampled_from(["CSV", "JSON", "XML"]),
-                                     queries.map(lambda text: text.encode("utf-8", "replace"))), classic, 0.3),
-    "bulk 1.0 jobs": Face(st.tuples(st.sampled_from(["/services/async/66.0/job", "/services/async/x/job",
-    "/services/async/66.0/job/750"]),
-                                    files.job_infos()), job_info),
-    "SOAP": Face(st.tuples(st.sampled_from(["/services/Soap/u/64.0", "/services/Soap/c/66.0", "/services/Soap/m/66.0",
-    "/services/Soap/u/x"]),
-    files.envelopes()), soap),
-    "CometD": Face(st.lists(files.messages(), max_size=4), cometd),
-    "Pub/Sub": Face(_requests(), pubsub, 0.1),
-    "Pub/Sub payloads": Face(st.binary(max_size=60), published),
-    "deployments": Face(st.tuples(files.packages(), files.options), deploy, 0.2),
-    "multipart": Face(st.tuples(st.sampled_from(["jobs/ingest", "metadata/deployRequest", "/services/oauth2/token"]),
-                                st.sampled_from(["", "; boundary=X", "; boundary=", '; boundary="', ";;"]),
-                                st.binary(max_size=40) | st.sampled_from(FORMS)), multipart),
+APIS: dict[str, FuzzedApi] = {
+    "query": FuzzedApi(queries, query),
+    "query in a composite, and in bulk": FuzzedApi(queries, deep_query),
+    "rows": FuzzedApi(requests.rows(), send),
+    "collections": FuzzedApi(requests.collections(), send),
+    "composite, batch, graph": FuzzedApi(requests.composites(), send),
+    "tree": FuzzedApi(requests.trees(), send),
+    "addresses and headers": FuzzedApi(requests.addresses(), send),
+    "ingest": FuzzedApi(st.tuples(_settings, files.csv_content), ingest, 0.3),
+    "bulk 1.0 CSV": FuzzedApi(st.tuples(_operations, st.just("CSV"), files.csv_content), classic, 0.3),
+    "bulk 1.0 JSON": FuzzedApi(st.tuples(_operations, st.just("JSON"), files.json_content), classic, 0.3),
+    "bulk 1.0 XML": FuzzedApi(st.tuples(_operations, st.just("XML"), files.xml_content), classic, 0.3),
+    "bulk 1.0 query": FuzzedApi(
+        st.tuples(
+            st.just("query"), st.sampled_from(["CSV", "JSON", "XML"]),
+            queries.map(lambda text: text.encode("utf-8", "replace")),
+        ),
+        classic, 0.3,
+    ),
+    "bulk 1.0 jobs": FuzzedApi(
+        st.tuples(
+            st.sampled_from(
+                ["/services/async/66.0/job", "/services/async/x/job", "/services/async/66.0/job/750"]
+            ),
+            files.job_infos(),
+        ),
+        job_info,
+    ),
+    "SOAP": FuzzedApi(
+        st.tuples(
+            st.sampled_from(
+                ["/services/Soap/u/64.0", "/services/Soap/c/66.0", "/services/Soap/m/66.0", "/services/Soap/u/x"]
+            ),
+            files.envelopes(),
+        ),
+        soap,
+    ),
+    "CometD": FuzzedApi(st.lists(files.messages(), max_size=4), cometd),
+    "Pub/Sub": FuzzedApi(_requests(), pubsub, 0.1),
+    "Pub/Sub payloads": FuzzedApi(st.binary(max_size=60), published),
+    "deployments": FuzzedApi(st.tuples(files.packages(), files.options), deploy, 0.2),
+    "multipart": FuzzedApi(
+        st.tuples(
+            st.sampled_from(["jobs/ingest", "metadata/deployRequest", "/services/oauth2/token"]),
+            st.sampled_from(["", "; boundary=X", "; boundary=", '; boundary="', ";;"]),
+            st.binary(max_size=40) | st.sampled_from(FORMS),
+        ),
+        multipart,
+    ),
 }  # fmt: skip
