@@ -11,9 +11,9 @@ from connector.model.notification import Notification
 from connector.model.order import Line, Order
 from connector.model.order_return import OrderReturn
 from connector.model.product import Product
+from connector.model.stock import StockKey, StockLevel
 from connector.store.order_history import StoredEvent
 from connector.store.shipments import serialize_shipment
-from connector.store.stock import StockKey, StockLevel
 
 _APART = {"customer", "lines", "shipments", "returns", "holds", "tracking_key"}
 _LINE_APART = {"product", "order", "currency", "number", "waits"}

@@ -3,7 +3,7 @@
 A lost response, a crash between write and record, a database restored from yesterday, a record that somebody deleted,
 merged or gave another key: in each of them the org knows more than we do. A record is found by the ID of its link first
 and by our key second. A link whose record is gone is never replaced by a new record: that needs a person's word.
-PURE but for the queries: two for up to 300 entities, two more for those that are gone.
+It sends two queries for up to 300 entities, and two more for those that are gone.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Whoever changes it locks the rows first, in key order; the schema's CHECK is the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from operator import itemgetter
@@ -17,41 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.errors import CommandError
 from connector.model.money import plain
 from connector.model.shipments import ZERO
+from connector.model.stock import Reservation, ReservationKey, StockKey, StockLevel
 from connector.store.sql import insert, select_in, upsert
 from connector.store.tables import reservations, stock
 from connector.store.unit_of_work import UnitOfWork
-
-StockKey = tuple[str, str]
-"""SKU and warehouse."""
-
-ReservationKey = tuple[str, int, str]
-"""Order, line and warehouse."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reservation:
-    """What is reserved for one line in one warehouse and has not left; `picked` is the part that is off the shelf."""
-
-    quantity: Decimal
-    picked: Decimal = ZERO
-
-    @property
-    def unpicked(self) -> Decimal:
-        return self.quantity - self.picked
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StockLevel:
-    """`reserved` is the part of `on_hand` that is promised to orders and has not left yet; `since` the day on which the
-    oldest of it arrived."""
-
-    on_hand: Decimal
-    reserved: Decimal = ZERO
-    since: date | None = None
-
-    @property
-    def available(self) -> Decimal:
-        return self.on_hand - self.reserved
 
 
 async def levels(connection: AsyncConnection, skus: Iterable[str], *, lock: bool = False) -> dict[StockKey, StockLevel]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import zipfile
+from configparser import ConfigParser
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 400
@@ -33,6 +37,39 @@ def test_every_room_of_the_house_has_a_floor() -> None:
     named = set(re.findall(r"connector\.(\w+)", (ROOT / ".importlinter").read_text(encoding="utf-8")))
     rooms = {path.name for path in (ROOT / "connector").iterdir() if path.is_dir() and (path / "__init__.py").exists()}
     assert rooms <= named | {"metadata"}
+
+
+def test_every_module_that_calls_itself_pure_is_in_the_purity_contract() -> None:
+    covered = modules_of("pure", "source_modules")
+    claimed = set()
+    for path in SOURCES:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        if name.startswith("connector.") and re.search(r"\bPURE\b", docstring):
+            claimed.add(name)
+    assert len(claimed) > 20
+    assert {name for name in claimed if not any(f"{name}.".startswith(f"{one}.") for one in covered)} == set()
+
+
+@pytest.mark.parametrize(
+    ("contract", "excepted"),
+    [
+        ("sql", {"store"}),
+        ("org-clients", {"salesforce", "localorg"}),
+        ("aiohttp", {"web", "localorg", "localmail"}),
+    ],
+)
+def test_contracts_on_libraries_name_every_room_but_the_ones_that_use_them(contract: str, excepted: set[str]) -> None:
+    rooms = {path.stem for path in (ROOT / "connector").glob("*.py")} - {"__init__"}
+    rooms |= {path.parent.name for path in (ROOT / "connector").glob("*/__init__.py")}
+    assert modules_of(contract, "source_modules") == {f"connector.{room}" for room in rooms - excepted}
+
+
+def modules_of(contract: str, option: str) -> set[str]:
+    """The modules that an option of a contract of `.importlinter` lists."""
+    config = ConfigParser()
+    config.read(ROOT / ".importlinter", encoding="utf-8")
+    return set(config[f"importlinter:contract:{contract}"][option].split())
 
 
 def test_a_file_is_one_noun_and_stays_short() -> None:

@@ -262,3 +262,14 @@ KINDS = {
     "orders": Kind("order", ORDER, ("number",), ("customer", "placed_at", "currency")),
     "lines": Kind("line", LINE, ("order", "line"), ("sku", "quantity")),
 }
+
+
+def typed_value(name: str, value: Any) -> Any:
+    """A value that the spool keeps as text, as a value of its field."""
+    if not isinstance(value, str):
+        return value
+    if name in NUMBERS:
+        return Decimal(value)
+    if name in MOMENTS:
+        return datetime.fromisoformat(value)
+    return date.fromisoformat(value) if name in DAYS else value

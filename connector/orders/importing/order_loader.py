@@ -11,11 +11,11 @@ from connector.model.order import Line, LineInput, Order, OrderInput
 from connector.model.product import Product
 from connector.model.stage import Stage
 from connector.orders.importing.fields import KINDS, shown
-from connector.orders.importing.order_lines import LinesError, line_values, numbered
+from connector.orders.importing.order_lines import LineRow, LinesError, line_values, numbered
 from connector.orders.importing.outcome import Outcome, incomplete, values_of
 from connector.orders.importing.plan import SLOTS
 from connector.orders.importing.reader import Place
-from connector.orders.importing.spool import Entity, LineRow, Spool
+from connector.orders.importing.spool import Entity, Spool
 from connector.store import customers, orders, products
 from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
@@ -105,7 +105,7 @@ class _Builder:
         if rows.entity is not None and not self._refers(rows.entity):
             return None
         try:
-            lines = numbered(rows.key, rows.lines, self._spool)
+            lines = numbered(rows.key, rows.lines, self._told_at)
         except LinesError as error:
             self._say("lines", self._place(error.row, error.field), str(error), "an order's rows differ")
             return None
@@ -171,6 +171,9 @@ class _Builder:
         if line.unit_price is None and line.sku in self._known.products:
             return replace(line, unit_price=_listed(self._known.products[line.sku], currency))
         return line
+
+    def _told_at(self, line: LineRow) -> str:
+        return self._spool.told_at(self._spool.at(line.file, line.line))
 
     def _place(self, line: LineRow, field: str) -> Place:
         return self._spool.place("lines", line.file, line.line, field)

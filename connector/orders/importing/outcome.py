@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
-from connector.orders.importing.fields import DAYS, KINDS, MOMENTS, NUMBERS
+from connector.orders.importing.fields import KINDS, typed_value
 from connector.orders.importing.plan import SLOTS
 from connector.orders.importing.reader import Place
 from connector.orders.importing.report import ImportReport
@@ -38,22 +36,11 @@ class Outcome:
             report.leave_out(order)
 
 
-def typed(name: str, value: Any) -> Any:
-    """A value as the spool keeps it, as a value of its field."""
-    if not isinstance(value, str):
-        return value
-    if name in NUMBERS:
-        return Decimal(value)
-    if name in MOMENTS:
-        return datetime.fromisoformat(value)
-    return date.fromisoformat(value) if name in DAYS else value
-
-
 def values_of(kind: str, entity: Entity) -> dict[str, Any]:
     """The fields that rows have, keys and prices apart; None where every cell was empty."""
     ranks, values = entity.ranks, entity.values
     return {
-        name: typed(name, values[slot])
+        name: typed_value(name, values[slot])
         for name, slot in SLOTS[kind].items() if ranks[slot] != ABSENT and name not in KINDS[kind].keys
     }  # fmt: skip
 

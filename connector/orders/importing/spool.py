@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import orjson
 
 from connector.errors import ConnectorError
+from connector.orders.importing.order_lines import LineRow
 from connector.orders.importing.reader import Place
 from connector.orders.importing.values import ABSENT, DEFAULT
 
@@ -54,16 +54,6 @@ class Entity:
         self.ranks = ranks
         self.places = places
         self.changed = True
-
-
-@dataclass(frozen=True, slots=True)
-class LineRow:
-    """`number` None: it is to be counted. Values as of an Entity; a field that is not there is False."""
-
-    number: int | None
-    values: list[Any]
-    file: int
-    line: int
 
 
 class Spool:

@@ -13,13 +13,13 @@ from connector.model.order import Order
 from connector.model.order_state import OrderState
 from connector.model.shipments import ZERO
 from connector.model.stage import OPEN
+from connector.model.stock import StockKey, StockLevel
 from connector.orders.command import OrderCommand, attribute_to
 from connector.orders.inventory.sourcing import Needs, choose_sources, places_of
 from connector.orders.transaction import OrderTransaction
 from connector.store import orders, products, stock
 from connector.store.queries.backorders import list_orders_waiting_for_stock
 from connector.store.queries.reservations import list_reservations
-from connector.store.stock import StockKey, StockLevel
 
 MOST_SERVED = 500
 """Waiting orders that a count serves at once; the rest is left to `tend`, or to the next allocation."""

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
+from connector.model.stock import Reservation
 from connector.orders.inventory.allocation import by_priority
 from connector.store import orders, stock
 from connector.store.engine import Connection
 from connector.store.queries.reservations import list_orders_to_pick
-from connector.store.stock import Reservation
 
 MOST = 500
 """Orders on one list."""

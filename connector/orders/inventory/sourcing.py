@@ -8,8 +8,8 @@ from decimal import Decimal
 from itertools import combinations
 
 from connector.model.shipments import ZERO
+from connector.model.stock import StockKey, StockLevel
 from connector.orders.policy.rules import Routing
-from connector.store.stock import StockKey, StockLevel
 
 Needs = Mapping[int, tuple[str, Decimal]]
 """SKU and quantity by line number."""

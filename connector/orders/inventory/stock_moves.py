@@ -19,12 +19,12 @@ from connector.model.order import Order
 from connector.model.order_state import OrderState
 from connector.model.rejections import rejection
 from connector.model.shipments import IN_HOUSE, ZERO, Shipment
+from connector.model.stock import Reservation, ReservationKey, StockKey, StockLevel
 from connector.model.transitions import check
 from connector.orders.inventory.sourcing import Places, choose_sources, places_of
 from connector.orders.policy.rules import Routing
 from connector.store import stock
 from connector.store.engine import Connection
-from connector.store.stock import Reservation, ReservationKey, StockKey, StockLevel
 from connector.store.unit_of_work import UnitOfWork
 
 MOVING = frozenset(

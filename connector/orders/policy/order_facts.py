@@ -8,12 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from connector.model.customer import Customer
+from connector.model.customer_history import CustomerHistory
 from connector.model.money import to_cents
 from connector.model.order import Line, Order
 from connector.model.order_state import OrderState
 from connector.model.product import Product
 from connector.model.shipments import ZERO
-from connector.store.queries.customer_history import CustomerHistory
 
 ADDRESS = ("street", "city", "country")
 

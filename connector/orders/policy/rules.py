@@ -23,12 +23,12 @@ from connector.mapping.paths import PathError, resolve
 from connector.mapping.problems import MOST_TOLD, Position, Problems
 from connector.mapping.transforms import to_text
 from connector.mapping.yaml_nodes import LARGEST, at, compose, find
+from connector.model.customer_history import CustomerHistory
 from connector.model.keys import normalize_key
 from connector.model.notification import MessageKind
 from connector.model.order_state import Hold
 from connector.orders.policy.order_facts import OrderFacts
 from connector.settings import Settings, Via
-from connector.store.queries.customer_history import CustomerHistory
 from connector.validation import field_errors, once_each
 
 Criterion = Literal["shipments", "cost", "age"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.model.customer_history import CustomerHistory
 from connector.model.money import EXACT, places_of
 from connector.model.order import Order, exact_total
 from connector.model.order_state import LineState, OrderState
@@ -25,15 +25,6 @@ _OPEN = tuple(
     orders.c[name]
     for name in ("number", "customer", "currency", "stage", "freight", "tax_rate", "captured", "refunded")
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CustomerHistory:
-    """`open_balance`: owed on other orders in the same currency, known for customers with a credit limit only."""
-
-    open_balance: Decimal = ZERO
-    orders_of_the_day: int = 0
-    earlier_orders: int = 0
 
 
 async def standings(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, CustomerHistory]:

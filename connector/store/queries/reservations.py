@@ -8,8 +8,8 @@ from sqlalchemy import Numeric, cast, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.stage import Stage
+from connector.model.stock import Reservation, StockKey
 from connector.store.queries.backorders import URGENCY
-from connector.store.stock import Reservation, StockKey
 from connector.store.tables import holds, order_lines, orders, reservations
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from connector.errors import AbortedError
 from connector.model.events import Action
+from connector.model.stock import StockKey
 from connector.orders.inventory.allocation import StockCountReport, apply_stock_count
 from connector.orders.transaction import OrderTransaction
 from connector.store import orders
 from connector.store import stock as stocks
 from connector.store.engine import Store
 from connector.store.retry import retry_on_abort
-from connector.store.stock import StockKey
 from connector.store.unit_of_work import UnitOfWork
 from tests.unit.orders.test_transaction import act, opened
 

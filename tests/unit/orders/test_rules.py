@@ -15,6 +15,7 @@ from connector.errors import CommandError, RulesError
 from connector.model.events import REQUESTABLE, Action, Event
 from connector.model.order_state import Hold, OrderState
 from connector.model.stage import Stage
+from connector.model.stock import StockLevel
 from connector.orders.command import OrderCommand
 from connector.orders.inventory.sourcing import choose_sources
 from connector.orders.policy.order_facts import OrderFacts
@@ -25,7 +26,6 @@ from connector.orders.transaction import OrderTransaction
 from connector.store import customers, order_history, orders
 from connector.store.engine import Store
 from connector.store.queries.customer_history import standings
-from connector.store.stock import StockLevel
 from connector.store.tables import holds
 from tests.unit.store import samples
 from tests.unit.store.samples import placements

@@ -17,13 +17,13 @@ from connector.model.events import Action, Event
 from connector.model.order_state import FulfillmentStatus, Hold, OrderState, PaymentStatus
 from connector.model.shipments import ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
+from connector.model.stock import Reservation
 from connector.orders.command import OrderCommand
 from connector.orders.inventory.allocation import allocate as allocate_all
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, orders, outbox
 from connector.store import stock as stocks
 from connector.store.engine import Store
-from connector.store.stock import Reservation
 from connector.store.tables import order_events
 from tests.unit.store import samples
 from tests.unit.store.samples import placements

@@ -9,6 +9,7 @@ import pytest
 
 from connector.errors import CommandError
 from connector.model.events import Action, Event, LineEdit
+from connector.model.stock import Reservation
 from connector.orders.command import OrderCommand
 from connector.orders.inventory import pick_list as picking
 from connector.orders.inventory.allocation import allocate as allocate_all
@@ -17,7 +18,6 @@ from connector.orders.transaction import OrderTransaction
 from connector.store import order_history
 from connector.store import stock as stocks
 from connector.store.engine import Store
-from connector.store.stock import Reservation
 from tests.unit.orders.test_details import read, replayed
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples

@@ -14,12 +14,12 @@ from sqlalchemy import Connection, text
 
 from connector.model.events import Action, Event
 from connector.model.stage import Stage
+from connector.model.stock import Reservation
 from connector.model.transitions import apply
 from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, orders, schema, stock
 from connector.store.engine import Store
-from connector.store.stock import Reservation
 from tests.conftest import Databases
 
 NOW = "2026-03-01 12:00:00.000000+00:00"
