@@ -18,6 +18,7 @@ from connector.model.order_edits import requires_reverification
 from connector.model.order_state import Hold
 from connector.model.shipments import ShipmentStatus
 from connector.model.stage import Stage
+from connector.model.stock import StockKey
 from connector.model.transitions import check
 from connector.orders.command import OrderCommand
 from connector.orders.inventory.allocation import StockCountReport, allocate, apply_stock_count
@@ -28,7 +29,6 @@ from connector.orders.policy.verification import recheck, verify
 from connector.orders.transaction import OrderTransaction
 from connector.store.engine import Store
 from connector.store.queries.holds import list_orders_to_escalate
-from connector.store.stock import StockKey
 from connector.store.unit_of_work import UnitOfWork
 
 CONFIRMED = (Stage.CONFIRMED, Stage.FULFILLING)
