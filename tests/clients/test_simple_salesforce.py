@@ -93,12 +93,12 @@ async def test_simple_salesforce_signs_in_in_every_way(org: LocalOrg, key: rsa.R
 
     def work() -> list[tuple[str, str]]:
         with session(org) as made:
-            told = [SalesforceLogin(**{"domain": DOMAIN, **way}, session=made) for way in ways]
+            result = [SalesforceLogin(**{"domain": DOMAIN, **way}, session=made) for way in ways]
             with pytest.raises(SalesforceAuthenticationFailed, match="INVALID_LOGIN"):
                 SalesforceLogin(**{**ways[0], "password": "no"}, domain=DOMAIN, session=made)
             with pytest.raises(SalesforceAuthenticationFailed, match="invalid_client"):
                 SalesforceLogin(**{**app, "consumer_secret": "no"}, domain=DOMAIN, session=made)
-            return told
+            return result
 
     tokens = await asyncio.to_thread(work)
     assert len(tokens) == len(ways)
@@ -114,8 +114,8 @@ async def test_simple_salesforce_uses_bulk_and_search(org: LocalOrg, hurried: No
         (job,) = client.bulk2.Account.upsert(records=rows, external_id_field="External_Key__c")
         assert (job["numberRecordsProcessed"], job["numberRecordsFailed"]) == (2, 1)
         assert "REQUIRED_FIELD_MISSING" in client.bulk2.Account.get_failed_records(job["job_id"])
-        found = client.search("FIND {Brothers} IN ALL FIELDS RETURNING Account(Name)")
-        assert [row["Name"] for row in found["searchRecords"]] == ["Acme Brothers"]
+        result = client.search("FIND {Brothers} IN ALL FIELDS RETURNING Account(Name)")
+        assert [row["Name"] for row in result["searchRecords"]] == ["Acme Brothers"]
         assert len(client.quick_search("Brothers")["searchRecords"]) == 1
         assert client.Order.describe_layout("012000000000000AAA")["detailLayoutSections"]
         types = client.toolingexecute(
@@ -145,8 +145,8 @@ async def test_simple_salesforce_uses_metadata_api(
         api = client.mdapi
         kinds = {item.xmlName for item in api.describe_metadata().metadataObjects}
         assert {"CustomObject", "PermissionSet"} <= kinds
-        made = api.CustomField(fullName="Account.By_Zeep__c", label="Z", type=api.FieldType("Text"), length=20)
-        api.CustomField.create(made)
+        created = api.CustomField(fullName="Account.By_Zeep__c", label="Z", type=api.FieldType("Text"), length=20)
+        api.CustomField.create(created)
         assert api.CustomField.read("Account.By_Zeep__c").length == 20
         listed = api.list_metadata([api.ListMetadataQuery(type="CustomField")])
         assert "Account.By_Zeep__c" in {item.fullName for item in listed}

@@ -135,7 +135,7 @@ async def test_long_mail_in_a_browser_scrolls_alone(catcher: MailCatcher, browse
         await page.goto(f"{catcher.url}/mails/1")
         over = "document.documentElement.scrollHeight - document.documentElement.clientHeight"
         assert await page.evaluate(over) == 0
-        shown = await page.locator("iframe").bounding_box()
-        assert shown is not None
-        assert shown["height"] > height / 2
+        result = await page.locator("iframe").bounding_box()
+        assert result is not None
+        assert result["height"] > height / 2
         await page.close()

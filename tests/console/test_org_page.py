@@ -69,14 +69,14 @@ async def shop() -> AsyncIterator[Shop]:
         account = await caller.create("Account", Name=SCRIPT)
         product, entry = await caller.priced_product(name="Chai, ten boxes of twenty bags with a name that goes on")
         await caller.call("PATCH", f"sobjects/Product2/{product}", {"StockKeepingUnit": "TEA-EB-100"})
-        every = []
+        result = []
         for number, stage in enumerate(("placed", "canceled", "shipped"), start=1):
             order = await caller.draft(
                 AccountId=account, External_Key__c=f"N-{number}", Lifecycle_Stage__c=stage, Payment_Status__c="paid",
                 Hold_Reason__c="Address to be checked" if stage == "shipped" else None,
                 Carrier__c="DHL", Tracking_Number__c="JD014600003828392837", Placed_At__c="2026-01-05T10:20:30Z",
             )  # fmt: skip
-            every.append(order)
+            result.append(order)
             await caller.create(
                 "OrderItem", OrderId=order, PricebookEntryId=entry, Quantity=12, UnitPrice=10,
                 List_Unit_Price__c=12.3457 if stage == "canceled" else 10, Discount_Percent__c=number - 1,
@@ -84,7 +84,7 @@ async def shop() -> AsyncIterator[Shop]:
                 Backordered_Quantity__c=3, Exact_Total__c=1234.5678,
             )  # fmt: skip
         await caller.call("GET", "sobjects/Nothing/describe")
-        yield Shop(org, account, tuple(every), product)
+        yield Shop(org, account, tuple(result), product)
 
 
 async def opened(browser: Browser, shop: Shop, **options: object) -> Page:

@@ -44,13 +44,13 @@ def differences(recorded: dict[str, Any]) -> Iterator[str]:
 
 def main() -> int:
     recorded = json.loads(Path(sys.argv[1]).read_text())
-    found = list(differences(recorded))
+    result = list(differences(recorded))
     ours = {item.name for item in standard_schema()}
     both = sorted(recorded.keys() & ours)
     fields = sum(len(recorded[name]["core"]) for name in both)
-    print(*found, f"{len(found)} differences in {fields} fields of {', '.join(both)}.", sep="\n")
+    print(*result, f"{len(result)} differences in {fields} fields of {', '.join(both)}.", sep="\n")
     print(f"Recorded and not here: {', '.join(sorted(recorded.keys() - ours))}.")
-    return bool(found)
+    return bool(result)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ async def action(client: Client, number: int = 1) -> tuple[str, bytes]:
 
 async def published(client: Client, count: int, first: int = 1) -> list[bytes]:
     """Publish a number of events and return their replay IDs."""
-    made = [(f"u-{number}", (await action(client, number))[1]) for number in range(first, first + count)]
-    answer = await client.publish(ACTION, *made, schema_id=(await action(client))[0])
+    created = [(f"u-{number}", (await action(client, number))[1]) for number in range(first, first + count)]
+    answer = await client.publish(ACTION, *created, schema_id=(await action(client))[0])
     assert [result.error.msg for result in answer.results] == [""] * count
     return [result.replay_id for result in answer.results]
 

@@ -50,19 +50,19 @@ class Client:
 
     async def schema(self, schema_id: str) -> Any:
         if schema_id not in self.schemas:
-            told = await self.rpc("GetSchema")(
+            result = await self.rpc("GetSchema")(
                 grpc_codec.message_class("SchemaRequest")(schema_id=schema_id), metadata=self.headers
             )
-            self.schemas[schema_id] = fastavro.parse_schema(json.loads(told.schema_json))
+            self.schemas[schema_id] = fastavro.parse_schema(json.loads(result.schema_json))
         return self.schemas[schema_id]
 
     async def publish(self, topic: str, *events: tuple[str, bytes], schema_id: str) -> Any:
-        made = [
+        created = [
             grpc_codec.message_class("ProducerEvent")(id=name, schema_id=schema_id, payload=body)
             for name, body in events
         ]
         return await self.rpc("Publish")(
-            grpc_codec.message_class("PublishRequest")(topic_name=topic, events=made), metadata=self.headers
+            grpc_codec.message_class("PublishRequest")(topic_name=topic, events=created), metadata=self.headers
         )
 
     async def encoded(self, schema_id: str, **values: Any) -> bytes:
@@ -121,8 +121,8 @@ class Stream:
 
 
 def code_of(trailers: Any) -> str:
-    found = {str(key): str(value) for key, value in trailers or ()}
-    return found.get("error-code", "").removeprefix("sfdc.platform.eventbus.grpc.")
+    result = {str(key): str(value) for key, value in trailers or ()}
+    return result.get("error-code", "").removeprefix("sfdc.platform.eventbus.grpc.")
 
 
 async def failure(call: Any) -> tuple[grpc.StatusCode, str]:

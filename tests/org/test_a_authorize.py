@@ -41,12 +41,12 @@ class Visitor:
 
     async def authorize(self, **params: str) -> tuple[int, dict[str, str]]:
         """Return the status and the callback's parameters, or the text of the page."""
-        asked = {"response_type": "code", "client_id": self.org.client_id, "redirect_uri": CALLBACK} | params
+        expected = {"response_type": "code", "client_id": self.org.client_id, "redirect_uri": CALLBACK} | params
         url = f"{self.org.url}/services/oauth2/authorize"
-        async with self.http.get(url, params=asked, allow_redirects=False) as answer:
+        async with self.http.get(url, params=expected, allow_redirects=False) as answer:
             target = urlsplit(answer.headers.get("Location", ""))
-            told = target.query or target.fragment or await answer.text()
-            return answer.status, dict(parse_qsl(told))
+            result = target.query or target.fragment or await answer.text()
+            return answer.status, dict(parse_qsl(result))
 
     async def token(self, **form: str) -> tuple[int, dict[str, Any]]:
         url = f"{self.org.url}/services/oauth2/token"
@@ -72,35 +72,35 @@ async def visitor() -> AsyncIterator[Visitor]:
 
 async def test_code_with_pkce_is_exchanged_for_a_refreshable_token(visitor: Visitor) -> None:
     """A2."""
-    status, told = await visitor.authorize(
+    status, body = await visitor.authorize(
         state="s 1", scope="api refresh_token", code_challenge=CHALLENGE, code_challenge_method="S256"
     )
-    assert (status, told["state"]) == (302, "s 1")
-    status, token = await visitor.redeem(told["code"], code_verifier=VERIFIER)
+    assert (status, body["state"]) == (302, "s 1")
+    status, token = await visitor.redeem(body["code"], code_verifier=VERIFIER)
     assert (status, token["scope"], token["instance_url"]) == (200, "api refresh_token", visitor.org.url)
     assert token["id"].startswith(f"{visitor.org.url}/id/00D")
     secret = {"client_id": visitor.org.client_id, "client_secret": visitor.org.client_secret}
-    status, again = await visitor.token(
+    status, second = await visitor.token(
         grant_type="refresh_token", refresh_token=token["refresh_token"], **secret
     )  # fmt: skip
-    assert (status, "refresh_token" in again) == (200, False)
-    async with visitor.http.get(token["id"], headers={"Authorization": f"Bearer {again['access_token']}"}) as answer:
+    assert (status, "refresh_token" in second) == (200, False)
+    async with visitor.http.get(token["id"], headers={"Authorization": f"Bearer {second['access_token']}"}) as answer:
         assert (await answer.json())["username"] == visitor.org.username
 
 
 async def test_code_is_rejected_when_redeemed_twice(visitor: Visitor) -> None:
     """A2."""
-    _, told = await visitor.authorize()
-    assert (await visitor.redeem(told["code"]))[0] == 200
-    status, body = await visitor.redeem(told["code"])
+    _, answer_body = await visitor.authorize()
+    assert (await visitor.redeem(answer_body["code"]))[0] == 200
+    status, body = await visitor.redeem(answer_body["code"])
     assert (status, body["error"]) == (400, "invalid_grant")
 
 
 async def test_code_expires_after_fifteen_minutes(visitor: Visitor) -> None:
     """A2."""
-    _, told = await visitor.authorize()
+    _, answer_body = await visitor.authorize()
     visitor.clock.now += timedelta(minutes=16)
-    status, body = await visitor.redeem(told["code"])
+    status, body = await visitor.redeem(answer_body["code"])
     assert (status, body["error_description"]) == (400, "expired authorization code")
 
 
@@ -118,15 +118,15 @@ async def test_code_is_rejected_for_another_client_or_callback(
     visitor: Visitor, form: dict[str, str], error: str
 ) -> None:
     """A2."""
-    _, told = await visitor.authorize(code_challenge=CHALLENGE)
-    status, body = await visitor.redeem(told["code"], **form)
+    _, answer_body = await visitor.authorize(code_challenge=CHALLENGE)
+    status, body = await visitor.redeem(answer_body["code"], **form)
     assert (status, body["error"]) == (400, error)
 
 
 async def test_verifier_without_challenge_is_rejected(visitor: Visitor) -> None:
     """A2."""
-    _, told = await visitor.authorize()
-    status, body = await visitor.redeem(told["code"], code_verifier=VERIFIER)
+    _, answer_body = await visitor.authorize()
+    status, body = await visitor.redeem(answer_body["code"], code_verifier=VERIFIER)
     assert (status, body["error_description"]) == (400, "invalid code verifier")
 
 
@@ -144,8 +144,8 @@ async def test_callback_outside_this_machine_gets_no_redirect(
     visitor: Visitor, params: dict[str, str], error: str
 ) -> None:
     """A2."""
-    status, told = await visitor.authorize(**params)
-    assert (status, told["error"]) == (400, error)
+    status, body = await visitor.authorize(**params)
+    assert (status, body["error"]) == (400, error)
 
 
 @pytest.mark.parametrize(
@@ -161,23 +161,25 @@ async def test_invalid_request_is_reported_to_the_callback(
     visitor: Visitor, params: dict[str, str], error: str
 ) -> None:
     """A2."""
-    status, told = await visitor.authorize(state="7", **params)
-    assert (status, told["error"], told["state"]) == (302, error, "7")
+    status, body = await visitor.authorize(state="7", **params)
+    assert (status, body["error"], body["state"]) == (302, error, "7")
 
 
 async def test_user_agent_flow_returns_the_token_in_the_fragment(visitor: Visitor) -> None:
     """A2."""
-    status, told = await visitor.authorize(response_type="token", scope="api")
-    assert (status, told["token_type"], "refresh_token" in told) == (302, "Bearer", False)
-    assert visitor.org.org.auth.bearer_session(f"Bearer {told['access_token']}") is not None
+    status, body = await visitor.authorize(response_type="token", scope="api")
+    assert (status, body["token_type"], "refresh_token" in body) == (302, "Bearer", False)
+    assert visitor.org.org.auth.bearer_session(f"Bearer {body['access_token']}") is not None
 
 
 async def test_platform_cli_signs_in_without_a_secret(visitor: Visitor) -> None:
     """A2: Salesforce's command line: `sf org login web` is PlatformCLI, with PKCE."""
-    _, told = await visitor.authorize(client_id="PlatformCLI", code_challenge=CHALLENGE, scope="refresh_token api web")
+    _, answer_body = await visitor.authorize(
+        client_id="PlatformCLI", code_challenge=CHALLENGE, scope="refresh_token api web"
+    )
     public = {"client_id": "PlatformCLI", "client_secret": "", "redirect_uri": CALLBACK}
     status, token = await visitor.token(
-        grant_type="authorization_code", code=told["code"], code_verifier=VERIFIER, **public
+        grant_type="authorization_code", code=answer_body["code"], code_verifier=VERIFIER, **public
     )
     assert status == 200
     refresh = {"grant_type": "refresh_token", "refresh_token": token["refresh_token"], "client_id": "PlatformCLI"}
@@ -219,15 +221,15 @@ async def test_jwt_assertion_of_the_command_line_is_accepted(change: dict[str, A
 async def test_openid_scope_returns_a_signed_id_token(visitor: Visitor) -> None:
     """A2: OpenID Connect clients read the discovery document and check the signature."""
     async with visitor.http.get(f"{visitor.org.url}/.well-known/openid-configuration") as answer:
-        known = await answer.json()
-    assert known["authorization_endpoint"] == f"{visitor.org.url}/services/oauth2/authorize"
-    async with visitor.http.get(known["jwks_uri"]) as answer:
+        discovery = await answer.json()
+    assert discovery["authorization_endpoint"] == f"{visitor.org.url}/services/oauth2/authorize"
+    async with visitor.http.get(discovery["jwks_uri"]) as answer:
         (key,) = (await answer.json())["keys"]
-    _, told = await visitor.authorize(scope="openid api", nonce="n-1")
-    _, token = await visitor.redeem(told["code"])
+    _, body = await visitor.authorize(scope="openid api", nonce="n-1")
+    _, token = await visitor.redeem(body["code"])
     claims = jwt.decode(
         token["id_token"], jwt.PyJWK(key).key, algorithms=["RS256"], audience=visitor.org.client_id,
-        issuer=known["issuer"], options={"verify_exp": False, "verify_iat": False},
+        issuer=discovery["issuer"], options={"verify_exp": False, "verify_iat": False},
     )  # fmt: skip
     assert (claims["sub"], claims["nonce"]) == (token["id"], "n-1")
 
@@ -235,22 +237,22 @@ async def test_openid_scope_returns_a_signed_id_token(visitor: Visitor) -> None:
 async def test_grant_parameters_in_the_address_are_accepted(visitor: Visitor) -> None:
     """A2."""
     org = visitor.org
-    asked = {"grant_type": "client_credentials", "client_id": org.client_id, "client_secret": org.client_secret}
-    async with visitor.http.post(f"{org.url}/services/oauth2/token", params=asked) as answer:
+    expected = {"grant_type": "client_credentials", "client_id": org.client_id, "client_secret": org.client_secret}
+    async with visitor.http.post(f"{org.url}/services/oauth2/token", params=expected) as answer:
         assert answer.status == 200
-    async with visitor.http.get(f"{org.url}/services/oauth2/token", params=asked) as answer:
+    async with visitor.http.get(f"{org.url}/services/oauth2/token", params=expected) as answer:
         assert (answer.status, (await answer.json())["error"]) == (400, "invalid_request")
 
 
 async def test_browser_without_session_gets_the_sign_in_page(visitor: Visitor) -> None:
     """A2: a code or token needs the user's name and password."""
     url = f"{visitor.org.url}/services/oauth2/authorize"
-    asked = {"response_type": "code", "client_id": "PlatformCLI", "redirect_uri": CALLBACK, "state": '"><b>'}
+    expected = {"response_type": "code", "client_id": "PlatformCLI", "redirect_uri": CALLBACK, "state": '"><b>'}
     right = {"username": visitor.org.username, "password": visitor.org.password}
     async with aiohttp.ClientSession() as stranger:
 
         async def answered(method: str, **more: str) -> tuple[int, str]:
-            sent = {"params": asked | more} if method == "GET" else {"data": asked | more}
+            sent = {"params": expected | more} if method == "GET" else {"data": expected | more}
             async with stranger.request(method, url, allow_redirects=False, **sent) as answer:  # type: ignore[arg-type]
                 return answer.status, answer.headers.get("Location") or await answer.text()
 

@@ -96,15 +96,15 @@ async def test_simple_salesforce_signs_in_and_uses_rows_and_queries(caller: Call
             sf = Salesforce(
                 session_id=caller.org.access_token, instance="local.salesforce.com", session=session, version="66.0"
             )
-            made = sf.Account.create({"Name": "Acme", "External_Key__c": "C-1"})
-            assert sf.Account.get_by_custom_id("External_Key__c", "C-1")["Id"] == made["id"]
-            assert sf.Account.update(made["id"], {"Phone": "1"}) == 204
+            created_id = sf.Account.create({"Name": "Acme", "External_Key__c": "C-1"})
+            assert sf.Account.get_by_custom_id("External_Key__c", "C-1")["Id"] == created_id["id"]
+            assert sf.Account.update(created_id["id"], {"Phone": "1"}) == 204
             assert sf.Account.upsert("External_Key__c/C-1", {"Name": "Acme 2"}) in {200, 204}
             assert sf.query_all("SELECT Name FROM Account")["records"][0]["Name"] == "Acme 2"
             with pytest.raises(SalesforceMalformedRequest):
                 sf.query("SELECT Nope FROM Account")
             assert any(field["name"] == "External_Key__c" for field in sf.Order.describe()["fields"])
             assert sf.limits()["DailyApiRequests"]["Max"] > 0
-            assert sf.Account.delete(made["id"]) == 204
+            assert sf.Account.delete(created_id["id"]) == 204
 
     await asyncio.to_thread(use)

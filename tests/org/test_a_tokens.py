@@ -55,15 +55,15 @@ def client(caller: Caller) -> dict[str, str]:
 
 async def test_token_response_has_the_documented_fields(shared: Caller) -> None:
     """A2, L7, L15: the signature covers ID and time; the ID has 18-character IDs of organization and user."""
-    status, told = await ask(shared, "token", {"grant_type": "client_credentials", **client(shared)})
+    status, result = await ask(shared, "token", {"grant_type": "client_credentials", **client(shared)})
     assert status == 200
-    assert set(told) == {"access_token", "signature", "scope", "instance_url", "id", "token_type", "issued_at"}
-    signed = hmac.new(shared.org.client_secret.encode(), (told["id"] + told["issued_at"]).encode(), hashlib.sha256)
-    assert told["signature"] == base64.b64encode(signed.digest()).decode()
-    *_, organization, user = told["id"].split("/")
+    assert set(result) == {"access_token", "signature", "scope", "instance_url", "id", "token_type", "issued_at"}
+    signed = hmac.new(shared.org.client_secret.encode(), (result["id"] + result["issued_at"]).encode(), hashlib.sha256)
+    assert result["signature"] == base64.b64encode(signed.digest()).decode()
+    *_, organization, user = result["id"].split("/")
     identity = shared.org.org.auth.identity
     assert (organization, user) == (identity.organization_id, identity.user_id)
-    assert (told["token_type"], told["access_token"].startswith(f"{organization[:15]}!")) == ("Bearer", True)
+    assert (result["token_type"], result["access_token"].startswith(f"{organization[:15]}!")) == ("Bearer", True)
 
 
 async def test_client_secret_is_accepted_as_basic_authentication(shared: Caller) -> None:
@@ -79,16 +79,16 @@ async def test_password_and_refresh_grants_return_tokens(shared: Caller) -> None
     org = shared.org
     for password in (org.password, org.password + org.security_token):
         form = {"grant_type": "password", "username": org.username, "password": password, **client(shared)}
-        status, told = await ask(shared, "token", form)
-        assert (status, "refresh_token" in told) == (200, True)
-    form = {"grant_type": "refresh_token", "refresh_token": told["refresh_token"], **client(shared)}
-    status, again = await ask(shared, "token", form)
-    assert (status, "refresh_token" in again, again["access_token"] != told["access_token"]) == (200, False, True)
-    assert (await ask(shared, "revoke", {"token": told["refresh_token"]})) == (200, None)
+        status, result = await ask(shared, "token", form)
+        assert (status, "refresh_token" in result) == (200, True)
+    form = {"grant_type": "refresh_token", "refresh_token": result["refresh_token"], **client(shared)}
+    status, second = await ask(shared, "token", form)
+    assert (status, "refresh_token" in second, second["access_token"] != result["access_token"]) == (200, False, True)
+    assert (await ask(shared, "revoke", {"token": result["refresh_token"]})) == (200, None)
     assert (await ask(shared, "token", form))[1] == {
         "error": "invalid_grant", "error_description": "expired access/refresh token",
     }  # fmt: skip
-    dead = await shared.raw("GET", "limits", Authorization=f"Bearer {told['access_token']}")
+    dead = await shared.raw("GET", "limits", Authorization=f"Bearer {result['access_token']}")
     assert dead.status == 401  # its access tokens die with it
 
 
@@ -144,9 +144,9 @@ def names(element: ElementTree.Element) -> list[str]:
 async def test_soap_login_elements_come_in_wsdl_order(shared: Caller) -> None:
     """A3, L8."""
     org = shared.org
-    status, told = await soap(shared, login(org.username, org.password + org.security_token))
+    status, outcome = await soap(shared, login(org.username, org.password + org.security_token))
     assert status == 200
-    result = told[0][0][0]
+    result = outcome[0][0][0]
     assert names(result) == [
         "metadataServerUrl", "passwordExpired", "sandbox", "serverUrl", "sessionId", "userId", "userInfo",
     ]  # fmt: skip
@@ -159,8 +159,8 @@ async def test_soap_login_elements_come_in_wsdl_order(shared: Caller) -> None:
 @pytest.mark.parametrize(("version", "code"), [("64.0", "INVALID_LOGIN"), ("65.0", "UNSUPPORTED_API_VERSION")])
 async def test_failed_soap_login_is_a_fault(shared: Caller, version: str, code: str) -> None:
     """A3: 500 with code and message; version 65 and later have no login."""
-    status, told = await soap(shared, login(shared.org.username, "wrong"), version)
-    texts = {item.tag.rpartition("}")[2]: item.text for item in told.iter()}
+    status, result = await soap(shared, login(shared.org.username, "wrong"), version)
+    texts = {item.tag.rpartition("}")[2]: item.text for item in result.iter()}
     assert (status, texts["exceptionCode"], bool(texts["exceptionMessage"])) == (500, code, True)
 
 
@@ -183,11 +183,11 @@ async def test_identity_and_userinfo_describe_the_user(shared: Caller) -> None:
     """A5: without a session the error is plain text."""
     identity = shared.org.org.auth.identity
     path = f"/id/{identity.organization_id}/{identity.user_id}"
-    told = (await shared.raw("GET", path)).json
-    assert (told["user_id"], told["organization_id"], told["username"], told["asserted_user"]) == (
+    body = (await shared.raw("GET", path)).json
+    assert (body["user_id"], body["organization_id"], body["username"], body["asserted_user"]) == (
         identity.user_id, identity.organization_id, identity.username, True,
     )  # fmt: skip
-    assert told["urls"]["rest"] == f"{shared.org.url}/services/data/v{{version}}/"
+    assert body["urls"]["rest"] == f"{shared.org.url}/services/data/v{{version}}/"
     info = (await shared.raw("GET", "/services/oauth2/userinfo")).json
     assert (info["sub"], info["preferred_username"]) == (f"{shared.org.url}{path}", identity.username)
     for address in (path, "/services/oauth2/userinfo"):
@@ -200,8 +200,8 @@ async def test_identity_and_userinfo_describe_the_user(shared: Caller) -> None:
 async def test_introspection_reports_active_tokens_only(shared: Caller) -> None:
     """A5: an ended or foreign token is not active."""
     token = shared.org.org.auth.issue()
-    _, told = await ask(shared, "introspect", {"token": token, **client(shared)})
-    assert (told["active"], told["client_id"], told["token_type"]) == (True, shared.org.client_id, "access_token")
+    _, result = await ask(shared, "introspect", {"token": token, **client(shared)})
+    assert (result["active"], result["client_id"], result["token_type"]) == (True, shared.org.client_id, "access_token")
     assert (await ask(shared, "introspect", {"token": "x", **client(shared)}))[1] == {"active": False}
     assert (await ask(shared, "revoke", {"token": token})) == (200, None)
     assert (await ask(shared, "introspect", {"token": token, **client(shared)}))[1] == {"active": False}
@@ -216,6 +216,6 @@ async def test_versions_need_no_session_and_resources_do(shared: Caller) -> None
         assert (versions[0], versions[-1], versions) == ("31.0", "67.0", sorted(versions))
         assert answer.json[-1] == {"label": "Summer '26", "url": "/services/data/v67.0", "version": "67.0"}
     assert (await shared.raw("GET", "/services/data/v66.0/", Authorization="")).status == 401
-    told = (await shared.raw("GET", "////services/data/v66.0/")).json
-    assert told["identity"].startswith(f"{shared.org.url}/id/")
-    assert {"sobjects", "query", "queryAll", "limits", "jobs", "composite"} <= told.keys()
+    body = (await shared.raw("GET", "////services/data/v66.0/")).json
+    assert body["identity"].startswith(f"{shared.org.url}/id/")
+    assert {"sobjects", "query", "queryAll", "limits", "jobs", "composite"} <= body.keys()

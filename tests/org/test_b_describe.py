@@ -75,9 +75,9 @@ def test_describe_shows_the_properties_of_fields(sobject: str, field: str, facts
     schema = standard_schema()
     load_into_schema(schema, our_metadata())
     answer = describe(schema, sobject, "66.0")
-    [found] = [item for item in answer["fields"] if item["name"] == field]
-    assert {name: found[name] for name in facts} == facts
-    assert len(found) == 57
+    [result] = [item for item in answer["fields"] if item["name"] == field]
+    assert {name: result[name] for name in facts} == facts
+    assert len(result) == 57
 
 
 def test_describe_names_child_relationships_as_queries_do() -> None:
@@ -85,5 +85,5 @@ def test_describe_names_child_relationships_as_queries_do() -> None:
     schema = standard_schema()
     children = {child["relationshipName"] for child in describe(schema, "Account", "66.0")["childRelationships"]}
     assert {"Orders", "Contacts", "Contracts", "ChildAccounts"} <= children
-    named = {item["name"] for item in global_describe(schema, "66.0")["sobjects"]}
-    assert named == {item[0] for item in OBJECTS} | {f"{name}History" for name in HISTORIES}
+    expected = {item["name"] for item in global_describe(schema, "66.0")["sobjects"]}
+    assert expected == {item[0] for item in OBJECTS} | {f"{name}History" for name in HISTORIES}

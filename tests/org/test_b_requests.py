@@ -72,8 +72,8 @@ async def test_body_that_is_not_json_is_rejected(shared: Caller) -> None:
 )
 async def test_unsupported_method_is_405(shared: Caller, method: str, path: str, allowed: str) -> None:
     """B2, B5."""
-    told = await shared.refusal(method, path, {} if method in {"PUT", "POST"} else None)
-    assert told == (405, "METHOD_NOT_ALLOWED", f"HTTP Method '{method}' not allowed. Allowed are {allowed}")
+    refusal = await shared.refusal(method, path, {} if method in {"PUT", "POST"} else None)
+    assert refusal == (405, "METHOD_NOT_ALLOWED", f"HTTP Method '{method}' not allowed. Allowed are {allowed}")
 
 
 async def test_too_long_address_or_headers_are_rejected(shared: Caller) -> None:
@@ -98,8 +98,8 @@ async def test_retired_version_is_410_and_future_version_404(shared: Caller) -> 
 async def test_unknown_resource_is_404(shared: Caller) -> None:
     """B2, B4."""
     for path in ("nothing", "sobjects/Nothing", "sobjects/Nothing/describe", "limits/nothing", "composite/nothing"):
-        told = await shared.refusal("GET", path)
-        assert told == (404, "NOT_FOUND", "The requested resource does not exist"), path
+        refusal = await shared.refusal("GET", path)
+        assert refusal == (404, "NOT_FOUND", "The requested resource does not exist"), path
 
 
 # -- B5 --------------------------------------------------------------------------------------------------------------
@@ -111,18 +111,18 @@ def window(start: datetime, end: datetime) -> str:
 
 async def test_updated_and_deleted_list_records_of_a_time_window(shared: Caller) -> None:
     """B5: seconds are ignored; the next window begins where this one ended."""
-    kept, gone = await shared.create("Account", Name="kept"), await shared.create("Account", Name="gone")
+    live_id, gone = await shared.create("Account", Name="kept"), await shared.create("Account", Name="gone")
     await shared.call("DELETE", f"sobjects/Account/{gone}")
     now = datetime.now(UTC)
     span = window(now - timedelta(minutes=2), now + timedelta(minutes=2))
     _, updated = await shared.call("GET", f"sobjects/Account/updated/?{span}")
-    assert kept in updated["ids"]
+    assert live_id in updated["ids"]
     assert gone not in updated["ids"]
     covered = (now + timedelta(minutes=2)).strftime("%Y-%m-%dT%H:%M:00.000+0000")
     assert updated["latestDateCovered"] == covered
     _, deleted = await shared.call("GET", f"sobjects/Account/deleted?{span}")
-    [found] = [row for row in deleted["deletedRecords"] if row["id"] == gone]
-    assert found["deletedDate"].endswith(".000+0000")
+    [result] = [row for row in deleted["deletedRecords"] if row["id"] == gone]
+    assert result["deletedDate"].endswith(".000+0000")
     assert set(deleted) == {"deletedRecords", "earliestDateAvailable", "latestDateCovered"}
 
 
@@ -135,8 +135,8 @@ async def test_invalid_replication_window_is_rejected(shared: Caller) -> None:
              window(now - day, now).replace("%2B00%3A00", "")]  # fmt: skip
     for span in spans:
         for kind in ("updated", "deleted"):
-            told = await shared.refusal("GET", f"sobjects/Account/{kind}?{span}")
-            assert told[:2] == (400, "INVALID_REPLICATION_DATE"), span
+            refusal = await shared.refusal("GET", f"sobjects/Account/{kind}?{span}")
+            assert refusal[:2] == (400, "INVALID_REPLICATION_DATE"), span
 
 
 @pytest.mark.parametrize("sobject", ["Order_Action__e", "Organization", "OrderHistory"])
@@ -144,9 +144,9 @@ async def test_object_that_is_not_replicateable_has_no_windows(shared: Caller, s
     """B5: `replicateable` of the describe."""
     now = datetime.now(UTC)
     span = window(now - timedelta(days=1), now)
-    _, told = await shared.call("GET", f"sobjects/{sobject}")
+    _, body = await shared.call("GET", f"sobjects/{sobject}")
     status, answer = await shared.call("GET", f"sobjects/{sobject}/updated?{span}")
-    replicated = told["objectDescribe"]["replicateable"]
+    replicated = body["objectDescribe"]["replicateable"]
     assert (status, replicated or answer[0]["errorCode"]) == (
         (200, True) if replicated else (400, "INVALID_TYPE_FOR_OPERATION")
     )
@@ -155,8 +155,8 @@ async def test_object_that_is_not_replicateable_has_no_windows(shared: Caller, s
 async def test_record_count_leaves_out_empty_objects(shared: Caller) -> None:
     """B5."""
     await shared.create("Account", Name="A")
-    _, told = await shared.call("GET", "limits/recordCount?sObjects=account,Nothing,Order_Action__e,Organization")
-    counts = {item["name"]: item["count"] for item in told["sObjects"]}
+    _, body = await shared.call("GET", "limits/recordCount?sObjects=account,Nothing,Order_Action__e,Organization")
+    counts = {item["name"]: item["count"] for item in body["sObjects"]}
     assert counts["Organization"] == 1
     assert set(counts) == {"Account", "Organization"}
     assert (await shared.call("GET", "limits/recordCount?sObjects=CaseHistory"))[1] == {"sObjects": []}
@@ -195,12 +195,12 @@ async def test_query_batch_size_is_kept_within_its_bounds(shared: Caller) -> Non
         await shared.call("POST", "composite/sobjects", {"records": records})
     where = quote(f"FROM Contact WHERE AccountId = '{parent}'")
     for size, rows in (("250", 250), ("1", 200), ("5000", 300), ("9" * 5_000, 300), ("x", 300)):
-        _, told = await shared.call(
+        _, body = await shared.call(
             "GET", f"query?q=SELECT+Id+{where}", **{"Sforce-Query-Options": f"batchSize={size}"}
         )
-        assert (len(told["records"]), told["done"]) == (rows, rows == 300)
-    _, told = await shared.call("GET", f"query?q=SELECT+Description,Account.Description+{where}")
-    assert (len(told["records"]), told["done"], told["totalSize"]) == (200, False, 300)
+        assert (len(body["records"]), body["done"]) == (rows, rows == 300)
+    _, body = await shared.call("GET", f"query?q=SELECT+Description,Account.Description+{where}")
+    assert (len(body["records"]), body["done"], body["totalSize"]) == (200, False, 300)
 
 
 # -- B8 --------------------------------------------------------------------------------------------------------------
@@ -228,8 +228,13 @@ async def test_refusal_has_code_message_and_fields(
     shared: Caller, sobject: str, body: dict[str, Any], code: str, message: str, fields: list[str] | None
 ) -> None:
     """B8: in the shape of row resources and in that of collections."""
-    status, [told] = await shared.call("POST", f"sobjects/{sobject}", body)
-    assert (status, told["errorCode"], told["message"], told.get("fields")) == (400, code, message, fields)
+    status, [answer_body] = await shared.call("POST", f"sobjects/{sobject}", body)
+    assert (status, answer_body["errorCode"], answer_body["message"], answer_body.get("fields")) == (
+        400,
+        code,
+        message,
+        fields,
+    )
     records = [{"attributes": {"type": sobject}, **body}]
     _, [row] = await shared.call("POST", "composite/sobjects", {"records": records})
     assert row == {"success": False, "errors": [{"statusCode": code, "message": message, "fields": fields or []}]}
@@ -237,8 +242,8 @@ async def test_refusal_has_code_message_and_fields(
 
 async def test_query_error_names_the_position(shared: Caller) -> None:
     """B8, C3: the text, a caret, row and column, then the message."""
-    told = await shared.refusal("GET", f"query?q={quote('SELECT Id FROM XYZZY')}")
-    assert told == (
+    refusal = await shared.refusal("GET", f"query?q={quote('SELECT Id FROM XYZZY')}")
+    assert refusal == (
         400, "INVALID_TYPE",
         "\nSELECT Id FROM XYZZY\n               ^\nERROR at Row:1:Column:16\nsObject type 'XYZZY' is not supported. If you"  # noqa: E501
         " are attempting to use a custom object, be sure to append the '__c' after the entity name. Please reference your"  # noqa: E501

@@ -32,8 +32,8 @@ async def test_row_is_read_with_all_or_requested_fields(shared: Caller) -> None:
     }  # fmt: skip
     _, row = await shared.call("GET", f"sobjects/Account/{account[:15]}")
     assert (row["Id"], row["Name"], "OwnerId" in row) == (account, "Spelled", True)
-    told = await shared.refusal("GET", f"sobjects/Account/{account}?fields=Nothing")
-    assert told == (400, "INVALID_FIELD", "No such column 'Nothing' on sobject of type Account")
+    refusal = await shared.refusal("GET", f"sobjects/Account/{account}?fields=Nothing")
+    assert refusal == (400, "INVALID_FIELD", "No such column 'Nothing' on sobject of type Account")
 
 
 async def test_update_keeps_fields_that_it_does_not_name(shared: Caller) -> None:
@@ -50,8 +50,8 @@ async def test_update_keeps_fields_that_it_does_not_name(shared: Caller) -> None
 async def test_update_with_an_id_in_the_body_is_rejected(shared: Caller) -> None:
     """B3."""
     account = await shared.create("Account", Name="A")
-    told = await shared.refusal("PATCH", f"sobjects/Account/{account}", {"Id": account, "Name": "B"})
-    assert told[:2] == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
+    refusal = await shared.refusal("PATCH", f"sobjects/Account/{account}", {"Id": account, "Name": "B"})
+    assert refusal[:2] == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
 
 
 async def test_post_with_method_override_updates_the_row(shared: Caller) -> None:
@@ -80,33 +80,33 @@ async def test_deleted_row_and_unknown_id_have_different_errors(shared: Caller) 
 @pytest.mark.parametrize("value", ["abc", "801000000000000AAA", "00100000000000", "001000000000000AAB"])
 async def test_id_of_another_object_is_404(shared: Caller, value: str) -> None:
     """B3."""
-    told = await shared.refusal("GET", f"sobjects/Account/{value}")
+    refusal = await shared.refusal("GET", f"sobjects/Account/{value}")
     text = f"Provided external ID field does not exist or is not accessible: {value}"
-    assert told == (404, "NOT_FOUND", text)
+    assert refusal == (404, "NOT_FOUND", text)
 
 
 async def test_upsert_reports_whether_it_created_the_row(shared: Caller) -> None:
     """B3: 201, then 200 with `created: false`; up to version 45, 204 without a body."""
     path = "sobjects/Account/External_Key__c/B3-1"
-    status, made = await shared.call("PATCH", path, {"Name": "A"})
-    assert (status, made["success"], made["created"], made["errors"]) == (201, True, True, [])
-    status, again = await shared.call("PATCH", path, {"Name": "B"})
-    assert (status, again) == (200, {"id": made["id"], "success": True, "errors": [], "created": False})
+    status, created = await shared.call("PATCH", path, {"Name": "A"})
+    assert (status, created["success"], created["created"], created["errors"]) == (201, True, True, [])
+    status, body = await shared.call("PATCH", path, {"Name": "B"})
+    assert (status, body) == (200, {"id": created["id"], "success": True, "errors": [], "created": False})
     assert (await shared.call("PATCH", f"/services/data/v45.0/{path}", {"Name": "C"})) == (204, "")
     assert (await shared.call("GET", f"{path}?fields=Name"))[1]["Name"] == "C"
     assert (await shared.call("DELETE", path))[0] == 204
     assert (await shared.refusal("GET", path))[:2] == (404, "NOT_FOUND")
     _, after = await shared.call("PATCH", path, {"Name": "D"})
-    assert (after["created"], after["id"] != made["id"]) == (True, True)  # the deleted row is not found (H9)
+    assert (after["created"], after["id"] != created["id"]) == (True, True)  # the deleted row is not found (H9)
 
 
 async def test_upsert_by_id_updates_and_post_inserts(shared: Caller) -> None:
     """B3."""
     account = await shared.create("Account", Name="A")
-    status, told = await shared.call("PATCH", f"sobjects/Account/Id/{account}", {"Name": "B"})
-    assert (status, told["id"], told["created"]) == (200, account, False)
-    status, told = await shared.call("POST", "sobjects/Account/Id", {"Name": "C"})
-    assert (status, told["created"], told["id"] != account) == (201, True, True)
+    status, body = await shared.call("PATCH", f"sobjects/Account/Id/{account}", {"Name": "B"})
+    assert (status, body["id"], body["created"]) == (200, account, False)
+    status, body = await shared.call("POST", "sobjects/Account/Id", {"Name": "C"})
+    assert (status, body["created"], body["id"] != account) == (201, True, True)
 
 
 async def test_upsert_with_update_only_does_not_create(shared: Caller) -> None:
@@ -122,8 +122,8 @@ async def test_key_of_several_rows_is_300_with_their_addresses(shared: Caller) -
     ids = [await shared.create("Contact", LastName=name, Email="b3@example.com") for name in ("a", "b")]
     for method in ("GET", "PATCH", "DELETE"):
         body = {"LastName": "c"} if method == "PATCH" else None
-        status, told = await shared.call(method, "sobjects/Contact/Email/b3@example.com", body)
-        assert (status, sorted(told)) == (300, sorted(f"{BASE}/sobjects/Contact/{item}" for item in ids))
+        status, answer_body = await shared.call(method, "sobjects/Contact/Email/b3@example.com", body)
+        assert (status, sorted(answer_body)) == (300, sorted(f"{BASE}/sobjects/Contact/{item}" for item in ids))
 
 
 async def test_upsert_key_in_the_body_is_rejected(shared: Caller) -> None:
@@ -147,8 +147,8 @@ async def test_percent_encoded_key_is_decoded(shared: Caller, key: str) -> None:
 @pytest.mark.parametrize("field", ["Phone", "Nothing__c"])
 async def test_lookup_by_a_field_that_is_no_key_is_rejected(shared: Caller, field: str) -> None:
     """B3."""
-    told = await shared.refusal("PATCH", f"sobjects/Account/{field}/1", {"Name": "A"})
-    assert told == (404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {field}")
+    refusal = await shared.refusal("PATCH", f"sobjects/Account/{field}/1", {"Name": "A"})
+    assert refusal == (404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {field}")
 
 
 async def test_parent_is_referenced_by_external_id(shared: Caller) -> None:
@@ -174,11 +174,11 @@ async def test_reference_to_the_wrong_object_is_rejected(shared: Caller) -> None
     status, code, message = await shared.refusal("POST", "sobjects/Contact", body)
     assert (status, code) == (400, "MALFORMED_ID")
     assert message == "Account ID: id value of incorrect type: 005000000000000AAA"
-    told = await shared.refusal("POST", "sobjects/Contact", {"LastName": "L", "AccountId": NEVER})
-    assert told == (400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+    refusal = await shared.refusal("POST", "sobjects/Contact", {"LastName": "L", "AccountId": NEVER})
+    assert refusal == (400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
     await shared.call("DELETE", f"sobjects/Account/{account}")
-    told = await shared.refusal("POST", "sobjects/Contact", {"LastName": "L", "AccountId": account})
-    assert told[:2] == (400, "ENTITY_IS_DELETED")
+    refusal = await shared.refusal("POST", "sobjects/Contact", {"LastName": "L", "AccountId": account})
+    assert refusal[:2] == (400, "ENTITY_IS_DELETED")
 
 
 MOMENTS = [
@@ -213,8 +213,8 @@ async def test_address_is_written_by_parts_and_read_as_compound(shared: Caller) 
         "city": "Bonn", "country": None, "geocodeAccuracy": None, "latitude": None, "longitude": None,
         "postalCode": None, "state": None, "street": "1",
     }  # fmt: skip
-    told = await shared.refusal("PATCH", f"sobjects/Account/{account}", {"BillingAddress": {"city": "Rome"}})
-    assert told[:2] == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
+    refusal = await shared.refusal("PATCH", f"sobjects/Account/{account}", {"BillingAddress": {"city": "Rome"}})
+    assert refusal[:2] == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
 
 
 # -- B6 --------------------------------------------------------------------------------------------------------------
@@ -229,8 +229,8 @@ async def test_unchanged_row_is_304(shared: Caller) -> None:
     account = await shared.create("Account", Name="A")
     path = f"sobjects/Account/{account}"
     first = await shared.raw("GET", path)
-    again = await shared.raw("GET", path, **{"If-Modified-Since": first.headers["Last-Modified"]})
-    assert (again.status, again.body) == (304, b"")
+    body = await shared.raw("GET", path, **{"If-Modified-Since": first.headers["Last-Modified"]})
+    assert (body.status, body.body) == (304, b"")
     earlier = http_date(datetime.now(UTC) - timedelta(days=1))
     assert (await shared.raw("GET", path, **{"If-Modified-Since": earlier})).status == 200
 
@@ -265,9 +265,9 @@ async def test_unchanged_describe_is_304(shared: Caller) -> None:
     """B4, B6: also of all objects, and inside a composite."""
     for path in ("sobjects/Account/describe", "sobjects"):
         first = await shared.raw("GET", path)
-        again = await shared.raw("GET", path, **{"If-Modified-Since": first.headers["Last-Modified"]})
-        assert (again.status, again.body) == (304, b"")
+        answer_body = await shared.raw("GET", path, **{"If-Modified-Since": first.headers["Last-Modified"]})
+        assert (answer_body.status, answer_body.body) == (304, b"")
     step: dict[str, Any] = {"method": "GET", "url": f"{BASE}/sobjects/Account/describe", "referenceId": "d"}
     step["httpHeaders"] = {"If-Modified-Since": first.headers["Last-Modified"]}
-    _, told = await shared.call("POST", "composite", {"compositeRequest": [step]})
-    assert told["compositeResponse"][0]["httpStatusCode"] == 304
+    _, body = await shared.call("POST", "composite", {"compositeRequest": [step]})
+    assert body["compositeResponse"][0]["httpStatusCode"] == 304

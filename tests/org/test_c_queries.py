@@ -15,9 +15,9 @@ NOBODY = "SELECT Id FROM Account WHERE Name = 'nobody has this name'"
 
 
 async def ask(caller: Caller, soql: str, resource: str = "query", **headers: str) -> dict[str, Any]:
-    status, told = await caller.call("GET", f"{resource}?q={quote(soql)}", **headers)
-    assert status == 200, told
-    return dict(told)
+    status, body = await caller.call("GET", f"{resource}?q={quote(soql)}", **headers)
+    assert status == 200, body
+    return dict(body)
 
 
 async def refused(caller: Caller, soql: str) -> tuple[str, str]:
@@ -33,8 +33,8 @@ async def test_query_result_nests_parents_and_children(shared: Caller) -> None:
     """C1: attributes come first; a missing parent or child list is null."""
     account = await shared.create("Account", Name="Shape")
     order = await shared.draft(AccountId=account)
-    told = await ask(shared, f"SELECT Id, BillToContact.Name, Account.Name, (SELECT Id FROM OrderItems), (SELECT Id FROM Histories) FROM Order WHERE Id = '{order}'")  # noqa: E501  # fmt: skip
-    assert told == {
+    result = await ask(shared, f"SELECT Id, BillToContact.Name, Account.Name, (SELECT Id FROM OrderItems), (SELECT Id FROM Histories) FROM Order WHERE Id = '{order}'")  # noqa: E501  # fmt: skip
+    assert result == {
         "totalSize": 1, "done": True, "records": [{
             "attributes": {"type": "Order", "url": f"{BASE}/sobjects/Order/{order}"},
             "Id": order, "BillToContact": None,
@@ -42,7 +42,7 @@ async def test_query_result_nests_parents_and_children(shared: Caller) -> None:
             "OrderItems": None, "Histories": None,
         }],
     }  # fmt: skip
-    assert next(iter(told["records"][0])) == "attributes"
+    assert next(iter(result["records"][0])) == "attributes"
     assert await ask(shared, NOBODY) == {"totalSize": 0, "done": True, "records": []}
 
 
@@ -51,11 +51,11 @@ async def test_counts_and_aggregates_are_computed(shared: Caller) -> None:
     await shared.create("Account", Name="Counted", Site="C1")
     where = "FROM Account WHERE Site = 'C1'"
     assert await ask(shared, f"SELECT COUNT() {where}") == {"totalSize": 1, "done": True, "records": []}
-    told = await ask(shared, f"SELECT COUNT(Id), MAX(Name) top, COUNT_DISTINCT(Site), MIN(CreatedDate) {where}")
-    [row] = told["records"]
+    result = await ask(shared, f"SELECT COUNT(Id), MAX(Name) top, COUNT_DISTINCT(Site), MIN(CreatedDate) {where}")
+    [row] = result["records"]
     assert list(row) == ["attributes", "expr0", "top", "expr1", "expr2"]
     assert row["attributes"] == {"type": "AggregateResult"}
-    assert (row["expr0"], row["top"], row["expr1"], told["totalSize"]) == (1, "Counted", 1, 1)
+    assert (row["expr0"], row["top"], row["expr1"], result["totalSize"]) == (1, "Counted", 1, 1)
 
 
 async def test_query_all_returns_deleted_rows(shared: Caller) -> None:
@@ -92,8 +92,8 @@ async def test_locator_expires_after_two_days_or_ten_newer_ones(shared: Caller) 
     assert (third["done"], "nextRecordsUrl" in third, len(third["records"])) == (True, False, 50)
     assert (await shared.call("GET", address))[1] == second
     for wrong in ("01gxx", f"{name}-9999", f"{name}-{'9' * 5_000}", f"{name}", "01g000000000000AAA-1"):
-        told = await shared.refusal("GET", f"query/{wrong}")
-        assert told == (400, "INVALID_QUERY_LOCATOR", "invalid query locator")
+        refusal = await shared.refusal("GET", f"query/{wrong}")
+        assert refusal == (400, "INVALID_QUERY_LOCATOR", "invalid query locator")
     org = shared.org.org
     cursor = org.cursors._open[name]
     cursor.opened -= timedelta(days=3)
@@ -112,35 +112,35 @@ async def test_long_query_is_accepted_inside_a_composite(shared: Caller) -> None
 
     async def sent(soql: str) -> dict[str, Any]:
         step = {"method": "GET", "url": f"{BASE}/query?q={quote(soql)}", "referenceId": "q"}
-        _, told = await shared.call("POST", "composite", {"compositeRequest": [step]})
-        return dict(told["compositeResponse"][0])
+        _, result = await shared.call("POST", "composite", {"compositeRequest": [step]})
+        return dict(result["compositeResponse"][0])
 
     soql = f"SELECT Id FROM Account WHERE Id IN ({listed})"
     assert (await shared.raw("GET", f"query?q={quote(soql)}")).status == 414
     assert (await sent(soql))["body"]["totalSize"] == 1
-    told = await sent(f"SELECT Id FROM Account WHERE Id IN ({','.join([listed] * 4)})")
-    assert told["httpStatusCode"] == 400
+    result = await sent(f"SELECT Id FROM Account WHERE Id IN ({','.join([listed] * 4)})")
+    assert result["httpStatusCode"] == 400
 
 
 async def test_query_with_columns_describes_the_columns(shared: Caller) -> None:
     """L9: `columns=true` returns columns instead of rows."""
     soql = "SELECT Id, Name, Owner.Name, CreatedDate, (SELECT LastName FROM Contacts) FROM Account"
-    _, told = await shared.call("GET", f"query?q={quote(soql)}&columns=true")
-    assert (told["entityName"], told["groupBy"], told["idSelected"], told["keyPrefix"]) == (
+    _, body = await shared.call("GET", f"query?q={quote(soql)}&columns=true")
+    assert (body["entityName"], body["groupBy"], body["idSelected"], body["keyPrefix"]) == (
         "Account",
         False,
         True,
         "001",
     )
-    shown = [(item["columnName"], item["aggregate"]) for item in told["columnMetadata"]]
-    assert shown == [("Id", False), ("Name", False), ("Owner", False), ("CreatedDate", False), ("Contacts", True)]
-    assert [item["apexType"] for item in told["columnMetadata"][:2]] == ["Id", "String"]
-    assert [item["columnName"] for item in told["columnMetadata"][2]["joinColumns"]] == ["Name"]
-    told = (
+    result = [(item["columnName"], item["aggregate"]) for item in body["columnMetadata"]]
+    assert result == [("Id", False), ("Name", False), ("Owner", False), ("CreatedDate", False), ("Contacts", True)]
+    assert [item["apexType"] for item in body["columnMetadata"][:2]] == ["Id", "String"]
+    assert [item["columnName"] for item in body["columnMetadata"][2]["joinColumns"]] == ["Name"]
+    body = (
         await shared.call("GET", f"query?q={quote('SELECT COUNT(Id) n, Site FROM Account GROUP BY Site')}&columns=true")
     )[1]
-    assert [item["columnName"] for item in told["columnMetadata"]] == ["n", "Site"]
-    assert (told["groupBy"], told["columnMetadata"][0]["aggregate"]) == (True, True)
+    assert [item["columnName"] for item in body["columnMetadata"]] == ["n", "Site"]
+    assert (body["groupBy"], body["columnMetadata"][0]["aggregate"]) == (True, True)
 
 
 # -- C2 --------------------------------------------------------------------------------------------------------------
@@ -222,9 +222,9 @@ async def test_valid_soql_is_accepted(shared: Caller, soql: str) -> None:
 )  # fmt: skip
 async def test_invalid_soql_is_rejected(shared: Caller, soql: str, code: str, said: str) -> None:
     """C2, C3."""
-    told = await refused(shared, soql)
-    assert told[0] == code, told
-    assert said in told[1]
+    result = await refused(shared, soql)
+    assert result[0] == code, result
+    assert said in result[1]
 
 
 async def test_comparison_with_null_follows_soql_rules(shared: Caller) -> None:
@@ -233,8 +233,8 @@ async def test_comparison_with_null_follows_soql_rules(shared: Caller) -> None:
         await shared.create("Account", Name="C2 null", Site=site, AnnualRevenue=None if site else 5)
 
     async def found(where: str) -> list[str | None]:
-        told = await ask(shared, f"SELECT Site FROM Account WHERE Name = 'C2 null' AND {where} ORDER BY Site")
-        return [row["Site"] for row in told["records"]]
+        result = await ask(shared, f"SELECT Site FROM Account WHERE Name = 'C2 null' AND {where} ORDER BY Site")
+        return [row["Site"] for row in result["records"]]
 
     assert await found("Site != 'C2 A'") == [None]
     assert await found("(NOT Site LIKE 'C2%')") == [None]
@@ -261,8 +261,8 @@ async def test_like_matches_wildcards_and_escapes(shared: Caller) -> None:
         await shared.create("Account", Name=name, Site="wild")
 
     async def found(pattern: str) -> list[str]:
-        told = await ask(shared, f"SELECT Name FROM Account WHERE Site = 'wild' AND Name {pattern} ORDER BY Name")
-        return [row["Name"] for row in told["records"]]
+        result = await ask(shared, f"SELECT Name FROM Account WHERE Site = 'wild' AND Name {pattern} ORDER BY Name")
+        return [row["Name"] for row in result["records"]]
 
     assert await found("LIKE '50_ OFF'") == ["50% off", "50x off"]
     assert await found(r"LIKE '50\% %'") == ["50% off"]
@@ -277,9 +277,9 @@ async def test_rollup_and_cube_return_totals(shared: Caller) -> None:
     what = "SELECT Site, Rating, SUM(NumberOfEmployees) n, GROUPING(Site) s FROM Account WHERE Name = 'Rollup'"
 
     async def rows(grouping: str) -> list[tuple[Any, ...]]:
-        told = await ask(shared, f"{what} GROUP BY {grouping}(Site, Rating)")
+        result = await ask(shared, f"{what} GROUP BY {grouping}(Site, Rating)")
         return sorted(
-            ((row["Site"], row["Rating"], row["n"], row["s"]) for row in told["records"]),
+            ((row["Site"], row["Rating"], row["n"], row["s"]) for row in result["records"]),
             key=lambda row: tuple(str(item) for item in row),
         )
 
@@ -288,8 +288,8 @@ async def test_rollup_and_cube_return_totals(shared: Caller) -> None:
     cubed = [(None, "Cold", 2, 1), (None, "Hot", 5, 1)]
     assert await rows("ROLLUP") == sorted([*plain, *rolled], key=lambda row: tuple(str(item) for item in row))
     assert await rows("CUBE") == sorted([*plain, *rolled, *cubed], key=lambda row: tuple(str(item) for item in row))
-    told = await refused(shared, "SELECT COUNT(Id) FROM Account GROUP BY CUBE(Site, Rating, Name, OwnerId)")
-    assert told[0] == "MALFORMED_QUERY"
+    result = await refused(shared, "SELECT COUNT(Id) FROM Account GROUP BY CUBE(Site, Rating, Name, OwnerId)")
+    assert result[0] == "MALFORMED_QUERY"
 
 
 async def test_typeof_selects_fields_by_type_of_the_parent(shared: Caller) -> None:
@@ -298,17 +298,17 @@ async def test_typeof_selects_fields_by_type_of_the_parent(shared: Caller) -> No
     order = await shared.draft(AccountId=account)
     ids = [await shared.create("Task", Subject="Typed", WhatId=what) for what in (account, order)]
     ids.append(await shared.create("Task", Subject="Typed"))
-    told = await ask(
+    result = await ask(
         shared,
         "SELECT Id, TYPEOF What WHEN Account THEN Phone, Name WHEN Case THEN Subject ELSE Name END,"
         " TYPEOF Owner WHEN User THEN Username END FROM Task WHERE Subject = 'Typed' ORDER BY Id",
     )
-    first, second, third = (row["What"] for row in told["records"])
+    first, second, third = (row["What"] for row in result["records"])
     url = f"{BASE}/sobjects/Account/{account}"
     assert first == {"attributes": {"type": "Account", "url": url}, "Phone": "7", "Name": "Typed"}
     assert (second["attributes"]["type"], set(second)) == ("Order", {"attributes", "Name"})
     assert third is None
-    assert told["records"][0]["Owner"]["Username"] == shared.org.username
+    assert result["records"][0]["Owner"]["Username"] == shared.org.username
     for soql in (
         "SELECT TYPEOF What WHEN Nothing THEN Name END FROM Task", "SELECT TYPEOF Name WHEN Account THEN Id END FROM Task",  # noqa: E501
         "SELECT TYPEOF What WHEN Account THEN Nope END FROM Task", "SELECT TYPEOF What WHEN Account Name END FROM Task",
@@ -341,8 +341,8 @@ async def test_large_query_is_accepted_within_limits(shared: Caller) -> None:
     step = {"method": "GET", "referenceId": "q"}
     for soql in (f"{NOBODY} OR {' OR '.join(['Name = null'] * 5_000)}", f"{NOBODY} AND {' AND '.join(['Name != null'] * 5_000)}"):  # noqa: E501  # fmt: skip
         url = f"{BASE}/query?q={quote(soql)}"
-        _, told = await shared.call("POST", "composite", {"compositeRequest": [{**step, "url": url}]})
-        assert told["compositeResponse"][0]["httpStatusCode"] == 200
+        _, body = await shared.call("POST", "composite", {"compositeRequest": [{**step, "url": url}]})
+        assert body["compositeResponse"][0]["httpStatusCode"] == 200
 
 
 async def test_grouped_query_beyond_2000_rows_is_rejected(shared: Caller) -> None:

@@ -201,8 +201,8 @@ async def test_cursor_fixes_the_rows_and_reads_their_current_values(caller: Call
     ids = []
     for start in range(0, 400, 200):
         records = [{"attributes": {"type": "Account"}, "Name": f"A{start + number:03d}"} for number in range(200)]
-        _, made = await caller.call("POST", "composite/sobjects", {"records": records})
-        ids += [row["id"] for row in made]
+        _, created = await caller.call("POST", "composite/sobjects", {"records": records})
+        ids += [row["id"] for row in created]
     text = quote("SELECT Name FROM Account ORDER BY Name")
     _, page = await caller.call("GET", f"query?q={text}", **{"Sforce-Query-Options": "batchSize=200"})
     await caller.call("PATCH", f"sobjects/Account/{ids[300]}", {"Name": "Changed"})

@@ -22,14 +22,14 @@ def test_every_test_names_a_fact_of_its_chapter(path: Path) -> None:
     letter = path.name[5].upper()
     module = ast.parse(path.read_text(encoding="utf-8"))
     assert (ast.get_docstring(module) or "").startswith(f"Chapter {letter}")
-    told = {
+    result = {
         item.name: ast.get_docstring(item) or ""
         for item in module.body
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name.startswith("test_")
     }
-    assert told
-    assert [name for name, text in told.items() if not NAMED.match(text)] == []
-    assert any(re.match(rf"({letter}|.*, {letter})\d*", text) for text in told.values())
+    assert result
+    assert [name for name, text in result.items() if not NAMED.match(text)] == []
+    assert any(re.match(rf"({letter}|.*, {letter})\d*", text) for text in result.values())
 
 
 def test_every_chapter_has_tests() -> None:

@@ -50,8 +50,8 @@ async def test_failed_graph_is_rolled_back_and_its_neighbor_is_kept(caller: Call
     }
     assert codes["account"] == codes["order"] == "PROCESSING_HALTED"
     assert codes["line"] != "PROCESSING_HALTED"
-    found = await caller.query("SELECT External_Key__c FROM Order")
-    assert [row["External_Key__c"] for row in found] == ["A-2"]
+    rows = await caller.query("SELECT External_Key__c FROM Order")
+    assert [row["External_Key__c"] for row in rows] == ["A-2"]
     assert await caller.query("SELECT Id FROM Account WHERE External_Key__c = 'C-A-1'") == []
 
 
@@ -112,8 +112,8 @@ async def test_composite_with_all_or_none_is_rolled_back(caller: Caller) -> None
     order, line = await caller.active_order()
 
     def step(reference: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        found = {"method": method, "url": f"{BASE}/{path}", "referenceId": reference}
-        return found if body is None else found | {"body": body}
+        result = {"method": method, "url": f"{BASE}/{path}", "referenceId": reference}
+        return result if body is None else result | {"body": body}
 
     steps = [
         step("reopen", "PATCH", f"sobjects/Order/{order}", {"Status": "Draft"}),
@@ -190,13 +190,13 @@ async def test_outer_all_or_none_overrides_that_of_a_collection(caller: Caller) 
         {"method": "POST", "url": "/services/data/v66.0/composite/sobjects", "referenceId": "many",
          "body": {"allOrNone": False, "records": [good, bad]}},
     ]  # fmt: skip
-    _, told = await caller.call("POST", "composite", {"allOrNone": True, "compositeRequest": steps})
-    one, many = told["compositeResponse"]
+    _, body = await caller.call("POST", "composite", {"allOrNone": True, "compositeRequest": steps})
+    one, many = body["compositeResponse"]
     assert (one["httpStatusCode"], one["body"][0]["errorCode"]) == (400, "PROCESSING_HALTED")
     assert [row["errors"][0]["statusCode"] for row in many["body"]] == [
         "ALL_OR_NONE_OPERATION_ROLLED_BACK", "REQUIRED_FIELD_MISSING",
     ]  # fmt: skip
     assert await caller.query("SELECT Id FROM Account") == []
-    _, told = await caller.call("POST", "composite", {"allOrNone": False, "compositeRequest": steps})
-    assert [row["success"] for row in told["compositeResponse"][1]["body"]] == [True, False]
+    _, body = await caller.call("POST", "composite", {"allOrNone": False, "compositeRequest": steps})
+    assert [row["success"] for row in body["compositeResponse"][1]["body"]] == [True, False]
     assert len(await caller.query("SELECT Id FROM Account")) == 2

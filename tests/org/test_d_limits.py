@@ -26,9 +26,9 @@ def step(reference: str, method: str, path: str, body: Any = None, **more: Any) 
 
 
 async def composed(caller: Caller, *steps: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
-    status, told = await caller.call("POST", "composite", {"compositeRequest": list(steps), **options})
-    assert status == 200, told
-    return list(told["compositeResponse"])
+    status, body = await caller.call("POST", "composite", {"compositeRequest": list(steps), **options})
+    assert status == 200, body
+    return list(body["compositeResponse"])
 
 
 async def count(caller: Caller, name: str) -> int:
@@ -40,18 +40,18 @@ async def count(caller: Caller, name: str) -> int:
 
 async def test_collection_creates_updates_and_deletes_rows(shared: Caller) -> None:
     """D1."""
-    status, made = await shared.call("POST", "composite/sobjects", {"records": [account("D1"), contact("D1")]})
+    status, created = await shared.call("POST", "composite/sobjects", {"records": [account("D1"), contact("D1")]})
     assert status == 200
-    assert [set(row) for row in made] == [{"id", "success", "errors"}] * 2
-    ids = [row["id"] for row in made]
+    assert [set(row) for row in created] == [{"id", "success", "errors"}] * 2
+    ids = [row["id"] for row in created]
     changes = [{**account("D1 b"), "id": ids[0]}, {**contact("D1 b"), "Id": ids[1]}]
-    _, told = await shared.call("PATCH", "composite/sobjects", {"records": changes})
-    assert told == [{"id": item, "success": True, "errors": []} for item in ids]
+    _, body = await shared.call("PATCH", "composite/sobjects", {"records": changes})
+    assert body == [{"id": item, "success": True, "errors": []} for item in ids]
     assert await count(shared, "D1 b") == 1
-    _, told = await shared.call("DELETE", f"composite/sobjects?ids={','.join(ids)}&allOrNone=false")
-    assert told == [{"id": item, "success": True, "errors": []} for item in ids]
-    _, told = await shared.call("DELETE", f"composite/sobjects?ids={ids[0]},{NEVER},x")
-    assert [row["errors"][0]["statusCode"] for row in told] == [
+    _, body = await shared.call("DELETE", f"composite/sobjects?ids={','.join(ids)}&allOrNone=false")
+    assert body == [{"id": item, "success": True, "errors": []} for item in ids]
+    _, body = await shared.call("DELETE", f"composite/sobjects?ids={ids[0]},{NEVER},x")
+    assert [row["errors"][0]["statusCode"] for row in body] == [
         "ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "MALFORMED_ID",
     ]  # fmt: skip
 
@@ -60,15 +60,15 @@ async def test_collection_upsert_needs_the_key_in_every_row(shared: Caller) -> N
     """D1: the key may be the ID, null for a new row."""
     path = "composite/sobjects/Account/External_Key__c"
     rows = [account("D1", External_Key__c="D1-1"), account("no key"), account("D1", External_Key__c=None)]
-    _, told = await shared.call("PATCH", path, {"records": rows})
-    assert told[0] == {"id": told[0]["id"], "success": True, "errors": [], "created": True}
-    assert [row["success"] for row in told] == [True, False, False]
-    assert "id" not in told[1]
-    _, [again] = await shared.call("PATCH", path, {"records": [account("D1 b", external_key__c="D1-1")]})
-    assert (again["id"], again["created"]) == (told[0]["id"], False)
-    by_id = [account("D1 c", Id=told[0]["id"]), account("D1 new", Id=None)]
-    _, told = await shared.call("PATCH", "composite/sobjects/Account/Id", {"records": by_id})
-    assert [row["created"] for row in told] == [False, True]
+    _, body = await shared.call("PATCH", path, {"records": rows})
+    assert body[0] == {"id": body[0]["id"], "success": True, "errors": [], "created": True}
+    assert [row["success"] for row in body] == [True, False, False]
+    assert "id" not in body[1]
+    _, [answer_body] = await shared.call("PATCH", path, {"records": [account("D1 b", external_key__c="D1-1")]})
+    assert (answer_body["id"], answer_body["created"]) == (body[0]["id"], False)
+    by_id = [account("D1 c", Id=body[0]["id"]), account("D1 new", Id=None)]
+    _, body = await shared.call("PATCH", "composite/sobjects/Account/Id", {"records": by_id})
+    assert [row["created"] for row in body] == [False, True]
     status, code, _ = await shared.refusal("PATCH", path, {"records": [contact("x")]})
     assert (status, code) == (400, "INVALID_TYPE")
 
@@ -77,23 +77,37 @@ async def test_rolled_back_upsert_fails_every_row(shared: Caller) -> None:
     """D1, L20."""
     rows = [account("D1 none", External_Key__c="D1-none"), account("x" * 300, External_Key__c="D1-long")]
     body = {"allOrNone": True, "records": rows}
-    _, told = await shared.call("PATCH", "composite/sobjects/Account/External_Key__c", body)
-    assert [row["errors"][0]["statusCode"] for row in told] == ["ALL_OR_NONE_OPERATION_ROLLED_BACK", "STRING_TOO_LONG"]
+    _, answer_body = await shared.call("PATCH", "composite/sobjects/Account/External_Key__c", body)
+    assert [row["errors"][0]["statusCode"] for row in answer_body] == [
+        "ALL_OR_NONE_OPERATION_ROLLED_BACK",
+        "STRING_TOO_LONG",
+    ]
     assert await count(shared, "D1 none") == 0
 
 
 async def test_collection_read_returns_null_for_missing_rows(shared: Caller) -> None:
     """D1, L20: by GET and by POST, up to 2,000."""
-    made = [await shared.create("Account", Name=name) for name in ("D1 r", "D1 s")]
-    await shared.call("DELETE", f"sobjects/Account/{made[1]}")
-    wanted = [made[1], NEVER, made[0]]
+    created_id = [await shared.create("Account", Name=name) for name in ("D1 r", "D1 s")]
+    await shared.call("DELETE", f"sobjects/Account/{created_id[1]}")
+    wanted = [created_id[1], NEVER, created_id[0]]
     for method, path, body in (
         ("GET", f"composite/sobjects/Account?ids={','.join(wanted)}&fields=name", None),
         ("POST", "composite/sobjects/Account", {"ids": wanted, "fields": ["Name"]}),
     ):
-        status, told = await shared.call(method, path, body)
-        assert (status, told[:2], told[2]["Name"], told[2]["Id"]) == (200, [None, None], "D1 r", made[0])
-    for ids, fields in ((made * 1_001, ["Name"]), (["x"], ["Name"]), (made, ["Nope"]), (made, []), ([], ["Name"])):
+        status, answer_body = await shared.call(method, path, body)
+        assert (status, answer_body[:2], answer_body[2]["Name"], answer_body[2]["Id"]) == (
+            200,
+            [None, None],
+            "D1 r",
+            created_id[0],
+        )
+    for ids, fields in (
+        (created_id * 1_001, ["Name"]),
+        (["x"], ["Name"]),
+        (created_id, ["Nope"]),
+        (created_id, []),
+        ([], ["Name"]),
+    ):
         status, _ = await shared.call("POST", "composite/sobjects/Account", {"ids": ids, "fields": fields})
         assert status == 400
     assert (await shared.call("POST", "composite/sobjects/Account", {"ids": [NEVER] * 2_000, "fields": ["Id"]}))[
@@ -104,16 +118,16 @@ async def test_collection_read_returns_null_for_missing_rows(shared: Caller) -> 
 async def test_collection_with_more_than_ten_chunks_is_rejected(shared: Caller) -> None:
     """D1: chunks of consecutive equal types."""
     mixed = [item for number in range(5) for item in (account(f"D1 m{number}"), contact("D1"))]
-    status, told = await shared.call("POST", "composite/sobjects", {"records": mixed})
-    assert (status, [row["success"] for row in told]) == (200, [True] * 10)
+    status, body = await shared.call("POST", "composite/sobjects", {"records": mixed})
+    assert (status, [row["success"] for row in body]) == (200, [True] * 10)
     status, _ = await shared.call("POST", "composite/sobjects", {"records": [*mixed, account("D1 eleventh")]})
     assert (status, await count(shared, "D1 eleventh")) == (400, 0)
 
 
 async def test_collection_without_all_or_none_keeps_valid_rows(shared: Caller) -> None:
     """D1: it is the default."""
-    _, told = await shared.call("POST", "composite/sobjects", {"records": [account("D1 alone"), account("x" * 300)]})
-    assert [row["success"] for row in told] == [True, False]
+    _, body = await shared.call("POST", "composite/sobjects", {"records": [account("D1 alone"), account("x" * 300)]})
+    assert [row["success"] for row in body] == [True, False]
     assert await count(shared, "D1 alone") == 1
 
 
@@ -126,8 +140,8 @@ async def test_collection_without_all_or_none_keeps_valid_rows(shared: Caller) -
 async def test_malformed_collection_is_400(shared: Caller, body: Any) -> None:
     """D1: the whole request is 400."""
     for method, path in (("POST", "composite/sobjects"), ("PATCH", "composite/sobjects")):
-        status, [told] = await shared.call(method, path, body)
-        assert (status, bool(told["errorCode"])) == (400, True)
+        status, [answer_body] = await shared.call(method, path, body)
+        assert (status, bool(answer_body["errorCode"])) == (400, True)
 
 
 @pytest.mark.parametrize("attributes", ["Account", ["Account"], 1, {"type": ["Account"]}, {"type": 1}])
@@ -149,15 +163,15 @@ async def test_every_collection_operation_is_limited_to_200_rows(shared: Caller)
 
 async def test_collection_upsert_with_a_duplicate_key_is_rejected(shared: Caller) -> None:
     """D1: duplicates ignore case unless the field is case-sensitive."""
-    made = await shared.create("Contact", LastName="D1", Email="d1-twice@example.com")
+    created_id = await shared.create("Contact", LastName="D1", Email="d1-twice@example.com")
     rows = [contact("a", Email="d1-twice@example.com"), contact("b", Email="D1-Twice@example.com")]
-    _, told = await shared.call("PATCH", "composite/sobjects/Contact/Email", {"records": rows})
-    assert [row["errors"][0]["statusCode"] for row in told] == ["DUPLICATE_VALUE"] * 2
-    assert told[0]["errors"][0]["message"].startswith("Duplicate external id specified: ")
+    _, body = await shared.call("PATCH", "composite/sobjects/Contact/Email", {"records": rows})
+    assert [row["errors"][0]["statusCode"] for row in body] == ["DUPLICATE_VALUE"] * 2
+    assert body[0]["errors"][0]["message"].startswith("Duplicate external id specified: ")
     await shared.create("Contact", LastName="D1 other", Email="d1-twice@example.com")
-    _, told = await shared.call("PATCH", "composite/sobjects/Contact/Email", {"records": rows[:1]})
-    assert told[0]["errors"][0]["statusCode"] == "DUPLICATE_EXTERNAL_ID"
-    assert (await shared.query(f"SELECT LastName FROM Contact WHERE Id = '{made}'"))[0]["LastName"] == "D1"
+    _, body = await shared.call("PATCH", "composite/sobjects/Contact/Email", {"records": rows[:1]})
+    assert body[0]["errors"][0]["statusCode"] == "DUPLICATE_EXTERNAL_ID"
+    assert (await shared.query(f"SELECT LastName FROM Contact WHERE Id = '{created_id}'"))[0]["LastName"] == "D1"
 
 
 # -- D2 --------------------------------------------------------------------------------------------------------------
@@ -165,7 +179,7 @@ async def test_collection_upsert_with_a_duplicate_key_is_rejected(shared: Caller
 
 async def test_composite_reference_resolves_to_an_earlier_result(shared: Caller) -> None:
     """D2: created IDs, rows of queries, fields of rows; each response has its headers."""
-    told = await composed(
+    result = await composed(
         shared,
         step("made", "POST", "sobjects/Account", {"Name": "D2"}),
         step("found", "GET", "query?q=SELECT+Id,Name+FROM+Account+WHERE+Id='@{made.id}'"),
@@ -173,10 +187,10 @@ async def test_composite_reference_resolves_to_an_earlier_result(shared: Caller)
         step("child", "POST", "sobjects/Contact", {"LastName": "of @{row.Name}", "AccountId": "@{made.id}"}),
         step("gone", "DELETE", "sobjects/Contact/@{child.id}"),
     )
-    assert [item["httpStatusCode"] for item in told] == [201, 200, 200, 201, 204]
-    assert [item["referenceId"] for item in told] == ["made", "found", "row", "child", "gone"]
-    assert told[0]["httpHeaders"] == {"Location": f"{BASE}/sobjects/Account/{told[0]['body']['id']}"}
-    assert (told[2]["body"]["Name"], told[4]["body"]) == ("D2", None)
+    assert [item["httpStatusCode"] for item in result] == [201, 200, 200, 201, 204]
+    assert [item["referenceId"] for item in result] == ["made", "found", "row", "child", "gone"]
+    assert result[0]["httpHeaders"] == {"Location": f"{BASE}/sobjects/Account/{result[0]['body']['id']}"}
+    assert (result[2]["body"]["Name"], result[4]["body"]) == ("D2", None)
 
 
 async def test_failed_subrequest_fails_only_its_dependents(shared: Caller) -> None:
@@ -209,8 +223,8 @@ async def test_composite_size_is_limited(shared: Caller) -> None:
     heavy += [step(f"c{number}", "POST", "composite/sobjects", {"records": [account("D2")]}) for number in range(3)]
     assert [item["httpStatusCode"] for item in await composed(shared, *heavy[:5])] == [200] * 5
     for steps in ([*reads, step("one", "GET", "limits")], heavy, [step("same", "GET", "limits")] * 2, []):
-        status, [told] = await shared.call("POST", "composite", {"compositeRequest": steps})
-        assert (status, bool(told["errorCode"])) == (400, True)
+        status, [body] = await shared.call("POST", "composite", {"compositeRequest": steps})
+        assert (status, bool(body["errorCode"])) == (400, True)
 
 
 WRONG_STEPS: list[Any] = [
@@ -225,11 +239,11 @@ async def test_malformed_subrequest_fails_the_whole_composite(shared: Caller, wr
     """D2: the whole request is rejected."""
     name = f"D2 {WRONG_STEPS.index(wrong)}"
     good = step("good", "POST", "sobjects/Account", {"Name": name})
-    status, told = await shared.call("POST", "composite", {"compositeRequest": [good, wrong]})
+    status, body = await shared.call("POST", "composite", {"compositeRequest": [good, wrong]})
     if status == 200:
-        assert told["compositeResponse"][1]["httpStatusCode"] == 404
+        assert body["compositeResponse"][1]["httpStatusCode"] == 404
     else:
-        assert (status, told[0]["errorCode"], await count(shared, name)) == (400, "JSON_PARSER_ERROR", 0)
+        assert (status, body[0]["errorCode"], await count(shared, name)) == (400, "JSON_PARSER_ERROR", 0)
 
 
 @pytest.mark.parametrize(
@@ -239,9 +253,12 @@ async def test_malformed_subrequest_fails_the_whole_composite(shared: Caller, wr
 )  # fmt: skip
 async def test_unsupported_subrequest_of_a_composite_is_rejected(shared: Caller, path: str) -> None:
     """D2."""
-    made = step("made", "POST", "sobjects/Account", {"Name": "D2"})
-    _, told = await composed(shared, made, step("wrong", "POST", path, {}))
-    assert (told["httpStatusCode"], told["body"][0]["errorCode"]) in {(404, "NOT_FOUND"), (400, "PROCESSING_HALTED")}
+    created = step("made", "POST", "sobjects/Account", {"Name": "D2"})
+    _, result = await composed(shared, created, step("wrong", "POST", path, {}))
+    assert (result["httpStatusCode"], result["body"][0]["errorCode"]) in {
+        (404, "NOT_FOUND"),
+        (400, "PROCESSING_HALTED"),
+    }
 
 
 async def test_subrequests_keep_their_order_only_without_collation(shared: Caller) -> None:
@@ -284,15 +301,15 @@ async def test_batch_counts_one_call_per_request(shared: Caller) -> None:
         {"method": "GET", "url": "v60.0/limits"},
     ]
     used = shared.org.org.usage.calls
-    status, told = await shared.call("POST", "composite/batch", {"batchRequests": requests})
+    status, body = await shared.call("POST", "composite/batch", {"batchRequests": requests})
     assert shared.org.org.usage.calls == used + 3
-    assert (status, told["hasErrors"]) == (200, True)
-    assert [item["statusCode"] for item in told["results"]] == [201, 404, 200]
-    assert told["results"][1]["result"][0]["errorCode"] == "INVALID_CROSS_REFERENCE_KEY"
-    made = told["results"][0]["result"]["id"]
-    one = {"method": "PATCH", "url": f"v66.0/sobjects/Account/{made}", "richInput": {"Phone": "1"}}
-    _, told = await shared.call("POST", "composite/batch", {"batchRequests": [one]})
-    assert told == {"hasErrors": False, "results": [{"statusCode": 204, "result": None}]}
+    assert (status, body["hasErrors"]) == (200, True)
+    assert [item["statusCode"] for item in body["results"]] == [201, 404, 200]
+    assert body["results"][1]["result"][0]["errorCode"] == "INVALID_CROSS_REFERENCE_KEY"
+    created = body["results"][0]["result"]["id"]
+    one = {"method": "PATCH", "url": f"v66.0/sobjects/Account/{created}", "richInput": {"Phone": "1"}}
+    _, body = await shared.call("POST", "composite/batch", {"batchRequests": [one]})
+    assert body == {"hasErrors": False, "results": [{"statusCode": 204, "result": None}]}
 
 
 async def test_batch_with_halt_on_error_stops_at_the_first_error(shared: Caller) -> None:
@@ -301,9 +318,9 @@ async def test_batch_with_halt_on_error_stops_at_the_first_error(shared: Caller)
         {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": name}}
         for name in ("D3 kept", None, "D3 not")
     ]
-    _, told = await shared.call("POST", "composite/batch", {"haltOnError": True, "batchRequests": requests})
-    assert [item["statusCode"] for item in told["results"]] == [201, 400, 412]
-    assert told["results"][2]["result"][0]["errorCode"] == "BATCH_PROCESSING_HALTED"
+    _, body = await shared.call("POST", "composite/batch", {"haltOnError": True, "batchRequests": requests})
+    assert [item["statusCode"] for item in body["results"]] == [201, 400, 412]
+    assert body["results"][2]["result"][0]["errorCode"] == "BATCH_PROCESSING_HALTED"
     assert (await count(shared, "D3 kept"), await count(shared, "D3 not")) == (1, 0)
 
 
@@ -316,5 +333,5 @@ async def test_malformed_batch_is_rejected(shared: Caller, listed: Any) -> None:
 @pytest.mark.parametrize("url", ["v67.0/limits", "v33.0/limits", "v66.0/composite", "limits", "", "v66.0/jobs/ingest"])
 async def test_unsupported_request_of_a_batch_is_rejected(shared: Caller, url: str) -> None:
     """D3: versions from 34 to that of the batch."""
-    _, told = await shared.call("POST", "composite/batch", {"batchRequests": [{"method": "GET", "url": url}]})
-    assert (told["hasErrors"], told["results"][0]["statusCode"] in {400, 404}) == (True, True)
+    _, body = await shared.call("POST", "composite/batch", {"batchRequests": [{"method": "GET", "url": url}]})
+    assert (body["hasErrors"], body["results"][0]["statusCode"] in {400, 404}) == (True, True)

@@ -28,9 +28,9 @@ async def test_tree_creates_parents_and_children(shared: Caller) -> None:
                  OrderItems={"records": [line]})  # fmt: skip
     root = leaf("root", "Account", Name="D4", Orders={"records": [order]}, Contacts={"records": [leaf("c", "Contact", LastName="c")]})  # noqa: E501  # fmt: skip
     used = shared.org.org.usage.calls
-    status, told = await shared.call("POST", "composite/tree/Account", {"records": [root]})
-    assert (status, told["hasErrors"], shared.org.org.usage.calls) == (201, False, used + 1)
-    assert sorted(item["referenceId"] for item in told["results"]) == ["c", "line", "order", "root"]
+    status, body = await shared.call("POST", "composite/tree/Account", {"records": [root]})
+    assert (status, body["hasErrors"], shared.org.org.usage.calls) == (201, False, used + 1)
+    assert sorted(item["referenceId"] for item in body["results"]) == ["c", "line", "order", "root"]
     [row] = await shared.query("SELECT TotalAmount, Account.Name FROM Order WHERE Account.Name = 'D4'")
     assert row["TotalAmount"] == 2.0
 
@@ -38,9 +38,9 @@ async def test_tree_creates_parents_and_children(shared: Caller) -> None:
 async def test_failed_tree_is_rolled_back_and_lists_failures(shared: Caller) -> None:
     """D4: the response lists failed rows only."""
     records = [leaf("a", "Account", Name="D4 none"), leaf("b", "Account", Name="x" * 300)]
-    status, told = await shared.call("POST", "composite/tree/Account", {"records": records})
-    assert (status, told["hasErrors"]) == (400, True)
-    [failed] = told["results"]
+    status, body = await shared.call("POST", "composite/tree/Account", {"records": records})
+    assert (status, body["hasErrors"]) == (400, True)
+    [failed] = body["results"]
     assert (failed["referenceId"], failed["errors"][0]["statusCode"], failed["errors"][0]["fields"]) == (
         "b", "STRING_TOO_LONG", ["Name"],
     )  # fmt: skip
@@ -139,10 +139,10 @@ async def test_failed_graph_lists_its_failed_nodes_only(shared: Caller) -> None:
     assert child["body"] == halted
     assert (twin["body"][0]["errorCode"], twin["body"][0]["fields"]) == ("DUPLICATE_VALUE", [])
     assert await count(shared, "D5 gone") == 0
-    _, told = await shared.call(
+    _, body = await shared.call(
         "POST", "composite/graph", {"graphs": [{"graphId": "g", "compositeRequest": chain(1)}] * 0}
     )
-    assert told[0]["errorCode"] == "JSON_PARSER_ERROR"
+    assert body[0]["errorCode"] == "JSON_PARSER_ERROR"
 
 
 async def test_nested_external_id_does_not_order_a_graph(shared: Caller) -> None:

@@ -24,9 +24,9 @@ async def test_duplicate_is_rejected_unless_the_caller_allows_it(action: Any, sa
         assert (status, error["errorCode"], error["message"]) == (
             400, "DUPLICATES_DETECTED", "Use one of these records?"
         )  # fmt: skip
-        found = error["duplicateResult"]
-        assert (found["duplicateRule"], found["allowSave"]) == ("Same_Account", action == "alert")
-        [match] = found["matchResults"][0]["matchRecords"]
+        result = error["duplicateResult"]
+        assert (result["duplicateRule"], result["allowSave"]) == ("Same_Account", action == "alert")
+        [match] = result["matchResults"][0]["matchRecords"]
         assert match["record"]["Id"] == first
         assert match["record"]["attributes"]["url"] == f"{BASE}/sobjects/Account/{first}"
         sent = {"records": [{"attributes": {"type": "Account"}, **same}]}
@@ -86,8 +86,8 @@ async def test_duplicate_result_lists_the_matches_in_every_api(action: Any) -> N
             [error] = _errors(answer)
             code = error.get("statusCode") or error.get("errorCode")
             [match] = error["duplicateResult"]["matchResults"]
-            told = (code, match["entityType"], [item["record"]["Id"] for item in match["matchRecords"]])
-            assert told == ("DUPLICATES_DETECTED", "Account", [first]), door
+            result = (code, match["entityType"], [item["record"]["Id"] for item in match["matchRecords"]])
+            assert result == ("DUPLICATES_DETECTED", "Account", [first]), door
             status, answer = await caller.call(method, path, sent, **header)
             passed = status < 400 and not _errors(answer)
             assert passed == (action == "alert"), door

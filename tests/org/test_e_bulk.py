@@ -170,8 +170,8 @@ async def test_failed_job_keeps_its_written_rows(bulk: Bulk, caller: Caller) -> 
     assert done["errorMessage"].startswith("ClientInputError : Error parsing the CSV at line ")
     assert done["numberRecordsProcessed"] == 400
     assert len(await caller.query("SELECT Id FROM Account")) == 400
-    left = await bulk.results(done, "unprocessedrecords")
-    assert [row["Name"] for row in left] == [f"A{number}" for number in range(400, 450)]
+    result = await bulk.results(done, "unprocessedrecords")
+    assert [row["Name"] for row in result] == [f"A{number}" for number in range(400, 450)]
 
 
 async def test_aborted_job_keeps_its_written_rows(bulk: Bulk, caller: Caller) -> None:
@@ -348,9 +348,9 @@ async def test_simple_salesforce_runs_bulk2_jobs(caller: Caller) -> None:
             session.mount("https://", Redirect(caller.org.url))
             org = Salesforce(session_id=caller.org.access_token, instance="local.salesforce.com", session=session)
             records = [{"External_Key__c": f"K-{number}", "Name": f"N {number}"} for number in range(25)]
-            [told] = org.bulk2.Account.upsert(records=records, external_id_field="External_Key__c", wait=0)
-            assert (told["numberRecordsProcessed"], told["numberRecordsFailed"]) == (25, 0)
-            assert org.bulk2.Account.get_successful_records(told["job_id"]).count("\n") == 26
+            [result] = org.bulk2.Account.upsert(records=records, external_id_field="External_Key__c", wait=0)
+            assert (result["numberRecordsProcessed"], result["numberRecordsFailed"]) == (25, 0)
+            assert org.bulk2.Account.get_successful_records(result["job_id"]).count("\n") == 26
             [failed] = org.bulk2.Account.insert(records=[{"Name": "", "Phone": "1"}], wait=0)
             assert failed["numberRecordsFailed"] == 1
             assert "REQUIRED_FIELD_MISSING" in org.bulk2.Account.get_failed_records(failed["job_id"])

@@ -130,8 +130,8 @@ async def test_second_upload_or_wrong_type_is_rejected(bulk: Bulk) -> None:
 )  # fmt: skip
 async def test_invalid_job_option_is_rejected(bulk: Bulk, options: dict[str, Any]) -> None:
     """E1."""
-    status, [told] = await bulk.caller.call("POST", "jobs/ingest", ACCOUNTS | options)
-    assert (status, told["errorCode"] in {"INVALIDJOB", "INVALIDENTITY"}) == (400, True)
+    status, [body] = await bulk.caller.call("POST", "jobs/ingest", ACCOUNTS | options)
+    assert (status, body["errorCode"] in {"INVALIDJOB", "INVALIDENTITY"}) == (400, True)
 
 
 async def test_job_requested_with_another_version_is_409(bulk: Bulk) -> None:
@@ -190,8 +190,8 @@ async def test_query_job_and_results_have_the_documented_shape(bulk: Bulk) -> No
     }  # fmt: skip
     done = await bulk.over(job["id"], "query")
     assert (done["object"], done["jobType"], done["numberRecordsProcessed"]) == ("Account", "V2Query", 1)
-    _, told, headers = await bulk.send("GET", f"jobs/query/{job['id']}/results")
-    assert told == (
+    _, answer_body, headers = await bulk.send("GET", f"jobs/query/{job['id']}/results")
+    assert answer_body == (
         '"Name"|"Parent.External_Key__c"|"Phone"|"IsDeleted"|"NumberOfEmployees"\r\n"E2"|"E2-1"|""|"false"|""\r\n'
     )
     assert (headers["Sforce-Locator"], headers["Sforce-NumberOfRecords"]) == ("null", "1")
@@ -202,11 +202,11 @@ async def test_query_job_and_results_have_the_documented_shape(bulk: Bulk) -> No
 async def test_invalid_result_locator_is_rejected(bulk: Bulk, params: str) -> None:
     """E2."""
     done = await queried(bulk, "SELECT Id FROM User")
-    status, told, _ = await bulk.send("GET", f"jobs/query/{done['id']}/results?{params}")
+    status, body, _ = await bulk.send("GET", f"jobs/query/{done['id']}/results?{params}")
     assert status in {200, 400}
     if status == 200:
-        assert next(iter(csv.reader(io.StringIO(told)))) == ["Id"]
-    assert (status == 400) is params.startswith("locator"), told
+        assert next(iter(csv.reader(io.StringIO(body)))) == ["Id"]
+    assert (status == 400) is params.startswith("locator"), body
 
 
 @pytest.mark.parametrize(
@@ -224,8 +224,8 @@ async def test_query_job_can_be_aborted_and_deleted(bulk: Bulk) -> None:
     org = bulk.caller.org.org  # a job that nobody works off
     waits = org.jobs.create(kind="query", version="66.0", user_id="", operation="query", sobject="User", query="x")
     assert (await bulk.caller.refusal("GET", f"jobs/query/{waits.id}/results"))[1] == "INVALIDJOBSTATE"
-    status, told = await bulk.caller.call("PATCH", f"jobs/query/{waits.id}", {"state": "Aborted"})
-    assert (status, told["state"]) == (200, "Aborted")
+    status, body = await bulk.caller.call("PATCH", f"jobs/query/{waits.id}", {"state": "Aborted"})
+    assert (status, body["state"]) == (200, "Aborted")
     assert (await bulk.caller.refusal("PATCH", f"jobs/query/{waits.id}", {"state": "Aborted"}))[1] == "INVALIDJOBSTATE"
     assert (await bulk.caller.refusal("GET", f"jobs/query/{waits.id}/results"))[1] == "INVALIDJOBSTATE"
     assert (await bulk.caller.call("DELETE", f"jobs/query/{waits.id}"))[0] == 204

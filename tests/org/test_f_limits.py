@@ -28,12 +28,12 @@ TOLD = [
 
 async def test_limits_show_max_and_remaining(shared: Caller) -> None:
     """F2, L11."""
-    _, told = await shared.call("GET", "limits")
-    assert [name for name in TOLD if name not in told] == []
-    for name, limit in told.items():
+    _, body = await shared.call("GET", "limits")
+    assert [name for name in TOLD if name not in body] == []
+    for name, limit in body.items():
         assert isinstance(limit["Max"], int), name
         assert 0 <= limit["Remaining"] <= limit["Max"], name
-    assert set(told["PermissionSets"]["CreateCustom"]) == {"Max", "Remaining"}
+    assert set(body["PermissionSets"]["CreateCustom"]) == {"Max", "Remaining"}
 
 
 async def test_remaining_calls_match_the_limit_header(shared: Caller) -> None:
@@ -87,8 +87,8 @@ async def test_event_beyond_the_hourly_limit_is_rejected() -> None:
         caller = Caller(org, http)
         event = {"Order_Number__c": "1", "Action__c": "hold"}
         assert (await caller.call("POST", "sobjects/Order_Action__e", event))[0] == 201
-        _, told = await caller.call("GET", "limits")
-        hourly = told["HourlyPublishedPlatformEvents"]
+        _, body = await caller.call("GET", "limits")
+        hourly = body["HourlyPublishedPlatformEvents"]
         assert (hourly["Max"], hourly["Remaining"]) == (250_000, 249_999)
         spent(org.org)
         status, code, _ = await caller.refusal("POST", "sobjects/Order_Action__e", event)

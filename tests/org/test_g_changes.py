@@ -45,14 +45,14 @@ def names(schema: Any) -> list[str]:
 
 def changed_names(bitmaps: list[str], fields: list[str]) -> set[str]:
     """Bitmaps as a client reads them: `Phone`, `BillingAddress.0`."""
-    found = set()
+    result = set()
     for bitmap in bitmaps:
         parent, _, digits = bitmap.rpartition("-")
         bits = int(digits, 16)
         places = [place for place in range(bits.bit_length()) if bits >> place & 1]
-        found |= {f"{fields[int(parent)]}.{place}" for place in places} if parent else {fields[p] for p in places}
+        result |= {f"{fields[int(parent)]}.{place}" for place in places} if parent else {fields[p] for p in places}
         assert len(digits) % 2 == 0
-    return found
+    return result
 
 
 @pytest.fixture
@@ -154,9 +154,9 @@ async def test_rolled_back_change_raises_no_event(feed: Feed) -> None:
     """G8."""
     records = [{"attributes": {"type": "Account"}, "Name": "A"}, {"attributes": {"type": "Account"}}]
     await feed.caller.call("POST", "composite/sobjects", {"allOrNone": True, "records": records})
-    kept = await feed.caller.create("Account", Name="B")
+    live_id = await feed.caller.create("Account", Name="B")
     header, _, _ = await feed.one()
-    assert header["recordIds"] == [kept]
+    assert header["recordIds"] == [live_id]
 
 
 async def test_change_origin_names_the_client(feed: Feed) -> None:

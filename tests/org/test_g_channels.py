@@ -47,11 +47,11 @@ async def deploy(caller: Caller, kind: str, *members: tuple[str, str]) -> list[d
     url = f"{caller.org.url}/services/data/v66.0/metadata/deployRequest"
     headers = {"Authorization": f"Bearer {caller.org.access_token}"}
     async with caller.http.post(url, data=form, headers=headers) as answer:
-        told = (await answer.json())["deployResult"]
+        answer_body = (await answer.json())["deployResult"]
     for _ in range(200):
-        _, body = await caller.call("GET", f"metadata/deployRequest/{told['id']}?includeDetails=true")
-        told = body["deployResult"]
-    _, body = await caller.call("GET", f"metadata/deployRequest/{told['id']}?includeDetails=true")
+        _, body = await caller.call("GET", f"metadata/deployRequest/{answer_body['id']}?includeDetails=true")
+        answer_body = body["deployResult"]
+    _, body = await caller.call("GET", f"metadata/deployRequest/{answer_body['id']}?includeDetails=true")
     return list(body["deployResult"]["details"]["componentFailures"])
 
 
@@ -71,13 +71,13 @@ async def test_update_and_deletion_events_carry_enriched_fields(pair: Pair) -> N
             assert (await caller.call("PATCH", f"sobjects/Order/{order}", {"Name": "n"}))[0] == 204
         for order in (one, other):
             assert (await caller.call("DELETE", f"sobjects/Order/{order}"))[0] == 204
-        found = [payload for payload, _ in await ours.events(4)]
-        told = [(item["ChangeEventHeader"]["entityName"], item["ChangeEventHeader"]["changeType"]) for item in found]
-        assert told == [("Order", "CREATE"), ("Case", "CREATE"), ("Order", "UPDATE"), ("Order", "DELETE")]
-        for item in (found[2], found[3]):
+        events = [payload for payload, _ in await ours.events(4)]
+        result = [(item["ChangeEventHeader"]["entityName"], item["ChangeEventHeader"]["changeType"]) for item in events]
+        assert result == [("Order", "CREATE"), ("Case", "CREATE"), ("Order", "UPDATE"), ("Order", "DELETE")]
+        for item in (events[2], events[3]):
             assert item["ChangeEventHeader"]["recordIds"] == [one]
             assert (item["PoNumber"], item["EffectiveDate"] is not None) == ("yes", True)
-        assert (found[2]["Name"], found[3]["Name"]) == ("n", None)
+        assert (events[2]["Name"], events[3]["Name"]) == ("n", None)
         plain = [payload for payload, _ in await all_orders.events(6)]
         assert [item["PoNumber"] for item in plain] == ["yes", "no", None, None, None, None]
     status, _ = await caller.call("GET", "sobjects/Case/describe")
@@ -156,8 +156,8 @@ async def test_filter_by_origin_drops_events_of_one_client(pair: Pair) -> None:
         assert (await caller.call("PATCH", path, {"PoNumber": "1"}, **ours_only))[0] == 204
         assert (await caller.call("PATCH", path, {"PoNumber": "2"}))[0] == 204
         assert (await caller.call("DELETE", path))[0] == 204
-        told = [payload for payload, _ in await ours.events(2)]
-    assert [(item["ChangeEventHeader"]["changeType"], item["PoNumber"]) for item in told] == [
+        events = [payload for payload, _ in await ours.events(2)]
+    assert [(item["ChangeEventHeader"]["changeType"], item["PoNumber"]) for item in events] == [
         ("UPDATE", "2"), ("DELETE", None),
     ]  # fmt: skip
 

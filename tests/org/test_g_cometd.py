@@ -26,15 +26,15 @@ class Bayeux:
             return list(await answer.json())
 
     async def shake(self) -> None:
-        [told] = await self.send("/meta/handshake", version="1.0", supportedConnectionTypes=["long-polling"])
-        assert (told["successful"], told["ext"]["replay"]) == (True, True)
-        self.client = told["clientId"]
+        [body] = await self.send("/meta/handshake", version="1.0", supportedConnectionTypes=["long-polling"])
+        assert (body["successful"], body["ext"]["replay"]) == (True, True)
+        self.client = body["clientId"]
         [first] = await self.send("/meta/connect", connectionType="long-polling")
         assert (first["successful"], first["advice"]["reconnect"]) == (True, "retry")
 
     async def subscribe(self, channel: str, replay: Any = -1) -> dict[str, Any]:
-        [told] = await self.send("/meta/subscribe", subscription=channel, ext={"replay": {channel: replay}})
-        return told
+        [body] = await self.send("/meta/subscribe", subscription=channel, ext={"replay": {channel: replay}})
+        return body
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ async def bayeux(caller: Caller) -> Bayeux:
 
 async def test_unknown_client_must_shake_hands_again(bayeux: Bayeux) -> None:
     """G11."""
-    [told] = await bayeux.send("/meta/connect")
-    assert (told["successful"], told["error"], told["advice"]["reconnect"]) == (
+    [body] = await bayeux.send("/meta/connect")
+    assert (body["successful"], body["error"], body["advice"]["reconnect"]) == (
         False, "403::Unknown client", "handshake",
     )  # fmt: skip
 
@@ -59,8 +59,8 @@ async def test_request_without_session_gets_no_events(bayeux: Bayeux) -> None:
         ("/meta/connect", "401::Authentication invalid"),
     ):
         async with bayeux.caller.http.post(url, json=[{"channel": channel, "clientId": bayeux.client}]) as answer:
-            [told] = await answer.json()
-            assert (answer.status, told["error"], told["successful"]) == (401, error, False)
+            [body] = await answer.json()
+            assert (answer.status, body["error"], body["successful"]) == (401, error, False)
 
 
 async def test_invalid_replay_id_is_rejected(bayeux: Bayeux) -> None:
@@ -77,17 +77,17 @@ async def test_invalid_replay_id_is_rejected(bayeux: Bayeux) -> None:
     event, _ = await bayeux.send("/meta/connect")
     assert event["data"]["payload"]["Order_Number__c"] == "2"
     for wrong in (999_999, "x", -3, 1.5, 2**70):
-        told = await bayeux.subscribe(ACTION, wrong)
-        assert not told["successful"]
-        assert told["error"].startswith(f"400::The replayId {{{wrong}}} you provided was invalid.")
+        result = await bayeux.subscribe(ACTION, wrong)
+        assert not result["successful"]
+        assert result["error"].startswith(f"400::The replayId {{{wrong}}} you provided was invalid.")
 
 
 async def test_unknown_channel_is_rejected(bayeux: Bayeux) -> None:
     """G11."""
     await bayeux.shake()
     assert (await bayeux.subscribe("/event/Nothing__e"))["error"].startswith("404::")
-    [told] = await bayeux.send("/event/Order_Action__e", data={})
-    assert told["error"].startswith("403:")
+    [body] = await bayeux.send("/event/Order_Action__e", data={})
+    assert body["error"].startswith("403:")
 
 
 async def test_custom_channel_names_the_event_since_version_55(bayeux: Bayeux) -> None:
@@ -97,8 +97,8 @@ async def test_custom_channel_names_the_event_since_version_55(bayeux: Bayeux) -
     for channel in ("/event/Odd__chn", ACTION):
         assert (await bayeux.subscribe(channel))["successful"]
     await bayeux.caller.create("Order_Action__e", Order_Number__c="1", Action__c="hold")
-    named, plain, _ = await bayeux.send("/meta/connect")
-    assert (named["channel"], named["data"]["event"]["EventApiName"]) == ("/event/Odd__chn", "Order_Action__e")
+    body, plain, _ = await bayeux.send("/meta/connect")
+    assert (body["channel"], body["data"]["event"]["EventApiName"]) == ("/event/Odd__chn", "Order_Action__e")
     assert "EventApiName" not in plain["data"]["event"]
 
 
@@ -107,16 +107,16 @@ async def test_poll_ends_empty_after_its_timeout(bayeux: Bayeux) -> None:
     bayeux.caller.org.app.cometd.poll_seconds = 0.05
     await bayeux.shake()
     await bayeux.subscribe(ACTION)
-    [told] = await bayeux.send("/meta/connect")
-    assert told["successful"]
-    [told] = await bayeux.send("/meta/unsubscribe", subscription=ACTION)
-    assert told["successful"]
+    [body] = await bayeux.send("/meta/connect")
+    assert body["successful"]
+    [body] = await bayeux.send("/meta/unsubscribe", subscription=ACTION)
+    assert body["successful"]
     await bayeux.caller.create("Order_Action__e", Order_Number__c="1", Action__c="hold")
-    [told] = await bayeux.send("/meta/connect")
-    assert told["channel"] == "/meta/connect"
+    [body] = await bayeux.send("/meta/connect")
+    assert body["channel"] == "/meta/connect"
     await bayeux.send("/meta/disconnect")
-    [told] = await bayeux.send("/meta/connect")
-    assert told["error"] == "403::Unknown client"
+    [body] = await bayeux.send("/meta/connect")
+    assert body["error"] == "403::Unknown client"
 
 
 async def test_update_message_has_changed_fields_only(bayeux: Bayeux) -> None:
@@ -141,8 +141,8 @@ async def test_event_schema_is_read_by_rest(caller: Caller) -> None:
     """G7."""
     status, compact = await caller.call("GET", "sobjects/Order_Action__e/eventSchema?payloadFormat=COMPACT")
     assert (status, compact["type"], compact["name"]) == (200, "record", "Order_Action__e")
-    status, again = await caller.call("GET", f"event/eventSchema/{compact['uuid']}?payloadFormat=COMPACT")
-    assert (status, again) == (200, compact)
+    status, body = await caller.call("GET", f"event/eventSchema/{compact['uuid']}?payloadFormat=COMPACT")
+    assert (status, body) == (200, compact)
     status, expanded = await caller.call("GET", "sobjects/OrderChangeEvent/eventSchema")
     assert (status, expanded["type"]) == (200, "expanded-record")
     parts = {field["name"]: field["type"] for field in expanded["fields"][0]["type"]["fields"]}

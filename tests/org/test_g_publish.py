@@ -27,9 +27,9 @@ async def test_published_events_have_a_result_each(client: Client) -> None:
             ("a", False), ("b", True), ("c", True), ("d", False),
         ]  # fmt: skip
         assert {result.error.code for result in answer.results if result.error.msg} == {grpc_codec.PUBLISH_ERROR}
-        found = await stream.next()
-        assert [event.event.id for event in found.events] == ["a", "d"]
-        payload = await client.decoded(found.events[0])
+        outcome = await stream.next()
+        assert [event.event.id for event in outcome.events] == ["a", "d"]
+        payload = await client.decoded(outcome.events[0])
         assert payload["CreatedById"] == client.org.org.auth.identity.user_id  # whatever the publisher said
 
 
@@ -81,8 +81,8 @@ async def test_managed_subscription_continues_after_the_committed_event(client: 
     assert [event.replay_id for event in answer.events] == replay_ids[:2]
     commit = grpc_codec.message_class("CommitReplayRequest")(commit_request_id="c-1", replay_id=replay_ids[1])
     await call.write(grpc_codec.message_class("ManagedFetchRequest")(commit_replay_id_request=commit))
-    told = (await call.read()).commit_response
-    assert (told.commit_request_id, told.replay_id, told.error.msg) == ("c-1", replay_ids[1], "")
+    result = (await call.read()).commit_response
+    assert (result.commit_request_id, result.replay_id, result.error.msg) == ("c-1", replay_ids[1], "")
     bad = grpc_codec.message_class("CommitReplayRequest")(commit_request_id="c-2", replay_id=b"?")
     await call.write(grpc_codec.message_class("ManagedFetchRequest")(commit_replay_id_request=bad))
     assert (await call.read()).commit_response.error.code == grpc_codec.COMMIT_ERROR

@@ -20,9 +20,9 @@ def heard(caller: Caller, after: int) -> int:
 async def test_published_event_is_a_success_with_enqueued_note(shared: Caller) -> None:
     """G9: OPERATION_ENQUEUED with the event's UUID as message."""
     before = shared.org.org.hub.bus.latest
-    status, told = await shared.call("POST", f"sobjects/{KIND}/", EVENT)
-    assert (status, told["success"], told["id"][:3]) == (201, True, "e01")
-    [note] = told["errors"]
+    status, body = await shared.call("POST", f"sobjects/{KIND}/", EVENT)
+    assert (status, body["success"], body["id"][:3]) == (201, True, "e01")
+    [note] = body["errors"]
     assert (note["statusCode"], note["fields"], len(note["message"])) == ("OPERATION_ENQUEUED", [], 36)
     [event] = shared.org.org.hub.bus.events_after(before, [f"/event/{KIND}"], 10)
     assert event.uuid == note["message"]
@@ -32,11 +32,11 @@ async def test_event_is_published_by_every_list_api(shared: Caller) -> None:
     """G9: collections, composite, tree and bulk insert."""
     before = shared.org.org.hub.bus.latest
     rows: list[dict[str, Any]] = [{"attributes": {"type": KIND}, **EVENT}] * 2
-    _, told = await shared.call("POST", "composite/sobjects", {"records": rows})
-    assert [row["errors"][0]["statusCode"] for row in told] == ["OPERATION_ENQUEUED"] * 2
+    _, body = await shared.call("POST", "composite/sobjects", {"records": rows})
+    assert [row["errors"][0]["statusCode"] for row in body] == ["OPERATION_ENQUEUED"] * 2
     step = {"method": "POST", "url": f"/services/data/v66.0/sobjects/{KIND}", "referenceId": "e", "body": EVENT}
-    _, told = await shared.call("POST", "composite", {"compositeRequest": [step]})
-    assert told["compositeResponse"][0]["httpStatusCode"] == 201
+    _, body = await shared.call("POST", "composite", {"compositeRequest": [step]})
+    assert body["compositeResponse"][0]["httpStatusCode"] == 201
     record = {"attributes": {"type": KIND, "referenceId": "e"}, **EVENT}
     assert (await shared.call("POST", f"composite/tree/{KIND}", {"records": [record]}))[0] == 201
     assert heard(shared, before) == 4
@@ -56,11 +56,11 @@ async def test_event_cannot_be_read_queried_or_changed(shared: Caller, method: s
     bodies: dict[str, Any] = {"PATCH": {"records": [{"attributes": {"type": KIND}, "Id": "e01000000000000AAA", **EVENT}]},  # noqa: E501
                               "POST": {"ids": ["e01000000000000AAA"], "fields": ["EventUuid"]}}  # fmt: skip
     body = bodies.get(method) if "composite" in path else (EVENT if method == "PATCH" else None)
-    status, told = await shared.call(method, path, body)
+    status, answer_body = await shared.call(method, path, body)
     if status == 200:
-        assert [row["success"] for row in told] == [False]
+        assert [row["success"] for row in answer_body] == [False]
     else:
-        assert status in {400, 404}, told
+        assert status in {400, 404}, answer_body
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ async def test_event_published_after_commit_is_dropped_by_a_rollback(shared: Cal
     assert sobject is not None
     rows = [{"attributes": {"type": KIND}, **EVENT}, {"attributes": {"type": "Account"}}]
     for immediate, published in ((False, 0), (True, 1)):
-        before, kept, sobject.immediate = shared.org.org.hub.bus.latest, sobject.immediate, immediate
+        before, stored, sobject.immediate = shared.org.org.hub.bus.latest, sobject.immediate, immediate
         try:
             await shared.call("POST", "composite/sobjects", {"allOrNone": True, "records": rows})
         finally:
-            sobject.immediate = kept
+            sobject.immediate = stored
         assert heard(shared, before) == published

@@ -76,10 +76,10 @@ async def test_same_port_accepts_tls() -> None:
 
 async def test_topic_response_describes_the_topic(client: Client) -> None:
     """G5: names, case, and what can be published."""
-    told = await client.topic(ACTION)
-    assert (told.topic_name, told.can_publish, told.can_subscribe) == (ACTION, True, True)
-    told = await client.topic(ORDERS)
-    assert (told.can_publish, told.can_subscribe) == (False, True)
+    result = await client.topic(ACTION)
+    assert (result.topic_name, result.can_publish, result.can_subscribe) == (ACTION, True, True)
+    result = await client.topic(ORDERS)
+    assert (result.can_publish, result.can_subscribe) == (False, True)
     assert (await client.topic(ALL)).schema_id == ""
     for name in ("/event/Absent__e", "/data/orderchangeevent", "/data/CaseChangeEvent", "nonsense"):
         assert await failure(client.topic(name)) == (Code.NOT_FOUND, "topic.not.found")
@@ -89,10 +89,10 @@ async def test_topic_response_describes_the_topic(client: Client) -> None:
 async def test_schema_id_identifies_the_schema(client: Client) -> None:
     """G7."""
     schema_id = (await client.topic(ACTION)).schema_id
-    told = await client.rpc("GetSchema")(
+    result = await client.rpc("GetSchema")(
         grpc_codec.message_class("SchemaRequest")(schema_id=schema_id), metadata=client.headers
     )
-    schema = json.loads(told.schema_json)
+    schema = json.loads(result.schema_json)
     assert (schema["name"], schema["namespace"], schema.pop("uuid")) == (
         "Order_Action__e", "com.sforce.eventbus", schema_id,
     )  # fmt: skip
@@ -110,10 +110,10 @@ async def test_schema_id_identifies_the_schema(client: Client) -> None:
 async def test_change_event_schema_has_the_header_first(client: Client) -> None:
     """G7."""
     schema_id = (await client.topic(ACCOUNTS)).schema_id
-    told = await client.rpc("GetSchema")(
+    result = await client.rpc("GetSchema")(
         grpc_codec.message_class("SchemaRequest")(schema_id=schema_id), metadata=client.headers
     )
-    fields = json.loads(told.schema_json)["fields"]
+    fields = json.loads(result.schema_json)["fields"]
     assert fields[0]["name"] == "ChangeEventHeader"
     assert [field["name"] for field in fields[0]["type"]["fields"]] == [
         "entityName", "recordIds", "changeType", "changeOrigin", "transactionKey", "sequenceNumber", "commitTimestamp",

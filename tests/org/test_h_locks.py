@@ -69,9 +69,9 @@ async def test_composite_that_waits_for_a_lock_runs_once(caller: Caller) -> None
         {"method": "PATCH", "url": f"/services/data/v66.0/sobjects/Account/{account}", "referenceId": "b",
          "body": {"Phone": "2"}},
     ]  # fmt: skip
-    _, told = await caller.call("POST", "composite", {"compositeRequest": steps})
+    _, body = await caller.call("POST", "composite", {"compositeRequest": steps})
     await first
-    assert [item["httpStatusCode"] for item in told["compositeResponse"]] == [201, 201, 204]
+    assert [item["httpStatusCode"] for item in body["compositeResponse"]] == [201, 201, 204]
     assert len(await caller.query("SELECT Id FROM Account WHERE Name = 'B'")) == 1
     assert len(caller.org.org.hub.bus.events_after(0, ["/event/Order_Action__e"], 10)) == 1
 

@@ -15,9 +15,9 @@ pytestmark = SHARED
 
 
 async def row(caller: Caller, sobject: str, record_id: str, *fields: str) -> dict[str, Any]:
-    status, told = await caller.call("GET", f"sobjects/{sobject}/{record_id}?fields={','.join(fields)}")
-    assert status == 200, told
-    return dict(told)
+    status, body = await caller.call("GET", f"sobjects/{sobject}/{record_id}?fields={','.join(fields)}")
+    assert status == 200, body
+    return dict(body)
 
 
 async def line_body(caller: Caller, order: str, **more: Any) -> dict[str, Any]:
@@ -67,29 +67,29 @@ async def test_new_order_gets_its_defaults(shared: Caller) -> None:
     """H1: owner, number and a total of 0; no price book."""
     account = await shared.create("Account", Name="H1", BillingCity="Bonn")
     order = await shared.create("Order", AccountId=account, EffectiveDate="2026-01-05", Status="Draft")
-    told = await row(shared, "Order", order, "OwnerId", "OrderNumber", "TotalAmount", "Pricebook2Id", "StatusCode",
+    result = await row(shared, "Order", order, "OwnerId", "OrderNumber", "TotalAmount", "Pricebook2Id", "StatusCode",
                      "BillingCity", "ActivatedDate", "IsReductionOrder")  # fmt: skip
-    assert told["OwnerId"] == shared.org.org.auth.identity.user_id
-    assert (len(told["OrderNumber"]), told["OrderNumber"].isdigit()) == (8, True)
-    assert (told["TotalAmount"], told["Pricebook2Id"], told["StatusCode"], told["BillingCity"], told["ActivatedDate"]) == (  # noqa: E501
+    assert result["OwnerId"] == shared.org.org.auth.identity.user_id
+    assert (len(result["OrderNumber"]), result["OrderNumber"].isdigit()) == (8, True)
+    assert (result["TotalAmount"], result["Pricebook2Id"], result["StatusCode"], result["BillingCity"], result["ActivatedDate"]) == (  # noqa: E501
         0.0, None, "Draft", None, None,
     )  # fmt: skip
-    assert (await shared.call("GET", f"sobjects/Order/OrderNumber/{told['OrderNumber']}"))[1]["Id"] == order
+    assert (await shared.call("GET", f"sobjects/Order/OrderNumber/{result['OrderNumber']}"))[1]["Id"] == order
 
 
 async def test_order_ending_before_its_start_is_rejected(shared: Caller) -> None:
     """H1."""
     order = await shared.draft()
-    told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"EndDate": "2026-01-04"})
-    assert told[1] == "FIELD_INTEGRITY_EXCEPTION"
+    refusal = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"EndDate": "2026-01-04"})
+    assert refusal[1] == "FIELD_INTEGRITY_EXCEPTION"
     assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"EndDate": "2026-01-05"}))[0] == 204
 
 
 async def test_order_type_is_free_and_status_is_restricted(shared: Caller) -> None:
     """H1: Type has no values and accepts any."""
     order = await shared.draft(Type="Anything")
-    told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Anything"})
-    assert told[1] == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
+    refusal = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Anything"})
+    assert refusal[1] == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
 
 
 async def test_order_needs_an_activated_contract_of_its_account(shared: Caller) -> None:
@@ -97,12 +97,12 @@ async def test_order_needs_an_activated_contract_of_its_account(shared: Caller) 
     account, other = await shared.create("Account", Name="H1 a"), await shared.create("Account", Name="H1 b")
     contract = await shared.create("Contract", AccountId=account, StartDate="2026-01-01", ContractTerm=12)
     order = await shared.draft(AccountId=other)
-    told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"ContractId": contract})
-    assert told[1] == "FIELD_INTEGRITY_EXCEPTION"
+    refusal = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"ContractId": contract})
+    assert refusal[1] == "FIELD_INTEGRITY_EXCEPTION"
     order = await shared.draft(AccountId=account, ContractId=contract)
     await shared.create("OrderItem", **await line_body(shared, order))
-    told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"})
-    assert told[1] == "FAILED_ACTIVATION"
+    refusal = await shared.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"})
+    assert refusal[1] == "FAILED_ACTIVATION"
     assert (await shared.call("PATCH", f"sobjects/Contract/{contract}", {"Status": "Activated"}))[0] == 204
     assert (await shared.call("PATCH", f"sobjects/Order/{order}", {"Status": "Activated"}))[0] == 204
 
@@ -129,11 +129,11 @@ async def test_line_copies_product_and_list_price_from_its_entry(shared: Caller)
     order = await shared.draft()
     body = {"OrderId": order, "PricebookEntryId": entry, "Quantity": "1.5", "UnitPrice": 3.33}
     line = await shared.create("OrderItem", **body)
-    told = await row(
+    result = await row(
         shared, "OrderItem", line, "Product2Id", "ListPrice", "TotalPrice", "AvailableQuantity", "OrderItemNumber"
     )
-    assert told["OrderItemNumber"].isdigit()
-    assert (told["Product2Id"], told["ListPrice"], told["TotalPrice"], told["AvailableQuantity"]) == (
+    assert result["OrderItemNumber"].isdigit()
+    assert (result["Product2Id"], result["ListPrice"], result["TotalPrice"], result["AvailableQuantity"]) == (
         product,
         10.0,
         5.0,
@@ -150,8 +150,8 @@ async def test_line_copies_product_and_list_price_from_its_entry(shared: Caller)
 async def test_create_only_fields_of_a_line_cannot_be_changed(shared: Caller, field: str) -> None:
     """H2."""
     line = await shared.create("OrderItem", **await line_body(shared, await shared.draft()))
-    told = await shared.refusal("PATCH", f"sobjects/OrderItem/{line}", {field: None})
-    assert told[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
+    refusal = await shared.refusal("PATCH", f"sobjects/OrderItem/{line}", {field: None})
+    assert refusal[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
 
 
 @pytest.mark.parametrize("field", ["Discount", "LineNumber", "SortOrder", "Name", "ProductCode"])
@@ -202,8 +202,8 @@ async def test_other_fields_can_be_edited_after_activation(shared: Caller) -> No
 async def test_line_dates_outside_the_order_are_rejected(shared: Caller, line: dict[str, str], status: int) -> None:
     """H3."""
     order = await shared.draft(EndDate="2026-02-28")
-    told, answer = await shared.call("POST", "sobjects/OrderItem", await line_body(shared, order, **line))
-    assert (told, status == 201 or answer[0]["errorCode"]) == (status, status == 201 or "FIELD_INTEGRITY_EXCEPTION")
+    body, answer = await shared.call("POST", "sobjects/OrderItem", await line_body(shared, order, **line))
+    assert (body, status == 201 or answer[0]["errorCode"]) == (status, status == 201 or "FIELD_INTEGRITY_EXCEPTION")
 
 
 async def test_order_without_end_accepts_any_line_end(shared: Caller) -> None:
@@ -237,8 +237,8 @@ async def test_deleted_draft_is_in_the_recycle_bin_without_lines(shared: Caller)
     order = await shared.draft()
     line = await shared.create("OrderItem", **await line_body(shared, order))
     assert (await shared.call("DELETE", f"sobjects/Order/{order}"))[0] == 204
-    told = (await shared.call("GET", f"queryAll?q=SELECT+IsDeleted+FROM+Order+WHERE+Id='{order}'"))[1]
-    assert told["records"][0]["IsDeleted"] is True
+    body = (await shared.call("GET", f"queryAll?q=SELECT+IsDeleted+FROM+Order+WHERE+Id='{order}'"))[1]
+    assert body["records"][0]["IsDeleted"] is True
     assert (await shared.call("GET", f"sobjects/OrderItem/{line}"))[0] == 404
 
 
@@ -269,9 +269,13 @@ async def test_price_can_follow_the_standard_price(shared: Caller) -> None:
 async def test_product_price_and_price_book_in_use_cannot_be_deleted(shared: Caller) -> None:
     """H6: the standard price book cannot be deleted at all."""
     order, line = await shared.active_order()
-    told = await row(shared, "OrderItem", line, "Product2Id", "PricebookEntryId")
+    result = await row(shared, "OrderItem", line, "Product2Id", "PricebookEntryId")
     book = await shared.standard_price_book()
-    for path in (f"Product2/{told['Product2Id']}", f"PricebookEntry/{told['PricebookEntryId']}", f"Pricebook2/{book}"):
+    for path in (
+        f"Product2/{result['Product2Id']}",
+        f"PricebookEntry/{result['PricebookEntryId']}",
+        f"Pricebook2/{book}",
+    ):
         assert (await shared.refusal("DELETE", f"sobjects/{path}"))[:2] == (400, "DELETE_FAILED")
     assert order
     assert (await shared.refusal("POST", "sobjects/Pricebook2", {"Name": "x", "IsStandard": True}))[0] == 400
@@ -283,8 +287,8 @@ async def test_product_price_and_price_book_in_use_cannot_be_deleted(shared: Cal
 
 async def test_external_id_is_trimmed_and_may_be_null(shared: Caller) -> None:
     """H9: several records may have null."""
-    made = await shared.create("Account", Name="H9", External_Key__c="  H9-1  ")
-    assert (await shared.call("GET", "sobjects/Account/External_Key__c/H9-1"))[1]["Id"] == made
+    created_id = await shared.create("Account", Name="H9", External_Key__c="  H9-1  ")
+    assert (await shared.call("GET", "sobjects/Account/External_Key__c/H9-1"))[1]["Id"] == created_id
     for _ in range(2):
         await shared.create("Account", Name="H9", External_Key__c="")
 
@@ -307,8 +311,8 @@ async def test_id_checksum_matches_real_ids(short: str, suffix: str) -> None:
 )  # fmt: skip
 async def test_id_begins_with_the_key_prefix(shared: Caller, sobject: str, prefix: str) -> None:
     """H10."""
-    _, told = await shared.call("GET", f"sobjects/{sobject}/describe")
-    assert told["keyPrefix"] == prefix
+    _, body = await shared.call("GET", f"sobjects/{sobject}/describe")
+    assert body["keyPrefix"] == prefix
 
 
 async def test_write_stamps_the_row_and_rollup_only_the_system_modstamp(shared: Caller) -> None:
@@ -317,8 +321,8 @@ async def test_write_stamps_the_row_and_rollup_only_the_system_modstamp(shared: 
     before = await row(shared, "Order", order, "LastModifiedDate", "SystemModstamp")
     assert before["SystemModstamp"] >= before["LastModifiedDate"]
     for field in ("CreatedDate", "LastModifiedDate", "CreatedById"):
-        told = await shared.refusal("PATCH", f"sobjects/Order/{order}", {field: before["LastModifiedDate"]})
-        assert told[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
+        refusal = await shared.refusal("PATCH", f"sobjects/Order/{order}", {field: before["LastModifiedDate"]})
+        assert refusal[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
 
 
 @pytest.mark.parametrize(
@@ -328,8 +332,8 @@ async def test_write_stamps_the_row_and_rollup_only_the_system_modstamp(shared: 
 async def test_decimals_are_rounded_half_up_and_bounded(shared: Caller, value: Any, stored: float | None) -> None:
     """H11: surplus decimals are rounded, surplus digits before the point are rejected."""
     _, entry = await shared.priced_product("H11")
-    status, told = await shared.call("PATCH", f"sobjects/PricebookEntry/{entry}", {"UnitPrice": value})
+    status, body = await shared.call("PATCH", f"sobjects/PricebookEntry/{entry}", {"UnitPrice": value})
     if stored is None:
-        assert (status, told[0]["errorCode"]) == (400, "NUMBER_OUTSIDE_VALID_RANGE")
+        assert (status, body[0]["errorCode"]) == (400, "NUMBER_OUTSIDE_VALID_RANGE")
     else:
         assert (await row(shared, "PricebookEntry", entry, "UnitPrice"))["UnitPrice"] == stored

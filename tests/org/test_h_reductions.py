@@ -52,8 +52,8 @@ async def test_reduction_lowers_the_available_quantity(reducing: Caller) -> None
     assert (await reducing.call("PATCH", f"sobjects/Order/{body['OrderId']}", {"Status": "Activated"}))[0] == 204
     rows = await reducing.query("SELECT Id, TotalAmount FROM Order ORDER BY TotalAmount")
     assert [(row["Id"], row["TotalAmount"]) for row in rows] == [(body["OrderId"], -20.0), (order, 50.0)]
-    again = await reduction(reducing, line, head, Quantity=-3)
-    await reducing.create("OrderItem", **again)
+    second = await reduction(reducing, line, head, Quantity=-3)
+    await reducing.create("OrderItem", **second)
     assert await available(reducing, line) == 0.0
 
 
@@ -87,8 +87,8 @@ async def test_reduction_of_an_unsuitable_order_is_rejected(reducing: Caller) ->
     await reducing.call("PATCH", f"sobjects/Order/{body['OrderId']}", {"Status": "Activated"})
     for wrong in ({"OriginalOrderId": draft}, {"AccountId": other}, {"OriginalOrderId": body["OrderId"]},
                   {"IsReductionOrder": False}):  # fmt: skip
-        told = await reducing.refusal("POST", "sobjects/Order", base | head | wrong)
-        assert told[:2] == (400, "FIELD_INTEGRITY_EXCEPTION"), wrong
+        refusal = await reducing.refusal("POST", "sobjects/Order", base | head | wrong)
+        assert refusal[:2] == (400, "FIELD_INTEGRITY_EXCEPTION"), wrong
     assert (await reducing.call("POST", "sobjects/Order", base | head | {"OriginalOrderId": None}))[0] == 201
     assert order
 
@@ -98,8 +98,8 @@ async def test_reduced_line_cannot_be_changed(reducing: Caller) -> None:
     order, line, head = await original(reducing)
     body = await reduction(reducing, line, head)
     item = await reducing.create("OrderItem", **body)
-    told = await reducing.refusal("PATCH", f"sobjects/OrderItem/{line}", {"Quantity": 4})
-    assert told[2] == "You can't update Quantity because the order product has been reduced."
+    refusal = await reducing.refusal("PATCH", f"sobjects/OrderItem/{line}", {"Quantity": 4})
+    assert refusal[2] == "You can't update Quantity because the order product has been reduced."
     assert (await reducing.call("PATCH", f"sobjects/OrderItem/{line}", {"Description": "still"}))[0] == 204
     assert (await reducing.refusal("PATCH", f"sobjects/Order/{order}", {"Status": "Draft"}))[0] == 400
     assert (await reducing.call("DELETE", f"sobjects/OrderItem/{item}"))[0] == 204
@@ -147,5 +147,5 @@ async def test_price_change_after_activation_depends_on_the_setting(strict: bool
         caller = Caller(org, http)
         _, line = await caller.active_order()
         assert (await caller.call("PATCH", f"sobjects/OrderItem/{line}", {"Description": "x"}))[0] == 204
-        told = (await caller.call("PATCH", f"sobjects/OrderItem/{line}", {"UnitPrice": 11}))[0]
-        assert told == (400 if strict else 204)
+        body = (await caller.call("PATCH", f"sobjects/OrderItem/{line}", {"UnitPrice": 11}))[0]
+        assert body == (400 if strict else 204)

@@ -75,14 +75,14 @@ async def test_task_is_linked_to_its_account(caller: Caller, about: str) -> None
     [row] = await caller.query("SELECT AccountId FROM Order")
     what = order if about == "Order" else row["AccountId"]
     task = await caller.create("Task", WhatId=what, Subject="Call", Priority="High", ActivityDate="2026-02-01")
-    _, found = await caller.call("GET", f"sobjects/Task/{task}")
-    assert (found["Status"], found["IsHighPriority"], found["AccountId"]) == ("Not Started", True, row["AccountId"])
+    _, body = await caller.call("GET", f"sobjects/Task/{task}")
+    assert (body["Status"], body["IsHighPriority"], body["AccountId"]) == ("Not Started", True, row["AccountId"])
     await caller.call("PATCH", f"sobjects/Task/{task}", {"Status": "Completed"})
-    [found] = await caller.query("SELECT IsClosed, What.Type, What.Name FROM Task WHERE What.Type != 'Case'")
-    [named] = await caller.query(f"SELECT {'OrderNumber' if about == 'Order' else 'Name'} FROM {about}")
-    assert (found["IsClosed"], found["What"]["Type"]) == (True, about)
-    assert found["What"]["Name"] == named.get("Name", named.get("OrderNumber"))
-    assert found["What"]["attributes"] == {"type": "Name", "url": f"/services/data/v66.0/sobjects/{about}/{what}"}
+    [body] = await caller.query("SELECT IsClosed, What.Type, What.Name FROM Task WHERE What.Type != 'Case'")
+    [rows] = await caller.query(f"SELECT {'OrderNumber' if about == 'Order' else 'Name'} FROM {about}")
+    assert (body["IsClosed"], body["What"]["Type"]) == (True, about)
+    assert body["What"]["Name"] == rows.get("Name", rows.get("OrderNumber"))
+    assert body["What"]["attributes"] == {"type": "Name", "url": f"/services/data/v66.0/sobjects/{about}/{what}"}
 
 
 async def test_field_history_records_changes_of_users(caller: Caller) -> None:

@@ -26,11 +26,11 @@ def permission_set_zip(name: str) -> bytes:
 
 async def test_deployment_response_has_the_documented_fields(deployer: Deployer) -> None:
     """I3: Pending at first; numbers and details when it has finished."""
-    status, told = await deployer.post(permission_set_zip("Shape"))
-    assert (status, told["id"][:3], told["url"].endswith(told["id"])) == (201, "0Af", True)
-    result = told["deployResult"]
+    status, body = await deployer.post(permission_set_zip("Shape"))
+    assert (status, body["id"][:3], body["url"].endswith(body["id"])) == (201, "0Af", True)
+    result = body["deployResult"]
     assert (result["status"], result["done"], result["success"]) == ("Pending", False, False)
-    assert told["deployOptions"]["testLevel"] == "NoTestRun"
+    assert body["deployOptions"]["testLevel"] == "NoTestRun"
     done = await deployer.deploy(permission_set_zip("Shape2"))
     assert (done["status"], done["numberComponentsDeployed"], done["numberComponentsTotal"], done["numberComponentErrors"]) == (  # noqa: E501
         "Succeeded", 1, 1, 0,
@@ -46,15 +46,15 @@ async def test_validated_deployment_can_be_quick_deployed(deployer: Deployer) ->
     """I3: quick deploy of a validation that succeeded."""
     checked = await deployer.deploy(permission_set_zip("Quick"), checkOnly=True)
     assert await deployer.caller.query("SELECT Id FROM PermissionSet WHERE Name = 'Quick'") == []
-    status, told = await deployer.caller.call("POST", f"metadata/deployRequest/{checked['id']}", {})
-    assert (status, told["id"] != checked["id"], told["deployResult"]["checkOnly"]) == (201, True, False)
-    done = await deployer.over(told["id"])
+    status, body = await deployer.caller.call("POST", f"metadata/deployRequest/{checked['id']}", {})
+    assert (status, body["id"] != checked["id"], body["deployResult"]["checkOnly"]) == (201, True, False)
+    done = await deployer.over(body["id"])
     assert (done["status"], done["numberComponentsDeployed"]) == ("Succeeded", 1)
     assert len(await deployer.caller.query("SELECT Id FROM PermissionSet WHERE Name = 'Quick'")) == 1
     plain = await deployer.deploy(permission_set_zip("Quick"))
     for wrong in (plain["id"], done["id"]):
-        status, [told] = await deployer.caller.call("POST", f"metadata/deployRequest/{wrong}", {})
-        assert (status, told["errorCode"]) == (400, "INVALID_ID_FIELD")
+        status, [body] = await deployer.caller.call("POST", f"metadata/deployRequest/{wrong}", {})
+        assert (status, body["errorCode"]) == (400, "INVALID_ID_FIELD")
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ async def test_validated_deployment_can_be_quick_deployed(deployer: Deployer) ->
 )  # fmt: skip
 async def test_invalid_deploy_option_is_rejected(deployer: Deployer, options: dict[str, Any]) -> None:
     """I3."""
-    status, [told] = await deployer.post(permission_set_zip("Options"), **options)
-    assert (status, told["errorCode"] in {"JSON_PARSER_ERROR", "INVALID_OPERATION"}) == (400, True)
+    status, [body] = await deployer.post(permission_set_zip("Options"), **options)
+    assert (status, body["errorCode"] in {"JSON_PARSER_ERROR", "INVALID_OPERATION"}) == (400, True)
 
 
 def corrupt_zip(*, method: int = zipfile.ZIP_DEFLATED, at: float = 0.5) -> bytes:
@@ -88,9 +88,9 @@ def corrupt_zip(*, method: int = zipfile.ZIP_DEFLATED, at: float = 0.5) -> bytes
 )  # fmt: skip
 async def test_corrupt_zip_fails_the_deployment(deployer: Deployer, content: bytes) -> None:
     """I3: the org continues to work."""
-    status, told = await deployer.post(content)
+    status, body = await deployer.post(content)
     assert status == 201
-    done = await deployer.over(told["id"])
+    done = await deployer.over(body["id"])
     assert done["status"] in {"Failed", "Succeeded"}
     assert (await deployer.deploy(permission_set_zip("After")))["status"] == "Succeeded"
 
@@ -112,8 +112,8 @@ async def test_invalid_file_fails_its_component(deployer: Deployer, text: str) -
     for path, kind in (("permissionsets/P.permissionset", "PermissionSet"), ("objects/Account.object", "CustomObject"),
                        ("settings/Order.settings", "Settings"), ("reports/F/R.report", "Report"),
                        ("dashboards/F/D.dashboard", "Dashboard"), ("layouts/Order-L.layout", "Layout")):  # fmt: skip
-        status, told = await deployer.post(package({path: text}, **{kind: "*"}))
-        done = await deployer.over(told["id"])
+        status, body = await deployer.post(package({path: text}, **{kind: "*"}))
+        done = await deployer.over(body["id"])
         assert (status, done["status"] in {"Succeeded", "Failed"}, "UNKNOWN" in (done["errorMessage"] or "")) == (
             201, True, False,
         ), path  # fmt: skip
@@ -122,12 +122,12 @@ async def test_invalid_file_fails_its_component(deployer: Deployer, text: str) -
 async def test_too_large_zip_is_rejected(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> None:
     """I3: the limit is 39 MB, lowered here."""
     monkeypatch.setattr("connector.localorg.rest.metadata_api.MAX_ZIP_BYTES", 100)
-    status, [told] = await deployer.post(permission_set_zip("Large"))
-    assert (status, told["errorCode"]) == (400, "LIMIT_EXCEEDED")
+    status, [body] = await deployer.post(permission_set_zip("Large"))
+    assert (status, body["errorCode"]) == (400, "LIMIT_EXCEEDED")
 
 
 async def test_zip_of_more_than_10000_files_fails(deployer: Deployer) -> None:
     """I3."""
     many = {f"permissionsets/P{number}.permissionset": "<x/>" for number in range(10_000)}
-    _, told = await deployer.post(package(many, PermissionSet="*"))
-    assert (told["deployResult"]["status"], "10,000 files" in told["deployResult"]["errorMessage"]) == ("Failed", True)
+    _, body = await deployer.post(package(many, PermissionSet="*"))
+    assert (body["deployResult"]["status"], "10,000 files" in body["deployResult"]["errorMessage"]) == ("Failed", True)

@@ -47,34 +47,34 @@ class Deployer:
 
     async def deploy(self, content: bytes, **options: Any) -> dict[str, Any]:
         """Return the result of a finished deployment."""
-        status, told = await self.post(content, **options)
-        assert (status, told["deployResult"]["done"]) == (201, False), told
-        return await self.over(told["id"])
+        status, body = await self.post(content, **options)
+        assert (status, body["deployResult"]["done"]) == (201, False), body
+        return await self.over(body["id"])
 
     async def over(self, deployment_id: str) -> dict[str, Any]:
         """Wait for the result."""
         async with asyncio.timeout(SOON):
             while True:
-                _, told = await self.caller.call("GET", f"metadata/deployRequest/{deployment_id}?includeDetails=true")
-                if told["deployResult"]["done"]:
-                    return dict(told["deployResult"])
+                _, body = await self.caller.call("GET", f"metadata/deployRequest/{deployment_id}?includeDetails=true")
+                if body["deployResult"]["done"]:
+                    return dict(body["deployResult"])
                 await asyncio.sleep(0.01)
 
     async def failures(self, content: bytes, **options: Any) -> Failures:
-        found = await self.deploy(content, **options)
-        assert found["status"] == "Failed", found
+        result = await self.deploy(content, **options)
+        assert result["status"] == "Failed", result
         return [
-            (item["fullName"], item["problem"], item["lineNumber"]) for item in found["details"]["componentFailures"]
+            (item["fullName"], item["problem"], item["lineNumber"]) for item in result["details"]["componentFailures"]
         ]
 
     async def seen(self, sobject: str, field: str) -> dict[str, Any] | None:
-        _, told = await self.caller.call("GET", f"sobjects/{sobject}/describe")
-        return next((item for item in told["fields"] if item["name"] == field), None)
+        _, body = await self.caller.call("GET", f"sobjects/{sobject}/describe")
+        return next((item for item in body["fields"] if item["name"] == field), None)
 
     async def assign(self, name: str) -> str:
-        [found] = await self.caller.query(f"SELECT Id FROM PermissionSet WHERE Name = '{name}'")
+        [rows] = await self.caller.query(f"SELECT Id FROM PermissionSet WHERE Name = '{name}'")
         user = self.caller.org.org.auth.identity.user_id
-        return await self.caller.create("PermissionSetAssignment", PermissionSetId=found["Id"], AssigneeId=user)
+        return await self.caller.create("PermissionSetAssignment", PermissionSetId=rows["Id"], AssigneeId=user)
 
 
 @pytest.fixture
@@ -121,9 +121,9 @@ async def test_read_only_field_cannot_be_written(deployer: Deployer) -> None:
     readers = {"permissionsets/Readers.permissionset": permission_set("Account.Grade__c", editable=False)}
     await deployer.deploy(package(with_field() | readers, CustomObject="Account", PermissionSet="Readers"))
     await deployer.assign("Readers")
-    told = await deployer.seen("Account", "Grade__c")
-    assert told is not None
-    assert (told["createable"], told["updateable"]) == (False, False)
+    result = await deployer.seen("Account", "Grade__c")
+    assert result is not None
+    assert (result["createable"], result["updateable"]) == (False, False)
     status, code, _ = await deployer.caller.refusal("POST", "sobjects/Account", {"Name": "A", "Grade__c": "x"})
     assert (status, code) == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
 
@@ -132,13 +132,13 @@ async def test_repeated_deployment_updates_changed_properties_only(deployer: Dep
     """I3."""
     await deployer.deploy(field_and_set())
     await deployer.assign("Graders")
-    again = await deployer.deploy(field_and_set())
-    assert [item["created"] for item in again["details"]["componentSuccesses"]] == [False] * 3
+    second = await deployer.deploy(field_and_set())
+    assert [item["created"] for item in second["details"]["componentSuccesses"]] == [False] * 3
     longer = {"objects/Account.object": xml("CustomObject", text_field("Grade__c", length=30))}
     await deployer.deploy(package(longer, CustomObject="Account"))
-    told = await deployer.seen("Account", "Grade__c")
-    assert told is not None
-    assert told["length"] == 30
+    result = await deployer.seen("Account", "Grade__c")
+    assert result is not None
+    assert result["length"] == 30
     other = xml("CustomObject", "<fields><fullName>Grade__c</fullName><label>G</label><type>Date</type></fields>")
     [(name, problem, _)] = await deployer.failures(package({"objects/Account.object": other}, CustomObject="Account"))
     assert (name, "Cannot change the type" in problem) == ("Account.Grade__c", True)
@@ -179,8 +179,8 @@ async def test_custom_object_and_event_can_be_deployed(deployer: Deployer) -> No
     assert done["status"] == "Succeeded", done["details"]["componentFailures"]
     account = await deployer.caller.create("Account", Name="A")
     await deployer.caller.create("Visit__c", Name="First", Account__c=account)
-    found = await deployer.caller.query("SELECT Name, (SELECT Name FROM Visits__r) FROM Account")
-    assert [row["Name"] for row in found[0]["Visits__r"]["records"]] == ["First"]
+    rows = await deployer.caller.query("SELECT Name, (SELECT Name FROM Visits__r) FROM Account")
+    assert [row["Name"] for row in rows[0]["Visits__r"]["records"]] == ["First"]
     await deployer.caller.create("Visited__e", Title__c="x")
     hub = deployer.caller.org.org.hub
     assert hub.resolve_topics("/event/Visits__chn") == {"/event/Visited__e"}
@@ -255,8 +255,8 @@ async def test_component_with_a_broken_reference_is_rejected(
     deployer: Deployer, path: str, kind: str, text: str, problem: str
 ) -> None:
     """I2."""
-    [(_, told, line)] = await deployer.failures(package({path: text}, **{kind: "*"}))
-    assert problem in told
+    [(_, result, line)] = await deployer.failures(package({path: text}, **{kind: "*"}))
+    assert problem in result
     assert line >= 1
 
 
@@ -267,29 +267,29 @@ async def test_invalid_package_fails_the_deployment(deployer: Deployer) -> None:
         (package({}, Nonsense="*"), "Unknown type name 'Nonsense'"),
         (package({"destructiveChanges.xml": "<x/>"}, CustomObject="*"), "destructiveChanges.xml"),
     ):
-        status, told = await deployer.post(content)
-        assert (status, told["deployResult"]["status"]) == (201, "Failed")
-        assert problem in told["deployResult"]["errorMessage"]
+        status, body = await deployer.post(content)
+        assert (status, body["deployResult"]["status"]) == (201, "Failed")
+        assert problem in body["deployResult"]["errorMessage"]
     [(name, problem, _)] = await deployer.failures(package({}, CustomObject="Gone__c"))
     assert (name, "was not found in zipped directory" in problem) == ("package", True)
 
 
 async def test_malformed_deployment_request_is_rejected(deployer: Deployer) -> None:
     """I3."""
-    status, told = await deployer.post(b"x", testLevel="Never")
-    assert (status, told[0]["errorCode"]) == (400, "INVALID_OPERATION")
-    status, told = await deployer.post(b"x", nonsense=1)
-    assert (status, told[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
+    status, body = await deployer.post(b"x", testLevel="Never")
+    assert (status, body[0]["errorCode"]) == (400, "INVALID_OPERATION")
+    status, body = await deployer.post(b"x", nonsense=1)
+    assert (status, body[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
     assert (await deployer.caller.call("POST", "metadata/deployRequest", {}))[0] == 415
     assert (await deployer.caller.call("GET", "metadata/deployRequest/0AfLo0000000009AAA"))[0] == 404
 
 
 async def test_pending_deployment_can_be_canceled(deployer: Deployer) -> None:
     """I3."""
-    _, told = await deployer.post(field_and_set())
-    path = f"metadata/deployRequest/{told['id']}"
-    status, told = await deployer.caller.call("PATCH", path, {"deployResult": {"status": "Canceling"}})
-    assert (status, told["deployResult"]["status"]) == (202, "Canceled")
+    _, body = await deployer.post(field_and_set())
+    path = f"metadata/deployRequest/{body['id']}"
+    status, body = await deployer.caller.call("PATCH", path, {"deployResult": {"status": "Canceling"}})
+    assert (status, body["deployResult"]["status"]) == (202, "Canceled")
     await asyncio.sleep(0.1)
     assert await deployer.caller.query("SELECT Id FROM PermissionSet") == []
 
@@ -304,19 +304,19 @@ async def test_simple_salesforce_deploys_by_soap(bare: Caller) -> None:
     def deployed(org: Any, content: bytes) -> Any:
         started = org.deploy(io.BytesIO(content), sandbox=False)
         end = time.monotonic() + SOON
-        while (told := org.checkDeployStatus(started["asyncId"]))["state"] not in {"Succeeded", "Failed"}:
+        while (result := org.checkDeployStatus(started["asyncId"]))["state"] not in {"Succeeded", "Failed"}:
             assert time.monotonic() < end
-        return told
+        return result
 
     def use() -> None:
         with requests.Session() as session:
             session.mount("https://", Redirect(bare.org.url))
             org = Salesforce(session_id=bare.org.access_token, instance="local.salesforce.com", session=session)
-            told = deployed(org, field_and_set())
-            assert (told["state"], told["deployment_detail"]["deployed_count"]) == ("Succeeded", "3")
-            told = deployed(org, package(with_field("Bad"), CustomObject="Account"))
-            [error] = told["deployment_detail"]["errors"]
-            assert (told["state"], error["message"]) == ("Failed", "fullName must end with __c")
+            result = deployed(org, field_and_set())
+            assert (result["state"], result["deployment_detail"]["deployed_count"]) == ("Succeeded", "3")
+            result = deployed(org, package(with_field("Bad"), CustomObject="Account"))
+            [error] = result["deployment_detail"]["errors"]
+            assert (result["state"], error["message"]) == ("Failed", "fullName must end with __c")
 
     await asyncio.to_thread(use)
     assert [row["Name"] for row in await bare.query("SELECT Name FROM PermissionSet")] == ["Graders"]

@@ -52,8 +52,8 @@ async def test_injected_refusal_has_the_shape_of_the_called_api(
 ) -> None:
     for face, (status, text) in ((soap, in_soap), (classic, in_classic)):
         await trouble(caller, **fault)
-        told = await face(caller)
-        assert (told[0], text in told[1]) == (status, True), told
+        result = await face(caller)
+        assert (result[0], text in result[1]) == (status, True), result
         assert (await face(caller))[0] < 300
     assert len(await caller.query("SELECT Id FROM Account")) == 1
 

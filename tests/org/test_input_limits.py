@@ -24,12 +24,12 @@ pytestmark = SHARED
 
 def cost(act: Callable[[], object]) -> float:
     """Return CPU seconds, the least of three runs."""
-    found = []
+    result = []
     for _ in range(3):
         before = time.process_time()
         act()
-        found.append(time.process_time() - before)
-    return min(found)
+        result.append(time.process_time() - before)
+    return min(result)
 
 
 def multipart(size: int) -> bytes:

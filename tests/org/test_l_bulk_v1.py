@@ -51,13 +51,13 @@ async def test_simple_salesforce_runs_bulk_v1_jobs(caller: Caller, hurried: None
             session.mount("https://", Redirect(caller.org.url))
             org = Salesforce(session_id=caller.org.access_token, instance="local.salesforce.com", session=session)
             records = [{"External_Key__c": f"K-{number}", "Name": f"N {number}"} for number in range(250)]
-            told = org.bulk.Account.upsert([*records, {"External_Key__c": "K-x"}], "External_Key__c", batch_size=200)
-            assert [item["success"] for item in told] == [True] * 250 + [False]
-            assert told[-1]["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
+            result = org.bulk.Account.upsert([*records, {"External_Key__c": "K-x"}], "External_Key__c", batch_size=200)
+            assert [item["success"] for item in result] == [True] * 250 + [False]
+            assert result[-1]["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
             rows = org.bulk.Account.query("SELECT Name, External_Key__c FROM Account ORDER BY External_Key__c")
             assert len(rows) == 250
             assert rows[0]["Name"] == "N 0"
-            gone = org.bulk.Account.delete([{"Id": told[0]["id"]}])
+            gone = org.bulk.Account.delete([{"Id": result[0]["id"]}])
             assert gone[0]["success"]
 
     await asyncio.to_thread(use)

@@ -23,11 +23,11 @@ async def test_query_with_columns_serves_the_command_line(caller: Caller) -> Non
     """L17: Salesforce's command line asks for the columns of each query."""
     soql = "SELECT Id, name, Owner.Name, Account.Owner.Email, (SELECT Id FROM Orders) FROM Contract"
     body = (await caller.call("GET", f"query?q={quote(soql.replace('name,', 'Status,', 1))}&columns=true"))[1]
-    told = {item["columnName"]: item for item in body["columnMetadata"]}
-    assert list(told) == ["Id", "Status", "Owner", "Account", "Orders"]
-    assert [item["columnName"] for item in told["Owner"]["joinColumns"]] == ["Name"]
-    assert [item["columnName"] for item in told["Account"]["joinColumns"][0]["joinColumns"]] == ["Email"]
-    assert (told["Orders"]["aggregate"], told["Owner"]["aggregate"], body["idSelected"]) == (True, False, True)
+    result = {item["columnName"]: item for item in body["columnMetadata"]}
+    assert list(result) == ["Id", "Status", "Owner", "Account", "Orders"]
+    assert [item["columnName"] for item in result["Owner"]["joinColumns"]] == ["Name"]
+    assert [item["columnName"] for item in result["Account"]["joinColumns"][0]["joinColumns"]] == ["Email"]
+    assert (result["Orders"]["aggregate"], result["Owner"]["aggregate"], body["idSelected"]) == (True, False, True)
     grouped = quote("SELECT COUNT(Id) n, Type FROM Account GROUP BY Type")
     body = (await caller.call("GET", f"query?q={grouped}&columns=true"))[1]
     names = [(item["columnName"], item["aggregate"]) for item in body["columnMetadata"]]
@@ -63,8 +63,8 @@ async def test_search_finds_words_in_fields(caller: Caller) -> None:
     assert await found(caller, 'FIND {"Acme Brothers"} IN NAME FIELDS RETURNING Account(Name)') == ["Acme Brothers"]
     body = (await caller.call("GET", "parameterizedSearch/?q=acme&sobject=Account&Account.fields=Name"))[1]
     assert [row["Name"] for row in body["searchRecords"]] == ["Acme Brothers"]
-    asked = {"q": "acme", "sobjects": [{"name": "Account", "fields": ["Name"], "where": "Phone = null"}]}
-    assert (await caller.call("POST", "parameterizedSearch", asked))[1] == {"searchRecords": []}
+    expected = {"q": "acme", "sobjects": [{"name": "Account", "fields": ["Name"], "where": "Phone = null"}]}
+    assert (await caller.call("POST", "parameterizedSearch", expected))[1] == {"searchRecords": []}
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ async def test_ui_metadata_is_answered_with_defaults(caller: Caller) -> None:
     layouts = (await caller.call("GET", "sobjects/Order/describe/layouts"))[1]
     link = layouts["recordTypeMappings"][0]["urls"]["layout"]
     rows = (await caller.call("GET", link))[1]["detailLayoutSections"][0]["layoutRows"]
-    shown = {row["layoutItems"][0]["layoutComponents"][0]["value"] for row in rows}
-    assert {"Status", "AccountId", "TotalAmount"} <= shown
+    result = {row["layoutItems"][0]["layoutComponents"][0]["value"] for row in rows}
+    assert {"Status", "AccountId", "TotalAmount"} <= result
     assert (await caller.call("GET", "sobjects/Order/listviews"))[1]["listviews"] == []
     compact = (await caller.call("GET", "sobjects/Order/describe/compactLayouts"))[1]["compactLayouts"]
     assert [item["name"] for item in compact] == ["SYSTEM"]
@@ -139,9 +139,9 @@ async def test_place_order_creates_an_order_with_lines(caller: Caller) -> None:
              "accountId": account, "Pricebook2Id": book, "OrderItems": {"records": [line, line]}}  # fmt: skip
     status, body = await caller.call("POST", "commerce/sale/order", {"order": [order]})
     assert (status, body["totalSize"], body["records"][0]["OrderItems"]["totalSize"]) == (201, 1, 2)
-    made = body["records"][0]["Id"]
-    more = {"order": [{"Id": made, "OrderItems": {"records": [line]}}]}
-    assert (await caller.call("PATCH", f"commerce/sale/order/{made}", more))[0] == 200
+    created = body["records"][0]["Id"]
+    more = {"order": [{"Id": created, "OrderItems": {"records": [line]}}]}
+    assert (await caller.call("PATCH", f"commerce/sale/order/{created}", more))[0] == 200
     assert (await caller.query("SELECT TotalAmount FROM Order"))[0]["TotalAmount"] == 47.97
     wrong = order | {"OrderItems": {"records": [line, line | {"PricebookEntryId": None}]}}
     assert (await caller.call("POST", "commerce/sale/order", {"order": [wrong]}))[0] == 400

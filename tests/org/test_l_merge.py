@@ -52,8 +52,8 @@ async def test_merged_account_is_deleted_and_names_its_winner(caller: Caller) ->
     (result,) = await merge(caller, request(winner, loser, Phone="1", External_Key__c="K-1"))
     assert (texts(result, "success"), texts(result, "id")) == (["true"], [winner])
     assert texts(result, "mergedRecordIds") == [loser]
-    kept = await caller.query("SELECT Id, Name, Phone, External_Key__c FROM Account")
-    assert [(row["Id"], row["Name"], row["Phone"], row["External_Key__c"]) for row in kept] == [
+    rows = await caller.query("SELECT Id, Name, Phone, External_Key__c FROM Account")
+    assert [(row["Id"], row["Name"], row["Phone"], row["External_Key__c"]) for row in rows] == [
         (winner, "Winner", "1", "K-1")
     ]
     lost = await every(caller, "SELECT Id, IsDeleted, MasterRecordId FROM Account WHERE MasterRecordId != null")
@@ -171,8 +171,8 @@ async def test_undeleted_merge_loser_has_no_children(caller: Caller) -> None:
     loser, winner = await parent(caller, draft), await caller.create("Account", Name="Winner")
     await merge(caller, request(winner, loser))
     assert texts(await by_ids(caller, "undelete", loser), "success") == ["true"]
-    found = await caller.query(f"SELECT MasterRecordId FROM Account WHERE Id = '{loser}'")
-    assert found[0]["MasterRecordId"] is None
+    rows = await caller.query(f"SELECT MasterRecordId FROM Account WHERE Id = '{loser}'")
+    assert rows[0]["MasterRecordId"] is None
     assert await parent(caller, draft) == winner
 
 

@@ -15,9 +15,9 @@ def deployed(caller: Caller, content: bytes) -> Deployment:
 
 
 def fields(caller: Caller, sobject: str) -> set[str]:
-    found = caller.org.org.schema.get(sobject)
-    assert found is not None
-    return set(found.all_fields)
+    body = caller.org.org.schema.get(sobject)
+    assert body is not None
+    return set(body.all_fields)
 
 
 async def test_components_are_removed_before_and_after_the_others(caller: Caller) -> None:
@@ -27,8 +27,8 @@ async def test_components_are_removed_before_and_after_the_others(caller: Caller
         "objects/Account.object": xml("CustomObject", two),
         "permissionsets/Set.permissionset": permission_set("Account.Old__c", "Account.New__c"),
     }
-    made = package(files, CustomField="Account.Old__c Account.New__c", PermissionSet="Set")
-    assert deployed(caller, made).status == "Succeeded"
+    created = package(files, CustomField="Account.Old__c Account.New__c", PermissionSet="Set")
+    assert deployed(caller, created).status == "Succeeded"
     sent = {
         "objects/Account.object": xml("CustomObject", text_field("New__c", length=99)),
         "destructiveChangesPre.xml": manifest({"CustomField": "Account.New__c"}),
@@ -36,10 +36,10 @@ async def test_components_are_removed_before_and_after_the_others(caller: Caller
     }
     done = deployed(caller, package(sent, CustomField="Account.New__c"))
     assert done.status == "Succeeded"
-    told = {(item.name, item.file.partition(".")[0]): item for item in done.messages}
-    assert told["Account.Old__c", "destructiveChangesPost"].deleted
-    assert told["Set", "destructiveChangesPost"].deleted
-    assert told["Account.No__c", "destructiveChangesPost"].problem == "No CustomField named: Account.No__c found"
+    result = {(item.name, item.file.partition(".")[0]): item for item in done.messages}
+    assert result["Account.Old__c", "destructiveChangesPost"].deleted
+    assert result["Set", "destructiveChangesPost"].deleted
+    assert result["Account.No__c", "destructiveChangesPost"].problem == "No CustomField named: Account.No__c found"
     assert done.messages[0].name == "Account.New__c"
     assert {"new__c", "old__c"} & fields(caller, "Account") == {"new__c"}
     assert await caller.query("SELECT Id FROM PermissionSet WHERE Name = 'Set'") == []

@@ -52,23 +52,23 @@ async def query(caller: Caller, soql: str) -> Element:
 async def test_soap_calls_write_and_read_rows(caller: Caller) -> None:
     """L8."""
     row = "<p:sObjects><p:type>Account</p:type><p:Name>{}</p:Name><p:External_Key__c>k</p:External_Key__c></p:sObjects>"
-    made = await soap(caller, f"<p:create>{row.format('A &amp; B')}{row.format('')}</p:create>")
-    assert texts(made, "success") == ["true", "false"]
-    assert texts(made, "statusCode") == ["REQUIRED_FIELD_MISSING"]
-    (account, nothing) = texts(made, "id")
+    created = await soap(caller, f"<p:create>{row.format('A &amp; B')}{row.format('')}</p:create>")
+    assert texts(created, "success") == ["true", "false"]
+    assert texts(created, "statusCode") == ["REQUIRED_FIELD_MISSING"]
+    (account, nothing) = texts(created, "id")
     assert (account or "")[:3] == "001"
     assert nothing is None
     change = (
         f"<p:sObjects><p:type>Account</p:type><p:fieldsToNull>External_Key__c</p:fieldsToNull><p:Id>{account}</p:Id>"
     )
     assert texts(await soap(caller, f"<p:update>{change}</p:sObjects></p:update>"), "success") == ["true"]
-    found = await query(caller, "SELECT Id, Name, External_Key__c, CreatedDate, Owner.Name FROM Account")
-    assert texts(found, "size") == ["1"]
-    assert texts(found, "Name") == ["A & B", "Local Administrator"]
-    assert (texts(found, "CreatedDate")[0] or "").endswith(".000Z")
-    (key,) = all_of(found, "External_Key__c")
+    result = await query(caller, "SELECT Id, Name, External_Key__c, CreatedDate, Owner.Name FROM Account")
+    assert texts(result, "size") == ["1"]
+    assert texts(result, "Name") == ["A & B", "Local Administrator"]
+    assert (texts(result, "CreatedDate")[0] or "").endswith(".000Z")
+    (key,) = all_of(result, "External_Key__c")
     assert (key.text, set(key.attrib.values())) == (None, {"true"})
-    assert texts(next(all_of(found, "records")), "type") == ["Account", "User"]
+    assert texts(next(all_of(result, "records")), "type") == ["Account", "User"]
     assert texts(await soap(caller, f"<p:delete><p:ids>{account}</p:ids></p:delete>"), "success") == ["true"]
 
 
@@ -83,8 +83,8 @@ async def test_soap_upsert_reports_created_rows(caller: Caller) -> None:
 async def test_all_or_none_header_rolls_back_the_call(caller: Caller) -> None:
     """L8."""
     rows = "".join(f"<p:sObjects><p:type>Account</p:type><p:Name>{name}</p:Name></p:sObjects>" for name in ("A", ""))
-    whole = "<p:AllOrNoneHeader><p:allOrNone>true</p:allOrNone></p:AllOrNoneHeader>"
-    done = await soap(caller, f"<p:create>{rows}</p:create>", headers=whole)
+    content = "<p:AllOrNoneHeader><p:allOrNone>true</p:allOrNone></p:AllOrNoneHeader>"
+    done = await soap(caller, f"<p:create>{rows}</p:create>", headers=content)
     assert texts(done, "statusCode") == ["ALL_OR_NONE_OPERATION_ROLLED_BACK", "REQUIRED_FIELD_MISSING"]
     assert await caller.query("SELECT Id FROM Account") == []
 
@@ -95,8 +95,8 @@ async def test_soap_rows_hold_parents_by_key_and_children(caller: Caller) -> Non
     parent = "<p:Account><p:type>Account</p:type><p:External_Key__c>k</p:External_Key__c></p:Account>"
     row = f"<p:sObjects><p:type>Contact</p:type><p:LastName>K</p:LastName>{parent}</p:sObjects>"
     assert texts(await soap(caller, f"<p:create>{row}</p:create>"), "success") == ["true"]
-    found = await query(caller, "SELECT Name, (SELECT LastName FROM Contacts) FROM Account")
-    (children,) = all_of(found, "Contacts")
+    result = await query(caller, "SELECT Name, (SELECT LastName FROM Contacts) FROM Account")
+    (children,) = all_of(result, "Contacts")
     assert (texts(children, "done"), texts(children, "LastName"), texts(children, "size")) == (["true"], ["K"], ["1"])
 
 
@@ -124,10 +124,10 @@ async def test_describe_elements_come_in_wsdl_order(caller: Caller) -> None:
     field = next(item for item in all_of(result, "fields") if texts(item, "name") == ["Status"])
     parts = [plain(item.tag) for item in field]
     assert parts == sorted(parts)
-    every = await soap(caller, "<p:describeGlobal/>")
-    (result,) = all_of(every, "result")
+    outcome = await soap(caller, "<p:describeGlobal/>")
+    (result,) = all_of(outcome, "result")
     assert [plain(item.tag) for item in result][:2] == ["encoding", "maxBatchSize"]
-    assert {"Account", "Order"} <= set(texts(every, "name"))
+    assert {"Account", "Order"} <= set(texts(outcome, "name"))
 
 
 async def test_enterprise_row_has_its_own_xsi_type(caller: Caller) -> None:
@@ -208,8 +208,8 @@ async def test_metadata_components_are_saved_read_listed_and_deleted(caller: Cal
     assert (texts(twice, "success"), texts(twice, "statusCode")) == (["false"], ["DUPLICATE_DEVELOPER_NAME"])
     saved = await metadata(caller, f"<p:upsertMetadata>{field(name, length=30)}</p:upsertMetadata>")
     assert (texts(saved, "created"), texts(saved, "success")) == (["false"], ["true"])
-    asked = f"<p:fullNames>{name}</p:fullNames><p:fullNames>Account.No__c</p:fullNames>"
-    read = await metadata(caller, f"<p:readMetadata><p:type>CustomField</p:type>{asked}</p:readMetadata>")
+    expected = f"<p:fullNames>{name}</p:fullNames><p:fullNames>Account.No__c</p:fullNames>"
+    read = await metadata(caller, f"<p:readMetadata><p:type>CustomField</p:type>{expected}</p:readMetadata>")
     assert (texts(read, "fullName"), texts(read, "length")) == ([name], ["30"])
     assert len(list(all_of(read, "records"))) == 2
     listed = "<p:listMetadata><p:queries><p:type>CustomField</p:type></p:queries></p:listMetadata>"
@@ -245,9 +245,9 @@ async def test_retrieved_zip_can_be_deployed(caller: Caller) -> None:
     request = f"<p:retrieveRequest><p:singlePackage>true</p:singlePackage><p:unpackaged>{types}</p:unpackaged>"
     started = await metadata(caller, f"<p:retrieve>{request}</p:retrieveRequest></p:retrieve>")
     (number,) = texts(started, "id")
-    asked = f"<p:asyncProcessId>{number}</p:asyncProcessId>"
-    assert texts(await metadata(caller, f"<p:checkStatus>{asked}</p:checkStatus>"), "state") == ["Completed"]
-    done = await metadata(caller, f"<p:checkRetrieveStatus>{asked}</p:checkRetrieveStatus>")
+    expected = f"<p:asyncProcessId>{number}</p:asyncProcessId>"
+    assert texts(await metadata(caller, f"<p:checkStatus>{expected}</p:checkStatus>"), "state") == ["Completed"]
+    done = await metadata(caller, f"<p:checkRetrieveStatus>{expected}</p:checkRetrieveStatus>")
     assert texts(done, "problem") == ["Entity of type 'Layout' named 'No' cannot be found"]
     content = base64.b64decode(texts(done, "zipFile")[0] or "")
     archive = zipfile.ZipFile(io.BytesIO(content))

@@ -67,9 +67,9 @@ async def test_invalid_connection_types_are_rejected(shared: Caller, types: Any)
 async def test_malformed_envelope_is_a_fault(shared: Caller, inner: bytes) -> None:
     """The fault comes soon."""
     session = f"<m:sessionId>{shared.org.access_token}</m:sessionId>".encode()
-    whole = b'<e:Envelope xmlns:e="urn:e" xmlns:m="urn:m">' + session + inner + b"</e:Envelope>"
+    content = b'<e:Envelope xmlns:e="urn:e" xmlns:m="urn:m">' + session + inner + b"</e:Envelope>"
     async with asyncio.timeout(10):
-        answer = await shared.raw("POST", "/services/Soap/m/66.0", whole, **{"Content-Type": "text/xml"})
+        answer = await shared.raw("POST", "/services/Soap/m/66.0", content, **{"Content-Type": "text/xml"})
     assert (answer.status, b"Fault>" in answer.body, b"UNKNOWN" in answer.body) == (500, True, False)
 
 

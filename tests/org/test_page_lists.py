@@ -209,8 +209,8 @@ async def test_calls_are_listed_newest_first_and_filtered(reader: Reader) -> Non
     await caller.call("GET", "limits")
 
     async def paths(query: str) -> list[str]:
-        found = re.findall(r"<code>/services/data/v66.0/(.*?)</code>", await reader.get(f"/calls?{query}"))
-        return [unescape(path) for path in found]
+        page = re.findall(r"<code>/services/data/v66.0/(.*?)</code>", await reader.get(f"/calls?{query}"))
+        return [unescape(path) for path in page]
 
     assert await paths("") == ["limits", "sobjects/Nothing/describe", "sobjects/Account"]
     assert await paths("method=POST") == ["sobjects/Account"]
@@ -222,8 +222,8 @@ async def test_calls_are_listed_newest_first_and_filtered(reader: Reader) -> Non
 
 async def test_indexes_follow_the_deployed_schema(tmp_path: Path) -> None:
     def names(org: LocalOrg) -> set[str]:
-        found = org.org.storage.connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'ix_page_%'")
-        return {name for (name,) in found}
+        result = org.org.storage.connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'ix_page_%'")
+        return {name for (name,) in result}
 
     async with LocalOrg(bare=True, data=tmp_path / "org.db") as org:
         assert "ix_page_Order_held" not in names(org)

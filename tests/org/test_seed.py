@@ -291,11 +291,11 @@ def test_rule_of_an_unknown_field_is_reported_with_its_position(tmp_path: Path) 
         "records:\n"
         "  Account: [{Name: A, Since: 2026-01-01}]\n"
     )
-    found = read_seed_file(file)
-    assert found.records == {"Account": [{"Name": "A", "Since": found.records["Account"][0]["Since"]}]}
+    result = read_seed_file(file)
+    assert result.records == {"Account": [{"Name": "A", "Since": result.records["Account"][0]["Since"]}]}
     with pytest.raises(SeedError) as refused:
-        LocalOrg(settings=found.settings)
-    assert [line.removeprefix(str(file)).partition(" If you")[0] for line in found.problem_lines(refused.value)] == [
+        LocalOrg(settings=result.settings)
+    assert [line.removeprefix(str(file)).partition(" If you")[0] for line in result.problem_lines(refused.value)] == [
         ":5:14: currencies.USD: must have a rate above 0 and between 0 and 6 decimal places",
         ":2:67: validation_rules.0.field: Order has no field Nowhere",
         ":4:15: duplicate_rules.0.sobject: must be an object of this org that can be created: there is no Ordre",
@@ -305,8 +305,8 @@ def test_rule_of_an_unknown_field_is_reported_with_its_position(tmp_path: Path) 
 
 
 async def test_example_seed_file_is_valid() -> None:
-    found = read_seed_file(ROOT / "fixtures" / "orgs" / "two-currencies.yaml")
-    async with running(found.settings, records=found.records) as caller:
+    result = read_seed_file(ROOT / "fixtures" / "orgs" / "two-currencies.yaml")
+    async with running(result.settings, records=result.records) as caller:
         [row] = await caller.query("SELECT Name, Account.Name FROM Contact")
         assert (row["Name"], row["Account"]["Name"]) == ("Yang", "Chop-suey Chinese")
         assert (await caller.refusal("POST", "sobjects/Contact", {"LastName": ""}))[1] == "REQUIRED_FIELD_MISSING"

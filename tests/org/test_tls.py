@@ -49,9 +49,9 @@ async def test_org_without_a_file_leaves_no_certificates() -> None:
 
 
 def test_invalid_certificate_files_are_replaced(tmp_path: Path) -> None:
-    made = load_or_create(tmp_path)
-    first = made.ca.read_bytes()
-    made.chain.write_text("no certificate")
+    created = load_or_create(tmp_path)
+    first = created.ca.read_bytes()
+    created.chain.write_text("no certificate")
     assert load_or_create(tmp_path).ca.read_bytes() != first
 
 
@@ -67,8 +67,8 @@ async def test_simple_salesforce_connects_by_tls() -> None:
                 session.verify = str(org.ca_file)
                 instance = str(org.tls_url).removeprefix("https://")
                 simple = Salesforce(session_id=org.access_token, instance=instance, session=session)
-                made = simple.Account.create({"Name": "by TLS"})
-                assert simple.Account.get(made["id"])["Name"] == "by TLS"
+                created_id = simple.Account.create({"Name": "by TLS"})
+                assert simple.Account.get(created_id["id"])["Name"] == "by TLS"
 
         await asyncio.to_thread(use)
 

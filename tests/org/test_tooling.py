@@ -55,18 +55,18 @@ async def test_tooling_query_returns_rows_of_the_org(caller: Caller) -> None:
     """Salesforce's command line runs these queries at login."""
     assert len(await tooling(caller, "SELECT Id, Name FROM Organization")) == 1
     assert await tooling(caller, "SELECT Id FROM ApexClass") == []
-    found = "SELECT SubscriberPackage.NamespacePrefix FROM InstalledSubscriberPackage"  # CumulusCI
-    assert await tooling(caller, found) == []
+    result = "SELECT SubscriberPackage.NamespacePrefix FROM InstalledSubscriberPackage"  # CumulusCI
+    assert await tooling(caller, result) == []
     assert (await caller.refusal("GET", "tooling/query?q=SELECT+Id+FROM+SandboxProcess"))[1] == "INVALID_TYPE"
 
 
 async def test_field_is_created_as_by_a_deployment(caller: Caller) -> None:
-    status, made = await create(caller, "CustomField", "Order.Ext_Id__c", TEXT)
-    assert (status, made["success"], made["id"][:3]) == (201, True, "00N")
+    status, created = await create(caller, "CustomField", "Order.Ext_Id__c", TEXT)
+    assert (status, created["success"], created["id"][:3]) == (201, True, "00N")
     names = {field["name"] for field in (await caller.call("GET", "sobjects/Order/describe"))[1]["fields"]}
     assert "Ext_Id__c" not in names  # nobody was given it yet
     (row,) = await tooling(caller, "SELECT Id, FullName, Metadata FROM CustomField WHERE DeveloperName = 'Ext_Id'")
-    assert (row["Id"], row["FullName"], row["Metadata"]) == (made["id"], "Order.Ext_Id__c", TEXT)
+    assert (row["Id"], row["FullName"], row["Metadata"]) == (created["id"], "Order.Ext_Id__c", TEXT)
     status, body = await create(caller, "CustomField", "Order.Ext_Id__c", TEXT)
     assert (status, body[0]["errorCode"]) == (400, "DUPLICATE_DEVELOPER_NAME")
 
@@ -92,8 +92,8 @@ async def test_metadata_of_several_rows_is_rejected(caller: Caller) -> None:
 
 
 async def test_field_is_changed_and_deleted_with_its_values(caller: Caller) -> None:
-    _, made = await create(caller, "CustomField", "Account.Note__c", {"label": "N", "type": "Text", "length": 5})
-    path = f"tooling/sobjects/CustomField/{made['id']}"
+    _, created = await create(caller, "CustomField", "Account.Note__c", {"label": "N", "type": "Text", "length": 5})
+    path = f"tooling/sobjects/CustomField/{created['id']}"
     longer = {"Metadata": {"label": "Note", "type": "Text", "length": 50, "required": True}}
     assert (await caller.call("PATCH", path, longer))[0] == 204
     account = await caller.create("Account", Name="A", Note__c="longer than five")
@@ -108,20 +108,20 @@ async def test_channel_and_member_are_created(caller: Caller) -> None:
     status, channel = await create(caller, "PlatformEventChannel", "Sync__chn", {"channelType": "data", "label": "S"})
     assert status == 201, channel
     member = {"eventChannel": "Sync__chn", "selectedEntity": "OrderChangeEvent"}
-    status, made = await create(caller, "PlatformEventChannelMember", "Sync_chn_OrderChangeEvent", member)
-    assert status == 201, made
+    status, created = await create(caller, "PlatformEventChannelMember", "Sync_chn_OrderChangeEvent", member)
+    assert status == 201, created
     assert caller.org.org.hub.resolve_topics("/data/Sync__chn") == {"/data/OrderChangeEvent"}
     status, body = await caller.call("DELETE", f"tooling/sobjects/PlatformEventChannel/{channel['id']}")
     assert (status, body[0]["errorCode"]) == (400, "DEPENDENCY_EXISTS")
-    assert (await caller.call("DELETE", f"tooling/sobjects/PlatformEventChannelMember/{made['id']}"))[0] == 204
+    assert (await caller.call("DELETE", f"tooling/sobjects/PlatformEventChannelMember/{created['id']}"))[0] == 204
     assert (await caller.call("DELETE", f"tooling/sobjects/PlatformEventChannel/{channel['id']}"))[0] == 204
     assert caller.org.org.hub.resolve_topics("/data/Sync__chn") is None
 
 
 async def test_describes_have_tooling_addresses(caller: Caller) -> None:
     body = (await caller.call("GET", "tooling/sobjects"))[1]
-    known = {item["name"]: item["urls"]["sobject"] for item in body["sobjects"]}
-    assert known["CustomField"] == "/services/data/v66.0/tooling/sobjects/CustomField"
+    expected = {item["name"]: item["urls"]["sobject"] for item in body["sobjects"]}
+    assert expected["CustomField"] == "/services/data/v66.0/tooling/sobjects/CustomField"
     fields = (await caller.call("GET", "tooling/sobjects/FieldDefinition/describe"))[1]["fields"]
     assert {"DurableId", "QualifiedApiName"} <= {field["name"] for field in fields}
     assert "OwnerKey" not in {field["name"] for field in fields}
@@ -134,7 +134,7 @@ async def test_removed_component_stays_away_after_a_restart(tmp_path: Path) -> N
     for first in (True, False):
         async with LocalOrg(metadata_root=our_metadata(), data=file) as org, aiohttp.ClientSession() as http:
             caller = Caller(org, http)
-            found = await tooling(caller, "SELECT Id FROM CustomField WHERE DeveloperName = 'Channel'")
-            assert len(found) == first
+            result = await tooling(caller, "SELECT Id FROM CustomField WHERE DeveloperName = 'Channel'")
+            assert len(result) == first
             if first:
-                assert (await caller.call("DELETE", f"tooling/sobjects/CustomField/{found[0]['Id']}"))[0] == 204
+                assert (await caller.call("DELETE", f"tooling/sobjects/CustomField/{result[0]['Id']}"))[0] == 204

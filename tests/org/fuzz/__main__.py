@@ -38,9 +38,9 @@ def run_cases(target: Target, name: str, cases: int, *, source: int | None = Non
             api.act(target, case)
             target.check()
         except FaultError as fault:
-            shown, known = repr(case)[:2_000], outcome.faults.get(fault.signature)
-            if known is None or len(shown) < len(known):
-                outcome.faults[fault.signature] = shown
+            case_text, shortest = repr(case)[:2_000], outcome.faults.get(fault.signature)
+            if shortest is None or len(case_text) < len(shortest):
+                outcome.faults[fault.signature] = case_text
 
     (run if source is None else seed(source)(run))()
     outcome.seconds = round(time.monotonic() - started, 1)

@@ -149,10 +149,10 @@ def envelopes(draw: st.DrawFn) -> bytes:
         "env:Header", element("m:SessionHeader", element("m:sessionId", draw(st.sampled_from(["SESSION", "x", ""]))))
     )
     body = element("env:Body", element(f"m:{call}", inner))
-    whole = element(
+    content = element(
         "env:Envelope", header + body, ' xmlns:env="http://schemas.xmlsoap.org/soap/envelope/" xmlns:m="urn:x"'
     )
-    return draw(st.just(whole.encode()) | corrupted(st.just(whole.encode())))
+    return draw(st.just(content.encode()) | corrupted(st.just(content.encode())))
 
 
 # -- CometD ----------------------------------------------------------------------------------------------------------
@@ -230,14 +230,14 @@ def components(draw: st.DrawFn, depth: int = 3) -> str:
 @st.composite
 def custom_fields(draw: st.DrawFn) -> str:
     """Generate a field definition that is nearly valid."""
-    told = {"fullName": "Odd__c", "label": "Odd", "type": draw(_inner_texts), "length": draw(_inner_texts),
+    result = {"fullName": "Odd__c", "label": "Odd", "type": draw(_inner_texts), "length": draw(_inner_texts),
     "precision": draw(_inner_texts),
             "scale": draw(_inner_texts), "referenceTo": draw(_inner_texts), "relationshipName": draw(_inner_texts),
             "defaultValue": draw(_inner_texts), "unique": draw(_inner_texts),
             "visibleLines": draw(_inner_texts)}  # fmt: skip
-    kept = draw(st.sets(st.sampled_from(sorted(told)), min_size=3))
+    stored = draw(st.sets(st.sampled_from(sorted(result)), min_size=3))
     return element(
-        "fields", "".join(element(name, told[name]) for name in sorted(kept | {"fullName", "label", "type"}))
+        "fields", "".join(element(name, result[name]) for name in sorted(stored | {"fullName", "label", "type"}))
     )
 
 

@@ -44,9 +44,13 @@ latin = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_chara
 @st.composite
 def bodies(draw: st.DrawFn, sobject: str | None = None) -> dict[str, Any]:
     """Generate a request body of an object, with values that are sometimes valid."""
-    known = SCHEMA.get(sobject or draw(objects))
-    names = [field.name for field in known.fields.values()] if known else FIELDS
-    names += [field.relationship_name for field in known.fields.values() if field.relationship_name] if known else []
+    valid_fields = SCHEMA.get(sobject or draw(objects))
+    names = [field.name for field in valid_fields.fields.values()] if valid_fields else FIELDS
+    names += (
+        [field.relationship_name for field in valid_fields.fields.values() if field.relationship_name]
+        if valid_fields
+        else []
+    )
     body = draw(st.dictionaries(st.sampled_from(names), values, max_size=4))
     if draw(st.booleans()):
         body |= {"Name": "N", "LastName": "L"} if draw(st.booleans()) else {"Name": "N"}

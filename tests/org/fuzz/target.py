@@ -102,7 +102,7 @@ class Target:
                 self._connection = http.client.HTTPConnection(address, timeout=PATIENCE)
             self._connection.request(method, target, body=body, headers=given)
             answer = self._connection.getresponse()
-            status, told = answer.status, answer.read()
+            status, result = answer.status, answer.read()
             if answer.will_close:
                 self._forget()
         except TimeoutError:
@@ -113,9 +113,9 @@ class Target:
             self.check()
             return 0, b""  # the HTTP layer itself refused it
         self.check()
-        if b"UNKNOWN_EXCEPTION" in told or (status >= 500 and b"Fault>" not in told):
-            raise FaultError(f"status {status}", told.decode("utf-8", "replace"))
-        return status, told
+        if b"UNKNOWN_EXCEPTION" in result or (status >= 500 and b"Fault>" not in result):
+            raise FaultError(f"status {status}", result.decode("utf-8", "replace"))
+        return status, result
 
     def check(self) -> None:
         """Raise FaultError for anything logged since the last check."""
@@ -125,9 +125,9 @@ class Target:
 
     def works(self) -> None:
         """Check that a row can be written, found and deleted."""
-        status, told = self.send("POST", "sobjects/Account", b'{"Name": "still here"}', JSON)
-        assert status == 201, told
-        record = told.partition(b'"id":"')[2][:18].decode()
+        status, body = self.send("POST", "sobjects/Account", b'{"Name": "still here"}', JSON)
+        assert status == 201, body
+        record = body.partition(b'"id":"')[2][:18].decode()
         assert self.send("GET", f"query?q=SELECT+Id+FROM+Account+WHERE+Id='{record}'")[1].startswith(b'{"totalSize":1')
         assert self.send("DELETE", f"sobjects/Account/{record}")[0] == 204
 

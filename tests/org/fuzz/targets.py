@@ -34,10 +34,10 @@ def send(target: Target, request: Request) -> object:
 
 
 def query(target: Target, text: str) -> object:
-    status, told = target.send("GET", f"query?q={segment(text)}")
+    status, body = target.send("GET", f"query?q={segment(text)}")
     if status == 200:
-        found = json.loads(told)
-        if found["done"] and found["records"] and len(found["records"]) != found["totalSize"]:
+        answer_body = json.loads(body)
+        if answer_body["done"] and answer_body["records"] and len(answer_body["records"]) != answer_body["totalSize"]:
             raise FaultError("a size that is none", text)
     return None
 
@@ -51,27 +51,27 @@ def deep_query(target: Target, text: str) -> object:
 
 def _over(target: Target, path: str, done: Callable[[bytes], bool]) -> bytes:
     for _ in range(POLLS):
-        _, told = target.send("GET", path, headers={"X-SFDC-Session": target.org.access_token})
-        if done(told):
-            return told
+        _, body = target.send("GET", path, headers={"X-SFDC-Session": target.org.access_token})
+        if done(body):
+            return body
     raise FaultError("never over", path)
 
 
 def ingest(target: Target, case: tuple[dict[str, Any], bytes]) -> object:
     settings, content = case
-    status, told = target.send("POST", "jobs/ingest", encoded({"object": "Account", **settings}), JSON)
+    status, body = target.send("POST", "jobs/ingest", encoded({"object": "Account", **settings}), JSON)
     if status != 200:
         return None
-    job = json.loads(told)
+    job = json.loads(body)
     target.send("PUT", f"/{job['contentUrl']}", content, CSV)
     status, _ = target.send("PATCH", f"jobs/ingest/{job['id']}", b'{"state": "UploadComplete"}', JSON)
     if status != 200:
         return target.send("PATCH", f"jobs/ingest/{job['id']}", b'{"state": "Aborted"}', JSON)
-    told = _over(
-        target, f"jobs/ingest/{job['id']}", lambda told: b'"state":"JobComplete"' in told or b'"state":"Failed"' in told
+    body = _over(
+        target, f"jobs/ingest/{job['id']}", lambda body: b'"state":"JobComplete"' in body or b'"state":"Failed"' in body
     )
-    if b"InternalServerError" in told:
-        raise FaultError("job failed", told.decode())
+    if b"InternalServerError" in body:
+        raise FaultError("job failed", body.decode())
     for which in ("successfulResults", "failedResults", "unprocessedrecords"):
         if target.send("GET", f"jobs/ingest/{job['id']}/{which}")[0] != 200:
             raise FaultError("no results", which)
@@ -83,13 +83,13 @@ def classic(target: Target, case: tuple[str, str, bytes]) -> object:
     operation, kind, content = case
     session = {"X-SFDC-Session": target.org.access_token}
     info = {"operation": operation, "object": "Account", "contentType": kind, "externalIdFieldName": "External_Key__c"}
-    _, told = target.send("POST", "/services/async/66.0/job", encoded(info), {**session, **JSON})
-    path = f"/services/async/66.0/job/{json.loads(told)['id']}"
+    _, body = target.send("POST", "/services/async/66.0/job", encoded(info), {**session, **JSON})
+    path = f"/services/async/66.0/job/{json.loads(body)['id']}"
     target.send("POST", f"{path}/batch", content, {**session, "Content-Type": f"application/{kind.lower()}"})
     over = (b"Completed", b"Failed", b"Not Processed")
-    told = _over(target, f"{path}/batch", lambda told: any(b">" + word in told or b'"' + word in told for word in over))
-    if b"InternalServerError" in told:
-        raise FaultError("batch failed", told.decode())
+    body = _over(target, f"{path}/batch", lambda body: any(b">" + word in body or b'"' + word in body for word in over))
+    if b"InternalServerError" in body:
+        raise FaultError("batch failed", body.decode())
     job = next(reversed(target.org.org.bulk_v1._jobs.values()))
     for batch in list(job.batches):
         target.send("GET", f"{path}/batch/{batch}/result", headers=session)
@@ -111,8 +111,8 @@ def soap(target: Target, case: tuple[str, bytes]) -> object:
 
 def cometd(target: Target, listed: list[Any]) -> object:
     shake = {"channel": "/meta/handshake", "version": "1.0", "supportedConnectionTypes": ["long-polling"]}
-    _, told = target.send("POST", "/cometd/66.0", encoded([shake]), JSON)
-    body = encoded(listed).replace(b"CLIENT", json.loads(told)[0]["clientId"].encode())
+    _, answer_body = target.send("POST", "/cometd/66.0", encoded([shake]), JSON)
+    body = encoded(listed).replace(b"CLIENT", json.loads(answer_body)[0]["clientId"].encode())
     target.send("POST", "/cometd/66.0", body, JSON)
     target.org.app.cometd._clients.clear()
     return None
@@ -128,12 +128,12 @@ def deploy(target: Target, case: tuple[bytes, Any]) -> object:
         for name, kind, data in parts
     )
     headers = {"Content-Type": "multipart/form-data; boundary=XX"}
-    status, told = target.send("POST", "metadata/deployRequest", body + b"--XX--\r\n", headers)
+    status, answer_body = target.send("POST", "metadata/deployRequest", body + b"--XX--\r\n", headers)
     if status == 201:
-        path = f"metadata/deployRequest/{json.loads(told)['id']}?includeDetails=true"
-        told = _over(target, path, lambda told: b'"done":true' in told)
-        if b"UNKNOWN" in told:
-            raise FaultError("deployment failed", told.decode())
+        path = f"metadata/deployRequest/{json.loads(answer_body)['id']}?includeDetails=true"
+        answer_body = _over(target, path, lambda answer_body: b'"done":true' in answer_body)
+        if b"UNKNOWN" in answer_body:
+            raise FaultError("deployment failed", answer_body.decode())
     return None
 
 
@@ -221,9 +221,9 @@ def _requests() -> st.SearchStrategy[tuple[str, list[bytes]]]:
     }  # fmt: skip
 
     def several(name: str) -> st.SearchStrategy[tuple[str, list[bytes]]]:
-        whole = made[name].map(lambda message: bytes(message.SerializeToString()))
+        content = made[name].map(lambda message: bytes(message.SerializeToString()))
         size = 2 if grpc_codec.METHODS[name][2] else 1
-        return st.tuples(st.just(name), st.lists(whole | st.binary(max_size=20), min_size=1, max_size=size))
+        return st.tuples(st.just(name), st.lists(content | st.binary(max_size=20), min_size=1, max_size=size))
 
     return st.sampled_from(sorted(made)).flatmap(several) | st.tuples(
         st.just("Nothing"), st.lists(st.binary(), max_size=1)
