@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +24,7 @@ from connector.model.customer import Customer
 from connector.model.keys import LONGEST, normalize_key
 from connector.model.literals import check_digits, parse_day, parse_decimal, parse_moment
 from connector.model.order import LineInput, OrderInput
+from connector.model.order_header import DEFAULTS, HEADER_FIELDS, REQUIRED, FieldInfo, FieldKind, OrderHeader, names_of
 from connector.model.product import Price, Product
 from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason, ShipmentStatus
 from connector.validation import CURRENCY, NO_NUL, once_each
@@ -150,26 +150,35 @@ class _OrderBody(Body):
     lines: Annotated[list[LineBody], Field(min_length=1, max_length=500)]
 
 
-_PLACED = {
-    "number": (Key, ...),
-    "placed_at": (Moment | None, None),
-    "promised_on": (Day | None, None),
-    "currency": (Currency, ...),
-    "freight": (Annotated[Number, Field(ge=0)] | None, None),
-    "tax_rate": (Annotated[Number, Field(ge=0, lt=1)] | None, None),
-    "stated_total": (Annotated[Number, Field(ge=0)] | None, None),
-    "ship_complete": (StrictBool, False),
-}
-_NOT_ASKED = {"customer", "lines", "stage", "shipped_on", "carrier", "tracking_number"}
-_HINTS = get_type_hints(OrderInput)
+def header_type(info: FieldInfo) -> Any:
+    """What a header field may be over HTTP."""
+    return _HEADER_TYPES.get(info.kind, Text)
 
-_FIELDS: dict[str, Any] = {
-    item.name: _PLACED.get(item.name, (Text | None if _HINTS[item.name] == str | None else _HINTS[item.name], None))
-    for item in fields(OrderInput)
-    if item.name not in _NOT_ASKED
+
+_HEADER_TYPES: dict[FieldKind, Any] = {
+    FieldKind.KEY: Key,
+    FieldKind.CURRENCY: Currency,
+    FieldKind.MONEY: Annotated[Number, Field(ge=0)],
+    FieldKind.RATE: Annotated[Number, Field(ge=0, lt=1)],
+    FieldKind.DAY: Day,
+    FieldKind.MOMENT: Moment,
+    FieldKind.FLAG: StrictBool,
 }
+PLACED_FIELDS = names_of(lambda info: not info.of_shipment)
+"""What a new order can say in its header."""
+
+
+def _placed_field(name: str) -> Any:
+    info = HEADER_FIELDS[name]
+    if name in REQUIRED and name != "placed_at":
+        return (header_type(info), ...)
+    optional = header_type(info) if info.kind is FieldKind.FLAG else header_type(info) | None
+    return (optional, DEFAULTS[name])
+
+
+_FIELDS: dict[str, Any] = {name: _placed_field(name) for name in PLACED_FIELDS}
 OrderBody: Any = create_model("OrderBody", __base__=_OrderBody, **_FIELDS)
-"""A new order, by the names of an import; what happens to it later is not said here."""
+"""A new order, by the names of an import, placed now unless it says when; what happens to it later is not said here."""
 
 
 def request_bytes(body: Any) -> bytes:
@@ -179,9 +188,9 @@ def request_bytes(body: Any) -> bytes:
 
 
 def order_of(body: Any, now: datetime) -> OrderInput:
-    values = {item.name: getattr(body, item.name) for item in fields(OrderInput) if item.name not in _NOT_ASKED}
+    header = {name: getattr(body, name) for name in PLACED_FIELDS}
     return OrderInput(
-        **{**values, "placed_at": body.placed_at or now},
+        header=OrderHeader(**{**header, "placed_at": body.placed_at or now}),
         customer=body.customer if isinstance(body.customer, str) else body.customer.number,
         lines=tuple(
             LineInput(

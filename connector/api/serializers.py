@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from operator import attrgetter
 from typing import Any
 
+from connector.model.copying import inlined
 from connector.model.customer import Customer
 from connector.model.notification import Notification
 from connector.model.order import Line, Order
@@ -15,14 +17,20 @@ from connector.model.stock import StockKey, StockLevel
 from connector.store.order_history import StoredEvent
 from connector.store.shipments import serialize_shipment
 
-_APART = {"customer", "lines", "shipments", "returns", "holds", "tracking_key"}
-_LINE_APART = {"product", "order", "currency", "number", "waits"}
+_ORDER_PATHS = inlined(Order)
+_ORDER_APART = {"customer", "lines", "shipments", "returns", "holds", "tracking_key"}
+_ORDER_NAMES = tuple(name for name in _ORDER_PATHS if name not in _ORDER_APART)
+_order_values = attrgetter(*(_ORDER_PATHS[name] for name in _ORDER_NAMES))
+_LINE_PATHS = inlined(Line)
+_LINE_APART = {"product", "order", "currency", "number", "waits", "total"}
+_LINE_NAMES = tuple(name for name in _LINE_PATHS if name not in _LINE_APART)
+_line_values = attrgetter(*(_LINE_PATHS[name] for name in _LINE_NAMES))
 
 
 def serialize_order(order: Order) -> dict[str, Any]:
     """The order by the names of an import, with its statuses; the customer by number."""
-    said = {item.name: getattr(order, item.name) for item in fields(order) if item.name not in _APART}
-    said |= {
+    state = order.state
+    return dict(zip(_ORDER_NAMES, _order_values(order), strict=True)) | {
         "customer": order.customer.number,
         "tracking_path": f"/track/{order.tracking_key}" if order.tracking_key else None,
         "fulfillment_status": order.fulfillment_status,
@@ -30,23 +38,21 @@ def serialize_order(order: Order) -> dict[str, Any]:
         "amount_due": order.amount_due,
         "tax": order.tax,
         "exact_total": order.exact_total,
-        "holds": sorted(order.holds),
+        "holds": sorted(state.holds),
         "lines": [_line(line) for line in order.lines],
-        "shipments": [serialize_shipment(parcel) for _, parcel in sorted(order.shipments.items())],
+        "shipments": [serialize_shipment(parcel) for _, parcel in sorted(state.shipments.items())],
         "returns": [
             {"return_number": number, "status": item.status, "reason": item.reason, "resolution": item.resolution}
-            for number, item in sorted(order.returns.items())
+            for number, item in sorted(state.returns.items())
         ],
     }
-    return said
 
 
 def _line(line: Line) -> dict[str, Any]:
-    values = {item.name: getattr(line, item.name) for item in fields(line) if item.name not in _LINE_APART}
     return {
         "line": line.number,
         "sku": line.product.sku,
-        **values,
+        **dict(zip(_LINE_NAMES, _line_values(line), strict=True)),
         "backordered": line.backordered,
         "exact_total": line.exact_total,
     }

@@ -6,15 +6,15 @@ action does not have is refused by name. The command line checks its options by 
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
-from pydantic import ConfigDict, Field, RootModel, StrictBool, WrapValidator, create_model, model_validator
+from pydantic import ConfigDict, Field, RootModel, WrapValidator, create_model, model_validator
 
-from connector.api.schemas import Body, CarrierStatus, Count, Day, Key, Number, Quantities, Text
-from connector.model.events import ACTION_FIELDS, DETAILS, REQUESTABLE, Action, Event, LineEdit
+from connector.api.schemas import Body, CarrierStatus, Count, Day, Key, Number, Quantities, Text, header_type
+from connector.model.events import ACTION_FIELDS, REQUESTABLE, Action, Event, LineEdit
+from connector.model.order_header import CHANGEABLE
 from connector.model.order_state import Hold
 from connector.model.shipments import Resolution, ReturnReason
 from connector.validation import MissingFieldsError, once_each
@@ -31,8 +31,7 @@ class LineEditBody(Body):
     discount: Annotated[Number, Field(ge=0, le=1)] = Decimal(0)
 
 
-_DETAIL: dict[type, Any] = {str: Text, date: Day, bool: StrictBool, Decimal: Annotated[Number, Field(ge=0)]}
-_DETAILS: dict[str, Any] = {name: (_DETAIL[kind] | None, None) for name, kind in DETAILS.items()}
+_DETAILS: dict[str, Any] = {name: (header_type(info) | None, None) for name, info in CHANGEABLE.items()}
 DetailsBody: Any = create_model("DetailsBody", __base__=Body, **_DETAILS)
 """What `change` says besides lines; null takes a value out."""
 

@@ -158,13 +158,16 @@ def _line_edits(items: list[str] | None) -> dict[str, dict[str, str]]:
 
 def _details(items: list[str] | None) -> dict[str, str | bool | None]:
     """An empty value takes a detail out."""
+    from connector.model.order_header import CHANGEABLE, FieldKind
+
     yes_no = {"yes": True, "true": True, "no": False, "false": False}
+    flags = {name for name, info in CHANGEABLE.items() if info.kind is FieldKind.FLAG}
     found: dict[str, str | bool | None] = {}
     for item in items or ():
         name, sign, value = item.partition("=")
         if not sign:
             raise UsageError(f"{item!r} is no detail.", hint="Write it as --set promised_on=2026-01-31.")
-        yes = yes_no.get(value.lower()) if name.strip() == "ship_complete" else None
+        yes = yes_no.get(value.lower()) if name.strip() in flags else None
         _put(found, "--set", name, value or None if yes is None else yes)
     return found
 

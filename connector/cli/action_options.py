@@ -96,7 +96,7 @@ def _synopsis(has: ActionFields) -> str:
 
 
 def _values() -> Iterator[tuple[str, str]]:
-    from connector.model.events import DETAILS
+    from connector.model.order_header import CHANGEABLE
     from connector.model.order_state import Hold
     from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason
 
@@ -104,7 +104,7 @@ def _values() -> Iterator[tuple[str, str]]:
     yield "--status", ", ".join(CARRIER_STATUSES)
     yield "--reason", ", ".join(ReturnReason)
     yield "--resolution", ", ".join(Resolution)
-    yield "--set", ", ".join(DETAILS)
+    yield "--set", ", ".join(CHANGEABLE)
 
 
 def check_options(action: Action, given: Collection[str]) -> None:

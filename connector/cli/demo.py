@@ -214,7 +214,7 @@ class _Shop:
             left = [
                 order.number
                 for order in found
-                if not (goal and (order.holds or stages.index(order.stage) >= stages.index(Stage(goal))))
+                if not (goal and (order.state.holds or stages.index(order.stage) >= stages.index(Stage(goal))))
             ]
             await self.settle(found)
             left = [number for number in left if number in set(self.under_way)]
@@ -299,7 +299,7 @@ async def _compare(service: Services) -> bool:
 
 def _as_here(order: Order) -> tuple[object, ...]:
     values = (order.stage, order.fulfillment_status, order.payment_status, order.hold_reason)
-    lines = {line.key: (line.shipped, line.canceled, line.returned) for line in order.lines}
+    lines = {line.key: (line.state.shipped, line.state.canceled, line.state.returned) for line in order.lines}
     return (*values, order.amount_due, order.exact_total, lines)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from connector.errors import ConnectorError, UsageError
 
 if TYPE_CHECKING:
     from connector.model.change import EntityKind
+    from connector.model.order import Line, Order
     from connector.model.order_return import OrderReturn
 
 ENTITIES = ("customer", "product", "order", "return")
@@ -110,16 +112,30 @@ def _plain(item: Any) -> dict[str, Any]:
 
     if isinstance(item, OrderReturn):
         return _return(item)
-    found = asdict(item)
-    if isinstance(item, Order):
-        for name in ("exact_total", "amount_due", "fulfillment_status", "payment_status", "hold_reason"):
-            found[name] = getattr(item, name)
-        found["holds"] = sorted(item.holds)
-        for line, source in zip(found["lines"], item.lines, strict=True):
-            line["exact_total"] = source.exact_total
-            del line["waits"]
-            line["backordered"] = source.backordered
+    if not isinstance(item, Order):
+        return asdict(item)
+    found = _flat(item)
+    found["lines"] = [_order_line(line) for line in item.lines]
+    for name in ("exact_total", "amount_due", "fulfillment_status", "payment_status", "hold_reason"):
+        found[name] = getattr(item, name)
+    found["holds"] = sorted(item.state.holds)
     return found
+
+
+def _order_line(line: Line) -> dict[str, Any]:
+    found = _flat(line)
+    del found["waits"], found["total"]
+    return {**found, "exact_total": line.exact_total, "backordered": line.backordered}
+
+
+def _flat(item: Order | Line) -> dict[str, Any]:
+    """Every field by name, those of inline parts as its own."""
+    from connector.model.copying import inlined
+
+    values = {name: attrgetter(path)(item) for name, path in inlined(type(item)).items()}
+    return {name: asdict(value) if is_dataclass(value) and not isinstance(value, type)
+            else {key: asdict(part) for key, part in value.items()} if isinstance(value, Mapping) else value
+            for name, value in values.items()}  # fmt: skip
 
 
 def _return(item: OrderReturn) -> dict[str, Any]:

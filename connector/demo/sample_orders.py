@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from connector.model.customer import Customer
 from connector.model.order import LineInput, OrderInput
+from connector.model.order_header import OrderHeader
 from connector.model.product import Product
 
 EPOCH = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -40,9 +41,8 @@ def orders(
         placed_at = EPOCH + timedelta(hours=number) if today is None else today
         chosen = chance.sample(products, k=min(len(products), chance.randint(1, 6)))
         lines = tuple(_line(chance, index, product) for index, product in enumerate(chosen, start=1))
-        yield OrderInput(
+        header = OrderHeader(
             number=f"SO-{number:06d}",
-            customer=customer.number,
             placed_at=placed_at,
             currency="USD",
             channel=chance.choice(CHANNELS),
@@ -58,8 +58,8 @@ def orders(
             ship_to_state=customer.state,
             ship_to_postal_code=customer.postal_code,
             ship_to_country=customer.country,
-            lines=lines,
         )
+        yield OrderInput(header=header, customer=customer.number, lines=lines)
 
 
 def _line(chance: random.Random, number: int, product: Product) -> LineInput:

@@ -36,8 +36,8 @@ IN_PARTS, CUT_SHORT, COMES_BACK, REPLACED = 0.2, 0.08, 0.15, 0.06
 
 async def advance(service: OrderService, orders: Sequence[Order], *, release: bool = True) -> list[Order]:
     """Take each of these orders as far as one working step does, those on hold only if `release`; as they are then."""
-    moving = [order for order in orders if release or not order.holds]
-    fresh = {order.number for order in moving if order.stage is Stage.PLACED and not order.holds}
+    moving = [order for order in orders if release or not order.state.holds]
+    fresh = {order.number for order in moving if order.stage is Stage.PLACED and not order.state.holds}
     current = {order.number: order for order in orders}
     for order in await service.verify(sorted(fresh), actor=ACTOR):
         current[order.number] = order
@@ -62,11 +62,11 @@ def is_done(order: Order) -> bool:
 
 def next_events(order: Order) -> Sequence[Event]:
     """What the shop does next with an order."""
-    if order.holds:
-        return [Event(action=Action.RELEASE, hold=hold, note="checked by phone") for hold in sorted(order.holds)]
+    if order.state.holds:
+        return [Event(action=Action.RELEASE, hold=hold, note="checked by phone") for hold in sorted(order.state.holds)]
     match order.stage:
         case Stage.VERIFIED:
-            progress = order.progress
+            progress = order.state
             due = [Event(action=Action.AUTHORIZE, amount=progress.due)] if progress.due > progress.authorized else []
             return [*due, Event(action=Action.CONFIRM)]
         case Stage.CONFIRMED | Stage.FULFILLING:
@@ -85,7 +85,7 @@ def _chance(order: Order, what: str) -> float:
 
 
 def _label(order: Order, parcels_before: int | None = None) -> dict[str, Any]:
-    before = len(order.shipments) if parcels_before is None else parcels_before
+    before = len(order.state.shipments) if parcels_before is None else parcels_before
     chance = random.Random(f"{order.number}:{before}")  # noqa: S311
     return {
         "carrier": chance.choice(CARRIERS),
@@ -94,18 +94,27 @@ def _label(order: Order, parcels_before: int | None = None) -> dict[str, Any]:
 
 
 def _in_the_warehouse(order: Order) -> Sequence[Event]:
-    if packed := [number for number, parcel in order.shipments.items() if parcel.status in IN_HOUSE]:
+    if packed := [number for number, parcel in order.state.shipments.items() if parcel.status in IN_HOUSE]:
         return [event for number in packed for event in _leaving(number, _label(order, number - 1))]
-    picked = {line.number: line.picked - line.shipped for line in order.lines if line.picked > line.shipped}
+    picked = {
+        line.number: line.state.picked - line.state.shipped
+        for line in order.lines
+        if line.state.picked > line.state.shipped
+    }
     if picked and not (
-        order.ship_complete and any(line.picked + line.canceled < line.quantity for line in order.lines)
+        order.header.ship_complete
+        and any(line.state.picked + line.state.canceled < line.quantity for line in order.lines)
     ):
-        parcel = len(order.shipments) + 1
+        parcel = len(order.state.shipments) + 1
         # Goods of several warehouses are several parcels: the others leave with the next step.
         return [Event(action=Action.PACK, lines=picked), *_leaving(parcel, _label(order))]
-    to_pick = {line.number: line.allocated - line.picked for line in order.lines if line.allocated > line.picked}
+    to_pick = {
+        line.number: line.state.allocated - line.state.picked
+        for line in order.lines
+        if line.state.allocated > line.state.picked
+    }
     if to_pick:
-        in_parts = len(to_pick) > 1 and not order.shipments and not order.ship_complete
+        in_parts = len(to_pick) > 1 and not order.state.shipments and not order.header.ship_complete
         if in_parts and _chance(order, "parts") < IN_PARTS:
             to_pick = dict(list(to_pick.items())[:1])
         cut = _cut_short(order)
@@ -122,13 +131,13 @@ def _leaving(parcel: int, label: Mapping[str, Any]) -> Sequence[Event]:
 
 def _cut_short(order: Order) -> Sequence[Event]:
     last = order.lines[-1]
-    if len(order.lines) == 1 or last.canceled or last.picked or _chance(order, "cut") >= CUT_SHORT:
+    if len(order.lines) == 1 or last.state.canceled or last.state.picked or _chance(order, "cut") >= CUT_SHORT:
         return []
     return [Event(action=Action.CANCEL, lines={last.number: last.quantity}, note="no longer wanted")]
 
 
 def _on_the_road(order: Order) -> Sequence[Event]:
-    under_way = [parcel for parcel in order.shipments.values() if parcel.status in ON_THE_WAY]
+    under_way = [parcel for parcel in order.state.shipments.values() if parcel.status in ON_THE_WAY]
     if not under_way:
         return []
     parcel = under_way[0]
@@ -138,7 +147,7 @@ def _on_the_road(order: Order) -> Sequence[Event]:
 
 
 def _to_be_paid(order: Order) -> Sequence[Event]:
-    progress = order.progress
+    progress = order.state
     open_amounts = (
         (Action.INVOICE, progress.due - progress.invoiced),
         (Action.CAPTURE, progress.due - progress.net),
@@ -147,7 +156,7 @@ def _to_be_paid(order: Order) -> Sequence[Event]:
 
 
 def _coming_back(order: Order) -> Sequence[Event]:
-    back = order.returns.get(max(order.returns, default=0))
+    back = order.state.returns.get(max(order.state.returns, default=0))
     if back is not None:
         return _returned(order, back)
     chance = _chance(order, "return")
@@ -158,12 +167,12 @@ def _coming_back(order: Order) -> Sequence[Event]:
         [
             Event(
                 action=Action.REQUEST_RETURN,
-                lines={first.number: max(first.delivered // 2, Decimal(1))} if first.delivered >= 1 else {},
+                lines={first.number: max(first.state.delivered // 2, Decimal(1))} if first.state.delivered >= 1 else {},
                 reason=ReturnReason.DAMAGED if chance < COMES_BACK / 2 else ReturnReason.NOT_AS_EXPECTED,
                 resolution=Resolution.REPLACEMENT if chance < REPLACED else Resolution.REFUND,
             )
         ]
-        if first.delivered >= 1
+        if first.state.delivered >= 1
         else []
     )
 
@@ -189,5 +198,5 @@ def _returned(order: Order, back: Return) -> Sequence[Event]:
                 Event(action=Action.INSPECT_RETURN, return_number=number, lines=shelf, warehouse=WAREHOUSES[0],
                       written_off=here if damaged else {})
             ]  # fmt: skip
-    owed = order.progress.net - order.progress.due
+    owed = order.state.net - order.state.due
     return [Event(action=Action.REFUND, amount=owed)] if owed > ZERO else []

@@ -63,7 +63,7 @@ async def _verify(store: Store, orders: OrderService, report: AutomationReport) 
             return await list_orders_to_verify(connection, limit)
 
     async for batch in _batches(candidates, partial(orders.verify_placed, actor=ACTOR)):
-        report.held += sum(bool(order.holds) for order in batch)
+        report.held += sum(bool(order.state.holds) for order in batch)
         report.verified += sum(order.stage is Stage.VERIFIED for order in batch)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
 from operator import attrgetter
@@ -20,10 +20,12 @@ class PathError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Path:
-    """`choices` are the only texts it can hold (an enum); `own` tells a stored attribute of the entity itself, the only
+    """`text` is as a mapping names it, `source` the attributes that lead there, inline parts of the model among them;
+    `choices` are the only texts it can hold (an enum); `own` tells a stored attribute of the entity itself, the only
     kind of place a value from the org can go back to; `gap` says that something on the way may be absent."""
 
     text: str
+    source: str
     kind: Kind
     choices: tuple[str, ...] = ()
     own: bool = False
@@ -32,7 +34,7 @@ class Path:
     @property
     def read(self) -> Callable[[Any], Any]:
         """Reads the value from an entity; None where a part of the way is absent."""
-        return _patient(self.text) if self.gap else attrgetter(self.text)
+        return _patient(self.source) if self.gap else attrgetter(self.source)
 
 
 def _patient(text: str) -> Callable[[Any], Any]:
@@ -48,15 +50,41 @@ def _patient(text: str) -> Callable[[Any], Any]:
     return read
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attribute:
+    """A field or property that a path can name; `source` is the way to it through inline parts of the model."""
+
+    annotation: Any
+    stored: bool
+    source: str
+
+
 @cache
-def attributes(model: type) -> Mapping[str, tuple[Any, bool]]:
-    """Annotation of every field and property by name, and whether it is stored."""
+def attributes(model: type) -> Mapping[str, Attribute]:
+    """Every field and property by name; those of an inline part (see model.copying.INLINE) as the model's own."""
     hints = get_type_hints(model)
-    found: dict[str, tuple[Any, bool]] = {field.name: (hints[field.name], True) for field in fields(model)}
+    own: dict[str, Attribute] = {}
+    inline: dict[str, Attribute] = {}
+    inline_types = set()
+    for field in fields(model):
+        if field.metadata.get("inline"):
+            inline_types |= {hints[field.name], *_inline_types(hints[field.name])}
+            for name, part in attributes(hints[field.name]).items():
+                if part.stored:
+                    inline[name] = replace(part, source=f"{field.name}.{part.source}")
+        else:
+            own[field.name] = Attribute(annotation=hints[field.name], stored=True, source=field.name)
     for name, member in vars(model).items():
         if isinstance(member, property) and member.fget is not None and not name.startswith("_"):
-            found[name] = (get_type_hints(member.fget).get("return", Any), False)
-    return found
+            annotation = get_type_hints(member.fget).get("return", Any)
+            if name not in inline and annotation not in inline_types:
+                own[name] = Attribute(annotation=annotation, stored=False, source=name)
+    return {**inline, **own}
+
+
+def _inline_types(model: type) -> set[type]:
+    hints = get_type_hints(model)
+    return {hints[field.name] for field in fields(model) if field.metadata.get("inline")}
 
 
 @cache
@@ -65,6 +93,7 @@ def resolve(model: type, text: str) -> Path:
     here: Any = model
     kind: Kind | None = None
     parts = text.split(".")
+    source: list[str] = []
     gap = stored = optional = False
     for at, part in enumerate(parts):
         if kind is not None:
@@ -73,8 +102,9 @@ def resolve(model: type, text: str) -> Path:
         if part not in known:
             raise PathError(f"{_a(here)} has no `{part}`.{suggestion(part, known)}")
         gap = gap or optional
-        annotation, stored = known[part]
-        here, optional = _without_none(annotation)
+        stored = known[part].stored
+        source.append(known[part].source)
+        here, optional = _without_none(known[part].annotation)
         if get_origin(here) is tuple:
             raise PathError(f"`{'.'.join(parts[: at + 1])}` is a list: only `lines` of an order, under `children`.")
         kind = kind_of(here)
@@ -83,7 +113,8 @@ def resolve(model: type, text: str) -> Path:
     if kind is None:
         raise PathError(f"`{text}` is {_a(here).lower()}, not one value: go on with one of {listed(attributes(here))}.")
     choices = tuple(member.value for member in here) if issubclass(here, StrEnum) else ()
-    return Path(text=text, kind=kind, choices=choices, own=stored and len(parts) == 1, gap=gap)
+    own = stored and len(parts) == 1
+    return Path(text=text, source=".".join(source), kind=kind, choices=choices, own=own, gap=gap)
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:

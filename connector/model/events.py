@@ -148,26 +148,6 @@ class LineEdit:
 Detail = str | bool | date | Decimal | None
 """A value of an order besides its lines; None takes it out."""
 
-ADDRESS = frozenset(
-    {"ship_to_name", "ship_to_street", "ship_to_city", "ship_to_state", "ship_to_postal_code", "ship_to_country"}
-)
-PERSONAL = ADDRESS | {"delivery_note", "notes"}
-"""Details about a person: of these a history keeps the names alone."""
-
-DETAILS: Mapping[str, type] = {
-    **dict.fromkeys(sorted(ADDRESS), str),
-    "promised_on": date,
-    "service_level": str,
-    "ship_complete": bool,
-    "delivery_note": str,
-    "freight": Decimal,
-    "tax_rate": Decimal,
-    "stated_total": Decimal,
-    "po_number": str,
-    "notes": str,
-}
-"""What `change` can say of an order besides its lines."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
@@ -175,7 +155,7 @@ class Event:
 
     `lines` are quantities by line number (of an inspection: what goes back to the shelf of `warehouse`; of the end of
     an allocation: what is given up there); `written_off` what does not go back; `line_edits` new values by line number;
-    `details` what else of the order is to be different, by the names of DETAILS;
+    `details` what else of the order is to be different, by the names of CHANGEABLE;
     `amount` money in the order's currency; `on` the day it happened; `shipment` and `return_number` count from 1 within
     the order; `reference` names what it concerns elsewhere: an invoice, a payment, the order that a split or a
     replacement made or was made from, the rules of verification that put it on hold.

@@ -51,9 +51,16 @@ def _shipped(progress: OrderState, event: Event) -> OrderState:
     )
     lines = _raise(progress.lines, "shipped", parcel.lines)
     after = _with(replace(progress, lines=lines), parcel)
-    if after.ship_complete:
+    if after.header.ship_complete:
         _check_complete(after, event)
-    return after
+    latest = max((item for item in after.shipments.values() if item.shipped_on), key=_number, default=parcel)
+    return after.with_header(
+        carrier=latest.carrier, tracking_number=latest.tracking_number, shipped_on=latest.shipped_on
+    )
+
+
+def _number(parcel: Shipment) -> int:
+    return parcel.number
 
 
 def _check_complete(progress: OrderState, event: Event) -> None:

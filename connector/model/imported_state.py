@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connector.model.order import Line, Order
+from connector.model.copying import evolved
+from connector.model.order import Order
+from connector.model.order_state import LineState, OrderState
 from connector.model.shipments import ZERO, Shipment, ShipmentStatus
 from connector.model.stage import Stage
 
@@ -14,31 +16,31 @@ _GONE = frozenset({Stage.SHIPPED, Stage.DELIVERED, Stage.COMPLETED})
 def as_imported(order: Order) -> Order:
     """`order` with what its stage stands for: all of it in one shipment, once it has shipped."""
     stage = order.stage
-    order = replace(order, lines=tuple(_implied(line, stage) for line in order.lines))
-    if stage in _GONE and order.lines:
-        order = replace(order, shipments={1: _shipment(order)})
-    if stage is not Stage.COMPLETED:
+    if stage is not Stage.CANCELED and stage not in _GONE:
         return order
-    due = order.progress.due
-    return replace(order, invoiced=due, captured=due)
+    state = replace(order.state, lines={number: _implied(line, stage) for number, line in order.state.lines.items()})
+    if stage in _GONE and state.lines:
+        state = replace(state, shipments={1: _shipment(state)})
+    if stage is Stage.COMPLETED:
+        state = replace(state, invoiced=state.due, captured=state.due)
+    lines = tuple(evolved(line, {"state": state.lines[line.number]}) for line in order.lines)
+    return evolved(order, {"lines": lines, "state": state})
 
 
-def _shipment(order: Order) -> Shipment:
+def _shipment(state: OrderState) -> Shipment:
     return Shipment(
         number=1,
-        lines={line.number: line.shipped for line in order.lines},
-        status=ShipmentStatus.IN_TRANSIT if order.stage is Stage.SHIPPED else ShipmentStatus.DELIVERED,
-        carrier=order.carrier,
-        tracking_number=order.tracking_number,
-        shipped_on=order.shipped_on,
+        lines={number: line.shipped for number, line in state.lines.items()},
+        status=ShipmentStatus.IN_TRANSIT if state.stage is Stage.SHIPPED else ShipmentStatus.DELIVERED,
+        carrier=state.header.carrier,
+        tracking_number=state.header.tracking_number,
+        shipped_on=state.header.shipped_on,
     )
 
 
-def _implied(line: Line, stage: Stage) -> Line:
+def _implied(line: LineState, stage: Stage) -> LineState:
     quantity = line.quantity
     if stage is Stage.CANCELED:
         return replace(line, canceled=quantity)
-    if stage not in _GONE:
-        return line
     delivered = ZERO if stage is Stage.SHIPPED else quantity
     return replace(line, allocated=quantity, picked=quantity, shipped=quantity, delivered=delivered)

@@ -41,8 +41,8 @@ def _picked(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> Line
 
 def _canceled(line: LineState, quantity: Decimal, up: Up, packed: Decimal) -> LineState:
     """First what is not allocated, then what is not picked, then what is picked and goes back to its shelf."""
-    canceled = up(line.canceled, quantity, line.ordered - line.shipped - packed, "is neither packed nor shipped")
-    left = line.ordered - canceled
+    canceled = up(line.canceled, quantity, line.quantity - line.shipped - packed, "is neither packed nor shipped")
+    left = line.quantity - canceled
     return replace(line, canceled=canceled, allocated=min(line.allocated, left), picked=min(line.picked, left))
 
 

@@ -1,30 +1,29 @@
 """An order and its lines, as the company keeps them.
 
-`OrderInput` is what arrives (an import, later the API): it names customer and products by their numbers. `Order` is
-what the store gives back: the same with customer and products beside it, so that a mapping can reach `customer.name`.
+`OrderInput` is what arrives (an import, the API): it names customer and products by their numbers. `Order` is what the
+store gives back: with customer and products beside it, so that a mapping can reach `customer.name`, and with its state.
+Both have their header fields in an OrderHeader; a mapping path reaches them without naming it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
-from connector.model.copying import evolved
+from connector.model.copying import INLINE, evolved
 from connector.model.customer import Customer
 from connector.model.money import CENTS, EXACT, places_of, to_cents
-from connector.model.order_state import FulfillmentStatus, Hold, LineState, OrderState, PaymentStatus
+from connector.model.order_header import OrderHeader
+from connector.model.order_state import FulfillmentStatus, LineState, OrderState, PaymentStatus
 from connector.model.product import Product
-from connector.model.shipments import ZERO, Return, ReturnReason, ReturnStatus, Shipment
+from connector.model.shipments import ZERO, Return, ReturnReason, ReturnStatus
 from connector.model.stage import OPEN, Stage
 
 ONE = Decimal(1)
 MOVING = ("allocated", "picked", "shipped", "delivered", "returned", "credited", "canceled")
 """Quantities of a line that commands move."""
-_MOVED = (
-    "stage", "invoiced", "authorized", "captured", "refunded", "declined", "holds", "shipments", "returns",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,42 +39,24 @@ class LineInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderInput:
-    """An order as it arrives; `number` is its identity, so the same order can arrive any number of times.
+    """An order as it arrives, at a stage that only an import can tell."""
 
-    `tax_rate` is a fraction that comes on top of lines and freight (prices that include their tax need none);
-    `stated_total` what the customer was told, tax and freight included, for verification to compare;
-    `ship_complete`: no parcel leaves before all are packed; `delivery_note` is for the carrier.
-    """
-
-    number: str
+    header: OrderHeader
     customer: str
-    placed_at: datetime
-    currency: str
-    stage: Stage = Stage.PLACED
-    channel: str | None = None
-    service_level: str | None = None
-    po_number: str | None = None
-    notes: str | None = None
-    promised_on: date | None = None
-    shipped_on: date | None = None
-    carrier: str | None = None
-    tracking_number: str | None = None
-    freight: Decimal | None = None
-    tax_rate: Decimal | None = None
-    stated_total: Decimal | None = None
-    ship_complete: bool = False
-    delivery_note: str | None = None
-    ship_to_name: str | None = None
-    ship_to_street: str | None = None
-    ship_to_city: str | None = None
-    ship_to_state: str | None = None
-    ship_to_postal_code: str | None = None
-    ship_to_country: str | None = None
     lines: tuple[LineInput, ...] = ()
+    stage: Stage = Stage.PLACED
+
+    @property
+    def number(self) -> str:
+        return self.header.number
 
     @property
     def key(self) -> str:
-        return self.number
+        return self.header.number
+
+    def with_header(self, **values: Any) -> OrderInput:
+        """The same with other values in its header; None takes a value out."""
+        return evolved(self, {"header": self.header.with_values(values)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,16 +67,9 @@ class Line:
     number: int
     product: Product
     currency: str
-    quantity: Decimal
     unit_price: Decimal | None
     discount: Decimal
-    allocated: Decimal = ZERO
-    picked: Decimal = ZERO
-    shipped: Decimal = ZERO
-    delivered: Decimal = ZERO
-    returned: Decimal = ZERO
-    credited: Decimal = ZERO
-    canceled: Decimal = ZERO
+    state: LineState = field(metadata=INLINE)
     waits: bool = False
     """Whether its order is one that is given stock: in a stage of OPEN, and acted on here, not only imported."""
 
@@ -104,23 +78,13 @@ class Line:
         return f"{self.order}-{self.number}"
 
     @property
-    def backordered(self) -> Decimal:
-        """What is wanted and not allocated, from verification on."""
-        return self.quantity - self.canceled - self.allocated if self.waits else ZERO
+    def quantity(self) -> Decimal:
+        return self.state.quantity
 
     @property
-    def progress(self) -> LineState:
-        return LineState(
-            ordered=self.quantity,
-            allocated=self.allocated,
-            picked=self.picked,
-            shipped=self.shipped,
-            delivered=self.delivered,
-            returned=self.returned,
-            credited=self.credited,
-            canceled=self.canceled,
-            total=self.exact_total or ZERO,
-        )
+    def backordered(self) -> Decimal:
+        """What is wanted and not allocated, from verification on."""
+        return self.state.wanted - self.state.allocated if self.waits else ZERO
 
     @property
     def price_key(self) -> str:
@@ -129,7 +93,8 @@ class Line:
 
     @property
     def exact_total(self) -> Decimal | None:
-        return exact_total(self.quantity, self.unit_price, self.discount)
+        """None without a price."""
+        return None if self.unit_price is None else self.state.total
 
     @property
     def net_unit_price(self) -> Decimal | None:
@@ -153,115 +118,82 @@ def exact_total(quantity: Decimal, unit_price: Decimal | None, discount: Decimal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """An order with everything a mapping may ask of it. `version` rises with every local change."""
+    """An order with everything a mapping may ask of it. `version` rises with every local change; `tracking_key` is the
+    secret in the customer's link to it."""
 
-    number: str
-    version: int
     customer: Customer
-    placed_at: datetime
-    currency: str
-    stage: Stage
-    channel: str | None
-    service_level: str | None = None
-    po_number: str | None
-    notes: str | None
-    promised_on: date | None
-    shipped_on: date | None
-    carrier: str | None
-    tracking_number: str | None
-    freight: Decimal | None
-    ship_to_name: str | None
-    ship_to_street: str | None
-    ship_to_city: str | None
-    ship_to_state: str | None
-    ship_to_postal_code: str | None
-    ship_to_country: str | None
     lines: tuple[Line, ...]
-    invoiced: Decimal = ZERO
-    authorized: Decimal = ZERO
-    captured: Decimal = ZERO
-    refunded: Decimal = ZERO
-    declined: bool = False
-    holds: frozenset[Hold] = frozenset()
-    shipments: Mapping[int, Shipment] = field(default_factory=dict)
-    returns: Mapping[int, Return] = field(default_factory=dict)
+    state: OrderState = field(metadata=INLINE)
+    version: int
     tracking_key: str | None = None
     priority: int = 0
-    invoice_number: str | None = None
-    tax_rate: Decimal | None = None
-    stated_total: Decimal | None = None
-    ship_complete: bool = False
-    delivery_note: str | None = None
+
+    @property
+    def header(self) -> OrderHeader:
+        return self.state.header
+
+    @property
+    def number(self) -> str:
+        return self.state.header.number
 
     @property
     def key(self) -> str:
-        return self.number
+        return self.state.header.number
 
     @property
-    def progress(self) -> OrderState:
-        return OrderState(
-            number=self.number,
-            stage=self.stage,
-            lines={line.number: line.progress for line in self.lines},
-            freight=self.freight or ZERO,
-            tax_rate=self.tax_rate or ZERO,
-            ship_complete=self.ship_complete,
-            invoiced=self.invoiced,
-            authorized=self.authorized,
-            captured=self.captured,
-            refunded=self.refunded,
-            declined=self.declined,
-            holds=self.holds,
-            shipments=self.shipments,
-            returns=self.returns,
-            places=places_of(self.currency),
-        )
+    def currency(self) -> str:
+        return self.state.header.currency
 
-    def at(self, progress: OrderState, before: OrderState) -> Order:
-        """The next version of the order, of which `before` is the progress: everything that moves is as `progress`
-        says."""
-        waits = progress.stage in OPEN
+    @property
+    def stage(self) -> Stage:
+        return self.state.stage
+
+    def with_header(self, **values: Any) -> Order:
+        """The same with other values in its header; None takes a value out."""
+        return evolved(self, {"state": self.state.with_header(**values)})
+
+    def at(self, state: OrderState) -> Order:
+        """The next version of the order, which has come to `state` with the lines that it has."""
+        waits = state.stage in OPEN
         lines = []
         for line in self.lines:
-            now = progress.lines[line.number]
-            if now is before.lines[line.number] and line.waits is waits:
-                lines.append(line)
-            else:
-                lines.append(evolved(line, {"waits": waits} | {name: getattr(now, name) for name in MOVING}))
-        moved = {name: getattr(progress, name) for name in _MOVED}
-        return evolved(self, {"version": self.version + 1, "lines": tuple(lines)} | moved)
+            now = state.lines[line.number]
+            unmoved = now is line.state and line.waits is waits
+            lines.append(line if unmoved else evolved(line, {"waits": waits, "state": now}))
+        return evolved(self, {"version": self.version + 1, "lines": tuple(lines), "state": state})
 
     @property
     def fulfillment_status(self) -> FulfillmentStatus:
-        return self.progress.fulfillment_status
+        return self.state.fulfillment_status
 
     @property
     def payment_status(self) -> PaymentStatus:
-        return self.progress.payment_status
+        return self.state.payment_status
 
     @property
     def amount_due(self) -> Decimal:
         """What the customer still has to pay, in whole cents; less than 0 where a refund is due."""
-        return EXACT.subtract(self.progress.due, self.progress.net)
+        return EXACT.subtract(self.state.due, self.state.net)
 
     @property
     def destination(self) -> Mapping[str, str | None]:
         """Where it goes, by part of the address: as it says, else to its customer."""
         parts = ("street", "city", "state", "postal_code", "country")
-        said = {part: getattr(self, f"ship_to_{part}") for part in parts}
-        if any(said.values()) or self.ship_to_name:
-            return {"name": self.ship_to_name or self.customer.name, **said}
+        header = self.state.header
+        said = {part: getattr(header, f"ship_to_{part}") for part in parts}
+        if any(said.values()) or header.ship_to_name:
+            return {"name": header.ship_to_name or self.customer.name, **said}
         return {"name": self.customer.name, **{part: getattr(self.customer, part) for part in parts}}
 
     @property
     def tax(self) -> Decimal:
         """What of the amount is tax that comes on top of the prices, in whole cents."""
-        return self.progress.tax
+        return self.state.tax
 
     @property
     def hold_reason(self) -> str | None:
         """Why it is on hold, every reason named; None if it is not."""
-        return ", ".join(sorted(self.holds)) or None
+        return ", ".join(sorted(self.state.holds)) or None
 
     @property
     def return_status(self) -> ReturnStatus | None:
@@ -276,13 +208,13 @@ class Order:
 
     @property
     def _latest_return(self) -> Return | None:
-        accepted = [number for number, item in self.returns.items() if item.status is not ReturnStatus.REJECTED]
-        return self.returns[max(accepted or self.returns)] if self.returns else None
+        accepted = [number for number, item in self.state.returns.items() if item.status is not ReturnStatus.REJECTED]
+        return self.state.returns[max(accepted or self.state.returns)] if self.state.returns else None
 
     @property
     def net_total(self) -> Decimal:
         """The exact price of what is neither canceled nor credited, freight and tax apart."""
-        return sum((line.progress.due for line in self.lines), ZERO)
+        return sum((line.state.due for line in self.lines), ZERO)
 
     @property
     def exact_total(self) -> Decimal | None:

@@ -6,23 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from connector.errors import CommandError
-from connector.model.events import ADDRESS, DETAILS, Detail, Event, LineEdit
+from connector.model.events import Detail, Event, LineEdit
 from connector.model.money import EXACT, to_cents
+from connector.model.order_header import ADDRESS, ANYTIME, CHANGEABLE, VERIFIED, FieldKind
 from connector.model.order_state import LineState, OrderState
 from connector.model.rejections import one_of, quantities, raised, rejection
 from connector.model.shipments import ZERO, ShipmentStatus
 from connector.model.stage import EARLY
-
-ANYTIME = frozenset({"po_number", "notes"})
-"""Details that matter to no parcel: they may change as long as the order is not canceled."""
-
-MONEY = frozenset({"freight", "tax_rate"})
-
-CHECKED = ADDRESS | MONEY | {"stated_total"}
-"""Details that verification looks at."""
 
 
 def split(progress: OrderState, event: Event) -> OrderState:
@@ -30,7 +22,7 @@ def split(progress: OrderState, event: Event) -> OrderState:
     lines = dict(progress.lines)
     for number, quantity in quantities(progress, event):
         line = lines[number]
-        most = line.ordered - line.allocated
+        most = line.quantity - line.allocated
         canceled = raised(progress, event, number, line.canceled, quantity, most, "is not allocated")
         lines[number] = replace(line, canceled=canceled)
     after = replace(progress, lines=lines)
@@ -62,7 +54,7 @@ def changed(progress: OrderState, event: Event) -> OrderState:
 
 def requires_reverification(event: Event) -> bool:
     """Whether a change touches what verification looks at: what was verified is another order then."""
-    return bool(event.line_edits or event.details.keys() & CHECKED)
+    return bool(event.line_edits or event.details.keys() & VERIFIED)
 
 
 def _other_line_edits(progress: OrderState, event: Event) -> OrderState:
@@ -71,7 +63,7 @@ def _other_line_edits(progress: OrderState, event: Event) -> OrderState:
         raise rejection(progress, event, "returns", what, "Place another order for what is wanted besides.", "return")
     lines = dict(progress.lines)
     for number, edit in event.line_edits.items():
-        line = lines.get(number, LineState(ordered=ZERO))
+        line = lines.get(number, LineState(quantity=ZERO))
         place = f"line_edits.{number}"
         _sane(progress, event, number, edit)
         kept = line.allocated + line.canceled
@@ -81,7 +73,7 @@ def _other_line_edits(progress: OrderState, event: Event) -> OrderState:
         if edit.quantity == 0:
             del lines[number]
         else:
-            lines[number] = replace(line, ordered=edit.quantity, total=exact_total(edit))
+            lines[number] = replace(line, quantity=edit.quantity, total=exact_total(edit))
     after = replace(progress, lines=dict(sorted(lines.items())))
     if after.wanted == 0:
         raise rejection(progress, event, "line_edits", "would have nothing left", "Cancel it instead.")
@@ -90,17 +82,14 @@ def _other_line_edits(progress: OrderState, event: Event) -> OrderState:
 
 def _detailed(progress: OrderState, event: Event) -> OrderState:
     for name, value in event.details.items():
-        if name not in DETAILS:
+        if name not in CHANGEABLE:
             what = f"has no detail {name}"
-            raise rejection(progress, event, f"details.{name}", what, f"It has {one_of(DETAILS)}.")
+            raise rejection(progress, event, f"details.{name}", what, f"It has {one_of(CHANGEABLE)}.")
         if (fault := _fault(name, value)) is not None:
             raise rejection(progress, event, f"details.{name}", f"got the {name.replace('_', ' ')} {value}", fault)
     if event.details.keys() & ADDRESS:
         _check_parcels(progress, event)
-    moved: dict[str, Any] = {name: value or ZERO for name, value in event.details.items() if name in MONEY}
-    if "ship_complete" in event.details:
-        moved["ship_complete"] = bool(event.details["ship_complete"])
-    return replace(progress, **moved)
+    return progress.with_header(**event.details)
 
 
 def _check_parcels(progress: OrderState, event: Event) -> None:
@@ -118,11 +107,13 @@ def _fault(name: str, value: Detail) -> str | None:
     """What is wrong with it; a history has kept the names of some alone, so none is fine."""
     if value is None:
         return None
-    if not isinstance(value, DETAILS[name]) or (DETAILS[name] is date and type(value) is not date):
-        return f"It must be {_KIND[DETAILS[name]]}."
+    kind = CHANGEABLE[name].kind
+    expected = kind.python_type
+    if not isinstance(value, expected) or (expected is date and type(value) is not date):
+        return f"It must be {_KIND[expected]}."
     if isinstance(value, Decimal) and not (value.is_finite() and value >= 0):
         return "It must not be less than 0."
-    if name == "tax_rate" and isinstance(value, Decimal) and value >= 1:
+    if kind is FieldKind.RATE and isinstance(value, Decimal) and value >= 1:
         return "It is a fraction: 0.19 for 19 %."
     return None
 

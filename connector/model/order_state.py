@@ -1,4 +1,4 @@
-"""How far an order has come: its stage, and three axes that move on their own: quantities, money, holds."""
+"""Where an order stands: its header, its stage, and three axes that move on their own: quantities, money, holds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
-from connector.model.money import CENTS, EXACT, to_cents
+from connector.model.copying import INLINE, evolved
+from connector.model.money import EXACT, places_of, to_cents
+from connector.model.order_header import OrderHeader
 from connector.model.shipments import IN_HOUSE, ZERO, Return, Shipment
 from connector.model.stage import Stage
 
@@ -55,11 +58,11 @@ class PaymentStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineState:
-    """Quantities of one line, each counted from the beginning: ordered >= canceled + allocated, allocated >= picked >=
+    """Quantities of one line, each counted from the beginning: quantity >= canceled + allocated, allocated >= picked >=
     shipped >= delivered >= returned >= credited (came back, and is not to be paid). `total` is the exact price of all
     that was ordered."""
 
-    ordered: Decimal
+    quantity: Decimal
     allocated: Decimal = ZERO
     picked: Decimal = ZERO
     shipped: Decimal = ZERO
@@ -71,40 +74,49 @@ class LineState:
 
     @property
     def wanted(self) -> Decimal:
-        return self.ordered - self.canceled
+        return self.quantity - self.canceled
 
     @property
     def due(self) -> Decimal:
         """The exact price of what is neither canceled nor credited."""
         billed = self.wanted - self.credited
-        if billed == self.ordered:
+        if billed == self.quantity:
             return self.total
-        return EXACT.divide(EXACT.multiply(self.total, billed), self.ordered)
+        return EXACT.divide(EXACT.multiply(self.total, billed), self.quantity)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderState:
-    """One order. Money is counted from the beginning too: `captured` does not fall when something is `refunded`.
-
-    `tax_rate` is a fraction that comes on top of lines and freight; `ship_complete`: no parcel leaves before all are
-    packed. What is to be paid has as many decimals (`places`) as its currency.
+    """One order: what was agreed on (`header`) and what has happened. A history that is replayed knows no more of the
+    header than it keeps. Money is counted from the beginning: `captured` does not fall when something is `refunded`.
+    `invoice_number` is the latest.
     """
 
-    number: str
+    header: OrderHeader = field(metadata=INLINE)
     stage: Stage
     lines: Mapping[int, LineState]
-    freight: Decimal = ZERO
-    tax_rate: Decimal = ZERO
-    ship_complete: bool = False
     invoiced: Decimal = ZERO
     authorized: Decimal = ZERO
     captured: Decimal = ZERO
     refunded: Decimal = ZERO
     declined: bool = False
+    invoice_number: str | None = None
     holds: frozenset[Hold] = field(default_factory=frozenset)
     shipments: Mapping[int, Shipment] = field(default_factory=dict)
     returns: Mapping[int, Return] = field(default_factory=dict)
-    places: int = CENTS
+
+    @property
+    def number(self) -> str:
+        return self.header.number
+
+    @property
+    def places(self) -> int:
+        """How many decimals an amount to be paid has."""
+        return places_of(self.header.currency)
+
+    def with_header(self, **values: Any) -> OrderState:
+        """The same with other values in its header; None takes a value out."""
+        return evolved(self, {"header": self.header.with_values(values)})
 
     def sum(self, quantity: str) -> Decimal:
         """One quantity (`shipped`, …) over all lines."""
@@ -134,18 +146,18 @@ class OrderState:
         """What the customer owes: all but what is canceled or credited, in cents, with its tax. Freight goes with the
         last line."""
         untaxed = self._untaxed
-        due = to_cents(untaxed, self.places)
-        return due + to_cents(EXACT.multiply(untaxed, self.tax_rate), self.places) if self.tax_rate else due
+        due, rate = to_cents(untaxed, self.places), self.header.tax_rate
+        return due + to_cents(EXACT.multiply(untaxed, rate), self.places) if rate else due
 
     @property
     def tax(self) -> Decimal:
         """What of `due` is tax that comes on top of the prices, in cents."""
-        return to_cents(EXACT.multiply(self._untaxed, self.tax_rate), self.places)
+        return to_cents(EXACT.multiply(self._untaxed, self.header.tax_rate or ZERO), self.places)
 
     @property
     def _untaxed(self) -> Decimal:
         lines = sum((line.due for line in self.lines.values()), ZERO)
-        return EXACT.add(lines, self.freight) if self.wanted > 0 or not self.lines else ZERO
+        return EXACT.add(lines, self.header.freight or ZERO) if self.wanted > 0 or not self.lines else ZERO
 
     @property
     def fulfillment_status(self) -> FulfillmentStatus:

@@ -40,7 +40,8 @@ def paid(progress: OrderState, event: Event) -> OrderState:
         )
     match event.action:
         case Action.INVOICE:
-            return replace(progress, invoiced=progress.invoiced + amount)
+            number = event.reference or progress.invoice_number
+            return replace(progress, invoiced=progress.invoiced + amount, invoice_number=number)
         case Action.AUTHORIZE:
             return replace(progress, authorized=progress.authorized + amount, declined=False)
         case Action.CAPTURE:

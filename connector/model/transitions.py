@@ -111,7 +111,10 @@ def apply(progress: OrderState, event: Event) -> OrderState:
     if event.action is Action.ADVANCE:
         return _moved(progress, event.to)
     check(progress, event)
-    return _happened(progress, event)
+    after = _happened(progress, event)
+    if event.relines and "stated_total" not in event.details and after.header.stated_total is not None:
+        return after.with_header(stated_total=None)  # it was the total of other lines
+    return after
 
 
 def check(progress: OrderState, event: Event) -> None:

@@ -118,11 +118,13 @@ class NotificationComposer:
         [order] = found
         match kind:
             case MessageKind.SHIPMENT:
-                reference = str(max((item.number for item in order.shipments.values() if item.shipped_on), default=0))
+                reference = str(
+                    max((item.number for item in order.state.shipments.values() if item.shipped_on), default=0)
+                )
             case MessageKind.INVOICE:
-                reference = order.invoice_number or ""
+                reference = order.state.invoice_number or ""
             case MessageKind.RETURN_LABEL:
-                labeled = (item.number for item in order.returns.values() if item.tracking_number)
+                labeled = (item.number for item in order.state.returns.values() if item.tracking_number)
                 reference = f"{RETURN}{max(labeled, default=0)}"
             case MessageKind.REFUND | MessageKind.ESCALATION:
                 action = Action.REFUND if kind is MessageKind.REFUND else Action.ESCALATE
@@ -153,7 +155,7 @@ async def _filled(
         case MessageKind.CONFIRMATION:
             return view
         case MessageKind.CANCELLATION:
-            owed = order.progress.net - order.progress.due
+            owed = order.state.net - order.state.due
             return replace(view, canceled=canceled(order), amount=max(owed, ZERO))
         case MessageKind.SHIPMENT:
             sent = parcel(order, _number(item.reference))

@@ -87,19 +87,19 @@ def view_of(kind: MessageKind, order: Order, billing: Billing, public_url: str, 
         company_address=billing.address,
         customer=order.customer.name,
         order=order.number,
-        ordered_on=order.placed_at.date(),
-        po_number=order.po_number,
-        promised_on=order.promised_on,
+        ordered_on=order.header.placed_at.date(),
+        po_number=order.header.po_number,
+        promised_on=order.header.promised_on,
         currency=order.currency,
         address=_delivery(order),
         tracking_url=link,
         # As if nothing had been invoiced before: it is over the whole.
-        bill=build_invoice("", order, replace(order.progress, invoiced=ZERO), order.progress.due, now, billing),
+        bill=build_invoice("", order, replace(order.state, invoiced=ZERO), order.state.due, now, billing),
     )
 
 
 def parcel(order: Order, number: int) -> ParcelView | None:
-    found = order.shipments.get(number)
+    found = order.state.shipments.get(number)
     if found is None or found.shipped_on is None:
         return None
     return ParcelView(
@@ -113,17 +113,17 @@ def parcel(order: Order, number: int) -> ParcelView | None:
 
 def to_come(order: Order) -> tuple[Item, ...]:
     """What has not been shipped yet."""
-    left = {number: line.wanted - line.shipped for number, line in order.progress.lines.items()}
+    left = {number: line.wanted - line.shipped for number, line in order.state.lines.items()}
     return _items(order, left)
 
 
 def canceled(order: Order) -> tuple[Item, ...]:
-    return _items(order, {line.number: line.canceled for line in order.lines})
+    return _items(order, {line.number: line.state.canceled for line in order.lines})
 
 
 def back(order: Order, number: int) -> tuple[ParcelView, bool] | None:
     """What the customer sends back, and whether it is replaced; None if there is no label for it."""
-    found = order.returns.get(number)
+    found = order.state.returns.get(number)
     if found is None or not found.tracking_number:
         return None
     item = returned(order, found)

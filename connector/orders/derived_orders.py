@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from connector.model.events import Action, Event
 from connector.model.order import LineInput, Order, OrderInput
+from connector.model.order_header import INHERITED, OrderHeader
 from connector.model.order_state import OrderState
 from connector.model.shipments import ZERO, Resolution, Return
 from connector.model.stage import Stage
@@ -17,23 +18,6 @@ from connector.store.queries.order_search import list_numbers_with_prefix
 
 FREE = Decimal(1)
 """The discount of what is sent again."""
-
-OWN = frozenset(
-    {
-        "number",  # its own
-        "customer",  # the same, by number
-        "placed_at",  # a split was placed when its order was, a replacement is placed now
-        "stage",  # it is taken on by events of its own
-        "shipped_on",  # these three show the latest parcel, and the parcels stay where they are
-        "carrier",
-        "tracking_number",
-        "freight",  # charged once, with the order it came from
-        "stated_total",  # the customer was told it for all lines together
-        "notes",  # the same; where there are none, they say where the order comes from
-        "lines",  # what was split off or is sent again
-    }
-)
-"""Header fields that are not simply copied; every other field of an order is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +44,7 @@ def part(order: Order, before: OrderState, event: Event) -> DerivedOrder:
     }.get(before.stage, (Action.VERIFY, Action.CONFIRM))
     note = f"Split from order {order.number}."
     events = [Event(action=action, note=note, reference=order.number) for action in came]
-    return DerivedOrder(item=_like(order, event, event.lines, order.placed_at, note), events=events)
+    return DerivedOrder(item=_like(order, event, event.lines, order.header.placed_at, note), events=events)
 
 
 def to_replace(item: Return) -> Mapping[int, Decimal]:
@@ -86,13 +70,16 @@ def _like(
     discount: Decimal | None = None,
 ) -> OrderInput:
     known = {line.number: line for line in order.lines}
-    copied = {item.name: getattr(order, item.name) for item in fields(OrderInput) if item.name not in OWN}
-    return OrderInput(
-        **copied,
+    inherited = {name: getattr(order.header, name) for name in INHERITED}
+    header = OrderHeader(
+        **inherited,
         number=event.reference or "",
-        customer=order.customer.number,
         placed_at=placed_at,
-        notes=order.notes or event.note or note,
+        notes=order.header.notes or event.note or note,
+    )
+    return OrderInput(
+        header=header,
+        customer=order.customer.number,
         lines=tuple(
             LineInput(
                 number=number,

@@ -74,7 +74,9 @@ def check_length(item: OrderInput) -> None:
 
 def same_head(order: Order, item: OrderInput) -> bool:
     """For orders of whose placement no words are kept."""
-    return (order.customer.number, order.currency, order.placed_at) == (item.customer, item.currency, item.placed_at)
+    header = item.header
+    known = (order.customer.number, order.currency, order.header.placed_at)
+    return known == (item.customer, header.currency, header.placed_at)
 
 
 def same_lines(order: Order, item: OrderInput) -> bool:

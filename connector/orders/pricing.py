@@ -7,8 +7,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from connector.errors import CommandError
-from connector.model.events import ADDRESS, Event, LineEdit
+from connector.model.events import Event, LineEdit
 from connector.model.order import LineInput, Order, OrderInput
+from connector.model.order_header import ADDRESS
 from connector.model.product import Product
 from connector.store import customers, products
 from connector.store.engine import Connection
@@ -27,19 +28,19 @@ async def with_list_prices(connection: Connection, items: Sequence[OrderInput]) 
             return line
         return replace(line, unit_price=_listed(catalog[line.sku], currency))
 
-    return [replace(item, lines=tuple(filled(line, item.currency) for line in item.lines)) for item in items]
+    return [replace(item, lines=tuple(filled(line, item.header.currency) for line in item.lines)) for item in items]
 
 
 async def with_default_address(connection: Connection, items: Sequence[OrderInput]) -> list[OrderInput]:
     """Orders that say nothing of where they go, go to their customer's address."""
-    silent = [item for item in items if not any(getattr(item, name) for name in ADDRESS)]
+    silent = [item for item in items if not any(getattr(item.header, name) for name in ADDRESS)]
     known = {item.number: item for item in await customers.load(connection, sorted({i.customer for i in silent}))}
 
     def filled(item: OrderInput) -> OrderInput:
         customer = known[item.customer]
         parts = ("street", "city", "state", "postal_code", "country")
         there = {f"ship_to_{part}": getattr(customer, part) for part in parts}
-        return replace(item, ship_to_name=customer.name if any(there.values()) else None, **there)
+        return item.with_header(ship_to_name=customer.name if any(there.values()) else None, **there)
 
     numbers = {item.number for item in silent if item.customer in known}
     return [filled(item) if item.number in numbers else item for item in items]

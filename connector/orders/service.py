@@ -119,7 +119,7 @@ class OrderService:
             placed = [
                 order.number
                 for order in await transaction.orders(numbers)
-                if order.stage is Stage.PLACED and not order.holds
+                if order.stage is Stage.PLACED and not order.state.holds
             ]
             await verify(transaction, placed)
             return await transaction.orders(placed)
@@ -131,7 +131,7 @@ class OrderService:
 
         async def work(uow: UnitOfWork) -> list[Executed]:
             transaction = self._transaction(uow, actor)
-            before = {order.number: order.progress.sum("allocated") for order in await transaction.orders(numbers)}
+            before = {order.number: order.state.sum("allocated") for order in await transaction.orders(numbers)}
             after = {state.number: state.sum("allocated") for state in await allocate(transaction, numbers)}
             return [
                 Executed(order=order, replayed=after[order.number] <= before[order.number])
@@ -197,7 +197,7 @@ async def execute_in(transaction: OrderTransaction, command: OrderCommand) -> bo
     if event.action is Action.VERIFY or (event.action is Action.ALLOCATE and not event.lines):
         order = await transaction.order(command.number)
         transaction.check_version(order, command.version)
-        check(transaction.progress_of(order), event)
+        check(order.state, event)
         by_rules = verify if event.action is Action.VERIFY else allocate
         await by_rules(transaction, [command.number], asked=command)
         return False

@@ -10,14 +10,15 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
 
 from connector.errors import CommandError
 from connector.model.canonical import canonical_bytes
+from connector.model.copying import evolved
 from connector.model.event_defaults import with_defaults
-from connector.model.events import ADDRESS, Action, Event
+from connector.model.events import Action, Event
 from connector.model.notification import NotificationRequest
 from connector.model.order import Order, OrderInput
+from connector.model.order_header import ADDRESS
 from connector.model.order_state import OrderState
 from connector.model.rejections import rejection
 from connector.model.shipments import ReturnStatus, ShipmentStatus
@@ -56,12 +57,16 @@ class OrderChangeSet:
     events: int
     before: OrderState
     progress: OrderState
-    shown: Order
     entries: list[EventEntry] = field(default_factory=list)
     steps: list[stock_moves.Step] = field(default_factory=list)
     made: list[derived_orders.DerivedOrder] = field(default_factory=list)
     issued: list[Invoice] = field(default_factory=list)
     owed: list[NotificationRequest] = field(default_factory=list)
+
+    @property
+    def shown(self) -> Order:
+        """The order as it is by now, but for the quantities of its lines and their edits."""
+        return evolved(self.order, {"state": self.progress})
 
     @property
     def length(self) -> int:
@@ -89,8 +94,6 @@ class OrderTransaction:
         """Orders that were placed here as new ones."""
         self.repeated: set[tuple[str, str]] = set()
         """Orders and requests that were carried out before, and so not again."""
-        self._progress: dict[str, OrderState] = {}
-        """Theirs, where it is known without being computed again."""
 
     async def place(self, placements: Sequence[Placement]) -> list[Order]:
         """Place new orders; see OrderService.place."""
@@ -103,7 +106,9 @@ class OrderTransaction:
         existing = {order.number: order for order in await orders.load(self.uow.connection, list(wanted))}
         for number, order in existing.items():
             if not wanted[number].moment_given:  # the moment of the first time stands
-                wanted[number] = replace(wanted[number], order=replace(wanted[number].order, placed_at=order.placed_at))
+                wanted[number] = replace(
+                    wanted[number], order=replace(wanted[number].order, placed_at=order.header.placed_at)
+                )
         known = await orders.load_placements(self.uow.connection, sorted(existing))
         new = [item for number, item in wanted.items() if number not in existing]
         for item in new:
@@ -152,8 +157,11 @@ class OrderTransaction:
         found = (await self.load(numbers)).values()
         cases = []
         for order, events in found:
-            rate = order.tax_rate if taxed else self._tax_rate(order)
-            cases.append(self._case(order if rate == order.tax_rate else replace(order, tax_rate=rate), events))
+            rate = order.header.tax_rate if taxed else self._tax_rate(order)
+            case = self._case(order, events)
+            if rate != order.header.tax_rate:
+                case.before = case.progress = order.state.with_header(tax_rate=rate)
+            cases.append(case)
         await self._save(cases, new=True)
 
     async def execute_all(self, commands: Sequence[OrderCommand]) -> list[OrderState]:
@@ -286,8 +294,6 @@ class OrderTransaction:
             event = await stock_moves.lines_in_warehouse(self.uow.connection, order, case.progress, event)
         event = with_defaults(case.progress, event)
         after = apply(case.progress, event)
-        if shown := _shown_by(event):
-            case.shown = replace(case.shown, **shown)
         if event.action in stock_moves.MOVING:
             case.steps.append(stock_moves.Step(event=event, before=case.progress, after=after))
         replaces = _replaced(case.progress, after, event)
@@ -307,18 +313,15 @@ class OrderTransaction:
             case.entries.append(EventEntry(event=advance, before=after.stage, after=moved.stage))
             after = moved
         case.owed += notifications_for(event, case.progress, after, sequence)
-        if event.action is Action.SHIP:
-            case.shown = _on_its_way(case.shown, after)
         if event.action is Action.INVOICE and event.reference and event.amount:
-            case.shown = replace(case.shown, invoice_number=event.reference)
             case.issued.append(self._invoice(event.reference, event.amount, case))
         case.progress = after
 
     def _tax_rate(self, order: Order) -> Decimal | None:
         """What comes on top: as the order says, else by the rules where prices are net."""
         billing = self.rules.billing
-        if order.tax_rate is not None or not billing.net:
-            return order.tax_rate
+        if order.header.tax_rate is not None or not billing.net:
+            return order.header.tax_rate
         return billing.rate(facts_of(order, self.uow.now))
 
     def _taxed(self, order: Order, event: Event) -> Event:
@@ -327,8 +330,8 @@ class OrderTransaction:
         if not billing.net or "tax_rate" in event.details or not event.details.keys() & ADDRESS:
             return event
         by_rules = billing.rate(facts_of(order, self.uow.now))
-        there = billing.rate(facts_of(replace(order, **_shown_by(event)), self.uow.now))
-        if order.tax_rate != by_rules or there == by_rules:
+        there = billing.rate(facts_of(order.with_header(**event.details), self.uow.now))
+        if order.header.tax_rate != by_rules or there == by_rules:
             return event
         return replace(event, details={**event.details, "tax_rate": there})
 
@@ -348,46 +351,32 @@ class OrderTransaction:
         changed = [case for case in cases if new or any(entry.event.action is Action.CHANGE for entry in case.entries)]
         asked = [case.order for case in changed] if self.rules.priority_asks_for_standing else []
         known = await standings(self.uow.connection, asked)
-        for case in changed:
-            facts = facts_of(case.shown, self.uow.now, known.get(case.order.number), case.progress)
-            case.shown = replace(case.shown, priority=self.rules.priority(facts))
+        shown = {case.order.number: case.shown for case in cases}
+        for number in [case.order.number for case in changed]:
+            facts = facts_of(shown[number], self.uow.now, known.get(number))
+            shown[number] = evolved(shown[number], {"priority": self.rules.priority(facts)})
         usual = Lane.NEW if new else Lane.STATUS
         moved = [
             OrderChange(
-                order=case.shown,
+                order=shown[case.order.number],
+                stored=case.order.header,
                 before=case.before,
                 events=case.events,
                 progress=case.progress,
                 entries=tuple(case.entries),
-                lane=Lane.URGENT if case.shown.priority >= self.rules.urgent_from else usual,
+                lane=Lane.URGENT if shown[case.order.number].priority >= self.rules.urgent_from else usual,
             )
             for case in cases
         ]
         await order_state.save(self.uow, moved, actor=self.actor)
         for item in moved:
             del self._known[item.order.number]
-            self._progress.pop(item.order.number, None)
             if not any(entry.event.action is Action.CHANGE for entry in item.entries):
-                order = item.order.at(item.progress, item.before)
+                order = item.order.at(item.progress)
                 self._known[order.number] = (order, order_history.length(item.events, item.entries))
-                self._progress[order.number] = item.progress
-
-    def progress_of(self, order: Order) -> OrderState:
-        """Of an order as this desk has loaded it; computed once."""
-        known = self._progress.get(order.number)
-        if known is None:
-            known = self._progress[order.number] = order.progress
-        return known
 
     def _case(self, order: Order, events: int) -> OrderChangeSet:
-        progress = self.progress_of(order)
-        return OrderChangeSet(order=order, events=events, before=progress, progress=progress, shown=order)
-
-
-def _shown_by(event: Event) -> dict[str, Any]:
-    """What an event makes of the order itself, its progress apart."""
-    told_of_other_lines = {"stated_total": None} if event.relines else {}
-    return {**told_of_other_lines, **event.details}
+        return OrderChangeSet(order=order, events=events, before=order.state, progress=order.state)
 
 
 def _placed(said: bytes | None) -> Placed:
@@ -401,9 +390,3 @@ def _replaced(before: OrderState, after: OrderState, event: Event) -> int | None
         if item.status is ReturnStatus.CLOSED and before.returns[number].status is not ReturnStatus.CLOSED:
             return number if derived_orders.to_replace(item) else None
     return None
-
-
-def _on_its_way(order: Order, progress: OrderState) -> Order:
-    """The order shows its latest shipment."""
-    parcel = max((item for item in progress.shipments.values() if item.shipped_on), key=lambda item: item.number)
-    return replace(order, carrier=parcel.carrier, tracking_number=parcel.tracking_number, shipped_on=parcel.shipped_on)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,18 +14,19 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.events import ACTION_FIELDS, DETAILS, PERSONAL, Action, Event, LineEdit
-from connector.model.money import places_of, plain
+from connector.model.events import ACTION_FIELDS, Action, Event, LineEdit
+from connector.model.money import plain
+from connector.model.order_header import HEADER_FIELDS, PERSONAL, OrderHeader
 from connector.model.order_state import Hold, LineState, OrderState
-from connector.model.shipments import Resolution, ReturnReason, Shipment, ShipmentStatus
+from connector.model.shipments import ZERO, Resolution, ReturnReason, Shipment, ShipmentStatus
 from connector.model.stage import Stage
 from connector.store import shipments
 from connector.store.sql import Row, select_in
 from connector.store.tables import order_events, orders
 from connector.store.unit_of_work import UnitOfWork
 
-_MONEY = ("freight", "tax_rate", "invoiced", "authorized", "captured", "refunded")
-_QUANTITIES = ("ordered", "total", "allocated", "picked", "shipped", "delivered", "returned", "credited", "canceled")
+_MONEY = ("invoiced", "authorized", "captured", "refunded")
+_QUANTITIES = ("allocated", "picked", "shipped", "delivered", "returned", "credited", "canceled", "total")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +67,7 @@ class StoredEvent(EventEntry):
 async def read(connection: AsyncConnection, number: str) -> list[StoredEvent]:
     """Everything that happened to one order, the first first; empty for one that was only imported."""
     statement = (
-        select(order_events, orders.c.currency)
+        select(order_events, orders.c.currency, orders.c.placed_at)
         .join(orders, orders.c.number == order_events.c.order_number)
         .where(order_events.c.order_number == number)
         .order_by(order_events.c.sequence)
@@ -165,11 +166,7 @@ def _value(value: Any) -> Any:
 
 def _details(said: Mapping[str, Any]) -> dict[str, Any]:
     """Of personal details the names are known alone."""
-    reads: dict[type, Callable[[str], Any]] = {Decimal: Decimal, date: date.fromisoformat}
-    details = {
-        name: None if value is None else reads.get(DETAILS[name], DETAILS[name])(value)
-        for name, value in said.get("details", {}).items()
-    }
+    details = {name: HEADER_FIELDS[name].read(value) for name, value in said.get("details", {}).items()}
     return details | dict.fromkeys(said.get("personal", ()))
 
 
@@ -196,12 +193,17 @@ def _dump(progress: OrderState) -> dict[str, Any]:
     return {
         "stage": progress.stage,
         "lines": {
-            str(number): {name: plain(getattr(line, name)) for name in _QUANTITIES}
+            str(number): {
+                "ordered": plain(line.quantity),
+                **{name: plain(getattr(line, name)) for name in _QUANTITIES},
+            }
             for number, line in progress.lines.items()
         },
         "holds": sorted(progress.holds),
         "declined": progress.declined,
-        "ship_complete": progress.ship_complete,
+        "ship_complete": progress.header.ship_complete,
+        "freight": plain(progress.header.freight or ZERO),
+        "tax_rate": plain(progress.header.tax_rate or ZERO),
         "shipments": [shipments.serialize_shipment(parcel) for parcel in progress.shipments.values()],
         **{name: plain(getattr(progress, name)) for name in _MONEY},
         "places": progress.places,
@@ -218,7 +220,7 @@ def _recorded(row: Any) -> StoredEvent:
         sequence=row.sequence,
         at=row.at,
         actor=row.actor,
-        begun=_load(row.order_number, row.currency, detail) if first else None,
+        begun=_load(row, detail) if first else None,
         request=Request(key=row.request, digest=row.request_digest) if row.request else None,
     )
 
@@ -256,25 +258,31 @@ def _quantities(said: Mapping[str, str]) -> dict[int, Decimal]:
     return {int(number): Decimal(quantity) for number, quantity in said.items()}
 
 
-def _load(number: str, currency: str, detail: Mapping[str, Any]) -> OrderState:
+def _load(row: Any, detail: Mapping[str, Any]) -> OrderState:
     return OrderState(
-        number=number,
+        header=OrderHeader(
+            number=row.order_number,
+            placed_at=row.placed_at,
+            currency=row.currency,
+            freight=Decimal(detail["freight"]),
+            tax_rate=Decimal(detail.get("tax_rate", 0)),
+            ship_complete=detail.get("ship_complete", False),
+        ),
         stage=Stage(detail["stage"]),
         lines={
-            int(line): LineState(**{name: Decimal(value) for name, value in values.items()})
+            int(line): LineState(
+                quantity=Decimal(values["ordered"]),
+                **{name: Decimal(values[name]) for name in _QUANTITIES if name in values},
+            )
             for line, values in detail["lines"].items()
         },
         holds=frozenset(Hold(reason) for reason in detail["holds"]),
         declined=detail["declined"],
         shipments={said["number"]: _shipment(said) for said in detail.get("shipments", ())},
-        freight=Decimal(detail["freight"]),
-        tax_rate=Decimal(detail.get("tax_rate", 0)),
-        ship_complete=detail.get("ship_complete", False),
         invoiced=Decimal(detail["invoiced"]),
         authorized=Decimal(detail["authorized"]),
         captured=Decimal(detail["captured"]),
         refunded=Decimal(detail["refunded"]),
-        places=detail.get("places", places_of(currency)),
     )
 
 

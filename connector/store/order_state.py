@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from connector.model.change import EntityKind
 from connector.model.events import Action, Event, LineEdit
 from connector.model.order import MOVING, Order
+from connector.model.order_header import HEADER_FIELDS, OrderHeader
 from connector.model.order_return import return_key
 from connector.model.order_state import OrderState
 from connector.store import order_history, shipments
@@ -24,14 +25,15 @@ from connector.store.sql import Row, select_in
 from connector.store.tables import holds, order_lines, orders
 from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
-_OF_ORDER = ("carrier", "tracking_number", "shipped_on", "priority", "tracking_key", "invoice_number", "tax_rate")
+_OF_ORDER = ("priority", "tracking_key")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderChange:
-    """An order that entries have led from `before` to `progress`; what else it is to be stands in `order`."""
+    """An order that entries have led from `before` to `progress`; `stored` is the header that its row has."""
 
     order: Order
+    stored: OrderHeader
     before: OrderState
     events: int
     progress: OrderState
@@ -54,7 +56,6 @@ async def save(uow: UnitOfWork, moved: Sequence[OrderChange], *, actor: str) -> 
         return
     await order_history.write(uow, [(item.before, item.events, item.entries) for item in moved], actor=actor)
     await _save_orders(uow, moved)
-    await _save_details(uow, moved)
     await _save_lines(uow, moved)
     await _save_holds(uow, moved, actor)
     await shipments.save(uow, [(item.before, item.progress, item.events == 0) for item in moved])
@@ -67,17 +68,24 @@ async def save(uow: UnitOfWork, moved: Sequence[OrderChange], *, actor: str) -> 
 
 
 async def _save_orders(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
+    """Of the header, the columns that differ from what is stored for any of these orders."""
+    headers = [(item.stored, item.progress.header) for item in moved if item.stored is not item.progress.header]
+    changed = [
+        name
+        for name in HEADER_FIELDS
+        if any(getattr(stored, name) != getattr(header, name) for stored, header in headers)
+    ]
     # A parameter named as the column would be taken for a value to set.
-    names = ("stage", "events", *_OF_ORDER, *MONEY)
+    names = ("stage", "events", *_OF_ORDER, *MONEY, *changed)
     statement = (
         update(orders)
         .where(orders.c.number == bindparam("the_number"))
         .values(**{name: bindparam(f"new_{name}") for name in names}, version=orders.c.version + 1, updated_at=uow.now)
     )
-    await uow.connection.execute(statement, [_order_row(item) for item in moved])
+    await uow.connection.execute(statement, [_order_row(item, changed) for item in moved])
 
 
-def _order_row(item: OrderChange) -> Row:
+def _order_row(item: OrderChange, header_fields: Sequence[str]) -> Row:
     order, progress = item.order, item.progress
     return {
         "the_number": order.number,
@@ -85,20 +93,8 @@ def _order_row(item: OrderChange) -> Row:
         "new_events": order_history.length(item.events, item.entries),
         **{f"new_{name}": getattr(order, name) for name in _OF_ORDER},
         **{f"new_{name}": getattr(progress, name) for name in MONEY},
+        **{f"new_{name}": getattr(progress.header, name) for name in header_fields},
     }
-
-
-async def _save_details(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:
-    for item in moved:
-        details: Row = {}
-        for entry in item.entries:
-            details |= entry.event.details
-            if entry.event.relines and "stated_total" not in entry.event.details:
-                details["stated_total"] = None  # what was told was told of other lines
-        if details:
-            details["ship_complete"] = item.progress.ship_complete
-            here = orders.c.number == item.order.number
-            await uow.connection.execute(update(orders).where(here).values(details))
 
 
 async def _save_lines(uow: UnitOfWork, moved: Sequence[OrderChange]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
@@ -14,8 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.errors import RetryClass, StoreError
 from connector.model.change import EntityKind
 from connector.model.imported_state import as_imported
-from connector.model.order import MOVING, Line, Order, OrderInput
-from connector.model.order_state import Hold
+from connector.model.order import MOVING, Line, LineInput, Order, OrderInput, exact_total
+from connector.model.order_header import ANYTIME, HEADER_FIELDS, OF_SHIPMENT, OrderHeader
+from connector.model.order_state import Hold, LineState, OrderState
+from connector.model.product import Product
+from connector.model.shipments import ZERO
 from connector.model.stage import OPEN, Stage
 from connector.store import customers as customer_store
 from connector.store import products as product_store
@@ -33,46 +35,15 @@ from connector.store.sql import (
 from connector.store.tables import customers, holds, order_lines, orders, products
 from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
-FIELDS = (
-    "number",
-    "customer",
-    "placed_at",
-    "currency",
-    "stage",
-    "channel",
-    "service_level",
-    "po_number",
-    "notes",
-    "promised_on",
-    "shipped_on",
-    "carrier",
-    "tracking_number",
-    "freight",
-    "tax_rate",
-    "stated_total",
-    "ship_complete",
-    "delivery_note",
-    "ship_to_name",
-    "ship_to_street",
-    "ship_to_city",
-    "ship_to_state",
-    "ship_to_postal_code",
-    "ship_to_country",
-)
-_COLUMNS = tuple(orders.c[name] for name in FIELDS)
-_values = attrgetter(*FIELDS)
-_DETAILS = FIELDS[2:]  # what is the same in OrderInput, in Order and in the table
-_STAGE = FIELDS.index("stage")
-_FREE = tuple(FIELDS.index(name) for name in ("po_number", "notes"))
-"""What an import may say of an order that was acted on."""
-_OURS = tuple(FIELDS.index(name) for name in ("carrier", "tracking_number", "shipped_on"))
-"""What its parcels say of such an order, whatever an import says."""
-MONEY = ("invoiced", "authorized", "captured", "refunded", "declined")
-_MORE = (*MONEY, "priority", "tracking_key", "invoice_number")
+HEADER_COLUMNS = tuple(orders.c[name] for name in HEADER_FIELDS)
+_header_values = attrgetter(*HEADER_FIELDS)
+MONEY = ("invoiced", "authorized", "captured", "refunded", "declined", "invoice_number")
+"""What has happened to the money, as the state and the table name it."""
 _LINE = tuple(order_lines.c[name] for name in ("order_number", "number", "sku", "quantity", "unit_price", "discount"))
-
-_Stored = tuple[tuple[Any, ...], dict[int, tuple[str, Decimal, Decimal | None, Decimal]]]
-"""The values of FIELDS, and the lines by number."""
+_OWN = (
+    *HEADER_COLUMNS,
+    *(orders.c[name] for name in ("stage", "version", "events", "tracking_key", "priority", *MONEY)),
+)
 
 
 class UnknownReferenceError(StoreError):
@@ -101,7 +72,7 @@ async def save(
     With `kept`, an order that contradicts this stays as it is and is put there, with the fields that differ; another
     stage alone is no contradiction.
     """
-    wanted = {order.number: (_values(order), _lines_of(order)) for order in items}
+    wanted = {order.number: _with_sorted_lines(order) for order in items}
     await _refuse_unknown(uow.connection, wanted)
     stored = await _stored(uow.connection, sorted(wanted))
 
@@ -116,14 +87,14 @@ async def save(
     await _keep_acted_on(uow.connection, changed, stored, wanted, kept)
     changed = [number for number in changed if stored[number] != wanted[number]]
     await update_rows(uow.connection, orders, [_row(uow, wanted[number]) for number in changed])
-    relined = [number for number in changed if stored[number][1] != wanted[number][1]]
+    relined = [number for number in changed if stored[number].lines != wanted[number].lines]
     for chunk in chunks(relined):
         await uow.connection.execute(delete(order_lines).where(order_lines.c.order_number.in_(chunk)))
     await _insert_lines(uow, wanted, [*sorted(created), *relined])
 
     for numbers, usual in ((created, Lane.NEW), (changed, Lane.STATUS)):
         for number in numbers:
-            customer = wanted[number][0][1]
+            customer = wanted[number].customer
             uow.changed(EntityKind.ORDER, number, partition_hash(customer), usual if lane is None else lane)
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 
@@ -140,7 +111,7 @@ class Placed:
 async def insert_new(uow: UnitOfWork, items: Sequence[tuple[OrderInput, Placed]]) -> set[str]:
     """Store orders that are new; the numbers of those that were. One that is there is left as it is, and whoever is
     storing it at this moment is waited for. Raises as `save` does."""
-    wanted = {order.number: (_values(order), _lines_of(order)) for order, _ in items}
+    wanted = {order.number: _with_sorted_lines(order) for order, _ in items}
     await _refuse_unknown(uow.connection, wanted)
     rows = [
         _row(uow, wanted[order.number])
@@ -150,7 +121,7 @@ async def insert_new(uow: UnitOfWork, items: Sequence[tuple[OrderInput, Placed]]
     created = await insert_missing(uow.connection, orders, rows)
     await _insert_lines(uow, wanted, sorted(created))
     for number in created:
-        uow.changed(EntityKind.ORDER, number, partition_hash(wanted[number][0][1]), Lane.NEW)
+        uow.changed(EntityKind.ORDER, number, partition_hash(wanted[number].customer), Lane.NEW)
     return created
 
 
@@ -166,10 +137,7 @@ async def load_placements(connection: AsyncConnection, numbers: Sequence[str]) -
 
 async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Order]:
     """The orders of `numbers` with customer, lines and products, in that order; unknown ones are left out."""
-    more = (*(orders.c[name] for name in _MORE), orders.c.events)
-    statement = select(orders.c.version, *_COLUMNS, *customer_store.COLUMNS, *more).join(
-        customers, customers.c.number == orders.c.customer
-    )
+    statement = select(*_OWN, *customer_store.COLUMNS).join(customers, customers.c.number == orders.c.customer)
     rows = await select_in(connection, statement, orders.c.number, numbers)
     by_number = select(*_LINE, *(order_lines.c[name] for name in MOVING)).order_by(
         order_lines.c.order_number, order_lines.c.number
@@ -178,40 +146,39 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
     catalog = await product_store.find(connection, {row.sku for row in line_rows})
 
     on_hold: dict[str, set[Hold]] = {}
-    acted_on = [row[1] for row in rows if row.events]
+    acted_on = [row.number for row in rows if row.events]
     for order, reason in await select_in(
         connection, select(holds.c.order_number, holds.c.reason), holds.c.order_number, acted_on
     ):
         on_hold.setdefault(order, set()).add(Hold(reason))
     sent, back = await shipments.load(connection, acted_on)
 
-    currencies = {row[1]: row.currency for row in rows}
-    given_stock = {row[1] for row in rows if row.events and row.stage in OPEN}
-    lines: dict[str, list[Line]] = {}
-    for order, number, sku, quantity, unit_price, discount, *quantities in line_rows:
-        lines.setdefault(order, []).append(
-            Line(
-                order=order,
-                number=number,
-                product=catalog[sku],
-                currency=currencies[order],
-                quantity=quantity,
-                unit_price=unit_price,
-                discount=discount,
-                waits=order in given_stock,
-                **dict(zip(MOVING, quantities, strict=True)),
-            )
+    lines_of: dict[str, list[Any]] = {}
+    for row in line_rows:
+        lines_of.setdefault(row.order_number, []).append(row)
+    found = {}
+    for row in rows:
+        number, stage = row.number, Stage(row.stage)
+        waits = bool(row.events) and stage in OPEN
+        lines = tuple(_line_of(line, catalog[line.sku], row.currency, waits) for line in lines_of.get(number, ()))
+        state = OrderState(
+            header=_header_of(row),
+            stage=stage,
+            lines={line.number: line.state for line in lines},
+            holds=frozenset(on_hold.get(number, ())),
+            shipments=sent.get(number, {}),
+            returns=back.get(number, {}),
+            **{name: getattr(row, name) for name in MONEY},
         )
-    found = {
-        row[1]: _order_of(
-            row,
-            lines=tuple(lines.get(row[1], ())),
-            holds=frozenset(on_hold.get(row[1], ())),
-            shipments=sent.get(row[1], {}),
-            returns=back.get(row[1], {}),
+        order = Order(
+            customer=customer_store.customer_of(row, len(_OWN)),
+            lines=lines,
+            state=state,
+            version=row.version,
+            tracking_key=row.tracking_key,
+            priority=row.priority,
         )
-        for row in rows
-    }
+        found[number] = order if row.events else as_imported(order)
     return [found[number] for number in numbers if number in found]
 
 
@@ -243,48 +210,66 @@ async def counts(connection: AsyncConnection) -> dict[Stage, int]:
     return {stage: found.get(stage.value, 0) for stage in Stage}
 
 
-def _order_of(row: Any, **parts: Any) -> Order:
-    fields = len(FIELDS)
-    details = dict(zip(_DETAILS, row[3 : fields + 1], strict=True))
-    details["stage"] = Stage(details["stage"])
-    order = Order(
-        number=row[1],
-        version=row[0],
-        customer=customer_store.customer_of(row, fields + 1),
-        **parts,
-        **details,
-        **{name: getattr(row, name) for name in _MORE},
+def _header_of(row: Any) -> OrderHeader:
+    return OrderHeader(**dict(zip(HEADER_FIELDS, _header_values(row), strict=True)))
+
+
+def _line_of(row: Any, product: Product, currency: str, waits: bool) -> Line:
+    quantity, unit_price, discount = row.quantity, row.unit_price, row.discount
+    total = exact_total(quantity, unit_price, discount) or ZERO
+    return Line(
+        order=row.order_number,
+        number=row.number,
+        product=product,
+        currency=currency,
+        unit_price=unit_price,
+        discount=discount,
+        state=LineState(quantity=quantity, total=total, **{name: getattr(row, name) for name in MOVING}),
+        waits=waits,
     )
-    return order if row.events else as_imported(order)
 
 
-def _lines_of(order: OrderInput) -> dict[int, tuple[str, Decimal, Decimal | None, Decimal]]:
-    lines = {line.number: (line.sku, line.quantity, line.unit_price, line.discount) for line in order.lines}
-    if len(lines) < len(order.lines):
+def _with_sorted_lines(order: OrderInput) -> OrderInput:
+    lines = tuple(sorted(order.lines, key=_number))
+    if len({line.number for line in lines}) < len(lines):
         raise StoreError(
             f"Order {order.number} has two lines with the same number.",
             hint="Number its lines 1, 2, 3, ….",
             retry_class=RetryClass.DATA,
         )
-    return lines
+    return order if lines == order.lines else replace(order, lines=lines)
 
 
-async def _stored(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, _Stored]:
-    statement = select(*_COLUMNS).order_by(orders.c.number).with_for_update()
+def _number(line: LineInput) -> int:
+    return line.number
+
+
+async def _stored(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, OrderInput]:
+    """What is stored, as it would arrive: with its lines by number."""
+    columns = (*HEADER_COLUMNS, orders.c.customer, orders.c.stage)
+    statement = select(*columns).order_by(orders.c.number).with_for_update()
     rows = await select_in(connection, statement, orders.c.number, numbers)
-    found: dict[str, _Stored] = {row[0]: (tuple(row), {}) for row in rows}
-    if found:
-        line_rows = await select_in(connection, select(*_LINE), order_lines.c.order_number, found)
-        for order, number, *line in line_rows:
-            found[order][1][number] = tuple(line)
-    return found
+    lines: dict[str, list[LineInput]] = {row.number: [] for row in rows}
+    for row in await select_in(connection, select(*_LINE), order_lines.c.order_number, lines):
+        line = LineInput(
+            number=row.number, sku=row.sku, quantity=row.quantity, unit_price=row.unit_price, discount=row.discount
+        )
+        lines[row.order_number].append(line)
+    return {
+        row.number: OrderInput(
+            header=_header_of(row),
+            customer=row.customer,
+            lines=tuple(sorted(lines[row.number], key=_number)),
+            stage=Stage(row.stage),
+        )
+        for row in rows
+    }
 
 
-async def _refuse_unknown(connection: AsyncConnection, wanted: Mapping[str, _Stored]) -> None:
-    missing_customers = await _missing(connection, customers.c.number, {values[1] for values, _ in wanted.values()})
-    missing_skus = await _missing(
-        connection, products.c.sku, {line[0] for _, lines in wanted.values() for line in lines.values()}
-    )
+async def _refuse_unknown(connection: AsyncConnection, wanted: Mapping[str, OrderInput]) -> None:
+    items = wanted.values()
+    missing_customers = await _missing(connection, customers.c.number, {order.customer for order in items})
+    missing_skus = await _missing(connection, products.c.sku, {line.sku for order in items for line in order.lines})
     if missing_customers or missing_skus:
         raise UnknownReferenceError(missing_customers, missing_skus)
 
@@ -292,8 +277,8 @@ async def _refuse_unknown(connection: AsyncConnection, wanted: Mapping[str, _Sto
 async def _keep_acted_on(
     connection: AsyncConnection,
     changed: Sequence[str],
-    stored: Mapping[str, _Stored],
-    wanted: dict[str, _Stored],
+    stored: Mapping[str, OrderInput],
+    wanted: dict[str, OrderInput],
     kept: dict[str, list[str]] | None,
 ) -> None:
     """An order with a history moves by commands only: an import would contradict what happened. Of such orders `wanted`
@@ -301,18 +286,13 @@ async def _keep_acted_on(
     statement = select(orders.c.number).where(orders.c.events > 0)
     refused: dict[str, list[str]] = {}
     for row in await select_in(connection, statement, orders.c.number, changed):
-        number, (before, lines) = row.number, stored[row.number]
-        after = list(wanted[number][0])
-        for index in _OURS if kept is None else (*_OURS, _STAGE):
-            after[index] = before[index]
-        differs = [
-            name for index, name in enumerate(FIELDS)
-            if index not in _FREE and (after[index] or None) != (before[index] or None)
-        ]  # fmt: skip
-        differs += ["lines"] if lines != wanted[number][1] else []
+        before, after = stored[row.number], wanted[row.number]
+        shown = {name: getattr(before.header, name) for name in OF_SHIPMENT}
+        after = replace(after.with_header(**shown), stage=after.stage if kept is None else before.stage)
+        differs = _differences(before, after)
         if differs:
-            refused[number] = differs
-        wanted[number] = stored[number] if differs else (tuple(after), lines)
+            refused[row.number] = differs
+        wanted[row.number] = before if differs else after
     if kept is not None:
         kept |= refused
     elif refused:
@@ -324,18 +304,29 @@ async def _keep_acted_on(
         )
 
 
-async def _insert_lines(uow: UnitOfWork, wanted: Mapping[str, _Stored], numbers: Sequence[str]) -> None:
+def _differences(before: OrderInput, after: OrderInput) -> list[str]:
+    """The fields that differ, of those that an import may not set once an order was acted on."""
+    found = [name for name in ("customer", "stage") if getattr(before, name) != getattr(after, name)]
+    found += [
+        name
+        for name in HEADER_FIELDS
+        if name not in ANYTIME and (getattr(before.header, name) or None) != (getattr(after.header, name) or None)
+    ]
+    return found + (["lines"] if before.lines != after.lines else [])
+
+
+async def _insert_lines(uow: UnitOfWork, wanted: Mapping[str, OrderInput], numbers: Sequence[str]) -> None:
     lines = [
         {
             "order_number": number,
-            "number": line,
-            "sku": sku,
-            "quantity": quantity,
-            "unit_price": unit_price,
-            "discount": discount,
+            "number": line.number,
+            "sku": line.sku,
+            "quantity": line.quantity,
+            "unit_price": line.unit_price,
+            "discount": line.discount,
         }
         for number in numbers
-        for line, (sku, quantity, unit_price, discount) in wanted[number][1].items()
+        for line in wanted[number].lines
     ]
     if lines:
         await uow.connection.execute(insert(order_lines), lines)
@@ -346,10 +337,9 @@ async def _missing(connection: AsyncConnection, column: Any, wanted: Iterable[st
     return sorted(named - {row[0] for row in await select_in(connection, select(column), column, named)})
 
 
-def _row(uow: UnitOfWork, order: _Stored) -> Row:
-    values = list(order[0])
-    values[_STAGE] = Stage(values[_STAGE]).value  # drivers take plain text
-    return dict(zip(FIELDS, values, strict=True)) | {"updated_at": uow.now}
+def _row(uow: UnitOfWork, order: OrderInput) -> Row:
+    own = {"customer": order.customer, "stage": order.stage.value, "updated_at": uow.now}  # drivers take plain text
+    return dict(zip(HEADER_FIELDS, _header_values(order.header), strict=True)) | own
 
 
 def _listed(keys: Sequence[str], most: int = 10) -> str:

@@ -19,9 +19,9 @@ async def load(connection: AsyncConnection, keys: Sequence[str]) -> list[OrderRe
     numbers = list(dict.fromkeys(order for order, _ in named.values() if order))
     orders = {order.number: order for order in await order_store.load(connection, numbers)}
     return [
-        returned(orders[number], orders[number].returns[index])
+        returned(orders[number], orders[number].state.returns[index])
         for number, index in named.values()
-        if number in orders and index in orders[number].returns
+        if number in orders and index in orders[number].state.returns
     ]
 
 

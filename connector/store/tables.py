@@ -21,6 +21,7 @@ from sqlalchemy import (
 from connector.model.change import ChangeState
 from connector.model.events import Action
 from connector.model.notification import MessageKind, MessageState
+from connector.model.order_header import HEADER_FIELDS
 from connector.model.order_state import Hold
 from connector.model.role import Role
 from connector.model.shipments import ReturnStatus, ShipmentStatus
@@ -29,6 +30,7 @@ from connector.store.constraints import amount as _amount
 from connector.store.constraints import at_most as _at_most
 from connector.store.constraints import one_of as _one_of
 from connector.store.constraints import transitions as _transitions
+from connector.store.header_columns import header_column
 from connector.store.types import Exact, Instant, Key, Serial
 
 metadata = MetaData(
@@ -86,30 +88,9 @@ prices = Table(
 orders = Table(
     "orders",
     metadata,
-    Column("number", Key, primary_key=True),
+    *(header_column(name) for name in HEADER_FIELDS),
     Column("customer", Key, ForeignKey("customers.number"), nullable=False),
-    Column("placed_at", Instant, nullable=False),
-    Column("currency", Text, nullable=False),
     Column("stage", Text, nullable=False),
-    Column("channel", Text),
-    Column("service_level", Text),
-    Column("po_number", Text),
-    Column("notes", Text),
-    Column("promised_on", Date),
-    Column("shipped_on", Date),
-    Column("carrier", Text),
-    Column("tracking_number", Text),
-    Column("freight", Exact),
-    Column("tax_rate", Exact),  # a fraction, on top of lines and freight
-    Column("stated_total", Exact),
-    Column("ship_complete", Boolean, nullable=False, server_default=false()),
-    Column("delivery_note", Text),
-    Column("ship_to_name", Text),
-    Column("ship_to_street", Text),
-    Column("ship_to_city", Text),
-    Column("ship_to_state", Text),
-    Column("ship_to_postal_code", Text),
-    Column("ship_to_country", Text),
     Column("version", BigInteger, nullable=False, default=1),
     Column("updated_at", Instant, nullable=False),
     Column("events", Integer, nullable=False, server_default="0"),  # in its history; 0: only imported, never acted on

@@ -17,9 +17,7 @@ NAME = "Darjeeling second flush, ten boxes of twenty bags with a name that goes 
 async def test_an_invoice_is_as_wide_as_the_screen(browser: Browser, width: int, name: str) -> None:
     order = an_order(("1110", "9.99", "0.1"), ("4000", "1204.5", "0"), name=name, freight="1234567.89")
     page = await browser.new_page(viewport={"width": width, "height": 1600})
-    await page.set_content(
-        invoice_page(build_invoice("INV-1", order, order.progress, order.progress.due, NOW, BILLING))
-    )
+    await page.set_content(invoice_page(build_invoice("INV-1", order, order.state, order.state.due, NOW, BILLING)))
     wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider == 0
     for amount in ("9,980.01", "4,818,000.00", "1,234,567.89", "6,062,547.90 USD"):

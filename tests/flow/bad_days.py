@@ -19,6 +19,7 @@ from connector.store.tables import org_catalog
 from tests.flow.conftest import CUSTOMERS, Silent, World
 from tests.flow.test_push import an_order
 from tests.flow.test_surprises import a_line
+from tests.order_builders import changed
 
 FEW = 6
 """Data calls of a push to an org that takes nothing: one that is tried four times, and one that asks."""
@@ -83,7 +84,7 @@ async def new_orders(world: World) -> None:
 
 
 async def changed_orders(world: World) -> None:
-    await world.save([replace(order, notes="changed") for order in OLD])
+    await world.save([changed(order, notes="changed") for order in OLD])
 
 
 async def changed_lines(world: World) -> None:

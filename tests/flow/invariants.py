@@ -13,6 +13,7 @@ from connector.model.transitions import apply, next_automatic_stage
 from connector.store import order_history, orders
 from connector.store import stock as stocks
 from tests.flow.conftest import World
+from tests.order_builders import as_history_keeps
 
 
 async def check_books(world: World, numbers: Sequence[str], arrived: Mapping[str, Decimal]) -> None:
@@ -30,11 +31,13 @@ async def check_books(world: World, numbers: Sequence[str], arrived: Mapping[str
         _check_replay(order, histories[order.number])
         for line in order.lines:
             mine = [reserved for key, reserved in held.items() if key[:2] == (order.number, line.number)]
-            assert line.allocated - line.shipped == sum((reserved.quantity for reserved in mine), ZERO)
-            assert line.picked - line.shipped == sum((reserved.picked for reserved in mine), ZERO)
-            back = [item.lines[line.number].restocked for item in order.returns.values() if line.number in item.lines]
-            promised[line.product.sku] += line.allocated - line.shipped
-            out[line.product.sku] += line.shipped - sum(back, ZERO)
+            assert line.state.allocated - line.state.shipped == sum((reserved.quantity for reserved in mine), ZERO)
+            assert line.state.picked - line.state.shipped == sum((reserved.picked for reserved in mine), ZERO)
+            back = [
+                item.lines[line.number].restocked for item in order.state.returns.values() if line.number in item.lines
+            ]
+            promised[line.product.sku] += line.state.allocated - line.state.shipped
+            out[line.product.sku] += line.state.shipped - sum(back, ZERO)
     for sku, came in arrived.items():
         mine_there = [level for (name, _), level in levels.items() if name == sku]
         assert all(ZERO <= level.reserved <= level.on_hand for level in mine_there)
@@ -43,18 +46,26 @@ async def check_books(world: World, numbers: Sequence[str], arrived: Mapping[str
 
 
 def _check_lines(order: Order) -> None:
-    progress = order.progress
+    progress = order.state
     for line in order.lines:
-        assert ZERO <= line.credited <= line.returned <= line.delivered <= line.shipped <= line.picked <= line.allocated
-        assert line.allocated + line.canceled <= line.quantity
-        parcels = [item for item in order.shipments.values() if line.number in item.lines]
+        assert (
+            ZERO
+            <= line.state.credited
+            <= line.state.returned
+            <= line.state.delivered
+            <= line.state.shipped
+            <= line.state.picked
+            <= line.state.allocated
+        )
+        assert line.state.allocated + line.state.canceled <= line.quantity
+        parcels = [item for item in order.state.shipments.values() if line.number in item.lines]
         gone = [item for item in parcels if item.status not in IN_HOUSE | {ShipmentStatus.VOID}]
         there = [item for item in gone if item.status is ShipmentStatus.DELIVERED]
-        assert sum((item.lines[line.number] for item in gone), ZERO) == line.shipped
-        assert sum((item.lines[line.number] for item in there), ZERO) == line.delivered
-        assert line.shipped + progress.packed(line.number) <= line.picked
-        returned = [item.lines[line.number] for item in order.returns.values() if line.number in item.lines]
-        assert sum((item.received for item in returned), ZERO) == line.returned
+        assert sum((item.lines[line.number] for item in gone), ZERO) == line.state.shipped
+        assert sum((item.lines[line.number] for item in there), ZERO) == line.state.delivered
+        assert line.state.shipped + progress.packed(line.number) <= line.state.picked
+        returned = [item.lines[line.number] for item in order.state.returns.values() if line.number in item.lines]
+        assert sum((item.received for item in returned), ZERO) == line.state.returned
         assert all(item.inspected <= item.received <= item.requested for item in returned)
     wanted, shipped, delivered = (progress.sum(name) for name in ("wanted", "shipped", "delivered"))
     assert (wanted == 0) == (order.stage is Stage.CANCELED)
@@ -64,18 +75,18 @@ def _check_lines(order: Order) -> None:
 
 
 def _check_money(order: Order) -> None:
-    progress = order.progress
-    total = order.freight or ZERO
+    progress = order.state
+    total = order.header.freight or ZERO
     for line in order.lines:
         assert line.exact_total is not None
-        billed = line.quantity - line.canceled - line.credited
+        billed = line.quantity - line.state.canceled - line.state.credited
         total = EXACT.add(total, EXACT.divide(EXACT.multiply(line.exact_total, billed), line.quantity))
-    tax = to_cents(EXACT.multiply(total, order.tax_rate or ZERO))
+    tax = to_cents(EXACT.multiply(total, order.header.tax_rate or ZERO))
     assert progress.due == (to_cents(total) + tax if progress.wanted > 0 else ZERO)
     assert order.tax == (tax if progress.wanted > 0 else ZERO)
-    assert ZERO <= order.refunded <= order.captured
-    assert order.amount_due == progress.due - order.captured + order.refunded
-    closed = [item for item in order.returns.values() if item.status is ReturnStatus.CLOSED]
+    assert ZERO <= order.state.refunded <= order.state.captured
+    assert order.amount_due == progress.due - order.state.captured + order.state.refunded
+    closed = [item for item in order.state.returns.values() if item.status is ReturnStatus.CLOSED]
     assert all(line.inspected == line.received for item in closed for line in item.lines.values())
 
 
@@ -86,7 +97,7 @@ def _check_replay(order: Order, entries: Sequence[order_history.StoredEvent]) ->
         assert entry.before == progress.stage
         progress = apply(progress, entry.event)
         assert entry.after == progress.stage
-    assert progress == order.progress
+    assert as_history_keeps(progress) == as_history_keeps(order.state)
 
 
 async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
@@ -114,7 +125,7 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
     assert {(row["External_Key__c"], row["Quantity"], row["Order"]["Status"]) for row in reduced} == {
         (f"{order.number}-RMA{item.number}-{number}", -line.inspected, "Activated")
         for order in stored
-        for item in order.returns.values()
+        for item in order.state.returns.values()
         if item.status is ReturnStatus.CLOSED and item.resolution is Resolution.REFUND
         for number, line in item.lines.items()
         if line.inspected
@@ -130,12 +141,12 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
             "Hold_Reason__c": order.hold_reason,
             "Amount_Due__c": order.amount_due,
             "Tax__c": order.tax,
-            "Freight__c": order.freight,
-            "Ship_Complete__c": order.ship_complete,
-            "ShippingStreet": order.ship_to_street,
+            "Freight__c": order.header.freight,
+            "Ship_Complete__c": order.header.ship_complete,
+            "ShippingStreet": order.header.ship_to_street,
             "Exact_Total__c": order.exact_total,
             "Return_Status__c": order.return_status,
-            "Tracking_Number__c": order.tracking_number,
+            "Tracking_Number__c": order.header.tracking_number,
         }
         for line in order.lines:
             found = lines_there[line.key]

@@ -29,6 +29,7 @@ from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.store import orders
 from tests.flow.conftest import World
+from tests.order_builders import order_input
 
 SKUS = ("TEA", "CUP")
 PLACES = ("EAST", "WEST")
@@ -99,7 +100,7 @@ def products(shop: str) -> list[Product]:
 
 
 def new_order(shop: str, index: int, draft: list[tuple[str, Decimal, Decimal]]) -> OrderInput:
-    return OrderInput(
+    return order_input(
         number=f"{shop}-{index}",
         customer=f"C-{index % 8 + 1}",
         placed_at=datetime(2026, 3, 1, 8, tzinfo=UTC),
@@ -137,8 +138,8 @@ async def ask(world: World, number: str, wish: Wish) -> str:
 def event_for(order: Order, wish: Wish) -> Event:
     """What the wish asks of the order; CommandError for a careless one."""
     action = wish.action or _next(order)
-    parcels = [item for item in order.shipments.values() if item.status in (IN_HOUSE | ON_THE_WAY)]
-    coming = [item for item in order.returns.values() if item.open]
+    parcels = [item for item in order.state.shipments.values() if item.status in (IN_HOUSE | ON_THE_WAY)]
+    coming = [item for item in order.state.returns.values() if item.open]
     written_off = {}
     lines = {line: part for line, most in _possible(order, action).items() if (part := _part(most, wish)) > 0}
     if action is Action.INSPECT_RETURN and not wish.lucky:
@@ -151,7 +152,7 @@ def event_for(order: Order, wish: Wish) -> Event:
         "line_edits": _terms(order, wish) if wish.careless or wish.part != "one" else {},
         "details": _details(order, wish),
         "amount": _amount(order, action, wish),
-        "hold": next(iter(order.holds), wish.hold) if action is not Action.HOLD else wish.hold,
+        "hold": next(iter(order.state.holds), wish.hold) if action is not Action.HOLD else wish.hold,
         "shipment": parcels[0].number if parcels and wish.lucky and not (action is Action.SHIP and lines) else None,
         "status": ShipmentStatus.DELIVERED if wish.lucky else ShipmentStatus.EXCEPTION,
         "return_number": coming[0].number if coming and wish.lucky else None,
@@ -176,8 +177,8 @@ def _warehouse(action: Action, wish: Wish) -> str | None:
 
 
 def _next(order: Order) -> Action:
-    progress = order.progress
-    if order.holds:
+    progress = order.state
+    if order.state.holds:
         return Action.RELEASE
     match order.stage:
         case Stage.PLACED:
@@ -190,7 +191,7 @@ def _next(order: Order) -> Action:
             return Action.DELIVER
         case Stage.DELIVERED:
             return Action.INVOICE if progress.invoiced < progress.due else Action.CAPTURE
-    [*_, latest] = [None, *order.returns.values()]
+    [*_, latest] = [None, *order.state.returns.values()]
     if latest is None or not latest.open:
         return Action.REQUEST_RETURN if progress.net == progress.due else Action.REFUND
     return {
@@ -201,37 +202,37 @@ def _next(order: Order) -> Action:
 
 
 def _in_house(order: Order) -> Action:
-    progress = order.progress
-    if any(item.status in IN_HOUSE for item in order.shipments.values()):
+    progress = order.state
+    if any(item.status in IN_HOUSE for item in order.state.shipments.values()):
         return Action.SHIP
     if progress.sum("picked") > progress.sum("shipped"):
         return Action.PACK if order.version % 2 else Action.SHIP
     if progress.sum("allocated") > progress.sum("picked"):
         return Action.PICK
-    if any(item.status in ON_THE_WAY for item in order.shipments.values()):
+    if any(item.status in ON_THE_WAY for item in order.state.shipments.values()):
         return Action.DELIVER
     return Action.ALLOCATE
 
 
 def _possible(order: Order, action: Action) -> dict[int, Decimal]:
     """By line, how much of it the action could concern."""
-    packed = order.progress.packed
+    packed = order.state.packed
     back = {
         number: line
-        for item in order.returns.values()
+        for item in order.state.returns.values()
         if item.open and item.status is not ReturnStatus.REQUESTED
         for number, line in item.lines.items()
     }
     return {
         line.number: {
-            Action.ALLOCATE: line.quantity - line.canceled - line.allocated,
-            Action.DEALLOCATE: line.allocated - line.picked,
-            Action.PICK: line.allocated - line.picked,
-            Action.PACK: line.picked - line.shipped - packed(line.number),
-            Action.SHIP: line.picked - line.shipped - packed(line.number),
-            Action.CANCEL: line.quantity - line.canceled - line.shipped,
-            Action.SPLIT: line.quantity - line.canceled - line.allocated,
-            Action.REQUEST_RETURN: line.delivered - line.returned,
+            Action.ALLOCATE: line.quantity - line.state.canceled - line.state.allocated,
+            Action.DEALLOCATE: line.state.allocated - line.state.picked,
+            Action.PICK: line.state.allocated - line.state.picked,
+            Action.PACK: line.state.picked - line.state.shipped - packed(line.number),
+            Action.SHIP: line.state.picked - line.state.shipped - packed(line.number),
+            Action.CANCEL: line.quantity - line.state.canceled - line.state.shipped,
+            Action.SPLIT: line.quantity - line.state.canceled - line.state.allocated,
+            Action.REQUEST_RETURN: line.state.delivered - line.state.returned,
             Action.RECEIVE_RETURN: back[line.number].requested - back[line.number].received
             if line.number in back
             else ZERO,
@@ -265,7 +266,7 @@ def _details(order: Order, wish: Wish) -> dict[str, Detail]:
 
 
 def _amount(order: Order, action: Action, wish: Wish) -> Decimal:
-    progress = order.progress
+    progress = order.state
     left = {
         Action.INVOICE: progress.due - progress.invoiced,
         Action.AUTHORIZE: progress.due - progress.authorized,

@@ -28,6 +28,7 @@ from connector.service import running_service
 from connector.settings import Returns
 from connector.store import orders, stock
 from tests.flow.conftest import World, settings_for
+from tests.order_builders import order_input
 from tests.unit.store.samples import placements
 
 SEED = read_seed_file(Path(__file__).parents[2] / "fixtures" / "orgs" / "two-currencies.yaml")
@@ -48,7 +49,7 @@ TEA = Product(
 def tea(number: str, currency: str, price: str, *, customer: str = "C-1", **values: Any) -> OrderInput:
     line = LineInput(number=1, sku="TEA", quantity=Decimal(3), unit_price=Decimal(price), discount=Decimal("0.15"))
     given: dict[str, Any] = {"placed_at": datetime(2026, 3, 1, tzinfo=UTC), "stage": Stage.CONFIRMED, "lines": (line,)}
-    return OrderInput(number=number, customer=customer, currency=currency, **given | values)
+    return order_input(number=number, customer=customer, currency=currency, **given | values)
 
 
 async def world_in(url: str, settings: OrgSettings, **more: Any) -> AsyncIterator[World]:
@@ -114,7 +115,7 @@ async def test_what_is_paid_in_yen_adds_up_to_what_is_due(seeded: World) -> None
         [order] = await OrderTransaction(uow, actor="anna").place(
             placements([tea("A-3", "JPY", "1999", stage=Stage.PLACED)])
         )
-        progress = order.progress
+        progress = order.state
     assert progress.due == Decimal(5097)
     with pytest.raises(CommandError, match=r"amount 0\.5") as refused:
         await act(seeded, Event(action=Action.CAPTURE, amount=Decimal("0.5")))
@@ -202,7 +203,7 @@ async def test_what_comes_back_has_the_currency_of_its_order(database_url: str, 
             [order] = await OrderTransaction(uow, actor="anna").place(
                 placements([tea("A-3", "EUR", "12.50", customer="C-2", stage=Stage.PLACED)])
             )
-            progress = order.progress
+            progress = order.state
         three = {1: Decimal(3)}
         await act(
             world,

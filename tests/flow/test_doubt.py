@@ -26,6 +26,7 @@ from tests.flow.cli_runner import ROOT
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
 from tests.flow.test_push import an_order
 from tests.flow.test_surprises import a_line, settled
+from tests.order_builders import changed
 
 ONE = an_order("A-1", stage=Stage.PLACED, lines=(a_line(1),))
 
@@ -36,9 +37,9 @@ async def refusals(world: World) -> list[tuple[str, str, str | None]]:
 
 @pytest.mark.parametrize("then", ["limit", "row_lock", "status_count"])
 async def test_a_refusal_after_an_unanswered_try_does_not_make_us_sure(world: World, then: str) -> None:
-    await world.save([replace(ONE, notes="old")], some_customers=[replace(CUSTOMERS[0], name="old")])
+    await world.save([changed(ONE, notes="old")], some_customers=[replace(CUSTOMERS[0], name="old")])
     await world.push()
-    await world.save([replace(ONE, notes="new")], some_customers=[replace(CUSTOMERS[0], name="new")])
+    await world.save([changed(ONE, notes="new")], some_customers=[replace(CUSTOMERS[0], name="new")])
     faults = world.org.org.faults
     faults.configure({"lost_response": 1})
     send = world.service.client._transport.send
@@ -53,7 +54,7 @@ async def test_a_refusal_after_an_unanswered_try_does_not_make_us_sure(world: Wo
     world.service.client._transport.send = lossy  # type: ignore[method-assign]
     await world.push()
     faults.clear()
-    await world.save([replace(ONE, notes="old")], some_customers=[replace(CUSTOMERS[0], name="old")])
+    await world.save([changed(ONE, notes="old")], some_customers=[replace(CUSTOMERS[0], name="old")])
     await asyncio.sleep(1.1)  # what was put off is due
     await settled(world)
     order = await world.order("A-1")
@@ -61,7 +62,7 @@ async def test_a_refusal_after_an_unanswered_try_does_not_make_us_sure(world: Wo
 
 
 async def test_a_refused_sequence_is_looked_at_and_names_its_line(world: World) -> None:
-    confirmed = replace(ONE, stage=Stage.CONFIRMED, lines=(a_line(1), a_line(2, "P-1", 5)))
+    confirmed = changed(ONE, stage=Stage.CONFIRMED, lines=(a_line(1), a_line(2, "P-1", 5)))
     await world.save([confirmed])
     await world.push()
     [entry] = await world.query("SELECT Id FROM PricebookEntry WHERE Product2.External_Key__c = 'P-2'")
@@ -94,7 +95,7 @@ async def test_who_was_frozen_past_the_lease_sends_nothing_more(
 ) -> None:
     await world.save([ONE])
     await world.push()
-    await world.save([replace(ONE, notes="first")])
+    await world.save([changed(ONE, notes="first")])
     real = world.service.client._transport.send
     taken: list[int] = []
 
@@ -146,20 +147,20 @@ async def test_who_was_frozen_but_not_missed_goes_on(world: World, monkeypatch: 
 
 
 async def _take_over(world: World, org: LocalOrg, database_url: str) -> None:
-    await world.save([replace(ONE, notes="second")])
+    await world.save([changed(ONE, notes="second")])
     async with running_service(settings_for(org, database_url)) as other:
         await other.push(Silent())
 
 
 async def test_an_order_that_was_canceled_before_it_was_sent(world: World) -> None:
-    await world.save([replace(ONE, stage=Stage.CANCELED)])
+    await world.save([changed(ONE, stage=Stage.CANCELED)])
     await settled(world)
     [row] = await world.query("SELECT Status, Lifecycle_Stage__c FROM Order")
     assert (row["Status"], row["Lifecycle_Stage__c"]) == ("Draft", "canceled")
 
 
 async def test_the_status_of_a_canceled_order_is_known_after_looking(world: World) -> None:
-    confirmed = replace(ONE, stage=Stage.CONFIRMED, lines=(a_line(1), a_line(2)))
+    confirmed = changed(ONE, stage=Stage.CONFIRMED, lines=(a_line(1), a_line(2)))
     await world.save([confirmed])
     await world.push()
     await world.save([replace(confirmed, stage=Stage.CANCELED)])
@@ -238,7 +239,7 @@ async def test_a_named_resync_corrects_what_was_changed_in_the_org(world: World)
     )
     await make_due(world.service.store, EntityKind.ORDER, ["A-1"])
     await settled(world)
-    assert (await world.order("A-1"))["Description"] == ONE.notes
+    assert (await world.order("A-1"))["Description"] == ONE.header.notes
 
 
 async def test_a_price_taken_away_is_foretold_and_its_return_revives_the_order(world: World) -> None:
@@ -262,6 +263,6 @@ async def test_lines_there_are_may_stay_when_their_price_is_taken_away(world: Wo
     await world.save([ONE])
     await world.push()
     without = [Product(sku="P-1", name=PRODUCTS[0].name), *PRODUCTS[1:]]
-    await world.save([replace(ONE, notes="later")], some_products=without)
+    await world.save([changed(ONE, notes="later")], some_products=without)
     await settled(world)
     assert (await world.order("A-1"))["Description"] == "later"

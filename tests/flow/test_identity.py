@@ -13,6 +13,7 @@ from connector.model.stage import Stage
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
 from tests.flow.test_push import an_order
 from tests.flow.test_surprises import a_line, delete, settled
+from tests.order_builders import changed
 
 ONE = an_order("A-1", stage=Stage.PLACED, lines=(a_line(1),))
 TWO = an_order("A-2", stage=Stage.PLACED, lines=(a_line(1),))
@@ -94,7 +95,7 @@ async def test_a_cleared_key_of_an_account_or_product_comes_back_with_its_next_c
 
 
 async def test_a_named_resync_of_what_is_equal_costs_no_write_and_reports_what_was_asked_for(world: World) -> None:
-    await world.save([replace(ONE, notes="two\nlines"), TWO])
+    await world.save([changed(ONE, notes="two\nlines"), TWO])
     await world.push()
     await world.save(some_customers=[replace(CUSTOMERS[1], city="elsewhere")])  # due, and not asked for
     before = world.writes
@@ -144,7 +145,7 @@ async def test_an_order_that_moves_to_a_deleted_account_is_refused_and_others_of
     await world.push()
     await world.change_in_org("Order", "A-2", AccountId=(await ids(world, "Account"))["C-3"])
     await delete(world, "SELECT Id FROM Account WHERE External_Key__c = 'C-2'")
-    await world.save([replace(ONE, customer="C-2"), replace(TWO, customer="C-2", notes="goes on")])
+    await world.save([replace(ONE, customer="C-2"), changed(TWO, customer="C-2", notes="goes on")])
     await world.push()
     assert await letters(world) == {"A-1": ("ENTITY_IS_DELETED", "customer C-2")}
     assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 1"
@@ -158,7 +159,7 @@ async def test_a_deleted_order_is_reported_and_made_anew_on_request(world: World
     await world.save([ONE])
     await world.push()
     await delete(world, "SELECT Id FROM Order")
-    await world.save([replace(ONE, notes="later")])
+    await world.save([changed(ONE, notes="later")])
     await world.push()
     await world.resync(ORDER, "A-1")
     assert await letters(world) == {"A-1": ("ENTITY_IS_DELETED", "order A-1")}
@@ -197,7 +198,7 @@ async def test_a_deleted_line_is_reported_and_made_anew_on_request(world: World)
 
 
 async def test_a_merged_account_is_followed_and_its_orders_are_not_sent_again(world: World) -> None:
-    await world.save([replace(ONE, customer="C-2", stage=Stage.CONFIRMED)])
+    await world.save([changed(ONE, customer="C-2", stage=Stage.CONFIRMED)])
     await world.push()
     loser = (await ids(world, "Account"))["C-2"]
     [made] = await world.service.client.collections_create("Account", [{"Name": "Winner"}])
@@ -213,7 +214,7 @@ async def test_a_merged_account_is_followed_and_its_orders_are_not_sent_again(wo
     assert {row["AccountId"] for row in rows} == {made.id}
     assert world.writes - before <= 3  # the graph refused, the graph again, the account's own fields
     before = world.writes
-    await world.save([replace(ONE, customer="C-2", stage=Stage.CONFIRMED, notes="later")])
+    await world.save([changed(ONE, customer="C-2", stage=Stage.CONFIRMED, notes="later")])
     assert (await world.push()).in_sync
     assert world.writes - before == 1
 

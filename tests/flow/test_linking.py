@@ -27,6 +27,7 @@ from tests.flow.conftest import CUSTOMERS, World, settings_for
 from tests.flow.test_identity import ids, letters, merge_accounts
 from tests.flow.test_push import an_order
 from tests.flow.test_surprises import a_line, delete
+from tests.order_builders import changed
 
 CUSTOMER, ORDER = EntityKind.CUSTOMER, EntityKind.ORDER
 ONE = an_order("A-1", stage=Stage.CONFIRMED, lines=(a_line(1),))
@@ -67,7 +68,7 @@ async def link(world: World, key: str, record: str, *, kind: EntityKind = CUSTOM
 async def test_a_duplicate_rule_names_the_record_and_the_command_that_adopts_it(database_url: str) -> None:
     async with strict_world(database_url) as world:
         [there] = (await ids(world, "Account")).values()
-        await world.save([ONE, replace(ONE, number="A-2")], some_customers=[TEA_ROOMS, CUSTOMERS[1]])
+        await world.save([ONE, changed(ONE, number="A-2")], some_customers=[TEA_ROOMS, CUSTOMERS[1]])
         await world.push()
         found = await world.dead_letters()
         assert {(letter.key, letter.refusal.code, letter.refusal.record) for letter in found} == {
@@ -229,7 +230,7 @@ async def test_an_order_with_lines_of_somebody_else_is_not_adopted(world: World)
     [line] = (await ids(world, "OrderItem")).values()
     await world.service.client.collections_update([("OrderItem", line, {"External_Key__c": "A-1-1"})])
     await link(world, "A-1", order, kind=ORDER)
-    await world.save([replace(ONE, notes="adopted")])
+    await world.save([changed(ONE, notes="adopted")])
     assert (await world.push()).in_sync
     assert await world.count("OrderItem") == 1
     assert (await world.order("A-1"))["Description"] == "adopted"
@@ -241,7 +242,7 @@ async def test_a_dry_run_foretells_keys_that_are_taken_and_records_that_are_gone
     await world.service.client.collections_create("Account", [{"Name": "By hand", "External_Key__c": "C-4"}])
     cleared = await world.change_in_org("Account", "C-1", External_Key__c=None)
     await delete(world, "SELECT Id FROM Account WHERE External_Key__c = 'C-2'")
-    await world.save([replace(ONE, number="B-1", customer="C-2")], some_customers=CUSTOMERS[:4])
+    await world.save([changed(ONE, number="B-1", customer="C-2")], some_customers=CUSTOMERS[:4])
     await world.save(some_customers=[replace(CUSTOMERS[0], city="later")])
     before = world.writes
     foretold = await world.push(dry_run=True)

@@ -25,6 +25,7 @@ from connector.service import running_service
 from connector.store import mapping_versions
 from tests.flow.conftest import CUSTOMERS, Silent, World, settings_for
 from tests.flow.test_push import an_order
+from tests.order_builders import changed
 
 NAME = "  Name: "
 
@@ -232,7 +233,7 @@ async def test_push_under_way_goes_on_by_the_version_that_was_activated_meanwhil
     await first.push()
     monkeypatch.setattr(drain, "CLAIM", 1)
     await first.save(
-        [replace(an_order(f"A-{number}", customer=f"C-{number % 8 + 1}"), notes="new") for number in range(4)]
+        [changed(an_order(f"A-{number}", customer=f"C-{number % 8 + 1}"), notes="new") for number in range(4)]
     )
     real, stop, go = first.service.client.collections_update, asyncio.Event(), asyncio.Event()
 
@@ -271,7 +272,7 @@ async def test_dry_run_shows_what_an_edit_would_do_and_does_not_activate_it(side
 
 async def test_an_edit_that_does_not_fit_the_org_makes_nothing_due_and_is_not_activated(sides: Any) -> None:
     side = await sides()
-    await side.save([replace(an_order("A-1"), stage=Stage.SHIPPED)])
+    await side.save([changed(an_order("A-1"), stage=Stage.SHIPPED)])
     await side.push()
     side.edit("customer.yaml", lambda text: text.replace(NAME, f"  Nmae__c: name\n{NAME}", 1))
     fresh = await sides()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import structlog
 
@@ -12,6 +10,7 @@ from connector.log import configure
 from connector.service import running_service
 from tests.flow.conftest import Silent, World, settings_for
 from tests.flow.test_push import an_order
+from tests.order_builders import changed
 from tests.relay import Relay
 
 
@@ -34,7 +33,7 @@ async def test_a_running_service_follows_the_org_to_its_new_address(
             configure("INFO")
             with structlog.testing.capture_logs() as lines:
                 if what == "write":
-                    await world.save([replace(an_order("A-1"), notes="moved")])
+                    await world.save([changed(an_order("A-1"), notes="moved")])
                     assert (await service.push(Silent(), scheduled=True)).in_sync
                 assert len(await world.query("SELECT Id FROM Order")) == 1
             assert new.calls > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -17,6 +16,7 @@ from connector.service import running_service
 from connector.store import journal, links, orgs
 from tests.flow.conftest import CUSTOMERS, World, settings_for
 from tests.flow.test_identity import ONE, ids
+from tests.order_builders import changed
 
 
 @asynccontextmanager
@@ -46,7 +46,7 @@ async def test_another_org_is_refused_with_both_ids_and_nothing_is_written_to_it
         second = await elsewhere.service.client.connect()
         for due in (False, True):
             if due:
-                await elsewhere.save([replace(ONE, notes="later")])
+                await elsewhere.save([changed(ONE, notes="later")])
             for dry_run in (True, False):
                 with pytest.raises(OtherOrgError) as refused:
                     await elsewhere.push(dry_run=dry_run)
@@ -77,7 +77,7 @@ async def test_an_org_that_is_meant_gets_everything_and_the_one_before_is_return
         assert (await elsewhere.push()).in_sync
         assert (await elsewhere.order("A-1"))["Account"]["Name"] == "Käufer 1"
         assert (await ids(elsewhere, "Account"))["C-1"] == there
-        await elsewhere.save([replace(ONE, notes="while away")])
+        await elsewhere.save([changed(ONE, notes="while away")])
         assert (await elsewhere.push()).in_sync
         async with elsewhere.service.store.reader() as connection:
             assert [org.org_id for org in await orgs.listed(connection)] == [second, first]

@@ -26,6 +26,7 @@ from connector.store.tables import org_catalog
 from tests.conftest import Databases
 from tests.flow.conftest import PRODUCTS, World, settings_for
 from tests.flow.test_push import an_order
+from tests.order_builders import changed
 
 ORGS = Path(__file__).parents[2] / "fixtures" / "orgs"
 PERSONS = read_seed_file(ORGS / "person-accounts.yaml").settings
@@ -132,7 +133,7 @@ async def test_two_hundred_mixed_customers_cost_no_call_more_than_companies(
     persons: World, databases: Databases
 ) -> None:
     async def cost(world: World, customers: Sequence[Customer]) -> tuple[int, int]:
-        orders = [replace(order, stage=Stage.SHIPPED) for order in sample_orders(customers, PRODUCTS, count=150)]
+        orders = [changed(order, stage=Stage.SHIPPED) for order in sample_orders(customers, PRODUCTS, count=150)]
         await world.save(orders, some_customers=customers)
         summary = await world.push()
         assert summary.in_sync

@@ -20,6 +20,7 @@ from tests.flow.bad_days import LITE, OLD, calls, changed_lines, due, outage
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
 from tests.flow.test_push import an_order
 from tests.flow.test_surprises import a_line
+from tests.order_builders import changed
 
 TWO_LINES = (a_line(1, "P-1"), a_line(3, "P-2"))
 
@@ -85,7 +86,7 @@ async def test_products_in_doubt_keep_no_order_that_does_not_need_them_waiting(w
     await world.save(OLD)
     await world.push()
     new = [replace(item, sku=f"X-{item.sku}") for item in PRODUCTS[:2]]
-    await world.save([replace(order, notes="changed") for order in OLD])
+    await world.save([changed(order, notes="changed") for order in OLD])
     await world.save(some_products=[replace(PRODUCTS[3], name="changed"), *new])
     world.org.org.faults.configure({"rows": {"code": "NEVER_SEEN", "sobject": "Product2", "count": 1000}})
     for _ in range(2):
@@ -104,7 +105,7 @@ async def test_a_field_hidden_from_us_is_no_records_fault_while_rows_without_it_
     await world.push()
     refusal: dict[str, Any] = {"code": "INVALID_FIELD_FOR_INSERT_UPDATE", "containing": "Description"}
     world.org.org.faults.configure({"rows": {**refusal, "count": 1000}})
-    await world.save([*(replace(order, notes="changed") for order in OLD[:2]), replace(OLD[2], po_number="PO-7")])
+    await world.save([*(changed(order, notes="changed") for order in OLD[:2]), replace(OLD[2], po_number="PO-7")])
     for _ in range(3):
         summary = await pushed_by_a_new_process(world)
     assert (await world.order("A-3"))["PoNumber"] == "PO-7"

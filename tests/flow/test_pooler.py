@@ -13,7 +13,6 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -30,6 +29,7 @@ from connector.store.dry_run import dry_run
 from connector.store.engine import Store
 from tests.conftest import Databases
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
+from tests.order_builders import changed
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 LONGEST = 30
@@ -102,9 +102,9 @@ async def test_pushes_end_in_sync_when_every_transaction_gets_another_session(po
     settings = settings_for(org, pooled_url)
     async with running_service(settings) as first, running_service(settings) as second:
         worlds = [World(org, first), World(org, second)]
-        made = [replace(item, stage=Stage.SHIPPED) for item in sample_orders(CUSTOMERS, PRODUCTS, count=8)]
+        made = [changed(item, stage=Stage.SHIPPED) for item in sample_orders(CUSTOMERS, PRODUCTS, count=8)]
         for number in range(3):
-            notes = [replace(item, notes=f"Round {number}") for item in made]
+            notes = [changed(item, notes=f"Round {number}") for item in made]
             await worlds[0].save(notes)
             assert (await worlds[number % 2].push(dry_run=True)).writes > 0
             summaries = await asyncio.gather(*(world.push() for world in worlds))

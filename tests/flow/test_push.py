@@ -15,6 +15,7 @@ from connector.model.order import LineInput, OrderInput
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
+from tests.order_builders import changed, order_input
 
 
 def an_order(number: str, **values: Any) -> OrderInput:
@@ -29,7 +30,7 @@ def an_order(number: str, **values: Any) -> OrderInput:
             LineInput(number=2, sku="P-4", quantity=Decimal(3), unit_price=Decimal("12.75"), discount=Decimal("0.15")),
         ),
     }
-    return OrderInput(**given | values)
+    return order_input(**given | values)
 
 
 async def test_orders_arrive_with_accounts_lines_and_status(world: World) -> None:
@@ -57,7 +58,7 @@ async def test_exact_totals_arrive_unrounded_and_the_orgs_own_total_is_off_by_le
 
 
 async def test_many_orders_cost_few_calls_and_a_second_push_none(world: World) -> None:
-    await world.save([replace(order, stage=Stage.SHIPPED) for order in sample_orders(CUSTOMERS, PRODUCTS, count=300)])
+    await world.save([changed(order, stage=Stage.SHIPPED) for order in sample_orders(CUSTOMERS, PRODUCTS, count=300)])
     summary = await world.push()
     assert summary.in_sync
     # 2 for products and prices, 1 for accounts, 4 for 300 graphs, 2 for 300 activations.

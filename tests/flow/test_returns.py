@@ -18,7 +18,7 @@ from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from connector.model.change import EntityKind
 from connector.model.events import Action, Event
-from connector.model.order import LineInput, OrderInput
+from connector.model.order import LineInput
 from connector.model.shipments import Resolution, ReturnReason
 from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
@@ -28,6 +28,7 @@ from connector.store import stock
 from connector.store.tables import links
 from connector.store.unit_of_work import partition_hash
 from tests.flow.conftest import World, settings_for
+from tests.order_builders import order_input
 from tests.unit.store.samples import placements
 
 BACK = {1: Decimal(2)}
@@ -56,14 +57,14 @@ async def delivered(world: World) -> None:
         LineInput(number=1, sku="P-1", quantity=Decimal(5), unit_price=Decimal(14), discount=Decimal("0.1")),
         LineInput(number=2, sku="P-2", quantity=Decimal(1), unit_price=Decimal("9.80")),
     )
-    placed = OrderInput(
+    placed = order_input(
         number="R-1", customer="C-1", placed_at=datetime(2026, 3, 1, tzinfo=UTC), currency="USD", lines=lines
     )
     everything = {1: Decimal(5), 2: Decimal(1)}
     async with world.service.store.transaction() as uow:
         await stock.count(uow, {("P-1", "EAST"): Decimal(9), ("P-2", "EAST"): Decimal(9)})
         [order] = await OrderTransaction(uow, actor="anna").place(placements([placed]))
-        progress = order.progress
+        progress = order.state
     await act(
         world,
         *(Event(action=action) for action in (Action.VERIFY, Action.CONFIRM)),

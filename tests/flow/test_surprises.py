@@ -28,6 +28,7 @@ from connector.service import running_service
 from connector.store import outbox
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
 from tests.flow.test_push import an_order
+from tests.order_builders import changed
 
 
 def a_line(number: int, sku: str = "P-1", quantity: int = 1) -> LineInput:
@@ -103,11 +104,11 @@ async def test_a_change_taken_back_while_its_answer_was_lost_is_taken_back_there
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def meanwhile() -> None:
-        await world.save([replace(ONE, notes="first")], some_customers=[replace(CUSTOMERS[0], city="first")])
+        await world.save([changed(ONE, notes="first")], some_customers=[replace(CUSTOMERS[0], city="first")])
 
-    await world.save([replace(ONE, notes="first")], some_customers=[replace(CUSTOMERS[0], city="first")])
+    await world.save([changed(ONE, notes="first")], some_customers=[replace(CUSTOMERS[0], city="first")])
     await world.push()
-    await world.save([replace(ONE, notes="second")])
+    await world.save([changed(ONE, notes="second")])
     lose_answers(world, monkeypatch, "collections_update", meanwhile)
     await settled(world)
     assert (await world.order("A-1"))["Description"] == "first"
@@ -125,14 +126,14 @@ async def test_an_order_that_moves_to_another_customer_is_not_overtaken(
     many = [an_order(f"F-{i}", customer=f"C-{i % 8 + 1}", stage=Stage.PLACED, lines=(a_line(1),)) for i in range(700)]
     await world.save([ONE, *many])
     await world.push()
-    await world.save([replace(ONE, notes="old"), *[replace(order, notes="z") for order in many]])
+    await world.save([changed(ONE, notes="old"), *[changed(order, notes="z") for order in many]])
     real = world.service.client.collections_update
     moved: list[int] = []
 
     async def slow(rows: Any) -> Any:
         if not moved and any(row[2].get("Description") == "old" for row in rows):
             moved.append(1)
-            await world.save([replace(ONE, customer="C-2", notes="new")])
+            await world.save([changed(ONE, customer="C-2", notes="new")])
             await asyncio.sleep(0.5)
         return await real(rows)
 
@@ -179,11 +180,11 @@ async def test_an_order_that_moves_to_a_customer_the_org_does_not_have(world: Wo
 
 async def test_a_canceled_order_that_changed_much_is_not_left_a_draft(world: World) -> None:
     """The mapping leaves its status to the org, so nothing later would remember to activate it again."""
-    order = replace(ONE, stage=Stage.SHIPPED)
+    order = changed(ONE, stage=Stage.SHIPPED)
     await world.save([order])
     await world.push()
     lines = (a_line(1), a_line(2, "P-2"))
-    await world.save([replace(order, stage=Stage.CANCELED, notes="mail @{x}", lines=lines)])
+    await world.save([changed(order, stage=Stage.CANCELED, notes="mail @{x}", lines=lines)])
     await settled(world)
     found = await world.order("A-1")
     assert (found["Status"], found["Description"], set(found["lines"])) == (
@@ -198,7 +199,7 @@ async def test_a_rehearsal_is_in_nobodys_way(org: LocalOrg, database_url: str) -
     async with running_service(settings) as one, running_service(settings) as two:
         world = World(org, one)
         made = sample_orders(CUSTOMERS, PRODUCTS, count=300)
-        await world.save([replace(order, stage=Stage.SHIPPED) for order in made])
+        await world.save([changed(order, stage=Stage.SHIPPED) for order in made])
         org.org.faults.latency_ms = 200
 
         async def rehearse() -> int:
@@ -257,7 +258,7 @@ async def test_several_currencies(database_url: str) -> None:
         world = World(org, service)
         await world.save([ONE], some_products=both)
         await settled(world)
-        await world.save([replace(ONE, currency="EUR")], some_products=both)
+        await world.save([changed(ONE, currency="EUR")], some_products=both)
         await settled(world)
         [row] = await world.query("SELECT CurrencyIsoCode FROM Order")
         assert row["CurrencyIsoCode"] == "EUR"

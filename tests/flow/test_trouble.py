@@ -18,11 +18,12 @@ from connector.model.stage import Stage
 from connector.service import running_service
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
 from tests.flow.test_push import an_order
+from tests.order_builders import changed
 
 
 def shipped(count: int, first: int = 1) -> list[object]:
     made = sample_orders(CUSTOMERS, PRODUCTS, count=count, first=first)
-    return [replace(order, stage=Stage.SHIPPED) for order in made]
+    return [changed(order, stage=Stage.SHIPPED) for order in made]
 
 
 async def everything(world: World) -> tuple[int, int, int, int, int]:

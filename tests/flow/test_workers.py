@@ -7,7 +7,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from connector.service import running_service
 from connector.store import leases
 from connector.store.unit_of_work import partition_hash
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
+from tests.order_builders import changed
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ async def three(org: LocalOrg, database_url: str) -> AsyncIterator[list[World]]:
 
 
 def made(count: int) -> list[OrderInput]:
-    return [replace(item, stage=Stage.SHIPPED) for item in sample_orders(CUSTOMERS, PRODUCTS, count=count)]
+    return [changed(item, stage=Stage.SHIPPED) for item in sample_orders(CUSTOMERS, PRODUCTS, count=count)]
 
 
 @contextmanager

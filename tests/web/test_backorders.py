@@ -144,7 +144,7 @@ async def test_counts_and_commands_at_once_neither_oversell_nor_lock_each_other_
         found = await orders.load(connection, list(numbers))
         held = await stock.reserved_for(connection, list(numbers))
         level = (await stock.levels(connection, ["CHAI"]))["CHAI", "EAST"]
-    allocated = sum(line.allocated for order in found for line in order.lines)
+    allocated = sum(line.state.allocated for order in found for line in order.lines)
     assert allocated == sum(reserved.quantity for reserved in held.values()) == level.reserved <= level.on_hand
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.model.customer import Customer
-from connector.model.order import Line, Order
+from connector.model.order import Order
 from connector.model.product import Product
 from connector.model.role import Role
 from connector.model.shipments import Shipment, ShipmentStatus
@@ -22,6 +21,7 @@ from connector.orders.documents.invoice import build_invoice, dump, load
 from connector.orders.documents.invoice_pdf import invoice_pdf
 from connector.orders.documents.tracking_page import invoice_page, tracking_page
 from connector.orders.policy.rules import Billing
+from tests.order_builders import changed, stored_line, stored_order
 from tests.web.conftest import ORDER, Api
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -34,11 +34,11 @@ def an_order(*lines: tuple[str, str, str], name: str = "Żółw Κήπος Са�
         " ship_to_city ship_to_state ship_to_postal_code ship_to_country"
     )
     plain = dict.fromkeys(names.split())
-    return Order(
+    return stored_order(
         number="O-1", version=1, customer=Customer(number="C-1", name=name, city="Łódź"), placed_at=NOW, currency="USD",
         stage=Stage.CONFIRMED, freight=Decimal(freight),
         lines=tuple(
-            Line(order="O-1", number=number, product=Product(sku=f"S-{number}", name=name), currency="USD",
+            stored_line(order="O-1", number=number, product=Product(sku=f"S-{number}", name=name), currency="USD",
                  quantity=Decimal(quantity), unit_price=Decimal(price), discount=Decimal(discount))
             for number, (quantity, price, discount) in enumerate(lines, start=1)
         ),
@@ -56,8 +56,8 @@ amounts = st.tuples(
 @given(st.lists(amounts, min_size=1, max_size=12))
 def test_what_an_invoice_shows_adds_up_and_is_kept_as_it_is(lines: list[tuple[str, str, str]]) -> None:
     order = an_order(*lines)
-    view = build_invoice("INV-1", order, order.progress, order.progress.due, NOW, BILLING)
-    assert view.goods + view.freight + view.rounding == view.total == order.progress.due
+    view = build_invoice("INV-1", order, order.state, order.state.due, NOW, BILLING)
+    assert view.goods + view.freight + view.rounding == view.total == order.state.due
     assert abs(view.rounding) <= Decimal("0.005") * (len(lines) + 1)
     assert load(dump(view)) == view
     assert 0 <= view.tax <= view.amount
@@ -65,7 +65,7 @@ def test_what_an_invoice_shows_adds_up_and_is_kept_as_it_is(lines: list[tuple[st
 
 def test_names_are_escaped() -> None:
     order = an_order(("1", "2", "0"), name="<script>alert(1)</script>")
-    view = build_invoice("INV-1", order, order.progress, Decimal(1), NOW, BILLING)
+    view = build_invoice("INV-1", order, order.state, Decimal(1), NOW, BILLING)
     for page in (invoice_page(view), tracking_page(order, "<b>us</b>")):
         assert "<script>" not in page
         assert "<b>us" not in page
@@ -73,12 +73,12 @@ def test_names_are_escaped() -> None:
 
 def test_a_customer_counts_the_parcels_that_come() -> None:
     """Shipment 2 was unpacked again: for the customer there are parcels 1 and 2, on the page and in mails."""
-    order = replace(an_order(("1200", "2", "0")), promised_on=date(2026, 3, 9))
+    order = changed(an_order(("1200", "2", "0")), promised_on=date(2026, 3, 9))
     shipments = {
         number: Shipment(number=number, lines={1: Decimal(600)}, status=status, shipped_on=date(2026, 3, 4))
         for number, status in enumerate((ShipmentStatus.DELIVERED, ShipmentStatus.VOID, ShipmentStatus.IN_TRANSIT), 1)
     }
-    order = replace(order, shipments=shipments)
+    order = changed(order, shipments=shipments)
     page = tracking_page(order, "us")
     assert re.findall(r"Parcel \d+: [a-z ]+", page) == ["Parcel 1: delivered", "Parcel 2: on its way"]
     mailed = parcel(order, 3)
@@ -90,11 +90,11 @@ def test_a_customer_counts_the_parcels_that_come() -> None:
 
 def test_a_long_invoice_is_a_pdf_of_several_pages_in_any_european_script() -> None:
     order = an_order(*[("2", "9.99", "0.1")] * 60)
-    content = invoice_pdf(build_invoice("INV-1", order, order.progress, order.progress.due, NOW, BILLING))
+    content = invoice_pdf(build_invoice("INV-1", order, order.state, order.state.due, NOW, BILLING))
     assert content.startswith(b"%PDF-")
     assert len(re.findall(rb"/Type /Page\b", content)) >= 3
     odd = an_order(("1", "1", "0"), name="漢字 🐢")
-    assert invoice_pdf(build_invoice("INV-2", odd, odd.progress, Decimal(1), NOW, BILLING))
+    assert invoice_pdf(build_invoice("INV-2", odd, odd.state, Decimal(1), NOW, BILLING))
 
 
 async def invoiced(api: Api, number: str = "W-1") -> str:

@@ -108,11 +108,11 @@ def build_invoice(
         for line in order.lines
         if (progress := before.lines[line.number]).wanted > progress.credited
     )
-    freight = to_cents(before.freight, before.places) if before.wanted > 0 else ZERO
+    freight = to_cents(before.header.freight or ZERO, before.places) if before.wanted > 0 else ZERO
     goods = sum((line.total for line in lines), ZERO)
     # A rate of its own comes on top, and one of 0 says that there is no tax, whatever the rules say.
-    net = billing.net or order.tax_rate is not None
-    rate = before.tax_rate if net else billing.rate(facts_of(order, now))
+    net = billing.net or order.header.tax_rate is not None
+    rate = before.header.tax_rate or ZERO if net else billing.rate(facts_of(order, now))
     return InvoiceView(
         number=number,
         issued_on=now.date().isoformat(),
@@ -122,8 +122,8 @@ def build_invoice(
         customer_number=order.customer.number,
         address=_address(order),
         order=order.number,
-        ordered_on=order.placed_at.date().isoformat(),
-        po_number=order.po_number,
+        ordered_on=order.header.placed_at.date().isoformat(),
+        po_number=order.header.po_number,
         currency=order.currency,
         lines=lines,
         freight=freight,

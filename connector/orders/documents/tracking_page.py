@@ -42,7 +42,7 @@ def invoice_page(view: InvoiceView) -> str:
 def tracking_page(order: Order, company: str) -> str:
     """What whoever has the link may see: no price, no street, no name."""
     reached = next((index for index, (_, stages) in enumerate(STEPS) if order.stage in stages), None)
-    found = [(place, order.shipments[number]) for number, place in parcels(order).items()]
+    found = [(place, order.state.shipments[number]) for number, place in parcels(order).items()]
     shown = [(place, item, PARCELS[item.status]) for place, item in found]
     return _environment().get_template("tracking.html.j2").render(
         order=order, company=company, steps=[name for name, _ in STEPS], reached=reached, parcels=shown,

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from connector.model.keys import normalize_key
 from connector.model.literals import MOST_DIGITS, YEARS, parse_decimal, parse_moment
+from connector.model.order_header import HEADER_FIELDS, FieldKind, names_of
 from connector.model.stage import Stage
 
 _IN_PARENTHESES = re.compile(r"\((.+)\)\Z")
@@ -223,9 +224,27 @@ def zone(name: str) -> tzinfo:
         raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin") from None
 
 
-NUMBERS = frozenset({"quantity", "unit_price", "discount", "freight", "tax_rate", "stated_total"})
-MOMENTS = frozenset({"placed_at"})
-DAYS = frozenset({"promised_on", "shipped_on"})
+NUMBERS = frozenset(
+    {
+        "quantity",
+        "unit_price",
+        "discount",
+        *names_of(lambda info: info.kind in {FieldKind.MONEY, FieldKind.RATE}),
+    }
+)
+MOMENTS = frozenset(names_of(lambda info: info.kind is FieldKind.MOMENT))
+DAYS = frozenset(names_of(lambda info: info.kind is FieldKind.DAY))
+
+_HEADER: Mapping[FieldKind, Read] = {
+    FieldKind.KEY: key,
+    FieldKind.TEXT: text,
+    FieldKind.CURRENCY: currency,
+    FieldKind.MONEY: price,
+    FieldKind.RATE: tax_rate,
+    FieldKind.DAY: day,
+    FieldKind.MOMENT: moment,
+    FieldKind.FLAG: yes_no,
+}
 
 CUSTOMER: Mapping[str, Read] = {
     "number": key, "name": text, "email": text, "phone": text, "street": text, "city": text, "state": text,
@@ -235,12 +254,9 @@ PRODUCT: Mapping[str, Read] = {
     "sku": key, "name": text, "description": text, "active": yes_no, "unit_price": price, "currency": currency,
 }  # fmt: skip
 ORDER: Mapping[str, Read] = {
-    "number": key, "customer": key, "placed_at": moment, "currency": currency, "stage": stage, "channel": text,
-    "po_number": text, "notes": text, "promised_on": day, "shipped_on": day, "carrier": text, "tracking_number": key,
-    "freight": price, "tax_rate": tax_rate, "stated_total": price, "service_level": text, "ship_complete": yes_no,
-    "delivery_note": text, "ship_to_name": text, "ship_to_street": text, "ship_to_city": text, "ship_to_state": text,
-    "ship_to_postal_code": text, "ship_to_country": text,
+    **{name: _HEADER[info.kind] for name, info in HEADER_FIELDS.items()}, "customer": key, "stage": stage
 }  # fmt: skip
+"""The key comes first."""
 LINE: Mapping[str, Read] = {
     "order": key, "line": line_number, "sku": key, "quantity": quantity, "unit_price": price, "discount": discount,
 }  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from connector.model.keys import check_new_order_number
 from connector.model.order import Line, LineInput, Order, OrderInput
+from connector.model.order_header import DEFAULTS, HEADER_FIELDS, FieldKind, OrderHeader
 from connector.model.product import Product
 from connector.model.stage import Stage
 from connector.orders.importing.fields import KINDS, shown
@@ -20,7 +21,6 @@ from connector.store import customers, orders, products
 from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 
-ORDER_FIELDS = [item.name for item in fields(OrderInput) if item.name not in {"number", "lines"}]
 SORT_UNKNOWN = "names what is not there"
 
 
@@ -116,15 +116,16 @@ class _Builder:
                 "orders", rows.place(self._spool), f"order {shown(rows.key)} has no line: none of its rows has one"
             )
             return None
-        header = _header(rows.key, stored, values_of("orders", rows.entity) if rows.entity else {})
+        arrives = _arrives(rows.key, stored, values_of("orders", rows.entity) if rows.entity else {})
+        currency = arrives.header.currency
         if lines:
             before = {line.number: line for line in stored.lines} if stored else {}
-            made = [self._line(number, lines[number], header.currency, before.get(number)) for number in sorted(lines)]
-            return replace(header, lines=tuple(made))
+            made = [self._line(number, lines[number], currency, before.get(number)) for number in sorted(lines)]
+            return replace(arrives, lines=tuple(made))
         if stored is None:
-            return header
-        moved = header.currency != stored.currency
-        return replace(header, lines=tuple(_repriced(line, header.currency) if moved else _as_input(line)
+            return arrives
+        moved = currency != stored.currency
+        return replace(arrives, lines=tuple(_repriced(line, currency) if moved else _as_input(line)
                                            for line in stored.lines))  # fmt: skip
 
     def _refers(self, entity: Entity) -> bool:
@@ -182,18 +183,28 @@ class _Builder:
         self._outcome.fault(kind, place, what, sort)
 
 
-def _header(key: str, stored: Order | None, values: Mapping[str, Any]) -> OrderInput:
-    given = dict(values)
-    if given.get("stage") is None:
-        given.pop("stage", None)
-    else:
-        given["stage"] = Stage(given["stage"])
-    if given.get("ship_complete") is None:
-        given.pop("ship_complete", None)
+def _arrives(key: str, stored: Order | None, values: Mapping[str, Any]) -> OrderInput:
+    """The order without its lines: what the rows say, and of a stored order the rest."""
+    given = {name: values[name] for name in HEADER_FIELDS if name in values}
+    stage = Stage(values["stage"]) if values.get("stage") is not None else None
     if stored is None:
-        return OrderInput(number=key, **given)
-    kept = {name: getattr(stored, name) for name in ORDER_FIELDS if name != "customer"}
-    return OrderInput(number=key, **{"customer": stored.customer.number, **kept, **given})
+        header = OrderHeader(number=key, **{name: DEFAULTS[name] if value is None else value
+                                            for name, value in given.items()})  # fmt: skip
+        return OrderInput(header=header, customer=values["customer"], stage=stage or Stage.PLACED)
+    return OrderInput(
+        header=stored.header.with_values(_kept_flags(given)),
+        customer=values.get("customer", stored.customer.number),
+        stage=stage or stored.stage,
+    )
+
+
+def _kept_flags(given: Mapping[str, Any]) -> dict[str, Any]:
+    """An empty cell takes a value out, but it says nothing of a flag."""
+    return {
+        name: value
+        for name, value in given.items()
+        if value is not None or HEADER_FIELDS[name].kind is not FieldKind.FLAG
+    }
 
 
 def _repriced(line: Line, currency: str) -> LineInput:

@@ -53,13 +53,13 @@ async def allocate(
     if asked is not None:
         commands = attribute_to(asked, commands)
     done = {progress.number: progress for progress in await transaction.execute_all(commands)}
-    return [done.get(number) or transaction.progress_of(found[number][0]) for number in numbers]
+    return [done.get(number) or found[number][0].state for number in numbers]
 
 
 def by_priority(order: Order) -> tuple[object, ...]:
     """Sorts the most urgent first: by priority, then by promise, then by age."""
-    promised = order.promised_on.toordinal() if order.promised_on else 10**9
-    return (-order.priority, promised, order.placed_at, order.number)
+    promised = order.header.promised_on.toordinal() if order.header.promised_on else 10**9
+    return (-order.priority, promised, order.header.placed_at, order.number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +137,7 @@ async def _lock(
     await stock.begin(transaction.uow, counted)
     concerned = {line.product.sku for order, _ in found.values() for line in order.lines}
     levels = await stock.levels(connection, concerned | set(skus), lock=True)
-    return {number: transaction.progress_of(found[number][0]).sum("allocated") for number in waits}, levels
+    return {number: found[number][0].state.sum("allocated") for number in waits}, levels
 
 
 def _check_expected(levels: Mapping[StockKey, StockLevel], expected: Mapping[StockKey, Decimal]) -> None:
@@ -176,14 +176,17 @@ async def _to_take(transaction: OrderTransaction, place: StockKey, missing: Deci
 
 def _waits(order: Order) -> bool:
     """Whether something of it can still be allocated."""
-    if order.holds or order.stage not in OPEN:
+    if order.state.holds or order.stage not in OPEN:
         return False
-    return any(line.allocated + line.canceled < line.quantity for line in order.lines)
+    return any(line.state.allocated + line.state.canceled < line.quantity for line in order.lines)
 
 
 def _open(order: Order) -> Needs:
     """What of an order is not allocated yet."""
-    return {line.number: (line.product.sku, line.quantity - line.canceled - line.allocated) for line in order.lines}
+    return {
+        line.number: (line.product.sku, line.quantity - line.state.canceled - line.state.allocated)
+        for line in order.lines
+    }
 
 
 def _refused(place: StockKey, what: str, hint: str, rule: str) -> CommandError:

@@ -31,7 +31,7 @@ async def news_for(
             number=item.order, event=Event(action=Action.TRACK, shipment=item.number, status=status, note=note)
         )
         for item in tracked
-        if is_news(orders[item.order][0].shipments[item.number], status)
+        if is_news(orders[item.order][0].state.shipments[item.number], status)
     ]
     return list(orders), commands
 

@@ -11,7 +11,6 @@ from connector.model.customer import Customer
 from connector.model.customer_history import CustomerHistory
 from connector.model.money import to_cents
 from connector.model.order import Line, Order
-from connector.model.order_state import OrderState
 from connector.model.product import Product
 from connector.model.shipments import ZERO
 
@@ -46,24 +45,22 @@ class OrderFacts:
     captured: Decimal
 
 
-def facts_of(
-    order: Order, now: datetime, standing: CustomerHistory | None = None, progress: OrderState | None = None
-) -> OrderFacts:
-    """`order` as rules see it at `now`; `progress`, if it has moved since the order was read."""
+def facts_of(order: Order, now: datetime, standing: CustomerHistory | None = None) -> OrderFacts:
+    """`order` as rules see it at `now`."""
     standing = standing or CustomerHistory()
-    progress = progress or order.progress
+    header, state = order.header, order.state
     there = order.destination
     missing = [name for name in ADDRESS if not there[name]]
     return OrderFacts(
         customer=order.customer,
-        channel=order.channel,
+        channel=header.channel,
         currency=order.currency,
-        service_level=order.service_level,
+        service_level=header.service_level,
         ship_to_country=there["country"],
-        value=progress.due,
-        days_to_promise=None if order.promised_on is None else (order.promised_on - now.date()).days,
-        waiting_days=(now - order.placed_at).days,
-        largest_quantity=max((line.ordered for line in progress.lines.values()), default=ZERO),
+        value=state.due,
+        days_to_promise=None if header.promised_on is None else (header.promised_on - now.date()).days,
+        waiting_days=(now - header.placed_at).days,
+        largest_quantity=max((line.quantity for line in state.lines.values()), default=ZERO),
         off_list_percent=max((_off_list(line) for line in order.lines), default=ZERO),
         missing_address=" and ".join(missing) or None,
         unknown_products=_named(line.product for line in order.lines if line.product.placeholder),
@@ -71,14 +68,14 @@ def facts_of(
             line.product for line in order.lines if not line.product.active and not line.product.placeholder
         ),
         unpriced_lines=", ".join(str(line.number) for line in order.lines if line.unit_price is None) or None,
-        stated_total=order.stated_total,
-        off_stated=None if order.stated_total is None else order.stated_total - progress.due,
+        stated_total=header.stated_total,
+        off_stated=None if header.stated_total is None else header.stated_total - state.due,
         open_balance=standing.open_balance,
         orders_of_the_day=standing.orders_of_the_day,
         earlier_orders=standing.earlier_orders,
-        payment_status=progress.payment_status.value,
-        authorized=progress.authorized,
-        captured=progress.captured,
+        payment_status=state.payment_status.value,
+        authorized=state.authorized,
+        captured=state.captured,
     )
 
 

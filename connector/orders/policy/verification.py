@@ -27,7 +27,7 @@ async def verify(
     the command behind it, if there is one: what happens bears its name.
     """
     found = await transaction.load(numbers)
-    waiting = [order for order, _ in found.values() if order.stage is Stage.PLACED and not order.holds]
+    waiting = [order for order, _ in found.values() if order.stage is Stage.PLACED and not order.state.holds]
     failed = await _failed(transaction, waiting)
     commands: list[OrderCommand] = []
     for order in waiting:
@@ -36,14 +36,14 @@ async def verify(
     if asked is not None:
         commands = attribute_to(asked, commands)
     done = {progress.number: progress for progress in await transaction.execute_all(commands)}
-    return [done.get(number) or transaction.progress_of(found[number][0]) for number in numbers]
+    return [done.get(number) or found[number][0].state for number in numbers]
 
 
 async def recheck(transaction: OrderTransaction, number: str, among: frozenset[Hold] = frozenset(Hold)) -> None:
     """Put an order on hold that has moved since it was verified, if it breaks a rule now that holds `among` these."""
     [(order, _)] = (await transaction.load([number])).values()
     failed = (await _failed(transaction, [order]))[number]
-    wanted = {hold: failure for hold, failure in failed.items() if hold in among - order.holds}
+    wanted = {hold: failure for hold, failure in failed.items() if hold in among - order.state.holds}
     await transaction.execute_all([_hold(number, hold, failure) for hold, failure in wanted.items()])
 
 
@@ -53,7 +53,7 @@ async def _failed(transaction: OrderTransaction, some: Sequence[Order]) -> dict[
     excused = await _excused(transaction, [order.number for order in some])
     return {
         order.number: transaction.rules.failed(
-            facts_of(order, transaction.uow.now, known[order.number], transaction.progress_of(order)),
+            facts_of(order, transaction.uow.now, known[order.number]),
             excused.get(order.number, frozenset()),
         )
         for order in some

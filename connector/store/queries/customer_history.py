@@ -11,8 +11,9 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.customer_history import CustomerHistory
-from connector.model.money import EXACT, places_of
+from connector.model.money import EXACT
 from connector.model.order import Order, exact_total
+from connector.model.order_header import OrderHeader
 from connector.model.order_state import LineState, OrderState
 from connector.model.shipments import ZERO
 from connector.model.stage import Stage
@@ -21,10 +22,8 @@ from connector.store.tables import order_lines, orders
 
 DAY = timedelta(days=1)
 _DONE = (Stage.COMPLETED.value, Stage.CANCELED.value)
-_OPEN = tuple(
-    orders.c[name]
-    for name in ("number", "customer", "currency", "stage", "freight", "tax_rate", "captured", "refunded")
-)
+_OPEN_NAMES = ("number", "customer", "placed_at", "currency", "stage", "freight", "tax_rate", "captured", "refunded")
+_OPEN = tuple(orders.c[name] for name in _OPEN_NAMES)
 
 
 async def standings(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, CustomerHistory]:
@@ -38,7 +37,7 @@ async def standings(connection: AsyncConnection, some: Sequence[Order]) -> dict[
         order.number: CustomerHistory(
             open_balance=owed.get(order.number, ZERO),
             orders_of_the_day=sum(
-                order.placed_at - DAY < moment <= order.placed_at
+                order.header.placed_at - DAY < moment <= order.header.placed_at
                 for number, moment in days.get(order.customer.number, ())
                 if number != order.number
             ),
@@ -63,7 +62,7 @@ async def _before(connection: AsyncConnection, some: Sequence[Order]) -> dict[st
 
 async def _days(connection: AsyncConnection, some: Sequence[Order]) -> dict[str, list[tuple[str, datetime]]]:
     """(number, moment) of what these customers ordered about then, by customer."""
-    moments = [order.placed_at for order in some]
+    moments = [order.header.placed_at for order in some]
     statement = select(orders.c.customer, orders.c.number, orders.c.placed_at).where(
         orders.c.placed_at > min(moments) - DAY, orders.c.placed_at <= max(moments)
     )
@@ -120,7 +119,7 @@ def _due(rows: Sequence[Any]) -> Decimal:
     order = rows[0]
     lines = {
         row.line: LineState(
-            ordered=row.quantity,
+            quantity=row.quantity,
             canceled=row.canceled,
             credited=row.credited,
             total=exact_total(row.quantity, row.unit_price, row.discount) or ZERO,
@@ -129,13 +128,16 @@ def _due(rows: Sequence[Any]) -> Decimal:
         if row.line is not None
     }
     progress = OrderState(
-        number=order.number,
+        header=OrderHeader(
+            number=order.number,
+            placed_at=order.placed_at,
+            currency=order.currency,
+            freight=order.freight,
+            tax_rate=order.tax_rate,
+        ),
         stage=Stage(order.stage),
         lines=lines,
-        freight=order.freight or ZERO,
-        tax_rate=order.tax_rate or ZERO,
         captured=order.captured,
         refunded=order.refunded,
-        places=places_of(order.currency),
     )
     return EXACT.subtract(progress.due, progress.net)

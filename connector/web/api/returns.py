@@ -33,10 +33,10 @@ async def request_return(call: RequestContext) -> ApiResponse:
     command = OrderCommand(number=body.order, event=event, request=request)
     executed = await call.orders.execute(command, actor=call.token.name)
     order = executed.order
-    index = await _made_by(call.store, body.order, request) if executed.replayed else max(order.returns)
+    index = await _made_by(call.store, body.order, request) if executed.replayed else max(order.state.returns)
     key = return_key(body.order, index)
     headers = {"Location": f"/api/v1/returns/{quote(key, safe='')}", **was_replayed(executed.replayed)}
-    value = serialize_return(returned(order, order.returns[index]))
+    value = serialize_return(returned(order, order.state.returns[index]))
     return ApiResponse(value=value, status=200 if executed.replayed else 201, headers=headers)
 
 
@@ -72,7 +72,7 @@ async def transition_return(call: RequestContext) -> ApiResponse:
         number=number, event=replace(event, return_number=index), version=call.body.root.version, request=request
     )
     executed = await call.orders.execute(command, actor=call.token.name)
-    value = serialize_return(returned(executed.order, executed.order.returns[index]))
+    value = serialize_return(returned(executed.order, executed.order.state.returns[index]))
     return ApiResponse(value=value, headers=was_replayed(executed.replayed))
 
 

@@ -25,7 +25,7 @@ async def test_our_own_form(importer: Importer) -> None:
     order, web = await importer.order("1001"), await importer.order("W-1")
     assert order is not None
     assert web is not None
-    assert order.notes == "Deliver to the yard,\nnot to the shop"
+    assert order.header.notes == "Deliver to the yard,\nnot to the shop"
     assert order.exact_total == 24 * Decimal("11.25") + 2 * Decimal("12.50")
     assert (web.customer.name, web.exact_total) == ("Web buyer", Decimal("37.5"))
 
@@ -36,8 +36,8 @@ async def test_the_profile(importer: Importer) -> None:
     assert report.problems == []
     order = await importer.order("7")
     assert order is not None
-    assert (len(order.lines), order.stage, order.channel) == (2, Stage.SHIPPED, "phone")
-    assert str(order.promised_on) == "2026-10-01"
+    assert (len(order.lines), order.stage, order.header.channel) == (2, Stage.SHIPPED, "phone")
+    assert str(order.header.promised_on) == "2026-10-01"
     assert order.exact_total == Decimal("1249") + Decimal("7.35")
 
 

@@ -190,7 +190,7 @@ async def test_a_quoted_cell_of_lines_with_delimiters_is_read_in_whatever_column
     assert (report.problems, report.left_out, report.saved["orders"].created) == ([], [], 2)
     order = await importer.order("A-1")
     assert order is not None
-    assert order.notes == note.replace('""', '"')
+    assert order.header.notes == note.replace('""', '"')
 
 
 async def test_a_row_of_several_lines_with_a_cell_too_many_is_told_once_and_none_of_its_text_is_read(
@@ -262,7 +262,7 @@ async def test_times_that_say_their_zone_are_read(importer: Importer, settings: 
     assert report.problems == []
     order = await importer.order("1")
     assert order is not None
-    assert order.placed_at == datetime(2026, 1, 5, 10, 11, 12, tzinfo=UTC)
+    assert order.header.placed_at == datetime(2026, 1, 5, 10, 11, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ async def test_dates_without_signs_are_read_where_they_can_be_nothing_else(
 ) -> None:
     await importer.take({"f.csv": f"{HEADER}1,X,{written},A,1,2.00\n"}, profile=FLAT)
     order = await importer.order("1")
-    assert (order and order.placed_at) == moment
+    assert (order and order.header.placed_at) == moment
 
 
 JOINED = """\
@@ -312,12 +312,12 @@ async def test_a_join_of_several_rows_is_refused_or_summed(
     expected = summed if adding else plain
     order, other = await importer.order("1"), await importer.order("2")
     assert other is not None
-    assert other.stated_total == Decimal(5)
+    assert other.header.stated_total == Decimal(5)
     if expected is None:
         assert (order, report.left_out, len(report.problems), report.bad.total()) == (None, ["1"], 1, 1)
     else:
         assert order is not None
-        assert (order.stated_total, report.problems) == (None if expected == "none" else expected, [])
+        assert (order.header.stated_total, report.problems) == (None if expected == "none" else expected, [])
 
 
 async def test_a_join_that_matches_two_rows_names_both_places(importer: Importer) -> None:

@@ -134,7 +134,7 @@ async def test_values_compare_with_cells_as_they_are_written(
     assert report.problems == []
     order = await importer.order("1")
     assert order is not None
-    assert order.channel == channel
+    assert order.header.channel == channel
 
 
 @pytest.mark.parametrize("key", ["null", "~", "''", "' '"])
@@ -170,4 +170,4 @@ async def test_every_form_gives_what_the_documentation_says(
     assert report.problems == []
     order = await importer.order("1")
     assert order is not None
-    assert order.notes == notes
+    assert order.header.notes == notes

@@ -31,7 +31,7 @@ async def test_everything_arrives_as_written(importer: Importer, shop: dict[str,
     order = await importer.order("1")
     assert order is not None
     assert (order.customer.name, order.customer.city) == ("Ärmel & Söhne", "Zürich")
-    assert (order.placed_at, order.stage) == (datetime(2026, 3, 1, tzinfo=UTC), Stage.PLACED)
+    assert (order.header.placed_at, order.stage) == (datetime(2026, 3, 1, tzinfo=UTC), Stage.PLACED)
     assert [(line.product.sku, line.quantity, line.unit_price, line.discount) for line in order.lines] == [
         ("TEA", Decimal(10), Decimal("4.50"), Decimal("0.1")),
         ("JAM", Decimal(2), Decimal("3.20"), Decimal(0)),  # the list price in the order's currency
@@ -39,7 +39,7 @@ async def test_everything_arrives_as_written(importer: Importer, shop: dict[str,
     assert order.exact_total == Decimal("46.9")
     second = await importer.order("2")
     assert second is not None
-    assert second.placed_at == datetime(2026, 3, 2, 8, tzinfo=UTC)
+    assert second.header.placed_at == datetime(2026, 3, 2, 8, tzinfo=UTC)
     jam = await importer.product("JAM")
     assert jam is not None
     assert jam.prices == (EURO, Price(currency="USD", unit_price=Decimal("3.20")))
@@ -63,7 +63,12 @@ async def test_what_a_file_does_not_mention_stays(importer: Importer, shop: dict
     assert report.saved["orders"] == Saved(updated=1)
     order = await importer.order("2")
     assert order is not None
-    assert (order.stage, order.tracking_number, order.notes, len(order.lines)) == (Stage.SHIPPED, "1Z999", "ring", 1)
+    assert (order.stage, order.header.tracking_number, order.header.notes, len(order.lines)) == (
+        Stage.SHIPPED,
+        "1Z999",
+        "ring",
+        1,
+    )
 
 
 async def test_an_empty_cell_empties_what_may_be_empty(importer: Importer, shop: dict[str, str]) -> None:
@@ -72,11 +77,11 @@ async def test_an_empty_cell_empties_what_may_be_empty(importer: Importer, shop:
     assert report.problems == ["orders.csv:2:2: customer: is empty; it needs a value"]
     order = await importer.order("2")
     assert order is not None
-    assert order.notes == "ring"
+    assert order.header.notes == "ring"
     await importer.take({"orders.csv": "number,notes\n2,\n"})
     order = await importer.order("2")
     assert order is not None
-    assert order.notes is None
+    assert order.header.notes is None
 
 
 async def test_an_empty_price_takes_that_price_away(importer: Importer, shop: dict[str, str]) -> None:
@@ -247,7 +252,11 @@ async def test_objects_bring_customer_and_lines_along(importer: Importer, shop: 
     assert report.problems == []
     order = await importer.order("W-1")
     assert order is not None
-    assert (order.customer.name, order.promised_on, order.freight) == ("Web buyer", date(2026, 3, 9), Decimal("12.3"))
+    assert (order.customer.name, order.header.promised_on, order.header.freight) == (
+        "Web buyer",
+        date(2026, 3, 9),
+        Decimal("12.3"),
+    )
     assert [(line.number, line.unit_price) for line in order.lines] == [(1, Decimal("4.1")), (2, Decimal("3.2"))]
 
 

@@ -120,8 +120,8 @@ async def test_any_way_to_write_a_date(importer: Importer, settings: str, text: 
     assert report.problems == []
     order = await importer.order("1")
     assert order is not None
-    assert order.placed_at == at
-    assert order.promised_on == (date(2026, 7, 31) if "07" in text else date(2026, 1, 31))
+    assert order.header.placed_at == at
+    assert order.header.promised_on == (date(2026, 7, 31) if "07" in text else date(2026, 1, 31))
 
 
 async def test_one_flat_file_as_a_spreadsheet_saves_it(importer: Importer) -> None:
@@ -139,14 +139,14 @@ async def test_one_flat_file_as_a_spreadsheet_saves_it(importer: Importer) -> No
     order = await importer.order("2026-0418")
     assert order is not None
     assert order.customer.name == 'Müller & Söhne "Zur Post"'
-    assert (order.stage, order.placed_at) == (Stage.SHIPPED, datetime(2026, 10, 5, 7, 30, tzinfo=UTC))
+    assert (order.stage, order.header.placed_at) == (Stage.SHIPPED, datetime(2026, 10, 5, 7, 30, tzinfo=UTC))
     assert [(line.product.name, line.exact_total) for line in order.lines] == [
         ("Kaffee, ganze Bohne", Decimal("204.12")),
         ('Mühle "Duo"', Decimal(1199)),
     ]
     noted = await importer.order("2026-0419")
     assert noted is not None
-    assert noted.notes == "Bitte hinten abgeben;\r\nTor ist offen"
+    assert noted.header.notes == "Bitte hinten abgeben;\r\nTor ist offen"
     assert noted.lines[0].quantity == Decimal("6.5")
     assert noted.customer.country == "Austria"
 
@@ -164,9 +164,9 @@ async def test_the_northwind_profile_carries_a_northwind_export(importer: Import
         assert order is not None
         assert order.exact_total == export.totals[row["OrderID"]]
         assert order.stage is (Stage.SHIPPED if row["ShippedDate"] else Stage.PLACED)
-        assert order.placed_at.date() == date.fromisoformat(row["OrderDate"][:10])
+        assert order.header.placed_at.date() == date.fromisoformat(row["OrderDate"][:10])
         carriers = {item["ShipperID"]: item["CompanyName"] for item in export.rows("shippers")}
-        assert order.carrier == carriers[row["ShipVia"]]
+        assert order.header.carrier == carriers[row["ShipVia"]]
 
 
 async def test_a_file_of_the_profile_that_is_not_there(importer: Importer) -> None:

@@ -44,7 +44,7 @@ async def test_a_blank_says_nothing_where_another_row_of_the_order_does(
     assert (report.problems, report.notices, report.left_out) == ([], [], [])
     order = await importer.order("1")
     assert order is not None
-    assert (order.currency, order.freight, order.stage) == ("EUR", Decimal("5.00"), Stage.SHIPPED)
+    assert (order.currency, order.header.freight, order.stage) == ("EUR", Decimal("5.00"), Stage.SHIPPED)
     assert order.customer.name == "Ann"
     assert sorted(line.product.sku for line in order.lines) == ["MUG", "SPOON"]
     spoon = await importer.product("SPOON")
@@ -57,7 +57,7 @@ async def test_defaults_stand_where_no_row_says_anything(importer: Importer) -> 
     assert report.problems == []
     order = await importer.order("1")
     assert order is not None
-    assert (order.currency, order.stage, order.freight, len(order.lines)) == ("USD", Stage.PLACED, None, 2)
+    assert (order.currency, order.stage, order.header.freight, len(order.lines)) == ("USD", Stage.PLACED, None, 2)
 
 
 async def test_a_firmer_form_of_first_stands_whichever_row_has_it(importer: Importer) -> None:
@@ -65,7 +65,7 @@ async def test_a_firmer_form_of_first_stands_whichever_row_has_it(importer: Impo
     assert report.problems == []
     order = await importer.order("1")
     assert order is not None
-    assert str(order.placed_at.date()) == "2026-02-01"
+    assert str(order.header.placed_at.date()) == "2026-02-01"
 
 
 @pytest.mark.parametrize(
@@ -226,4 +226,4 @@ async def test_rows_that_repeat_far_apart_are_merged_from_the_disk(
     assert report.problems == []
     order = await importer.order("1")
     assert order is not None
-    assert (len(order.lines), order.freight, order.currency) == (3, Decimal("5.00"), "EUR")
+    assert (len(order.lines), order.header.freight, order.currency) == (3, Decimal("5.00"), "EUR")

@@ -19,6 +19,7 @@ from connector.model.describe import FieldDescribe, SObjectDescribe
 from connector.model.order import Line, Order
 from connector.model.product import Product
 from connector.model.stage import Stage
+from tests.order_builders import changed, stored_line, stored_order
 
 
 class Folder:
@@ -64,7 +65,7 @@ CUSTOMER = Customer(number="ALFKI", name="Alfreds Futterkiste", email="maria@alf
 
 
 def line(number: int, quantity: str, price: str | None, discount: str = "0") -> Line:
-    return Line(
+    return stored_line(
         order="10248",
         number=number,
         product=Product(sku=f"SKU-{number}", name=f"Product {number}"),
@@ -75,7 +76,7 @@ def line(number: int, quantity: str, price: str | None, discount: str = "0") -> 
     )
 
 
-ORDER = Order(
+ORDER = stored_order(
     number="10248",
     version=1,
     customer=CUSTOMER,
@@ -107,7 +108,7 @@ def order() -> Order:
 
 @pytest.fixture
 def make_order() -> Callable[..., Order]:
-    return lambda **changes: replace(ORDER, **changes)
+    return lambda **changes: changed(ORDER, **changes)
 
 
 def field(name: str, kind: str = "string", **changes: Any) -> FieldDescribe:

@@ -40,7 +40,7 @@ def test_what_is_due_and_a_price_in_the_org(currency: str, due: str, unit: str) 
     some = line(1, currency=currency, quantity=Decimal(3), unit_price=Decimal("1278.132"), discount=Decimal("0.15"))
     order = an_order(some, currency=currency)
     assert order.exact_total == Decimal("3259.2366")
-    assert str(order.progress.due) == due
+    assert str(order.state.due) == due
     assert str(some.net_unit_price) == unit
 
 
@@ -52,17 +52,17 @@ def test_an_invoice_in_yen_adds_up_in_whole_yen() -> None:
     order = an_order(*two, currency="JPY", freight=Decimal("10.4"), stage=Stage.CONFIRMED)
     billing = Billing(company="Tea", address=(), tax_rate=Decimal("0.1"))
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    view = build_invoice("INV-1", order, order.progress, order.progress.due, now, billing)
+    view = build_invoice("INV-1", order, order.state, order.state.due, now, billing)
     assert [item.total for item in view.lines] == [299, 101]
     assert (view.freight, view.rounding, view.total) == (10, -1, 409)
-    assert view.goods + view.freight + view.rounding == view.amount == order.progress.due
+    assert view.goods + view.freight + view.rounding == view.amount == order.state.due
     assert (view.tax, view.money(view.total)) == (37, "409 JPY")
     assert view.figure(Decimal(1204)) == "1,204"
 
 
 def test_nobody_pays_half_a_yen() -> None:
-    progress = replace(an_order(line(1, currency="JPY"), currency="JPY").progress, stage=Stage.CONFIRMED)
+    progress = replace(an_order(line(1, currency="JPY"), currency="JPY").state, stage=Stage.CONFIRMED)
     with pytest.raises(CommandError, match="whole units of the currency"):
         apply(progress, Event(action=Action.CAPTURE, amount=Decimal("0.5")))
-    dinar = replace(an_order(line(1, currency="KWD"), currency="KWD").progress, stage=Stage.CONFIRMED)
+    dinar = replace(an_order(line(1, currency="KWD"), currency="KWD").state, stage=Stage.CONFIRMED)
     assert apply(dinar, Event(action=Action.CAPTURE, amount=Decimal("0.005"))).captured == Decimal("0.005")

@@ -53,7 +53,7 @@ async def test_an_order_that_came_by_the_stock_meanwhile_is_not_locked_behind_it
     async with overtaken.reader() as connection:
         found = await orders.load(connection, ["1", "2"])
         levels = await stocks.levels(connection, ["CHAI"])
-    assert [order.lines[0].allocated for order in found] == [2, 2]
+    assert [order.lines[0].state.allocated for order in found] == [2, 2]
     assert (levels["CHAI", "EAST"].on_hand, levels["CHAI", "EAST"].reserved) == (4, 4)
 
 
@@ -62,4 +62,4 @@ async def test_the_same_count_again_takes_from_whoever_has_it_by_then(overtaken:
     assert (done.taken, done.short) == (("1", "2"), ("1", "2"))
     async with overtaken.reader() as connection:
         found = await orders.load(connection, ["1", "2"])
-    assert [order.lines[0].allocated for order in found] == [1, 0]
+    assert [order.lines[0].state.allocated for order in found] == [1, 0]

@@ -153,4 +153,4 @@ async def test_who_waits_for_what_is_out_keeps_nobody_from_being_served(
     assert await run_order_automation(store, OrderService(store, standard)) == AutomationReport(allocated=1)
     async with store.reader() as connection:
         found = await orders.load(connection, ["1", "2", "3"])
-    assert [order.lines[0].allocated for order in found] == [0, 0, 2]
+    assert [order.lines[0].state.allocated for order in found] == [0, 0, 2]

@@ -128,7 +128,7 @@ async def ask_for(store: Store, action: Action, rules: Rules | None = None, **ev
         transaction = OrderTransaction(uow, actor="anna", rules=rules)
         await execute_in(transaction, OrderCommand(number="1", event=Event(action=action, **event)))
         [(order, _)] = (await transaction.load(["1"])).values()
-    return order.progress
+    return order.state
 
 
 @pytest.mark.parametrize("before", [[], [Action.VERIFY], [Action.VERIFY, Action.CONFIRM]])

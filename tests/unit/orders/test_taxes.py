@@ -27,6 +27,7 @@ from connector.orders.policy.rules import Billing, standard
 from connector.orders.transaction import OrderTransaction
 from connector.store import invoices
 from connector.store.engine import Store
+from tests.order_builders import changed
 from tests.unit.store import samples
 from tests.unit.store.samples import placements
 from tests.web.test_documents import an_order
@@ -38,7 +39,7 @@ NET = replace(GROSS, net=True)
 
 def issued(order: Order, billing: Billing, amounts: Iterable[Decimal]) -> list[InvoiceView]:
     """Invoices over these amounts, one after the other."""
-    progress, views = order.progress, []
+    progress, views = order.state, []
     for amount in amounts:
         views.append(build_invoice("INV-1", order, progress, amount, NOW, billing))
         progress = replace(progress, invoiced=progress.invoiced + amount)
@@ -58,7 +59,7 @@ def test_the_taxes_of_three_thirds_are_the_tax_of_the_whole() -> None:
 def test_what_was_taxed_before_an_order_shrank_is_not_taxed_again() -> None:
     order = an_order(("1", "119", "0"), freight="0")
     [first] = issued(order, GROSS, [Decimal("39.67")])
-    [rest] = issued(replace(an_order(("1", "100", "0"), freight="0"), invoiced=first.amount), GROSS, [Decimal("60.33")])
+    [rest] = issued(changed(an_order(("1", "100", "0"), freight="0"), invoiced=first.amount), GROSS, [Decimal("60.33")])
     assert first.tax + rest.tax == included(Decimal(100), GROSS.tax_rate)
 
 
@@ -72,9 +73,9 @@ def test_the_taxes_of_partial_invoices_add_up_to_that_of_the_total(
     prices: list[Decimal], rate: Decimal, net: bool, weights: list[int]
 ) -> None:
     order = an_order(*(("1", str(price), "0") for price in prices), freight="0")
-    order = replace(order, tax_rate=rate if net else None)
+    order = changed(order, tax_rate=rate if net else None)
     billing = replace(GROSS, tax_rate=rate)
-    due = order.progress.due
+    due = order.state.due
     bounds = [to_cents(due * sum(weights[:index]) / sum(weights)) for index in range(len(weights) + 1)]
     amounts = [after - before for before, after in pairwise(bounds) if after > before]
     views = issued(order, billing, amounts)
@@ -91,7 +92,7 @@ def test_a_cent_that_was_rounded_when_the_tax_was_added_is_the_same_cent_everywh
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # 98.045 are 98.05 in cents; 19 % of what is not rounded are 18.62855.
-    order = replace(an_order(("1", "98.045", "0"), freight="0"), tax_rate=Decimal("0.19"))
+    order = changed(an_order(("1", "98.045", "0"), freight="0"), tax_rate=Decimal("0.19"))
     [invoice] = issued(order, NET, [Decimal("116.68")])
     assert (invoice.tax_added, invoice.tax) == (Decimal("18.63"), Decimal("18.63"))
     told = replace(view_of(MessageKind.INVOICE, order, NET, "", NOW), invoice=invoice)
@@ -105,7 +106,7 @@ def test_a_cent_that_was_rounded_when_the_tax_was_added_is_the_same_cent_everywh
 
 
 def test_what_a_confirmation_says_is_of_the_whole_order_however_much_is_invoiced() -> None:
-    order = replace(an_order(("1", "119", "0"), freight="0"), invoiced=Decimal(100))
+    order = changed(an_order(("1", "119", "0"), freight="0"), invoiced=Decimal(100))
     view = view_of(MessageKind.CONFIRMATION, order, GROSS, "", NOW)
     assert (view.bill.total, view.bill.tax) == (Decimal(119), Decimal(19))
     assert "of which 19 % tax: 19.00 USD" in TemplateRenderer().write(view).text
@@ -120,7 +121,7 @@ async def test_a_rate_of_nothing_that_an_order_brings_is_no_tax(
     async with store.transaction() as uow:
         transaction = OrderTransaction(uow, actor="shop", rules=rules)
         item = samples.order("1", tax_rate=said and Decimal(said), lines=(samples.line(1, quantity="1", price="20"),))
-        await transaction.place(placements([replace(item, freight=None)]))
+        await transaction.place(placements([changed(item, freight=None)]))
         events = (Event(action=Action.VERIFY), Event(action=Action.CONFIRM), Event(action=Action.INVOICE))
         await transaction.execute_all([OrderCommand(number="1", event=event) for event in events])
     async with store.reader() as connection:

@@ -25,6 +25,7 @@ from connector.store import order_history, orders, outbox
 from connector.store import stock as stocks
 from connector.store.engine import Store
 from connector.store.tables import order_events
+from tests.order_builders import as_history_keeps
 from tests.unit.store import samples
 from tests.unit.store.samples import placements
 
@@ -88,7 +89,7 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
     assert [entry.event.action for entry in entries][:5] == ["begin", "verify", "confirm", "allocate", "pick"]
     assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
     assert {entry.actor for entry in entries} == {"shop", "anna", "job"}
-    assert (order.carrier, order.tracking_number, order.shipped_on) == (
+    assert (order.header.carrier, order.header.tracking_number, order.header.shipped_on) == (
         "Northern Parcel",
         "NP1",
         store.clock.now().date(),
@@ -188,14 +189,14 @@ async def test_an_imported_order_is_as_its_stage_says_and_goes_on_from_there(sto
     async with store.reader() as connection:
         shipped, completed = await orders.load(connection, ["1", "2"])
     assert (shipped.fulfillment_status, shipped.payment_status) == ("shipped", "unpaid")
-    parcel = shipped.shipments[1]
+    parcel = shipped.state.shipments[1]
     assert (parcel.status, parcel.carrier, parcel.shipped_on) == ("in_transit", "Federal Shipping", date(2026, 3, 4))
     assert parcel.lines == {1: Decimal(2), 2: Decimal("1.5")}
     assert (completed.fulfillment_status, completed.payment_status) == ("delivered", "paid")
     assert (await act(store, Action.DELIVER)).stage is Stage.DELIVERED
     async with store.reader() as connection:
         first, *_ = await order_history.read(connection, "1")
-    assert first.begun == shipped.progress
+    assert first.begun == as_history_keeps(shipped.state)
 
 
 async def test_fifty_writers_cannot_oversell_the_last_units(store: Store) -> None:

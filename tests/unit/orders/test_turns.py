@@ -91,8 +91,8 @@ async def test_what_is_split_off_goes_as_far_as_the_order_it_came_from(store: St
     progress = await act(store, Action.SPLIT, lines={2: "1.5"})
     async with store.reader() as connection:
         [part] = await orders.load(connection, ["1-S1"])
-    assert (part.stage, part.lines[0].product.sku, part.freight) == (Stage.VERIFIED, "TOFU", None)
-    assert progress.due + part.progress.due == Decimal("98.02")
+    assert (part.stage, part.lines[0].product.sku, part.header.freight) == (Stage.VERIFIED, "TOFU", None)
+    assert progress.due + part.state.due == Decimal("98.02")
     with pytest.raises(CommandError, match="would have nothing left"):
         await act(store, Action.SPLIT, lines={1: 2})
 
@@ -157,7 +157,7 @@ async def test_what_comes_back_is_put_on_the_shelf_and_replaced(store: Store) ->
     async with store.reader() as connection:
         [again] = await orders.load(connection, ["1-R1"])
         levels = await stocks.levels(connection, ["CHAI"])
-    assert (again.stage, again.lines[0].quantity, again.progress.due) == (Stage.VERIFIED, Decimal(2), Decimal(0))
+    assert (again.stage, again.lines[0].quantity, again.state.due) == (Stage.VERIFIED, Decimal(2), Decimal(0))
     assert levels["CHAI", "EAST"].on_hand == Decimal(99)
 
 

@@ -18,6 +18,7 @@ from connector.orders.transaction import OrderTransaction
 from connector.store import order_history
 from connector.store import stock as stocks
 from connector.store.engine import Store
+from tests.order_builders import as_history_keeps
 from tests.unit.orders.test_details import read, replayed
 from tests.unit.orders.test_transaction import SHIPPED, act, allocate, opened
 from tests.unit.store import samples
@@ -173,7 +174,7 @@ async def test_goods_picked_in_two_warehouses_are_packed_as_a_parcel_each(store:
         await act(store, Action.SHIP, shipment=number, **SHIPPED)
     assert await on_hand(store) == {"EAST": Decimal(0), "WEST": Decimal(0)}
     assert await held(store) == {}
-    assert await replayed(store) == (await read(store)).progress
+    assert await replayed(store) == as_history_keeps((await read(store)).state)
 
 
 async def test_goods_that_one_warehouse_has_are_one_parcel_of_it(store: Store) -> None:
@@ -200,7 +201,7 @@ async def test_tracking_number_of_goods_in_two_warehouses_is_refused(store: Stor
     ) as refused:
         await act(store, Action.PACK, **SHIPPED)
     assert (refused.value.field, refused.value.rule) == ("tracking_number", "input")
-    assert (await read(store)).shipments == {}
+    assert (await read(store)).state.shipments == {}
     for place, number in (("EAST", "NP1"), ("WEST", "NP2")):
         made = await act(store, Action.PACK, warehouse=place, carrier="Northern Parcel", tracking_number=number)
     assert {parcel.warehouse: parcel.tracking_number for parcel in made.shipments.values()} == {
@@ -226,7 +227,7 @@ async def test_quantities_that_are_not_there_are_refused_in_two_warehouses(store
     with pytest.raises(CommandError) as refused:
         await act(store, Action.PACK, lines=lines)
     assert refused.value.field.startswith("lines.")
-    assert (await read(store)).shipments == {}
+    assert (await read(store)).state.shipments == {}
 
 
 async def test_request_that_packed_two_parcels_packs_none_when_it_is_repeated(store: Store) -> None:

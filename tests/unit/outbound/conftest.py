@@ -27,6 +27,7 @@ from connector.outbound.plan_types import PendingEntity, Plan
 from connector.outbound.planner import plan_orders
 from connector.outbound.preflight import normalize
 from connector.salesforce.describe import read_describe
+from tests.order_builders import stored_line, stored_order
 
 CUSTOMER = Customer(number="C-1", name="Alder & Finch", city="Portland")
 TEA = Product(sku="TEA", name="Tea", prices=(Price(currency="USD", unit_price=Decimal("12.75")),))
@@ -53,7 +54,7 @@ def line(number: int, **changes: Any) -> Line:
         "order": "A-1", "number": number, "product": TEA, "currency": "USD",
         "quantity": Decimal(2), "unit_price": Decimal("12.75"), "discount": Decimal(0),
     }  # fmt: skip
-    return Line(**given | changes)
+    return stored_line(**given | changes)
 
 
 def an_order(*lines: Line, **changes: Any) -> Order:
@@ -65,12 +66,12 @@ def an_order(*lines: Line, **changes: Any) -> Order:
         "number": "A-1", "version": 1, "customer": CUSTOMER, "placed_at": datetime(2026, 3, 1, tzinfo=UTC),
         "currency": "USD", "stage": Stage.PLACED, "lines": lines or (line(1), line(2)), **dict.fromkeys(names.split()),
     }  # fmt: skip
-    return Order(**given | changes)
+    return stored_order(**given | changes)
 
 
 def candidate(order: Order, **given: Any) -> PendingEntity:
     change = Change(
-        entity=EntityKind.ORDER, key=order.key, partition=0, version=1, attempts=0, captured_at=order.placed_at
+        entity=EntityKind.ORDER, key=order.key, partition=0, version=1, attempts=0, captured_at=order.header.placed_at
     )
     return PendingEntity(change=change, entity=order, record=MAPPINGS.order.map(order), **given)
 

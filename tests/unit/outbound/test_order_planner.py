@@ -98,7 +98,7 @@ def test_what_an_activated_order_has_frozen_reopens_it(plan: Planner, after: Ord
 
 
 def test_a_frozen_header_field_reopens_too(plan: Planner) -> None:
-    later = replace(SHIPPED, placed_at=SHIPPED.placed_at.replace(day=2))
+    later = replace(SHIPPED, placed_at=SHIPPED.header.placed_at.replace(day=2))
     sequence = only(plan(changed(SHIPPED, later)), "sequences")
     assert sequence.reopen == "Draft"
     assert sequence.header["EffectiveDate"] == "2026-03-02"

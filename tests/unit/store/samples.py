@@ -15,6 +15,7 @@ from connector.model.stage import Stage
 from connector.orders.placement import Placement
 from connector.store import customers, orders, outbox, products
 from connector.store.engine import Store
+from tests.order_builders import order_input
 
 ALFKI = Customer(number="ALFKI", name="Alfreds Futterkiste", city="Berlin", country="Germany")
 BONAP = Customer(number="BONAP", name="Bon app'", email="info@bonapp.example")
@@ -54,7 +55,7 @@ def order(number: str = "10248", **changes: Any) -> OrderInput:
         "ship_to_city": "Reims",
         "lines": (line(1), line(2, "TOFU", "1.5", "23.25", "0.15")),
     }
-    return OrderInput(number=number, **(fields | changes))
+    return order_input(number=number, **(fields | changes))
 
 
 def placements(items: Iterable[OrderInput]) -> list[Placement]:

@@ -93,7 +93,7 @@ async def test_two_writers_of_the_same_orders_lose_nothing(databases: Databases)
     assert (total.created, total.updated, total.unchanged) == (50, 50, 0)
     async with stores[0].reader() as connection:
         saved = await orders.load(connection, [str(number) for number in range(50)])
-    assert len({item.notes for item in saved}) == 1
+    assert len({item.header.notes for item in saved}) == 1
     assert {item.version for item in saved} == {2}
     assert {len(item.lines) for item in saved} == {2}
     assert {change.version for change in await pending(stores[0])} == {2}

@@ -110,12 +110,12 @@ async def test_an_order_comes_back_whole(store: Store) -> None:
     assert without_lines.customer == BONAP
     assert without_lines.lines == ()
     assert whole.customer == ALFKI
-    assert whole.placed_at == datetime(2026, 2, 27, 9, 30, tzinfo=UTC)
-    assert whole.placed_at.utcoffset() == timedelta(0)
-    assert whole.promised_on == order().promised_on
-    assert whole.shipped_on is None
+    assert whole.header.placed_at == datetime(2026, 2, 27, 9, 30, tzinfo=UTC)
+    assert whole.header.placed_at.utcoffset() == timedelta(0)
+    assert whole.header.promised_on == order().header.promised_on
+    assert whole.header.shipped_on is None
     assert whole.stage is Stage.PLACED
-    assert whole.freight == Decimal("32.38")
+    assert whole.header.freight == Decimal("32.38")
     assert whole.version == 1
     assert [(item.key, item.product, item.quantity, item.discount) for item in whole.lines] == [
         ("10248-1", CHAI, Decimal(2), Decimal(0)),
@@ -148,7 +148,7 @@ async def test_amounts_keep_every_digit(store: Store, amount: str) -> None:
     )
     async with store.reader() as connection:
         (stored,) = await orders.load(connection, ["10248"])
-    assert stored.freight == Decimal(amount)
+    assert stored.header.freight == Decimal(amount)
     assert (stored.lines[0].quantity, stored.lines[0].unit_price) == (Decimal(amount.lstrip("-")), Decimal(amount))
     assert stored.lines[0].discount == Decimal("0.0395")
 
