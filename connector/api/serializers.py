@@ -22,7 +22,7 @@ _ORDER_APART = {"customer", "lines", "shipments", "returns", "holds", "tracking_
 _ORDER_NAMES = tuple(name for name in _ORDER_PATHS if name not in _ORDER_APART)
 _order_values = attrgetter(*(_ORDER_PATHS[name] for name in _ORDER_NAMES))
 _LINE_PATHS = inlined(Line)
-_LINE_APART = {"product", "order", "currency", "number", "waits", "total"}
+_LINE_APART = {"product", "order", "currency", "number", "waits"}
 _LINE_NAMES = tuple(name for name in _LINE_PATHS if name not in _LINE_APART)
 _line_values = attrgetter(*(_LINE_PATHS[name] for name in _LINE_NAMES))
 

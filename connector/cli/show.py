@@ -124,7 +124,7 @@ def _plain(item: Any) -> dict[str, Any]:
 
 def _order_line(line: Line) -> dict[str, Any]:
     found = _flat(line)
-    del found["waits"], found["total"]
+    del found["waits"]
     return {**found, "exact_total": line.exact_total, "backordered": line.backordered}
 
 

@@ -72,7 +72,7 @@ def attributes(model: type) -> Mapping[str, Attribute]:
             for name, part in attributes(hints[field.name]).items():
                 if part.stored:
                     inline[name] = replace(part, source=f"{field.name}.{part.source}")
-        else:
+        elif not field.metadata.get("internal"):
             own[field.name] = Attribute(annotation=hints[field.name], stored=True, source=field.name)
     for name, member in vars(model).items():
         if isinstance(member, property) and member.fget is not None and not name.startswith("_"):

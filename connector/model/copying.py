@@ -8,6 +8,8 @@ from typing import Any, TypeVar, get_type_hints
 
 T = TypeVar("T")
 
+INTERNAL: Mapping[str, bool] = {"internal": True}
+"""Metadata of a field of an inline part that no mapping path and no answer names."""
 INLINE: Mapping[str, bool] = {"inline": True}
 """Metadata of a dataclass field that holds a part: a mapping path and an answer name the fields of the part as if they
 were the whole's own (`placed_at` for `state.header.placed_at`)."""
@@ -31,6 +33,6 @@ def inlined(model: type) -> Mapping[str, str]:
     for item in fields(model):
         if item.metadata.get("inline"):
             found |= {name: f"{item.name}.{path}" for name, path in inlined(hints[item.name]).items()}
-        else:
+        elif not item.metadata.get("internal"):
             found[item.name] = item.name
     return found

@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from connector.model.copying import INLINE, evolved
+from connector.model.copying import INLINE, INTERNAL, evolved
 from connector.model.money import EXACT, places_of, to_cents
 from connector.model.order_header import OrderHeader
 from connector.model.shipments import IN_HOUSE, ZERO, Return, Shipment
@@ -70,7 +70,7 @@ class LineState:
     returned: Decimal = ZERO
     credited: Decimal = ZERO
     canceled: Decimal = ZERO
-    total: Decimal = ZERO
+    total: Decimal = field(default=ZERO, metadata=INTERNAL)
 
     @property
     def wanted(self) -> Decimal:

@@ -106,9 +106,8 @@ class OrderTransaction:
         existing = {order.number: order for order in await orders.load(self.uow.connection, list(wanted))}
         for number, order in existing.items():
             if not wanted[number].moment_given:  # the moment of the first time stands
-                wanted[number] = replace(
-                    wanted[number], order=replace(wanted[number].order, placed_at=order.header.placed_at)
-                )
+                first = wanted[number].order.with_header(placed_at=order.header.placed_at)
+                wanted[number] = replace(wanted[number], order=first)
         known = await orders.load_placements(self.uow.connection, sorted(existing))
         new = [item for number, item in wanted.items() if number not in existing]
         for item in new:

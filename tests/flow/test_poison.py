@@ -74,7 +74,7 @@ async def test_orders_in_doubt_that_go_one_by_one_keep_nothing_behind_them_waiti
     ):  # each time the org takes another order, which tells that the doubt was the record's
         if {letter.key for letter in await world.dead_letters()} == poison:
             break
-        await world.save([replace(sold[-1], lines=TWO_LINES, notes=f"Note {number}")])
+        await world.save([changed(sold[-1], lines=TWO_LINES, notes=f"Note {number}")])
         await pushed_by_a_new_process(world)
     held = await unsent(world.service.store)
     assert {letter.key for letter in await world.dead_letters()} == held == poison

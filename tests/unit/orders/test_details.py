@@ -147,7 +147,7 @@ async def test_a_labeled_parcel_has_the_old_address(store: Store) -> None:
 @pytest.mark.parametrize(
     ("details", "field", "says"),
     [
-        ({"color": "red"}, "details.color", "it has no detail color. It has ship_to_city, "),
+        ({"color": "red"}, "details.color", "it has no detail color. It has service_level, "),
         ({"freight": Decimal(-1)}, "details.freight", "got the freight -1. It must not be less than 0."),
         ({"tax_rate": Decimal(19)}, "details.tax_rate", "It is a fraction: 0.19 for 19 %."),
         ({"promised_on": "soon"}, "details.promised_on", "It must be a day."),

@@ -15,6 +15,7 @@ from connector.model.product import Product
 from connector.model.stage import Stage
 from connector.outbound.plan_types import Plan
 from connector.outbound.planner import accounts_ahead
+from tests.order_builders import changed as altered
 from tests.unit.outbound.conftest import (
     ACCOUNT,
     CUSTOMER,
@@ -61,13 +62,13 @@ def test_a_new_account_rides_along(plan: Planner) -> None:
 
 
 def test_what_the_org_has_costs_nothing(plan: Planner) -> None:
-    for order in (SHIPPED, PLACED, replace(SHIPPED, notes="", lines=(line(1, unit_price=Decimal("12.750")), line(2)))):
+    for order in (SHIPPED, PLACED, altered(SHIPPED, notes="", lines=(line(1, unit_price=Decimal("12.750")), line(2)))):
         before = PLACED if order is PLACED else SHIPPED
         assert only(plan(changed(before, order)), "unchanged")
 
 
 def test_one_field_is_one_row_with_that_field(plan: Planner) -> None:
-    row = only(plan(changed(SHIPPED, replace(SHIPPED, ship_to_city="Salem"))), "rows")
+    row = only(plan(changed(SHIPPED, altered(SHIPPED, ship_to_city="Salem"))), "rows")
     assert (row.sobject, row.id, row.fields) == ("Order", ORDER, {"ShippingCity": "Salem"})
 
 
@@ -81,11 +82,11 @@ def test_the_status_is_a_row_of_its_own(plan: Planner) -> None:
 @pytest.mark.parametrize(
     ("after", "step"),
     [
-        (replace(SHIPPED, lines=(line(1), line(2, quantity=Decimal(3)))), {"update": ["A-1-2"]}),
-        (replace(SHIPPED, lines=(line(1), line(2, discount=Decimal("0.15")))), {"update": ["A-1-2"]}),
-        (replace(SHIPPED, lines=(line(1),)), {"delete": ["A-1-2"]}),
-        (replace(SHIPPED, lines=(line(1), line(2), line(3))), {"add": ["A-1-3"]}),
-        (replace(SHIPPED, lines=(line(1), line(2, product=Product(sku="JAM", name="Jam")))),
+        (altered(SHIPPED, lines=(line(1), line(2, quantity=Decimal(3)))), {"update": ["A-1-2"]}),
+        (altered(SHIPPED, lines=(line(1), line(2, discount=Decimal("0.15")))), {"update": ["A-1-2"]}),
+        (altered(SHIPPED, lines=(line(1),)), {"delete": ["A-1-2"]}),
+        (altered(SHIPPED, lines=(line(1), line(2), line(3))), {"add": ["A-1-3"]}),
+        (altered(SHIPPED, lines=(line(1), line(2, product=Product(sku="JAM", name="Jam")))),
          {"delete": ["A-1-2"], "add": ["A-1-2"]}),
     ],
 )  # fmt: skip
@@ -98,19 +99,19 @@ def test_what_an_activated_order_has_frozen_reopens_it(plan: Planner, after: Ord
 
 
 def test_a_frozen_header_field_reopens_too(plan: Planner) -> None:
-    later = replace(SHIPPED, placed_at=SHIPPED.header.placed_at.replace(day=2))
+    later = altered(SHIPPED, placed_at=SHIPPED.header.placed_at.replace(day=2))
     sequence = only(plan(changed(SHIPPED, later)), "sequences")
     assert sequence.reopen == "Draft"
     assert sequence.header["EffectiveDate"] == "2026-03-02"
 
 
 def test_lines_of_a_draft_change_without_reopening(plan: Planner) -> None:
-    after = replace(PLACED, lines=(line(1), line(2, quantity=Decimal(3))))
+    after = altered(PLACED, lines=(line(1), line(2, quantity=Decimal(3))))
     planned = plan(changed(PLACED, after))
     assert {row.key: set(row.fields) for row in planned.rows} == {
         "A-1": {"Amount_Due__c", "Exact_Total__c", "Net_Total__c"}, "A-1-2": {"Quantity", "Exact_Total__c"},
     }  # fmt: skip
-    sequence = only(plan(changed(PLACED, replace(PLACED, lines=(line(1),)))), "sequences")
+    sequence = only(plan(changed(PLACED, altered(PLACED, lines=(line(1),)))), "sequences")
     assert (sequence.reopen, sequence.status) == (None, None)
 
 
@@ -126,17 +127,17 @@ def test_more_lines_than_a_graph_takes_come_in_parts_before_the_status(plan: Pla
 
 
 def test_text_like_a_reference_is_kept_for_later(plan: Planner) -> None:
-    new = only(plan(candidate(replace(SHIPPED, notes="see @{order.id}"))), "graphs")
+    new = only(plan(candidate(altered(SHIPPED, notes="see @{order.id}"))), "graphs")
     assert "Description" not in new.order.fields
     assert new.partial
 
 
 REFUSED: list[tuple[Order, str, str | None]] = [
-    (replace(SHIPPED, lines=()), "FAILED_ACTIVATION", "Order.Status"),
-    (replace(SHIPPED, currency="EUR"), "INVALID_CURRENCY_ISO", "Order.CurrencyIsoCode"),
+    (altered(SHIPPED, lines=()), "FAILED_ACTIVATION", "Order.Status"),
+    (altered(SHIPPED, currency="EUR"), "INVALID_CURRENCY_ISO", "Order.CurrencyIsoCode"),
     (an_order(line(1, product=Product(sku="GUM", name="Gum"))), "REQUIRED_FIELD_MISSING", "OrderItem.PricebookEntryId"),
     (an_order(line(1, unit_price=None)), "REQUIRED_FIELD_MISSING", "OrderItem.UnitPrice"),
-    (replace(SHIPPED, po_number="x" * 81), "STRING_TOO_LONG", "Order.PoNumber"),
+    (altered(SHIPPED, po_number="x" * 81), "STRING_TOO_LONG", "Order.PoNumber"),
     (
         an_order(line(1, quantity=Decimal(10) ** 17, unit_price=Decimal(0))),
         "NUMBER_OUTSIDE_VALID_RANGE",
@@ -166,11 +167,11 @@ def test_an_order_of_a_refused_customer_tells_why(plan: Planner) -> None:
 
 
 def test_an_account_goes_ahead_when_two_orders_need_it_or_its_text_is_odd() -> None:
-    orders = [candidate(replace(PLACED, number=number)) for number in ("A-1", "A-2")]
+    orders = [candidate(altered(PLACED, number=number)) for number in ("A-1", "A-2")]
     assert accounts_ahead(orders[:1], {}, {}) == set()
     assert accounts_ahead(orders, {}, {}) == {"C-1"}
     odd = replace(CUSTOMER, name="@{x}")
     known = candidate(PLACED)
     unknown = {"C-1": replace(known, entity=odd, record=MAPPINGS.customer.map(odd))}
     assert accounts_ahead(orders[:1], {}, unknown) == {"C-1"}
-    assert accounts_ahead([candidate(replace(PLACED, customer=Customer(number="C-2", name="x")))], {}, {}) == set()
+    assert accounts_ahead([candidate(altered(PLACED, customer=Customer(number="C-2", name="x")))], {}, {}) == set()
