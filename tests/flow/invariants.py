@@ -150,6 +150,7 @@ async def check_org(world: World, numbers: Sequence[str], begins: str) -> None:
         }
         for line in order.lines:
             found = lines_there[line.key]
-            for name in ("allocated", "backordered", "picked", "shipped", "delivered", "returned", "canceled"):
-                assert found[f"{name.title()}_Quantity__c"] == getattr(line, name), (line.key, name)
+            for name in ("allocated", "picked", "shipped", "delivered", "returned", "canceled"):
+                assert found[f"{name.title()}_Quantity__c"] == getattr(line.state, name), (line.key, name)
+            assert found["Backordered_Quantity__c"] == line.backordered, line.key
             assert found["Quantity"] == line.quantity, line.key
