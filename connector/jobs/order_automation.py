@@ -72,7 +72,7 @@ async def _allocate(store: Store, orders: OrderService, report: AutomationReport
         numbers = await list_orders_waiting_for_stock(connection, limit=BATCH * MOST)
     for start in range(0, len(numbers), BATCH):
         batch, _ = await _together(numbers[start : start + BATCH], partial(orders.allocate, actor=ACTOR))
-        report.allocated += sum(not item.replayed for item in batch)
+        report.allocated += sum(item.gained > 0 for item in batch)
 
 
 async def _escalate(store: Store, orders: OrderService, report: AutomationReport) -> None:

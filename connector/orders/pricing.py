@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 from connector.errors import CommandError
+from connector.model.customer import Customer
 from connector.model.events import Event, LineEdit
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_header import ADDRESS
 from connector.model.product import Product
-from connector.store import customers, products
+from connector.store import products
 from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 
 
-async def with_list_prices(connection: Connection, items: Sequence[OrderInput]) -> list[OrderInput]:
-    """Orders whose lines have the list price where they name none; a product without one keeps none."""
-    skus = {line.sku for item in items for line in item.lines if line.unit_price is None}
-    if not skus:
-        return list(items)
-    catalog = await products.find(connection, skus)
+def with_list_prices(item: OrderInput, catalog: Mapping[str, Product]) -> OrderInput:
+    """The order with the list price in each line that names none; a product without one keeps none."""
 
-    def filled(line: LineInput, currency: str) -> LineInput:
+    def filled(line: LineInput) -> LineInput:
         if line.unit_price is not None or line.sku not in catalog:
             return line
-        return replace(line, unit_price=_listed(catalog[line.sku], currency))
+        return replace(line, unit_price=_listed(catalog[line.sku], item.header.currency))
 
-    return [replace(item, lines=tuple(filled(line, item.header.currency) for line in item.lines)) for item in items]
+    return replace(item, lines=tuple(filled(line) for line in item.lines))
 
 
-async def with_default_address(connection: Connection, items: Sequence[OrderInput]) -> list[OrderInput]:
-    """Orders that say nothing of where they go, go to their customer's address."""
-    silent = [item for item in items if not any(getattr(item.header, name) for name in ADDRESS)]
-    known = {item.number: item for item in await customers.load(connection, sorted({i.customer for i in silent}))}
-
-    def filled(item: OrderInput) -> OrderInput:
-        customer = known[item.customer]
-        parts = ("street", "city", "state", "postal_code", "country")
-        there = {f"ship_to_{part}": getattr(customer, part) for part in parts}
-        return item.with_header(ship_to_name=customer.name if any(there.values()) else None, **there)
-
-    numbers = {item.number for item in silent if item.customer in known}
-    return [filled(item) if item.number in numbers else item for item in items]
+def with_default_address(item: OrderInput, customer: Customer) -> OrderInput:
+    """The order; one that says nothing of where it goes, goes to its customer's address."""
+    if any(getattr(item.header, name) for name in ADDRESS):
+        return item
+    parts = ("street", "city", "state", "postal_code", "country")
+    address = {f"ship_to_{part}": getattr(customer, part) for part in parts}
+    return item.with_header(ship_to_name=customer.name if any(address.values()) else None, **address)
 
 
 async def create_placeholder_products(uow: UnitOfWork, skus: Sequence[str]) -> None:

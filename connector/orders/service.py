@@ -44,6 +44,14 @@ class Executed:
     replayed: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allocated:
+    """An order after allocation, and the quantity that it gained by it."""
+
+    order: Order
+    gained: Decimal
+
+
 class OrderService:
     """Places orders and carries out commands on them, by the rules that `rules` returns at that moment.
 
@@ -126,15 +134,15 @@ class OrderService:
 
         return await self._store.transact(work)
 
-    async def allocate(self, numbers: Sequence[str], *, actor: str) -> list[Executed]:
-        """Reserve the stock there is, the most urgent order first. An order that got nothing is `replayed`."""
+    async def allocate(self, numbers: Sequence[str], *, actor: str) -> list[Allocated]:
+        """Reserve the stock there is for these orders, the most urgent first."""
 
-        async def work(uow: UnitOfWork) -> list[Executed]:
+        async def work(uow: UnitOfWork) -> list[Allocated]:
             transaction = self._transaction(uow, actor)
             before = {order.number: order.state.sum("allocated") for order in await transaction.orders(numbers)}
-            after = {state.number: state.sum("allocated") for state in await allocate(transaction, numbers)}
+            await allocate(transaction, numbers)
             return [
-                Executed(order=order, replayed=after[order.number] <= before[order.number])
+                Allocated(order=order, gained=order.state.sum("allocated") - before[order.number])
                 for order in await transaction.orders(numbers)
             ]
 

@@ -14,12 +14,14 @@ from decimal import Decimal
 from connector.errors import CommandError
 from connector.model.canonical import canonical_bytes
 from connector.model.copying import evolved
+from connector.model.customer import Customer
 from connector.model.event_defaults import with_defaults
 from connector.model.events import Action, Event
 from connector.model.notification import NotificationRequest
 from connector.model.order import Order, OrderInput
 from connector.model.order_header import ADDRESS
 from connector.model.order_state import OrderState
+from connector.model.product import Product
 from connector.model.rejections import rejection
 from connector.model.shipments import ReturnStatus, ShipmentStatus
 from connector.model.transitions import apply, next_automatic_stage
@@ -37,7 +39,7 @@ from connector.orders.pricing import (
     with_edit_defaults,
     with_list_prices,
 )
-from connector.store import invoices, notifications, order_history, order_state, orders
+from connector.store import customers, invoices, notifications, order_history, order_state, orders, products
 from connector.store.invoices import Invoice
 from connector.store.order_history import EventEntry
 from connector.store.order_state import OrderChange
@@ -115,12 +117,10 @@ class OrderTransaction:
             if item.customer is not None:
                 await placement.save_customer(self.uow, item.order.customer, item.customer)
         contents = {number: item.content or canonical_bytes(item.order) for number, item in wanted.items()}
-        inputs = await with_list_prices(self.uow.connection, [item.order for item in new])
-        created = await self._added(await with_default_address(self.uow.connection, inputs), contents)
+        created = await self._insert([item.order for item in new], contents)
         quicker = [item.order.number for item in new if item.order.number not in created]
         known |= await orders.load_placements(self.uow.connection, quicker)
         self.created |= created
-        await self.start_history(sorted(created))
         found = await self.load(list(wanted))
         for number, item in wanted.items():
             if number in created:
@@ -129,39 +129,75 @@ class OrderTransaction:
                 raise placement.conflicting_order_error(number)
         return [found[item.order.number][0] for item in placements]
 
-    async def _added(self, items: Sequence[OrderInput], words: Mapping[str, bytes]) -> set[str]:
-        rows = [(item, _placed(words.get(item.number))) for item in items]
-        try:
-            return await orders.insert_new(self.uow, rows)
-        except UnknownReferenceError as unknown:
-            if unknown.customers or not self.rules.keep_unknown:
-                raise
-            await create_placeholder_products(self.uow, unknown.skus)
-            return await orders.insert_new(self.uow, rows)
+    async def _insert(self, items: Sequence[OrderInput], contents: Mapping[str, bytes]) -> set[str]:
+        """Store orders that are new, with prices, address, tax and priority filled in, and begin their histories."""
+        customer_of, catalog = await self._references(items)
+        placed = []
+        for item in items:
+            priced = with_default_address(with_list_prices(item, catalog), customer_of[item.customer])
+            placed.append(self._new_order(priced, customer_of, catalog))
+        return await self._store([self._taxed_by_rules(order) for order in placed], contents)
+
+    async def _insert_derived(self, item: OrderInput) -> None:
+        """Store an order made from another one; its prices, address and tax stand as they are."""
+        customer_of, catalog = await self._references([item])
+        if not await self._store([self._new_order(item, customer_of, catalog)], {}):
+            raise placement.conflicting_order_error(item.number)  # somebody else took the number this very moment
+
+    async def _references(self, items: Sequence[OrderInput]) -> tuple[dict[str, Customer], dict[str, Product]]:
+        """Their customers by number and products by SKU; UnknownReferenceError where one is not stored, unless the
+        rules keep orders of unknown products."""
+        if not items:
+            return {}, {}
+        connection = self.uow.connection
+        numbers = sorted({item.customer for item in items})
+        skus = {line.sku for item in items for line in item.lines}
+        customer_of = {customer.number: customer for customer in await customers.load(connection, numbers)}
+        catalog = await products.find(connection, skus)
+        unknown = sorted(skus - catalog.keys())
+        if len(customer_of) < len(numbers) or (unknown and not self.rules.keep_unknown):
+            raise UnknownReferenceError(sorted(set(numbers) - customer_of.keys()), unknown)
+        if unknown:
+            await create_placeholder_products(self.uow, unknown)
+            catalog |= await products.find(connection, unknown)
+        return customer_of, catalog
+
+    def _new_order(
+        self, item: OrderInput, customer_of: Mapping[str, Customer], catalog: Mapping[str, Product]
+    ) -> Order:
+        key = secrets.token_urlsafe(16)
+        return orders.new_order(item, customer_of[item.customer], catalog, tracking_key=key)
+
+    def _taxed_by_rules(self, order: Order) -> Order:
+        rate = self._tax_rate(order)
+        return order if rate == order.header.tax_rate else order.with_header(tax_rate=rate)
+
+    async def _store(self, new: Sequence[Order], contents: Mapping[str, bytes]) -> set[str]:
+        known = await standings(self.uow.connection, new if self.rules.priority_asks_for_standing else [])
+        placed: list[tuple[Order, str | None]] = []
+        for order in new:
+            facts = facts_of(order, self.uow.now, known.get(order.number))
+            order = evolved(order, {"priority": self.rules.priority(facts)})
+            content, key = contents.get(order.number), order.tracking_key or ""
+            placed.append((order, None if content is None else placement.digest(key, content)))
+        created = await orders.insert_placed(self.uow, placed, urgent_from=self.rules.urgent_from)
+        stored = [order for order, _ in placed if order.number in created]
+        await order_history.write(self.uow, [(order.state, 0, ()) for order in stored], actor=self.actor)
+        self._known |= {order.number: (order, 1) for order in stored}
+        return created
 
     async def _is(self, order: Order, item: OrderInput, placed: Placed | None, said: bytes) -> bool:
         """Whether `item` is what was placed as `order`."""
         if placed is not None:
             return hmac.compare_digest(placement.digest(placed.tracking_key, said), placed.digest or "")
-        [item] = await with_list_prices(self.uow.connection, [item])
+        catalog = await products.find(self.uow.connection, {line.sku for line in item.lines})
+        item = with_list_prices(item, catalog)
         if not placement.same_head(order, item):
             return False
         # Where lines were changed since, they prove nothing.
         return placement.same_lines(order, item) or await order_history.has(
             self.uow.connection, order.number, Action.CHANGE
         )
-
-    async def start_history(self, numbers: Sequence[str], *, taxed: bool = False) -> None:
-        """Begin the histories of orders that have just been stored; `taxed`: their tax rate stands as it is."""
-        found = (await self.load(numbers)).values()
-        cases = []
-        for order, events in found:
-            rate = order.header.tax_rate if taxed else self._tax_rate(order)
-            case = self._case(order, events)
-            if rate != order.header.tax_rate:
-                case.before = case.progress = order.state.with_header(tax_rate=rate)
-            cases.append(case)
-        await self._save(cases, new=True)
 
     async def execute_all(self, commands: Sequence[OrderCommand]) -> list[OrderState]:
         """Carry out `commands` in their order, all or none; the progress of their orders afterwards, in that order.
@@ -189,11 +225,7 @@ class OrderTransaction:
         await notifications.capture(self.uow, told)
         for case in found:
             for made in case.made:
-                if not await self._added([made.item], {}):
-                    raise placement.conflicting_order_error(
-                        made.item.number
-                    )  # somebody else took the number this very moment
-                await self.start_history([made.item.number], taxed=True)
+                await self._insert_derived(made.item)
                 await self.execute_all([OrderCommand(number=made.item.number, event=event) for event in made.events])
         return [case.progress for case in every]
 
@@ -346,15 +378,14 @@ class OrderTransaction:
             body=dump(view),
         )
 
-    async def _save(self, cases: Sequence[OrderChangeSet], *, new: bool = False) -> None:
-        changed = [case for case in cases if new or any(entry.event.action is Action.CHANGE for entry in case.entries)]
+    async def _save(self, cases: Sequence[OrderChangeSet]) -> None:
+        changed = [case for case in cases if any(entry.event.action is Action.CHANGE for entry in case.entries)]
         asked = [case.order for case in changed] if self.rules.priority_asks_for_standing else []
         known = await standings(self.uow.connection, asked)
         shown = {case.order.number: case.shown for case in cases}
         for number in [case.order.number for case in changed]:
             facts = facts_of(shown[number], self.uow.now, known.get(number))
             shown[number] = evolved(shown[number], {"priority": self.rules.priority(facts)})
-        usual = Lane.NEW if new else Lane.STATUS
         moved = [
             OrderChange(
                 order=shown[case.order.number],
@@ -363,7 +394,7 @@ class OrderTransaction:
                 events=case.events,
                 progress=case.progress,
                 entries=tuple(case.entries),
-                lane=Lane.URGENT if shown[case.order.number].priority >= self.rules.urgent_from else usual,
+                lane=Lane.URGENT if shown[case.order.number].priority >= self.rules.urgent_from else Lane.STATUS,
             )
             for case in cases
         ]
@@ -376,11 +407,6 @@ class OrderTransaction:
 
     def _case(self, order: Order, events: int) -> OrderChangeSet:
         return OrderChangeSet(order=order, events=events, before=order.state, progress=order.state)
-
-
-def _placed(said: bytes | None) -> Placed:
-    key = secrets.token_urlsafe(16)
-    return Placed(tracking_key=key, digest=None if said is None else placement.digest(key, said))
 
 
 def _replaced(before: OrderState, after: OrderState, event: Event) -> int | None:

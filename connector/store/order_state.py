@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, update
 
 from connector.model.change import EntityKind
 from connector.model.events import Action, Event, LineEdit
@@ -21,7 +21,7 @@ from connector.store import order_history, shipments
 from connector.store import orders as order_store
 from connector.store.order_history import EventEntry
 from connector.store.orders import MONEY
-from connector.store.sql import Row, select_in
+from connector.store.sql import Row
 from connector.store.tables import holds, order_lines, orders
 from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
@@ -43,11 +43,8 @@ class OrderChange:
 
 async def load(uow: UnitOfWork, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
     """The orders of `numbers`, locked until the end of the transaction, with the length of their history."""
-    locking = select(orders.c.number, orders.c.events).order_by(orders.c.number).with_for_update()
-    events = {
-        row.number: row.events for row in await select_in(uow.connection, locking, orders.c.number, sorted(numbers))
-    }
-    return {order.number: (order, events[order.number]) for order in await order_store.load(uow.connection, numbers)}
+    loaded = await order_store.load_with_events(uow.connection, numbers, lock=True)
+    return {order.number: (order, events) for order, events in loaded}
 
 
 async def save(uow: UnitOfWork, moved: Sequence[OrderChange], *, actor: str) -> None:

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import RetryClass, StoreError
 from connector.model.change import EntityKind
+from connector.model.copying import evolved
+from connector.model.customer import Customer
 from connector.model.imported_state import as_imported
 from connector.model.order import MOVING, Line, LineInput, Order, OrderInput, exact_total
 from connector.model.order_header import ANYTIME, HEADER_FIELDS, OF_SHIPMENT, OrderHeader
@@ -43,6 +45,12 @@ _LINE = tuple(order_lines.c[name] for name in ("order_number", "number", "sku", 
 _OWN = (
     *HEADER_COLUMNS,
     *(orders.c[name] for name in ("stage", "version", "events", "tracking_key", "priority", *MONEY)),
+)
+
+
+_WITH_CUSTOMER = select(*_OWN, *customer_store.COLUMNS).join(customers, customers.c.number == orders.c.customer)
+_LINES = select(*_LINE, *(order_lines.c[name] for name in MOVING)).order_by(
+    order_lines.c.order_number, order_lines.c.number
 )
 
 
@@ -108,20 +116,46 @@ class Placed:
     digest: str | None
 
 
-async def insert_new(uow: UnitOfWork, items: Sequence[tuple[OrderInput, Placed]]) -> set[str]:
-    """Store orders that are new; the numbers of those that were. One that is there is left as it is, and whoever is
-    storing it at this moment is waited for. Raises as `save` does."""
-    wanted = {order.number: _with_sorted_lines(order) for order, _ in items}
-    await _refuse_unknown(uow.connection, wanted)
+def new_order(item: OrderInput, customer: Customer, catalog: Mapping[str, Product], *, tracking_key: str) -> Order:
+    """`item` as the order that `insert_placed` stores: at version 1, with its history begun."""
+    item = _with_sorted_lines(item)
+    waits = item.stage in OPEN
+    lines = tuple(
+        _line(
+            item.number, line, catalog[line.sku], item.header.currency, LineState(quantity=line.quantity), waits=waits
+        )
+        for line in item.lines
+    )
+    state = OrderState(header=item.header, stage=item.stage, lines={line.number: line.state for line in lines})
+    return Order(customer=customer, lines=lines, state=state, version=1, tracking_key=tracking_key)
+
+
+async def insert_placed(uow: UnitOfWork, placed: Sequence[tuple[Order, str | None]], *, urgent_from: int) -> set[str]:
+    """Store orders made by `new_order`, each with the digest of what was asked; the numbers of those that were new.
+
+    One whose number is taken is left as it is, and whoever is storing it at this moment is waited for. From the
+    priority `urgent_from` on an order is sent first.
+    """
     rows = [
-        _row(uow, wanted[order.number])
-        | {"version": 1, "tracking_key": placed.tracking_key, "placed_digest": placed.digest}
-        for order, placed in sorted(items, key=lambda item: item[0].number)
+        dict(zip(HEADER_FIELDS, _header_values(order.header), strict=True))
+        | {
+            "customer": order.customer.number,
+            "stage": order.stage.value,
+            "version": order.version,
+            "events": 1,
+            "priority": order.priority,
+            "tracking_key": order.tracking_key,
+            "placed_digest": digest,
+            "updated_at": uow.now,
+        }
+        for order, digest in sorted(placed, key=lambda item: item[0].number)
     ]
     created = await insert_missing(uow.connection, orders, rows)
-    await _insert_lines(uow, wanted, sorted(created))
-    for number in created:
-        uow.changed(EntityKind.ORDER, number, partition_hash(wanted[number].customer), Lane.NEW)
+    stored = [order for order, _ in placed if order.number in created]
+    await _insert_line_rows(uow, [(order.number, line, line.product.sku) for order in stored for line in order.lines])
+    for order in stored:
+        lane = Lane.URGENT if order.priority >= urgent_from else Lane.NEW
+        uow.changed(EntityKind.ORDER, order.number, partition_hash(order.customer.number), lane)
     return created
 
 
@@ -137,12 +171,20 @@ async def load_placements(connection: AsyncConnection, numbers: Sequence[str]) -
 
 async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Order]:
     """The orders of `numbers` with customer, lines and products, in that order; unknown ones are left out."""
-    statement = select(*_OWN, *customer_store.COLUMNS).join(customers, customers.c.number == orders.c.customer)
-    rows = await select_in(connection, statement, orders.c.number, numbers)
-    by_number = select(*_LINE, *(order_lines.c[name] for name in MOVING)).order_by(
-        order_lines.c.order_number, order_lines.c.number
-    )
-    line_rows = await select_in(connection, by_number, order_lines.c.order_number, numbers)
+    return [order for order, _ in await load_with_events(connection, numbers)]
+
+
+async def load_with_events(
+    connection: AsyncConnection, numbers: Sequence[str], *, lock: bool = False
+) -> list[tuple[Order, int]]:
+    """As `load`, each with the length of its history; `lock`: nobody else changes them before this transaction ends."""
+    statement = _WITH_CUSTOMER
+    if lock:  # in key order, so that two transactions wait for each other instead of deadlocking
+        statement = statement.order_by(orders.c.number).with_for_update(of=orders)
+    rows = await select_in(connection, statement, orders.c.number, sorted(numbers) if lock else numbers)
+    if not rows:
+        return []
+    line_rows = await select_in(connection, _LINES, order_lines.c.order_number, [row.number for row in rows])
     catalog = await product_store.find(connection, {row.sku for row in line_rows})
 
     on_hold: dict[str, set[Hold]] = {}
@@ -160,7 +202,10 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
     for row in rows:
         number, stage = row.number, Stage(row.stage)
         waits = bool(row.events) and stage in OPEN
-        lines = tuple(_line_of(line, catalog[line.sku], row.currency, waits) for line in lines_of.get(number, ()))
+        lines = tuple(
+            _line(number, line, catalog[line.sku], row.currency, _line_state(line), waits=waits)
+            for line in lines_of.get(number, ())
+        )
         state = OrderState(
             header=_header_of(row),
             stage=stage,
@@ -178,7 +223,7 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
             tracking_key=row.tracking_key,
             priority=row.priority,
         )
-        found[number] = order if row.events else as_imported(order)
+        found[number] = (order if row.events else as_imported(order), row.events)
     return [found[number] for number in numbers if number in found]
 
 
@@ -214,19 +259,24 @@ def _header_of(row: Any) -> OrderHeader:
     return OrderHeader(**dict(zip(HEADER_FIELDS, _header_values(row), strict=True)))
 
 
-def _line_of(row: Any, product: Product, currency: str, waits: bool) -> Line:
-    quantity, unit_price, discount = row.quantity, row.unit_price, row.discount
-    total = exact_total(quantity, unit_price, discount) or ZERO
+def _line(order: str, line: Any, product: Product, currency: str, state: LineState, *, waits: bool) -> Line:
+    """`line`, as it arrived or as its row is, with `state`, of which the total is computed here."""
+    unit_price, discount = line.unit_price, line.discount
+    total = exact_total(state.quantity, unit_price, discount) or ZERO
     return Line(
-        order=row.order_number,
-        number=row.number,
+        order=order,
+        number=line.number,
         product=product,
         currency=currency,
         unit_price=unit_price,
         discount=discount,
-        state=LineState(quantity=quantity, total=total, **{name: getattr(row, name) for name in MOVING}),
+        state=evolved(state, {"total": total}),
         waits=waits,
     )
+
+
+def _line_state(row: Any) -> LineState:
+    return LineState(quantity=row.quantity, **{name: getattr(row, name) for name in MOVING})
 
 
 def _with_sorted_lines(order: OrderInput) -> OrderInput:
@@ -316,20 +366,24 @@ def _differences(before: OrderInput, after: OrderInput) -> list[str]:
 
 
 async def _insert_lines(uow: UnitOfWork, wanted: Mapping[str, OrderInput], numbers: Sequence[str]) -> None:
-    lines = [
+    lines = [(number, line, line.sku) for number in numbers for line in wanted[number].lines]
+    await _insert_line_rows(uow, lines)
+
+
+async def _insert_line_rows(uow: UnitOfWork, lines: Sequence[tuple[str, LineInput | Line, str]]) -> None:
+    rows = [
         {
             "order_number": number,
             "number": line.number,
-            "sku": line.sku,
+            "sku": sku,
             "quantity": line.quantity,
             "unit_price": line.unit_price,
             "discount": line.discount,
         }
-        for number in numbers
-        for line in wanted[number].lines
+        for number, line, sku in lines
     ]
-    if lines:
-        await uow.connection.execute(insert(order_lines), lines)
+    if rows:
+        await uow.connection.execute(insert(order_lines), rows)
 
 
 async def _missing(connection: AsyncConnection, column: Any, wanted: Iterable[str]) -> list[str]:

@@ -112,7 +112,7 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
         (Action.CAPTURE, {"amount": "98.03"}, "amount", "amount", "98.02 is left of 98.02"),
         (Action.CAPTURE, {"amount": "0.001"}, "amount", "input", "in whole cents"),
         (Action.REFUND, {"amount": "1"}, "amount", "amount", "0 is left of 0"),
-        (Action.VERIFY, {"version": 7}, "version", "version", "it is at version 2, not 7"),
+        (Action.VERIFY, {"version": 7}, "version", "version", "it is at version 1, not 7"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_is_refused_with_field_and_rule(

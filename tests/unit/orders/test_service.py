@@ -1,0 +1,100 @@
+"""OrderService: what it returns is what is stored, and a repeat is recognized."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import event as sqlalchemy_event
+
+from connector.errors import CommandError
+from connector.model.events import Action, Event, LineEdit
+from connector.model.order import Order
+from connector.model.order_state import Hold
+from connector.orders.command import OrderCommand
+from connector.orders.placement import Placement
+from connector.orders.policy.rules import standard
+from connector.orders.service import OrderService
+from connector.store import orders, stock
+from connector.store.engine import Store
+from tests.unit.orders.test_details import WHOLE
+from tests.unit.store import samples
+
+ONE = {1: Decimal(1)}
+LIFE = (
+    Event(action=Action.HOLD, hold=Hold.MANUAL, note="ask"),
+    Event(action=Action.RELEASE, hold=Hold.MANUAL),
+    Event(action=Action.VERIFY),
+    Event(action=Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(4))}, details={"po_number": "P"}),
+    Event(action=Action.VERIFY),
+    Event(action=Action.SPLIT, lines={2: Decimal("0.5")}),
+    Event(action=Action.CONFIRM),
+    Event(action=Action.CANCEL, lines=ONE),
+    Event(action=Action.ALLOCATE),
+    Event(action=Action.PICK),
+    Event(action=Action.PACK, lines=ONE),
+    Event(action=Action.SHIP, shipment=1, carrier="DHL", tracking_number="T-1"),
+    Event(action=Action.DELIVER),
+    Event(action=Action.INVOICE),
+    Event(action=Action.AUTHORIZE),
+    Event(action=Action.CAPTURE),
+    Event(action=Action.REQUEST_RETURN, lines=ONE),
+    Event(action=Action.APPROVE_RETURN),
+)
+
+
+@pytest.fixture
+async def service(store: Store) -> OrderService:
+    await samples.stock(store)
+    async with store.transaction() as uow:
+        await stock.count(uow, {("CHAI", "EAST"): Decimal(9), ("TOFU", "EAST"): Decimal(9)})
+    return OrderService(store, standard)
+
+
+async def stored(store: Store, number: str = "1") -> Order:
+    async with store.reader() as connection:
+        [order] = await orders.load(connection, [number])
+    return order
+
+
+async def test_order_that_is_returned_is_the_order_that_is_stored(service: OrderService, store: Store) -> None:
+    [placed] = await service.place([Placement(order=samples.order("1", **WHOLE))], actor="anna")
+    assert placed.order == await stored(store)
+    for event in LIFE:
+        executed = await service.execute(OrderCommand(number="1", event=event), actor="anna")
+        assert executed.order == await stored(store), event.action
+    assert executed.order.header.po_number == "P"
+
+
+async def test_repeat_of_a_placement_or_a_request_is_replayed_and_changes_nothing(
+    service: OrderService, store: Store
+) -> None:
+    placement = Placement(order=samples.order("1", **WHOLE))
+    command = OrderCommand(number="1", event=Event(action=Action.VERIFY), request="k-1")
+    assert [item.replayed for item in await service.place([placement], actor="anna")] == [False]
+    assert (await service.execute(command, actor="anna")).replayed is False
+    before = await stored(store)
+    assert [item.replayed for item in await service.place([placement], actor="anna")] == [True]
+    assert (await service.execute(command, actor="anna")).replayed is True
+    assert await stored(store) == before
+
+
+async def test_rejected_command_of_several_leaves_nothing_of_the_others(service: OrderService, store: Store) -> None:
+    await service.place([Placement(order=samples.order("1", **WHOLE))], actor="anna")
+    before = await stored(store)
+    commands = [OrderCommand(number="1", event=Event(action=action)) for action in (Action.VERIFY, Action.SHIP)]
+    with pytest.raises(CommandError, match="cannot ship"):
+        await service.execute_all(commands, actor="anna")
+    assert await stored(store) == before
+
+
+async def test_placing_an_order_takes_at_most_nine_statements(service: OrderService, store: Store) -> None:
+    """With those of its token, an order by HTTP takes eleven at most."""
+    statements: list[str] = []
+    await service.place([Placement(order=samples.order("0", **WHOLE))], actor="anna")
+    engine = store._engine.sync_engine
+    sqlalchemy_event.listen(engine, "before_cursor_execute", lambda *call: statements.append(" ".join(call[2].split())))
+    await service.place([Placement(order=samples.order("1", **WHOLE))], actor="anna")
+    assert len(statements) <= 9, statements
+    tables = [statement.split(" FROM ")[1].split()[0] for statement in statements if statement.startswith("SELECT")]
+    assert len(set(tables)) == len(tables), "each table is read once"
