@@ -36,7 +36,7 @@ class NullProgress:
 
     def advance(self, count: int = 1) -> None: ...
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         log.info("push", said=text)
 
 
@@ -140,8 +140,8 @@ class Pushing:
         verify, self._verify = self._verify, False
         summary: PushSummary = await self._service.push(NullProgress(), scheduled=True, verify=verify)
         self._outages.tell(summary)
-        if summary.tally.done:
-            log.info("pushed", done=dict(summary.tally.done), writes=summary.writes)
+        if summary.stats.done:
+            log.info("pushed", done=dict(summary.stats.done), writes=summary.writes)
 
 
 async def _automate_orders(service: Services) -> None:

@@ -24,7 +24,7 @@ from connector.store.schema import check, open_store
 if TYPE_CHECKING:  # importing what speaks to the org takes longer than a short command may
     from aiohttp import web
 
-    from connector.jobs.mapping_versions import Mappings
+    from connector.jobs.mapping_versions import MappingVersions
     from connector.jobs.push import PushSummary
     from connector.jobs.push_rounds import ProgressReporter
     from connector.mapping import MappingSet
@@ -83,7 +83,7 @@ class Services(LocalServices):
     """Everything, the org included."""
 
     client: SalesforceClient
-    versions: Mappings
+    versions: MappingVersions
     health: OrgHealth
 
     @property
@@ -93,11 +93,11 @@ class Services(LocalServices):
 
     async def push(
         self,
-        watcher: ProgressReporter,
+        reporter: ProgressReporter,
         *,
         dry_run: bool = False,
         scheduled: bool = False,
-        first: Callable[[Store], Awaitable[Selection | None]] | None = None,
+        prepare: Callable[[Store], Awaitable[Selection | None]] | None = None,
         verify: bool = True,
     ) -> PushSummary:
         """See `jobs.push`. A `scheduled` one is refused (StoreError) when a newer release has upgraded the database."""
@@ -111,11 +111,11 @@ class Services(LocalServices):
             self.versions,
             self.settings,
             clock=self.clock,
-            watcher=watcher,
+            reporter=reporter,
             health=self.health,
             dry_run=dry_run,
             scheduled=scheduled,
-            first=first,
+            prepare=prepare,
             verify=verify,
         )
 
@@ -133,12 +133,12 @@ async def local_services(settings: Settings, *, clock: Clock | None = None) -> A
 @asynccontextmanager
 async def running_service(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Services]:
     """All services on `settings`; also MappingError before anything is started."""
-    from connector.jobs.mapping_versions import MappingFiles, Mappings
+    from connector.jobs.mapping_versions import MappingFiles, MappingVersions
     from connector.outbound.health import OrgHealth
     from connector.salesforce.client import SalesforceClient
 
     clock = clock or SystemClock()
-    versions = Mappings(MappingFiles(settings.mappings_dir))
+    versions = MappingVersions(MappingFiles(settings.mappings_dir))
     attempts = settings.sync.attempts_in_claim
     async with (
         local_services(settings, clock=clock) as local,

@@ -238,9 +238,9 @@ async def _through(shop: _Shop, org: LocalOrg, count: int) -> int:
 
     async def push(name: str, label: str) -> None:
         before = org.org.usage.calls
-        tally = (await _push(shop.service, label)).tally
+        stats = (await _push(shop.service, label)).stats
         told = await shop.post.deliver()
-        rows.append((name, tally.created.total(), tally.updated.total(), org.org.usage.calls - before, told))
+        rows.append((name, stats.created.total(), stats.updated.total(), org.org.usage.calls - before, told))
 
     await shop.place(count)
     await push("placed", "Sending new orders")
@@ -353,4 +353,4 @@ class NullProgress:
 
     def advance(self, count: int = 1) -> None: ...
 
-    def say(self, text: str) -> None: ...
+    def print_line(self, text: str) -> None: ...

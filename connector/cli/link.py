@@ -15,7 +15,7 @@ from connector.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from connector.jobs.link import Linked, Linker
+    from connector.jobs.link import Linker, LinkResult
     from connector.model.change import EntityKind
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ def _kind(text: str) -> EntityKind:
     return EntityKind(text)
 
 
-def _document(linked: Linked, *, dry_run: bool) -> dict[str, object]:
+def _document(linked: LinkResult, *, dry_run: bool) -> dict[str, object]:
     return {
         "entity": linked.link.entity,
         "key": linked.link.key,

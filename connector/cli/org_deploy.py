@@ -116,7 +116,7 @@ async def _deploy(*, check: bool, assign: bool, return_orders: bool) -> DeploySu
                 clock=clock,
                 check_only=check,
                 assign=assign,
-                told=told,
+                on_progress=told,
             )
 
 

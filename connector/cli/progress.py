@@ -19,7 +19,7 @@ class Progress:
         self._total = total
         self._done = 0
         self._percent = False
-        self._say_at = time.monotonic() + LINE_EVERY_SECONDS
+        self._next_line_at = time.monotonic() + LINE_EVERY_SECONDS
         self._bar = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -50,7 +50,7 @@ class Progress:
     def begin(self, label: str, total: int, *, percent: bool = False) -> None:
         """The next part of the work, counted from 0; `percent`: what is counted is nothing to be shown."""
         self._label, self._total, self._done, self._percent = label, total, 0, percent
-        self._say_at = min(self._say_at, time.monotonic() + FIRST_LINE_AFTER_SECONDS)
+        self._next_line_at = min(self._next_line_at, time.monotonic() + FIRST_LINE_AFTER_SECONDS)
         if self._bar is not None:
             self._bar.update(self._task, description=label, total=100 if percent else total, completed=0)
 
@@ -64,8 +64,8 @@ class Progress:
         self._done += count
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done_percent if self._percent else self._done)
-        elif time.monotonic() >= self._say_at:
-            self._say_at = time.monotonic() + LINE_EVERY_SECONDS
+        elif time.monotonic() >= self._next_line_at:
+            self._next_line_at = time.monotonic() + LINE_EVERY_SECONDS
             of = f" of {self._total:,}" if self._total is not None else ""
             far = f"{self._done_percent} %" if self._percent else f"{self._done:,}{of}"
             print(f"{self._label}: {far}", file=sys.stderr, flush=True)
@@ -74,7 +74,7 @@ class Progress:
     def _done_percent(self) -> int:
         return min(100 * self._done // self._total, 100) if self._total else 0
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """A line of its own, above the bar."""
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)

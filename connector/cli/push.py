@@ -102,7 +102,7 @@ def _push(
     async def work() -> PushSummary:
         async with running_service(settings) as service:
             with Progress("Rehearsing" if dry_run else "Pushing") as progress:
-                return await service.push(progress, dry_run=dry_run, first=first(service) if first else None)
+                return await service.push(progress, dry_run=dry_run, prepare=first(service) if first else None)
 
     summary = run(work())
     if json:
@@ -114,26 +114,26 @@ def _push(
 
 
 def as_document(summary: PushSummary) -> dict[str, object]:
-    tally = summary.tally
+    stats = summary.stats
     return {
         "dry_run": summary.dry_run,
-        "created": dict(tally.created),
-        "updated": dict(tally.updated),
-        "done": dict(tally.done),
-        "unchanged": dict(tally.unchanged),
-        "refused": dict(tally.refused),
-        "adopted": tally.adopted,
+        "created": dict(stats.created),
+        "updated": dict(stats.updated),
+        "done": dict(stats.done),
+        "unchanged": dict(stats.unchanged),
+        "refused": dict(stats.refused),
+        "adopted": stats.recovered,
         "api_calls": {"writes": summary.writes, "reads": summary.reads},
         "org_usage": {"used": summary.org_used, "allowed": summary.org_allowed},
         "dead_letters": summary.dead_letters,
         "refusals": [letter_document(letter) for letter in summary.refusals],
-        "notes": tally.notes,
-        "foretold": None if summary.foretold is None else asdict(summary.foretold),
+        "notes": stats.notes,
+        "foretold": None if summary.lookup_forecast is None else asdict(summary.lookup_forecast),
         "waiting": summary.waiting,
         "others_due": summary.others_due,
         "next_due": summary.next_due,
         "stopped": summary.stopped,
-        "elsewhere": summary.elsewhere,
+        "elsewhere": summary.others_at_work,
         "held": summary.held,
         "in_sync": summary.in_sync,
         "seconds": round(summary.seconds, 3),
@@ -169,7 +169,7 @@ def show(summary: PushSummary) -> None:
     elif summary.waiting:
         when = f", the next at {moment(summary.next_due)}" if summary.next_due else ""
         again = "run `connector push` again then"
-        if summary.elsewhere:
+        if summary.others_at_work:
             again = "another push or a service is at work on them. Let it finish, or run `connector push` again"
         typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: {again}.")
     if summary.others_due:
@@ -179,22 +179,22 @@ def show(summary: PushSummary) -> None:
 
 
 def _records(summary: PushSummary) -> None:
-    tally = summary.tally
-    rows = [(name, tally.created[name], tally.updated[name]) for name in SOBJECTS]
+    stats = summary.stats
+    rows = [(name, stats.created[name], stats.updated[name]) for name in SOBJECTS]
     rows = [row for row in rows if row[1] or row[2]]
     if rows:
         would = "would be " if summary.dry_run else ""
         table(("Object", f"{would}created", f"{would}updated"), rows)
-        if tally.created["Order"] and tally.updated["Order"]:
+        if stats.created["Order"] and stats.updated["Order"]:
             typer.echo("(Activating an order is an update of its own.)")
-    elif not tally.refused and not summary.stopped and not summary.refusals:
+    elif not stats.refused and not summary.stopped and not summary.refusals:
         typer.echo("Nothing was due." if summary.waiting or summary.dead_letters else "The org has everything.")
-    if tally.adopted:
-        typer.echo(f"{plural(tally.adopted, 'order')} found in the org from an earlier, unanswered write.")
-    for note in tally.notes[:SHOWN]:
+    if stats.recovered:
+        typer.echo(f"{plural(stats.recovered, 'order')} found in the org from an earlier, unanswered write.")
+    for note in stats.notes[:SHOWN]:
         typer.echo(note)
-    if len(tally.notes) > SHOWN:
-        typer.echo(f"… and {len(tally.notes) - SHOWN:,} more: --json lists all.")
+    if len(stats.notes) > SHOWN:
+        typer.echo(f"… and {len(stats.notes) - SHOWN:,} more: --json lists all.")
 
 
 def _rehearsed(summary: PushSummary) -> None:
@@ -206,20 +206,20 @@ def _rehearsed(summary: PushSummary) -> None:
             typer.echo(f"… and {len(summary.refusals) - SHOWN:,} more: --json lists all.")
     if others := summary.dead_letters - len(summary.refusals):
         typer.echo(f"{plural(others, 'dead letter')} from before: `connector dead-letters list` says why.")
-    if summary.foretold is not None and summary.foretold.looked_at:
-        _foretold(summary.foretold)
+    if summary.lookup_forecast is not None and summary.lookup_forecast.looked_at:
+        _foretold(summary.lookup_forecast)
     typer.echo("Rehearsal: nothing was sent, nothing was stored.")
 
 
 def _foretold(found: LookupForecast) -> None:
-    from connector.jobs.lookup_forecast import UNFORETOLD
+    from connector.jobs.lookup_forecast import ONLY_IN_THE_ORG
 
     if found.found_by_key:
         there = ", ".join(found.found_by_key[:SHOWN])
         more = f" and {len(found.found_by_key) - SHOWN:,} more" if len(found.found_by_key) > SHOWN else ""
         typer.echo(f"In the org already, by the key, and so not created: {there}{more}.")
-    of_all = f" of {found.looked_at + found.left_out:,}" if found.left_out else ""
+    of_all = f" of {found.looked_at + found.not_looked_at:,}" if found.not_looked_at else ""
     typer.echo(
         f"Looked for {plural(found.looked_at, 'entity', 'entities')}{of_all} in the org, by"
-        f" {plural(found.reads, 'read call')} of the rehearsal's own. Not foretold: the org's {UNFORETOLD}."
+        f" {plural(found.reads, 'read call')} of the rehearsal's own. Not foretold: the org's {ONLY_IN_THE_ORG}."
     )

@@ -18,15 +18,15 @@ from connector.model.change import EntityKind, Refusal
 from connector.model.record import PARTS, FieldValue, Link, MappedRecord, changed_fields
 from connector.outbound.batches import chunks
 from connector.outbound.customer_records import build_record
-from connector.outbound.lease_keeper import CATALOG, LeaseKeeper, at_work, lease_of
-from connector.outbound.link_check import LinkState, look_up, records_there
-from connector.outbound.link_conflicts import place
+from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, another_push_error, lease_name
+from connector.outbound.link_check import LinkState, existing_record_ids, read_org_states
+from connector.outbound.link_conflicts import store_links
 from connector.outbound.lost_records import LINKABLE
 from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.preflight import normalize
-from connector.outbound.repository import LOADERS, SyncRepository, doubt, slot_of_entity
+from connector.outbound.repository import LOADERS, SyncRepository, mark_unconfirmed, slot_of_entity
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.fault import classify_rows
 from connector.salesforce.query import in_chunks, soql
@@ -39,7 +39,7 @@ _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linked:
+class LinkResult:
     """`differs`: what the org has and what is here, by field; `released`: dead letters that are due again."""
 
     link: Link
@@ -49,7 +49,7 @@ class Linked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unlinked:
+class UnlinkResult:
     """`others`: records that have another key than ours by now, which stays on them, by ID."""
 
     link: Link
@@ -69,7 +69,7 @@ class Linker:
         self._settings = settings
         self._clock = clock
 
-    async def link(self, kind: EntityKind, key: str, record_id: str, *, force: bool, dry_run: bool) -> Linked:
+    async def link(self, kind: EntityKind, key: str, record_id: str, *, force: bool, dry_run: bool) -> LinkResult:
         """Put our key on the record, and keep what it holds as what both sides agree on: the next push sends the rest.
 
         ConnectorError if the record is not there, is another entity's, or has another key and `force` is not given.
@@ -77,50 +77,52 @@ class Linker:
         if kind not in LINKABLE:
             raise ConnectorError(f"A {kind} cannot be linked.", hint="Link its order.")
         org_id = await confirm_org(self._store, self._client, self._settings)
-        target = full_id(record_id)
+        target = normalize_record_id(record_id)
         if dry_run:
             return await self._link(org_id, kind, key, target, force=force, worker=None)
-        async with self._alone(kind, key) as worker:
+        async with self._exclusive_lease(kind, key) as worker:
             return await self._link(org_id, kind, key, target, force=force, worker=worker)
 
     async def _link(
         self, org_id: str, kind: EntityKind, key: str, target: str, *, force: bool, worker: LeaseKeeper | None
-    ) -> Linked:
+    ) -> LinkResult:
         """Without a worker nothing is changed."""
-        facts = await self._facts(org_id)
-        candidate = await self._candidate(org_id, facts, kind, key)
-        await self._refuse_linked(org_id, candidate, target)
-        sighting = await self._see(candidate, target, facts)
-        link, record = sighting.link, candidate.record
+        profile = await self._get_profile(org_id)
+        pending = await self._load_pending(org_id, profile, kind, key)
+        await self._refuse_linked(org_id, pending, target)
+        state = await self._read_state(pending, target, profile)
+        link, record = state.link, pending.record
         assert link is not None
         assert record is not None
-        ours = normalize({record.external_id: record.fields.get(record.external_id, record.key)})
-        has = link.snapshot.get(record.external_id)
-        another = str(has) if has is not None and has != ours[record.external_id] else None
-        if another is not None and not force:
+        key_fields = normalize({record.external_id: record.fields.get(record.external_id, record.key)})
+        current_key = link.snapshot.get(record.external_id)
+        overwritten = (
+            str(current_key) if current_key is not None and current_key != key_fields[record.external_id] else None
+        )
+        if overwritten is not None and not force:
             raise ConnectorError(
-                f"{link.sobject} {target} has the key {another} in {record.external_id}.",
+                f"{link.sobject} {target} has the key {overwritten} in {record.external_id}.",
                 hint="If that key may be overwritten, add --force.",
             )
         if kind is EntityKind.ORDER:
             await self._refuse_foreign_lines(record, target)
-        linked = Linked(link=link, differs=self._differing(candidate, sighting, facts), overwritten=another)
+        linked = LinkResult(link=link, differs=self._differences(pending, state, profile), overwritten=overwritten)
         if worker is None:
             return linked
-        if has != ours[record.external_id]:
-            await self._write(link.sobject, [target], ours)
-        link = replace(link, snapshot={**link.snapshot, **ours})
-        released = await self._store_link(org_id, candidate, [link, *sighting.parts], worker)
+        if current_key != key_fields[record.external_id]:
+            await self._write(link.sobject, [target], key_fields)
+        link = replace(link, snapshot={**link.snapshot, **key_fields})
+        released = await self._store_link(org_id, pending, [link, *state.lines], worker)
         return replace(linked, released=released)
 
-    async def unlink(self, kind: EntityKind, key: str) -> Unlinked:
+    async def unlink(self, kind: EntityKind, key: str) -> UnlinkResult:
         """Take our key off the record and forget the link, as if the entity had never been sent. Another key that
         somebody gave the record meanwhile stays."""
         org_id = await confirm_org(self._store, self._client, self._settings)
-        async with self._alone(kind, key) as worker:
+        async with self._exclusive_lease(kind, key) as worker:
             return await self._unlink(org_id, kind, key, worker)
 
-    async def _unlink(self, org_id: str, kind: EntityKind, key: str, worker: LeaseKeeper) -> Unlinked:
+    async def _unlink(self, org_id: str, kind: EntityKind, key: str, worker: LeaseKeeper) -> UnlinkResult:
         async with self._store.reader() as connection:
             link = (await links.get(connection, org_id, kind.value, [key])).get(key)
             parts: Mapping[str, Mapping[str, Link]] = {}
@@ -134,99 +136,108 @@ class Linker:
         others: Mapping[str, str] = {}
         if mapping is not None:
             fields = {record.sobject: record.external_id for record in mapping.spec.records}
-            others = await self._take_keys_off([link, *parts.get(key, {}).values()], fields)
+            others = await self._clear_keys([link, *parts.get(key, {}).values()], fields)
         detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": "command line"}
         async with self._store.transaction() as uow:
-            await _still_alone(uow, worker)
+            await _check_leases(uow, worker)
             await links.drop(uow, org_id, kind.value, [key])
             if kind.value in PARTS:
                 await links.drop_children(uow, org_id, PARTS[kind.value], [key])
             entry = journal.JournalEntry(entity=kind.value, key=key, action="unlinked", detail=detail, org_id=org_id)
             await journal.write(uow, [entry])
-        return Unlinked(link=link, key_field=mapping.external_id if mapping is not None else None, others=others)
+        return UnlinkResult(link=link, key_field=mapping.external_id if mapping is not None else None, others=others)
 
-    async def _take_keys_off(self, known: Sequence[Link], fields: Mapping[str, str]) -> dict[str, str]:
+    async def _clear_keys(self, links_to_clear: Sequence[Link], fields: Mapping[str, str]) -> dict[str, str]:
         """Empty the field (by object) of those records that the org still has, where our key is in it; the other keys,
         by ID."""
         others: dict[str, str] = {}
         for sobject, name in fields.items():
-            by_id = {item.salesforce_id: item for item in known if item.sobject == sobject}
+            by_id = {item.salesforce_id: item for item in links_to_clear if item.sobject == sobject}
             ours: list[str] = []
             query = "SELECT Id, {field:literal} FROM {sobject:literal} WHERE Id IN {values}"
             for part in in_chunks(query, sorted(by_id), sobject=sobject, field=name):
                 for row in await self._client.query(part):
-                    has, link = row[name], by_id[str(row["Id"])]
-                    if has in {link.key, link.snapshot.get(name)} - {None}:
+                    current_key, link = row[name], by_id[str(row["Id"])]
+                    if current_key in {link.key, link.snapshot.get(name)} - {None}:
                         ours.append(link.salesforce_id)
-                    elif has is not None:
-                        others[link.salesforce_id] = str(has)
-            for some in chunks(ours):
-                await self._write(sobject, some, {name: None})
+                    elif current_key is not None:
+                        others[link.salesforce_id] = str(current_key)
+            for ids in chunks(ours):
+                await self._write(sobject, ids, {name: None})
         return others
 
     @asynccontextmanager
-    async def _alone(self, kind: EntityKind, key: str) -> AsyncIterator[LeaseKeeper]:
+    async def _exclusive_lease(self, kind: EntityKind, key: str) -> AsyncIterator[LeaseKeeper]:
         """Nobody else sends this entity meanwhile; StoreError if a push stays at it."""
         sync = self._settings.sync
         async with self._store.reader() as connection:
-            found = await LOADERS[kind].load(connection, [key])
-        slot = slot_of_entity(found[0]) if found else partition_hash(key)
-        name = CATALOG if kind is EntityKind.PRODUCT else lease_of(slot % sync.partitions)
+            loaded = await LOADERS[kind].load(connection, [key])
+        slot = slot_of_entity(loaded[0]) if loaded else partition_hash(key)
+        name = PRODUCT_LEASE if kind is EntityKind.PRODUCT else lease_name(slot % sync.partitions)
         async with LeaseKeeper(
             self._store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=self._clock
         ) as worker:
-            await worker.take_all([name])
+            await worker.acquire_all([name])
             yield worker
 
-    async def _facts(self, org_id: str) -> OrgProfile:
-        given = self._settings.salesforce
+    async def _get_profile(self, org_id: str) -> OrgProfile:
+        settings = self._settings.salesforce
         return await discover_org(
-            self._store, self._client, org_id, version=given.api_version, currency=given.currency, clock=self._clock
+            self._store,
+            self._client,
+            org_id,
+            version=settings.api_version,
+            currency=settings.currency,
+            clock=self._clock,
         )
 
-    async def _candidate(self, org_id: str, facts: OrgProfile, kind: EntityKind, key: str) -> PendingEntity:
-        mappings = self._mappings.with_persons(facts.person_type is not None)
-        ledger = SyncRepository(self._store, mappings, org_id=org_id, terms={}, clock=self._clock)
-        found = await ledger.some(kind, [key])
-        if not found:
+    async def _load_pending(self, org_id: str, profile: OrgProfile, kind: EntityKind, key: str) -> PendingEntity:
+        mappings = self._mappings.with_persons(profile.person_type is not None)
+        repository = SyncRepository(self._store, mappings, org_id=org_id, held_leases={}, clock=self._clock)
+        loaded = await repository.load_entities(kind, [key])
+        if not loaded:
             raise ConnectorError(f"There is no {kind} {key} here.", hint="Correct the key, or import it.")
-        [candidate] = found
-        if candidate.problem is not None:
-            raise ConnectorError(candidate.problem.message, hint="Correct the value or the mapping line.")
-        if candidate.record is None:
+        [pending] = loaded
+        if pending.problem is not None:
+            raise ConnectorError(pending.problem.message, hint="Correct the value or the mapping line.")
+        if pending.record is None:
             raise ConnectorError(
                 f"{kind} {key} is left out by mappings/{kind}.yaml.", hint="Let its `when` include it first."
             )
-        return candidate
+        return pending
 
-    async def _refuse_linked(self, org_id: str, candidate: PendingEntity, target: str) -> None:
+    async def _refuse_linked(self, org_id: str, pending: PendingEntity, target: str) -> None:
         """One record, one entity."""
-        entity, link = f"{candidate.change.entity} {candidate.change.key}", candidate.link
+        entity, link = f"{pending.change.entity} {pending.change.key}", pending.link
         async with self._store.reader() as connection:
             holder = (await links.find(connection, org_id, [target])).get(target)
-        if holder is not None and (holder.entity, holder.key) != (candidate.change.entity, candidate.change.key):
-            raise _held(holder, target)
-        if link is not None and link.salesforce_id != target and await records_there(self._client, [link]):
+        if holder is not None and (holder.entity, holder.key) != (pending.change.entity, pending.change.key):
+            raise _linked_elsewhere(holder, target)
+        if link is not None and link.salesforce_id != target and await existing_record_ids(self._client, [link]):
             raise ConnectorError(
                 f"{entity} is linked to {link.sobject} {link.salesforce_id}, which the org still has.",
                 hint=f"`connector unlink {entity}` first.",
             )
 
-    async def _see(self, candidate: PendingEntity, target: str, facts: OrgProfile) -> LinkState:
-        record = candidate.record
+    async def _read_state(self, pending: PendingEntity, target: str, profile: OrgProfile) -> LinkState:
+        record = pending.record
         assert record is not None
-        named = Link(entity=record.entity, key=record.key, sobject=record.sobject, salesforce_id=target, snapshot={})
-        asked = replace(candidate, link=replace(candidate.link, salesforce_id=target) if candidate.link else named)
-        sighting = (await look_up(self._client, [asked], facts))[candidate.change.key]
-        if sighting.refusal is not None:
-            raise _unfit(sighting.refusal, record, target)
-        if sighting.link is None or sighting.link.salesforce_id != target:
+        target_link = Link(
+            entity=record.entity, key=record.key, sobject=record.sobject, salesforce_id=target, snapshot={}
+        )
+        with_target = replace(
+            pending, link=replace(pending.link, salesforce_id=target) if pending.link else target_link
+        )
+        state = (await read_org_states(self._client, [with_target], profile))[pending.change.key]
+        if state.refusal is not None:
+            raise _unusable_record(state.refusal, record, target)
+        if state.link is None or state.link.salesforce_id != target:
             raise ConnectorError(
                 f"There is no {record.sobject} {target} in the org"
-                + (f"; {sighting.link.salesforce_id} has the key of {record.key}." if sighting.link else "."),
+                + (f"; {state.link.salesforce_id} has the key of {record.key}." if state.link else "."),
                 hint="Correct the ID.",
             )
-        return sighting
+        return state
 
     async def _refuse_foreign_lines(self, record: MappedRecord, target: str) -> None:
         """Lines without our key would stay, and ours would be added to them."""
@@ -245,16 +256,16 @@ class Linker:
                 hint=f"Put the lines' keys ({sample.key}, …) into their {sample.external_id}, or delete them, first.",
             )
 
-    def _differing(
-        self, candidate: PendingEntity, sighting: LinkState, facts: OrgProfile
+    def _differences(
+        self, pending: PendingEntity, state: LinkState, profile: OrgProfile
     ) -> dict[str, tuple[FieldValue, FieldValue]]:
-        record, link = candidate.record, sighting.link
+        record, link = pending.record, state.link
         assert record is not None
         assert link is not None
         wanted: Mapping[str, FieldValue] = normalize(record.fields)
-        if candidate.change.entity is not EntityKind.ORDER:
-            new = build_record(record, facts, self._mappings.source, link=link)
-            wanted = wanted if isinstance(new, Refusal) else new.fields
+        if pending.change.entity is not EntityKind.ORDER:
+            upsert = build_record(record, profile, self._mappings.source, link=link)
+            wanted = wanted if isinstance(upsert, Refusal) else upsert.fields
         differing = changed_fields(wanted, link.snapshot)
         differing.pop(record.external_id, None)  # that is what linking puts right
         return {name: (link.snapshot.get(name), value) for name, value in differing.items()}
@@ -263,39 +274,39 @@ class Linker:
         outcomes = await self._client.collections_update([(sobject, record, fields) for record in ids])
         for record, outcome in zip(ids, outcomes, strict=True):
             if not outcome.success:
-                said = outcome.errors[0].message if outcome.errors else "no reason given"
+                reason = outcome.errors[0].message if outcome.errors else "no reason given"
                 fault = classify_rows(outcome.errors)
                 raise ConnectorError(
-                    f"The org refused to change {', '.join(fields)} of {sobject} {record}: {said}",
+                    f"The org refused to change {', '.join(fields)} of {sobject} {record}: {reason}",
                     hint=fault.fix,
                     retry_class=RetryClass.DATA,
                 )
 
     async def _store_link(
-        self, org_id: str, candidate: PendingEntity, found: Sequence[Link], worker: LeaseKeeper
+        self, org_id: str, pending: PendingEntity, new_links: Sequence[Link], worker: LeaseKeeper
     ) -> int:
         """How many dead letters waited for it. The first of `found` is the entity's own link."""
-        kind, key, link = candidate.change.entity, candidate.change.key, found[0]
+        kind, key, link = pending.change.entity, pending.change.key, new_links[0]
         detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": "command line"}
         async with self._store.transaction() as uow:
-            await _still_alone(uow, worker)
-            placed = await place(uow, org_id, found)
-            if (kind.value, key) in placed.refused:  # another entity has been linked to it just now
-                holder = placed.refused[kind.value, key][1]
-                raise _held(holder, link.salesforce_id)
-            await doubt(uow, [part.owner for part in placed.dropped])
+            await _check_leases(uow, worker)
+            stored = await store_links(uow, org_id, new_links)
+            if (kind.value, key) in stored.refused:  # another entity has been linked to it just now
+                holder = stored.refused[kind.value, key][1]
+                raise _linked_elsewhere(holder, link.salesforce_id)
+            await mark_unconfirmed(uow, [part.owner for part in stored.dropped])
             entry = journal.JournalEntry(entity=kind.value, key=key, action="linked", detail=detail, org_id=org_id)
             await journal.write(uow, [entry])
             released = await outbox.replay(uow, kind, [key]) + await outbox.requeue_blocked_by(uow, [f"{kind} {key}"])
-            uow.changed(kind, key, slot_of_entity(candidate.entity))
+            uow.changed(kind, key, slot_of_entity(pending.entity))
             if kind is EntityKind.CUSTOMER:
                 # The org may have moved its orders to this account, or not: they are looked at.
                 for number, customer in await orders.orders_referencing(uow.connection, kind, [key]):
-                    uow.changed(EntityKind.ORDER, number, partition_hash(customer), Lane.BACKFILL, unsure=True)
+                    uow.changed(EntityKind.ORDER, number, partition_hash(customer), Lane.BACKFILL, unconfirmed=True)
         return released
 
 
-def full_id(text: str) -> str:
+def normalize_record_id(text: str) -> str:
     """The 18-character form of a record ID. ConnectorError for what is none."""
     record = text.strip()
     if not (record.isascii() and record.isalnum() and len(record) in {15, 18}):
@@ -325,7 +336,7 @@ def _with_case(short: str, suffix: str) -> str:
     return "".join(c.upper() if big else c.lower() for c, big in zip(short, capital, strict=True))
 
 
-def _held(holder: Link, target: str) -> ConnectorError:
+def _linked_elsewhere(holder: Link, target: str) -> ConnectorError:
     """One record, one entity."""
     entity, key = holder.owner
     return ConnectorError(
@@ -334,12 +345,12 @@ def _held(holder: Link, target: str) -> ConnectorError:
     )
 
 
-async def _still_alone(uow: UnitOfWork, worker: LeaseKeeper) -> None:
-    if await leases.lost(uow, worker.terms):
-        raise at_work()
+async def _check_leases(uow: UnitOfWork, worker: LeaseKeeper) -> None:
+    if await leases.lost(uow, worker.held_leases):
+        raise another_push_error()
 
 
-def _unfit(refusal: Refusal, record: MappedRecord, target: str) -> ConnectorError:
+def _unusable_record(refusal: Refusal, record: MappedRecord, target: str) -> ConnectorError:
     """The words for somebody who has just named this record."""
     what = f"{record.sobject} {target}"
     match refusal.code:

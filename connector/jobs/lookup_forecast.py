@@ -10,18 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from connector.model.change import EntityKind
-from connector.outbound.link_check import Reader, unexpected
+from connector.outbound.link_check import Reader, find_unexpected
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.repository import SyncRepository
 from connector.store import outbox
 from connector.store.engine import Store
 from connector.store.unit_of_work import partition_hash
 
-MOST = 1000
+MAX_ENTITIES_PER_KIND = 1000
 """Entities of a kind that are looked for: four queries."""
 
 KINDS = (EntityKind.CUSTOMER, EntityKind.PRODUCT, EntityKind.ORDER)
-UNFORETOLD = "duplicate rules, validation rules, triggers and flows"
+ONLY_IN_THE_ORG = "duplicate rules, validation rules, triggers and flows"
 """What only the org itself applies, when it saves."""
 
 
@@ -31,42 +31,50 @@ class LookupForecast:
     that the push itself will not make."""
 
     looked_at: int = 0
-    left_out: int = 0
+    not_looked_at: int = 0
     reads: int = 0
     found_by_key: list[str] = field(default_factory=list)
 
 
 async def forecast_lookups(
-    store: Store, reader: Reader, ledger: SyncRepository, due: dict[EntityKind, int]
+    store: Store, reader: Reader, repository: SyncRepository, due: dict[EntityKind, int]
 ) -> LookupForecast:
-    """Look for what is due in the org. `store` is that of the dry run, and `ledger` reads from it."""
-    found = LookupForecast()
+    """Look for what is due in the org. `store` is that of the dry run, and `repository` reads from it."""
+    forecast = LookupForecast()
     for kind in KINDS:
         if not due.get(kind):
             continue
-        claim = [item for item in await ledger.claim(kind, frozenset({0}), 1, MOST) if item.record is not None]
-        found.looked_at += len(claim)
-        found.left_out += max(0, due[kind] - MOST)
-        odd = await unexpected(reader, [item for item in claim if not item.unsure])
-        found.found_by_key += [
-            f"{kind} {item.change.key} ({odd[item.change.key]})"
+        claim = [
+            item
+            for item in await repository.claim(kind, frozenset({0}), 1, MAX_ENTITIES_PER_KIND)
+            if item.record is not None
+        ]
+        forecast.looked_at += len(claim)
+        forecast.not_looked_at += max(0, due[kind] - MAX_ENTITIES_PER_KIND)
+        unexpected = await find_unexpected(reader, [item for item in claim if not item.unconfirmed])
+        forecast.found_by_key += [
+            f"{kind} {item.change.key} ({unexpected[item.change.key]})"
             for item in claim
-            if item.link is None and item.change.key in odd
+            if item.link is None and item.change.key in unexpected
         ]
         async with store.transaction() as uow:
-            await outbox.mark_doubtful(uow, kind, odd)
+            await outbox.mark_unconfirmed(uow, kind, unexpected)
         if kind is EntityKind.ORDER:
-            await _accounts(store, reader, ledger, claim)
-    return found
+            await _forecast_accounts(store, reader, repository, claim)
+    return forecast
 
 
-async def _accounts(store: Store, reader: Reader, ledger: SyncRepository, orders: list[PendingEntity]) -> None:
+async def _forecast_accounts(
+    store: Store, reader: Reader, repository: SyncRepository, orders: list[PendingEntity]
+) -> None:
     """The accounts that orders refer to: they may be gone although nothing of theirs is due."""
     records = [item.record for item in orders if item.record is not None]
-    wanted = {lookup.key for record in records for lookup in record.lookups.values() if lookup.entity == "customer"}
-    keys = sorted(wanted)[:MOST]
-    linked = [item for item in await ledger.some(EntityKind.CUSTOMER, keys) if item.link is not None]
-    odd = await unexpected(reader, linked)
+    customer_keys = {
+        lookup.key for record in records for lookup in record.lookups.values() if lookup.entity == "customer"
+    }
+    keys = sorted(customer_keys)[:MAX_ENTITIES_PER_KIND]
+    linked = [item for item in await repository.load_entities(EntityKind.CUSTOMER, keys) if item.link is not None]
+    unexpected = await find_unexpected(reader, linked)
     async with store.transaction() as uow:
-        for key in odd:
-            uow.changed(EntityKind.CUSTOMER, key, partition_hash(key), unsure=True)
+        for key in unexpected:
+            uow.changed(EntityKind.CUSTOMER, key, partition_hash(key), unconfirmed=True)

@@ -32,41 +32,41 @@ async def deploy_metadata(
     clock: Clock,
     check_only: bool = False,
     assign: bool = True,
-    told: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
 ) -> DeploySummary:
     """Deploy the source project under `root`. Everything or nothing gets in; what the org refuses is told with it."""
     package = packed(root, version=version)
-    deployed = await deploy(client.control, package, clock=clock, check_only=check_only, told=told)
+    deployed = await deploy(client.control, package, clock=clock, check_only=check_only, told=on_progress)
     summary = DeploySummary(package=package, deployed=deployed, check_only=check_only)
     names = package.members.get("PermissionSet", ())
     if check_only or not assign or not deployed.succeeded or not names:
         return summary
-    assigned, unassigned = await _assign(client, names)
+    assigned, unassigned = await _assign_permission_sets(client, names)
     return DeploySummary(package=package, deployed=deployed, check_only=False, assigned=assigned, unassigned=unassigned)
 
 
-async def _assign(
+async def _assign_permission_sets(
     client: SalesforceClient, names: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """A field that no permission set gives to somebody is invisible to everybody, administrators included."""
     user = await own_user(client.control)
     sets = await client.query(soql("SELECT Id, Name FROM PermissionSet WHERE Name IN {names}", names=list(names)))
-    held = await client.query(
+    assignments = await client.query(
         soql("SELECT PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId = {user}", user=user)
     )
-    have = {row["PermissionSetId"] for row in held}
-    wanted = [row for row in sets if row["Id"] not in have]
-    if not wanted:
+    assigned_ids = {row["PermissionSetId"] for row in assignments}
+    missing = [row for row in sets if row["Id"] not in assigned_ids]
+    if not missing:
         return (), ()
-    records = [{"PermissionSetId": row["Id"], "AssigneeId": user} for row in wanted]
+    records = [{"PermissionSetId": row["Id"], "AssigneeId": user} for row in missing]
     try:
         outcomes = await client.collections_create("PermissionSetAssignment", records)
     except RefusedError as error:
-        return (), tuple((str(row["Name"]), str(error)) for row in wanted)
-    done = tuple(str(row["Name"]) for row, outcome in zip(wanted, outcomes, strict=True) if outcome.success)
+        return (), tuple((str(row["Name"]), str(error)) for row in missing)
+    done = tuple(str(row["Name"]) for row, outcome in zip(missing, outcomes, strict=True) if outcome.success)
     failed = tuple(
         (str(row["Name"]), "; ".join(item.message for item in outcome.errors))
-        for row, outcome in zip(wanted, outcomes, strict=True)
+        for row, outcome in zip(missing, outcomes, strict=True)
         if not outcome.success
     )
     return done, failed

@@ -16,12 +16,12 @@ from connector.store import orgs
 from connector.store.engine import Store
 from connector.store.orgs import KnownOrg
 
-SETTING = "CONNECTOR_SALESFORCE__LOGIN_URL"
+LOGIN_URL_SETTING = "CONNECTOR_SALESFORCE__LOGIN_URL"
 
 log = structlog.get_logger(__name__)
 
 
-class SignedIn(Protocol):
+class OrgSession(Protocol):
     async def connect(self) -> str: ...
 
     @property
@@ -33,30 +33,30 @@ def login_url(settings: Settings) -> str:
     return settings.salesforce.login_url.strip().rstrip("/").lower()
 
 
-async def confirm_org(store: Store, client: SignedIn, settings: Settings) -> str:
+async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> str:
     """Sign in, and answer the ID of the org the database works with: the first to answer, from then on that one.
 
     Raises OtherOrgError for another one, AuthError or TransportError if none lets us in.
     """
     org_id, url = await client.connect(), login_url(settings)
     async with store.reader() as connection:
-        known = await orgs.active(connection)
+        active = await orgs.active(connection)
         latest = await orgs.answering(connection, url)
-    ours = known is None or known.org_id == org_id
-    told = latest is not None and (latest.org_id, latest.instance_url) == (org_id, client.instance_url)
-    if not told or known is None:
+    is_active = active is None or active.org_id == org_id
+    is_recorded = latest is not None and (latest.org_id, latest.instance_url) == (org_id, client.instance_url)
+    if not is_recorded or active is None:
         async with store.transaction() as uow:
-            await orgs.put(uow, org_id, login_url=url, instance_url=client.instance_url, is_active=ours)
-        log.info("org answers", org=org_id, address=client.instance_url, active=ours)
-    if known is not None and not ours:
+            await orgs.put(uow, org_id, login_url=url, instance_url=client.instance_url, is_active=is_active)
+        log.info("org answers", org=org_id, address=client.instance_url, active=is_active)
+    if active is not None and not is_active:
         raise OtherOrgError(
-            f"{SETTING} leads to org {org_id} ({client.instance_url}), but this database works with {described(known)}."
-            " Nothing was sent.",
-            hint=f"If the change is meant, `connector org use {org_id}`; else correct {SETTING}.",
+            f"{LOGIN_URL_SETTING} leads to org {org_id} ({client.instance_url}), but this database works with"
+            f" {describe_org(active)}. Nothing was sent.",
+            hint=f"If the change is meant, `connector org use {org_id}`; else correct {LOGIN_URL_SETTING}.",
             retry_class=RetryClass.CONFIG,
         )
     return org_id
 
 
-def described(org: KnownOrg) -> str:
+def describe_org(org: KnownOrg) -> str:
     return f"org {org.org_id} ({org.instance_url})" if org.instance_url else f"org {org.org_id}"

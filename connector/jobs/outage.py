@@ -10,7 +10,7 @@ from connector.store.engine import Store
 from connector.store.outages import Outage
 
 
-async def current(store: Store) -> Outage | None:
+async def get_current(store: Store) -> Outage | None:
     async with store.reader() as connection:
         return await outages.current(connection)
 
@@ -23,19 +23,19 @@ async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
         return await outages.take_turn(uow, outage, jitter=clock.jitter())
 
 
-async def hasten(store: Store) -> None:
+async def make_all_due(store: Store) -> None:
     """What waits for its next attempt is tried now."""
     async with store.transaction() as uow:
         await retry_schedule.hasten(uow)
 
 
-async def over(store: Store) -> None:
+async def end(store: Store) -> None:
     """The org takes what it is sent."""
     async with store.transaction() as uow:
         await outages.over(uow)
 
 
-async def failed(store: Store, clock: Clock, error: ConnectorError) -> Outage:
+async def record_failure(store: Store, clock: Clock, error: ConnectorError) -> Outage:
     """Remember what keeps the org from taking anything; all of it is due when the org is asked next."""
     async with store.transaction() as uow:
         await retry_schedule.hasten(uow)
@@ -50,7 +50,7 @@ async def failed(store: Store, clock: Clock, error: ConnectorError) -> Outage:
         )
 
 
-def in_full(error: SalesforceError | None) -> str | None:
+def describe_error(error: SalesforceError | None) -> str | None:
     """`error` with the org's own words."""
     if error is None or not error.detail:
         return None if error is None else str(error)

@@ -17,29 +17,29 @@ from connector.mapping import MappingSet
 from connector.model.change import EntityKind
 from connector.outbound.drain import Drain
 from connector.outbound.health import OrgHealth
-from connector.outbound.lease_keeper import CATALOG, LeaseKeeper, lease_of
-from connector.outbound.mapping_version import MappingInForce
+from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, lease_name
+from connector.outbound.mapping_version import ActiveMappingVersion
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.repository import SyncRepository
-from connector.outbound.return_strategy import ReturnForm
+from connector.outbound.return_strategy import ReturnStrategy
 from connector.outbound.stats import SyncStats
 from connector.salesforce.client import SalesforceClient
 from connector.store import leases, outbox
 from connector.store.engine import Store
 
 ORDERS_PER_STREAM = 300
-WORTH_WAITING = timedelta(seconds=10)
+LONGEST_WAIT_FOR_DUE = timedelta(seconds=10)
 """A change that falls due within this time is waited for: a locked row, a second's pause of the org."""
 
-ROUNDS = 8
-POLL = 0.25
-PATIENCE = 300.0
+MAX_ROUNDS = 8
+POLL_SECONDS = 0.25
+PATIENCE_SECONDS = 300.0
 """Seconds in which other workers, who hold all that is due, get nothing done. They are alive as long as they prolong
 their leases (those of a dead one are free soon), and one call may take some minutes."""
 
-LONGEST_WAIT = 3600.0
+LONGEST_WAIT_SECONDS = 3600.0
 
-Due = dict[EntityKind, dict[int, int]]
+DueCounts = dict[EntityKind, dict[int, int]]
 """How many changes are due, by entity and partition."""
 
 
@@ -50,11 +50,11 @@ class ProgressReporter(Protocol):
 
     def advance(self, count: int = 1) -> None: ...
 
-    def say(self, text: str) -> None: ...
+    def print_line(self, text: str) -> None: ...
 
 
 @dataclass(kw_only=True)
-class Rounds:
+class PushRounds:
     """Without a `worker` everything is ours, once (a dry run). `only`: the changes that are meant, if not all.
     `elsewhere`: others were still at work at the end.
 
@@ -65,179 +65,183 @@ class Rounds:
     client: SalesforceClient
     org: Any
     mappings: MappingSet
-    facts: OrgProfile
+    profile: OrgProfile
     worker: LeaseKeeper | None
-    version: MappingInForce | None
+    mapping_version: ActiveMappingVersion | None
     partitions: int
     clock: Clock
-    watcher: ProgressReporter
-    tally: SyncStats
+    reporter: ProgressReporter
+    stats: SyncStats
     health: OrgHealth
-    form: ReturnForm | None
-    only: outbox.Selection | None = None
-    elsewhere: bool = field(default=False, init=False)
+    return_strategy: ReturnStrategy | None
+    selection: outbox.Selection | None = None
+    others_at_work: bool = field(default=False, init=False)
     _waiting_since: datetime | None = field(default=None, init=False)
-    _last: datetime = field(init=False)
-    _seen: tuple[Due, dict[str, int]] | None = field(default=None, init=False)
+    _last_progress_at: datetime = field(init=False)
+    _last_progress: tuple[DueCounts, dict[str, int]] | None = field(default=None, init=False)
 
     async def run(self, *, patient: bool) -> None:
         """Until `health` stops them. `patient`: wait for other workers, and for what is due soon."""
         rounds = 0
-        while rounds < ROUNDS:
-            due = await self._due()
+        while rounds < MAX_ROUNDS:
+            due = await self._due_counts()
             if due:
                 self.health.begin_round()
-                worked = await self._once(due)
-                outdated = self.version is not None and self.version.outdated
-                if self.health.close() is not None or self.worker is None or outdated:
+                worked = await self._run_round(due)
+                outdated = self.mapping_version is not None and self.mapping_version.outdated
+                if self.health.close_round() is not None or self.worker is None or outdated:
                     return
                 if worked:
                     rounds += 1
                     self._waiting_since = None
-                elif not patient or not await self._others():
-                    self.elsewhere = True
+                elif not patient or not await self._wait_for_others():
+                    self.others_at_work = True
                     return
-            elif not patient or self.worker is None or not await _soon(self.store, self.clock, self.only):
+            elif (
+                not patient or self.worker is None or not await _wait_until_due(self.store, self.clock, self.selection)
+            ):
                 return
             else:
                 rounds += 1
 
-    async def _once(self, due: Due) -> bool:
+    async def _run_round(self, due: DueCounts) -> bool:
         """Whether anything was free."""
-        self.watcher.expect(sum(sum(counts.values()) for counts in due.values()))
+        self.reporter.expect(sum(sum(counts.values()) for counts in due.values()))
         worked = False
         if due.get(EntityKind.PRODUCT):
-            if not await self._take([CATALOG]):
+            if not await self._acquire([PRODUCT_LEASE]):
                 return False
-            await self._products()
+            await self._send_products()
             if self.health.stopped is not None:
                 return True
-            worked, due = True, await self._due()
+            worked, due = True, await self._due_counts()
         work = Counter[int]()  # of the kind of which there is most: a claim is of one kind
         for kind in (EntityKind.ORDER, EntityKind.RETURN, EntityKind.CUSTOMER):
             for partition, count in due.get(kind, {}).items():
                 work[partition] = max(work[partition], count)
-        mine = [partition for partition, _ in work.most_common()]
+        partitions = [partition for partition, _ in work.most_common()]
         if self.worker is not None:
-            taken = await self._take([lease_of(partition) for partition in mine])
-            mine = [partition for partition in mine if lease_of(partition) in taken]
-        if not mine:
+            acquired = await self._acquire([lease_name(partition) for partition in partitions])
+            partitions = [partition for partition in partitions if lease_name(partition) in acquired]
+        if not partitions:
             return worked
         orders = Counter[EntityKind]()
         for kind in (EntityKind.ORDER, EntityKind.RETURN):
-            orders[kind] = sum(count for partition, count in due.get(kind, {}).items() if partition in mine)
-        await self._streams(mine, max(orders.values()), len(work))
+            orders[kind] = sum(count for partition, count in due.get(kind, {}).items() if partition in partitions)
+        await self._send_orders(partitions, max(orders.values()), len(work))
         return True
 
-    async def _take(self, names: Sequence[str]) -> list[str]:
-        return list(names) if self.worker is None else await self.worker.take(names)
+    async def _acquire(self, names: Sequence[str]) -> list[str]:
+        return list(names) if self.worker is None else await self.worker.acquire(names)
 
-    async def _products(self) -> None:
-        drain = self._drain({0}, 1, [CATALOG])
+    async def _send_products(self) -> None:
+        drain = self._make_drain({0}, 1, [PRODUCT_LEASE])
         try:
-            await drain.products()
+            await drain.send_products()
         finally:
             if self.worker is not None:
-                await self.worker.give_back([CATALOG])
+                await self.worker.release([PRODUCT_LEASE])
 
-    async def _streams(self, mine: Sequence[int], orders: int, work: int) -> None:
+    async def _send_orders(self, mine: Sequence[int], orders: int, work: int) -> None:
         streams = max(1, min(len(mine), -(-orders // ORDERS_PER_STREAM)))
         drains = []
         for number in range(streams):
             partitions = set(sorted(mine)[number::streams])
-            names = [lease_of(partition) for partition in partitions]
-            drains.append(self._drain(partitions, self.partitions, names, work))
+            names = [lease_name(partition) for partition in partitions]
+            drains.append(self._make_drain(partitions, self.partitions, names, work))
         try:
             async with asyncio.TaskGroup() as group:
                 for drain in drains:
-                    group.create_task(drain.orders())
+                    group.create_task(drain.send_orders())
         except* Exception as failed:
             raise failed.exceptions[0] from None
         finally:
             if self.worker is not None:
-                await self.worker.give_back([lease_of(partition) for partition in mine])
+                await self.worker.release([lease_name(partition) for partition in mine])
 
-    def _drain(self, partitions: set[int], of: int, names: Sequence[str], work: int = 0) -> Drain:
+    def _make_drain(self, partitions: set[int], partition_count: int, names: Sequence[str], work: int = 0) -> Drain:
         """A stream under the leases of `names`; of `work` partitions that are shared out it gives some back between two
         claims."""
         worker = self.worker
-        terms = {} if worker is None else {name: worker.terms[name] for name in names}
-        ledger = SyncRepository(
+        held_leases = {} if worker is None else {name: worker.held_leases[name] for name in names}
+        repository = SyncRepository(
             self.store,
             self.mappings,
-            org_id=self.facts.org_id,
-            terms=terms,
+            org_id=self.profile.org_id,
+            held_leases=held_leases,
             clock=self.clock,
-            ours=None if worker is None else worker.ours,
-            version=self.version,
-            between=None if worker is None or not work else partial(worker.yield_surplus, partitions, terms, work),
-            only=self.only,
+            leases_valid=None if worker is None else worker.leases_valid,
+            mapping_version=self.mapping_version,
+            before_claim=None
+            if worker is None or not work
+            else partial(worker.yield_surplus, partitions, held_leases, work),
+            selection=self.selection,
         )
         return Drain(
-            ledger=ledger,
+            repository=repository,
             org=self.org,
             reader=self.client,
-            facts=self.facts,
+            profile=self.profile,
             source=self.mappings.source,
             partitions=partitions,
-            of=of,
-            tally=self.tally,
-            advance=self.watcher.advance,
+            partition_count=partition_count,
+            stats=self.stats,
+            advance=self.reporter.advance,
             health=self.health,
-            form=self.form,
+            return_strategy=self.return_strategy,
         )
 
-    async def _others(self) -> bool:
+    async def _wait_for_others(self) -> bool:
         """Wait until nothing is due, or some of it is free; False if others hold all of it and get nothing done."""
-        disagreed = self.worker is not None and self.worker.disagreed
+        disagreed = self.worker is not None and self.worker.partition_counts_differ
         if self._waiting_since is None:
-            self.watcher.say(_DISAGREED if disagreed else _HELD)
-            self._waiting_since = self._last = self.clock.now()
-        end = self._waiting_since + timedelta(seconds=LONGEST_WAIT)
-        patience = timedelta(seconds=PATIENCE)
-        while (now := self.clock.now()) < min(end, self._last + patience):
-            await self.clock.sleep(POLL)
-            due, held = progress = await self._progress()
-            if progress != self._seen:
-                self._seen, self._last = progress, now
-            free = [name for name in _leases_of(due) if name not in held]
+            self.reporter.print_line(_PARTITIONS_DIFFER if disagreed else _WAITING_FOR_PUSH)
+            self._waiting_since = self._last_progress_at = self.clock.now()
+        end = self._waiting_since + timedelta(seconds=LONGEST_WAIT_SECONDS)
+        patience = timedelta(seconds=PATIENCE_SECONDS)
+        while (now := self.clock.now()) < min(end, self._last_progress_at + patience):
+            await self.clock.sleep(POLL_SECONDS)
+            due, held = progress = await self._read_progress()
+            if progress != self._last_progress:
+                self._last_progress, self._last_progress_at = progress, now
+            free = [name for name in _leases_for(due) if name not in held]
             if not due or not held or (free and not disagreed):
                 return True
         return False
 
-    async def _progress(self) -> tuple[Due, dict[str, int]]:
+    async def _read_progress(self) -> tuple[DueCounts, dict[str, int]]:
         async with self.store.reader() as connection:
             now = self.clock.now()
-            due = await outbox.due_by_partition(connection, now, self.partitions, self.only)
+            due = await outbox.due_by_partition(connection, now, self.partitions, self.selection)
             return due, await leases.current(connection, leases.PARTITION, now)
 
-    async def _due(self) -> Due:
+    async def _due_counts(self) -> DueCounts:
         async with self.store.reader() as connection:
-            return await outbox.due_by_partition(connection, self.clock.now(), self.partitions, self.only)
+            return await outbox.due_by_partition(connection, self.clock.now(), self.partitions, self.selection)
 
 
-_HELD = "Another push holds this database's work; waiting for it to finish, or for its leases to end."
-_DISAGREED = (
+_WAITING_FOR_PUSH = "Another push holds this database's work; waiting for it to finish, or for its leases to end."
+_PARTITIONS_DIFFER = (
     "Another push shares this database's work out over another number of partitions (CONNECTOR_SYNC__PARTITIONS);"
     " waiting for it to finish."
 )
 
 
-def _leases_of(due: Due) -> list[str]:
+def _leases_for(due: DueCounts) -> list[str]:
     """What a worker would take first: the products go before everything else."""
     if due.get(EntityKind.PRODUCT):
-        return [CATALOG]
-    return [lease_of(partition) for counts in due.values() for partition in counts]
+        return [PRODUCT_LEASE]
+    return [lease_name(partition) for counts in due.values() for partition in counts]
 
 
-async def _soon(store: Store, clock: Clock, only: outbox.Selection | None) -> bool:
+async def _wait_until_due(store: Store, clock: Clock, only: outbox.Selection | None) -> bool:
     """Wait for what falls due within moments; False if there is nothing worth waiting for."""
     async with store.reader() as connection:
         moment: datetime | None = await outbox.next_due(connection, only=only)
     if moment is None:
         return False
     wait = moment - clock.now()
-    if wait > WORTH_WAITING:
+    if wait > LONGEST_WAIT_FOR_DUE:
         return False
     await clock.sleep(max(0.0, wait.total_seconds()))
     return True

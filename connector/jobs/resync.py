@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from connector.errors import ConnectorError
-from connector.jobs.org_identity import SignedIn, confirm_org
+from connector.jobs.org_identity import OrgSession, confirm_org
 from connector.model.change import EntityKind
 from connector.model.record import PARTS
-from connector.outbound.link_check import Reader, records_there
+from connector.outbound.link_check import Reader, existing_record_ids
 from connector.settings import Settings
 from connector.store import customers, journal, links, orders, orgs, outbox, products, returns
 from connector.store.engine import Store
@@ -25,13 +25,13 @@ STORES: Mapping[EntityKind, Any] = {
 }
 
 
-class Client(Reader, SignedIn, Protocol):
+class OrgClient(Reader, OrgSession, Protocol):
     """An org that tells who it is, and can be asked."""
 
 
 async def resync(
     store: Store,
-    client: Client,
+    client: OrgClient,
     settings: Settings,
     kind: EntityKind | None,
     keys: Sequence[str],
@@ -43,11 +43,11 @@ async def resync(
     org_id = await confirm_org(store, client, settings)
     await make_due(store, kind, keys)
     if recreate and kind is not None:
-        await forget_lost(store, client, org_id, kind, keys)
-    return await selection(store, kind, keys)
+        await drop_links_of_deleted(store, client, org_id, kind, keys)
+    return await push_selection(store, kind, keys)
 
 
-async def make_due(store: Store, kind: EntityKind | None, keys: Sequence[str], *, unsure: bool = False) -> int:
+async def make_due(store: Store, kind: EntityKind | None, keys: Sequence[str], *, unconfirmed: bool = False) -> int:
     """Make `keys` of a kind due, or every key of it, or of every kind; how many there are.
 
     They go out after everything that really changed. Named ones are held against what the org has now, so that one that
@@ -56,36 +56,38 @@ async def make_due(store: Store, kind: EntityKind | None, keys: Sequence[str], *
     are not here.
     """
     if kind is not None and keys:
-        return await _named(store, kind, keys)
+        return await _make_keys_due(store, kind, keys)
     number = 0
-    for each in EntityKind if kind is None else (kind,):
+    for entity_kind in EntityKind if kind is None else (kind,):
         async with store.reader() as connection:
-            known = [key async for key in STORES[each].keys(connection)]
-        for start in range(0, len(known), BATCH):
-            number += await _batch(store, each, known[start : start + BATCH], unsure=unsure)
+            all_keys = [key async for key in STORES[entity_kind].keys(connection)]
+        for start in range(0, len(all_keys), BATCH):
+            number += await _capture_batch(store, entity_kind, all_keys[start : start + BATCH], unconfirmed=unconfirmed)
     return number
 
 
-async def selection(store: Store, kind: EntityKind | None, keys: Sequence[str]) -> Selection | None:
+async def push_selection(store: Store, kind: EntityKind | None, keys: Sequence[str]) -> Selection | None:
     """What a resync of these sends: no other change that is due, but products that orders need and the org lacks."""
     if kind is None:
         return None
-    chosen: dict[EntityKind, set[str] | None] = {kind: set(keys) or None}
+    selection: dict[EntityKind, set[str] | None] = {kind: set(keys) or None}
     if kind is EntityKind.ORDER:
-        chosen[EntityKind.PRODUCT] = await _products_needed(store, keys)
-    return chosen
+        selection[EntityKind.PRODUCT] = await _products_needed(store, keys)
+    return selection
 
 
-async def forget_lost(store: Store, reader: Reader, org_id: str, kind: EntityKind, keys: Sequence[str]) -> int:
+async def drop_links_of_deleted(
+    store: Store, reader: Reader, org_id: str, kind: EntityKind, keys: Sequence[str]
+) -> int:
     """Forget the links of `keys` whose records the org has no more, so that they are made anew; how many there were."""
     entities = (kind.value, *([PARTS[kind.value]] if kind.value in PARTS else []))
     async with store.reader() as connection:
-        found = list((await links.get(connection, org_id, kind.value, keys)).values())
+        stored_links = list((await links.get(connection, org_id, kind.value, keys)).values())
         for part in entities[1:]:
-            of_parents = await links.children(connection, org_id, part, keys)
-            found += [link for of_parent in of_parents.values() for link in of_parent.values()]
-    there = await records_there(reader, found)
-    lost = [link for link in found if link.salesforce_id not in there]
+            links_by_parent = await links.children(connection, org_id, part, keys)
+            stored_links += [link for of_parent in links_by_parent.values() for link in of_parent.values()]
+    existing = await existing_record_ids(reader, stored_links)
+    lost = [link for link in stored_links if link.salesforce_id not in existing]
     async with store.transaction() as uow:
         for entity in entities:
             await links.drop(uow, org_id, entity, [link.key for link in lost if link.entity == entity])
@@ -109,27 +111,27 @@ async def _products_needed(store: Store, numbers: Sequence[str]) -> set[str] | N
     if not numbers:
         return None
     async with store.reader() as connection:
-        found = await orders.load(connection, list(numbers))
-        skus = {line.product.sku for order in found for line in order.lines}
+        loaded = await orders.load(connection, list(numbers))
+        skus = {line.product.sku for order in loaded for line in order.lines}
         org = await orgs.active(connection)
         return skus if org is None else await links.absent(connection, org.org_id, "product", skus)
 
 
-async def _named(store: Store, kind: EntityKind, keys: Sequence[str]) -> int:
-    named = list(dict.fromkeys(keys))
+async def _make_keys_due(store: Store, kind: EntityKind, keys: Sequence[str]) -> int:
+    unique_keys = list(dict.fromkeys(keys))
     async with store.reader() as connection:
-        found = {item.key for item in await STORES[kind].load(connection, named)}
-    missing = [key for key in named if key not in found]
+        existing_keys = {item.key for item in await STORES[kind].load(connection, unique_keys)}
+    missing = [key for key in unique_keys if key not in existing_keys]
     if missing:
         raise ConnectorError(f"There is no {kind} {', '.join(missing)} here.", hint="Correct the key, or import it.")
-    parts = [named[start : start + BATCH] for start in range(0, len(named), BATCH)]
-    return sum([await _batch(store, kind, part, unsure=True) for part in parts])
+    parts = [unique_keys[start : start + BATCH] for start in range(0, len(unique_keys), BATCH)]
+    return sum([await _capture_batch(store, kind, part, unconfirmed=True) for part in parts])
 
 
-async def _batch(store: Store, kind: EntityKind, keys: Sequence[str], *, unsure: bool = False) -> int:
+async def _capture_batch(store: Store, kind: EntityKind, keys: Sequence[str], *, unconfirmed: bool = False) -> int:
     async with store.transaction() as uow:
         items = await STORES[kind].load(uow.connection, keys)
         for item in items:
             owner = item.customer.key if kind in {EntityKind.ORDER, EntityKind.RETURN} else item.key
-            uow.changed(kind, item.key, partition_hash(owner), Lane.BACKFILL, unsure=unsure)
+            uow.changed(kind, item.key, partition_hash(owner), Lane.BACKFILL, unconfirmed=unconfirmed)
     return len(items)

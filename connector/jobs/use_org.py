@@ -6,9 +6,9 @@ import structlog
 
 from connector.clock import Clock
 from connector.errors import ConnectorError
-from connector.jobs.org_identity import SETTING, SignedIn, login_url
+from connector.jobs.org_identity import LOGIN_URL_SETTING, OrgSession, login_url
 from connector.jobs.resync import make_due
-from connector.outbound.lease_keeper import CATALOG, LeaseKeeper, at_work, lease_of
+from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, another_push_error, lease_name
 from connector.settings import Settings
 from connector.store import leases, orgs
 from connector.store.engine import Store
@@ -16,30 +16,32 @@ from connector.store.engine import Store
 log = structlog.get_logger(__name__)
 
 
-async def use_org(store: Store, client: SignedIn, settings: Settings, wanted: str, *, clock: Clock) -> int | None:
+async def use_org(
+    store: Store, client: OrgSession, settings: Settings, expected_id: str, *, clock: Clock
+) -> int | None:
     """Work with the org that answers from now on, if it is `wanted`: everything is due for it, and looked at first.
 
     The links of the org before are kept. How many entities are due; None if the database works with this org already.
     """
     org_id = await client.connect()
-    if org_id[:15] != wanted[:15]:
+    if org_id[:15] != expected_id[:15]:
         raise ConnectorError(
-            f"{SETTING} leads to org {org_id} ({client.instance_url}), not to {wanted}.",
-            hint=f"Correct {SETTING}, or name the org that answers there.",
+            f"{LOGIN_URL_SETTING} leads to org {org_id} ({client.instance_url}), not to {expected_id}.",
+            hint=f"Correct {LOGIN_URL_SETTING}, or name the org that answers there.",
         )
     async with store.reader() as connection:
-        known = await orgs.active(connection)
-    if known is not None and known.org_id == org_id:
+        active = await orgs.active(connection)
+    if active is not None and active.org_id == org_id:
         return None
     sync = settings.sync
     async with LeaseKeeper(store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=clock) as worker:
-        await worker.take_all([CATALOG, *map(lease_of, range(sync.partitions))])  # nobody else is at work
+        await worker.acquire_all([PRODUCT_LEASE, *map(lease_name, range(sync.partitions))])  # nobody else is at work
         # Due before active: if we are killed in between, the org before is looked at once more, and nothing is lost.
-        number = await make_due(store, None, [], unsure=True)
+        number = await make_due(store, None, [], unconfirmed=True)
         async with store.transaction() as uow:
-            if await leases.lost(uow, worker.terms):
-                raise at_work()
+            if await leases.lost(uow, worker.held_leases):
+                raise another_push_error()
             url, instance = login_url(settings), client.instance_url
             await orgs.put(uow, org_id, login_url=url, instance_url=instance, is_active=True)
-    log.warning("org changed", org=org_id, before=known.org_id if known else None, due=number)
+    log.warning("org changed", org=org_id, before=active.org_id if active else None, due=number)
     return number

@@ -25,7 +25,7 @@ class ChangeState(StrEnum):
     BLOCKED = "blocked"
 
 
-REPEATED = 3
+MAX_UNANSWERED_SENDS = 3
 """A change that was sent so often without a recorded answer may be what ends the process each time."""
 
 
@@ -40,9 +40,9 @@ class Change:
     version: int
     attempts: int
     captured_at: datetime
-    unsure: bool = False
+    unconfirmed: bool = False
     doubted: bool = False  # it was held for a refusal that may be the org's: others go first
-    begun: int = 0
+    unanswered_sends: int = 0
     """How often it was sent since an answer was last recorded: once while it is in flight, more if the process ended
     each time before the answer was recorded."""
 
@@ -86,7 +86,7 @@ class Unsent:
     due_at: datetime
     attempts: int
     captured_at: datetime
-    unsure: bool
+    unconfirmed: bool
     error: str | None
     refusal: Refusal | None
-    begun: int = 0
+    unanswered_sends: int = 0

@@ -1,7 +1,7 @@
-"""What a customer or product is written as: its values, and the record type that makes an account a person's (H8).
+"""Builds the record of a customer or product, with the record type that makes an account a person account.
 
-Which kind an account is, is decided when it is made. The org does not turn a company's account into a person's for the
-asking, so we do not ask: a customer that has changed sides is refused, in words that say what can be done. PURE.
+An account is created as a company or as a person. The org does not convert one into the other on request, so a customer
+that changed its type is refused, with a fix that says what can be done. PURE.
 """
 
 from __future__ import annotations
@@ -20,75 +20,76 @@ from connector.outbound.rejections import (
     rejection_for_no_record_type,
 )
 
-TYPE = "RecordTypeId"
+RECORD_TYPE = "RecordTypeId"
 
 
 def build_record(
-    record: MappedRecord, facts: OrgProfile, source: Source, *, link: Link | None = None, unsure: bool = False
+    record: MappedRecord, profile: OrgProfile, source: Source, *, link: Link | None = None, unconfirmed: bool = False
 ) -> RecordUpsert | Refusal:
-    """All that the org shall hold of `record`, or why it would not. `unsure`: what it holds is not known."""
-    creating = link is None or unsure
+    """The full record for the org, or the refusal that the org would answer. `unconfirmed`: it is not known what the
+    org holds."""
+    creating = link is None or unconfirmed
     label = f"{record.entity} {record.key}"
-    if link is not None and not unsure and record.person is not None:
-        was = link.snapshot.get(IS_PERSON)
-        if was is not None and was is not record.person:
+    if link is not None and not unconfirmed and record.person is not None:
+        was_person = link.snapshot.get(IS_PERSON)
+        if was_person is not None and was_person is not record.person:
             return rejection_for_changed_account_type(record.key, person=record.person)
-    if record.entity == "customer" and creating and not record.person and facts.persons_only:
+    if record.entity == "customer" and creating and not record.person and profile.persons_only:
         return rejection_for_no_company_type(label)
-    named = record.lookups.get(TYPE)
-    types = record_type(record, facts, link, creating=creating)
-    if named is not None and types.get(TYPE) is None:
-        return rejection_for_no_record_type(record, named, source)
+    record_type_lookup = record.lookups.get(RECORD_TYPE)
+    types = choose_record_type(record, profile, link, creating=creating)
+    if record_type_lookup is not None and types.get(RECORD_TYPE) is None:
+        return rejection_for_no_record_type(record, record_type_lookup, source)
     fields = normalize(record.fields) | types
     if record.person and fields.get("LastName") is None:
         return rejection_for_no_last_name(record, source)
-    found = first_violation(
+    refusal = first_violation(
         fields,
-        facts.describes[record.sobject],
+        profile.describes[record.sobject],
         record=label,
         source=source,
         person=bool(record.person),
         creating=link is None,
-        later=COMPOSED if record.person else (),
+        filled_later=COMPOSED if record.person else (),
     )
-    if found is not None:
-        return found
+    if refusal is not None:
+        return refusal
     return RecordUpsert(
         entity=record.entity,
         key=record.key,
         sobject=record.sobject,
         external_id=record.external_id,
         fields=fields,
-        known={} if record.person is None else {IS_PERSON: record.person},
+        implied_fields={} if record.person is None else {IS_PERSON: record.person},
     )
 
 
-def record_type(record: MappedRecord, facts: OrgProfile, link: Link | None, *, creating: bool) -> Fields:
-    """The record type to be sent; nothing where the org's own choice will do.
+def choose_record_type(record: MappedRecord, profile: OrgProfile, link: Link | None, *, creating: bool) -> Fields:
+    """The record type to send; empty if the org's default is right.
 
-    Of several that would do, a record keeps the one it has: an org whose defaults change shall not see its accounts
-    moved by us.
+    If several types are right, a record keeps the type it has, so that a changed default of the org moves no account.
     """
-    named = record.lookups.get(TYPE)
-    if named is not None and named.key != PERSON:
-        return {TYPE: facts.record_type(record.sobject, named.key)}
+    lookup = record.lookups.get(RECORD_TYPE)
+    if lookup is not None and lookup.key != PERSON:
+        return {RECORD_TYPE: profile.record_type(record.sobject, lookup.key)}
     if record.entity != "customer":
-        return {} if named is None else {TYPE: None}
-    had = link.snapshot.get(TYPE) if link is not None else None
-    if had is not None and (had in facts.person_types) is bool(record.person):
-        return {TYPE: had}
+        return {} if lookup is None else {RECORD_TYPE: None}
+    current_type = link.snapshot.get(RECORD_TYPE) if link is not None else None
+    if current_type is not None and (current_type in profile.person_types) is bool(record.person):
+        return {RECORD_TYPE: current_type}
     if record.person:
-        return {TYPE: facts.person_type}
-    if creating and facts.company_type is not None:
-        return {TYPE: facts.company_type}
+        return {RECORD_TYPE: profile.person_type}
+    if creating and profile.company_type is not None:
+        return {RECORD_TYPE: profile.company_type}
     return {}
 
 
 def account_type_conflict(customer: Customer, link: Link) -> Refusal | None:
-    """Why nothing new shall refer to the account of `link`: it is not what its customer has become."""
-    was = link.snapshot.get(IS_PERSON)
+    """The refusal of new references to the account of `link` if its customer is no longer of the account's type; else
+    None."""
+    was_person = link.snapshot.get(IS_PERSON)
     return (
         None
-        if was is None or was is customer.person
+        if was_person is None or was_person is customer.person
         else rejection_for_changed_account_type(customer.key, person=customer.person)
     )

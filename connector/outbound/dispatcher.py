@@ -1,8 +1,8 @@
-"""Around every call: what to do when all of it fails, and how its pieces become stored outcomes and counts.
+"""Sends each call of a stream: handles calls that fail as a whole, and collects results into outcomes and counts.
 
-A call the org refuses for its contents is halved until the culprits stand alone; where the reason may be the org's, one
-path of halves is enough to tell. A call without an answer puts its entities off. `health` says when to stop: more calls
-would only make it worse.
+A call that the org refuses for its contents is halved until the refused items stand alone. If the cause may be the org
+itself, one path of halves is enough to decide. The entities of a call without an answer are postponed. `health` decides
+when to stop the push.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from connector.errors import RefusedError, RetryClass, SalesforceError, Scope, TransportError
 from connector.model.change import Refusal
-from connector.outbound.health import EMPTY_CALLS, OrgHealth, is_known_product
+from connector.outbound.health import EMPTY_CALLS, OrgHealth, is_doubted_product
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.repository import SyncRepository
-from connector.outbound.results import Doubt, WriteResult, doubt_of, written_by
+from connector.outbound.results import Doubt, WriteResult, build_doubt, fields_written_by
 from connector.outbound.stats import SyncStats
 from connector.salesforce.attempt_context import AttemptTracker, current_tracker
 from connector.salesforce.errors import UnreadableResponseError
@@ -27,239 +27,251 @@ from connector.salesforce.fault import Fault, without_replay
 
 class Item(Protocol):
     @property
-    def candidate(self) -> PendingEntity: ...
+    def pending(self) -> PendingEntity: ...
 
 
 T = TypeVar("T", bound=Item)
 
 
-class Sent(NamedTuple):
-    """What one call came to: pieces, or the `error` it was refused with for what is in it. `doubtful`: the org may have
-    done it all the same."""
+class CallOutcome(NamedTuple):
+    """The results of one call, or the `error` with which the org refused its contents. `unconfirmed`: the org may have
+    executed the call all the same."""
 
-    pieces: list[WriteResult]
+    results: list[WriteResult]
     error: RefusedError | None
-    doubtful: bool
+    unconfirmed: bool
 
     @property
-    def in_doubt(self) -> bool:
+    def cause_unclear(self) -> bool:
         return self.error is not None and self.error.scope is Scope.DOUBT
 
 
-class _Answers(Generic[T]):
-    """What the parts of a call came to: `pieces`, and items that were refused `alone`."""
+class _SplitResults(Generic[T]):
+    """The results of the parts of a call, and the items that were refused even alone."""
 
     def __init__(self) -> None:
-        self.pieces: list[WriteResult] = []
-        self.alone: list[tuple[T, RefusedError, bool]] = []
+        self.results: list[WriteResult] = []
+        self.refused_items: list[tuple[T, RefusedError, bool]] = []
 
-    def add(self, items: Sequence[T], sent: Sent) -> None:
-        self.pieces += sent.pieces
-        if sent.error is not None:
-            self.alone += [(item, sent.error, sent.doubtful) for item in items]
+    def add(self, items: Sequence[T], outcome: CallOutcome) -> None:
+        self.results += outcome.results
+        if outcome.error is not None:
+            self.refused_items += [(item, outcome.error, outcome.unconfirmed) for item in items]
 
-    def refusals(self) -> list[WriteResult]:
-        return [_refused(item, error, doubtful) for item, error, doubtful in self.alone]
+    def refusal_results(self) -> list[WriteResult]:
+        return [_refused_result(item, error, doubtful) for item, error, doubtful in self.refused_items]
 
-    def of_the_org(self, items: Sequence[T], fault: Fault) -> list[WriteResult]:
-        """All of `items` put off: nothing was taken of them."""
-        tried = {id(item): doubtful for item, _, doubtful in self.alone}
-        pieces = []
+    def as_org_fault(self, items: Sequence[T], fault: Fault) -> list[WriteResult]:
+        """Results that postpone all `items` because of the org: it accepted none of them."""
+        unconfirmed_by_id = {id(item): doubtful for item, _, doubtful in self.refused_items}
+        results = []
         for item in items:
-            doubt = Doubt(fault=fault, sobject="") if id(item) in tried else None
-            piece = WriteResult(candidate=item.candidate, fault=fault, doubt=doubt)
-            pieces.append(piece.doubted() if any(tried.values()) else piece)
-        return pieces
+            doubt = Doubt(fault=fault, sobject="") if id(item) in unconfirmed_by_id else None
+            result = WriteResult(pending=item.pending, fault=fault, doubt=doubt)
+            results.append(result.as_unconfirmed() if any(unconfirmed_by_id.values()) else result)
+        return results
 
 
 class CallDispatcher:
-    """The calls of one stream."""
+    """Makes the calls of one stream."""
 
     def __init__(
-        self, ledger: SyncRepository, tally: SyncStats, advance: Callable[[int], None], health: OrgHealth
+        self, repository: SyncRepository, stats: SyncStats, advance: Callable[[int], None], health: OrgHealth
     ) -> None:
-        self._ledger = ledger
-        self._tally = tally
+        self._repository = repository
+        self._stats = stats
         self._advance = advance
         self._health = health
-        self._surprised: set[tuple[str, str]] = set()
-        self._fruitless = Counter[str]()  # calls in a row, by step
+        self._contradicted: set[tuple[str, str]] = set()
+        self._empty_calls = Counter[str]()  # calls in a row, by step
 
     async def send(
         self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]], *, step: str = ""
     ) -> list[WriteResult]:
-        """The pieces of `call(items)`, whatever happens to it; nothing is sent any more once the push is stopped.
+        """Run `call(items)` and return its results, whatever happens to the call. Nothing is sent once the push is
+        stopped.
 
-        A `step` whose calls came to nothing twice in a row, or once with products that were in doubt before, is over.
+        A `step` sends nothing more after two empty calls in a row (calls of which the org accepted nothing), or after
+        one empty call with products that were doubted before.
         """
-        async with self._health.turn():
-            if (held := self._health.held) is not None and self._fruitless[step] >= EMPTY_CALLS:
-                fault = _held(self._health.stopped) if self._health.stopped is not None else _fault(held)
-                return [replace(piece, tried=False) for piece in _put_off(items, fault)]
-            before = self._health.fruitless
-            sent = await self._once(items, call, doubtful=False)
-            pieces = sent.pieces if sent.error is None else await self._split(items, call, sent)
-            if step and self._health.fruitless > before:
-                again = all(is_known_product(item.candidate) for item in items)
-                self._fruitless[step] += EMPTY_CALLS if again else 1
-            elif any(piece.success for piece in pieces):
-                self._fruitless[step] = 0
-            return pieces
+        async with self._health.call_slot():
+            if (org_error := self._health.held) is not None and self._empty_calls[step] >= EMPTY_CALLS:
+                fault = (
+                    _org_fault(self._health.stopped) if self._health.stopped is not None else _fault_of_error(org_error)
+                )
+                return [replace(result, was_sent=False) for result in _postpone_all(items, fault)]
+            before = self._health.empty_calls
+            outcome = await self._send_once(items, call, unconfirmed=False)
+            results = outcome.results if outcome.error is None else await self._split(items, call, outcome)
+            if step and self._health.empty_calls > before:
+                only_doubted_products = all(is_doubted_product(item.pending) for item in items)
+                self._empty_calls[step] += EMPTY_CALLS if only_doubted_products else 1
+            elif any(result.success for result in results):
+                self._empty_calls[step] = 0
+            return results
 
-    async def _once(
-        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]], *, doubtful: bool
-    ) -> Sent:
-        """`doubtful`: the items were part of a call before, and nobody knows whether the org did it."""
-        with current_tracker(AttemptTracker(self._ledger.may_send, doubtful, self._health.attempts)) as sending:
-            pieces, error = await self._answer(items, call)
-        if sending.doubtful:
-            pieces = [piece.doubted() for piece in pieces]
-        return Sent(pieces, error, sending.doubtful)
+    async def _send_once(
+        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]], *, unconfirmed: bool
+    ) -> CallOutcome:
+        """Make one call. `unconfirmed`: an earlier call with these items may have been executed by the org."""
+        with current_tracker(AttemptTracker(self._repository.may_send, unconfirmed, self._health.attempts)) as tracker:
+            results, error = await self._call(items, call)
+        if tracker.doubtful:
+            results = [result.as_unconfirmed() for result in results]
+        return CallOutcome(results, error, tracker.doubtful)
 
-    async def _answer(
+    async def _call(
         self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]]
     ) -> tuple[list[WriteResult], RefusedError | None]:
         if self._health.stopped is not None:
-            return _put_off(items, _held(self._health.stopped)), None
+            return _postpone_all(items, _org_fault(self._health.stopped)), None
         try:
-            pieces = await call(items)
+            results = await call(items)
         except SalesforceError as error:
             if isinstance(error, RefusedError) and error.scope is not Scope.ORG and not error.retry_class.retryable:
                 return [], error
-            self._health.failed(error)
-            return _put_off(items, _fault(error)), None
-        return self._health.judge(pieces), None
+            self._health.call_failed(error)
+            return _postpone_all(items, _fault_of_error(error)), None
+        return self._health.judge(results), None
 
     async def _split(
-        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]], sent: Sent
+        self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]], outcome: CallOutcome
     ) -> list[WriteResult]:
-        """The pieces of `items`, which were refused as a whole: those that are refused alone, too, are the culprits.
+        """Find the refused items of a call that was refused as a whole, and send all others.
 
-        In doubt, as long as the push had nothing accepted, the first part of each part is asked alone. If all of them
-        are refused down to a single item, and one from the other end is as well, it is the org's.
+        If the cause is unclear and this push had nothing accepted yet, only the first half of each half is sent. If all
+        of them are refused down to a single item, and one item from the other end is refused as well, the cause is the
+        org.
         """
-        since, error = self._health.calls, sent.error
-        answers = _Answers[T]()
+        first_call, error = self._health.calls, outcome.error
+        split = _SplitResults[T]()
         part, others = items, list[Sequence[T]]()
-        while sent.in_doubt and len(part) > 1 and not self._health.reached:
+        while outcome.cause_unclear and len(part) > 1 and not self._health.reached:
             part, other = _halves(part)
             others.append(other)
-            sent = await self._once(part, call, doubtful=sent.doubtful)
-        if sent.in_doubt and others and not self._health.reached:
-            answers.add(part, sent)
-            part, sent = others[0][-1:], await self._once(others[0][-1:], call, doubtful=sent.doubtful)
+            outcome = await self._send_once(part, call, unconfirmed=outcome.unconfirmed)
+        if outcome.cause_unclear and others and not self._health.reached:
+            split.add(part, outcome)
+            part, outcome = others[0][-1:], await self._send_once(others[0][-1:], call, unconfirmed=outcome.unconfirmed)
             others[0] = others[0][:-1]
-            if sent.in_doubt and error is not None:
-                answers.add(part, sent)
-                self._health.failed(_of_all(error))
-                return answers.of_the_org(items, _held(error))
-        await self._halve(part, call, sent, answers)
+            if outcome.cause_unclear and error is not None:
+                split.add(part, outcome)
+                self._health.call_failed(_org_error(error))
+                return split.as_org_fault(items, _org_fault(error))
+        await self._halve_if_refused(part, call, outcome, split)
         for other in others:
-            await self._ask(other, call, answers, doubtful=sent.doubtful)
-        return answers.pieces + (self._health.judge(answers.refusals(), since=since) if answers.alone else [])
+            await self._send_part(other, call, split, unconfirmed=outcome.unconfirmed)
+        return split.results + (
+            self._health.judge(split.refusal_results(), since=first_call) if split.refused_items else []
+        )
 
-    async def _ask(
+    async def _send_part(
         self,
         items: Sequence[T],
         call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]],
-        answers: _Answers[T],
+        split: _SplitResults[T],
         *,
-        doubtful: bool,
+        unconfirmed: bool,
     ) -> None:
         if items:
-            await self._halve(items, call, await self._once(items, call, doubtful=doubtful), answers)
+            await self._halve_if_refused(
+                items, call, await self._send_once(items, call, unconfirmed=unconfirmed), split
+            )
 
-    async def _halve(
+    async def _halve_if_refused(
         self,
         items: Sequence[T],
         call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]],
-        sent: Sent,
-        answers: _Answers[T],
+        outcome: CallOutcome,
+        split: _SplitResults[T],
     ) -> None:
-        """Take the answer for `items`, or ask for each half of them."""
-        if sent.error is None or len(items) == 1:
-            answers.add(items, sent)
+        """Take over the outcome for `items`, or send each half of them."""
+        if outcome.error is None or len(items) == 1:
+            split.add(items, outcome)
             return
         for half in _halves(items):
-            await self._ask(half, call, answers, doubtful=sent.doubtful)
+            await self._send_part(half, call, split, unconfirmed=outcome.unconfirmed)
 
-    def sort(self, pieces: Sequence[WriteResult], outcomes: Outcomes, *, done: Set[str]) -> None:
-        """Add `pieces` to `outcomes`. Entities whose keys are in `done` are settled, unless one of their pieces failed.
+    def collect(self, results: Sequence[WriteResult], outcomes: Outcomes, *, done: Set[str]) -> None:
+        """Add `results` to `outcomes`. Entities with keys in `done` are settled, unless one of their results is a
+        failure.
 
-        Entities of one call are of one kind, so that a key is enough.
+        The entities of one call are of one kind, so the key identifies them.
         """
         failed: set[str] = set()
         succeeded: dict[str, PendingEntity] = {}
-        for piece in pieces:
-            key = piece.candidate.change.key
-            if piece.success:
-                self._store(piece, outcomes)
-                succeeded[key] = piece.candidate
+        for result in results:
+            key = result.pending.change.key
+            if result.success:
+                self._collect_success(result, outcomes)
+                succeeded[key] = result.pending
             elif key not in failed:
                 failed.add(key)
-                self._fail(piece, outcomes)
-        for key, candidate in succeeded.items():
+                self._collect_failure(result, outcomes)
+        for key, pending in succeeded.items():
             if key in done and key not in failed:
-                outcomes.done.append(candidate.change)
-                self._tally.done[candidate.change.entity] += 1
+                outcomes.done.append(pending.change)
+                self._stats.done[pending.change.entity] += 1
                 self._advance(1)
 
-    async def settle(self, *, refused: Sequence[Rejection] = (), unchanged: Sequence[PendingEntity] = ()) -> None:
-        """Record what needs no call."""
+    async def record_unsent(
+        self, *, refused: Sequence[Rejection] = (), unchanged: Sequence[PendingEntity] = ()
+    ) -> None:
+        """Record the outcomes of entities that need no call."""
         if not refused and not unchanged:
             return
         for item in refused:
-            self._tally.refused[item.candidate.change.entity] += 1
-        for candidate in unchanged:
-            self._tally.unchanged[candidate.change.entity] += 1
+            self._stats.refused[item.pending.change.entity] += 1
+        for pending in unchanged:
+            self._stats.unchanged[pending.change.entity] += 1
         self._advance(len(refused) + len(unchanged))
-        done = [candidate.change for candidate in unchanged]
-        await self._ledger.record(Outcomes(refused=list(refused), done=done))
+        done = [pending.change for pending in unchanged]
+        await self._repository.record(Outcomes(refused=list(refused), done=done))
 
-    def _store(self, piece: WriteResult, outcomes: Outcomes) -> None:
-        outcomes.put.extend(piece.links)
-        outcomes.drop.extend(piece.dropped)
-        self._tally.created.update(piece.created)
-        self._tally.updated.update(piece.updated)
+    def _collect_success(self, result: WriteResult, outcomes: Outcomes) -> None:
+        outcomes.links.extend(result.links)
+        outcomes.dropped_links.extend(result.dropped_links)
+        self._stats.created.update(result.created)
+        self._stats.updated.update(result.updated)
 
-    def _fail(self, piece: WriteResult, outcomes: Outcomes) -> None:
-        candidate = piece.candidate
-        entity = candidate.change.entity
-        if piece.refusal is not None:
-            outcomes.put.extend(piece.links)
-            outcomes.doubt.extend(piece.gone)
-            outcomes.refused.append(Rejection(candidate=candidate, refusal=piece.refusal, certain=piece.certain))
-            self._tally.refused[entity] += 1
+    def _collect_failure(self, result: WriteResult, outcomes: Outcomes) -> None:
+        pending = result.pending
+        entity = pending.change.entity
+        if result.refusal is not None:
+            outcomes.links.extend(result.links)
+            outcomes.unconfirmed.extend(result.stale_links)
+            outcomes.refused.append(Rejection(pending=pending, refusal=result.refusal, certain=result.certain))
+            self._stats.refused[entity] += 1
             self._advance(1)
-        elif piece.fault is not None:
-            waiting = outcomes.held if piece.fault.scope is Scope.ORG else outcomes.later
-            waiting.append((candidate, piece.fault))
-            if piece.doubt is not None or piece.fault.scope is Scope.DOUBT or not piece.tried:
-                outcomes.behind.append((candidate.change, piece.tried))
-            self._tally.later[entity] += 1
-        elif (entity, candidate.change.key) in self._surprised:
-            # We have looked, and the org says the same again: this is not about a lost answer.
-            if piece.otherwise is not None:
-                outcomes.refused.append(Rejection(candidate=candidate, refusal=piece.otherwise))
-                self._tally.refused[entity] += 1
+        elif result.fault is not None:
+            waiting = outcomes.blocked_by_org if result.fault.scope is Scope.ORG else outcomes.postponed
+            waiting.append((pending, result.fault))
+            if result.doubt is not None or result.fault.scope is Scope.DOUBT or not result.was_sent:
+                outcomes.deprioritized.append((pending.change, result.was_sent))
+            self._stats.postponed[entity] += 1
+        elif (entity, pending.change.key) in self._contradicted:
+            # We read the org back, and it answers the same again, so the cause is not a lost answer.
+            if result.fallback_refusal is not None:
+                outcomes.refused.append(Rejection(pending=pending, refusal=result.fallback_refusal))
+                self._stats.refused[entity] += 1
                 self._advance(1)
             else:
-                outcomes.later.append((candidate, _UNSETTLED))
-                self._tally.later[entity] += 1
+                outcomes.postponed.append((pending, _RECORDS_KEEP_CHANGING))
+                self._stats.postponed[entity] += 1
         else:
-            # It stays due and unsure: the next claim looks what the org has, and sends what differs from that.
-            self._surprised.add((entity, candidate.change.key))
-            outcomes.looked.append(candidate.change)
-            outcomes.drop.extend(link for link in piece.gone if link[0] == "price")
-            outcomes.doubt.extend(link for link in piece.gone if link[0] != "price")
+            # It stays due and unconfirmed: the next claim reads the org back and sends what differs from that.
+            self._contradicted.add((entity, pending.change.key))
+            outcomes.to_read_back.append(pending.change)
+            outcomes.dropped_links.extend(link for link in result.stale_links if link[0] == "price")
+            outcomes.unconfirmed.extend(link for link in result.stale_links if link[0] != "price")
 
 
-def _put_off(items: Sequence[Item], fault: Fault) -> list[WriteResult]:
-    return [WriteResult(candidate=item.candidate, fault=fault) for item in items]
+def _postpone_all(items: Sequence[Item], fault: Fault) -> list[WriteResult]:
+    return [WriteResult(pending=item.pending, fault=fault) for item in items]
 
 
-def _fault(error: SalesforceError) -> Fault:
-    known = (
+def _fault_of_error(error: SalesforceError) -> Fault:
+    outcome_known = (
         error.fault.outcome_known
         if isinstance(error, UnreadableResponseError)
         else not isinstance(error, TransportError)
@@ -269,17 +281,17 @@ def _fault(error: SalesforceError) -> Fault:
         retry_class=error.retry_class,
         sentence=error.message,
         fix=without_replay(error.hint),
-        outcome_known=known,
+        outcome_known=outcome_known,
         scope=error.scope,
         detail=error.detail,
     )
 
 
-def _refused(item: Item, error: RefusedError, doubtful: bool) -> WriteResult:
-    candidate = item.candidate
-    doubt = doubt_of(_fault(error), "", error.fields, written_by(item))
-    piece = WriteResult(candidate=candidate, refusal=_refusal(error, candidate), doubt=doubt)
-    return piece.doubted() if doubtful else piece
+def _refused_result(item: Item, error: RefusedError, unconfirmed: bool) -> WriteResult:
+    pending = item.pending
+    doubt = build_doubt(_fault_of_error(error), "", error.fields, fields_written_by(item))
+    result = WriteResult(pending=pending, refusal=_build_refusal(error, pending), doubt=doubt)
+    return result.as_unconfirmed() if unconfirmed else result
 
 
 def _halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
@@ -287,21 +299,21 @@ def _halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     return items[:middle], items[middle:]
 
 
-def _held(error: SalesforceError) -> Fault:
-    """For what was not sent, or certainly not done, because of `error`."""
-    return replace(_fault(error), outcome_known=True, scope=Scope.ORG)
+def _org_fault(error: SalesforceError) -> Fault:
+    """The fault of items that were not sent, or certainly not executed, because of `error`."""
+    return replace(_fault_of_error(error), outcome_known=True, scope=Scope.ORG)
 
 
-def _of_all(error: RefusedError) -> SalesforceError:
-    """`error` as one of the org: each part of the call was refused with it."""
+def _org_error(error: RefusedError) -> SalesforceError:
+    """`error` as an error of the org: every part of the call was refused with it."""
     hint = without_replay(error.hint)
-    found = SalesforceError(error.message, hint=hint, retry_class=error.retry_class, code=error.code)
-    found.detail = error.detail
-    return found
+    org_error = SalesforceError(error.message, hint=hint, retry_class=error.retry_class, code=error.code)
+    org_error.detail = error.detail
+    return org_error
 
 
-def _refusal(error: RefusedError, candidate: PendingEntity) -> Refusal:
-    change = candidate.change
+def _build_refusal(error: RefusedError, pending: PendingEntity) -> Refusal:
+    change = pending.change
     return Refusal(
         code=error.code,
         message=f"{error.message} {error.detail}".strip(),
@@ -312,10 +324,10 @@ def _refusal(error: RefusedError, candidate: PendingEntity) -> Refusal:
     )
 
 
-_UNSETTLED = Fault(
+_RECORDS_KEEP_CHANGING = Fault(
     code="UNSETTLED",
     retry_class=RetryClass.TRANSIENT,
     sentence="The org's records change while we write to them.",
-    fix="It is tried again by itself.",
+    fix="Nothing to do: it is tried again automatically.",
     outcome_known=False,
 )

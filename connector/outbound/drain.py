@@ -1,7 +1,8 @@
-"""The loop of one stream: claim, plan, write, record, again until nothing is due.
+"""Drain of one stream: claim, plan, write and record until nothing is due.
 
-It owns the order of things: accounts that several orders need, then graphs, then rows that differ, then sequences, then
-the statuses that activate. Each answer is recorded before the next call goes out.
+The order of the calls: accounts that several orders need, then graphs with new orders, then updates of changed records,
+then rewrites of frozen orders, then the statuses that activate. The result of each call is recorded before the next
+call goes out.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from connector.errors import RetryClass
-from connector.model.change import REPEATED, ChangeState, EntityKind, Refusal, Unsent
+from connector.model.change import MAX_UNANSWERED_SENDS, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.record import Link
 from connector.outbound import plan_types
-from connector.outbound.batches import apart, chunks, graph_calls, row_calls
+from connector.outbound.batches import chunks, graph_calls, isolate_suspects, update_calls
 from connector.outbound.dispatcher import CallDispatcher
 from connector.outbound.health import OrgHealth
 from connector.outbound.link_check import Reader
@@ -25,19 +26,19 @@ from connector.outbound.plan_types import OrderGraph, PendingEntity, Plan, Recor
 from connector.outbound.planner import accounts_ahead, plan_orders, plan_records
 from connector.outbound.preflight import Source
 from connector.outbound.prices import PriceBook
-from connector.outbound.read_back import Accounts, BatchItem, ReadBack, keys_of
+from connector.outbound.read_back import BatchItem, ClaimAccounts, ReadBack, keys_of
 from connector.outbound.repository import SyncRepository
-from connector.outbound.results import WriteResult, owned
-from connector.outbound.return_strategy import ReturnForm
+from connector.outbound.results import WriteResult, check_ownership
+from connector.outbound.return_strategy import ReturnStrategy
 from connector.outbound.stats import SyncStats
 from connector.outbound.writer import Org, Writer
 from connector.salesforce.fault import Fault
 from connector.salesforce.limits import ROWS_PER_COLLECTION
 
-CLAIM = 600
-"""Orders a claim: 8 full graph calls and 3 full status calls."""
+ORDERS_PER_CLAIM = 600
+"""Orders per claim: 8 full graph calls and 3 full calls for the statuses."""
 
-ON_ITS_WAY = Fault(
+PRODUCT_NOT_SENT_YET = Fault(
     code="PRODUCT_NOT_SENT_YET",
     retry_class=RetryClass.TRANSIENT,
     sentence="A product of the order is not in the org yet.",
@@ -45,11 +46,11 @@ ON_ITS_WAY = Fault(
     follows=True,
 )
 
-ORIGINAL_FIRST = Fault(
+ORIGINAL_NOT_ACTIVATED = Fault(
     code="ORIGINAL_NOT_ACTIVATED",
     retry_class=RetryClass.TRANSIENT,
     sentence="The order that the return belongs to is not in the org yet, or not activated there.",
-    fix="Nothing to do: the return follows its order. If the order was refused, mend that first.",
+    fix="Nothing to do: the return follows its order. If the order was refused, fix the order first.",
     follows=True,
 )
 
@@ -58,292 +59,326 @@ S = TypeVar("S", OrderGraph, RecordUpdate, Upsert, plan_types.OrderRewrite)
 
 
 class Drain:
-    """One stream over `partitions` (of `of`). Its calls run one after the other: none waits for another's lock.
+    """One stream over `partitions` (of `partition_count`). It makes one call at a time, so its calls never wait for
+    each other's locks in the org.
 
-    `form`: how this org shows returns; without it they wait.
+    `return_strategy` says how this org represents returns; without it returns stay due.
     """
 
     def __init__(
         self,
         *,
-        ledger: SyncRepository,
+        repository: SyncRepository,
         org: Org,
         reader: Reader,
-        facts: OrgProfile,
+        profile: OrgProfile,
         source: Source,
         partitions: Set[int],
-        of: int,
-        tally: SyncStats,
+        partition_count: int,
+        stats: SyncStats,
         advance: Callable[[int], None],
         health: OrgHealth,
-        form: ReturnForm | None = None,
+        return_strategy: ReturnStrategy | None = None,
     ) -> None:
-        self._ledger = ledger
+        self._repository = repository
         self._writer = Writer(org, source)
-        self._prices = PriceBook(org, reader, facts, source)
-        self._calls = CallDispatcher(ledger, tally, advance, health)
-        self._recognition = ReadBack(ledger, self._calls, self._writer, reader, facts, tally)
+        self._prices = PriceBook(org, reader, profile, source)
+        self._dispatcher = CallDispatcher(repository, stats, advance, health)
+        self._read_back = ReadBack(repository, self._dispatcher, self._writer, reader, profile, stats)
         self._health = health
-        self._turns = self._settled = 0
+        self._claims = self._suspect_batches = 0
         self._reader = reader
-        self._facts = facts
-        self._source = source
+        self._profile = profile
+        self._source_of = source
         self._partitions = partitions
-        self._of = of
-        self._form = form
-        self._tally = tally
+        self._partition_count = partition_count
+        self._return_strategy = return_strategy
+        self._stats = stats
 
-    async def products(self) -> None:
-        """Products with their price book entries: an order's lines need them."""
+    async def send_products(self) -> None:
+        """Send products and their price book entries; the lines of orders need them.
+
+        Products that were doubted before (see `health`) go last.
+        """
         for doubted in (False, True):
-            await self._products(doubted)
+            await self._send_products(doubted)
 
-    async def _products(self, doubted: bool) -> None:
+    async def _send_products(self, doubted: bool) -> None:
         while claim := await self._claim(EntityKind.PRODUCT, ROWS_PER_COLLECTION, doubted):
-            plan = plan_records(await self._recognition.recognized(claim), self._facts, self._source)
-            left_out = [item for item in plan.unchanged if item.record is None]
-            await self._calls.settle(refused=plan.refused, unchanged=left_out)
-            same = [item for item in plan.unchanged if item.record is not None]
-            await self._price(same, await self._written(plan, done=False))
+            plan = plan_records(await self._read_back.refresh_claim(claim), self._profile, self._source_of)
+            excluded = [item for item in plan.unchanged if item.record is None]
+            await self._dispatcher.record_unsent(refused=plan.refused, unchanged=excluded)
+            unchanged = [item for item in plan.unchanged if item.record is not None]
+            await self._write_prices(unchanged, await self._write_records(plan, done=False))
 
-    async def orders(self) -> None:
-        """Orders with the accounts they need, their returns, then what is left of the customers; at last all of these
-        that were in doubt before."""
+    async def send_orders(self) -> None:
+        """Send orders with the accounts that they need, then returns, then customers; entities that were doubted before
+        go last."""
         for doubted in (False, True):
-            await self._all_kinds(doubted)
+            await self._send_all_kinds(doubted)
 
-    async def _all_kinds(self, doubted: bool) -> None:
-        while claim := await self._claim(EntityKind.ORDER, CLAIM, doubted):
-            await self._orders(await self._recognition.recognized(claim))
-        while self._form and (claim := await self._claim(EntityKind.RETURN, CLAIM, doubted)):
-            await self._orders(await self._originals_first(await self._recognition.recognized(claim)))
+    async def _send_all_kinds(self, doubted: bool) -> None:
+        while claim := await self._claim(EntityKind.ORDER, ORDERS_PER_CLAIM, doubted):
+            await self._write_orders(await self._read_back.refresh_claim(claim))
+        while self._return_strategy and (claim := await self._claim(EntityKind.RETURN, ORDERS_PER_CLAIM, doubted)):
+            await self._write_orders(await self._postpone_early_returns(await self._read_back.refresh_claim(claim)))
         while claim := await self._claim(EntityKind.CUSTOMER, ROWS_PER_COLLECTION, doubted):
-            plan = plan_records(await self._recognition.recognized(claim), self._facts, self._source)
-            await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
-            await self._written(plan, done=True)
+            plan = plan_records(await self._read_back.refresh_claim(claim), self._profile, self._source_of)
+            await self._dispatcher.record_unsent(refused=plan.refused, unchanged=plan.unchanged)
+            await self._write_records(plan, done=True)
 
     async def _claim(self, entity: EntityKind, limit: int, doubted: bool) -> list[PendingEntity]:
-        """What is due and may go out together."""
+        """Claim due entities that may travel together; none once the push is stopped."""
         if self._health.stopped is not None:
             return []
-        claim = await self._ledger.claim(entity, self._partitions, self._of, limit, doubted=doubted)
-        self._turns += 1
-        claim = apart(claim, limit, repeated=self._turns % 2 == 0, settled=self._settled)
-        self._settled += bool(claim) and claim[0].change.begun >= REPEATED
-        self._writer.start(link for item in claim for link in _links_of(item))
+        claim = await self._repository.claim(entity, self._partitions, self._partition_count, limit, doubted=doubted)
+        self._claims += 1
+        claim = isolate_suspects(claim, limit, suspects_turn=self._claims % 2 == 0, answered=self._suspect_batches)
+        self._suspect_batches += bool(claim) and claim[0].change.unanswered_sends >= MAX_UNANSWERED_SENDS
+        self._writer.start_claim(link for item in claim for link in _stored_links(item))
         return claim
 
-    async def _written(self, plan: Plan, *, done: bool) -> list[WriteResult]:
-        """Send customers or products, and record what became of them; `done` if that is all there is to do."""
-        begun = await self._ledger.begin(_distinct([*plan.upserts, *plan.rows]))
-        pieces: list[WriteResult] = []
-        for upserts in chunks(_of(plan.upserts, begun)):
-            pieces += await self._record(await self._owned(upserts, self._writer.upserts, step="upserts"), done=done)
-        for rows in row_calls(_of(plan.rows, begun)):
-            pieces += await self._record(await self._calls.send(rows, self._writer.rows, step="records"), done=done)
-        return pieces
+    async def _write_records(self, plan: Plan, *, done: bool) -> list[WriteResult]:
+        """Send customers or products and record the results. `done`: an entity is settled with this write."""
+        sendable = await self._repository.begin_send(_distinct_entities([*plan.upserts, *plan.updates]))
+        results: list[WriteResult] = []
+        for upserts in chunks(_steps_for(plan.upserts, sendable)):
+            results += await self._record_results(
+                await self._send_upserts(upserts, self._writer.write_upserts, step="upserts"), done=done
+            )
+        for rows in update_calls(_steps_for(plan.updates, sendable)):
+            results += await self._record_results(
+                await self._dispatcher.send(rows, self._writer.write_updates, step="records"), done=done
+            )
+        return results
 
-    async def _record(self, pieces: list[WriteResult], *, done: bool) -> list[WriteResult]:
+    async def _record_results(self, results: list[WriteResult], *, done: bool) -> list[WriteResult]:
         outcomes = Outcomes()
-        self._calls.sort(pieces, outcomes, done=keys_of(pieces) if done else set())
-        await self._ledger.record(outcomes)
-        return pieces
+        self._dispatcher.collect(results, outcomes, done=keys_of(results) if done else set())
+        await self._repository.record(outcomes)
+        return results
 
-    async def _price(self, unchanged: Sequence[PendingEntity], written: Sequence[WriteResult]) -> None:
-        """Price book entries of products that are in the org by now; only then is a product done."""
-        ids = {item.change.key: item.link.salesforce_id for item in unchanged if item.link is not None}
-        candidates = [*unchanged]
-        fresh: set[str] = set()
-        for piece in written:
-            if piece.success:
-                key = piece.candidate.change.key
-                candidates.append(piece.candidate)
-                ids[key] = piece.links[0].salesforce_id
-                if piece.created:
-                    fresh.add(key)
-        known = await self._ledger.prices_of(list(ids))
-        tried: set[str] = set()
+    async def _write_prices(self, unchanged: Sequence[PendingEntity], written: Sequence[WriteResult]) -> None:
+        """Write the price book entries of products that are in the org by now. Only then is a product settled."""
+        product_ids = {item.change.key: item.link.salesforce_id for item in unchanged if item.link is not None}
+        pending_entities = [*unchanged]
+        new_skus: set[str] = set()
+        for result in written:
+            if result.success:
+                key = result.pending.change.key
+                pending_entities.append(result.pending)
+                product_ids[key] = result.links[0].salesforce_id
+                if result.created:
+                    new_skus.add(key)
+        links_by_price = await self._repository.price_links_of_products(list(product_ids))
+        attempted: set[str] = set()
 
         async def write(batch: Sequence[BatchItem]) -> list[WriteResult]:
-            only = [item.candidate for item in batch]
-            # What was tried before may have entries by now, whatever we know: those are looked up.
-            doubtful = tried | {item.change.key for item in only if item.change.unsure}
-            tried.update(item.change.key for item in only)
-            return await self._prices.write(only, products=ids, fresh=fresh - doubtful, known=known, doubtful=doubtful)
+            batch_entities = [item.pending for item in batch]
+            # A product that was attempted before may have entries that no link tells of: they are queried.
+            unconfirmed = attempted | {item.change.key for item in batch_entities if item.change.unconfirmed}
+            attempted.update(item.change.key for item in batch_entities)
+            return await self._prices.write(
+                batch_entities,
+                products=product_ids,
+                new_skus=new_skus - unconfirmed,
+                stored_links=links_by_price,
+                unconfirmed=unconfirmed,
+            )
 
-        begun = await self._ledger.begin([item for item in candidates if item.change.key not in keys_of(written)])
-        items = [BatchItem(item) for item in candidates if item.change.key in begun | keys_of(written)]
+        sendable = await self._repository.begin_send(
+            [item for item in pending_entities if item.change.key not in keys_of(written)]
+        )
+        items = [BatchItem(item) for item in pending_entities if item.change.key in sendable | keys_of(written)]
         for batch in chunks(items):
-            await self._record(await self._calls.send(batch, write, step="prices"), done=True)
+            await self._record_results(await self._dispatcher.send(batch, write, step="prices"), done=True)
 
-    async def _owned(
+    async def _send_upserts(
         self, items: Sequence[S], call: Callable[[Sequence[S]], Awaitable[list[WriteResult]]], *, step: str
     ) -> list[WriteResult]:
-        """The pieces of a call that upserts; refusals where a record it found by our key is another entity's."""
-        pieces = await self._calls.send(items, call, step=step)
-        found = [record for piece in pieces for record in piece.found]
-        holders = await self._ledger.holders(found) if found else {}
-        return [owned(piece, holders) for piece in pieces] if holders else pieces
+        """Send a call that upserts. A result becomes a refusal if the record that the key found is linked to another
+        entity."""
+        results = await self._dispatcher.send(items, call, step=step)
+        existing_ids = [record for result in results for record in result.existing_ids]
+        holders = await self._repository.links_by_record(existing_ids) if existing_ids else {}
+        return [check_ownership(result, holders) for result in results] if holders else results
 
-    async def _orders(self, claim: Sequence[PendingEntity]) -> None:
-        claim, accounts = await self._accounts(claim)
-        claim = await self._without(claim, "customer", accounts.put_off)
-        prices = await self._ledger.prices(_looked_up(claim, "price"))
-        claim, refused_products = await self._priced(claim, prices)
+    async def _write_orders(self, claim: Sequence[PendingEntity]) -> None:
+        claim, accounts = await self._prepare_accounts(claim)
+        claim = await self._postpone_blocked(claim, "customer", accounts.postponed)
+        prices = await self._repository.price_links(_lookup_keys(claim, "price"))
+        claim, refused_products = await self._postpone_unpriced(claim, prices)
         plan = plan_orders(
             claim,
-            facts=self._facts,
+            profile=self._profile,
             customers=accounts.links,
-            accounts={key: item.record for key, item in accounts.unknown.items() if item.record is not None},
+            accounts={key: item.record for key, item in accounts.missing.items() if item.record is not None},
             refusals=accounts.refusals | refused_products,
             prices={key: link.salesforce_id for key, link in prices.items()},
-            originals=await self._originals(claim),
-            withdrawn={key for key, link in prices.items() if link.snapshot.get("IsActive") is False},
-            source=self._source,
-            lost=accounts.lost,
+            originals=await self._find_original_links(claim),
+            inactive_prices={key for key, link in prices.items() if link.snapshot.get("IsActive") is False},
+            source=self._source_of,
+            lost_accounts=accounts.lost_links,
         )
-        await self._calls.settle(refused=plan.refused, unchanged=plan.unchanged)
-        begun = await self._ledger.begin(_distinct([*plan.graphs, *plan.rows, *plan.sequences, *plan.statuses]))
-        statuses = await self._graphs(_of(plan.graphs, begun), accounts.unknown)
-        to_follow = _of(plan.statuses, begun)
-        failed = await self._rows(_of(plan.rows, begun), also_status={row.candidate.change.key for row in to_follow})
-        for item in _of(plan.sequences, begun):
-            pieces = await self._calls.send([item], self._writer.sequences, step="sequences")
-            await self._record(pieces, done=not item.partial)
-        statuses += [row for row in to_follow if row.candidate.change.key not in failed]
-        await self._rows(statuses)
+        await self._dispatcher.record_unsent(refused=plan.refused, unchanged=plan.unchanged)
+        sendable = await self._repository.begin_send(
+            _distinct_entities([*plan.graphs, *plan.updates, *plan.rewrites, *plan.status_updates])
+        )
+        statuses = await self._write_graphs(_steps_for(plan.graphs, sendable), accounts.missing)
+        status_updates = _steps_for(plan.status_updates, sendable)
+        failed = await self._write_updates(
+            _steps_for(plan.updates, sendable), also_status={row.pending.change.key for row in status_updates}
+        )
+        for item in _steps_for(plan.rewrites, sendable):
+            results = await self._dispatcher.send([item], self._writer.write_rewrites, step="sequences")
+            await self._record_results(results, done=not item.partial)
+        statuses += [row for row in status_updates if row.pending.change.key not in failed]
+        await self._write_updates(statuses)
 
-    async def _originals(self, claim: Sequence[PendingEntity]) -> dict[tuple[str, str], Link]:
-        """The links of orders and lines that the claim refers to."""
-        found: dict[tuple[str, str], Link] = {}
+    async def _find_original_links(self, claim: Sequence[PendingEntity]) -> dict[tuple[str, str], Link]:
+        """The links of orders and lines that the claim refers to, by (entity, key)."""
+        links_by_name: dict[tuple[str, str], Link] = {}
         for entity in ("order", "line"):
-            keys = _looked_up(claim, entity)
-            known = await self._ledger.linked(entity, keys) if keys else {}
-            found |= {(entity, key): link for key, link in known.items()}
-        return found
+            keys = _lookup_keys(claim, entity)
+            links_by_key = await self._repository.get_links(entity, keys) if keys else {}
+            links_by_name |= {(entity, key): link for key, link in links_by_key.items()}
+        return links_by_name
 
-    async def _originals_first(self, claim: Sequence[PendingEntity]) -> list[PendingEntity]:
-        """The claim without returns whose order is not in the org yet, or not activated: nothing can reduce it."""
-        known = await self._originals(claim)
+    async def _postpone_early_returns(self, claim: Sequence[PendingEntity]) -> list[PendingEntity]:
+        """Postpone returns whose order is not in the org yet or not activated there, and return the rest of
+        the claim."""
+        original_links = await self._find_original_links(claim)
         early = {
-            key: ORIGINAL_FIRST
-            for key in _looked_up(claim, "order")
-            if ("order", key) not in known
-            or self._facts.category(known["order", key].snapshot.get("Status")) != ACTIVATED
+            key: ORIGINAL_NOT_ACTIVATED
+            for key in _lookup_keys(claim, "order")
+            if ("order", key) not in original_links
+            or self._profile.category(original_links["order", key].snapshot.get("Status")) != ACTIVATED
         }
-        return await self._without(claim, "order", early)
+        return await self._postpone_blocked(claim, "order", early)
 
-    async def _accounts(self, claim: Sequence[PendingEntity]) -> tuple[Sequence[PendingEntity], Accounts]:
-        """The claim, and the accounts it refers to: those that must go ahead of its graphs are in the org by now, and
-        those we were not sure of were looked up."""
-        known, unknown, unsure = await self._ledger.customers(_looked_up(claim, "customer"))
-        accounts = Accounts(links=known, unknown=unknown, refusals={}, lost={}, put_off={})
-        if unsure and await self._recognition.look_at_accounts(accounts, unsure):
-            claim = await self._ledger.again(claim)
-        await self._accounts_ahead(claim, accounts)
+    async def _prepare_accounts(self, claim: Sequence[PendingEntity]) -> tuple[Sequence[PendingEntity], ClaimAccounts]:
+        """Bring the accounts of the claim in line: read back unconfirmed ones, and write those that must precede the
+        graphs.
+
+        Returns the claim, reloaded if accounts were merged in the org, and the accounts by customer.
+        """
+        links, missing, unconfirmed = await self._repository.load_accounts(_lookup_keys(claim, "customer"))
+        accounts = ClaimAccounts(links=links, missing=missing, refusals={}, lost_links={}, postponed={})
+        if unconfirmed and await self._read_back.refresh_accounts(accounts, unconfirmed):
+            claim = await self._repository.reload(claim)
+        await self._write_accounts_ahead(claim, accounts)
         return claim, accounts
 
-    async def _accounts_ahead(self, claim: Sequence[PendingEntity], accounts: Accounts) -> None:
-        """Upsert accounts that must go ahead of the graphs."""
-        wanted = accounts_ahead(claim, accounts.links, accounts.unknown)
-        first = [accounts.unknown[key] for key in sorted(wanted) if key in accounts.unknown]
-        plan = plan_records(first, self._facts, self._source)
-        accounts.refusals.update({item.candidate.change.key: item.refusal for item in plan.refused})
+    async def _write_accounts_ahead(self, claim: Sequence[PendingEntity], accounts: ClaimAccounts) -> None:
+        """Upsert the accounts that must be in the org before the graphs."""
+        customers = accounts_ahead(claim, accounts.links, accounts.missing)
+        accounts_to_write = [accounts.missing[key] for key in sorted(customers) if key in accounts.missing]
+        plan = plan_records(accounts_to_write, self._profile, self._source_of)
+        accounts.refusals.update({item.pending.change.key: item.refusal for item in plan.refused})
         for upserts in chunks(plan.upserts):
-            pieces = await self._owned(upserts, self._writer.upserts, step="accounts")
-            await self._record([piece for piece in pieces if piece.success], done=True)
-            doubt = [link for piece in pieces if piece.refusal is not None for link in piece.gone]
-            if doubt:
-                await self._ledger.record(Outcomes(doubt=doubt))
-            for piece in pieces:
-                key = piece.candidate.change.key
-                if piece.refusal is not None:
-                    accounts.refusals[key] = piece.refusal
-                elif piece.fault is not None:
-                    accounts.put_off[key] = piece.fault
+            results = await self._send_upserts(upserts, self._writer.write_upserts, step="accounts")
+            await self._record_results([result for result in results if result.success], done=True)
+            stale_links = [link for result in results if result.refusal is not None for link in result.stale_links]
+            if stale_links:
+                await self._repository.record(Outcomes(unconfirmed=stale_links))
+            for result in results:
+                key = result.pending.change.key
+                if result.refusal is not None:
+                    accounts.refusals[key] = result.refusal
+                elif result.fault is not None:
+                    accounts.postponed[key] = result.fault
                 else:
-                    accounts.links[key] = piece.links[0]
+                    accounts.links[key] = result.links[0]
 
-    async def _priced(
+    async def _postpone_unpriced(
         self, claim: Sequence[PendingEntity], prices: Mapping[str, Link]
     ) -> tuple[list[PendingEntity], dict[str, Refusal]]:
-        """The claim without orders whose products are still on their way, and why products were refused, by price."""
-        missing = [key for key in _looked_up(claim, "price") if key not in prices]
-        unsent = await self._ledger.unsent_products(sorted({key.rpartition("|")[0] for key in missing}))
-        on_their_way = {key: ON_ITS_WAY for key in missing if _state(unsent, key) is ChangeState.DUE}
-        refused = {
-            key: found.refusal
-            for key in missing
-            if (found := unsent.get(key.rpartition("|")[0])) is not None and found.refusal is not None
+        """Postpone orders whose products are not sent yet. Returns the rest of the claim, and the refusals of products
+        by price key."""
+        missing_prices = [key for key in _lookup_keys(claim, "price") if key not in prices]
+        unsent = await self._repository.unsent_products(sorted({key.rpartition("|")[0] for key in missing_prices}))
+        not_sent_yet = {
+            key: PRODUCT_NOT_SENT_YET for key in missing_prices if _product_state(unsent, key) is ChangeState.DUE
         }
-        return await self._without(claim, "price", on_their_way), refused
+        refused = {
+            key: product.refusal
+            for key in missing_prices
+            if (product := unsent.get(key.rpartition("|")[0])) is not None and product.refusal is not None
+        }
+        return await self._postpone_blocked(claim, "price", not_sent_yet), refused
 
-    async def _without(
-        self, claim: Sequence[PendingEntity], entity: str, put_off: Mapping[str, Fault]
+    async def _postpone_blocked(
+        self, claim: Sequence[PendingEntity], entity: str, faults: Mapping[str, Fault]
     ) -> list[PendingEntity]:
-        """The claim without orders that refer to something that could not be written for now; those wait with it."""
-        kept, waiting = [], []
-        for candidate in claim:
-            fault = next((put_off[key] for key in _looked_up([candidate], entity) if key in put_off), None)
+        """Postpone entities that refer to an `entity` that could not be written for now (`faults`, by key), and return
+        the rest."""
+        ready, waiting = [], []
+        for pending in claim:
+            fault = next((faults[key] for key in _lookup_keys([pending], entity) if key in faults), None)
             if fault is None:
-                kept.append(candidate)
+                ready.append(pending)
             else:
-                waiting.append(WriteResult(candidate=candidate, fault=fault))
-        await self._record(waiting, done=False)
-        return kept
+                waiting.append(WriteResult(pending=pending, fault=fault))
+        await self._record_results(waiting, done=False)
+        return ready
 
-    async def _graphs(self, orders: Sequence[OrderGraph], unknown: Mapping[str, PendingEntity]) -> list[RecordUpdate]:
-        """Send new orders; the status rows still to be sent for those that are in."""
+    async def _write_graphs(
+        self, orders: Sequence[OrderGraph], missing_accounts: Mapping[str, PendingEntity]
+    ) -> list[RecordUpdate]:
+        """Send new orders as graphs. Returns the status updates that are still to be sent for those that
+        were created."""
         statuses: list[RecordUpdate] = []
         for call in graph_calls(orders):
-            by_key = {order.candidate.change.key: order for order in call}
-            whole = {key for key, order in by_key.items() if order.status is None and not order.partial}
-            unshown: list[WriteResult] = []
-            pieces = await self._owned(call, partial(self._shown, unshown), step="graphs")
-            await self._calls.settle(unchanged=[piece.candidate for piece in unshown])
+            by_key = {order.pending.change.key: order for order in call}
+            complete = {key for key, order in by_key.items() if order.status is None and not order.partial}
+            unsupported: list[WriteResult] = []
+            results = await self._send_upserts(call, partial(self._send_graphs, unsupported), step="graphs")
+            await self._dispatcher.record_unsent(unchanged=[result.pending for result in unsupported])
             outcomes = Outcomes()
-            self._calls.sort(pieces, outcomes, done=whole)
-            for piece in pieces:
-                order = by_key[piece.candidate.change.key]
-                if not piece.success:
+            self._dispatcher.collect(results, outcomes, done=complete)
+            for result in results:
+                order = by_key[result.pending.change.key]
+                if not result.success:
                     continue
-                if order.account is not None and order.customer in unknown:
-                    outcomes.done.append(unknown[order.customer].change)
+                if order.account is not None and order.customer in missing_accounts:
+                    outcomes.done.append(missing_accounts[order.customer].change)
                 if order.status is not None and not order.partial:
-                    statuses.append(_status_row(order, piece.links))
-            await self._ledger.record(outcomes)
+                    statuses.append(_status_update(order, result.links))
+            await self._repository.record(outcomes)
             while len(statuses) >= ROWS_PER_COLLECTION:
-                await self._rows(statuses[:ROWS_PER_COLLECTION])
+                await self._write_updates(statuses[:ROWS_PER_COLLECTION])
                 del statuses[:ROWS_PER_COLLECTION]
         return statuses
 
-    async def _shown(self, unshown: list[WriteResult], call: Sequence[OrderGraph]) -> list[WriteResult]:
-        """Send graphs; those that found out that the org shows no returns this way are put into `unshown`."""
-        pieces = await self._writer.graphs(call)
-        if self._form is not None:
-            unshown += await self._form.learned(pieces)
-        return [piece for piece in pieces if piece not in unshown]
+    async def _send_graphs(self, unsupported: list[WriteResult], call: Sequence[OrderGraph]) -> list[WriteResult]:
+        """Send graphs. Results that reveal that the org does not support this form of returns are moved to
+        `unsupported`."""
+        results = await self._writer.write_graphs(call)
+        if self._return_strategy is not None:
+            unsupported += await self._return_strategy.note_unsupported(results)
+        return [result for result in results if result not in unsupported]
 
-    async def _rows(self, rows: Sequence[RecordUpdate], *, also_status: Set[str] = frozenset()) -> set[str]:
-        """Send rows; an entity is done with its last row unless a status follows. The keys of those that failed."""
-        left = Counter(row.candidate.change.key for row in rows)
+    async def _write_updates(self, rows: Sequence[RecordUpdate], *, also_status: Set[str] = frozenset()) -> set[str]:
+        """Send updates and return the keys of the entities that failed. An entity is settled with its last update,
+        unless its key is in `also_status`: then a status update follows."""
+        updates_remaining = Counter(row.pending.change.key for row in rows)
         failed: set[str] = set()
-        for call in row_calls(rows):
-            left.subtract(row.candidate.change.key for row in call)
-            pieces = await self._calls.send(call, self._writer.rows, step="rows")
-            failed |= {piece.candidate.change.key for piece in pieces if not piece.success}
-            last = {key for key in keys_of(pieces) if left[key] == 0}
+        for call in update_calls(rows):
+            updates_remaining.subtract(row.pending.change.key for row in call)
+            results = await self._dispatcher.send(call, self._writer.write_updates, step="rows")
+            failed |= {result.pending.change.key for result in results if not result.success}
+            last = {key for key in keys_of(results) if updates_remaining[key] == 0}
             outcomes = Outcomes()
-            self._calls.sort(pieces, outcomes, done=last - failed - also_status)
-            await self._ledger.record(outcomes)
+            self._dispatcher.collect(results, outcomes, done=last - failed - also_status)
+            await self._repository.record(outcomes)
         return failed
 
 
-def _status_row(order: OrderGraph, links: Iterable[Link]) -> RecordUpdate:
-    entity = order.candidate.change.entity.value
+def _status_update(order: OrderGraph, links: Iterable[Link]) -> RecordUpdate:
+    entity = order.pending.change.entity.value
     link = next(link for link in links if link.entity == entity)
     return RecordUpdate(
-        candidate=order.candidate,
+        pending=order.pending,
         entity=entity,
         key=link.key,
         sobject=link.sobject,
@@ -352,30 +387,30 @@ def _status_row(order: OrderGraph, links: Iterable[Link]) -> RecordUpdate:
     )
 
 
-def _links_of(candidate: PendingEntity) -> list[Link]:
-    own = [candidate.link] if candidate.link is not None else []
-    return [*own, *candidate.links.values()]
+def _stored_links(pending: PendingEntity) -> list[Link]:
+    own = [pending.link] if pending.link is not None else []
+    return [*own, *pending.line_links.values()]
 
 
-def _looked_up(claim: Iterable[PendingEntity], entity: str) -> list[str]:
+def _lookup_keys(claim: Iterable[PendingEntity], entity: str) -> list[str]:
     """The keys of `entity` that the orders of the claim and their lines refer to."""
     keys: dict[str, None] = {}
-    for candidate in claim:
-        if candidate.record is not None:
-            for record in (candidate.record, *candidate.record.children):
+    for pending in claim:
+        if pending.record is not None:
+            for record in (pending.record, *pending.record.children):
                 keys.update({lookup.key: None for lookup in record.lookups.values() if lookup.entity == entity})
     return list(keys)
 
 
-def _state(unsent: Mapping[str, Unsent], price_key: str) -> ChangeState | None:
-    found = unsent.get(price_key.rpartition("|")[0])
-    return found.state if found else None
+def _product_state(unsent: Mapping[str, Unsent], price_key: str) -> ChangeState | None:
+    product = unsent.get(price_key.rpartition("|")[0])
+    return product.state if product else None
 
 
-def _of(steps: Sequence[S], keys: Set[str]) -> list[S]:
-    """The steps of these entities."""
-    return [step for step in steps if step.candidate.change.key in keys]
+def _steps_for(steps: Sequence[S], keys: Set[str]) -> list[S]:
+    """The steps of the entities with these keys."""
+    return [step for step in steps if step.pending.change.key in keys]
 
 
-def _distinct(steps: Iterable[Any]) -> list[PendingEntity]:
-    return list({step.candidate.change.key: step.candidate for step in steps}.values())
+def _distinct_entities(steps: Iterable[Any]) -> list[PendingEntity]:
+    return list({step.pending.change.key: step.pending for step in steps}.values())

@@ -1,6 +1,6 @@
-"""An org that agrees to everything and keeps nothing: for `--dry-run`, which counts the calls a push would make.
+"""An org for `--dry-run` that accepts every write, stores nothing and counts the calls a push would make.
 
-Reads go to the real org. IDs are made up; together with a store whose transactions are rolled back, the whole of a push
+Reads go to the real org, and IDs are made up. The store of a dry run rolls its transactions back, so the whole push
 runs as it would.
 """
 
@@ -17,7 +17,7 @@ from connector.salesforce.graph import Graph, GraphOutcome
 
 
 class DryRunOrg:
-    """Counts calls by resource; `records` counts the records they would carry, by object."""
+    """Counts the write calls by API resource."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -27,11 +27,11 @@ class DryRunOrg:
         self, sobject: str, external_id: str, records: Sequence[Mapping[str, Any]]
     ) -> list[Outcome]:
         self.calls["collections"] += 1
-        return [self._made() for _ in records]
+        return [self._created() for _ in records]
 
     async def collections_create(self, sobject: str, records: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         self.calls["collections"] += 1
-        return [self._made() for _ in records]
+        return [self._created() for _ in records]
 
     async def collections_update(self, rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Outcome]:
         self.calls["collections"] += 1
@@ -41,7 +41,7 @@ class DryRunOrg:
         self.calls["graph"] += 1
         return [
             GraphOutcome(
-                graph_id=graph.graph_id, success=True, nodes={node.reference: self._made() for node in graph.nodes}
+                graph_id=graph.graph_id, success=True, nodes={node.reference: self._created() for node in graph.nodes}
             )
             for graph in graphs
         ]
@@ -56,10 +56,10 @@ class DryRunOrg:
                 status=200,
                 body=None,
                 outcome=Outcome(success=True),
-                rows=tuple(self._made() for _ in (request.body or {}).get("records", ())),
+                rows=tuple(self._created() for _ in (request.body or {}).get("records", ())),
             )
             for request in subrequests
         ]
 
-    def _made(self) -> Outcome:
+    def _created(self) -> Outcome:
         return Outcome(success=True, id=f"rehearsal{next(self._numbers):09d}", created=True)

@@ -1,19 +1,18 @@
-"""Whether what the org refuses concerns a record or the org, judged over the calls of all streams.
+"""Decides whether a refusal is caused by a record or by the org, from the calls of all streams.
 
-Of one refusal nobody can tell, of its company one can:
+A single refusal cannot tell, but the rows around it can:
 
-    a code of the org (`Scope.ORG`), for a call or a row        the org's: stop, everything stays due
-    a doubt (`Scope.DOUBT`), while a row of its object (of a
-        doubt about a field: with that field) was accepted      the record's: a dead letter
-    any other doubt                                             held: it stays due behind all others, one more call asks
-        and the next call comes to nothing, too                 the org's: stop, if the push had no row accepted
-        and then it is refused once more, although such a row
-            was accepted since                                  the record's: a dead letter
-    no answer, twice in a row                                   the org's: stop
-    known errors of data, be it for every row                   the records': dead letters
+    code of the org (`Scope.ORG`), for a call or a row          cause: the org. Stop; everything stays due.
+    doubt (`Scope.DOUBT`), and a row of the same object (for
+        a doubt about a field: with that field) was accepted    cause: the record. Dead letter.
+    any other doubt                                             held: due behind all others; one more call is made
+        the next call is empty too                              cause: the org. Stop if the push had no row accepted.
+        refused again although such a row was accepted since    cause: the record. Dead letter.
+    no answer, twice in a row                                   cause: the org. Stop.
+    known data errors, even on every row                        cause: the records. Dead letters.
 
-Until the first call of a push is answered no second one is under way, so that a closed org costs one call and not one a
-stream.
+An empty call is one of which the org accepted nothing. A change that was held for a doubt is called doubted. Until the
+first call of a push is answered no second call is made, so an unavailable org costs one call, not one per stream.
 """
 
 from __future__ import annotations
@@ -30,164 +29,175 @@ from connector.outbound.results import Doubt, WriteResult
 from connector.salesforce.fault import Fault
 
 EMPTY_CALLS = 2
-"""Calls in a row that came to nothing, after which there is no third."""
+"""Empty calls in a row after which no further call is made."""
 
-_MOST_DOUBTED = 10_000
+_MAX_DOUBTED = 10_000
 
 
 class OrgHealth:
-    """What the calls told of the org as a whole. One lasts as long as its process; `start` begins a push.
+    """What the calls reveal about the org. It lives as long as its process; `start` begins a push.
 
-    `stopped`: why nothing is sent any more. `held`: why rows are held although the org takes others. `answered`:
-    a call was; `reached`: a row was accepted. `calls` were answered; `fruitless` ones came to nothing in doubt.
+    `stopped`: why nothing more is sent. `held`: why rows are held although the org accepts others. `answered`: a call
+    was answered. `reached`: a row was accepted. `calls` counts answered calls, `empty_calls` those that were empty
+    because of doubts.
     """
 
     def __init__(self) -> None:
         self.calls = 0
-        self.fruitless = 0
+        self.empty_calls = 0
         self._accepted: dict[str, int] = {}  # the latest call in which a row of the object was accepted
-        self._written: dict[tuple[str, str], int] = {}  # the same for a field of an object
+        self._accepted_fields: dict[tuple[str, str], int] = {}  # the same for a field of an object
         self._doubted: dict[tuple[EntityKind, str], int] = {}  # the call in which it was doubted first
         self.start()
 
     def start(self, *, cautious: bool = False) -> None:
-        """Begin a push; `cautious` after one that was stopped: each call is tried only once until one is answered."""
+        """Begin a push. `cautious`, after a push that was stopped: each call is attempted only once until one is
+        answered."""
         self.stopped: SalesforceError | None = None
         self.held: SalesforceError | None = None
         self.reached = False
         self.answered = False
-        self._began = self.calls
-        self._empty = 0
-        self._unanswered: SalesforceError | None = None
+        self._calls_before_push = self.calls
+        self._empty_calls_in_a_row = 0
+        self._last_failure: SalesforceError | None = None
         self._cautious = cautious
-        self._first = asyncio.Lock()
+        self._first_call = asyncio.Lock()
 
     @property
     def attempts(self) -> int | None:
-        """How often the next call may be tried; None: as often as usual."""
-        return 1 if self._empty or (self._cautious and not self.answered) else None
+        """The number of attempts for the next call; None for the usual number."""
+        return 1 if self._empty_calls_in_a_row or (self._cautious and not self.answered) else None
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Of one call."""
+    async def call_slot(self) -> AsyncIterator[None]:
+        """Wait for the first call of the push to be answered, or make it."""
         if not self.answered:
-            async with self._first:
+            async with self._first_call:
                 if not self.answered:
                     yield
                     return
         yield
 
-    def failed(self, error: SalesforceError) -> None:
-        """A call came to nothing."""
+    def call_failed(self, error: SalesforceError) -> None:
+        """Count a call without results."""
         if error.scope is Scope.ORG:
             self.stopped = self.stopped or error
         elif error.retry_class is not RetryClass.ROW_LOCK:
-            self._came_to_nothing(error)
+            self._count_empty_call(error)
 
-    def judge(self, pieces: Sequence[WriteResult], *, since: int | None = None) -> list[WriteResult]:
-        """The pieces of an answered call, without refusals that are not the records'. Of a call in parts: `since` what
-        number of calls they were sent."""
+    def judge(self, results: Sequence[WriteResult], *, since: int | None = None) -> list[WriteResult]:
+        """The results of an answered call, with refusals that are not the record's own turned into faults.
+
+        For a call that was sent in parts, `since` is the value of `calls` before the first part.
+        """
         self.calls += 1
         self.answered = True
-        if not pieces:  # something was only looked at
-            self._empty = 0
-        org = next((piece.fault for piece in pieces if piece.fault and piece.fault.scope is Scope.ORG), None)
+        if not results:  # the call was a query
+            self._empty_calls_in_a_row = 0
+        org = next((result.fault for result in results if result.fault and result.fault.scope is Scope.ORG), None)
         if org is not None:
             self.stopped = self.stopped or as_error(org)
-        accepted = self._accept(pieces)
-        company = 1 if accepted else len(pieces)
-        floor = self.calls - 1 if since is None else since
-        judged = [self._held(piece, floor) if _doubtful(piece, company) else piece for piece in pieces]
+        accepted = self._accept(results)
+        comparable_rows = 1 if accepted else len(results)
+        accepted_after = self.calls - 1 if since is None else since
+        judged = [
+            self._hold_or_refuse(result, accepted_after) if _is_doubtful(result, comparable_rows) else result
+            for result in results
+        ]
         if org is None and not accepted:
-            self._look_for_nothing(judged)
+            self._check_for_empty_call(judged)
         if self.stopped is None:
             return judged
         return [
-            replace(piece, fault=replace(piece.fault, scope=Scope.ORG))
-            if piece.fault is not None and piece.fault.scope is Scope.DOUBT
-            else piece
-            for piece in judged
+            replace(result, fault=replace(result.fault, scope=Scope.ORG))
+            if result.fault is not None and result.fault.scope is Scope.DOUBT
+            else result
+            for result in judged
         ]
 
     def begin_round(self) -> None:
-        """Over everything that is due: what came up in an earlier one may come up again."""
+        """Begin a round over everything that is due. What failed in an earlier round may fail again."""
         if self.reached:
-            self._empty = 0
+            self._empty_calls_in_a_row = 0
 
-    def close(self) -> SalesforceError | None:
-        """At the end of a round: what stopped it. A round in which nothing but doubtful rows came up is stopped, too:
-        nothing speaks for the org."""
+    def close_round(self) -> SalesforceError | None:
+        """The error that stops the push at the end of a round, or None.
+
+        A round with nothing but doubts stops the push as well: there is no evidence that the org works.
+        """
         if self.held is not None and not self.reached:
             self.stopped = self.stopped or self.held
         if not self.answered:
-            self.stopped = self.stopped or self._unanswered
+            self.stopped = self.stopped or self._last_failure
         return self.stopped
 
-    def _accept(self, pieces: Sequence[WriteResult]) -> bool:
-        """Whether a row was accepted."""
-        sobjects = {sobject for piece in pieces for sobject in (*piece.created, *piece.updated)}
+    def _accept(self, results: Sequence[WriteResult]) -> bool:
+        """Note the accepted rows, and return whether there are any."""
+        sobjects = {sobject for result in results for sobject in (*result.created, *result.updated)}
         if not sobjects:
             return False
         self.reached = True
-        self._empty = 0
+        self._empty_calls_in_a_row = 0
         self._accepted.update(dict.fromkeys(sobjects, self.calls))
-        for piece in pieces:
-            self._written.update(dict.fromkeys(piece.written, self.calls))
-            if piece.success:
-                self._doubted.pop(_key(piece), None)
+        for result in results:
+            self._accepted_fields.update(dict.fromkeys(result.written_fields, self.calls))
+            if result.success:
+                self._doubted.pop(_key(result), None)
         return True
 
-    def _taken_since(self, doubt: Doubt, call: int) -> bool:
-        """Whether the org has accepted since then what it refused in doubt."""
+    def _accepted_since(self, doubt: Doubt, call: int) -> bool:
+        """Whether the org has accepted, after `call`, what it refused in doubt."""
         if doubt.fields:
-            return all(self._written.get(field, 0) > call for field in doubt.fields)
+            return all(self._accepted_fields.get(field, 0) > call for field in doubt.fields)
         if not doubt.sobject:
             return max(self._accepted.values(), default=0) > call
         return self._accepted.get(doubt.sobject, 0) > call
 
-    def _held(self, piece: WriteResult, floor: int) -> WriteResult:
-        assert piece.doubt is not None
-        doubt, key = piece.doubt, _key(piece)
-        # What was doubted by an earlier process was so before this push.
-        since = self._doubted.setdefault(key, self._began if piece.candidate.change.doubted else self.calls)
-        if self._taken_since(doubt, min(since, floor)):
+    def _hold_or_refuse(self, result: WriteResult, accepted_after: int) -> WriteResult:
+        assert result.doubt is not None
+        doubt, key = result.doubt, _key(result)
+        # A change that an earlier process doubted counts as doubted before this push.
+        since = self._doubted.setdefault(key, self._calls_before_push if result.pending.change.doubted else self.calls)
+        if self._accepted_since(doubt, min(since, accepted_after)):
             del self._doubted[key]
-            return replace(piece, doubt=None)
-        if len(self._doubted) > _MOST_DOUBTED:
+            return replace(result, doubt=None)
+        if len(self._doubted) > _MAX_DOUBTED:
             self._doubted.clear()
         self.held = as_error(doubt.fault)
-        return replace(piece, refusal=None, gone=(), fault=doubt.fault)
+        return replace(result, refusal=None, stale_links=(), fault=doubt.fault)
 
-    def _look_for_nothing(self, judged: Sequence[WriteResult]) -> None:
-        """Whether a call came to nothing. What the org has accepted in this push, it does not refuse to all."""
-        empty = [piece for piece in judged if piece.fault and (piece.doubt or not piece.fault.outcome_known)]
-        if not empty or not all(piece.fault or piece.success or piece.exists for piece in judged):
+    def _check_for_empty_call(self, judged: Sequence[WriteResult]) -> None:
+        """Count the call if it was empty. Objects or fields that the org has accepted in this push are not refused in
+        general."""
+        empty = [result for result in judged if result.fault and (result.doubt or not result.fault.outcome_known)]
+        if not empty or not all(result.fault or result.success or result.already_exists for result in judged):
             return
         assert empty[0].fault is not None
         self.held = self.held or as_error(empty[0].fault)
-        if all(piece.doubt and self._taken_since(piece.doubt, self._began) for piece in empty):
+        if all(result.doubt and self._accepted_since(result.doubt, self._calls_before_push) for result in empty):
             return
-        self.fruitless += 1
-        self._came_to_nothing(
-            self.held, stop=not self.reached and not all(is_known_product(piece.candidate) for piece in empty)
+        self.empty_calls += 1
+        self._count_empty_call(
+            self.held, stop=not self.reached and not all(is_doubted_product(result.pending) for result in empty)
         )
 
-    def _came_to_nothing(self, error: SalesforceError, *, stop: bool = True) -> None:
-        self._empty += stop
-        self._unanswered = error
-        if self._empty >= EMPTY_CALLS:
+    def _count_empty_call(self, error: SalesforceError, *, stop: bool = True) -> None:
+        self._empty_calls_in_a_row += stop
+        self._last_failure = error
+        if self._empty_calls_in_a_row >= EMPTY_CALLS:
             self.stopped = self.stopped or error
 
 
-def is_known_product(candidate: PendingEntity) -> bool:
-    """Whether it is a product that was in doubt before: it goes ahead of everything else, and must not keep that from
-    being tried."""
-    return candidate.change.doubted and candidate.change.entity is EntityKind.PRODUCT
+def is_doubted_product(pending: PendingEntity) -> bool:
+    """Whether this is a product that was doubted before. Products go first, and must not keep everything else from
+    being sent."""
+    return pending.change.doubted and pending.change.entity is EntityKind.PRODUCT
 
 
-def _doubtful(piece: WriteResult, company: int) -> bool:
-    """A single record that is not found is looked for; of several, one asks what happened to the object."""
-    return piece.doubt is not None and (piece.refusal is not None or company > 1)
+def _is_doubtful(result: WriteResult, comparable_rows: int) -> bool:
+    """Whether the cause must be judged. A single record that is not found is read back; if several are not found, the
+    object may be hidden."""
+    return result.doubt is not None and (result.refusal is not None or comparable_rows > 1)
 
 
 def as_error(fault: Fault) -> SalesforceError:
@@ -202,6 +212,6 @@ def as_error(fault: Fault) -> SalesforceError:
     return error
 
 
-def _key(piece: WriteResult) -> tuple[EntityKind, str]:
-    change = piece.candidate.change
+def _key(result: WriteResult) -> tuple[EntityKind, str]:
+    change = result.pending.change
     return change.entity, change.key

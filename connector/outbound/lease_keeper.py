@@ -1,12 +1,12 @@
-"""Shares the partitions of a database out over the workers that drain them: one lease each.
+"""Shares the partitions of a database among the workers that drain them, with one lease per partition.
 
-A worker is one push, of a command or of a service. It takes the partitions that are free and have something due, an
-equal part of them if there are several workers, and gives one back between two claims when another worker waits for
-work. Its leases are prolonged in the background; those of a worker that died end by themselves. Losing one is found out
-by the ledger, which asks within the transaction that would store an outcome.
+A worker is one push, of a command or of a service. It acquires the free partitions that have something due, an equal
+share of them if there are several workers, and gives one back between two claims when another worker waits. A
+background task renews its leases; those of a dead worker expire. The repository notices a lost lease inside the
+transaction that would store an outcome.
 
-Three kinds of leases: `drain:N` of a partition, `worker:SEAT` of who is at work, `wanted:SEAT` of who found nothing
-free. A seat is a process (and its store); its pushes have owner names of their own.
+There are three kinds of leases: `drain:N` for a partition, `worker:SEAT` for a worker at work, `wanted:SEAT` for a
+worker that found no free partition. A seat is a process with its store; each push of it has an owner name of its own.
 """
 
 from __future__ import annotations
@@ -26,131 +26,137 @@ from connector.errors import StoreError
 from connector.store import leases
 from connector.store.engine import Store
 
-CATALOG = f"{leases.PARTITION}catalog"
-"""Of the products with their prices, which one worker at a time sends."""
+PRODUCT_LEASE = f"{leases.PARTITION}catalog"
+"""The lease for products and their prices, which one worker at a time sends."""
 
 WORKER = "worker:"
 WANTED = "wanted:"
 
 
-PATIENCE = 5.0
-"""Seconds beyond one lease time to wait for others that are at work."""
+EXTRA_WAIT_SECONDS = 5.0
+"""How long to wait for other workers beyond the duration of one lease."""
 
-POLL = 0.25
+POLL_SECONDS = 0.25
 
 
-def lease_of(partition: int) -> str:
+def lease_name(partition: int) -> str:
     return f"{leases.PARTITION}{partition}"
 
 
-def at_work() -> StoreError:
+def another_push_error() -> StoreError:
     return StoreError("Another push is at work on this database.", hint="Let it finish or stop it, then try again.")
 
 
 class LeaseKeeper:
-    """One push at work on a database that is shared out over `partitions`, from `async with` to its end.
+    """The leases of one push, from `async with` to its end.
 
-    `terms` are those of its leases by name: of itself, and of the partitions it holds. `returns`: another push of the
-    same process will follow soon, so that work may be kept for it.
+    `held_leases` are terms by lease name: of the worker itself and of its partitions. `more_pushes_follow`: another
+    push of this process will follow soon, so work may be reserved for it.
     """
 
-    def __init__(self, store: Store, *, partitions: int, ttl: float, clock: Clock, returns: bool = False) -> None:
+    def __init__(
+        self, store: Store, *, partitions: int, ttl: float, clock: Clock, more_pushes_follow: bool = False
+    ) -> None:
         self.seat = f"{socket.gethostname()}:{os.getpid()}:{id(store):x}"
-        self.me = f"{self.seat}:{uuid4().hex[:8]}"  # a name that no other push has
-        self.terms: dict[str, int] = {}
-        self.disagreed = False  # workers with another number of partitions were at work when we asked last
+        self.owner = f"{self.seat}:{uuid4().hex[:8]}"  # no other push has this name
+        self.held_leases: dict[str, int] = {}
+        self.partition_counts_differ = False  # at the last acquire, workers with another partition count were at work
         self._store = store
         self._partitions = partitions
         self._ttl = ttl
         self._clock = clock
-        self._returns = returns
-        self._until = clock.now()
-        self._of_leases = asyncio.Lock()
-        self._over = asyncio.Event()
+        self._more_pushes_follow = more_pushes_follow
+        self._valid_until = clock.now()
+        self._lock = asyncio.Lock()
+        self._stopping = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self._take([f"{WORKER}{self.seat}"])
-        self._renewing = asyncio.create_task(self._renew())
+        await self._acquire([f"{WORKER}{self.seat}"])
+        self._renewing = asyncio.create_task(self._renew_until_stopped())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._stopping.set()
         if self._renewing is not None:
             await self._renewing
-        async with self._of_leases:
-            partitions = self._mine()
+        async with self._lock:
+            partitions = self._held_partitions()
             if partitions:
-                await leases.release_all(self._store, self.me, partitions)
-            done = {name for name in self.terms if not self._returns or name.startswith(WORKER)}
+                await leases.release_all(self._store, self.owner, partitions)
+            done = {name for name in self.held_leases if not self._more_pushes_follow or name.startswith(WORKER)}
             async with self._store.transaction() as uow:
                 await leases.forget(uow, done - partitions.keys(), (WORKER, WANTED))
-            self.terms.clear()
+            self.held_leases.clear()
 
-    async def take(self, names: Sequence[str]) -> list[str]:
-        """Take those of `names` that are free, the first ones if they are more than our share; those that are ours.
+    async def acquire(self, names: Sequence[str]) -> list[str]:
+        """Acquire those of `names` that are free, up to our share, and return the ones that are now ours.
 
-        If none is, others learn that we want some."""
+        If none is free, other workers learn that this one wants some.
+        """
         async with self._store.reader() as connection:
             free = await leases.free(connection, names, self._clock.now())
         workers, _ = await self._population()
         share = -(-len(names) // workers)
-        taken = await self._take(free[:share]) if free else []
-        if names and not taken and f"{WANTED}{self.seat}" not in self.terms:
-            await self._take([f"{WANTED}{self.seat}"])
-        return taken
+        acquired = await self._acquire(free[:share]) if free else []
+        if names and not acquired and f"{WANTED}{self.seat}" not in self.held_leases:
+            await self._acquire([f"{WANTED}{self.seat}"])
+        return acquired
 
-    async def take_all(self, names: Collection[str]) -> None:
-        """Take all of `names`, waiting for others that are at work; StoreError if somebody stays at it for longer than
-        a lease lasts."""
-        for _ in range(int((self._ttl + PATIENCE) / POLL) + 1):
-            await self.take([name for name in names if name not in self.terms])
-            if all(name in self.terms for name in names):
+    async def acquire_all(self, names: Collection[str]) -> None:
+        """Acquire all of `names`, waiting for other workers. Raises StoreError if one of them stays at work for longer
+        than a lease lasts."""
+        for _ in range(int((self._ttl + EXTRA_WAIT_SECONDS) / POLL_SECONDS) + 1):
+            await self.acquire([name for name in names if name not in self.held_leases])
+            if all(name in self.held_leases for name in names):
                 return
-            await self._clock.sleep(POLL)
-        raise at_work()
+            await self._clock.sleep(POLL_SECONDS)
+        raise another_push_error()
 
-    async def give_back(self, names: Collection[str]) -> None:
-        """Let others have these of our partitions."""
-        async with self._of_leases:
-            mine = {name: term for name, term in self.terms.items() if name in names}
+    async def release(self, names: Collection[str]) -> None:
+        """Give these of our partitions back."""
+        async with self._lock:
+            mine = {name: term for name, term in self.held_leases.items() if name in names}
             for name in mine:
-                del self.terms[name]
+                del self.held_leases[name]
             if mine:
-                await leases.release_all(self._store, self.me, mine)
+                await leases.release_all(self._store, self.owner, mine)
 
-    async def yield_surplus(self, partitions: MutableSet[int], terms: dict[str, int], work: int) -> None:
-        """Give back some of a stream's `partitions`, with their `terms`, if we hold more than our share of `work`
-        partitions and another worker waits. The stream has no call in flight."""
+    async def yield_surplus(self, partitions: MutableSet[int], held_leases: dict[str, int], work: int) -> None:
+        """Give back some of a stream's `partitions` if we hold more than our share of `work` partitions and another
+        worker waits.
+
+        The stream has no call in flight. `held_leases` are those of the stream.
+        """
         workers, waiting = await self._population()
         share = -(-work // workers)
-        while waiting and partitions and len(self._mine()) > share:
+        while waiting and partitions and len(self._held_partitions()) > share:
             partition = max(partitions)
             partitions.remove(partition)
-            terms.pop(lease_of(partition), None)
-            await self.give_back([lease_of(partition)])
+            held_leases.pop(lease_name(partition), None)
+            await self.release([lease_name(partition)])
 
-    async def ours(self) -> bool:
-        """Whether nobody else can have taken one of our leases. If their time has run out, the table is asked."""
-        return self._clock.now() < self._until or await self.prolong()
+    async def leases_valid(self) -> bool:
+        """Whether no other worker can have taken one of our leases. After their expiry the table is checked."""
+        return self._clock.now() < self._valid_until or await self.renew()
 
-    async def prolong(self) -> bool:
-        """Keep them all for another lease time; False if one is lost."""
-        async with self._of_leases:
-            asked = self._clock.now()
-            renewed = await leases.renew(self._store, self.me, self.terms, self._ttl)
+    async def renew(self) -> bool:
+        """Renew all leases for another `ttl` seconds; False if one is lost."""
+        async with self._lock:
+            requested_at = self._clock.now()
+            renewed = await leases.renew(self._store, self.owner, self.held_leases, self._ttl)
             if renewed:
-                self._until = asked + timedelta(seconds=self._ttl)
+                self._valid_until = requested_at + timedelta(seconds=self._ttl)
             return renewed
 
-    def _mine(self) -> Mapping[str, int]:
-        """The partitions we hold."""
-        return {name: term for name, term in self.terms.items() if name.startswith(leases.PARTITION)}
+    def _held_partitions(self) -> Mapping[str, int]:
+        """The partitions that we hold."""
+        return {name: term for name, term in self.held_leases.items() if name.startswith(leases.PARTITION)}
 
     async def _population(self) -> tuple[int, bool]:
-        """How many workers there are, and whether another one waits for work."""
+        """The number of workers, and whether another one waits for work."""
         async with self._store.reader() as connection:
             now = self._clock.now()
             at_work = await leases.current(connection, WORKER, now)
@@ -158,30 +164,33 @@ class LeaseKeeper:
         waiting = {name.removeprefix(WANTED) for name in wanting} - {self.seat}
         return len({self.seat, *waiting, *(name.removeprefix(WORKER) for name in at_work)}), bool(waiting)
 
-    async def _take(self, names: Collection[str]) -> list[str]:
-        async with self._of_leases:
-            asked = self._clock.now()
+    async def _acquire(self, names: Collection[str]) -> list[str]:
+        async with self._lock:
+            requested_at = self._clock.now()
             async with self._store.transaction() as uow:
                 if any(name.startswith(leases.PARTITION) for name in names):
-                    self.disagreed = not await leases.agree_on_partitions(uow, self._partitions)
-                    if self.disagreed:
+                    self.partition_counts_differ = not await leases.agree_on_partitions(uow, self._partitions)
+                    if self.partition_counts_differ:
                         return []
-                taken = await leases.take(uow, names, self.me, self._ttl)
-            if not self.terms:
-                self._until = asked + timedelta(seconds=self._ttl)
-            self.terms |= taken
-            return [name for name in names if name in taken]
+                acquired = await leases.take(uow, names, self.owner, self._ttl)
+            if not self.held_leases:
+                self._valid_until = requested_at + timedelta(seconds=self._ttl)
+            self.held_leases |= acquired
+            return [name for name in names if name in acquired]
 
-    async def _renew(self) -> None:
-        """Until the end. Only its sleep is ever canceled: a statement cut short would leave its connection with a
-        lock."""
+    async def _renew_until_stopped(self) -> None:
+        """Renew the leases until the end. Only the sleep is ever canceled: a canceled statement would leave its
+        connection with a lock."""
         while True:
-            pauses = [asyncio.ensure_future(self._clock.sleep(self._ttl / 3)), asyncio.create_task(self._over.wait())]
+            pauses = [
+                asyncio.ensure_future(self._clock.sleep(self._ttl / 3)),
+                asyncio.create_task(self._stopping.wait()),
+            ]
             await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
             for pause in pauses:
                 pause.cancel()
             await asyncio.gather(*pauses, return_exceptions=True)
-            if self._over.is_set():
+            if self._stopping.is_set():
                 return
-            with suppress(StoreError):  # asked again in a while; whoever records an outcome finds out if it is lost
-                await self.prolong()
+            with suppress(StoreError):  # tried again in a while; the next recorded outcome notices a lost lease
+                await self.renew()

@@ -1,5 +1,6 @@
-"""Why nothing is written to a record: it is gone in the org, or it is not clear whose it is. Each names the records,
-and the command by which a person decides. PURE.
+"""Refusals for records that are gone in the org or whose owner is unclear.
+
+Each names the records and the command with which a person decides. PURE.
 """
 
 from __future__ import annotations
@@ -13,40 +14,40 @@ from connector.model.outcome import Duplicates, RowError
 from connector.model.record import Link, MappedRecord
 
 LINKABLE = frozenset({EntityKind.CUSTOMER, EntityKind.PRODUCT, EntityKind.ORDER})
-"""What `connector link` can name another record for."""
+"""The kinds that `connector link` accepts."""
 
 
-MOST_SHOWN = 5
+MAX_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gone:
-    """A record that is not live. `at`: its last change in the org, which is its deletion; None if the org does not show
-    it any more. `master` is the record it was merged into, `row` that record's values if it is live."""
+class GoneRecord:
+    """A record that is not live. `deleted_at` is its last change in the org, which is its deletion; None if it is no
+    longer visible. `master` is the record it was merged into, `master_row` that record's values if it is live."""
 
     sobject: str
     id: str
-    at: str | None
+    deleted_at: str | None
     master: str | None = None
-    row: Mapping[str, Any] | None = None
+    master_row: Mapping[str, Any] | None = None
 
 
-def deleted(change: Change, gone: Gone) -> Refusal:
+def rejection_for_deleted_record(change: Change, gone: GoneRecord) -> Refusal:
     entity = f"{change.entity} {change.key}"
     what = f"{gone.sobject} {gone.id} of {entity}"
-    anew = f"`connector resync {entity} --recreate` makes a new one"
+    recreate = f"`connector resync {entity} --recreate` makes a new one"
     other = f", or `connector link {entity} RECORD-ID` names another" if change.entity in LINKABLE else ""
-    if gone.at is None:
+    if gone.deleted_at is None:
         message = f"{what} is not in the org any more, nor in its recycle bin, or the connector's user may not see it."
-        fix = f"Check that the connector's user may see it. If it is gone: {anew}{other}."
+        fix = f"Check that the connector's user may see it. If it is gone: {recreate}{other}."
     else:
-        message = f"{what} was deleted in the org ({gone.at[:19].replace('T', ' ')} UTC)."
-        fix = f"Take it out of the org's recycle bin, then replay; or {anew}{other}."
+        message = f"{what} was deleted in the org ({gone.deleted_at[:19].replace('T', ' ')} UTC)."
+        fix = f"Take it out of the org's recycle bin, then replay; or {recreate}{other}."
     return _refusal("ENTITY_IS_DELETED", message, fix, entity)
 
 
-def line_deleted(order: Change, line: MappedRecord, link: Link) -> Refusal:
-    """A line of an order that the org still has: lines do not go through the recycle bin."""
+def rejection_for_deleted_line(order: Change, line: MappedRecord, link: Link) -> Refusal:
+    """A line is missing from an order that the org still has. Lines do not go through the recycle bin."""
     return _refusal(
         "ENTITY_IS_DELETED",
         f"{link.sobject} {link.salesforce_id} of line {line.key} was deleted in the org.",
@@ -55,8 +56,8 @@ def line_deleted(order: Change, line: MappedRecord, link: Link) -> Refusal:
     )
 
 
-def merged(change: Change, gone: Gone, why_not: str) -> Refusal:
-    """`why_not` says why the record it was merged into cannot simply take its place."""
+def rejection_for_merged_record(change: Change, gone: GoneRecord, why_not: str) -> Refusal:
+    """`why_not` says why the surviving record cannot simply take its place."""
     entity = f"{change.entity} {change.key}"
     return _refusal(
         "RECORD_MERGED",
@@ -67,8 +68,8 @@ def merged(change: Change, gone: Gone, why_not: str) -> Refusal:
     )
 
 
-def key_on_another(change: Change, sobject: str, field: str, linked: str, keyed: str) -> Refusal:
-    """The record of the link is there, but our key is on a second one."""
+def rejection_for_key_on_another_record(change: Change, sobject: str, field: str, linked: str, keyed: str) -> Refusal:
+    """The linked record exists, but a second record has our key."""
     entity = f"{change.entity} {change.key}"
     return _refusal(
         "KEY_ON_ANOTHER_RECORD",
@@ -79,7 +80,7 @@ def key_on_another(change: Change, sobject: str, field: str, linked: str, keyed:
     )
 
 
-def key_on_several(change: Change, sobject: str, field: str, records: Sequence[str]) -> Refusal:
+def rejection_for_key_on_several_records(change: Change, sobject: str, field: str, records: Sequence[str]) -> Refusal:
     entity = f"{change.entity} {change.key}"
     return _refusal(
         "DUPLICATE_EXTERNAL_ID",
@@ -89,8 +90,8 @@ def key_on_several(change: Change, sobject: str, field: str, records: Sequence[s
     )
 
 
-def taken(change: Change, link: Link, holder: Link) -> Refusal:
-    """The org found `link`'s record by key, but it is another entity's here."""
+def rejection_for_foreign_record(change: Change, link: Link, holder: Link) -> Refusal:
+    """The org found the record of `link` by key, but here it is linked to another entity."""
     entity, other = f"{link.entity} {link.key}", f"{holder.entity} {holder.key}"
     adopt = (
         f" If it is {entity}'s: `connector unlink {other}`, then `connector link {entity} {link.salesforce_id}`."
@@ -106,22 +107,23 @@ def taken(change: Change, link: Link, holder: Link) -> Refusal:
     )
 
 
-def duplicates_found(error: RowError, found: Duplicates, record: str, *, linked: bool) -> Refusal:
-    """A duplicate rule stopped a record: which ones it found, by ID only. `linked`: the entity has one of its own."""
-    named = [f"{sobject} {record_id}".strip() for sobject, record_id in found.records[:MOST_SHOWN]]
-    more = f" and {len(found.records) - MOST_SHOWN} more" if len(found.records) > MOST_SHOWN else ""
-    rule = f"The duplicate rule {found.rule}" if found.rule else "A duplicate rule of the org"
+def rejection_for_duplicates(error: RowError, duplicates: Duplicates, record: str, *, linked: bool) -> Refusal:
+    """A duplicate rule refused a record. The refusal lists the duplicates by ID only. `linked`: the entity has a record
+    already."""
+    duplicate_records = [f"{sobject} {record_id}".strip() for sobject, record_id in duplicates.records[:MAX_SHOWN]]
+    more = f" and {len(duplicates.records) - MAX_SHOWN} more" if len(duplicates.records) > MAX_SHOWN else ""
+    rule = f"The duplicate rule {duplicates.rule}" if duplicates.rule else "A duplicate rule of the org"
     entity = record.partition(" ")[0]
     adopt = (
-        f"If it is the same, `connector link {record} {found.records[0][1]}` adopts it"
-        if len(found.records) == 1
+        f"If it is the same, `connector link {record} {duplicates.records[0][1]}` adopts it"
+        if len(duplicates.records) == 1
         else f"If one of them is the same, `connector link {record} RECORD-ID` adopts it"
     )
     if linked or entity not in set(LINKABLE):
         adopt = "If it is the same, merge the two in the org"
     return _refusal(
         "DUPLICATES_DETECTED",
-        f"{rule} found {', '.join(named)}{more}: {error.message.strip()}",
+        f"{rule} found {', '.join(duplicate_records)}{more}: {error.message.strip()}",
         f"{adopt}. If not, have the rule except the connector's user, or, for a rule that only alerts, set"
         " CONNECTOR_SALESFORCE__DUPLICATE_RULES=allow; then replay.",
         record,

@@ -1,4 +1,4 @@
-"""The mapping version that a push works by, asked about in the transactions that come before a call."""
+"""Checks that the mapping version of a push is still the active one, in the transactions that precede a call."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from connector.store import mapping_versions
 from connector.store.engine import Connection
 
 
-class MappingInForce:
-    """Once another version was activated it is `outdated`, and nothing more is sent by it; what is in flight is
-    recorded as what the org has, and the next version begins from there."""
+class ActiveMappingVersion:
+    """The mapping version that a push started with.
+
+    Once another version is activated this one is `outdated`, and nothing more is sent by it. Calls in flight are
+    recorded as what the org has, and the next version starts from there.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.outdated = False
 
-    async def holds(self, connection: Connection) -> bool:
+    async def is_still_active(self, connection: Connection) -> bool:
         self.outdated = self.outdated or not await mapping_versions.is_active(connection, self.number)
         return not self.outdated

@@ -1,4 +1,5 @@
-"""Asks the org what it is like, in one call, and keeps the answer for an hour."""
+"""Discovers what the org is like (objects, statuses, currencies) with one API call, and caches the answer
+for an hour."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from connector.outbound.org_profile import SOBJECTS, OrgProfile
 from connector.store import org_metadata
 from connector.store.engine import Store
 
-FRESH = timedelta(hours=1)
+CACHE_LIFETIME = timedelta(hours=1)
 QUERIES = (
     "SELECT Id, IsActive FROM Pricebook2 WHERE IsStandard = true",
     "SELECT ApiName, StatusCode FROM OrderStatus",
@@ -25,8 +26,8 @@ QUERIES = (
     "SELECT Id FROM RecordType WHERE SobjectType = 'Account' AND IsPersonType = true",
 )
 _ABSENT = frozenset({"INVALID_TYPE", "INVALID_FIELD"})
-KEPT_AS = "2"
-"""Changes with what is kept; what an earlier version of this program kept is asked for anew."""
+CACHE_FORMAT = "2"
+"""Changes with the format of the cached answer; an answer in an older format is not used."""
 
 
 class Describer(Protocol):
@@ -43,37 +44,38 @@ async def discover_org(
     version: str,
     currency: str,
     clock: Clock,
-    fresh: bool = False,
-    more: Sequence[str] = (),
+    refresh: bool = False,
+    extra_sobjects: Sequence[str] = (),
 ) -> OrgProfile:
-    """The facts of `org_id`: as kept for an hour, unless they shall be `fresh`; else as the org tells them now.
+    """The profile of `org_id`, from the cache if it is younger than an hour and `refresh` is not set.
 
-    `version` is that of the API. `currency` is that of an org without multi-currency: no field of it says which.
-    `more` are objects that are needed besides. SalesforceError names what the org lacks and who can switch it on.
+    `version` is the API version. `currency` is the currency of an org without multi-currency, which no field reveals.
+    `extra_sobjects` are objects that are needed besides the usual ones. Raises SalesforceError that names what the org
+    lacks and who can enable it.
     """
-    asked = {"version": version, "currency": currency, "more": ",".join(more), "kept_as": KEPT_AS}
+    request = {"version": version, "currency": currency, "more": ",".join(extra_sobjects), "kept_as": CACHE_FORMAT}
     async with store.reader() as connection:
-        kept = await org_metadata.get(connection, org_id)
-    if kept is not None and not fresh and clock.now() - kept.fetched_at < FRESH:
-        body = orjson.loads(kept.body)
-        if body.get("asked") == asked:
+        cached = await org_metadata.get(connection, org_id)
+    if cached is not None and not refresh and clock.now() - cached.fetched_at < CACHE_LIFETIME:
+        body = orjson.loads(cached.body)
+        if body.get("asked") == request:
             return _load(body)
-    describes, answers = await org.describe_many([*SOBJECTS, *more], QUERIES)
-    price_books, statuses, currencies, person_types = answers
+    describes, query_results = await org.describe_many([*SOBJECTS, *extra_sobjects], QUERIES)
+    price_books, statuses, currencies, person_types = query_results
     missing = [name for name in SOBJECTS if name not in describes]
     if len(missing) == len(SOBJECTS):
-        raise _lacking(
-            f"The org answers nothing we ask in API version {version}.",
+        raise _missing_feature(
+            f"The org describes none of {', '.join(SOBJECTS)} in API version {version}.",
             "Check CONNECTOR_SALESFORCE__API_VERSION, and that the connector's user has the permission set"
             " CRM Connector.",
         )
     if missing:
-        raise _lacking(
+        raise _missing_feature(
             f"The org has no {', '.join(missing)}, or the connector's user may not see it.",
             "Ask an admin to enable Orders (Setup, Order Settings) and to assign the permission set CRM Connector.",
         )
-    if absent := [name for name in more if name not in describes]:
-        raise _lacking(
+    if absent := [name for name in extra_sobjects if name not in describes]:
+        raise _missing_feature(
             f"The org has no {', '.join(absent)}, or the connector's user may not see it.",
             "Return Orders come with Field Service or Order Management; without them set"
             " CONNECTOR_SALESFORCE__RETURNS to auto.",
@@ -82,15 +84,15 @@ async def discover_org(
         raise statuses
     if isinstance(price_books, RefusedError):
         raise price_books
-    for answer in (currencies, person_types):
-        if isinstance(answer, RefusedError) and answer.code not in _ABSENT:
-            raise answer  # it does not say that the org has none
+    for query_result in (currencies, person_types):
+        if isinstance(query_result, RefusedError) and query_result.code not in _ABSENT:
+            raise query_result  # another error does not mean that the org lacks the feature
     if not price_books or not price_books[0]["IsActive"]:
-        raise _lacking(
+        raise _missing_feature(
             "The org's standard price book is inactive: no order could have a line.",
             "Ask an admin to activate it (Price Books, Standard Price Book).",
         )
-    facts = OrgProfile(
+    profile = OrgProfile(
         org_id=org_id,
         describes=describes,
         statuses={row["ApiName"]: row["StatusCode"] for row in statuses},
@@ -106,42 +108,42 @@ async def discover_org(
         person_types=frozenset(() if isinstance(person_types, RefusedError) else [row["Id"] for row in person_types]),
     )
     async with store.transaction() as uow:
-        await org_metadata.put(uow, org_id, _dump(facts, asked))
-    return facts
+        await org_metadata.put(uow, org_id, _dump(profile, request))
+    return profile
 
 
 async def get_flag(store: Store, org_id: str, name: str) -> bool | None:
-    """What was noted of this org since it was last asked; None if nothing was."""
+    """A fact that was found out since the org was last discovered; None if it is unknown."""
     async with store.reader() as connection:
-        kept = await org_metadata.get(connection, org_id)
-    found = orjson.loads(kept.body).get("notes", {}).get(name) if kept else None
-    return found if isinstance(found, bool) else None
+        cached = await org_metadata.get(connection, org_id)
+    flag = orjson.loads(cached.body).get("notes", {}).get(name) if cached else None
+    return flag if isinstance(flag, bool) else None
 
 
 async def set_flag(store: Store, org_id: str, name: str, value: bool) -> None:
-    """Keep `value` as long as what the org told."""
+    """Store a fact with the cached answer; it is forgotten with it."""
     async with store.transaction() as uow:
-        kept = await org_metadata.get(uow.connection, org_id)
-        if kept is not None:
-            body = orjson.loads(kept.body)
+        cached = await org_metadata.get(uow.connection, org_id)
+        if cached is not None:
+            body = orjson.loads(cached.body)
             body["notes"] = {**body.get("notes", {}), name: value}
             await org_metadata.amend(uow, org_id, orjson.dumps(body).decode())
 
 
-def _lacking(message: str, hint: str) -> SalesforceError:
+def _missing_feature(message: str, hint: str) -> SalesforceError:
     return SalesforceError(message, hint=hint, retry_class=RetryClass.CONFIG)
 
 
-def _dump(facts: OrgProfile, asked: dict[str, str]) -> str:
+def _dump(profile: OrgProfile, request: dict[str, str]) -> str:
     body = {
-        "asked": asked,
-        "org_id": facts.org_id,
-        "describes": [asdict(describe) for describe in facts.describes.values()],
-        "statuses": facts.statuses,
-        "price_book": facts.price_book,
-        "currencies": sorted(facts.currencies),
-        "decimals": dict(facts.decimals),
-        "person_types": sorted(facts.person_types),
+        "asked": request,
+        "org_id": profile.org_id,
+        "describes": [asdict(describe) for describe in profile.describes.values()],
+        "statuses": profile.statuses,
+        "price_book": profile.price_book,
+        "currencies": sorted(profile.currencies),
+        "decimals": dict(profile.decimals),
+        "person_types": sorted(profile.person_types),
     }
     return orjson.dumps(body).decode()
 
@@ -160,7 +162,7 @@ def _load(body: dict[str, Any]) -> OrgProfile:
 
 def _describe(item: dict[str, Any]) -> SObjectDescribe:
     fields = {name: _field(field) for name, field in item["fields"].items()}
-    types = tuple(RecordTypeDescribe(**given) for given in item["record_types"])
+    types = tuple(RecordTypeDescribe(**record_type) for record_type in item["record_types"])
     return SObjectDescribe(**{**item, "fields": fields, "record_types": types})
 
 

@@ -1,4 +1,4 @@
-"""What one call came to, to be stored in one transaction, and what the journal tells of it."""
+"""The outcomes of one call, stored in one transaction, and their journal entries."""
 
 from __future__ import annotations
 
@@ -14,53 +14,54 @@ from connector.store import journal
 
 @dataclass(kw_only=True)
 class Outcomes:
-    """What one call came to, to be stored in one transaction."""
+    """The outcomes of one call. All of them are stored in one transaction."""
 
-    put: list[Link] = field(default_factory=list)
-    drop: list[tuple[str, str]] = field(default_factory=list)
-    doubt: list[tuple[str, str]] = field(default_factory=list)
-    """Entities whose records must be looked at before anything else is written."""
-    seen: list[Change] = field(default_factory=list)
-    """Changes whose links, as they are in `put`, say what the org holds."""
-    replaced: list[tuple[Link, str]] = field(default_factory=list)
-    """Links with the ID of the record that was merged into theirs."""
+    links: list[Link] = field(default_factory=list)
+    dropped_links: list[tuple[str, str]] = field(default_factory=list)
+    unconfirmed: list[tuple[str, str]] = field(default_factory=list)
+    """Entities (kind, key) whose records must be read back before anything else is written."""
+    confirmed: list[Change] = field(default_factory=list)
+    """Changes whose links, as in `links`, say what the org holds."""
+    merged_links: list[tuple[Link, str]] = field(default_factory=list)
+    """Links, each with the ID of the record that was merged into theirs."""
     done: list[Change] = field(default_factory=list)
     refused: list[Rejection] = field(default_factory=list)
-    later: list[tuple[PendingEntity, Fault]] = field(default_factory=list)
-    held: list[tuple[PendingEntity, Fault]] = field(default_factory=list)
-    """Not taken for a reason that concerns every record: due as before, and no attempt is counted."""
-    behind: list[tuple[Change, bool]] = field(default_factory=list)
-    """Of those that wait: what may be the reason, and whether it was tried itself. All others go first."""
-    looked: list[Change] = field(default_factory=list)
-    """Answered by something that must be looked at before it is sent again."""
+    postponed: list[tuple[PendingEntity, Fault]] = field(default_factory=list)
+    blocked_by_org: list[tuple[PendingEntity, Fault]] = field(default_factory=list)
+    """Not accepted for a reason that concerns the whole org: due as before, and no attempt is counted."""
+    deprioritized: list[tuple[Change, bool]] = field(default_factory=list)
+    """Waiting changes that may be the cause of a failed call, and whether each was sent itself. All other changes go
+    first."""
+    to_read_back: list[Change] = field(default_factory=list)
+    """Changes whose answer contradicts our links: they are read back before they are sent again."""
 
     @property
     def waiting(self) -> list[tuple[PendingEntity, Fault]]:
-        return [*self.later, *self.held]
+        return [*self.postponed, *self.blocked_by_org]
 
 
-def entries(outcomes: Outcomes, org_id: str) -> Iterator[journal.JournalEntry]:
-    """What the journal tells of them."""
-    for entry in _told(outcomes):
+def journal_entries(outcomes: Outcomes, org_id: str) -> Iterator[journal.JournalEntry]:
+    """The journal entries for these outcomes."""
+    for entry in _entries(outcomes):
         yield replace(entry, org_id=org_id)
 
 
-def _told(outcomes: Outcomes) -> Iterator[journal.JournalEntry]:
-    for link in outcomes.put:
+def _entries(outcomes: Outcomes) -> Iterator[journal.JournalEntry]:
+    for link in outcomes.links:
         if link.entity in set(EntityKind):
             detail = {"sobject": link.sobject, "id": link.salesforce_id}
             yield journal.JournalEntry(entity=link.entity, key=link.key, action="written", detail=detail)
-    for entity, key in outcomes.drop:
+    for entity, key in outcomes.dropped_links:
         yield journal.JournalEntry(entity=entity, key=key, action="unlinked", detail={})
-    for link, before in outcomes.replaced:
-        detail = {"sobject": link.sobject, "before": before, "id": link.salesforce_id}
+    for link, merged_id in outcomes.merged_links:
+        detail = {"sobject": link.sobject, "before": merged_id, "id": link.salesforce_id}
         yield journal.JournalEntry(entity=link.entity, key=link.key, action="relinked", detail=detail)
     for item in outcomes.refused:
-        change, refusal = item.candidate.change, item.refusal
+        change, refusal = item.pending.change, item.refusal
         why = {"code": refusal.code, "message": refusal.message, "field": refusal.field}
         yield journal.JournalEntry(entity=change.entity, key=change.key, action="refused", detail=why)
-    for candidate, fault in outcomes.later:
+    for pending, fault in outcomes.postponed:
         detail = {"code": fault.code}
         yield journal.JournalEntry(
-            entity=candidate.change.entity, key=candidate.change.key, action="postponed", detail=detail
+            entity=pending.change.entity, key=pending.change.key, action="postponed", detail=detail
         )

@@ -1,4 +1,4 @@
-"""The pieces of outbound work: what is considered, and what is to be written."""
+"""Types of outbound planning: pending entities, and the writes planned for them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Fields = dict[str, FieldValue]
 
 @dataclass(frozen=True, kw_only=True)
 class PendingEntity:
-    """A due entity with its record and what the org is known to hold of it.
+    """A due entity with its mapped record and the links to what the org holds of it.
 
-    `record` is None where the mapping's `when` leaves the entity out, and where a value does not suit it, which
-    `problem` then tells. `links` are those of the lines, by line key. `seen`: the links say what the org holds just
-    now; `lost` are links of lines that it has no more.
+    `record` is None if the mapping's `when` excludes the entity, or if a value cannot be mapped, which `problem`
+    describes. `line_links` are the links of its lines, by line key. `is_read_back`: the links were just read from the
+    org. `missing_lines` are links of lines that the org no longer has.
     """
 
     change: Change
@@ -29,22 +29,25 @@ class PendingEntity:
     record: MappedRecord | None
     problem: Refusal | None = None
     link: Link | None = None
-    links: Mapping[str, Link] = field(default_factory=dict)
-    seen: bool = False
-    lost: Mapping[str, Link] = field(default_factory=dict)
+    line_links: Mapping[str, Link] = field(default_factory=dict)
+    is_read_back: bool = False
+    missing_lines: Mapping[str, Link] = field(default_factory=dict)
 
     @property
-    def unsure(self) -> bool:
-        """Whether the org may hold more, or other, than the links say."""
-        return self.change.unsure and not self.seen
+    def unconfirmed(self) -> bool:
+        """Whether the org may hold more than the links say, or something else."""
+        return self.change.unconfirmed and not self.is_read_back
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordUpdate:
-    """A write to a record whose Salesforce ID is known: only the fields that differ. Of a customer or product it has
-    our key too (`identity`), which so comes back where somebody in the org has cleared or changed it."""
+    """An update of a record whose Salesforce ID is known, with only the fields that differ.
 
-    candidate: PendingEntity
+    For a customer or product, `identity` holds our key: the update restores it if somebody cleared or changed it in the
+    org.
+    """
+
+    pending: PendingEntity
     entity: str
     key: str
     sobject: str
@@ -55,34 +58,34 @@ class RecordUpdate:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordUpsert:
-    """A record to be upserted by its external ID; `fields` holds that key too. `known` is what the org will hold of it
-    besides, without being sent it."""
+    """A record to be upserted by its external ID; `fields` contains that key too. `implied_fields` are further values
+    that the record will have without being sent."""
 
     entity: str
     key: str
     sobject: str
     external_id: str
     fields: Fields
-    known: Fields = field(default_factory=dict)
+    implied_fields: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upsert:
-    """A customer or product that the org does not have yet."""
+    """A customer or product that the org does not have yet, or not for certain."""
 
-    candidate: PendingEntity
+    pending: PendingEntity
     record: RecordUpsert
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderGraph:
-    """An order (or return) the org does not have: one graph. `account` is set where the account is new as well.
+    """A new order or return, sent as one graph. `account` is set if its account is new as well.
 
-    `status` is the Status to be written once the lines are in (None: it stays Draft). `partial` orders have more lines
-    than one graph takes; the rest follows, and only then the status.
+    `status` is the Status to write once the lines are created (None: it stays Draft). A `partial` graph does not have
+    all lines or values of the order; a later claim sends the rest, and only then the status.
     """
 
-    candidate: PendingEntity
+    pending: PendingEntity
     customer: str
     account: RecordUpsert | None
     order: RecordUpsert
@@ -91,15 +94,16 @@ class OrderGraph:
     partial: bool
 
     @property
-    def nodes(self) -> int:
+    def node_count(self) -> int:
         return 1 + len(self.lines) + (self.account is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderRewrite:
-    """Changes that only work one after the other: reopen, header, delete lines, add and change lines, activate."""
+    """Changes of an order that must run one after the other in one composite call: reopen, delete lines, header, add
+    and update lines, activate."""
 
-    candidate: PendingEntity
+    pending: PendingEntity
     order_id: str
     reopen: str | None
     header: Fields
@@ -112,21 +116,21 @@ class OrderRewrite:
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """`certain`: nothing of what was refused is in the org."""
+    """A refused entity. `certain`: the org holds nothing of what was refused."""
 
-    candidate: PendingEntity
+    pending: PendingEntity
     refusal: Refusal
     certain: bool = True
 
 
 @dataclass(kw_only=True)
 class Plan:
-    """What one claim comes to. Whatever is in `unchanged` costs no call."""
+    """The writes planned for one claim. Entities in `unchanged` need no call."""
 
     upserts: list[Upsert] = field(default_factory=list)
     graphs: list[OrderGraph] = field(default_factory=list)
-    rows: list[RecordUpdate] = field(default_factory=list)
-    sequences: list[OrderRewrite] = field(default_factory=list)
-    statuses: list[RecordUpdate] = field(default_factory=list)
+    updates: list[RecordUpdate] = field(default_factory=list)
+    rewrites: list[OrderRewrite] = field(default_factory=list)
+    status_updates: list[RecordUpdate] = field(default_factory=list)
     refused: list[Rejection] = field(default_factory=list)
     unchanged: list[PendingEntity] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""Decides what to write for each due entity: the order rules of the org, and nothing that does not differ.
+"""Plans the writes of a claim: what differs from the links, within the org's rules for orders.
 
-PURE: values in, a Plan out. It knows the org by its OrgFacts and by the links of earlier writes.
+PURE: entities, links and the OrgProfile go in, a Plan comes out.
 """
 
 from __future__ import annotations
@@ -19,98 +19,104 @@ from connector.outbound.plan_types import PendingEntity, Plan, RecordUpdate, Rej
 from connector.outbound.preflight import Source, reference_like_values
 
 
-def plan_records(candidates: Iterable[PendingEntity], facts: OrgProfile, source: Source) -> Plan:
-    """Customers and products: upsert what is new, update what differs, refuse what cannot fit."""
+def plan_records(pending_entities: Iterable[PendingEntity], profile: OrgProfile, source: Source) -> Plan:
+    """Plan customers and products: upsert new ones, update what differs, refuse what the org would refuse."""
     plan = Plan()
-    for candidate in candidates:
-        record = candidate.record
-        if candidate.problem is not None:
-            plan.refused.append(Rejection(candidate=candidate, refusal=candidate.problem))
+    for pending in pending_entities:
+        record = pending.record
+        if pending.problem is not None:
+            plan.refused.append(Rejection(pending=pending, refusal=pending.problem))
             continue
         if record is None:
-            plan.unchanged.append(candidate)
+            plan.unchanged.append(pending)
             continue
-        new = build_record(record, facts, source, link=candidate.link, unsure=candidate.unsure)
-        if isinstance(new, Refusal):
-            plan.refused.append(Rejection(candidate=candidate, refusal=new))
-        elif candidate.link is None or candidate.unsure:
-            # What the org holds is not known: all of it, which is as good as a difference.
-            plan.upserts.append(Upsert(candidate=candidate, record=new))
-        elif differing := changed_fields(new.fields, candidate.link.snapshot):
-            plan.rows.append(
+        upsert = build_record(record, profile, source, link=pending.link, unconfirmed=pending.unconfirmed)
+        if isinstance(upsert, Refusal):
+            plan.refused.append(Rejection(pending=pending, refusal=upsert))
+        elif pending.link is None or pending.unconfirmed:
+            # It is not known what the org holds, so all fields are sent.
+            plan.upserts.append(Upsert(pending=pending, record=upsert))
+        elif differing := changed_fields(upsert.fields, pending.link.snapshot):
+            plan.updates.append(
                 RecordUpdate(
-                    candidate=candidate,
+                    pending=pending,
                     entity=record.entity,
                     key=record.key,
                     sobject=record.sobject,
-                    id=candidate.link.salesforce_id,
+                    id=pending.link.salesforce_id,
                     fields=differing,
-                    identity={new.external_id: new.fields[new.external_id]},
+                    identity={upsert.external_id: upsert.fields[upsert.external_id]},
                 )
             )
         else:
-            plan.unchanged.append(candidate)
+            plan.unchanged.append(pending)
     return plan
 
 
 def accounts_ahead(
-    orders: Sequence[PendingEntity], linked: Mapping[str, Link], unknown: Mapping[str, PendingEntity]
+    orders: Sequence[PendingEntity], linked: Mapping[str, Link], missing: Mapping[str, PendingEntity]
 ) -> set[str]:
-    """Customers without an account whose account goes ahead of the graphs, in one call.
+    """The keys of customers whose new account must be written before the graphs, in a call of its own.
 
-    A customer with a single new order rides in that order's graph at no cost. A second graph that needed the same new
-    account could run before the first; an order that the org has can only refer to one that is there; and text that
-    looks like a reference must not travel in a graph at all.
+    The account of a customer with a single new order travels in that order's graph at no cost. It goes ahead if a
+    second graph needs it, because that graph could run first; if an order that the org already has refers to it; and if
+    one of its texts looks like a reference, which a graph would resolve.
     """
-    wanting: Counter[str] = Counter()
+    new_orders_by_customer: Counter[str] = Counter()
     ahead: set[str] = set()
-    for candidate in orders:
-        lookups = candidate.record.lookups.values() if candidate.record is not None else ()
-        wanted = [item.key for item in lookups if item.entity == "customer" and item.key not in linked]
-        if candidate.link is None:
-            wanting.update(wanted)
+    for pending in orders:
+        lookups = pending.record.lookups.values() if pending.record is not None else ()
+        customers = [item.key for item in lookups if item.entity == "customer" and item.key not in linked]
+        if pending.link is None:
+            new_orders_by_customer.update(customers)
         else:
-            ahead.update(wanted)
+            ahead.update(customers)
     return ahead | {
         customer
-        for customer, orders_of in wanting.items()
-        if orders_of > 1
-        or ((known := unknown.get(customer)) and known.record and reference_like_values(known.record.fields))
+        for customer, new_orders in new_orders_by_customer.items()
+        if new_orders > 1
+        or (
+            (customer_pending := missing.get(customer))
+            and customer_pending.record
+            and reference_like_values(customer_pending.record.fields)
+        )
     }
 
 
 def plan_orders(
-    candidates: Iterable[PendingEntity],
+    pending_entities: Iterable[PendingEntity],
     *,
-    facts: OrgProfile,
+    profile: OrgProfile,
     customers: Mapping[str, Link],
     accounts: Mapping[str, MappedRecord],
     refusals: Mapping[str, Refusal],
     prices: Mapping[str, str],
-    withdrawn: Set[str],
+    inactive_prices: Set[str],
     source: Source,
     originals: Mapping[tuple[str, str], Link] = MappingProxyType({}),
-    lost: Mapping[str, Link] = MappingProxyType({}),
+    lost_accounts: Mapping[str, Link] = MappingProxyType({}),
 ) -> Plan:
-    """Orders: a graph for each new one, rows for what differs, a sequence where the org has frozen what must change.
+    """Plan orders: a graph for each new one, updates for what differs, a rewrite if the org has frozen what must
+    change.
 
-    `customers` are the accounts already linked; `accounts` the records of those that are not; `refusals` say why a
-    customer (by key) or a product (by price key, `SKU|USD`) was refused; `prices` are entry IDs by price key,
-    and `withdrawn` those that we have switched off because there is no such price here any more; `originals` the orders
-    and lines that returns refer to, by (entity, key); `lost` the links of accounts that are in `refusals`.
+    `customers` are the links of accounts; `accounts` the records of customers without one; `refusals` say why a
+    customer (by key) or a product (by price key, `SKU|USD`) was refused; `prices` are price book entry IDs by price
+    key; `inactive_prices` are the keys of entries that we deactivated because the price no longer exists here;
+    `originals` are the links of orders and lines that returns refer to, by (entity, key); `lost_accounts` are the links
+    of accounts that are in `refusals`.
     """
     plan = Plan()
     context = OrderContext(
-        facts=facts,
+        profile=profile,
         customers=customers,
         accounts=accounts,
         refusals=refusals,
         prices=prices,
-        withdrawn=withdrawn,
+        inactive_prices=inactive_prices,
         source=source,
         originals=originals,
-        lost=lost,
+        lost_accounts=lost_accounts,
     )
-    for candidate in candidates:
-        order_planner.plan_one(candidate, context, plan)
+    for pending in pending_entities:
+        order_planner.plan_order(pending, context, plan)
     return plan

@@ -1,7 +1,7 @@
-"""Makes values fit the org's fields, and says beforehand what the org would refuse.
+"""Normalizes values as the org stores them, and checks in advance what the org would refuse.
 
-A refusal here carries the code the org would have answered with: the reader of a dead letter should not care who
-noticed. PURE: no I/O, no client.
+A refusal from here carries the code that the org would have answered with, so the reader of a dead letter need not care
+who noticed. PURE: no I/O.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from connector.model.describe import FieldDescribe, SObjectDescribe
 from connector.model.record import FieldValue
 
 NUMERIC = frozenset({"currency", "double", "percent"})
-MOST_DIGITS = 18
-SHOWN = 40  # characters of an offending text that a message repeats
+MAX_DIGITS = 18
+MAX_SHOWN_CHARACTERS = 40  # characters of an offending text that a message repeats
 
 
 class Source(Protocol):
-    """Names the mapping line behind a field; of `person` accounts, that of their own mapping."""
+    """Returns the mapping line behind a field (`order.yaml:14`); with `person`, the line of the person
+    account mapping."""
 
     def __call__(self, sobject: str, field: str, /, *, person: bool = False) -> str | None: ...
 
@@ -28,23 +29,23 @@ class Source(Protocol):
 def normalize(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
     """`values` as the org would store them: text trimmed, empty text null.
 
-    The org trims silently; doing it first keeps the snapshot equal to what a later read returns. It rounds silently,
-    too, which `refusal` does not let happen: an amount is rounded where somebody said so, or not at all.
+    The org trims silently; trimming first keeps the snapshot equal to what a later read returns. The org also rounds
+    silently, which `first_violation` refuses: an amount is rounded only where the mapping says so.
     """
     return {name: (value.strip() or None) if isinstance(value, str) else value for name, value in values.items()}
 
 
-def rounded(value: Decimal, field: FieldDescribe | None) -> Decimal:
-    """Half up to the decimals that the field has, as the org itself rounds."""
-    if field is None or not value.is_finite() or value.adjusted() > MOST_DIGITS:
+def round_to_field(value: Decimal, field: FieldDescribe | None) -> Decimal:
+    """`value` rounded half up to the decimals of the field, as the org itself rounds."""
+    if field is None or not value.is_finite() or value.adjusted() > MAX_DIGITS:
         return value
     return value.quantize(Decimal(1).scaleb(-field.scale), rounding=ROUND_HALF_UP)
 
 
 def reference_like_values(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
-    """Those of `values` that composite and graph calls would take for a reference (`@{order.id}` in somebody's notes).
+    """The values that composite and graph calls would resolve as a reference, such as `@{order.id}` in a note.
 
-    No way to escape them is documented, so they travel by collections, which know no references.
+    The documentation describes no escape, so such values are sent with sObject Collections, which know no references.
     """
     return {name: value for name, value in values.items() if isinstance(value, str) and "@{" in value}
 
@@ -56,18 +57,18 @@ def first_violation(
     record: str,
     source: Source,
     creating: bool,
-    later: Collection[str] = (),
+    filled_later: Collection[str] = (),
     person: bool = False,
 ) -> Refusal | None:
-    """Why the org would refuse these (fitted) values, or None. The first fault in field order is reported.
+    """Why the org would refuse these normalized values, or None. The first violation in field order is reported.
 
-    `later` names references that are filled in when the call is built.
+    `filled_later` names references that are filled in when the call is built.
     """
     for name, value in values.items():
         field = describe.fields.get(name)
-        found = _fault(value, field, describe) if field is not None else None
-        if found is not None:
-            code, message, fix = found
+        violation = _check_value(value, field, describe) if field is not None else None
+        if violation is not None:
+            code, message, fix = violation
             return Refusal(
                 code=code,
                 message=message,
@@ -78,7 +79,7 @@ def first_violation(
             )
     if creating:
         for name, field in describe.fields.items():
-            if field.required_on_create and values.get(name) is None and name not in later:
+            if field.required_on_create and values.get(name) is None and name not in filled_later:
                 return Refusal(
                     code="REQUIRED_FIELD_MISSING",
                     message=f"Required fields are missing: [{name}]",
@@ -90,10 +91,10 @@ def first_violation(
     return None
 
 
-def _fault(value: FieldValue, field: FieldDescribe, describe: SObjectDescribe) -> tuple[str, str, str] | None:
+def _check_value(value: FieldValue, field: FieldDescribe, describe: SObjectDescribe) -> tuple[str, str, str] | None:
     if isinstance(value, str):
         if field.length and len(value) > field.length and not field.reference_to:
-            shown = value if len(value) <= SHOWN else value[:SHOWN] + "…"
+            shown = value if len(value) <= MAX_SHOWN_CHARACTERS else value[:MAX_SHOWN_CHARACTERS] + "…"
             return (
                 "STRING_TOO_LONG",
                 f"{field.label}: data value too large: {shown} (max length={field.length})",
@@ -111,7 +112,7 @@ def _fault(value: FieldValue, field: FieldDescribe, describe: SObjectDescribe) -
             f"{field.label}: value outside of valid range on numeric field: {value}",
             f"The field holds {field.precision - field.scale} digits before the decimal mark: correct the amount.",
         )
-    elif isinstance(value, Decimal) and field.type in NUMERIC and rounded(value, field) != value:
+    elif isinstance(value, Decimal) and field.type in NUMERIC and round_to_field(value, field) != value:
         return (
             "WOULD_BE_ROUNDED",
             f"{field.label}: {value} has more decimals than the {field.scale} that the field holds.",

@@ -1,6 +1,6 @@
-"""Takes what the org holds in the place of what we know, for entities that we are not sure of, and records it.
+"""Reads back what the org holds of unconfirmed entities, and stores it in place of the links we had.
 
-Whatever cannot be decided without a person is refused here, before anything is written.
+A case that only a person can decide becomes a refusal here, before anything is written.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from connector.errors import RetryClass
 from connector.model.change import Change, EntityKind, Refusal
 from connector.model.record import Link
 from connector.outbound.dispatcher import CallDispatcher
-from connector.outbound.link_check import LinkState, Reader, look_up
-from connector.outbound.lost_records import taken
+from connector.outbound.link_check import LinkState, Reader, read_org_states
+from connector.outbound.lost_records import rejection_for_foreign_record
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import PendingEntity, Rejection
@@ -23,155 +23,170 @@ from connector.outbound.stats import SyncStats
 from connector.outbound.writer import Writer
 from connector.salesforce.fault import Fault
 
-UNREADABLE = Fault(
+ACCOUNT_NOT_READABLE = Fault(
     code="ACCOUNT_NOT_READABLE",
     retry_class=RetryClass.TRANSIENT,
     sentence="The org refused to show the account of the order's customer.",
-    fix="Check that the connector's user may read accounts; it is tried again by itself.",
+    fix="Check that the connector's user may read accounts; it is tried again automatically.",
     follows=True,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accounts:
-    """The accounts of a claim's customers, by customer: `links` of those the org has, `unknown` ones it does not, why
-    others are refused (`lost` are their links) or must be tried later."""
+class ClaimAccounts:
+    """The accounts of a claim's customers, by customer key: `links` of accounts that the org has, `missing` ones that
+    it does not have, `refusals` (with `lost_links`), and faults of `postponed` ones."""
 
     links: dict[str, Link]
-    unknown: dict[str, PendingEntity]
+    missing: dict[str, PendingEntity]
     refusals: dict[str, Refusal]
-    lost: dict[str, Link]
-    put_off: dict[str, Fault]
+    lost_links: dict[str, Link]
+    postponed: dict[str, Fault]
 
 
 @dataclass(frozen=True)
 class BatchItem:
-    """A candidate as an item of a call."""
+    """A pending entity as an item of a call."""
 
-    candidate: PendingEntity
+    pending: PendingEntity
 
 
 class ReadBack:
-    """Of one stream."""
+    """Reads back the entities of one stream."""
 
     def __init__(
         self,
-        ledger: SyncRepository,
-        calls: CallDispatcher,
+        repository: SyncRepository,
+        dispatcher: CallDispatcher,
         writer: Writer,
         reader: Reader,
-        facts: OrgProfile,
-        tally: SyncStats,
+        profile: OrgProfile,
+        stats: SyncStats,
     ) -> None:
-        self._ledger = ledger
-        self._calls = calls
+        self._repository = repository
+        self._dispatcher = dispatcher
         self._writer = writer
         self._reader = reader
-        self._facts = facts
-        self._tally = tally
+        self._profile = profile
+        self._stats = stats
 
-    async def recognized(self, claim: list[PendingEntity]) -> list[PendingEntity]:
-        """What the org holds of entities that we are not sure of takes the place of what we know. The claim without
-        those that could not be looked up, or whose record is gone."""
-        unsure = {item.change.key: item for item in claim if item.record is not None and item.change.unsure}
-        if not unsure:
+    async def refresh_claim(self, claim: list[PendingEntity]) -> list[PendingEntity]:
+        """Replace the links of unconfirmed entities by what the org holds.
+
+        Returns the claim without entities that could not be read, or that were refused because their record is gone.
+        """
+        unconfirmed = {item.change.key: item for item in claim if item.record is not None and item.change.unconfirmed}
+        if not unconfirmed:
             return claim
-        found, failed = await self.looked_up([*unsure.values()])
+        states, failed = await self.read_states([*unconfirmed.values()])
         await self._record(failed)
         refused = [
-            Rejection(candidate=unsure[key], refusal=sighting.refusal, certain=False)
-            for key, sighting in found.items()
-            if sighting.refusal is not None
+            Rejection(pending=unconfirmed[key], refusal=state.refusal, certain=False)
+            for key, state in states.items()
+            if state.refusal is not None
         ]
-        await self._calls.settle(refused=refused)
-        orders = [unsure[key].link is None for key, sighting in found.items() if sighting.link is not None]
+        await self._dispatcher.record_unsent(refused=refused)
+        newly_linked = [unconfirmed[key].link is None for key, state in states.items() if state.link is not None]
         if claim[0].change.entity in {EntityKind.ORDER, EntityKind.RETURN}:
-            self._tally.adopted += sum(orders)
-        left = keys_of(failed) | {item.candidate.change.key for item in refused}
-        return [self._as_found(item, found) for item in claim if item.change.key not in left]
+            self._stats.recovered += sum(newly_linked)
+        excluded = keys_of(failed) | {item.pending.change.key for item in refused}
+        return [self._with_org_state(item, states) for item in claim if item.change.key not in excluded]
 
-    def _as_found(self, item: PendingEntity, found: Mapping[str, LinkState]) -> PendingEntity:
-        sighting = found.get(item.change.key)
-        if sighting is None:
+    def _with_org_state(self, item: PendingEntity, states: Mapping[str, LinkState]) -> PendingEntity:
+        state = states.get(item.change.key)
+        if state is None:
             return item
-        return replace(self._ledger.mapped(item, sighting.link, sighting.parts), lost=sighting.lost or {})
+        return replace(
+            self._repository.map_entity(item, state.link, state.lines), missing_lines=state.missing_lines or {}
+        )
 
-    async def looked_up(self, items: Sequence[PendingEntity]) -> tuple[dict[str, LinkState], list[WriteResult]]:
-        """What the org holds of `items`, recorded; pieces for those it could not be asked about."""
-        found: dict[str, LinkState] = {}
+    async def read_states(self, items: Sequence[PendingEntity]) -> tuple[dict[str, LinkState], list[WriteResult]]:
+        """Read and store what the org holds of `items`. Returns the states by key, and results for items that could not
+        be read."""
+        states: dict[str, LinkState] = {}
 
         async def look(batch: Sequence[BatchItem]) -> list[WriteResult]:
-            found.update(await look_up(self._reader, [item.candidate for item in batch], self._facts))
+            states.update(await read_org_states(self._reader, [item.pending for item in batch], self._profile))
             return []
 
-        failed = await self._calls.send([*map(BatchItem, items)], look)
+        failed = await self._dispatcher.send([*map(BatchItem, items)], look)
         by_key = {item.change.key: item for item in items}
         outcomes = Outcomes()
-        for key, sighting in (await self._unclaimed(by_key, found, outcomes.doubt)).items():
-            found[key] = sighting
-            if sighting.note is not None:
-                self._tally.note(sighting.note)
-            if sighting.link is None:
+        for key, state in (await self._refuse_foreign_records(by_key, states, outcomes.unconfirmed)).items():
+            states[key] = state
+            if state.note is not None:
+                self._stats.note(state.note)
+            if state.link is None:
                 continue
-            outcomes.put += [sighting.link, *sighting.parts]
-            outcomes.drop += sighting.stale
-            if sighting.before is not None:
-                outcomes.replaced.append((sighting.link, sighting.before))
-        await self._ledger.record(outcomes)
-        self._writer.know(outcomes.put)
-        return found, failed
+            outcomes.links += [state.link, *state.lines]
+            outcomes.dropped_links += state.stale_links
+            if state.merged_id is not None:
+                outcomes.merged_links.append((state.link, state.merged_id))
+        await self._repository.record(outcomes)
+        self._writer.add_links(outcomes.links)
+        return states, failed
 
-    async def _unclaimed(
-        self, candidates: Mapping[str, PendingEntity], found: Mapping[str, LinkState], doubt: list[tuple[str, str]]
+    async def _refuse_foreign_records(
+        self,
+        pending_entities: Mapping[str, PendingEntity],
+        states: Mapping[str, LinkState],
+        unconfirmed: list[tuple[str, str]],
     ) -> dict[str, LinkState]:
-        """Sightings with a refusal where a record that is new to us is another entity's, which is then in `doubt`."""
-        new = {
-            key: sighting.link
-            for key, sighting in found.items()
-            if sighting.link is not None and _id_of(candidates[key].link) != sighting.link.salesforce_id
+        """Refuse states whose newly found record is linked to another entity, and add that entity to `unconfirmed`."""
+        new_links = {
+            key: state.link
+            for key, state in states.items()
+            if state.link is not None and _record_id(pending_entities[key].link) != state.link.salesforce_id
         }
-        holders = await self._ledger.holders([link.salesforce_id for link in new.values()]) if new else {}
-        result = dict(found)
-        for key, link in new.items():
+        holders = (
+            await self._repository.links_by_record([link.salesforce_id for link in new_links.values()])
+            if new_links
+            else {}
+        )
+        checked = dict(states)
+        for key, link in new_links.items():
             holder = holders.get(link.salesforce_id)
             if holder is not None and (holder.entity, holder.key) != (link.entity, link.key):
-                result[key] = LinkState(refusal=taken(candidates[key].change, link, holder))
-                doubt.append((holder.entity, holder.key))
-        return result
+                checked[key] = LinkState(
+                    refusal=rejection_for_foreign_record(pending_entities[key].change, link, holder)
+                )
+                unconfirmed.append((holder.entity, holder.key))
+        return checked
 
-    async def look_at_accounts(self, accounts: Accounts, unsure: Mapping[str, PendingEntity]) -> bool:
-        """Whether one of them has taken the place of another, to which orders refer."""
-        found, failed = await self.looked_up([item for item in unsure.values() if item.record is not None])
-        for piece in failed:
-            accounts.put_off[piece.candidate.change.key] = piece.fault or UNREADABLE
-        there: list[Change] = []
-        for key, sighting in found.items():
-            item = unsure[key]
-            accounts.unknown.pop(key, None)
-            if sighting.refusal is not None:
-                accounts.refusals[key] = sighting.refusal
+    async def refresh_accounts(self, accounts: ClaimAccounts, unconfirmed: Mapping[str, PendingEntity]) -> bool:
+        """Read back the unconfirmed accounts of a claim. Returns whether one was merged into another, so that orders
+        moved."""
+        states, failed = await self.read_states([item for item in unconfirmed.values() if item.record is not None])
+        for result in failed:
+            accounts.postponed[result.pending.change.key] = result.fault or ACCOUNT_NOT_READABLE
+        confirmed: list[Change] = []
+        for key, state in states.items():
+            item = unconfirmed[key]
+            accounts.missing.pop(key, None)
+            if state.refusal is not None:
+                accounts.refusals[key] = state.refusal
                 if (link := accounts.links.pop(key, None)) is not None:
-                    accounts.lost[key] = link
-            elif sighting.link is not None:
-                accounts.links[key] = sighting.link
-                there.append(item.change)
+                    accounts.lost_links[key] = link
+            elif state.link is not None:
+                accounts.links[key] = state.link
+                confirmed.append(item.change)
             else:
-                accounts.unknown[key] = self._ledger.mapped(item, None, ())
-        for key in accounts.put_off:
+                accounts.missing[key] = self._repository.map_entity(item, None, ())
+        for key in accounts.postponed:
             accounts.links.pop(key, None)
-            accounts.unknown.pop(key, None)
-        await self._ledger.release(there)
-        return any(sighting.before is not None for sighting in found.values())
+            accounts.missing.pop(key, None)
+        await self._repository.release_customers(confirmed)
+        return any(state.merged_id is not None for state in states.values())
 
-    async def _record(self, pieces: list[WriteResult]) -> None:
+    async def _record(self, results: list[WriteResult]) -> None:
         outcomes = Outcomes()
-        self._calls.sort(pieces, outcomes, done=frozenset())
-        await self._ledger.record(outcomes)
+        self._dispatcher.collect(results, outcomes, done=frozenset())
+        await self._repository.record(outcomes)
 
 
-def keys_of(pieces: Iterable[WriteResult]) -> set[str]:
-    return {piece.candidate.change.key for piece in pieces}
+def keys_of(results: Iterable[WriteResult]) -> set[str]:
+    return {result.pending.change.key for result in results}
 
 
-def _id_of(link: Link | None) -> str | None:
+def _record_id(link: Link | None) -> str | None:
     return None if link is None else link.salesforce_id

@@ -1,4 +1,4 @@
-"""Why an order would be refused, in the org's codes and our words."""
+"""Builds the refusals of orders, returns and customers that fail our checks: the org's codes, a message and a fix."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from connector.outbound.plan_types import Fields
 from connector.outbound.preflight import Source
 
 
-def rejection_for_no_currency(order: Order | OrderReturn, facts: OrgProfile) -> Refusal:
-    has = ", ".join(sorted(facts.currencies))
+def rejection_for_no_currency(order: Order | OrderReturn, profile: OrgProfile) -> Refusal:
+    available = ", ".join(sorted(profile.currencies))
     fix = f"Ask an admin to activate {order.currency} in the org, or correct the order's currency, then replay."
-    if not facts.multi_currency:
+    if not profile.multi_currency:
         fix = (
             f"Correct the order's currency. If {order.currency} is the org's own, set CONNECTOR_SALESFORCE__CURRENCY"
             " to it, then replay."
         )
     return Refusal(
         code="INVALID_CURRENCY_ISO",
-        message=f"The org has no currency {order.currency}; it has {has}.",
+        message=f"The org has no currency {order.currency}; it has {available}.",
         field="Order.CurrencyIsoCode",
         source=None,
         fix=fix,
@@ -43,7 +43,7 @@ def rejection_for_no_lines(record: MappedRecord) -> Refusal:
     )
 
 
-def rejection_for_misread_key(record: MappedRecord, name: str) -> Refusal:
+def rejection_for_reference_like_key(record: MappedRecord, name: str) -> Refusal:
     return Refusal(
         code="INVALID_INPUT",
         message=f"{name}: the key contains `@{{`, which the org takes for a reference to another record.",
@@ -66,7 +66,7 @@ def rejection_for_missing_original(name: str, line: MappedRecord, lookup: Lookup
 
 
 def rejection_for_changed_account_type(customer: str, *, person: bool) -> Refusal:
-    """`person`: what the customer is here by now."""
+    """`person`: whether the customer is a person now."""
     here, there = ("a person", "company") if person else ("a company", "person")
     undo = "take its last name out" if person else "give it its last name again"
     return Refusal(
@@ -93,10 +93,10 @@ def rejection_for_no_company_type(label: str) -> Refusal:
     )
 
 
-def rejection_for_no_record_type(record: MappedRecord, named: Lookup, source: Source) -> Refusal:
+def rejection_for_no_record_type(record: MappedRecord, lookup: Lookup, source: Source) -> Refusal:
     return Refusal(
         code="INVALID_CROSS_REFERENCE_KEY",
-        message=f"{record.sobject} has no active record type {named.key} that the connector's user may use.",
+        message=f"{record.sobject} has no active record type {lookup.key} that the connector's user may use.",
         field=f"{record.sobject}.RecordTypeId",
         source=source(record.sobject, "RecordTypeId", person=bool(record.person)),
         fix="Name another in the mapping, or ask an admin to give it to the connector's user, then replay.",
@@ -116,13 +116,13 @@ def rejection_for_no_last_name(record: MappedRecord, source: Source) -> Refusal:
 
 
 def rejection_for_excess_decimals(
-    line: MappedRecord, fields: Fields, facts: OrgProfile, source: Source
+    line: MappedRecord, fields: Fields, profile: OrgProfile, source: Source
 ) -> Refusal | None:
-    """A unit price with more decimals than the org gives the order's currency; it would be rounded in silence."""
+    """Refuse a unit price with more decimals than the org gives the currency: the org would round it silently."""
     price = fields.get("UnitPrice")
     currency = next((item.key.rpartition("|")[2] for item in line.lookups.values() if item.entity == "price"), "")
-    places = facts.decimals.get(currency)
-    if places is None or not isinstance(price, Decimal) or facts.rounded(price, currency) == price:
+    places = profile.decimals.get(currency)
+    if places is None or not isinstance(price, Decimal) or profile.round_amount(price, currency) == price:
         return None
     return Refusal(
         code="WOULD_BE_ROUNDED",

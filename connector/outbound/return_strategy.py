@@ -1,8 +1,8 @@
-"""How this org shows returns: as reduction orders, as Return Orders, or on the order itself.
+"""Chooses how an org represents returns: as reduction orders, as Return Orders, or as fields of the order.
 
-Both objects are features that an admin must enable. Describe does not tell whether reduction orders are on (their
-fields are always there): the first return that is sent finds it out, and what it found is kept as long as what the org
-told of itself.
+Reduction orders and Return Orders are features that an admin must enable. Describe does not show whether reduction
+orders are on, because their fields are always there. The first return that is sent finds out, and the answer is cached
+with the org's metadata.
 """
 
 from __future__ import annotations
@@ -18,39 +18,41 @@ from connector.store.engine import Store
 FIELD = "IsReductionOrder"
 
 
-class ReturnForm:
-    """The form that is `wanted`, as far as this org has it."""
+class ReturnStrategy:
+    """The representation of returns by `setting` (CONNECTOR_SALESFORCE__RETURNS), as far as this org supports it."""
 
-    def __init__(self, mappings: MappingSet, facts: OrgProfile, wanted: Returns, store: Store) -> None:
+    def __init__(self, mappings: MappingSet, profile: OrgProfile, setting: Returns, store: Store) -> None:
         self._mappings = mappings
-        self._facts = facts
-        self._wanted = wanted
+        self._profile = profile
+        self._setting = setting
         self._store = store
 
-    async def mappings(self) -> MappingSet:
-        """The mappings with those of returns that are to be used."""
-        match self._wanted:
+    async def choose_mappings(self) -> MappingSet:
+        """The mappings, with the return mapping that is to be used."""
+        match self._setting:
             case Returns.FIELDS:
                 return self._mappings.returning(None)
             case Returns.RETURN_ORDER:
                 return self._mappings.returning(self._mappings.return_order)
-            case Returns.AUTO if await get_flag(self._store, self._facts.org_id, FIELD) is False:
+            case Returns.AUTO if await get_flag(self._store, self._profile.org_id, FIELD) is False:
                 return self._mappings.returning(None)
         return self._mappings.returning(self._mappings.reduction)
 
-    async def learned(self, pieces: list[WriteResult]) -> list[WriteResult]:
-        """Those of `pieces` that found out that the org has no reduction orders; where reductions are insisted on, they
-        stay what they are, refusals."""
-        found = [piece for piece in pieces if self._wanted is Returns.AUTO and _unknown(piece)]
-        if found:
-            await set_flag(self._store, self._facts.org_id, FIELD, False)
-        return found
+    async def note_unsupported(self, results: list[WriteResult]) -> list[WriteResult]:
+        """Remember that the org has no reduction orders if `results` show it, and return the results that show it.
+
+        Only with the setting `auto`. If reduction orders were set explicitly, such results stay refusals.
+        """
+        unsupported = [result for result in results if self._setting is Returns.AUTO and _is_unsupported(result)]
+        if unsupported:
+            await set_flag(self._store, self._profile.org_id, FIELD, False)
+        return unsupported
 
 
-def _unknown(piece: WriteResult) -> bool:
-    refusal = piece.refusal
+def _is_unsupported(result: WriteResult) -> bool:
+    refusal = result.refusal
     return (
-        piece.candidate.change.entity is EntityKind.RETURN
+        result.pending.change.entity is EntityKind.RETURN
         and refusal is not None
         and (FIELD in (refusal.field or "") or FIELD in refusal.message)
     )

@@ -1,4 +1,5 @@
-"""Turns planned work into calls and the org's answers into pieces. Stores nothing, retries nothing across calls."""
+"""Executes planned writes: builds the calls and converts the org's answers into results. It stores and
+retries nothing."""
 
 from __future__ import annotations
 
@@ -14,17 +15,17 @@ from connector.outbound.batches import chunks
 from connector.outbound.plan_types import Fields, OrderGraph, PendingEntity, RecordUpdate, RecordUpsert, Upsert
 from connector.outbound.preflight import Source
 from connector.outbound.results import (
-    GONE,
+    GONE_CODES,
     WriteResult,
-    already_there,
-    cause,
-    failure,
-    gone,
-    key_taken,
-    link_of,
-    moved_link,
-    written_by,
-    wrong_kind,
+    build_link,
+    failed_result,
+    fields_written_by,
+    gone_result,
+    means_already_written,
+    means_key_taken,
+    means_wrong_account_type,
+    root_error,
+    updated_link,
 )
 from connector.salesforce.collections import records_body, update_body, upsert_path
 from connector.salesforce.composite import SubOutcome, SubRequest
@@ -32,11 +33,11 @@ from connector.salesforce.graph import Graph, GraphOutcome, Node, is_follower, r
 from connector.salesforce.limits import ROWS_PER_COLLECTION
 
 ACCOUNT, ORDER, ADD, CHANGE = "account", "order", "add", "change"
-"""Reference names: the parents of a graph (its lines are `line1`, ...), added and changed lines in a sequence."""
+"""Reference names: the parents of a graph (its lines are `line1`, ...), added and changed lines of a rewrite."""
 
 
 class Org(Protocol):
-    """The writes that outbound asks of the org; a rehearsal answers them too."""
+    """The write calls that outbound needs; a dry run implements them too."""
 
     async def collections_upsert(
         self, sobject: str, external_id: str, records: Sequence[Mapping[str, Any]]
@@ -54,180 +55,194 @@ class Org(Protocol):
 
 
 class Writer:
-    """One call per method; every record of the call is answered by a Piece."""
+    """One call per method, with one WriteResult per item."""
 
     def __init__(self, org: Org, source: Source) -> None:
         self._org = org
         self._source = source
         self._links: dict[tuple[str, str], Link] = {}
 
-    def start(self, links: Iterable[Link]) -> None:
-        """Begin a claim with its links as stored; each write moves them on, so that two writes to a record add up."""
+    def start_claim(self, links: Iterable[Link]) -> None:
+        """Begin a claim with its stored links. Each write updates them, so that two writes to one record add up."""
         self._links.clear()
-        self.know(links)
+        self.add_links(links)
 
-    def know(self, links: Iterable[Link]) -> None:
+    def add_links(self, links: Iterable[Link]) -> None:
         for link in links:
-            self._known(link)
+            self._remember(link)
 
-    def _known(self, link: Link) -> Link:
+    def _remember(self, link: Link) -> Link:
         self._links[link.entity, link.key] = link
         return link
 
-    async def upserts(self, call: Sequence[Upsert]) -> list[WriteResult]:
-        """Customers or products (of one object), up to 200."""
+    async def write_upserts(self, call: Sequence[Upsert]) -> list[WriteResult]:
+        """Upsert up to 200 customers or products of one object."""
         first = call[0].record
         outcomes = await self._org.collections_upsert(
             first.sobject, first.external_id, [upsert.record.fields for upsert in call]
         )
-        return [self._upserted(upsert, outcome) for upsert, outcome in zip(call, outcomes, strict=True)]
+        return [self._upsert_result(upsert, outcome) for upsert, outcome in zip(call, outcomes, strict=True)]
 
-    def _upserted(self, upsert: Upsert, outcome: Outcome) -> WriteResult:
+    def _upsert_result(self, upsert: Upsert, outcome: Outcome) -> WriteResult:
         if not outcome.success:
-            return failure(upsert.candidate, outcome.errors, upsert.record, self._source)
-        link = self._known(link_of(upsert.record, outcome))
-        count, fields = {upsert.record.sobject: 1}, written_by(upsert)
+            return failed_result(upsert.pending, outcome.errors, upsert.record, self._source)
+        link = self._remember(build_link(upsert.record, outcome))
+        count, fields = {upsert.record.sobject: 1}, fields_written_by(upsert)
         if outcome.created is False:
-            found = (link.salesforce_id,)
-            return WriteResult(candidate=upsert.candidate, links=(link,), updated=count, found=found, written=fields)
-        return WriteResult(candidate=upsert.candidate, links=(link,), created=count, written=fields)
+            existing_ids = (link.salesforce_id,)
+            return WriteResult(
+                pending=upsert.pending, links=(link,), updated=count, existing_ids=existing_ids, written_fields=fields
+            )
+        return WriteResult(pending=upsert.pending, links=(link,), created=count, written_fields=fields)
 
-    async def rows(self, call: Sequence[RecordUpdate]) -> list[WriteResult]:
-        """Changes to known records, up to 200, only the fields that differ; status changes travel this way too."""
+    async def write_updates(self, call: Sequence[RecordUpdate]) -> list[WriteResult]:
+        """Update up to 200 known records with the fields that differ; also sets the statuses."""
         ordered = sorted(call, key=lambda row: row.sobject)
-        outcomes = await self._org.collections_update([_sent(row) for row in ordered])
-        return [self._changed(row, outcome) for row, outcome in zip(ordered, outcomes, strict=True)]
+        outcomes = await self._org.collections_update([_update_row(row) for row in ordered])
+        return [self._update_result(row, outcome) for row, outcome in zip(ordered, outcomes, strict=True)]
 
-    def _changed(self, row: RecordUpdate, outcome: Outcome) -> WriteResult:
+    def _update_result(self, row: RecordUpdate, outcome: Outcome) -> WriteResult:
         if outcome.success:
-            link = self._known(moved_link(row, self._links[row.entity, row.key]))
+            link = self._remember(updated_link(row, self._links[row.entity, row.key]))
             count = {row.sobject: 1}
-            return WriteResult(candidate=row.candidate, links=(link,), updated=count, written=written_by(row))
-        if wrong_kind(cause(outcome.errors), row):  # converted in the org since: forget what we knew, and write anew
-            otherwise = failure(row.candidate, outcome.errors, row, self._source).refusal
-            return WriteResult(candidate=row.candidate, gone=((row.entity, row.key),), otherwise=otherwise)
-        if key_taken(cause(outcome.errors), row):
-            otherwise = failure(row.candidate, outcome.errors, row, self._source).refusal
-            return WriteResult(candidate=row.candidate, gone=(_own(row),), otherwise=otherwise)
-        if cause(outcome.errors).code in GONE:
-            lost = [(row.entity, row.key)]
-            change = row.candidate.change
+            return WriteResult(pending=row.pending, links=(link,), updated=count, written_fields=fields_written_by(row))
+        if means_wrong_account_type(
+            root_error(outcome.errors), row
+        ):  # converted in the org since: drop the link, then write all fields
+            refusal = failed_result(row.pending, outcome.errors, row, self._source).refusal
+            return WriteResult(pending=row.pending, stale_links=((row.entity, row.key),), fallback_refusal=refusal)
+        if means_key_taken(root_error(outcome.errors), row):
+            refusal = failed_result(row.pending, outcome.errors, row, self._source).refusal
+            return WriteResult(pending=row.pending, stale_links=(_owner_of(row),), fallback_refusal=refusal)
+        if root_error(outcome.errors).code in GONE_CODES:
+            stale_links = [(row.entity, row.key)]
+            change = row.pending.change
             if row.entity in {"line", "return_line"}:
-                lost = [(change.entity.value, change.key)]
-            if "AccountId" in row.fields:  # or what it was to move to
-                lost += _of_customer(row.candidate)
-            return gone(row.candidate, lost, outcome.errors, row.sobject)
-        return failure(row.candidate, outcome.errors, row, self._source)
+                stale_links = [(change.entity.value, change.key)]
+            if "AccountId" in row.fields:  # or the account that it was to refer to
+                stale_links += _customer_links(row.pending)
+            return gone_result(row.pending, stale_links, outcome.errors, row.sobject)
+        return failed_result(row.pending, outcome.errors, row, self._source)
 
-    async def graphs(self, call: Sequence[OrderGraph]) -> list[WriteResult]:
-        """New orders, one graph each: account if new, the order as Draft, its lines; all of an order or nothing."""
+    async def write_graphs(self, call: Sequence[OrderGraph]) -> list[WriteResult]:
+        """Create orders, one graph each: the account if it is new, the order as Draft, its lines. The org saves all of
+        a graph or nothing."""
         outcomes = await self._org.graph([_graph(str(index), order) for index, order in enumerate(call)])
         by_id = {outcome.graph_id: outcome for outcome in outcomes}
-        return [self._ordered(order, by_id[str(index)]) for index, order in enumerate(call)]
+        return [self._graph_result(order, by_id[str(index)]) for index, order in enumerate(call)]
 
-    def _ordered(self, order: OrderGraph, outcome: GraphOutcome) -> WriteResult:
-        candidate = order.candidate
+    def _graph_result(self, order: OrderGraph, outcome: GraphOutcome) -> WriteResult:
+        pending = order.pending
         if outcome.halted:
-            return WriteResult(candidate=candidate, exists=True)  # not run: look, then send again
-        named = _nodes(order)
+            return WriteResult(pending=pending, already_exists=True)  # not run: read the org back, then send again
+        records = _records_by_reference(order)
         if outcome.success:
-            links = tuple(self._known(_sent_link(record, reference, outcome)) for reference, record in named)
-            found = tuple(str(item.id) for item in outcome.nodes.values() if item.created is False)
-            made = Counter(link.sobject for link in links if link.salesforce_id not in found)
-            kept = Counter(link.sobject for link in links if link.salesforce_id in found)
-            fields = written_by(order)
+            links = tuple(self._remember(_node_link(record, reference, outcome)) for reference, record in records)
+            existing_ids = tuple(str(item.id) for item in outcome.nodes.values() if item.created is False)
+            created = Counter(link.sobject for link in links if link.salesforce_id not in existing_ids)
+            updated = Counter(link.sobject for link in links if link.salesforce_id in existing_ids)
+            fields = fields_written_by(order)
             return WriteResult(
-                candidate=candidate, links=links, created=made, updated=kept, found=found, written=fields
+                pending=pending,
+                links=links,
+                created=created,
+                updated=updated,
+                existing_ids=existing_ids,
+                written_fields=fields,
             )
-        reference, record = next((name, record) for name, record in named if name in outcome.causes)
+        reference, record = next((name, record) for name, record in records if name in outcome.causes)
         errors = outcome.nodes[reference].errors
-        error = cause(errors)
-        if already_there(error):
-            otherwise = failure(candidate, errors, record, self._source).refusal
-            return WriteResult(candidate=candidate, exists=True, otherwise=otherwise)
-        if reference == ORDER and order.account is None and error.code in GONE:
-            # What an order refers to and can vanish unnoticed: its account, and of a return its order.
-            lost = [("customer", order.customer), *_originals_of(candidate)]
-            return gone(candidate, lost, errors, record.sobject)
-        if reference not in {ORDER, ACCOUNT} and error.code in GONE:
-            return gone(candidate, _prices_of(candidate, [record.key]), errors, record.sobject)
-        return failure(candidate, errors, record, self._source)
+        error = root_error(errors)
+        if means_already_written(error):
+            refusal = failed_result(pending, errors, record, self._source).refusal
+            return WriteResult(pending=pending, already_exists=True, fallback_refusal=refusal)
+        if reference == ORDER and order.account is None and error.code in GONE_CODES:
+            # An order's account and a return's order can be deleted in the org without our noticing.
+            stale_links = [("customer", order.customer), *_original_order_links(pending)]
+            return gone_result(pending, stale_links, errors, record.sobject)
+        if reference not in {ORDER, ACCOUNT} and error.code in GONE_CODES:
+            return gone_result(pending, _price_links(pending, [record.key]), errors, record.sobject)
+        return failed_result(pending, errors, record, self._source)
 
-    async def sequences(self, items: Sequence[plan_types.OrderRewrite]) -> list[WriteResult]:
-        """Orders whose change must run step by step: a call each, all of it or nothing."""
-        return [await self._sequence(item) for item in items]
+    async def write_rewrites(self, items: Sequence[plan_types.OrderRewrite]) -> list[WriteResult]:
+        """Rewrite orders whose change must run step by step. Each takes one composite call; the org saves all of it or
+        nothing."""
+        return [await self._write_rewrite(item) for item in items]
 
-    async def _sequence(self, item: plan_types.OrderRewrite) -> WriteResult:
-        steps = list(_steps(item))
+    async def _write_rewrite(self, item: plan_types.OrderRewrite) -> WriteResult:
+        steps = list(_subrequests(item))
         outcomes = await self._org.composite(steps, all_or_none=True, collate=False)
         failed = _first_cause(item, outcomes)
         if failed is None:
-            return self._sequenced(item, outcomes)
-        # An org that saved a part of it would have kept its word on none of it: we look before we write again.
-        return self._unsequenced(item, *failed).doubted()
+            return self._rewrite_result(item, outcomes)
+        # If the org saved a part in spite of allOrNone, we must not rely on any of it: read back before the next write.
+        return self._failed_rewrite_result(item, *failed).as_unconfirmed()
 
-    def _unsequenced(
+    def _failed_rewrite_result(
         self, item: plan_types.OrderRewrite, errors: Sequence[RowError], about: RecordUpsert | RecordUpdate
     ) -> WriteResult:
-        code = cause(errors).code
-        if code in GONE:
-            change = item.candidate.change
-            lost = [(change.entity.value, change.key), *_prices_of(item.candidate, [line.key for line in item.add])]
+        code = root_error(errors).code
+        if code in GONE_CODES:
+            change = item.pending.change
+            stale_links = [
+                (change.entity.value, change.key),
+                *_price_links(item.pending, [line.key for line in item.add]),
+            ]
             if "AccountId" in item.header:
-                lost += _of_customer(item.candidate)
-            return gone(item.candidate, lost, errors, about.sobject)
-        if already_there(cause(errors)):
-            otherwise = failure(item.candidate, errors, about, self._source).refusal
-            return WriteResult(candidate=item.candidate, exists=True, otherwise=otherwise)
-        return failure(item.candidate, errors, about, self._source)
+                stale_links += _customer_links(item.pending)
+            return gone_result(item.pending, stale_links, errors, about.sobject)
+        if means_already_written(root_error(errors)):
+            refusal = failed_result(item.pending, errors, about, self._source).refusal
+            return WriteResult(pending=item.pending, already_exists=True, fallback_refusal=refusal)
+        return failed_result(item.pending, errors, about, self._source)
 
-    def _sequenced(self, item: plan_types.OrderRewrite, outcomes: Sequence[SubOutcome]) -> WriteResult:
+    def _rewrite_result(self, item: plan_types.OrderRewrite, outcomes: Sequence[SubOutcome]) -> WriteResult:
         status = item.status or item.reopen
-        moved: Fields = {**item.header, **({} if status is None else {"Status": status})}
+        header_fields: Fields = {**item.header, **({} if status is None else {"Status": status})}
         added = [row for step in outcomes if step.reference.startswith(ADD) for row in step.rows]
-        change = item.candidate.change
+        change = item.pending.change
         header = self._links[change.entity.value, change.key]
-        links = [replace(header, snapshot={**header.snapshot, **moved})]
-        links += [link_of(record, row) for record, row in zip(item.add, added, strict=True)]
-        links += [moved_link(row, self._links[row.entity, row.key]) for row in item.update]
+        links = [replace(header, snapshot={**header.snapshot, **header_fields})]
+        links += [build_link(record, row) for record, row in zip(item.add, added, strict=True)]
+        links += [updated_link(row, self._links[row.entity, row.key]) for row in item.update]
         replaced = {record.key for record in item.add}
         return WriteResult(
-            candidate=item.candidate,
-            links=tuple(self._known(link) for link in links),
-            dropped=tuple(("line", key) for key, _ in item.delete if key not in replaced),
+            pending=item.pending,
+            links=tuple(self._remember(link) for link in links),
+            dropped_links=tuple(("line", key) for key, _ in item.delete if key not in replaced),
             created=Counter(record.sobject for record in item.add),
-            updated=Counter(row.sobject for row in item.update) + Counter({header.sobject: int(bool(moved))}),
-            written=written_by(item),
+            updated=Counter(row.sobject for row in item.update) + Counter({header.sobject: int(bool(header_fields))}),
+            written_fields=fields_written_by(item),
         )
 
 
-def _of_customer(candidate: PendingEntity) -> list[tuple[str, str]]:
-    """The link of the order's customer."""
-    record = candidate.record
+def _customer_links(pending: PendingEntity) -> list[tuple[str, str]]:
+    """The name (kind, key) of the order's customer."""
+    record = pending.record
     lookups = record.lookups.values() if record is not None else ()
     return [("customer", lookup.key) for lookup in lookups if lookup.entity == "customer"]
 
 
-def _originals_of(candidate: PendingEntity) -> list[tuple[str, str]]:
-    """The order that a return belongs to."""
-    record = candidate.record
+def _original_order_links(pending: PendingEntity) -> list[tuple[str, str]]:
+    """The name (kind, key) of the order that a return belongs to."""
+    record = pending.record
     lookups = record.lookups.values() if record is not None else ()
     return [("order", lookup.key) for lookup in lookups if lookup.entity == "order"]
 
 
-def _own(row: RecordUpdate) -> tuple[str, str]:
-    """The entity that a row belongs to: a line to its order."""
-    change = row.candidate.change
+def _owner_of(row: RecordUpdate) -> tuple[str, str]:
+    """The entity that a row belongs to: a line belongs to its order."""
+    change = row.pending.change
     return (change.entity.value, change.key) if row.entity in {"line", "return_line"} else (row.entity, row.key)
 
 
-def _sent(row: RecordUpdate) -> tuple[str, str, Fields]:
+def _update_row(row: RecordUpdate) -> tuple[str, str, Fields]:
     return row.sobject, row.id, {**row.fields, **row.identity}
 
 
-def _prices_of(candidate: PendingEntity, keys: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The links of the price book entries that these lines refer to."""
-    lines = candidate.record.children if candidate.record is not None else ()
+def _price_links(pending: PendingEntity, keys: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The names (kind, key) of the price book entries that these lines refer to."""
+    lines = pending.record.children if pending.record is not None else ()
     lookups = [lookup for line in lines if line.key in keys for lookup in line.lookups.values()]
     return tuple(dict.fromkeys(("price", lookup.key) for lookup in lookups if lookup.entity == "price"))
 
@@ -256,19 +271,23 @@ def _node(reference: str, record: RecordUpsert, fields: Fields) -> Node:
     )
 
 
-def _nodes(order: OrderGraph) -> list[tuple[str, RecordUpsert]]:
-    named = [(ACCOUNT, order.account)] if order.account is not None else []
-    return [*named, (ORDER, order.order), *((f"line{i}", line) for i, line in enumerate(order.lines, start=1))]
+def _records_by_reference(order: OrderGraph) -> list[tuple[str, RecordUpsert]]:
+    account_records = [(ACCOUNT, order.account)] if order.account is not None else []
+    return [
+        *account_records,
+        (ORDER, order.order),
+        *((f"line{i}", line) for i, line in enumerate(order.lines, start=1)),
+    ]
 
 
-def _sent_link(record: RecordUpsert, reference: str, outcome: GraphOutcome) -> Link:
+def _node_link(record: RecordUpsert, reference: str, outcome: GraphOutcome) -> Link:
     extra: Fields = {}
     if reference == ORDER and ACCOUNT in outcome.nodes:
         extra["AccountId"] = outcome.nodes[ACCOUNT].id
-    return link_of(record, outcome.nodes[reference], extra)
+    return build_link(record, outcome.nodes[reference], extra)
 
 
-def _steps(item: plan_types.OrderRewrite) -> Iterator[SubRequest]:
+def _subrequests(item: plan_types.OrderRewrite) -> Iterator[SubRequest]:
     """The subrequests in the order in which they must run."""
 
     def header(reference: str, fields: Fields) -> SubRequest:
@@ -280,7 +299,7 @@ def _steps(item: plan_types.OrderRewrite) -> Iterator[SubRequest]:
         ids = ",".join(record_id for _, record_id in lines)
         path = f"composite/sobjects?ids={ids}&allOrNone=true"
         yield SubRequest(reference=f"delete{index}", method="DELETE", path=path)
-    if item.header:  # after the deletions: with lines an order keeps its currency
+    if item.header:  # after the deletions: an order with lines cannot change its currency
         yield header("header", item.header)
     for index, added in enumerate(chunks(item.add)):
         first = added[0]
@@ -292,7 +311,7 @@ def _steps(item: plan_types.OrderRewrite) -> Iterator[SubRequest]:
             body=records_body(first.sobject, records),
         )
     for index, rows in enumerate(chunks(item.update)):
-        body = update_body([_sent(row) for row in rows])
+        body = update_body([_update_row(row) for row in rows])
         yield SubRequest(reference=f"{CHANGE}{index}", method="PATCH", path="composite/sobjects", body=body)
     if item.status is not None:
         yield header("status", {"Status": item.status})
@@ -301,31 +320,32 @@ def _steps(item: plan_types.OrderRewrite) -> Iterator[SubRequest]:
 def _first_cause(
     item: plan_types.OrderRewrite, outcomes: Sequence[SubOutcome]
 ) -> tuple[tuple[RowError, ...], RecordUpsert | RecordUpdate] | None:
-    """The errors of the step or row that made the call fail, and what was to be written; None if all was saved."""
+    """The errors of the subrequest or row that made the call fail, and the record that it was to write; None if all was
+    saved."""
     failed = [
-        (row, step.reference, place)
+        (row, step.reference, index)
         for step in outcomes
-        for place, row in enumerate(step.rows or (step.outcome,))
+        for index, row in enumerate(step.rows or (step.outcome,))
         if not row.success
     ]
     if not failed:
         return None
-    row, reference, place = next((found for found in failed if not is_follower(found[0])), failed[0])
-    return row.errors, _written_by(item, reference, place)
+    row, reference, place = next((failure for failure in failed if not is_follower(failure[0])), failed[0])
+    return row.errors, _record_behind(item, reference, place)
 
 
-def _written_by(item: plan_types.OrderRewrite, reference: str, place: int) -> RecordUpsert | RecordUpdate:
-    """The record behind a row of a step: a line, or the order itself."""
+def _record_behind(item: plan_types.OrderRewrite, reference: str, index: int) -> RecordUpsert | RecordUpdate:
+    """The record behind a row of a subrequest: a line, or the order itself."""
     steps: tuple[tuple[str, Sequence[RecordUpsert | RecordUpdate]], ...] = ((ADD, item.add), (CHANGE, item.update))
     for name, records in steps:
         number = reference.removeprefix(name)
         if number != reference and number.isdigit():
             start = int(number) * ROWS_PER_COLLECTION
-            return records[min(start + place, len(records) - 1)]
+            return records[min(start + index, len(records) - 1)]
     return RecordUpdate(
-        candidate=item.candidate,
+        pending=item.pending,
         entity="order",
-        key=item.candidate.change.key,
+        key=item.pending.change.key,
         sobject="Order",
         id=item.order_id,
         fields=item.header,

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.change import REPEATED, Change, ChangeState, DeadLetter, EntityKind, Refusal, Unsent
+from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState, DeadLetter, EntityKind, Refusal, Unsent
 from connector.store.retry_schedule import pause_after
 from connector.store.sql import Row, chunks, select_in
 from connector.store.tables import outbox
@@ -102,8 +102,8 @@ async def due(
             version=version,
             attempts=attempts,
             captured_at=captured_at,
-            unsure=unsure,
-            begun=begun,
+            unconfirmed=unsure,
+            unanswered_sends=begun,
             doubted=lane >= Lane.DOUBTED,
         )
         for key, version, attempts, captured_at, unsure, begun, lane, number in await connection.execute(statement)
@@ -118,10 +118,10 @@ async def begin(uow: UnitOfWork, changes: Sequence[Change]) -> set[tuple[EntityK
     """
     statement = update(outbox).where(_TAKEN).values(begun=outbox.c.begun + 1, unsure=True)
     paused = update(outbox).where(_TAKEN).values(due_at=bindparam("the_due_at"))
-    again = [change for change in changes if change.begun >= REPEATED]
+    again = [change for change in changes if change.unanswered_sends >= MAX_UNANSWERED_SENDS]
     await lock(uow, changes)
     complete = await _each(uow, statement, changes) == len(changes)
-    await _each(uow, paused, again, lambda change: {"the_due_at": uow.now + pause_after(change.begun)})
+    await _each(uow, paused, again, lambda change: {"the_due_at": uow.now + pause_after(change.unanswered_sends)})
     if complete:
         return {(change.entity, change.key) for change in changes}
     begun = set()
@@ -147,7 +147,7 @@ async def mark_confirmed(uow: UnitOfWork, changes: Sequence[Change]) -> int:
     return await _each(uow, statement, changes)
 
 
-async def mark_doubtful(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str]) -> None:
+async def mark_unconfirmed(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str]) -> None:
     """What the org holds of these is not known any more; refused ones go on waiting for a person."""
     for chunk in chunks(sorted(set(keys))):
         chosen = (outbox.c.entity == entity.value, outbox.c.key.in_(chunk))
@@ -251,8 +251,8 @@ async def find(connection: AsyncConnection, entity: EntityKind, keys: Iterable[s
             due_at=row.due_at,
             attempts=row.attempts,
             captured_at=row.captured_at,
-            unsure=row.unsure,
-            begun=row.begun,
+            unconfirmed=row.unsure,
+            unanswered_sends=row.begun,
             error=row.error,
             refusal=None if row.refusal is None else Refusal(**orjson.loads(row.refusal)),
         )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.change import REPEATED, Change, ChangeState
+from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState
 from connector.store.tables import outbox
 from connector.store.unit_of_work import Lane, UnitOfWork
 
@@ -21,7 +21,7 @@ _IS_DUE = outbox.c.state == ChangeState.DUE.value
 
 def pause_after(begun: int) -> timedelta:
     """After so many sends without a recorded answer: a second, doubling."""
-    return min(timedelta(seconds=2 ** min(begun - REPEATED, 10)), LONGEST_PAUSE)
+    return min(timedelta(seconds=2 ** min(begun - MAX_UNANSWERED_SENDS, 10)), LONGEST_PAUSE)
 
 
 async def answered(uow: UnitOfWork, changes: Sequence[Change]) -> None:

@@ -47,14 +47,14 @@ class UnitOfWork:
         self._changed: dict[tuple[EntityKind, str], tuple[int, Lane, bool]] = {}
 
     def changed(
-        self, entity: EntityKind, key: str, slot: int, lane: Lane = Lane.PROFILE, *, unsure: bool = False
+        self, entity: EntityKind, key: str, slot: int, lane: Lane = Lane.PROFILE, *, unconfirmed: bool = False
     ) -> None:
         """Remember that `key` must reach the org; of several calls, the last slot and the most urgent lane count.
 
         `unsure`: what the org holds of it is not known, and must be looked at first.
         """
         _, earlier, doubted = self._changed.get((entity, key), (slot, lane, False))
-        self._changed[entity, key] = (slot, min(earlier, lane), doubted or unsure)
+        self._changed[entity, key] = (slot, min(earlier, lane), doubted or unconfirmed)
 
     async def capture(self) -> None:
         """Write what was remembered. `Store.transaction` calls this; nobody else needs to."""

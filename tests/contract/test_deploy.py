@@ -71,7 +71,9 @@ def test_reports_and_dashboards_keep_their_folders(tmp_path: Path) -> None:
 
 
 async def deployed(client: SalesforceClient, root: Path) -> DeploySummary:
-    return await deploy_metadata(client, root, version="66.0", clock=SystemClock(), told=lambda _done, _total: None)
+    return await deploy_metadata(
+        client, root, version="66.0", clock=SystemClock(), on_progress=lambda _done, _total: None
+    )
 
 
 async def test_what_the_org_refuses_is_told_with_its_line_and_nothing_gets_in(

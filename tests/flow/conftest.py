@@ -39,7 +39,7 @@ class Silent:
 
     def advance(self, count: int = 1) -> None: ...
 
-    def say(self, text: str) -> None: ...
+    def print_line(self, text: str) -> None: ...
 
 
 @dataclass
@@ -70,7 +70,7 @@ class World:
         async def first(store: Store) -> Selection | None:
             return await resync(store, service.client, service.settings, kind, keys, recreate=recreate)
 
-        return await service.push(Silent(), first=first, dry_run=dry_run)
+        return await service.push(Silent(), prepare=first, dry_run=dry_run)
 
     async def change_in_org(self, sobject: str, key: str, **fields: Any) -> str:
         """As a rep changes a record; its ID."""

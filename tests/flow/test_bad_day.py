@@ -49,7 +49,7 @@ async def stopped_and_healed(world: World) -> None:
     assert (found.attempts, found.message != "", found.fix != "") == (2, True, True)
     world.org.org.faults.clear()
     summary = await world.push()
-    assert (summary.in_sync, summary.tally.refused.total()) == (True, 0)
+    assert (summary.in_sync, summary.stats.refused.total()) == (True, 0)
     assert await outage(world) is None
 
 
@@ -215,7 +215,7 @@ async def test_products_in_doubt_hold_up_no_order_that_does_not_need_them(world:
     await world.save(some_products=[*changed, *(await _products(world))[2:]])
     world.org.org.faults.configure({"rows": {"code": "NEVER_SEEN", "sobject": "Product2", "count": 1000}})
     summary = await world.push()
-    assert (summary.stopped, summary.tally.done[EntityKind.ORDER]) == (None, len(OLD))
+    assert (summary.stopped, summary.stats.done[EntityKind.ORDER]) == (None, len(OLD))
     assert summary.held is not None
     assert "NEVER_SEEN" in summary.held
     assert (await due(world), await world.dead_letters()) == (2, [])
@@ -236,7 +236,7 @@ async def test_attempts_made_while_the_org_is_down_are_held_against_no_record(wo
         await push(world)
     async with world.service.store.reader() as connection:
         unsent = await outbox.find(connection, EntityKind.ORDER, [order.number for order in OLD])
-    assert {(item.attempts, item.begun, item.unsure) for item in unsent.values()} == {(0, 0, False)}
+    assert {(item.attempts, item.unanswered_sends, item.unconfirmed) for item in unsent.values()} == {(0, 0, False)}
     world.org.org.faults.clear()
     assert (await world.push()).in_sync
 
@@ -264,7 +264,11 @@ async def test_a_dry_run_and_a_deployment_end_in_one_line_and_keep_nothing(world
         await world.push(dry_run=True)
     with pytest.raises(ConnectorError) as deployment:
         await deploy_metadata(
-            world.service.client, our_metadata(), version="66.0", clock=ManualClock(), told=lambda done, total: None
+            world.service.client,
+            our_metadata(),
+            version="66.0",
+            clock=ManualClock(),
+            on_progress=lambda done, total: None,
         )
     assert "\n" not in f"{dry_run.value}{deployment.value}"
     assert (await due(world), await outage(world)) == (waiting, None)

@@ -229,6 +229,6 @@ async def return_orders_deployed(world: World) -> None:
         our_metadata(return_orders=True),
         version="66.0",
         clock=world.service.clock,
-        told=lambda done, total: None,
+        on_progress=lambda done, total: None,
     )
     assert deployed.deployed.succeeded, deployed.deployed.problems

@@ -73,9 +73,9 @@ async def test_an_account_that_became_another_customers_during_the_call_is_left_
     await world.push()
     await world.save(some_customers=[CUSTOMERS[0], replace(CUSTOMERS[1], city="later")])
     org_id = await service.client.connect()
-    ledger = SyncRepository(service.store, service.mappings, org_id=org_id, terms={}, clock=service.clock)
+    repository = SyncRepository(service.store, service.mappings, org_id=org_id, held_leases={}, clock=service.clock)
     of = service.settings.sync.partitions
-    [claimed] = await ledger.claim(CUSTOMER, set(range(of)), of, 10)
+    [claimed] = await repository.claim(CUSTOMER, set(range(of)), of, 10)
     both = await linked(world, "customer", "C-1", "C-2")
     taken = replace(both["C-2"], salesforce_id=both["C-1"].salesforce_id)
     find, asked = links.find, 0
@@ -87,12 +87,12 @@ async def test_an_account_that_became_another_customers_during_the_call_is_left_
 
     if not seen and service.store.dialect != "sqlite":  # which has one writer: nobody stores anything meanwhile
         monkeypatch.setattr(links, "find", late)
-    await ledger.record(Outcomes(put=[taken], done=[claimed.change]))
+    await repository.record(Outcomes(links=[taken], done=[claimed.change]))
     monkeypatch.undo()
     assert await linked(world, "customer", "C-1", "C-2") == both
     async with service.store.reader() as connection:
         unsent = await outbox.find(connection, CUSTOMER, ["C-1", "C-2"])
-    assert {key: (row.state, row.unsure) for key, row in unsent.items()} == dict.fromkeys(
+    assert {key: (row.state, row.unconfirmed) for key, row in unsent.items()} == dict.fromkeys(
         ["C-1", "C-2"], (ChangeState.DUE, True)
     )
     assert (await world.push()).in_sync

@@ -55,7 +55,7 @@ async def test_a_key_cleared_or_retyped_in_the_org_is_put_back_on_the_linked_acc
     assert order["AccountId"] == account
     summary = await world.resync(CUSTOMER, "C-1")
     assert summary.in_sync
-    assert [account in note for note in summary.tally.notes] == [True]
+    assert [account in note for note in summary.stats.notes] == [True]
     assert (await ids(world, "Account"))["C-1"] == account
     assert await world.count("Account") == len(CUSTOMERS)
 
@@ -102,8 +102,8 @@ async def test_a_named_resync_of_what_is_equal_costs_no_write_and_reports_what_w
     for kind, keys in ((CUSTOMER, ["C-1", "C-2", "C-3"][::2]), (PRODUCT, ["P-1"]), (ORDER, ["A-1", "A-2"])):
         summary = await world.resync(kind, *keys)
         assert summary.in_sync
-        assert dict(summary.tally.unchanged) in ({kind: len(keys)}, {}) or kind is PRODUCT
-        assert sum(summary.tally.created.values()) + sum(summary.tally.updated.values()) == 0
+        assert dict(summary.stats.unchanged) in ({kind: len(keys)}, {}) or kind is PRODUCT
+        assert sum(summary.stats.created.values()) + sum(summary.stats.updated.values()) == 0
         assert summary.others_due == 1
     assert world.writes == before
     assert (await world.due()) == {CUSTOMER: 1}
@@ -207,7 +207,7 @@ async def test_a_merged_account_is_followed_and_its_orders_are_not_sent_again(wo
     before = world.writes
     summary = await world.push()
     assert summary.in_sync
-    assert any(loser in note and str(made.id) in note for note in summary.tally.notes)
+    assert any(loser in note and str(made.id) in note for note in summary.stats.notes)
     [account] = await world.query(f"SELECT Name, External_Key__c FROM Account WHERE Id = '{made.id}'")
     assert (account["Name"], account["External_Key__c"]) == ("Käufer 2", "C-2")
     rows = await world.query("SELECT AccountId FROM Order WHERE External_Key__c IN ('A-1', 'A-2')")

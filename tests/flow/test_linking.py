@@ -12,14 +12,14 @@ import pytest
 
 from connector.cli.localorg import our_metadata
 from connector.errors import ConnectorError, StoreError
-from connector.jobs.link import Linked, Linker, full_id
+from connector.jobs.link import Linker, LinkResult, normalize_record_id
 from connector.localorg.seed import SeedRecords
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import DuplicateRule, OrgSettings
 from connector.model.change import EntityKind
 from connector.model.stage import Stage
 from connector.outbound import lease_keeper
-from connector.outbound.lease_keeper import CATALOG, LeaseKeeper, lease_of
+from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, lease_name
 from connector.service import running_service
 from connector.settings import DuplicateRules
 from connector.store.unit_of_work import partition_hash
@@ -61,7 +61,7 @@ def linker(world: World) -> Linker:
     return Linker(service.store, service.client, service.mappings, service.settings, clock=service.clock)
 
 
-async def link(world: World, key: str, record: str, *, kind: EntityKind = CUSTOMER, **how: Any) -> Linked:
+async def link(world: World, key: str, record: str, *, kind: EntityKind = CUSTOMER, **how: Any) -> LinkResult:
     return await linker(world).link(kind, key, record, **{"force": False, "dry_run": False, **how})
 
 
@@ -187,13 +187,13 @@ async def test_linking_and_unlinking_wait_for_a_push_that_has_the_entity(
     sobject, key = ("Account", "C-1") if kind is CUSTOMER else ("Product2", "P-1")
     record = str((await ids(world, sobject))[key])
     of = world.service.settings.sync.partitions
-    name = lease_of(partition_hash(key) % of) if kind is CUSTOMER else CATALOG
-    monkeypatch.setattr(lease_keeper, "PATIENCE", -1.9)  # of a lease time of 2 seconds
-    monkeypatch.setattr(lease_keeper, "POLL", 0.01)
+    name = lease_name(partition_hash(key) % of) if kind is CUSTOMER else PRODUCT_LEASE
+    monkeypatch.setattr(lease_keeper, "EXTRA_WAIT_SECONDS", -1.9)  # of a lease time of 2 seconds
+    monkeypatch.setattr(lease_keeper, "POLL_SECONDS", 0.01)
     writes = world.writes
     async with LeaseKeeper(world.service.store, partitions=of, ttl=60, clock=world.service.clock) as pushing:
         pushing.seat += ":elsewhere"
-        await pushing.take_all([name])
+        await pushing.acquire_all([name])
         for work in (linker(world).unlink(kind, key), link(world, key, record, kind=kind)):
             with pytest.raises(StoreError, match="Another push is at work"):
                 await work
@@ -248,10 +248,10 @@ async def test_a_dry_run_foretells_keys_that_are_taken_and_records_that_are_gone
     foretold = await world.push(dry_run=True)
     assert world.writes == before
     assert [(letter.key, letter.refusal.code) for letter in foretold.refusals] == [("B-1", "ENTITY_IS_DELETED")]
-    assert foretold.foretold is not None
-    assert [item.partition(" (")[0] for item in foretold.foretold.found_by_key] == ["customer C-4"]
-    assert any(cleared in note for note in foretold.tally.notes)
-    assert foretold.tally.created["Account"] == 0
+    assert foretold.lookup_forecast is not None
+    assert [item.partition(" (")[0] for item in foretold.lookup_forecast.found_by_key] == ["customer C-4"]
+    assert any(cleared in note for note in foretold.stats.notes)
+    assert foretold.stats.created["Account"] == 0
     await world.push()
     assert await letters(world) == {"B-1": ("ENTITY_IS_DELETED", "customer C-2")}
     assert await world.count("Account") == 3
@@ -261,17 +261,19 @@ async def test_a_dry_run_of_nothing_odd_tells_the_calls_of_the_push(world: World
     await world.save([ONE])
     foretold, pushed = await world.push(dry_run=True), await world.push()
     assert (foretold.writes, foretold.reads) == (pushed.writes, pushed.reads)
-    assert foretold.foretold is not None
-    assert foretold.foretold.found_by_key == []
-    assert foretold.foretold.reads <= 4
+    assert foretold.lookup_forecast is not None
+    assert foretold.lookup_forecast.found_by_key == []
+    assert foretold.lookup_forecast.reads <= 4
 
 
 @pytest.mark.parametrize(
     ("short", "full"), [("001Lo0000000001", "001Lo0000000001IAA"), ("00D000000000001", "00D000000000001EAA")]
 )
 def test_a_short_record_id_is_completed(short: str, full: str) -> None:
-    assert full_id(short) == full_id(full) == full
-    assert full_id(full.upper()) == full_id(full.lower()) == full  # the suffix tells what a spreadsheet forgot
+    assert normalize_record_id(short) == normalize_record_id(full) == full
+    assert (
+        normalize_record_id(full.upper()) == normalize_record_id(full.lower()) == full
+    )  # the suffix tells what a spreadsheet forgot
 
 
 @pytest.mark.parametrize(
@@ -280,4 +282,4 @@ def test_a_short_record_id_is_completed(short: str, full: str) -> None:
 )
 def test_a_record_id_whose_suffix_does_not_fit_is_refused(typed: str) -> None:
     with pytest.raises(ConnectorError, match="is no record ID: its last three letters"):
-        full_id(typed)
+        normalize_record_id(typed)

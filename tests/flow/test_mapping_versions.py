@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.errors import MappingError
-from connector.jobs.mapping_versions import MappingFiles, Mappings, OtherMappingsError
+from connector.jobs.mapping_versions import MappingFiles, MappingVersions, OtherMappingsError
 from connector.jobs.push import PushSummary
 from connector.jobs.resync import resync
 from connector.localorg.server import LocalOrg
@@ -54,7 +54,7 @@ class Side(World):
         return summary
 
     async def resync(self, kind: EntityKind | None = None) -> PushSummary:
-        return await self.service.push(Silent(), first=self.again(kind))
+        return await self.service.push(Silent(), prepare=self.again(kind))
 
     def again(self, kind: EntityKind | None) -> Any:
         return lambda store: resync(store, self.service.client, self.service.settings, kind, [], recreate=False)
@@ -231,7 +231,7 @@ async def test_push_under_way_goes_on_by_the_version_that_was_activated_meanwhil
     await first.save([an_order(f"A-{number}", customer=f"C-{number % 8 + 1}") for number in range(4)])
     await first.touch("1")
     await first.push()
-    monkeypatch.setattr(drain, "CLAIM", 1)
+    monkeypatch.setattr(drain, "ORDERS_PER_CLAIM", 1)
     await first.save(
         [changed(an_order(f"A-{number}", customer=f"C-{number % 8 + 1}"), notes="new") for number in range(4)]
     )
@@ -265,7 +265,7 @@ async def test_dry_run_shows_what_an_edit_would_do_and_does_not_activate_it(side
     side.name_customers_by("number")
     fresh = await sides()
     foretold = await fresh.service.push(Silent(), dry_run=True, first=fresh.again(None))
-    assert foretold.tally.updated["Account"] == 2
+    assert foretold.stats.updated["Account"] == 2
     assert await side.active() == 1
     assert await side.names() == NAMES
 
@@ -288,11 +288,11 @@ def test_a_look_waits_until_an_edit_is_complete(tmp_path: Path) -> None:
     before = files.version
     path = tmp_path / "mappings" / "customer.yaml"
     path.write_text("entity: [\n", encoding="utf-8")  # a save that is under way
-    assert not files.look(now=False)
+    assert not files.reload_if_changed(immediately=False)
     path.write_text(f"{(Path(str(loader.shipped())) / 'customer.yaml').read_text()}\n# edited\n", encoding="utf-8")
-    assert not files.look(now=False)
-    assert files.look(now=False)
+    assert not files.reload_if_changed(immediately=False)
+    assert files.reload_if_changed(immediately=False)
     assert files.error is None
     assert files.version.digest != before.digest
-    assert not files.look(now=True)
-    assert Mappings(files).current is files.version.mappings
+    assert not files.reload_if_changed(immediately=True)
+    assert MappingVersions(files).current is files.version.mappings

@@ -151,7 +151,7 @@ async def test_a_dry_run_says_the_calls_and_changes_nothing_on_either_side(world
     await world.save([an_order(f"A-{number}") for number in range(1, 6)])
     due = await world.due()
     rehearsed = await world.push(dry_run=True)
-    assert rehearsed.tally.created["Order"] == 5
+    assert rehearsed.stats.created["Order"] == 5
     assert await world.due() == due
     assert world.writes == 0
     await world.push()

@@ -152,7 +152,7 @@ async def test_with_the_setting_a_return_is_a_return_order(database_url: str) ->
             our_metadata(return_orders=True),
             version="66.0",
             clock=world.service.clock,
-            told=lambda done, total: None,
+            on_progress=lambda done, total: None,
         )
         assert deployed.deployed.succeeded, deployed.deployed.problems
         await delivered(world)
@@ -194,6 +194,6 @@ async def test_a_reduction_whose_answer_was_lost_is_not_made_twice(world: World)
     store = world.service.store
     async with store.transaction() as uow:
         await uow.connection.execute(delete(links).where(links.c.entity.in_(["return", "return_line"])))
-        uow.changed(EntityKind.RETURN, "R-1-RMA1", partition_hash("C-1"), unsure=True)
+        uow.changed(EntityKind.RETURN, "R-1-RMA1", partition_hash("C-1"), unconfirmed=True)
     assert (await world.push()).in_sync
     assert len(await reductions(world)) == 1

@@ -19,7 +19,7 @@ from connector.model.change import EntityKind
 from connector.model.order import LineInput
 from connector.model.product import Price
 from connector.model.stage import Stage
-from connector.outbound.drain import ON_ITS_WAY
+from connector.outbound.drain import PRODUCT_NOT_SENT_YET
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.repository import SyncRepository
 from connector.salesforce.errors import UnreadableResponseError
@@ -223,8 +223,8 @@ async def test_an_import_beside_the_recording_of_outcomes_is_no_deadlock(
 ) -> None:
     await world.save([an_order("A-1"), an_order("A-2")])
     store = world.service.store
-    ledger = SyncRepository(store, world.service.mappings, org_id="x", terms={}, clock=world.service.clock)
-    claim = {item.change.key: item for item in await ledger.claim(EntityKind.ORDER, {0}, 1, 10)}
+    repository = SyncRepository(store, world.service.mappings, org_id="x", held_leases={}, clock=world.service.clock)
+    claim = {item.change.key: item for item in await repository.claim(EntityKind.ORDER, {0}, 1, 10)}
     gate = asyncio.Event()
     real = outbox.postpone
 
@@ -241,8 +241,8 @@ async def test_an_import_beside_the_recording_of_outcomes_is_no_deadlock(
             for key in ("A-1", "A-2"):
                 uow.changed(EntityKind.ORDER, key, 1)
 
-    outcomes = Outcomes(done=[claim["A-2"].change], later=[(claim["A-1"], ON_ITS_WAY)])
-    answers = await asyncio.gather(ledger.record(outcomes), capture(), return_exceptions=True)
+    outcomes = Outcomes(done=[claim["A-2"].change], postponed=[(claim["A-1"], PRODUCT_NOT_SENT_YET)])
+    answers = await asyncio.gather(repository.record(outcomes), capture(), return_exceptions=True)
     assert [answer for answer in answers if isinstance(answer, StoreError)] == []
     assert (await world.due())[EntityKind.ORDER] == 2
 

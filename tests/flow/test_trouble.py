@@ -78,7 +78,7 @@ async def test_a_push_that_dies_between_write_and_record_is_recognized(
     assert await world.count("Order") == 40
     summary = await world.push()
     assert summary.in_sync
-    assert summary.tally.adopted == 40
+    assert summary.stats.recovered == 40
     assert await everything(world) == expected(orders)
 
 
@@ -93,7 +93,7 @@ async def test_a_large_order_that_was_written_but_not_recorded_is_recognized_wit
         with pytest.raises(RuntimeError, match="gone"):
             await world.push()
     before = world.writes
-    assert (await world.push()).tally.adopted == 1
+    assert (await world.push()).stats.recovered == 1
     assert world.writes == before + 2  # the account, whose ID we did not record, and the customers without orders
     changed = (replace(lines[0], quantity=line.quantity + 7), *lines[1:])
     await world.save([an_order("A-1", lines=changed, stage=Stage.CONFIRMED)])

@@ -20,7 +20,7 @@ from connector.model.change import EntityKind
 from connector.model.order import OrderInput
 from connector.model.stage import Stage
 from connector.outbound import drain
-from connector.outbound.lease_keeper import CATALOG, lease_of
+from connector.outbound.lease_keeper import PRODUCT_LEASE, lease_name
 from connector.service import running_service
 from connector.store import leases
 from connector.store.unit_of_work import partition_hash
@@ -30,7 +30,7 @@ from tests.order_builders import changed
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(push_rounds, "POLL", 0.02)
+    monkeypatch.setattr(push_rounds, "POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ async def test_three_pushes_at_once_share_the_work_and_all_end_in_sync(
         summaries = await asyncio.gather(*(world.push() for world in three))
     assert [summary.in_sync for summary in summaries] == [True, True, True]
     assert len(sent) > 1
-    assert sum(summary.tally.created["Order"] for summary in summaries) == 60
-    assert sum(summary.tally.created["Product2"] for summary in summaries) == len(PRODUCTS)
+    assert sum(summary.stats.created["Order"] for summary in summaries) == 60
+    assert sum(summary.stats.created["Product2"] for summary in summaries) == len(PRODUCTS)
     assert await three[0].count("Order") == 60
     assert await three[0].count("Account") == len(CUSTOMERS)
 
@@ -90,7 +90,7 @@ async def test_three_pushes_at_once_share_the_work_and_all_end_in_sync(
 async def test_push_that_comes_later_is_given_a_part_of_a_large_backlog(
     three: list[World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drain, "CLAIM", 4)
+    monkeypatch.setattr(drain, "ORDERS_PER_CLAIM", 4)
     first, second, _ = three
     await first.save(made(48))
     first.org.org.faults.latency_ms = 30
@@ -107,14 +107,14 @@ async def test_push_that_comes_later_is_given_a_part_of_a_large_backlog(
 async def test_push_sends_what_is_free_and_says_that_the_rest_is_elsewhere(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push_rounds, "PATIENCE", 0.3)
+    monkeypatch.setattr(push_rounds, "PATIENCE_SECONDS", 0.3)
     orders = made(30)
     await world.save(orders)
     partition = partition_hash("C-1") % 8
-    assert await leases.acquire(world.service.store, lease_of(partition), "a living one", 60) is not None
+    assert await leases.acquire(world.service.store, lease_name(partition), "a living one", 60) is not None
     summary = await world.push()
     assert not summary.in_sync
-    assert summary.elsewhere
+    assert summary.others_at_work
     assert summary.stopped is None
     there = [order for order in orders if partition_hash(order.customer) % 8 != partition]
     assert await world.count("Order") == len(there)
@@ -125,19 +125,19 @@ async def test_push_sends_what_is_free_and_says_that_the_rest_is_elsewhere(
 async def test_partitions_of_a_killed_push_are_taken_when_its_leases_end(world: World) -> None:
     await world.save(made(10))
     for number in range(8):
-        assert await leases.acquire(world.service.store, lease_of(number), "a dead one", 0.5) is not None
+        assert await leases.acquire(world.service.store, lease_name(number), "a dead one", 0.5) is not None
     summary = await world.push()
     assert summary.in_sync
-    assert not summary.elsewhere
+    assert not summary.others_at_work
     assert await world.count("Order") == 10
 
 
 async def test_scheduled_push_leaves_to_others_what_they_hold(world: World) -> None:
     await world.save(made(10))
     for number in range(8):
-        assert await leases.acquire(world.service.store, lease_of(number), "a living one", 60) is not None
+        assert await leases.acquire(world.service.store, lease_name(number), "a living one", 60) is not None
     summary = await world.service.push(Silent(), scheduled=True)
-    assert summary.elsewhere
+    assert summary.others_at_work
     assert summary.seconds < 20
     assert await world.count("Order") == 0
     assert await world.count("Product2") == len(PRODUCTS)
@@ -146,12 +146,12 @@ async def test_scheduled_push_leaves_to_others_what_they_hold(world: World) -> N
 async def test_products_are_sent_by_one_push_at_a_time(world: World) -> None:
     await world.save(made(3))
     store = world.service.store
-    term = await leases.acquire(store, CATALOG, "another", 60)
+    term = await leases.acquire(store, PRODUCT_LEASE, "another", 60)
     assert term is not None
     pushing = asyncio.create_task(world.push())
     await asyncio.wait({pushing}, timeout=0.3)
     assert world.writes == 0
-    assert await leases.release(store, CATALOG, "another", term)
+    assert await leases.release(store, PRODUCT_LEASE, "another", term)
     assert (await pushing).in_sync
     assert await world.count("Product2") == len(PRODUCTS)
 

@@ -37,7 +37,7 @@ ORDER = "801000000000001AAA"
 
 
 @cache
-def facts() -> OrgProfile:
+def profile() -> OrgProfile:
     schema = standard_schema()
     load_into_schema(schema, our_metadata())
     return OrgProfile(
@@ -69,7 +69,7 @@ def an_order(*lines: Line, **changes: Any) -> Order:
     return stored_order(**given | changes)
 
 
-def candidate(order: Order, **given: Any) -> PendingEntity:
+def pending(order: Order, **given: Any) -> PendingEntity:
     change = Change(
         entity=EntityKind.ORDER, key=order.key, partition=0, version=1, attempts=0, captured_at=order.header.placed_at
     )
@@ -77,10 +77,10 @@ def candidate(order: Order, **given: Any) -> PendingEntity:
 
 
 def as_written(order: Order) -> PendingEntity:
-    """The order as a candidate whose links say that the org has all of it."""
-    fresh = candidate(order)
+    """The order as a pending whose links say that the org has all of it."""
+    fresh = pending(order)
     assert fresh.record is not None
-    header = {**_snapshot(fresh.record), "AccountId": ACCOUNT, "Pricebook2Id": facts().price_book}
+    header = {**_snapshot(fresh.record), "AccountId": ACCOUNT, "Pricebook2Id": profile().price_book}
     lines = {
         record.key: Link(
             entity="line", key=record.key, sobject="OrderItem", salesforce_id=f"802{number:012}AAA",
@@ -89,7 +89,7 @@ def as_written(order: Order) -> PendingEntity:
         for number, record in enumerate(fresh.record.children)
     }  # fmt: skip
     link = Link(entity="order", key=order.key, sobject="Order", salesforce_id=ORDER, snapshot=header)
-    return replace(fresh, link=link, links=lines)
+    return replace(fresh, link=link, line_links=lines)
 
 
 def _snapshot(record: MappedRecord) -> dict[str, FieldValue]:
@@ -103,7 +103,7 @@ def _price(record: MappedRecord) -> str:
 def changed(before: Order, after: Order) -> PendingEntity:
     """`after`, where the org has `before`."""
     written = as_written(before)
-    return candidate(after, link=written.link, links=written.links)
+    return pending(after, link=written.link, line_links=written.line_links)
 
 
 @dataclass
@@ -111,16 +111,16 @@ class Planner:
     customers: Mapping[str, Link]
     refusals: Mapping[str, Refusal]
 
-    def __call__(self, *candidates: PendingEntity) -> Plan:
+    def __call__(self, *pending_entities: PendingEntity) -> Plan:
         accounts = {CUSTOMER.number: MAPPINGS.customer.map(CUSTOMER)}
         return plan_orders(
-            candidates,
-            facts=facts(),
+            pending_entities,
+            profile=profile(),
             customers=self.customers,
             accounts={key: record for key, record in accounts.items() if record is not None},
             refusals=self.refusals,
             prices={"TEA|USD": "entry TEA|USD", "JAM|USD": "entry JAM|USD"},
-            withdrawn=set(),
+            inactive_prices=set(),
             source=MAPPINGS.source,
         )
 

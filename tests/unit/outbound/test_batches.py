@@ -7,17 +7,17 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.outbound.batches import chunks, graph_calls, row_calls
+from connector.outbound.batches import chunks, graph_calls, update_calls
 from connector.outbound.plan_types import OrderGraph, RecordUpdate, RecordUpsert
 from connector.salesforce.limits import GRAPHS_PER_CALL, NODES_PER_CALL, ROWS_PER_COLLECTION
-from tests.unit.outbound.conftest import an_order, candidate
+from tests.unit.outbound.conftest import an_order, pending
 
 RECORD = RecordUpsert(entity="line", key="", sobject="OrderItem", external_id="", fields={})
 
 
 def graph(lines: int) -> OrderGraph:
     return OrderGraph(
-        candidate=candidate(an_order(number="A-1")), customer="", account=None, order=RECORD, lines=(RECORD,) * lines,
+        pending=pending(an_order(number="A-1")), customer="", account=None, order=RECORD, lines=(RECORD,) * lines,
         status=None, partial=False,
     )  # fmt: skip
 
@@ -27,26 +27,26 @@ def test_graph_calls_are_full_and_within_the_limits(sizes: list[int]) -> None:
     orders = [graph(size) for size in sizes]
     calls = list(graph_calls(orders))
     assert list(chain.from_iterable(calls)) == orders
-    weights = [sum(order.nodes for order in call) for call in calls]
+    weights = [sum(order.node_count for order in call) for call in calls]
     assert all(len(call) <= GRAPHS_PER_CALL for call in calls)
     assert all(weight <= NODES_PER_CALL for weight in weights)
     for weight, call, following in zip(weights, calls, calls[1:], strict=False):
-        assert len(call) == GRAPHS_PER_CALL or weight + following[0].nodes > NODES_PER_CALL
+        assert len(call) == GRAPHS_PER_CALL or weight + following[0].node_count > NODES_PER_CALL
 
 
 @given(st.lists(st.integers(1, 450), max_size=30))
 def test_rows_of_an_entity_share_a_call_where_they_fit(counts: list[int]) -> None:
     rows = [
-        RecordUpdate(candidate=owner, entity="line", key=str(index), sobject="OrderItem", id="", fields={})
+        RecordUpdate(pending=owner, entity="line", key=str(index), sobject="OrderItem", id="", fields={})
         for number, count in enumerate(counts)
-        for owner in [candidate(an_order(number=f"A-{number}"))]
+        for owner in [pending(an_order(number=f"A-{number}"))]
         for index in range(count)
     ]
-    calls = list(row_calls(rows))
+    calls = list(update_calls(rows))
     assert list(chain.from_iterable(calls)) == rows
     assert all(0 < len(call) <= ROWS_PER_COLLECTION for call in calls)
     for number, count in enumerate(counts):
-        holding = [call for call in calls if any(row.candidate.change.key == f"A-{number}" for row in call)]
+        holding = [call for call in calls if any(row.pending.change.key == f"A-{number}" for row in call)]
         assert len(holding) <= max(1, -(-count // ROWS_PER_COLLECTION))
 
 

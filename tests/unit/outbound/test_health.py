@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from connector.errors import RefusedError, RetryClass, SalesforceError, Scope, TransportError
-from connector.model.change import REPEATED
+from connector.model.change import MAX_UNANSWERED_SENDS
 from connector.model.outcome import RowError
 from connector.model.record import Link
-from connector.outbound.batches import apart
+from connector.outbound.batches import isolate_suspects
 from connector.outbound.health import OrgHealth
 from connector.outbound.plan_types import PendingEntity, RecordUpsert
-from connector.outbound.results import WriteResult, failure
+from connector.outbound.results import WriteResult, failed_result
 from connector.salesforce.fault import classify_call, classify_row
-from tests.unit.outbound.conftest import an_order, candidate
+from tests.unit.outbound.conftest import an_order, pending
 
 
 def record(key: str, sobject: str = "Order") -> RecordUpsert:
@@ -23,14 +23,14 @@ def record(key: str, sobject: str = "Order") -> RecordUpsert:
 
 
 def refused(code: str, key: str = "A-1", sobject: str = "Order") -> WriteResult:
-    owner = candidate(an_order(number=key))
+    owner = pending(an_order(number=key))
     errors = [RowError(code=code, message="It says so.", fields=("PoNumber",))]
-    return failure(owner, errors, record(key, sobject), lambda *_, **__: None)
+    return failed_result(owner, errors, record(key, sobject), lambda *_, **__: None)
 
 
 def accepted(key: str = "A-9", sobject: str = "Order") -> WriteResult:
     link = Link(entity="order", key=key, sobject=sobject, salesforce_id="801", snapshot={})
-    return WriteResult(candidate=candidate(an_order(number=key)), links=(link,), updated={sobject: 1})
+    return WriteResult(pending=pending(an_order(number=key)), links=(link,), updated={sobject: 1})
 
 
 DOUBTS = ["NEVER_SEEN", "INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_TYPE", "INSUFFICIENT_ACCESS",
@@ -45,25 +45,25 @@ RECORDS = ["STRING_TOO_LONG", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "DUPLICATES_D
 @pytest.mark.parametrize("code", ORGS)
 def test_a_code_of_the_org_stops_even_if_other_rows_were_accepted(code: str) -> None:
     health = OrgHealth()
-    [piece, _] = health.judge([refused(code), accepted()])
-    assert (piece.refusal, health.stopped is not None) == (None, True)
-    assert piece.fault is not None
-    assert (piece.fault.scope, piece.fault.counted) == (Scope.ORG, False)
+    [result, _] = health.judge([refused(code), accepted()])
+    assert (result.refusal, health.stopped is not None) == (None, True)
+    assert result.fault is not None
+    assert (result.fault.scope, result.fault.counted) == (Scope.ORG, False)
 
 
 @pytest.mark.parametrize("code", RECORDS)
 def test_a_code_of_data_is_the_records_whatever_its_company(code: str) -> None:
     health = OrgHealth()
     for _ in range(3):
-        assert all(piece.refusal is not None for piece in health.judge([refused(code, key) for key in "ABC"]))
-    assert (health.close(), health.held) == (None, None)
+        assert all(result.refusal is not None for result in health.judge([refused(code, key) for key in "ABC"]))
+    assert (health.close_round(), health.held) == (None, None)
 
 
 @pytest.mark.parametrize("code", DOUBTS)
 def test_a_doubt_is_the_records_if_another_row_of_the_call_was_accepted(code: str) -> None:
     health = OrgHealth()
-    [piece, _] = health.judge([refused(code), accepted()])
-    assert (piece.refusal is not None, health.close()) == (True, None)
+    [result, _] = health.judge([refused(code), accepted()])
+    assert (result.refusal is not None, health.close_round()) == (True, None)
 
 
 @pytest.mark.parametrize("rows", [1, 200])
@@ -72,17 +72,17 @@ def test_a_doubt_of_every_row_is_held_and_stops_after_one_more_call(code: str, r
     health = OrgHealth()
     call = [refused(code, f"A-{number}") for number in range(rows)]
     for expected in (None, code):
-        pieces = health.judge(call)
-        assert all(piece.refusal is None and piece.fault is not None for piece in pieces)
+        results = health.judge(call)
+        assert all(result.refusal is None and result.fault is not None for result in results)
         assert (None if health.stopped is None else health.stopped.code) == expected
-    assert {piece.fault.scope for piece in pieces if piece.fault} == {Scope.ORG}
+    assert {result.fault.scope for result in results if result.fault} == {Scope.ORG}
 
 
 def test_a_doubt_that_nothing_speaks_against_stops_at_the_end_of_the_round() -> None:
     health = OrgHealth()
     health.judge([refused("NEVER_SEEN")])
     assert health.stopped is None
-    stopped = health.close()
+    stopped = health.close_round()
     assert stopped is not None
     assert (stopped.code, stopped.detail) == ("NEVER_SEEN", "It says so.")
 
@@ -103,7 +103,7 @@ def test_what_is_taken_of_another_object_keeps_the_push_going() -> None:
     health.judge([refused("NEVER_SEEN", sobject="Product2")])
     health.judge([accepted()])
     health.judge([refused("NEVER_SEEN", sobject="Product2")])
-    assert health.close() is None
+    assert health.close_round() is None
     assert health.held is not None
 
 
@@ -111,7 +111,7 @@ def test_a_row_lock_on_every_row_says_nothing_of_the_org() -> None:
     health = OrgHealth()
     for _ in range(3):
         health.judge([refused("UNABLE_TO_LOCK_ROW"), refused("UNABLE_TO_LOCK_ROW", "A-2")])
-    assert health.close() is None
+    assert health.close_round() is None
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_calls_without_an_answer_stop_after_the_second_and_of_the_org_after_the_
     health = OrgHealth()
     for number in range(1, calls + 1):
         assert health.stopped is None
-        health.failed(error)
+        health.call_failed(error)
         assert (health.stopped is error) == (number == calls)
 
 
 def test_the_call_that_asks_is_tried_once() -> None:
     health = OrgHealth()
     assert health.attempts is None
-    health.failed(TransportError("no answer", scope=Scope.DOUBT))
+    health.call_failed(TransportError("no answer", scope=Scope.DOUBT))
     assert health.attempts == 1
     health.start(cautious=True)
     assert health.attempts == 1
@@ -174,14 +174,14 @@ def test_waiting_for_something_else_is_never_given_up() -> None:
     assert not replace(fault, outcome_known=False).counted
 
 
-def with_fields(piece: WriteResult, *names: str) -> WriteResult:
-    return replace(piece, written=frozenset(("Order", name) for name in names))
+def with_fields(result: WriteResult, *names: str) -> WriteResult:
+    return replace(result, written_fields=frozenset(("Order", name) for name in names))
 
 
 def test_a_doubt_about_a_field_is_the_records_only_if_an_accepted_row_had_that_field() -> None:
     row = replace(record("A-1"), fields={"PoNumber": "7", "Description": "x"})
     errors = [RowError(code="INVALID_FIELD_FOR_INSERT_UPDATE", message="no", fields=("Description",))]
-    doubted = failure(candidate(an_order(number="A-1")), errors, row, lambda *_, **__: None)
+    doubted = failed_result(pending(an_order(number="A-1")), errors, row, lambda *_, **__: None)
     health = OrgHealth()
     assert health.judge([doubted, with_fields(accepted(), "PoNumber")])[0].refusal is None
     assert health.judge([doubted, with_fields(accepted(), "Description")])[0].refusal is not None
@@ -189,35 +189,49 @@ def test_a_doubt_about_a_field_is_the_records_only_if_an_accepted_row_had_that_f
 
 
 def test_a_doubt_about_one_object_is_not_the_records_because_a_row_of_another_was_accepted() -> None:
-    [piece, _] = OrgHealth().judge([refused("NEVER_SEEN", sobject="OrderItem"), accepted()])
-    assert (piece.refusal, piece.fault is not None) == (None, True)
+    [result, _] = OrgHealth().judge([refused("NEVER_SEEN", sobject="OrderItem"), accepted()])
+    assert (result.refusal, result.fault is not None) == (None, True)
 
 
 def test_a_change_doubted_by_an_earlier_process_is_the_records_once_another_was_accepted() -> None:
     health = OrgHealth()
     health.judge([accepted()])
-    piece = refused("NEVER_SEEN")
-    before = replace(piece.candidate, change=replace(piece.candidate.change, doubted=True))
-    assert health.judge([replace(piece, candidate=before)])[0].refusal is not None
+    result = refused("NEVER_SEEN")
+    before = replace(result.pending, change=replace(result.pending.change, doubted=True))
+    assert health.judge([replace(result, pending=before)])[0].refusal is not None
 
 
 # --- changes that were sent again and again
 
 
 def sent(*times: int) -> list[PendingEntity]:
-    made = [candidate(an_order(number=f"A-{number}")) for number in range(len(times))]
-    return [replace(item, change=replace(item.change, begun=n)) for item, n in zip(made, times, strict=True)]
+    made = [pending(an_order(number=f"A-{number}")) for number in range(len(times))]
+    return [replace(item, change=replace(item.change, unanswered_sends=n)) for item, n in zip(made, times, strict=True)]
 
 
 def test_what_was_sent_often_without_an_answer_never_travels_with_others() -> None:
-    claim = sent(0, 1, REPEATED, 2, REPEATED + 1)
-    assert [item.change.begun for item in apart(claim, 600, repeated=False)] == [0, 1, 2]
-    assert [item.change.begun for item in apart(claim, 600, repeated=True)] == [REPEATED]
-    assert [item.change.begun for item in apart(sent(REPEATED + 1), 600, repeated=False)] == [REPEATED + 1]
+    claim = sent(0, 1, MAX_UNANSWERED_SENDS, 2, MAX_UNANSWERED_SENDS + 1)
+    assert [item.change.unanswered_sends for item in isolate_suspects(claim, 600, suspects_turn=False)] == [0, 1, 2]
+    assert [item.change.unanswered_sends for item in isolate_suspects(claim, 600, suspects_turn=True)] == [
+        MAX_UNANSWERED_SENDS
+    ]
+    assert [
+        item.change.unanswered_sends
+        for item in isolate_suspects(sent(MAX_UNANSWERED_SENDS + 1), 600, suspects_turn=False)
+    ] == [MAX_UNANSWERED_SENDS + 1]
 
 
 def test_parts_are_a_quarter_as_large_after_each_time_and_grow_when_they_are_answered() -> None:
-    sizes = [len(apart(sent(*[times] * 600), 600, repeated=True)) for times in range(REPEATED, REPEATED + 7)]
+    sizes = [
+        len(isolate_suspects(sent(*[times] * 600), 600, suspects_turn=True))
+        for times in range(MAX_UNANSWERED_SENDS, MAX_UNANSWERED_SENDS + 7)
+    ]
     assert sizes == [150, 37, 9, 2, 1, 1, 1]
-    claim = sent(*[REPEATED + 5] * 600)
-    assert [len(apart(claim, 600, repeated=True, settled=settled)) for settled in range(5)] == [1, 4, 16, 64, 256]
+    claim = sent(*[MAX_UNANSWERED_SENDS + 5] * 600)
+    assert [len(isolate_suspects(claim, 600, suspects_turn=True, answered=settled)) for settled in range(5)] == [
+        1,
+        4,
+        16,
+        64,
+        256,
+    ]

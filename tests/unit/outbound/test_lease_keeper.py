@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from connector.outbound.lease_keeper import WANTED, WORKER, LeaseKeeper, lease_of
+from connector.outbound.lease_keeper import WANTED, WORKER, LeaseKeeper, lease_name
 from connector.store import leases
 from connector.store.engine import Store
 from tests.conftest import ManualClock
 
-NAMES = [lease_of(number) for number in range(8)]
+NAMES = [lease_name(number) for number in range(8)]
 TTL = 15.0
 
 
@@ -19,11 +19,11 @@ class Quiet(LeaseKeeper):
     """With a seat of its own in this process, and without the background task, whose clock the tests do not share."""
 
     def __init__(self, store: Store, seat: str, *, partitions: int = 8, returns: bool = False) -> None:
-        super().__init__(store, partitions=partitions, ttl=TTL, clock=store.clock, returns=returns)
-        self.seat, self.me = seat, f"{seat}:push"
+        super().__init__(store, partitions=partitions, ttl=TTL, clock=store.clock, more_pushes_follow=returns)
+        self.seat, self.owner = seat, f"{seat}:push"
 
-    async def _renew(self) -> None:
-        await self._over.wait()
+    async def _renew_until_stopped(self) -> None:
+        await self._stopping.wait()
 
 
 async def held(store: Store, prefix: str = leases.PARTITION) -> list[str]:
@@ -33,7 +33,7 @@ async def held(store: Store, prefix: str = leases.PARTITION) -> list[str]:
 
 async def test_lone_worker_takes_everything_and_leaves_nothing_behind(store: Store) -> None:
     async with Quiet(store, "a") as worker:
-        assert await worker.take(NAMES) == NAMES
+        assert await worker.acquire(NAMES) == NAMES
         assert await held(store) == NAMES
     assert await held(store) == []
     assert await held(store, WORKER) == []
@@ -41,70 +41,70 @@ async def test_lone_worker_takes_everything_and_leaves_nothing_behind(store: Sto
 
 async def test_three_workers_take_an_equal_part_each(store: Store) -> None:
     async with Quiet(store, "a") as a, Quiet(store, "b") as b, Quiet(store, "c") as c:
-        parts: list[Sequence[str]] = [await worker.take(NAMES) for worker in (a, b, c)]
+        parts: list[Sequence[str]] = [await worker.acquire(NAMES) for worker in (a, b, c)]
         assert [len(part) for part in parts] == [3, 3, 2]
         assert sorted(name for part in parts for name in part) == NAMES
 
 
 async def test_worker_gives_back_its_surplus_only_when_another_one_waits(store: Store) -> None:
     async with Quiet(store, "a") as a:
-        await a.take(NAMES)
-        mine, terms = set(range(8)), {name: a.terms[name] for name in NAMES}
+        await a.acquire(NAMES)
+        mine, terms = set(range(8)), {name: a.held_leases[name] for name in NAMES}
         await a.yield_surplus(mine, terms, 8)
         assert len(mine) == 8
         async with Quiet(store, "b") as b:
             await a.yield_surplus(mine, terms, 8)
             assert len(mine) == 8  # b is there, and has not asked for any
-            assert await b.take(NAMES) == []
+            assert await b.acquire(NAMES) == []
             await a.yield_surplus(mine, terms, 8)
             assert mine == {0, 1, 2, 3}
             assert sorted(terms) == NAMES[:4]
-            assert await b.take(NAMES) == NAMES[4:]
+            assert await b.acquire(NAMES) == NAMES[4:]
             await a.yield_surplus(mine, terms, 8)
             assert mine == {0, 1, 2, 3}
 
 
 async def test_partitions_of_a_dead_worker_are_free_when_its_leases_end(store: Store, clock: ManualClock) -> None:
     dead = Quiet(store, "dead")
-    await dead._take([f"{WORKER}dead", *NAMES])
+    await dead._acquire([f"{WORKER}dead", *NAMES])
     async with Quiet(store, "b") as b:
         clock.advance(TTL - 1)
-        assert await b.take(NAMES) == []
+        assert await b.acquire(NAMES) == []
         clock.advance(1)
-        assert await b.take(NAMES) == NAMES
-    assert not await dead.ours()
+        assert await b.acquire(NAMES) == NAMES
+    assert not await dead.leases_valid()
 
 
 async def test_service_that_found_nothing_free_is_waited_for_until_its_next_push(
     store: Store, clock: ManualClock
 ) -> None:
     async with Quiet(store, "a") as a:
-        await a.take(NAMES)
+        await a.acquire(NAMES)
         async with Quiet(store, "service", returns=True) as service:
-            assert await service.take(NAMES) == []
-        mine, terms = set(range(8)), {name: a.terms[name] for name in NAMES}
+            assert await service.acquire(NAMES) == []
+        mine, terms = set(range(8)), {name: a.held_leases[name] for name in NAMES}
         await a.yield_surplus(mine, terms, 8)
         assert len(mine) == 4
         clock.advance(TTL)
-        assert await a.prolong()
+        assert await a.renew()
         assert await held(store, WANTED) == []
 
 
 async def test_worker_with_another_number_of_partitions_gets_none_while_others_are_at_work(store: Store) -> None:
     async with Quiet(store, "a") as a, Quiet(store, "b", partitions=16) as b:
-        await a.take(NAMES[:1])
-        assert await b.take([lease_of(12)]) == []
-        assert b.disagreed
-        await a.give_back(NAMES)
-        assert await b.take([lease_of(12)]) == [lease_of(12)]
-        assert not b.disagreed
-        assert await a.take(NAMES) == []
-        assert a.disagreed
+        await a.acquire(NAMES[:1])
+        assert await b.acquire([lease_name(12)]) == []
+        assert b.partition_counts_differ
+        await a.release(NAMES)
+        assert await b.acquire([lease_name(12)]) == [lease_name(12)]
+        assert not b.partition_counts_differ
+        assert await a.acquire(NAMES) == []
+        assert a.partition_counts_differ
 
 
 async def test_rows_of_killed_workers_are_removed_after_an_hour(store: Store, clock: ManualClock) -> None:
     dead = Quiet(store, "dead")
-    await dead._take([f"{WORKER}dead", f"{WANTED}dead", *NAMES])
+    await dead._acquire([f"{WORKER}dead", f"{WANTED}dead", *NAMES])
     clock.advance(3700)
     async with Quiet(store, "b"):
         pass
@@ -117,5 +117,5 @@ async def test_rows_of_killed_workers_are_removed_after_an_hour(store: Store, cl
 @pytest.mark.parametrize("names", [[], NAMES])
 async def test_giving_back_what_is_not_held_does_nothing(store: Store, names: list[str]) -> None:
     async with Quiet(store, "a") as a:
-        await a.give_back(names)
+        await a.release(names)
         assert await held(store) == []

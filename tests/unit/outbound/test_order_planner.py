@@ -24,9 +24,9 @@ from tests.unit.outbound.conftest import (
     Planner,
     an_order,
     as_written,
-    candidate,
     changed,
     line,
+    pending,
 )
 
 SHIPPED = an_order(stage=Stage.SHIPPED)
@@ -42,8 +42,8 @@ def only(plan: Plan, name: str) -> Any:
 
 
 def test_a_new_order_is_a_draft_with_its_lines_and_a_status_to_come(plan: Planner) -> None:
-    new = only(plan(candidate(SHIPPED)), "graphs")
-    assert (new.account, new.status, new.partial, new.nodes) == (None, "Activated", False, 3)
+    new = only(plan(pending(SHIPPED)), "graphs")
+    assert (new.account, new.status, new.partial, new.node_count) == (None, "Activated", False, 3)
     assert (new.order.fields["Status"], new.order.fields["AccountId"]) == ("Draft", ACCOUNT)
     assert [(row.key, row.fields["PricebookEntryId"]) for row in new.lines] == [
         ("A-1-1", "entry TEA|USD"), ("A-1-2", "entry TEA|USD"),
@@ -51,13 +51,13 @@ def test_a_new_order_is_a_draft_with_its_lines_and_a_status_to_come(plan: Planne
 
 
 def test_a_placed_order_stays_a_draft(plan: Planner) -> None:
-    assert only(plan(candidate(PLACED)), "graphs").status is None
+    assert only(plan(pending(PLACED)), "graphs").status is None
 
 
 def test_a_new_account_rides_along(plan: Planner) -> None:
     plan.customers = {}
-    new = only(plan(candidate(PLACED)), "graphs")
-    assert (new.account.key, new.account.fields["Name"], new.nodes) == ("C-1", "Alder & Finch", 4)
+    new = only(plan(pending(PLACED)), "graphs")
+    assert (new.account.key, new.account.fields["Name"], new.node_count) == ("C-1", "Alder & Finch", 4)
     assert "AccountId" not in new.order.fields
 
 
@@ -68,13 +68,13 @@ def test_what_the_org_has_costs_nothing(plan: Planner) -> None:
 
 
 def test_one_field_is_one_row_with_that_field(plan: Planner) -> None:
-    row = only(plan(changed(SHIPPED, altered(SHIPPED, ship_to_city="Salem"))), "rows")
+    row = only(plan(changed(SHIPPED, altered(SHIPPED, ship_to_city="Salem"))), "updates")
     assert (row.sobject, row.id, row.fields) == ("Order", ORDER, {"ShippingCity": "Salem"})
 
 
 def test_the_status_is_a_row_of_its_own(plan: Planner) -> None:
     planned = plan(changed(PLACED, SHIPPED))
-    [row], [status] = planned.rows, planned.statuses
+    [row], [status] = planned.updates, planned.status_updates
     assert row.fields == {"Lifecycle_Stage__c": "shipped"}
     assert status.fields == {"Status": "Activated"}
 
@@ -91,7 +91,7 @@ def test_the_status_is_a_row_of_its_own(plan: Planner) -> None:
     ],
 )  # fmt: skip
 def test_what_an_activated_order_has_frozen_reopens_it(plan: Planner, after: Order, step: dict[str, list[str]]) -> None:
-    sequence = only(plan(changed(SHIPPED, after)), "sequences")
+    sequence = only(plan(changed(SHIPPED, after)), "rewrites")
     assert (sequence.reopen, sequence.status, sequence.partial) == ("Draft", "Activated", False)
     assert [key for key, _ in sequence.delete] == step.get("delete", [])
     assert [record.key for record in sequence.add] == step.get("add", [])
@@ -100,7 +100,7 @@ def test_what_an_activated_order_has_frozen_reopens_it(plan: Planner, after: Ord
 
 def test_a_frozen_header_field_reopens_too(plan: Planner) -> None:
     later = altered(SHIPPED, placed_at=SHIPPED.header.placed_at.replace(day=2))
-    sequence = only(plan(changed(SHIPPED, later)), "sequences")
+    sequence = only(plan(changed(SHIPPED, later)), "rewrites")
     assert sequence.reopen == "Draft"
     assert sequence.header["EffectiveDate"] == "2026-03-02"
 
@@ -108,26 +108,26 @@ def test_a_frozen_header_field_reopens_too(plan: Planner) -> None:
 def test_lines_of_a_draft_change_without_reopening(plan: Planner) -> None:
     after = altered(PLACED, lines=(line(1), line(2, quantity=Decimal(3))))
     planned = plan(changed(PLACED, after))
-    assert {row.key: set(row.fields) for row in planned.rows} == {
+    assert {row.key: set(row.fields) for row in planned.updates} == {
         "A-1": {"Amount_Due__c", "Exact_Total__c", "Net_Total__c"}, "A-1-2": {"Quantity", "Exact_Total__c"},
     }  # fmt: skip
-    sequence = only(plan(changed(PLACED, altered(PLACED, lines=(line(1),)))), "sequences")
+    sequence = only(plan(changed(PLACED, altered(PLACED, lines=(line(1),)))), "rewrites")
     assert (sequence.reopen, sequence.status) == (None, None)
 
 
 def test_more_lines_than_a_graph_takes_come_in_parts_before_the_status(plan: Planner) -> None:
     large = an_order(*(line(number) for number in range(1, 1501)), stage=Stage.SHIPPED)
-    new = only(plan(candidate(large)), "graphs")
-    assert (new.nodes, new.partial) == (500, True)
+    new = only(plan(pending(large)), "graphs")
+    assert (new.node_count, new.partial) == (500, True)
     written = as_written(large)
-    some = {key: written.links[key] for key in list(written.links)[:499]}
+    some = {key: written.line_links[key] for key in list(written.line_links)[:499]}
     link = replace(written.link, snapshot={**written.link.snapshot, "Status": "Draft"})  # type: ignore[arg-type,union-attr]
-    sequence = only(plan(replace(written, link=link, links=some)), "sequences")
+    sequence = only(plan(replace(written, link=link, line_links=some)), "rewrites")
     assert (len(sequence.add), sequence.partial, sequence.status) == (1000, True, None)
 
 
 def test_text_like_a_reference_is_kept_for_later(plan: Planner) -> None:
-    new = only(plan(candidate(altered(SHIPPED, notes="see @{order.id}"))), "graphs")
+    new = only(plan(pending(altered(SHIPPED, notes="see @{order.id}"))), "graphs")
     assert "Description" not in new.order.fields
     assert new.partial
 
@@ -150,7 +150,7 @@ REFUSED: list[tuple[Order, str, str | None]] = [
 def test_what_the_org_would_refuse_is_refused_with_its_code_field_and_what_to_do(
     plan: Planner, order: Order, code: str, field: str
 ) -> None:
-    refused = only(plan(candidate(order)), "refused").refusal
+    refused = only(plan(pending(order)), "refused").refusal
     assert (refused.code, refused.field) == (code, field)
     assert refused.fix.endswith(("replay.", "."))
     if field in {"Order.PoNumber", "OrderItem.Quantity"}:
@@ -163,15 +163,15 @@ def test_an_order_of_a_refused_customer_tells_why(plan: Planner) -> None:
         code="DUPLICATES_DETECTED", message="twice", field=None, source=None, fix="", record="customer C-1"
     )
     plan.customers, plan.refusals = {}, {"C-1": reason}
-    assert only(plan(candidate(SHIPPED)), "refused").refusal is reason
+    assert only(plan(pending(SHIPPED)), "refused").refusal is reason
 
 
 def test_an_account_goes_ahead_when_two_orders_need_it_or_its_text_is_odd() -> None:
-    orders = [candidate(altered(PLACED, number=number)) for number in ("A-1", "A-2")]
+    orders = [pending(altered(PLACED, number=number)) for number in ("A-1", "A-2")]
     assert accounts_ahead(orders[:1], {}, {}) == set()
     assert accounts_ahead(orders, {}, {}) == {"C-1"}
     odd = replace(CUSTOMER, name="@{x}")
-    known = candidate(PLACED)
+    known = pending(PLACED)
     unknown = {"C-1": replace(known, entity=odd, record=MAPPINGS.customer.map(odd))}
     assert accounts_ahead(orders[:1], {}, unknown) == {"C-1"}
-    assert accounts_ahead([candidate(altered(PLACED, customer=Customer(number="C-2", name="x")))], {}, {}) == set()
+    assert accounts_ahead([pending(altered(PLACED, customer=Customer(number="C-2", name="x")))], {}, {}) == set()

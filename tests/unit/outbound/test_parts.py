@@ -16,7 +16,7 @@ from connector.outbound.results import WriteResult
 from connector.outbound.stats import SyncStats
 from connector.salesforce.errors import as_error
 from connector.salesforce.fault import classify_call
-from tests.unit.outbound.conftest import an_order, candidate
+from tests.unit.outbound.conftest import an_order, pending
 
 KEYS = [f"A-{number:02}" for number in range(16)]
 SAID = "value 'jane@example.com' is odd"
@@ -36,21 +36,21 @@ class AnOrg:
         self.health = OrgHealth()
 
     async def send(self) -> list[WriteResult]:
-        ledger: Any = AnyLedger()
-        calls = CallDispatcher(ledger, SyncStats(), lambda count: None, self.health)
-        return await calls.send([BatchItem(candidate(an_order(number=key))) for key in KEYS], self.call)
+        repository: Any = AnyLedger()
+        calls = CallDispatcher(repository, SyncStats(), lambda count: None, self.health)
+        return await calls.send([BatchItem(pending(an_order(number=key))) for key in KEYS], self.call)
 
     async def call(self, items: Sequence[BatchItem]) -> list[WriteResult]:
         self.calls += 1
-        keys = [item.candidate.change.key for item in items]
+        keys = [item.pending.change.key for item in items]
         if len(keys) > self.limit or self.poison & set(keys):
             errors = [RowError(code=self.code, message=SAID)] if self.code else []
             raise as_error(classify_call(self.status, errors), status=self.status, errors=errors)
-        return [WriteResult(candidate=item.candidate, links=(a_link(item),), updated={"Order": 1}) for item in items]
+        return [WriteResult(pending=item.pending, links=(a_link(item),), updated={"Order": 1}) for item in items]
 
 
 def a_link(item: BatchItem) -> Link:
-    return Link(entity="order", key=item.candidate.change.key, sobject="Order", salesforce_id="801", snapshot={})
+    return Link(entity="order", key=item.pending.change.key, sobject="Order", salesforce_id="801", snapshot={})
 
 
 @pytest.mark.parametrize(
@@ -60,31 +60,31 @@ def a_link(item: BatchItem) -> Link:
 @pytest.mark.parametrize("code", ["NEVER_SEEN", "INVALID_FIELD", "MALFORMED_ID"])
 async def test_culprits_of_a_call_are_found_and_all_others_go_out(poison: list[str], code: str) -> None:
     org = AnOrg(*poison, code=code)
-    pieces = await org.send()
+    results = await org.send()
     assert org.health.stopped is None
-    assert {piece.candidate.change.key for piece in pieces if piece.success} == set(KEYS) - set(poison)
-    assert {piece.candidate.change.key for piece in pieces if piece.refusal} == set(poison)
+    assert {result.pending.change.key for result in results if result.success} == set(KEYS) - set(poison)
+    assert {result.pending.change.key for result in results if result.refusal} == set(poison)
     assert org.calls <= 6 * len(poison) + 6
 
 
 async def test_a_call_of_which_each_part_is_refused_in_doubt_is_the_orgs_after_one_path_and_one_more() -> None:
     org = AnOrg(*KEYS)
-    pieces = await org.send()
+    results = await org.send()
     assert (org.calls, org.health.stopped is not None) == (6, True)
-    assert not any(piece.refusal or piece.success for piece in pieces)
-    assert {piece.candidate.change.key for piece in pieces if piece.doubt} == {"A-00", "A-15"}
+    assert not any(result.refusal or result.success for result in results)
+    assert {result.pending.change.key for result in results if result.doubt} == {"A-00", "A-15"}
 
 
 @pytest.mark.parametrize("status", [413, 414, 431])
 async def test_a_call_that_is_too_large_goes_out_in_smaller_ones(status: int) -> None:
     org = AnOrg(status=status, code="", limit=4)
-    assert all(piece.success for piece in await org.send())
+    assert all(result.success for result in await org.send())
     assert (org.calls, org.health.stopped) == (7, None)
 
 
 async def test_a_record_that_is_too_large_alone_is_refused() -> None:
     org = AnOrg("A-05", status=413, code="")
-    assert [piece.candidate.change.key for piece in await org.send() if piece.refusal] == ["A-05"]
+    assert [result.pending.change.key for result in await org.send() if result.refusal] == ["A-05"]
 
 
 async def test_the_orgs_own_words_are_kept_apart_from_ours() -> None:

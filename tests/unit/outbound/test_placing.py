@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.model.record import Link
-from connector.outbound.link_conflicts import Placed, place
+from connector.outbound.link_conflicts import StoredLinks, store_links
 from connector.store import links
 from connector.store.engine import Store
 
@@ -17,9 +17,9 @@ def link(entity: str, key: str, record: str) -> Link:
     return Link(entity=entity, key=key, sobject=SOBJECTS[entity], salesforce_id=record, snapshot={})
 
 
-async def placed(store: Store, *items: Link) -> Placed:
+async def placed(store: Store, *items: Link) -> StoredLinks:
     async with store.transaction() as uow:
-        return await place(uow, ORG, items)
+        return await store_links(uow, ORG, items)
 
 
 async def stored(store: Store) -> dict[tuple[str, str], str]:

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from connector.model.record import FieldValue
-from connector.outbound.preflight import first_violation, normalize, reference_like_values, rounded
-from tests.unit.outbound.conftest import facts
+from connector.outbound.preflight import first_violation, normalize, reference_like_values, round_to_field
+from tests.unit.outbound.conftest import profile
 
 
 @pytest.mark.parametrize(("given", "kept"), [("  Acme ", "Acme"), ("   ", None), (True, True)])
@@ -20,7 +20,7 @@ def test_texts_are_as_the_org_will_hold_them(given: FieldValue, kept: FieldValue
     ("given", "kept"), [("10.8375", "10.84"), ("10.835", "10.84"), ("-10.835", "-10.84"), ("9.8", "9.80")]
 )
 def test_list_prices_are_rounded_as_the_org_rounds(given: str, kept: str) -> None:
-    assert str(rounded(Decimal(given), facts().describes["PricebookEntry"].fields["UnitPrice"])) == kept
+    assert str(round_to_field(Decimal(given), profile().describes["PricebookEntry"].fields["UnitPrice"])) == kept
 
 
 @pytest.mark.parametrize(
@@ -38,20 +38,23 @@ def test_list_prices_are_rounded_as_the_org_rounds(given: str, kept: str) -> Non
 )
 def test_what_the_org_would_refuse(sobject: str, values: dict[str, FieldValue], code: str | None) -> None:
     found = first_violation(
-        values, facts().describes[sobject], record="x", source=lambda *_, **__: "line 1", creating=True
+        values, profile().describes[sobject], record="x", source=lambda *_, **__: "line 1", creating=True
     )
     assert (found.code if found else None) == code
 
 
 def test_nothing_is_missing_from_an_update() -> None:
-    account = facts().describes["Account"]
+    account = profile().describes["Account"]
     assert first_violation({}, account, record="x", source=lambda *_, **__: None, creating=False) is None
-    assert first_violation({}, account, record="x", source=lambda *_, **__: None, creating=True, later={"Name"}) is None
+    assert (
+        first_violation({}, account, record="x", source=lambda *_, **__: None, creating=True, filled_later={"Name"})
+        is None
+    )
 
 
 def test_a_long_text_is_repeated_in_part() -> None:
     found = first_violation(
-        {"Name": "y" * 5_000}, facts().describes["Account"], record="x", source=lambda *_, **__: None, creating=True
+        {"Name": "y" * 5_000}, profile().describes["Account"], record="x", source=lambda *_, **__: None, creating=True
     )
     assert found is not None
     assert len(found.message) < 120

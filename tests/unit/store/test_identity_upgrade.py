@@ -84,7 +84,7 @@ async def test_prices_go_with_the_product_that_keeps_the_record_whichever_was_wr
         unsent = await outbox.find(connection, EntityKind.PRODUCT, ["P-1", "P-2"])
         [told] = await journal.read(connection, "price", "P-2|USD")
     assert (key, kept.salesforce_id) == ("P-1|USD", "01uA")
-    assert {sku: (row.state, row.unsure) for sku, row in unsent.items()} == {
+    assert {sku: (row.state, row.unconfirmed) for sku, row in unsent.items()} == {
         "P-1": (ChangeState.DUE, True), "P-2": (ChangeState.DEAD, True),
     }  # fmt: skip
     assert (told.action, told.detail["holder"]) == ("unlinked", "product P-1")

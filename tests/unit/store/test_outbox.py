@@ -122,13 +122,13 @@ async def test_a_send_is_remembered_before_it_is_made_and_an_attempt_counted_whe
     await place(store, order("2", notes="newer"))
     async with store.transaction() as uow:
         assert await outbox.begin(uow, taken) == {(EntityKind.ORDER, "1")}
-    now = {change.key: (change.attempts, change.begun) for change in await pending(store)}
+    now = {change.key: (change.attempts, change.unanswered_sends) for change in await pending(store)}
     assert now == {"2": (0, 0), "1": (0, 1)}
     async with store.transaction() as uow:
         await retry_schedule.answered(uow, taken[:1])
         await outbox.postpone(uow, taken[:1], due_at=clock.now(), error="503")
         unsent = (await outbox.find(uow.connection, EntityKind.ORDER, ["1"]))["1"]
-        assert (unsent.attempts, unsent.begun) == (1, 0)
+        assert (unsent.attempts, unsent.unanswered_sends) == (1, 0)
         assert await outbox.settle(uow, taken) == 1
 
 
@@ -148,7 +148,7 @@ async def test_a_change_sent_again_and_again_without_an_answer_is_due_after_a_bo
     assert pauses == [0, 0, 0, 1, 2, 4, 8, 15, 15, 15, 15, 15]
     async with store.transaction() as uow:
         assert await retry_schedule.hasten(uow) == 0  # the last pause is over
-        assert [change.begun for change in await pending(store)] == [12]
+        assert [change.unanswered_sends for change in await pending(store)] == [12]
 
 
 async def test_a_new_change_ends_the_wait_and_the_count_of_attempts(store: Store, clock: ManualClock) -> None:
