@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -128,7 +127,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "dead_letters": summary.dead_letters,
         "refusals": [letter_document(letter) for letter in summary.refusals],
         "notes": stats.notes,
-        "foretold": None if summary.lookup_forecast is None else asdict(summary.lookup_forecast),
+        "foretold": None if summary.lookup_forecast is None else _forecast_document(summary.lookup_forecast),
         "waiting": summary.waiting,
         "others_due": summary.others_due,
         "next_due": summary.next_due,
@@ -137,6 +136,15 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "held": summary.held,
         "in_sync": summary.in_sync,
         "seconds": round(summary.seconds, 3),
+    }
+
+
+def _forecast_document(forecast: LookupForecast) -> dict[str, object]:
+    return {
+        "looked_at": forecast.looked_at,
+        "left_out": forecast.not_looked_at,
+        "reads": forecast.reads,
+        "found_by_key": forecast.found_by_key,
     }
 
 

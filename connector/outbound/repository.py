@@ -244,8 +244,7 @@ class SyncRepository:
             ]
             refusals = [item.pending.change for item in outcomes.refused]
             # Without an answer the send stays counted. So a record on which the org always fails is isolated in the
-            # end,
-            # like a record that ends our process.
+            # end, like a record that ends our process.
             answered = [
                 *refusals,
                 *(item.change for item, fault in waiting if fault.outcome_known),
