@@ -205,16 +205,16 @@ def _parcel(parcel: dict[str, Any]) -> str:
 def _told(event: dict[str, Any]) -> str:
     """An event; what nobody asked for says so. A history begins with the first event after placement or import."""
     match event["action"]:
-        case "begin":
+        case "begun":
             return "as it was placed" if event["stage"] == "placed" else "as it was imported"
-        case "advance":
-            return f"came by itself: {event['stage']}"
+        case "advanced":
+            return f"automatic: {event['stage']}"
         case _:
             return _event(event)
 
 
 def _event(event: dict[str, Any]) -> str:
-    """`ship 2 of line 1, carrier Swift Post`; of personal details only which they were."""
+    """`shipped 2 of line 1, carrier Swift Post`; of personal details only which they were."""
     parts = [str(event[name]).replace("_", " ") for name in ("amount", "hold", "reason", "status") if name in event]
     parts += [f"{quantity} of line {line}" for line, quantity in event.get("lines", {}).items()]
     parts += [f"{quantity} of line {line} written off" for line, quantity in event.get("written_off", {}).items()]

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.events import ACTION_FIELDS, Action, Event, LineEdit
+from connector.model.events import ACTION_FIELDS, Action, Event, EventKind, LineEdit
 from connector.model.money import plain
 from connector.model.order_header import HEADER_FIELDS, PERSONAL, OrderHeader
 from connector.model.order_state import Hold, LineState, OrderState
@@ -61,7 +61,7 @@ class StoredEvent(EventEntry):
     @property
     def payload(self) -> dict[str, Any]:
         """The event as plain values, without what it leaves out."""
-        return {"action": self.event.action.value, **_detail(self.event)}
+        return {"action": self.event.action.happened.value, **_detail(self.event)}
 
 
 async def read(connection: AsyncConnection, number: str) -> list[StoredEvent]:
@@ -78,7 +78,7 @@ async def read(connection: AsyncConnection, number: str) -> list[StoredEvent]:
 async def has(connection: AsyncConnection, number: str, action: Action) -> bool:
     """Whether `action` ever happened to this order."""
     row = order_events.c
-    statement = select(row.sequence).where(row.order_number == number, row.action == action.value).limit(1)
+    statement = select(row.sequence).where(row.order_number == number, row.action == action.happened.value).limit(1)
     return (await connection.execute(statement)).first() is not None
 
 
@@ -111,7 +111,7 @@ def length(known: int, entries: Sequence[EventEntry]) -> int:
 async def count_by_action(connection: AsyncConnection) -> dict[Action, int]:
     """How often each action happened, over all orders."""
     rows = await connection.execute(select(order_events.c.action, func.count()).group_by(order_events.c.action))
-    return {Action(action): count for action, count in rows.tuples()}
+    return {EventKind(kind).action: count for kind, count in rows.tuples()}
 
 
 async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence[EventEntry]]], *, actor: str) -> None:
@@ -131,7 +131,7 @@ async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence
                     "sequence": sequence,
                     "at": uow.now,
                     "actor": actor,
-                    "action": entry.event.action.value,
+                    "action": entry.event.action.happened.value,
                     "stage_before": entry.before and entry.before.value,
                     "stage_after": entry.after.value,
                     "detail": orjson.dumps(detail).decode(),
@@ -212,9 +212,9 @@ def _dump(progress: OrderState) -> dict[str, Any]:
 
 def _recorded(row: Any) -> StoredEvent:
     detail = orjson.loads(row.detail)
-    first = row.action == Action.BEGIN
+    first = row.action == EventKind.BEGUN
     return StoredEvent(
-        event=Event(action=Action.BEGIN) if first else event_of(Action(row.action), detail),
+        event=Event(action=Action.BEGIN) if first else event_of(EventKind(row.action).action, detail),
         before=Stage(row.stage_before) if row.stage_before else None,
         after=Stage(row.stage_after),
         sequence=row.sequence,

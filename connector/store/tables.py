@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from connector.model.change import ChangeState
-from connector.model.events import Action
+from connector.model.events import EventKind
 from connector.model.notification import MessageKind, MessageState
 from connector.model.order_header import HEADER_FIELDS
 from connector.model.order_state import Hold
@@ -141,7 +141,7 @@ order_events = Table(
     Column("detail", Text, nullable=False),
     Column("request", Key),  # the caller's own name for what was asked
     Column("request_digest", Key),  # of what was asked under it
-    _one_of("action", Action),
+    _one_of("action", EventKind),
     _transitions(),
     Index("order_events_request", "order_number", "request", unique=True, sqlite_where=_NAMED, postgresql_where=_NAMED),
 )

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from connector.errors import AbortedError, RetryClass, StoreError
+from connector.model.events import Action
 from connector.model.role import Role
 from connector.orders import service
 from connector.orders.command import OrderCommand
@@ -26,7 +27,9 @@ async def ask(api: Api, body: dict[str, Any], headers: dict[str, str] = KEY, pat
 
 async def events(api: Api, action: str) -> int:
     async with api.store.reader() as connection:
-        statement = select(func.count()).select_from(order_events).where(order_events.c.action == action)
+        statement = (
+            select(func.count()).select_from(order_events).where(order_events.c.action == Action(action).happened.value)
+        )
         return int((await connection.execute(statement)).scalar_one())
 
 

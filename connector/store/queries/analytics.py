@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.events import Action
+from connector.model.events import EventKind
 from connector.model.period import Period
 from connector.model.shipments import ReturnStatus, ShipmentStatus
 from connector.model.stage import Stage
@@ -139,12 +139,12 @@ def stream_hold_events(connection: AsyncConnection, period: Period) -> AsyncIter
     statement = (
         select(event.order_number, event.at, event.action, event.detail)
         .join(orders, orders.c.number == event.order_number)
-        .where(_placed_in(period), event.action.in_([Action.HOLD.value, Action.RELEASE.value]))
+        .where(_placed_in(period), event.action.in_([EventKind.HELD.value, EventKind.RELEASED.value]))
         .order_by(event.order_number, event.sequence)
     )
 
-    def made(number: str, at: datetime, action: str, detail: str) -> HoldEvent:
-        return HoldEvent(number, at, action == Action.HOLD.value, orjson.loads(detail)["hold"])
+    def made(number: str, at: datetime, kind: str, detail: str) -> HoldEvent:
+        return HoldEvent(number, at, kind == EventKind.HELD.value, orjson.loads(detail)["hold"])
 
     return _stream(connection, statement, made)
 

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.events import Action, Event
+from connector.model.events import Action, Event, EventKind
 from connector.store.order_history import event_of
 from connector.store.sql import select_in
 from connector.store.tables import order_events
@@ -22,15 +22,15 @@ async def list_events(
     row = order_events.c
     statement = (
         select(row.order_number, row.action, row.detail)
-        .where(row.action.in_([action.value for action in actions]))
+        .where(row.action.in_([action.happened.value for action in actions]))
         .order_by(row.order_number, row.sequence)
     )
     found = await select_in(connection, statement, row.order_number, numbers)
-    return [(number, event_of(Action(action), orjson.loads(detail))) for number, action, detail in found]
+    return [(number, event_of(EventKind(kind).action, orjson.loads(detail))) for number, kind, detail in found]
 
 
 async def list_orders_with_action(connection: AsyncConnection, action: Action, since: datetime) -> set[str]:
     """Orders to which `action` happened at `since` or later."""
     row = order_events.c
-    statement = select(row.order_number).where(row.action == action.value, row.at >= since)
+    statement = select(row.order_number).where(row.action == action.happened.value, row.at >= since)
     return set((await connection.execute(statement)).scalars())

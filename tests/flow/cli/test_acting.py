@@ -106,9 +106,9 @@ def test_a_return_is_shown_like_everything_else(shop: Shell) -> None:
         assert shop("show", entity, key).status == 0
     history = shop("show", "order", "O-1").out
     assert "as it was placed" in history
-    assert "came by itself: fulfilling" in history
-    assert " begin" not in history
-    assert " advance" not in history
+    assert "automatic: fulfilling" in history
+    assert " begun" not in history
+    assert " advanced" not in history
 
 
 def test_a_count_is_refused_where_it_is_probably_a_slip(shop: Shell) -> None:

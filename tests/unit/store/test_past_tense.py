@@ -1,0 +1,82 @@
+"""Histories of revision 0014 name what was asked; after the upgrade they say what happened."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import text
+
+from connector.errors import CommandError, StoreError
+from connector.model.events import Action, Event, EventKind
+from connector.orders.command import OrderCommand
+from connector.orders.transaction import OrderTransaction
+from connector.store import order_history, schema
+from connector.store.engine import Store
+from tests.conftest import Databases
+from tests.unit.store.test_upgrade import NOW, _to
+
+INSERT = (
+    "INSERT INTO order_events (order_number, sequence, at, actor, action, stage_before, stage_after, detail, request,"
+    " request_digest) VALUES (:order, :sequence, :at, 'anna', :action, :stage, :stage, :detail, :request, :digest)"
+)
+CAPTURE = Event(action=Action.CAPTURE, amount=Decimal(5))
+
+
+async def older(databases: Databases) -> Store:
+    """At revision 0014: an order with every action in its history, and one request."""
+    store = Store.open(databases.empty())
+    await store.migrate(_to("0014"))
+    at = NOW.replace(" ", "T") if store.dialect == "sqlite" else NOW
+    rows = [
+        {"order": "O-1", "sequence": sequence, "at": at, "action": action.value, "stage": "placed", "detail": "{}",
+         "request": None, "digest": None}
+        for sequence, action in enumerate(Action, start=1)
+    ]  # fmt: skip
+    rows.append({**rows[0], "sequence": 99, "action": "capture", "detail": '{"amount":"5"}', "request": "till-1",
+                 "digest": order_history.digest_of("O-1", "till-1", CAPTURE)})  # fmt: skip
+    async with store.transaction() as uow:
+        for statement in (
+            "customers (number, name, version, updated_at) VALUES ('C-1', 'Ito', 1, :at)",
+            "orders (number, customer, placed_at, currency, stage, version, updated_at, events)"
+            " VALUES ('O-1', 'C-1', :at, 'USD', 'placed', 1, :at, 32)",
+        ):
+            await uow.connection.execute(text(f"INSERT INTO {statement}"), {"at": at})
+        await uow.connection.execute(text(INSERT), rows)
+    return store
+
+
+async def test_every_stored_action_becomes_what_happened(databases: Databases) -> None:
+    store = await older(databases)
+    await schema.upgrade(store)
+    await schema.check(store)
+    async with store.reader() as connection:
+        rows = await connection.execute(text("SELECT action FROM order_events WHERE sequence < 99 ORDER BY sequence"))
+        assert list(rows.scalars()) == [action.happened.value for action in Action]
+    await store.close()
+
+
+async def test_word_of_what_was_asked_is_stored_no_more(databases: Databases) -> None:
+    store = await older(databases)
+    await schema.upgrade(store)
+    with pytest.raises(StoreError, match="order_events_action_ck"):
+        async with store.transaction() as uow:
+            await uow.connection.execute(text("UPDATE order_events SET action = 'ship' WHERE sequence = 2"))
+    await store.close()
+
+
+async def test_request_of_before_the_upgrade_is_still_compared(databases: Databases) -> None:
+    store = await older(databases)
+    await schema.upgrade(store)
+    async with store.transaction() as uow:
+        transaction = OrderTransaction(uow, actor="anna")
+        assert await transaction.is_replay(OrderCommand(number="O-1", event=CAPTURE, request="till-1"))
+        other = Event(action=Action.CAPTURE, amount=Decimal(6))
+        with pytest.raises(CommandError, match="Something else was asked"):
+            await transaction.is_replay(OrderCommand(number="O-1", event=other, request="till-1"))
+    await store.close()
+
+
+def test_every_action_has_a_word_of_its_own_in_the_past_tense() -> None:
+    assert [action.happened for action in Action] == list(EventKind)
+    assert [kind.action for kind in EventKind] == list(Action)
