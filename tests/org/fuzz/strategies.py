@@ -44,11 +44,11 @@ latin = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_chara
 @st.composite
 def bodies(draw: st.DrawFn, sobject: str | None = None) -> dict[str, Any]:
     """Generate a request body of an object, with values that are sometimes valid."""
-    valid_fields = SCHEMA.get(sobject or draw(objects))
-    names = [field.name for field in valid_fields.fields.values()] if valid_fields else FIELDS
+    sobject_schema = SCHEMA.get(sobject or draw(objects))
+    names = [field.name for field in sobject_schema.fields.values()] if sobject_schema else FIELDS
     names += (
-        [field.relationship_name for field in valid_fields.fields.values() if field.relationship_name]
-        if valid_fields
+        [field.relationship_name for field in sobject_schema.fields.values() if field.relationship_name]
+        if sobject_schema
         else []
     )
     body = draw(st.dictionaries(st.sampled_from(names), values, max_size=4))
