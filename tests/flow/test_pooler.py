@@ -91,7 +91,7 @@ def pooled_url(pooler: int, postgres_url: str, tmp_path: Path) -> Iterator[str]:
     name = make_url(databases.empty()).database
     user = make_url(postgres_url).username or "postgres"
     yield f"postgresql://{user}@127.0.0.1:{pooler}/{name}"
-    databases.drop_all()
+    databases.close()
 
 
 async def test_pushes_end_in_sync_when_every_transaction_gets_another_session(pooled_url: str, org: LocalOrg) -> None:
