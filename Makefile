@@ -3,23 +3,41 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
+DEMO_STAMP := $(VENV)/.demo-locked
 
-.PHONY: setup demo test suite lint clients acceptance cases bench lock clean
+.PHONY: setup demo test test-unit suite lint clients acceptance cases bench lock clean
 
 setup: $(STAMP)
 
 $(STAMP): requirements-dev.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $(STAMP)
+	$(call install,$<)
+	@touch $(STAMP) $(DEMO_STAMP)
 
-demo: setup
-	$(BIN)/connector demo --once
+# What a demo needs and no more: neither test tools, nor a browser's driver, nor a database server.
+$(DEMO_STAMP): requirements-demo.lock pyproject.toml
+	$(call install,$<)
+	@touch $(DEMO_STAMP)
+
+define install
+@echo "Creating $(VENV) with $$($(PYTHON) --version) ..."
+@$(PYTHON) -m venv $(VENV)
+@echo "Installing $$(grep -c '^[a-zA-Z0-9]' $(1)) packages of $(1) into $(VENV) ..."
+@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+endef
+
+demo: $(DEMO_STAMP)
+	@echo "Running $(BIN)/connector demo --once ..."
+	@$(BIN)/connector demo --once
+	@echo "More: $(BIN)/connector --help"
 
 # Both at once: the tests wait now and then, and the linters need one processor only.
 test: setup clients
 	@$(MAKE) --no-print-directory -j 2 lint suite
+
+# Without databases, servers and browsers: what to run after each small change.
+test-unit: setup
+	$(BIN)/pytest -n 2 --dist worksteal -m "not database" tests/unit
 
 suite: setup clients
 	$(BIN)/pytest -n 4 --dist worksteal
@@ -52,9 +70,12 @@ bench: setup
 	$(BIN)/python -m tests.bench
 
 # Newest versions that fit pyproject.toml; needs `uv` on the PATH.
+COMPILE := uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade pyproject.toml
+
 lock:
-	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade pyproject.toml -o requirements.lock
-	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+	$(COMPILE) --extra dev --extra localorg --group build -o requirements-dev.lock
+	$(COMPILE) --extra localorg --group build -c requirements-dev.lock -o requirements-demo.lock
+	$(COMPILE) -c requirements-dev.lock -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/clients/node_modules

@@ -39,6 +39,13 @@ MEMORY = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED
 """Where databases are; None: in the usual folder for temporary files."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a database, so that `make test-unit` can leave it out."""
+    for item in items:
+        if not {"database_kind", "postgres_url"}.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.database)
+
+
 class ManualClock:
     """Time that moves only when a test says so, or when somebody sleeps."""
 

@@ -16,8 +16,9 @@ import typer
 
 from connector.cli import app
 from connector.cli.demo_mail import DemoPost, opened
+from connector.cli.extras import require_localorg
 from connector.cli.localorg import Ports, started
-from connector.cli.output import plural, table
+from connector.cli.output import plural, program, table
 from connector.cli.progress import Progress
 from connector.cli.runner import run, until_stopped
 from connector.errors import UsageError
@@ -62,6 +63,7 @@ def demo(
     Orders are placed in a database here and taken through their life; after each step the connector sends what changed.
     In the end both sides are compared. Settings of yours (CONNECTOR_…, .env) are left alone and not used.
     """
+    require_localorg("demo")
     if data is not None and data.exists() and not data.is_dir():
         raise UsageError(f"{data} is a file.", hint="Name a folder with --data.")
     if not run(_demo(once=once, count=orders, rate=rate, port=port, data=data)):
@@ -115,9 +117,9 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         if not once:
             await _keep_going(shop, org, rate)
         elif data is None:
-            typer.echo("Next: `connector localorg` starts an org to try files of your own on.")
+            typer.echo(f"Next: `{program()} localorg` starts an org to try files of your own on.")
         if data is not None:
-            typer.echo(f"Kept: CONNECTOR_DATABASE_URL={settings.database_url} connector status")
+            typer.echo(f"Kept: CONNECTOR_DATABASE_URL={settings.database_url} {program()} status")
         return good
 
 

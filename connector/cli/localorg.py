@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from connector.cli import app
-from connector.cli.output import as_json_line
+from connector.cli.extras import require_localorg
+from connector.cli.output import as_json_line, program
 from connector.cli.runner import run, until_stopped
 from connector.errors import ConnectorError, SeedFileError
 
@@ -50,6 +51,7 @@ def localorg(
     It refuses what Salesforce refuses, with Salesforce's own error codes, and counts API calls. It listens on this
     machine only. Our custom fields are deployed in it unless --bare.
     """
+    require_localorg("localorg")
 
     async def work() -> None:
         ports = Ports(port, tls_port, grpc_port)
@@ -135,7 +137,7 @@ def _introduce(banner: Mapping[str, object], page: str) -> None:
     typer.echo("\nTo point the connector at it, paste this into another terminal:\n")
     for name, value in environment(banner).items():
         typer.echo(f"export {name}={value}")
-    typer.echo("\nThen: connector db upgrade, connector import PATH, connector push. Ctrl-C here stops the org.")
+    typer.echo(f"\nThen: {program()} db upgrade, {program()} import PATH, {program()} push. Ctrl-C here stops the org.")
 
 
 def _taken(error: OSError, port: int) -> str:

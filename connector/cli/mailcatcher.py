@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
+from connector.cli.extras import require_localorg
 from connector.cli.runner import run, until_stopped
 from connector.errors import ConnectorError
 
@@ -26,6 +27,7 @@ def mailcatcher(
     """Run a mail server until it is stopped (Ctrl-C or SIGTERM). It delivers nothing; its page shows the newest 1,000
     mails. It listens on this machine only and keeps everything in memory.
     """
+    require_localorg("mailcatcher")
 
     async def work() -> None:
         async with catching(smtp_port, port) as catcher:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -44,6 +47,14 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 def plural(count: int, noun: str, many: str = "") -> str:
     """`1 order`, `2 orders`."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def program() -> str:
+    """What to type to call this program: its name if that is on the PATH, else its path from here."""
+    path = Path(sys.argv[0])
+    if path.name != "connector" or shutil.which("connector"):
+        return "connector"
+    return os.path.relpath(path)
 
 
 class Figure(str):

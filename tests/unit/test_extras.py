@@ -1,0 +1,71 @@
+"""The extra `localorg`: commands that need it say so in one line where it is not installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from connector.cli.extras import PACKAGES
+
+ROOT = Path(__file__).parents[2]
+BLOCKED = """
+import sys
+from importlib.abc import MetaPathFinder
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name in {packages}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+sys.argv = ["connector", *{arguments}]
+from connector.cli import main
+main()
+"""
+
+
+def without_extra(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = BLOCKED.format(packages=PACKAGES, arguments=arguments)
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", ["localorg", "mailcatcher", "demo"])
+def test_command_that_needs_the_extra_is_refused_in_one_line_without_it(command: str, tmp_path: Path) -> None:
+    done = without_extra(tmp_path, command)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"connector: connector {command} needs packages that are not installed: {', '.join(PACKAGES)}. "
+        'Run `pip install "crm-connector[localorg]"`.\n'
+    )
+
+
+@pytest.mark.parametrize("arguments", [["db", "upgrade"], ["push", "--help"], ["serve", "--help"]])
+def test_other_commands_do_not_need_the_extra(arguments: list[str], tmp_path: Path) -> None:
+    done = without_extra(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def test_service_does_not_need_the_extra(tmp_path: Path) -> None:
+    code = BLOCKED.split("sys.argv")[0].format(packages=PACKAGES)
+    code += "import scheduler, connector.service, connector.web.app, connector.jobs.org_deploy"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_packages_that_are_looked_for_are_those_of_the_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {name.split(">")[0] for name in project["optional-dependencies"]["localorg"]}
+    assert declared == {{"google.protobuf": "protobuf", "grpc": "grpcio"}.get(name, name) for name in PACKAGES}
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-demo.lock"])
+def test_smaller_locks_pin_what_the_largest_pins(lock: str) -> None:
+    def pins(file: str) -> set[str]:
+        lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+        return {line.split(" ")[0] for line in lines if "==" in line and not line.startswith(" ")}
+
+    assert pins(lock)
+    assert pins(lock) <= pins("requirements-dev.lock")
