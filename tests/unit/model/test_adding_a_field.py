@@ -12,6 +12,7 @@ import pytest
 
 from connector.store.schema import HEAD
 
+pytestmark = pytest.mark.database  # and a copy of everything
 ROOT = Path(__file__).parents[3]
 STEP = re.compile(
     r"^(?:In `(?P<old>[^`]+)`, below `(?P<below>[^`]+)`|New file `(?P<new>[^`]+)`):\n\n"

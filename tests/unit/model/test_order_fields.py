@@ -46,6 +46,8 @@ from tests.unit.importing.conftest import Silent
 from tests.unit.store import samples
 from tests.web.conftest import app_on
 
+pytestmark = pytest.mark.database
+
 FIELDS = [item.name for item in fields(OrderHeader)]
 PLACED, POSTED, IMPORTED = "H-1", "H-2", "H-3"
 LINES = (
