@@ -183,11 +183,10 @@ class RefusedError(SalesforceError):
         *,
         code: str,
         status: int,
-        fields: Sequence[str] = (),
         hint: str = "",
         retry_class: RetryClass = RetryClass.UNKNOWN,
         scope: Scope = Scope.RECORD,
     ) -> None:
         super().__init__(message, hint=hint, retry_class=retry_class, code=code, scope=scope)
         self.status = status
-        self.fields = tuple(fields)
+        self.fields: tuple[str, ...] = ()

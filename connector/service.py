@@ -101,23 +101,19 @@ class Services(LocalServices):
         verify: bool = True,
     ) -> PushSummary:
         """See `jobs.push`. A `scheduled` one is refused (StoreError) when a newer release has upgraded the database."""
-        from connector.jobs.push import push
+        from connector.jobs.push import PushContext, PushOptions, push
 
         if scheduled:
             await check(self.store)
-        return await push(
-            self.store,
-            self.client,
-            self.versions,
-            self.settings,
-            clock=self.clock,
-            reporter=reporter,
+        context = PushContext(
+            store=self.store,
+            client=self.client,
+            mappings=self.versions,
+            settings=self.settings,
             health=self.health,
-            dry_run=dry_run,
-            scheduled=scheduled,
-            prepare=prepare,
-            verify=verify,
         )
+        options = PushOptions(dry_run=dry_run, scheduled=scheduled, prepare=prepare, verify=verify)
+        return await push(context, reporter, options)
 
 
 @asynccontextmanager

@@ -181,19 +181,11 @@ class Linker:
             yield worker
 
     async def _get_profile(self, org_id: str) -> OrgProfile:
-        settings = self._settings.salesforce
-        return await discover_org(
-            self._store,
-            self._client,
-            org_id,
-            version=settings.api_version,
-            currency=settings.currency,
-            clock=self._clock,
-        )
+        return await discover_org(self._store, self._client, org_id, settings=self._settings.salesforce)
 
     async def _load_pending(self, org_id: str, profile: OrgProfile, kind: EntityKind, key: str) -> PendingEntity:
         mappings = self._mappings.with_persons(profile.person_type is not None)
-        repository = SyncRepository(self._store, mappings, org_id=org_id, held_leases={}, clock=self._clock)
+        repository = SyncRepository(self._store, mappings, org_id=org_id)
         loaded = await repository.load_entities(kind, [key])
         if not loaded:
             raise ConnectorError(f"There is no {kind} {key} here.", hint="Correct the key, or import it.")

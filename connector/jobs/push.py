@@ -12,30 +12,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
-from connector.clock import Clock
 from connector.errors import MappingError, RetryClass, SalesforceError, SettingsError
 from connector.jobs import outage
 from connector.jobs.lookup_forecast import LookupForecast, forecast_lookups
 from connector.jobs.mapping_versions import EditDoesNotFitError, MappingVersions
 from connector.jobs.org_identity import confirm_org
-from connector.jobs.push_rounds import ProgressReporter, PushRounds
+from connector.jobs.push_rounds import ProgressReporter, PushRounds, WorkShare
 from connector.mapping import MappingSet
 from connector.mapping.check import absent_keys, check
 from connector.model.change import ChangeState, DeadLetter, EntityKind
+from connector.outbound.drain import OrgAccess, PushMonitor
 from connector.outbound.dry_run import DryRunOrg
 from connector.outbound.health import OrgHealth
 from connector.outbound.lease_keeper import LeaseKeeper
 from connector.outbound.mapping_version import ActiveMappingVersion
 from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
-from connector.outbound.repository import SyncRepository
+from connector.outbound.repository import ClaimTerms, SyncRepository
 from connector.outbound.return_strategy import ReturnStrategy
 from connector.outbound.stats import SyncStats
+from connector.outbound.writer import Org
 from connector.salesforce.attempt_context import AttemptTracker, current_tracker
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Returns, Settings
@@ -86,178 +86,6 @@ class PushSummary:
 Prepare = Callable[[Store], Awaitable[Selection | None]]
 
 
-@dataclass(kw_only=True)
-class _PushScope:
-    """What a push is about: `only` some changes, if not all; refusals that were there `before` are none of its own."""
-
-    selection: Selection | None = None
-    earlier_dead_letters: frozenset[tuple[EntityKind, str]] = frozenset()
-
-    async def prepare(self, store: Store, prepare: Prepare | None) -> None:
-        self.selection = await prepare(store) if prepare is not None else None
-        self.earlier_dead_letters = frozenset((letter.entity, letter.key) for letter in await _dead_letters(store))
-
-    def is_new(self, letter: DeadLetter) -> bool:
-        keys = None if self.selection is None else self.selection.get(letter.entity, frozenset())
-        return (letter.entity, letter.key) not in self.earlier_dead_letters and (keys is None or letter.key in keys)
-
-
-async def push(
-    store: Store,
-    client: SalesforceClient,
-    mappings: MappingVersions,
-    settings: Settings,
-    *,
-    clock: Clock,
-    reporter: ProgressReporter,
-    health: OrgHealth,
-    dry_run: bool = False,
-    scheduled: bool = False,
-    prepare: Prepare | None = None,
-    verify: bool = True,
-) -> PushSummary:
-    """Do `first`, then send what is due: of what `first` answers, if it does. With `dry_run` nothing is sent and
-    nothing stored. Without `verify` an org that nothing is due for is not asked who it is.
-
-    All of it goes by one version of the mappings (`jobs.mapping_versions`), which is chosen before `first`, and chosen
-    anew when another one was activated meanwhile. To do something `first` makes the version of our files active.
-
-    A `scheduled` push takes what is free and due now, leaves an org alone that has taken nothing lately, and tells of
-    an outage in its summary only. Any other one asks the org now, for whatever is waiting; it also waits for other
-    workers that hold what is due, as long as they get something done, and for what falls due within moments.
-
-    Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, OtherMappingsError if
-    others are active, AuthError if the org lets nobody in, SalesforceError if it has none of our fields, LeaseLostError
-    if another push took over.
-    """
-    started = clock.now()
-    async with AsyncExitStack() as stack:
-        org: Any = client
-        if dry_run:
-            store = await stack.enter_async_context(sync_dry_run(store))
-            org = DryRunOrg()
-        summary = PushSummary(dry_run=dry_run)
-        scope = _PushScope()
-        if scheduled:
-            await mappings.check_files(store)
-        else:
-            mappings.read()
-        if not dry_run:
-            summary.outage = await outage.get_current(store)
-        if scheduled and summary.outage is not None and not await outage.is_our_turn(store, clock, summary.outage):
-            return summary
-        if prepare is None or dry_run or await mappings.files_are_active(store):
-            await scope.prepare(store, prepare)
-            prepare = None
-        calls_before = client.calls_made
-        if not scheduled:
-            await outage.make_all_due(store)
-        # A rehearsal also tells whether we can sign in and whether the mappings fit, due or not.
-        waiting = dry_run or prepare is not None or bool(await _due_counts(store, clock.now(), scope.selection))
-        if waiting or verify or summary.outage is not None:
-            worker = None
-            if waiting and not dry_run:
-                sync = settings.sync
-                worker = LeaseKeeper(
-                    store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=clock, more_pushes_follow=scheduled
-                )
-                await stack.enter_async_context(worker)
-            health.start(cautious=summary.outage is not None)
-            sent = False
-            try:
-                if summary.outage is not None:  # the org may have moved meanwhile: only the login URL knows where to
-                    await client.reconnect()
-                if waiting:
-                    sent = not await _send(
-                        store, client, org, mappings, settings,
-                        worker=worker, clock=clock, reporter=reporter, health=health, summary=summary,
-                        scheduled=scheduled, prepare=prepare, scope=scope,
-                    )  # fmt: skip
-                else:
-                    await confirm_org(store, client, settings)
-            except (SalesforceError, MappingError, SettingsError) as error:
-                if dry_run or isinstance(error, EditDoesNotFitError):
-                    raise
-                summary.outage = await outage.record_failure(store, clock, error)
-                if not scheduled:
-                    raise
-            else:
-                if not dry_run and not sent:
-                    await _record_outage(store, clock, health, summary)
-        await _add_counts(store, client, org, summary, scope.selection)
-        summary.reads = (
-            client.calls_made.reads
-            - calls_before.reads
-            - (summary.lookup_forecast.reads if summary.lookup_forecast else 0)
-        )
-        if not dry_run:
-            summary.writes = client.calls_made.writes - calls_before.writes
-        summary.refusals = [letter for letter in await _dead_letters(store) if scope.is_new(letter)]
-    summary.seconds = (clock.now() - started).total_seconds()
-    return summary
-
-
-async def _send(
-    store: Store,
-    client: SalesforceClient,
-    org: Any,
-    mappings: MappingVersions,
-    settings: Settings,
-    *,
-    worker: LeaseKeeper | None,
-    clock: Clock,
-    reporter: ProgressReporter,
-    health: OrgHealth,
-    summary: PushSummary,
-    scheduled: bool,
-    prepare: Prepare | None,
-    scope: _PushScope,
-) -> bool:
-    """False if it is not to send anything: other mappings than ours are active."""
-    fit_mappings = partial(_fit_mappings, store, client, settings, clock, health, scope)
-    for _ in range(MAX_MAPPING_VERSIONS):
-        version = None
-        if worker is None:
-            org_mappings = await fit_mappings(mappings.read())
-        else:
-            if scheduled:
-                chosen = await mappings.follow(store, fit_mappings)
-            else:
-                mappings.read()
-                chosen = await mappings.choose(store, fit_mappings, explicit=prepare is not None)
-            if chosen is None:
-                return False
-            version, org_mappings = ActiveMappingVersion(chosen.number), await fit_mappings(chosen.mappings)
-        if prepare is not None:
-            await scope.prepare(store, prepare)
-            prepare = None
-        if summary.dry_run:
-            summary.lookup_forecast = await _forecast(store, client, org_mappings, clock, scope.selection)
-        rounds = PushRounds(
-            store=store,
-            client=client,
-            org=org,
-            mappings=org_mappings.mappings,
-            profile=org_mappings.profile,
-            worker=worker,
-            mapping_version=version,
-            partitions=settings.sync.partitions,
-            clock=clock,
-            reporter=reporter,
-            stats=summary.stats,
-            health=health,
-            return_strategy=org_mappings.return_strategy,
-            selection=scope.selection,
-        )
-        await rounds.run(patient=not scheduled)
-        summary.others_at_work = rounds.others_at_work
-        summary.held, summary.stopped = outage.describe_error(health.held), outage.describe_error(health.stopped)
-        summary.held_code = None if health.held is None else health.held.code
-        if version is None or not version.outdated or health.stopped is not None:
-            break
-    return True
-
-
 @dataclass(frozen=True, kw_only=True)
 class OrgMappings:
     """Mappings as they are used on this org; `form` is that of its returns, None if there are none to be sent."""
@@ -267,58 +95,262 @@ class OrgMappings:
     return_strategy: ReturnStrategy | None
 
 
-async def _fit_mappings(
-    store: Store,
-    client: SalesforceClient,
-    settings: Settings,
-    clock: Clock,
-    health: OrgHealth,
-    scope: _PushScope,
-    mappings: MappingSet,
-) -> OrgMappings:
-    """MappingError if the org has not what the mappings speak of, SalesforceError if it has nothing of ours."""
-    org_id = await confirm_org(store, client, settings)
-    returns = settings.salesforce.returns
-    objects = mappings.return_order.sobjects if returns is Returns.RETURN_ORDER and mappings.return_order else ()
-    discover = partial(
-        discover_org,
-        store,
-        client,
-        org_id,
-        version=settings.salesforce.api_version,
-        currency=settings.salesforce.currency,
-        clock=clock,
-        extra_sobjects=objects,
-    )
-    with current_tracker(AttemptTracker(attempts=health.attempts)):
-        profile = await discover()
-    # Returns that come meanwhile wait for the next push: how to show them must be found out first.
-    strategy = ReturnStrategy(mappings, profile, returns, store)
-    returns_due = (await _due_counts(store, clock.now(), scope.selection)).get(EntityKind.RETURN)
-    mappings = await strategy.choose_mappings() if returns_due else mappings.returning(None)
-    mappings = mappings.with_persons(profile.person_type is not None)
-    problems = check(mappings, profile.describes, person_types=profile.person_types)
-    if problems:  # perhaps an admin has mended the org since we asked it
-        profile = await discover(refresh=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushContext:
+    """What every push of a process works with."""
+
+    store: Store
+    client: SalesforceClient
+    mappings: MappingVersions
+    settings: Settings
+    health: OrgHealth
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushOptions:
+    """What one push is to do; see `push`."""
+
+    dry_run: bool = False
+    scheduled: bool = False
+    prepare: Prepare | None = None
+    verify: bool = True
+
+
+async def push(context: PushContext, reporter: ProgressReporter, options: PushOptions | None = None) -> PushSummary:
+    """Do `prepare`, then send what is due: of what `prepare` answers, if it does.
+
+    With `dry_run` nothing is sent and nothing stored. Without `verify` an org that nothing is due for is not asked who
+    it is. All of it goes by one version of the mappings (`jobs.mapping_versions`), which is chosen before `prepare`,
+    and chosen anew when another one was activated meanwhile. With `prepare` the version of our files is made active.
+
+    A `scheduled` push takes what is free and due now, leaves an org alone that has taken nothing lately, and reports
+    an outage in its summary only. Any other one asks the org now, for whatever is waiting; it also waits for other
+    workers that hold what is due, as long as they get something done, and for what falls due within moments.
+
+    Raises OtherOrgError if another org answers, MappingError if the mappings do not fit the org, OtherMappingsError if
+    others are active, AuthError if the org lets nobody in, SalesforceError if it has none of our fields, LeaseLostError
+    if another push took over.
+    """
+    options = options or PushOptions()
+    clock = context.store.clock
+    started = clock.now()
+    async with AsyncExitStack() as stack:
+        org: Org = context.client
+        if options.dry_run:
+            context = replace(context, store=await stack.enter_async_context(sync_dry_run(context.store)))
+            org = DryRunOrg()
+        run = _PushRun(context, reporter, options, org)
+        if not await run.begin():
+            return run.summary
+        await run.send(stack)
+        await run.finish()
+    run.summary.seconds = (clock.now() - started).total_seconds()
+    return run.summary
+
+
+class _PushRun:
+    """One push: what it is about, and what it has come to so far.
+
+    `selection` are the changes that are meant, if not all; dead letters that were there before are none of its own.
+    """
+
+    def __init__(self, context: PushContext, reporter: ProgressReporter, options: PushOptions, org: Org) -> None:
+        self.context = context
+        self.reporter = reporter
+        self.options = options
+        self.org = org
+        self.store, self.client, self.settings = context.store, context.client, context.settings
+        self.health = context.health
+        self.summary = PushSummary(dry_run=options.dry_run)
+        self.calls_before = context.client.calls_made
+        self._prepare = options.prepare
+        self._selection: Selection | None = None
+        self._earlier_dead_letters: frozenset[tuple[EntityKind, str]] = frozenset()
+
+    async def begin(self) -> bool:
+        """False if the org has taken nothing lately, and it is not our turn to ask it again."""
+        mappings, options = self.context.mappings, self.options
+        if options.scheduled:
+            await mappings.check_files(self.store)
+        else:
+            mappings.read()
+        if not options.dry_run:
+            self.summary.outage = await outage.get_current(self.store)
+        ongoing = self.summary.outage if options.scheduled else None
+        if ongoing is not None and not await outage.is_our_turn(self.store, self.store.clock, ongoing):
+            return False
+        if self._prepare is None or options.dry_run or await mappings.files_are_active(self.store):
+            await self._run_prepare()
+        self.calls_before = self.client.calls_made
+        if not options.scheduled:
+            await outage.make_all_due(self.store)
+        return True
+
+    async def send(self, stack: AsyncExitStack) -> None:
+        """Send what is due, or ask the org who it is; what keeps the org from taking anything is recorded."""
+        options, summary = self.options, self.summary
+        # A dry run also shows whether we can sign in and whether the mappings fit, due or not.
+        waiting = options.dry_run or self._prepare is not None or bool(await self._due_counts())
+        if not (waiting or options.verify or summary.outage is not None):
+            return
+        worker = None
+        if waiting and not options.dry_run:
+            sync = self.settings.sync
+            worker = LeaseKeeper(
+                self.store,
+                partitions=sync.partitions,
+                ttl=sync.lease_seconds,
+                clock=self.store.clock,
+                more_pushes_follow=options.scheduled,
+            )
+            await stack.enter_async_context(worker)
+        self.health.start(cautious=summary.outage is not None)
+        other_mappings_active = False
+        try:
+            if summary.outage is not None:  # the org may have moved meanwhile: only the login URL knows where to
+                await self.client.reconnect()
+            if waiting:
+                other_mappings_active = not await self._send_due(worker)
+            else:
+                await confirm_org(self.store, self.client, self.settings)
+        except (SalesforceError, MappingError, SettingsError) as error:
+            if options.dry_run or isinstance(error, EditDoesNotFitError):
+                raise
+            summary.outage = await outage.record_failure(self.store, self.store.clock, error)
+            if not options.scheduled:
+                raise
+        else:
+            if not options.dry_run and not other_mappings_active:
+                await self._record_outage()
+
+    async def finish(self) -> None:
+        """Fill in the summary."""
+        summary, made = self.summary, self.client.calls_made
+        async with self.store.reader() as connection:
+            counts = await outbox.counts(connection, self._selection)
+            all_counts = counts if self._selection is None else await outbox.counts(connection)
+            summary.next_due = await outbox.next_due(connection, only=self._selection)
+        summary.others_due = sum(
+            all_counts[kind][ChangeState.DUE] - counts[kind][ChangeState.DUE] for kind in EntityKind
+        )
+        summary.waiting = sum(states[ChangeState.DUE] for states in counts.values())
+        summary.dead_letters = sum(states[ChangeState.DEAD] for states in counts.values())
+        if self.client.usage is not None:
+            summary.org_used, summary.org_allowed = self.client.usage
+        forecast_reads = summary.lookup_forecast.reads if summary.lookup_forecast else 0
+        summary.reads = made.reads - self.calls_before.reads - forecast_reads
+        if isinstance(self.org, DryRunOrg):
+            summary.writes = self.org.calls.total()
+        else:
+            summary.writes = made.writes - self.calls_before.writes
+        summary.refusals = [letter for letter in await self._dead_letters() if self._is_new(letter)]
+
+    async def _send_due(self, worker: LeaseKeeper | None) -> bool:
+        """False if nothing is to be sent: other mappings than ours are active."""
+        mappings, scheduled, summary = self.context.mappings, self.options.scheduled, self.summary
+        for _ in range(MAX_MAPPING_VERSIONS):
+            version = None
+            if worker is None:
+                org_mappings = await self._fit_mappings(mappings.read())
+            else:
+                if scheduled:
+                    chosen = await mappings.follow(self.store, self._fit_mappings)
+                else:
+                    mappings.read()
+                    explicit = self._prepare is not None
+                    chosen = await mappings.choose(self.store, self._fit_mappings, explicit=explicit)
+                if chosen is None:
+                    return False
+                version = ActiveMappingVersion(chosen.number)
+                org_mappings = await self._fit_mappings(chosen.mappings)
+            if self._prepare is not None:
+                await self._run_prepare()
+            if self.options.dry_run:
+                summary.lookup_forecast = await self._forecast(org_mappings)
+            rounds = PushRounds(
+                store=self.store,
+                org=OrgAccess(
+                    writer=self.org,
+                    reader=self.client,
+                    profile=org_mappings.profile,
+                    source=org_mappings.mappings.source,
+                    return_strategy=org_mappings.return_strategy,
+                ),
+                mappings=org_mappings.mappings,
+                share=WorkShare(worker=worker, mapping_version=version, selection=self._selection),
+                partitions=self.settings.sync.partitions,
+                reporter=self.reporter,
+                monitor=PushMonitor(stats=summary.stats, advance=self.reporter.advance, health=self.health),
+            )
+            await rounds.run(patient=not scheduled)
+            health = self.health
+            summary.others_at_work = rounds.others_at_work
+            summary.held, summary.stopped = outage.describe_error(health.held), outage.describe_error(health.stopped)
+            summary.held_code = None if health.held is None else health.held.code
+            if version is None or not version.outdated or health.stopped is not None:
+                break
+        return True
+
+    async def _fit_mappings(self, mappings: MappingSet) -> OrgMappings:
+        """MappingError if the org has not what the mappings name, SalesforceError if it has nothing of ours."""
+        org_id = await confirm_org(self.store, self.client, self.settings)
+        salesforce = self.settings.salesforce
+        returns = salesforce.returns
+        objects = mappings.return_order.sobjects if returns is Returns.RETURN_ORDER and mappings.return_order else ()
+        discover = partial(discover_org, self.store, self.client, org_id, settings=salesforce, extra_sobjects=objects)
+        with current_tracker(AttemptTracker(attempts=self.health.attempts)):
+            profile = await discover()
+        # Returns that come meanwhile wait for the next push: how to show them must be found out first.
+        strategy = ReturnStrategy(mappings, profile, returns, self.store)
+        returns_due = (await self._due_counts()).get(EntityKind.RETURN)
+        mappings = await strategy.choose_mappings() if returns_due else mappings.returning(None)
         mappings = mappings.with_persons(profile.person_type is not None)
         problems = check(mappings, profile.describes, person_types=profile.person_types)
-    if problems:
-        keys = absent_keys(mappings, profile.describes)
-        raise _missing_keys_error(keys, len(problems) - len(keys)) if keys else MappingError(problems)
-    return OrgMappings(mappings=mappings, profile=profile, return_strategy=strategy if returns_due else None)
+        if problems:  # perhaps an admin has corrected the org since we asked it
+            profile = await discover(refresh=True)
+            mappings = mappings.with_persons(profile.person_type is not None)
+            problems = check(mappings, profile.describes, person_types=profile.person_types)
+        if problems:
+            keys = absent_keys(mappings, profile.describes)
+            raise _missing_keys_error(keys, len(problems) - len(keys)) if keys else MappingError(problems)
+        return OrgMappings(mappings=mappings, profile=profile, return_strategy=strategy if returns_due else None)
 
+    async def _forecast(self, org_mappings: OrgMappings) -> LookupForecast:
+        terms = ClaimTerms(selection=self._selection)
+        repository = SyncRepository(self.store, org_mappings.mappings, org_id=org_mappings.profile.org_id, terms=terms)
+        before = self.client.calls_made.reads
+        forecast = await forecast_lookups(self.store, self.client, repository, await self._due_counts())
+        forecast.reads = self.client.calls_made.reads - before
+        return forecast
 
-async def _forecast(
-    store: Store, client: SalesforceClient, org_mappings: OrgMappings, clock: Clock, only: Selection | None
-) -> LookupForecast:
-    org_id = org_mappings.profile.org_id
-    repository = SyncRepository(
-        store, org_mappings.mappings, org_id=org_id, held_leases={}, clock=clock, selection=only
-    )
-    before = client.calls_made.reads
-    forecast = await forecast_lookups(store, client, repository, await _due_counts(store, clock.now(), only))
-    forecast.reads = client.calls_made.reads - before
-    return forecast
+    async def _record_outage(self) -> None:
+        """Remember what keeps the org from taking anything, or that nothing does any more."""
+        health, summary = self.health, self.summary
+        # Else others hold all of it, and may still be waiting.
+        org_was_asked = health.answered or not summary.others_at_work
+        if health.reached or (health.stopped is None and org_was_asked):
+            await outage.end(self.store)
+            summary.outage = None
+        if health.stopped is not None:
+            summary.outage = await outage.record_failure(self.store, self.store.clock, health.stopped)
+
+    async def _run_prepare(self) -> None:
+        prepare, self._prepare = self._prepare, None
+        self._selection = await prepare(self.store) if prepare is not None else None
+        self._earlier_dead_letters = frozenset((letter.entity, letter.key) for letter in await self._dead_letters())
+
+    def _is_new(self, letter: DeadLetter) -> bool:
+        keys = None if self._selection is None else self._selection.get(letter.entity, frozenset())
+        return (letter.entity, letter.key) not in self._earlier_dead_letters and (keys is None or letter.key in keys)
+
+    async def _due_counts(self) -> dict[EntityKind, int]:
+        """How many changes of each kind are due now."""
+        async with self.store.reader() as connection:
+            return await outbox.due_counts(connection, self.store.clock.now(), self._selection)
+
+    async def _dead_letters(self) -> list[DeadLetter]:
+        async with self.store.reader() as connection:
+            return await outbox.dead_letters(connection)
 
 
 def _missing_keys_error(keys: Sequence[str], others: int) -> SalesforceError:
@@ -328,42 +360,3 @@ def _missing_keys_error(keys: Sequence[str], others: int) -> SalesforceError:
         hint="`connector org deploy` puts them there and gives the permission set to our user; then push again.",
         retry_class=RetryClass.CONFIG,
     )
-
-
-async def _record_outage(store: Store, clock: Clock, health: OrgHealth, summary: PushSummary) -> None:
-    """Remember what keeps the org from taking anything, or that nothing does any more."""
-    org_was_asked = (
-        health.answered or not summary.others_at_work
-    )  # else others hold all of it, and may still be waiting
-    if health.reached or (health.stopped is None and org_was_asked):
-        await outage.end(store)
-        summary.outage = None
-    if health.stopped is not None:
-        summary.outage = await outage.record_failure(store, clock, health.stopped)
-
-
-async def _due_counts(store: Store, now: datetime, only: Selection | None) -> dict[EntityKind, int]:
-    """How many changes of each kind are due now."""
-    async with store.reader() as connection:
-        return await outbox.due_counts(connection, now, only)
-
-
-async def _dead_letters(store: Store) -> list[DeadLetter]:
-    async with store.reader() as connection:
-        return await outbox.dead_letters(connection)
-
-
-async def _add_counts(
-    store: Store, client: SalesforceClient, org: Any, summary: PushSummary, only: Selection | None
-) -> None:
-    async with store.reader() as connection:
-        counts = await outbox.counts(connection, only)
-        all_counts = counts if only is None else await outbox.counts(connection)
-        summary.next_due = await outbox.next_due(connection, only=only)
-    summary.others_due = sum(all_counts[kind][ChangeState.DUE] - counts[kind][ChangeState.DUE] for kind in EntityKind)
-    summary.waiting = sum(states[ChangeState.DUE] for states in counts.values())
-    summary.dead_letters = sum(states[ChangeState.DEAD] for states in counts.values())
-    if isinstance(org, DryRunOrg):
-        summary.writes = org.calls.total()
-    if client.usage is not None:
-        summary.org_used, summary.org_allowed = client.usage

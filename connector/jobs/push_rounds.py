@@ -10,20 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-from connector.clock import Clock
 from connector.mapping import MappingSet
 from connector.model.change import EntityKind
-from connector.outbound.drain import Drain
-from connector.outbound.health import OrgHealth
+from connector.outbound.drain import Drain, OrgAccess, PushMonitor
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, lease_name
 from connector.outbound.mapping_version import ActiveMappingVersion
-from connector.outbound.org_profile import OrgProfile
-from connector.outbound.repository import SyncRepository
-from connector.outbound.return_strategy import ReturnStrategy
-from connector.outbound.stats import SyncStats
-from connector.salesforce.client import SalesforceClient
+from connector.outbound.repository import ClaimTerms, SyncRepository
 from connector.store import leases, outbox
 from connector.store.engine import Store
 
@@ -53,28 +47,30 @@ class ProgressReporter(Protocol):
     def print_line(self, text: str) -> None: ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkShare:
+    """What of the due changes one push sends: what the leases of `worker` allow, `selection` only, by
+    `mapping_version` only. Without a worker everything is sent, once (a dry run)."""
+
+    worker: LeaseKeeper | None = None
+    mapping_version: ActiveMappingVersion | None = None
+    selection: outbox.Selection | None = None
+
+
 @dataclass(kw_only=True)
 class PushRounds:
-    """Without a `worker` everything is ours, once (a dry run). `only`: the changes that are meant, if not all.
-    `elsewhere`: others were still at work at the end.
+    """The rounds of one push over `partitions`. `others_at_work`: other workers were still at work at the end.
 
     What others got done last is what was due, and who held what, when that was last seen to change.
     """
 
     store: Store
-    client: SalesforceClient
-    org: Any
+    org: OrgAccess
     mappings: MappingSet
-    profile: OrgProfile
-    worker: LeaseKeeper | None
-    mapping_version: ActiveMappingVersion | None
+    share: WorkShare
     partitions: int
-    clock: Clock
     reporter: ProgressReporter
-    stats: SyncStats
-    health: OrgHealth
-    return_strategy: ReturnStrategy | None
-    selection: outbox.Selection | None = None
+    monitor: PushMonitor
     others_at_work: bool = field(default=False, init=False)
     _waiting_since: datetime | None = field(default=None, init=False)
     _last_progress_at: datetime = field(init=False)
@@ -86,10 +82,10 @@ class PushRounds:
         while rounds < MAX_ROUNDS:
             due = await self._due_counts()
             if due:
-                self.health.begin_round()
+                self.monitor.health.begin_round()
                 worked = await self._run_round(due)
-                outdated = self.mapping_version is not None and self.mapping_version.outdated
-                if self.health.close_round() is not None or self.worker is None or outdated:
+                outdated = self.share.mapping_version is not None and self.share.mapping_version.outdated
+                if self.monitor.health.close_round() is not None or self.share.worker is None or outdated:
                     return
                 if worked:
                     rounds += 1
@@ -98,7 +94,7 @@ class PushRounds:
                     self.others_at_work = True
                     return
             elif (
-                not patient or self.worker is None or not await _wait_until_due(self.store, self.clock, self.selection)
+                not patient or self.share.worker is None or not await _wait_until_due(self.store, self.share.selection)
             ):
                 return
             else:
@@ -112,7 +108,7 @@ class PushRounds:
             if not await self._acquire([PRODUCT_LEASE]):
                 return False
             await self._send_products()
-            if self.health.stopped is not None:
+            if self.monitor.health.stopped is not None:
                 return True
             worked, due = True, await self._due_counts()
         work = Counter[int]()  # of the kind of which there is most: a claim is of one kind
@@ -120,7 +116,7 @@ class PushRounds:
             for partition, count in due.get(kind, {}).items():
                 work[partition] = max(work[partition], count)
         partitions = [partition for partition, _ in work.most_common()]
-        if self.worker is not None:
+        if self.share.worker is not None:
             acquired = await self._acquire([lease_name(partition) for partition in partitions])
             partitions = [partition for partition in partitions if lease_name(partition) in acquired]
         if not partitions:
@@ -132,15 +128,15 @@ class PushRounds:
         return True
 
     async def _acquire(self, names: Sequence[str]) -> list[str]:
-        return list(names) if self.worker is None else await self.worker.acquire(names)
+        return list(names) if self.share.worker is None else await self.share.worker.acquire(names)
 
     async def _send_products(self) -> None:
         drain = self._make_drain({0}, 1, [PRODUCT_LEASE])
         try:
             await drain.send_products()
         finally:
-            if self.worker is not None:
-                await self.worker.release([PRODUCT_LEASE])
+            if self.share.worker is not None:
+                await self.share.worker.release([PRODUCT_LEASE])
 
     async def _send_orders(self, mine: Sequence[int], orders: int, work: int) -> None:
         streams = max(1, min(len(mine), -(-orders // ORDERS_PER_STREAM)))
@@ -156,51 +152,42 @@ class PushRounds:
         except* Exception as failed:
             raise failed.exceptions[0] from None
         finally:
-            if self.worker is not None:
-                await self.worker.release([lease_name(partition) for partition in mine])
+            if self.share.worker is not None:
+                await self.share.worker.release([lease_name(partition) for partition in mine])
 
     def _make_drain(self, partitions: set[int], partition_count: int, names: Sequence[str], work: int = 0) -> Drain:
         """A stream under the leases of `names`; of `work` partitions that are shared out it gives some back between two
         claims."""
-        worker = self.worker
+        worker = self.share.worker
         held_leases = {} if worker is None else {name: worker.held_leases[name] for name in names}
-        repository = SyncRepository(
-            self.store,
-            self.mappings,
-            org_id=self.profile.org_id,
+        terms = ClaimTerms(
             held_leases=held_leases,
-            clock=self.clock,
             leases_valid=None if worker is None else worker.leases_valid,
-            mapping_version=self.mapping_version,
             before_claim=None
             if worker is None or not work
             else partial(worker.yield_surplus, partitions, held_leases, work),
-            selection=self.selection,
+            selection=self.share.selection,
+            mapping_version=self.share.mapping_version,
         )
+        repository = SyncRepository(self.store, self.mappings, org_id=self.org.profile.org_id, terms=terms)
         return Drain(
             repository=repository,
             org=self.org,
-            reader=self.client,
-            profile=self.profile,
-            source=self.mappings.source,
             partitions=partitions,
             partition_count=partition_count,
-            stats=self.stats,
-            advance=self.reporter.advance,
-            health=self.health,
-            return_strategy=self.return_strategy,
+            monitor=self.monitor,
         )
 
     async def _wait_for_others(self) -> bool:
         """Wait until nothing is due, or some of it is free; False if others hold all of it and get nothing done."""
-        disagreed = self.worker is not None and self.worker.partition_counts_differ
+        disagreed = self.share.worker is not None and self.share.worker.partition_counts_differ
         if self._waiting_since is None:
             self.reporter.print_line(_PARTITIONS_DIFFER if disagreed else _WAITING_FOR_PUSH)
-            self._waiting_since = self._last_progress_at = self.clock.now()
+            self._waiting_since = self._last_progress_at = self.store.clock.now()
         end = self._waiting_since + timedelta(seconds=LONGEST_WAIT_SECONDS)
         patience = timedelta(seconds=PATIENCE_SECONDS)
-        while (now := self.clock.now()) < min(end, self._last_progress_at + patience):
-            await self.clock.sleep(POLL_SECONDS)
+        while (now := self.store.clock.now()) < min(end, self._last_progress_at + patience):
+            await self.store.clock.sleep(POLL_SECONDS)
             due, held = progress = await self._read_progress()
             if progress != self._last_progress:
                 self._last_progress, self._last_progress_at = progress, now
@@ -211,13 +198,15 @@ class PushRounds:
 
     async def _read_progress(self) -> tuple[DueCounts, dict[str, int]]:
         async with self.store.reader() as connection:
-            now = self.clock.now()
-            due = await outbox.due_by_partition(connection, now, self.partitions, self.selection)
+            now = self.store.clock.now()
+            due = await outbox.due_by_partition(connection, now, self.partitions, self.share.selection)
             return due, await leases.current(connection, leases.PARTITION, now)
 
     async def _due_counts(self) -> DueCounts:
         async with self.store.reader() as connection:
-            return await outbox.due_by_partition(connection, self.clock.now(), self.partitions, self.selection)
+            return await outbox.due_by_partition(
+                connection, self.store.clock.now(), self.partitions, self.share.selection
+            )
 
 
 _WAITING_FOR_PUSH = "Another push holds this database's work; waiting for it to finish, or for its leases to end."
@@ -234,14 +223,14 @@ def _leases_for(due: DueCounts) -> list[str]:
     return [lease_name(partition) for counts in due.values() for partition in counts]
 
 
-async def _wait_until_due(store: Store, clock: Clock, only: outbox.Selection | None) -> bool:
+async def _wait_until_due(store: Store, only: outbox.Selection | None) -> bool:
     """Wait for what falls due within moments; False if there is nothing worth waiting for."""
     async with store.reader() as connection:
         moment: datetime | None = await outbox.next_due(connection, only=only)
     if moment is None:
         return False
-    wait = moment - clock.now()
+    wait = moment - store.clock.now()
     if wait > LONGEST_WAIT_FOR_DUE:
         return False
-    await clock.sleep(max(0.0, wait.total_seconds()))
+    await store.clock.sleep(max(0.0, wait.total_seconds()))
     return True

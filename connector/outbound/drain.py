@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from connector.outbound.batches import chunks, graph_calls, isolate_suspects, up
 from connector.outbound.dispatcher import CallDispatcher
 from connector.outbound.health import OrgHealth
 from connector.outbound.link_check import Reader
+from connector.outbound.order_planner import OrderContext
 from connector.outbound.org_profile import ACTIVATED, OrgProfile
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import OrderGraph, PendingEntity, Plan, RecordUpdate, Upsert
@@ -58,41 +60,58 @@ ORIGINAL_NOT_ACTIVATED = Fault(
 S = TypeVar("S", OrderGraph, RecordUpdate, Upsert, plan_types.OrderRewrite)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrgAccess:
+    """How an org is written to and read, and what is known of it.
+
+    `source` names the line of the mapping that a field comes from. `return_strategy` says how this org represents
+    returns; without it returns stay due.
+    """
+
+    writer: Org
+    reader: Reader
+    profile: OrgProfile
+    source: Source
+    return_strategy: ReturnStrategy | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushMonitor:
+    """What watches a push: its counts, its progress (called with the number of changes that are settled), and whether
+    the org takes anything."""
+
+    stats: SyncStats
+    advance: Callable[[int], None]
+    health: OrgHealth
+
+
 class Drain:
     """One stream over `partitions` (of `partition_count`). It makes one call at a time, so its calls never wait for
-    each other's locks in the org.
-
-    `return_strategy` says how this org represents returns; without it returns stay due.
-    """
+    each other's locks in the org."""
 
     def __init__(
         self,
         *,
         repository: SyncRepository,
-        org: Org,
-        reader: Reader,
-        profile: OrgProfile,
-        source: Source,
+        org: OrgAccess,
         partitions: Set[int],
         partition_count: int,
-        stats: SyncStats,
-        advance: Callable[[int], None],
-        health: OrgHealth,
-        return_strategy: ReturnStrategy | None = None,
+        monitor: PushMonitor,
     ) -> None:
+        profile, source, reader, stats = org.profile, org.source, org.reader, monitor.stats
         self._repository = repository
-        self._writer = Writer(org, source)
-        self._prices = PriceBook(org, reader, profile, source)
-        self._dispatcher = CallDispatcher(repository, stats, advance, health)
+        self._writer = Writer(org.writer, source)
+        self._prices = PriceBook(org.writer, reader, profile, source)
+        self._dispatcher = CallDispatcher(repository, stats, monitor.advance, monitor.health)
         self._read_back = ReadBack(repository, self._dispatcher, self._writer, reader, profile, stats)
-        self._health = health
+        self._health = monitor.health
         self._claims = self._suspect_batches = 0
         self._reader = reader
         self._profile = profile
         self._source_of = source
         self._partitions = partitions
         self._partition_count = partition_count
-        self._return_strategy = return_strategy
+        self._return_strategy = org.return_strategy
         self._stats = stats
 
     async def send_products(self) -> None:
@@ -208,8 +227,7 @@ class Drain:
         claim = await self._postpone_blocked(claim, "customer", accounts.postponed)
         prices = await self._repository.price_links(_lookup_keys(claim, "price"))
         claim, refused_products = await self._postpone_unpriced(claim, prices)
-        plan = plan_orders(
-            claim,
+        context = OrderContext(
             profile=self._profile,
             customers=accounts.links,
             accounts={key: item.record for key, item in accounts.missing.items() if item.record is not None},
@@ -220,6 +238,7 @@ class Drain:
             source=self._source_of,
             lost_accounts=accounts.lost_links,
         )
+        plan = plan_orders(claim, context)
         await self._dispatcher.record_unsent(refused=plan.refused, unchanged=plan.unchanged)
         sendable = await self._repository.begin_send(
             _distinct_entities([*plan.graphs, *plan.updates, *plan.rewrites, *plan.status_updates])

@@ -41,6 +41,13 @@ from connector.salesforce.limits import NODES_PER_CALL, QUERIES_PER_COMPOSITE, R
 
 @dataclass(frozen=True, kw_only=True)
 class OrderContext:
+    """What the orders of one claim are planned with.
+
+    `customers` are the links of accounts; `accounts` the records of customers without one; `refusals` say why a
+    customer (by key) or a product (by price key, `SKU|USD`) was refused; `prices` are price book entry IDs by price
+    key; `inactive_prices` are the keys of entries that we deactivated because the price no longer exists here.
+    """
+
     profile: OrgProfile
     customers: Mapping[str, Link]
     accounts: Mapping[str, MappedRecord]

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import orjson
 
-from connector.clock import Clock
 from connector.errors import RefusedError, RetryClass, SalesforceError
 from connector.model.describe import FieldDescribe, RecordTypeDescribe, SObjectDescribe
 from connector.outbound.org_profile import SOBJECTS, OrgProfile
+from connector.settings import SalesforceSettings
 from connector.store import org_metadata
 from connector.store.engine import Store
 
@@ -41,18 +41,17 @@ async def discover_org(
     org: Describer,
     org_id: str,
     *,
-    version: str,
-    currency: str,
-    clock: Clock,
+    settings: SalesforceSettings,
     refresh: bool = False,
     extra_sobjects: Sequence[str] = (),
 ) -> OrgProfile:
     """The profile of `org_id`, from the cache if it is younger than an hour and `refresh` is not set.
 
-    `version` is the API version. `currency` is the currency of an org without multi-currency, which no field reveals.
+    `settings` name the API version, and the currency of an org without multi-currency, which no field reveals.
     `extra_sobjects` are objects that are needed besides the usual ones. Raises SalesforceError that names what the org
     lacks and who can enable it.
     """
+    version, currency, clock = settings.api_version, settings.currency, store.clock
     request = {"version": version, "currency": currency, "more": ",".join(extra_sobjects), "kept_as": CACHE_FORMAT}
     async with store.reader() as connection:
         cached = await org_metadata.get(connection, org_id)

@@ -6,11 +6,10 @@ PURE: entities, links and the OrgProfile go in, a Plan comes out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping, Sequence
 
 from connector.model.change import Refusal
-from connector.model.record import Link, MappedRecord, changed_fields
+from connector.model.record import Link, changed_fields
 from connector.outbound import order_planner
 from connector.outbound.customer_records import build_record
 from connector.outbound.order_planner import OrderContext
@@ -83,40 +82,10 @@ def accounts_ahead(
     }
 
 
-def plan_orders(
-    pending_entities: Iterable[PendingEntity],
-    *,
-    profile: OrgProfile,
-    customers: Mapping[str, Link],
-    accounts: Mapping[str, MappedRecord],
-    refusals: Mapping[str, Refusal],
-    prices: Mapping[str, str],
-    inactive_prices: Set[str],
-    source: Source,
-    originals: Mapping[tuple[str, str], Link] = MappingProxyType({}),
-    lost_accounts: Mapping[str, Link] = MappingProxyType({}),
-) -> Plan:
+def plan_orders(pending_entities: Iterable[PendingEntity], context: OrderContext) -> Plan:
     """Plan orders: a graph for each new one, updates for what differs, a rewrite if the org has frozen what must
-    change.
-
-    `customers` are the links of accounts; `accounts` the records of customers without one; `refusals` say why a
-    customer (by key) or a product (by price key, `SKU|USD`) was refused; `prices` are price book entry IDs by price
-    key; `inactive_prices` are the keys of entries that we deactivated because the price no longer exists here;
-    `originals` are the links of orders and lines that returns refer to, by (entity, key); `lost_accounts` are the links
-    of accounts that are in `refusals`.
-    """
+    change."""
     plan = Plan()
-    context = OrderContext(
-        profile=profile,
-        customers=customers,
-        accounts=accounts,
-        refusals=refusals,
-        prices=prices,
-        inactive_prices=inactive_prices,
-        source=source,
-        originals=originals,
-        lost_accounts=lost_accounts,
-    )
     for pending in pending_entities:
         order_planner.plan_order(pending, context, plan)
     return plan

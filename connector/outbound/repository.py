@@ -6,11 +6,10 @@ All outcomes of a call are stored in one transaction, and only while the leases 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from connector.clock import Clock
 from connector.errors import LeaseLostError, MappingError
 from connector.mapping import MappingSet
 from connector.model.change import Change, ChangeState, EntityKind, Refusal, Unsent
@@ -51,13 +50,26 @@ LOADERS: Mapping[EntityKind, Any] = {
 CHUNK = 500
 
 
-class SyncRepository:
-    """The store as one stream of a push sees it. Once one of `held_leases` (terms by lease name) is lost, nothing is
-    written.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimTerms:
+    """On which terms a stream claims and records.
 
-    `before_claim` is awaited before every claim, when no call is in flight; it may give back some of the leases. Once
-    `mapping_version` is no longer active, nothing is claimed and no send begins.
+    Once one of `held_leases` (terms by lease name) is lost, nothing is written. `leases_valid` answers whether they may
+    still be relied on without asking the database. `before_claim` is awaited before every claim, when no call is in
+    flight; it may give back some of the leases. `selection`: only these changes. Once `mapping_version` is no longer
+    active, nothing is claimed and no send begins.
     """
+
+    held_leases: Mapping[str, int] = field(default_factory=dict)
+    leases_valid: Callable[[], Awaitable[bool]] | None = None
+    before_claim: Callable[[], Awaitable[None]] | None = None
+    selection: outbox.Selection | None = None
+    mapping_version: ActiveMappingVersion | None = None
+
+
+class SyncRepository:
+    """The store as one stream of a push sees it. Without `terms` nothing is guarded: for a dry run, or a single
+    entity."""
 
     def __init__(
         self,
@@ -65,22 +77,18 @@ class SyncRepository:
         mappings: MappingSet,
         *,
         org_id: str,
-        held_leases: Mapping[str, int],
-        clock: Clock,
-        leases_valid: Callable[[], Awaitable[bool]] | None = None,
-        before_claim: Callable[[], Awaitable[None]] | None = None,
-        selection: outbox.Selection | None = None,
-        mapping_version: ActiveMappingVersion | None = None,
+        terms: ClaimTerms | None = None,
     ) -> None:
-        self._selection = selection
+        terms = terms or ClaimTerms()
         self._store = store
         self._mappings = mappings
         self._org_id = org_id
-        self._held_leases = held_leases
-        self._clock = clock
-        self._leases_valid = leases_valid
-        self._before_claim = before_claim
-        self._mapping_version = mapping_version
+        self._clock = store.clock
+        self._selection = terms.selection
+        self._held_leases = terms.held_leases
+        self._leases_valid = terms.leases_valid
+        self._before_claim = terms.before_claim
+        self._mapping_version = terms.mapping_version
         self._sent_slots: dict[tuple[EntityKind, str], int] = {}  # slots of what this claim has sent
 
     async def may_send(self) -> None:

@@ -90,15 +90,11 @@ def _as_error(fault: Fault, status: int, errors: Sequence[RowError]) -> Salesfor
             message, hint=fault.fix, retry_class=fault.retry_class, code=fault.code, scope=fault.scope
         )
     fields = tuple(name for error in errors for name in error.fields)
-    return RefusedError(
-        message,
-        code=fault.code,
-        status=status,
-        fields=fields,
-        hint=fault.fix,
-        retry_class=fault.retry_class,
-        scope=fault.scope,
+    refused = RefusedError(
+        message, code=fault.code, status=status, hint=fault.fix, retry_class=fault.retry_class, scope=fault.scope
     )
+    refused.fields = fields
+    return refused
 
 
 def as_refused(errors: Sequence[RowError], *, status: int) -> RefusedError:

@@ -18,13 +18,14 @@ async def authenticate(store: Store, request: web.Request, needed: Role) -> Toke
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret:
         hint = "Send `Authorization: Bearer …`; `connector tokens create` makes a token."
-        raise ProblemError(401, "token", "A token is needed.", hint=hint, headers=_ASK)
+        raise ProblemError(401, "token", "A token is needed.", hint=hint).with_headers(_ASK)
     async with store.reader() as connection:
         token = await tokens.find(connection, secret.strip())
     now = store.clock.now()
     if token is None or not token.valid(now):
         refused = {"WWW-Authenticate": f'{_ASK["WWW-Authenticate"]}, error="invalid_token"'}
-        raise ProblemError(401, "token", "The token is not known, has expired or was revoked.", headers=refused)
+        problem = ProblemError(401, "token", "The token is not known, has expired or was revoked.")
+        raise problem.with_headers(refused)
     if not token.role.covers(needed):
         raise ProblemError(
             403, "role", f"The token {token.name} is for a {token.role}: this needs {needed}.", field="role"

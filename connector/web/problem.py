@@ -40,11 +40,10 @@ class ProblemError(Exception):
         field: str | None = None,
         hint: str = "",
         errors: Sequence[Mapping[str, str]] = (),
-        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
-        self.headers = headers or {}
+        self.headers: Mapping[str, str] = {}
         self.body: dict[str, Any] = {
             "type": f"/problems/{rule}",
             "title": rule.replace("_", " ").capitalize(),
@@ -55,6 +54,11 @@ class ProblemError(Exception):
         self.body |= {
             name: value for name, value in (("field", field), ("hint", hint), ("errors", list(errors))) if value
         }
+
+    def with_headers(self, headers: Mapping[str, str]) -> ProblemError:
+        """This problem, answered with these headers."""
+        self.headers = headers
+        return self
 
     def response(self) -> web.Response:
         return web.Response(
@@ -83,9 +87,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return ProblemError(413, "too_large", "The body is too large.", hint="Send fewer at a time.").response()
     except web.HTTPException as error:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return ProblemError(
-            error.status, "http", f"{error.reason}: {request.method} {request.path}.", headers=headers
-        ).response()
+        refused = ProblemError(error.status, "http", f"{error.reason}: {request.method} {request.path}.")
+        return refused.with_headers(headers).response()
     except Exception:
         number = uuid4().hex[:12]
         log.exception("fault", request=number)

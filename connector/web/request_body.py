@@ -41,8 +41,8 @@ def unknown_encoding() -> ProblemError:
     known = ", ".join(ENCODINGS)
     return ProblemError(
         415, "content_encoding", "The body is packed in a way that is not read here.", field="Content-Encoding",
-        hint=f"It is one of {known}.", headers={"Accept-Encoding": known},
-    )  # fmt: skip
+        hint=f"It is one of {known}.",
+    ).with_headers({"Accept-Encoding": known})  # fmt: skip
 
 
 async def _received(request: web.Request) -> bytes:
@@ -58,13 +58,12 @@ async def _received(request: web.Request) -> bytes:
     except TimeoutError:
         raise ProblemError(
             408, "timeout", f"The body did not arrive within {seconds:g} seconds.", hint="Send it again, at once.",
-            headers={"Connection": "close"},
-        ) from None  # fmt: skip
+        ).with_headers({"Connection": "close"}) from None  # fmt: skip
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
         raise ProblemError(
             400, "body", "The body cannot be read: it is cut off, or is not packed as its headers say.",
-            hint="Check Content-Length, Transfer-Encoding and Content-Encoding.", headers={"Connection": "close"},
-        ) from None  # fmt: skip
+            hint="Check Content-Length, Transfer-Encoding and Content-Encoding.",
+        ).with_headers({"Connection": "close"}) from None  # fmt: skip
 
 
 def _decoded(request: web.Request, body: bytes) -> str:

@@ -73,7 +73,7 @@ async def test_an_account_that_became_another_customers_during_the_call_is_left_
     await world.push()
     await world.save(some_customers=[CUSTOMERS[0], replace(CUSTOMERS[1], city="later")])
     org_id = await service.client.connect()
-    repository = SyncRepository(service.store, service.mappings, org_id=org_id, held_leases={}, clock=service.clock)
+    repository = SyncRepository(service.store, service.mappings, org_id=org_id)
     of = service.settings.sync.partitions
     [claimed] = await repository.claim(CUSTOMER, set(range(of)), of, 10)
     both = await linked(world, "customer", "C-1", "C-2")

@@ -264,7 +264,7 @@ async def test_dry_run_shows_what_an_edit_would_do_and_does_not_activate_it(side
     await side.push()
     side.name_customers_by("number")
     fresh = await sides()
-    foretold = await fresh.service.push(Silent(), dry_run=True, first=fresh.again(None))
+    foretold = await fresh.service.push(Silent(), dry_run=True, prepare=fresh.again(None))
     assert foretold.stats.updated["Account"] == 2
     assert await side.active() == 1
     assert await side.names() == NAMES

@@ -42,7 +42,6 @@ class Later:
 def ahead(world: World) -> Later:
     later = Later(world.service.clock)
     world.service.store.clock = later
-    world.service = replace(world.service, clock=later)
     return later
 
 
@@ -150,7 +149,7 @@ async def test_a_record_that_ends_the_process_each_time_ends_up_alone_and_stops_
                 await world.push()
         assert sent[-1] == 1
         assert await world.count("Order") == 29
-        await world.save([replace(many[0], number="K-100")])
+        await world.save([many[0].with_header(number="K-100")])
         with pytest.raises(RuntimeError, match="gone"):
             await world.push()
         assert await world.count("Order") == 30

@@ -105,7 +105,7 @@ async def test_a_field_hidden_from_us_is_no_records_fault_while_rows_without_it_
     await world.push()
     refusal: dict[str, Any] = {"code": "INVALID_FIELD_FOR_INSERT_UPDATE", "containing": "Description"}
     world.org.org.faults.configure({"rows": {**refusal, "count": 1000}})
-    await world.save([*(changed(order, notes="changed") for order in OLD[:2]), replace(OLD[2], po_number="PO-7")])
+    await world.save([*(changed(order, notes="changed") for order in OLD[:2]), OLD[2].with_header(po_number="PO-7")])
     for _ in range(3):
         summary = await pushed_by_a_new_process(world)
     assert (await world.order("A-3"))["PoNumber"] == "PO-7"

@@ -223,7 +223,7 @@ async def test_an_import_beside_the_recording_of_outcomes_is_no_deadlock(
 ) -> None:
     await world.save([an_order("A-1"), an_order("A-2")])
     store = world.service.store
-    repository = SyncRepository(store, world.service.mappings, org_id="x", held_leases={}, clock=world.service.clock)
+    repository = SyncRepository(store, world.service.mappings, org_id="x")
     claim = {item.change.key: item for item in await repository.claim(EntityKind.ORDER, {0}, 1, 10)}
     gate = asyncio.Event()
     real = outbox.postpone

@@ -22,6 +22,7 @@ from connector.model.order import Line, Order
 from connector.model.product import Price, Product
 from connector.model.record import FieldValue, Link, MappedRecord
 from connector.model.stage import Stage
+from connector.outbound.order_planner import OrderContext
 from connector.outbound.org_profile import SOBJECTS, OrgProfile
 from connector.outbound.plan_types import PendingEntity, Plan
 from connector.outbound.planner import plan_orders
@@ -113,8 +114,7 @@ class Planner:
 
     def __call__(self, *pending_entities: PendingEntity) -> Plan:
         accounts = {CUSTOMER.number: MAPPINGS.customer.map(CUSTOMER)}
-        return plan_orders(
-            pending_entities,
+        context = OrderContext(
             profile=profile(),
             customers=self.customers,
             accounts={key: record for key, record in accounts.items() if record is not None},
@@ -123,6 +123,7 @@ class Planner:
             inactive_prices=set(),
             source=MAPPINGS.source,
         )
+        return plan_orders(pending_entities, context)
 
 
 @pytest.fixture
