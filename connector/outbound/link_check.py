@@ -1,16 +1,9 @@
 """Queries what the org holds of unconfirmed entities, before anything is written.
 
-<<<<<<< HEAD
-A lost response, a crash between write and record, a database restored from yesterday, a record that somebody deleted,
-merged or gave another key: in each of them the org knows more than we do. A record is found by the ID of its link first
-and by our key second. A link whose record is gone is never replaced by a new record: that needs a person's word.
-It sends two queries for up to 300 entities, and two more for those that are gone.
-=======
 After a lost response, a crash between write and record, a database restored from a backup, or a record that somebody
 deleted, merged or gave another key, the org knows more than our links. A record is found by the ID of its link first
 and by our key second. A link whose record is gone is never replaced by a new record: that needs a person's decision. It
 takes two queries for up to 300 entities, and two more for records that are gone.
->>>>>>> b430fec (Name outbound's parts after their jobs and draw its state machine)
 """
 
 from __future__ import annotations
