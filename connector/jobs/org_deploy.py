@@ -9,7 +9,7 @@ from pathlib import Path
 from connector.clock import Clock
 from connector.errors import RefusedError
 from connector.salesforce.client import SalesforceClient
-from connector.salesforce.metadata import Deployed, Package, deploy, own_user, packed
+from connector.salesforce.metadata import DeployResult, Package, build_package, current_user_id, deploy
 from connector.salesforce.query import soql
 
 
@@ -18,7 +18,7 @@ class DeploySummary:
     """`assigned` are permission sets given to our own user just now, `unassigned` those it still lacks, with why."""
 
     package: Package
-    deployed: Deployed
+    deployed: DeployResult
     check_only: bool
     assigned: tuple[str, ...] = ()
     unassigned: tuple[tuple[str, str], ...] = ()
@@ -35,8 +35,8 @@ async def deploy_metadata(
     on_progress: Callable[[int, int], None],
 ) -> DeploySummary:
     """Deploy the source project under `root`. Everything or nothing gets in; what the org refuses is told with it."""
-    package = packed(root, version=version)
-    deployed = await deploy(client.control, package, clock=clock, check_only=check_only, told=on_progress)
+    package = build_package(root, version=version)
+    deployed = await deploy(client.control, package, clock=clock, check_only=check_only, on_progress=on_progress)
     summary = DeploySummary(package=package, deployed=deployed, check_only=check_only)
     names = package.members.get("PermissionSet", ())
     if check_only or not assign or not deployed.succeeded or not names:
@@ -49,7 +49,7 @@ async def _assign_permission_sets(
     client: SalesforceClient, names: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """A field that no permission set gives to somebody is invisible to everybody, administrators included."""
-    user = await own_user(client.control)
+    user = await current_user_id(client.control)
     sets = await client.query(soql("SELECT Id, Name FROM PermissionSet WHERE Name IN {names}", names=list(names)))
     assignments = await client.query(
         soql("SELECT PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId = {user}", user=user)

@@ -23,7 +23,7 @@ from connector.jobs.mapping_versions import EditDoesNotFitError, MappingVersions
 from connector.jobs.org_identity import confirm_org
 from connector.jobs.push_rounds import ProgressReporter, PushRounds, WorkShare
 from connector.mapping import MappingSet
-from connector.mapping.check import absent_keys, check
+from connector.mapping.check import check, missing_key_fields
 from connector.model.change import ChangeState, DeadLetter, EntityKind
 from connector.outbound.drain import OrgAccess, PushMonitor
 from connector.outbound.dry_run import DryRunOrg
@@ -36,7 +36,7 @@ from connector.outbound.repository import ClaimTerms, SyncRepository
 from connector.outbound.return_strategy import ReturnStrategy
 from connector.outbound.stats import SyncStats
 from connector.outbound.writer import Org
-from connector.salesforce.attempt_context import AttemptTracker, current_tracker
+from connector.salesforce.attempt_context import AttemptTracker, track_with
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Returns, Settings
 from connector.store import outbox
@@ -298,12 +298,12 @@ class _PushRun:
         returns = salesforce.returns
         objects = mappings.return_order.sobjects if returns is Returns.RETURN_ORDER and mappings.return_order else ()
         discover = partial(discover_org, self.store, self.client, org_id, settings=salesforce, extra_sobjects=objects)
-        with current_tracker(AttemptTracker(attempts=self.health.attempts)):
+        with track_with(AttemptTracker(attempts=self.health.attempts)):
             profile = await discover()
         # Returns that come meanwhile wait for the next push: how to show them must be found out first.
         strategy = ReturnStrategy(mappings, profile, returns, self.store)
         returns_due = (await self._due_counts()).get(EntityKind.RETURN)
-        mappings = await strategy.choose_mappings() if returns_due else mappings.returning(None)
+        mappings = await strategy.choose_mappings() if returns_due else mappings.with_returns(None)
         mappings = mappings.with_persons(profile.person_type is not None)
         problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:  # perhaps an admin has corrected the org since we asked it
@@ -311,7 +311,7 @@ class _PushRun:
             mappings = mappings.with_persons(profile.person_type is not None)
             problems = check(mappings, profile.describes, person_types=profile.person_types)
         if problems:
-            keys = absent_keys(mappings, profile.describes)
+            keys = missing_key_fields(mappings, profile.describes)
             raise _missing_keys_error(keys, len(problems) - len(keys)) if keys else MappingError(problems)
         return OrgMappings(mappings=mappings, profile=profile, return_strategy=strategy if returns_due else None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from connector.mapping.mapper import MappingSet
-from connector.mapping.person_accounts import COMPOSED, check_kind
+from connector.mapping.person_accounts import COMPUTED_FIELDS, check_account_type
 from connector.mapping.problems import Position, Problems
 from connector.mapping.spec import FieldSpec, LookupSpec, Owner, RecordSpec
 from connector.mapping.types import NUMBERS, Kind
@@ -14,9 +14,9 @@ from connector.model.describe import FieldDescribe, SObjectDescribe
 from connector.model.record import FieldValue
 from connector.suggestions import listed, suggestion
 
-DEPLOY = "not visible to this user or not deployed: run `connector org deploy`."
+NOT_DEPLOYED = "not visible to this user or not deployed: run `connector org deploy`."
 
-ENFORCED: Mapping[str, tuple[str, ...]] = {
+REQUIRED_DESPITE_DESCRIBE: Mapping[str, tuple[str, ...]] = {
     "Order": ("AccountId", "EffectiveDate", "Status", "Pricebook2Id"),
     "OrderItem": ("PricebookEntryId", "Quantity", "UnitPrice"),
 }
@@ -74,7 +74,7 @@ def check(
         for record in mapping.spec.records:
             describe = describes.get(record.sobject)
             if describe is None:
-                enabled = " Orders must be enabled in Setup." if record.sobject in ENFORCED else ""
+                enabled = " Orders must be enabled in Setup." if record.sobject in REQUIRED_DESPITE_DESCRIBE else ""
                 problems.add(
                     record.sobject_position,
                     "sobject",
@@ -82,22 +82,33 @@ def check(
                     f"give access.{enabled}",
                 )
                 continue
-            up = parent if record is not mapping.spec.record else None
-            form = (mapping is mappings.person) if mappings.persons and mapping.kind is EntityKind.CUSTOMER else None
-            _Record(record, describe, targets, up, problems, composed=COMPOSED if form else frozenset()).check()
-            check_kind(record, describe, problems, person=form, person_types=person_types)
+            parent_sobject = parent if record is not mapping.spec.record else None
+            is_person_mapping = (
+                (mapping is mappings.person)
+                if mappings.persons_enabled and mapping.kind is EntityKind.CUSTOMER
+                else None
+            )
+            _RecordChecker(
+                record,
+                describe,
+                targets,
+                parent_sobject,
+                problems,
+                composed=COMPUTED_FIELDS if is_person_mapping else frozenset(),
+            ).check()
+            check_account_type(record, describe, problems, person=is_person_mapping, person_types=person_types)
     return problems.lines()
 
 
-def absent_keys(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> list[str]:
+def missing_key_fields(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> list[str]:
     """`Account.External_Key__c`, …, if the org shows none of the key fields: then nothing of ours is deployed there, or
     not for this user, which is one thing to say and not one for each field. Else empty."""
-    wanted = [(record.sobject, record.external_id) for mapping in mappings for record in mapping.spec.records]
-    absent = [f"{on}.{name}" for on, name in wanted if on in describes and name not in describes[on].fields]
-    return sorted(absent) if len(absent) == len(wanted) else []
+    key_fields = [(record.sobject, record.external_id) for mapping in mappings for record in mapping.spec.records]
+    absent = [f"{on}.{name}" for on, name in key_fields if on in describes and name not in describes[on].fields]
+    return sorted(absent) if len(absent) == len(key_fields) else []
 
 
-class _Record:
+class _RecordChecker:
     def __init__(
         self,
         record: RecordSpec,
@@ -143,7 +154,7 @@ class _Record:
             self._problems.add(position, label, f"is written `{same}` in the org: write it the same way.")
         elif name.endswith("__c"):
             close = self._closest(name)
-            self._problems.add(position, label, f"is no field of {self._describe.name}: {DEPLOY}{close}")
+            self._problems.add(position, label, f"is no field of {self._describe.name}: {NOT_DEPLOYED}{close}")
         else:
             close = self._closest(name) or " Correct the name, or give this user access to it."
             self._problems.add(position, label, f"is no field of {self._describe.name} that this user sees.{close}")
@@ -215,7 +226,7 @@ class _Record:
         names = {known.relationship_name for known in self._describe.fields.values() if known.relationship_name}
         if field is None or field.relationship_name != spec.relationship:
             if spec.name.endswith("__c") and field is None:
-                self._problems.add(spec.position, label, f"is no relationship of {self._describe.name}: {DEPLOY}")
+                self._problems.add(spec.position, label, f"is no relationship of {self._describe.name}: {NOT_DEPLOYED}")
             else:
                 hint = suggestion(label, names)
                 self._problems.add(spec.position, label, f"is no relationship of {self._describe.name}.{hint}")
@@ -246,7 +257,7 @@ class _Record:
     def _required(self) -> None:
         mapped = {spec.name for spec in self._record.fields if spec.owner is not Owner.SALESFORCE}
         mapped |= {lookup.name for lookup in self._record.lookups}
-        enforced = ENFORCED.get(self._record.sobject, ())
+        enforced = REQUIRED_DESPITE_DESCRIBE.get(self._record.sobject, ())
         for name, field in self._describe.fields.items():
             if name in mapped or name in self._composed or not (field.required_on_create or name in enforced):
                 continue

@@ -41,7 +41,7 @@ def compile_field(spec: FieldSpec) -> Getter:
         read = spec.expression.evaluate
     steps: list[Callable[[Any], Any]] = [transform.forward for transform in spec.transforms]
     if spec.values is not None:
-        steps.append(_table_step(spec.values, textual=_textual(spec)))
+        steps.append(_table_step(spec.values, textual=_yields_text(spec)))
     elif spec.expression is not None and not steps:
         steps.append(to_wire)  # an expression's kind is an inference; its value is what counts
     else:
@@ -56,15 +56,15 @@ def _chain(read: Callable[[Any], Any], steps: list[Callable[[Any], Any]], defaul
     if default is None and not steps:
         return read
     if default is None and len(steps) == 1:
-        only = steps[0]
+        step = steps[0]
 
-        def one(entity: Any) -> FieldValue | Absent:
+        def apply_step(entity: Any) -> FieldValue | Absent:
             value = read(entity)
-            return None if value is None else only(value)
+            return None if value is None else step(value)
 
-        return one
+        return apply_step
 
-    def many(entity: Any) -> FieldValue | Absent:
+    def apply_steps(entity: Any) -> FieldValue | Absent:
         value = read(entity)
         for step in steps:
             if value is None:
@@ -72,10 +72,10 @@ def _chain(read: Callable[[Any], Any], steps: list[Callable[[Any], Any]], defaul
             value = step(value)
         return default if value is None or value == "" else value
 
-    return many
+    return apply_steps
 
 
-def _textual(spec: FieldSpec) -> bool:
+def _yields_text(spec: FieldSpec) -> bool:
     """Whether what the table is asked with is text already."""
     if spec.transforms:
         return spec.transforms[-1].yields is Kind.TEXT
@@ -83,14 +83,14 @@ def _textual(spec: FieldSpec) -> bool:
 
 
 def _table_step(table: ValueTable, *, textual: bool) -> Callable[[Any], FieldValue | Absent]:
-    answers: Mapping[str, FieldValue | Absent] = {
+    values: Mapping[str, FieldValue | Absent] = {
         ours: ABSENT if row.value is None else row.value for ours, row in table.rows.items()
     }
     # A table with gaps is refused at load, unless an expression asks it: then a gap leaves the org's value alone.
-    others = ABSENT if table.others is None or table.others.value is None else table.others.value
+    others = ABSENT if table.other_values is None or table.other_values.value is None else table.other_values.value
     if textual:
-        return lambda value: answers.get(value, others)
-    return lambda value: answers.get(to_text(value), others)
+        return lambda value: values.get(value, others)
+    return lambda value: values.get(to_text(value), others)
 
 
 def compile_lookup(spec: LookupSpec) -> LookupGetter:

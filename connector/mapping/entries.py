@@ -27,7 +27,7 @@ _SOURCES = ("path", "const", "expr")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entries:
+class EntryReader:
     """Reads the entries of one object. `prefix` is empty, or `lines.` for the lines of an order."""
 
     file: str
@@ -41,7 +41,7 @@ class Entries:
         label = f"{self.prefix}{name}"
         short = text_of(node)
         if short is not None:
-            path = self._path(label, at(self.file, node), short)
+            path = self._resolve_path(label, at(self.file, node), short)
             return None if path is None else FieldSpec(name=name, position=position, kind=path.kind, path=path)
         if not isinstance(node, MappingNode):
             self.problems.add(
@@ -57,56 +57,56 @@ class Entries:
                 hint = suggestion(key, {*_FIELD_KEYS, "lookup"} if key not in _FIELD_KEYS else allowed)
                 self.problems.add(where, label, f"has the key `{key}`, which does not belong here.{hint}")
         if "lookup" in parts:
-            return self._lookup(name, label, position, parts)
-        return self._field(name, label, position, parts)
+            return self._read_lookup(name, label, position, parts)
+        return self._read_field(name, label, position, parts)
 
-    def _field(
+    def _read_field(
         self, name: str, label: str, position: Position, parts: dict[str, tuple[Position, Node]]
     ) -> FieldSpec | None:
-        given = [key for key in _SOURCES if key in parts]
-        if len(given) != 1:
-            said = f"has {' and '.join(given)}" if given else "has no source"
-            self.problems.add(position, label, f"{said}: give exactly one of `path`, `const` and `expr`.")
+        sources = [key for key in _SOURCES if key in parts]
+        if len(sources) != 1:
+            problem = f"has {' and '.join(sources)}" if sources else "has no source"
+            self.problems.add(position, label, f"{problem}: give exactly one of `path`, `const` and `expr`.")
             return None
-        owner = self._owner(label, parts)
-        default = self._value(label, parts, "default")
-        transforms = self._transforms(label, parts)
-        table, known_table = self._table(label, parts)
-        if given == ["const"]:
+        owner = self._read_owner(label, parts)
+        default = self._read_value(label, parts, "default")
+        transforms = self._read_transforms(label, parts)
+        table, is_usable = self._find_table(label, parts)
+        if sources == ["const"]:
             for key in ("transform", "values", "default"):
                 if key in parts:
                     self.problems.add(
                         parts[key][0], label, f"has `{key}` beside `const`, which is sent as it is: drop it."
                     )
-            const = self._value(label, parts, "const")
-            self._came_back(label, position, owner, None, (), None)
+            const = self._read_value(label, parts, "const")
+            self._check_reversible(label, position, owner, None, (), None)
             return FieldSpec(name=name, position=position, kind=kind_of_value(const), const=const, owner=owner)
         path: Path | None = None
         expression: Expression | None = None
         choices: tuple[str, ...] = ()
-        if given == ["path"]:
-            path = self._path_part(label, parts)
+        if sources == ["path"]:
+            path = self._read_path(label, parts)
             if path is None:
                 return None
             kind, choices = path.kind, path.choices
         else:
-            expression = self._expression(label, *parts["expr"])
+            expression = self._read_expression(label, *parts["expr"])
             if expression is None:
                 return None
             kind = expression.kind
-        if transforms is None or not known_table:
+        if transforms is None or not is_usable:
             return None
-        kind = self._chain(label, parts, kind, transforms)
+        kind = self._apply_transforms(label, parts, kind, transforms)
         if table is not None:
             check_rows(table, kind, () if transforms else choices, parts["values"][0], label, self.problems)
             kind = table.kind
-        if default is not None and not _alike(kind_of_value(default), kind):
+        if default is not None and not _kinds_match(kind_of_value(default), kind):
             self.problems.add(
                 parts["default"][0],
                 label,
                 f"has a default that is {kind_of_value(default)}, but sends {kind}: match them.",
             )
-        self._came_back(label, position, owner, path, transforms, table)
+        self._check_reversible(label, position, owner, path, transforms, table)
         return FieldSpec(
             name=name,
             position=position,
@@ -119,7 +119,7 @@ class Entries:
             owner=owner,
         )
 
-    def _lookup(
+    def _read_lookup(
         self, name: str, label: str, position: Position, parts: dict[str, tuple[Position, Node]]
     ) -> LookupSpec | None:
         where, node = parts["lookup"]
@@ -133,14 +133,14 @@ class Entries:
             self.problems.add(
                 position, label, "is a reference field: write its relationship (`Account`, not `AccountId`; `X__r`)."
             )
-        given = [key for key in ("path", "const") if key in parts]
-        if len(given) != 1:
+        sources = [key for key in ("path", "const") if key in parts]
+        if len(sources) != 1:
             self.problems.add(position, label, "needs exactly one of `path` and `const` to say which record.")
             return None
         path: Path | None = None
         const: str | None = None
-        if given == ["path"]:
-            path = self._path_part(label, parts)
+        if sources == ["path"]:
+            path = self._read_path(label, parts)
             if path is None:
                 return None
             if path.kind is not Kind.TEXT:
@@ -154,25 +154,25 @@ class Entries:
             return None
         return LookupSpec(relationship=name, name=field, position=position, entity=entity, path=path, const=const)
 
-    def _path_part(self, label: str, parts: dict[str, tuple[Position, Node]]) -> Path | None:
+    def _read_path(self, label: str, parts: dict[str, tuple[Position, Node]]) -> Path | None:
         where, node = parts["path"]
         text = text_of(node)
         if text is None:
             self.problems.add(where, label, "has a path that is no text: write it like `customer.name`.")
             return None
-        return self._path(label, at(self.file, node), text)
+        return self._resolve_path(label, at(self.file, node), text)
 
-    def _path(self, label: str, where: Position, text: str) -> Path | None:
+    def _resolve_path(self, label: str, where: Position, text: str) -> Path | None:
         try:
             return resolve(self.model, text)
         except PathError as error:
             self.problems.add(where, label, f"has the wrong path `{text[:80]}`: {error}")
             return None
 
-    def _expression(self, label: str, where: Position, node: Node) -> Expression | None:
+    def _read_expression(self, label: str, where: Position, node: Node) -> Expression | None:
         return read_expression(self.file, label, where, node, self.model, self.problems)
 
-    def _owner(self, label: str, parts: dict[str, tuple[Position, Node]]) -> Owner:
+    def _read_owner(self, label: str, parts: dict[str, tuple[Position, Node]]) -> Owner:
         if "owner" not in parts:
             return Owner.LOCAL
         where, node = parts["owner"]
@@ -182,7 +182,7 @@ class Entries:
             return Owner.LOCAL
         return Owner(text)
 
-    def _value(self, label: str, parts: dict[str, tuple[Position, Node]], key: str) -> FieldValue:
+    def _read_value(self, label: str, parts: dict[str, tuple[Position, Node]], key: str) -> FieldValue:
         if key not in parts:
             return None
         where, node = parts[key]
@@ -192,7 +192,7 @@ class Entries:
             self.problems.add(where, label, f"has a `{key}` that {error}.")
             return None
 
-    def _transforms(self, label: str, parts: dict[str, tuple[Position, Node]]) -> tuple[Transform, ...] | None:
+    def _read_transforms(self, label: str, parts: dict[str, tuple[Position, Node]]) -> tuple[Transform, ...] | None:
         if "transform" not in parts:
             return ()
         where, node = parts["transform"]
@@ -200,15 +200,15 @@ class Entries:
         if not names:
             self.problems.add(where, label, "has a `transform` that is no name: write `transform: date`, or a list.")
             return None
-        found = {name: find_transform(name) for name in names}
-        for name in [name for name, known in found.items() if known is None]:
+        transforms_by_name = {name: find_transform(name) for name in names}
+        for name in [name for name, known in transforms_by_name.items() if known is None]:
             self.problems.add(
                 where, label, f"has the transform `{name}`, which does not exist.{suggestion(name, TRANSFORMS)}"
             )
-        chosen = tuple(known for name in names if (known := found[name]) is not None)
+        chosen = tuple(known for name in names if (known := transforms_by_name[name]) is not None)
         return chosen if len(chosen) == len(names) else None
 
-    def _table(self, label: str, parts: dict[str, tuple[Position, Node]]) -> tuple[ValueTable | None, bool]:
+    def _find_table(self, label: str, parts: dict[str, tuple[Position, Node]]) -> tuple[ValueTable | None, bool]:
         """The table, and whether the entry can be judged further."""
         if "values" not in parts:
             return None, True
@@ -221,7 +221,7 @@ class Entries:
             self.problems.add(where, label, unknown_table(name, self.tables))
         return self.tables.get(name), self.tables.get(name) is not None
 
-    def _chain(
+    def _apply_transforms(
         self, label: str, parts: dict[str, tuple[Position, Node]], kind: Kind, transforms: tuple[Transform, ...]
     ) -> Kind:
         for transform in transforms:
@@ -234,7 +234,7 @@ class Entries:
             kind = transform.yields
         return kind
 
-    def _came_back(
+    def _check_reversible(
         self,
         label: str,
         position: Position,
@@ -249,7 +249,7 @@ class Entries:
         why = None
         if path is None:
             why = "it does not come from a path"
-        elif not path.own:
+        elif not path.is_own_attribute:
             why = f"`{path.text}` is derived, or belongs to another entity"
         elif table is not None:
             why = "a value table has no way back"
@@ -295,7 +295,7 @@ def kind_of_value(value: FieldValue) -> Kind:
     return Kind.INTEGER if isinstance(value, int) else Kind.DECIMAL
 
 
-def _alike(default: Kind, kind: Kind) -> bool:
+def _kinds_match(default: Kind, kind: Kind) -> bool:
     if Kind.ANY in (default, kind) or default is kind:
         return True
     if kind in NUMBERS:

@@ -19,9 +19,9 @@ from connector.mapping.paths import Path, PathError, resolve
 from connector.mapping.types import NUMBERS, Kind
 from connector.suggestions import suggestion
 
-LONGEST = 500  # characters
-MOST_NODES = 150
-GREATEST = 10**18
+MAX_CHARACTERS = 500  # characters
+MAX_NODES = 150
+MAX_NUMBER = 10**18
 
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
@@ -35,8 +35,8 @@ class Expression:
 
     def __init__(self, text: str, model: type) -> None:
         self.text = text
-        judge = _Judge(model)
-        self._tree, self.kind = judge.judge(_parse(text))
+        judge = _Analyzer(model)
+        self._tree, self.kind = judge.analyze(_parse(text))
         self.paths = tuple(judge.paths.values())
         self._readers: tuple[tuple[str, Callable[[Any], Any]], ...] = tuple((p.text, p.read) for p in self.paths)
         operators: dict[Any, Callable[..., Any]] = {}
@@ -57,8 +57,8 @@ class Expression:
 
 
 def _parse(text: str) -> ast.expr:
-    if len(text) > LONGEST:
-        raise ExpressionError(f"is longer than {LONGEST} characters: shorten it.")
+    if len(text) > MAX_CHARACTERS:
+        raise ExpressionError(f"is longer than {MAX_CHARACTERS} characters: shorten it.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,44 +68,44 @@ def _parse(text: str) -> ast.expr:
         raise ExpressionError(f"cannot be read as an expression{where}: {error.msg}.") from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError("cannot be read as an expression: simplify it.") from None
-    if sum(1 for _ in ast.walk(tree)) > MOST_NODES:
+    if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
         raise ExpressionError("is too complicated: shorten it.")
     return tree
 
 
-class _Judge:
+class _Analyzer:
     def __init__(self, model: type) -> None:
         self._model = model
         self.paths: dict[str, Path] = {}
 
-    def judge(self, node: ast.expr) -> tuple[ast.expr, Kind]:
+    def analyze(self, node: ast.expr) -> tuple[ast.expr, Kind]:
         """The node in the form that is evaluated, and the kind of what it yields."""
         match node:
             case ast.Name(id=word) if word in _WORDS:
-                return self.judge(ast.Constant(value=_WORDS[word]))
+                return self.analyze(ast.Constant(value=_WORDS[word]))
             case ast.Name() | ast.Attribute():
                 return self._path(node)
             case ast.Constant():
                 return self._constant(node.value)
             case ast.BoolOp():
-                judged = [self.judge(value) for value in node.values]
-                node.values = [value for value, _ in judged]
-                kinds = {kind for _, kind in judged}
+                analyzed = [self.analyze(value) for value in node.values]
+                node.values = [value for value, _ in analyzed]
+                kinds = {kind for _, kind in analyzed}
                 return node, kinds.pop() if len(kinds) == 1 else Kind.ANY
             case ast.UnaryOp() if type(node.op) in UNARY:
-                node.operand, kind = self.judge(node.operand)
+                node.operand, kind = self.analyze(node.operand)
                 if isinstance(node.op, ast.Not):
                     return node, Kind.BOOLEAN
-                self._need(kind, NUMBERS, "-")
+                self._require_kind(kind, NUMBERS, "-")
                 return node, kind
             case ast.BinOp() if type(node.op) in ARITHMETIC:
                 return self._arithmetic(node)
             case ast.Compare():
                 return self._comparison(node)
             case ast.IfExp():
-                node.test, _ = self.judge(node.test)
-                node.body, first = self.judge(node.body)
-                node.orelse, second = self.judge(node.orelse)
+                node.test, _ = self.analyze(node.test)
+                node.body, first = self.analyze(node.body)
+                node.orelse, second = self.analyze(node.orelse)
                 return node, first if first is second else Kind.ANY
             case ast.Call():
                 return self._call(node)
@@ -142,26 +142,26 @@ class _Judge:
         raise ExpressionError(f"has a value of a sort that no field holds ({value!r}): use text or numbers.")
 
     def _number(self, value: int | Decimal) -> ast.expr:
-        if not -GREATEST <= value <= GREATEST:
-            raise ExpressionError(f"has a number beyond {GREATEST}: use a smaller one.")
+        if not -MAX_NUMBER <= value <= MAX_NUMBER:
+            raise ExpressionError(f"has a number beyond {MAX_NUMBER}: use a smaller one.")
         held: Any = value  # a tree may hold a Decimal; only its annotation says otherwise
         return ast.Constant(value=held)
 
     def _arithmetic(self, node: ast.BinOp) -> tuple[ast.expr, Kind]:
-        node.left, left = self.judge(node.left)
-        node.right, right = self.judge(node.right)
+        node.left, left = self.analyze(node.left)
+        node.right, right = self.analyze(node.right)
         if isinstance(node.op, ast.Add) and Kind.TEXT in (left, right):
             for kind in (left, right):
-                self._need(kind, frozenset({Kind.TEXT}), "+")
+                self._require_kind(kind, frozenset({Kind.TEXT}), "+")
             return node, Kind.TEXT
         for kind in (left, right):
-            self._need(kind, NUMBERS, "arithmetic")
+            self._require_kind(kind, NUMBERS, "arithmetic")
         if Kind.ANY in (left, right):
             return node, Kind.ANY
-        whole = left is right is Kind.INTEGER and not isinstance(node.op, ast.Div)
-        return node, Kind.INTEGER if whole else Kind.DECIMAL
+        is_integer = left is right is Kind.INTEGER and not isinstance(node.op, ast.Div)
+        return node, Kind.INTEGER if is_integer else Kind.DECIMAL
 
-    def _need(self, kind: Kind, wanted: frozenset[Kind], what: str) -> None:
+    def _require_kind(self, kind: Kind, wanted: frozenset[Kind], what: str) -> None:
         if kind is not Kind.ANY and kind not in wanted:
             raise ExpressionError(
                 f"gives {what} a {kind} where it needs a {' or '.join(sorted(wanted))}: "
@@ -169,25 +169,25 @@ class _Judge:
             )
 
     def _comparison(self, node: ast.Compare) -> tuple[ast.expr, Kind]:
-        left_node, left = self.judge(node.left)
+        left_node, left = self.analyze(node.left)
         node.left = left_node
         sides: list[ast.expr] = []
         for op, side in zip(node.ops, node.comparators, strict=True):
             if type(op) in MEMBERSHIP and isinstance(side, ast.List | ast.Tuple | ast.Set):
-                items = [self.judge(item) for item in side.elts]
+                items = [self.analyze(item) for item in side.elts]
                 right_node: ast.expr = ast.Tuple(elts=[item for item, _ in items], ctx=ast.Load())
                 right = Kind.ANY
                 for item, kind in items:
-                    self._same(left_node, left, item, kind)
+                    self._check_comparable(left_node, left, item, kind)
             else:
-                right_node, right = self.judge(side)
-                self._same(left_node, left, right_node, right)
+                right_node, right = self.analyze(side)
+                self._check_comparable(left_node, left, right_node, right)
             sides.append(right_node)
             left_node, left = right_node, right
         node.comparators = sides
         return node, Kind.BOOLEAN
 
-    def _same(self, left_node: ast.expr, left: Kind, right_node: ast.expr, right: Kind) -> None:
+    def _check_comparable(self, left_node: ast.expr, left: Kind, right_node: ast.expr, right: Kind) -> None:
         """Two sides that can be equal at all: of one kind, and within an enum's choices."""
         both_numbers = left in NUMBERS and right in NUMBERS
         if Kind.ANY not in (left, right) and left is not right and not both_numbers:
@@ -195,27 +195,31 @@ class _Judge:
                 f"compares a {left} with a {right}: convert one with text(), number() or date(), "
                 'as in `date(placed_at) >= date("2026-01-31")`.'
             )
-        for one, other in ((left_node, right_node), (right_node, left_node)):
-            if isinstance(one, ast.Name) and isinstance(other, ast.Constant) and isinstance(other.value, str):
-                choices = self.paths[one.id].choices
+        for side, other in ((left_node, right_node), (right_node, left_node)):
+            if isinstance(side, ast.Name) and isinstance(other, ast.Constant) and isinstance(other.value, str):
+                choices = self.paths[side.id].choices
                 if choices and other.value not in choices:
                     hint = suggestion(other.value, choices)
-                    raise ExpressionError(f"compares `{one.id}` with `{other.value}`, which it never is.{hint}")
+                    raise ExpressionError(f"compares `{side.id}` with `{other.value}`, which it never is.{hint}")
 
     def _call(self, node: ast.Call) -> tuple[ast.expr, Kind]:
         name = ast.unparse(node.func)
         function = FUNCTIONS.get(name)
         if function is None:
             raise ExpressionError(f"calls `{name[:40]}`, which does not exist.{suggestion(name, FUNCTIONS)}")
-        if node.keywords or not function.fewest <= len(node.args) <= function.most:
-            raise ExpressionError(f"calls `{name}` with wrong arguments: it takes {_count(function)}.")
-        judged = [self.judge(argument) for argument in node.args]
+        if node.keywords or not function.min_arguments <= len(node.args) <= function.max_arguments:
+            raise ExpressionError(f"calls `{name}` with wrong arguments: it takes {_arguments_text(function)}.")
+        analyzed = [self.analyze(argument) for argument in node.args]
         if function.takes is not None:
-            self._need(judged[0][1], function.takes, f"`{name}`")
-        node.args = [argument for argument, _ in judged]
-        kinds = {kind for _, kind in judged}
+            self._require_kind(analyzed[0][1], function.takes, f"`{name}`")
+        node.args = [argument for argument, _ in analyzed]
+        kinds = {kind for _, kind in analyzed}
         return node, kinds.pop() if function.yields is Kind.ANY and len(kinds) == 1 else function.yields
 
 
-def _count(function: Function) -> str:
-    return f"{function.fewest}" if function.fewest == function.most else f"{function.fewest} to {function.most}"
+def _arguments_text(function: Function) -> str:
+    return (
+        f"{function.min_arguments}"
+        if function.min_arguments == function.max_arguments
+        else f"{function.min_arguments} to {function.max_arguments}"
+    )

@@ -14,10 +14,10 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from connector.mapping.transforms import rounded, to_day, to_decimal, to_text
+from connector.mapping.transforms import round_half_up, to_date, to_decimal, to_text
 from connector.mapping.types import Kind
 
-LONGEST_TEXT = 131_072
+MAX_TEXT_CHARACTERS = 131_072
 """Characters; no Salesforce field holds more."""
 
 
@@ -30,11 +30,11 @@ class Function:
     yields: Kind
     about: str
     takes: frozenset[Kind] | None = None
-    fewest: int = 1
-    most: int = 1
+    min_arguments: int = 1
+    max_arguments: int = 1
 
 
-def _present(function: Callable[..., Any], absent: Any = None) -> Callable[..., Any]:
+def _skip_absent(function: Callable[..., Any], absent: Any = None) -> Callable[..., Any]:
     def call(first: Any, *rest: Any) -> Any:
         return absent if first is None or None in rest else function(first, *rest)
 
@@ -44,7 +44,7 @@ def _present(function: Callable[..., Any], absent: Any = None) -> Callable[..., 
 def _round(number: Any, digits: int = 0) -> Decimal:
     if not 0 <= digits <= 12:
         raise ValueError("round() takes 0 to 12 decimals")
-    return rounded(number, digits)
+    return round_half_up(number, digits)
 
 
 def _coalesce(*values: Any) -> Any:
@@ -56,13 +56,13 @@ def _join(separator: str, *values: Any) -> str:
 
 
 def _bounded(text: str) -> str:
-    if len(text) > LONGEST_TEXT:
-        raise ValueError(f"a text of more than {LONGEST_TEXT} characters")
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise ValueError(f"a text of more than {MAX_TEXT_CHARACTERS} characters")
     return text
 
 
 def _days(first: date, second: date) -> int:
-    return (to_day(second) - to_day(first)).days
+    return (to_date(second) - to_date(first)).days
 
 
 _TEXT = frozenset({Kind.TEXT})
@@ -70,29 +70,32 @@ _NUMBER = frozenset({Kind.INTEGER, Kind.DECIMAL})
 _DAY = frozenset({Kind.DATE, Kind.DATETIME, Kind.TEXT})
 
 _LIST = (
-    Function(name="lower", call=_present(str.lower), yields=Kind.TEXT, takes=_TEXT, about="small letters"),
-    Function(name="upper", call=_present(str.upper), yields=Kind.TEXT, takes=_TEXT, about="capital letters"),
-    Function(name="trim", call=_present(str.strip), yields=Kind.TEXT, takes=_TEXT, about="without outer spaces"),
-    Function(name="length", call=_present(len, 0), yields=Kind.INTEGER, takes=_TEXT, about="number of characters"),
-    Function(name="text", call=_present(to_text), yields=Kind.TEXT, about="as text"),
-    Function(name="number", call=_present(to_decimal), yields=Kind.DECIMAL, about="as a number"),
-    Function(name="date", call=_present(to_day), yields=Kind.DATE, takes=_DAY, about="the day, in UTC"),
-    Function(name="days_between", call=_present(_days), yields=Kind.INTEGER, takes=_DAY, fewest=2, most=2,
+    Function(name="lower", call=_skip_absent(str.lower), yields=Kind.TEXT, takes=_TEXT, about="small letters"),
+    Function(name="upper", call=_skip_absent(str.upper), yields=Kind.TEXT, takes=_TEXT, about="capital letters"),
+    Function(name="trim", call=_skip_absent(str.strip), yields=Kind.TEXT, takes=_TEXT, about="without outer spaces"),
+    Function(name="length", call=_skip_absent(len, 0), yields=Kind.INTEGER, takes=_TEXT, about="number of characters"),
+    Function(name="text", call=_skip_absent(to_text), yields=Kind.TEXT, about="as text"),
+    Function(name="number", call=_skip_absent(to_decimal), yields=Kind.DECIMAL, about="as a number"),
+    Function(name="date", call=_skip_absent(to_date), yields=Kind.DATE, takes=_DAY, about="the day, in UTC"),
+    Function(name="days_between", call=_skip_absent(_days), yields=Kind.INTEGER, takes=_DAY, min_arguments=2,
+             max_arguments=2,
              about="days from the first to the second"),
-    Function(name="round", call=_present(_round), yields=Kind.DECIMAL, takes=_NUMBER, most=2,
+    Function(name="round", call=_skip_absent(_round), yields=Kind.DECIMAL, takes=_NUMBER, max_arguments=2,
              about="half up, to so many decimals"),
-    Function(name="abs", call=_present(abs), yields=Kind.DECIMAL, takes=_NUMBER, about="without sign"),
-    Function(name="min", call=_present(min), yields=Kind.ANY, fewest=2, most=8, about="the least"),
-    Function(name="max", call=_present(max), yields=Kind.ANY, fewest=2, most=8, about="the greatest"),
-    Function(name="coalesce", call=_coalesce, yields=Kind.ANY, fewest=2, most=8, about="the first that has a value"),
-    Function(name="join", call=_join, yields=Kind.TEXT, takes=_TEXT, fewest=2, most=12,
+    Function(name="abs", call=_skip_absent(abs), yields=Kind.DECIMAL, takes=_NUMBER, about="without sign"),
+    Function(name="min", call=_skip_absent(min), yields=Kind.ANY, min_arguments=2, max_arguments=8, about="the least"),
+    Function(name="max", call=_skip_absent(max), yields=Kind.ANY, min_arguments=2, max_arguments=8,
+             about="the greatest"),
+    Function(name="coalesce", call=_coalesce, yields=Kind.ANY, min_arguments=2, max_arguments=8,
+             about="the first that has a value"),
+    Function(name="join", call=_join, yields=Kind.TEXT, takes=_TEXT, min_arguments=2, max_arguments=12,
              about="the values that there are, with the first argument between them"),
-    Function(name="contains", call=_present(operator.contains, absent=False), yields=Kind.BOOLEAN, takes=_TEXT,
-             fewest=2, most=2, about="whether the second text is in the first"),
-    Function(name="starts_with", call=_present(str.startswith, absent=False), yields=Kind.BOOLEAN, takes=_TEXT,
-             fewest=2, most=2, about="whether the first text starts with the second"),
-    Function(name="ends_with", call=_present(str.endswith, absent=False), yields=Kind.BOOLEAN, takes=_TEXT,
-             fewest=2, most=2, about="whether the first text ends with the second"),
+    Function(name="contains", call=_skip_absent(operator.contains, absent=False), yields=Kind.BOOLEAN, takes=_TEXT,
+             min_arguments=2, max_arguments=2, about="whether the second text is in the first"),
+    Function(name="starts_with", call=_skip_absent(str.startswith, absent=False), yields=Kind.BOOLEAN, takes=_TEXT,
+             min_arguments=2, max_arguments=2, about="whether the first text starts with the second"),
+    Function(name="ends_with", call=_skip_absent(str.endswith, absent=False), yields=Kind.BOOLEAN, takes=_TEXT,
+             min_arguments=2, max_arguments=2, about="whether the first text ends with the second"),
 )  # fmt: skip
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType({function.name: function for function in _LIST})
@@ -124,20 +127,20 @@ def _within(item: Any, container: Any) -> bool:
 
 ARITHMETIC: Mapping[type[ast.operator], Callable[..., Any]] = MappingProxyType(
     {
-        ast.Add: _present(_add),
-        ast.Sub: _present(_numbers_only(operator.sub)),
-        ast.Mult: _present(_numbers_only(operator.mul)),
-        ast.Div: _present(_numbers_only(_divide)),
-        ast.Mod: _present(_numbers_only(operator.mod)),
+        ast.Add: _skip_absent(_add),
+        ast.Sub: _skip_absent(_numbers_only(operator.sub)),
+        ast.Mult: _skip_absent(_numbers_only(operator.mul)),
+        ast.Div: _skip_absent(_numbers_only(_divide)),
+        ast.Mod: _skip_absent(_numbers_only(operator.mod)),
     }
 )
 
 ORDERING: Mapping[type[ast.cmpop], Callable[..., Any]] = MappingProxyType(
     {
-        ast.Lt: _present(operator.lt, absent=False),
-        ast.LtE: _present(operator.le, absent=False),
-        ast.Gt: _present(operator.gt, absent=False),
-        ast.GtE: _present(operator.ge, absent=False),
+        ast.Lt: _skip_absent(operator.lt, absent=False),
+        ast.LtE: _skip_absent(operator.le, absent=False),
+        ast.Gt: _skip_absent(operator.gt, absent=False),
+        ast.GtE: _skip_absent(operator.ge, absent=False),
     }
 )
 
@@ -150,5 +153,5 @@ MEMBERSHIP: Mapping[type[ast.cmpop], Callable[..., Any]] = MappingProxyType(
 )
 
 UNARY: Mapping[type[ast.unaryop], Callable[..., Any]] = MappingProxyType(
-    {ast.Not: operator.not_, ast.USub: _present(operator.neg)}
+    {ast.Not: operator.not_, ast.USub: _skip_absent(operator.neg)}
 )

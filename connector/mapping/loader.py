@@ -18,7 +18,7 @@ from connector.mapping.parser import read_entity
 from connector.mapping.problems import Position, Problems
 from connector.mapping.spec import EntitySpec, ValueTable
 from connector.mapping.tables import read_table
-from connector.mapping.yaml_nodes import LARGEST
+from connector.mapping.yaml_nodes import MAX_BYTES
 from connector.model.change import EntityKind
 from connector.suggestions import suggestion
 
@@ -32,10 +32,10 @@ PERSON = "person"
 
 def load_mappings(directory: Path | None = None) -> MappingSet:
     """The mappings in `directory`, or the ones we ship; MappingError lists every problem of every file."""
-    return read_folder(shipped() if directory is None else directory)
+    return read_folder(shipped_mappings() if directory is None else directory)
 
 
-def shipped() -> Traversable:
+def shipped_mappings() -> Traversable:
     """Our own mappings: inside the installed package, or beside it in a checkout (an editable install)."""
     packaged = files(connector).joinpath("_data", "mappings")
     if packaged.is_dir():
@@ -53,33 +53,33 @@ def read_folder(folder: Traversable) -> MappingSet:
     values = folder.joinpath(VALUES)
     for file in _yaml_files(values) if values.is_dir() else []:
         table = file.name.removesuffix(SUFFIX)
-        content = _content(file, f"{name}/{VALUES}/{file.name}", problems)
+        content = _read_content(file, f"{name}/{VALUES}/{file.name}", problems)
         tables[table] = None
         if content is not None:
             tables[table] = read_table(table, f"{name}/{VALUES}/{file.name}", content, problems)
 
     specs: dict[str, EntitySpec] = {}
-    found = {file.name: file for file in _yaml_files(folder)}
-    forms = {f"{PERSON}{SUFFIX}": EntityKind.CUSTOMER, f"{RETURN_ORDER}{SUFFIX}": EntityKind.RETURN}
-    expected = {f"{kind}{SUFFIX}": kind for kind in EntityKind} | forms
-    optional = {*forms, f"{EntityKind.RETURN}{SUFFIX}"}
+    files_by_name = {file.name: file for file in _yaml_files(folder)}
+    optional_files = {f"{PERSON}{SUFFIX}": EntityKind.CUSTOMER, f"{RETURN_ORDER}{SUFFIX}": EntityKind.RETURN}
+    expected = {f"{kind}{SUFFIX}": kind for kind in EntityKind} | optional_files
+    optional = {*optional_files, f"{EntityKind.RETURN}{SUFFIX}"}
     for file_name, kind in expected.items():
         path = f"{name}/{file_name}"
-        if file_name not in found and file_name in optional:
+        if file_name not in files_by_name and file_name in optional:
             continue  # then returns show on their orders only, and persons are accounts with a name
-        if file_name not in found:
+        if file_name not in files_by_name:
             problems.add(Position(file=path), "file", "is missing: write it, or copy the one we ship.")
             continue
-        content = _content(found[file_name], path, problems)
+        content = _read_content(files_by_name[file_name], path, problems)
         spec = None if content is None else read_entity(kind, path, content, tables, problems)
         if spec is not None:
             specs[file_name.removesuffix(SUFFIX)] = spec
-    for file_name in found.keys() - expected.keys():
+    for file_name in files_by_name.keys() - expected.keys():
         hint = suggestion(file_name, expected)
         problems.add(Position(file=f"{name}/{file_name}"), "file", f"is named after no entity.{hint}")
 
     if PERSON in specs and EntityKind.CUSTOMER in specs:
-        _same_record(specs[PERSON], specs[EntityKind.CUSTOMER], problems)
+        _check_same_record(specs[PERSON], specs[EntityKind.CUSTOMER], problems)
     if problems:
         raise MappingError(problems.lines())
     mapped = {name: EntityMapping[Any](spec) for name, spec in specs.items()}
@@ -87,7 +87,7 @@ def read_folder(folder: Traversable) -> MappingSet:
     return MappingSet(**mapped, reduction=reduction)
 
 
-def _same_record(person: EntitySpec, customer: EntitySpec, problems: Problems) -> None:
+def _check_same_record(person: EntitySpec, customer: EntitySpec, problems: Problems) -> None:
     """Two forms of one entity: whatever a customer is, it is found in one place by one key."""
     for key in ("sobject", "external_id"):
         wanted, position = getattr(customer.record, key), getattr(person.record, f"{key}_position")
@@ -102,9 +102,9 @@ def _yaml_files(folder: Traversable) -> list[Traversable]:
     return sorted(wanted, key=lambda file: file.name)
 
 
-def _content(file: Traversable, path: str, problems: Problems) -> bytes | None:
+def _read_content(file: Traversable, path: str, problems: Problems) -> bytes | None:
     try:
-        return read_file(file, LARGEST) if isinstance(file, Path) else file.read_bytes()
+        return read_file(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
     except UnusableFileError as error:
         problems.add(Position(file=path), "file", f"{error.problem}: correct it, or take it away.")
     except OSError as error:

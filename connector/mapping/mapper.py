@@ -50,7 +50,7 @@ class _RecordMapper:
                 if lookup is not None:
                     lookups[name] = lookup
         except Exception as error:
-            raise self._unsuitable(name, entity, error) from error
+            raise self._mapping_error(name, entity, error) from error
         return MappedRecord(
             entity=spec.entity,
             key=entity.key,
@@ -61,12 +61,12 @@ class _RecordMapper:
             children=children,
         )
 
-    def _unsuitable(self, name: str, entity: Any, error: Exception) -> MappingError:
+    def _mapping_error(self, name: str, entity: Any, error: Exception) -> MappingError:
         position = next(entry.position for entry in self.spec.entries if entry.name == name)
-        return MappingError([f"{position}: {name}: {_said(error, self.spec.entity, entity.key)}"])
+        return MappingError([f"{position}: {name}: {_describe_error(error, self.spec.entity, entity.key)}"])
 
 
-def _said(error: Exception, entity: str, key: str) -> str:
+def _describe_error(error: Exception, entity: str, key: str) -> str:
     """One sentence, whatever the exception's own text looks like (decimal's is a list of signal classes)."""
     text = str(error) if isinstance(error, ValueError | TypeError) and str(error) else type(error).__name__
     return f"cannot be computed for {entity} {key}: {text}; correct the entity's value, or the mapping."
@@ -106,14 +106,14 @@ class EntityMapping(Generic[E]):
         MappingError, naming the line and the entity, where a value does not suit its transform or expression. Fields
         owned by Salesforce are not in it, nor those whose value table answers null.
         """
-        if not self.wants(entity):
+        if not self.includes(entity):
             return None
         children = tuple(
             mapper.map(child) for attribute, mapper in self._children for child in getattr(entity, attribute)
         )
         return self._record.map(entity, children)
 
-    def wants(self, entity: E) -> bool:
+    def includes(self, entity: E) -> bool:
         """Whether `when` lets this entity be synced."""
         when, position = self.spec.when, self.spec.when_position
         if when is None:
@@ -121,7 +121,7 @@ class EntityMapping(Generic[E]):
         try:
             return bool(when.evaluate(entity))
         except Exception as error:
-            raise MappingError([f"{position}: when: {_said(error, self.kind, entity.key)}"]) from error
+            raise MappingError([f"{position}: when: {_describe_error(error, self.kind, entity.key)}"]) from error
 
     @property
     def depends_on(self) -> frozenset[str]:
@@ -173,19 +173,19 @@ class MappingSet:
         self.return_order = return_order
         self.returns = reduction
         self.person = person
-        self.persons = False
+        self.persons_enabled = False
 
-    def returning(self, returns: EntityMapping[OrderReturn] | None) -> MappingSet:
+    def with_returns(self, returns: EntityMapping[OrderReturn] | None) -> MappingSet:
         """The same, with returns mapped by `returns`; None leaves them out."""
-        chosen = copy(self)
-        chosen.returns = returns
-        return chosen
+        copied = copy(self)
+        copied.returns = returns
+        return copied
 
-    def with_persons(self, has: bool) -> MappingSet:
+    def with_persons(self, enabled: bool) -> MappingSet:
         """The same, for an org in which new accounts can be persons, or cannot."""
-        chosen = copy(self)
-        chosen.persons = has and self.person is not None
-        return chosen
+        copied = copy(self)
+        copied.persons_enabled = enabled and self.person is not None
+        return copied
 
     def map_customer(self, customer: Customer, link: Link | None) -> MappedRecord | None:
         """The record of a customer whose account is that of `link`, as far as there is one.
@@ -193,17 +193,30 @@ class MappingSet:
         An account stays what it was made as. One that was made when the org told no persons from companies is a
         company's, whoever the customer is.
         """
-        was = link.snapshot.get(IS_PERSON) if link is not None else None
-        told = self.person is not None and (was is not None or (link is None and self.persons))
-        form = self.customer
-        if told and customer.person and self.person is not None and (was is True or self.persons):
-            form = self.person
-        record = form.map(customer)
-        return record if record is None or not told else replace(record, person=form is self.person)
+        was_person = link.snapshot.get(IS_PERSON) if link is not None else None
+        has_account_types = self.person is not None and (
+            was_person is not None or (link is None and self.persons_enabled)
+        )
+        mapping = self.customer
+        if (
+            has_account_types
+            and customer.person
+            and self.person is not None
+            and (was_person is True or self.persons_enabled)
+        ):
+            mapping = self.person
+        record = mapping.map(customer)
+        return record if record is None or not has_account_types else replace(record, person=mapping is self.person)
 
     def __iter__(self) -> Iterator[EntityMapping[Any]]:
-        found = (self.customer, self.person if self.persons else None, self.product, self.order, self.returns)
-        return (mapping for mapping in found if mapping is not None)
+        mappings = (
+            self.customer,
+            self.person if self.persons_enabled else None,
+            self.product,
+            self.order,
+            self.returns,
+        )
+        return (mapping for mapping in mappings if mapping is not None)
 
     def of(self, kind: EntityKind) -> EntityMapping[Any] | None:
         """None for returns that are not mapped."""
@@ -213,5 +226,5 @@ class MappingSet:
         """The line that maps `field` of `sobject` in any of the files, in that of persons first for a `person`; None if
         none does."""
         first = (self.person,) if person and self.person is not None else ()
-        found = (mapping.source(sobject, field) for mapping in (*first, *self))
-        return next((source for source in found if source is not None), None)
+        sources = (mapping.source(sobject, field) for mapping in (*first, *self))
+        return next((source for source in sources if source is not None), None)

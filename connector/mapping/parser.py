@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ruamel.yaml.nodes import MappingNode, Node
 
-from connector.mapping.entries import Entries, read_expression
+from connector.mapping.entries import EntryReader, read_expression
 from connector.mapping.expression import Expression
 from connector.mapping.problems import Position, Problems
 from connector.mapping.spec import EntitySpec, FieldSpec, LookupSpec, Owner, RecordSpec, ValueTable
@@ -55,18 +55,18 @@ def read_entity(
 ) -> EntitySpec | None:
     """The spec in `file`; None where it cannot be used, with the reasons noted."""
     top = compose(file, content, problems)
-    return None if top is None else _File(kind=kind, file=file, tables=tables, problems=problems).read(top)
+    return None if top is None else _FileReader(kind=kind, file=file, tables=tables, problems=problems).read(top)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _File:
+class _FileReader:
     kind: EntityKind
     file: str
     tables: Mapping[str, ValueTable | None]
     problems: Problems
 
     def read(self, top: MappingNode) -> EntitySpec | None:
-        parts = self._parts(top, _TOP, "")
+        parts = self._read_keys(top, _TOP, "")
         if "entity" in parts:
             node = parts["entity"][1]
             if text_of(node) != self.kind:
@@ -77,39 +77,41 @@ class _File:
                 )
         else:
             self.problems.add(at(self.file, top), "entity", f"is missing: write `entity: {self.kind}`.")
-        record = self._record(self.kind.value, MODELS[self.kind], parts, at(self.file, top), "")
-        children = self._children(parts)
-        when = self._when(parts)
+        record = self._read_record(self.kind.value, MODELS[self.kind], parts, at(self.file, top), "")
+        children = self._read_children(parts)
+        when = self._read_when(parts)
         if record is None:
             return None
         when_position = parts["when"][0] if "when" in parts else None
         return EntitySpec(kind=self.kind, record=record, when=when, when_position=when_position, children=children)
 
-    def _children(self, parts: _Parts) -> dict[str, RecordSpec]:
-        known = CHILDREN.get(self.kind, {})
-        found: dict[str, RecordSpec] = {}
+    def _read_children(self, parts: _Parts) -> dict[str, RecordSpec]:
+        child_models = CHILDREN.get(self.kind, {})
+        children: dict[str, RecordSpec] = {}
         if "children" not in parts:
-            return found
+            return children
         where, node = parts["children"]
         if not isinstance(node, MappingNode):
             self.problems.add(where, "children", "is not a mapping: write `lines:` under it.")
-            return found
+            return children
         for name, position, value in pairs(self.file, node, self.problems, "children"):
-            if name not in known:
-                hint = suggestion(name, known) if known else " Remove it."
+            if name not in child_models:
+                hint = suggestion(name, child_models) if child_models else " Remove it."
                 self.problems.add(position, f"children.{name}", f"is no list that `{self.kind}` has.{hint}")
             elif not isinstance(value, MappingNode):
                 self.problems.add(
                     position, f"children.{name}", "is not a mapping: write `sobject:` and `fields:` in it."
                 )
             else:
-                entity, model = known[name]
-                record = self._record(entity, model, self._parts(value, _CHILD, f"{name}."), position, f"{name}.")
+                entity, model = child_models[name]
+                record = self._read_record(
+                    entity, model, self._read_keys(value, _CHILD, f"{name}."), position, f"{name}."
+                )
                 if record is not None:
-                    found[name] = record
-        return found
+                    children[name] = record
+        return children
 
-    def _when(self, parts: _Parts) -> Expression | None:
+    def _read_when(self, parts: _Parts) -> Expression | None:
         if "when" not in parts:
             return None
         where, node = parts["when"]
@@ -118,7 +120,7 @@ class _File:
             self.problems.add(at(self.file, node), "when", f"yields {expression.kind}: compare it with something.")
         return expression
 
-    def _parts(self, node: MappingNode, allowed: tuple[str, ...], prefix: str) -> _Parts:
+    def _read_keys(self, node: MappingNode, allowed: tuple[str, ...], prefix: str) -> _Parts:
         parts: _Parts = {}
         for key, position, value in pairs(self.file, node, self.problems, prefix.rstrip(".")):
             if key in allowed:
@@ -128,7 +130,7 @@ class _File:
                 self.problems.add(position, f"{prefix}{key}", f"is a key that does not belong here.{hint}")
         return parts
 
-    def _name(self, parts: _Parts, key: str, place: Position, prefix: str) -> tuple[str, Position] | None:
+    def _read_name(self, parts: _Parts, key: str, place: Position, prefix: str) -> tuple[str, Position] | None:
         example = {"sobject": "Order", "external_id": "External_Key__c"}[key]
         if key not in parts:
             self.problems.add(place, f"{prefix}{key}", f"is missing: write `{key}: {example}` or the like.")
@@ -141,9 +143,9 @@ class _File:
             return None
         return text, where
 
-    def _record(self, entity: str, model: type, parts: _Parts, place: Position, prefix: str) -> RecordSpec | None:
-        sobject = self._name(parts, "sobject", place, prefix)
-        external_id = self._name(parts, "external_id", place, prefix)
+    def _read_record(self, entity: str, model: type, parts: _Parts, place: Position, prefix: str) -> RecordSpec | None:
+        sobject = self._read_name(parts, "sobject", place, prefix)
+        external_id = self._read_name(parts, "external_id", place, prefix)
         if "fields" not in parts:
             self.problems.add(place, f"{prefix}fields", "is missing: list `Salesforce_Field: path` lines under it.")
             return None
@@ -153,7 +155,7 @@ class _File:
                 where, f"{prefix}fields", "is not a mapping: list `Salesforce_Field: path` lines under it."
             )
             return None
-        fields, lookups = self._fields(node, model, prefix)
+        fields, lookups = self._read_fields(node, model, prefix)
         if sobject is None or external_id is None:
             return None
         self._check_key(entity, external_id, fields, node, prefix)
@@ -168,11 +170,11 @@ class _File:
             lookups=tuple(lookups),
         )
 
-    def _fields(self, node: MappingNode, model: type, prefix: str) -> tuple[list[FieldSpec], list[LookupSpec]]:
-        entries = Entries(file=self.file, model=model, tables=self.tables, problems=self.problems, prefix=prefix)
+    def _read_fields(self, node: MappingNode, model: type, prefix: str) -> tuple[list[FieldSpec], list[LookupSpec]]:
+        entries = EntryReader(file=self.file, model=model, tables=self.tables, problems=self.problems, prefix=prefix)
         fields: list[FieldSpec] = []
         lookups: list[LookupSpec] = []
-        taken: dict[str, tuple[str, Position]] = {}
+        first_use: dict[str, tuple[str, Position]] = {}
         for name, position, value in pairs(self.file, node, self.problems, f"{prefix}fields"):
             if not _NAME.fullmatch(name):
                 self.problems.add(
@@ -181,14 +183,14 @@ class _File:
                 continue
             entry = entries.read(name, position, value)
             field = name if entry is None else entry.name
-            if field.lower() in taken:
-                other, line = taken[field.lower()]
+            if field.lower() in first_use:
+                other, line = first_use[field.lower()]
                 self.problems.add(
                     position,
                     f"{prefix}{name}",
                     f"is the same field as `{other}` on line {line.line} (Salesforce ignores case): remove one.",
                 )
-            taken.setdefault(field.lower(), (name, position))
+            first_use.setdefault(field.lower(), (name, position))
             if isinstance(entry, FieldSpec):
                 fields.append(entry)
             elif entry is not None:

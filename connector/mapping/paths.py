@@ -28,16 +28,16 @@ class Path:
     source: str
     kind: Kind
     choices: tuple[str, ...] = ()
-    own: bool = False
-    gap: bool = False
+    is_own_attribute: bool = False
+    may_be_absent: bool = False
 
     @property
     def read(self) -> Callable[[Any], Any]:
         """Reads the value from an entity; None where a part of the way is absent."""
-        return _patient(self.source) if self.gap else attrgetter(self.source)
+        return _reader_with_gaps(self.source) if self.may_be_absent else attrgetter(self.source)
 
 
-def _patient(text: str) -> Callable[[Any], Any]:
+def _reader_with_gaps(text: str) -> Callable[[Any], Any]:
     parts = tuple(attrgetter(part) for part in text.split("."))
 
     def read(value: Any) -> Any:
@@ -90,7 +90,7 @@ def _inline_types(model: type) -> set[type]:
 @cache
 def resolve(model: type, text: str) -> Path:
     """What `text` reads from a `model`; PathError says which part is wrong."""
-    here: Any = model
+    current: Any = model
     kind: Kind | None = None
     parts = text.split(".")
     source: list[str] = []
@@ -98,32 +98,35 @@ def resolve(model: type, text: str) -> Path:
     for at, part in enumerate(parts):
         if kind is not None:
             raise PathError(f"`{'.'.join(parts[:at])}` is a value ({kind}) and has no `{part}`: end the path there.")
-        known = attributes(here)
-        if part not in known:
-            raise PathError(f"{_a(here)} has no `{part}`.{suggestion(part, known)}")
+        available = attributes(current)
+        if part not in available:
+            raise PathError(f"{_with_article(current)} has no `{part}`.{suggestion(part, available)}")
         gap = gap or optional
-        stored = known[part].stored
-        source.append(known[part].source)
-        here, optional = _without_none(known[part].annotation)
-        if get_origin(here) is tuple:
+        stored = available[part].stored
+        source.append(available[part].source)
+        current, optional = _without_none(available[part].annotation)
+        if get_origin(current) is tuple:
             raise PathError(f"`{'.'.join(parts[: at + 1])}` is a list: only `lines` of an order, under `children`.")
-        kind = kind_of(here)
-        if kind is None and not is_dataclass(here):
+        kind = kind_of(current)
+        if kind is None and not is_dataclass(current):
             raise PathError(f"`{part}` cannot be mapped.")
     if kind is None:
-        raise PathError(f"`{text}` is {_a(here).lower()}, not one value: go on with one of {listed(attributes(here))}.")
-    choices = tuple(member.value for member in here) if issubclass(here, StrEnum) else ()
+        raise PathError(
+            f"`{text}` is {_with_article(current).lower()}, not one value: continue with one of"
+            f" {listed(attributes(current))}."
+        )
+    choices = tuple(member.value for member in current) if issubclass(current, StrEnum) else ()
     own = stored and len(parts) == 1
-    return Path(text=text, source=".".join(source), kind=kind, choices=choices, own=own, gap=gap)
+    return Path(text=text, source=".".join(source), kind=kind, choices=choices, is_own_attribute=own, may_be_absent=gap)
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:
     if get_origin(annotation) in {Union, UnionType}:
-        kept = [part for part in get_args(annotation) if part is not type(None)]
-        return (kept[0] if len(kept) == 1 else annotation), len(kept) < len(get_args(annotation))
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        return (parts[0] if len(parts) == 1 else annotation), len(parts) < len(get_args(annotation))
     return annotation, False
 
 
-def _a(model: type) -> str:
+def _with_article(model: type) -> str:
     name = model.__name__.lower()
     return f"An {name}" if name[0] in "aeiou" else f"A {name}"

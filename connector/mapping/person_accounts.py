@@ -12,13 +12,13 @@ from connector.suggestions import listed
 PERSON = "person"
 """As the key of a record type: whichever the org has for persons."""
 
-COMPOSED = frozenset({"Name"})
+COMPUTED_FIELDS = frozenset({"Name"})
 """What a person's account has without being given it."""
 
 _NAMES = frozenset({"FirstName", "LastName", "MiddleName", "Suffix", "Salutation"})
 
 
-def check_kind(
+def check_account_type(
     record: RecordSpec,
     describe: SObjectDescribe,
     problems: Problems,
@@ -29,16 +29,16 @@ def check_kind(
     """`person`: whether it makes accounts of persons, or of companies; None where the org knows no difference."""
     for lookup in record.lookups:
         if lookup.entity == "record_type":
-            _record_type(lookup, describe, problems, person, person_types)
+            _check_record_type(lookup, describe, problems, person, person_types)
     if person:
-        _of_person(record, problems)
+        _check_person_fields(record, problems)
     elif person is False:
         for field in record.fields:
             if _is_personal(field.name):
                 problems.add(field.position, field.name, "belongs to accounts of persons: map it in `person.yaml`.")
 
 
-def _record_type(
+def _check_record_type(
     lookup: LookupSpec,
     describe: SObjectDescribe,
     problems: Problems,
@@ -65,7 +65,7 @@ def _record_type(
         )
 
 
-def _of_person(record: RecordSpec, problems: Problems) -> None:
+def _check_person_fields(record: RecordSpec, problems: Problems) -> None:
     for field in record.fields:
         if field.name == "Name":
             problems.add(field.position, "Name", "is made of first and last name in a person's account: remove it.")

@@ -14,7 +14,7 @@ from connector.mapping.types import Kind
 from connector.model.change import EntityKind
 from connector.model.record import FieldValue
 
-OTHERS = "*"
+ANY_OTHER_VALUE = "*"
 """The row of a value table that stands for every value without a row of its own."""
 
 
@@ -45,8 +45,8 @@ class ValueTable:
     kind: Kind
 
     @property
-    def others(self) -> Row | None:
-        return self.rows.get(OTHERS)
+    def other_values(self) -> Row | None:
+        return self.rows.get(ANY_OTHER_VALUE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from connector.mapping.problems import Position, Problems
-from connector.mapping.spec import OTHERS, Row, ValueTable
+from connector.mapping.spec import ANY_OTHER_VALUE, Row, ValueTable
 from connector.mapping.types import Kind
 from connector.mapping.yaml_nodes import BadValueError, compose, pairs, value_of
 from connector.model.record import FieldValue
@@ -51,14 +51,14 @@ def check_rows(
         return
     known = choices or (_BOOLEANS if kind is Kind.BOOLEAN else ())
     missing = [choice for choice in known if choice not in table.rows]
-    if table.others is not None:
+    if table.other_values is not None:
         missing = []
     elif not known:
         problems.add(
             position,
             field,
             f"uses the value table `{table.name}`, which does not answer for every value: "
-            f'add a row `"{OTHERS}": …` to it (null leaves the org\'s value alone).',
+            f'add a row `"{ANY_OTHER_VALUE}": …` to it (null leaves the org\'s value alone).',
         )
     if missing:
         problems.add(
@@ -68,7 +68,7 @@ def check_rows(
             "add them (null leaves the org's value alone).",
         )
     for key, row in table.rows.items():
-        if known and key not in known and key != OTHERS:
+        if known and key not in known and key != ANY_OTHER_VALUE:
             problems.add(row.position, key, f"is no value of {field}.{suggestion(key, known)}")
 
 

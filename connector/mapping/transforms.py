@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from connector.mapping.types import Kind, as_utc
 from connector.model.money import plain
 
-MOST_DIGITS = 100
+MAX_DIGITS = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,14 +30,14 @@ class Transform:
     backward: Callable[[Any], Any] | None = None
 
 
-def to_day(value: date | str) -> date:
+def to_date(value: date | str) -> date:
     """The UTC day of a moment, or the day an ISO text names."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value.strip())
     return as_utc(value).date() if isinstance(value, datetime) else value
 
 
-def to_moment(value: date | str) -> datetime:
+def to_datetime(value: date | str) -> datetime:
     """Midnight UTC of a day, or the moment an ISO text names."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value.strip())
@@ -53,8 +53,8 @@ def to_decimal(value: object) -> Decimal:
         raise ValueError(f"{value!r} is not a number") from None
     if not number.is_finite():
         raise ValueError(f"{value!r} is not a number")
-    if abs(number.adjusted()) > MOST_DIGITS or len(number.as_tuple().digits) > MOST_DIGITS:
-        raise ValueError(f"a number of more than {MOST_DIGITS} digits")  # 1e999999999 is short as a text only
+    if abs(number.adjusted()) > MAX_DIGITS or len(number.as_tuple().digits) > MAX_DIGITS:
+        raise ValueError(f"a number of more than {MAX_DIGITS} digits")  # 1e999999999 is short as a text only
     return number
 
 
@@ -70,7 +70,7 @@ def to_text(value: object) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def rounded(value: Decimal | int, digits: int) -> Decimal:
+def round_half_up(value: Decimal | int, digits: int) -> Decimal:
     """Half up, as the org does it."""
     return Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
 
@@ -97,8 +97,8 @@ _WHEN = frozenset({Kind.DATE, Kind.DATETIME, Kind.TEXT})
 _ALL = frozenset(Kind) - {Kind.ANY}
 
 _LIST = (
-    Transform(name="date", takes=_WHEN, yields=Kind.DATE, about="the day, in UTC", forward=to_day),
-    Transform(name="datetime", takes=_WHEN, yields=Kind.DATETIME, about="midnight UTC of a day", forward=to_moment),
+    Transform(name="date", takes=_WHEN, yields=Kind.DATE, about="the day, in UTC", forward=to_date),
+    Transform(name="datetime", takes=_WHEN, yields=Kind.DATETIME, about="midnight UTC of a day", forward=to_datetime),
     Transform(name="text", takes=_ALL, yields=Kind.TEXT, about="as text: `9.8`, `true`, `2026-01-31`", forward=to_text),
     Transform(name="trim", takes=_TEXT, yields=Kind.TEXT, about="without outer spaces", forward=str.strip,
               backward=str.strip),
@@ -115,9 +115,9 @@ _LIST = (
     Transform(name="decimal", takes=_NUMBER | _TEXT | _BOOLEAN, yields=Kind.DECIMAL,
               about="as a number, from text such as `9.80`", forward=to_decimal),
     Transform(name="round2", takes=_NUMBER, yields=Kind.DECIMAL, about="rounded half up to 2 decimals",
-              forward=lambda value: rounded(value, 2)),
+              forward=lambda value: round_half_up(value, 2)),
     Transform(name="round4", takes=_NUMBER, yields=Kind.DECIMAL, about="rounded half up to 4 decimals",
-              forward=lambda value: rounded(value, 4)),
+              forward=lambda value: round_half_up(value, 4)),
     Transform(name="percent", takes=_NUMBER, yields=Kind.DECIMAL, about="a fraction as percent: 0.15 becomes 15",
               forward=lambda value: Decimal(value) * 100, backward=lambda value: Decimal(value) / 100),
     Transform(name="fraction", takes=_NUMBER, yields=Kind.DECIMAL, about="percent as a fraction: 15 becomes 0.15",
@@ -146,7 +146,7 @@ def find_transform(name: str) -> Transform | None:
     def to_local_day(value: date | str) -> date:
         if isinstance(value, date) and not isinstance(value, datetime):
             return value
-        return to_moment(value).astimezone(zone).date()
+        return to_datetime(value).astimezone(zone).date()
 
     return replace(TRANSFORMS["date"], name=name, about=f"the day, in {zone.key}", forward=to_local_day)
 

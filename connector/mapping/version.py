@@ -10,12 +10,12 @@ from pathlib import Path
 
 from connector.errors import MappingError
 from connector.files import UnusableFileError, read_file
-from connector.mapping.loader import SUFFIX, VALUES, read_folder, shipped
+from connector.mapping.loader import SUFFIX, VALUES, read_folder, shipped_mappings
 from connector.mapping.mapper import MappingSet
 from connector.mapping.problems import Position
-from connector.mapping.yaml_nodes import LARGEST
+from connector.mapping.yaml_nodes import MAX_BYTES
 
-_TRIES = 3
+_MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,13 @@ class MappingVersion:
 
 def folder_of(directory: Path | None) -> Traversable:
     """The folder itself, or ours."""
-    return shipped() if directory is None else directory
+    return shipped_mappings() if directory is None else directory
 
 
 def load_version(directory: Path | None = None) -> MappingVersion:
     """The files as they are; MappingError lists every problem of every file, or says that they change all the time."""
     folder = folder_of(directory)
-    for _ in range(_TRIES):
+    for _ in range(_MAX_ATTEMPTS):
         before = _digest(folder)
         try:
             mappings = read_folder(folder)
@@ -53,27 +53,27 @@ def load_version(directory: Path | None = None) -> MappingVersion:
 
 def fingerprint(directory: Path | None = None) -> object:
     """Another one as soon as a file of the folder was saved, added or removed; cheaper than its digest."""
-    found = []
+    entries = []
     for _, file in _files(folder_of(directory)):
         if isinstance(file, Path):
             try:
                 status = file.stat()
             except OSError:
                 continue  # gone, or not ours to see: reading it will tell
-            found.append((str(file), status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(found)
+            entries.append((str(file), status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(entries)
 
 
 def _digest(folder: Traversable) -> str:
-    whole = sha256()
+    digest = sha256()
     for name, file in _files(folder):
         try:
-            content = read_file(file, LARGEST) if isinstance(file, Path) else file.read_bytes()
+            content = read_file(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
         except (OSError, UnusableFileError):
             content = b""  # reading it will tell why
-        whole.update(f"{name}\n{len(content)}\n".encode())
-        whole.update(content)
-    return whole.hexdigest()
+        digest.update(f"{name}\n{len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def _files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:

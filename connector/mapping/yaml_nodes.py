@@ -18,7 +18,7 @@ from connector.mapping.problems import Position, Problems
 from connector.mapping.yaml_limits import TOO_DEEP, TooMuchError, check
 from connector.model.record import FieldValue
 
-LARGEST = 1_000_000
+MAX_BYTES = 1_000_000
 """Bytes of a file."""
 
 _TAG = "tag:yaml.org,2002:"
@@ -38,10 +38,10 @@ class BadYamlError(Exception):
         self.column = column
 
 
-def document(content: bytes) -> Node | None:
+def compose_document(content: bytes) -> Node | None:
     """The top of a file's one document, None for an empty one. BadYamlError if it is not one, too large or too deep."""
-    if len(content) > LARGEST:
-        raise BadYamlError(f"is larger than {LARGEST:,} bytes: a few hundred lines are usual.")
+    if len(content) > MAX_BYTES:
+        raise BadYamlError(f"is larger than {MAX_BYTES:,} bytes: a few hundred lines are usual.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -82,7 +82,7 @@ def compose(file: str, content: bytes, problems: Problems) -> MappingNode | None
     """The file's mapping at the top; None, with the problem noted, where there is none."""
     start = Position(file=file)
     try:
-        node = document(content)
+        node = compose_document(content)
     except BadYamlError as error:
         problems.add(Position(file=file, line=error.line, column=error.column), "file", error.problem)
         return None

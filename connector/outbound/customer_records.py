@@ -6,7 +6,7 @@ that changed its type is refused, with a fix that says what can be done. PURE.
 
 from __future__ import annotations
 
-from connector.mapping.person_accounts import COMPOSED, PERSON
+from connector.mapping.person_accounts import COMPUTED_FIELDS, PERSON
 from connector.model.change import Refusal
 from connector.model.customer import Customer
 from connector.model.record import IS_PERSON, Link, MappedRecord
@@ -50,7 +50,7 @@ def build_record(
         source=source,
         person=bool(record.person),
         creating=link is None,
-        filled_later=COMPOSED if record.person else (),
+        filled_later=COMPUTED_FIELDS if record.person else (),
     )
     if refusal is not None:
         return refusal

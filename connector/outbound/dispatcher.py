@@ -20,7 +20,7 @@ from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import Doubt, WriteResult, build_doubt, fields_written_by
 from connector.outbound.stats import SyncStats
-from connector.salesforce.attempt_context import AttemptTracker, current_tracker
+from connector.salesforce.attempt_context import AttemptTracker, track_with
 from connector.salesforce.errors import UnreadableResponseError
 from connector.salesforce.fault import Fault, without_replay
 
@@ -114,11 +114,11 @@ class CallDispatcher:
         self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]], *, unconfirmed: bool
     ) -> CallOutcome:
         """Make one call. `unconfirmed`: an earlier call with these items may have been executed by the org."""
-        with current_tracker(AttemptTracker(self._repository.may_send, unconfirmed, self._health.attempts)) as tracker:
+        with track_with(AttemptTracker(self._repository.may_send, unconfirmed, self._health.attempts)) as tracker:
             results, error = await self._call(items, call)
-        if tracker.doubtful:
+        if tracker.unconfirmed:
             results = [result.as_unconfirmed() for result in results]
-        return CallOutcome(results, error, tracker.doubtful)
+        return CallOutcome(results, error, tracker.unconfirmed)
 
     async def _call(
         self, items: Sequence[T], call: Callable[[Sequence[T]], Awaitable[list[WriteResult]]]

@@ -31,12 +31,12 @@ class ReturnStrategy:
         """The mappings, with the return mapping that is to be used."""
         match self._setting:
             case Returns.FIELDS:
-                return self._mappings.returning(None)
+                return self._mappings.with_returns(None)
             case Returns.RETURN_ORDER:
-                return self._mappings.returning(self._mappings.return_order)
+                return self._mappings.with_returns(self._mappings.return_order)
             case Returns.AUTO if await get_flag(self._store, self._profile.org_id, FIELD) is False:
-                return self._mappings.returning(None)
-        return self._mappings.returning(self._mappings.reduction)
+                return self._mappings.with_returns(None)
+        return self._mappings.with_returns(self._mappings.reduction)
 
     async def note_unsupported(self, results: list[WriteResult]) -> list[WriteResult]:
         """Remember that the org has no reduction orders if `results` show it, and return the results that show it.

@@ -1,1 +1,1 @@
-"""The org seen from outside: how it is reached, what it answers, what its errors mean. Knows nothing of orders."""
+"""Access to the Salesforce org: sign-in, calls, responses and the meaning of errors. It knows nothing of orders."""

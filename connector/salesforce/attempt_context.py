@@ -1,7 +1,7 @@
-"""What a caller decides about the tries of its calls, and what it must know of them afterwards.
+"""What a caller decides about the attempts of its calls, and learns about them afterwards.
 
-A call is tried several times, and only the last try answers. If an earlier one ended without an answer, the org may
-have done its work: then a refusal of the last one does not say that nothing was done.
+A call is attempted several times, and only the last attempt returns a result. If an earlier one ended without a
+response, the org may have executed it; then a refusal of the last one does not prove that nothing was done.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 
-async def _always() -> None:
+async def _allow_always() -> None:
     """Nothing speaks against sending."""
 
 
 @dataclass(slots=True)
 class AttemptTracker:
-    """`may_send` is asked before every try, and raises if none may be; `doubtful` tells that one went unanswered.
+    """`may_send` is awaited before every attempt, and raises if it must not be made. `unconfirmed` is set if an attempt
+    got no response.
 
-    `attempts` is how often a call may be tried, if that is less than usual: for one that only asks whether the org is
-    there."""
+    `attempts` limits the number of attempts below the usual one, for a call that only tests whether the org is
+    available.
+    """
 
-    may_send: Callable[[], Awaitable[None]] = _always
-    doubtful: bool = False
+    may_send: Callable[[], Awaitable[None]] = _allow_always
+    unconfirmed: bool = False
     attempts: int | None = None
 
 
@@ -32,15 +34,15 @@ _current: ContextVar[AttemptTracker | None] = ContextVar("sending", default=None
 
 
 @contextmanager
-def current_tracker(sending: AttemptTracker) -> Iterator[AttemptTracker]:
-    """All calls made inside report to `sending`."""
-    token = _current.set(sending)
+def track_with(tracker: AttemptTracker) -> Iterator[AttemptTracker]:
+    """Report the attempts of all calls inside to `tracker`."""
+    token = _current.set(tracker)
     try:
-        yield sending
+        yield tracker
     finally:
         _current.reset(token)
 
 
-def track_attempts() -> AttemptTracker:
-    """Who watches the calls of this task."""
+def get_tracker() -> AttemptTracker:
+    """The tracker for the calls of this task."""
     return _current.get() or AttemptTracker()

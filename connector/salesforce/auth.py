@@ -1,7 +1,7 @@
-"""Who owns the access token: one sign-in at a time, renewed once when the org answers 401.
+"""Owns the access token: signs in once for all callers, and renews the token when the org answers 401.
 
-The flows are simple-salesforce's, run in the caller's thread pool because they block. Salesforce tells no lifetime of a
-token: it is used until the org refuses it. Secrets stay inside: neither errors nor reprs show them.
+The sign-in flows are those of simple-salesforce; they block, so they run in a thread pool. Salesforce does not say how
+long a token is valid, so it is used until the org refuses it. Neither errors nor reprs show secrets.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from connector.files import UnusableFileError, read_file
 from connector.salesforce.address import checked_origin
 from connector.salesforce.errors import UnreadableResponseError
 from connector.salesforce.fault import NoResponse
-from connector.salesforce.retry import retry_after
+from connector.salesforce.retry import parse_retry_after
 from connector.salesforce.session import OrgSession
 from connector.settings import PREFIX, AuthMethod, SalesforceSettings
 
 log = structlog.get_logger(__name__)
 
-_SETTING = f"{PREFIX}SALESFORCE__"
-_LARGEST_KEY = 64 * 1024
-_STAND_IN = "custom-host"
-_BUSY = frozenset({408, 420, 429})
-_REFUSAL_KEPT = timedelta(seconds=30)
-"""A refused sign-in is not tried again within this time: too many lock the user out."""
+_SETTING_PREFIX = f"{PREFIX}SALESFORCE__"
+_MAX_KEY_BYTES = 64 * 1024
+_PLACEHOLDER_DOMAIN = "custom-host"
+_BUSY_STATUSES = frozenset({408, 420, 429})
+_REFUSAL_CACHE_LIFETIME = timedelta(seconds=30)
+"""A refused sign-in is not repeated within this time: too many would lock the user out."""
 
 _REQUIRED = {
     AuthMethod.CLIENT_CREDENTIALS: ("client_id", "client_secret"),
@@ -42,13 +42,13 @@ _REQUIRED = {
 }
 
 _SETTINGS_OF_FLOW = {
-    method: ", ".join(f"{_SETTING}{name.upper()}" for name in names) for method, names in _REQUIRED.items()
+    method: ", ".join(f"{_SETTING_PREFIX}{name.upper()}" for name in names) for method, names in _REQUIRED.items()
 }
 
 # error, words in error_description, hint, retry class (Salesforce's OAuth error list; {flow} is replaced)
 _HINTS: tuple[tuple[str, str, str, RetryClass], ...] = (
-    ("invalid_client_id", "", f"Check {_SETTING}CLIENT_ID; a new app needs up to 10 minutes.", RetryClass.AUTH),
-    ("invalid_client", "", f"Check {_SETTING}CLIENT_SECRET and {_SETTING}CLIENT_ID.", RetryClass.AUTH),
+    ("invalid_client_id", "", f"Check {_SETTING_PREFIX}CLIENT_ID; a new app needs up to 10 minutes.", RetryClass.AUTH),
+    ("invalid_client", "", f"Check {_SETTING_PREFIX}CLIENT_SECRET and {_SETTING_PREFIX}CLIENT_ID.", RetryClass.AUTH),
     ("invalid_app_access", "", "Approve the user for the app (Manage > Permission Sets).", RetryClass.AUTH),
     ("invalid_grant", "hasn't approved", "Pre-authorize the user of {setting}USERNAME for the app.", RetryClass.AUTH),
     ("invalid_grant", "no client credentials user", "Set the app's Run As user in Setup.", RetryClass.AUTH),
@@ -68,14 +68,14 @@ _HINTS: tuple[tuple[str, str, str, RetryClass], ...] = (
     ("unsupported_grant_type", "", "Check {setting}AUTH and {setting}LOGIN_URL.", RetryClass.AUTH),
     ("invalid_request", "", "Check {flow}.", RetryClass.AUTH),
     ("rate_limit_exceeded", "", "Wait an hour: the user signed in too often.", RetryClass.LIMIT),
-    ("unknown_error", "", "It is tried again by itself.", RetryClass.TRANSIENT),
-    ("server_error", "", "It is tried again by itself.", RetryClass.TRANSIENT),
+    ("unknown_error", "", "Nothing to do: it is tried again automatically.", RetryClass.TRANSIENT),
+    ("server_error", "", "Nothing to do: it is tried again automatically.", RetryClass.TRANSIENT),
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """A session of the org: where data calls go, and whose it is (18-character IDs)."""
+    """A session of the org: the address of data calls, and the 18-character IDs of its org and user."""
 
     access_token: str = field(repr=False)
     instance_url: str
@@ -84,27 +84,29 @@ class Token:
 
 
 class TokenOwner:
-    """Signs in when a token is first asked for. SettingsError at once if the settings cannot work."""
+    """Signs in when a token is first needed. Raises SettingsError at once if the settings cannot work."""
 
     def __init__(self, settings: SalesforceSettings, *, clock: Clock, pool: Executor, client: str) -> None:
-        self._origin = _check(settings)
+        self._origin = _check_settings(settings)
         self._settings = settings
         self._clock = clock
         self._pool = pool
         self._client = client
         self._token: Token | None = None
-        self._last: Token | None = None
-        self._flight: asyncio.Task[Token] | None = None
-        self._refused: tuple[datetime, AuthError] | None = None
+        self._newest_token: Token | None = None
+        self._pending_sign_in: asyncio.Task[Token] | None = None
+        self._last_refusal: tuple[datetime, AuthError] | None = None
 
     @property
     def current(self) -> Token | None:
-        """The newest token, without asking for one; None before the first sign-in."""
-        return self._last
+        """The newest token, without signing in; None before the first sign-in."""
+        return self._newest_token
 
     async def token(self) -> Token:
-        """The token in use, or a new one. AuthError if the org refuses us, TransportError if it cannot be reached;
-        however many ask, one sign-in runs and all share its result."""
+        """The token in use, or a new one. Concurrent callers share one sign-in.
+
+        Raises AuthError if the org refuses us, and TransportError if it cannot be reached.
+        """
         return self._token or await self._sign_in_once()
 
     async def renew(self, stale: Token) -> Token:
@@ -114,68 +116,70 @@ class TokenOwner:
         return await self.token()
 
     async def close(self) -> None:
-        if self._flight is not None:
-            self._flight.cancel()
-            await asyncio.gather(self._flight, return_exceptions=True)
+        if self._pending_sign_in is not None:
+            self._pending_sign_in.cancel()
+            await asyncio.gather(self._pending_sign_in, return_exceptions=True)
         self._token = None
 
     async def _sign_in_once(self) -> Token:
-        if self._refused is not None:
-            since, error = self._refused
-            if self._clock.now() - since < _REFUSAL_KEPT:
+        if self._last_refusal is not None:
+            since, error = self._last_refusal
+            if self._clock.now() - since < _REFUSAL_CACHE_LIFETIME:
                 raise AuthError(error.message, hint=error.hint, retry_class=error.retry_class, code=error.code)
-            self._refused = None
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._sign_in())
-            self._flight.add_done_callback(self._landed)
+            self._last_refusal = None
+        if self._pending_sign_in is None:
+            self._pending_sign_in = asyncio.create_task(self._sign_in())
+            self._pending_sign_in.add_done_callback(self._on_sign_in_done)
         # Shielded: one caller that gives up must not take the others' sign-in with it.
-        return await asyncio.shield(self._flight)
+        return await asyncio.shield(self._pending_sign_in)
 
     async def _sign_in(self) -> Token:
         loop = asyncio.get_running_loop()
-        token = await loop.run_in_executor(self._pool, self._login)
-        if self._last is not None and token.org_id != self._last.org_id:
+        token = await loop.run_in_executor(self._pool, self._sign_in_blocking)
+        if self._newest_token is not None and token.org_id != self._newest_token.org_id:
             raise AuthError(
-                f"Another org answers at this address: {token.org_id}, not {self._last.org_id}.",
-                hint=f"Check {_SETTING}LOGIN_URL. For a refreshed sandbox: restart, then `connector org use"
+                f"Another org answers at this address: {token.org_id}, not {self._newest_token.org_id}.",
+                hint=f"Check {_SETTING_PREFIX}LOGIN_URL. For a refreshed sandbox: restart, then `connector org use"
                 f" {token.org_id}`.",
                 retry_class=RetryClass.CONFIG,
             )
-        if self._last is not None and token.instance_url != self._last.instance_url:
-            log.warning("org_moved", host=_host(token), before=_host(self._last))
-        self._token = self._last = token
+        if self._newest_token is not None and token.instance_url != self._newest_token.instance_url:
+            log.warning("org_moved", host=_host(token), before=_host(self._newest_token))
+        self._token = self._newest_token = token
         return token
 
-    def _landed(self, flight: asyncio.Task[Token]) -> None:
-        self._flight = None
+    def _on_sign_in_done(self, flight: asyncio.Task[Token]) -> None:
+        self._pending_sign_in = None
         error = None if flight.cancelled() else flight.exception()
         if isinstance(error, AuthError) and not error.retry_class.retryable:
-            self._refused = (self._clock.now(), error)
+            self._last_refusal = (self._clock.now(), error)
 
-    def _login(self) -> Token:
+    def _sign_in_blocking(self) -> Token:
         # Imported here: it brings a SOAP stack along, which a command that never signs in should not wait for.
         import jwt
         from simple_salesforce.login import SalesforceLogin
 
         domain, audience = _domains(self._origin)
-        flow = self._flow(domain, audience)
-        said: list[dict[str, Any]] = []
+        flow = self._login_arguments(domain, audience)
+        token_responses: list[dict[str, Any]] = []
         routes = {f"https://{domain}.salesforce.com": self._origin}
         with OrgSession(routes, timeout=self._settings.timeout_seconds, client=self._client) as session:
-            session.hooks["response"].append(lambda response, *_, **__: said.append(self._read(response)))
+            session.hooks["response"].append(
+                lambda response, *_, **__: token_responses.append(self._read_token_response(response))
+            )
             try:
                 access_token, _ = SalesforceLogin(session=session, **flow)
             except requests.exceptions.RequestException as error:
-                raise UnreadableResponseError(silence_of(error), self._origin) from None
+                raise UnreadableResponseError(classify_request_error(error), self._origin) from None
             except (ValueError, TypeError, jwt.PyJWTError):
                 # A key file that is not one; the library's text could quote it.
                 raise SettingsError(
-                    f"{_SETTING}PRIVATE_KEY_FILE is not an unencrypted RSA private key in PEM form.",
+                    f"{_SETTING_PREFIX}PRIVATE_KEY_FILE is not an unencrypted RSA private key in PEM form.",
                     hint="Point it at the key whose certificate the app holds.",
                 ) from None
-        return _token(str(access_token), said[-1])
+        return _build_token(str(access_token), token_responses[-1])
 
-    def _flow(self, domain: str, audience: str) -> dict[str, Any]:
+    def _login_arguments(self, domain: str, audience: str) -> dict[str, Any]:
         settings = self._settings
         flow: dict[str, Any] = {"domain": domain, "consumer_key": settings.client_id}
         if settings.auth is AuthMethod.JWT:
@@ -191,8 +195,9 @@ class TokenOwner:
             flow |= {"username": settings.username, "password": settings.password.get_secret_value()}
         return flow
 
-    def _read(self, response: requests.Response) -> dict[str, Any]:
-        """The token answer; AuthError for any other, before simple-salesforce makes its own of it."""
+    def _read_token_response(self, response: requests.Response) -> dict[str, Any]:
+        """The body of a token response. Raises AuthError for any other response, before simple-salesforce raises its
+        own."""
         try:
             body = response.json()
         except requests.exceptions.JSONDecodeError:
@@ -201,8 +206,8 @@ class TokenOwner:
         if response.status_code == 200 and all(isinstance(body.get(n), str) for n in ("access_token", "instance_url")):
             return body
         error, description = str(body.get("error") or ""), str(body.get("error_description") or "")
-        hint, retry_class = _hint(error, description, response.status_code)
-        hint = hint.format(setting=_SETTING, flow=_SETTINGS_OF_FLOW[self._settings.auth])
+        hint, retry_class = _hint_for(error, description, response.status_code)
+        hint = hint.format(setting=_SETTING_PREFIX, flow=_SETTINGS_OF_FLOW[self._settings.auth])
         reason = self._scrub(": ".join(part for part in (error, description) if part))
         message = f"Salesforce refused the sign-in (HTTP {response.status_code}, {reason or 'no reason given'})."
         if not error:
@@ -214,7 +219,7 @@ class TokenOwner:
             hint=hint,
             retry_class=retry_class,
             code=error or f"HTTP_{response.status_code}",
-            retry_after=retry_after(response.headers.get("Retry-After"), self._clock),
+            retry_after=parse_retry_after(response.headers.get("Retry-After"), self._clock),
         )
 
     def _scrub(self, text: str) -> str:
@@ -224,8 +229,8 @@ class TokenOwner:
         return text
 
 
-def silence_of(error: requests.exceptions.RequestException) -> NoResponse:
-    """What kind of silence an exception of requests stands for."""
+def classify_request_error(error: requests.exceptions.RequestException) -> NoResponse:
+    """The kind of missing response that an exception of requests stands for."""
     match error:
         case requests.exceptions.SSLError():
             return NoResponse.NOT_TRUSTED
@@ -247,7 +252,7 @@ def _host(token: Token) -> str:
     return urlsplit(token.instance_url).netloc
 
 
-def _check(settings: SalesforceSettings) -> str:
+def _check_settings(settings: SalesforceSettings) -> str:
     """The login origin; SettingsError names every setting that is missing for the chosen flow."""
     missing = [] if settings.login_url else ["login_url"]
     for name in _REQUIRED[settings.auth]:
@@ -255,45 +260,46 @@ def _check(settings: SalesforceSettings) -> str:
         if not (value.get_secret_value() if hasattr(value, "get_secret_value") else value):
             missing.append(name)
     if missing:
-        names = ", ".join(f"{_SETTING}{name.upper()}" for name in missing)
+        names = ", ".join(f"{_SETTING_PREFIX}{name.upper()}" for name in missing)
+        verb = "is" if len(missing) == 1 else "are"
         raise SettingsError(
-            f"{names} {'is' if len(missing) == 1 else 'are'} not set (needed for {_SETTING}AUTH={settings.auth}).",
+            f"{names} {verb} not set (needed for {_SETTING_PREFIX}AUTH={settings.auth}).",
             hint="Set it in the environment or in .env.",
         )
-    origin = checked_origin(settings.login_url, named=f"{_SETTING}LOGIN_URL")
+    origin = checked_origin(settings.login_url, named=f"{_SETTING_PREFIX}LOGIN_URL")
     if settings.auth is AuthMethod.CLIENT_CREDENTIALS and _domains(origin)[0] in {"login", "test"}:
         raise SettingsError(
-            f"{_SETTING}LOGIN_URL must be the My Domain address for client_credentials.",
+            f"{_SETTING_PREFIX}LOGIN_URL must be the My Domain address for client_credentials.",
             hint="Example: https://acme.my.salesforce.com",
         )
     key = settings.private_key_file
     if settings.auth is AuthMethod.JWT and key is not None:
         try:
-            read_file(key, _LARGEST_KEY)
+            read_file(key, _MAX_KEY_BYTES)
         except UnusableFileError as error:
-            raise SettingsError(f"{_SETTING}PRIVATE_KEY_FILE {error.problem}.", hint="Check the path.") from None
+            raise SettingsError(f"{_SETTING_PREFIX}PRIVATE_KEY_FILE {error.problem}.", hint="Check the path.") from None
     return origin
 
 
-def _hint(error: str, description: str, status: int) -> tuple[str, RetryClass]:
-    for known, words, hint, retry_class in _HINTS:
-        if error == known and words in description.lower():
+def _hint_for(error: str, description: str, status: int) -> tuple[str, RetryClass]:
+    for code, words, hint, retry_class in _HINTS:
+        if error == code and words in description.lower():
             return hint, retry_class
-    if status >= 500 or status in _BUSY:
-        return "It is tried again by itself.", RetryClass.TRANSIENT
+    if status >= 500 or status in _BUSY_STATUSES:
+        return "Nothing to do: it is tried again automatically.", RetryClass.TRANSIENT
     return "Check {setting}LOGIN_URL.", RetryClass.AUTH
 
 
 def _domains(origin: str) -> tuple[str, str]:
-    """What simple-salesforce puts before `.salesforce.com` for this origin (a stand-in for a foreign host), and the
-    audience of an assertion: `test` for sandboxes and scratch orgs, else `login`."""
+    """The part before `.salesforce.com` that simple-salesforce expects for this origin (a placeholder for other hosts),
+    and the audience of an assertion: `test` for sandboxes and scratch orgs, else `login`."""
     host = urlsplit(origin).netloc
-    domain = host.removesuffix(".salesforce.com") if host.endswith(".salesforce.com") else _STAND_IN
+    domain = host.removesuffix(".salesforce.com") if host.endswith(".salesforce.com") else _PLACEHOLDER_DOMAIN
     sandbox = domain == "test" or domain.endswith((".sandbox.my", ".scratch.my"))
     return domain, "test" if sandbox else "login"
 
 
-def _token(access_token: str, body: dict[str, Any]) -> Token:
+def _build_token(access_token: str, body: dict[str, Any]) -> Token:
     identity = str(body.get("id") or "").rstrip("/").split("/")
     org_id, user_id = identity[-2:] if len(identity) > 2 else (access_token.partition("!")[0], "")
     return Token(

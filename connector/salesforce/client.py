@@ -1,8 +1,8 @@
-"""One org, as the rest of the connector calls it.
+"""The client of one org.
 
-Every call signs in when needed, is tried again while that can help within seconds, and ends in an answer or in one of
-three errors: AuthError (no session to be had), RefusedError (the org said no; nothing was done), TransportError (no
-usable answer; the work may have been done). Rows and graphs the org refused are no errors but outcomes.
+Every call signs in when needed, is repeated while that can help within seconds, and ends with a result or one of three
+errors: AuthError (no session), RefusedError (the org refused; nothing was done), TransportError (no usable response;
+the work may have been done). Refused rows and graphs are outcomes, not errors.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from connector.salesforce.collections import (
 from connector.salesforce.composite import SubOutcome, SubRequest, composite_body, read_composite
 from connector.salesforce.control_plane import ControlPlane
 from connector.salesforce.describe import describe_path, read_describe
-from connector.salesforce.errors import UnreadableResponseError, as_error, as_refused
+from connector.salesforce.errors import UnreadableResponseError, error_for_call, error_for_subrequest
 from connector.salesforce.fault import NoResponse, classify_call
 from connector.salesforce.graph import Graph, GraphOutcome, graph_body, read_graphs
 from connector.salesforce.limits import QUERIES_PER_COMPOSITE, SUBREQUESTS_PER_COMPOSITE
 from connector.salesforce.query import fits_url, query_path, read_page
-from connector.salesforce.retry import Attempt, call_with_retry, retry_after
-from connector.salesforce.transport import HttpResponse, Transport, dump
+from connector.salesforce.retry import Attempt, call_with_retry, parse_retry_after
+from connector.salesforce.transport import HttpResponse, Transport, encode_body
 from connector.salesforce.usage import CallCounts, Meter, Usage
 from connector.settings import DuplicateRules, SalesforceSettings
 
 CLIENT_NAME = f"crm-connector/{installed_version('crm-connector')}"
-"""How the org knows us: the `client` of change events and of its API usage log."""
+"""Identifies us to the org: the `client` of change events and of its API usage log."""
 
 DUPLICATE_HEADER = "Sforce-Duplicate-Rule-Header"
 
 _POOL_THREADS = 4
-_ABSENT = frozenset({"NOT_FOUND", "INVALID_TYPE"})
-_FINAL_FOR_QUERIES = frozenset({"MALFORMED_QUERY", "INVALID_FIELD", "INVALID_TYPE", "INVALID_QUERY_FILTER_OPERATOR"})
+_ABSENT_CODES = frozenset({"NOT_FOUND", "INVALID_TYPE"})
+_QUERY_ERROR_CODES = frozenset({"MALFORMED_QUERY", "INVALID_FIELD", "INVALID_TYPE", "INVALID_QUERY_FILTER_OPERATOR"})
 
 T = TypeVar("T")
 
@@ -58,9 +58,10 @@ log = structlog.get_logger(__name__)
 
 
 class SalesforceClient:
-    """Use as an async context manager. SettingsError at once if the settings cannot work; no call before the first.
+    """An async context manager. Raises SettingsError at once if the settings cannot work; it makes no call before the
+    first one that is requested.
 
-    `attempts` is how often one call is tried. One client serves any number of tasks.
+    `attempts` is how often one call is attempted. One client serves any number of tasks.
     """
 
     def __init__(self, settings: SalesforceSettings, *, clock: Clock, attempts: int) -> None:
@@ -72,11 +73,11 @@ class SalesforceClient:
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="salesforce-control")
         self._tokens = TokenOwner(settings, clock=clock, pool=self._pool, client=CLIENT_NAME)
         timeout = settings.timeout_seconds
-        # Of a composite or graph call each subrequest says it for itself: they inherit no such header.
+        # The subrequests of a composite or graph call do not inherit this header, so each carries its own.
         allow = settings.duplicate_rules is DuplicateRules.ALLOW
-        said = {DUPLICATE_HEADER: f"allowSave={str(allow).lower()}"}
-        self._row_headers = said if allow else {}
-        self._transport = Transport(timeout=timeout, client=CLIENT_NAME, meter=self._meter, headers=said)
+        duplicate_header = {DUPLICATE_HEADER: f"allowSave={str(allow).lower()}"}
+        self._row_headers = duplicate_header if allow else {}
+        self._transport = Transport(timeout=timeout, client=CLIENT_NAME, meter=self._meter, headers=duplicate_header)
         self.control = ControlPlane(
             self._tokens,
             pool=self._pool,
@@ -100,28 +101,28 @@ class SalesforceClient:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def connect(self) -> str:
-        """Sign in, if not done yet, and say whose org it is: the 18-character organization ID."""
+        """Sign in if necessary, and return the 18-character organization ID."""
         return (await self._tokens.token()).org_id
 
     async def reconnect(self) -> str:
-        """Sign in anew through the login URL, whatever session there is, and say whose org it is."""
+        """Sign in again through the login URL, whatever session there is, and return the organization ID."""
         if (token := self._tokens.current) is not None:
             await self._tokens.renew(token)
         return await self.connect()
 
     @property
     def org_id(self) -> str:
-        """The organization ID; after the first call, or `connect()`."""
+        """The organization ID; available after the first call or `connect()`."""
         return self._session.org_id
 
     @property
     def instance_url(self) -> str:
-        """Where data calls go; after the first call, or `connect()`."""
+        """The address of data calls; available after the first call or `connect()`."""
         return self._session.instance_url
 
     @property
     def usage(self) -> Usage | None:
-        """API requests of the last 24 hours as the org's newest answer told; None before the first."""
+        """API requests of the last 24 hours according to the org's newest response; None before the first."""
         return self._meter.usage
 
     @property
@@ -134,7 +135,7 @@ class SalesforceClient:
         if not records:
             return []
         body = records_body(sobject, records)
-        return await self._write("PATCH", upsert_path(sobject, external_id), body, read=_outcomes(len(records)))
+        return await self._write("PATCH", upsert_path(sobject, external_id), body, read=_outcome_reader(len(records)))
 
     async def collections_create(self, sobject: str, records: Sequence[Fields]) -> list[Outcome]:
         """Create up to 200 records of a type that has no key. After a TransportError they may exist: query first."""
@@ -144,7 +145,7 @@ class SalesforceClient:
             "POST",
             "composite/sobjects",
             records_body(sobject, records),
-            read=_outcomes(len(records)),
+            read=_outcome_reader(len(records)),
             repeatable=False,
         )
 
@@ -154,7 +155,7 @@ class SalesforceClient:
             return []
         order = update_order(rows)
         body = update_body([rows[index] for index in order])
-        outcomes = await self._write("PATCH", "composite/sobjects", body, read=_outcomes(len(rows)))
+        outcomes = await self._write("PATCH", "composite/sobjects", body, read=_outcome_reader(len(rows)))
         by_row = dict(zip(order, outcomes, strict=True))
         return [by_row[index] for index in range(len(rows))]
 
@@ -216,7 +217,7 @@ class SalesforceClient:
                 [SubRequest(reference="query", method="GET", path=path)], all_or_none=False, collate=True
             )
             if not outcome.success:
-                raise as_refused(outcome.outcome.errors, status=outcome.status)
+                raise error_for_subrequest(outcome.outcome.errors, status=outcome.status)
             rows, following = read_page(outcome.body)
         yield rows
         while following is not None:
@@ -224,7 +225,8 @@ class SalesforceClient:
             yield rows
 
     async def describe(self, sobject: str) -> SObjectDescribe:
-        """RefusedError (NOT_FOUND) for an object the org does not have or does not show us."""
+        """The describe of one object. Raises RefusedError (NOT_FOUND) if the org does not have it or does not show it
+        to us."""
         return await self._call(
             "GET", self._base + describe_path(sobject), read=lambda answer: read_describe(answer.json()), write=False
         )
@@ -232,35 +234,37 @@ class SalesforceClient:
     async def describe_many(
         self, sobjects: Sequence[str], queries: Sequence[str] = ()
     ) -> tuple[dict[str, SObjectDescribe], list[list[dict[str, Any]] | RefusedError]]:
-        """Describes by object and the rows of each query, in one call while they fit (25, of which 5 queries).
+        """Describes by object, and the rows of each query, in one call while they fit (25 subrequests, of which 5
+        queries).
 
-        An object the org does not have, or does not show us, is missing from the answer; a refused query is its
-        RefusedError.
+        An object that the org does not have, or does not show to us, is missing from the result. A refused query yields
+        its RefusedError.
         """
         describes: dict[str, SObjectDescribe] = {}
         results: list[list[dict[str, Any]] | RefusedError] = []
         names, texts = list(sobjects), list(queries)
         while names or texts:
-            some_texts, texts = texts[:QUERIES_PER_COMPOSITE], texts[QUERIES_PER_COMPOSITE:]
-            room = SUBREQUESTS_PER_COMPOSITE - len(some_texts)
-            some_names, names = names[:room], names[room:]
+            query_batch, texts = texts[:QUERIES_PER_COMPOSITE], texts[QUERIES_PER_COMPOSITE:]
+            room = SUBREQUESTS_PER_COMPOSITE - len(query_batch)
+            describe_batch, names = names[:room], names[room:]
             requests = [
-                SubRequest(reference=f"d{place}", method="GET", path=describe_path(name))
-                for place, name in enumerate(some_names)
+                SubRequest(reference=f"d{index}", method="GET", path=describe_path(name))
+                for index, name in enumerate(describe_batch)
             ] + [
                 SubRequest(reference=f"q{place}", method="GET", path=query_path(text))
-                for place, text in enumerate(some_texts)
+                for place, text in enumerate(query_batch)
             ]
             outcomes: Mapping[str, SubOutcome] = await self._outcomes_by_reference(requests)
-            for place, name in enumerate(some_names):
-                if (described := await self._described(name, outcomes.get(f"d{place}"))) is not None:
-                    describes[name] = described
-            for place, text in enumerate(some_texts):
-                results.append(await self._queried(text, outcomes.get(f"q{place}")))
+            for place, name in enumerate(describe_batch):
+                if (describe := await self._describe_from_outcome(name, outcomes.get(f"d{place}"))) is not None:
+                    describes[name] = describe
+            for place, text in enumerate(query_batch):
+                results.append(await self._rows_from_outcome(text, outcomes.get(f"q{place}")))
         return describes, results
 
     async def _outcomes_by_reference(self, requests: Sequence[SubRequest]) -> dict[str, SubOutcome]:
-        """Empty if the org refuses the composite call itself: each is then asked for singly."""
+        """The outcomes of one composite call; empty if the org refuses the call itself, so that each request is sent
+        singly."""
         try:
             outcomes = await self.composite(requests, all_or_none=False, collate=False)
         except RefusedError as error:
@@ -270,21 +274,21 @@ class SalesforceClient:
             return {}
         return {outcome.reference: outcome for outcome in outcomes}
 
-    async def _described(self, sobject: str, outcome: SubOutcome | None) -> SObjectDescribe | None:
+    async def _describe_from_outcome(self, sobject: str, outcome: SubOutcome | None) -> SObjectDescribe | None:
         if outcome is not None and outcome.success:
             return read_describe(outcome.body)
-        if outcome is not None and outcome.outcome.errors[0].code in _ABSENT:
+        if outcome is not None and outcome.outcome.errors[0].code in _ABSENT_CODES:
             return None
         try:
             return await self.describe(sobject)
         except RefusedError as error:
-            if error.code in _ABSENT:
+            if error.code in _ABSENT_CODES:
                 return None
             raise
 
-    async def _queried(self, soql: str, outcome: SubOutcome | None) -> list[dict[str, Any]] | RefusedError:
-        if outcome is not None and not outcome.success and outcome.outcome.errors[0].code in _FINAL_FOR_QUERIES:
-            return as_refused(outcome.outcome.errors, status=outcome.status)
+    async def _rows_from_outcome(self, soql: str, outcome: SubOutcome | None) -> list[dict[str, Any]] | RefusedError:
+        if outcome is not None and not outcome.success and outcome.outcome.errors[0].code in _QUERY_ERROR_CODES:
+            return error_for_subrequest(outcome.outcome.errors, status=outcome.status)
         if outcome is None or not outcome.success:
             try:
                 return await self.query(soql)
@@ -316,9 +320,9 @@ class SalesforceClient:
         write: bool,
         repeatable: bool = True,
     ) -> T:
-        """`path` from the root of the instance. The body is written out once, however often it is sent; an answer that
-        `read` cannot make sense of counts as none."""
-        content = None if body is None else dump(body)
+        """`path` starts at the root of the instance. The body is encoded once, however often it is sent. A response
+        that `read` cannot parse counts as none."""
+        content = None if body is None else encode_body(body)
 
         async def attempt() -> Attempt[T]:
             return await self._attempt(method, path, content, read=read, write=write)
@@ -328,44 +332,44 @@ class SalesforceClient:
     async def _attempt(
         self, method: str, path: str, content: bytes | None, *, read: Callable[[HttpResponse], T], write: bool
     ) -> Attempt[T]:
-        """One try. A session that is over, an address that nobody answers at and one that leads elsewhere are given up
-        for a new sign-in through the login URL, which is no try of its own."""
+        """One attempt. After an expired session, an unreachable address or a redirect it signs in again through the
+        login URL and sends once more; that is no attempt of its own."""
         try:
             token = await self._tokens.token()
             try:
-                answer = await self._send(method, path, token, content, write=write)
+                response = await self._send(method, path, token, content, write=write)
             except UnreadableResponseError as error:
-                if error.silence is not NoResponse.NOT_CONNECTED or not await self._moved(token):
+                if error.reason is not NoResponse.NOT_CONNECTED or not await self._address_changed(token):
                     raise
-                answer = await self._send(method, path, await self._tokens.token(), content, write=write)
-            if answer.status == 401 or (answer.moved_to is not None and await self._moved(token)):
+                response = await self._send(method, path, await self._tokens.token(), content, write=write)
+            if response.status == 401 or (response.redirect_host is not None and await self._address_changed(token)):
                 token = await self._tokens.renew(token)
-                answer = await self._send(method, path, token, content, write=write)
-            if answer.ok:
-                return Attempt(value=answer.understood(read))
+                response = await self._send(method, path, token, content, write=write)
+            if response.ok:
+                return Attempt(value=response.parse(read))
         except UnreadableResponseError as error:
             return Attempt(error=error, soon=error.fault.soon, outcome_known=error.fault.outcome_known)
         except SalesforceError as error:
             return Attempt(error=error, soon=error.retry_class is RetryClass.TRANSIENT)
-        errors = answer.errors()
-        fault = classify_call(answer.status, errors)
-        if answer.moved_to:
-            fault = replace(fault, sentence=f"{fault.sentence.removesuffix('.')}: {answer.moved_to}.")
-        refused = as_error(fault, status=answer.status, errors=errors)
-        asked = refused.retry_after = retry_after(answer.headers.get("Retry-After"), self._clock)
-        return Attempt(error=refused, soon=fault.soon, outcome_known=fault.outcome_known, retry_after=asked)
+        errors = response.errors()
+        fault = classify_call(response.status, errors)
+        if response.redirect_host:
+            fault = replace(fault, sentence=f"{fault.sentence.removesuffix('.')}: {response.redirect_host}.")
+        refused = error_for_call(fault, status=response.status, errors=errors)
+        retry_after = refused.retry_after = parse_retry_after(response.headers.get("Retry-After"), self._clock)
+        return Attempt(error=refused, soon=fault.soon, outcome_known=fault.outcome_known, retry_after=retry_after)
 
-    async def _moved(self, token: Token) -> bool:
-        """Whether a new sign-in names another address than the one of `token`."""
+    async def _address_changed(self, token: Token) -> bool:
+        """Whether a new sign-in returns another address than that of `token`."""
         return (await self._tokens.renew(token)).instance_url != token.instance_url
 
     async def _send(self, method: str, path: str, token: Token, content: bytes | None, *, write: bool) -> HttpResponse:
         started = self._clock.now()
         status: int | str = "none"
         try:
-            answer = await self._transport.send(method, path, token=token, content=content, write=write)
-            status = answer.status
-            return answer
+            response = await self._transport.send(method, path, token=token, content=content, write=write)
+            status = response.status
+            return response
         finally:
             milliseconds = (self._clock.now() - started).total_seconds() * 1000
             # Without its parameters: a query can hold personal data.
@@ -386,5 +390,5 @@ class SalesforceClient:
         return token
 
 
-def _outcomes(expected: int) -> Callable[[HttpResponse], list[Outcome]]:
+def _outcome_reader(expected: int) -> Callable[[HttpResponse], list[Outcome]]:
     return lambda answer: read_outcomes(answer.json(), expected=expected)

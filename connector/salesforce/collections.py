@@ -1,6 +1,6 @@
-"""sObject Collections: up to 200 records in one call, an outcome for each in the same order; partial success.
+"""sObject Collections: up to 200 records in one call, with one outcome each in the same order; partial success.
 
-A refused record leaves the others saved (`allOrNone: false`): what must stand or fall together goes by graph.
+A refused record leaves the others saved (`allOrNone: false`). What must succeed or fail together is sent as a graph.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from connector.salesforce.fault import NoResponse
 from connector.salesforce.limits import CHUNKS_PER_COLLECTION, ROWS_PER_COLLECTION
 
 Fields: TypeAlias = Mapping[str, object]
-"""Field values by API name: FieldValue, or a mapping where a lookup goes by the parent's external ID."""
+"""Field values by API name: a FieldValue, or a mapping for a lookup by the parent's external ID."""
 
 Row: TypeAlias = tuple[str, str, Fields]
 """sObject, Salesforce ID, fields."""
@@ -32,8 +32,9 @@ def records_body(sobject: str, records: Sequence[Fields]) -> dict[str, Any]:
 
 
 def update_order(rows: Sequence[Row]) -> list[int]:
-    """Indexes of `rows`, equal types together (else each switch of type is a chunk, and ten are all there may be)."""
-    first_seen = {sobject: place for place, sobject in reversed(list(enumerate(row[0] for row in rows)))}
+    """Indexes of `rows` with equal types together: each change of type starts a chunk, and a call may have ten
+    chunks."""
+    first_seen = {sobject: index for index, sobject in reversed(list(enumerate(row[0] for row in rows)))}
     if len(first_seen) > CHUNKS_PER_COLLECTION:
         raise ValueError(f"{len(first_seen)} types in one collections call; {CHUNKS_PER_COLLECTION} is the most")
     return sorted(range(len(rows)), key=lambda index: first_seen[rows[index][0]])
@@ -49,14 +50,15 @@ def update_body(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def read_outcomes(body: Any, *, expected: int) -> list[Outcome]:
-    """One outcome per record, in order; NoAnswerError if the answer has another number of them."""
+    """One outcome per record, in order. Raises UnreadableResponseError if the response has another number of them."""
     if not isinstance(body, list) or len(body) != expected:
         raise UnreadableResponseError(NoResponse.UNREADABLE)
     return [read_outcome(item) for item in body]
 
 
 def read_outcome(item: Any) -> Outcome:
-    """`{id, success, errors, created?}` as it stands in collections, and in the body of one row's create or upsert."""
+    """An outcome from `{id, success, errors, created?}`, as in collections and in the response to a single create or
+    upsert."""
     if not isinstance(item, Mapping):
         raise UnreadableResponseError(NoResponse.UNREADABLE)
     created = item.get("created")

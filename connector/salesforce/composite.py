@@ -1,7 +1,8 @@
-"""`/composite`: up to 25 subrequests in one call, in strict order if asked for, each with its own status.
+"""`/composite`: up to 25 subrequests in one call, in strict order on request, each with its own status.
 
-The org answers 200 whatever became of them. With `all_or_none` a single refusal undoes everything, and rows inside a
-rolled back collections subrequest may still say `success: true` (REST API guide): here they do not.
+The org answers 200 whatever became of them. With `all_or_none` a single refusal undoes everything, and rows of a rolled
+back collections subrequest may still say `success: true` (REST API Developer Guide, "Composite"); `read_composite`
+corrects that.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _QUERY_LIKE = ("query", "queryAll", "composite/sobjects")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubRequest:
-    """`path` is relative to `/services/data/vXX.0/`, ready encoded (`graph.row_path` builds one for a row)."""
+    """`path` is relative to `/services/data/vXX.0/` and already encoded (`graph.row_path` builds one for a row)."""
 
     reference: str
     method: str
@@ -31,14 +32,14 @@ class SubRequest:
 
     @property
     def repeatable(self) -> bool:
-        """Whether doing it twice leaves the same as once."""
+        """Whether executing it twice has the same effect as once."""
         return self.method in {"GET", "PATCH"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubOutcome:
-    """`body` as parsed; `outcome` is that of a single row, `rows` those of a collections subrequest. `rolled_back`: it
-    was undone, or not done, because of another one."""
+    """`body` is parsed. `outcome` is that of a single row, `rows` those of a collections subrequest. `rolled_back`: it
+    was undone or not executed because of another subrequest."""
 
     reference: str
     status: int
@@ -60,8 +61,11 @@ def composite_body(
     collate: bool,
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """ValueError for more than the org takes. `collate` False means strictly in order; True lets the org group them.
-    `headers` go with every create and update."""
+    """The body of one call. Raises ValueError for more than the org accepts.
+
+    `collate` False means strictly in order; True lets the org group subrequests. `headers` are added to every create
+    and update.
+    """
     query_like = sum(request.path.startswith(_QUERY_LIKE) for request in subrequests)
     if len(subrequests) > SUBREQUESTS_PER_COMPOSITE or query_like > QUERIES_PER_COMPOSITE:
         raise ValueError(
@@ -82,18 +86,18 @@ def composite_body(
 
 
 def read_composite(body: Any, subrequests: Sequence[SubRequest], *, all_or_none: bool) -> list[SubOutcome]:
-    """One outcome per subrequest, in the order sent; NoAnswerError if one is missing."""
+    """One outcome per subrequest, in the order sent. Raises UnreadableResponseError if one is missing."""
     items = body.get("compositeResponse") if isinstance(body, Mapping) else None
     answers = {item.get("referenceId"): item for item in items or () if isinstance(item, Mapping)}
     if any(request.reference not in answers for request in subrequests):
         raise UnreadableResponseError(NoResponse.UNREADABLE)
-    outcomes = [_read(request.reference, answers[request.reference]) for request in subrequests]
+    outcomes = [_read_suboutcome(request.reference, answers[request.reference]) for request in subrequests]
     if all_or_none and not all(outcome.success for outcome in outcomes):
-        return [_undone(outcome) for outcome in outcomes]
+        return [_as_rolled_back(outcome) for outcome in outcomes]
     return outcomes
 
 
-def _read(reference: str, answer: Mapping[str, Any]) -> SubOutcome:
+def _read_suboutcome(reference: str, answer: Mapping[str, Any]) -> SubOutcome:
     body, status = answer.get("body"), int(answer.get("httpStatusCode") or 0)
     rows: tuple[Outcome, ...] = ()
     if 200 <= status < 300 and isinstance(body, list):
@@ -113,8 +117,8 @@ def _read(reference: str, answer: Mapping[str, Any]) -> SubOutcome:
     )
 
 
-def _undone(outcome: SubOutcome) -> SubOutcome:
-    """`outcome` when nothing of its call was saved."""
+def _as_rolled_back(outcome: SubOutcome) -> SubOutcome:
+    """`outcome` if nothing of its call was saved."""
     if not outcome.success:
         return outcome
     rolled_back = Outcome(

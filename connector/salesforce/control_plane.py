@@ -1,6 +1,6 @@
-"""simple-salesforce on our own token, for calls that are few and may block: describe, limits, deploys, bulk reads.
+"""simple-salesforce with our token, for calls that are few and may block: describe, limits, deploys, bulk reads.
 
-It never signs in by itself: eight of its threads with a dead token would sign in eight times.
+It never signs in by itself: eight of its threads with an expired token would sign in eight times.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from xml.etree.ElementTree import ParseError
 import requests
 
 from connector.errors import RetryClass, SalesforceError
-from connector.salesforce.auth import Token, TokenOwner, silence_of
-from connector.salesforce.errors import UnreadableResponseError, as_error, read_errors
+from connector.salesforce.auth import Token, TokenOwner, classify_request_error
+from connector.salesforce.errors import UnreadableResponseError, error_for_call, read_errors
 from connector.salesforce.fault import NoResponse, classify_call
 from connector.salesforce.session import OrgSession
 from connector.salesforce.usage import Meter
@@ -41,14 +41,14 @@ class ControlPlane:
         self._client = client
 
     async def run(self, use: Callable[[Salesforce], T]) -> T:
-        """What `use` returns. It may run twice: once more with a new token after the org refused the first, could not
-        be reached, or answered with another address.
+        """The result of `use`, which may run twice: again with a new token if the org refused the first one, could not
+        be reached, or redirected to another address.
 
-        AuthError, TransportError or RefusedError as from any other call; it is not repeated here for other reasons.
+        Raises AuthError, TransportError or RefusedError like any other call. It is not repeated here for other reasons.
         """
         token = await self._tokens.token()
         try:
-            return await self._once(token, use)
+            return await self._run_once(token, use)
         except SalesforceError as error:
             refused = error.retry_class is RetryClass.AUTH
             if not refused and error.code not in {NoResponse.NOT_CONNECTED, NoResponse.REDIRECTED}:
@@ -56,20 +56,20 @@ class ControlPlane:
             renewed = await self._tokens.renew(token)
             if not refused and renewed.instance_url == token.instance_url:
                 raise
-        return await self._once(renewed, use)
+        return await self._run_once(renewed, use)
 
-    async def _once(self, token: Token, use: Callable[[Salesforce], T]) -> T:
+    async def _run_once(self, token: Token, use: Callable[[Salesforce], T]) -> T:
         host = urlsplit(token.instance_url).netloc
         with OrgSession({f"https://{host}": token.instance_url}, timeout=self._timeout, client=self._client) as session:
             try:
                 return await asyncio.get_running_loop().run_in_executor(
-                    self._pool, self._blocking, token, host, session, use
+                    self._pool, self._run_blocking, token, host, session, use
                 )
             finally:
                 self._meter.count(write=False, times=session.calls)
                 self._meter.read(session.limit_info)
 
-    def _blocking(self, token: Token, host: str, session: OrgSession, use: Callable[[Salesforce], T]) -> T:
+    def _run_blocking(self, token: Token, host: str, session: OrgSession, use: Callable[[Salesforce], T]) -> T:
         # Imported here: it brings a SOAP stack along.
         from simple_salesforce.api import Salesforce
         from simple_salesforce.exceptions import SalesforceError as SimpleError
@@ -78,15 +78,15 @@ class ControlPlane:
         try:
             return use(org)
         except SimpleError as error:
-            raise _translated(error) from None
+            raise _translate_error(error) from None
         except requests.exceptions.RequestException as error:
-            raise UnreadableResponseError(silence_of(error), token.instance_url) from None
+            raise UnreadableResponseError(classify_request_error(error), token.instance_url) from None
         except (LookupError, TypeError, AttributeError, ValueError, ParseError):
-            # An answer of another shape than simple-salesforce, or we, read out of it.
+            # The response does not have the shape that simple-salesforce or we expect.
             raise UnreadableResponseError(NoResponse.UNREADABLE, token.instance_url) from None
 
 
-def _translated(error: Any) -> SalesforceError:
+def _translate_error(error: Any) -> SalesforceError:
     status = error.status if isinstance(getattr(error, "status", None), int) else 400
     errors = read_errors(getattr(error, "content", None))
-    return as_error(classify_call(status, errors), status=status, errors=errors)
+    return error_for_call(classify_call(status, errors), status=status, errors=errors)

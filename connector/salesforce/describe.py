@@ -1,4 +1,4 @@
-"""Describe answers cut down to what mapping and planning need."""
+"""Reads describe responses, reduced to what mapping and planning need."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ def describe_path(sobject: str) -> str:
 
 
 def read_describe(body: Any) -> SObjectDescribe:
-    """Fields the caller may not see are absent: describe is filtered by field-level security. NoAnswerError for
-    a body of another shape."""
+    """The describe of one object. Fields that the user may not see are absent, because describe respects field-level
+    security.
+
+    Raises UnreadableResponseError for a body of another shape.
+    """
     if not isinstance(body, Mapping) or "name" not in body or not isinstance(body.get("fields"), list):
         raise UnreadableResponseError(NoResponse.UNREADABLE)
     return SObjectDescribe(

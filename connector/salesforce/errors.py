@@ -1,4 +1,4 @@
-"""The org's error bodies as our errors: what was said becomes RowErrors, what it means becomes an exception."""
+"""Reads the org's error bodies into RowErrors, and builds the exception for a failed call."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from xml.sax.saxutils import unescape
 
 from connector.errors import AuthError, RefusedError, RetryClass, SalesforceError, TransportError
 from connector.model.outcome import Duplicates, RowError
-from connector.salesforce.fault import Fault, NoResponse, classify_rows, classify_silence
+from connector.salesforce.fault import Fault, NoResponse, classify_no_response, classify_rows
 
 _LONGEST_MESSAGE = 2_000
 _SOAP_FAULT = re.compile(r"<faultcode>\s*\w+:(\w+)\s*</faultcode>\s*<faultstring>([^<]*)</faultstring>")
 
 
 class UnreadableResponseError(TransportError):
-    """No usable answer came from `address`; `silence` says in which way."""
+    """No usable response came from `address`; `reason` says why."""
 
     def __init__(self, silence: NoResponse, address: str = "") -> None:
-        self.silence = silence
-        self.fault = classify_silence(silence)
+        self.reason = silence
+        self.fault = classify_no_response(silence)
         where = f" ({address})." if address else "."
         message = self.fault.sentence.removesuffix(".") + where
         super().__init__(
@@ -29,18 +29,18 @@ class UnreadableResponseError(TransportError):
 
 
 def read_errors(body: Any) -> tuple[RowError, ...]:
-    """The errors in an error body; none for anything that is not one (HTML, empty).
+    """The errors in an error body; empty for anything else (HTML, an empty body).
 
     The data API answers `[{errorCode, message, fields?}]`; collections and events call the code `statusCode` (REST API
-    guide, "Status Codes and Error Responses"). SOAP answers a fault whose code has a prefix.
+    Developer Guide, "Status Codes and Error Responses"). SOAP answers a fault whose code has a prefix.
     """
     if isinstance(body, str) and (fault := _SOAP_FAULT.search(body)):
         return (RowError(code=fault[1], message=unescape(fault[2])[:_LONGEST_MESSAGE]),)
     items = body if isinstance(body, list) else [body]
-    return tuple(error for item in items if isinstance(item, Mapping) and (error := _read(item)) is not None)
+    return tuple(error for item in items if isinstance(item, Mapping) and (error := _read_error(item)) is not None)
 
 
-def _read(item: Mapping[str, Any]) -> RowError | None:
+def _read_error(item: Mapping[str, Any]) -> RowError | None:
     code = item.get("errorCode") or item.get("statusCode")
     if not isinstance(code, str):
         return None
@@ -49,19 +49,19 @@ def _read(item: Mapping[str, Any]) -> RowError | None:
         code=code,
         message=str(item.get("message") or "")[:_LONGEST_MESSAGE],
         fields=tuple(str(name) for name in fields) if isinstance(fields, list) else (),
-        duplicates=_duplicates(item.get("duplicateResult") or item.get("duplicateResut")),
+        duplicates=_read_duplicates(item.get("duplicateResult") or item.get("duplicateResut")),
     )
 
 
-def _duplicates(result: Any) -> Duplicates | None:
-    """The records a duplicate rule found, without what they hold. (Older API versions misspell the name of the
+def _read_duplicates(result: Any) -> Duplicates | None:
+    """The records that a duplicate rule found, without their values. (Older API versions misspell the name of the
     result.)"""
     if not isinstance(result, Mapping):
         return None
     records: dict[tuple[str, str], None] = {}
     for match in _mappings(result.get("matchResults")):
-        for found in _mappings(match.get("matchRecords")):
-            record = found.get("record")
+        for matched_record in _mappings(match.get("matchRecords")):
+            record = matched_record.get("record")
             if isinstance(record, Mapping) and isinstance(record.get("Id"), str):
                 attributes = record.get("attributes")
                 sobject = attributes.get("type") if isinstance(attributes, Mapping) else None
@@ -73,9 +73,9 @@ def _mappings(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
-def as_error(fault: Fault, *, status: int, errors: Sequence[RowError]) -> SalesforceError:
-    """The exception for an error answer to a whole call: AuthError for a session the org will not have, TransportError
-    where the org may have done the work, else RefusedError. Its `detail` is what the org said."""
+def error_for_call(fault: Fault, *, status: int, errors: Sequence[RowError]) -> SalesforceError:
+    """The exception for an error response to a whole call: AuthError for a session that the org does not accept,
+    TransportError if the org may have done the work, else RefusedError. Its `detail` is the org's own message."""
     error = _as_error(fault, status, errors)
     error.detail = errors[0].message.strip() if errors else ""
     return error
@@ -97,9 +97,9 @@ def _as_error(fault: Fault, status: int, errors: Sequence[RowError]) -> Salesfor
     return refused
 
 
-def as_refused(errors: Sequence[RowError], *, status: int) -> RefusedError:
-    """What a part of a call was refused with, as the exception of a call of its own."""
-    error = as_error(classify_rows(errors), status=status, errors=errors)
+def error_for_subrequest(errors: Sequence[RowError], *, status: int) -> RefusedError:
+    """The exception for a refused part of a call, as if it had been a call of its own."""
+    error = error_for_call(classify_rows(errors), status=status, errors=errors)
     if isinstance(error, RefusedError):
         return error
     refused = RefusedError(

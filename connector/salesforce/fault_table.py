@@ -1,6 +1,6 @@
-"""The table of faults: what each errorCode, HTTP status and kind of silence means, concerns and asks for.
+"""The table of faults: the meaning, scope and fix of each errorCode, HTTP status and kind of missing response.
 
-The codes are the enums of Salesforce's WSDLs; statuses and usual messages come from the REST API guide.
+The codes are the enums of Salesforce's WSDLs; statuses and usual messages come from the REST API Developer Guide.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ RECORD, DOUBT, ORG = Scope.RECORD, Scope.DOUBT, Scope.ORG
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """An error understood.
+    """A classified error.
 
-    `sentence` says what happened and `fix` what to do, both for ops. `soon`: the same call can succeed within seconds.
-    `outcome_known` is False where the org may have done the work. `follower`: the row itself was not at fault, it was
-    taken back with a sibling that was. `follows` something else that is on its way, and waits as long as that takes.
-    `detail` are the org's own words, which may repeat values: for a person, not for a log.
+    `sentence` says what happened and `fix` what to do, both for operators. `soon`: the same call can succeed within
+    seconds. `outcome_known` is False if the org may have done the work. `follower`: the row itself was valid, but was
+    rolled back with another one. `follows`: the change waits for another one that will be sent, as long as that takes.
+    `detail` is the org's own message, which may repeat values: it is for a person, not for a log.
     """
 
     code: str
@@ -38,13 +38,13 @@ class Fault:
 
     @property
     def counted(self) -> bool:
-        """Whether a repeat that fails in the same way speaks against the record, so that it is given up in the end."""
+        """Whether repeated failures count against the record, so that it is given up in the end."""
         own = self.outcome_known and not self.follows and self.scope is RECORD
         return own and self.retry_class is not RetryClass.LIMIT
 
 
 class NoResponse(StrEnum):
-    """The ways in which no usable answer comes."""
+    """The ways in which no usable response arrives."""
 
     NOT_CONNECTED = "NOT_CONNECTED"
     TIMED_OUT = "TIMED_OUT"
@@ -55,7 +55,7 @@ class NoResponse(StrEnum):
     NOT_TRUSTED = "CERTIFICATE_NOT_TRUSTED"
 
 
-_WAIT = "Nothing to do: it is tried again by itself."
+_WAIT = "Nothing to do: it is tried again automatically."
 _ADMIN_STATUS = "If it lasts, look at the org's state on status.salesforce.com."
 
 
@@ -99,7 +99,7 @@ TABLE: dict[str, Fault] = {
     "INVALID_SESSION_ID": _later(
         AUTH,
         "The org no longer accepts our session.",
-        "It is renewed by itself; if not, check the integration user.",
+        "It is renewed automatically; if not, check the integration user.",
         scope=ORG,
     ),
     "INVALID_AUTH_HEADER": _later(
@@ -277,7 +277,7 @@ TABLE: dict[str, Fault] = {
         "Check the permission set; if all is well there, `connector resync` the record.",
     ),
     "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE": _later(
-        TRANSIENT, "The record changed in the org meanwhile.", "It is read again and merged by itself."
+        TRANSIENT, "The record changed in the org meanwhile.", "It is read again and merged automatically."
     ),
     # --- shape: fields, objects, queries
     "INVALID_FIELD": _config(
@@ -305,7 +305,7 @@ TABLE: dict[str, Fault] = {
     ),
     "QUERY_TOO_COMPLICATED": _config("The query is too complicated for the org.", "Map fewer formula fields."),
     "QUERY_TIMEOUT": _later(TRANSIENT, "The query ran too long.", "Narrow it, or have the key field indexed."),
-    "INVALID_QUERY_LOCATOR": _later(TRANSIENT, "The query's cursor has expired.", "The read starts anew by itself."),
+    "INVALID_QUERY_LOCATOR": _later(TRANSIENT, "The query's cursor has expired.", "The read restarts automatically."),
     "INVALID_REPLICATION_DATE": _data("The time range is not one the org keeps.", "Ask for the last 30 days at most."),
     "METHOD_NOT_ALLOWED": _config("The org does not allow this call here.", "Check CONNECTOR_SALESFORCE__API_VERSION."),
     "UNSUPPORTED_MEDIA_TYPE": _config("The org refused the form of our call.", "Report it with the call's log line."),

@@ -1,7 +1,7 @@
-"""Composite graphs: small transactions that ride together in one call.
+"""Composite graphs: small transactions that share a call.
 
-A graph promises no order but that of its references: a node that must come after another names it in its body with
-`@{reference.id}`. Each graph is saved whole or not at all.
+A graph guarantees no order except that of its references: a node that must come after another one refers to it in its
+body with `@{reference.id}`. Each graph is saved completely or not at all.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ _ROLLED_BACK = RowError(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """One write. By `external_id` (field, value) it is an upsert, by `id` an update, with neither a create.
+    """One write: an upsert by `external_id` (field, value), an update by `id`, a create with neither.
 
-    `body` may hold `@{reference.id}` of another node of the graph. The key field, which a row upsert must not repeat in
-    its body (REST API guide, "Upsert"), is left out when sending.
+    `body` may contain `@{reference.id}` of another node of the graph. The key field is left out when sending, because
+    an upsert must not repeat it in its body (REST API Developer Guide, "Insert or Update (Upsert) a Record Using an
+    External ID").
     """
 
     reference: str
@@ -44,7 +45,7 @@ class Node:
 
     @property
     def repeatable(self) -> bool:
-        """Whether doing it twice leaves the same as once."""
+        """Whether executing it twice has the same effect as once."""
         return self.method == "PATCH"
 
 
@@ -58,8 +59,9 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GraphOutcome:
-    """`nodes` by reference. If not `success`, nothing was saved: `causes` are the references that were refused, the
-    rest were taken back with them. `halted`: the org did not try this graph (14 others had failed); send it again."""
+    """`nodes` by reference. If not `success`, nothing was saved: `causes` are the references that were refused, and the
+    rest were rolled back with them. `halted`: the org did not execute this graph because 14 others had failed; send
+    it again."""
 
     graph_id: str
     success: bool
@@ -69,7 +71,7 @@ class GraphOutcome:
 
     @property
     def errors(self) -> tuple[RowError, ...]:
-        """What the causing nodes were refused for."""
+        """The errors of the nodes that were refused."""
         return tuple(error for reference in self.causes for error in self.nodes[reference].errors)
 
 
@@ -89,7 +91,7 @@ def row_path(sobject: str, *, external_id: tuple[str, str] | None = None, id: st
 
 
 def row_body(body: Mapping[str, object], external_id: tuple[str, str] | None) -> Mapping[str, object]:
-    """`body` as a single row takes it: without the key field and without an ID, which stand in the address."""
+    """`body` as a single-row call accepts it: without the key field and the ID, which are in the address."""
     key = external_id[0] if external_id else None
     if key not in body and "Id" not in body:
         return body
@@ -97,9 +99,9 @@ def row_body(body: Mapping[str, object], external_id: tuple[str, str] | None) ->
 
 
 def graph_body(graphs: Sequence[Graph], *, version: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The body of one call, `headers` with every write in it. ValueError for what the org would refuse whole: too many,
-    or wrongly named."""
-    _check(graphs)
+    """The body of one call, with `headers` on every write. Raises ValueError for what the org would refuse as
+    a whole."""
+    _check_limits(graphs)
     base = f"/services/data/v{version}/"
     return {
         "graphs": [
@@ -110,15 +112,15 @@ def graph_body(graphs: Sequence[Graph], *, version: str, headers: Mapping[str, s
 
 
 def read_graphs(body: Any, graphs: Sequence[Graph]) -> list[GraphOutcome]:
-    """One outcome per graph sent, in that order; a graph the answer does not mention counts as halted."""
+    """One outcome per graph sent, in that order. A graph that is missing from the response counts as halted."""
     items = body.get("graphs") if isinstance(body, Mapping) else None
     answers = {str(item.get("graphId")): item for item in items or () if isinstance(item, Mapping)}
-    return [_read(graph, answers.get(graph.graph_id, {})) for graph in graphs]
+    return [_read_graph(graph, answers.get(graph.graph_id, {})) for graph in graphs]
 
 
 def read_node(answer: Mapping[str, Any], *, id: str | None = None) -> Outcome:  # noqa: A002
-    """The outcome in `{body, httpStatusCode}` of a graph node or composite subrequest; `id` where an empty answer
-    (204) says none."""
+    """The outcome in `{body, httpStatusCode}` of a graph node or composite subrequest; `id` is used if an empty
+    response (204) has none."""
     status, body = int(answer.get("httpStatusCode") or 0), answer.get("body")
     if 200 <= status < 300:
         return replace(read_outcome(body), success=True) if isinstance(body, Mapping) else Outcome(success=True, id=id)
@@ -130,7 +132,7 @@ def read_node(answer: Mapping[str, Any], *, id: str | None = None) -> Outcome:  
 
 
 def is_follower(outcome: Outcome) -> bool:
-    """Whether every error says that the record was taken back with a sibling."""
+    """Whether every error says that the record was rolled back with another one."""
     return all(error.code in TABLE and TABLE[error.code].follower for error in outcome.errors)
 
 
@@ -147,7 +149,7 @@ def _request(node: Node, base: str, headers: Mapping[str, str] | None) -> dict[s
     return request
 
 
-def _read(graph: Graph, answer: Mapping[str, Any]) -> GraphOutcome:
+def _read_graph(graph: Graph, answer: Mapping[str, Any]) -> GraphOutcome:
     response = answer.get("graphResponse")
     items = response.get("compositeResponse") if isinstance(response, Mapping) else None
     answers = {item.get("referenceId"): item for item in items or () if isinstance(item, Mapping)}
@@ -174,7 +176,7 @@ def _refers_wrongly(outcome: Outcome) -> bool:
     return any(_BAD_REFERENCE in error.message.lower() for error in outcome.errors)
 
 
-def _check(graphs: Sequence[Graph]) -> None:
+def _check_limits(graphs: Sequence[Graph]) -> None:
     nodes = [node for graph in graphs for node in graph.nodes]
     kinds = {(node.method, node.sobject) for node in nodes}
     for count, limit, what in (

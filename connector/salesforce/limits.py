@@ -1,39 +1,44 @@
-"""What the platform allows in one call, as numbers with their source. Who splits work reads them from here."""
+"""Limits of the platform for one call, with their source. Code that splits work reads them from here."""
 
 from __future__ import annotations
 
 ROWS_PER_COLLECTION = 200
-"""Records in one sObject Collections write (REST API guide, "sObject Collections")."""
+"""Records in one sObject Collections write (REST API Developer Guide, "sObject Collections")."""
 
 CHUNKS_PER_COLLECTION = 10
-"""Runs of consecutive equal types in one collections create or update; more are refused whole (same chapter)."""
+"""Runs of consecutive equal types in one collections create or update; the org refuses more as a whole (REST API
+Developer Guide, "sObject Collections")."""
 
 GRAPHS_PER_CALL = 75
-"""Graphs in one composite graph payload (REST API guide, "Composite Graph Limits")."""
+"""Graphs in one composite graph payload (REST API Developer Guide, "Composite Graph Limits")."""
 
 NODES_PER_CALL = 500
-"""Nodes over all graphs of one payload, and in one graph (same chapter)."""
+"""Nodes over all graphs of one payload, and in one graph (REST API Developer Guide, "Composite Graph Limits")."""
 
 NODE_KINDS_PER_CALL = 15
-"""Distinct kinds of nodes in one payload; a kind is API version, HTTP method and object (same chapter)."""
+"""Distinct kinds of nodes in one payload; a kind is API version, HTTP method and object (REST API Developer Guide,
+"Composite Graph Limits")."""
 
 GRAPH_DEPTH = 15
-"""Longest chain of references inside one graph (same chapter)."""
+"""Longest chain of references inside one graph (REST API Developer Guide, "Composite Graph Limits")."""
 
 GRAPH_ID_LENGTH = 39
-"""A graphId is shorter than 40 characters, starts alphanumeric and holds no period (same chapter)."""
+"""A graphId is shorter than 40 characters, starts alphanumeric and contains no period (REST API Developer Guide,
+"Composite Graph Limits")."""
 
 FAILED_GRAPHS_BEFORE_HALT = 14
-"""After so many failed graphs the rest of the payload is not executed but answered PROCESSING_HALTED (same chapter)."""
+"""After so many failed graphs the rest of the payload is not executed but answered PROCESSING_HALTED (REST API
+Developer Guide, "Composite Graph Limits")."""
 
 SUBREQUESTS_PER_COMPOSITE = 25
-"""Subrequests in one `/composite` call (REST API guide, "Composite")."""
+"""Subrequests in one `/composite` call (REST API Developer Guide, "Composite")."""
 
 QUERIES_PER_COMPOSITE = 5
-"""Of these, how many may be queries or sObject Collections (same chapter)."""
+"""How many of these may be queries or sObject Collections (REST API Developer Guide, "Composite")."""
 
 MAX_URL = 16_384
-"""Bytes of the URI (414 beyond), and of URI and headers together (431 beyond) (REST API guide, status codes)."""
+"""Bytes of the URI (414 beyond), and of URI and headers together (431 beyond) (REST API Developer Guide, "Status Codes
+and Error Responses")."""
 
 HEADER_RESERVE = 4_096
 """Our allowance within MAX_URL for headers: an access token in JWT form takes up to 2 KB."""

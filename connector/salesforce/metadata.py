@@ -1,7 +1,7 @@
-"""Our fields, events and permission set on their way into an org: packed, deployed, and watched until it is over.
+"""Packages, deploys and watches our metadata (fields, events, permission set) through the Metadata API.
 
-An SFDX source project becomes a zip as the Metadata API takes it. Its manifest names every component by itself, so
-nothing of the org's own objects is touched but what we add.
+An SFDX source project becomes a zip file. Its manifest names every component, so the deployment touches nothing of the
+org's own.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from connector.errors import RetryClass, SalesforceError
 from connector.salesforce.control_plane import ControlPlane
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
-LONGEST_SECONDS = 900.0
+TIMEOUT_SECONDS = 900.0
 POLL_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_RESTARTS = (1.0, 5.0)
-_PASSING = (RetryClass.TRANSIENT, RetryClass.LIMIT)
+_RETRY_WAITS = (1.0, 5.0)
+_RETRYABLE = (RetryClass.TRANSIENT, RetryClass.LIMIT)
 _SOURCE = "-meta.xml"
-_INSIDE = {"field": ("fields", "CustomField"), "listView": ("listViews", "ListView")}
+_OBJECT_PARTS = {"field": ("fields", "CustomField"), "listView": ("listViews", "ListView")}
 # Suffix of a file to its metadata type (Metadata API developer guide, "Metadata Types").
 _TYPES = {
     "object": "CustomObject",
@@ -43,7 +43,7 @@ _FOLDERS = {"reportFolder": "Report", "dashboardFolder": "Dashboard"}
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """`content` is the zip, `members` what its manifest names, by metadata type."""
+    """`content` is the zip file; `members` are the components in its manifest, by metadata type."""
 
     content: bytes
     members: Mapping[str, tuple[str, ...]]
@@ -54,8 +54,8 @@ class Package:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Why the org refused a component; `line` of its file in the package, where the org tells one."""
+class ComponentFailure:
+    """Why the org refused a component; `line` of its file in the package, if the org names one."""
 
     type: str
     name: str
@@ -65,28 +65,28 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deployed:
-    """How a deployment ended."""
+class DeployResult:
+    """The result of a deployment."""
 
     id: str
     status: str
     done: int
-    problems: tuple[Problem, ...] = field(default=())
+    problems: tuple[ComponentFailure, ...] = field(default=())
 
     @property
     def succeeded(self) -> bool:
         return self.status == "Succeeded"
 
 
-def packed(root: Path, *, version: str) -> Package:
-    """The source project under `root` as a package. OSError or ParseError if it cannot be read: it is our own."""
+def build_package(root: Path, *, version: str) -> Package:
+    """Build a package from the source project under `root`. Raises OSError or ParseError if it cannot be read."""
     files: dict[str, bytes] = {}
     members: dict[str, list[str]] = defaultdict(list)
     objects: dict[str, ElementTree.Element] = {}
     for path in sorted(root.rglob(f"*{_SOURCE}")):
         stem, _, suffix = path.name.removesuffix(_SOURCE).rpartition(".")
-        if suffix in _INSIDE:
-            tag, type_ = _INSIDE[suffix]
+        if suffix in _OBJECT_PARTS:
+            tag, type_ = _OBJECT_PARTS[suffix]
             owner = path.parent.parent.name
             members[type_].append(f"{owner}.{stem}")
             source = ElementTree.parse(path).getroot()  # noqa: S314 - our own file
@@ -94,8 +94,8 @@ def packed(root: Path, *, version: str) -> Package:
             objects.setdefault(owner, ElementTree.Element(f"{{{NAMESPACE}}}CustomObject")).append(source)
         elif suffix == "object":
             members["CustomObject"].append(stem)
-            whole = objects.setdefault(stem, ElementTree.Element(f"{{{NAMESPACE}}}CustomObject"))
-            whole.extend(ElementTree.parse(path).getroot())  # noqa: S314 - our own file
+            object_element = objects.setdefault(stem, ElementTree.Element(f"{{{NAMESPACE}}}CustomObject"))
+            object_element.extend(ElementTree.parse(path).getroot())  # noqa: S314 - our own file
         elif suffix in _FOLDERS:
             members[_FOLDERS[suffix]].append(stem)
             files[f"{path.parent.name}/{stem}{_SOURCE}"] = path.read_bytes()
@@ -138,71 +138,72 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
 
 
 async def deploy(
-    control: ControlPlane, package: Package, *, clock: Clock, check_only: bool, told: Callable[[int, int], None]
-) -> Deployed:
-    """Send a package and wait until the org is done with it; `told` hears (components done, of so many).
+    control: ControlPlane, package: Package, *, clock: Clock, check_only: bool, on_progress: Callable[[int, int], None]
+) -> DeployResult:
+    """Deploy a package and wait for the result; `on_progress` receives (components done, total).
 
-    All of it or nothing is deployed. SalesforceError if the org cannot be asked, or takes longer than fifteen minutes.
+    Everything is deployed or nothing. Raises SalesforceError if the org is unavailable or takes longer than fifteen
+    minutes.
     """
-    deployment_id = await _start(control, package.content, clock=clock, check_only=check_only)
+    deployment_id = await _start_deployment(control, package.content, clock=clock, check_only=check_only)
     if not deployment_id:
         raise SalesforceError(
             "The org took the package, but gave no ID to ask after it.",
             hint="See Setup, Deployment Status, in the org.",
             retry_class=RetryClass.UNKNOWN,
         )
-    end = clock.now() + timedelta(seconds=LONGEST_SECONDS)
+    end = clock.now() + timedelta(seconds=TIMEOUT_SECONDS)
     waits = iter(POLL_SECONDS)
     wait = 0.0
     while clock.now() < end:
         wait = next(waits, wait)
         await clock.sleep(wait)
         try:
-            result = await control.run(lambda org: _asked(org, deployment_id))
+            result = await control.run(lambda org: _get_status(org, deployment_id))
         except SalesforceError as error:
-            if error.retry_class not in _PASSING:
+            if error.retry_class not in _RETRYABLE:
                 raise
-            continue  # the org works on all the same
-        told(int(result.get("numberComponentsDeployed") or 0), int(result.get("numberComponentsTotal") or 0))
+            continue  # the org continues to deploy
+        on_progress(int(result.get("numberComponentsDeployed") or 0), int(result.get("numberComponentsTotal") or 0))
         if result.get("done"):
-            return _ended(deployment_id, result)
+            return _build_result(deployment_id, result)
     raise SalesforceError(
-        f"The deployment {deployment_id} is not over after {LONGEST_SECONDS / 60:.0f} minutes.",
+        f"The deployment {deployment_id} is not over after {TIMEOUT_SECONDS / 60:.0f} minutes.",
         hint="See Setup, Deployment Status, in the org.",
         retry_class=RetryClass.TRANSIENT,
     )
 
 
-async def _start(control: ControlPlane, content: bytes, *, clock: Clock, check_only: bool) -> str | None:
-    """The ID of the deployment. What passes is tried again: a package that was taken twice is deployed twice, and the
-    second time changes nothing."""
+async def _start_deployment(control: ControlPlane, content: bytes, *, clock: Clock, check_only: bool) -> str | None:
+    """Start the deployment and return its ID. Passing errors are retried: a package that was accepted twice is deployed
+    twice, and the second time changes nothing."""
 
-    async def once() -> str | None:
+    async def start() -> str | None:
         started = await control.run(
             lambda org: org.deploy(io.BytesIO(content), False, checkOnly=str(check_only).lower())
         )
         return started["asyncId"] or None
 
-    for wait in _RESTARTS:
+    for wait in _RETRY_WAITS:
         try:
-            return await once()
+            return await start()
         except SalesforceError as error:
-            if error.retry_class not in _PASSING:
+            if error.retry_class not in _RETRYABLE:
                 raise
         await clock.sleep(wait)
-    return await once()
+    return await start()
 
 
-def _asked(org: Any, deployment_id: str) -> dict[str, Any]:
+def _get_status(org: Any, deployment_id: str) -> dict[str, Any]:
     answer = org.restful(f"metadata/deployRequest/{deployment_id}", params={"includeDetails": "true"})
     result: dict[str, Any] = answer["deployResult"]
     return result
 
 
-def _ended(deployment_id: str, result: Mapping[str, Any]) -> Deployed:
+def _build_result(deployment_id: str, result: Mapping[str, Any]) -> DeployResult:
     failures = (result.get("details") or {}).get("componentFailures") or []
     problems = tuple(
-        Problem(
+        ComponentFailure(
             type=item.get("componentType") or "",
             name=item.get("fullName") or "",
             file=item.get("fileName") or "",
@@ -211,7 +212,7 @@ def _ended(deployment_id: str, result: Mapping[str, Any]) -> Deployed:
         )
         for item in failures
     )
-    return Deployed(
+    return DeployResult(
         id=deployment_id,
         status=str(result.get("status")),
         done=int(result.get("numberComponentsDeployed") or 0),
@@ -219,12 +220,12 @@ def _ended(deployment_id: str, result: Mapping[str, Any]) -> Deployed:
     )
 
 
-async def own_user(control: ControlPlane) -> str:
+async def current_user_id(control: ControlPlane) -> str:
     """The ID of the user that we are signed in as."""
 
-    def asked(org: Any) -> str:
+    def request_user_id(org: Any) -> str:
         answer = org.session.get(f"https://{org.sf_instance}/services/oauth2/userinfo", headers=org.headers)
         answer.raise_for_status()
         return str(answer.json()["user_id"])
 
-    return await control.run(asked)
+    return await control.run(request_user_id)

@@ -1,4 +1,4 @@
-"""SOQL: values quoted by simple-salesforce, long IN lists cut to what fits into a URL, answers as plain rows."""
+"""SOQL: quotes values with simple-salesforce, divides long IN lists to fit into a URL, and returns plain rows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def fits_url(path: str) -> bool:
 def read_page(body: Any) -> tuple[list[dict[str, Any]], str | None]:
     """The rows of one page, without their `attributes`, and the path of the next page.
 
-    NoAnswerError for another shape, and for a next page that is not a path of this org's API.
+    Raises UnreadableResponseError for another shape, and for a next page that is not a path of this org's API.
     """
     if not isinstance(body, Mapping) or not isinstance(body.get("records"), list):
         raise UnreadableResponseError(NoResponse.UNREADABLE)

@@ -1,6 +1,7 @@
-"""How one call is repeated inside a claim: whether (the attempt says), how often (the settings), how long to wait.
+"""Repeats one call inside a claim: the attempt says whether, the settings say how often, this module says how long to
+wait.
 
-Waits are seconds. Whatever would take longer is left to the caller, who has a queue to put its work back into.
+Waits are in seconds. A repeat that would take longer is left to the caller, which has a queue.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 
 from connector.clock import Clock
 from connector.errors import SalesforceError
-from connector.salesforce.attempt_context import track_attempts
+from connector.salesforce.attempt_context import get_tracker
 
 T = TypeVar("T")
 
 FIRST_WAIT = 0.5
 LONGEST_BACKOFF = 8.0
 LONGEST_WAIT = 60.0
-"""A Retry-After beyond this ends the tries."""
+"""A Retry-After beyond this ends the attempts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt(Generic[T]):
-    """One try of a call: what it gave, or the error it came to.
+    """One attempt of a call: its value, or its error.
 
-    `soon`: a repeat within seconds can help; `outcome_known`: the org did not do the work; `retry_after`: seconds the
-    other side asked for.
+    `soon`: a repeat within seconds can help. `outcome_known`: the org did not do the work. `retry_after`: the seconds
+    that the org requested.
     """
 
     value: T | None = None
@@ -40,21 +41,22 @@ class Attempt(Generic[T]):
     retry_after: float | None = None
 
     def worth_repeating(self, *, repeatable: bool) -> bool:
-        """Whether to try again; a call that is not `repeatable` only if the org certainly did not do it."""
+        """Whether to repeat the call. One that is not `repeatable` is repeated only if the org certainly did not
+        execute it."""
         return self.soon and (repeatable or self.outcome_known) and (self.retry_after or 0) <= LONGEST_WAIT
 
 
 async def call_with_retry(
     attempt: Callable[[], Awaitable[Attempt[T]]], *, clock: Clock, attempts: int, repeatable: bool = True
 ) -> T:
-    """What the first try that worked gave; the error of the last otherwise."""
+    """The value of the first attempt that succeeds. Raises the error of the last attempt otherwise."""
 
-    watcher = track_attempts()
+    tracker = get_tracker()
 
-    async def once() -> Attempt[T]:
-        await watcher.may_send()
+    async def attempt_once() -> Attempt[T]:
+        await tracker.may_send()
         result = await attempt()
-        watcher.doubtful |= result.error is not None and not result.outcome_known
+        tracker.unconfirmed |= result.error is not None and not result.outcome_known
         return result
 
     def wait(state: RetryCallState) -> float:
@@ -62,20 +64,20 @@ async def call_with_retry(
 
     last: Attempt[T] = await AsyncRetrying(
         sleep=clock.sleep,
-        stop=stop_after_attempt(min(attempts, watcher.attempts or attempts)),
+        stop=stop_after_attempt(min(attempts, tracker.attempts or attempts)),
         wait=wait,
         retry=retry_if_result(lambda result: result.worth_repeating(repeatable=repeatable)),
         retry_error_callback=_result,
         reraise=True,
-    )(once)
+    )(attempt_once)
     if last.error is not None:
         raise last.error
     assert last.value is not None
     return last.value
 
 
-def retry_after(value: str | None, clock: Clock) -> float | None:
-    """Seconds asked for by a Retry-After header (a number or an HTTP date); None without one or for nonsense."""
+def parse_retry_after(value: str | None, clock: Clock) -> float | None:
+    """The seconds of a Retry-After header (a number or an HTTP date); None if it is missing or malformed."""
     if not value:
         return None
     try:
@@ -89,10 +91,10 @@ def retry_after(value: str | None, clock: Clock) -> float | None:
     return max(0.0, (moment.astimezone(UTC) - clock.now()).total_seconds())
 
 
-def _wait(attempt_number: int, asked: float | None, clock: Clock) -> float:
-    """What was asked for, plus up to a tenth; else a doubling wait, half of it by chance so that callers spread."""
-    if asked is not None:
-        return asked * (1 + clock.jitter() / 10)
+def _wait(attempt_number: int, retry_after_seconds: float | None, clock: Clock) -> float:
+    """The requested time plus up to a tenth; else an exponential backoff, half of it random so that callers spread."""
+    if retry_after_seconds is not None:
+        return retry_after_seconds * (1 + clock.jitter() / 10)
     ceiling = min(LONGEST_BACKOFF, FIRST_WAIT * 2.0 ** (attempt_number - 1))
     return ceiling * (0.5 + clock.jitter() / 2)
 

@@ -1,7 +1,8 @@
-"""The blocking HTTP session that simple-salesforce works with.
+"""The blocking HTTP session for simple-salesforce.
 
-simple-salesforce writes `https://….salesforce.com` into every address, sets no timeout and lets requests follow
-redirects and read `.netrc`. This session sends each such address to the base URL it stands for, and to no other place.
+simple-salesforce writes `https://….salesforce.com` into every address, sets no timeout, and lets requests follow
+redirects and read `.netrc`. This session sends each such address to the base URL that it stands for, and refuses all
+others.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ CONNECT_SECONDS = 10.0
 
 
 class OrgSession(requests.Session):
-    """`routes` maps an origin as simple-salesforce writes it to the origin to call; `calls` counts requests sent,
-    `limit_info` keeps the newest Sforce-Limit-Info."""
+    """`routes` maps an origin as simple-salesforce writes it to the origin to call. `calls` counts the requests sent;
+    `limit_info` is the newest Sforce-Limit-Info."""
 
     def __init__(self, routes: Mapping[str, str], *, timeout: float, client: str) -> None:
         super().__init__()
@@ -32,9 +33,9 @@ class OrgSession(requests.Session):
         self.headers["Sforce-Call-Options"] = f"client={client}"
         self.adapters.clear()
         self.mount("https://", _RoutingAdapter(routes, timeout))
-        self.hooks["response"].append(self._note)
+        self.hooks["response"].append(self._record_response)
 
-    def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
+    def _record_response(self, response: requests.Response, *_: Any, **__: Any) -> None:
         self.calls += 1
         self.limit_info = response.headers.get("Sforce-Limit-Info", self.limit_info)
 
@@ -60,5 +61,5 @@ class _RoutingAdapter(HTTPAdapter):
 
 
 def _leave_headers_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """An auth that does nothing keeps requests from putting a `.netrc` entry over our Authorization header."""
+    """An auth that does nothing. It keeps requests from replacing our Authorization header by a `.netrc` entry."""
     return request

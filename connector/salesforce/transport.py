@@ -1,6 +1,7 @@
-"""HTTP to the data API: one pooled client, JSON with every digit, and a plain word for each way an answer can fail.
+"""HTTP to the data API: one pooled client, JSON with all digits, and a NoResponse for each way in which a response can
+fail.
 
-The only module that knows httpx2. It decides nothing about errors the org states: it hands over status and body.
+Only this module knows httpx2. It does not interpret errors that the org reports; it returns status and body.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ CONNECTIONS = 32
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-# A proxy of the environment has no business on the way to this machine.
+# A proxy from the environment is not used for this machine.
 _NO_PROXY: Mapping[str, httpx2.AsyncBaseTransport | None] = {
     f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")
 }
@@ -39,7 +40,7 @@ _NO_PROXY: Mapping[str, httpx2.AsyncBaseTransport | None] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpResponse:
-    """Status, headers (any case) and body as it came, decompressed."""
+    """Status, headers (case-insensitive) and decompressed body."""
 
     status: int
     headers: Mapping[str, str]
@@ -50,8 +51,9 @@ class HttpResponse:
         return 200 <= self.status < 300
 
     @property
-    def moved_to(self) -> str | None:
-        """The host of a redirect, which is not followed: it would be shown our token. Empty if none is named."""
+    def redirect_host(self) -> str | None:
+        """The host of a redirect; empty if it names none, None if this is no redirect. Redirects are not followed: the
+        other host would receive our token."""
         if self.status not in _REDIRECTS:
             return None
         try:
@@ -60,28 +62,28 @@ class HttpResponse:
             return ""
 
     def json(self) -> Any:
-        """The body with floats as floats: for outcomes, which hold none."""
-        return self._parsed(orjson.loads)
+        """The body with floats as floats, for outcomes, which contain no amounts."""
+        return self._load(orjson.loads)
 
     def records(self) -> Any:
-        """The body with every fraction as Decimal: for records."""
-        return self._parsed(_with_decimals)
+        """The body with every fraction as Decimal, for records."""
+        return self._load(_with_decimals)
 
-    def understood(self, read: Callable[[HttpResponse], T]) -> T:
-        """What `read` makes of this; NoAnswerError for JSON of a shape that is not the API's."""
+    def parse(self, read: Callable[[HttpResponse], T]) -> T:
+        """The result of `read`. Raises UnreadableResponseError if the JSON does not have the shape of the API."""
         try:
             return read(self)
         except (LookupError, TypeError, AttributeError, ValueError):
             raise UnreadableResponseError(NoResponse.UNREADABLE) from None
 
     def errors(self) -> Sequence[RowError]:
-        """What an error body says; nothing if it is not one of the API."""
+        """The errors in the body; empty if it is not an error body of the API."""
         try:
             return read_errors(self.json())
         except UnreadableResponseError:
             return ()
 
-    def _parsed(self, loads: Any) -> Any:
+    def _load(self, loads: Any) -> Any:
         try:
             return loads(self.content)
         except ValueError:
@@ -89,8 +91,9 @@ class HttpResponse:
             raise UnreadableResponseError(NoResponse.WEB_PAGE if page else NoResponse.UNREADABLE) from None
 
 
-def dump(body: Any) -> bytes:
-    """JSON in which a Decimal is a number with all its digits (9.80 stays 9.80). ValueError for NaN and infinity."""
+def encode_body(body: Any) -> bytes:
+    """JSON in which a Decimal is a number with all its digits (9.80 stays 9.80). Raises ValueError for NaN and
+    infinity."""
     try:
         return orjson.dumps(body, default=_number)
     except TypeError as error:
@@ -111,10 +114,10 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Transport:
-    """Sends one request, counts it, and reads how much of the org's API allowance is used.
+    """Sends one request at a time per call, counts it, and reads how much of the org's API allowance is used.
 
-    `timeout` is the longest wait for a whole answer in seconds; `client` names us to the org (it comes back as the
-    origin of change events); `headers` go with every write.
+    `timeout` is the longest wait for a whole response, in seconds. `client` identifies us to the org, and is returned
+    as the origin of change events. `headers` are sent with every write.
     """
 
     def __init__(self, *, timeout: float, client: str, meter: Meter, headers: Mapping[str, str] = _NO_HEADERS) -> None:
@@ -141,7 +144,8 @@ class Transport:
         )
 
     async def send(self, method: str, path: str, *, token: Token, content: bytes | None, write: bool) -> HttpResponse:
-        """The org's answer, whatever its status; NoAnswerError if none came whole. `path` starts with a slash."""
+        """The org's response, whatever its status. Raises UnreadableResponseError if none arrived whole. `path` starts
+        with a slash."""
         headers = {"Authorization": f"Bearer {token.access_token}"}
         if write:
             headers |= self._write_headers
@@ -152,8 +156,8 @@ class Transport:
             async with asyncio.timeout(self._timeout):
                 response = await self._http.request(method, token.instance_url + path, content=content, headers=headers)
         except (httpx2.RequestError, TimeoutError) as error:
-            # Not chained: the request hangs on the exception, and its headers hold the token.
-            raise UnreadableResponseError(_silence(error), token.instance_url) from None
+            # Not chained: the exception holds the request, whose headers contain the token.
+            raise UnreadableResponseError(_classify_error(error), token.instance_url) from None
         self._meter.read(response.headers.get("Sforce-Limit-Info"))
         return HttpResponse(status=response.status_code, headers=response.headers, content=response.content)
 
@@ -161,7 +165,7 @@ class Transport:
         await self._http.aclose()
 
 
-def _silence(error: Exception) -> NoResponse:
+def _classify_error(error: Exception) -> NoResponse:
     match error:
         case httpx2.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return NoResponse.NOT_TRUSTED

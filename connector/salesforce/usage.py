@@ -1,4 +1,4 @@
-"""What the org has been asked so far: API requests as the org counts them, and calls as we count them."""
+"""Counts API usage: requests as the org counts them, and calls as we count them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Usage(NamedTuple):
 
 
 class CallCounts(NamedTuple):
-    """HTTP requests we sent to the data API, repeats included; sign-ins count for nothing at the org."""
+    """HTTP requests sent to the data API, repeats included. Sign-ins do not count against the org's limit."""
 
     reads: int
     writes: int

@@ -14,7 +14,7 @@ from connector.clock import SystemClock
 from connector.jobs.org_deploy import DeploySummary, deploy_metadata
 from connector.localorg.server import LocalOrg
 from connector.salesforce.client import SalesforceClient
-from connector.salesforce.metadata import NAMESPACE, packed
+from connector.salesforce.metadata import NAMESPACE, build_package
 
 FIELD = (
     f'<?xml version="1.0"?>\n<CustomField xmlns="{NAMESPACE}">\n<fullName>{{}}</fullName>\n<label>L</label>'
@@ -36,7 +36,7 @@ def project(folder: Path, **lengths: int) -> Path:
 
 
 def test_the_package_names_each_component_and_joins_fields_to_their_object() -> None:
-    package = packed(our_metadata(), version="66.0")
+    package = build_package(our_metadata(), version="66.0")
     manifest = parsed(package.content, "package.xml")
     named = {
         (types.findtext(f"{TAG}name"), member.text) for types in manifest.iter(f"{TAG}types")
@@ -49,7 +49,7 @@ def test_the_package_names_each_component_and_joins_fields_to_their_object() -> 
     assert len(named) == package.count
     order = parsed(package.content, "objects/Order.object")
     assert {f"Order.{name.text}" for name in order.iter(f"{TAG}fullName")} >= {"Order.External_Key__c"}
-    assert packed(our_metadata(), version="66.0").content == package.content  # the same bytes each time
+    assert build_package(our_metadata(), version="66.0").content == package.content  # the same bytes each time
 
 
 def test_reports_and_dashboards_keep_their_folders(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_reports_and_dashboards_keep_their_folders(tmp_path: Path) -> None:
         file = tmp_path / f"{path}-meta.xml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("<x/>")
-    package = packed(tmp_path, version="66.0")
+    package = build_package(tmp_path, version="66.0")
     assert package.members == {
         "Report": ("Ours", "Ours/Late"), "Dashboard": ("Ours", "Ours/Day"), "Layout": ("Order-Ours",),
     }  # fmt: skip

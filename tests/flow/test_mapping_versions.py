@@ -87,7 +87,7 @@ async def sides(org: LocalOrg, database_url: str, tmp_path: Path) -> AsyncIterat
     async def open_(name: str = "mappings") -> Side:
         folder = tmp_path / name
         if not folder.exists():
-            shutil.copytree(str(loader.shipped()), folder)
+            shutil.copytree(str(loader.shipped_mappings()), folder)
         settings = settings_for(org, database_url).model_copy(update={"mappings_dir": folder})
         context = running_service(settings)
         side = Side(org, await context.__aenter__(), folder)
@@ -283,13 +283,15 @@ async def test_an_edit_that_does_not_fit_the_org_makes_nothing_due_and_is_not_ac
 
 
 def test_a_look_waits_until_an_edit_is_complete(tmp_path: Path) -> None:
-    shutil.copytree(str(loader.shipped()), tmp_path / "mappings")
+    shutil.copytree(str(loader.shipped_mappings()), tmp_path / "mappings")
     files = MappingFiles(tmp_path / "mappings")
     before = files.version
     path = tmp_path / "mappings" / "customer.yaml"
     path.write_text("entity: [\n", encoding="utf-8")  # a save that is under way
     assert not files.reload_if_changed(immediately=False)
-    path.write_text(f"{(Path(str(loader.shipped())) / 'customer.yaml').read_text()}\n# edited\n", encoding="utf-8")
+    path.write_text(
+        f"{(Path(str(loader.shipped_mappings())) / 'customer.yaml').read_text()}\n# edited\n", encoding="utf-8"
+    )
     assert not files.reload_if_changed(immediately=False)
     assert files.reload_if_changed(immediately=False)
     assert files.error is None

@@ -18,7 +18,7 @@ from connector.mapping import yaml_limits
 from connector.mapping.expression import Expression
 from connector.mapping.transforms import to_decimal, to_integer
 from connector.mapping.version import load_version
-from connector.mapping.yaml_nodes import LARGEST, BadYamlError, document
+from connector.mapping.yaml_nodes import MAX_BYTES, BadYamlError, compose_document
 from connector.model.product import Product
 from connector.orders.importing import load_profile
 from connector.orders.policy.rules import load_rules
@@ -50,7 +50,7 @@ HOSTILE = {
     "a mapping in itself": (b"&a {b: *a}", "contains itself"),
     "a Python object": (b"a: !!python/object:os.system x", "has the tag !!python/object:os.system"),
     "a tag": (b"a: !x y", "has the tag !x"),
-    "a long text": (b"a: " + b"x" * LARGEST, "larger than 1,000,000 bytes"),
+    "a long text": (b"a: " + b"x" * MAX_BYTES, "larger than 1,000,000 bytes"),
     "NUL": (b"a: b\nc: \0", "U+0000"),
     "Latin": (b"a: b\nc: \xff", "not UTF-8"),
     "two documents": (b"a: 1\n---\nb: 1\n", "is not YAML"),
@@ -60,7 +60,7 @@ HOSTILE = {
 @pytest.mark.parametrize(("content", "problem"), HOSTILE.values(), ids=HOSTILE)
 def test_hostile_yaml_is_refused_with_one_line(tmp_path: Path, content: bytes, problem: str) -> None:
     with pytest.raises(BadYamlError) as refused:
-        document(content)
+        compose_document(content)
     assert problem in refused.value.problem
     assert len(refused.value.problem.splitlines()) == 1
 
@@ -79,7 +79,7 @@ def test_hostile_rules_and_profiles_are_refused(
 
 
 def test_aliases_and_merge_keys_within_limits_work() -> None:
-    assert document(b"a: &a {b: 1}\nc: {<<: *a}\nd: [*a, *a]\n") is not None
+    assert compose_document(b"a: &a {b: 1}\nc: {<<: *a}\nd: [*a, *a]\n") is not None
 
 
 def test_measuring_a_document_looks_at_each_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_measuring_a_document_looks_at_each_node_once(monkeypatch: pytest.Monkey
     for levels in (20, 40):
         seen = 0
         with pytest.raises(BadYamlError):
-            document(_merges(levels))
+            compose_document(_merges(levels))
         counts.append(seen)
     assert counts[1] <= 2 * counts[0]
 
@@ -104,7 +104,7 @@ def test_measuring_a_document_looks_at_each_node_once(monkeypatch: pytest.Monkey
 def test_document_of_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yaml_limits, "MOST_VALUES", 100)
     with pytest.raises(BadYamlError, match="more than 100 keys and values"):
-        document(b"[" + b"1," * 200 + b"]")
+        compose_document(b"[" + b"1," * 200 + b"]")
 
 
 def test_rules_with_very_many_errors_tell_some_of_them(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from connector.errors import ProfileError, UsageError
 from connector.files import UnusableFileError, read_file
 from connector.mapping.problems import Position, Problems
-from connector.mapping.yaml_nodes import LARGEST, at, compose, pairs
+from connector.mapping.yaml_nodes import MAX_BYTES, at, compose, pairs
 from connector.orders.importing import grammar_settings as settings
 from connector.orders.importing.fields import KINDS, NUMBERS, BadValueError, Form, Kind, Read
 from connector.orders.importing.profile import Profile, Section, Value
@@ -39,7 +39,7 @@ _NULL, _BOOL = "tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"
 def load_profile(path: Path) -> Profile:
     """ProfileError with every problem at once, each with its line and column; UsageError if there is no such file."""
     try:
-        content = read_file(path, LARGEST)
+        content = read_file(path, MAX_BYTES)
     except UnusableFileError as error:
         raise UsageError(f"The profile {path} {error.problem}.", hint="Correct --profile, or the file.") from None
     problems = Problems()

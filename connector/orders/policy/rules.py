@@ -20,9 +20,9 @@ from connector.errors import RulesError
 from connector.files import UnusableFileError, read_file
 from connector.mapping.expression import Expression, ExpressionError
 from connector.mapping.paths import PathError, resolve
-from connector.mapping.problems import MOST_TOLD, Position, Problems
+from connector.mapping.problems import MAX_LISTED, Position, Problems
 from connector.mapping.transforms import to_text
-from connector.mapping.yaml_nodes import LARGEST, at, compose, find
+from connector.mapping.yaml_nodes import MAX_BYTES, at, compose, find
 from connector.model.customer_history import CustomerHistory
 from connector.model.keys import normalize_key
 from connector.model.notification import MessageKind
@@ -198,7 +198,7 @@ class Rules:
 def load_rules(file: Path | None = None) -> Rules:
     """The rules of `file`, or those we ship; RulesError with every problem at once."""
     try:
-        content = shipped().encode() if file is None else read_file(file, LARGEST)
+        content = shipped().encode() if file is None else read_file(file, MAX_BYTES)
     except UnusableFileError as error:
         what = "there is no such file" if error.missing else error.problem
         raise RulesError([f"{file}: {what}: correct CONNECTOR_RULES_FILE, or the file."]) from None
@@ -266,7 +266,7 @@ def _read(name: str, content: bytes) -> _Book:
     try:
         book = _Book.model_validate(said)
     except ValidationError as error:
-        for wrong in field_errors(error, _Book)[:MOST_TOLD]:
+        for wrong in field_errors(error, _Book)[:MAX_LISTED]:
             field = ".".join(str(part + 1) if isinstance(part, int) else part for part in wrong.place)
             problems.add(find(name, top, wrong.place), field, wrong.ended)
     if problems:

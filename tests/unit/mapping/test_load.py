@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connector.errors import MappingError
 from connector.mapping import MappingSet, load_mappings
-from connector.mapping.loader import read_folder, shipped
+from connector.mapping.loader import read_folder, shipped_mappings
 from connector.mapping.parser import read_entity
 from connector.mapping.problems import Problems
 from connector.mapping.tables import read_table
@@ -28,8 +28,8 @@ def test_the_shipped_mappings_load(mappings: MappingSet) -> None:
 
 def test_mappings_inside_a_package_archive_load_too(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "wheel.zip", "w") as archive:
-        for file in Path(str(shipped())).rglob("*.yaml"):
-            archive.write(file, f"connector/_data/mappings/{file.relative_to(str(shipped()))}")
+        for file in Path(str(shipped_mappings())).rglob("*.yaml"):
+            archive.write(file, f"connector/_data/mappings/{file.relative_to(str(shipped_mappings()))}")
     packaged = read_folder(zipfile.Path(tmp_path / "wheel.zip", "connector/_data/mappings/"))
     assert packaged.order.fields_of("Order") == load_mappings().order.fields_of("Order")
     assert (packaged.source("Account", "Name") or "").startswith("mappings/customer.yaml:")

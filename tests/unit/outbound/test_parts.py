@@ -14,7 +14,7 @@ from connector.outbound.health import OrgHealth
 from connector.outbound.read_back import BatchItem
 from connector.outbound.results import WriteResult
 from connector.outbound.stats import SyncStats
-from connector.salesforce.errors import as_error
+from connector.salesforce.errors import error_for_call
 from connector.salesforce.fault import classify_call
 from tests.unit.outbound.conftest import an_order, pending
 
@@ -45,7 +45,7 @@ class AnOrg:
         keys = [item.pending.change.key for item in items]
         if len(keys) > self.limit or self.poison & set(keys):
             errors = [RowError(code=self.code, message=SAID)] if self.code else []
-            raise as_error(classify_call(self.status, errors), status=self.status, errors=errors)
+            raise error_for_call(classify_call(self.status, errors), status=self.status, errors=errors)
         return [WriteResult(pending=item.pending, links=(a_link(item),), updated={"Order": 1}) for item in items]
 
 

@@ -80,8 +80,8 @@ async def test_a_failed_sign_in_is_shared_and_not_repeated_at_once(
         (400, {"error": "invalid_grant", "error_description": "no client credentials user enabled"}, "Run As", "auth"),
         (400, {"error": "invalid_grant", "error_description": "request not supported on this domain"}, "URL", "auth"),
         (400, {"error": "rate_limit_exceeded", "error_description": "login rate exceeded"}, "hour", "limit"),
-        (400, {"error": "unknown_error", "error_description": "retry your request"}, "by itself", "transient"),
-        (503, "<html>down for maintenance</html>", "by itself", "transient"),
+        (400, {"error": "unknown_error", "error_description": "retry your request"}, "automatically", "transient"),
+        (503, "<html>down for maintenance</html>", "automatically", "transient"),
         (200, "<html>a portal</html>", "LOGIN_URL", "auth"),
     ],
 )

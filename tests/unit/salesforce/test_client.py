@@ -17,7 +17,7 @@ from connector.salesforce.client import SalesforceClient
 from connector.salesforce.composite import SubRequest
 from connector.salesforce.graph import Graph, Node
 from connector.salesforce.query import soql
-from connector.salesforce.transport import dump
+from connector.salesforce.transport import encode_body
 from connector.salesforce.usage import CallCounts, Usage
 from tests.unit.salesforce.conftest import BASE, INSTANCE, OwnClock, TokenEndpoint
 
@@ -65,7 +65,7 @@ async def test_upsert_sends_decimals_with_every_digit_and_reads_outcomes_in_orde
 @pytest.mark.parametrize("amount", [Decimal("NaN"), Decimal("Infinity")])
 def test_a_number_json_cannot_hold_is_not_sent(amount: Decimal) -> None:
     with pytest.raises(ValueError, match="cannot be written"):
-        dump({"x": amount})
+        encode_body({"x": amount})
 
 
 async def test_retry_after_is_slept_on_our_own_clock(

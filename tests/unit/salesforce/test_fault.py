@@ -6,7 +6,7 @@ import pytest
 
 from connector.errors import AuthError, RefusedError, RetryClass, TransportError
 from connector.model.outcome import RowError
-from connector.salesforce.errors import as_error, read_errors
+from connector.salesforce.errors import error_for_call, read_errors
 from connector.salesforce.fault import TABLE, classify_call, classify_row, classify_rows
 
 
@@ -93,7 +93,7 @@ def test_of_several_errors_the_one_no_repeat_can_help_decides() -> None:
     ],
 )
 def test_a_call_that_failed(status: int, errors: list[RowError], kind: type, retry_class: RetryClass) -> None:
-    error = as_error(classify_call(status, errors), status=status, errors=errors)
+    error = error_for_call(classify_call(status, errors), status=status, errors=errors)
     assert type(error) is kind
     assert error.retry_class is retry_class
     assert error.hint
