@@ -135,12 +135,12 @@ async def _settled(action: str, entity: EntityKind | None, keys: list[str] | Non
     """How many there were, and whether what was named is due already: mended and imported, it is."""
     from connector.model.change import ChangeState
     from connector.settings import load_settings
-    from connector.store import journal, outbox
+    from connector.store import dead_letters, journal, outbox
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.transaction() as uow:
-        found = await outbox.dead_letters(uow.connection, entity=entity, keys=keys)
-        done = outbox.replay if action == "replayed" else outbox.discard
+        found = await dead_letters.list_dead_letters(uow.connection, entity=entity, keys=keys)
+        done = dead_letters.replay if action == "replayed" else dead_letters.discard
         # A customer that was merely blocked goes with the orders it was reported on, and is not counted.
         count = await done(uow, entity, keys)
         detail = {"by": "command line"}
@@ -164,12 +164,12 @@ def _kind(text: str) -> EntityKind:
 
 def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]:
     from connector.settings import load_settings
-    from connector.store import outbox
+    from connector.store import dead_letters
     from connector.store.schema import open_store
 
     async def work() -> list[DeadLetter]:
         async with open_store(load_settings()) as store, store.reader() as connection:
-            return await outbox.dead_letters(connection, entity=entity, keys=keys)
+            return await dead_letters.list_dead_letters(connection, entity=entity, keys=keys)
 
     return run(work())
 

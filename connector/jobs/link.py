@@ -31,7 +31,7 @@ from connector.salesforce.client import SalesforceClient
 from connector.salesforce.fault import classify_rows
 from connector.salesforce.query import in_chunks, soql
 from connector.settings import Settings
-from connector.store import journal, leases, links, orders, outbox
+from connector.store import dead_letters, journal, leases, links, orders
 from connector.store.engine import Store
 from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
@@ -289,7 +289,8 @@ class Linker:
             await mark_unconfirmed(uow, [part.owner for part in stored.dropped])
             entry = journal.JournalEntry(entity=kind.value, key=key, action="linked", detail=detail, org_id=org_id)
             await journal.write(uow, [entry])
-            released = await outbox.replay(uow, kind, [key]) + await outbox.requeue_blocked_by(uow, [f"{kind} {key}"])
+            released = await dead_letters.replay(uow, kind, [key])
+            released += await dead_letters.requeue_blocked_by(uow, [f"{kind} {key}"])
             uow.changed(kind, key, slot_of_entity(pending.entity))
             if kind is EntityKind.CUSTOMER:
                 # The org may have moved its orders to this account, or not: they are looked at.

@@ -39,7 +39,7 @@ from connector.outbound.writer import Org
 from connector.salesforce.attempt_context import AttemptTracker, track_with
 from connector.salesforce.client import SalesforceClient
 from connector.settings import Returns, Settings
-from connector.store import outbox
+from connector.store import dead_letters, outbox
 from connector.store.dry_run import sync_dry_run
 from connector.store.engine import Store
 from connector.store.outages import Outage
@@ -350,7 +350,7 @@ class _PushRun:
 
     async def _dead_letters(self) -> list[DeadLetter]:
         async with self.store.reader() as connection:
-            return await outbox.dead_letters(connection)
+            return await dead_letters.list_dead_letters(connection)
 
 
 def _missing_keys_error(keys: Sequence[str], others: int) -> SalesforceError:

@@ -11,7 +11,7 @@ from connector.model.change import EntityKind
 from connector.model.record import PARTS
 from connector.outbound.link_check import Reader, existing_record_ids
 from connector.settings import Settings
-from connector.store import customers, journal, links, orders, orgs, outbox, products, returns
+from connector.store import customers, dead_letters, journal, links, orders, orgs, products, returns
 from connector.store.engine import Store
 from connector.store.outbox import Selection
 from connector.store.unit_of_work import Lane, partition_hash
@@ -102,7 +102,7 @@ async def drop_links_of_deleted(
             for link in lost
         ]
         await journal.write(uow, entries)
-        await outbox.requeue_blocked_by(uow, [f"{link.entity} {link.key}" for link in lost])
+        await dead_letters.requeue_blocked_by(uow, [f"{link.entity} {link.key}" for link in lost])
     return len(lost)
 
 

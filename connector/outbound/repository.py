@@ -26,6 +26,7 @@ from connector.outbound.plan_types import PendingEntity, Rejection
 from connector.salesforce.fault import Fault
 from connector.store import (
     customers,
+    dead_letters,
     journal,
     leases,
     links,
@@ -221,7 +222,7 @@ class SyncRepository:
             await outbox.mark_confirmed(uow, customers)
             unsent = await outbox.find(uow.connection, EntityKind.CUSTOMER, [change.key for change in customers])
             blocked = [key for key, row in unsent.items() if row.state is ChangeState.BLOCKED]
-            await outbox.replay(uow, EntityKind.CUSTOMER, blocked)
+            await dead_letters.replay(uow, EntityKind.CUSTOMER, blocked)
 
     async def record(self, outcomes: Outcomes) -> None:
         """Store the outcomes of a call: all of them or none. A link to a record that belongs to another entity by now

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
-from connector.store import outbox
+from connector.store import dead_letters
 from connector.store.sql import (
     Row,
     Saved,
@@ -46,7 +46,7 @@ async def save(uow: UnitOfWork, items: Sequence[Customer], *, lane: Lane = Lane.
     await update_rows(uow.connection, customers, [_row(uow, wanted[number]) for number in changed])
     for number in [*created, *changed]:
         uow.changed(EntityKind.CUSTOMER, number, partition_hash(number), lane)
-    await outbox.requeue_blocked_by(uow, [f"{EntityKind.CUSTOMER} {number}" for number in changed])
+    await dead_letters.requeue_blocked_by(uow, [f"{EntityKind.CUSTOMER} {number}" for number in changed])
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 
 

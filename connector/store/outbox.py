@@ -1,8 +1,38 @@
-"""Changes that the org has not seen: which are due, and what became of those that were taken.
+"""The outbox: changes that the org has not seen, what is due, and what became of what was sent.
 
-A row is one entity. Taking a change does not mark it; what says that it is still the one that was taken is its
-`version` together with `captured_at` (a row that was settled and captured anew starts its versions again). Whatever
-was captured in between therefore stays due when the older change is settled, postponed or refused.
+One row is one entity, however often it changed. `due` reads changes without marking them: a change is the one that was
+read as long as its row has the same `version` and `captured_at`. (A row that was deleted and captured anew starts its
+versions again, with a later `captured_at`.)
+
+                 capture              begin                    the org is called
+      (no row) ----------> DUE -----------------> DUE, unconfirmed ...............
+         ^  ^               ^                       | | | |
+         |  |               +------ postpone -------+ | | |    failed for now: due again after a pause
+         |  +---------------------- settle -----------+ | |    the org has it: the row is deleted
+         |                                              | |
+         |                  DEAD <---- refuse ----------+ |    refused: waits for a person
+         |                  BLOCKED <- refuse ------------+    a customer that an order was refused for:
+         |                    |                                reported on that order, not by itself
+         +----- discard ------+------- replay, capture ----> DUE
+
+`capture` (in `UnitOfWork`) makes any row due and raises its version; `replay` and `discard` are in `dead_letters`.
+`begin` marks a change unconfirmed (column `unsure`) and counts the send (`begun`); `mark_confirmed` clears both. A
+postponed change whose outcome is unknown stays unconfirmed. What our own checks hold or refuse goes the same ways from
+DUE, without `begin`. A change that keeps failing for a reason of its own is refused after 20 attempts
+(`outbound.backoff`).
+
+Invariant: the row of a change exists until the org is known to have it or a person gives it up. `settle`, `postpone`
+and `refuse` touch only the version that was read, so what was captured in between stays due.
+
+What a crash leaves:
+  before the commit of the local change     neither the change nor its row: both are one transaction
+  after it, before the commit of `begin`    a due row; it is sent as if nothing had happened
+  after it, before the outcome is recorded  a due row, unconfirmed: whoever takes it looks up in the org what is there
+                                            before it writes. A change that was begun three times without an answer
+                                            travels apart from all others, in ever smaller calls
+                                            (`outbound.batches`), and waits up to 15 seconds after each further crash.
+  after the outcome is recorded             links, journal and outbox agree: they are one transaction
+A worker that was frozen and has lost its lease records nothing: what it had sent is captured again, as unconfirmed.
 """
 
 from __future__ import annotations
@@ -20,7 +50,6 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
-    case,
     delete,
     false,
     func,
@@ -31,7 +60,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState, DeadLetter, EntityKind, Refusal, Unsent
+from connector.model.change import MAX_UNANSWERED_SENDS, Change, ChangeState, EntityKind, Refusal, Unsent
 from connector.store.retry_schedule import pause_after
 from connector.store.sql import Row, chunks, select_in
 from connector.store.tables import outbox
@@ -43,7 +72,6 @@ Selection: TypeAlias = Mapping[EntityKind, Set[str] | None]
 _MOST_NAMED = 20_000
 """Keys that one statement can name; of more, every change of the kind is meant."""
 
-_REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
 _IS_DUE = outbox.c.state == ChangeState.DUE.value
 _TAKEN = and_(
     outbox.c.entity == bindparam("the_entity"),
@@ -111,7 +139,7 @@ async def due(
 
 
 async def begin(uow: UnitOfWork, changes: Sequence[Change]) -> set[tuple[EntityKind, str]]:
-    """These are about to be sent: until `sure` says otherwise, nobody knows what the org holds of them.
+    """These are about to be sent: until `mark_confirmed` says otherwise, nobody knows what the org holds of them.
 
     Answers which may be sent: the others have changed since they were taken, or another stream took them over. Those
     that were sent `REPEATED` times without a recorded answer are due again only after a pause.
@@ -205,39 +233,6 @@ async def refuse_all(
     )
 
 
-async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
-    """Make refused changes due again, as if never tried; None means every entity, every key. How many there were."""
-    statement = update(outbox).values(
-        state=ChangeState.DUE.value,
-        version=outbox.c.version + 1,
-        lane=case((outbox.c.lane >= Lane.DOUBTED, Lane.STATUS.value), else_=outbox.c.lane),
-        due_at=uow.now,
-        attempts=0,
-        begun=0,
-        error=None,
-        refused_at=None,
-        refusal=None,
-    )
-    return await _refused(uow, statement, entity, keys)
-
-
-async def requeue_blocked_by(uow: UnitOfWork, records: Iterable[str]) -> int:
-    """Make due again what was refused because of these records (`customer C-1`, `product TEA`), for they have changed.
-    How many there were."""
-    wanted = set(records)
-    refused = await dead_letters(uow.connection)
-    by_entity: dict[EntityKind, list[str]] = {}
-    for letter in refused:
-        if letter.refusal.record in wanted:
-            by_entity.setdefault(letter.entity, []).append(letter.key)
-    return sum([await replay(uow, entity, keys) for entity, keys in sorted(by_entity.items())])
-
-
-async def discard(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
-    """Forget refused changes; the next local change of such an entity is captured as usual. How many there were."""
-    return await _refused(uow, delete(outbox), entity, keys)
-
-
 async def find(connection: AsyncConnection, entity: EntityKind, keys: Iterable[str]) -> dict[str, Unsent]:
     """What is unsent of `keys`, whatever its state."""
     statement = select(outbox).where(outbox.c.entity == entity.value)
@@ -258,37 +253,6 @@ async def find(connection: AsyncConnection, entity: EntityKind, keys: Iterable[s
         )
         for row in rows
     }
-
-
-async def dead_letters(
-    connection: AsyncConnection,
-    *,
-    entity: EntityKind | None = None,
-    keys: Sequence[str] | None = None,
-    limit: int | None = None,
-) -> list[DeadLetter]:
-    """Refused entities that wait for a person, the first refused first; those merely blocked are not among them."""
-    statement = select(outbox).where(outbox.c.state == ChangeState.DEAD.value)
-    if entity is not None:
-        statement = statement.where(outbox.c.entity == entity.value)
-    if keys is not None:
-        rows = await select_in(connection, statement, outbox.c.key, keys)
-        rows.sort(key=lambda row: (row.refused_at, row.entity, row.key))
-        rows = rows[:limit]
-    else:
-        ordered = statement.order_by(outbox.c.refused_at, outbox.c.entity, outbox.c.key).limit(limit)
-        rows = list(await connection.execute(ordered))
-    return [
-        DeadLetter(
-            entity=EntityKind(row.entity),
-            key=row.key,
-            refusal=Refusal(**orjson.loads(row.refusal)),
-            attempts=row.attempts,
-            captured_at=row.captured_at,
-            refused_at=row.refused_at,
-        )
-        for row in rows
-    ]
 
 
 async def counts(
@@ -373,17 +337,3 @@ def _marks(change: Change) -> Row:
         "the_captured_at": change.captured_at,
         "the_attempts": change.attempts + 1,
     }
-
-
-async def _refused(
-    uow: UnitOfWork, statement: Update | Delete, entity: EntityKind | None, keys: Sequence[str] | None
-) -> int:
-    chosen: list[ColumnElement[bool]] = [outbox.c.state.in_(_REFUSED)]
-    if entity is not None:
-        chosen.append(outbox.c.entity == entity.value)
-    if keys is None:
-        return (await uow.connection.execute(statement.where(*chosen))).rowcount
-    number = 0
-    for chunk in chunks(sorted(set(keys))):
-        number += (await uow.connection.execute(statement.where(*chosen, outbox.c.key.in_(chunk)))).rowcount
-    return number

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import EntityKind
 from connector.model.copying import evolved
 from connector.model.product import Price, Product
-from connector.store import outbox
+from connector.store import dead_letters
 from connector.store.sql import (
     Row,
     Saved,
@@ -63,7 +63,7 @@ async def save(uow: UnitOfWork, items: Sequence[Product], *, lane: Lane = Lane.P
 
     for sku in [*created, *changed]:
         uow.changed(EntityKind.PRODUCT, sku, partition_hash(sku), lane)
-    await outbox.requeue_blocked_by(uow, [f"{EntityKind.PRODUCT} {sku}" for sku in changed])
+    await dead_letters.requeue_blocked_by(uow, [f"{EntityKind.PRODUCT} {sku}" for sku in changed])
     return Saved(created=len(created), updated=len(changed), unchanged=len(stored) - len(changed))
 
 

@@ -22,7 +22,7 @@ from connector.model.product import Price, Product
 from connector.salesforce import retry
 from connector.service import Services, running_service
 from connector.settings import SalesforceSettings, Settings, SyncSettings
-from connector.store import customers, orders, outbox, products
+from connector.store import customers, dead_letters, orders, outbox, products
 from connector.store.engine import Store
 from connector.store.outbox import Selection
 from tests.conftest import Databases
@@ -81,11 +81,11 @@ class World:
 
     async def replay(self) -> None:
         async with self.service.store.transaction() as uow:
-            await outbox.replay(uow)
+            await dead_letters.replay(uow)
 
     async def dead_letters(self) -> list[DeadLetter]:
         async with self.service.store.reader() as connection:
-            return await outbox.dead_letters(connection)
+            return await dead_letters.list_dead_letters(connection)
 
     async def due(self) -> dict[EntityKind, int]:
         async with self.service.store.reader() as connection:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from connector.model.change import ChangeState, EntityKind
-from connector.store import journal, links, orgs, outbox, schema
+from connector.store import dead_letters, journal, links, orgs, outbox, schema
 from connector.store.engine import Store
 from tests.conftest import Databases
 from tests.unit.store.test_upgrade import NOW, _to
@@ -60,7 +60,9 @@ async def test_a_record_that_two_entities_were_linked_to_stays_with_the_later_on
         assert sorted(await links.get(connection, NEW, "customer", ["C-1", "C-2"])) == ["C-2"]
         assert sorted(await links.get(connection, NEW, "line", ["O-1-1", "O-1-2"])) == ["O-1-2"]
         assert sorted(await links.get(connection, OLD, "customer", ["C-1"])) == ["C-1"]
-        letters = {(letter.entity, letter.key): letter.refusal for letter in await outbox.dead_letters(connection)}
+        letters = {
+            (letter.entity, letter.key): letter.refusal for letter in await dead_letters.list_dead_letters(connection)
+        }
         [kept] = await journal.read(connection, "customer", "C-1")
     assert set(letters) == {
         (EntityKind.CUSTOMER, "C-1"), (EntityKind.ORDER, "O-1"), (EntityKind.PRODUCT, "P-2"),
@@ -93,7 +95,7 @@ async def test_prices_go_with_the_product_that_keeps_the_record_whichever_was_wr
 async def test_letters_of_doubled_links_name_no_command_that_the_program_refuses(older: Store) -> None:
     await schema.upgrade(older)
     async with older.reader() as connection:
-        fixes = [letter.refusal.fix for letter in await outbox.dead_letters(connection)]
+        fixes = [letter.refusal.fix for letter in await dead_letters.list_dead_letters(connection)]
     named = {entity for fix in fixes for entity in re.findall(r"connector (?:un)?link (\w+)", fix)}
     assert named == {"customer", "product"}
     assert all("eplay" in fix for fix in fixes)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
 from connector.model.stage import Stage
-from connector.store import customers, orders, outbox, retry_schedule
+from connector.store import customers, dead_letters, orders, outbox, retry_schedule
 from connector.store.engine import Store
 from connector.store.tables import outbox as table
 from connector.store.unit_of_work import Lane, partition_hash
@@ -172,7 +172,7 @@ async def test_a_refusal_comes_back_as_it_was_given(store: Store, clock: ManualC
         assert await outbox.refuse(uow, change, REFUSAL)
     assert await due_keys(store) == []
     async with store.reader() as connection:
-        letters = await outbox.dead_letters(connection)
+        letters = await dead_letters.list_dead_letters(connection)
         assert await outbox.next_due(connection) is None
         assert await retry_schedule.oldest(connection) is None
     assert letters == [
@@ -194,7 +194,7 @@ async def test_blocked_changes_are_counted_but_are_no_dead_letters(store: Store)
     async with store.transaction() as uow:
         assert await outbox.refuse_all(uow, refused, state=ChangeState.BLOCKED) == 2
     async with store.reader() as connection:
-        assert await outbox.dead_letters(connection) == []
+        assert await dead_letters.list_dead_letters(connection) == []
         counts = await outbox.counts(connection)
     assert counts[EntityKind.CUSTOMER] == {ChangeState.DUE: 0, ChangeState.DEAD: 0, ChangeState.BLOCKED: 2}
     assert counts[EntityKind.ORDER] == {ChangeState.DUE: 0, ChangeState.DEAD: 0, ChangeState.BLOCKED: 0}
@@ -211,20 +211,20 @@ async def refuse_orders(store: Store, *numbers: str) -> None:
 async def test_dead_letters_are_chosen_by_entity_key_and_number(store: Store) -> None:
     await refuse_orders(store, "1", "2", "3")
     async with store.reader() as connection:
-        chosen = await outbox.dead_letters(connection, entity=EntityKind.ORDER, keys=["3", "1", "nine"])
+        chosen = await dead_letters.list_dead_letters(connection, entity=EntityKind.ORDER, keys=["3", "1", "nine"])
         assert [(letter.key, letter.refusal.record) for letter in chosen] == [("1", "order 1"), ("3", "order 3")]
-        assert await outbox.dead_letters(connection, entity=EntityKind.PRODUCT) == []
-        assert [letter.key for letter in await outbox.dead_letters(connection, limit=2)] == ["1", "2"]
+        assert await dead_letters.list_dead_letters(connection, entity=EntityKind.PRODUCT) == []
+        assert [letter.key for letter in await dead_letters.list_dead_letters(connection, limit=2)] == ["1", "2"]
 
 
 async def test_replay_makes_refused_changes_due_as_if_never_tried(store: Store) -> None:
     await refuse_orders(store, "1", "2")
     async with store.transaction() as uow:
-        assert await outbox.replay(uow, EntityKind.ORDER, ["2", "nine"]) == 1
+        assert await dead_letters.replay(uow, EntityKind.ORDER, ["2", "nine"]) == 1
     assert [(change.key, change.attempts) for change in await pending(store)] == [("2", 0)]
     async with store.transaction() as uow:
-        assert await outbox.replay(uow, EntityKind.ORDER) == 1
-        assert await outbox.replay(uow) == 0
+        assert await dead_letters.replay(uow, EntityKind.ORDER) == 1
+        assert await dead_letters.replay(uow) == 0
     assert await due_keys(store) == ["1", "2"]
 
 
@@ -233,7 +233,7 @@ async def test_replay_leaves_what_is_due_alone(store: Store, clock: ManualClock)
     await place(store, order())
     async with store.transaction() as uow:
         await outbox.postpone(uow, await pending(store), due_at=clock.now() + timedelta(hours=1), error="503")
-        assert await outbox.replay(uow) == 0
+        assert await dead_letters.replay(uow) == 0
     assert await due_keys(store) == []
 
 
@@ -244,15 +244,15 @@ async def test_a_refused_order_that_changes_is_due_again(store: Store, clock: Ma
     (change,) = await pending(store)
     assert (change.version, change.attempts, change.captured_at) == (2, 0, moment)
     async with store.reader() as connection:
-        assert await outbox.dead_letters(connection) == []
+        assert await dead_letters.list_dead_letters(connection) == []
 
 
 async def test_discarded_changes_are_gone_until_the_next_change(store: Store) -> None:
     await refuse_orders(store, "1", "2")
     async with store.transaction() as uow:
-        assert await outbox.discard(uow, EntityKind.ORDER, ["1"]) == 1
+        assert await dead_letters.discard(uow, EntityKind.ORDER, ["1"]) == 1
     async with store.reader() as connection:
-        assert [letter.key for letter in await outbox.dead_letters(connection)] == ["2"]
+        assert [letter.key for letter in await dead_letters.list_dead_letters(connection)] == ["2"]
     await place(store, order("1", notes="again"))
     assert await due_keys(store) == ["1"]
 

@@ -24,6 +24,7 @@ from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.store import (
     customers,
+    dead_letters,
     journal,
     links,
     order_history,
@@ -352,10 +353,10 @@ async def test_dead_letter_of_a_renamed_record_is_revived_when_that_changes(data
     )  # fmt: skip
     await schema.upgrade(store)
     async with store.transaction() as uow:
-        letters = {letter.key: letter.refusal for letter in await outbox.dead_letters(uow.connection)}
+        letters = {letter.key: letter.refusal for letter in await dead_letters.list_dead_letters(uow.connection)}
         assert letters["O-1"].message == "customer BOB~2 is blocked (customer BOB is not, nor is line O-1-1)."
         assert letters["O-1"].fix == "Mend customer BOB~2."
         assert (letters["O 1"].record, letters["O 1"].fix) == ("line O 1-1", "Mend line O 1-1.")
-        assert await outbox.requeue_blocked_by(uow, ["customer BOB"]) == 0
-        assert await outbox.requeue_blocked_by(uow, ["customer BOB~2"]) == 1
+        assert await dead_letters.requeue_blocked_by(uow, ["customer BOB"]) == 0
+        assert await dead_letters.requeue_blocked_by(uow, ["customer BOB~2"]) == 1
     await store.close()

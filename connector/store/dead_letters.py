@@ -1,0 +1,97 @@
+"""Changes that were refused and wait for a person: listed, made due again, given up.
+
+The states that a change goes through are drawn in `store.outbox`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import orjson
+from sqlalchemy import ColumnElement, Delete, Update, case, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
+from connector.store.sql import chunks, select_in
+from connector.store.tables import outbox
+from connector.store.unit_of_work import Lane, UnitOfWork
+
+_REFUSED = (ChangeState.DEAD.value, ChangeState.BLOCKED.value)
+
+
+async def list_dead_letters(
+    connection: AsyncConnection,
+    *,
+    entity: EntityKind | None = None,
+    keys: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> list[DeadLetter]:
+    """Refused entities that wait for a person, the first refused first; those merely blocked are not among them."""
+    statement = select(outbox).where(outbox.c.state == ChangeState.DEAD.value)
+    if entity is not None:
+        statement = statement.where(outbox.c.entity == entity.value)
+    if keys is not None:
+        rows = await select_in(connection, statement, outbox.c.key, keys)
+        rows.sort(key=lambda row: (row.refused_at, row.entity, row.key))
+        rows = rows[:limit]
+    else:
+        ordered = statement.order_by(outbox.c.refused_at, outbox.c.entity, outbox.c.key).limit(limit)
+        rows = list(await connection.execute(ordered))
+    return [
+        DeadLetter(
+            entity=EntityKind(row.entity),
+            key=row.key,
+            refusal=Refusal(**orjson.loads(row.refusal)),
+            attempts=row.attempts,
+            captured_at=row.captured_at,
+            refused_at=row.refused_at,
+        )
+        for row in rows
+    ]
+
+
+async def replay(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
+    """Make refused changes due again, as if never tried; None means every entity, every key. How many there were."""
+    statement = update(outbox).values(
+        state=ChangeState.DUE.value,
+        version=outbox.c.version + 1,
+        lane=case((outbox.c.lane >= Lane.DOUBTED, Lane.STATUS.value), else_=outbox.c.lane),
+        due_at=uow.now,
+        attempts=0,
+        begun=0,
+        error=None,
+        refused_at=None,
+        refusal=None,
+    )
+    return await _refused(uow, statement, entity, keys)
+
+
+async def requeue_blocked_by(uow: UnitOfWork, records: Iterable[str]) -> int:
+    """Make due again what was refused because of these records (`customer C-1`, `product TEA`), for they have changed.
+    How many there were."""
+    wanted = set(records)
+    refused = await list_dead_letters(uow.connection)
+    by_entity: dict[EntityKind, list[str]] = {}
+    for letter in refused:
+        if letter.refusal.record in wanted:
+            by_entity.setdefault(letter.entity, []).append(letter.key)
+    return sum([await replay(uow, entity, keys) for entity, keys in sorted(by_entity.items())])
+
+
+async def discard(uow: UnitOfWork, entity: EntityKind | None = None, keys: Sequence[str] | None = None) -> int:
+    """Forget refused changes; the next local change of such an entity is captured as usual. How many there were."""
+    return await _refused(uow, delete(outbox), entity, keys)
+
+
+async def _refused(
+    uow: UnitOfWork, statement: Update | Delete, entity: EntityKind | None, keys: Sequence[str] | None
+) -> int:
+    chosen: list[ColumnElement[bool]] = [outbox.c.state.in_(_REFUSED)]
+    if entity is not None:
+        chosen.append(outbox.c.entity == entity.value)
+    if keys is None:
+        return (await uow.connection.execute(statement.where(*chosen))).rowcount
+    number = 0
+    for chunk in chunks(sorted(set(keys))):
+        number += (await uow.connection.execute(statement.where(*chosen, outbox.c.key.in_(chunk)))).rowcount
+    return number
