@@ -102,7 +102,7 @@ TRANSITIONS: Mapping[tuple[Stage, Stage], Guard] = {
 """Every way from stage to stage. The schema's CHECK on the history is made from this table."""
 
 _ASKED = {Action.VERIFY: S.VERIFIED, Action.CONFIRM: S.CONFIRMED}
-_BY_COMMAND = {(S.PLACED, S.VERIFIED), (S.VERIFIED, S.CONFIRMED), (S.VERIFIED, S.PLACED)}
+BY_COMMAND = {(S.PLACED, S.VERIFIED), (S.VERIFIED, S.CONFIRMED), (S.VERIFIED, S.PLACED)}
 """Transitions that a command makes; the others come by themselves, see `follow`."""
 
 
@@ -139,7 +139,7 @@ def check(progress: OrderState, event: Event) -> None:
 def next_automatic_stage(progress: OrderState) -> Stage | None:
     """The stage that comes by itself now, one step; None if there is none."""
     for (here, there), guard in TRANSITIONS.items():
-        if here is progress.stage and (here, there) not in _BY_COMMAND and guard(progress) is None:
+        if here is progress.stage and (here, there) not in BY_COMMAND and guard(progress) is None:
             return there
     return None
 

@@ -8,6 +8,7 @@ from connector.web.api import (
     customers,
     inventory,
     invoices,
+    lifecycle,
     messages,
     orders,
     products,
@@ -26,6 +27,7 @@ ROUTES: tuple[Route, ...] = (
     *inventory.ROUTES,
     *backorders.ROUTES,
     *analytics.ROUTES,
+    *lifecycle.ROUTES,
     *status.ROUTES,
 )
 """In the order in which the OpenAPI document lists them."""

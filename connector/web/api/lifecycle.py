@@ -1,0 +1,41 @@
+"""The flow chart of an order as a picture, drawn from the transition table."""
+
+from __future__ import annotations
+
+from html import escape
+
+from connector.model.lifecycle_chart import draw_text
+from connector.model.role import Role
+from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
+from connector.web.svg_chart import KIND
+
+LETTER, ROW, EDGE = 8.5, 20, 16
+STYLE = (
+    "text{font:14px ui-monospace,monospace;fill:#1f2933;white-space:pre}.ground{fill:#fff}"
+    "@media(prefers-color-scheme:dark){text{fill:#f5f7fa}.ground{fill:#1f2933}}"
+)
+
+
+def draw_svg() -> str:
+    """The chart of `draw_text`, a line of text for each of its lines."""
+    rows = draw_text().splitlines()
+    width, height = int(LETTER * max(map(len, rows))) + 2 * EDGE, ROW * len(rows) + 2 * EDGE
+    texts = [
+        f'<text x="{EDGE}" y="{EDGE + ROW * index + 14}" xml:space="preserve">{escape(row)}</text>'
+        for index, row in enumerate(rows)
+    ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+        f' role="img" aria-label="The stages of an order"><style>{STYLE}</style>'
+        f'<rect class="ground" width="{width}" height="{height}"/>{"".join(texts)}</svg>'
+    )
+
+
+async def get_lifecycle_chart(call: RequestContext) -> ApiResponse:
+    return ApiResponse(value=TextBody(draw_svg(), KIND))
+
+
+ROUTES = (
+    Route(method="GET", path="/lifecycle.svg", role=Role.VIEWER, summary="The flow chart of an order (SVG).",
+          handler=get_lifecycle_chart, kind=KIND),
+)  # fmt: skip
