@@ -1,6 +1,6 @@
-"""Says which local value goes into which Salesforce field, as the files in `mappings/` have it.
+"""Field mapping: reads the files in `mappings/`, checks them, and maps local entities to Salesforce records.
 
-Pure but for reading those files; it knows the model and nothing of the org's address, the database or a client.
+It knows the model, and does no I/O except reading those files.
 """
 
 from connector.mapping.check import check

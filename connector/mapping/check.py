@@ -1,4 +1,4 @@
-"""Compares the mappings with what an org's describe says, and lists everything the org would refuse."""
+"""Checks the mappings against the describes of an org, and lists everything that the org would refuse."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REQUIRED_DESPITE_DESCRIBE: Mapping[str, tuple[str, ...]] = {
     "Order": ("AccountId", "EffectiveDate", "Status", "Pricebook2Id"),
     "OrderItem": ("PricebookEntryId", "Quantity", "UnitPrice"),
 }
-"""What the org insists on although describe calls it nillable."""
+"""Fields that the org requires although describe calls them nillable."""
 
 _TEXT_TYPES = frozenset(
     {"string", "textarea", "phone", "url", "email", "picklist", "multipicklist", "combobox", "encryptedstring"}
@@ -54,10 +54,10 @@ _HINTS: Mapping[tuple[str, Kind], str] = {
 def check(
     mappings: MappingSet, describes: Mapping[str, SObjectDescribe], *, person_types: Collection[str] = ()
 ) -> list[str]:
-    """Every problem, each `file:line:column: field: what, and what to do`; empty where the org will take it all.
+    """Every problem, each as `file:line:column: field: what, and what to do`; empty if the org accepts the mappings.
 
-    `describes` holds the objects this user can see, by API name. An object absent from it is reported. `person_types`
-    are the IDs of Account's record types that are for persons.
+    `describes` has the objects that this user can see, by API name; a missing object is a problem. `person_types` are
+    the IDs of Account's record types for persons.
     """
     problems = Problems()
     targets = {
@@ -101,8 +101,10 @@ def check(
 
 
 def missing_key_fields(mappings: MappingSet, describes: Mapping[str, SObjectDescribe]) -> list[str]:
-    """`Account.External_Key__c`, …, if the org shows none of the key fields: then nothing of ours is deployed there, or
-    not for this user, which is one thing to say and not one for each field. Else empty."""
+    """`Account.External_Key__c`, …, if the org shows none of the key fields; else empty.
+
+    Then our metadata is not deployed, or not visible to this user, which is reported once and not for each field.
+    """
     key_fields = [(record.sobject, record.external_id) for mapping in mappings for record in mapping.spec.records]
     absent = [f"{on}.{name}" for on, name in key_fields if on in describes and name not in describes[on].fields]
     return sorted(absent) if len(absent) == len(key_fields) else []

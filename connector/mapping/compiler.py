@@ -1,7 +1,7 @@
-"""Turns the spec of a field into one closure from an entity to its wire value; paths are read in C where they can be.
+"""Compiles the spec of a field into one function from an entity to its wire value.
 
-Order of a field's life: source, transforms, then either the value table or the wire form. Where nothing comes out (or
-empty text, which the org keeps as null), the default is sent.
+A value passes through the source, the transforms, then either the value table or the wire form. If nothing results (or
+empty text, which the org stores as null), the default is sent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from connector.model.record import FieldValue, Lookup
 
 
 class Absent(Enum):
-    """Left out of the record: the org's value stays."""
+    """Leave the field out of the record: the org's value stays."""
 
     ABSENT = "absent"
 
@@ -29,7 +29,7 @@ LookupGetter = Callable[[Any], Lookup | None]
 
 
 def compile_field(spec: FieldSpec) -> Getter:
-    """A closure that may raise what a transform or an expression raises on an unsuitable value."""
+    """The function for one field. It may raise whatever a transform or an expression raises on an unsuitable value."""
     if spec.path is None and spec.expression is None:
         constant = spec.const
         return lambda _: constant
@@ -43,7 +43,7 @@ def compile_field(spec: FieldSpec) -> Getter:
     if spec.values is not None:
         steps.append(_table_step(spec.values, textual=_yields_text(spec)))
     elif spec.expression is not None and not steps:
-        steps.append(to_wire)  # an expression's kind is an inference; its value is what counts
+        steps.append(to_wire)  # the kind of an expression is inferred, so its actual value decides
     else:
         is_enum = spec.path is not None and bool(spec.path.choices) and not steps
         last = wire_step(spec.kind, is_enum=is_enum)
@@ -76,7 +76,7 @@ def _chain(read: Callable[[Any], Any], steps: list[Callable[[Any], Any]], defaul
 
 
 def _yields_text(spec: FieldSpec) -> bool:
-    """Whether what the table is asked with is text already."""
+    """Whether the value table is looked up with a value that is already text."""
     if spec.transforms:
         return spec.transforms[-1].yields is Kind.TEXT
     return spec.path is not None and spec.path.kind is Kind.TEXT
@@ -86,7 +86,7 @@ def _table_step(table: ValueTable, *, textual: bool) -> Callable[[Any], FieldVal
     values: Mapping[str, FieldValue | Absent] = {
         ours: ABSENT if row.value is None else row.value for ours, row in table.rows.items()
     }
-    # A table with gaps is refused at load, unless an expression asks it: then a gap leaves the org's value alone.
+    # A table with gaps is rejected at load, unless an expression uses it: then a gap keeps the org's value.
     others = ABSENT if table.other_values is None or table.other_values.value is None else table.other_values.value
     if textual:
         return lambda value: values.get(value, others)
@@ -94,7 +94,7 @@ def _table_step(table: ValueTable, *, textual: bool) -> Callable[[Any], FieldVal
 
 
 def compile_lookup(spec: LookupSpec) -> LookupGetter:
-    """A closure to the Lookup, or to None where there is no key."""
+    """The function for one lookup; it returns None if there is no key."""
     entity = spec.entity
     if spec.path is None:
         assert spec.const is not None

@@ -1,4 +1,4 @@
-"""One entry under `fields`: from its YAML node to a FieldSpec or LookupSpec, or to a note of what is wrong with it."""
+"""Parses one entry under `fields` into a FieldSpec or LookupSpec, and notes the problems it finds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class EntryReader:
     prefix: str = ""
 
     def read(self, name: str, position: Position, node: Node) -> FieldSpec | LookupSpec | None:
-        """The entry, or None where it is so wrong that nothing can be said about it."""
+        """The parsed entry, or None if it cannot be used."""
         label = f"{self.prefix}{name}"
         short = text_of(node)
         if short is not None:
@@ -209,7 +209,7 @@ class EntryReader:
         return chosen if len(chosen) == len(names) else None
 
     def _find_table(self, label: str, parts: dict[str, tuple[Position, Node]]) -> tuple[ValueTable | None, bool]:
-        """The table, and whether the entry can be judged further."""
+        """The value table, and whether the entry can be checked further."""
         if "values" not in parts:
             return None, True
         where, node = parts["values"]
@@ -285,7 +285,7 @@ def reference_field(relationship: str) -> str | None:
 
 
 def kind_of_value(value: FieldValue) -> Kind:
-    """The kind of a constant; text may also be a date, so that is left to the org's field."""
+    """The kind of a constant. Text may also be a date; the org's field decides that."""
     if value is None:
         return Kind.ANY
     if isinstance(value, bool):

@@ -1,6 +1,6 @@
-"""What an expression can call and compute: a closed list, tolerant of absent values.
+"""The functions and operators of expressions: a closed list, tolerant of absent values.
 
-Like in SQL, arithmetic on something absent is absent, and an absent value is neither less nor more than anything.
+As in SQL, arithmetic with an absent value is absent, and an absent value is neither less nor greater than anything.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from connector.mapping.transforms import round_half_up, to_date, to_decimal, to_
 from connector.mapping.types import Kind
 
 MAX_TEXT_CHARACTERS = 131_072
-"""Characters; no Salesforce field holds more."""
+"""No Salesforce field holds more characters."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Function:
-    """`fewest` and `most` count arguments; `takes` is the kind of the first, where only one makes sense."""
+    """`min_arguments` and `max_arguments` limit the number of arguments; `takes` is the kind of the first one, if it is
+    restricted."""
 
     name: str
     call: Callable[..., Any]
@@ -111,7 +112,7 @@ def _divide(left: Any, right: Any) -> Decimal:
 
 
 def _numbers_only(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """`"a" * 10**9` and `"%999999999d" % 1` are how a short text becomes a long one."""
+    """Reject text operands: `"a" * 10**9` and `"%999999999d" % 1` turn a short text into a huge one."""
 
     def call(left: Any, right: Any) -> Any:
         if isinstance(left, str) or isinstance(right, str):

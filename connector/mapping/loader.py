@@ -25,18 +25,18 @@ from connector.suggestions import suggestion
 SUFFIX = ".yaml"
 VALUES = "values"
 RETURN_ORDER = "return_order"
-"""A second mapping of returns, for orgs that have Return Orders."""
+"""The optional second mapping of returns, for orgs with Return Orders."""
 PERSON = "person"
-"""A second mapping of customers: of those that are persons, for orgs that have person accounts."""
+"""The optional second mapping of customers, for persons in orgs with person accounts."""
 
 
 def load_mappings(directory: Path | None = None) -> MappingSet:
-    """The mappings in `directory`, or the ones we ship; MappingError lists every problem of every file."""
+    """The mappings in `directory`, or the shipped ones. Raises MappingError with every problem of every file."""
     return read_folder(shipped_mappings() if directory is None else directory)
 
 
 def shipped_mappings() -> Traversable:
-    """Our own mappings: inside the installed package, or beside it in a checkout (an editable install)."""
+    """The shipped mappings: inside the installed package, or beside it in a checkout (an editable install)."""
     packaged = files(connector).joinpath("_data", "mappings")
     if packaged.is_dir():
         return packaged
@@ -44,7 +44,7 @@ def shipped_mappings() -> Traversable:
 
 
 def read_folder(folder: Traversable) -> MappingSet:
-    """Like `load_mappings`, for anything that looks like a folder (a directory, a folder in an archive)."""
+    """Like `load_mappings`, for any Traversable (a directory, a folder in an archive)."""
     problems = Problems()
     name = folder.name
     if not folder.is_dir():
@@ -88,7 +88,7 @@ def read_folder(folder: Traversable) -> MappingSet:
 
 
 def _check_same_record(person: EntitySpec, customer: EntitySpec, problems: Problems) -> None:
-    """Two forms of one entity: whatever a customer is, it is found in one place by one key."""
+    """Both mappings of customers must write the same object by the same key."""
     for key in ("sobject", "external_id"):
         wanted, position = getattr(customer.record, key), getattr(person.record, f"{key}_position")
         if getattr(person.record, key) != wanted:

@@ -1,4 +1,4 @@
-"""From an entity to the record the org shall see. It decides nothing that the mapping file does not say."""
+"""Maps an entity to the record that the org is to have, exactly as the mapping file says."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEYS = frozenset({"customer.key", "customer.number", "product.key", "product.sk
 
 
 class _RecordMapper:
-    """One object of a mapping, compiled."""
+    """The compiled mapping of one object."""
 
     def __init__(self, spec: RecordSpec) -> None:
         self.spec = spec
@@ -97,14 +97,14 @@ class EntityMapping(Generic[E]):
 
     @property
     def sobjects(self) -> tuple[str, ...]:
-        """The objects this mapping writes, parent first."""
+        """The objects that this mapping writes, parent first."""
         return tuple(record.sobject for record in self.spec.records)
 
     def map(self, entity: E) -> MappedRecord | None:
-        """The record for `entity` with its children; None where `when` leaves it out.
+        """The record for `entity` with its children; None if `when` excludes it.
 
-        MappingError, naming the line and the entity, where a value does not suit its transform or expression. Fields
-        owned by Salesforce are not in it, nor those whose value table answers null.
+        Raises MappingError, which names the line and the entity, if a value does not suit its transform or expression.
+        The record has no fields that Salesforce owns, and none whose value table yields null.
         """
         if not self.includes(entity):
             return None
@@ -114,7 +114,7 @@ class EntityMapping(Generic[E]):
         return self._record.map(entity, children)
 
     def includes(self, entity: E) -> bool:
-        """Whether `when` lets this entity be synced."""
+        """Whether `when` includes this entity."""
         when, position = self.spec.when, self.spec.when_position
         if when is None:
             return True
@@ -125,7 +125,7 @@ class EntityMapping(Generic[E]):
 
     @property
     def depends_on(self) -> frozenset[str]:
-        """Whose values it uses besides the entity's own, apart from their keys: `customer`, `product`."""
+        """The other entities whose values it uses, apart from their keys: `customer`, `product`."""
         expressions = [self.spec.when] if self.spec.when is not None else []
         paths = []
         for record in self.spec.records:
@@ -135,26 +135,31 @@ class EntityMapping(Generic[E]):
         return frozenset(text.split(".")[0] for text in texts if "." in text and text not in _KEYS)
 
     def source(self, sobject: str, field: str) -> str | None:
-        """`mappings/order.yaml:14`, the line that maps `field` (an API name, as `AccountId`); None if none does."""
+        """The line that maps `field` (an API name, such as `AccountId`), as `mappings/order.yaml:14`; None if none
+        does."""
         entry = self._entries.get((sobject, field))
         return None if entry is None else entry.position.source
 
     def owner(self, field: str, sobject: str | None = None) -> Owner:
-        """Whose word counts for `field`, of the entity's own object unless named; what we do not map is the org's."""
+        """The owner of `field`, of the entity's own object unless `sobject` is given. A field that is not mapped
+        belongs to Salesforce."""
         entry = self._entries.get((sobject or self.sobject, field))
         if entry is None:
             return Owner.SALESFORCE
         return entry.owner if isinstance(entry, FieldSpec) else Owner.LOCAL
 
     def fields_of(self, sobject: str) -> tuple[str, ...]:
-        """API names of everything mapped on `sobject`, references by their field, in the order of the file."""
+        """API names of everything mapped on `sobject`, with references by their field, in the order of the file."""
         records = (record for record in self.spec.records if record.sobject == sobject)
         return tuple(entry.name for record in records for entry in record.entries)
 
 
 class MappingSet:
-    """The mappings of all entities, from one folder. Of the two ways to map a return, one at most is in use; of the two
-    for a customer, that for persons only where the org has accounts for them (`with_persons`)."""
+    """The mappings of all entities, from one folder.
+
+    At most one of the two mappings of returns is in use, and the mapping of persons only if the org has person accounts
+    (`with_persons`).
+    """
 
     def __init__(
         self,
@@ -176,21 +181,21 @@ class MappingSet:
         self.persons_enabled = False
 
     def with_returns(self, returns: EntityMapping[OrderReturn] | None) -> MappingSet:
-        """The same, with returns mapped by `returns`; None leaves them out."""
+        """A copy that maps returns with `returns`; None leaves them out."""
         copied = copy(self)
         copied.returns = returns
         return copied
 
     def with_persons(self, enabled: bool) -> MappingSet:
-        """The same, for an org in which new accounts can be persons, or cannot."""
+        """A copy for an org in which new accounts can be person accounts (`enabled`), or cannot."""
         copied = copy(self)
         copied.persons_enabled = enabled and self.person is not None
         return copied
 
     def map_customer(self, customer: Customer, link: Link | None) -> MappedRecord | None:
-        """The record of a customer whose account is that of `link`, as far as there is one.
+        """The record of a customer whose account is that of `link`, if there is one.
 
-        An account stays what it was made as. One that was made when the org told no persons from companies is a
+        An account keeps the type it was created with. One that was created before the org had person accounts is a
         company's, whoever the customer is.
         """
         was_person = link.snapshot.get(IS_PERSON) if link is not None else None
@@ -219,11 +224,11 @@ class MappingSet:
         return (mapping for mapping in mappings if mapping is not None)
 
     def of(self, kind: EntityKind) -> EntityMapping[Any] | None:
-        """None for returns that are not mapped."""
+        """The mapping of a kind; None for returns that are not mapped."""
         return next((mapping for mapping in self if mapping.kind is kind), None)
 
     def source(self, sobject: str, field: str, *, person: bool = False) -> str | None:
-        """The line that maps `field` of `sobject` in any of the files, in that of persons first for a `person`; None if
+        """The line that maps `field` of `sobject` in any of the files, for a `person` in that of persons first; None if
         none does."""
         first = (self.person,) if person and self.person is not None else ()
         sources = (mapping.source(sobject, field) for mapping in (*first, *self))

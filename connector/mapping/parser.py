@@ -1,4 +1,4 @@
-"""One mapping file: from its YAML to an EntitySpec, noting everything that is wrong on the way."""
+"""Parses one mapping file into an EntitySpec, and notes every problem on the way."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHILDREN: Mapping[EntityKind, Mapping[str, tuple[str, type]]] = {
     EntityKind.ORDER: {"lines": ("line", Line)},
     EntityKind.RETURN: {"lines": ("return_line", ReturnedLine), "credited": ("return_line", ReturnedLine)},
 }
-"""Attribute that holds the children -> what one of them is called, and its model."""
+"""The attribute with the children, their entity name, and their model."""
 
 KEYS: Mapping[str, frozenset[str]] = {
     "customer": frozenset({"key", "number"}),
@@ -53,7 +53,7 @@ _Parts = dict[str, tuple[Position, Node]]
 def read_entity(
     kind: EntityKind, file: str, content: bytes, tables: Mapping[str, ValueTable | None], problems: Problems
 ) -> EntitySpec | None:
-    """The spec in `file`; None where it cannot be used, with the reasons noted."""
+    """The spec in `file`; None if it cannot be used, with the reasons noted in `problems`."""
     top = compose(file, content, problems)
     return None if top is None else _FileReader(kind=kind, file=file, tables=tables, problems=problems).read(top)
 
@@ -200,7 +200,8 @@ class _FileReader:
     def _check_key(
         self, entity: str, external_id: tuple[str, Position], fields: list[FieldSpec], node: MappingNode, prefix: str
     ) -> None:
-        """The external ID field must hold the entity's own key, as it is: every write is repeated by it."""
+        """Check that the external ID field is mapped to the entity's own key without changes: every write is repeated
+        by it."""
         name, where = external_id
         keys = KEYS[entity]
         spec = next((field for field in fields if field.name == name), None)

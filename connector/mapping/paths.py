@@ -1,4 +1,4 @@
-"""What a path like `customer.name` leads to: decided from the model's annotations, before any entity is seen."""
+"""Resolves a path such as `customer.name` from the annotations of the model, before any entity is read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from connector.suggestions import listed, suggestion
 
 
 class PathError(Exception):
-    """A path that leads nowhere, said in one sentence with what to do."""
+    """A path that does not resolve; its text is one sentence that says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Path:
-    """`text` is as a mapping names it, `source` the attributes that lead there, inline parts of the model among them;
-    `choices` are the only texts it can hold (an enum); `own` tells a stored attribute of the entity itself, the only
-    kind of place a value from the org can go back to; `gap` says that something on the way may be absent."""
+    """`text` is the path as written; `source` are the attributes that lead there, including inline parts of the model.
+    `choices` are the only values of an enum. `is_own_attribute`: a stored attribute of the entity itself, so a value
+    from the org can be written back. `may_be_absent`: a part of the path may be None."""
 
     text: str
     source: str
@@ -33,7 +33,7 @@ class Path:
 
     @property
     def read(self) -> Callable[[Any], Any]:
-        """Reads the value from an entity; None where a part of the way is absent."""
+        """A function that reads the value from an entity; None if a part of the path is absent."""
         return _reader_with_gaps(self.source) if self.may_be_absent else attrgetter(self.source)
 
 
@@ -89,7 +89,7 @@ def _inline_types(model: type) -> set[type]:
 
 @cache
 def resolve(model: type, text: str) -> Path:
-    """What `text` reads from a `model`; PathError says which part is wrong."""
+    """The value that `text` reads from a `model`. Raises PathError that says which part is wrong."""
     current: Any = model
     kind: Kind | None = None
     parts = text.split(".")

@@ -1,4 +1,5 @@
-"""Whether a mapping suits the kind of account it makes: record types the org has, names of persons or of companies."""
+"""Checks that a mapping suits the type of account it creates: the org's record types, and fields of persons or
+companies."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ from connector.model.describe import SObjectDescribe
 from connector.suggestions import listed
 
 PERSON = "person"
-"""As the key of a record type: whichever the org has for persons."""
+"""As the key of a record type: whichever type the org has for persons."""
 
 COMPUTED_FIELDS = frozenset({"Name"})
-"""What a person's account has without being given it."""
+"""Fields of a person account that the org computes."""
 
 _NAMES = frozenset({"FirstName", "LastName", "MiddleName", "Suffix", "Salutation"})
 
@@ -26,7 +27,7 @@ def check_account_type(
     person: bool | None,
     person_types: Collection[str],
 ) -> None:
-    """`person`: whether it makes accounts of persons, or of companies; None where the org knows no difference."""
+    """`person`: whether the mapping creates person accounts or companies; None if the org has no person accounts."""
     for lookup in record.lookups:
         if lookup.entity == "record_type":
             _check_record_type(lookup, describe, problems, person, person_types)

@@ -1,11 +1,11 @@
-"""Where in a mapping file something is wrong, and how that is said: `file:line:column: field: what, and what to do`."""
+"""Collects problems of mapping files, each as `file:line:column: field: what, and what to do`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 MAX_LISTED = 100
-"""Problems that are told one by one."""
+"""Problems that are listed one by one."""
 MAX_LINE_CHARACTERS = 1_000
 
 
@@ -26,7 +26,7 @@ class Position:
 
 
 class Problems:
-    """Collects everything that is wrong, each place and sentence once, in reading order of each file."""
+    """Collects problems, each position and sentence once, in reading order of each file."""
 
     def __init__(self) -> None:
         self._positions: dict[str, Position] = {}
@@ -38,7 +38,7 @@ class Problems:
         self._positions.setdefault(_one_line(f"{position}: {field}: {text}"), position)
 
     def lines(self) -> list[str]:
-        """One line each, the last of them the number of all others, if there are very many."""
+        """One line per problem. Beyond the limit the last line says how many more there are."""
         places = self._positions.items()
         lines = [line for line, _ in sorted(places, key=lambda item: (item[1].file, item[1].line, item[1].column))]
         if len(lines) <= MAX_LISTED:
@@ -47,6 +47,6 @@ class Problems:
 
 
 def _one_line(text: str) -> str:
-    """What a file says can be anything (line breaks, terminal codes, a megabyte); a problem is one line to read."""
+    """`text` as one line: a file can contain anything (line breaks, terminal codes, a megabyte)."""
     shown = text if len(text) <= MAX_LINE_CHARACTERS else f"{text[:MAX_LINE_CHARACTERS]}…"
     return "".join(character if character.isprintable() else " " for character in shown)

@@ -1,4 +1,5 @@
-"""What a mapping file says, checked and complete: nothing in here can still be wrong by itself, only against an org."""
+"""The parsed form of a mapping file. It is complete and valid in itself; only a comparison with an org can
+find errors."""
 
 from __future__ import annotations
 
@@ -15,11 +16,11 @@ from connector.model.change import EntityKind
 from connector.model.record import FieldValue
 
 ANY_OTHER_VALUE = "*"
-"""The row of a value table that stands for every value without a row of its own."""
+"""The row of a value table for every value without a row of its own."""
 
 
 class Owner(StrEnum):
-    """Whose word counts for a field. `salesforce` fields are never sent; `newest` and `ask` are sent and taken."""
+    """Which side owns a field. `salesforce` fields are never sent; `newest` and `ask` are sent and received."""
 
     LOCAL = "local"
     SALESFORCE = "salesforce"
@@ -29,7 +30,7 @@ class Owner(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """What one value becomes; None leaves the org's value alone."""
+    """The result for one value; None keeps the org's value."""
 
     value: FieldValue
     position: Position
@@ -37,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValueTable:
-    """`rows` by our value as text (`true`, `12`); `kind` is what the rows yield."""
+    """`rows` by our value as text (`true`, `12`); `kind` is the kind of their results."""
 
     name: str
     position: Position
@@ -51,9 +52,9 @@ class ValueTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldSpec:
-    """One field: from a path, an expression or, where both are None, a constant.
+    """One field: from a path, an expression or, if both are None, a constant.
 
-    `kind` is what reaches the org. `default` is sent where there is no value; it is not transformed.
+    `kind` is what reaches the org. `default` is sent if there is no value; it is not transformed.
     """
 
     name: str
@@ -70,7 +71,7 @@ class FieldSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LookupSpec:
-    """A reference by our key. `relationship` is as written (`Account`), `name` the reference field (`AccountId`)."""
+    """A reference by our key. `relationship` is as written (`Account`), `name` is the reference field (`AccountId`)."""
 
     relationship: str
     name: str

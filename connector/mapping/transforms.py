@@ -1,7 +1,7 @@
-"""The named conversions a mapping can ask for: what each takes, what it yields, and how it is undone where it can be.
+"""The named transforms that a mapping can use: what each takes and yields, and its inverse if there is one.
 
-A transform never sees an absent value. `backward` serves values that come back from the org; without one a field can
-only be owned locally.
+A transform never receives an absent value. `backward` converts values that come back from the org; a field whose
+transform has none can only be owned locally.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Transform:
 
 
 def to_date(value: date | str) -> date:
-    """The UTC day of a moment, or the day an ISO text names."""
+    """The UTC day of a datetime, or the day that an ISO text names."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value.strip())
     return as_utc(value).date() if isinstance(value, datetime) else value
 
 
 def to_datetime(value: date | str) -> datetime:
-    """Midnight UTC of a day, or the moment an ISO text names."""
+    """Midnight UTC of a day, or the datetime that an ISO text names."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value.strip())
     return as_utc(value) if isinstance(value, datetime) else datetime.combine(value, time(), UTC)
@@ -71,7 +71,7 @@ def to_text(value: object) -> str:
 
 
 def round_half_up(value: Decimal | int, digits: int) -> Decimal:
-    """Half up, as the org does it."""
+    """Rounded half up, as the org rounds."""
     return Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
 
 
@@ -131,7 +131,7 @@ _LIST = (
 )  # fmt: skip
 
 IN_ZONE = "date in "
-"""`date in Europe/Berlin`: the day it is there, which near midnight is another than in UTC."""
+"""`date in Europe/Berlin`: the day in that zone, which near midnight differs from the day in UTC."""
 
 
 def find_transform(name: str) -> Transform | None:

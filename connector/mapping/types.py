@@ -1,7 +1,7 @@
-"""What sort of value travels, from the model's own annotations to the text Salesforce reads.
+"""The kinds of values, from the annotations of the model to the text that Salesforce reads.
 
-Decides the wire form: dates and datetimes as ISO text (UTC, whole seconds: the org keeps no fractions), Decimal as it
-is, an enum as its text.
+Wire forms: dates and datetimes are ISO text (UTC, whole seconds, because the org stores no fractions), a Decimal stays
+as it is, an enum is its text.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _KINDS: Mapping[Any, Kind] = MappingProxyType(
 
 
 def as_utc(moment: datetime) -> datetime:
-    """A moment without a zone is taken as UTC."""
+    """The moment in UTC; without a zone it is taken as UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -66,7 +66,7 @@ def _enum_text(member: Enum) -> str:
 
 
 def to_wire(value: object) -> FieldValue:
-    """Any value in its wire form; TypeError for what a field cannot hold."""
+    """Any value in its wire form. Raises TypeError for a value that no field can hold."""
     if isinstance(value, Enum):
         return _enum_text(value)
     if value is None or isinstance(value, str | bool | int | Decimal):
@@ -79,7 +79,7 @@ def to_wire(value: object) -> FieldValue:
 
 
 def wire_step(kind: Kind, *, is_enum: bool) -> Callable[[Any], FieldValue] | None:
-    """The quickest conversion of a value of this kind; None where it already is what the wire holds."""
+    """The fastest conversion for values of this kind; None if they already have their wire form."""
     if is_enum:
         return _enum_text
     if kind is Kind.DATETIME:

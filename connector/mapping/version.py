@@ -1,4 +1,4 @@
-"""What a folder of mapping files is at one moment: its mappings, and a digest by which it is known elsewhere."""
+"""The state of a folder of mapping files: its mappings, and a digest that identifies it on other machines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class MappingVersion:
-    """Equal files have an equal `digest`, wherever they lie."""
+    """Equal files have an equal `digest`, wherever they are stored."""
 
     digest: str
     mappings: MappingSet
@@ -31,12 +31,13 @@ class MappingVersion:
 
 
 def folder_of(directory: Path | None) -> Traversable:
-    """The folder itself, or ours."""
+    """The given folder, or the shipped mappings."""
     return shipped_mappings() if directory is None else directory
 
 
 def load_version(directory: Path | None = None) -> MappingVersion:
-    """The files as they are; MappingError lists every problem of every file, or says that they change all the time."""
+    """The files as they are now. Raises MappingError with every problem of every file, or if they change while being
+    read."""
     folder = folder_of(directory)
     for _ in range(_MAX_ATTEMPTS):
         before = _digest(folder)
@@ -46,20 +47,20 @@ def load_version(directory: Path | None = None) -> MappingVersion:
             if _digest(folder) == before:
                 raise
             continue
-        if _digest(folder) == before:  # else somebody saved a file meanwhile
+        if _digest(folder) == before:  # else a file was saved meanwhile
             return MappingVersion(digest=before, mappings=mappings)
     raise MappingError([f"{Position(file=folder.name)}: folder: changes all the time: try again when it is complete."])
 
 
 def fingerprint(directory: Path | None = None) -> object:
-    """Another one as soon as a file of the folder was saved, added or removed; cheaper than its digest."""
+    """A value that changes when a file of the folder is saved, added or removed; cheaper than the digest."""
     entries = []
     for _, file in _files(folder_of(directory)):
         if isinstance(file, Path):
             try:
                 status = file.stat()
             except OSError:
-                continue  # gone, or not ours to see: reading it will tell
+                continue  # deleted or not accessible: reading it will report the problem
             entries.append((str(file), status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(entries)
 
@@ -70,14 +71,14 @@ def _digest(folder: Traversable) -> str:
         try:
             content = read_file(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
         except (OSError, UnusableFileError):
-            content = b""  # reading it will tell why
+            content = b""  # reading it will report the problem
         digest.update(f"{name}\n{len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
 
 
 def _files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
-    """Name and file, in one order everywhere."""
+    """Names and files, in the same order on every machine."""
     for prefix, place in (("", folder), (f"{VALUES}/", folder.joinpath(VALUES))):
         try:
             files = sorted(place.iterdir(), key=lambda file: file.name) if place.is_dir() else []

@@ -1,7 +1,7 @@
-"""YAML text as nodes that know their line and column.
+"""Reads YAML text as nodes that know their line and column.
 
-It composes and does not construct: a value keeps the text the author wrote (`1.10`, `on`), duplicate keys are seen, and
-no alias is ever expanded.
+It composes nodes and constructs no objects: a value keeps the text of its author (`1.10`, `on`), duplicate keys are
+detected, and no alias is ever expanded.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from connector.mapping.yaml_limits import TOO_DEEP, TooMuchError, check
 from connector.model.record import FieldValue
 
 MAX_BYTES = 1_000_000
-"""Bytes of a file."""
+"""The largest accepted file, in bytes."""
 
 _TAG = "tag:yaml.org,2002:"
 
 
 class BadValueError(Exception):
-    """A scalar that is none of text, number, true or false."""
+    """A scalar that is neither text, number, true nor false."""
 
 
 class BadYamlError(Exception):
-    """A file that is no YAML as we read it: `problem` follows its name, `line` and `column` count from 1."""
+    """A file that cannot be read as YAML: `problem` follows its name; `line` and `column` count from 1."""
 
     def __init__(self, problem: str, line: int = 1, column: int = 1) -> None:
         super().__init__(problem)
@@ -39,7 +39,8 @@ class BadYamlError(Exception):
 
 
 def compose_document(content: bytes) -> Node | None:
-    """The top of a file's one document, None for an empty one. BadYamlError if it is not one, too large or too deep."""
+    """The root node of a file's only document; None for an empty file. Raises BadYamlError if it cannot be read, is too
+    large or nested too deeply."""
     if len(content) > MAX_BYTES:
         raise BadYamlError(f"is larger than {MAX_BYTES:,} bytes: a few hundred lines are usual.")
     try:
