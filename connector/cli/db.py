@@ -139,16 +139,16 @@ async def _status() -> dict[str, Any]:
             EntityKind.ORDER: await orders.count(connection),
             EntityKind.RETURN: await returns.count(connection),
         }
-        org = await orgs.active(connection)
+        org = await orgs.get_active(connection)
         other = await _other_org(connection, org, settings)
         linked = await links.count(connection, org.org_id) if org else {}
         unsent = await outbox.counts(connection)
-        oldest = await retry_schedule.oldest(connection)
+        oldest = await retry_schedule.oldest_capture(connection)
         told = await notifications.counts(connection)
-        mapping = await mapping_versions.active(connection)
-        troubles = await mapping_versions.troubles(connection, store.clock.now() - timedelta(minutes=5))
-        outage = await outages.current(connection)
-        put_off = await retry_schedule.put_off(connection)
+        mapping = await mapping_versions.get_active(connection)
+        troubles = await mapping_versions.list_problems(connection, store.clock.now() - timedelta(minutes=5))
+        outage = await outages.get_current(connection)
+        put_off = await retry_schedule.count_postponed_by_error(connection)
         return {
             "database": store.address,
             "readable_by_others": store.readable_by_others,
@@ -188,7 +188,7 @@ async def _other_org(connection: Connection, org: KnownOrg | None, settings: Set
     address = login_url(settings)
     if org is None or not address:
         return None
-    there = await orgs.answering(connection, address)
+    there = await orgs.find_by_login_url(connection, address)
     if there is not None:
         return None if there.active else {"org": there.org_id, "address": there.instance_url}
     return {"org": None, "address": address} if org.login_url else None

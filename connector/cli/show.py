@@ -83,7 +83,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         found = await modules[kind].load(connection, [key])
         if not found:
             raise ConnectorError(f"There is no {kind} {key} here.", hint="`connector import PATH` brings it in.")
-        org = await orgs.active(connection)
+        org = await orgs.get_active(connection)
         org_id = org.org_id if org else ""
         linked = list((await links.get(connection, org_id, kind.value, [key])).values())
         if kind is EntityKind.ORDER:

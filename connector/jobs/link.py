@@ -339,7 +339,7 @@ def _linked_elsewhere(holder: Link, target: str) -> ConnectorError:
 
 
 async def _check_leases(uow: UnitOfWork, worker: LeaseKeeper) -> None:
-    if await leases.lost(uow, worker.held_leases):
+    if await leases.list_lost(uow, worker.held_leases):
         raise another_push_error()
 
 

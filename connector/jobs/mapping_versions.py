@@ -116,7 +116,7 @@ class MappingVersions:
     async def files_are_active(self, store: Store) -> bool:
         """Whether the files are those of the active version."""
         async with store.reader() as connection:
-            active = await versions.active(connection)
+            active = await versions.get_active(connection)
         return self.files.error is None and active is not None and active.digest == self.files.version.digest
 
     async def choose(self, store: Store, check_fit: CheckFit, *, explicit: bool = False) -> ChosenVersion:
@@ -129,19 +129,19 @@ class MappingVersions:
             raise self.files.error
         version, source = self.files.version, self.files.source
         async with store.reader() as connection:
-            active = await versions.active(connection)
-            last_seen_digest = await versions.digest_of(connection, source)
+            active = await versions.get_active(connection)
+            last_seen_digest = await versions.get_source_digest(connection, source)
             was_active_before = await versions.was_active(connection, version.digest)
         if active is not None and active.digest == version.digest:
             if last_seen_digest != version.digest:
                 async with store.transaction() as uow:
-                    await versions.record_trouble(uow, source, version.digest)
+                    await versions.record_source(uow, source, version.digest)
             return self._chosen(active.number, version)
         edited = last_seen_digest != version.digest if last_seen_digest is not None else not was_active_before
         if active is not None and not edited and not explicit:
             if last_seen_digest is None:
                 async with store.transaction() as uow:
-                    await versions.record_trouble(uow, source, version.digest)
+                    await versions.record_source(uow, source, version.digest)
             raise OtherMappingsError(version, source, active)
         try:
             await check_fit(version.mappings)
@@ -169,7 +169,7 @@ class MappingVersions:
         """For a service: what to work by now. If that cannot be had from the files, which it says once, it is the last
         good version, as long as that is active; else None."""
         async with store.reader() as connection:
-            active = await versions.active(connection)
+            active = await versions.get_active(connection)
         if active is not None and (self._last_used is None or self._last_used.digest != active.digest):
             self.files.reload_if_changed(immediately=True)  # somebody else was faster
         try:
@@ -226,7 +226,7 @@ class MappingVersions:
         self._problem, self._reported_at = problem, store.clock.now()
         async with store.transaction() as uow:
             # As if nobody had seen these files: once they can be used, they are an edit.
-            await versions.trouble(uow, self.files.source, None if problem is None else str(problem), digest="")
+            await versions.record_problem(uow, self.files.source, None if problem is None else str(problem), digest="")
 
     def _is_reminder_due(self, store: Store) -> bool:
         return self._reported_at is None or store.clock.now() >= self._reported_at + REMIND_AFTER

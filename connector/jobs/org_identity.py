@@ -40,8 +40,8 @@ async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> s
     """
     org_id, url = await client.connect(), login_url(settings)
     async with store.reader() as connection:
-        active = await orgs.active(connection)
-        latest = await orgs.answering(connection, url)
+        active = await orgs.get_active(connection)
+        latest = await orgs.find_by_login_url(connection, url)
     is_active = active is None or active.org_id == org_id
     is_recorded = latest is not None and (latest.org_id, latest.instance_url) == (org_id, client.instance_url)
     if not is_recorded or active is None:

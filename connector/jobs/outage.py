@@ -12,7 +12,7 @@ from connector.store.outages import Outage
 
 async def get_current(store: Store) -> Outage | None:
     async with store.reader() as connection:
-        return await outages.current(connection)
+        return await outages.get_current(connection)
 
 
 async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
@@ -26,27 +26,27 @@ async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
 async def make_all_due(store: Store) -> None:
     """What waits for its next attempt is tried now."""
     async with store.transaction() as uow:
-        await retry_schedule.hasten(uow)
+        await retry_schedule.make_all_due(uow)
 
 
 async def end(store: Store) -> None:
     """The org takes what it is sent."""
     async with store.transaction() as uow:
-        await outages.over(uow)
+        await outages.end(uow)
 
 
 async def record_failure(store: Store, clock: Clock, error: ConnectorError) -> Outage:
     """Remember what keeps the org from taking anything; all of it is due when the org is asked next."""
     async with store.transaction() as uow:
-        await retry_schedule.hasten(uow)
-        return await outages.failed(
+        await retry_schedule.make_all_due(uow)
+        return await outages.record_failure(
             uow,
             code=getattr(error, "code", "") or type(error).__name__.removesuffix("Error").upper(),
             message=_one_line(error.message),
             fix=without_replay(error.hint),
             detail=_one_line(getattr(error, "detail", "")),
             jitter=clock.jitter(),
-            asked=getattr(error, "retry_after", None),
+            retry_after=getattr(error, "retry_after", None),
         )
 
 

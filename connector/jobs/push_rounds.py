@@ -200,7 +200,7 @@ class PushRounds:
         async with self.store.reader() as connection:
             now = self.store.clock.now()
             due = await outbox.due_by_partition(connection, now, self.partitions, self.share.selection)
-            return due, await leases.current(connection, leases.PARTITION, now)
+            return due, await leases.list_held(connection, leases.PARTITION, now)
 
     async def _due_counts(self) -> DueCounts:
         async with self.store.reader() as connection:

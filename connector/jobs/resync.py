@@ -113,8 +113,8 @@ async def _products_needed(store: Store, numbers: Sequence[str]) -> set[str] | N
     async with store.reader() as connection:
         loaded = await orders.load(connection, list(numbers))
         skus = {line.product.sku for order in loaded for line in order.lines}
-        org = await orgs.active(connection)
-        return skus if org is None else await links.absent(connection, org.org_id, "product", skus)
+        org = await orgs.get_active(connection)
+        return skus if org is None else await links.list_missing(connection, org.org_id, "product", skus)
 
 
 async def _make_keys_due(store: Store, kind: EntityKind, keys: Sequence[str]) -> int:

@@ -30,7 +30,7 @@ async def use_org(
             hint=f"Correct {LOGIN_URL_SETTING}, or name the org that answers there.",
         )
     async with store.reader() as connection:
-        active = await orgs.active(connection)
+        active = await orgs.get_active(connection)
     if active is not None and active.org_id == org_id:
         return None
     sync = settings.sync
@@ -39,7 +39,7 @@ async def use_org(
         # Due before active: if we are killed in between, the org before is looked at once more, and nothing is lost.
         number = await make_due(store, None, [], unconfirmed=True)
         async with store.transaction() as uow:
-            if await leases.lost(uow, worker.held_leases):
+            if await leases.list_lost(uow, worker.held_leases):
                 raise another_push_error()
             url, instance = login_url(settings), client.instance_url
             await orgs.put(uow, org_id, login_url=url, instance_url=instance, is_active=True)

@@ -88,7 +88,7 @@ class LeaseKeeper:
                 await leases.release_all(self._store, self.owner, partitions)
             done = {name for name in self.held_leases if not self._more_pushes_follow or name.startswith(WORKER)}
             async with self._store.transaction() as uow:
-                await leases.forget(uow, done - partitions.keys(), (WORKER, WANTED))
+                await leases.delete_leases(uow, done - partitions.keys(), (WORKER, WANTED))
             self.held_leases.clear()
 
     async def acquire(self, names: Sequence[str]) -> list[str]:
@@ -97,7 +97,7 @@ class LeaseKeeper:
         If none is free, other workers learn that this one wants some.
         """
         async with self._store.reader() as connection:
-            free = await leases.free(connection, names, self._clock.now())
+            free = await leases.list_free(connection, names, self._clock.now())
         workers, _ = await self._population()
         share = -(-len(names) // workers)
         acquired = await self._acquire(free[:share]) if free else []
@@ -159,8 +159,8 @@ class LeaseKeeper:
         """The number of workers, and whether another one waits for work."""
         async with self._store.reader() as connection:
             now = self._clock.now()
-            at_work = await leases.current(connection, WORKER, now)
-            wanting = await leases.current(connection, WANTED, now)
+            at_work = await leases.list_held(connection, WORKER, now)
+            wanting = await leases.list_held(connection, WANTED, now)
         waiting = {name.removeprefix(WANTED) for name in wanting} - {self.seat}
         return len({self.seat, *waiting, *(name.removeprefix(WORKER) for name in at_work)}), bool(waiting)
 
@@ -172,7 +172,7 @@ class LeaseKeeper:
                     self.partition_counts_differ = not await leases.agree_on_partitions(uow, self._partitions)
                     if self.partition_counts_differ:
                         return []
-                acquired = await leases.take(uow, names, self.owner, self._ttl)
+                acquired = await leases.acquire_many(uow, names, self.owner, self._ttl)
             if not self.held_leases:
                 self._valid_until = requested_at + timedelta(seconds=self._ttl)
             self.held_leases |= acquired

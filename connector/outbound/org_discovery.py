@@ -126,7 +126,7 @@ async def set_flag(store: Store, org_id: str, name: str, value: bool) -> None:
         if cached is not None:
             body = orjson.loads(cached.body)
             body["notes"] = {**body.get("notes", {}), name: value}
-            await org_metadata.amend(uow, org_id, orjson.dumps(body).decode())
+            await org_metadata.update_body(uow, org_id, orjson.dumps(body).decode())
 
 
 def _missing_feature(message: str, hint: str) -> SalesforceError:

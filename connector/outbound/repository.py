@@ -112,7 +112,7 @@ class SyncRepository:
         async with self._store.reader() as connection:
             if self._mapping_version is not None and not await self._mapping_version.is_still_active(connection):
                 return []
-            changes = await outbox.due(
+            changes = await outbox.list_due(
                 connection,
                 entity=entity,
                 partitions=partitions,
@@ -205,7 +205,7 @@ class SyncRepository:
             await self._check_leases(uow)
             if self._mapping_version is not None and not await self._mapping_version.is_still_active(uow.connection):
                 return set()
-            sendable = await outbox.begin(uow, [item.change for item in pending_entities if item.change.version])
+            sendable = await outbox.begin_send(uow, [item.change for item in pending_entities if item.change.version])
         self._sent_slots.update({(item.change.entity, item.change.key): _slot_of(item) for item in pending_entities})
         return {
             item.change.key
@@ -263,7 +263,7 @@ class SyncRepository:
                 uow, [*outcomes.done, *refusals, *(item.change for item, _ in waiting), *outcomes.to_read_back]
             )
             await outbox.mark_confirmed(uow, [*confirmed, *outcomes.confirmed])
-            await retry_schedule.answered(uow, answered)
+            await retry_schedule.reset_unanswered_sends(uow, answered)
             for entity in sorted({entity for entity, _ in outcomes.dropped_links}):
                 await self._drop_links(uow, entity, [key for kind, key in outcomes.dropped_links if kind == entity])
             stored = await store_links(uow, self._org_id, outcomes.links)
@@ -277,7 +277,7 @@ class SyncRepository:
                 await self._postpone(uow, pending.change, fault)
             for was_sent in (True, False):
                 behind = [change for change, sent in outcomes.deprioritized if sent is was_sent]
-                await retry_schedule.put_behind(uow, behind, tried=was_sent)
+                await retry_schedule.deprioritize(uow, behind, was_sent=was_sent)
             await journal.write(uow, list(journal_entries(outcomes, self._org_id)))
 
     async def _drop_links(self, uow: UnitOfWork, entity: str, keys: Sequence[str]) -> None:
@@ -377,7 +377,7 @@ class SyncRepository:
         return PendingEntity(change=change, entity=entity, record=record, problem=problem, link=link, line_links=lines)
 
     async def _check_leases(self, uow: UnitOfWork) -> None:
-        if lost_names := await leases.lost(uow, self._held_leases):
+        if lost_names := await leases.list_lost(uow, self._held_leases):
             raise _lease_lost(", ".join(lost_names))
 
 

@@ -1,4 +1,5 @@
-"""What a failure of the database means: one StoreError with a sentence for the operator, never the values involved."""
+"""Translates failures of the database into a StoreError with a sentence for the operator, never with the values
+involved."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ class _Fault:
 _ABORTED = ("40001", "40P01")
 """Of PostgreSQL: a serialization failure, a deadlock. Nothing of the transaction was kept."""
 
-_TAKEN = "23505"
+_UNIQUE_VIOLATION = "23505"
 """Of PostgreSQL: somebody else stored a row with the same key meanwhile. In SQLite writers take turns."""
 
 _LOCKED = _Fault(
@@ -92,7 +93,7 @@ _FAULTS = (
 
 
 @contextmanager
-def translated(address: str) -> Iterator[None]:
+def translate_errors(address: str) -> Iterator[None]:
     """Turn whatever the driver raises inside into a StoreError; `address` is the URL without its password."""
     try:
         yield
@@ -118,7 +119,7 @@ def _explain(error: exc.DBAPIError, address: str) -> StoreError:
     for fault in _FAULTS:
         if fault.matches(state, text):
             return _error(fault, address)
-    if state == _TAKEN:
+    if state == _UNIQUE_VIOLATION:
         # Whoever looked first and wrote then finds the row when the whole transaction is repeated.
         return AbortedError(
             f"The database refused a value: {_first_line(text)}.", hint="Correct the data.", retry_class=RetryClass.DATA

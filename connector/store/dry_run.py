@@ -1,4 +1,4 @@
-"""A store on which everything can be done and nothing stays: one transaction, rolled back at the end."""
+"""A store on which everything can be done and nothing stays: one transaction that is rolled back at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from connector.store.tables import journal, leases, links, metadata, org_catalog
 from connector.store.unit_of_work import UnitOfWork
 
 COPIED = (outbox, links, journal, leases, org_catalog, orgs)
-"""What a push writes."""
+"""The tables that a push writes."""
 
 
 class DryRunStore(Store):
@@ -25,39 +25,42 @@ class DryRunStore(Store):
         self.address = store.address
         self.dialect = store.dialect
         self._connection = connection
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[UnitOfWork]:
-        async with self._one_at_a_time, self._connection.begin_nested():
+        async with self._lock, self._connection.begin_nested():
             unit = UnitOfWork(self._connection, self.clock.now())
             yield unit
             await unit.capture()
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[AsyncConnection]:
-        async with self._one_at_a_time:
+        async with self._lock:
             yield self._connection
 
 
 @asynccontextmanager
 async def dry_run(store: Store) -> AsyncIterator[Store]:
-    """A store that begins as `store` is, and leaves it so. While it is open nobody else can write to SQLite: for work
-    that is done in a moment."""
+    """A store that starts as `store` is and leaves it unchanged. While it is open nobody else can write to SQLite, so
+    it is for short work."""
     async with store.scratch() as connection:
         yield DryRunStore(store, connection)
 
 
 @asynccontextmanager
 async def sync_dry_run(store: Store) -> AsyncIterator[Store]:
-    """The same for what a push writes, in nobody's way however long it takes: those tables are copied into temporary
-    ones, which hide the others on this connection. The entities are as they were when it began."""
+    """A dry run of a push, which blocks nobody however long it takes.
+
+    The tables that a push writes are copied into temporary ones, which hide the originals on this connection. The
+    entities are as they were at the start.
+    """
     async with store.snapshot() as connection:
-        await connection.run_sync(_copy)
+        await connection.run_sync(_copy_tables)
         yield DryRunStore(store, connection)
 
 
-def _copy(connection: Connection) -> None:
+def _copy_tables(connection: Connection) -> None:
     sqlite = connection.dialect.name == "sqlite"
     schema = "main" if sqlite else connection.execute(text("SELECT current_schema()")).scalar_one()
     hidden = MetaData(naming_convention=metadata.naming_convention)

@@ -1,11 +1,11 @@
-"""The way to the database: which one, one transaction at a time, and what it means when it fails.
+"""Access to the database: opens it, runs one transaction at a time, and translates its failures.
 
-SQLite is told to keep a write-ahead log, to check foreign keys and to take the write lock when a transaction begins,
-not at its first write: a transaction that has read can then never be refused because somebody else wrote meanwhile.
-Writers of one process queue for it in the order in which they came, without a time limit, for each of them gets its
-turn however slow the machine is. Only the wait for another process has a limit: that one may hold the lock for ever.
+SQLite uses a write-ahead log, checks foreign keys, and takes the write lock when a transaction begins instead of at its
+first write: a transaction that has read can then never be refused because somebody else wrote meanwhile. Writers of one
+process queue in order without a time limit, because each gets its turn however slow the machine is. Only the wait for
+another process is limited: that one may hold the lock forever.
 
-PostgreSQL may stand behind a pooler that gives every transaction another session (PgBouncer in transaction mode): no
+PostgreSQL may be behind a pooler that gives every transaction another session (PgBouncer in transaction mode): no
 statement is prepared, and nothing that belongs to a session (SET, advisory locks, LISTEN, temporary tables) outlives
 its transaction.
 """
@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from connector.clock import Clock, SystemClock
 from connector.errors import SettingsError
 from connector.files import create_private, readable_by_others
-from connector.store.db_errors import is_locked, translated
+from connector.store.db_errors import is_locked, translate_errors
 from connector.store.group_commit import GroupCommit
 from connector.store.retry import retry_on_abort
 from connector.store.unit_of_work import UnitOfWork
@@ -64,7 +64,7 @@ class Store:
         self._scratch = scratch
         if self.dialect == "sqlite":
             self._engine = create_async_engine(url, hide_parameters=True, connect_args={"isolation_level": None})
-            _tell_sqlite(self._engine, busy_seconds)
+            _configure_sqlite(self._engine, busy_seconds)
             self._readers = self._engine.execution_options(**{_BEGIN: "BEGIN"})
             self._snapshots = self._readers
         else:
@@ -108,8 +108,8 @@ class Store:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[UnitOfWork]:
         """A transaction to write in: committed with its captured changes at the end, rolled back on any error."""
-        async with self._turn():
-            with translated(self.address):
+        async with self._writer_turn():
+            with translate_errors(self.address):
                 async with self._engine.begin() as connection:
                     unit = self._unit(connection)
                     yield unit
@@ -122,7 +122,7 @@ class Store:
 
         async def attempt() -> T:
             if self._group is not None:
-                with translated(self.address):
+                with translate_errors(self.address):
                     return await self._group.run(work)
             async with self.transaction() as uow:
                 return await work(uow)
@@ -132,15 +132,15 @@ class Store:
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[AsyncConnection]:
         """A connection to read from, one snapshot throughout: it sees nothing that is committed later."""
-        with translated(self.address):
+        with translate_errors(self.address):
             async with self._readers.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that is rolled back at the end, whatever was done on it."""
-        async with self._turn():
-            with translated(self.address):
+        async with self._writer_turn():
+            with translate_errors(self.address):
                 async with self._engine.connect() as connection:
                     transaction = await connection.begin()
                     try:
@@ -152,7 +152,7 @@ class Store:
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees the database as it is now, holds up nobody, and may write temporary tables; rolled
         back at the end."""
-        with translated(self.address):
+        with translate_errors(self.address):
             async with self._snapshots.connect() as connection:
                 transaction = await connection.begin()
                 try:
@@ -162,8 +162,8 @@ class Store:
 
     async def migrate(self, work: Callable[[SyncConnection], None]) -> None:
         """Run `work` in a transaction that may rebuild tables."""
-        async with self._turn():
-            with translated(self.address):
+        async with self._writer_turn():
+            with translate_errors(self.address):
                 async with self._engine.connect() as connection:
                     raw: Any = (await connection.get_raw_connection()).driver_connection
                     if self.dialect == "sqlite":
@@ -184,14 +184,14 @@ class Store:
 
     @asynccontextmanager
     async def _begin(self) -> AsyncIterator[Connection]:
-        async with self._turn(), self._engine.begin() as connection:
+        async with self._writer_turn(), self._engine.begin() as connection:
             yield connection
 
     def _unit(self, connection: Connection) -> UnitOfWork:
         return UnitOfWork(connection, self.clock.now())
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _writer_turn(self) -> AsyncIterator[None]:
         """SQLite has one writer: in our own process they queue here, in order, rather than poll for its lock."""
         if self.dialect != "sqlite":
             yield
@@ -204,22 +204,22 @@ def _parse(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise _wrong_url() from None
+        raise _url_error() from None
     if url.drivername in _SQLITE:
         return url.set(drivername="sqlite+aiosqlite")
     if url.drivername in _POSTGRES:
         return url.set(drivername="postgresql+psycopg")
-    raise _wrong_url()
+    raise _url_error()
 
 
-def _wrong_url() -> SettingsError:
+def _url_error() -> SettingsError:
     return SettingsError(
         "CONNECTOR_DATABASE_URL names no database we can use.",
         hint="Write sqlite:///connector.db or postgresql://user:password@host/database.",
     )
 
 
-def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
+def _configure_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     @event.listens_for(engine.sync_engine, "do_connect")
     def _can_open(_dialect: object, _record: object, arguments: Any, options: Any) -> None:
         # If opening fails, aiosqlite's thread reports once more, perhaps to a loop that has ended, and prints a
@@ -234,7 +234,7 @@ def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
         cursor = connection.cursor()
         try:
             cursor.execute(f"PRAGMA busy_timeout = {int(min(busy_seconds, _TRY_SECONDS) * 1000)}")
-            _patiently(connection, busy_seconds, lambda: cursor.execute("PRAGMA journal_mode = WAL"))
+            _retry_while_locked(connection, busy_seconds, lambda: cursor.execute("PRAGMA journal_mode = WAL"))
             cursor.execute("PRAGMA synchronous = FULL")  # an accepted order survives a power cut
             cursor.execute("PRAGMA foreign_keys = ON")
         except BaseException:
@@ -246,10 +246,10 @@ def _tell_sqlite(engine: AsyncEngine, busy_seconds: float) -> None:
     def _begin(connection: SyncConnection) -> None:
         statement = connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE")
         raw = connection.connection.dbapi_connection
-        _patiently(raw, busy_seconds, lambda: connection.exec_driver_sql(statement))
+        _retry_while_locked(raw, busy_seconds, lambda: connection.exec_driver_sql(statement))
 
 
-def _patiently(connection: Any, seconds: float, work: Callable[[], object]) -> None:
+def _retry_while_locked(connection: Any, seconds: float, work: Callable[[], object]) -> None:
     """Do `work`, again and again for so many seconds while another process holds the lock it needs."""
     end = time.monotonic() + seconds
     while True:

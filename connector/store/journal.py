@@ -1,4 +1,4 @@
-"""What was decided about an entity, and why: rows are added, never changed."""
+"""The journal: append-only entries about what was decided for an entity, and why."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from connector.store.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JournalEntry:
-    """`action` is a word (`created`, `updated`, `refused`, …); `detail` whatever JSON explains it; `org_id` the org it
-    concerns, if one."""
+    """`action` is a word (`created`, `updated`, `refused`, …); `detail` is JSON that explains it; `org_id` is the org
+    that it concerns, if any."""
 
     entity: str
     key: str
@@ -29,7 +29,7 @@ class JournalEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JournalRecord(JournalEntry):
-    """An entry as it was written; `id` rises with time."""
+    """An entry as stored; `id` rises with time."""
 
     id: int
     at: datetime
@@ -46,7 +46,7 @@ class RenamedKey:
 
 
 async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:
-    """Add `entries`, at the moment of the transaction. Decimals and dates in a detail become their text."""
+    """Append `entries` with the time of the transaction. Decimals and dates in a detail are stored as text."""
     rows = [
         {
             "at": uow.now,
@@ -63,7 +63,7 @@ async def write(uow: UnitOfWork, entries: Sequence[JournalEntry]) -> None:
 
 
 async def read(connection: AsyncConnection, entity: str, key: str, limit: int = 100) -> list[JournalRecord]:
-    """The latest entries about one entity, the newest first."""
+    """The latest entries about one entity, newest first."""
     statement = (
         select(journal)
         .where(journal.c.entity == entity, journal.c.key == key)
@@ -93,8 +93,8 @@ async def list_renamed_keys(connection: AsyncConnection, after: int) -> list[Ren
     """Keys that were renamed after the entry with the ID `after`, in order."""
     row = journal.c
     statement = select(row.entity, row.key, row.detail).where(row.id > after, row.action == "renamed").order_by(row.id)
-    found = []
+    renamed = []
     for entity, key, text in await connection.execute(statement):
         detail = orjson.loads(text)
-        found.append(RenamedKey(entity=entity, key=key, old_key=detail["from"], reason=detail["why"]))
-    return found
+        renamed.append(RenamedKey(entity=entity, key=key, old_key=detail["from"], reason=detail["why"]))
+    return renamed

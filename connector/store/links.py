@@ -1,7 +1,7 @@
-"""Where each entity stands in the org, and the field values both sides last agreed on.
+"""Links between entities and records of an org, with the snapshot of the last agreed field values.
 
-Links belong to an org: the same database may have spoken to a sandbox before. Entities here are finer than those that
-are captured: a line's key is `<order>-<line>`, a price's `<sku>|<currency>`.
+Links belong to an org, because the same database may have worked with a sandbox before. Their entities are finer than
+those of the outbox: a line's key is `<order>-<line>`, a price's `<sku>|<currency>`.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ _COLUMNS = (links.c.key, links.c.sobject, links.c.salesforce_id, links.c.snapsho
 
 
 async def get(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> dict[str, Link]:
-    """The links of `keys` by key; those without one are left out."""
+    """The links of `keys`, by key; keys without one are left out."""
     statement = select(*_COLUMNS).where(links.c.org_id == org_id, links.c.entity == entity)
-    return {row[0]: _link(entity, row) for row in await select_in(connection, statement, links.c.key, keys)}
+    return {row[0]: _build_link(entity, row) for row in await select_in(connection, statement, links.c.key, keys)}
 
 
 async def find(connection: AsyncConnection, org_id: str, salesforce_ids: Iterable[str]) -> dict[str, Link]:
     """The links to records of the org, by their 18-character ID."""
     statement = select(links.c.entity, *_COLUMNS).where(links.c.org_id == org_id)
     rows = await select_in(connection, statement, links.c.salesforce_id, salesforce_ids)
-    return {row.salesforce_id: _link(row.entity, row[1:]) for row in rows}
+    return {row.salesforce_id: _build_link(row.entity, row[1:]) for row in rows}
 
 
-async def absent(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> set[str]:
-    """Those of `keys` that have no link."""
-    wanted = set(keys)
+async def list_missing(connection: AsyncConnection, org_id: str, entity: str, keys: Iterable[str]) -> set[str]:
+    """The keys that have no link."""
+    wanted_keys = set(keys)
     statement = select(links.c.key).where(links.c.org_id == org_id, links.c.entity == entity)
-    return wanted - {row.key for row in await select_in(connection, statement, links.c.key, sorted(wanted))}
+    return wanted_keys - {row.key for row in await select_in(connection, statement, links.c.key, sorted(wanted_keys))}
 
 
 async def children(
     connection: AsyncConnection, org_id: str, entity: str, parents: Iterable[str]
 ) -> dict[str, dict[str, Link]]:
-    """The links of the lines of each order, or of the prices of each product, by their key; those that are gone here
-    included. No entry for a parent that has none."""
+    """The links of the lines of each order, or of the prices of each product, by key, including lines that no longer
+    exist here. A parent without any has no entry."""
     statement = select(links.c.parent, *_COLUMNS).where(links.c.org_id == org_id, links.c.entity == entity)
-    found: dict[str, dict[str, Link]] = {}
+    links_by_parent: dict[str, dict[str, Link]] = {}
     for row in await select_in(connection, statement, links.c.parent, parents):
-        found.setdefault(row.parent, {})[row.key] = _link(entity, row[1:])
-    return found
+        links_by_parent.setdefault(row.parent, {})[row.key] = _build_link(entity, row[1:])
+    return links_by_parent
 
 
 async def put(uow: UnitOfWork, org_id: str, items: Sequence[Link]) -> None:
-    """Store these links, in place of older ones; where a key comes twice, the last one stands."""
+    """Store these links in place of older ones. If a name occurs twice, the last one wins."""
     latest = {(link.entity, link.key): link for link in items}
     rows = [
         {
@@ -73,7 +73,7 @@ async def put(uow: UnitOfWork, org_id: str, items: Sequence[Link]) -> None:
 
 
 async def drop(uow: UnitOfWork, org_id: str, entity: str, keys: Iterable[str]) -> int:
-    """Forget the links of `keys`; how many there were."""
+    """Delete the links of `keys`, and return how many there were."""
     number = 0
     for chunk in chunks(sorted(set(keys))):
         chosen = (links.c.org_id == org_id, links.c.entity == entity, links.c.key.in_(chunk))
@@ -82,7 +82,8 @@ async def drop(uow: UnitOfWork, org_id: str, entity: str, keys: Iterable[str]) -
 
 
 async def drop_children(uow: UnitOfWork, org_id: str, entity: str, parents: Iterable[str]) -> int:
-    """Forget the links of the lines of these orders, or of the prices of these products; how many there were."""
+    """Delete the links of the lines of these orders, or of the prices of these products, and return how many there
+    were."""
     number = 0
     for chunk in chunks(sorted(set(parents))):
         chosen = (links.c.org_id == org_id, links.c.entity == entity, links.c.parent.in_(chunk))
@@ -91,10 +92,10 @@ async def drop_children(uow: UnitOfWork, org_id: str, entity: str, parents: Iter
 
 
 async def count(connection: AsyncConnection, org_id: str) -> dict[str, int]:
-    """Links by entity, every one named."""
+    """The number of links by entity, including zeros."""
     statement = select(links.c.entity, func.count()).where(links.c.org_id == org_id).group_by(links.c.entity)
-    found: dict[str, int] = dict((await connection.execute(statement)).all())
-    return {entity: found.get(entity, 0) for entity in ENTITIES}
+    counts: dict[str, int] = dict((await connection.execute(statement)).all())
+    return {entity: counts.get(entity, 0) for entity in ENTITIES}
 
 
 def _parent(entity: str, key: str) -> str | None:
@@ -102,6 +103,6 @@ def _parent(entity: str, key: str) -> str | None:
     return None if owner is None else owner[1]
 
 
-def _link(entity: str, row: Sequence[Any]) -> Link:
+def _build_link(entity: str, row: Sequence[Any]) -> Link:
     key, sobject, salesforce_id, snapshot = row
     return Link(entity=entity, key=key, sobject=sobject, salesforce_id=salesforce_id, snapshot=load_snapshot(snapshot))

@@ -1,7 +1,7 @@
-"""Which mapping version is active, and what those who have mapping files think of it.
+"""The active mapping version, and the state of each source of mapping files.
 
-Every activation is a row of its own: the one with the highest number is active, whoever activated it. A source is a
-folder of mapping files on one machine; it is told by what it had when it was last seen whether somebody edited it.
+Every activation is a row: the one with the highest number is active, whoever activated it. A source is a folder of
+mapping files on one machine. Comparing its files with what it had when last seen shows whether somebody edited them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from connector.store.sql import insert
 from connector.store.tables import mapping_sources, mapping_versions
 from connector.store.unit_of_work import UnitOfWork
 
-KEPT = timedelta(days=90)
-"""How long a source is remembered that is not seen any more: every container is one."""
+SOURCES_KEPT = timedelta(days=90)
+"""How long a source is remembered that is no longer seen: every container is one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activation:
-    """`source` is where its files lay."""
+    """`source` is where its files were."""
 
     number: int
     digest: str
@@ -31,16 +31,16 @@ class Activation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trouble:
-    """Why a source does not work by its own files, when it last said so."""
+class SourceProblem:
+    """Why a source does not use its own files, when it last reported it."""
 
     source: str
     problem: str
     seen_at: datetime
 
 
-async def active(connection: AsyncConnection) -> Activation | None:
-    """None before the first push."""
+async def get_active(connection: AsyncConnection) -> Activation | None:
+    """The active version; None before the first push."""
     statement = select(mapping_versions).order_by(mapping_versions.c.number.desc()).limit(1)
     row = (await connection.execute(statement)).first()
     return None if row is None else Activation(**row._mapping)
@@ -53,45 +53,46 @@ async def is_active(connection: AsyncConnection, number: int) -> bool:
 
 
 async def was_active(connection: AsyncConnection, digest: str) -> bool:
-    """Whether such files were ever in use."""
+    """Whether files with this digest were ever in use."""
     statement = select(mapping_versions.c.number).where(mapping_versions.c.digest == digest).limit(1)
     return (await connection.execute(statement)).first() is not None
 
 
-async def digest_of(connection: AsyncConnection, source: str) -> str | None:
-    """What the source had when it was last seen; None if it never was."""
+async def get_source_digest(connection: AsyncConnection, source: str) -> str | None:
+    """The digest of the source when it was last seen; None if it never was."""
     statement = select(mapping_sources.c.digest).where(mapping_sources.c.source == source)
     return (await connection.execute(statement)).scalar()
 
 
 async def activate(uow: UnitOfWork, digest: str, source: str) -> int:
-    """Make this version the active one; its number."""
+    """Make this version the active one, and return its number."""
     statement = insert(uow.connection, mapping_versions).values(digest=digest, activated_at=uow.now, source=source)
     number: int = (await uow.connection.execute(statement.returning(mapping_versions.c.number))).scalar_one()
-    await record_trouble(uow, source, digest)
+    await record_source(uow, source, digest)
     return number
 
 
-async def record_trouble(uow: UnitOfWork, source: str, digest: str) -> None:
-    """The source has these files, and they can be used."""
+async def record_source(uow: UnitOfWork, source: str, digest: str) -> None:
+    """Record that the source has these files, and that they can be used."""
     values = {"digest": digest, "seen_at": uow.now, "problem": None}
     statement = insert(uow.connection, mapping_sources).values(source=source, **values)
     await uow.connection.execute(statement.on_conflict_do_update(index_elements=["source"], set_=values))
-    await uow.connection.execute(delete(mapping_sources).where(mapping_sources.c.seen_at < uow.now - KEPT))
+    await uow.connection.execute(delete(mapping_sources).where(mapping_sources.c.seen_at < uow.now - SOURCES_KEPT))
 
 
-async def trouble(uow: UnitOfWork, source: str, problem: str | None, *, digest: str) -> None:
-    """Why the source cannot work by its files. What it had is as before, `digest` if it is seen for the first time."""
+async def record_problem(uow: UnitOfWork, source: str, problem: str | None, *, digest: str) -> None:
+    """Record why the source cannot use its files. Its digest stays as before; `digest` is stored if the source
+    is new."""
     values = {"seen_at": uow.now, "problem": problem}
     statement = insert(uow.connection, mapping_sources).values(source=source, digest=digest, **values)
     await uow.connection.execute(statement.on_conflict_do_update(index_elements=["source"], set_=values))
 
 
-async def troubles(connection: AsyncConnection, since: datetime) -> list[Trouble]:
-    """What was said since then and still holds."""
+async def list_problems(connection: AsyncConnection, since: datetime) -> list[SourceProblem]:
+    """Problems that were reported since then and still exist."""
     statement = (
         select(mapping_sources.c.source, mapping_sources.c.problem, mapping_sources.c.seen_at)
         .where(mapping_sources.c.problem.is_not(None), mapping_sources.c.seen_at >= since)
         .order_by(mapping_sources.c.source)
     )
-    return [Trouble(**row._mapping) for row in await connection.execute(statement)]
+    return [SourceProblem(**row._mapping) for row in await connection.execute(statement)]

@@ -1,4 +1,4 @@
-"""What the org last said about itself, kept so that a start need not ask it again. The body is the caller's JSON."""
+"""The cached metadata of each org, so that a start need not query the org again. The body is the caller's JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from connector.store.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Description:
+class OrgMetadata:
     """`body` is JSON text."""
 
     org_id: str
@@ -22,29 +22,29 @@ class Description:
     body: str
 
 
-async def get(connection: AsyncConnection, org_id: str) -> Description | None:
-    """What is known of this org."""
+async def get(connection: AsyncConnection, org_id: str) -> OrgMetadata | None:
+    """The cached metadata of this org."""
     row = (await connection.execute(select(org_catalog).where(org_catalog.c.org_id == org_id))).first()
-    return None if row is None else Description(org_id=row.org_id, fetched_at=row.fetched_at, body=row.body)
+    return None if row is None else OrgMetadata(org_id=row.org_id, fetched_at=row.fetched_at, body=row.body)
 
 
-async def latest(connection: AsyncConnection) -> Description | None:
-    """The org described last: the one to assume while none can be asked."""
+async def latest(connection: AsyncConnection) -> OrgMetadata | None:
+    """The metadata of the org that was discovered last: the one to assume while none can be asked."""
     statement = select(org_catalog).order_by(org_catalog.c.fetched_at.desc(), org_catalog.c.org_id).limit(1)
     row = (await connection.execute(statement)).first()
-    return None if row is None else Description(org_id=row.org_id, fetched_at=row.fetched_at, body=row.body)
+    return None if row is None else OrgMetadata(org_id=row.org_id, fetched_at=row.fetched_at, body=row.body)
 
 
 async def put(uow: UnitOfWork, org_id: str, body: str) -> None:
-    """Keep `body` as fetched now, in place of an older one."""
+    """Store `body` as fetched now, in place of an older one."""
     await upsert(uow.connection, org_catalog, [{"org_id": org_id, "fetched_at": uow.now, "body": body}])
 
 
-async def amend(uow: UnitOfWork, org_id: str, body: str) -> None:
-    """Put `body` in place of what is known of this org, as fetched when that was."""
+async def update_body(uow: UnitOfWork, org_id: str, body: str) -> None:
+    """Replace the body without changing when it was fetched."""
     await uow.connection.execute(update(org_catalog).where(org_catalog.c.org_id == org_id).values(body=body))
 
 
 async def drop(uow: UnitOfWork, org_id: str) -> None:
-    """Forget what is known of this org."""
+    """Delete the metadata of this org."""
     await uow.connection.execute(delete(org_catalog).where(org_catalog.c.org_id == org_id))

@@ -1,4 +1,5 @@
-"""The orgs this database has met, and the one it works with. Links are kept by org, so one can be returned to."""
+"""The orgs that this database has worked with, and the active one. Links are stored by org, so a former org can be used
+again."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from connector.store.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownOrg:
-    """`login_url` is the setting by which it was reached, empty if that was not kept; `seen_at` when it answered there,
-    for the first time or again after another org had."""
+    """`login_url` is the setting by which it was reached, empty if unknown; `seen_at` is when it answered there, for
+    the first time or again after another org had."""
 
     org_id: str
     login_url: str
@@ -26,34 +27,34 @@ class KnownOrg:
     active: bool
 
 
-async def active(connection: AsyncConnection) -> KnownOrg | None:
-    """The org the database works with; None before the first."""
+async def get_active(connection: AsyncConnection) -> KnownOrg | None:
+    """The org that the database works with; None before the first push."""
     row = (await connection.execute(select(orgs).where(orgs.c.active))).first()
-    return None if row is None else _org(row)
+    return None if row is None else _build_org(row)
 
 
-async def answering(connection: AsyncConnection, login_url: str) -> KnownOrg | None:
+async def find_by_login_url(connection: AsyncConnection, login_url: str) -> KnownOrg | None:
     """The org that last answered at this address."""
     statement = select(orgs).where(orgs.c.login_url == login_url).order_by(orgs.c.seen_at.desc(), orgs.c.org_id)
     row = (await connection.execute(statement.limit(1))).first()
-    return None if row is None else _org(row)
+    return None if row is None else _build_org(row)
 
 
-async def listed(connection: AsyncConnection) -> Sequence[KnownOrg]:
-    """Every org, the active one first."""
+async def list_orgs(connection: AsyncConnection) -> Sequence[KnownOrg]:
+    """All orgs, the active one first."""
     statement = select(orgs).order_by(orgs.c.active.desc(), orgs.c.seen_at.desc(), orgs.c.org_id)
-    return [_org(row) for row in await connection.execute(statement)]
+    return [_build_org(row) for row in await connection.execute(statement)]
 
 
 async def put(uow: UnitOfWork, org_id: str, *, login_url: str, instance_url: str, is_active: bool) -> None:
-    """Keep where the org answers now, and whether the database works with it: with one at a time."""
+    """Store where the org answers now, and whether the database works with it. Only one org is active."""
     if is_active:
         await uow.connection.execute(update(orgs).where(orgs.c.org_id != org_id).values(active=False))
     values = {"login_url": login_url, "instance_url": instance_url, "seen_at": uow.now, "active": is_active}
     await upsert(uow.connection, orgs, [{"org_id": org_id, **values}])
 
 
-def _org(row: Row[tuple[str, str, str, datetime, bool]]) -> KnownOrg:
+def _build_org(row: Row[tuple[str, str, str, datetime, bool]]) -> KnownOrg:
     return KnownOrg(
         org_id=row.org_id,
         login_url=row.login_url,

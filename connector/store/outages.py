@@ -1,6 +1,7 @@
-"""What keeps the org from taking anything, since when, and when somebody looks again.
+"""The outage of the org: why it accepts nothing, since when, and when it is tried again.
 
-There is one row while it lasts. It is shared by all processes on this database: whoever takes its turn looks for all.
+There is one row while it lasts, shared by all processes on this database: the process that takes the turn tries for
+all.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from connector.store.unit_of_work import UnitOfWork
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 300.0
-LONGEST_ASKED = 3600.0
-"""Seconds, also if the org asks us to stay away for longer."""
+LONGEST_RETRY_AFTER = 3600.0
+"""Seconds; applies even if the org requests a longer pause."""
 
 _ORG = "org"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outage:
-    """`code`, `message`, `fix` and `detail` (the org's words about a row) as of the latest attempt; `attempts` have
-    failed since `since`."""
+    """`code`, `message`, `fix` and `detail` (the org's message about a row) are those of the latest attempt; `attempts`
+    have failed since `since`."""
 
     code: str
     message: str
@@ -37,8 +38,8 @@ class Outage:
     next_attempt_at: datetime
 
 
-async def current(connection: AsyncConnection) -> Outage | None:
-    """None while the org takes what it is sent, as far as we know."""
+async def get_current(connection: AsyncConnection) -> Outage | None:
+    """The current outage; None while the org accepts what it is sent, as far as known."""
     row = (await connection.execute(select(outages).where(outages.c.name == _ORG))).first()
     if row is None:
         return None
@@ -54,7 +55,7 @@ async def current(connection: AsyncConnection) -> Outage | None:
 
 
 async def take_turn(uow: UnitOfWork, outage: Outage, *, jitter: float) -> bool:
-    """Whether it is time for an attempt, and ours to make: whoever asks next is told to wait for its result."""
+    """Whether it is time for an attempt, and ours to make. Other processes then wait for its result."""
     until = uow.now + timedelta(seconds=pause(outage.attempts, jitter=jitter))
     statement = (
         update(outages)
@@ -64,7 +65,7 @@ async def take_turn(uow: UnitOfWork, outage: Outage, *, jitter: float) -> bool:
     return (await uow.connection.execute(statement)).rowcount == 1
 
 
-async def failed(
+async def record_failure(
     uow: UnitOfWork,
     *,
     code: str,
@@ -72,18 +73,18 @@ async def failed(
     fix: str,
     jitter: float,
     detail: str = "",
-    asked: float | None = None,
+    retry_after: float | None = None,
 ) -> Outage:
-    """An attempt came to nothing; `asked` are the seconds after which the org wants to see us again."""
-    before = await current(uow.connection)
-    attempts = 1 if before is None else before.attempts + 1
-    seconds = max(pause(attempts, jitter=jitter), min(asked or 0.0, LONGEST_ASKED))
+    """Record a failed attempt; `retry_after` are the seconds after which the org wants to be called again."""
+    earlier = await get_current(uow.connection)
+    attempts = 1 if earlier is None else earlier.attempts + 1
+    seconds = max(pause(attempts, jitter=jitter), min(retry_after or 0.0, LONGEST_RETRY_AFTER))
     outage = Outage(
         code=code,
         message=message,
         fix=fix,
         detail=detail,
-        since=uow.now if before is None else before.since,
+        since=uow.now if earlier is None else earlier.since,
         attempts=attempts,
         next_attempt_at=uow.now + timedelta(seconds=seconds),
     )
@@ -92,12 +93,12 @@ async def failed(
     return outage
 
 
-async def over(uow: UnitOfWork) -> bool:
-    """The org takes what it is sent; False if it did before."""
+async def end(uow: UnitOfWork) -> bool:
+    """End the outage: the org accepts what it is sent. False if there was none."""
     return (await uow.connection.execute(delete(outages).where(outages.c.name == _ORG))).rowcount == 1
 
 
 def pause(attempts: int, *, jitter: float) -> float:
-    """Seconds until the next attempt: doubling, up to a quarter of it taken off by chance so that processes spread."""
+    """Seconds until the next attempt: doubling, reduced by up to a quarter at random so that processes spread."""
     ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts - 1, 30))
     return ceiling * (1 - jitter / 4)

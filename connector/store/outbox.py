@@ -1,10 +1,10 @@
 """The outbox: changes that the org has not seen, what is due, and what became of what was sent.
 
-One row is one entity, however often it changed. `due` reads changes without marking them: a change is the one that was
+One row is one entity, however often it changed. `list_due` reads changes without marking them: a change is the one that was
 read as long as its row has the same `version` and `captured_at`. (A row that was deleted and captured anew starts its
 versions again, with a later `captured_at`.)
 
-                 capture              begin                    the org is called
+                 capture            begin_send                 the org is called
       (no row) ----------> DUE -----------------> DUE, unconfirmed ...............
          ^  ^               ^                       | | | |
          |  |               +------ postpone -------+ | | |    failed for now: due again after a pause
@@ -16,9 +16,9 @@ versions again, with a later `captured_at`.)
          +----- discard ------+------- replay, capture ----> DUE
 
 `capture` (in `UnitOfWork`) makes any row due and raises its version; `replay` and `discard` are in `dead_letters`.
-`begin` marks a change unconfirmed (column `unsure`) and counts the send (`begun`); `mark_confirmed` clears both. A
+`begin_send` marks a change unconfirmed (column `unsure`) and counts the send (`begun`); `mark_confirmed` clears both. A
 postponed change whose outcome is unknown stays unconfirmed. What our own checks hold or refuse goes the same ways from
-DUE, without `begin`. A change that keeps failing for a reason of its own is refused after 20 attempts
+DUE, without `begin_send`. A change that keeps failing for a reason of its own is refused after 20 attempts
 (`outbound.backoff`).
 
 Invariant: the row of a change exists until the org is known to have it or a person gives it up. `settle`, `postpone`
@@ -26,7 +26,7 @@ and `refuse` touch only the version that was read, so what was captured in betwe
 
 What a crash leaves:
   before the commit of the local change     neither the change nor its row: both are one transaction
-  after it, before the commit of `begin`    a due row; it is sent as if nothing had happened
+  after it, before the commit of `begin_send`    a due row; it is sent as if nothing had happened
   after it, before the outcome is recorded  a due row, unconfirmed: whoever takes it looks up in the org what is there
                                             before it writes. A change that was begun three times without an answer
                                             travels apart from all others, in ever smaller calls
@@ -67,23 +67,23 @@ from connector.store.tables import outbox
 from connector.store.unit_of_work import Lane, UnitOfWork
 
 Selection: TypeAlias = Mapping[EntityKind, Set[str] | None]
-"""Changes of some kinds: those of the keys named, every one of the kind where none are."""
+"""Changes of some kinds: of these keys, or of every key if None."""
 
-_MOST_NAMED = 20_000
-"""Keys that one statement can name; of more, every change of the kind is meant."""
+_MAX_KEYS_PER_STATEMENT = 20_000
+"""Keys that one statement can name; a larger selection means every change of the kind."""
 
 _IS_DUE = outbox.c.state == ChangeState.DUE.value
-_TAKEN = and_(
+_IS_CLAIMED_VERSION = and_(
     outbox.c.entity == bindparam("the_entity"),
     outbox.c.key == bindparam("the_key"),
     outbox.c.version == bindparam("the_version"),
     outbox.c.captured_at == bindparam("the_captured_at"),
 )
 _ATTEMPTED: BindParameter[int] = bindparam("the_attempts")
-"""One more than when the change was taken: only an answer that is recorded counts."""
+"""One more than when the change was claimed: only a recorded answer counts."""
 
 
-async def due(
+async def list_due(
     connection: AsyncConnection,
     *,
     entity: EntityKind,
@@ -94,8 +94,10 @@ async def due(
     only: Selection | None = None,
     doubted: bool | None = None,
 ) -> list[Change]:
-    """The next changes of these partitions (of `of` in all) whose time has come: by lane, then the oldest first.
-    `doubted`: those that were put behind all others, or those that were not."""
+    """The next due changes of these partitions (of `of` in all), by lane, then oldest first.
+
+    `doubted`: only changes that were deprioritized, or only others; None means both.
+    """
     partition = (outbox.c.slot % of).label("partition")
     columns = (
         outbox.c.key,
@@ -119,7 +121,7 @@ async def due(
     if len(partitions) < of:
         statement = statement.where(partition.in_(sorted(partitions)))
     if only is not None:
-        statement = statement.where(_selected(only))
+        statement = statement.where(_matches_selection(only))
     if doubted is not None:
         statement = statement.where(outbox.c.lane >= Lane.DOUBTED if doubted else outbox.c.lane < Lane.DOUBTED)
     return [
@@ -138,53 +140,55 @@ async def due(
     ]
 
 
-async def begin(uow: UnitOfWork, changes: Sequence[Change]) -> set[tuple[EntityKind, str]]:
-    """These are about to be sent: until `mark_confirmed` says otherwise, nobody knows what the org holds of them.
+async def begin_send(uow: UnitOfWork, changes: Sequence[Change]) -> set[tuple[EntityKind, str]]:
+    """Mark these changes as about to be sent: until `mark_confirmed`, what the org holds of them is unknown.
 
-    Answers which may be sent: the others have changed since they were taken, or another stream took them over. Those
-    that were sent `REPEATED` times without a recorded answer are due again only after a pause.
+    Returns those that may be sent. The others changed since they were claimed, or another stream took them over.
+    Changes that were sent `MAX_UNANSWERED_SENDS` times without a recorded answer are due again only after a pause.
     """
-    statement = update(outbox).where(_TAKEN).values(begun=outbox.c.begun + 1, unsure=True)
-    paused = update(outbox).where(_TAKEN).values(due_at=bindparam("the_due_at"))
-    again = [change for change in changes if change.unanswered_sends >= MAX_UNANSWERED_SENDS]
+    statement = update(outbox).where(_IS_CLAIMED_VERSION).values(begun=outbox.c.begun + 1, unsure=True)
+    paused = update(outbox).where(_IS_CLAIMED_VERSION).values(due_at=bindparam("the_due_at"))
+    suspects = [change for change in changes if change.unanswered_sends >= MAX_UNANSWERED_SENDS]
     await lock(uow, changes)
-    complete = await _each(uow, statement, changes) == len(changes)
-    await _each(uow, paused, again, lambda change: {"the_due_at": uow.now + pause_after(change.unanswered_sends)})
+    complete = await _execute_for_each(uow, statement, changes) == len(changes)
+    await _execute_for_each(
+        uow, paused, suspects, lambda change: {"the_due_at": uow.now + pause_after(change.unanswered_sends)}
+    )
     if complete:
         return {(change.entity, change.key) for change in changes}
-    begun = set()
+    unchanged = set()
     for entity in {change.entity for change in changes}:
-        now = await find(uow.connection, entity, [change.key for change in changes if change.entity is entity])
-        begun |= {
+        current = await find(uow.connection, entity, [change.key for change in changes if change.entity is entity])
+        unchanged |= {
             (entity, change.key)
             for change in changes
             if change.entity is entity
-            and (row := now.get(change.key)) is not None
+            and (row := current.get(change.key)) is not None
             and (row.version, row.captured_at) == (change.version, change.captured_at)
         }
-    return begun
+    return unchanged
 
 
 async def mark_confirmed(uow: UnitOfWork, changes: Sequence[Change]) -> int:
-    """The outcome of what was sent of these is known and recorded, whatever was captured since."""
+    """The outcome of what was sent of these is recorded, whatever was captured since. Returns the number of rows."""
     statement = (
         update(outbox)
         .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"))
         .values(unsure=False, begun=0)
     )
-    return await _each(uow, statement, changes)
+    return await _execute_for_each(uow, statement, changes)
 
 
 async def mark_unconfirmed(uow: UnitOfWork, entity: EntityKind, keys: Iterable[str]) -> None:
-    """What the org holds of these is not known any more; refused ones go on waiting for a person."""
+    """What the org holds of these is unknown now. Refused ones still wait for a person."""
     for chunk in chunks(sorted(set(keys))):
         chosen = (outbox.c.entity == entity.value, outbox.c.key.in_(chunk))
         await uow.connection.execute(update(outbox).where(*chosen).values(unsure=True))
 
 
 async def lock(uow: UnitOfWork, changes: Iterable[Change]) -> None:
-    """Hold the rows of these before any of them is written, in the order in which `UnitOfWork.capture` takes them: two
-    transactions with the same entities then wait for each other instead of deadlocking."""
+    """Lock these rows before any of them is written, in the order of `UnitOfWork.capture`: transactions with the same
+    entities then wait for each other instead of deadlocking."""
     if uow.connection.dialect.name == "sqlite":
         return  # one writer
     by_entity: dict[str, set[str]] = {}
@@ -197,28 +201,29 @@ async def lock(uow: UnitOfWork, changes: Iterable[Change]) -> None:
 
 
 async def settle(uow: UnitOfWork, changes: Sequence[Change]) -> int:
-    """These have reached the org: forget them, unless something newer was captured. How many were forgotten."""
-    return await _each(uow, delete(outbox).where(_TAKEN), changes)
+    """Delete these changes, which have reached the org, unless something newer was captured. Returns how many were
+    deleted."""
+    return await _execute_for_each(uow, delete(outbox).where(_IS_CLAIMED_VERSION), changes)
 
 
 async def postpone(uow: UnitOfWork, changes: Sequence[Change], *, due_at: datetime, error: str) -> int:
-    """These failed for now: try again at `due_at`. What was captured meanwhile keeps its own time."""
-    statement = update(outbox).where(_TAKEN).values(attempts=_ATTEMPTED, due_at=due_at, error=error)
-    return await _each(uow, statement, changes)
+    """Retry these failed changes at `due_at`. What was captured meanwhile keeps its own time."""
+    statement = update(outbox).where(_IS_CLAIMED_VERSION).values(attempts=_ATTEMPTED, due_at=due_at, error=error)
+    return await _execute_for_each(uow, statement, changes)
 
 
 async def refuse(uow: UnitOfWork, change: Change, refusal: Refusal, *, state: ChangeState = ChangeState.DEAD) -> bool:
-    """This one was refused and waits for a person, unless something newer was captured, which is then tried."""
+    """Refuse this change: it waits for a person. If something newer was captured, that is tried instead."""
     return await refuse_all(uow, [(change, refusal)], state=state) == 1
 
 
 async def refuse_all(
     uow: UnitOfWork, refusals: Sequence[tuple[Change, Refusal]], *, state: ChangeState = ChangeState.DEAD
 ) -> int:
-    """`refuse` for many; how many wait now."""
+    """`refuse` for many; returns how many wait now."""
     statement = (
         update(outbox)
-        .where(_TAKEN)
+        .where(_IS_CLAIMED_VERSION)
         .values(
             state=state.value,
             attempts=_ATTEMPTED,
@@ -228,13 +233,13 @@ async def refuse_all(
         )
     )
     texts = {id(change): orjson.dumps(asdict(refusal)).decode() for change, refusal in refusals}
-    return await _each(
+    return await _execute_for_each(
         uow, statement, [change for change, _ in refusals], lambda change: {"the_refusal": texts[id(change)]}
     )
 
 
 async def find(connection: AsyncConnection, entity: EntityKind, keys: Iterable[str]) -> dict[str, Unsent]:
-    """What is unsent of `keys`, whatever its state."""
+    """The outbox rows of `keys`, whatever their state."""
     statement = select(outbox).where(outbox.c.entity == entity.value)
     rows = await select_in(connection, statement, outbox.c.key, keys)
     return {
@@ -258,22 +263,22 @@ async def find(connection: AsyncConnection, entity: EntityKind, keys: Iterable[s
 async def counts(
     connection: AsyncConnection, only: Selection | None = None
 ) -> dict[EntityKind, dict[ChangeState, int]]:
-    """Unsent changes by entity and state, every one named."""
+    """Unsent changes by entity and state, including zeros."""
     statement = select(outbox.c.entity, outbox.c.state, func.count()).group_by(outbox.c.entity, outbox.c.state)
-    rows = await connection.execute(statement.where(_selected(only)))
-    found = {(entity, state): number for entity, state, number in rows}
+    rows = await connection.execute(statement.where(_matches_selection(only)))
+    numbers = {(entity, state): number for entity, state, number in rows}
     return {
-        entity: {state: found.get((entity.value, state.value), 0) for state in ChangeState} for entity in EntityKind
+        entity: {state: numbers.get((entity.value, state.value), 0) for state in ChangeState} for entity in EntityKind
     }
 
 
 async def due_counts(
     connection: AsyncConnection, now: datetime, only: Selection | None = None
 ) -> dict[EntityKind, int]:
-    """How many changes are due now, by entity; those with none are left out."""
+    """The number of changes that are due now, by entity, without zeros."""
     rows = await connection.execute(
         select(outbox.c.entity, func.count())
-        .where(_IS_DUE, outbox.c.due_at <= now, _selected(only))
+        .where(_IS_DUE, outbox.c.due_at <= now, _matches_selection(only))
         .group_by(outbox.c.entity)
     )
     return {EntityKind(entity): number for entity, number in rows}
@@ -282,14 +287,14 @@ async def due_counts(
 async def due_by_partition(
     connection: AsyncConnection, now: datetime, of: int, only: Selection | None = None
 ) -> dict[EntityKind, dict[int, int]]:
-    """How many changes are due now, by entity and partition (of `of` in all)."""
+    """The number of changes that are due now, by entity and partition (of `of` in all)."""
     partition = (outbox.c.slot % of).label("partition")
     statement = select(outbox.c.entity, partition, func.count())
-    statement = statement.where(_IS_DUE, outbox.c.due_at <= now, _selected(only))
-    found: dict[EntityKind, dict[int, int]] = {}
+    statement = statement.where(_IS_DUE, outbox.c.due_at <= now, _matches_selection(only))
+    counts_by_kind: dict[EntityKind, dict[int, int]] = {}
     for entity, number, count in await connection.execute(statement.group_by(outbox.c.entity, partition)):
-        found.setdefault(EntityKind(entity), {})[number] = count
-    return found
+        counts_by_kind.setdefault(EntityKind(entity), {})[number] = count
+    return counts_by_kind
 
 
 async def next_due(
@@ -299,37 +304,39 @@ async def next_due(
     of: int = 1,
     only: Selection | None = None,
 ) -> datetime | None:
-    """When the next change is due (in the past if one is); None if nothing is left to send."""
-    statement = select(outbox.c.due_at).where(_IS_DUE, _selected(only)).order_by(outbox.c.due_at).limit(1)
+    """When the next change is due (in the past if one is due now); None if nothing is left to send."""
+    statement = select(outbox.c.due_at).where(_IS_DUE, _matches_selection(only)).order_by(outbox.c.due_at).limit(1)
     if partitions is not None and len(partitions) < of:
         statement = statement.where((outbox.c.slot % of).in_(sorted(partitions)))
     return (await connection.execute(statement)).scalar()
 
 
-def _selected(only: Selection | None) -> ColumnElement[bool]:
+def _matches_selection(only: Selection | None) -> ColumnElement[bool]:
     if only is None:
         return true()
     chosen = [
         and_(
             outbox.c.entity == entity.value,
-            true() if keys is None or len(keys) > _MOST_NAMED else outbox.c.key.in_(sorted(keys)),
+            true() if keys is None or len(keys) > _MAX_KEYS_PER_STATEMENT else outbox.c.key.in_(sorted(keys)),
         )
         for entity, keys in only.items()
     ]
     return or_(false(), *chosen)
 
 
-async def _each(uow: UnitOfWork, statement: Update | Delete, changes: Sequence[Change], more: Any = None) -> int:
+async def _execute_for_each(
+    uow: UnitOfWork, statement: Update | Delete, changes: Sequence[Change], more: Any = None
+) -> int:
     if not changes:
         return 0
     ordered = sorted(changes, key=lambda change: (change.entity.value, change.key))  # as in UnitOfWork.capture
     result = await uow.connection.execute(
-        statement, [_marks(change) | (more(change) if more else {}) for change in ordered]
+        statement, [_version_parameters(change) | (more(change) if more else {}) for change in ordered]
     )
     return result.rowcount
 
 
-def _marks(change: Change) -> Row:
+def _version_parameters(change: Change) -> Row:
     return {
         "the_entity": change.entity.value,
         "the_key": change.key,

@@ -1,4 +1,4 @@
-"""Once more: a transaction that the database gave up for another one left nothing behind, and may be repeated."""
+"""Repeats a transaction that the database aborted in favor of another one; such a transaction has no effect."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 REPEATS = 3
 SECONDS = 0.05
-"""Before the first repeat; twice as long before each further one, and never two callers alike."""
+"""The wait before the first repeat; it doubles for each further one, and is randomized."""
 
 
 async def retry_on_abort(clock: Clock, work: Callable[[], Awaitable[T]]) -> T:
-    """What `work`, one transaction, comes to; the last AbortedError if it was given up every time."""
+    """The result of `work`, one transaction. Raises the last AbortedError if it was aborted every time."""
 
     async def once() -> T:  # what tenacity awaits must be such a function, not one that returns an awaitable
         return await work()

@@ -1,4 +1,4 @@
-"""When changes that did not arrive are sent again: their pauses, and what ends them."""
+"""Schedules repeated sends: their pauses, and what ends them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from connector.store.tables import outbox
 from connector.store.unit_of_work import Lane, UnitOfWork
 
 LONGEST_PAUSE = timedelta(seconds=15)
-"""Before a change is sent again by itself that was sent `REPEATED` times without a recorded answer."""
+"""The longest pause before a change is sent again that was sent `MAX_UNANSWERED_SENDS` times without a
+recorded answer."""
 
 _LAST_LANE = 30_000
 _IS_DUE = outbox.c.state == ChangeState.DUE.value
 
 
-def pause_after(begun: int) -> timedelta:
-    """After so many sends without a recorded answer: a second, doubling."""
-    return min(timedelta(seconds=2 ** min(begun - MAX_UNANSWERED_SENDS, 10)), LONGEST_PAUSE)
+def pause_after(unanswered_sends: int) -> timedelta:
+    """The pause after so many sends without a recorded answer: a second, doubling."""
+    return min(timedelta(seconds=2 ** min(unanswered_sends - MAX_UNANSWERED_SENDS, 10)), LONGEST_PAUSE)
 
 
-async def answered(uow: UnitOfWork, changes: Sequence[Change]) -> None:
-    """An answer for these was recorded, whatever it was: the process did not end over them. The caller holds them."""
+async def reset_unanswered_sends(uow: UnitOfWork, changes: Sequence[Change]) -> None:
+    """Record that these were answered, whatever the answer: the process did not end because of them. The caller holds
+    their locks."""
     statement = (
         update(outbox)
         .where(outbox.c.entity == bindparam("the_entity"), outbox.c.key == bindparam("the_key"), outbox.c.begun > 0)
@@ -36,9 +38,9 @@ async def answered(uow: UnitOfWork, changes: Sequence[Change]) -> None:
         await uow.connection.execute(statement, [{"the_entity": entity, "the_key": key} for entity, key in keys])
 
 
-async def put_behind(uow: UnitOfWork, changes: Sequence[Change], *, tried: bool) -> None:
-    """These may be what the org refuses: all others go first from now on, and those that were not `tried` themselves
-    before those that were."""
+async def deprioritize(uow: UnitOfWork, changes: Sequence[Change], *, was_sent: bool) -> None:
+    """Send all other changes before these, which may be the cause of a refused call. Those that were not sent
+    themselves (`was_sent` False) precede those that were."""
     last = case((outbox.c.lane < Lane.DOUBTED, Lane.DOUBTED.value), else_=outbox.c.lane)
     statement = (
         update(outbox)
@@ -48,7 +50,7 @@ async def put_behind(uow: UnitOfWork, changes: Sequence[Change], *, tried: bool)
             outbox.c.version == bindparam("the_version"),
             outbox.c.lane < _LAST_LANE,
         )
-        .values(lane=last + int(tried))
+        .values(lane=last + int(was_sent))
     )
     marks = sorted({(change.entity.value, change.key, change.version) for change in changes})
     if marks:
@@ -56,14 +58,14 @@ async def put_behind(uow: UnitOfWork, changes: Sequence[Change], *, tried: bool)
         await uow.connection.execute(statement, [dict(zip(names, mark, strict=True)) for mark in marks])
 
 
-async def hasten(uow: UnitOfWork) -> int:
-    """Whatever waits for its next attempt is due now. How many there were."""
+async def make_all_due(uow: UnitOfWork) -> int:
+    """Make everything due now that waits for its next attempt. Returns the number of changes."""
     statement = update(outbox).where(_IS_DUE, outbox.c.due_at > uow.now).values(due_at=uow.now)
     return (await uow.connection.execute(statement)).rowcount
 
 
-async def put_off(connection: AsyncConnection, limit: int = 3) -> list[tuple[str, int]]:
-    """Why changes wait for another attempt, the most frequent reasons first, and how many wait for each."""
+async def count_postponed_by_error(connection: AsyncConnection, limit: int = 3) -> list[tuple[str, int]]:
+    """Why changes wait for another attempt, most frequent error first, with the number of changes for each."""
     number = func.count().label("number")
     rows = await connection.execute(
         select(outbox.c.error, number)
@@ -75,7 +77,7 @@ async def put_off(connection: AsyncConnection, limit: int = 3) -> list[tuple[str
     return [(error, count) for error, count in rows]
 
 
-async def oldest(connection: AsyncConnection) -> datetime | None:
-    """Since when the longest waiting change has been unsent: how far the org lags behind."""
+async def oldest_capture(connection: AsyncConnection) -> datetime | None:
+    """When the longest waiting change was captured: how far the org lags behind."""
     moment: datetime | None = (await connection.execute(select(func.min(outbox.c.captured_at)).where(_IS_DUE))).scalar()
     return moment

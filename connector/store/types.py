@@ -1,4 +1,4 @@
-"""Column types that mean the same in both databases: exact decimals, UTC instants, keys in byte order."""
+"""Column types with the same meaning in both databases: exact decimals, UTC instants, keys in byte order."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Numeric, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 Key = Text().with_variant(Text(collation="C"), "postgresql")
-"""A business key. In PostgreSQL it sorts by byte, as it does in SQLite, whatever the server's language: pages of keys
-can then be compared with pages from elsewhere."""
+"""A business key. In PostgreSQL it sorts by byte, as in SQLite, whatever the server's language, so pages of keys can be
+compared with pages from elsewhere."""
 
 Serial = BigInteger().with_variant(Integer(), "sqlite")
-"""A number the database hands out; SQLite does so only for a column that is exactly INTEGER."""
+"""A number that the database assigns; SQLite does so only for a column that is exactly INTEGER."""
 
 
 class Exact(TypeDecorator[Decimal]):
-    """A finite Decimal, every digit kept. SQLite has no exact number, so there it is text."""
+    """A finite Decimal with all its digits. SQLite has no exact number type, so it is stored as text there."""
 
     impl = Numeric
     cache_ok = True
@@ -51,7 +51,7 @@ def _as_decimal(value: Any) -> Decimal | None:
 
 
 class Instant(TypeDecorator[datetime]):
-    """A moment, timezone-aware, in UTC, to the microsecond. In SQLite it is ISO text of fixed width, which sorts."""
+    """A timezone-aware moment in UTC, to the microsecond. In SQLite it is ISO text of fixed width, which sorts."""
 
     impl = DateTime
     cache_ok = True

@@ -1,7 +1,8 @@
-"""One transaction, and the one place where changes are captured.
+"""One transaction, and the only place where changes are captured.
 
-Whatever writes a synced entity says so to `changed`; the rows of the outbox are written just before the commit, so a
-change and its capture stand or fall together, and an entity changed ten times in a transaction is captured once.
+Code that writes a synced entity reports it to `changed`. The rows of the outbox are written just before the commit, so
+a change and its capture succeed or fail together, and an entity that changed ten times in a transaction is captured
+once.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from connector.store.tables import outbox
 
 
 class Lane(IntEnum):
-    """What is sent first: an urgent order, then one that moved, then new ones, customers and products, a backfill.
+    """The order of sending: an urgent order, an order that changed, new ones, customers and products, a backfill.
 
-    Behind them all is what was refused for a reason that may be the org's, what was tried least often first: from
-    `DOUBTED` on, each such refusal adds one. A change that is captured anew has its usual place again.
+    Changes that were refused for a reason that may be the org's come last, least often tried first: from `DOUBTED` on,
+    each such refusal adds one. A change that is captured again returns to its usual lane.
     """
 
     URGENT = -1
@@ -34,12 +35,13 @@ class Lane(IntEnum):
 
 
 def partition_hash(key: str) -> int:
-    """The hash by which work is shared out, the same on every machine: 31 bits of the account's (or product's) key."""
+    """The hash that assigns work to partitions, the same on every machine: 31 bits of the account's (or
+    product's) key."""
     return crc32(key.encode()) & 0x7FFFFFFF
 
 
 class UnitOfWork:
-    """What a transaction offers to those who write in it. `now` is one moment for all of it."""
+    """The connection of a transaction, its time `now`, and the changes to capture at its end."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self.connection = connection
@@ -51,13 +53,13 @@ class UnitOfWork:
     ) -> None:
         """Remember that `key` must reach the org; of several calls, the last slot and the most urgent lane count.
 
-        `unsure`: what the org holds of it is not known, and must be looked at first.
+        `unconfirmed`: it is not known what the org holds of it, so it must be read back first.
         """
         _, earlier, doubted = self._changed.get((entity, key), (slot, lane, False))
         self._changed[entity, key] = (slot, min(earlier, lane), doubted or unconfirmed)
 
     async def capture(self) -> None:
-        """Write what was remembered. `Store.transaction` calls this; nobody else needs to."""
+        """Write what was remembered. Only `Store.transaction` calls this."""
         if not self._changed:
             return
         # In key order, so that two transactions with the same entities wait for each other instead of deadlocking.
@@ -82,7 +84,7 @@ class UnitOfWork:
             statement.on_conflict_do_update(
                 index_elements=["entity", "key"],
                 set_={
-                    # What is in flight stays with the stream that sent it: another one would overtake it.
+                    # A change in flight stays with the stream that sent it; another stream could overtake it.
                     "slot": case((outbox.c.unsure, outbox.c.slot), else_=new.slot),
                     "lane": case((is_due & (outbox.c.lane < new.lane), outbox.c.lane), else_=new.lane),
                     "version": outbox.c.version + 1,

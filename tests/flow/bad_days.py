@@ -123,7 +123,7 @@ async def due(world: World) -> int:
 
 async def outage(world: World) -> Outage | None:
     async with world.service.store.reader() as connection:
-        return await outages.current(connection)
+        return await outages.get_current(connection)
 
 
 async def push(world: World, *, scheduled: bool = False) -> str | None:

@@ -70,13 +70,13 @@ class Side(World):
 
     async def active(self) -> int | None:
         async with self.service.store.reader() as connection:
-            found = await mapping_versions.active(connection)
+            found = await mapping_versions.get_active(connection)
         return found.number if found else None
 
     async def problems(self) -> list[str]:
         async with self.service.store.reader() as connection:
             since = self.service.clock.now().replace(year=2000)
-            return [item.problem for item in await mapping_versions.troubles(connection, since)]
+            return [item.problem for item in await mapping_versions.list_problems(connection, since)]
 
 
 @pytest.fixture

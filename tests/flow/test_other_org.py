@@ -80,7 +80,7 @@ async def test_an_org_that_is_meant_gets_everything_and_the_one_before_is_return
         await elsewhere.save([changed(ONE, notes="while away")])
         assert (await elsewhere.push()).in_sync
         async with elsewhere.service.store.reader() as connection:
-            assert [org.org_id for org in await orgs.listed(connection)] == [second, first]
+            assert [org.org_id for org in await orgs.list_orgs(connection)] == [second, first]
             [entry] = await journal.read(connection, "order", "A-1", limit=1)
             assert entry.org_id == second
             assert await links.count(connection, first) == await links.count(connection, second)
@@ -101,6 +101,6 @@ async def test_an_org_that_moves_to_another_address_is_the_same_org(world: World
         await orgs.put(uow, org_id, login_url="https://old.example", instance_url="https://old.example", is_active=True)
     assert (await world.push()).in_sync
     async with store.reader() as connection:
-        active = await orgs.active(connection)
+        active = await orgs.get_active(connection)
     assert active is not None
     assert active.instance_url == world.org.url

@@ -267,7 +267,7 @@ async def test_several_currencies(database_url: str) -> None:
         async with service.store.transaction() as uow:
             uow.changed(EntityKind.ORDER, "B-1", 1)
         async with service.store.transaction() as uow:
-            await outbox.begin(uow, await outbox.due(
+            await outbox.begin_send(uow, await outbox.list_due(
                 uow.connection, entity=EntityKind.ORDER, partitions={0}, of=1, now=uow.now, limit=9
             ))  # fmt: skip
         before = world.writes

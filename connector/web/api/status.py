@@ -15,7 +15,7 @@ async def get_status(call: RequestContext) -> ApiResponse:
         stages = await orders.counts(connection)
         unsent = await outbox.counts(connection)
         told = await notifications.counts(connection)
-        outage = await outages.current(connection)
+        outage = await outages.get_current(connection)
     return ApiResponse(
         value={
             "orders": {stage.value: count for stage, count in stages.items()},

@@ -28,7 +28,7 @@ class Quiet(LeaseKeeper):
 
 async def held(store: Store, prefix: str = leases.PARTITION) -> list[str]:
     async with store.reader() as connection:
-        return sorted(await leases.current(connection, prefix, store.clock.now()))
+        return sorted(await leases.list_held(connection, prefix, store.clock.now()))
 
 
 async def test_lone_worker_takes_everything_and_leaves_nothing_behind(store: Store) -> None:

@@ -80,7 +80,7 @@ async def pending(
 ) -> list[Change]:
     """What is due now, in all partitions."""
     async with store.reader() as connection:
-        return await outbox.due(
+        return await outbox.list_due(
             connection, entity=entity, partitions=set(range(of)), of=of, now=store.clock.now(), limit=limit
         )
 

@@ -104,4 +104,4 @@ async def test_letters_of_doubled_links_name_no_command_that_the_program_refuses
 async def test_the_org_written_to_last_is_the_one_the_database_works_with(older: Store) -> None:
     await schema.upgrade(older)
     async with older.reader() as connection:
-        assert [(org.org_id, org.active) for org in await orgs.listed(connection)] == [(NEW, True), (OLD, False)]
+        assert [(org.org_id, org.active) for org in await orgs.list_orgs(connection)] == [(NEW, True), (OLD, False)]

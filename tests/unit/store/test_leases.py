@@ -65,7 +65,7 @@ async def test_a_released_lease_is_free_at_once_and_its_term_never_returns(store
     assert await leases.acquire(store, NAME, "a", 15) == 1
     assert await leases.release(store, NAME, "a", 1)
     async with store.transaction() as uow:
-        assert not await leases.holds(uow, NAME, 1)
+        assert not await leases.is_held(uow, NAME, 1)
     assert await leases.acquire(store, NAME, "a", 15) == 2
 
 
@@ -86,15 +86,15 @@ async def test_an_owner_frozen_past_its_lease_records_nothing(store: Store, cloc
     async def record() -> None:
         async with store.transaction() as uow:
             await outbox.settle(uow, taken)
-            if not await leases.holds(uow, NAME, mine):
+            if not await leases.is_held(uow, NAME, mine):
                 raise LeaseLostError("The lease was lost.")
 
     with pytest.raises(LeaseLostError):
         await record()
     assert await due_keys(store, EntityKind.ORDER) == ["10248"]
     async with store.transaction() as uow:
-        assert await leases.holds(uow, NAME, mine + 1)
-        assert not await leases.holds(uow, "unheard of", 1)
+        assert await leases.is_held(uow, NAME, mine + 1)
+        assert not await leases.is_held(uow, "unheard of", 1)
 
 
 async def test_a_lease_cannot_be_taken_while_its_holder_records(store: Store, clock: ManualClock) -> None:
@@ -107,7 +107,7 @@ async def test_a_lease_cannot_be_taken_while_its_holder_records(store: Store, cl
         order_of_events.append("taken")
 
     async with store.transaction() as uow:
-        assert await leases.holds(uow, NAME, 1)
+        assert await leases.is_held(uow, NAME, 1)
         rescuer = asyncio.create_task(rescue())
         done, _ = await asyncio.wait({rescuer}, timeout=0.2)
         assert not done

@@ -129,6 +129,6 @@ async def test_the_latest_description_of_an_org_is_kept(store: Store, clock: Man
     async with store.reader() as connection:
         latest = await org_metadata.latest(connection)
         sandbox = await org_metadata.get(connection, SANDBOX)
-    assert latest == org_metadata.Description(org_id=ORG, fetched_at=clock.now(), body='{"v": 3}')
+    assert latest == org_metadata.OrgMetadata(org_id=ORG, fetched_at=clock.now(), body='{"v": 3}')
     assert sandbox is not None
     assert sandbox.body == '{"v": 2}'

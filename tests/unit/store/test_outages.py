@@ -10,7 +10,7 @@ from tests.conftest import ManualClock
 
 async def fail(store: Store, code: str = "HTTP_403", asked: float | None = None) -> Outage:
     async with store.transaction() as uow:
-        return await outages.failed(uow, code=code, message="No.", fix="Do.", jitter=0.0, asked=asked)
+        return await outages.record_failure(uow, code=code, message="No.", fix="Do.", jitter=0.0, retry_after=asked)
 
 
 async def test_the_interval_doubles_up_to_five_minutes_and_the_beginning_is_kept(
@@ -24,7 +24,7 @@ async def test_the_interval_doubles_up_to_five_minutes_and_the_beginning_is_kept
         clock.advance(pauses[-1])
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     async with store.reader() as connection:
-        found_again = await outages.current(connection)
+        found_again = await outages.get_current(connection)
     assert found_again == found
     assert (found.since, found.attempts) == (began, 11)
 
@@ -49,8 +49,8 @@ async def test_only_one_of_many_takes_the_turn_and_none_before_it_is_time(store:
 async def test_it_is_over_once(store: Store) -> None:
     await fail(store)
     async with store.transaction() as uow:
-        assert [await outages.over(uow), await outages.over(uow)] == [True, False]
-        assert await outages.current(uow.connection) is None
+        assert [await outages.end(uow), await outages.end(uow)] == [True, False]
+        assert await outages.get_current(uow.connection) is None
 
 
 def test_chance_takes_a_quarter_off_at_most() -> None:

@@ -121,11 +121,11 @@ async def test_a_send_is_remembered_before_it_is_made_and_an_attempt_counted_whe
     taken = await pending(store)
     await place(store, order("2", notes="newer"))
     async with store.transaction() as uow:
-        assert await outbox.begin(uow, taken) == {(EntityKind.ORDER, "1")}
+        assert await outbox.begin_send(uow, taken) == {(EntityKind.ORDER, "1")}
     now = {change.key: (change.attempts, change.unanswered_sends) for change in await pending(store)}
     assert now == {"2": (0, 0), "1": (0, 1)}
     async with store.transaction() as uow:
-        await retry_schedule.answered(uow, taken[:1])
+        await retry_schedule.reset_unanswered_sends(uow, taken[:1])
         await outbox.postpone(uow, taken[:1], due_at=clock.now(), error="503")
         unsent = (await outbox.find(uow.connection, EntityKind.ORDER, ["1"]))["1"]
         assert (unsent.attempts, unsent.unanswered_sends) == (1, 0)
@@ -141,13 +141,13 @@ async def test_a_change_sent_again_and_again_without_an_answer_is_due_after_a_bo
     for _ in range(12):
         taken = await pending(store)
         async with store.transaction() as uow:
-            await outbox.begin(uow, taken)
+            await outbox.begin_send(uow, taken)
             due_at = (await outbox.find(uow.connection, EntityKind.ORDER, ["1"]))["1"].due_at
         pauses.append(max(0.0, (due_at - clock.now()).total_seconds()))
         clock.advance(pauses[-1])
     assert pauses == [0, 0, 0, 1, 2, 4, 8, 15, 15, 15, 15, 15]
     async with store.transaction() as uow:
-        assert await retry_schedule.hasten(uow) == 0  # the last pause is over
+        assert await retry_schedule.make_all_due(uow) == 0  # the last pause is over
         assert [change.unanswered_sends for change in await pending(store)] == [12]
 
 
@@ -174,7 +174,7 @@ async def test_a_refusal_comes_back_as_it_was_given(store: Store, clock: ManualC
     async with store.reader() as connection:
         letters = await dead_letters.list_dead_letters(connection)
         assert await outbox.next_due(connection) is None
-        assert await retry_schedule.oldest(connection) is None
+        assert await retry_schedule.oldest_capture(connection) is None
     assert letters == [
         DeadLetter(
             entity=EntityKind.ORDER,
@@ -285,7 +285,7 @@ async def test_all_orders_of_a_customer_share_its_partition(store: Store, clock:
     assert homes["ALFKI"] != homes["BONAP"]
     async with store.reader() as connection:
         found = {
-            partition: await outbox.due(
+            partition: await outbox.list_due(
                 connection, entity=EntityKind.ORDER, partitions={partition}, of=of, now=clock.now(), limit=100
             )
             for partition in range(of)
@@ -316,7 +316,7 @@ async def test_oldest_says_how_far_the_org_lags(store: Store, clock: ManualClock
     clock.advance(5)
     await place(store, order("2"))
     async with store.reader() as connection:
-        assert await retry_schedule.oldest(connection) == moment
+        assert await retry_schedule.oldest_capture(connection) == moment
 
 
 async def test_what_is_in_doubt_goes_behind_all_others_and_what_was_tried_behind_what_was_not(store: Store) -> None:
@@ -324,13 +324,13 @@ async def test_what_is_in_doubt_goes_behind_all_others_and_what_was_tried_behind
     await place(store, order("1"), order("2"), order("3"))
     one, two, _ = await pending(store)
     async with store.transaction() as uow:
-        await retry_schedule.put_behind(uow, [one], tried=True)
-        await retry_schedule.put_behind(uow, [two], tried=False)
-        await retry_schedule.hasten(uow)
+        await retry_schedule.deprioritize(uow, [one], was_sent=True)
+        await retry_schedule.deprioritize(uow, [two], was_sent=False)
+        await retry_schedule.make_all_due(uow)
     assert [(change.key, change.doubted) for change in await pending(store)] == [("3", False), ("2", True), ("1", True)]
     async with store.transaction() as uow:
-        await retry_schedule.put_behind(uow, [two], tried=True)
-        await retry_schedule.put_behind(uow, [two], tried=True)
+        await retry_schedule.deprioritize(uow, [two], was_sent=True)
+        await retry_schedule.deprioritize(uow, [two], was_sent=True)
     assert [change.key for change in await pending(store)] == ["3", "1", "2"]
     await place(store, order("2", stage=Stage.VERIFIED))
     assert [change.doubted for change in await pending(store) if change.key == "2"] == [False]

@@ -34,7 +34,7 @@ async def test_a_claim_stops_at_its_limit(fresh: Store, clock: ManualClock) -> N
     async with fresh.reader() as connection:
         statements = watch(connection)
         for partitions in ({3}, set(range(8))):
-            await outbox.due(
+            await outbox.list_due(
                 connection, entity=EntityKind.ORDER, partitions=partitions, of=8, now=clock.now(), limit=75
             )
     assert await plan_of(fresh, statements) == ["SEARCH outbox USING INDEX outbox_claim (state=? AND entity=?)"] * 2
