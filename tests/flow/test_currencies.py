@@ -1,4 +1,4 @@
-"""Orders in several currencies: a price book entry for each, whole yen, and what is said where the org has none."""
+"""Orders in several currencies: one price book entry each, whole yen, and refusals for missing currencies."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def in_org(world: World) -> dict[str, dict[str, Any]]:
     return {row["External_Key__c"]: row | {"line": row["OrderItems"]["records"][0]} for row in rows}
 
 
-async def test_each_order_has_its_currency_and_the_entry_of_it(seeded: World) -> None:
+async def test_order_has_its_currency_and_matching_price_book_entry(seeded: World) -> None:
     some = [tea("A-1", "EUR", "12.50"), tea("A-2", "USD", "13.75", customer="C-2"), tea("A-3", "JPY", "1999")]
     await seeded.save(some, some_customers=CUSTOMERS, some_products=[TEA])
     assert (await seeded.push()).in_sync
@@ -97,7 +97,7 @@ async def test_each_order_has_its_currency_and_the_entry_of_it(seeded: World) ->
     assert seeded.writes == before
 
 
-async def test_yen_have_no_decimals(seeded: World) -> None:
+async def test_yen_amounts_have_no_decimals(seeded: World) -> None:
     """1,999 less 15 % is 1,699.15: the unit price is 1,699, the exact total 5,097.45, to be paid are 5,097."""
     await seeded.save([tea("A-3", "JPY", "1999")], some_customers=CUSTOMERS, some_products=[TEA])
     await seeded.push()
@@ -107,7 +107,7 @@ async def test_yen_have_no_decimals(seeded: World) -> None:
     assert row["line"]["PricebookEntry"]["UnitPrice"] == 2000  # 1,999.5 in the catalog
 
 
-async def test_what_is_paid_in_yen_adds_up_to_what_is_due(seeded: World) -> None:
+async def test_payments_in_yen_add_up_to_the_amount_due(seeded: World) -> None:
     await seeded.save([], some_customers=CUSTOMERS, some_products=[TEA])
     transaction = seeded.service.store.transaction
     async with transaction() as uow:
@@ -134,7 +134,7 @@ async def act(world: World, *events: Event) -> None:
         )
 
 
-async def test_a_currency_that_the_org_has_not_costs_no_call_and_stops_no_other_order(seeded: World) -> None:
+async def test_currency_missing_in_the_org_refuses_only_its_orders_without_a_call(seeded: World) -> None:
     await seeded.save([tea("A-1", "EUR", "12.50")], some_customers=CUSTOMERS, some_products=[TEA])
     await seeded.push()
     before = seeded.writes
@@ -147,7 +147,7 @@ async def test_a_currency_that_the_org_has_not_costs_no_call_and_stops_no_other_
     assert letter.refusal.fix.startswith("Ask an admin to activate GBP in the org")
 
 
-async def test_a_currency_that_is_not_active_counts_for_none(database_url: str) -> None:
+async def test_inactive_currency_is_refused(database_url: str) -> None:
     asleep = OrgSettings(currency="EUR", currencies={"EUR": Currency(), "USD": Currency(rate=1.1, active=False)})
     async for world in world_in(database_url, asleep):
         some = [tea("A-1", "USD", "13.75"), tea("A-2", "EUR", "12.50")]
@@ -159,7 +159,7 @@ async def test_a_currency_that_is_not_active_counts_for_none(database_url: str) 
         assert list(await in_org(world)) == ["A-2"]
 
 
-async def test_an_org_with_one_currency_says_which_it_is_taken_for(world: World) -> None:
+async def test_single_currency_org_refusal_names_the_currency_setting(world: World) -> None:
     await world.save([tea("A-1", "USD", "13.75")], some_customers=CUSTOMERS, some_products=[TEA])
     await world.push()
     before = world.writes
@@ -171,7 +171,7 @@ async def test_an_org_with_one_currency_says_which_it_is_taken_for(world: World)
     assert "CONNECTOR_SALESFORCE__CURRENCY" in letter.refusal.fix
 
 
-async def test_a_price_finer_than_the_org_keeps_its_currency_is_refused_rather_than_rounded(database_url: str) -> None:
+async def test_price_with_more_decimals_than_the_currency_is_refused(database_url: str) -> None:
     coarse = OrgSettings(currency="EUR", currencies={"EUR": Currency(), "USD": Currency(rate=1.1, decimal_places=0)})
     async for world in world_in(database_url, coarse):
         await world.save(
@@ -190,7 +190,7 @@ async def test_a_price_finer_than_the_org_keeps_its_currency_is_refused_rather_t
 
 
 @pytest.mark.parametrize("returns", [Returns.AUTO, Returns.RETURN_ORDER])
-async def test_what_comes_back_has_the_currency_of_its_order(database_url: str, returns: Returns) -> None:
+async def test_return_has_the_currency_of_its_order(database_url: str, returns: Returns) -> None:
     several = OrgSettings(
         currency="USD", currencies={"USD": Currency(), "EUR": Currency(rate=0.9)}, person_accounts=True
     )

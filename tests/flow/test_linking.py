@@ -1,4 +1,4 @@
-"""Duplicate rules of the org, the record that a person names for an entity, and what a dry run foretells of both."""
+"""Duplicate rules, `connector link` and `unlink`, and what a dry run reports of both."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from connector.service import running_service
 from connector.settings import DuplicateRules
 from connector.store.unit_of_work import partition_hash
 from tests.flow.conftest import CUSTOMERS, World, settings_for
-from tests.flow.test_identity import ids, letters, merge_accounts
 from tests.flow.test_push import an_order
-from tests.flow.test_surprises import a_line, delete
+from tests.flow.test_push_conflicts import a_line, delete
+from tests.flow.test_record_identity import ids, letters, merge_accounts
 from tests.order_builders import changed
 
 CUSTOMER, ORDER = EntityKind.CUSTOMER, EntityKind.ORDER
@@ -65,7 +65,7 @@ async def link(world: World, key: str, record: str, *, kind: EntityKind = CUSTOM
     return await linker(world).link(kind, key, record, **{"force": False, "dry_run": False, **how})
 
 
-async def test_a_duplicate_rule_names_the_record_and_the_command_that_adopts_it(database_url: str) -> None:
+async def test_duplicate_rule_refusal_names_the_record_and_the_link_command(database_url: str) -> None:
     async with strict_world(database_url) as world:
         [there] = (await ids(world, "Account")).values()
         await world.save([ONE, changed(ONE, number="A-2")], some_customers=[TEA_ROOMS, CUSTOMERS[1]])
@@ -98,7 +98,7 @@ async def test_a_duplicate_rule_names_the_record_and_the_command_that_adopts_it(
 
 @pytest.mark.parametrize("ordered", [True, False], ids=["in a graph", "by collections"])
 @pytest.mark.parametrize(("action", "saved"), [("alert", True), ("block", False)])
-async def test_allowed_duplicates_pass_a_rule_that_alerts_and_none_that_blocks(
+async def test_allowed_duplicates_pass_an_alerting_rule_but_not_a_blocking_one(
     database_url: str, action: str, saved: bool, ordered: bool
 ) -> None:
     async with strict_world(database_url, action=action, rules=DuplicateRules.ALLOW) as world:
@@ -108,7 +108,7 @@ async def test_allowed_duplicates_pass_a_rule_that_alerts_and_none_that_blocks(
         assert await world.count("Account") == 1 + saved
 
 
-async def test_a_duplicate_found_by_an_update_is_to_be_merged_and_not_linked(database_url: str) -> None:
+async def test_duplicate_found_by_an_update_asks_for_a_merge_instead_of_a_link(database_url: str) -> None:
     async with strict_world(database_url) as world:
         await world.save(some_customers=CUSTOMERS[:1])
         assert (await world.push()).in_sync
@@ -121,7 +121,7 @@ async def test_a_duplicate_found_by_an_update_is_to_be_merged_and_not_linked(dat
         assert "connector link" not in letter.refusal.fix
 
 
-async def test_linking_is_refused_where_the_record_is_not_free(world: World) -> None:
+async def test_link_to_a_record_in_use_is_refused(world: World) -> None:
     await world.save(some_customers=CUSTOMERS[:3])
     await world.push()
     found = await ids(world, "Account")
@@ -151,7 +151,7 @@ async def test_linking_is_refused_where_the_record_is_not_free(world: World) -> 
     assert (await ids(world, "Account"))["C-9"] == other
 
 
-async def test_an_unlinked_customer_gives_its_record_to_another(world: World) -> None:
+async def test_record_of_an_unlinked_customer_can_be_linked_to_another(world: World) -> None:
     await world.save([ONE], some_customers=CUSTOMERS[:2])
     await world.push()
     account = (await ids(world, "Account"))["C-1"]
@@ -164,7 +164,7 @@ async def test_an_unlinked_customer_gives_its_record_to_another(world: World) ->
     assert (row["Id"], row["Name"]) == (account, "Käufer 2")
 
 
-async def test_unlinking_leaves_a_key_that_somebody_gave_the_record_for_another(world: World) -> None:
+async def test_unlink_keeps_another_key_on_the_record(world: World) -> None:
     await world.save([ONE], some_customers=CUSTOMERS[:2])
     await world.push()
     account = await world.change_in_org("Account", "C-1", External_Key__c="C-9")
@@ -179,7 +179,7 @@ async def test_unlinking_leaves_a_key_that_somebody_gave_the_record_for_another(
 
 
 @pytest.mark.parametrize("kind", [CUSTOMER, EntityKind.PRODUCT])
-async def test_linking_and_unlinking_wait_for_a_push_that_has_the_entity(
+async def test_link_and_unlink_wait_for_a_push_of_the_entity(
     world: World, kind: EntityKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.save(some_customers=CUSTOMERS[:1])
@@ -203,7 +203,7 @@ async def test_linking_and_unlinking_wait_for_a_push_that_has_the_entity(
     assert (await ids(world, sobject))[None] == record
 
 
-async def test_a_customer_is_linked_to_the_account_that_its_own_was_merged_into(world: World) -> None:
+async def test_customer_can_be_linked_to_the_account_its_own_was_merged_into(world: World) -> None:
     await world.save([replace(ONE, customer="C-2")], some_customers=CUSTOMERS[:2])
     await world.push()
     loser = str((await ids(world, "Account"))["C-2"])
@@ -219,7 +219,7 @@ async def test_a_customer_is_linked_to_the_account_that_its_own_was_merged_into(
     assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 2"
 
 
-async def test_an_order_with_lines_of_somebody_else_is_not_adopted(world: World) -> None:
+async def test_order_with_foreign_lines_is_not_adopted(world: World) -> None:
     await world.save([ONE])
     await world.push()
     order = (await ids(world, "Order"))["A-1"]
@@ -236,7 +236,7 @@ async def test_an_order_with_lines_of_somebody_else_is_not_adopted(world: World)
     assert (await world.order("A-1"))["Description"] == "adopted"
 
 
-async def test_a_dry_run_foretells_keys_that_are_taken_and_records_that_are_gone(world: World) -> None:
+async def test_dry_run_reports_taken_keys_and_missing_records(world: World) -> None:
     await world.save([ONE], some_customers=CUSTOMERS[:3])
     await world.push()
     await world.service.client.collections_create("Account", [{"Name": "By hand", "External_Key__c": "C-4"}])
@@ -257,7 +257,7 @@ async def test_a_dry_run_foretells_keys_that_are_taken_and_records_that_are_gone
     assert await world.count("Account") == 3
 
 
-async def test_a_dry_run_of_nothing_odd_tells_the_calls_of_the_push(world: World) -> None:
+async def test_dry_run_without_conflicts_reports_the_calls_of_the_push(world: World) -> None:
     await world.save([ONE])
     foretold, pushed = await world.push(dry_run=True), await world.push()
     assert (foretold.writes, foretold.reads) == (pushed.writes, pushed.reads)
@@ -269,7 +269,7 @@ async def test_a_dry_run_of_nothing_odd_tells_the_calls_of_the_push(world: World
 @pytest.mark.parametrize(
     ("short", "full"), [("001Lo0000000001", "001Lo0000000001IAA"), ("00D000000000001", "00D000000000001EAA")]
 )
-def test_a_short_record_id_is_completed(short: str, full: str) -> None:
+def test_short_record_id_is_completed(short: str, full: str) -> None:
     assert normalize_record_id(short) == normalize_record_id(full) == full
     assert (
         normalize_record_id(full.upper()) == normalize_record_id(full.lower()) == full
@@ -280,6 +280,6 @@ def test_a_short_record_id_is_completed(short: str, full: str) -> None:
     "typed",
     ["001Lo0000000002IAB", "001lO0000000001IAA", "001LO0000000001iaa", "001Lo0000000001IA9", "001lo0000000001a9b"],
 )
-def test_a_record_id_whose_suffix_does_not_fit_is_refused(typed: str) -> None:
+def test_record_id_with_a_wrong_suffix_is_refused(typed: str) -> None:
     with pytest.raises(ConnectorError, match="is no record ID: its last three letters"):
         normalize_record_id(typed)

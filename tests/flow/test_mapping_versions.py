@@ -132,7 +132,7 @@ async def test_service_does_not_undo_what_a_resync_has_sent_by_newer_files(sides
     assert await service.active() == 2
 
 
-async def test_other_files_elsewhere_send_nothing_and_say_so_once(sides: Any) -> None:
+async def test_process_with_other_mapping_files_sends_nothing_and_reports_it_once(sides: Any) -> None:
     here, elsewhere = await sides("here"), await sides("elsewhere")
     await here.touch("1")
     await here.tick()
@@ -158,7 +158,7 @@ async def test_other_files_elsewhere_send_nothing_and_say_so_once(sides: Any) ->
     assert await here.active() == 2
 
 
-async def test_files_edited_back_are_an_edit_and_a_resync_makes_its_own_files_active(sides: Any) -> None:
+async def test_reverted_files_count_as_an_edit_and_a_resync_activates_its_files(sides: Any) -> None:
     here, elsewhere = await sides("here"), await sides("elsewhere")
     await here.touch("1")
     await here.push()
@@ -224,7 +224,7 @@ async def test_service_that_has_sent_nothing_yet_keeps_the_files_it_started_with
     assert any("order.yaml:" in problem for problem in await one.problems())
 
 
-async def test_push_under_way_goes_on_by_the_version_that_was_activated_meanwhile(
+async def test_running_push_continues_with_a_version_activated_meanwhile(
     sides: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await sides()
@@ -270,7 +270,7 @@ async def test_dry_run_shows_what_an_edit_would_do_and_does_not_activate_it(side
     assert await side.names() == NAMES
 
 
-async def test_an_edit_that_does_not_fit_the_org_makes_nothing_due_and_is_not_activated(sides: Any) -> None:
+async def test_edit_that_does_not_fit_the_org_is_not_activated(sides: Any) -> None:
     side = await sides()
     await side.save([changed(an_order("A-1"), stage=Stage.SHIPPED)])
     await side.push()
@@ -282,7 +282,7 @@ async def test_an_edit_that_does_not_fit_the_org_makes_nothing_due_and_is_not_ac
     assert await side.due() == {}
 
 
-def test_a_look_waits_until_an_edit_is_complete(tmp_path: Path) -> None:
+def test_reload_waits_until_an_edit_is_complete(tmp_path: Path) -> None:
     shutil.copytree(str(loader.shipped_mappings()), tmp_path / "mappings")
     files = MappingFiles(tmp_path / "mappings")
     before = files.version

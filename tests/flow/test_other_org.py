@@ -1,4 +1,4 @@
-"""Another org than the one the database works with: announced, left alone, and worked with when somebody says so."""
+"""An org other than the one the database works with: refused until a person confirms it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from connector.model.change import EntityKind
 from connector.service import running_service
 from connector.store import journal, links, orgs
 from tests.flow.conftest import CUSTOMERS, World, settings_for
-from tests.flow.test_identity import ONE, ids
+from tests.flow.test_record_identity import ONE, ids
 from tests.order_builders import changed
 
 
@@ -36,7 +36,7 @@ async def another() -> AsyncIterator[LocalOrg]:
         yield started
 
 
-async def test_another_org_is_refused_with_both_ids_and_nothing_is_written_to_it(
+async def test_other_org_is_refused_naming_both_ids_and_nothing_is_written(
     world: World, another: LocalOrg, database_url: str
 ) -> None:
     await world.save([ONE])
@@ -61,7 +61,7 @@ async def test_another_org_is_refused_with_both_ids_and_nothing_is_written_to_it
     assert (await world.order("A-1"))["Description"] == "later"
 
 
-async def test_an_org_that_is_meant_gets_everything_and_the_one_before_is_returned_to(
+async def test_confirmed_org_gets_everything_and_the_former_org_can_be_used_again(
     world: World, another: LocalOrg, database_url: str
 ) -> None:
     await world.save([ONE])
@@ -93,7 +93,7 @@ async def test_an_org_that_is_meant_gets_everything_and_the_one_before_is_return
     assert (await world.order("A-1"))["Description"] == "while away"
 
 
-async def test_an_org_that_moves_to_another_address_is_the_same_org(world: World, another: LocalOrg) -> None:
+async def test_org_at_a_new_address_is_the_same_org(world: World, another: LocalOrg) -> None:
     await world.save([ONE])
     await world.push()
     store, org_id = world.service.store, await world.service.client.connect()

@@ -1,4 +1,4 @@
-"""A service whose org takes nothing, and processes that die while they send."""
+"""A service whose org is unavailable, and processes that die while they send."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from connector.log import configure
 from connector.outbound.health import OrgHealth
 from connector.store import mapping_versions
 from scheduler import OutageLog
-from tests.flow.bad_days import ANSWERS, LITE, NEW, OLD, calls, due, html, outage
 from tests.flow.conftest import Silent, World
+from tests.flow.org_faults import ANSWERS, LITE, NEW, OLD, calls, due, html, outage
 from tests.flow.test_push import an_order
-from tests.flow.test_surprises import a_line
+from tests.flow.test_push_conflicts import a_line
 
 
 class Later:
@@ -45,7 +45,9 @@ def ahead(world: World) -> Later:
     return later
 
 
-async def test_the_service_asks_a_closed_org_by_a_growing_interval_and_says_it_once(world: World, ahead: Later) -> None:
+async def test_service_retries_an_unavailable_org_at_growing_intervals_and_reports_it_once(
+    world: World, ahead: Later
+) -> None:
     await world.save(NEW)
     world.org.org.faults.configure({"answer": {**ANSWERS["403 forbidden"], "count": 100_000}})
     asked: list[float] = []
@@ -74,7 +76,7 @@ async def test_the_service_asks_a_closed_org_by_a_growing_interval_and_says_it_o
 
 
 @LITE
-async def test_several_processes_share_one_interval(world: World, ahead: Later) -> None:
+async def test_processes_share_one_retry_interval(world: World, ahead: Later) -> None:
     await world.save(NEW)
     world.org.org.faults.configure({"answer": {**ANSWERS["403 forbidden"], "count": 100_000}})
     another = replace(world.service, health=OrgHealth())
@@ -109,7 +111,7 @@ async def test_service_paused_by_other_mappings_does_not_end_an_outage(world: Wo
 
 
 @LITE
-async def test_the_time_that_the_org_asks_for_is_kept(world: World, ahead: Later) -> None:
+async def test_retry_after_of_the_org_is_respected(world: World, ahead: Later) -> None:
     await world.save(NEW)
     world.org.org.faults.configure({"answer": {**html(429, retry_after=200), "count": 100_000}})
     await world.service.push(Silent(), scheduled=True)
@@ -118,7 +120,7 @@ async def test_the_time_that_the_org_asks_for_is_kept(world: World, ahead: Later
     assert 195 < (found.next_attempt_at - ahead.now()).total_seconds() <= 200
 
 
-async def test_orders_that_were_on_their_way_when_the_process_died_never_become_dead_letters(
+async def test_orders_in_flight_when_the_process_died_never_become_dead_letters(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Thirty times. What was sent and not recorded is looked at, and goes out with the next push."""
@@ -136,7 +138,7 @@ async def test_orders_that_were_on_their_way_when_the_process_died_never_become_
     assert calls(world) - before < 60
 
 
-async def test_a_record_that_ends_the_process_each_time_ends_up_alone_and_stops_no_other(
+async def test_record_that_ends_the_process_each_time_is_isolated(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = [an_order(f"K-{number}", customer=f"C-{number % 8 + 1}", lines=(a_line(1),)) for number in range(30)]

@@ -1,4 +1,4 @@
-"""How a return reaches the org: as a reduction order, as a Return Order, or on the order itself."""
+"""Returns in the org: as a reduction order, as a Return Order, or as fields of the order."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def reductions(world: World) -> list[dict[str, Any]]:
     )
 
 
-async def test_a_refund_is_a_reduction_of_the_activated_original(world: World) -> None:
+async def test_refund_is_a_reduction_order_of_the_activated_original(world: World) -> None:
     await delivered(world)
     await sent_back(world)
     assert (await world.push()).in_sync
@@ -105,7 +105,7 @@ async def test_a_refund_is_a_reduction_of_the_activated_original(world: World) -
     assert world.writes == writes
 
 
-async def test_a_return_under_way_shows_on_the_order_until_it_is_inspected(world: World) -> None:
+async def test_uninspected_return_shows_on_the_order(world: World) -> None:
     await delivered(world)
     await act(world, Event(action=Action.REQUEST_RETURN, lines=BACK, reason=ReturnReason.WRONG_ITEM))
     assert (await world.push()).in_sync
@@ -114,7 +114,7 @@ async def test_a_return_under_way_shows_on_the_order_until_it_is_inspected(world
     assert (row["Return_Status__c"], row["Return_Reason__c"]) == ("requested", "wrong_item")
 
 
-async def test_what_is_replaced_reduces_nothing_and_is_sent_again(world: World) -> None:
+async def test_replaced_items_reduce_nothing_and_are_sent_again(world: World) -> None:
     await delivered(world)
     await sent_back(world, Resolution.REPLACEMENT)
     assert (await world.push()).in_sync
@@ -123,7 +123,7 @@ async def test_what_is_replaced_reduces_nothing_and_is_sent_again(world: World) 
     assert (again["TotalAmount"], again["lines"]["R-1-R1-1"]["Quantity"]) == (0, 2)
 
 
-async def test_an_org_without_reductions_is_found_out_and_shows_returns_on_the_order(database_url: str) -> None:
+async def test_org_without_reduction_orders_shows_returns_on_the_order(database_url: str) -> None:
     async with world_of(OrgSettings(reduction_orders=False), database_url, Returns.AUTO) as world:
         await delivered(world)
         await sent_back(world)
@@ -136,7 +136,7 @@ async def test_an_org_without_reductions_is_found_out_and_shows_returns_on_the_o
         assert line["Returned_Quantity__c"] == 2
 
 
-async def test_who_insists_on_reductions_is_told_that_there_are_none(database_url: str) -> None:
+async def test_explicit_reduction_setting_is_refused_by_an_org_without_them(database_url: str) -> None:
     async with world_of(OrgSettings(reduction_orders=False), database_url, Returns.REDUCTION_ORDER) as world:
         await delivered(world)
         await sent_back(world)
@@ -145,7 +145,7 @@ async def test_who_insists_on_reductions_is_told_that_there_are_none(database_ur
         assert (summary.waiting, await world.dead_letters()) == (1, [])  # until an admin switches them on
 
 
-async def test_with_the_setting_a_return_is_a_return_order(database_url: str) -> None:
+async def test_return_order_setting_creates_a_return_order(database_url: str) -> None:
     async with world_of(OrgSettings(return_orders=True), database_url, Returns.RETURN_ORDER) as world:
         deployed = await deploy_metadata(
             world.service.client,
@@ -179,14 +179,14 @@ async def test_with_the_setting_a_return_is_a_return_order(database_url: str) ->
         assert await reductions(world) == []
 
 
-async def test_return_orders_that_the_org_lacks_are_named(database_url: str) -> None:
+async def test_missing_return_order_objects_are_named(database_url: str) -> None:
     async with world_of(OrgSettings(return_orders=False), database_url, Returns.RETURN_ORDER) as world:
         await delivered(world)
         with pytest.raises(SalesforceError, match="The org has no ReturnOrder, ReturnOrderLineItem"):
             await world.push()
 
 
-async def test_a_reduction_whose_answer_was_lost_is_not_made_twice(world: World) -> None:
+async def test_reduction_whose_response_was_lost_is_not_created_twice(world: World) -> None:
     await delivered(world)
     assert (await world.push()).in_sync
     await sent_back(world)

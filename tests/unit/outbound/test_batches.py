@@ -35,7 +35,7 @@ def test_graph_calls_are_full_and_within_the_limits(sizes: list[int]) -> None:
 
 
 @given(st.lists(st.integers(1, 450), max_size=30))
-def test_rows_of_an_entity_share_a_call_where_they_fit(counts: list[int]) -> None:
+def test_updates_of_an_entity_share_a_call_if_they_fit(counts: list[int]) -> None:
     rows = [
         RecordUpdate(pending=owner, entity="line", key=str(index), sobject="OrderItem", id="", fields={})
         for number, count in enumerate(counts)
@@ -51,6 +51,6 @@ def test_rows_of_an_entity_share_a_call_where_they_fit(counts: list[int]) -> Non
 
 
 @given(st.lists(st.integers()), st.integers(1, 7))
-def test_chunks_are_the_whole_in_order(items: list[int], size: int) -> None:
+def test_chunks_contain_every_item_in_order(items: list[int], size: int) -> None:
     assert list(chain.from_iterable(chunks(items, size))) == items
     assert all(0 < len(chunk) <= size for chunk in chunks(items, size))

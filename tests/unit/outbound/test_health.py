@@ -43,7 +43,7 @@ RECORDS = ["STRING_TOO_LONG", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "DUPLICATES_D
 
 
 @pytest.mark.parametrize("code", ORGS)
-def test_a_code_of_the_org_stops_even_if_other_rows_were_accepted(code: str) -> None:
+def test_org_code_stops_the_push_even_if_other_rows_were_accepted(code: str) -> None:
     health = OrgHealth()
     [result, _] = health.judge([refused(code), accepted()])
     assert (result.refusal, health.stopped is not None) == (None, True)
@@ -52,7 +52,7 @@ def test_a_code_of_the_org_stops_even_if_other_rows_were_accepted(code: str) -> 
 
 
 @pytest.mark.parametrize("code", RECORDS)
-def test_a_code_of_data_is_the_records_whatever_its_company(code: str) -> None:
+def test_data_code_becomes_a_dead_letter_whatever_the_other_rows(code: str) -> None:
     health = OrgHealth()
     for _ in range(3):
         assert all(result.refusal is not None for result in health.judge([refused(code, key) for key in "ABC"]))
@@ -60,7 +60,7 @@ def test_a_code_of_data_is_the_records_whatever_its_company(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", DOUBTS)
-def test_a_doubt_is_the_records_if_another_row_of_the_call_was_accepted(code: str) -> None:
+def test_doubt_becomes_a_refusal_if_another_row_of_the_call_was_accepted(code: str) -> None:
     health = OrgHealth()
     [result, _] = health.judge([refused(code), accepted()])
     assert (result.refusal is not None, health.close_round()) == (True, None)
@@ -68,7 +68,7 @@ def test_a_doubt_is_the_records_if_another_row_of_the_call_was_accepted(code: st
 
 @pytest.mark.parametrize("rows", [1, 200])
 @pytest.mark.parametrize("code", DOUBTS)
-def test_a_doubt_of_every_row_is_held_and_stops_after_one_more_call(code: str, rows: int) -> None:
+def test_doubt_of_every_row_is_held_and_stops_after_one_more_call(code: str, rows: int) -> None:
     health = OrgHealth()
     call = [refused(code, f"A-{number}") for number in range(rows)]
     for expected in (None, code):
@@ -78,7 +78,7 @@ def test_a_doubt_of_every_row_is_held_and_stops_after_one_more_call(code: str, r
     assert {result.fault.scope for result in results if result.fault} == {Scope.ORG}
 
 
-def test_a_doubt_that_nothing_speaks_against_stops_at_the_end_of_the_round() -> None:
+def test_doubt_without_accepted_rows_stops_at_the_end_of_the_round() -> None:
     health = OrgHealth()
     health.judge([refused("NEVER_SEEN")])
     assert health.stopped is None
@@ -87,7 +87,7 @@ def test_a_doubt_that_nothing_speaks_against_stops_at_the_end_of_the_round() -> 
     assert (stopped.code, stopped.detail) == ("NEVER_SEEN", "It says so.")
 
 
-def test_a_doubt_is_the_records_once_another_of_its_object_was_accepted_after_it_was_held() -> None:
+def test_held_doubt_becomes_a_refusal_once_its_object_was_accepted() -> None:
     health = OrgHealth()
     health.judge([accepted()])  # before: says nothing about what the org takes now
     assert health.judge([refused("NEVER_SEEN")])[0].refusal is None
@@ -98,7 +98,7 @@ def test_a_doubt_is_the_records_once_another_of_its_object_was_accepted_after_it
     assert health.judge([refused("NEVER_SEEN")])[0].refusal is not None
 
 
-def test_what_is_taken_of_another_object_keeps_the_push_going() -> None:
+def test_accepted_row_of_another_object_keeps_the_push_going() -> None:
     health = OrgHealth()
     health.judge([refused("NEVER_SEEN", sobject="Product2")])
     health.judge([accepted()])
@@ -107,7 +107,7 @@ def test_what_is_taken_of_another_object_keeps_the_push_going() -> None:
     assert health.held is not None
 
 
-def test_a_row_lock_on_every_row_says_nothing_of_the_org() -> None:
+def test_row_lock_on_every_row_does_not_stop_the_push() -> None:
     health = OrgHealth()
     for _ in range(3):
         health.judge([refused("UNABLE_TO_LOCK_ROW"), refused("UNABLE_TO_LOCK_ROW", "A-2")])
@@ -123,7 +123,7 @@ def test_a_row_lock_on_every_row_says_nothing_of_the_org() -> None:
         (RefusedError("slow", code="X", status=429, retry_class=RetryClass.LIMIT, scope=Scope.ORG), 1),
     ],
 )
-def test_calls_without_an_answer_stop_after_the_second_and_of_the_org_after_the_first(
+def test_unanswered_calls_stop_after_the_second_and_org_errors_after_the_first(
     error: SalesforceError, calls: int
 ) -> None:
     health = OrgHealth()
@@ -133,7 +133,7 @@ def test_calls_without_an_answer_stop_after_the_second_and_of_the_org_after_the_
         assert (health.stopped is error) == (number == calls)
 
 
-def test_the_call_that_asks_is_tried_once() -> None:
+def test_call_after_an_empty_one_is_attempted_once() -> None:
     health = OrgHealth()
     assert health.attempts is None
     health.call_failed(TransportError("no answer", scope=Scope.DOUBT))
@@ -146,9 +146,7 @@ def test_the_call_that_asks_is_tried_once() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404, 405, 410, 415, 418, 420, 429, 451, 502, 599])
 @pytest.mark.parametrize("code", [None, "NEVER_SEEN", "STRING_TOO_LONG", "NOT_FOUND", "INVALID_FIELD"])
-def test_a_status_that_is_not_about_the_contents_is_about_the_org_whatever_the_code(
-    status: int, code: str | None
-) -> None:
+def test_status_unrelated_to_contents_concerns_the_org_whatever_the_code(status: int, code: str | None) -> None:
     errors = [RowError(code=code, message="")] if code else []
     assert classify_call(status, errors).scope is Scope.ORG
 
@@ -160,14 +158,12 @@ def test_a_status_that_is_not_about_the_contents_is_about_the_org_whatever_the_c
      (500, "UNKNOWN_EXCEPTION", Scope.DOUBT), (500, None, Scope.ORG), (413, None, Scope.RECORD),
      (414, "NEVER", Scope.RECORD), (431, "INVALID_FIELD", Scope.RECORD), (413, "ORG_LOCKED", Scope.ORG)],
 )  # fmt: skip
-def test_a_status_that_can_come_of_the_contents_leaves_it_to_the_code(
-    status: int, code: str | None, scope: Scope
-) -> None:
+def test_status_caused_by_contents_is_decided_by_the_code(status: int, code: str | None, scope: Scope) -> None:
     errors = [RowError(code=code, message="")] if code else []
     assert classify_call(status, errors).scope is scope
 
 
-def test_waiting_for_something_else_is_never_given_up() -> None:
+def test_change_that_follows_another_is_never_given_up() -> None:
     fault = classify_row(RowError(code="UNABLE_TO_LOCK_ROW", message=""))
     assert fault.counted
     assert not replace(fault, follows=True).counted
@@ -178,7 +174,7 @@ def with_fields(result: WriteResult, *names: str) -> WriteResult:
     return replace(result, written_fields=frozenset(("Order", name) for name in names))
 
 
-def test_a_doubt_about_a_field_is_the_records_only_if_an_accepted_row_had_that_field() -> None:
+def test_field_doubt_becomes_a_refusal_only_if_an_accepted_row_had_the_field() -> None:
     row = replace(record("A-1"), fields={"PoNumber": "7", "Description": "x"})
     errors = [RowError(code="INVALID_FIELD_FOR_INSERT_UPDATE", message="no", fields=("Description",))]
     doubted = failed_result(pending(an_order(number="A-1")), errors, row, lambda *_, **__: None)
@@ -188,12 +184,12 @@ def test_a_doubt_about_a_field_is_the_records_only_if_an_accepted_row_had_that_f
     assert health.stopped is None
 
 
-def test_a_doubt_about_one_object_is_not_the_records_because_a_row_of_another_was_accepted() -> None:
+def test_doubt_is_not_decided_by_an_accepted_row_of_another_object() -> None:
     [result, _] = OrgHealth().judge([refused("NEVER_SEEN", sobject="OrderItem"), accepted()])
     assert (result.refusal, result.fault is not None) == (None, True)
 
 
-def test_a_change_doubted_by_an_earlier_process_is_the_records_once_another_was_accepted() -> None:
+def test_doubt_of_an_earlier_process_becomes_a_refusal_once_another_was_accepted() -> None:
     health = OrgHealth()
     health.judge([accepted()])
     result = refused("NEVER_SEEN")
@@ -209,7 +205,7 @@ def sent(*times: int) -> list[PendingEntity]:
     return [replace(item, change=replace(item.change, unanswered_sends=n)) for item, n in zip(made, times, strict=True)]
 
 
-def test_what_was_sent_often_without_an_answer_never_travels_with_others() -> None:
+def test_suspects_never_travel_with_other_changes() -> None:
     claim = sent(0, 1, MAX_UNANSWERED_SENDS, 2, MAX_UNANSWERED_SENDS + 1)
     assert [item.change.unanswered_sends for item in isolate_suspects(claim, 600, suspects_turn=False)] == [0, 1, 2]
     assert [item.change.unanswered_sends for item in isolate_suspects(claim, 600, suspects_turn=True)] == [
@@ -221,7 +217,7 @@ def test_what_was_sent_often_without_an_answer_never_travels_with_others() -> No
     ] == [MAX_UNANSWERED_SENDS + 1]
 
 
-def test_parts_are_a_quarter_as_large_after_each_time_and_grow_when_they_are_answered() -> None:
+def test_suspect_batches_shrink_with_each_send_and_grow_when_answered() -> None:
     sizes = [
         len(isolate_suspects(sent(*[times] * 600), 600, suspects_turn=True))
         for times in range(MAX_UNANSWERED_SENDS, MAX_UNANSWERED_SENDS + 7)

@@ -115,7 +115,7 @@ async def test_rows_of_killed_workers_are_removed_after_an_hour(store: Store, cl
 
 
 @pytest.mark.parametrize("names", [[], NAMES])
-async def test_giving_back_what_is_not_held_does_nothing(store: Store, names: list[str]) -> None:
+async def test_release_of_a_lease_not_held_does_nothing(store: Store, names: list[str]) -> None:
     async with Quiet(store, "a") as a:
         await a.release(names)
         assert await held(store) == []

@@ -41,7 +41,7 @@ def only(plan: Plan, name: str) -> Any:
     return step
 
 
-def test_a_new_order_is_a_draft_with_its_lines_and_a_status_to_come(plan: Planner) -> None:
+def test_new_order_is_a_draft_graph_with_a_later_status(plan: Planner) -> None:
     new = only(plan(pending(SHIPPED)), "graphs")
     assert (new.account, new.status, new.partial, new.node_count) == (None, "Activated", False, 3)
     assert (new.order.fields["Status"], new.order.fields["AccountId"]) == ("Draft", ACCOUNT)
@@ -50,29 +50,29 @@ def test_a_new_order_is_a_draft_with_its_lines_and_a_status_to_come(plan: Planne
     ]  # fmt: skip
 
 
-def test_a_placed_order_stays_a_draft(plan: Planner) -> None:
+def test_placed_order_stays_a_draft(plan: Planner) -> None:
     assert only(plan(pending(PLACED)), "graphs").status is None
 
 
-def test_a_new_account_rides_along(plan: Planner) -> None:
+def test_new_account_travels_in_the_graph(plan: Planner) -> None:
     plan.customers = {}
     new = only(plan(pending(PLACED)), "graphs")
     assert (new.account.key, new.account.fields["Name"], new.node_count) == ("C-1", "Alder & Finch", 4)
     assert "AccountId" not in new.order.fields
 
 
-def test_what_the_org_has_costs_nothing(plan: Planner) -> None:
+def test_unchanged_order_needs_no_call(plan: Planner) -> None:
     for order in (SHIPPED, PLACED, altered(SHIPPED, notes="", lines=(line(1, unit_price=Decimal("12.750")), line(2)))):
         before = PLACED if order is PLACED else SHIPPED
         assert only(plan(changed(before, order)), "unchanged")
 
 
-def test_one_field_is_one_row_with_that_field(plan: Planner) -> None:
+def test_changed_field_is_one_update_with_that_field(plan: Planner) -> None:
     row = only(plan(changed(SHIPPED, altered(SHIPPED, ship_to_city="Salem"))), "updates")
     assert (row.sobject, row.id, row.fields) == ("Order", ORDER, {"ShippingCity": "Salem"})
 
 
-def test_the_status_is_a_row_of_its_own(plan: Planner) -> None:
+def test_changed_status_is_an_update_of_its_own(plan: Planner) -> None:
     planned = plan(changed(PLACED, SHIPPED))
     [row], [status] = planned.updates, planned.status_updates
     assert row.fields == {"Lifecycle_Stage__c": "shipped"}
@@ -90,7 +90,9 @@ def test_the_status_is_a_row_of_its_own(plan: Planner) -> None:
          {"delete": ["A-1-2"], "add": ["A-1-2"]}),
     ],
 )  # fmt: skip
-def test_what_an_activated_order_has_frozen_reopens_it(plan: Planner, after: Order, step: dict[str, list[str]]) -> None:
+def test_change_of_a_frozen_line_reopens_an_activated_order(
+    plan: Planner, after: Order, step: dict[str, list[str]]
+) -> None:
     sequence = only(plan(changed(SHIPPED, after)), "rewrites")
     assert (sequence.reopen, sequence.status, sequence.partial) == ("Draft", "Activated", False)
     assert [key for key, _ in sequence.delete] == step.get("delete", [])
@@ -98,7 +100,7 @@ def test_what_an_activated_order_has_frozen_reopens_it(plan: Planner, after: Ord
     assert [row.key for row in sequence.update] == step.get("update", [])
 
 
-def test_a_frozen_header_field_reopens_too(plan: Planner) -> None:
+def test_change_of_a_frozen_header_field_reopens_the_order(plan: Planner) -> None:
     later = altered(SHIPPED, placed_at=SHIPPED.header.placed_at.replace(day=2))
     sequence = only(plan(changed(SHIPPED, later)), "rewrites")
     assert sequence.reopen == "Draft"
@@ -115,7 +117,7 @@ def test_lines_of_a_draft_change_without_reopening(plan: Planner) -> None:
     assert (sequence.reopen, sequence.status) == (None, None)
 
 
-def test_more_lines_than_a_graph_takes_come_in_parts_before_the_status(plan: Planner) -> None:
+def test_lines_beyond_one_graph_are_sent_before_the_status(plan: Planner) -> None:
     large = an_order(*(line(number) for number in range(1, 1501)), stage=Stage.SHIPPED)
     new = only(plan(pending(large)), "graphs")
     assert (new.node_count, new.partial) == (500, True)
@@ -126,7 +128,7 @@ def test_more_lines_than_a_graph_takes_come_in_parts_before_the_status(plan: Pla
     assert (len(sequence.add), sequence.partial, sequence.status) == (1000, True, None)
 
 
-def test_text_like_a_reference_is_kept_for_later(plan: Planner) -> None:
+def test_reference_like_text_is_sent_after_the_graph(plan: Planner) -> None:
     new = only(plan(pending(altered(SHIPPED, notes="see @{order.id}"))), "graphs")
     assert "Description" not in new.order.fields
     assert new.partial
@@ -147,9 +149,7 @@ REFUSED: list[tuple[Order, str, str | None]] = [
 
 
 @pytest.mark.parametrize(("order", "code", "field"), REFUSED, ids=[code for _, code, _ in REFUSED])
-def test_what_the_org_would_refuse_is_refused_with_its_code_field_and_what_to_do(
-    plan: Planner, order: Order, code: str, field: str
-) -> None:
+def test_predictable_refusal_has_code_field_and_fix(plan: Planner, order: Order, code: str, field: str) -> None:
     refused = only(plan(pending(order)), "refused").refusal
     assert (refused.code, refused.field) == (code, field)
     assert refused.fix.endswith(("replay.", "."))
@@ -158,7 +158,7 @@ def test_what_the_org_would_refuse_is_refused_with_its_code_field_and_what_to_do
         assert refused.source.startswith("mappings/order.yaml:")
 
 
-def test_an_order_of_a_refused_customer_tells_why(plan: Planner) -> None:
+def test_order_of_a_refused_customer_has_the_customers_refusal(plan: Planner) -> None:
     reason = Refusal(
         code="DUPLICATES_DETECTED", message="twice", field=None, source=None, fix="", record="customer C-1"
     )
@@ -166,7 +166,7 @@ def test_an_order_of_a_refused_customer_tells_why(plan: Planner) -> None:
     assert only(plan(pending(SHIPPED)), "refused").refusal is reason
 
 
-def test_an_account_goes_ahead_when_two_orders_need_it_or_its_text_is_odd() -> None:
+def test_account_goes_ahead_for_two_orders_or_reference_like_text() -> None:
     orders = [pending(altered(PLACED, number=number)) for number in ("A-1", "A-2")]
     assert accounts_ahead(orders[:1], {}, {}) == set()
     assert accounts_ahead(orders, {}, {}) == {"C-1"}

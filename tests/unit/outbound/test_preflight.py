@@ -12,14 +12,14 @@ from tests.unit.outbound.conftest import profile
 
 
 @pytest.mark.parametrize(("given", "kept"), [("  Acme ", "Acme"), ("   ", None), (True, True)])
-def test_texts_are_as_the_org_will_hold_them(given: FieldValue, kept: FieldValue) -> None:
+def test_text_is_normalized_as_the_org_stores_it(given: FieldValue, kept: FieldValue) -> None:
     assert normalize({"Name": given}) == {"Name": kept}
 
 
 @pytest.mark.parametrize(
     ("given", "kept"), [("10.8375", "10.84"), ("10.835", "10.84"), ("-10.835", "-10.84"), ("9.8", "9.80")]
 )
-def test_list_prices_are_rounded_as_the_org_rounds(given: str, kept: str) -> None:
+def test_list_price_is_rounded_half_up(given: str, kept: str) -> None:
     assert str(round_to_field(Decimal(given), profile().describes["PricebookEntry"].fields["UnitPrice"])) == kept
 
 
@@ -36,14 +36,14 @@ def test_list_prices_are_rounded_as_the_org_rounds(given: str, kept: str) -> Non
         ("OrderItem", {"UnitPrice": Decimal("NaN")}, "NUMBER_OUTSIDE_VALID_RANGE"),
     ],
 )
-def test_what_the_org_would_refuse(sobject: str, values: dict[str, FieldValue], code: str | None) -> None:
+def test_first_violation_has_the_code_of_the_org(sobject: str, values: dict[str, FieldValue], code: str | None) -> None:
     found = first_violation(
         values, profile().describes[sobject], record="x", source=lambda *_, **__: "line 1", creating=True
     )
     assert (found.code if found else None) == code
 
 
-def test_nothing_is_missing_from_an_update() -> None:
+def test_update_requires_no_fields() -> None:
     account = profile().describes["Account"]
     assert first_violation({}, account, record="x", source=lambda *_, **__: None, creating=False) is None
     assert (
@@ -52,7 +52,7 @@ def test_nothing_is_missing_from_an_update() -> None:
     )
 
 
-def test_a_long_text_is_repeated_in_part() -> None:
+def test_long_text_is_quoted_in_part() -> None:
     found = first_violation(
         {"Name": "y" * 5_000}, profile().describes["Account"], record="x", source=lambda *_, **__: None, creating=True
     )
@@ -61,5 +61,5 @@ def test_a_long_text_is_repeated_in_part() -> None:
     assert "it has 5000" in found.fix
 
 
-def test_only_text_can_look_like_a_reference() -> None:
+def test_only_text_is_reference_like() -> None:
     assert reference_like_values({"a": "@{b.id}", "b": "mail @ {x}", "c": Decimal(1), "d": None}) == {"a": "@{b.id}"}

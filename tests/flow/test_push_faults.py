@@ -1,4 +1,4 @@
-"""Nothing lost, nothing twice: when answers vanish, processes die, the org misbehaves or somebody else interferes."""
+"""Nothing is lost or duplicated when responses are lost, processes die, the org fails or another worker interferes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def expected(orders: list[object]) -> tuple[int, int, int, int, int]:
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3, 5, 8])
-async def test_a_lost_response_loses_nothing_and_doubles_nothing(world: World, lost: int) -> None:
+async def test_lost_response_loses_and_duplicates_nothing(world: World, lost: int) -> None:
     orders = shipped(120)
     await world.save(orders)  # type: ignore[arg-type]
     world.org.org.faults.lost_response = lost
@@ -66,9 +66,7 @@ def dies_after_graph(world: World, patched: pytest.MonkeyPatch) -> None:
     patched.setattr(world.service.client, "graph", dies)
 
 
-async def test_a_push_that_dies_between_write_and_record_is_recognized(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_push_killed_between_write_and_record_is_read_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     orders = shipped(40)
     await world.save(orders)  # type: ignore[arg-type]
     with monkeypatch.context() as patched:
@@ -82,7 +80,7 @@ async def test_a_push_that_dies_between_write_and_record_is_recognized(
     assert await everything(world) == expected(orders)
 
 
-async def test_a_large_order_that_was_written_but_not_recorded_is_recognized_with_every_line(
+async def test_large_order_written_but_not_recorded_is_read_back_with_every_line(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = an_order("A-1").lines[0]
@@ -102,7 +100,7 @@ async def test_a_large_order_that_was_written_but_not_recorded_is_recognized_wit
     assert world.writes == before + 4  # one line, then the status
 
 
-async def test_a_new_database_recognizes_what_the_org_has(world: World, second_world: World) -> None:
+async def test_new_database_links_existing_records(world: World, second_world: World) -> None:
     orders = shipped(30)
     await world.save(orders)  # type: ignore[arg-type]
     await world.push()
@@ -114,7 +112,7 @@ async def test_a_new_database_recognizes_what_the_org_has(world: World, second_w
 
 
 @pytest.mark.parametrize("fault", ["status_count", "expired_session", "row_lock"])
-async def test_a_passing_fault_is_waited_out(world: World, fault: str) -> None:
+async def test_transient_fault_is_retried(world: World, fault: str) -> None:
     orders = shipped(20)
     await world.save(orders)  # type: ignore[arg-type]
     setattr(world.org.org.faults, fault, 1)
@@ -122,7 +120,7 @@ async def test_a_passing_fault_is_waited_out(world: World, fault: str) -> None:
     assert await everything(world) == expected(orders)
 
 
-async def test_the_daily_limit_stops_the_push_and_loses_nothing(world: World) -> None:
+async def test_daily_limit_stops_the_push_and_loses_nothing(world: World) -> None:
     orders = shipped(20)
     await world.save(orders)  # type: ignore[arg-type]
     await world.service.client.query("SELECT Id FROM Organization")
@@ -134,7 +132,7 @@ async def test_the_daily_limit_stops_the_push_and_loses_nothing(world: World) ->
     assert await everything(world) == expected(orders)
 
 
-async def test_one_call_refused_for_one_record_is_halved_until_the_others_are_through(
+async def test_call_refused_for_one_record_is_halved_until_the_others_arrive(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from connector.errors import RefusedError, RetryClass
@@ -155,7 +153,7 @@ async def test_one_call_refused_for_one_record_is_halved_until_the_others_are_th
     assert await world.count("Order") == 29
 
 
-async def test_a_worker_that_lost_its_lease_stores_nothing_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_worker_that_lost_its_lease_stores_nothing_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.save(shipped(5))  # type: ignore[arg-type]
     graph = world.service.client.graph
 
@@ -180,7 +178,7 @@ async def test_a_worker_that_lost_its_lease_stores_nothing_more(world: World, mo
     assert await world.count("Order") == 5
 
 
-async def test_an_org_that_lets_nobody_in_is_told_in_one_sentence(world: World) -> None:
+async def test_refused_sign_in_is_reported_in_one_sentence(world: World) -> None:
     await world.save(shipped(1))  # type: ignore[arg-type]
     settings = world.service.settings
     wrong = settings.model_copy(
@@ -193,7 +191,7 @@ async def test_an_org_that_lets_nobody_in_is_told_in_one_sentence(world: World) 
             await service.push(Silent())
 
 
-async def test_kill_9_in_the_middle_then_push_again(org: LocalOrg, world: World, tmp_path: Path) -> None:
+async def test_push_after_kill_9_loses_nothing(org: LocalOrg, world: World, tmp_path: Path) -> None:
     orders = shipped(400)
     await world.save(orders)  # type: ignore[arg-type]
     org.org.faults.latency_ms = 60

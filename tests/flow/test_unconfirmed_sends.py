@@ -1,4 +1,4 @@
-"""What a hostile tester found: each ended with one side wrong and both saying that they agree."""
+"""Sends whose outcome is unknown, frozen workers, and values that the org would misread, round or refuse."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from connector.store.engine import Store
 from tests.flow.cli_runner import ROOT
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
 from tests.flow.test_push import an_order
-from tests.flow.test_surprises import a_line, settled
+from tests.flow.test_push_conflicts import a_line, settled
 from tests.order_builders import changed
 
 ONE = an_order("A-1", stage=Stage.PLACED, lines=(a_line(1),))
@@ -36,7 +36,7 @@ async def refusals(world: World) -> list[tuple[str, str, str | None]]:
 
 
 @pytest.mark.parametrize("then", ["limit", "row_lock", "status_count"])
-async def test_a_refusal_after_an_unanswered_try_does_not_make_us_sure(world: World, then: str) -> None:
+async def test_refusal_after_an_unanswered_attempt_stays_unconfirmed(world: World, then: str) -> None:
     await world.save([changed(ONE, notes="old")], some_customers=[replace(CUSTOMERS[0], name="old")])
     await world.push()
     await world.save([changed(ONE, notes="new")], some_customers=[replace(CUSTOMERS[0], name="new")])
@@ -61,7 +61,7 @@ async def test_a_refusal_after_an_unanswered_try_does_not_make_us_sure(world: Wo
     assert (order["Description"], order["Account"]["Name"]) == ("old", "old")
 
 
-async def test_a_refused_sequence_is_looked_at_and_names_its_line(world: World) -> None:
+async def test_refused_rewrite_is_read_back_and_names_its_line(world: World) -> None:
     confirmed = changed(ONE, stage=Stage.CONFIRMED, lines=(a_line(1), a_line(2, "P-1", 5)))
     await world.save([confirmed])
     await world.push()
@@ -81,7 +81,7 @@ async def test_a_refused_sequence_is_looked_at_and_names_its_line(world: World) 
     assert order["Status"] == "Activated"
 
 
-async def test_a_key_that_the_org_would_misread_stops_only_its_own_order(world: World) -> None:
+async def test_reference_like_key_refuses_only_its_own_order(world: World) -> None:
     await world.save([an_order("SO-@{x}", stage=Stage.PLACED, lines=(a_line(1),)), ONE])
     rehearsed = await world.push(dry_run=True)
     assert [letter.key for letter in rehearsed.refusals] == ["SO-@{x}"]
@@ -90,7 +90,7 @@ async def test_a_key_that_the_org_would_misread_stops_only_its_own_order(world: 
     assert await world.count("Order") == 1
 
 
-async def test_who_was_frozen_past_the_lease_sends_nothing_more(
+async def test_worker_frozen_past_its_lease_sends_nothing_more(
     world: World, org: LocalOrg, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.save([ONE])
@@ -128,7 +128,7 @@ async def test_who_was_frozen_past_the_lease_sends_nothing_more(
     assert (await world.order("A-1"))["Description"] == "second"
 
 
-async def test_who_was_frozen_but_not_missed_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_worker_frozen_but_not_replaced_continues(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.save([ONE])
     real = world.service.client._transport.send
     slept: list[int] = []
@@ -152,14 +152,14 @@ async def _take_over(world: World, org: LocalOrg, database_url: str) -> None:
         await other.push(Silent())
 
 
-async def test_an_order_that_was_canceled_before_it_was_sent(world: World) -> None:
+async def test_order_canceled_before_it_was_sent_arrives_canceled(world: World) -> None:
     await world.save([changed(ONE, stage=Stage.CANCELED)])
     await settled(world)
     [row] = await world.query("SELECT Status, Lifecycle_Stage__c FROM Order")
     assert (row["Status"], row["Lifecycle_Stage__c"]) == ("Draft", "canceled")
 
 
-async def test_the_status_of_a_canceled_order_is_known_after_looking(world: World) -> None:
+async def test_status_of_a_canceled_order_is_known_after_a_read_back(world: World) -> None:
     confirmed = changed(ONE, stage=Stage.CONFIRMED, lines=(a_line(1), a_line(2)))
     await world.save([confirmed])
     await world.push()
@@ -183,7 +183,7 @@ async def test_the_status_of_a_canceled_order_is_known_after_looking(world: Worl
                    discount=Decimal("0.12345")), "OrderItem.Discount_Percent__c"),
     ],
 )  # fmt: skip
-async def test_no_amount_is_rounded_in_silence(world: World, line: LineInput, field: str) -> None:
+async def test_amount_with_too_many_decimals_is_refused(world: World, line: LineInput, field: str) -> None:
     await world.save([replace(ONE, lines=(line,))])
     await world.push()
     [letter] = await world.dead_letters()
@@ -192,7 +192,7 @@ async def test_no_amount_is_rounded_in_silence(world: World, line: LineInput, fi
     }  # fmt: skip
 
 
-async def test_totals_of_six_decimals_are_exact(world: World) -> None:
+async def test_totals_with_six_decimals_arrive_exactly(world: World) -> None:
     discount = Decimal("0.12")
     line = LineInput(number=1, sku="P-1", quantity=Decimal("1.55"), unit_price=Decimal("10.01"), discount=discount)
     await world.save([replace(ONE, lines=(line,))])
@@ -202,7 +202,7 @@ async def test_totals_of_six_decimals_are_exact(world: World) -> None:
     assert Decimal(str(order["lines"]["A-1-1"]["Exact_Total__c"])) == Decimal("13.653640")
 
 
-async def test_orders_follow_the_customer_whose_values_they_use(
+async def test_orders_that_use_customer_values_are_resent_when_the_customer_changes(
     org: LocalOrg, database_url: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "mappings"
@@ -230,7 +230,7 @@ async def test_orders_follow_the_customer_whose_values_they_use(
         assert row["OrderItems"]["records"][0]["Description"] == "Tea"
 
 
-async def test_a_named_resync_corrects_what_was_changed_in_the_org(world: World) -> None:
+async def test_resync_by_key_corrects_changes_made_in_the_org(world: World) -> None:
     await world.save([ONE])
     await world.push()
     [row] = await world.query("SELECT Id FROM Order")
@@ -242,7 +242,7 @@ async def test_a_named_resync_corrects_what_was_changed_in_the_org(world: World)
     assert (await world.order("A-1"))["Description"] == ONE.header.notes
 
 
-async def test_a_price_taken_away_is_foretold_and_its_return_revives_the_order(world: World) -> None:
+async def test_removed_price_is_reported_by_a_dry_run_and_its_return_requeues_the_order(world: World) -> None:
     await world.save()
     await world.push()
     without = [Product(sku="P-1", name=PRODUCTS[0].name), *PRODUCTS[1:]]
@@ -259,7 +259,7 @@ async def test_a_price_taken_away_is_foretold_and_its_return_revives_the_order(w
     assert set((await world.order("A-1"))["lines"]) == {"A-1-1"}
 
 
-async def test_lines_there_are_may_stay_when_their_price_is_taken_away(world: World) -> None:
+async def test_existing_lines_stay_when_their_price_is_removed(world: World) -> None:
     await world.save([ONE])
     await world.push()
     without = [Product(sku="P-1", name=PRODUCTS[0].name), *PRODUCTS[1:]]

@@ -1,4 +1,4 @@
-"""Customers without a company: person accounts where the org has them, accounts with a whole name where it has none."""
+"""Customers without a company: person accounts if the org has them, else business accounts with the full name."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def crowd(count: int, *, persons: bool = True) -> list[Customer]:
 
 
 @pytest.mark.parametrize("settings", [PERSONS, BUSINESS], ids=["persons by default", "companies by default"])
-async def test_a_person_becomes_a_person_account_and_a_company_a_business(
+async def test_person_becomes_a_person_account_and_company_a_business_account(
     settings: OrgSettings, database_url: str
 ) -> None:
     async with world_of(settings, database_url) as world:
@@ -96,7 +96,7 @@ async def test_a_person_becomes_a_person_account_and_a_company_a_business(
         assert order["AccountId"] == ana["Id"]
 
 
-async def test_without_person_accounts_a_person_is_an_account_with_the_whole_name(world: World) -> None:
+async def test_person_in_an_org_without_person_accounts_is_an_account_with_the_full_name(world: World) -> None:
     await world.save([an_order("A-2", customer="C-2")], some_customers=[ANA])
     assert (await world.push()).in_sync
     rows = await world.query("SELECT Name, Contact_Email__c FROM Account")
@@ -107,7 +107,7 @@ async def test_without_person_accounts_a_person_is_an_account_with_the_whole_nam
     assert world.writes == before
 
 
-async def test_a_record_type_of_persons_that_our_user_may_not_use_counts_for_nothing(database_url: str) -> None:
+async def test_person_record_type_not_available_to_our_user_is_ignored(database_url: str) -> None:
     types = [RecordType(name="Company", default=True), RecordType(name="Patient", person=True, available=False)]
     async with world_of(OrgSettings(person_accounts=True, record_types={"Account": types}), database_url) as world:
         await world.save([an_order("A-2", customer="C-2")], some_customers=[ANA])
@@ -115,7 +115,7 @@ async def test_a_record_type_of_persons_that_our_user_may_not_use_counts_for_not
         assert (await accounts(world))["C-2"]["IsPersonAccount"] is False
 
 
-async def test_a_company_where_our_user_can_make_persons_only_is_a_dead_letter_that_says_whom_to_ask(
+async def test_company_is_refused_if_our_user_can_create_only_persons(
     database_url: str,
 ) -> None:
     types = [RecordType(name="Consumer", person=True, default=True), RecordType(name="Company", available=False)]
@@ -129,7 +129,7 @@ async def test_a_company_where_our_user_can_make_persons_only_is_a_dead_letter_t
         assert (await world.order("A-2"))["Account"]["Name"] == "Ana Trujillo"
 
 
-async def test_two_hundred_mixed_customers_cost_no_call_more_than_companies(
+async def test_two_hundred_mixed_customers_cost_no_more_calls_than_companies(
     persons: World, databases: Databases
 ) -> None:
     async def cost(world: World, customers: Sequence[Customer]) -> tuple[int, int]:
@@ -153,14 +153,14 @@ async def test_two_hundred_mixed_customers_cost_no_call_more_than_companies(
     assert persons.writes == before
 
 
-async def test_an_account_that_several_orders_need_goes_ahead_of_them_also_for_a_person(persons: World) -> None:
+async def test_person_account_needed_by_several_orders_is_written_first(persons: World) -> None:
     await persons.save([an_order(f"A-{number}", customer="C-2") for number in range(5)], some_customers=[ANA])
     assert (await persons.push()).in_sync
     assert await persons.count("Account") == 1
     assert (await persons.order("A-4"))["Account"]["Name"] == "Ana Trujillo"
 
 
-async def test_a_persons_changed_field_travels_alone(persons: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_changed_field_of_a_person_is_sent_alone(persons: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await persons.save([an_order("A-2", customer="C-2")], some_customers=[COMPANY, ANA])
     await persons.push()
     sent: list[Any] = []
@@ -181,7 +181,7 @@ async def test_a_persons_changed_field_travels_alone(persons: World, monkeypatch
     assert (await accounts(persons))["C-2"]["Name"] == "Ana Ortiz"
 
 
-async def test_named_resync_mends_a_person_account_that_was_changed_in_the_org(persons: World) -> None:
+async def test_resync_by_key_corrects_a_person_account_changed_in_the_org(persons: World) -> None:
     await persons.save([an_order("A-2", customer="C-2")], some_customers=[ANA])
     await persons.push()
     account = (await accounts(persons))["C-2"]["Id"]
@@ -191,7 +191,7 @@ async def test_named_resync_mends_a_person_account_that_was_changed_in_the_org(p
     assert (await accounts(persons))["C-2"]["Name"] == "Ana Trujillo"
 
 
-async def test_a_second_connector_finds_the_person_by_its_key(persons: World, databases: Databases) -> None:
+async def test_second_connector_finds_the_person_by_its_key(persons: World, databases: Databases) -> None:
     await persons.save([an_order("A-2", customer="C-2")], some_customers=[ANA])
     await persons.push()
     async with running_service(settings_for(persons.org, databases.migrated())) as service:
@@ -202,7 +202,7 @@ async def test_a_second_connector_finds_the_person_by_its_key(persons: World, da
         assert await second.count("Order") == 1
 
 
-async def test_a_rehearsal_tells_the_calls_of_the_push_that_follows(persons: World) -> None:
+async def test_dry_run_reports_the_calls_of_the_push_that_follows(persons: World) -> None:
     await persons.save([an_order("A-1"), an_order("A-2", customer="C-2")], some_customers=[COMPANY, ANA])
     rehearsed = await persons.push(dry_run=True)
     assert await persons.count("Account") == 0
@@ -217,7 +217,7 @@ async def test_a_rehearsal_tells_the_calls_of_the_push_that_follows(persons: Wor
         (replace(ANA, number="C-1"), COMPANY, "is a company by now"),
     ],
 )
-async def test_who_changes_sides_is_refused_in_plain_words_and_new_orders_say_so(
+async def test_customer_that_changes_its_type_is_refused_with_its_new_orders(
     persons: World, before: Customer, after: Customer, said: str
 ) -> None:
     await persons.save([an_order("A-1", stage=Stage.CONFIRMED)], some_customers=[before])
@@ -245,7 +245,7 @@ async def test_who_changes_sides_is_refused_in_plain_words_and_new_orders_say_so
     assert persons.writes > writes
 
 
-async def test_an_account_converted_in_the_org_is_taken_over_by_a_named_resync(persons: World) -> None:
+async def test_account_converted_in_the_org_is_adopted_by_a_resync(persons: World) -> None:
     await persons.save([an_order("A-1")], some_customers=[COMPANY])
     await persons.push()
     ana = replace(ANA, number="C-1")
@@ -273,7 +273,7 @@ def convert(world: World, customer: str, to: str = "Consumer") -> None:
         dml.platform_update("Account", account, values)
 
 
-async def test_a_key_that_an_account_of_the_other_kind_has_is_told_in_plain_words(database_url: str) -> None:
+async def test_key_of_an_account_of_the_other_type_is_refused(database_url: str) -> None:
     records = {"Account": [{"Name": "Trujillo Ltd", "External_Key__c": "C-2"}]}
     async with world_of(BUSINESS, database_url, records=records) as world:
         await world.save([an_order("A-1"), an_order("A-2", customer="C-2")], some_customers=[COMPANY, ANA])
@@ -287,7 +287,7 @@ async def test_a_key_that_an_account_of_the_other_kind_has_is_told_in_plain_word
         ]  # fmt: skip
 
 
-async def test_persons_sent_before_the_org_had_person_accounts_stay_what_they_are(
+async def test_persons_sent_before_the_org_had_person_accounts_stay_business_accounts(
     database_url: str, tmp_path: Path
 ) -> None:
     """Nobody's orders stop because an admin has switched something on."""

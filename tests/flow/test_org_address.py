@@ -1,4 +1,4 @@
-"""An org that moves to another address is followed there by a sign-in, never by a redirect."""
+"""An org at a new address is followed there by a sign-in, never by a redirect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.relay import Relay
 
 @pytest.mark.parametrize("how", ["gone", "redirect"])
 @pytest.mark.parametrize("what", ["write", "look"])
-async def test_a_running_service_follows_the_org_to_its_new_address(
+async def test_service_follows_the_org_to_its_new_address(
     org: LocalOrg, database_url: str, how: str, what: str
 ) -> None:
     async with Relay(org.url) as login, Relay(org.url) as old, Relay(org.url) as new:
@@ -41,7 +41,7 @@ async def test_a_running_service_follows_the_org_to_its_new_address(
             assert told["host"] == new.url.removeprefix("http://")
 
 
-async def test_deploys_and_other_calls_of_the_control_plane_follow_as_well(org: LocalOrg, database_url: str) -> None:
+async def test_control_plane_follows_the_org_to_its_new_address(org: LocalOrg, database_url: str) -> None:
     async with Relay(org.url) as login, Relay(org.url) as old, Relay(org.url) as new:
         org.org.url = old.url
         settings = settings_for(org, database_url)

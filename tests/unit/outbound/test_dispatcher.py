@@ -58,7 +58,7 @@ def a_link(item: BatchItem) -> Link:
     [["A-03"], ["A-00"], ["A-02", "A-03"], ["A-02", "A-12"], ["A-00", "A-14"], ["A-08", "A-15"], KEYS[1::2][:7]],
 )
 @pytest.mark.parametrize("code", ["NEVER_SEEN", "INVALID_FIELD", "MALFORMED_ID"])
-async def test_culprits_of_a_call_are_found_and_all_others_go_out(poison: list[str], code: str) -> None:
+async def test_refused_items_are_isolated_and_all_others_are_sent(poison: list[str], code: str) -> None:
     org = AnOrg(*poison, code=code)
     results = await org.send()
     assert org.health.stopped is None
@@ -67,7 +67,7 @@ async def test_culprits_of_a_call_are_found_and_all_others_go_out(poison: list[s
     assert org.calls <= 6 * len(poison) + 6
 
 
-async def test_a_call_of_which_each_part_is_refused_in_doubt_is_the_orgs_after_one_path_and_one_more() -> None:
+async def test_call_refused_in_doubt_in_each_part_stops_after_one_path_and_one_more() -> None:
     org = AnOrg(*KEYS)
     results = await org.send()
     assert (org.calls, org.health.stopped is not None) == (6, True)
@@ -76,18 +76,18 @@ async def test_a_call_of_which_each_part_is_refused_in_doubt_is_the_orgs_after_o
 
 
 @pytest.mark.parametrize("status", [413, 414, 431])
-async def test_a_call_that_is_too_large_goes_out_in_smaller_ones(status: int) -> None:
+async def test_too_large_call_is_sent_in_smaller_ones(status: int) -> None:
     org = AnOrg(status=status, code="", limit=4)
     assert all(result.success for result in await org.send())
     assert (org.calls, org.health.stopped) == (7, None)
 
 
-async def test_a_record_that_is_too_large_alone_is_refused() -> None:
+async def test_single_record_that_is_too_large_is_refused() -> None:
     org = AnOrg("A-05", status=413, code="")
     assert [result.pending.change.key for result in await org.send() if result.refusal] == ["A-05"]
 
 
-async def test_the_orgs_own_words_are_kept_apart_from_ours() -> None:
+async def test_message_of_the_org_is_kept_as_detail() -> None:
     org = AnOrg(*KEYS)
     await org.send()
     stopped = org.health.stopped

@@ -1,4 +1,4 @@
-"""What goes wrong between the two sides and leaves no trace of its own: each ends with both saying the same."""
+"""Changes, lost responses and deletions that overlap: in the end both sides are equal."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def delete(world: World, soql: str) -> None:
         )
 
 
-async def test_a_lost_answer_to_an_added_line_is_looked_up_once(world: World) -> None:
+async def test_lost_response_to_an_added_line_is_read_back_once(world: World) -> None:
     await world.save([ONE])
     await world.push()
     await world.save([replace(ONE, lines=(a_line(1), a_line(2, "P-2")))])
@@ -86,7 +86,7 @@ async def test_a_lost_answer_to_an_added_line_is_looked_up_once(world: World) ->
     assert world.writes - before <= 4
 
 
-async def test_a_change_while_an_answer_is_lost_leaves_no_ghost_behind(
+async def test_change_during_a_lost_response_leaves_no_extra_line(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def meanwhile() -> None:
@@ -100,7 +100,7 @@ async def test_a_change_while_an_answer_is_lost_leaves_no_ghost_behind(
     assert order["TotalAmount"] == 20
 
 
-async def test_a_change_taken_back_while_its_answer_was_lost_is_taken_back_there(
+async def test_reverted_change_with_a_lost_response_is_reverted_in_the_org(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def meanwhile() -> None:
@@ -119,9 +119,7 @@ async def test_a_change_taken_back_while_its_answer_was_lost_is_taken_back_there
     assert row["BillingCity"] == "first"
 
 
-async def test_an_order_that_moves_to_another_customer_is_not_overtaken(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_order_moved_to_another_customer_is_not_overtaken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its update is in flight in one stream while another one could take it."""
     many = [an_order(f"F-{i}", customer=f"C-{i % 8 + 1}", stage=Stage.PLACED, lines=(a_line(1),)) for i in range(700)]
     await world.save([ONE, *many])
@@ -143,7 +141,7 @@ async def test_an_order_that_moves_to_another_customer_is_not_overtaken(
     assert (moved, order["Description"], order["Account"]["Name"]) == ([1], "new", "Käufer 2")
 
 
-async def test_an_amount_that_no_field_holds_stops_nobody_else(world: World) -> None:
+async def test_amount_too_large_for_its_field_refuses_only_its_order(world: World) -> None:
     huge = LineInput(number=1, sku="P-1", quantity=Decimal(10) ** 17, unit_price=Decimal(10) ** 17)
     await world.save([ONE, an_order("BAD", customer="C-2", lines=(huge,))])
     await world.push()
@@ -152,16 +150,14 @@ async def test_an_amount_that_no_field_holds_stops_nobody_else(world: World) -> 
     assert await world.count("Order") == 1
 
 
-async def test_a_product_that_the_mapping_leaves_out_stops_nobody(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_product_excluded_by_the_mapping_blocks_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.service.mappings.product, "wants", lambda product: product.sku != "P-2", raising=False)
     await world.save([ONE])
     await settled(world)
     assert await world.count("Product2") == len(PRODUCTS) - 1
 
 
-async def test_a_price_deleted_in_the_org_comes_back_with_the_next_order(world: World) -> None:
+async def test_price_deleted_in_the_org_is_recreated_with_the_next_order(world: World) -> None:
     await world.save()
     await world.push()
     await delete(world, "SELECT Id FROM PricebookEntry WHERE Product2.External_Key__c = 'P-1'")
@@ -170,7 +166,7 @@ async def test_a_price_deleted_in_the_org_comes_back_with_the_next_order(world: 
     assert set((await world.order("A-1"))["lines"]) == {"A-1-1"}
 
 
-async def test_an_order_that_moves_to_a_customer_the_org_does_not_have(world: World) -> None:
+async def test_order_moved_to_a_new_customer_creates_the_account(world: World) -> None:
     await world.save([ONE], some_customers=CUSTOMERS[:1])
     await settled(world)
     await world.save([replace(ONE, customer="C-8")], some_customers=CUSTOMERS)
@@ -178,7 +174,7 @@ async def test_an_order_that_moves_to_a_customer_the_org_does_not_have(world: Wo
     assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 8"
 
 
-async def test_a_canceled_order_that_changed_much_is_not_left_a_draft(world: World) -> None:
+async def test_canceled_order_with_many_changes_is_not_left_a_draft(world: World) -> None:
     """The mapping leaves its status to the org, so nothing later would remember to activate it again."""
     order = changed(ONE, stage=Stage.SHIPPED)
     await world.save([order])
@@ -194,7 +190,7 @@ async def test_a_canceled_order_that_changed_much_is_not_left_a_draft(world: Wor
     )
 
 
-async def test_a_rehearsal_is_in_nobodys_way(org: LocalOrg, database_url: str) -> None:
+async def test_dry_run_blocks_nobody(org: LocalOrg, database_url: str) -> None:
     settings = settings_for(org, database_url)
     async with running_service(settings) as one, running_service(settings) as two:
         world = World(org, one)
@@ -218,9 +214,7 @@ async def test_a_rehearsal_is_in_nobodys_way(org: LocalOrg, database_url: str) -
         assert await world.count("Order") == 301
 
 
-async def test_an_import_beside_the_recording_of_outcomes_is_no_deadlock(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_import_during_recorded_outcomes_does_not_deadlock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.save([an_order("A-1"), an_order("A-2")])
     store = world.service.store
     repository = SyncRepository(store, world.service.mappings, org_id="x")

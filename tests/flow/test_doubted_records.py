@@ -16,10 +16,10 @@ from connector.outbound.health import OrgHealth
 from connector.salesforce.transport import HttpResponse, Transport
 from connector.store import outbox
 from connector.store.engine import Store
-from tests.flow.bad_days import LITE, OLD, calls, changed_lines, due, outage
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
+from tests.flow.org_faults import LITE, OLD, calls, changed_lines, due, outage
 from tests.flow.test_push import an_order
-from tests.flow.test_surprises import a_line
+from tests.flow.test_push_conflicts import a_line
 from tests.order_builders import changed
 
 TWO_LINES = (a_line(1, "P-1"), a_line(3, "P-2"))
@@ -52,7 +52,7 @@ KEYS = [*(f"A-{number:02}" for number in range(12)), *(customer.number for custo
 
 @LITE
 @pytest.mark.parametrize("count", [2, 10])
-async def test_orders_in_doubt_that_go_one_by_one_keep_nothing_behind_them_waiting(
+async def test_doubted_orders_sent_alone_do_not_delay_later_changes(
     world: World, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     sold = [an_order(f"A-{number:02}", customer="C-1", stage=Stage.CONFIRMED) for number in range(12)]
@@ -82,7 +82,7 @@ async def test_orders_in_doubt_that_go_one_by_one_keep_nothing_behind_them_waiti
 
 
 @LITE
-async def test_products_in_doubt_keep_no_order_that_does_not_need_them_waiting(world: World) -> None:
+async def test_doubted_products_do_not_delay_orders_that_do_not_need_them(world: World) -> None:
     await world.save(OLD)
     await world.push()
     new = [replace(item, sku=f"X-{item.sku}") for item in PRODUCTS[:2]]
@@ -100,7 +100,7 @@ async def test_products_in_doubt_keep_no_order_that_does_not_need_them_waiting(w
 
 
 @LITE
-async def test_a_field_hidden_from_us_is_no_records_fault_while_rows_without_it_are_accepted(world: World) -> None:
+async def test_hidden_field_refuses_no_record_while_rows_without_it_are_accepted(world: World) -> None:
     await world.save(OLD)
     await world.push()
     refusal: dict[str, Any] = {"code": "INVALID_FIELD_FOR_INSERT_UPDATE", "containing": "Description"}
@@ -115,7 +115,7 @@ async def test_a_field_hidden_from_us_is_no_records_fault_while_rows_without_it_
 
 
 @LITE
-async def test_lines_hidden_from_us_keep_no_other_change_waiting(world: World) -> None:
+async def test_hidden_lines_do_not_delay_other_changes(world: World) -> None:
     await world.save(OLD)
     await world.push()
     await changed_lines(world)
@@ -130,7 +130,7 @@ async def test_lines_hidden_from_us_keep_no_other_change_waiting(world: World) -
 
 
 @LITE
-async def test_order_on_which_the_org_fails_each_time_is_sent_alone_in_the_end(
+async def test_order_on_which_the_org_fails_each_time_is_isolated(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any call that holds it is answered with 500: nobody knows of whom that speaks until it is alone."""

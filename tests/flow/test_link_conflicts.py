@@ -1,4 +1,4 @@
-"""Links to one record that contradict each other, as an older database has them: no push ends with them."""
+"""Several links to one record, as an older database has them: every push resolves them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from connector.outbound.outcomes import Outcomes
 from connector.outbound.repository import SyncRepository
 from connector.store import links, outbox
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
-from tests.flow.test_identity import letters
 from tests.flow.test_push import an_order
-from tests.flow.test_surprises import a_line
+from tests.flow.test_push_conflicts import a_line
+from tests.flow.test_record_identity import letters
 
 ONE = an_order("A-1", stage=Stage.PLACED, lines=(a_line(1),))
 TWO = an_order("A-2", stage=Stage.PLACED, lines=(a_line(1),))
@@ -38,7 +38,7 @@ async def steal(world: World, entity: str, *, thief: str, victim: str) -> None:
         await links.put(uow, org_id, [replace(mine, salesforce_id=theirs.salesforce_id)])
 
 
-async def test_a_price_whose_record_another_product_is_linked_to_comes_back_to_it(world: World) -> None:
+async def test_price_record_linked_to_another_product_returns_to_its_own(world: World) -> None:
     await world.save([ONE])
     assert (await world.push()).in_sync
     before = await linked(world, "price", "P-1|USD", "P-2|USD")
@@ -50,7 +50,7 @@ async def test_a_price_whose_record_another_product_is_linked_to_comes_back_to_i
     assert await world.count("Order") == 2
 
 
-async def test_a_line_whose_record_another_order_is_linked_to_comes_back_to_it(world: World) -> None:
+async def test_line_record_linked_to_another_order_returns_to_its_own(world: World) -> None:
     await world.save([ONE, TWO])
     assert (await world.push()).in_sync
     before = await linked(world, "line", "A-1-1", "A-2-1")
@@ -65,7 +65,7 @@ async def test_a_line_whose_record_another_order_is_linked_to_comes_back_to_it(w
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["stored before", "stored meanwhile"])
-async def test_an_account_that_became_another_customers_during_the_call_is_left_out_and_both_are_looked_at(
+async def test_account_linked_elsewhere_during_the_call_is_left_out_and_both_are_read_back(
     world: World, seen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = world.service

@@ -18,7 +18,7 @@ from connector.store.outages import Outage
 from connector.store.tables import org_catalog
 from tests.flow.conftest import CUSTOMERS, Silent, World
 from tests.flow.test_push import an_order
-from tests.flow.test_surprises import a_line
+from tests.flow.test_push_conflicts import a_line
 from tests.order_builders import changed
 
 FEW = 6

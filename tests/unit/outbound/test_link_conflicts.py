@@ -29,7 +29,7 @@ async def stored(store: Store) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize(("entity", "mine", "other"), [("price", "A|USD", "B|USD"), ("line", "A-1", "B-1")])
-async def test_a_line_or_price_takes_its_record_from_an_older_link(
+async def test_line_or_price_takes_its_record_from_an_older_link(
     store: Store, entity: str, mine: str, other: str
 ) -> None:
     await placed(store, link(entity, other, "r1"), link(entity, f"{other}2", "r2"))
@@ -39,7 +39,7 @@ async def test_a_line_or_price_takes_its_record_from_an_older_link(
     assert await stored(store) == {(entity, mine): "r1", (entity, f"{other}2"): "r2"}
 
 
-async def test_an_order_does_not_take_the_record_of_another_and_its_lines_are_left_out_with_it(store: Store) -> None:
+async def test_order_with_the_record_of_another_is_left_out_with_its_lines(store: Store) -> None:
     await placed(store, link("order", "A", "r1"))
     result = await placed(
         store, link("line", "B-1", "r2"), link("order", "B", "r1"), link("order", "C", "r3"), link("line", "C-1", "r4")
@@ -49,14 +49,14 @@ async def test_an_order_does_not_take_the_record_of_another_and_its_lines_are_le
     assert await stored(store) == {("order", "A"): "r1", ("order", "C"): "r3", ("line", "C-1"): "r4"}
 
 
-async def test_two_that_change_records_with_each_other_are_both_stored(store: Store) -> None:
+async def test_links_that_exchange_records_are_both_stored(store: Store) -> None:
     await placed(store, link("customer", "A", "r1"), link("customer", "B", "r2"))
     result = await placed(store, link("customer", "A", "r2"), link("customer", "B", "r1"))
     assert result.refused == {}
     assert await stored(store) == {("customer", "A"): "r2", ("customer", "B"): "r1"}
 
 
-async def test_whoever_cannot_move_keeps_its_record_from_the_next(store: Store) -> None:
+async def test_link_that_cannot_move_keeps_its_record(store: Store) -> None:
     await placed(store, *(link("customer", key, record) for key, record in (("A", "r1"), ("B", "r2"), ("C", "r3"))))
     result = await placed(store, link("customer", "A", "r2"), link("customer", "B", "r3"))
     assert set(result.refused) == {("customer", "A"), ("customer", "B")}
@@ -64,7 +64,7 @@ async def test_whoever_cannot_move_keeps_its_record_from_the_next(store: Store) 
 
 
 @pytest.mark.parametrize("entity", ["customer", "line"])
-async def test_of_two_new_links_to_one_record_the_first_is_stored(store: Store, entity: str) -> None:
+async def test_first_of_two_new_links_to_one_record_is_stored(store: Store, entity: str) -> None:
     result = await placed(store, link(entity, "A-1", "r1"), link(entity, "B-1", "r1"))
     assert set(result.refused) == {(entity, "B-1")}
     assert await stored(store) == {(entity, "A-1"): "r1"}

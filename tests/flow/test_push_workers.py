@@ -104,9 +104,7 @@ async def test_push_that_comes_later_is_given_a_part_of_a_large_backlog(
     assert await first.count("Order") == 48
 
 
-async def test_push_sends_what_is_free_and_says_that_the_rest_is_elsewhere(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_push_sends_free_partitions_and_reports_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push_rounds, "PATIENCE_SECONDS", 0.3)
     orders = made(30)
     await world.save(orders)
@@ -132,7 +130,7 @@ async def test_partitions_of_a_killed_push_are_taken_when_its_leases_end(world: 
     assert await world.count("Order") == 10
 
 
-async def test_scheduled_push_leaves_to_others_what_they_hold(world: World) -> None:
+async def test_scheduled_push_leaves_partitions_of_others_alone(world: World) -> None:
     await world.save(made(10))
     for number in range(8):
         assert await leases.acquire(world.service.store, lease_name(number), "a living one", 60) is not None

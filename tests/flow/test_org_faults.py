@@ -1,4 +1,5 @@
-"""What the org says of itself and not of a record: everything stays due, few calls are made, and it heals by itself."""
+"""Answers that concern the org and not a record: everything stays due, few calls are made, and the push
+recovers alone."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from connector.model.change import EntityKind
 from connector.outbound.backoff import LAST_ATTEMPT
 from connector.store import outbox, products
 from tests.conftest import ManualClock
-from tests.flow.bad_days import (
+from tests.flow.conftest import World
+from tests.flow.org_faults import (
     ANSWERS,
     CALLS,
     FEW,
@@ -30,7 +32,6 @@ from tests.flow.bad_days import (
     outage,
     push,
 )
-from tests.flow.conftest import World
 
 
 async def stopped_and_healed(world: World) -> None:
@@ -55,7 +56,7 @@ async def stopped_and_healed(world: World) -> None:
 
 @LITE
 @pytest.mark.parametrize("answer", ANSWERS)
-async def test_an_answer_about_the_org_leaves_new_orders_due(world: World, answer: str) -> None:
+async def test_org_error_leaves_new_orders_due(world: World, answer: str) -> None:
     await world.save()
     await world.push()
     await new_orders(world)
@@ -66,7 +67,7 @@ async def test_an_answer_about_the_org_leaves_new_orders_due(world: World, answe
 
 @LITE
 @pytest.mark.parametrize("answer", ["307", "200 page", "transaction security", "400 unknown", "404"])
-async def test_an_answer_about_the_org_is_known_whatever_was_asked(world: World, answer: str) -> None:
+async def test_org_error_is_recognized_on_every_kind_of_call(world: World, answer: str) -> None:
     await world.save(OLD)
     await world.push()
     for make in CALLS.values():
@@ -101,7 +102,7 @@ ROWS = {
         if (rows, kind) != ("not found", "composite")  # one record that is not found is looked for
     ],
 )
-async def test_a_refusal_of_every_row_is_about_the_org(world: World, rows: str, kind: str) -> None:
+async def test_refusal_of_every_row_stops_the_push(world: World, rows: str, kind: str) -> None:
     refusal, code = ROWS[rows]
     await world.save(OLD)
     await world.push()
@@ -119,7 +120,7 @@ async def test_a_refusal_of_every_row_is_about_the_org(world: World, rows: str, 
     assert (await world.push()).in_sync
 
 
-async def test_a_permission_taken_away_is_said_and_heals_when_it_is_given_back(world: World) -> None:
+async def test_revoked_permission_is_reported_and_push_recovers_when_it_is_restored(world: World) -> None:
     await world.save(OLD)
     await world.push()
     [held] = await world.query("SELECT Id, PermissionSetId, AssigneeId FROM PermissionSetAssignment"
@@ -139,7 +140,7 @@ async def test_a_permission_taken_away_is_said_and_heals_when_it_is_given_back(w
 
 @LITE
 @pytest.mark.parametrize("code", ["STRING_TOO_LONG", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "INVALID_CROSS_REFERENCE"])
-async def test_the_same_error_of_data_on_every_row_is_the_records(world: World, code: str) -> None:
+async def test_same_data_error_on_every_row_becomes_dead_letters(world: World, code: str) -> None:
     code = code if code != "INVALID_CROSS_REFERENCE" else "DUPLICATES_DETECTED"
     await world.save(OLD)
     await world.push()
@@ -150,7 +151,7 @@ async def test_the_same_error_of_data_on_every_row_is_the_records(world: World, 
     assert await outage(world) is None
 
 
-async def test_one_order_with_an_error_of_data_that_is_alone_in_its_call_is_a_dead_letter(world: World) -> None:
+async def test_data_error_of_a_single_order_in_its_call_becomes_a_dead_letter(world: World) -> None:
     await world.save(OLD)
     await world.push()
     await world.save([replace(OLD[0], notes="changed")])
@@ -162,7 +163,7 @@ async def test_one_order_with_an_error_of_data_that_is_alone_in_its_call_is_a_de
 @LITE
 @pytest.mark.parametrize("code", ["INVALID_FIELD_FOR_INSERT_UPDATE", "INSUFFICIENT_ACCESS_OR_READONLY", "NEVER_SEEN"])
 @pytest.mark.parametrize("kind", ["collections", "graph"])
-async def test_a_doubtful_refusal_among_accepted_rows_is_the_records(world: World, code: str, kind: str) -> None:
+async def test_doubted_refusal_among_accepted_rows_becomes_a_dead_letter(world: World, code: str, kind: str) -> None:
     await world.save(OLD)
     await world.push()
     await CALLS[kind](world)
@@ -175,7 +176,7 @@ async def test_a_doubtful_refusal_among_accepted_rows_is_the_records(world: Worl
     assert await outage(world) is None
 
 
-async def test_one_record_in_doubt_is_held_until_another_of_its_kind_is_accepted(world: World) -> None:
+async def test_doubted_record_is_held_until_another_of_its_object_is_accepted(world: World) -> None:
     await world.save(OLD)
     await world.push()
     [row] = await world.query("SELECT Id FROM Order WHERE External_Key__c = 'A-1'")
@@ -192,7 +193,7 @@ async def test_one_record_in_doubt_is_held_until_another_of_its_kind_is_accepted
 
 
 @LITE
-async def test_of_orders_that_go_one_by_one_a_doubtful_one_stops_no_other(world: World) -> None:
+async def test_doubted_order_sent_alone_does_not_stop_others(world: World) -> None:
     await world.save(OLD)
     await world.push()
     await changed_lines(world)
@@ -207,7 +208,7 @@ async def test_of_orders_that_go_one_by_one_a_doubtful_one_stops_no_other(world:
 
 
 @LITE
-async def test_products_in_doubt_hold_up_no_order_that_does_not_need_them(world: World) -> None:
+async def test_doubted_products_do_not_delay_orders_without_them(world: World) -> None:
     await world.save(OLD)
     await world.push()
     await changed_orders(world)
@@ -227,7 +228,7 @@ async def _products(world: World) -> list[Any]:
 
 
 @LITE
-async def test_attempts_made_while_the_org_is_down_are_held_against_no_record(world: World) -> None:
+async def test_attempts_during_an_outage_are_not_counted(world: World) -> None:
     await world.save(OLD)
     await world.push()
     await changed_orders(world)
@@ -243,7 +244,7 @@ async def test_attempts_made_while_the_org_is_down_are_held_against_no_record(wo
 
 @LITE
 @pytest.mark.parametrize("answer", ["301", "200 page", "503"])
-async def test_a_sign_in_that_answers_with_something_else_is_said_in_one_line(world: World, answer: str) -> None:
+async def test_unreadable_sign_in_response_is_reported_in_one_line(world: World, answer: str) -> None:
     await world.save(NEW)
     world.org.org.faults.configure({"answer": {**ANSWERS[answer], "of": "sign_in", "count": 1000}})
     waiting = await due(world)
@@ -256,7 +257,7 @@ async def test_a_sign_in_that_answers_with_something_else_is_said_in_one_line(wo
 
 @LITE
 @pytest.mark.parametrize("answer", ["302 to a page", "200 page", "200 null", "403 unknown", "404 page", "500 page"])
-async def test_a_dry_run_and_a_deployment_end_in_one_line_and_keep_nothing(world: World, answer: str) -> None:
+async def test_failed_dry_run_and_deployment_report_one_line_and_store_nothing(world: World, answer: str) -> None:
     await world.save(NEW)
     world.org.org.faults.configure({"answer": {**ANSWERS[answer], "count": 1000}})
     waiting, before = await due(world), calls(world)

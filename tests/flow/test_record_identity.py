@@ -1,4 +1,4 @@
-"""Which record is whose: keys that reps clear, records that are deleted or merged, and what nobody makes twice."""
+"""Which record belongs to which entity: keys cleared in the org, deleted and merged records, and duplicates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from connector.model.change import EntityKind
 from connector.model.stage import Stage
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World
 from tests.flow.test_push import an_order
-from tests.flow.test_surprises import a_line, delete, settled
+from tests.flow.test_push_conflicts import a_line, delete, settled
 from tests.order_builders import changed
 
 ONE = an_order("A-1", stage=Stage.PLACED, lines=(a_line(1),))
@@ -43,7 +43,7 @@ def take_out_of_bin(world: World, record: str) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "retyped"])
-async def test_a_key_cleared_or_retyped_in_the_org_is_put_back_on_the_linked_account(
+async def test_key_cleared_or_changed_in_the_org_is_restored_on_the_linked_account(
     world: World, key: str | None
 ) -> None:
     await world.save([ONE])
@@ -64,7 +64,7 @@ async def test_a_key_cleared_or_retyped_in_the_org_is_put_back_on_the_linked_acc
     ("sobject", "kind", "key"),
     [("Order", ORDER, "A-1"), ("Product2", PRODUCT, "P-1"), ("OrderItem", ORDER, "A-1-1")],
 )
-async def test_a_cleared_key_of_an_order_product_or_line_comes_back_by_a_named_resync(
+async def test_cleared_key_of_an_order_product_or_line_is_restored_by_a_resync(
     world: World, sobject: str, kind: EntityKind, key: str
 ) -> None:
     await world.save([ONE])
@@ -76,7 +76,7 @@ async def test_a_cleared_key_of_an_order_product_or_line_comes_back_by_a_named_r
     assert await world.count(sobject) == number
 
 
-async def test_a_cleared_key_of_an_account_or_product_comes_back_with_its_next_change_at_no_cost(world: World) -> None:
+async def test_cleared_key_of_an_account_or_product_is_restored_with_its_next_change(world: World) -> None:
     await world.save()
     await world.push()
     records = {
@@ -94,7 +94,7 @@ async def test_a_cleared_key_of_an_account_or_product_comes_back_with_its_next_c
     assert (await ids(world, "Product2"))["P-1"] == records["Product2"]
 
 
-async def test_a_named_resync_of_what_is_equal_costs_no_write_and_reports_what_was_asked_for(world: World) -> None:
+async def test_resync_of_equal_entities_makes_no_write_call(world: World) -> None:
     await world.save([changed(ONE, notes="two\nlines"), TWO])
     await world.push()
     await world.save(some_customers=[replace(CUSTOMERS[1], city="elsewhere")])  # due, and not asked for
@@ -111,7 +111,7 @@ async def test_a_named_resync_of_what_is_equal_costs_no_write_and_reports_what_w
 
 
 @pytest.mark.parametrize("restored", [False, True], ids=["made anew on request", "taken out of the recycle bin"])
-async def test_a_deleted_account_is_reported_and_not_made_anew_unasked(world: World, restored: bool) -> None:
+async def test_deleted_account_is_reported_and_not_recreated_unasked(world: World, restored: bool) -> None:
     await world.save(some_customers=CUSTOMERS[:2])
     await world.push()
     account = (await ids(world, "Account"))["C-1"]
@@ -138,7 +138,7 @@ async def test_a_deleted_account_is_reported_and_not_made_anew_unasked(world: Wo
     assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 1"
 
 
-async def test_an_order_that_moves_to_a_deleted_account_is_refused_and_others_of_that_customer_go_on(
+async def test_order_moved_to_a_deleted_account_is_refused_and_others_continue(
     world: World,
 ) -> None:
     await world.save([ONE, replace(TWO, customer="C-2")])
@@ -155,7 +155,7 @@ async def test_an_order_that_moves_to_a_deleted_account_is_refused_and_others_of
     assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 2"
 
 
-async def test_a_deleted_order_is_reported_and_made_anew_on_request(world: World) -> None:
+async def test_deleted_order_is_reported_and_recreated_on_request(world: World) -> None:
     await world.save([ONE])
     await world.push()
     await delete(world, "SELECT Id FROM Order")
@@ -168,7 +168,7 @@ async def test_a_deleted_order_is_reported_and_made_anew_on_request(world: World
     assert (await world.order("A-1"))["Description"] == "later"
 
 
-async def test_a_deleted_product_is_reported_with_the_orders_that_need_it(world: World) -> None:
+async def test_deleted_product_is_reported_with_the_orders_that_need_it(world: World) -> None:
     await world.save()
     await world.push()
     await delete(world, "SELECT Id FROM Product2 WHERE External_Key__c = 'P-1'")
@@ -181,7 +181,7 @@ async def test_a_deleted_product_is_reported_with_the_orders_that_need_it(world:
     assert set((await world.order("A-1"))["lines"]) == {"A-1-1"}
 
 
-async def test_a_deleted_line_is_reported_and_made_anew_on_request(world: World) -> None:
+async def test_deleted_line_is_reported_and_recreated_on_request(world: World) -> None:
     order = replace(ONE, lines=(a_line(1), a_line(2, "P-2")))
     await world.save([order])
     await world.push()
@@ -197,7 +197,7 @@ async def test_a_deleted_line_is_reported_and_made_anew_on_request(world: World)
     assert (await world.order("A-1"))["lines"]["A-1-1"]["Quantity"] == 3
 
 
-async def test_a_merged_account_is_followed_and_its_orders_are_not_sent_again(world: World) -> None:
+async def test_merged_account_is_followed_and_its_orders_are_not_resent(world: World) -> None:
     await world.save([changed(ONE, customer="C-2", stage=Stage.CONFIRMED)])
     await world.push()
     loser = (await ids(world, "Account"))["C-2"]
@@ -219,7 +219,7 @@ async def test_a_merged_account_is_followed_and_its_orders_are_not_sent_again(wo
     assert world.writes - before == 1
 
 
-async def test_an_account_merged_into_another_customers_is_told_with_both(world: World) -> None:
+async def test_account_merged_into_another_customers_is_refused_naming_both(world: World) -> None:
     await world.save()
     await world.push()
     found = await ids(world, "Account")
@@ -235,7 +235,7 @@ async def test_an_account_merged_into_another_customers_is_told_with_both(world:
 
 
 @pytest.mark.parametrize("ordered", [True, False], ids=["in the graph of its order", "by itself"])
-async def test_a_record_is_never_taken_over_from_another_customer(world: World, ordered: bool) -> None:
+async def test_record_of_another_customer_is_never_adopted(world: World, ordered: bool) -> None:
     """A rep has typed the key of a customer that is still to come."""
     await world.save(some_customers=CUSTOMERS[:1])
     await world.push()
@@ -258,7 +258,7 @@ async def test_a_record_is_never_taken_over_from_another_customer(world: World, 
         assert (await world.order("A-1"))["Account"]["Name"] == "Käufer 2"
 
 
-async def test_a_key_on_a_second_record_is_told_with_both_and_nothing_is_overwritten(world: World) -> None:
+async def test_key_on_a_second_record_is_refused_naming_both_and_nothing_is_overwritten(world: World) -> None:
     await world.save()
     await world.push()
     linked = await world.change_in_org("Account", "C-1", External_Key__c=None)
