@@ -112,7 +112,7 @@ async def serve() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running_service(settings) as service:
+    async with running_service(settings, follow_files=True) as service:
         transport = service.transport()
         push = Pushing(service)
         catalog = jobs(

@@ -10,12 +10,11 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from connector.clock import Clock, SystemClock
-from connector.jobs.rules_reloader import RulesReloader
-from connector.notifications.composer import NotificationComposer
-from connector.orders.policy.rules import Rules
+from connector.orders.policy.rules import Rules, load_rules_for
 from connector.orders.service import OrderService
 from connector.settings import Settings
 from connector.store.engine import Store
@@ -28,10 +27,15 @@ if TYPE_CHECKING:  # importing what speaks to the org takes longer than a short 
     from connector.jobs.push import PushSummary
     from connector.jobs.push_rounds import ProgressReporter
     from connector.mapping import MappingSet
+    from connector.notifications.composer import NotificationComposer
     from connector.notifications.transport.transport import MailTransport
     from connector.outbound.health import OrgHealth
     from connector.salesforce.client import SalesforceClient
     from connector.store.outbox import Selection
+
+
+Policies = Callable[[], "tuple[Rules, NotificationComposer]"]
+"""Returns the rules and the composer of notifications as they are now."""
 
 
 def collect_seldom() -> None:
@@ -48,8 +52,8 @@ class LocalServices:
 
     settings: Settings
     store: Store
-    reloader: RulesReloader
     orders: OrderService
+    policies: Policies
 
     @property
     def clock(self) -> Clock:
@@ -57,13 +61,13 @@ class LocalServices:
 
     @property
     def rules(self) -> Rules:
-        """As the rules file is now."""
-        return self.reloader.current()[0]
+        """The rules as they are now."""
+        return self.orders.rules
 
     @property
     def composer(self) -> NotificationComposer:
-        """By the templates as they are now."""
-        return self.reloader.current()[1]
+        """Composes notifications by the rules and templates as they are now."""
+        return self.policies()[1]
 
     def transport(self) -> AbstractAsyncContextManager[MailTransport] | None:
         """How notifications leave; None if the settings name no way."""
@@ -75,7 +79,7 @@ class LocalServices:
         """The HTTP API."""
         from connector.web.app import make_app
 
-        return make_app(self.store, self.orders, self.reloader.current)
+        return make_app(self.store, self.orders, self.policies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,18 +121,44 @@ class Services(LocalServices):
 
 
 @asynccontextmanager
-async def local_services(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[LocalServices]:
-    """The services on `settings` that need no org; RulesError, SettingsError or StoreError before anything is
-    started."""
-    reloader = RulesReloader(settings)
+async def local_services(
+    settings: Settings, *, clock: Clock | None = None, follow_files: bool = False
+) -> AsyncIterator[LocalServices]:
+    """The services on `settings` that need no org; RulesError, SettingsError or StoreError before anything is started.
+
+    `follow_files`: for a process that stays; the rules file and the templates are read again when they are saved.
+    """
+    policies, rules = _followed(settings) if follow_files else _read_once(settings)
     async with open_store(settings, clock=clock) as store:
-        orders = OrderService(store, lambda: reloader.current()[0])
-        yield LocalServices(settings=settings, store=store, reloader=reloader, orders=orders)
+        orders = OrderService(store, rules)
+        yield LocalServices(settings=settings, store=store, orders=orders, policies=policies)
+
+
+def _followed(settings: Settings) -> tuple[Policies, Callable[[], Rules]]:
+    from connector.jobs.rules_reloader import RulesReloader
+
+    reloader = RulesReloader(settings)
+    return reloader.current, lambda: reloader.current()[0]
+
+
+def _read_once(settings: Settings) -> tuple[Policies, Callable[[], Rules]]:
+    """The templates only when they are needed: most commands send nothing."""
+    rules = load_rules_for(settings)
+
+    @cache
+    def policies() -> tuple[Rules, NotificationComposer]:
+        from connector.notifications.composer import make_composer
+
+        return rules, make_composer(settings, rules)
+
+    return policies, lambda: rules
 
 
 @asynccontextmanager
-async def running_service(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Services]:
-    """All services on `settings`; also MappingError before anything is started."""
+async def running_service(
+    settings: Settings, *, clock: Clock | None = None, follow_files: bool = False
+) -> AsyncIterator[Services]:
+    """All services on `settings`; see `local_services`. Also MappingError before anything is started."""
     from connector.jobs.mapping_versions import MappingFiles, MappingVersions
     from connector.outbound.health import OrgHealth
     from connector.salesforce.client import SalesforceClient
@@ -137,14 +167,14 @@ async def running_service(settings: Settings, *, clock: Clock | None = None) -> 
     versions = MappingVersions(MappingFiles(settings.mappings_dir))
     attempts = settings.sync.attempts_in_claim
     async with (
-        local_services(settings, clock=clock) as local,
+        local_services(settings, clock=clock, follow_files=follow_files) as local,
         SalesforceClient(settings.salesforce, clock=clock, attempts=attempts) as client,
     ):
         yield Services(
             settings=settings,
             store=local.store,
-            reloader=local.reloader,
             orders=local.orders,
+            policies=local.policies,
             client=client,
             versions=versions,
             health=OrgHealth(),

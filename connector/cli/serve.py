@@ -42,7 +42,7 @@ async def _serve() -> None:
     configure(settings.service_log_level)
     collect_seldom()
     log = structlog.get_logger("serve")
-    async with local_services(settings) as services:
+    async with local_services(settings, follow_files=True) as services:
         runner = Runner(services.web_app(), shutdown_timeout=10)
         await runner.setup()
         try:

@@ -18,6 +18,7 @@ from connector.model.change import EntityKind, Refusal
 from connector.model.record import PARTS, FieldValue, Link, MappedRecord, changed_fields
 from connector.outbound.batches import chunks
 from connector.outbound.customer_records import build_record
+from connector.outbound.entities import LOADERS, mark_unconfirmed, slot_of_entity
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, another_push_error, lease_name
 from connector.outbound.link_check import LinkState, existing_record_ids, read_org_states
 from connector.outbound.link_conflicts import store_links
@@ -26,7 +27,7 @@ from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
 from connector.outbound.plan_types import PendingEntity
 from connector.outbound.preflight import normalize
-from connector.outbound.repository import LOADERS, SyncRepository, mark_unconfirmed, slot_of_entity
+from connector.outbound.repository import SyncRepository
 from connector.salesforce.client import SalesforceClient
 from connector.salesforce.fault import classify_rows
 from connector.salesforce.query import in_chunks, soql

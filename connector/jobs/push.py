@@ -25,14 +25,14 @@ from connector.jobs.push_rounds import ProgressReporter, PushRounds, WorkShare
 from connector.mapping import MappingSet
 from connector.mapping.check import check, missing_key_fields
 from connector.model.change import ChangeState, DeadLetter, EntityKind
-from connector.outbound.drain import OrgAccess, PushMonitor
 from connector.outbound.dry_run import DryRunOrg
 from connector.outbound.health import OrgHealth
 from connector.outbound.lease_keeper import LeaseKeeper
 from connector.outbound.mapping_version import ActiveMappingVersion
 from connector.outbound.org_discovery import discover_org
 from connector.outbound.org_profile import OrgProfile
-from connector.outbound.repository import ClaimTerms, SyncRepository
+from connector.outbound.push_parts import ClaimTerms, OrgAccess, PushMonitor
+from connector.outbound.repository import SyncRepository
 from connector.outbound.return_strategy import ReturnStrategy
 from connector.outbound.stats import SyncStats
 from connector.outbound.writer import Org

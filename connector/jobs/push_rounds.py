@@ -14,10 +14,11 @@ from typing import Protocol
 
 from connector.mapping import MappingSet
 from connector.model.change import EntityKind
-from connector.outbound.drain import Drain, OrgAccess, PushMonitor
+from connector.outbound.drain import Drain
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, lease_name
 from connector.outbound.mapping_version import ActiveMappingVersion
-from connector.outbound.repository import ClaimTerms, SyncRepository
+from connector.outbound.push_parts import ClaimTerms, OrgAccess, PushMonitor
+from connector.outbound.repository import SyncRepository
 from connector.store import leases, outbox
 from connector.store.engine import Store
 

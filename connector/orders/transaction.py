@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from connector.errors import CommandError
@@ -17,7 +17,6 @@ from connector.model.copying import evolved
 from connector.model.customer import Customer
 from connector.model.event_defaults import with_defaults
 from connector.model.events import Action, Event
-from connector.model.notification import NotificationRequest
 from connector.model.order import Order, OrderInput
 from connector.model.order_header import ADDRESS
 from connector.model.order_state import OrderState
@@ -26,6 +25,7 @@ from connector.model.rejections import rejection
 from connector.model.shipments import ReturnStatus, ShipmentStatus
 from connector.model.transitions import apply, next_automatic_stage
 from connector.orders import derived_orders, placement
+from connector.orders.change_set import OrderChangeSet
 from connector.orders.command import OrderCommand, attribute_to
 from connector.orders.documents.invoice import build_invoice, dump
 from connector.orders.inventory import stock_moves
@@ -49,38 +49,6 @@ from connector.store.unit_of_work import Lane, UnitOfWork
 
 TODAY = frozenset({Action.SHIP, Action.DELIVER, Action.REQUEST_RETURN})
 """Events that happen today, unless they say on which day."""
-
-
-@dataclass(kw_only=True, slots=True)
-class OrderChangeSet:
-    """One order on the transaction: as it was found, as it is by now, and what has happened in between."""
-
-    order: Order
-    events: int
-    before: OrderState
-    progress: OrderState
-    entries: list[EventEntry] = field(default_factory=list)
-    steps: list[stock_moves.Step] = field(default_factory=list)
-    made: list[derived_orders.DerivedOrder] = field(default_factory=list)
-    issued: list[Invoice] = field(default_factory=list)
-    owed: list[NotificationRequest] = field(default_factory=list)
-
-    @property
-    def shown(self) -> Order:
-        """The order as it is by now, but for the quantities of its lines and their edits."""
-        return evolved(self.order, {"state": self.progress})
-
-    @property
-    def length(self) -> int:
-        """How long its history is by now."""
-        return order_history.length(self.events, self.entries)
-
-    @property
-    def move(self) -> stock_moves.StockMove:
-        skus = {line.number: line.product.sku for line in self.order.lines}
-        for entry in self.entries:
-            skus |= {number: edit.sku for number, edit in entry.event.line_edits.items()}
-        return stock_moves.StockMove(order=self.order.number, skus=skus, steps=self.steps)
 
 
 class OrderTransaction:

@@ -9,80 +9,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from connector.errors import RetryClass
 from connector.model.change import MAX_UNANSWERED_SENDS, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.record import Link
 from connector.outbound import plan_types
 from connector.outbound.batches import chunks, graph_calls, isolate_suspects, update_calls
+from connector.outbound.dependency_faults import ORIGINAL_NOT_ACTIVATED, PRODUCT_NOT_SENT_YET
 from connector.outbound.dispatcher import CallDispatcher
-from connector.outbound.health import OrgHealth
-from connector.outbound.link_check import Reader
 from connector.outbound.order_planner import OrderContext
-from connector.outbound.org_profile import ACTIVATED, OrgProfile
+from connector.outbound.org_profile import ACTIVATED
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.plan_types import OrderGraph, PendingEntity, Plan, RecordUpdate, Upsert
 from connector.outbound.planner import accounts_ahead, plan_orders, plan_records
-from connector.outbound.preflight import Source
 from connector.outbound.prices import PriceBook
+from connector.outbound.push_parts import OrgAccess, PushMonitor
 from connector.outbound.read_back import BatchItem, ClaimAccounts, ReadBack, keys_of
 from connector.outbound.repository import SyncRepository
 from connector.outbound.results import WriteResult, check_ownership
-from connector.outbound.return_strategy import ReturnStrategy
-from connector.outbound.stats import SyncStats
-from connector.outbound.writer import Org, Writer
+from connector.outbound.writer import Writer
 from connector.salesforce.fault import Fault
 from connector.salesforce.limits import ROWS_PER_COLLECTION
 
 ORDERS_PER_CLAIM = 600
 """Orders per claim: 8 full graph calls and 3 full calls for the statuses."""
 
-PRODUCT_NOT_SENT_YET = Fault(
-    code="PRODUCT_NOT_SENT_YET",
-    retry_class=RetryClass.TRANSIENT,
-    sentence="A product of the order is not in the org yet.",
-    fix="Nothing to do: the order follows its products.",
-    follows=True,
-)
-
-ORIGINAL_NOT_ACTIVATED = Fault(
-    code="ORIGINAL_NOT_ACTIVATED",
-    retry_class=RetryClass.TRANSIENT,
-    sentence="The order that the return belongs to is not in the org yet, or not activated there.",
-    fix="Nothing to do: the return follows its order. If the order was refused, fix the order first.",
-    follows=True,
-)
-
-
 S = TypeVar("S", OrderGraph, RecordUpdate, Upsert, plan_types.OrderRewrite)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OrgAccess:
-    """How an org is written to and read, and what is known of it.
-
-    `source` names the line of the mapping that a field comes from. `return_strategy` says how this org represents
-    returns; without it returns stay due.
-    """
-
-    writer: Org
-    reader: Reader
-    profile: OrgProfile
-    source: Source
-    return_strategy: ReturnStrategy | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PushMonitor:
-    """What watches a push: its counts, its progress (called with the number of changes that are settled), and whether
-    the org takes anything."""
-
-    stats: SyncStats
-    advance: Callable[[int], None]
-    health: OrgHealth
 
 
 class Drain:

@@ -7,7 +7,7 @@ order is activated, the org refuses to add or remove lines and to change the fie
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from connector.model.change import Refusal
 from connector.model.order import Order
@@ -16,18 +16,23 @@ from connector.model.record import Link, Lookup, MappedRecord, changed_fields
 from connector.outbound.customer_records import account_type_conflict, build_record
 from connector.outbound.frozen_fields import CREATE_ONLY, FROZEN, FROZEN_LINE, SET_ONCE
 from connector.outbound.lost_records import rejection_for_deleted_line
+from connector.outbound.order_rewrites import (
+    LineChanges,
+    StatusChange,
+    build_rewrite,
+    without_reference_like_values,
+)
 from connector.outbound.org_profile import ACTIVATED, DRAFT, OrgProfile
 from connector.outbound.plan_types import (
     Fields,
     OrderGraph,
-    OrderRewrite,
     PendingEntity,
     Plan,
     RecordUpdate,
     RecordUpsert,
     Rejection,
 )
-from connector.outbound.preflight import Source, first_violation, normalize, reference_like_values
+from connector.outbound.preflight import Source, first_violation, normalize
 from connector.outbound.rejections import (
     rejection_for_excess_decimals,
     rejection_for_missing_original,
@@ -36,7 +41,7 @@ from connector.outbound.rejections import (
     rejection_for_no_record_type,
     rejection_for_reference_like_key,
 )
-from connector.salesforce.limits import NODES_PER_CALL, QUERIES_PER_COMPOSITE, ROWS_PER_COLLECTION
+from connector.salesforce.limits import NODES_PER_CALL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +108,8 @@ def _plan_new_order(pending: PendingEntity, record: MappedRecord, context: Order
     status = None if context.profile.category(status) == DRAFT else status
     if status is not None and not lines:
         raise _RefuseError(rejection_for_no_lines(record))
-    order, header_deferred = _without_reference_like_values(_build_upsert(record, header))
-    graph_lines = [_without_reference_like_values(line) for line in lines[:room]]
+    order, header_deferred = without_reference_like_values(_build_upsert(record, header))
+    graph_lines = [without_reference_like_values(line) for line in lines[:room]]
     return OrderGraph(
         pending=pending,
         customer=customer or "",
@@ -124,46 +129,42 @@ def _plan_changed_order(
     active = context.profile.category(current) == ACTIVATED
     differing = {name: value for name, value in changed_fields(header, link.snapshot).items() if name not in SET_ONCE}
     differing.pop("Pricebook2Id", None)  # the org freezes it once lines exist, and ours is always the standard one
-    add, remove, update = _line_changes(pending, record, context)
+    lines = _line_changes(pending, record, context)
     target_status = status if status is not None else current
     if target_status is not None and context.profile.category(target_status) == ACTIVATED and not record.children:
         raise _RefuseError(rejection_for_no_lines(record))
 
-    frozen = bool(FROZEN & differing.keys()) or any(FROZEN_LINE & row.fields.keys() for row in update)
-    if add or remove or (active and frozen):
+    frozen = bool(FROZEN & differing.keys()) or any(FROZEN_LINE & row.fields.keys() for row in lines.update)
+    if lines.add or lines.remove or (active and frozen):
         plan.rewrites.append(
-            _build_rewrite(
+            build_rewrite(
                 pending,
                 link,
                 differing,
-                add,
-                remove,
-                update,
-                active=active,
-                target_status=target_status,
-                status_left_to_org=status is None,
-                context=context,
+                lines,
+                StatusChange(
+                    reopen=context.profile.draft_status if active else None,
+                    target=target_status,
+                    left_to_org=status is None,
+                ),
             )
         )
         return
     if differing:
         plan.updates.append(_build_update(pending, record, link, differing))
-    plan.updates.extend(update)
+    plan.updates.extend(lines.update)
     if status is not None and status != current:
         plan.status_updates.append(_build_update(pending, record, link, {"Status": status}))
-    elif not differing and not update:
+    elif not differing and not lines.update:
         plan.unchanged.append(pending)
 
 
-def _line_changes(
-    pending: PendingEntity, record: MappedRecord, context: OrderContext
-) -> tuple[list[RecordUpsert], list[tuple[str, str]], list[RecordUpdate]]:
-    """Lines to add, lines to remove as (key, ID), and updates of lines. A changed product is a removal and
-    an addition."""
-    add: list[RecordUpsert] = []
-    update: list[RecordUpdate] = []
+def _line_changes(pending: PendingEntity, record: MappedRecord, context: OrderContext) -> LineChanges:
+    """A changed product is a removal and an addition."""
+    changes = LineChanges()
+    add, remove, update = changes.add, changes.remove, changes.update
     line_keys = {line.key for line in record.children}
-    remove = [(key, link.salesforce_id) for key, link in pending.line_links.items() if key not in line_keys]
+    remove += [(key, link.salesforce_id) for key, link in pending.line_links.items() if key not in line_keys]
     for line in record.children:
         link = pending.line_links.get(line.key)
         upsert = _build_line(line, context, creating=link is None)
@@ -179,7 +180,7 @@ def _line_changes(
             add.append(_build_line(line, context, creating=True))
         elif differing:
             update.append(_build_update(pending, line, link, differing))
-    return add, remove, update
+    return changes
 
 
 def _refuse_deleted_line(pending: PendingEntity, line: MappedRecord, upsert: RecordUpsert) -> None:
@@ -188,58 +189,6 @@ def _refuse_deleted_line(pending: PendingEntity, line: MappedRecord, upsert: Rec
     lost_link = pending.missing_lines.get(line.key)
     if lost_link is not None and not CREATE_ONLY & changed_fields(upsert.fields, lost_link.snapshot).keys():
         raise _RefuseError(rejection_for_deleted_line(pending.change, line, lost_link), certain=False)
-
-
-def _build_rewrite(
-    pending: PendingEntity,
-    link: Link,
-    header: Fields,
-    add: list[RecordUpsert],
-    remove: list[tuple[str, str]],
-    update: list[RecordUpdate],
-    *,
-    active: bool,
-    target_status: object,
-    status_left_to_org: bool,
-    context: OrderContext,
-) -> OrderRewrite:
-    """Build one composite call with as much of the change as fits; `partial` if a later call must send the rest.
-
-    `status_left_to_org`: the mapping does not map the status, so only this call can restore what it was.
-    """
-    room = QUERIES_PER_COMPOSITE
-    limits: list[tuple[int, int]] = []
-    for items in (remove, add, update):
-        calls = min(room, -(-len(items) // ROWS_PER_COLLECTION))
-        room -= calls
-        limits.append((calls * ROWS_PER_COLLECTION, len(items)))
-    deferred = reference_like_values(header)
-    added = [_without_reference_like_values(line) for line in add[: limits[1][0]]]
-    changed = [(row, reference_like_values(row.fields)) for row in update[: limits[2][0]]]
-    partial = any(limit < count for limit, count in limits) or any(
-        (deferred, *(deferred_fields for _, deferred_fields in (*added, *changed)))
-    )
-    reopen = context.profile.draft_status if active else None
-    status = (
-        target_status
-        if isinstance(target_status, str) and target_status != (reopen or link.snapshot.get("Status"))
-        else None
-    )
-    return OrderRewrite(
-        pending=pending,
-        order_id=link.salesforce_id,
-        reopen=reopen,
-        header={name: value for name, value in header.items() if name not in deferred},
-        delete=tuple(remove[: limits[0][0]]),
-        add=tuple(line for line, _ in added),
-        update=tuple(
-            replace(row, fields={name: value for name, value in row.fields.items() if name not in late})
-            for row, late in changed
-            if row.fields.keys() - late.keys()
-        ),
-        status=None if partial and not status_left_to_org else status,
-        partial=partial,
-    )
 
 
 def _build_header(
@@ -386,14 +335,6 @@ def _build_upsert(record: MappedRecord, fields: Fields) -> RecordUpsert:
         external_id=record.external_id,
         fields=fields,
     )
-
-
-def _without_reference_like_values(record: RecordUpsert) -> tuple[RecordUpsert, bool]:
-    """The record as a graph can carry it, and whether values are left to send afterwards."""
-    deferred = reference_like_values(record.fields)
-    if not deferred:
-        return record, False
-    return replace(record, fields={name: value for name, value in record.fields.items() if name not in deferred}), True
 
 
 def _build_update(pending: PendingEntity, record: MappedRecord, link: Link, fields: Fields) -> RecordUpdate:

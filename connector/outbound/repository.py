@@ -5,8 +5,8 @@ All outcomes of a call are stored in one transaction, and only while the leases 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,58 +14,28 @@ from connector.errors import LeaseLostError, MappingError
 from connector.mapping import MappingSet
 from connector.model.change import Change, ChangeState, EntityKind, Refusal, Unsent
 from connector.model.customer import Customer
-from connector.model.order import Order
-from connector.model.order_return import OrderReturn
-from connector.model.product import Product
-from connector.model.record import PARTS, Link, owner_of
+from connector.model.record import PARTS, Link
 from connector.outbound.backoff import delay_after, describe_fault, final_refusal, with_counted_attempts
+from connector.outbound.entities import LOADERS, mark_unconfirmed, slot_of_entity
 from connector.outbound.link_conflicts import store_links
-from connector.outbound.mapping_version import ActiveMappingVersion
 from connector.outbound.outcomes import Outcomes, journal_entries
 from connector.outbound.plan_types import PendingEntity, Rejection
+from connector.outbound.push_parts import ClaimTerms
 from connector.salesforce.fault import Fault
 from connector.store import (
-    customers,
     dead_letters,
     journal,
     leases,
     links,
     orders,
     outbox,
-    products,
     retry_schedule,
-    returns,
 )
 from connector.store.engine import Connection, Store
 from connector.store.retry import retry_on_abort
 from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
 
-LOADERS: Mapping[EntityKind, Any] = {
-    EntityKind.CUSTOMER: customers,
-    EntityKind.PRODUCT: products,
-    EntityKind.ORDER: orders,
-    EntityKind.RETURN: returns,
-}
-
-
 CHUNK = 500
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClaimTerms:
-    """On which terms a stream claims and records.
-
-    Once one of `held_leases` (terms by lease name) is lost, nothing is written. `leases_valid` answers whether they may
-    still be relied on without asking the database. `before_claim` is awaited before every claim, when no call is in
-    flight; it may give back some of the leases. `selection`: only these changes. Once `mapping_version` is no longer
-    active, nothing is claimed and no send begins.
-    """
-
-    held_leases: Mapping[str, int] = field(default_factory=dict)
-    leases_valid: Callable[[], Awaitable[bool]] | None = None
-    before_claim: Callable[[], Awaitable[None]] | None = None
-    selection: outbox.Selection | None = None
-    mapping_version: ActiveMappingVersion | None = None
 
 
 class SyncRepository:
@@ -381,27 +351,6 @@ class SyncRepository:
             raise _lease_lost(", ".join(lost_names))
 
 
-async def mark_unconfirmed(uow: UnitOfWork, entities: Sequence[tuple[str, str]]) -> None:
-    """Make these entities due, to be read back first: a line with its order, a price with its product.
-
-    Entities that wait for a person stay refused.
-    """
-    keys_by_kind: dict[EntityKind, dict[str, None]] = {}
-    for entity, key in entities:
-        owner, owner_key = owner_of(entity, key) or (entity, key)
-        keys_by_kind.setdefault(EntityKind(owner), {})[owner_key] = None
-    for kind, keys in keys_by_kind.items():
-        refused = {
-            key
-            for key, row in (await outbox.find(uow.connection, kind, keys)).items()
-            if row.state is not ChangeState.DUE
-        }
-        await outbox.mark_unconfirmed(uow, kind, refused)
-        for item in await LOADERS[kind].load(uow.connection, list(keys)):
-            if item.key not in refused:
-                uow.changed(kind, item.key, slot_of_entity(item), unconfirmed=True)
-
-
 def _lease_lost(name: str) -> LeaseLostError:
     return LeaseLostError(
         f"Another process took over {name} while this one was draining it.",
@@ -411,10 +360,6 @@ def _lease_lost(name: str) -> LeaseLostError:
 
 def _slot_of(pending: PendingEntity) -> int:
     return slot_of_entity(pending.entity)
-
-
-def slot_of_entity(entity: Customer | Product | Order | OrderReturn) -> int:
-    return partition_hash(entity.customer.key if isinstance(entity, Order | OrderReturn) else entity.key)
 
 
 def _build_change(entity: EntityKind, key: str, unsent: Unsent | None, now: datetime) -> Change:

@@ -49,9 +49,8 @@ _OWN = (
 
 
 _WITH_CUSTOMER = select(*_OWN, *customer_store.COLUMNS).join(customers, customers.c.number == orders.c.customer)
-_LINES = select(*_LINE, *(order_lines.c[name] for name in MOVING)).order_by(
-    order_lines.c.order_number, order_lines.c.number
-)
+_MOVING = tuple(order_lines.c[name] for name in MOVING)
+_LINES = select(*_LINE, *_MOVING).order_by(order_lines.c.order_number, order_lines.c.number)
 
 
 class UnknownReferenceError(StoreError):

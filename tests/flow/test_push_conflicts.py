@@ -19,7 +19,7 @@ from connector.model.change import EntityKind
 from connector.model.order import LineInput
 from connector.model.product import Price
 from connector.model.stage import Stage
-from connector.outbound.drain import PRODUCT_NOT_SENT_YET
+from connector.outbound.dependency_faults import PRODUCT_NOT_SENT_YET
 from connector.outbound.outcomes import Outcomes
 from connector.outbound.repository import SyncRepository
 from connector.salesforce.errors import UnreadableResponseError

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -27,6 +26,7 @@ from connector.localorg.events.managed_subscriptions import (
     UnnamedSubscriptionError,
 )
 from connector.localorg.pubsub import grpc_codec
+from connector.localorg.pubsub.fetch_state import FetchState
 from connector.localorg.pubsub.publisher import Publisher
 from connector.localorg.pubsub.rpc_error import RpcError, invalid_argument, topic_not_found
 
@@ -53,24 +53,6 @@ _SUBSCRIPTION_STATUS: dict[type[SubscriptionError], grpc.StatusCode] = {
     SubscriptionStoppedError: Code.FAILED_PRECONDITION,
     SubscriptionInUseError: Code.ALREADY_EXISTS,
 }
-
-
-@dataclass
-class FetchState:
-    """One subscription: its position, and how many events the client has requested and not received."""
-
-    topic: str
-    position: int
-    pending: int = 0
-    ended: bool = False
-    managed: ManagedSubscription | None = None
-
-    def request_events(self, count: int) -> None:
-        if count <= 0:
-            raise invalid_argument(
-                "subscription.fetch.requested.events.invalid", "The number of requested events must be greater than 0."
-            )
-        self.pending = min(self.pending + count, MAX_PENDING)
 
 
 class PubSubService(grpc.GenericRpcHandler):

@@ -76,7 +76,7 @@ def test_field_fits_the_metadata_that_is_deployed(copy: Path) -> None:
     told = python(
         copy,
         "-c",
-        "from tests.unit.outbound.conftest import facts\n"
-        "print(facts().describes['Order'].fields['Gift_Message__c'].length)",
+        "from tests.unit.outbound.conftest import profile\n"
+        "print(profile().describes['Order'].fields['Gift_Message__c'].length)",
     )
     assert told.strip() == "2000"

@@ -1,0 +1,47 @@
+"""What one transaction does to one order: where it began, where it is by now, and what has to be written for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from connector.model.copying import evolved
+from connector.model.notification import NotificationRequest
+from connector.model.order import Order
+from connector.model.order_state import OrderState
+from connector.orders import derived_orders
+from connector.orders.inventory import stock_moves
+from connector.store import order_history
+from connector.store.invoices import Invoice
+from connector.store.order_history import EventEntry
+
+
+@dataclass(kw_only=True, slots=True)
+class OrderChangeSet:
+    """One order on the transaction: as it was found, as it is by now, and what has happened in between."""
+
+    order: Order
+    events: int
+    before: OrderState
+    progress: OrderState
+    entries: list[EventEntry] = field(default_factory=list)
+    steps: list[stock_moves.Step] = field(default_factory=list)
+    made: list[derived_orders.DerivedOrder] = field(default_factory=list)
+    issued: list[Invoice] = field(default_factory=list)
+    owed: list[NotificationRequest] = field(default_factory=list)
+
+    @property
+    def shown(self) -> Order:
+        """The order as it is by now, but for the quantities of its lines and their edits."""
+        return evolved(self.order, {"state": self.progress})
+
+    @property
+    def length(self) -> int:
+        """How long its history is by now."""
+        return order_history.length(self.events, self.entries)
+
+    @property
+    def move(self) -> stock_moves.StockMove:
+        skus = {line.number: line.product.sku for line in self.order.lines}
+        for entry in self.entries:
+            skus |= {number: edit.sku for number, edit in entry.event.line_edits.items()}
+        return stock_moves.StockMove(order=self.order.number, skus=skus, steps=self.steps)

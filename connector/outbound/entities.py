@@ -1,0 +1,53 @@
+"""The entities that are synced: how each kind is loaded, which partition it belongs to, and how it is made due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from connector.model.change import ChangeState, EntityKind
+from connector.model.customer import Customer
+from connector.model.order import Order
+from connector.model.order_return import OrderReturn
+from connector.model.product import Product
+from connector.model.record import owner_of
+from connector.store import (
+    customers,
+    orders,
+    outbox,
+    products,
+    returns,
+)
+from connector.store.unit_of_work import UnitOfWork, partition_hash
+
+LOADERS: Mapping[EntityKind, Any] = {
+    EntityKind.CUSTOMER: customers,
+    EntityKind.PRODUCT: products,
+    EntityKind.ORDER: orders,
+    EntityKind.RETURN: returns,
+}
+
+
+def slot_of_entity(entity: Customer | Product | Order | OrderReturn) -> int:
+    return partition_hash(entity.customer.key if isinstance(entity, Order | OrderReturn) else entity.key)
+
+
+async def mark_unconfirmed(uow: UnitOfWork, entities: Sequence[tuple[str, str]]) -> None:
+    """Make these entities due, to be read back first: a line with its order, a price with its product.
+
+    Entities that wait for a person stay refused.
+    """
+    keys_by_kind: dict[EntityKind, dict[str, None]] = {}
+    for entity, key in entities:
+        owner, owner_key = owner_of(entity, key) or (entity, key)
+        keys_by_kind.setdefault(EntityKind(owner), {})[owner_key] = None
+    for kind, keys in keys_by_kind.items():
+        refused = {
+            key
+            for key, row in (await outbox.find(uow.connection, kind, keys)).items()
+            if row.state is not ChangeState.DUE
+        }
+        await outbox.mark_unconfirmed(uow, kind, refused)
+        for item in await LOADERS[kind].load(uow.connection, list(keys)):
+            if item.key not in refused:
+                uow.changed(kind, item.key, slot_of_entity(item), unconfirmed=True)

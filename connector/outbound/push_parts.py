@@ -1,0 +1,58 @@
+"""What the parts of a push share: how the org is reached, what watches the push, and on which terms it claims."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from connector.outbound.health import OrgHealth
+from connector.outbound.link_check import Reader
+from connector.outbound.mapping_version import ActiveMappingVersion
+from connector.outbound.org_profile import OrgProfile
+from connector.outbound.preflight import Source
+from connector.outbound.return_strategy import ReturnStrategy
+from connector.outbound.stats import SyncStats
+from connector.outbound.writer import Org
+from connector.store import outbox
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrgAccess:
+    """How an org is written to and read, and what is known of it.
+
+    `source` names the line of the mapping that a field comes from. `return_strategy` says how this org represents
+    returns; without it returns stay due.
+    """
+
+    writer: Org
+    reader: Reader
+    profile: OrgProfile
+    source: Source
+    return_strategy: ReturnStrategy | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushMonitor:
+    """What watches a push: its counts, its progress (called with the number of changes that are settled), and whether
+    the org takes anything."""
+
+    stats: SyncStats
+    advance: Callable[[int], None]
+    health: OrgHealth
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimTerms:
+    """On which terms a stream claims and records.
+
+    Once one of `held_leases` (terms by lease name) is lost, nothing is written. `leases_valid` answers whether they may
+    still be relied on without asking the database. `before_claim` is awaited before every claim, when no call is in
+    flight; it may give back some of the leases. `selection`: only these changes. Once `mapping_version` is no longer
+    active, nothing is claimed and no send begins.
+    """
+
+    held_leases: Mapping[str, int] = field(default_factory=dict)
+    leases_valid: Callable[[], Awaitable[bool]] | None = None
+    before_claim: Callable[[], Awaitable[None]] | None = None
+    selection: outbox.Selection | None = None
+    mapping_version: ActiveMappingVersion | None = None
