@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from connector.localorg.events.managed_subscriptions import ManagedSubscription
+from connector.localorg.pubsub.rpc_error import invalid_argument
+
+MAX_PENDING = 100
+"""Events that one subscription may have requested and not received."""
+
 
 @dataclass
 class FetchState:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     Handler = grpc.RpcMethodHandler[Any, Any]
 
-MAX_PENDING = 100
 MAX_STREAMS = 1_000
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _OPTIONS = (
