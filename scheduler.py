@@ -10,7 +10,6 @@ import sys
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 
-import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from connector.errors import ConnectorError
@@ -18,7 +17,7 @@ from connector.jobs.order_automation import run_order_automation
 from connector.jobs.push import PushSummary
 from connector.jobs.schedule import Job, jobs
 from connector.jobs.send_notifications import send_notifications
-from connector.log import configure
+from connector.log import configure, get_logger
 from connector.notifications.transport.transport import MailTransport
 from connector.service import Services, collect_seldom, running_service
 from connector.settings import load_settings
@@ -26,7 +25,7 @@ from connector.settings import load_settings
 # Late is better than never, twice is never better than once.
 JOB_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
 
-log = structlog.get_logger("scheduler")
+log = get_logger("scheduler")
 
 
 class NullProgress:

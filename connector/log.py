@@ -1,17 +1,39 @@
-"""Structured logs on stderr: one JSON line each, or colored text on a terminal. Secrets never come this far."""
+"""Structured logs on stderr: one JSON line each, or colored text on a terminal. Secrets never come this far.
+
+structlog brings rich along, which takes a tenth of a second to load: it is loaded by the first line that is logged.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
 from traceback import format_tb
+from typing import TYPE_CHECKING, Any
 
-import structlog
-from structlog.typing import Processor
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+
+class LazyLogger:
+    """A logger of structlog: `log.info("event", key=value)`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, method: str) -> Any:
+        import structlog
+
+        return getattr(structlog.get_logger(self._name), method)
+
+
+def get_logger(name: str) -> LazyLogger:
+    return LazyLogger(name)
 
 
 def configure(level: str) -> None:
     """Set the level (`DEBUG` ... `ERROR`) and the form for the whole process."""
+    import structlog
+
     # Tracebacks without the values of variables, which the console's usual form would show.
     form: list[Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

@@ -6,6 +6,7 @@ mapping files and profiles, which are refused whole, give one line per error.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -53,6 +54,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of `connector` and `python -m connector`."""
+    gc.set_threshold(50_000, 20, 20)  # modules being loaded leave little garbage, and looking for it takes time
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminated)
     for group in GROUPS:

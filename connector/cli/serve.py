@@ -30,10 +30,9 @@ def serve(
 
 
 async def _serve() -> None:
-    import structlog
     from aiohttp import web
 
-    from connector.log import configure
+    from connector.log import configure, get_logger
     from connector.service import collect_seldom, local_services
     from connector.settings import load_settings
     from connector.web.server import Runner
@@ -41,7 +40,7 @@ async def _serve() -> None:
     settings = load_settings()
     configure(settings.service_log_level)
     collect_seldom()
-    log = structlog.get_logger("serve")
+    log = get_logger("serve")
     async with local_services(settings, follow_files=True) as services:
         runner = Runner(services.web_app(), shutdown_timeout=10)
         await runner.setup()

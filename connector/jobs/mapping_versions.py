@@ -19,9 +19,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from connector.errors import ConnectorError, MappingError, RetryClass
+from connector.log import get_logger
 from connector.mapping import MappingSet
 from connector.mapping.version import MappingVersion, fingerprint, folder_of, load_version
 from connector.store import mapping_versions as versions
@@ -34,7 +33,7 @@ RECHECK_AFTER = timedelta(minutes=5)
 REMIND_AFTER = timedelta(minutes=1)
 """How often a service says that its trouble lasts; `status` shows what was said in the last five."""
 
-log = structlog.get_logger("mappings")
+log = get_logger("mappings")
 
 
 CheckFit = Callable[[MappingSet], Awaitable[object]]

@@ -13,9 +13,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-import structlog
-
 from connector.errors import CommandError
+from connector.log import get_logger
 from connector.model.stage import Stage
 from connector.orders.service import OrderService
 from connector.store.engine import Store
@@ -32,7 +31,7 @@ T = TypeVar("T")
 
 _Command = Callable[[Sequence[str]], Awaitable[list[T]]]
 
-log = structlog.get_logger("order_automation")
+log = get_logger("order_automation")
 
 
 @dataclass(kw_only=True)

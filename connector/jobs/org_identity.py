@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import structlog
-
 from connector.errors import OtherOrgError, RetryClass
+from connector.log import get_logger
 from connector.settings import Settings
 from connector.store import orgs
 from connector.store.engine import Store
@@ -18,7 +17,7 @@ from connector.store.orgs import KnownOrg
 
 LOGIN_URL_SETTING = "CONNECTOR_SALESFORCE__LOGIN_URL"
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class OrgSession(Protocol):

@@ -6,9 +6,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import structlog
-
 from connector.errors import ConnectorError
+from connector.log import get_logger
 from connector.notifications.composer import NotificationComposer, make_composer
 from connector.orders.policy.rules import Rules, load_rules_for
 from connector.settings import Settings
@@ -16,7 +15,7 @@ from connector.settings import Settings
 SETTLED = 0.5
 """Seconds for which the files must be as they are: somebody may be about to save another one."""
 
-log = structlog.get_logger("rules")
+log = get_logger("rules")
 
 
 class RulesReloader:

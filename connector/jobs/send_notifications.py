@@ -11,11 +11,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import structlog
-
 from connector.clock import Clock
 from connector.errors import PostError, RetryClass
-from connector.log import trace
+from connector.log import get_logger, trace
 from connector.model.notification import MessageKind, MessageState, Notification
 from connector.notifications.composer import ComposedNotification, NotificationComposer, Skipped
 from connector.notifications.renderer import TemplateFaultError
@@ -40,7 +38,7 @@ MAKING = 20.0
 SPARE = 60.0
 """Seconds of a claim in which messages are begun."""
 
-log = structlog.get_logger("deliver")
+log = get_logger("deliver")
 
 
 @dataclass(kw_only=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import structlog
-
 from connector.clock import Clock
 from connector.errors import ConnectorError
 from connector.jobs.org_identity import LOGIN_URL_SETTING, OrgSession, login_url
 from connector.jobs.resync import make_due
+from connector.log import get_logger
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, another_push_error, lease_name
 from connector.settings import Settings
 from connector.store import leases, orgs
 from connector.store.engine import Store
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 async def use_org(

@@ -14,11 +14,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-import structlog
 
 from connector.clock import Clock
 from connector.errors import AuthError, RetryClass, SettingsError
 from connector.files import UnusableFileError, read_file
+from connector.log import get_logger
 from connector.salesforce.address import checked_origin
 from connector.salesforce.errors import UnreadableResponseError
 from connector.salesforce.fault import NoResponse
@@ -26,7 +26,7 @@ from connector.salesforce.retry import parse_retry_after
 from connector.salesforce.session import OrgSession
 from connector.settings import PREFIX, AuthMethod, SalesforceSettings
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _SETTING_PREFIX = f"{PREFIX}SALESFORCE__"
 _MAX_KEY_BYTES = 64 * 1024

@@ -14,10 +14,9 @@ from importlib.metadata import version as installed_version
 from types import TracebackType
 from typing import Any, TypeVar
 
-import structlog
-
 from connector.clock import Clock
 from connector.errors import RefusedError, RetryClass, SalesforceError, Scope
+from connector.log import get_logger
 from connector.model.describe import SObjectDescribe
 from connector.model.outcome import Outcome
 from connector.salesforce.auth import Token, TokenOwner
@@ -54,7 +53,7 @@ _QUERY_ERROR_CODES = frozenset({"MALFORMED_QUERY", "INVALID_FIELD", "INVALID_TYP
 
 T = TypeVar("T")
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class SalesforceClient:

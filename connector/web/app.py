@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from uuid import uuid4
 
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from connector.errors import StoreError
+from connector.log import get_logger
 from connector.notifications.composer import NotificationComposer
 from connector.orders.policy.rules import Rules
 from connector.orders.service import OrderService
@@ -40,7 +40,7 @@ Follow = Callable[[], tuple[Rules, NotificationComposer]]
 
 _NUMBER = web.RequestKey("number", str)
 
-log = structlog.get_logger("web")
+log = get_logger("web")
 
 
 def make_app(store: Store, orders: OrderService, follow: Follow) -> web.Application:

@@ -7,11 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from connector.errors import CommandError, ConnectorError, RetryClass, StoreError
+from connector.log import get_logger
 
 CONTENT_TYPE = "application/problem+json"
 STATUS_OF_RULE = {
@@ -25,7 +25,7 @@ STATUS_OF_RULE = {
 }
 """Of a refused command; any other rule says that the order's state stands against it (409)."""
 
-log = structlog.get_logger("web")
+log = get_logger("web")
 
 
 class ProblemError(Exception):

@@ -11,10 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-import structlog
 from aiohttp import web
 from pydantic import BaseModel
 
+from connector.log import get_logger
 from connector.model.keys import normalize_key
 from connector.model.money import plain
 from connector.model.role import Role
@@ -29,7 +29,7 @@ from connector.web.request_body import JSON
 LONGEST_FLOW = 600.0
 """Seconds that a reader may take; it holds a connection to the database as long."""
 
-log = structlog.get_logger("web")
+log = get_logger("web")
 
 
 @dataclass(frozen=True, kw_only=True)

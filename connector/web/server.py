@@ -11,14 +11,14 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError
 
+from connector.log import get_logger
 from connector.web.problem import ProblemError
 from connector.web.request_body import BODY_SECONDS, USUAL_SECONDS, unknown_encoding
 
-log = structlog.get_logger("web")
+log = get_logger("web")
 
 
 @dataclass(frozen=True, kw_only=True)

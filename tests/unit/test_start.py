@@ -40,3 +40,8 @@ def test_list_of_commands_loads_no_library_that_a_command_works_with(tmp_path: P
 )
 def test_help_and_wrong_usage_load_no_library_that_a_command_works_with(arguments: list[str], tmp_path: Path) -> None:
     assert loaded(tmp_path, *arguments) & HEAVY <= {"pydantic"}  # typer loads it
+
+
+def test_command_that_reads_the_database_loads_no_network_client_and_no_log(tmp_path: Path) -> None:
+    needed = {"aiosqlite", "asyncio", "pydantic", "pydantic_settings", "sqlalchemy"}
+    assert loaded(tmp_path, "status") & HEAVY <= needed
