@@ -1,4 +1,4 @@
-"""Time, sleep and chance, in one place so that tests can own them."""
+"""Time, sleep and randomness in one place, so that tests can control them."""
 
 from __future__ import annotations
 

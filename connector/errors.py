@@ -1,13 +1,13 @@
 """Every error the connector raises on purpose.
 
     ConnectorError                  something failed; the command line exits with 1
-    ├── UsageError                  the caller can mend it before we start; exits with 2
+    ├── UsageError                  the caller can fix it before we start; exits with 2
     │   ├── SettingsError           a setting is missing or wrong
     │   ├── MappingError            mapping files, every problem at once
     │   ├── ProfileError            an import profile, every problem at once
-    │   ├── RulesError              rules of the transaction, every problem at once
+    │   ├── RulesError              order rules, every problem at once
     │   └── SeedFileError           what a local org is to be like, every problem at once
-    ├── CommandError                what was asked of an order, and its state does not allow
+    ├── CommandError                an order, or stock, does not allow the command
     ├── StoreError                  the database cannot be used (absent, older schema, locked)
     │   └── AbortedError            it gave up a transaction for another one; the same again may succeed
     ├── LeaseLostError              another process took over the partition we were draining
@@ -29,7 +29,7 @@ from enum import StrEnum
 
 
 class RetryClass(StrEnum):
-    """Why a repeat would help, or would not; `salesforce/fault.py` assigns it."""
+    """Whether and why a repeat can help; `salesforce/fault.py` assigns it."""
 
     TRANSIENT = "transient"
     ROW_LOCK = "row-lock"
@@ -46,8 +46,8 @@ class RetryClass(StrEnum):
 
 
 class Scope(StrEnum):
-    """What an error of the org concerns. A `doubt` is read by its company: if nothing else of the call was accepted, it
-    concerns the whole org, else the record it was said of."""
+    """What an error of the org concerns. The cause of a `doubt` is decided by the other rows of the push: if the org
+    accepted none, it is the org, else the record (`outbound.health`)."""
 
     RECORD = "record"
     DOUBT = "doubt"
@@ -88,7 +88,7 @@ class ListedError(UsageError):
 
 
 class SeedFileError(ListedError):
-    """What a local org is to be like, and cannot be."""
+    """A seed file of a local org that cannot be used."""
 
 
 class MappingError(ListedError):
@@ -96,7 +96,7 @@ class MappingError(ListedError):
 
 
 class RulesError(ListedError):
-    """Rules of the desk that cannot be used."""
+    """Order rules that cannot be used."""
 
 
 class ProfileError(ListedError):
@@ -118,14 +118,14 @@ class StoreError(ConnectorError):
 
 
 class AbortedError(StoreError):
-    """This transaction was given up for another one, and left nothing behind: the same again may well succeed."""
+    """The database aborted this transaction in favor of another one. It had no effect, and a repeat may succeed."""
 
     def __init__(self, message: str, *, hint: str = "", retry_class: RetryClass = RetryClass.TRANSIENT) -> None:
         super().__init__(message, hint=hint, retry_class=retry_class)
 
 
 class LeaseLostError(ConnectorError):
-    """Another process holds what we thought was ours; whatever we had in flight will be repeated by it."""
+    """Another process acquired a lease that we held; it repeats whatever we had in flight."""
 
 
 class PostError(ConnectorError):
@@ -163,11 +163,11 @@ class SalesforceError(ConnectorError):
 
 
 class AuthError(SalesforceError):
-    """No access token could be had."""
+    """No access token could be obtained."""
 
 
 class OtherOrgError(SalesforceError):
-    """Another org answers than the one the database works with: nothing may be assumed of it, and nothing is sent."""
+    """An org other than the one the database works with answers: nothing is assumed about it, and nothing is sent."""
 
 
 class TransportError(SalesforceError):

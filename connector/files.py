@@ -1,7 +1,6 @@
-"""Files that other people wrote: read whole and within a limit, or refused with one sentence that says why; and files
-of our own that nobody else on the machine may read.
+"""Reads files of other authors completely and within a limit, or refuses them with one sentence; creates private files.
 
-Only plain files are read: a folder, a pipe or a device would be read for ever, or not at all.
+Only plain files are read: reading a folder, a pipe or a device would fail or never end.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-LONGEST_LINE = 4_000_000  # characters
+MAX_LINE_CHARACTERS = 4_000_000  # characters
 
 
 class UnusableFileError(Exception):
@@ -25,7 +24,7 @@ class UnusableFileError(Exception):
         self.missing = missing
 
 
-def read_file(path: Path, most: int) -> bytes:
+def read_file(path: Path, max_bytes: int) -> bytes:
     """The content of a plain file of at most `most` bytes; UnusableFileError for anything else."""
     try:
         # Opening a pipe waits for its other end, unless told not to; it makes no difference to a file.
@@ -33,41 +32,42 @@ def read_file(path: Path, most: int) -> bytes:
     except (OSError, ValueError) as error:
         raise _unusable(error) from None
     try:
-        _need_plain(os.fstat(handle).st_mode)
+        _require_plain_file(os.fstat(handle).st_mode)
         with open(handle, "rb", closefd=False) as file:
-            content = file.read(most + 1)
+            content = file.read(max_bytes + 1)
     except OSError as error:
         raise _unusable(error) from None
     finally:
         os.close(handle)
-    if len(content) > most:
-        raise UnusableFileError(f"it is larger than {most:,} bytes")
+    if len(content) > max_bytes:
+        raise UnusableFileError(f"it is larger than {max_bytes:,} bytes")
     return content
 
 
 def check_plain(path: Path) -> None:
-    """UnusableFileError for what is no plain file, before a library opens it by its name."""
+    """Raise UnusableFileError for a path that is no plain file, before a library opens it by name."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         raise _unusable(error) from None
-    _need_plain(mode)
+    _require_plain_file(mode)
 
 
-def bounded_lines(file: IO[str], most: int = LONGEST_LINE) -> Iterator[str]:
-    """The lines of an open file; UnusableFileError at one that is longer, for it would fill the memory."""
+def bounded_lines(file: IO[str], max_characters: int = MAX_LINE_CHARACTERS) -> Iterator[str]:
+    """The lines of an open file. Raises UnusableFileError at a line that is too long, because it would fill
+    the memory."""
     number = 0
-    while line := file.readline(most + 1):
+    while line := file.readline(max_characters + 1):
         number += 1
-        if len(line) > most:
-            raise UnusableFileError(f"line {number} has more than {most:,} characters")
+        if len(line) > max_characters:
+            raise UnusableFileError(f"line {number} has more than {max_characters:,} characters")
         yield line
 
 
 def create_private(path: Path) -> None:
-    """Make an empty file that only its owner may read, whatever the umask; one that is there stays as it is.
+    """Create an empty file that only its owner may read, whatever the umask; an existing file stays as it is.
 
-    What cannot be made is left to whoever writes it, who will say why.
+    Errors are left to the code that writes the file, which will report them.
     """
     with suppress(OSError, ValueError):
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -85,7 +85,7 @@ def readable_by_others(path: Path) -> bool:
         return False
 
 
-def _need_plain(mode: int) -> None:
+def _require_plain_file(mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise UnusableFileError("it is a folder, and a file is needed")
     if not stat.S_ISREG(mode):
@@ -93,5 +93,5 @@ def _need_plain(mode: int) -> None:
 
 
 def _unusable(error: OSError | ValueError) -> UnusableFileError:
-    said = error.strerror if isinstance(error, OSError) and error.strerror else "no file can have such a name"
-    return UnusableFileError(said, missing=isinstance(error, FileNotFoundError))
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "no file can have such a name"
+    return UnusableFileError(reason, missing=isinstance(error, FileNotFoundError))

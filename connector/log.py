@@ -53,5 +53,5 @@ def configure(level: str) -> None:
 
 
 def trace(error: BaseException) -> str:
-    """Where `error` came from and what kind it is, without its text, which may repeat what a customer told us."""
+    """The traceback and type of `error`, without its text, which may repeat customer data."""
     return "".join([*format_tb(error.__traceback__), type(error).__name__])

@@ -133,7 +133,7 @@ def _our_fault(error: Exception) -> int:
 def _in_full(error: ConnectorError) -> str:
     """`error` with the org's own words."""
     words = error.detail if isinstance(error, SalesforceError) else ""
-    return f"{error} The org's words: {words}" if words else str(error)
+    return f"{error} The org's message: {words}" if words else str(error)
 
 
 def _tell(text: str) -> None:

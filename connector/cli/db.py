@@ -241,7 +241,7 @@ def _outage(outage: dict[str, Any] | None) -> list[str]:
     since, again = moment(outage["since"]), moment(outage["next_attempt_at"])
     text = f"The org has taken nothing since {since}: {outage['message']} {outage['fix']}".strip()
     if outage["detail"]:
-        text += f" The org's words: {outage['detail']}"
+        text += f" The org's message: {outage['detail']}"
     return [f"{text} Everything stays due; a running service asks again at {again}, `connector push` at once."]
 
 

@@ -1,4 +1,4 @@
-"""`connector dead-letters`: what the org refused, why, and sending it again once it is mended."""
+"""`connector dead-letters`: lists what the org refused and why, and sends it again once it is fixed."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ AnyKey = Annotated[
 @letters.command("list", short_help="Every dead letter, why, and what to do.")
 def list_letters(json: Json = False) -> None:
     """Every dead letter, why it is one, and what to do; the oldest first. Exit status 0 also if there are some."""
-    found = _load(None, None)
+    letters = _load(None, None)
     if json:
-        as_json([letter_document(letter) for letter in found])
+        as_json([dead_letter_document(letter) for letter in letters])
         return
-    for letter in found:
-        show_letter(letter)
-    if found:
+    for letter in letters:
+        print_dead_letter(letter)
+    if letters:
         typer.echo(
-            f"{plural(len(found), 'dead letter')}. Once mended: `connector dead-letters replay --all`, then push."
+            f"{plural(len(letters), 'dead letter')}. Once fixed: `connector dead-letters replay --all`, then push."
         )
     else:
         typer.echo("No dead letters.")
 
 
-def show_letter(letter: DeadLetter) -> None:
-    """A few lines: what was refused, the record and field at fault, what to do."""
+def print_dead_letter(letter: DeadLetter) -> None:
+    """Print a few lines: what was refused, the record and field at fault, what to do."""
     refusal = letter.refusal
     own = f"{letter.entity} {letter.key}"
     field = f" on {refusal.field}" if refusal.field else ""
@@ -70,12 +70,12 @@ def show_letter(letter: DeadLetter) -> None:
 @letters.command(short_help="One dead letter in full.")
 def show(entity: Entity, key: Key, json: Json = False) -> None:
     """One dead letter: what the org said, which record and mapping line it came from, what to do."""
-    found = _load(_kind(entity), [key])
-    if not found:
+    letters = _load(_kind(entity), [key])
+    if not letters:
         raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=ALL_OF_THEM)
-    [letter] = found
+    [letter] = letters
     if json:
-        as_json(letter_document(letter))
+        as_json(dead_letter_document(letter))
         return
     refusal = letter.refusal
     typer.echo(f"{letter.entity} {letter.key}: {refusal.message}")
@@ -95,11 +95,11 @@ def show(entity: Entity, key: Key, json: Json = False) -> None:
 @letters.command(short_help="Make dead letters due again.")
 def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
     """Make dead letters due again; the next push sends them. Exit status 1 if the one named is none."""
-    count = _settle("replayed", entity, key, all_=all_)
+    count = _replay_or_discard_named("replayed", entity, key, all_=all_)
     if json:
         as_json({"replayed": count})
     elif not count and key is not None:
-        typer.echo(f"{entity} {key} is no dead letter any more, and due: `connector push` sends it.")
+        typer.echo(f"{entity} {key} is no longer a dead letter, and due: `connector push` sends it.")
     elif count:
         typer.echo(
             f"{plural(count, 'dead letter')} due again: `connector push` sends {'it' if count == 1 else 'them'}."
@@ -113,44 +113,46 @@ def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, jso
     """Forget dead letters: the org keeps what it has, until the next change here. Exit status 1 if the one named is
     none.
     """
-    count = _settle("discarded", entity, key, all_=all_)
+    count = _replay_or_discard_named("discarded", entity, key, all_=all_)
     if json:
         as_json({"discarded": count})
     else:
         typer.echo(f"{plural(count, 'dead letter')} forgotten." if count else "No dead letters.")
 
 
-def _settle(action: str, entity: str | None, key: str | None, *, all_: bool) -> int:
-    """How many dead letters were replayed or discarded."""
+def _replay_or_discard_named(action: str, entity: str | None, key: str | None, *, all_: bool) -> int:
+    """The number of dead letters that were replayed or discarded."""
     if (entity is None) != all_:
-        raise UsageError("Which dead letters?", hint="Name an entity and a key, an entity alone, or --all.")
+        raise UsageError(
+            "dead-letters: ENTITY or --all is required.", hint="Name an entity and a key, an entity alone, or --all."
+        )
     kind = None if entity is None else _kind(entity)
-    count, due = run(_settled(action, kind, None if key is None else [key]))
+    count, due = run(_replay_or_discard(action, kind, None if key is None else [key]))
     if not count and key is not None and not (due and action == "replayed"):
         raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=ALL_OF_THEM)
     return count
 
 
-async def _settled(action: str, entity: EntityKind | None, keys: list[str] | None) -> tuple[int, bool]:
-    """How many there were, and whether what was named is due already: mended and imported, it is."""
+async def _replay_or_discard(action: str, entity: EntityKind | None, keys: list[str] | None) -> tuple[int, bool]:
+    """How many dead letters there were, and whether the named one is due already, because it was fixed and imported."""
     from connector.model.change import ChangeState
     from connector.settings import load_settings
     from connector.store import dead_letters, journal, outbox
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.transaction() as uow:
-        found = await dead_letters.list_dead_letters(uow.connection, entity=entity, keys=keys)
+        dead = await dead_letters.list_dead_letters(uow.connection, entity=entity, keys=keys)
         done = dead_letters.replay if action == "replayed" else dead_letters.discard
         # A customer that was merely blocked goes with the orders it was reported on, and is not counted.
         count = await done(uow, entity, keys)
         detail = {"by": "command line"}
         entries = [
-            journal.JournalEntry(entity=item.entity, key=item.key, action=action, detail=detail) for item in found
+            journal.JournalEntry(entity=item.entity, key=item.key, action=action, detail=detail) for item in dead
         ]
         await journal.write(uow, entries)
         unsent = await outbox.find(uow.connection, entity, keys) if entity and keys else {}
         due = any(row.state is ChangeState.DUE for row in unsent.values())
-        return len(found) or (count if keys else 0), due
+        return len(dead) or (count if keys else 0), due
 
 
 def _kind(text: str) -> EntityKind:
@@ -159,7 +161,7 @@ def _kind(text: str) -> EntityKind:
     try:
         return EntityKind(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no entity.", hint="It is customer, product, order or return.") from None
+        raise UsageError(f"invalid entity {text!r}.", hint="Use one of customer, product, order, return.") from None
 
 
 def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]:
@@ -174,7 +176,7 @@ def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]
     return run(work())
 
 
-def letter_document(letter: DeadLetter) -> dict[str, object]:
+def dead_letter_document(letter: DeadLetter) -> dict[str, object]:
     return {
         "entity": letter.entity.value,
         "key": letter.key,

@@ -9,7 +9,8 @@ from connector.files import UnusableFileError, check_plain
 
 
 def check_input(path: Path) -> None:
-    """UsageError for what is no plain file, before anything waits for a pipe or reads a device for ever."""
+    """Raise UsageError for a path that is no plain file, before a command waits for a pipe or reads a device
+    forever."""
     try:
         check_plain(path)
     except UnusableFileError as error:

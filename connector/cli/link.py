@@ -1,4 +1,4 @@
-"""`connector link` and `connector unlink`: which record of the org stands for an entity, where a person must say it."""
+"""`connector link` and `connector unlink`: name the record that belongs to an entity, if a person must decide."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def link(
     key: Key,
     record_id: Annotated[str, typer.Argument(metavar="RECORD-ID", help="As it stands in the record's address.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite another key that the record has.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would differ, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would differ, and change nothing.")] = False,
     json: Json = False,
 ) -> None:
     """Link an entity to a record that the org has already: our key is put on the record, dead letters that waited for
@@ -39,17 +39,17 @@ def link(
     The record must be there, of the right object, and not another entity's.
     """
     kind = _kind(entity)
-    linked = run(_with(lambda linker: linker.link(kind, key.strip(), record_id, force=force, dry_run=dry_run)))
+    linked = run(_run_linker(lambda linker: linker.link(kind, key.strip(), record_id, force=force, dry_run=dry_run)))
     if json:
         as_json(_document(linked, dry_run=dry_run))
         return
-    found = f"{linked.link.sobject} {linked.link.salesforce_id}"
+    record = f"{linked.link.sobject} {linked.link.salesforce_id}"
     for name, (there, here) in linked.differs.items():
-        typer.echo(f"  {name:<24} {_shown(there)} in the org, {_shown(here)} here")
+        typer.echo(f"  {name:<24} {_format_value(there)} in the org, {_format_value(here)} here")
     if dry_run:
-        typer.echo(f"{entity} {key} would be linked to {found}. Dry run: nothing was changed.")
+        typer.echo(f"{entity} {key} would be linked to {record}. Dry run: nothing was changed.")
         return
-    typer.echo(f"{entity} {key} is linked to {found}.")
+    typer.echo(f"{entity} {key} is linked to {record}.")
     released = f"{plural(linked.released, 'refused change')} due again. " if linked.released else ""
     typer.echo(f"{released}`connector push` sends what differs.")
 
@@ -60,7 +60,7 @@ def unlink(entity: Entity, key: Key, json: Json = False) -> None:
     that it has by now; the next change of the entity makes a new one, unless it is linked to another before.
     """
     kind = _kind(entity)
-    unlinked = run(_with(lambda linker: linker.unlink(kind, key.strip())))
+    unlinked = run(_run_linker(lambda linker: linker.unlink(kind, key.strip())))
     before = unlinked.link
     if json:
         document = {"entity": entity, "key": key, "sobject": before.sobject, "id": before.salesforce_id}
@@ -74,7 +74,7 @@ def unlink(entity: Entity, key: Key, json: Json = False) -> None:
     )
 
 
-async def _with(work: Callable[[Linker], Awaitable[T]]) -> T:
+async def _run_linker(work: Callable[[Linker], Awaitable[T]]) -> T:
     from connector.jobs.link import Linker
     from connector.log import configure
     from connector.service import running_service
@@ -90,7 +90,7 @@ def _kind(text: str) -> EntityKind:
     from connector.model.change import EntityKind
 
     if text not in {"customer", "product", "order"}:
-        raise UsageError(f"{text!r} cannot be linked.", hint="It is customer, product or order.")
+        raise UsageError(f"invalid entity {text!r}.", hint="Use one of customer, product, order.")
     return EntityKind(text)
 
 
@@ -107,5 +107,5 @@ def _document(linked: LinkResult, *, dry_run: bool) -> dict[str, object]:
     }
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return "nothing" if value is None else repr(value) if isinstance(value, str) else str(value)

@@ -83,7 +83,7 @@ def deploy(
     if json:
         as_json(_document(summary))
     else:
-        _show(summary)
+        _print_summary(summary)
     if not summary.deployed.succeeded or summary.unassigned:
         raise typer.Exit(1)
 
@@ -102,7 +102,7 @@ async def _deploy(*, check: bool, assign: bool, return_orders: bool) -> DeploySu
     with Progress("Checking" if check else "Deploying") as progress:
         seen = 0
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             nonlocal seen
             progress.expect(total - seen)
             progress.advance(done - seen)
@@ -116,7 +116,7 @@ async def _deploy(*, check: bool, assign: bool, return_orders: bool) -> DeploySu
                 clock=clock,
                 check_only=check,
                 assign=assign,
-                on_progress=told,
+                on_progress=on_progress,
             )
 
 
@@ -133,7 +133,7 @@ def _document(summary: DeploySummary) -> dict[str, Any]:
     }
 
 
-def _show(summary: DeploySummary) -> None:
+def _print_summary(summary: DeploySummary) -> None:
     deployed = summary.deployed
     for problem in deployed.problems:
         place = f"{problem.file}:{problem.line}" if problem.line else problem.file

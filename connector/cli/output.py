@@ -1,4 +1,4 @@
-"""How answers look: a table for people, one JSON document for programs."""
+"""Prints results: a table for people, one JSON document for programs."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ class Progress:
             self._bar.stop()
 
     def begin(self, label: str, total: int, *, percent: bool = False) -> None:
-        """The next part of the work, counted from 0; `percent`: what is counted is nothing to be shown."""
+        """Start the next part of the work, counted from 0. `percent`: show percent, because the counted unit means
+        nothing to the user."""
         self._label, self._total, self._done, self._percent = label, total, 0, percent
         self._next_line_at = min(self._next_line_at, time.monotonic() + FIRST_LINE_AFTER_SECONDS)
         if self._bar is not None:
@@ -75,7 +76,7 @@ class Progress:
         return min(100 * self._done // self._total, 100) if self._total else 0
 
     def print_line(self, text: str) -> None:
-        """A line of its own, above the bar."""
+        """Print a line of its own, above the bar."""
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:

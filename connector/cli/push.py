@@ -1,4 +1,4 @@
-"""`connector push`: send what is due, wait, say what it came to."""
+"""`connector push` and `connector resync`: send what is due, wait for the answers, and print a summary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli import app
-from connector.cli.dead_letters import letter_document, show_letter
+from connector.cli.dead_letters import dead_letter_document, print_dead_letter
 from connector.cli.key_argument import key
 from connector.cli.output import as_json, moment, plural, table
 from connector.cli.progress import Progress
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from connector.store.outbox import Selection
 
 
-SHOWN = 10
+MAX_SHOWN = 10
 SOBJECTS = ("Account", "Product2", "PricebookEntry", "Order", "OrderItem")
 
 
 @app.command(short_help="Send every change that is due to the org.")
 def push(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Send every change that is due to the org, wait for the answers, and print a summary.
@@ -42,7 +42,7 @@ def push(
     _push(dry_run=dry_run, json=json)
 
 
-@app.command(short_help="Send entities anew, after a mapping or the org has changed.")
+@app.command(short_help="Send entities again, after a mapping or the org has changed.")
 def resync(
     entity: Annotated[
         str | None, typer.Argument(help="customer, product, order or return.", show_default=False)
@@ -52,28 +52,32 @@ def resync(
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
     recreate: Annotated[
-        bool, typer.Option("--recreate", help="Make records anew that were deleted in the org; with keys only.")
+        bool, typer.Option("--recreate", help="Recreate records that were deleted in the org; only with keys.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Make entities due as if they had changed, and push them alone: the named ones, all of a kind, or --all.
 
     Only fields that differ are sent, so what has not changed costs no write call: from what the org has now for named
     ones, else from what both sides last agreed on. Use it after editing a mapping, first with --dry-run. A record that
-    was deleted in the org is reported, and made anew only with --recreate.
+    was deleted in the org is reported, and recreated only with --recreate.
     """
     from connector.model.change import EntityKind
 
     if (entity is None) != all_:
-        raise UsageError("Resync what?", hint="Name an entity and keys, an entity alone, or --all.")
+        raise UsageError(
+            "resync: ENTITY or --all is required.", hint="Name an entity and keys, an entity alone, or --all."
+        )
     if entity is not None and entity not in set(EntityKind):
-        raise UsageError(f"{entity!r} is no entity.", hint="It is customer, product, order or return.")
+        raise UsageError(f"invalid entity {entity!r}.", hint="Use one of customer, product, order, return.")
     kind = None if entity is None else EntityKind(entity)
     if recreate and not keys:
-        raise UsageError("--recreate: name the entity and its keys.", hint="It makes nothing anew that is not named.")
-    named = list(dict.fromkeys(keys or ()))
-    _push(dry_run=dry_run, json=json, first=lambda service: _resync(service, kind, named, recreate=recreate))
+        raise UsageError(
+            "--recreate: KEY is required.", hint="Name the entity and its keys; only named records are recreated."
+        )
+    unique_keys = list(dict.fromkeys(keys or ()))
+    _push(dry_run=dry_run, json=json, first=lambda service: _resync(service, kind, unique_keys, recreate=recreate))
 
 
 def _resync(
@@ -100,14 +104,14 @@ def _push(
 
     async def work() -> PushSummary:
         async with running_service(settings) as service:
-            with Progress("Rehearsing" if dry_run else "Pushing") as progress:
+            with Progress("Dry run" if dry_run else "Pushing") as progress:
                 return await service.push(progress, dry_run=dry_run, prepare=first(service) if first else None)
 
     summary = run(work())
     if json:
         as_json(as_document(summary))
     else:
-        show(summary)
+        print_summary(summary)
     if summary.refusals or summary.dead_letters if dry_run else not summary.in_sync:
         raise typer.Exit(1)
 
@@ -125,7 +129,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "api_calls": {"writes": summary.writes, "reads": summary.reads},
         "org_usage": {"used": summary.org_used, "allowed": summary.org_allowed},
         "dead_letters": summary.dead_letters,
-        "refusals": [letter_document(letter) for letter in summary.refusals],
+        "refusals": [dead_letter_document(letter) for letter in summary.refusals],
         "notes": stats.notes,
         "foretold": None if summary.lookup_forecast is None else _forecast_document(summary.lookup_forecast),
         "waiting": summary.waiting,
@@ -148,8 +152,8 @@ def _forecast_document(forecast: LookupForecast) -> dict[str, object]:
     }
 
 
-def show(summary: PushSummary) -> None:
-    _records(summary)
+def print_summary(summary: PushSummary) -> None:
+    _print_records(summary)
     would = "would be made" if summary.dry_run else "made"
     typer.echo(
         f"{plural(summary.writes, 'write call')} and {plural(summary.reads, 'read call')} {would}, "
@@ -160,7 +164,7 @@ def show(summary: PushSummary) -> None:
     if summary.org_allowed:
         typer.echo(f"The org counts {summary.org_used:,} of {summary.org_allowed:,} API requests in 24 hours.")
     if summary.dry_run:
-        _rehearsed(summary)
+        _print_dry_run(summary)
         return
     if summary.stopped:
         typer.echo(f"The org takes nothing now, and all of it stays due: {summary.stopped}")
@@ -171,8 +175,8 @@ def show(summary: PushSummary) -> None:
         typer.echo(f"{letters}: `connector dead-letters list` says why and what to do.")
     if summary.stopped:
         typer.echo(
-            f"{plural(summary.waiting, 'change')} still to be sent: `connector push` asks the org again, and so does a"
-            " running service by itself."
+            f"{plural(summary.waiting, 'change')} still to be sent: `connector push` tries the org again, and so does a"
+            " running service."
         )
     elif summary.waiting:
         when = f", the next at {moment(summary.next_due)}" if summary.next_due else ""
@@ -186,7 +190,7 @@ def show(summary: PushSummary) -> None:
         typer.echo("What was asked for is in sync." if summary.others_due else "In sync.")
 
 
-def _records(summary: PushSummary) -> None:
+def _print_records(summary: PushSummary) -> None:
     stats = summary.stats
     rows = [(name, stats.created[name], stats.updated[name]) for name in SOBJECTS]
     rows = [row for row in rows if row[1] or row[2]]
@@ -199,35 +203,35 @@ def _records(summary: PushSummary) -> None:
         typer.echo("Nothing was due." if summary.waiting or summary.dead_letters else "The org has everything.")
     if stats.recovered:
         typer.echo(f"{plural(stats.recovered, 'order')} found in the org from an earlier, unanswered write.")
-    for note in stats.notes[:SHOWN]:
+    for note in stats.notes[:MAX_SHOWN]:
         typer.echo(note)
-    if len(stats.notes) > SHOWN:
-        typer.echo(f"… and {len(stats.notes) - SHOWN:,} more: --json lists all.")
+    if len(stats.notes) > MAX_SHOWN:
+        typer.echo(f"… and {len(stats.notes) - MAX_SHOWN:,} more: --json lists all.")
 
 
-def _rehearsed(summary: PushSummary) -> None:
+def _print_dry_run(summary: PushSummary) -> None:
     if summary.refusals:
         typer.echo(f"{plural(len(summary.refusals), 'entity', 'entities')} would be refused:\n")
-        for letter in summary.refusals[:SHOWN]:
-            show_letter(letter)
-        if len(summary.refusals) > SHOWN:
-            typer.echo(f"… and {len(summary.refusals) - SHOWN:,} more: --json lists all.")
+        for letter in summary.refusals[:MAX_SHOWN]:
+            print_dead_letter(letter)
+        if len(summary.refusals) > MAX_SHOWN:
+            typer.echo(f"… and {len(summary.refusals) - MAX_SHOWN:,} more: --json lists all.")
     if others := summary.dead_letters - len(summary.refusals):
         typer.echo(f"{plural(others, 'dead letter')} from before: `connector dead-letters list` says why.")
     if summary.lookup_forecast is not None and summary.lookup_forecast.looked_at:
-        _foretold(summary.lookup_forecast)
-    typer.echo("Rehearsal: nothing was sent, nothing was stored.")
+        _print_forecast(summary.lookup_forecast)
+    typer.echo("Dry run: nothing was sent, nothing was stored.")
 
 
-def _foretold(found: LookupForecast) -> None:
+def _print_forecast(forecast: LookupForecast) -> None:
     from connector.jobs.lookup_forecast import ONLY_IN_THE_ORG
 
-    if found.found_by_key:
-        there = ", ".join(found.found_by_key[:SHOWN])
-        more = f" and {len(found.found_by_key) - SHOWN:,} more" if len(found.found_by_key) > SHOWN else ""
+    if forecast.found_by_key:
+        there = ", ".join(forecast.found_by_key[:MAX_SHOWN])
+        more = f" and {len(forecast.found_by_key) - MAX_SHOWN:,} more" if len(forecast.found_by_key) > MAX_SHOWN else ""
         typer.echo(f"In the org already, by the key, and so not created: {there}{more}.")
-    of_all = f" of {found.looked_at + found.not_looked_at:,}" if found.not_looked_at else ""
+    of_all = f" of {forecast.looked_at + forecast.not_looked_at:,}" if forecast.not_looked_at else ""
     typer.echo(
-        f"Looked for {plural(found.looked_at, 'entity', 'entities')}{of_all} in the org, by"
-        f" {plural(found.reads, 'read call')} of the rehearsal's own. Not foretold: the org's {ONLY_IN_THE_ORG}."
+        f"Looked for {plural(forecast.looked_at, 'entity', 'entities')}{of_all} in the org, by"
+        f" {plural(forecast.reads, 'read call')} of the dry run's own. Not checked: the org's {ONLY_IN_THE_ORG}."
     )

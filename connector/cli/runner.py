@@ -1,6 +1,6 @@
-"""Runs the asynchronous work of a command, and ends it in order when somebody wants it ended.
+"""Runs the asynchronous work of a command, and cancels it cleanly on a signal.
 
-`asyncio` is loaded by what runs, for help needs none.
+`asyncio` is imported only when work runs, because help does not need it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ T = TypeVar("T")
 class StoppedError(ConnectorError):
     """Ctrl-C, or SIGTERM."""
 
-    def __init__(self, number: int, said: str = STOPPED) -> None:
-        super().__init__(said)
+    def __init__(self, number: int, message: str = STOPPED) -> None:
+        super().__init__(message)
         self.exit_status = 128 + number
 
 
 def run(work: Coroutine[Any, Any, T], *, stopped: Callable[[], str] = lambda: STOPPED) -> T:
-    """The result of `work`. The first signal cancels it, so that it gives its leases back; a second one kills.
+    """The result of `work`. The first signal cancels it, so that it releases its leases; a second one kills the
+    process.
 
-    Raises StoppedError, whatever `work` makes of being canceled; `stopped` says how far it came.
+    Raises StoppedError, whatever `work` does when it is canceled; `stopped` says how far it came.
     """
     import asyncio
 
@@ -55,8 +56,8 @@ async def _stoppable(work: Coroutine[Any, Any, T], stopped: Callable[[], str]) -
 
     def stop(number: int) -> None:
         received.append(number)
-        for each in listened:
-            loop.remove_signal_handler(each)
+        for signal_number in listened:
+            loop.remove_signal_handler(signal_number)
         task.cancel()
 
     listened = _handling_signals()
@@ -74,5 +75,6 @@ async def _stoppable(work: Coroutine[Any, Any, T], stopped: Callable[[], str]) -
 
 
 def _handling_signals() -> list[signal.Signals]:
-    """Without those that whoever started us had us ignore: Ctrl-C does not reach what runs in the background."""
+    """The signals to handle, without those that the parent process set to be ignored: Ctrl-C does not reach background
+    jobs."""
     return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]

@@ -1,4 +1,4 @@
-"""`connector tokens`: who may use the HTTP API."""
+"""`connector tokens`: creates, lists and revokes tokens for the HTTP API."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def create(
     from connector.model.role import Role
 
     if role not in set(Role):
-        raise UsageError(f"{role!r} is no role.", hint="It is viewer, ops or admin.")
+        raise UsageError(f"invalid role: {role!r}.", hint="Use one of viewer, ops, admin.")
     secret = run(_create(name, Role(role), days))
     if json:
         as_json({"name": name, "role": role, "token": secret})
@@ -41,18 +41,18 @@ def create(
 
 
 @tokens.command("list", short_help="Every token, without what it is.")
-def listed(json: Json = False) -> None:
+def list_tokens(json: Json = False) -> None:
     """Names, roles, and when each was last used."""
-    found = run(_every())
+    tokens = run(_list_tokens())
     if json:
-        as_json(found)
-    elif not found:
+        as_json(tokens)
+    elif not tokens:
         typer.echo("There are no tokens: `connector tokens create` makes one.")
     else:
         names = ("created_at", "expires_at", "revoked_at", "used_at")
         rows = [
             (item["name"], item["role"], *(moment(item[name]) if item[name] else "" for name in names))
-            for item in found
+            for item in tokens
         ]
         table(("name", "role", "created", "expires", "revoked", "last used"), rows)
 
@@ -62,7 +62,7 @@ def revoke(name: Annotated[str, typer.Argument(help="As `connector tokens list` 
     """End a token at once; there is no way back."""
     if not run(_revoke(name)):
         raise ConnectorError(f"There is no token {name} in force.", hint="`connector tokens list` names them.")
-    typer.echo(f"The token {name} is good for nothing any more.")
+    typer.echo(f"The token {name} is revoked.")
 
 
 async def _create(name: str, role: Any, days: int | None) -> str:
@@ -75,7 +75,7 @@ async def _create(name: str, role: Any, days: int | None) -> str:
         return await store_tokens.create(uow, name, role, expires_at=expires_at)
 
 
-async def _every() -> list[dict[str, Any]]:
+async def _list_tokens() -> list[dict[str, Any]]:
     from dataclasses import asdict
 
     from connector.settings import load_settings

@@ -1,7 +1,7 @@
-"""Ties an entity to a record of the org that a person names, or unties it.
+"""Links an entity to a record of the org that a person names, and unlinks it.
 
-The key is written first, then the link is stored: if we are killed in between, the record is found by its key. Nobody
-pushes the entity meanwhile: the lease of its partition is taken first.
+The key is written before the link is stored: after a crash in between, the record is found by its key. The lease of the
+entity's partition is held meanwhile, so no push sends it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 @dataclass(frozen=True, kw_only=True)
 class LinkResult:
-    """`differs`: what the org has and what is here, by field; `released`: dead letters that are due again."""
+    """`differs`: values in the org and here, by field. `released`: dead letters that are due again."""
 
     link: Link
     differs: Mapping[str, tuple[FieldValue, FieldValue]] = field(default_factory=dict)
@@ -71,9 +71,10 @@ class Linker:
         self._clock = clock
 
     async def link(self, kind: EntityKind, key: str, record_id: str, *, force: bool, dry_run: bool) -> LinkResult:
-        """Put our key on the record, and keep what it holds as what both sides agree on: the next push sends the rest.
+        """Write our key to the record, and store its values as agreed: the next push sends the differences.
 
-        ConnectorError if the record is not there, is another entity's, or has another key and `force` is not given.
+        Raises ConnectorError if the record does not exist, belongs to another entity, or has another key and `force` is
+        not set.
         """
         if kind not in LINKABLE:
             raise ConnectorError(f"A {kind} cannot be linked.", hint="Link its order.")
@@ -117,8 +118,8 @@ class Linker:
         return replace(linked, released=released)
 
     async def unlink(self, kind: EntityKind, key: str) -> UnlinkResult:
-        """Take our key off the record and forget the link, as if the entity had never been sent. Another key that
-        somebody gave the record meanwhile stays."""
+        """Clear our key on the record and drop the link, as if the entity had never been sent. Another key that the
+        record got meanwhile stays."""
         org_id = await confirm_org(self._store, self._client, self._settings)
         async with self._exclusive_lease(kind, key) as worker:
             return await self._unlink(org_id, kind, key, worker)
@@ -149,8 +150,8 @@ class Linker:
         return UnlinkResult(link=link, key_field=mapping.external_id if mapping is not None else None, others=others)
 
     async def _clear_keys(self, links_to_clear: Sequence[Link], fields: Mapping[str, str]) -> dict[str, str]:
-        """Empty the field (by object) of those records that the org still has, where our key is in it; the other keys,
-        by ID."""
+        """Clear the key field (by object) of those records that the org still has, if our key is in it. Returns other
+        keys by ID."""
         others: dict[str, str] = {}
         for sobject, name in fields.items():
             by_id = {item.salesforce_id: item for item in links_to_clear if item.sobject == sobject}
@@ -169,7 +170,7 @@ class Linker:
 
     @asynccontextmanager
     async def _exclusive_lease(self, kind: EntityKind, key: str) -> AsyncIterator[LeaseKeeper]:
-        """Nobody else sends this entity meanwhile; StoreError if a push stays at it."""
+        """Keep pushes from sending this entity. Raises StoreError if one does not end in time."""
         sync = self._settings.sync
         async with self._store.reader() as connection:
             loaded = await LOADERS[kind].load(connection, [key])
@@ -200,7 +201,7 @@ class Linker:
         return pending
 
     async def _refuse_linked(self, org_id: str, pending: PendingEntity, target: str) -> None:
-        """One record, one entity."""
+        """Raise if the record or the entity is linked already."""
         entity, link = f"{pending.change.entity} {pending.change.key}", pending.link
         async with self._store.reader() as connection:
             holder = (await links.find(connection, org_id, [target])).get(target)
@@ -233,7 +234,7 @@ class Linker:
         return state
 
     async def _refuse_foreign_lines(self, record: MappedRecord, target: str) -> None:
-        """Lines without our key would stay, and ours would be added to them."""
+        """Raise if the record has lines without our key: they would stay beside ours."""
         if not record.children:
             return
         sample = record.children[0]
@@ -278,7 +279,7 @@ class Linker:
     async def _store_link(
         self, org_id: str, pending: PendingEntity, new_links: Sequence[Link], worker: LeaseKeeper
     ) -> int:
-        """How many dead letters waited for it. The first of `found` is the entity's own link."""
+        """Store the links, of which the first is the entity's own. Returns how many dead letters waited for it."""
         kind, key, link = pending.change.entity, pending.change.key, new_links[0]
         detail = {"sobject": link.sobject, "id": link.salesforce_id, "by": "command line"}
         async with self._store.transaction() as uow:
@@ -301,7 +302,7 @@ class Linker:
 
 
 def normalize_record_id(text: str) -> str:
-    """The 18-character form of a record ID. ConnectorError for what is none."""
+    """The 18-character form of a record ID. Raises ConnectorError if it is invalid."""
     record = text.strip()
     if not (record.isascii() and record.isalnum() and len(record) in {15, 18}):
         raise ConnectorError(
@@ -319,13 +320,13 @@ def normalize_record_id(text: str) -> str:
 
 
 def _suffix(short: str) -> str:
-    """The three letters that tell which of 15 letters are capital ones."""
+    """The three characters that encode which of the 15 letters are capitals."""
     parts = (short[start : start + 5] for start in (0, 5, 10))
     return "".join(_SUFFIX[sum(1 << i for i, c in enumerate(part) if c.isupper())] for part in parts)
 
 
 def _with_case(short: str, suffix: str) -> str:
-    """The ID with the capital letters that `suffix` tells of."""
+    """The ID with the capital letters that `suffix` encodes."""
     capital = [bool(_SUFFIX.find(letter) >> place & 1) for letter in suffix for place in range(5)]
     return "".join(c.upper() if big else c.lower() for c, big in zip(short, capital, strict=True))
 
@@ -345,7 +346,7 @@ async def _check_leases(uow: UnitOfWork, worker: LeaseKeeper) -> None:
 
 
 def _unusable_record(refusal: Refusal, record: MappedRecord, target: str) -> ConnectorError:
-    """The words for somebody who has just named this record."""
+    """The error for a person who has just named this record."""
     what = f"{record.sobject} {target}"
     match refusal.code:
         case "ENTITY_IS_DELETED":

@@ -1,8 +1,8 @@
-"""What a dry run can know of the org without writing: whose key is there already, whose record is gone or has another
-key.
+"""What a dry run can find out from the org without writing: keys that exist already, records that are gone or have
+another key.
 
-It marks those entities as not sure in the dry run's own copy of the outbox, so that the dry run decides about them as
-the push will. It looks at so many of each kind, and says so.
+It marks those entities as unconfirmed in the dry run's own copy of the outbox, so that the dry run decides about them
+as the push will. It checks a limited number of each kind, and reports that.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from connector.store.engine import Store
 from connector.store.unit_of_work import partition_hash
 
 MAX_ENTITIES_PER_KIND = 1000
-"""Entities of a kind that are looked for: four queries."""
+"""Entities of a kind that are checked: four queries."""
 
 KINDS = (EntityKind.CUSTOMER, EntityKind.PRODUCT, EntityKind.ORDER)
 ONLY_IN_THE_ORG = "duplicate rules, validation rules, triggers and flows"
-"""What only the org itself applies, when it saves."""
+"""What only the org applies, when it saves."""
 
 
 @dataclass(kw_only=True)
 class LookupForecast:
-    """`looked_at` of all that is due; `found_by_key` are new entities that the org has already; `reads` the queries
-    that the push itself will not make."""
+    """`looked_at` of the due entities were checked, `not_looked_at` were not. `found_by_key` are new entities that the
+    org has already; `reads` are the queries that the push itself will not make."""
 
     looked_at: int = 0
     not_looked_at: int = 0
@@ -39,7 +39,7 @@ class LookupForecast:
 async def forecast_lookups(
     store: Store, reader: Reader, repository: SyncRepository, due: dict[EntityKind, int]
 ) -> LookupForecast:
-    """Look for what is due in the org. `store` is that of the dry run, and `repository` reads from it."""
+    """Check due entities in the org. `store` is that of the dry run, and `repository` reads from it."""
     forecast = LookupForecast()
     for kind in KINDS:
         if not due.get(kind):
@@ -67,7 +67,7 @@ async def forecast_lookups(
 async def _forecast_accounts(
     store: Store, reader: Reader, repository: SyncRepository, orders: list[PendingEntity]
 ) -> None:
-    """The accounts that orders refer to: they may be gone although nothing of theirs is due."""
+    """Check the accounts that orders refer to: they may be gone although nothing of theirs is due."""
     records = [item.record for item in orders if item.record is not None]
     customer_keys = {
         lookup.key for record in records for lookup in record.lookups.values() if lookup.entity == "customer"

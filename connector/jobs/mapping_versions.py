@@ -1,13 +1,11 @@
-"""Which mapping version a push works by: that of its own files, and only while it is the active one.
+"""Decides which mapping version a push uses: that of its own files, and only while it is the active one.
 
-The files on disk are the source. Whoever finds that its files were edited makes them the active version, once they are
-known to be good and to fit the org; everybody else follows as soon as their files are the same, and sends nothing until
-then. So old and new never alternate, whoever notices first. A service keeps to the last good version while an edit of
-its files cannot be used.
+The files on disk are the source. A process whose files were edited makes them the active version, once they are valid
+and fit the org. Other processes follow when their files are the same, and send nothing until then, so old and new
+versions never alternate. A service keeps the last good version while an edit of its files cannot be used.
 
-An edit is told from other files that lie elsewhere by what a source (a folder on a machine) had when it was last seen.
-A source that is new may bring a new version, and not one that was replaced; `connector resync` makes its own files
-active in any case.
+A source is a folder on a machine; what it had when last seen distinguishes an edit from other files elsewhere. A new
+source may bring a new version, but not one that was replaced. `connector resync` always activates its own files.
 """
 
 from __future__ import annotations
@@ -28,24 +26,24 @@ from connector.store.engine import Store
 from connector.store.mapping_versions import Activation
 
 RECHECK_AFTER = timedelta(minutes=5)
-"""After which a version that did not fit the org is held against it once more: an admin may have added the field."""
+"""A version that did not fit the org is checked again after this time: an admin may have added the field."""
 
 REMIND_AFTER = timedelta(minutes=1)
-"""How often a service says that its trouble lasts; `status` shows what was said in the last five."""
+"""How often a service reports a lasting problem; `status` shows what was reported in the last five minutes."""
 
 log = get_logger("mappings")
 
 
 CheckFit = Callable[[MappingSet], Awaitable[object]]
-"""MappingError if the org has not what the mappings speak of."""
+"""Raises MappingError if the org lacks what the mappings use."""
 
 
 class EditDoesNotFitError(MappingError):
-    """Edited files do not fit the org, and were not made active: nothing is wrong with the org for anybody else."""
+    """Edited files do not fit the org and were not activated. For other processes the org works."""
 
 
 class OtherMappingsError(ConnectorError):
-    """Our files are not those of the active version: whoever sent by them would undo what others sent."""
+    """Our files are not those of the active version: sending by them would undo what others sent."""
 
     def __init__(self, mine: MappingVersion, source: str, active: Activation) -> None:
         super().__init__(
@@ -58,14 +56,14 @@ class OtherMappingsError(ConnectorError):
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenVersion:
-    """A mapping to work by, as long as `number` is the active version."""
+    """The mappings to use as long as `number` is the active version."""
 
     number: int
     mappings: MappingSet
 
 
 class MappingFiles:
-    """A folder of mapping files, read again when it was changed. MappingError if it cannot be used at first."""
+    """A folder of mapping files, read again when it changes. Raises MappingError if it cannot be used at first."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
@@ -76,8 +74,11 @@ class MappingFiles:
         self.error: MappingError | None = None
 
     def reload_if_changed(self, *, immediately: bool) -> bool:
-        """Whether they were read again: `version` or `error` may be new. Not `now` means to wait until two looks find
-        the same, for somebody may be about to save another file."""
+        """Whether the files were read again, so that `version` or `error` may be new.
+
+        Unless `immediately`, it waits until two calls find the same files, because another file may be about to be
+        saved.
+        """
         current = fingerprint(self._directory)
         stable, self._seen_fingerprint = current == self._seen_fingerprint, current
         if current == self._loaded_fingerprint or not (immediately or stable):
@@ -91,7 +92,7 @@ class MappingFiles:
 
 
 class MappingVersions:
-    """The versions of one process."""
+    """The mapping versions as one process sees them."""
 
     def __init__(self, files: MappingFiles) -> None:
         self.files = files
@@ -102,11 +103,11 @@ class MappingVersions:
 
     @property
     def current(self) -> MappingSet:
-        """Those of the files."""
+        """The mappings of the files."""
         return self.files.version.mappings
 
     def read(self) -> MappingSet:
-        """Those of the files as they are now; MappingError if they cannot be used."""
+        """The mappings of the files as they are now. Raises MappingError if they cannot be used."""
         self.files.reload_if_changed(immediately=True)
         if self.files.error is not None:
             raise self.files.error
@@ -119,10 +120,10 @@ class MappingVersions:
         return self.files.error is None and active is not None and active.digest == self.files.version.digest
 
     async def choose(self, store: Store, check_fit: CheckFit, *, explicit: bool = False) -> ChosenVersion:
-        """The version of the files; made the active one if they were edited, or if that is `explicit`.
+        """The version of the files, activated if they were edited or if that is `explicit`.
 
-        MappingError if they cannot be used or do not fit the org (which `fits` raises), OtherMappingsError if others
-        are active.
+        Raises MappingError if they cannot be used or do not fit the org (from `check_fit`), OtherMappingsError if
+        others are active.
         """
         if self.files.error is not None:
             raise self.files.error
@@ -157,7 +158,7 @@ class MappingVersions:
         return ChosenVersion(number=number, mappings=version.mappings)
 
     async def check_files(self, store: Store) -> None:
-        """For a service, every now and then: see whether the files were edited, and say so if they cannot be used."""
+        """For a service, regularly: detect edits of the files, and report if they cannot be used."""
         if self.files.reload_if_changed(immediately=False):
             await self._report(store, self.files.error)
         elif self._problem is not None and self._is_reminder_due(store):
@@ -165,8 +166,11 @@ class MappingVersions:
             await self._report(store, self._problem if persists else None)
 
     async def follow(self, store: Store, check_fit: CheckFit) -> ChosenVersion | None:
-        """For a service: what to work by now. If that cannot be had from the files, which it says once, it is the last
-        good version, as long as that is active; else None."""
+        """For a service: the version to use now.
+
+        If the files cannot provide it, that is reported once, and the last good version is used as long as it is
+        active; else None.
+        """
         async with store.reader() as connection:
             active = await versions.get_active(connection)
         if active is not None and (self._last_used is None or self._last_used.digest != active.digest):
@@ -183,7 +187,7 @@ class MappingVersions:
     async def _choose_last_used(
         self, store: Store, active: Activation | None, check_fit: CheckFit
     ) -> ChosenVersion | None:
-        """What was worked by, or was read before an edit broke the files, if that is active or nothing is."""
+        """The version used before, or read before an edit broke the files, if it is active or none is."""
         good = self._last_used if self._last_used is not None or self.files.error is None else self.files.version
         if good is None:
             return None
@@ -199,7 +203,7 @@ class MappingVersions:
         return self._chosen(number, good)
 
     async def _check_fit_once(self, store: Store, check_fit: CheckFit, mappings: MappingSet) -> None:
-        """What did not fit is not held against the org again at every look."""
+        """Do not check a version against the org again that did not fit a while ago."""
         digest = self.files.version.digest
         if (
             self._failed_check is not None

@@ -1,4 +1,4 @@
-"""Put our fields, events and permission set into the org, and let the connector's own user see them."""
+"""Deploys our fields, events and permission set, and gives the permission set to the connector's own user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from connector.salesforce.query import soql
 
 @dataclass(frozen=True, kw_only=True)
 class DeploySummary:
-    """`assigned` are permission sets given to our own user just now, `unassigned` those it still lacks, with why."""
+    """`assigned` are permission sets that our own user just received, `unassigned` those it still lacks, with the
+    reason."""
 
     package: Package
     deployed: DeployResult
@@ -34,7 +35,7 @@ async def deploy_metadata(
     assign: bool = True,
     on_progress: Callable[[int, int], None],
 ) -> DeploySummary:
-    """Deploy the source project under `root`. Everything or nothing gets in; what the org refuses is told with it."""
+    """Deploy the source project under `root`, everything or nothing. The result lists what the org refused."""
     package = build_package(root, version=version)
     deployed = await deploy(client.control, package, clock=clock, check_only=check_only, on_progress=on_progress)
     summary = DeploySummary(package=package, deployed=deployed, check_only=check_only)
@@ -48,7 +49,8 @@ async def deploy_metadata(
 async def _assign_permission_sets(
     client: SalesforceClient, names: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """A field that no permission set gives to somebody is invisible to everybody, administrators included."""
+    """Give our user these permission sets: a field that no permission set grants is invisible to everybody, even
+    administrators."""
     user = await current_user_id(client.control)
     sets = await client.query(soql("SELECT Id, Name FROM PermissionSet WHERE Name IN {names}", names=list(names)))
     assignments = await client.query(

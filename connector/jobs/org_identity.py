@@ -1,7 +1,7 @@
-"""Which org answers, and whether it is the one this database works with.
+"""Checks which org answers, and whether it is the one that this database works with.
 
-Links say which record stands for which entity, and record IDs mean nothing in another org: a refreshed sandbox, or
-production instead of a sandbox. So nothing is read or sent until a person has said that the other org is meant.
+Links say which record belongs to which entity, and record IDs mean nothing in another org: a refreshed sandbox, or
+production instead of a sandbox. So nothing is read or sent until a person has confirmed the other org.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class OrgSession(Protocol):
 
 
 def login_url(settings: Settings) -> str:
-    """The address as it is kept: a slash at the end or a capital letter makes no other org of it."""
+    """The login URL as it is stored: a final slash or a capital letter makes no difference."""
     return settings.salesforce.login_url.strip().rstrip("/").lower()
 
 
 async def confirm_org(store: Store, client: OrgSession, settings: Settings) -> str:
-    """Sign in, and answer the ID of the org the database works with: the first to answer, from then on that one.
+    """Sign in, and return the ID of the org that the database works with. The first org that answers becomes that org.
 
-    Raises OtherOrgError for another one, AuthError or TransportError if none lets us in.
+    Raises OtherOrgError for another one, AuthError or TransportError if the sign-in fails.
     """
     org_id, url = await client.connect(), login_url(settings)
     async with store.reader() as connection:

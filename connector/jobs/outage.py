@@ -1,4 +1,4 @@
-"""An org that takes nothing is left alone for a growing time, which all processes on the database share."""
+"""Handles an unavailable org: it is retried after a growing pause, which all processes on the database share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def get_current(store: Store) -> Outage | None:
 
 
 async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
-    """Whether it is time to ask the org again, and ours to do so."""
+    """Whether it is time to call the org again, and this process may do so."""
     if clock.now() < outage.next_attempt_at:
         return False
     async with store.transaction() as uow:
@@ -24,19 +24,19 @@ async def is_our_turn(store: Store, clock: Clock, outage: Outage) -> bool:
 
 
 async def make_all_due(store: Store) -> None:
-    """What waits for its next attempt is tried now."""
+    """Make everything due now that waits for its next attempt."""
     async with store.transaction() as uow:
         await retry_schedule.make_all_due(uow)
 
 
 async def end(store: Store) -> None:
-    """The org takes what it is sent."""
+    """End the outage: the org accepts what it is sent."""
     async with store.transaction() as uow:
         await outages.end(uow)
 
 
 async def record_failure(store: Store, clock: Clock, error: ConnectorError) -> Outage:
-    """Remember what keeps the org from taking anything; all of it is due when the org is asked next."""
+    """Record why the org accepts nothing. Everything is due when the org is called next."""
     async with store.transaction() as uow:
         await retry_schedule.make_all_due(uow)
         return await outages.record_failure(
@@ -51,10 +51,10 @@ async def record_failure(store: Store, clock: Clock, error: ConnectorError) -> O
 
 
 def describe_error(error: SalesforceError | None) -> str | None:
-    """`error` with the org's own words."""
+    """`error` with the org's own message."""
     if error is None or not error.detail:
         return None if error is None else str(error)
-    return f"{error} The org's words: {_one_line(error.detail)}"
+    return f"{error} The org's message: {_one_line(error.detail)}"
 
 
 def _one_line(text: str) -> str:

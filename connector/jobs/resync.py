@@ -1,4 +1,4 @@
-"""Makes entities due as if they had changed: the next push maps them anew and sends what differs from the org."""
+"""Makes entities due as if they had changed: the next push maps them again and sends what differs from the org."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STORES: Mapping[EntityKind, Any] = {
 
 
 class OrgClient(Reader, OrgSession, Protocol):
-    """An org that tells who it is, and can be asked."""
+    """An org that can be signed in to and queried."""
 
 
 async def resync(
@@ -38,8 +38,10 @@ async def resync(
     *,
     recreate: bool = False,
 ) -> Selection | None:
-    """Make these due, and answer what the push that follows is to send. `recreate`: records of named ones that were
-    deleted in the org are made anew."""
+    """Make these entities due, and return what the following push is to send.
+
+    `recreate`: named records that were deleted in the org are created again.
+    """
     org_id = await confirm_org(store, client, settings)
     await make_due(store, kind, keys)
     if recreate and kind is not None:
@@ -48,12 +50,11 @@ async def resync(
 
 
 async def make_due(store: Store, kind: EntityKind | None, keys: Sequence[str], *, unconfirmed: bool = False) -> int:
-    """Make `keys` of a kind due, or every key of it, or of every kind; how many there are.
+    """Make `keys` of a kind due, or all keys of it, or all kinds. Returns their number.
 
-    They go out after everything that really changed. Named ones are held against what the org has now, so that one that
-    was changed there is corrected, and one that was deleted there is reported; others against what both sides last
-    agreed on, which costs no call where nothing differs, unless they are `unsure` too. ConnectorError names keys that
-    are not here.
+    They go out after everything that really changed. Entities named by key are compared with what the org has now, so
+    that changes made there are corrected and deletions reported. Others are compared with the last agreed values, which
+    needs no call if nothing differs, unless they are `unconfirmed`. Raises ConnectorError that names unknown keys.
     """
     if kind is not None and keys:
         return await _make_keys_due(store, kind, keys)
@@ -67,7 +68,7 @@ async def make_due(store: Store, kind: EntityKind | None, keys: Sequence[str], *
 
 
 async def push_selection(store: Store, kind: EntityKind | None, keys: Sequence[str]) -> Selection | None:
-    """What a resync of these sends: no other change that is due, but products that orders need and the org lacks."""
+    """What a resync of these sends: no other due change, except products that its orders need and the org lacks."""
     if kind is None:
         return None
     selection: dict[EntityKind, set[str] | None] = {kind: set(keys) or None}
@@ -79,7 +80,8 @@ async def push_selection(store: Store, kind: EntityKind | None, keys: Sequence[s
 async def drop_links_of_deleted(
     store: Store, reader: Reader, org_id: str, kind: EntityKind, keys: Sequence[str]
 ) -> int:
-    """Forget the links of `keys` whose records the org has no more, so that they are made anew; how many there were."""
+    """Drop the links of `keys` whose records no longer exist in the org, so that they are created again. Returns their
+    number."""
     entities = (kind.value, *([PARTS[kind.value]] if kind.value in PARTS else []))
     async with store.reader() as connection:
         stored_links = list((await links.get(connection, org_id, kind.value, keys)).values())
@@ -107,7 +109,7 @@ async def drop_links_of_deleted(
 
 
 async def _products_needed(store: Store, numbers: Sequence[str]) -> set[str] | None:
-    """SKUs of these orders that the org does not have; None for any, if all orders are meant."""
+    """The SKUs of these orders that the org does not have; None for any, if all orders are meant."""
     if not numbers:
         return None
     async with store.reader() as connection:

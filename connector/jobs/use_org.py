@@ -1,4 +1,4 @@
-"""Works with another org from now on, because a person has said so."""
+"""Switches the database to another org, on a person's request."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ log = get_logger(__name__)
 async def use_org(
     store: Store, client: OrgSession, settings: Settings, expected_id: str, *, clock: Clock
 ) -> int | None:
-    """Work with the org that answers from now on, if it is `wanted`: everything is due for it, and looked at first.
+    """Work with the org that answers from now on, if it is the `expected_id`: everything becomes due, and is read back
+    first.
 
-    The links of the org before are kept. How many entities are due; None if the database works with this org already.
+    The links of the former org are kept. Returns the number of due entities; None if the database works with this org
+    already.
     """
     org_id = await client.connect()
     if org_id[:15] != expected_id[:15]:
@@ -34,7 +36,7 @@ async def use_org(
         return None
     sync = settings.sync
     async with LeaseKeeper(store, partitions=sync.partitions, ttl=sync.lease_seconds, clock=clock) as worker:
-        await worker.acquire_all([PRODUCT_LEASE, *map(lease_name, range(sync.partitions))])  # nobody else is at work
+        await worker.acquire_all([PRODUCT_LEASE, *map(lease_name, range(sync.partitions))])  # no other push is running
         # Due before active: if we are killed in between, the org before is looked at once more, and nothing is lost.
         number = await make_due(store, None, [], unconfirmed=True)
         async with store.transaction() as uow:

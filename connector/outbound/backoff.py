@@ -38,7 +38,7 @@ def describe_fault(fault: Fault) -> str:
     text = f"{fault.code}: {fault.sentence}"
     if fault.scope is not Scope.DOUBT or not fault.outcome_known:
         return text
-    words = f" The org's words: {fault.detail}" if fault.detail else ""
+    words = f" The org's message: {fault.detail}" if fault.detail else ""
     return f"{text} {fault.fix}{words}"
 
 

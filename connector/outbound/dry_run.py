@@ -62,4 +62,4 @@ class DryRunOrg:
         ]
 
     def _created(self) -> Outcome:
-        return Outcome(success=True, id=f"rehearsal{next(self._numbers):09d}", created=True)
+        return Outcome(success=True, id=f"dryrun{next(self._numbers):012d}", created=True)

@@ -104,7 +104,10 @@ def test_a_changed_mapping_reaches_what_is_in_the_org(shell: Shell, tmp_path: Pa
     assert shell("resync", "order", "NONE").err == (
         "connector: There is no order NONE here. Correct the key, or import it.\n"
     )
-    assert shell("resync").err == "connector: Resync what? Name an entity and keys, an entity alone, or --all.\n"
+    assert (
+        shell("resync").err
+        == "connector: resync: ENTITY or --all is required. Name an entity and keys, an entity alone, or --all.\n"
+    )
     assert shell("resync", "customer", "C-1001", "--json").document["updated"] == {"Account": 1}
 
 
@@ -156,7 +159,7 @@ def test_what_is_mended_in_another_entity_is_due_by_itself(shell: Shell) -> None
     (shell.folder / "products.csv").write_text("sku,name,unit_price,currency\nM-TEA,Tea,4.50,USD\n")
     shell("import", "products.csv")
     assert shell("dead-letters", "replay", "order", "M-1").out == (
-        "order M-1 is no dead letter any more, and due: `connector push` sends it.\n"
+        "order M-1 is no longer a dead letter, and due: `connector push` sends it.\n"
     )
     assert shell("push").status == 0
 
