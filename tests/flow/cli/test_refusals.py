@@ -20,9 +20,9 @@ REFUSALS: list[tuple[list[str], int, str]] = [
     (["show", "order", "1"], 1, NO_DATABASE),
     (["show", "invoice", "1"], 2, "connector: 'invoice' is no entity. It is customer, product, order or return.\n"),
     (["dead-letters", "replay"], 2,
-     "connector: Which dead letters? Name an entity and a key, an entity alone, or --all.\n"),
+     "connector: dead-letters: ENTITY or --all is required. Name an entity and a key, an entity alone, or --all.\n"),
     (["dead-letters", "show", "invoice", "1"], 2,
-     "connector: 'invoice' is no entity. It is customer, product, order or return.\n"),
+     "connector: invalid entity 'invoice'. Use one of customer, product, order, return.\n"),
     (["demo", "--orders", "0"], 2,
      "connector: Invalid value for '--orders': Input should be greater than or equal to 1."
      " Try `connector demo --help`.\n"),
