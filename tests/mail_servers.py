@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from connector.jobs.send_notifications import DeliveryReport, send_notifications
 from connector.localmail.mailbox import Mail, Mailbox
-from connector.model.events import Action, Event
+from connector.model.events import Action, Verify, make_event
 from connector.model.notification import Notification
 from connector.notifications.composer import NotificationComposer
 from connector.notifications.renderer import TemplateRenderer
@@ -185,9 +185,7 @@ async def opened(store: Store, *numbers: str, **changes: Any) -> None:
         await stocks.count(uow, {("CHAI", "EAST"): Decimal(100), ("TOFU", "EAST"): Decimal(100)})
         transaction = OrderTransaction(uow, actor="shop", rules=RULES)
         await transaction.place(placements([samples.order(number, **MINE | changes) for number in numbers]))
-        await transaction.execute_all(
-            [OrderCommand(number=number, event=Event(action=Action.VERIFY)) for number in numbers]
-        )
+        await transaction.execute_all([OrderCommand(number=number, event=Verify()) for number in numbers])
 
 
 async def act(store: Store, action: Action, number: str = "1", rules: Rules = RULES, **event: Any) -> None:
@@ -196,7 +194,7 @@ async def act(store: Store, action: Action, number: str = "1", rules: Rules = RU
     if "amount" in event:
         event["amount"] = Decimal(event["amount"])
     async with store.transaction() as uow:
-        command = OrderCommand(number=number, event=Event(action=action, **event))
+        command = OrderCommand(number=number, event=make_event(action, **event))
         await OrderTransaction(uow, actor="anna", rules=rules).execute_all([command])
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 from pydantic import ConfigDict, Field, RootModel, WrapValidator, create_model, model_validator
 
 from connector.api.schemas import Body, CarrierStatus, Count, Day, Key, Number, Quantities, Text, header_type
-from connector.model.events import ACTION_FIELDS, REQUESTABLE, Action, Event, LineEdit
+from connector.model.events import ACTION_FIELDS, REQUESTABLE, Action, Event, LineEdit, make_event
 from connector.model.order_header import CHANGEABLE
 from connector.model.order_state import Hold
 from connector.model.shipments import Resolution, ReturnReason
@@ -171,4 +171,4 @@ def event_of(body: Any) -> Event:
     if "line_edits" in values:
         values["line_edits"] = {number: LineEdit(**edit.model_dump()) for number, edit in values["line_edits"].items()}
         values["details"] = values["details"].model_dump(exclude_unset=True)
-    return Event(action=Action(body.action), **values)
+    return make_event(Action(body.action), **values)

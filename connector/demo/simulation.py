@@ -11,7 +11,27 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from connector.model.events import Action, Event
+from connector.model.events import (
+    Action,
+    ApproveReturn,
+    Authorize,
+    Cancel,
+    Confirm,
+    Deliver,
+    Event,
+    InspectReturn,
+    Label,
+    LabelReturn,
+    Pack,
+    Pick,
+    ReceiveReturn,
+    Refund,
+    ReleaseHold,
+    RequestReturn,
+    Ship,
+    Track,
+    make_event,
+)
 from connector.model.order import Order
 from connector.model.shipments import (
     IN_HOUSE,
@@ -63,12 +83,12 @@ def is_done(order: Order) -> bool:
 def next_events(order: Order) -> Sequence[Event]:
     """What the shop does next with an order."""
     if order.state.holds:
-        return [Event(action=Action.RELEASE, hold=hold, note="checked by phone") for hold in sorted(order.state.holds)]
+        return [ReleaseHold(hold=hold, note="checked by phone") for hold in sorted(order.state.holds)]
     match order.stage:
         case Stage.VERIFIED:
             progress = order.state
-            due = [Event(action=Action.AUTHORIZE, amount=progress.due)] if progress.due > progress.authorized else []
-            return [*due, Event(action=Action.CONFIRM)]
+            due = [Authorize(amount=progress.due)] if progress.due > progress.authorized else []
+            return [*due, Confirm()]
         case Stage.CONFIRMED | Stage.FULFILLING:
             return _in_the_warehouse(order)
         case Stage.SHIPPED:
@@ -107,7 +127,7 @@ def _in_the_warehouse(order: Order) -> Sequence[Event]:
     ):
         parcel = len(order.state.shipments) + 1
         # Goods of several warehouses are several parcels: the others leave with the next step.
-        return [Event(action=Action.PACK, lines=picked), *_leaving(parcel, _label(order))]
+        return [Pack(lines=picked), *_leaving(parcel, _label(order))]
     to_pick = {
         line.number: line.state.allocated - line.state.picked
         for line in order.lines
@@ -121,19 +141,19 @@ def _in_the_warehouse(order: Order) -> Sequence[Event]:
         left = {
             number: quantity for number, quantity in to_pick.items() if not any(number in event.lines for event in cut)
         }
-        return [*cut, Event(action=Action.PICK, lines=left)] if left else cut
+        return [*cut, Pick(lines=left)] if left else cut
     return _on_the_road(order)
 
 
 def _leaving(parcel: int, label: Mapping[str, Any]) -> Sequence[Event]:
-    return [Event(action=Action.LABEL, shipment=parcel, **label), Event(action=Action.SHIP, shipment=parcel)]
+    return [Label(shipment=parcel, **label), Ship(shipment=parcel)]
 
 
-def _cut_short(order: Order) -> Sequence[Event]:
+def _cut_short(order: Order) -> Sequence[Cancel]:
     last = order.lines[-1]
     if len(order.lines) == 1 or last.state.canceled or last.state.picked or _chance(order, "cut") >= CUT_SHORT:
         return []
-    return [Event(action=Action.CANCEL, lines={last.number: last.quantity}, note="no longer wanted")]
+    return [Cancel(lines={last.number: last.quantity}, note="no longer wanted")]
 
 
 def _on_the_road(order: Order) -> Sequence[Event]:
@@ -142,8 +162,8 @@ def _on_the_road(order: Order) -> Sequence[Event]:
         return []
     parcel = under_way[0]
     if parcel.status is ShipmentStatus.IN_TRANSIT:
-        return [Event(action=Action.TRACK, shipment=parcel.number, status=ShipmentStatus.OUT_FOR_DELIVERY)]
-    return [Event(action=Action.DELIVER, shipment=parcel.number)]
+        return [Track(shipment=parcel.number, status=ShipmentStatus.OUT_FOR_DELIVERY)]
+    return [Deliver(shipment=parcel.number)]
 
 
 def _to_be_paid(order: Order) -> Sequence[Event]:
@@ -152,7 +172,7 @@ def _to_be_paid(order: Order) -> Sequence[Event]:
         (Action.INVOICE, progress.due - progress.invoiced),
         (Action.CAPTURE, progress.due - progress.net),
     )
-    return [Event(action=action, amount=amount) for action, amount in open_amounts if amount > 0]
+    return [make_event(action, amount=amount) for action, amount in open_amounts if amount > 0]
 
 
 def _coming_back(order: Order) -> Sequence[Event]:
@@ -165,8 +185,7 @@ def _coming_back(order: Order) -> Sequence[Event]:
     first = order.lines[0]
     return (
         [
-            Event(
-                action=Action.REQUEST_RETURN,
+            RequestReturn(
                 lines={first.number: max(first.state.delivered // 2, Decimal(1))} if first.state.delivered >= 1 else {},
                 reason=ReturnReason.DAMAGED if chance < COMES_BACK / 2 else ReturnReason.NOT_AS_EXPECTED,
                 resolution=Resolution.REPLACEMENT if chance < REPLACED else Resolution.REFUND,
@@ -186,17 +205,17 @@ def _returned(order: Order, back: Return) -> Sequence[Event]:
     match back.status:
         case ReturnStatus.REQUESTED:
             return [
-                Event(action=Action.APPROVE_RETURN, return_number=number),
-                Event(action=Action.LABEL_RETURN, return_number=number, **_label(order)),
+                ApproveReturn(return_number=number),
+                LabelReturn(return_number=number, **_label(order)),
             ]
         case ReturnStatus.APPROVED:
-            return [Event(action=Action.RECEIVE_RETURN, return_number=number, lines=coming)]
+            return [ReceiveReturn(return_number=number, lines=coming)]
         case ReturnStatus.RECEIVED if here:
             damaged = back.reason is ReturnReason.DAMAGED
             shelf: Mapping[int, Decimal] = {} if damaged else here
             return [
-                Event(action=Action.INSPECT_RETURN, return_number=number, lines=shelf, warehouse=WAREHOUSES[0],
+                InspectReturn(return_number=number, lines=shelf, warehouse=WAREHOUSES[0],
                       written_off=here if damaged else {})
             ]  # fmt: skip
     owed = order.state.net - order.state.due
-    return [Event(action=Action.REFUND, amount=owed)] if owed > ZERO else []
+    return [Refund(amount=owed)] if owed > ZERO else []

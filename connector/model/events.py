@@ -1,12 +1,13 @@
-"""What can be asked of an order, and what an event says. A history is a list of these."""
+"""What can be asked of an order: one class for each action, which is its event once it has happened."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any, ClassVar, get_args
 
 from connector.errors import CommandError
 from connector.model.order_state import Hold
@@ -139,86 +140,6 @@ _ASKED: Mapping[EventKind, Action] = {kind: action for action, kind in _HAPPENED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ActionFields:
-    """The fields of an Event that one action has; it has no others.
-
-    `required` must be given, of `any_of` at least one, and `with_lines` where lines are given. `recorded` are filled in
-    while the event is carried out: they stand in the history, and nobody can ask for them.
-    """
-
-    required: tuple[str, ...] = ()
-    any_of: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-    with_lines: tuple[str, ...] = ()
-    recorded: tuple[str, ...] = ()
-
-    @property
-    def requestable(self) -> tuple[str, ...]:
-        """What a caller may give, the required fields first."""
-        return (*self.required, *self.any_of, *self.with_lines, *self.optional)
-
-    @property
-    def every(self) -> frozenset[str]:
-        return frozenset((*self.requestable, *self.recorded))
-
-
-def _fields(
-    *optional: str,
-    required: tuple[str, ...] = (),
-    any_of: tuple[str, ...] = (),
-    with_lines: tuple[str, ...] = (),
-    recorded: tuple[str, ...] = (),
-) -> ActionFields:
-    """Of an action that somebody asks for: it may have a note."""
-    return ActionFields(
-        required=required, any_of=any_of, optional=(*optional, "note"), with_lines=with_lines, recorded=recorded
-    )
-
-
-_LABEL = ("carrier", "tracking_number")
-
-ACTION_FIELDS: Mapping[Action, ActionFields] = {
-    Action.BEGIN: ActionFields(),
-    Action.CHANGE: _fields(any_of=("line_edits", "details")),
-    Action.SPLIT: _fields(required=("lines",), recorded=("reference",)),
-    Action.VERIFY: _fields(recorded=("reference",)),
-    Action.CONFIRM: _fields(recorded=("reference",)),
-    Action.ALLOCATE: _fields("lines"),
-    Action.DEALLOCATE: _fields("lines", "warehouse"),
-    Action.PICK: _fields("lines", "warehouse"),
-    Action.PACK: _fields("lines", "warehouse", *_LABEL),
-    Action.UNPACK: _fields("shipment"),
-    Action.LABEL: _fields("shipment", required=_LABEL),
-    Action.SHIP: _fields("shipment", "lines", "warehouse", *_LABEL, "on"),
-    Action.TRACK: _fields("shipment", "on", required=("status",)),
-    Action.DELIVER: _fields("shipment", "on"),
-    Action.CANCEL: _fields("lines"),
-    Action.INVOICE: _fields("amount", recorded=("reference",)),
-    Action.AUTHORIZE: _fields("amount", "reference"),
-    Action.DECLINE: _fields("reference"),
-    Action.CAPTURE: _fields("amount", "reference"),
-    Action.REFUND: _fields("amount", "reference"),
-    Action.HOLD: _fields(required=("hold",), recorded=("reference",)),
-    Action.ESCALATE: _fields(required=("hold",)),
-    Action.RELEASE: _fields(required=("hold",)),
-    Action.REQUEST_RETURN: _fields("lines", "reason", "resolution", "on"),
-    Action.APPROVE_RETURN: _fields("return_number"),
-    Action.REJECT_RETURN: _fields("return_number"),
-    Action.LABEL_RETURN: _fields("return_number", required=_LABEL),
-    Action.RECEIVE_RETURN: _fields("return_number", "lines"),
-    Action.INSPECT_RETURN: _fields(
-        "return_number", any_of=("lines", "written_off"), with_lines=("warehouse",), recorded=("reference",)
-    ),
-    Action.CLOSE_RETURN: _fields("return_number", recorded=("reference",)),
-    Action.ADVANCE: ActionFields(recorded=("to",)),
-}
-"""The one place that says which fields each action has: events, HTTP bodies, options and help are made from it."""
-
-REQUESTABLE = tuple(action for action, has in ACTION_FIELDS.items() if has.requestable)
-"""Actions that somebody can ask for; the others happen automatically."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class LineEdit:
     """What one line is to be: a new line, or other values for one that is there. Quantity 0 takes it out."""
 
@@ -232,57 +153,391 @@ Detail = str | bool | date | Decimal | None
 """A value of an order besides its lines; None takes it out."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """One thing that happened. A field that its action does not have (ACTION_FIELDS) is refused with CommandError.
+Quantities = Mapping[int, Decimal]
+"""By line number."""
+RECORDED: Mapping[str, bool] = {"recorded": True}
+"""Metadata of a field that is filled in while the event is carried out: it stands in the history, nobody asks it."""
 
-    `lines` are quantities by line number (of an inspection: what goes back to the shelf of `warehouse`; of the end of
-    an allocation: what is given up there); `written_off` what does not go back; `line_edits` new values by line number;
-    `details` what else of the order is to be different, by the names of CHANGEABLE;
-    `amount` money in the order's currency; `on` the day it happened; `shipment` and `return_number` count from 1 within
-    the order; `reference` names what it concerns elsewhere: an invoice, a payment, the order that a split or a
-    replacement made or was made from, the rules of verification that put it on hold.
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventBase:
+    """What every event has. Each action has a class of its own: a caller asks for it, and it stands in the history
+    once it has happened (`Action.happened`). A field without a default must be given, of `any_of` at least
+    one, and `with_lines` where lines are given.
+
+    `lines` are quantities by line number; `amount` is money in the order's currency; `on` the day it happened;
+    `shipment` and `return_number` count from 1 within the order; `reference` names what it concerns elsewhere: an
+    invoice, a payment, the order that a split or a replacement made or was made from.
     """
 
-    action: Action
-    lines: Mapping[int, Decimal] = field(default_factory=dict)
-    written_off: Mapping[int, Decimal] = field(default_factory=dict)
-    line_edits: Mapping[int, LineEdit] = field(default_factory=dict)
-    details: Mapping[str, Detail] = field(default_factory=dict)
-    amount: Decimal | None = None
-    hold: Hold | None = None
-    to: Stage | None = None
-    shipment: int | None = None
-    status: ShipmentStatus | None = None
-    return_number: int | None = None
-    reason: ReturnReason | None = None
-    resolution: Resolution | None = None
-    warehouse: str | None = None
-    carrier: str | None = None
-    tracking_number: str | None = None
-    on: date | None = None
-    reference: str | None = None
+    action: ClassVar[Action]
+    any_of: ClassVar[tuple[str, ...]] = ()
+    with_lines: ClassVar[tuple[str, ...]] = ()
     note: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in _FOREIGN[self.action]:
-            if getattr(self, name) not in _NOT_GIVEN:
-                takes = listed_fields(ACTION_FIELDS[self.action].requestable)
-                raise CommandError(
-                    f"{name} is not a field of {self.action}; {self.action} takes {takes}.", field=name, rule="field"
-                )
 
     @property
     def relines(self) -> bool:
         """Whether it makes the order another one than was asked for: with other lines, or less of them."""
-        return bool(self.line_edits) or self.action in {Action.CANCEL, Action.SPLIT}
+        return False
 
 
-EVENT_FIELDS = tuple(item.name for item in fields(Event) if item.name != "action")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begin(EventBase):
+    """The first event of a history. It says nothing: the state it began with stands beside it."""
+
+    action = Action.BEGIN
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeOrder(EventBase):
+    """Lines by number, and header fields by name, as they are to be."""
+
+    action = Action.CHANGE
+    any_of: ClassVar[tuple[str, ...]] = ("line_edits", "details")
+    line_edits: Mapping[int, LineEdit] = field(default_factory=dict)
+    details: Mapping[str, Detail] = field(default_factory=dict)
+
+    @property
+    def relines(self) -> bool:
+        return bool(self.line_edits)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitOrder(EventBase):
+    """Part of the order becomes an order of its own, whose number is the reference."""
+
+    action = Action.SPLIT
+    lines: Quantities
+    reference: str | None = field(default=None, metadata=RECORDED)
+
+    @property
+    def relines(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verify(EventBase):
+    action = Action.VERIFY
+    reference: str | None = field(default=None, metadata=RECORDED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confirm(EventBase):
+    action = Action.CONFIRM
+    reference: str | None = field(default=None, metadata=RECORDED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allocate(EventBase):
+    action = Action.ALLOCATE
+    lines: Quantities = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deallocate(EventBase):
+    """Lines that are given up; those in `warehouse`, if it names one."""
+
+    action = Action.DEALLOCATE
+    lines: Quantities = field(default_factory=dict)
+    warehouse: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pick(EventBase):
+    action = Action.PICK
+    lines: Quantities = field(default_factory=dict)
+    warehouse: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pack(EventBase):
+    action = Action.PACK
+    lines: Quantities = field(default_factory=dict)
+    warehouse: str | None = None
+    carrier: str | None = None
+    tracking_number: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unpack(EventBase):
+    action = Action.UNPACK
+    shipment: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Label(EventBase):
+    action = Action.LABEL
+    carrier: str
+    tracking_number: str
+    shipment: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ship(EventBase):
+    """A packed shipment leaves; or `lines`, which are packed and leave at once."""
+
+    action = Action.SHIP
+    shipment: int | None = None
+    lines: Quantities = field(default_factory=dict)
+    warehouse: str | None = None
+    carrier: str | None = None
+    tracking_number: str | None = None
+    on: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Track(EventBase):
+    """What the carrier reports."""
+
+    action = Action.TRACK
+    status: ShipmentStatus
+    shipment: int | None = None
+    on: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deliver(EventBase):
+    action = Action.DELIVER
+    shipment: int | None = None
+    on: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cancel(EventBase):
+    action = Action.CANCEL
+    lines: Quantities = field(default_factory=dict)
+
+    @property
+    def relines(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IssueInvoice(EventBase):
+    action = Action.INVOICE
+    amount: Decimal | None = None
+    reference: str | None = field(default=None, metadata=RECORDED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Authorize(EventBase):
+    action = Action.AUTHORIZE
+    amount: Decimal | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decline(EventBase):
+    action = Action.DECLINE
+    reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capture(EventBase):
+    action = Action.CAPTURE
+    amount: Decimal | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refund(EventBase):
+    action = Action.REFUND
+    amount: Decimal | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaceHold(EventBase):
+    """The reference names the rules of verification that it is for."""
+
+    action = Action.HOLD
+    hold: Hold
+    reference: str | None = field(default=None, metadata=RECORDED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EscalateHold(EventBase):
+    action = Action.ESCALATE
+    hold: Hold
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleaseHold(EventBase):
+    action = Action.RELEASE
+    hold: Hold
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestReturn(EventBase):
+    action = Action.REQUEST_RETURN
+    lines: Quantities = field(default_factory=dict)
+    reason: ReturnReason | None = None
+    resolution: Resolution | None = None
+    on: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApproveReturn(EventBase):
+    action = Action.APPROVE_RETURN
+    return_number: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RejectReturn(EventBase):
+    action = Action.REJECT_RETURN
+    return_number: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelReturn(EventBase):
+    action = Action.LABEL_RETURN
+    carrier: str
+    tracking_number: str
+    return_number: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceiveReturn(EventBase):
+    action = Action.RECEIVE_RETURN
+    return_number: int | None = None
+    lines: Quantities = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InspectReturn(EventBase):
+    """`lines` go back to the shelf of `warehouse`, `written_off` does not. The reference is the replacement order."""
+
+    action = Action.INSPECT_RETURN
+    any_of: ClassVar[tuple[str, ...]] = ("lines", "written_off")
+    with_lines: ClassVar[tuple[str, ...]] = ("warehouse",)
+    lines: Quantities = field(default_factory=dict)
+    written_off: Quantities = field(default_factory=dict)
+    warehouse: str | None = None
+    return_number: int | None = None
+    reference: str | None = field(default=None, metadata=RECORDED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CloseReturn(EventBase):
+    """The reference is the replacement order."""
+
+    action = Action.CLOSE_RETURN
+    return_number: int | None = None
+    reference: str | None = field(default=None, metadata=RECORDED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Advance(EventBase):
+    """A stage that came automatically."""
+
+    action = Action.ADVANCE
+    to: Stage | None = field(default=None, metadata=RECORDED)
+
+
+Event = (
+    Begin
+    | ChangeOrder
+    | SplitOrder
+    | Verify
+    | Confirm
+    | Allocate
+    | Deallocate
+    | Pick
+    | Pack
+    | Unpack
+    | Label
+    | Ship
+    | Track
+    | Deliver
+    | Cancel
+    | IssueInvoice
+    | Authorize
+    | Decline
+    | Capture
+    | Refund
+    | PlaceHold
+    | EscalateHold
+    | ReleaseHold
+    | RequestReturn
+    | ApproveReturn
+    | RejectReturn
+    | LabelReturn
+    | ReceiveReturn
+    | InspectReturn
+    | CloseReturn
+    | Advance
+)
+"""What can happen to an order. A history is a list of these."""
+EventAtWarehouse = Deallocate | Pick | Pack | Ship
+"""What may name one warehouse, and then concerns nothing in another."""
+StockEvent = Allocate | Deallocate | Pick | Pack | Ship | Cancel | InspectReturn
+"""What moves stock."""
+LineEvent = (
+    SplitOrder | Allocate | Deallocate | Pick | Pack | Ship | Cancel | RequestReturn | ReceiveReturn | InspectReturn
+)
+"""What names quantities of lines."""
+HouseEvent = Allocate | Deallocate | Pick | Cancel
+"""What moves quantities of lines within the house."""
+ShipmentEvent = Pack | Unpack | Label | Ship | Track | Deliver
+PaymentEvent = IssueInvoice | Authorize | Decline | Capture | Refund
+HoldEvent = PlaceHold | EscalateHold | ReleaseHold
+ReturnEvent = RequestReturn | ApproveReturn | RejectReturn | LabelReturn | ReceiveReturn | InspectReturn | CloseReturn
+EVENT_TYPES: Mapping[Action, type[Event]] = {kind.action: kind for kind in get_args(Event)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActionFields:
+    """The fields of one action, read from its class: who needs them by name (HTTP bodies, options, help, the history)
+    finds them here."""
+
+    required: tuple[str, ...]
+    any_of: tuple[str, ...]
+    optional: tuple[str, ...]
+    with_lines: tuple[str, ...]
+    recorded: tuple[str, ...]
+
+    @property
+    def requestable(self) -> tuple[str, ...]:
+        """What a caller may give, the required fields first."""
+        return (*self.required, *self.any_of, *self.with_lines, *self.optional)
+
+    @property
+    def every(self) -> frozenset[str]:
+        return frozenset((*self.requestable, *self.recorded))
+
+
+def _fields_of(kind: type[Event]) -> ActionFields:
+    own = [item for item in fields(kind) if item.name != "note"]
+    recorded = tuple(item.name for item in own if item.metadata.get("recorded"))
+    required = tuple(item.name for item in own if item.default is MISSING and item.default_factory is MISSING)
+    apart = {*recorded, *required, *kind.any_of, *kind.with_lines}
+    requestable = kind not in (Begin, Advance)
+    optional = tuple(item.name for item in own if item.name not in apart) + (("note",) if requestable else ())
+    return ActionFields(
+        required=required, any_of=kind.any_of, optional=optional, with_lines=kind.with_lines, recorded=recorded
+    )
+
+
+ACTION_FIELDS: Mapping[Action, ActionFields] = {action: _fields_of(kind) for action, kind in EVENT_TYPES.items()}
+REQUESTABLE = tuple(action for action, has in ACTION_FIELDS.items() if has.requestable)
+"""Actions that somebody can ask for; the others happen automatically."""
+EVENT_FIELDS = tuple(dict.fromkeys(item.name for kind in EVENT_TYPES.values() for item in fields(kind)))
 _NOT_GIVEN: tuple[object, ...] = (None, {})
-_FOREIGN: Mapping[Action, tuple[str, ...]] = {
-    action: tuple(name for name in EVENT_FIELDS if name not in has.every) for action, has in ACTION_FIELDS.items()
-}
+
+
+def make_event(action: Action, **values: Any) -> Event:
+    """The event of an action that is known by its name alone. CommandError for a field that the action does not have,
+    or for want of one that it needs."""
+    has = ACTION_FIELDS[action]
+    given = {name: value for name, value in values.items() if value not in _NOT_GIVEN}
+    for name in given:
+        if name not in has.every:
+            takes = listed_fields(has.requestable)
+            raise CommandError(f"{name} is not a field of {action}; {action} takes {takes}.", field=name, rule="field")
+    for name in has.required:
+        if name not in given:
+            raise CommandError(f"{action} needs {name}.", field=name, rule="input")
+    return EVENT_TYPES[action](**given)
 
 
 def listed_fields(names: Sequence[str]) -> str:

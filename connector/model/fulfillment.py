@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from typing import assert_never
 
-from connector.model.events import Action, Event
+from connector.model.events import Deliver, Event, Label, Pack, Ship, ShipmentEvent, Track, Unpack
 from connector.model.money import plain
 from connector.model.order_state import LineState, OrderState
 from connector.model.rejections import chosen, one_of, quantities, raised, rejection
 from connector.model.shipments import IN_HOUSE, ON_THE_WAY, ZERO, Shipment, ShipmentStatus
 
-
-def dispatched(progress: OrderState, event: Event) -> OrderState:
-    return _MOVES[event.action](progress, event)
+ShippingEvent = Unpack | Label | Ship | Track | Deliver
 
 
-def _packed(progress: OrderState, event: Event) -> OrderState:
+def dispatched(progress: OrderState, event: ShipmentEvent) -> OrderState:
+    match event:
+        case Pack():
+            return _packed(progress, event)
+        case Unpack():
+            return _unpacked(progress, event)
+        case Label():
+            return _labeled(progress, event)
+        case Ship():
+            return _shipped(progress, event)
+        case Track():
+            return _tracked(progress, event)
+        case Deliver():
+            return _delivered(progress, event)
+        case _:
+            assert_never(event)
+
+
+def _packed(progress: OrderState, event: Pack) -> OrderState:
     return _with(progress, _new(progress, event))
 
 
-def _unpacked(progress: OrderState, event: Event) -> OrderState:
+def _unpacked(progress: OrderState, event: Unpack) -> OrderState:
     return _with(progress, replace(_one(progress, event, IN_HOUSE), status=ShipmentStatus.VOID))
 
 
-def _labeled(progress: OrderState, event: Event) -> OrderState:
+def _labeled(progress: OrderState, event: Label) -> OrderState:
     if not event.carrier or not event.tracking_number:
         place = "tracking_number" if event.carrier else "carrier"
         raise rejection(progress, event, place, f"got no {place.replace('_', ' ')}", "A label needs both.")
@@ -36,7 +53,7 @@ def _labeled(progress: OrderState, event: Event) -> OrderState:
     )
 
 
-def _shipped(progress: OrderState, event: Event) -> OrderState:
+def _shipped(progress: OrderState, event: Ship) -> OrderState:
     """A packed shipment leaves; or, where `lines` are named, they are packed and leave at once."""
     if event.lines and event.shipment is not None:
         what = f"names lines and shipment {event.shipment}"
@@ -81,7 +98,7 @@ def is_news(parcel: Shipment, status: ShipmentStatus) -> bool:
     return _COURSE[status] > _COURSE.get(parcel.status, 0)
 
 
-def _tracked(progress: OrderState, event: Event) -> OrderState:
+def _tracked(progress: OrderState, event: Track) -> OrderState:
     """What the carrier says: still on its way, somehow, or there."""
     if event.status is ShipmentStatus.DELIVERED:
         return _delivered(progress, event)
@@ -91,7 +108,7 @@ def _tracked(progress: OrderState, event: Event) -> OrderState:
     return _with(progress, replace(_one(progress, event, ON_THE_WAY), status=event.status))
 
 
-def _delivered(progress: OrderState, event: Event) -> OrderState:
+def _delivered(progress: OrderState, event: Track | Deliver) -> OrderState:
     parcel = _one(progress, event, ON_THE_WAY)
     lines = _raise(progress.lines, "delivered", parcel.lines)
     parcel = replace(parcel, status=ShipmentStatus.DELIVERED, delivered_on=event.on)
@@ -106,18 +123,8 @@ _COURSE: Mapping[ShipmentStatus, int] = {
 }
 """What a carrier says, in the order in which it comes true."""
 
-_MOVES: Mapping[Action, Callable[[OrderState, Event], OrderState]] = {
-    Action.PACK: _packed,
-    Action.UNPACK: _unpacked,
-    Action.LABEL: _labeled,
-    Action.SHIP: _shipped,
-    Action.TRACK: _tracked,
-    Action.DELIVER: _delivered,
-}
-ACTIONS = frozenset(_MOVES)
 
-
-def _new(progress: OrderState, event: Event) -> Shipment:
+def _new(progress: OrderState, event: Pack | Ship) -> Shipment:
     lines = {}
     for number, quantity in quantities(progress, event):
         line = progress.lines[number]
@@ -133,7 +140,7 @@ def _new(progress: OrderState, event: Event) -> Shipment:
     )
 
 
-def _one(progress: OrderState, event: Event, among: frozenset[ShipmentStatus]) -> Shipment:
+def _one(progress: OrderState, event: ShippingEvent, among: frozenset[ShipmentStatus]) -> Shipment:
     statuses = {number: parcel.status for number, parcel in progress.shipments.items()}
     return progress.shipments[chosen(progress, event, "shipment", event.shipment, statuses, among)]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from connector.model.events import Action, Event
+from connector.model.events import Action, HouseEvent
 from connector.model.order_state import LineState, OrderState
 from connector.model.rejections import quantities, raised
 
@@ -14,7 +14,7 @@ Up = Callable[[Decimal, Decimal, Decimal, str], Decimal]
 """value, by, limit, what there is only so much of -> the new value."""
 
 
-def with_lines(progress: OrderState, event: Event) -> OrderState:
+def with_lines(progress: OrderState, event: HouseEvent) -> OrderState:
     """After an allocation, its end, a pick or a cancellation."""
     lines = dict(progress.lines)
     for number, quantity in quantities(progress, event):

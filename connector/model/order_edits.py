@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from connector.errors import CommandError
-from connector.model.events import Detail, Event, LineEdit
+from connector.model.events import ChangeOrder, Detail, Event, LineEdit, SplitOrder
 from connector.model.money import EXACT, to_cents
 from connector.model.order_header import ADDRESS, ANYTIME, CHANGEABLE, VERIFIED, FieldKind
 from connector.model.order_state import LineState, OrderState
@@ -17,7 +17,7 @@ from connector.model.shipments import ZERO, ShipmentStatus
 from connector.model.stage import EARLY
 
 
-def split(progress: OrderState, event: Event) -> OrderState:
+def split(progress: OrderState, event: SplitOrder) -> OrderState:
     """Part of the order becomes another one: canceled here, as long as nothing of it is allocated or paid."""
     lines = dict(progress.lines)
     for number, quantity in quantities(progress, event):
@@ -31,7 +31,7 @@ def split(progress: OrderState, event: Event) -> OrderState:
     return _within(progress, event, after)
 
 
-def changed(progress: OrderState, event: Event) -> OrderState:
+def changed(progress: OrderState, event: ChangeOrder) -> OrderState:
     """Lines with other values, new ones, or without those that are taken out (quantity 0); other details."""
     if not event.line_edits and not event.details:
         raise rejection(
@@ -52,12 +52,12 @@ def changed(progress: OrderState, event: Event) -> OrderState:
     return after if after.due >= progress.due else _within(progress, event, after)
 
 
-def requires_reverification(event: Event) -> bool:
+def requires_reverification(event: ChangeOrder) -> bool:
     """Whether a change touches what verification looks at: what was verified is another order then."""
     return bool(event.line_edits or event.details.keys() & VERIFIED)
 
 
-def _other_line_edits(progress: OrderState, event: Event) -> OrderState:
+def _other_line_edits(progress: OrderState, event: ChangeOrder) -> OrderState:
     if progress.sum("credited") > 0:
         what = "has been credited for what came back"
         raise rejection(progress, event, "returns", what, "Place another order for what is wanted besides.", "return")
@@ -80,7 +80,7 @@ def _other_line_edits(progress: OrderState, event: Event) -> OrderState:
     return after
 
 
-def _detailed(progress: OrderState, event: Event) -> OrderState:
+def _detailed(progress: OrderState, event: ChangeOrder) -> OrderState:
     for name, value in event.details.items():
         if name not in CHANGEABLE:
             what = f"has no detail {name}"
@@ -92,7 +92,7 @@ def _detailed(progress: OrderState, event: Event) -> OrderState:
     return progress.with_header(**event.details)
 
 
-def _check_parcels(progress: OrderState, event: Event) -> None:
+def _check_parcels(progress: OrderState, event: ChangeOrder) -> None:
     """What is labeled, or gone, went to the address that the order has."""
     for number, parcel in progress.shipments.items():
         if parcel.status is ShipmentStatus.LABELED:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
+from typing import assert_never
 
 from connector.errors import CommandError
-from connector.model.events import Action, Event
+from connector.model.events import Authorize, Capture, Decline, IssueInvoice, PaymentEvent, Refund
 from connector.model.money import plain, to_cents
 from connector.model.order_state import OrderState
 from connector.model.rejections import rejection
@@ -14,16 +16,11 @@ from connector.model.shipments import ZERO
 _COINS = {0: "units of the currency", 2: "cents", 3: "thousandths"}
 
 
-def paid(progress: OrderState, event: Event) -> OrderState:
-    if event.action is Action.DECLINE:
+def paid(progress: OrderState, event: PaymentEvent) -> OrderState:
+    if isinstance(event, Decline):
         return replace(progress, declined=True)
     amount = event.amount
-    most = {
-        Action.INVOICE: progress.due - progress.invoiced,
-        Action.AUTHORIZE: progress.due - progress.authorized,
-        Action.CAPTURE: progress.due - progress.net,
-        Action.REFUND: progress.net,
-    }[event.action]
+    most = _most(progress, event)
     whole = amount is not None and amount.is_finite() and amount == to_cents(amount, progress.places)
     # What closes an account may be no whole coin, where one was opened with fractions of them.
     if amount is None or not amount.is_finite() or amount <= 0 or not (whole or amount == most):
@@ -33,18 +30,35 @@ def paid(progress: OrderState, event: Event) -> OrderState:
         left = max(most, ZERO)
         raise CommandError(
             f"Order {progress.number} cannot {event.action} {plain(amount)}: {plain(left)} is left of"
-            f" {plain(progress.net if event.action is Action.REFUND else progress.due)}.",
+            f" {plain(progress.net if isinstance(event, Refund) else progress.due)}.",
             hint=f"Ask for {plain(left)} at most." if left else "",
             field="amount",
             rule="amount",
         )
-    match event.action:
-        case Action.INVOICE:
+    match event:
+        case IssueInvoice():
             number = event.reference or progress.invoice_number
             return replace(progress, invoiced=progress.invoiced + amount, invoice_number=number)
-        case Action.AUTHORIZE:
+        case Authorize():
             return replace(progress, authorized=progress.authorized + amount, declined=False)
-        case Action.CAPTURE:
+        case Capture():
             return replace(progress, captured=progress.captured + amount, declined=False)
-        case _:
+        case Refund():
             return replace(progress, refunded=progress.refunded + amount)
+        case _:
+            assert_never(event)
+
+
+def _most(progress: OrderState, event: IssueInvoice | Authorize | Capture | Refund) -> Decimal:
+    """The largest amount that is possible now."""
+    match event:
+        case IssueInvoice():
+            return progress.due - progress.invoiced
+        case Authorize():
+            return progress.due - progress.authorized
+        case Capture():
+            return progress.due - progress.net
+        case Refund():
+            return progress.net
+        case _:
+            assert_never(event)

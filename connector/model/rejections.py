@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal
 
 from connector.errors import CommandError
-from connector.model.events import Event
+from connector.model.events import Event, LineEvent
 from connector.model.money import plain
 from connector.model.order_state import OrderState
 from connector.model.shipments import ZERO
@@ -37,7 +37,7 @@ def raised(
     )
 
 
-def quantities(progress: OrderState, event: Event) -> Iterable[tuple[int, Decimal]]:
+def quantities(progress: OrderState, event: LineEvent) -> Iterable[tuple[int, Decimal]]:
     """The lines of an event: known ones, with more than 0 of each. CommandError otherwise."""
     if not event.lines:
         raise rejection(progress, event, "lines", "names no lines", "Say which lines, and how many of each.")

@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from typing import assert_never
 
-from connector.model.events import Action, Event
+from connector.model.events import (
+    ApproveReturn,
+    CloseReturn,
+    InspectReturn,
+    LabelReturn,
+    ReceiveReturn,
+    RejectReturn,
+    RequestReturn,
+    ReturnEvent,
+)
 from connector.model.order_state import OrderState
 from connector.model.rejections import checked, chosen, quantities, raised, rejection
 from connector.model.shipments import ZERO, Resolution, Return, ReturnLine, ReturnReason, ReturnStatus
 
 R = ReturnStatus
+OpenReturnEvent = ApproveReturn | RejectReturn | LabelReturn | ReceiveReturn | InspectReturn | CloseReturn
 
 
-def returned(progress: OrderState, event: Event) -> OrderState:
-    return _MOVES[event.action](progress, event)
+def returned(progress: OrderState, event: ReturnEvent) -> OrderState:
+    match event:
+        case RequestReturn():
+            return _requested(progress, event)
+        case ApproveReturn():
+            return _approved(progress, event)
+        case RejectReturn():
+            return _rejected(progress, event)
+        case LabelReturn():
+            return _labeled(progress, event)
+        case ReceiveReturn():
+            return _received(progress, event)
+        case InspectReturn():
+            return _inspected(progress, event)
+        case CloseReturn():
+            return _closed(progress, event)
+        case _:
+            assert_never(event)
 
 
-def _requested(progress: OrderState, event: Event) -> OrderState:
+def _requested(progress: OrderState, event: RequestReturn) -> OrderState:
     lines = {}
     for number, quantity in quantities(progress, event):
         line = progress.lines[number]
@@ -37,15 +63,15 @@ def _requested(progress: OrderState, event: Event) -> OrderState:
     )
 
 
-def _approved(progress: OrderState, event: Event) -> OrderState:
+def _approved(progress: OrderState, event: ApproveReturn) -> OrderState:
     return _with(progress, replace(_one(progress, event, R.REQUESTED), status=R.APPROVED))
 
 
-def _rejected(progress: OrderState, event: Event) -> OrderState:
+def _rejected(progress: OrderState, event: RejectReturn) -> OrderState:
     return _with(progress, replace(_one(progress, event, R.REQUESTED), status=R.REJECTED))
 
 
-def _labeled(progress: OrderState, event: Event) -> OrderState:
+def _labeled(progress: OrderState, event: LabelReturn) -> OrderState:
     if not event.carrier or not event.tracking_number:
         place = "tracking_number" if event.carrier else "carrier"
         raise rejection(progress, event, place, f"got no {place.replace('_', ' ')}", "A label needs both.")
@@ -53,7 +79,7 @@ def _labeled(progress: OrderState, event: Event) -> OrderState:
     return _with(progress, replace(item, carrier=event.carrier, tracking_number=event.tracking_number))
 
 
-def _received(progress: OrderState, event: Event) -> OrderState:
+def _received(progress: OrderState, event: ReceiveReturn) -> OrderState:
     item = _one(progress, event, R.APPROVED, R.RECEIVED)
     lines, back = dict(item.lines), dict(progress.lines)
     for number, quantity in quantities(progress, event):
@@ -65,7 +91,7 @@ def _received(progress: OrderState, event: Event) -> OrderState:
     return _with(replace(progress, lines=back), replace(item, lines=lines, status=R.RECEIVED))
 
 
-def _inspected(progress: OrderState, event: Event) -> OrderState:
+def _inspected(progress: OrderState, event: InspectReturn) -> OrderState:
     """`lines` are good enough for the shelf, `written_off` is not; both are paid back or replaced."""
     item = _one(progress, event, R.RECEIVED)
     if not event.lines and not event.written_off:
@@ -91,7 +117,7 @@ def _inspected(progress: OrderState, event: Event) -> OrderState:
     return _with(replace(progress, lines=credited), item)
 
 
-def _closed(progress: OrderState, event: Event) -> OrderState:
+def _closed(progress: OrderState, event: CloseReturn) -> OrderState:
     """Nothing more of it will come."""
     item = _one(progress, event, R.APPROVED, R.RECEIVED)
     if any(line.inspected < line.received for line in item.lines.values()):
@@ -100,25 +126,13 @@ def _closed(progress: OrderState, event: Event) -> OrderState:
     return _with(progress, replace(item, status=R.CLOSED))
 
 
-_MOVES: Mapping[Action, Callable[[OrderState, Event], OrderState]] = {
-    Action.REQUEST_RETURN: _requested,
-    Action.APPROVE_RETURN: _approved,
-    Action.REJECT_RETURN: _rejected,
-    Action.LABEL_RETURN: _labeled,
-    Action.RECEIVE_RETURN: _received,
-    Action.INSPECT_RETURN: _inspected,
-    Action.CLOSE_RETURN: _closed,
-}
-ACTIONS = frozenset(_MOVES)
-
-
 def _coming(progress: OrderState, line: int) -> Decimal:
     """What of a line is to come with returns that are under way."""
     waiting = (item.lines[line] for item in progress.returns.values() if item.open and line in item.lines)
     return sum((mine.requested - mine.received for mine in waiting), ZERO)
 
 
-def _one(progress: OrderState, event: Event, *among: ReturnStatus) -> Return:
+def _one(progress: OrderState, event: OpenReturnEvent, *among: ReturnStatus) -> Return:
     statuses = {number: item.status for number, item in progress.returns.items()}
     return progress.returns[chosen(progress, event, "return", event.return_number, statuses, set(among))]
 

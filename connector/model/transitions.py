@@ -9,11 +9,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import assert_never
 
 from connector.errors import CommandError
 from connector.model import fulfillment, line_quantities, order_edits, payments, returns
-from connector.model.events import Action, Event
-from connector.model.order_state import Hold, OrderState
+from connector.model.events import (
+    Action,
+    Advance,
+    Allocate,
+    ApproveReturn,
+    Authorize,
+    Begin,
+    Cancel,
+    Capture,
+    ChangeOrder,
+    CloseReturn,
+    Confirm,
+    Deallocate,
+    Decline,
+    Deliver,
+    EscalateHold,
+    Event,
+    HoldEvent,
+    InspectReturn,
+    IssueInvoice,
+    Label,
+    LabelReturn,
+    Pack,
+    Pick,
+    PlaceHold,
+    ReceiveReturn,
+    Refund,
+    RejectReturn,
+    ReleaseHold,
+    RequestReturn,
+    Ship,
+    SplitOrder,
+    Track,
+    Unpack,
+    Verify,
+)
+from connector.model.order_state import OrderState
 from connector.model.rejections import one_of, rejection
 from connector.model.stage import EARLY, Stage
 
@@ -101,18 +137,18 @@ TRANSITIONS: Mapping[tuple[Stage, Stage], Guard] = {
 }
 """Every way from stage to stage. The schema's CHECK on the history is made from this table."""
 
-_ASKED = {Action.VERIFY: S.VERIFIED, Action.CONFIRM: S.CONFIRMED}
 BY_COMMAND = {(S.PLACED, S.VERIFIED), (S.VERIFIED, S.CONFIRMED), (S.VERIFIED, S.PLACED)}
 """Transitions that a command makes; the others come by themselves, see `follow`."""
 
 
 def apply(progress: OrderState, event: Event) -> OrderState:
     """`progress` after `event`; CommandError, naming field and rule, if the order does not allow it."""
-    if event.action is Action.ADVANCE:
+    if isinstance(event, Advance):
         return _moved(progress, event.to)
     check(progress, event)
     after = _happened(progress, event)
-    if event.relines and "stated_total" not in event.details and after.header.stated_total is not None:
+    stated = isinstance(event, ChangeOrder) and "stated_total" in event.details
+    if event.relines and not stated and after.header.stated_total is not None:
         return after.with_header(stated_total=None)  # it was the total of other lines
     return after
 
@@ -145,28 +181,39 @@ def next_automatic_stage(progress: OrderState) -> Stage | None:
 
 
 def _happened(progress: OrderState, event: Event) -> OrderState:
-    match event.action:
-        case Action.VERIFY | Action.CONFIRM:
-            return _moved(progress, _ASKED[event.action])
-        case Action.ALLOCATE | Action.DEALLOCATE | Action.PICK | Action.CANCEL:
+    match event:
+        case Verify():
+            return _moved(progress, S.VERIFIED)
+        case Confirm():
+            return _moved(progress, S.CONFIRMED)
+        case Allocate() | Deallocate() | Pick() | Cancel():
             return line_quantities.with_lines(progress, event)
-        case Action.CHANGE:
+        case ChangeOrder():
             after = order_edits.changed(progress, event)
-            return (
-                _moved(after, S.PLACED)
-                if after.stage is S.VERIFIED and order_edits.requires_reverification(event)
-                else after
-            )
-        case Action.SPLIT:
+            again = after.stage is S.VERIFIED and order_edits.requires_reverification(event)
+            return _moved(after, S.PLACED) if again else after
+        case SplitOrder():
             return order_edits.split(progress, event)
-        case Action.HOLD | Action.RELEASE | Action.ESCALATE:
+        case PlaceHold() | ReleaseHold() | EscalateHold():
             return _held(progress, event)
-        case action if action in fulfillment.ACTIONS:
+        case Pack() | Unpack() | Label() | Ship() | Track() | Deliver():
             return fulfillment.dispatched(progress, event)
-        case action if action in returns.ACTIONS:
+        case (
+            RequestReturn()
+            | ApproveReturn()
+            | RejectReturn()
+            | LabelReturn()
+            | ReceiveReturn()
+            | InspectReturn()
+            | CloseReturn()
+        ):
             return returns.returned(progress, event)
-        case _:
+        case IssueInvoice() | Authorize() | Decline() | Capture() | Refund():
             return payments.paid(progress, event)
+        case Begin() | Advance():
+            raise ValueError(f"{event.action} is nothing that is asked")
+        case _:
+            assert_never(event)
 
 
 def _moved(progress: OrderState, to: Stage | None) -> OrderState:
@@ -183,12 +230,16 @@ def _moved(progress: OrderState, to: Stage | None) -> OrderState:
     return replace(progress, stage=to, holds=frozenset() if to is S.CANCELED else progress.holds)
 
 
-def _held(progress: OrderState, event: Event) -> OrderState:
-    if event.hold is None:
-        raise rejection(progress, event, "hold", "got no reason", f"It is one of {one_of(Hold)}.")
-    on = event.hold in progress.holds
-    if event.action is Action.HOLD and on:
-        raise rejection(progress, event, "hold", f"is on hold for {event.hold} already")
-    if event.action is not Action.HOLD and not on:
-        raise rejection(progress, event, "hold", f"is not on hold for {event.hold}")
-    return progress if event.action is Action.ESCALATE else replace(progress, holds=progress.holds ^ {event.hold})
+def _held(progress: OrderState, event: HoldEvent) -> OrderState:
+    placed = event.hold in progress.holds
+    match event:
+        case PlaceHold() if placed:
+            raise rejection(progress, event, "hold", f"is on hold for {event.hold} already")
+        case ReleaseHold() | EscalateHold() if not placed:
+            raise rejection(progress, event, "hold", f"is not on hold for {event.hold}")
+        case PlaceHold() | ReleaseHold():
+            return replace(progress, holds=progress.holds ^ {event.hold})
+        case EscalateHold():
+            return progress
+        case _:
+            assert_never(event)

@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
-from connector.model.events import Action
+from connector.model.events import Action, EscalateHold, Event, Refund
 from connector.model.notification import MessageKind, Notification, NotificationRequest
 from connector.model.order import Order
 from connector.model.order_state import Hold
@@ -173,8 +174,8 @@ async def _filled(
     if event is None:
         return None
     if item.kind is MessageKind.REFUND:
-        return replace(view, amount=event.event.amount or ZERO)
-    reason = event.event.hold
+        return replace(view, amount=_amount_of(event.event))
+    reason = event.event.hold if isinstance(event.event, EscalateHold) else None
     hold = held.get((order.number, reason)) if reason is not None else None
     if hold is not None and hold.since > event.at:
         hold = None  # another one, for the same reason
@@ -204,3 +205,7 @@ def _number(text: str) -> int:
 
 def _nothing(item: NotificationRequest) -> Skipped:
     return Skipped(why=f"Order {item.order} {_OF_KIND.get(item.kind, 'gives no rise to it')}.")
+
+
+def _amount_of(event: Event) -> Decimal:
+    return event.amount or ZERO if isinstance(event, Refund) else ZERO

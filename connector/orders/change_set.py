@@ -43,5 +43,6 @@ class OrderChangeSet:
     def move(self) -> stock_moves.StockMove:
         skus = {line.number: line.product.sku for line in self.order.lines}
         for entry in self.entries:
-            skus |= {number: edit.sku for number, edit in entry.event.line_edits.items()}
+            if isinstance(entry.event, ChangeOrder):
+                skus |= {number: edit.sku for number, edit in entry.event.line_edits.items()}
         return stock_moves.StockMove(order=self.order.number, skus=skus, steps=self.steps)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from connector.model.events import Action, Event
+from connector.model.events import Action, CloseReturn, Event, InspectReturn, SplitOrder, Verify, make_event
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_header import INHERITED, OrderHeader
 from connector.model.order_state import OrderState
@@ -36,14 +36,14 @@ async def free_number(connection: Connection, made: Sequence[DerivedOrder], orde
     return next(f"{begins}{index}" for index in range(1, len(taken) + 2) if f"{begins}{index}" not in taken)
 
 
-def part(order: Order, before: OrderState, event: Event) -> DerivedOrder:
+def part(order: Order, before: OrderState, event: SplitOrder) -> DerivedOrder:
     """What is split off goes as far at once as the order it came from; freight stays there."""
     came = {
         Stage.PLACED: (),
         Stage.VERIFIED: (Action.VERIFY,),
     }.get(before.stage, (Action.VERIFY, Action.CONFIRM))
     note = f"Split from order {order.number}."
-    events = [Event(action=action, note=note, reference=order.number) for action in came]
+    events = [make_event(action, note=note, reference=order.number) for action in came]
     return DerivedOrder(item=_like(order, event, event.lines, order.header.placed_at, note), events=events)
 
 
@@ -54,16 +54,18 @@ def to_replace(item: Return) -> Mapping[int, Decimal]:
     return {number: line.inspected for number, line in item.lines.items() if line.inspected > ZERO}
 
 
-def replacement(order: Order, after: OrderState, number: int, event: Event, now: datetime) -> DerivedOrder:
+def replacement(
+    order: Order, after: OrderState, number: int, event: InspectReturn | CloseReturn, now: datetime
+) -> DerivedOrder:
     """The same goods for nothing. Somebody has looked at what came back: the rules need not look at this again."""
     note = f"Replaces what came back of order {order.number}."
     item = _like(order, event, to_replace(after.returns[number]), now, note, discount=FREE)
-    return DerivedOrder(item=item, events=[Event(action=Action.VERIFY, note=note, reference=order.number)])
+    return DerivedOrder(item=item, events=[Verify(note=note, reference=order.number)])
 
 
 def _like(
     order: Order,
-    event: Event,
+    event: SplitOrder | InspectReturn | CloseReturn,
     quantities: Mapping[int, Decimal],
     placed_at: datetime,
     note: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from connector.model.events import Action, Event
+from connector.model.events import Confirm, EscalateHold, Event, IssueInvoice, LabelReturn, Refund, Ship
 from connector.model.notification import MessageKind, NotificationRequest
 from connector.model.order_state import OrderState
 from connector.model.stage import Stage
@@ -18,24 +18,24 @@ def notifications_for(
 ) -> Iterator[NotificationRequest]:
     """What `event`, which led an order from `before` to `after` as number `sequence` of its history, has to be told."""
     order = before.number
-    match event.action:
-        case Action.CONFIRM:
+    match event:
+        case Confirm():
             yield NotificationRequest(order=order, kind=MessageKind.CONFIRMATION)
-        case Action.SHIP:
+        case Ship():
             for number, parcel in sorted(after.shipments.items()):
                 if parcel.shipped_on and not (number in before.shipments and before.shipments[number].shipped_on):
                     yield NotificationRequest(order=order, kind=MessageKind.SHIPMENT, reference=str(number))
-        case Action.INVOICE if event.reference:
-            yield NotificationRequest(order=order, kind=MessageKind.INVOICE, reference=event.reference)
-        case Action.LABEL_RETURN:
+        case IssueInvoice(reference=str(reference)):
+            yield NotificationRequest(order=order, kind=MessageKind.INVOICE, reference=reference)
+        case LabelReturn():
             for number, item in sorted(after.returns.items()):
                 if before.returns.get(number) != item:
                     # With another label the customer is told again.
                     reference = f"{RETURN}{number} {item.tracking_number}"
                     yield NotificationRequest(order=order, kind=MessageKind.RETURN_LABEL, reference=reference)
-        case Action.REFUND:
+        case Refund():
             yield NotificationRequest(order=order, kind=MessageKind.REFUND, reference=str(sequence))
-        case Action.ESCALATE:
+        case EscalateHold():
             yield NotificationRequest(order=order, kind=MessageKind.ESCALATION, reference=str(sequence))
     if after.stage is Stage.CANCELED and before.stage is not Stage.CANCELED:
         yield NotificationRequest(order=order, kind=MessageKind.CANCELLATION)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from connector.errors import CommandError
 from connector.model.customer import Customer
-from connector.model.events import Event, LineEdit
+from connector.model.events import ChangeOrder, LineEdit
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_header import ADDRESS
 from connector.model.product import Product
@@ -44,7 +44,7 @@ async def create_placeholder_products(uow: UnitOfWork, skus: Sequence[str]) -> N
     )
 
 
-async def with_edit_defaults(connection: Connection, order: Order, event: Event) -> Event:
+async def with_edit_defaults(connection: Connection, order: Order, event: ChangeOrder) -> ChangeOrder:
     """`event` with every line edit filled in; CommandError naming line and rule."""
     catalog = await products.find(connection, {edit.sku for edit in event.line_edits.values()})
     known = {line.number: line for line in order.lines}

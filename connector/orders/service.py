@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from connector.model.events import Action, Event
+from connector.model.events import Allocate, ChangeOrder, Decline, EscalateHold, Verify
 from connector.model.order import Order
 from connector.model.order_edits import requires_reverification
 from connector.model.order_state import Hold
@@ -156,7 +156,7 @@ class OrderService:
             await transaction.orders(numbers)  # locks them
             since = uow.now - timedelta(hours=hours)
             old = await list_orders_to_escalate(uow.connection, reason, since, numbers=numbers)
-            event = Event(action=Action.ESCALATE, hold=reason, note=f"on hold for {hours:g} hours and more")
+            event = EscalateHold(hold=reason, note=f"on hold for {hours:g} hours and more")
             await transaction.execute_all([OrderCommand(number=number, event=event) for number in old])
             return await transaction.orders(old)
 
@@ -202,16 +202,16 @@ async def execute_in(transaction: OrderTransaction, command: OrderCommand) -> bo
     if await transaction.is_replay(command):
         return True
     event = command.event
-    if event.action is Action.VERIFY or (event.action is Action.ALLOCATE and not event.lines):
+    if isinstance(event, Verify) or (isinstance(event, Allocate) and not event.lines):
         order = await transaction.order(command.number)
         transaction.check_version(order, command.version)
         check(order.state, event)
-        by_rules = verify if event.action is Action.VERIFY else allocate
+        by_rules = verify if isinstance(event, Verify) else allocate
         await by_rules(transaction, [command.number], asked=command)
         return False
     [state] = await transaction.execute_all([command])
-    if event.action is Action.CHANGE and requires_reverification(event) and state.stage in CONFIRMED:
+    if isinstance(event, ChangeOrder) and requires_reverification(event) and state.stage in CONFIRMED:
         await recheck(transaction, command.number)
-    if event.action is Action.DECLINE and state.stage in VERIFIED:
+    if isinstance(event, Decline) and state.stage in VERIFIED:
         await recheck(transaction, command.number, frozenset({Hold.PAYMENT}))
     return False

@@ -16,7 +16,22 @@ from connector.model.canonical import canonical_bytes
 from connector.model.copying import evolved
 from connector.model.customer import Customer
 from connector.model.event_defaults import with_defaults
-from connector.model.events import Action, Event
+from connector.model.events import (
+    Action,
+    Advance,
+    ChangeOrder,
+    CloseReturn,
+    Deliver,
+    EventAtWarehouse,
+    InspectReturn,
+    IssueInvoice,
+    Pack,
+    RequestReturn,
+    Ship,
+    SplitOrder,
+    StockEvent,
+    Track,
+)
 from connector.model.order import Order, OrderInput
 from connector.model.order_header import ADDRESS
 from connector.model.order_state import OrderState
@@ -46,9 +61,6 @@ from connector.store.order_state import OrderChange
 from connector.store.orders import Placed, UnknownReferenceError
 from connector.store.queries.customer_history import standings
 from connector.store.unit_of_work import Lane, UnitOfWork
-
-TODAY = frozenset({Action.SHIP, Action.DELIVER, Action.REQUEST_RETURN})
-"""Events that happen today, unless they say on which day."""
 
 
 class OrderTransaction:
@@ -176,10 +188,10 @@ class OrderTransaction:
         await self.load(numbers)
         commands = await self._new(commands)
         cases = {number: self._case(order, events) for number, (order, events) in (await self.load(numbers)).items()}
-        invoicing = sum(command.event.action is Action.INVOICE for command in commands)
+        invoicing = sum(isinstance(command.event, IssueInvoice) for command in commands)
         numbered = iter(await invoices.take_numbers(self.uow, invoicing))
         for command in commands:
-            if command.event.action is Action.INVOICE:
+            if isinstance(command.event, IssueInvoice):
                 numbered_event = replace(command.event, reference=next(numbered))
                 command = replace(command, event=numbered_event, asked=command.asked or command.event)
             for part in await self._parts(cases[command.number], command):
@@ -267,52 +279,54 @@ class OrderTransaction:
 
     async def _parts(self, case: OrderChangeSet, command: OrderCommand) -> Sequence[OrderCommand]:
         """`command` itself; of goods that lie in several warehouses, one parcel each."""
-        moved = any(step.event.action is not Action.PACK for step in case.steps)
-        if command.event.action is not Action.PACK or command.event.warehouse or moved:
+        moved = any(not isinstance(step.event, Pack) for step in case.steps)
+        if not isinstance(command.event, Pack) or command.event.warehouse or moved:
             return [command]
         self.check_version(case.order, command.version)
         event = with_defaults(case.progress, command.event)
+        assert isinstance(event, Pack)
         events = await stock_moves.split_into_parcels(self.uow.connection, case.progress, event)
         return attribute_to(command, [replace(command, event=part, request=None) for part in events])
 
     async def _act(self, case: OrderChangeSet, command: OrderCommand) -> None:
         order, event = case.order, command.event
         self.check_version(order, command.version)
-        if event.on is None and (event.action in TODAY or event.status is ShipmentStatus.DELIVERED):
-            event = replace(event, on=self.uow.now.date())
-        if event.action is Action.CHANGE:
+        delivered = isinstance(event, Track) and event.status is ShipmentStatus.DELIVERED
+        if isinstance(event, Ship | Deliver | RequestReturn) or (isinstance(event, Track) and delivered):
+            event = event if event.on else replace(event, on=self.uow.now.date())
+        if isinstance(event, ChangeOrder):
             event = self._taxed(case.shown, await with_edit_defaults(self.uow.connection, order, event))
-        if event.action is Action.SPLIT:
+        if isinstance(event, SplitOrder):
             if event.reference:
                 what = "got the number of the new order, which is given here"
                 raise rejection(case.progress, event, "reference", what, "Leave it out.")
             event = replace(
                 event, reference=await derived_orders.free_number(self.uow.connection, case.made, order, "S")
             )
-        if event.action in stock_moves.AT_WAREHOUSE:
+        if isinstance(event, EventAtWarehouse):
             event = await stock_moves.lines_in_warehouse(self.uow.connection, order, case.progress, event)
         event = with_defaults(case.progress, event)
         after = apply(case.progress, event)
-        if event.action in stock_moves.MOVING:
+        if isinstance(event, StockEvent):
             case.steps.append(stock_moves.Step(event=event, before=case.progress, after=after))
-        replaces = _replaced(case.progress, after, event)
-        if replaces is not None:
+        replaces = _replaced(case.progress, after) if isinstance(event, InspectReturn | CloseReturn) else None
+        if replaces is not None and isinstance(event, InspectReturn | CloseReturn):
             event = replace(
                 event, reference=await derived_orders.free_number(self.uow.connection, case.made, order, "R")
             )
             case.made.append(derived_orders.replacement(order, after, replaces, event, self.uow.now))
-        if event.action is Action.SPLIT:
+        if isinstance(event, SplitOrder):
             case.made.append(derived_orders.part(order, case.progress, event))
         entry = EventEntry(event=event, before=case.progress.stage, after=after.stage, request=command.named)
         case.entries.append(entry)
         sequence = case.length
         while (stage := next_automatic_stage(after)) is not None:  # bounded: a stage never comes again
-            moved = apply(after, Event(action=Action.ADVANCE, to=stage))
-            advance = Event(action=Action.ADVANCE, to=stage)
+            advance = Advance(to=stage)
+            moved = apply(after, advance)
             case.entries.append(EventEntry(event=advance, before=after.stage, after=moved.stage))
             after = moved
         case.owed += notifications_for(event, case.progress, after, sequence)
-        if event.action is Action.INVOICE and event.reference and event.amount:
+        if isinstance(event, IssueInvoice) and event.reference and event.amount:
             case.issued.append(self._invoice(event.reference, event.amount, case))
         case.progress = after
 
@@ -323,7 +337,7 @@ class OrderTransaction:
             return order.header.tax_rate
         return billing.rate(facts_of(order, self.uow.now))
 
-    def _taxed(self, order: Order, event: Event) -> Event:
+    def _taxed(self, order: Order, event: ChangeOrder) -> ChangeOrder:
         """A change of address may change the tax, unless the order came with a rate that is not by the rules."""
         billing = self.rules.billing
         if not billing.net or "tax_rate" in event.details or not event.details.keys() & ADDRESS:
@@ -377,7 +391,7 @@ class OrderTransaction:
         return OrderChangeSet(order=order, events=events, before=order.state, progress=order.state)
 
 
-def _replaced(before: OrderState, after: OrderState, event: Event) -> int | None:
+def _replaced(before: OrderState, after: OrderState) -> int | None:
     """The return that is closed now and asks for a replacement."""
     for number, item in after.returns.items():
         if item.status is ReturnStatus.CLOSED and before.returns[number].status is not ReturnStatus.CLOSED:

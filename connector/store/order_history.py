@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,7 +14,17 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.events import ACTION_FIELDS, Action, Event, EventKind, LineEdit
+from connector.model.events import (
+    ACTION_FIELDS,
+    EVENT_FIELDS,
+    Action,
+    Begin,
+    ChangeOrder,
+    Event,
+    EventKind,
+    LineEdit,
+    make_event,
+)
 from connector.model.money import plain
 from connector.model.order_header import HEADER_FIELDS, PERSONAL, OrderHeader
 from connector.model.order_state import Hold, LineState, OrderState
@@ -97,7 +107,8 @@ async def requests(connection: AsyncConnection, asked: Mapping[str, Sequence[str
 def digest_of(order: str, key: str, event: Event) -> str:
     """The same for events that say the same, however their numbers were written, of one order under one key alone: what
     is kept of personal details cannot be compared with other orders."""
-    details = {name: _value(value) for name, value in event.details.items()}
+    given = event.details if isinstance(event, ChangeOrder) else {}
+    details = {name: _value(value) for name, value in given.items()}
     said = {"action": event.action.value, **_detail(event), "details": details}
     content = orjson.dumps([order, said], option=orjson.OPT_SORT_KEYS)
     return hmac.new(key.encode("utf-8", "surrogatepass"), content, sha256).hexdigest()
@@ -122,7 +133,7 @@ async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence
     rows: list[Row] = []
     for begun, known, entries in items:
         if known == 0:
-            entries = (EventEntry(event=Event(action=Action.BEGIN), before=None, after=begun.stage), *entries)
+            entries = (EventEntry(event=Begin(), before=None, after=begun.stage), *entries)
         for sequence, entry in enumerate(entries, start=known + 1):
             detail = _detail(entry.event) if sequence > 1 else _dump(begun)
             rows.append(
@@ -145,16 +156,14 @@ async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence
 
 def _detail(event: Event) -> dict[str, Any]:
     """What an event says, without what it leaves out."""
+    details = event.details if isinstance(event, ChangeOrder) else {}
+    given = {name: getattr(event, name) for name in _NAMES[event.action]}
     said = {
-        "lines": _plain(event.lines),
-        "written_off": _plain(event.written_off),
-        "line_edits": {str(number): _line_edit(edit) for number, edit in event.line_edits.items()},
-        "details": {name: _value(value) for name, value in event.details.items() if name not in PERSONAL},
-        "personal": sorted(event.details.keys() & PERSONAL),
-        "amount": None if event.amount is None else plain(event.amount),
-        **{name: getattr(event, name) for name in _AS_IT_IS},
-        "on": event.on and event.on.isoformat(),
+        name: _WRITE[name](value) if name in _WRITE else value for name, value in given.items() if value is not None
     }
+    if details:
+        said["details"] = {name: _value(value) for name, value in details.items() if name not in PERSONAL}
+        said["personal"] = sorted(details.keys() & PERSONAL)
     return {name: value for name, value in said.items() if value is not None and value not in ({}, [])}
 
 
@@ -168,16 +177,6 @@ def _details(said: Mapping[str, Any]) -> dict[str, Any]:
     """Of personal details the names are known alone."""
     details = {name: HEADER_FIELDS[name].read(value) for name, value in said.get("details", {}).items()}
     return details | dict.fromkeys(said.get("personal", ()))
-
-
-_AS_IT_IS = (
-    "hold", "to", "shipment", "status", "return_number", "reason", "resolution", "warehouse", "carrier",
-    "tracking_number", "reference", "note",
-)  # fmt: skip
-_KINDS = {
-    "hold": Hold, "to": Stage, "status": ShipmentStatus, "reason": ReturnReason, "resolution": Resolution,
-    "on": date.fromisoformat,
-}  # fmt: skip
 
 
 def _plain(quantities: Mapping[int, Decimal]) -> dict[str, str]:
@@ -214,7 +213,7 @@ def _recorded(row: Any) -> StoredEvent:
     detail = orjson.loads(row.detail)
     first = row.action == EventKind.BEGUN
     return StoredEvent(
-        event=Event(action=Action.BEGIN) if first else event_of(EventKind(row.action).action, detail),
+        event=Begin() if first else event_of(EventKind(row.action).action, detail),
         before=Stage(row.stage_before) if row.stage_before else None,
         after=Stage(row.stage_after),
         sequence=row.sequence,
@@ -230,24 +229,13 @@ def event_of(action: Action, detail: Mapping[str, Any]) -> Event:
 
     Earlier versions let an action carry any field, and no rule looked at it: such a field is left out.
     """
-    has = ACTION_FIELDS[action].every | ({"personal"} if action is Action.CHANGE else set())
-    detail = {name: value for name, value in detail.items() if name in has}
-    if action is Action.SHIP and detail.get("lines"):
-        detail.pop("shipment", None)  # the lines counted, and made another parcel
-    values: dict[str, Any] = {
-        name: _KINDS[name](detail[name]) if name in _KINDS else detail[name]
-        for name in (*_AS_IT_IS, "on")
-        if name in detail
-    }
-    return Event(
-        action=action,
-        lines=_quantities(detail.get("lines", {})),
-        written_off=_quantities(detail.get("written_off", {})),
-        line_edits={int(number): _line_edit_of(edit) for number, edit in detail.get("line_edits", {}).items()},
-        details=_details(detail),
-        amount=Decimal(detail["amount"]) if "amount" in detail else None,
-        **values,
-    )
+    has = ACTION_FIELDS[action].every
+    values = {name: _READ[name](value) if name in _READ else value for name, value in detail.items() if name in has}
+    if action is Action.CHANGE:
+        values["details"] = _details(detail)
+    if action is Action.SHIP and values.get("lines"):
+        values.pop("shipment", None)  # the lines counted, and made another parcel
+    return make_event(action, **values)
 
 
 def _line_edit_of(said: Mapping[str, str]) -> LineEdit:
@@ -296,3 +284,31 @@ def _shipment(said: Mapping[str, Any]) -> Shipment:
         tracking_number=said.get("tracking_number"),
         **{name: date.fromisoformat(said[name]) for name in ("shipped_on", "delivered_on") if name in said},
     )
+
+
+_WRITE: Mapping[str, Callable[[Any], Any]] = {
+    "lines": _plain,
+    "written_off": _plain,
+    "line_edits": lambda edits: {str(number): _line_edit(edit) for number, edit in edits.items()},
+    "amount": plain,
+    "on": date.isoformat,
+}
+"""How a history writes a field of an event, by name; others stand in it as they are."""
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "lines": _quantities,
+    "written_off": _quantities,
+    "line_edits": lambda edits: {int(number): _line_edit_of(edit) for number, edit in edits.items()},
+    "amount": Decimal,
+    "on": date.fromisoformat,
+    "hold": Hold,
+    "to": Stage,
+    "status": ShipmentStatus,
+    "reason": ReturnReason,
+    "resolution": Resolution,
+}
+"""How it is read back."""
+_NAMES: Mapping[Action, tuple[str, ...]] = {
+    action: tuple(name for name in EVENT_FIELDS if name in has.every and name != "details")
+    for action, has in ACTION_FIELDS.items()
+}
+"""What an event of each action writes, its details apart."""

@@ -6,13 +6,13 @@ orders wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, insert, update
 
 from connector.model.change import EntityKind
-from connector.model.events import Action, Event, LineEdit
+from connector.model.events import ChangeOrder, EscalateHold, HoldEvent, LineEdit, PlaceHold
 from connector.model.order import MOVING, Order
 from connector.model.order_header import HEADER_FIELDS, OrderHeader
 from connector.model.order_return import return_key
@@ -116,7 +116,7 @@ async def _change_lines(uow: UnitOfWork, item: OrderChange) -> None:
     """Lines that came, went, or got other values."""
     edits: dict[int, LineEdit] = {}
     for entry in item.entries:
-        if entry.event.action is Action.CHANGE:
+        if isinstance(entry.event, ChangeOrder):
             edits |= entry.event.line_edits
     for number, new in sorted(edits.items()):
         here = (order_lines.c.order_number == item.order.number) & (order_lines.c.number == number)
@@ -137,15 +137,14 @@ async def _change_lines(uow: UnitOfWork, item: OrderChange) -> None:
 async def _save_holds(uow: UnitOfWork, moved: Sequence[OrderChange], actor: str) -> None:
     placed: list[Row] = []
     for item in moved:
-        said: Mapping[object, Event] = {
-            entry.event.hold: entry.event for entry in item.entries if entry.event.action is Action.HOLD
-        }
-        if item.progress.holds == item.before.holds and not any(entry.event.hold for entry in item.entries):
+        events = [entry.event for entry in item.entries if isinstance(entry.event, HoldEvent)]
+        if item.progress.holds == item.before.holds and not events:
             continue
+        said = {event.hold: event for event in events if isinstance(event, PlaceHold)}
         mine = holds.c.order_number == item.order.number
-        for entry in item.entries:
-            if entry.event.action is Action.ESCALATE and entry.event.hold is not None:
-                this = holds.c.reason == entry.event.hold.value
+        for event in events:
+            if isinstance(event, EscalateHold):
+                this = holds.c.reason == event.hold.value
                 await uow.connection.execute(update(holds).where(mine, this).values(escalated_at=uow.now))
         for reason in sorted(item.progress.holds - item.before.holds):
             row = {"order_number": item.order.number, "reason": reason.value, "since": uow.now, "placed_by": actor}

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from connector.errors import CommandError
-from connector.model.events import ACTION_FIELDS, REQUESTABLE, Action, Detail, Event, LineEdit
+from connector.model.events import ACTION_FIELDS, REQUESTABLE, Action, Detail, Event, LineEdit, make_event
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_state import Hold
 from connector.model.product import Price, Product
@@ -165,7 +165,7 @@ def event_for(order: Order, wish: Wish) -> Event:
         "note": "as wished",
     }
     has = ACTION_FIELDS[action].requestable
-    event = Event(action=action, **{name: value for name, value in values.items() if wish.careless or name in has})
+    event = make_event(action, **{name: value for name, value in values.items() if wish.careless or name in has})
     assert not wish.careless, f"{action} took every field"
     return event
 

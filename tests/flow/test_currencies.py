@@ -18,7 +18,19 @@ from connector.localorg.seed_file import read_seed_file
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
 from connector.model.customer import Customer
-from connector.model.events import Action, Event
+from connector.model.events import (
+    Action,
+    ApproveReturn,
+    Capture,
+    Confirm,
+    Deliver,
+    Event,
+    InspectReturn,
+    ReceiveReturn,
+    RequestReturn,
+    Verify,
+    make_event,
+)
 from connector.model.order import LineInput, OrderInput
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
@@ -118,10 +130,10 @@ async def test_payments_in_yen_add_up_to_the_amount_due(seeded: World) -> None:
         progress = order.state
     assert progress.due == Decimal(5097)
     with pytest.raises(CommandError, match=r"amount 0\.5") as refused:
-        await act(seeded, Event(action=Action.CAPTURE, amount=Decimal("0.5")))
+        await act(seeded, Capture(amount=Decimal("0.5")))
     assert "whole units" in str(refused.value)
-    await act(seeded, Event(action=Action.VERIFY), Event(action=Action.CONFIRM))
-    await act(seeded, *(Event(action=action, amount=progress.due) for action in (Action.INVOICE, Action.CAPTURE)))
+    await act(seeded, Verify(), Confirm())
+    await act(seeded, *(make_event(action, amount=progress.due) for action in (Action.INVOICE, Action.CAPTURE)))
     async with seeded.service.store.reader() as connection:
         [order] = await orders.load(connection, ["A-3"])
     assert (order.amount_due, order.payment_status) == (0, "paid")
@@ -207,14 +219,14 @@ async def test_return_has_the_currency_of_its_order(database_url: str, returns: 
         three = {1: Decimal(3)}
         await act(
             world,
-            *(Event(action=action) for action in (Action.VERIFY, Action.CONFIRM)),
-            *(Event(action=action, lines=three) for action in (Action.ALLOCATE, Action.PICK, Action.SHIP)),
-            Event(action=Action.DELIVER),
-            *(Event(action=action, amount=progress.due) for action in (Action.INVOICE, Action.CAPTURE)),
-            Event(action=Action.REQUEST_RETURN, lines={1: Decimal(1)}),
-            Event(action=Action.APPROVE_RETURN),
-            Event(action=Action.RECEIVE_RETURN, lines={1: Decimal(1)}),
-            Event(action=Action.INSPECT_RETURN, lines={1: Decimal(1)}, warehouse="EAST"),
+            *(make_event(action) for action in (Action.VERIFY, Action.CONFIRM)),
+            *(make_event(action, lines=three) for action in (Action.ALLOCATE, Action.PICK, Action.SHIP)),
+            Deliver(),
+            *(make_event(action, amount=progress.due) for action in (Action.INVOICE, Action.CAPTURE)),
+            RequestReturn(lines={1: Decimal(1)}),
+            ApproveReturn(),
+            ReceiveReturn(lines={1: Decimal(1)}),
+            InspectReturn(lines={1: Decimal(1)}, warehouse="EAST"),
         )
         assert (await world.push()).in_sync
         assert (await world.push()).in_sync

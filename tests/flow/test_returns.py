@@ -17,7 +17,16 @@ from connector.jobs.org_deploy import deploy_metadata
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
 from connector.model.change import EntityKind
-from connector.model.events import Action, Event
+from connector.model.events import (
+    Action,
+    ApproveReturn,
+    Deliver,
+    Event,
+    InspectReturn,
+    ReceiveReturn,
+    RequestReturn,
+    make_event,
+)
 from connector.model.order import LineInput
 from connector.model.shipments import Resolution, ReturnReason
 from connector.orders.command import OrderCommand
@@ -67,20 +76,20 @@ async def delivered(world: World) -> None:
         progress = order.state
     await act(
         world,
-        *(Event(action=action) for action in (Action.VERIFY, Action.CONFIRM)),
-        *(Event(action=action, lines=everything) for action in (Action.ALLOCATE, Action.PICK, Action.SHIP)),
-        Event(action=Action.DELIVER),
-        *(Event(action=action, amount=progress.due) for action in (Action.INVOICE, Action.CAPTURE)),
+        *(make_event(action) for action in (Action.VERIFY, Action.CONFIRM)),
+        *(make_event(action, lines=everything) for action in (Action.ALLOCATE, Action.PICK, Action.SHIP)),
+        Deliver(),
+        *(make_event(action, amount=progress.due) for action in (Action.INVOICE, Action.CAPTURE)),
     )
 
 
 async def sent_back(world: World, resolution: Resolution = Resolution.REFUND) -> None:
     await act(
         world,
-        Event(action=Action.REQUEST_RETURN, lines=BACK, reason=ReturnReason.DAMAGED, resolution=resolution),
-        Event(action=Action.APPROVE_RETURN),
-        Event(action=Action.RECEIVE_RETURN, lines=BACK),
-        Event(action=Action.INSPECT_RETURN, lines={1: Decimal(1)}, written_off={1: Decimal(1)}, warehouse="EAST"),
+        RequestReturn(lines=BACK, reason=ReturnReason.DAMAGED, resolution=resolution),
+        ApproveReturn(),
+        ReceiveReturn(lines=BACK),
+        InspectReturn(lines={1: Decimal(1)}, written_off={1: Decimal(1)}, warehouse="EAST"),
     )
 
 
@@ -107,7 +116,7 @@ async def test_refund_is_a_reduction_order_of_the_activated_original(world: Worl
 
 async def test_uninspected_return_shows_on_the_order(world: World) -> None:
     await delivered(world)
-    await act(world, Event(action=Action.REQUEST_RETURN, lines=BACK, reason=ReturnReason.WRONG_ITEM))
+    await act(world, RequestReturn(lines=BACK, reason=ReturnReason.WRONG_ITEM))
     assert (await world.push()).in_sync
     assert await reductions(world) == []
     [row] = await world.query("SELECT Return_Status__c, Return_Reason__c FROM Order")
@@ -156,7 +165,7 @@ async def test_return_order_setting_creates_a_return_order(database_url: str) ->
         )
         assert deployed.deployed.succeeded, deployed.deployed.problems
         await delivered(world)
-        await act(world, Event(action=Action.REQUEST_RETURN, lines=BACK, reason=ReturnReason.DAMAGED))
+        await act(world, RequestReturn(lines=BACK, reason=ReturnReason.DAMAGED))
         assert (await world.push()).in_sync
         soql = (
             "SELECT External_Key__c, Status, Order.External_Key__c, (SELECT QuantityReturned, QuantityReceived,"
@@ -170,8 +179,8 @@ async def test_return_order_setting_creates_a_return_order(database_url: str) ->
             "R-1",
         )
         assert (line["QuantityReturned"], line["ReasonForReturn"], line["RepaymentMethod"]) == (2, "Damaged", "Refund")
-        await act(world, Event(action=Action.APPROVE_RETURN), Event(action=Action.RECEIVE_RETURN, lines=BACK))
-        await act(world, Event(action=Action.INSPECT_RETURN, written_off=BACK))
+        await act(world, ApproveReturn(), ReceiveReturn(lines=BACK))
+        await act(world, InspectReturn(written_off=BACK))
         assert (await world.push()).in_sync
         [row] = await world.query(soql)
         [line] = row["ReturnOrderLineItems"]["records"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from connector.errors import AbortedError, CommandError
-from connector.model.events import Action, Event
+from connector.model.events import Allocate, Deallocate
 from connector.model.money import plain
 from connector.model.order import Order
 from connector.model.order_state import OrderState
@@ -49,7 +49,7 @@ async def allocate(
             place = (sku_of[line], warehouse)
             levels[place] = replace(levels[place], reserved=levels[place].reserved + quantity)
         if lines:
-            commands.append(OrderCommand(number=order.number, event=Event(action=Action.ALLOCATE, lines=lines)))
+            commands.append(OrderCommand(number=order.number, event=Allocate(lines=lines)))
     if asked is not None:
         commands = attribute_to(asked, commands)
     done = {progress.number: progress for progress in await transaction.execute_all(commands)}
@@ -96,7 +96,7 @@ async def apply_stock_count(
         for number, lines in taken.items():
             lost.setdefault(number, set()).update(lines)
         events = {
-            number: Event(action=Action.DEALLOCATE, lines=lines, warehouse=place[1], note="stock lost")
+            number: Deallocate(lines=lines, warehouse=place[1], note="stock lost")
             for number, lines in sorted(taken.items())
         }
         await transaction.execute_all([OrderCommand(number=number, event=event) for number, event in events.items()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connector.errors import CommandError
-from connector.model.events import Action, Event
+from connector.model.events import Track
 from connector.model.fulfillment import is_news
 from connector.model.shipments import ON_THE_WAY, ShipmentStatus
 from connector.orders.command import OrderCommand
@@ -27,9 +27,7 @@ async def news_for(
     tracked = _of_carrier(tracking_number, carrier, await shipments.find(transaction.uow.connection, tracking_number))
     orders = await transaction.load(list(dict.fromkeys(item.order for item in tracked)))
     commands = [
-        OrderCommand(
-            number=item.order, event=Event(action=Action.TRACK, shipment=item.number, status=status, note=note)
-        )
+        OrderCommand(number=item.order, event=Track(shipment=item.number, status=status, note=note))
         for item in tracked
         if is_news(orders[item.order][0].state.shipments[item.number], status)
     ]

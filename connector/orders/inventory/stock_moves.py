@@ -11,9 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from operator import itemgetter
+from typing import TypeVar, assert_never
 
 from connector.errors import CommandError
-from connector.model.events import Action, Event, listed_fields
+from connector.model.events import (
+    Allocate,
+    Cancel,
+    Deallocate,
+    EventAtWarehouse,
+    InspectReturn,
+    Pack,
+    Pick,
+    Ship,
+    StockEvent,
+    listed_fields,
+)
 from connector.model.money import plain
 from connector.model.order import Order
 from connector.model.order_state import OrderState
@@ -27,22 +39,23 @@ from connector.store import stock
 from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 
-MOVING = frozenset(
-    {Action.ALLOCATE, Action.DEALLOCATE, Action.PICK, Action.PACK, Action.SHIP, Action.CANCEL, Action.INSPECT_RETURN}
-)
-"""Events that concern stock."""
-AT_WAREHOUSE = frozenset({Action.DEALLOCATE, Action.PICK, Action.PACK, Action.SHIP})
-"""Events that may name one warehouse, and then concern nothing in another."""
-_UNPICKED = frozenset({Action.DEALLOCATE, Action.PICK})
+Unpicked = Deallocate | Pick
+"""What concerns goods that are reserved and not picked."""
+E = TypeVar("E", bound=EventAtWarehouse)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """One event of an order, with its progress before and after."""
 
-    event: Event
+    event: StockEvent
     before: OrderState
     after: OrderState
+
+    @property
+    def warehouse(self) -> str | None:
+        """The one that the event names."""
+        return None if isinstance(self.event, Allocate | Cancel) else self.event.warehouse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,21 +109,21 @@ async def apply_moves(uow: UnitOfWork, moves: Sequence[StockMove], routing: Rout
     await stock.keep(uow, {key: found for key, found in held.items() if held_known.get(key) != found})
 
 
-async def lines_in_warehouse(connection: Connection, order: Order, progress: OrderState, event: Event) -> Event:
+async def lines_in_warehouse(connection: Connection, order: Order, progress: OrderState, event: E) -> E:
     """`event` with the lines it leaves out: all that can be given up, picked, packed or shipped in the warehouse named.
     `order` is as it was found, `progress` as it is by now. A parcel that waits to be shipped has its lines already."""
     if event.lines or event.warehouse is None:
         return event
     check(progress, event)
-    parcel = event.shipment is not None or any(item.status in IN_HOUSE for item in progress.shipments.values())
-    if event.action is Action.SHIP and parcel:
+    waiting = any(item.status in IN_HOUSE for item in progress.shipments.values())
+    if isinstance(event, Ship) and (waiting or event.shipment is not None):
         return event
     held = await stock.reserved_for(connection, [order.number])
     lines: dict[int, Decimal] = {}
     for (_, line, place), reserved in sorted(held.items(), key=itemgetter(0)):
-        if place == event.warehouse and event.action in _UNPICKED and reserved.unpicked > 0:
+        if place == event.warehouse and isinstance(event, Unpicked) and reserved.unpicked > 0:
             lines[line] = reserved.unpicked
-        elif place == event.warehouse and event.action not in _UNPICKED:
+        elif place == event.warehouse and not isinstance(event, Unpicked):
             loose = reserved.picked - progress.packed_at(line, place)
             if loose > 0:
                 lines[line] = loose
@@ -120,7 +133,7 @@ async def lines_in_warehouse(connection: Connection, order: Order, progress: Ord
     return replace(event, lines=lines)
 
 
-async def split_into_parcels(connection: Connection, progress: OrderState, event: Event) -> list[Event]:
+async def split_into_parcels(connection: Connection, progress: OrderState, event: Pack) -> list[Pack]:
     """One event for each warehouse that the goods of `event` are picked in, for a parcel leaves one warehouse; all of
     them from one, if it has all. Where that cannot be said, the event as it is."""
     found = await _by_warehouse(connection, progress, event)
@@ -132,7 +145,7 @@ async def split_into_parcels(connection: Connection, progress: OrderState, event
     return [replace(event, lines=lines, warehouse=place) for place, lines in found.items()] or [event]
 
 
-async def _by_warehouse(connection: Connection, progress: OrderState, event: Event) -> dict[str, dict[int, Decimal]]:
+async def _by_warehouse(connection: Connection, progress: OrderState, event: Pack) -> dict[str, dict[int, Decimal]]:
     """The lines of `event` by the warehouse that they are picked in; empty where that cannot be said."""
     if not all(quantity > 0 for quantity in event.lines.values()):
         return {}
@@ -163,19 +176,21 @@ async def _by_warehouse(connection: Connection, progress: OrderState, event: Eve
 
 
 def _follow(uow: UnitOfWork, item: StockMove, step: Step, shelves: _Shelves, routing: Routing) -> None:
-    match step.event.action:
-        case Action.ALLOCATE:
+    match step.event:
+        case Allocate():
             _reserve(item, step, shelves, routing)
-        case Action.PICK:
+        case Pick():
             _pick(item, step, shelves)
-        case Action.PACK:
+        case Pack():
             _check_parcel(item, step, shelves)
-        case Action.SHIP:
+        case Ship():
             _ship(item, step, shelves)
-        case Action.INSPECT_RETURN:
+        case InspectReturn():
             _put_back(uow, item, step, shelves)
-        case _:
+        case Deallocate() | Cancel():
             _give_back(item, step, shelves)
+        case _:
+            assert_never(step.event)
 
 
 def _reserve(item: StockMove, step: Step, shelves: _Shelves, routing: Routing) -> None:
@@ -204,14 +219,14 @@ def _pick(item: StockMove, step: Step, shelves: _Shelves) -> None:
 
 def _check_parcel(item: StockMove, step: Step, shelves: _Shelves) -> None:
     """A parcel that names its warehouse holds what is picked there, and in no other such parcel."""
-    if step.event.warehouse is not None:
+    if step.warehouse is not None:
         for line, quantity in step.event.lines.items():
             _shared(item, step, line, quantity, _loose(item, step.before, line, shelves), "picked and not packed")
 
 
 def _ship(item: StockMove, step: Step, shelves: _Shelves) -> None:
     parcel = _left(step)
-    if step.event.warehouse not in {None, parcel.warehouse or step.event.warehouse}:
+    if step.warehouse not in {None, parcel.warehouse or step.warehouse}:
         what = f"has shipment {parcel.number} packed in {parcel.warehouse}"
         raise rejection(step.before, step.event, "warehouse", what, "Leave the warehouse out, or unpack it.", "stock")
     others = replace(step.before, shipments={n: p for n, p in step.before.shipments.items() if n != parcel.number})
@@ -226,7 +241,7 @@ def _ship(item: StockMove, step: Step, shelves: _Shelves) -> None:
 def _give_back(item: StockMove, step: Step, shelves: _Shelves) -> None:
     """What is canceled, or allocated no more: what is not picked first. An event that names a warehouse gives up
     nothing in another."""
-    if step.event.warehouse is not None:
+    if step.warehouse is not None:
         for line, quantity in step.event.lines.items():
             room = {key: shelves.held[key].unpicked for key in shelves.of_line(item.order, line)}
             _shared(item, step, line, quantity, room, "allocated and not picked")
@@ -239,7 +254,7 @@ def _give_back(item: StockMove, step: Step, shelves: _Shelves) -> None:
             shelves.held[key] = replace(shelves.held[key], picked=shelves.held[key].picked - part)
             unpicked -= part
         left = before.allocated - after.allocated
-        for key in sorted(loose, key=lambda key: (key[2] != step.event.warehouse, key)):
+        for key in sorted(loose, key=lambda key: (key[2] != step.warehouse, key)):
             part = min(left, shelves.held[key].unpicked)
             shelves.held[key] = replace(shelves.held[key], quantity=shelves.held[key].quantity - part)
             shelves.change((item.skus[line], key[2]), reserved=-part)
@@ -248,7 +263,7 @@ def _give_back(item: StockMove, step: Step, shelves: _Shelves) -> None:
 
 def _put_back(uow: UnitOfWork, item: StockMove, step: Step, shelves: _Shelves) -> None:
     for number, quantity in step.event.lines.items():
-        place = (item.skus[number], step.event.warehouse or "")
+        place = (item.skus[number], step.warehouse or "")
         known = shelves.levels.get(place)
         on_hand = (known.on_hand if known else ZERO) + quantity
         shelves.levels[place] = stock.arrived(known, on_hand, uow.now.date())
@@ -280,7 +295,7 @@ def _shared(
     warehouse: str | None = None,
 ) -> dict[ReservationKey, Decimal]:
     """`quantity` by place, in the warehouse that is asked for; CommandError where that is too little."""
-    warehouse = warehouse or step.event.warehouse
+    warehouse = warehouse or step.warehouse
     found: dict[ReservationKey, Decimal] = {}
     left = quantity
     for key, most in room.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connector.model.events import Action, Event
+from connector.model.events import Action, ChangeOrder, Decline, PlaceHold, ReleaseHold, Verify
 from connector.model.order import Order
 from connector.model.order_edits import requires_reverification
 from connector.model.order_state import Hold, OrderState
@@ -32,7 +32,7 @@ async def verify(
     commands: list[OrderCommand] = []
     for order in waiting:
         holds = [_hold(order.number, hold, failure) for hold, failure in failed[order.number].items()]
-        commands += holds or [OrderCommand(number=order.number, event=Event(action=Action.VERIFY))]
+        commands += holds or [OrderCommand(number=order.number, event=Verify())]
     if asked is not None:
         commands = attribute_to(asked, commands)
     done = {progress.number: progress for progress in await transaction.execute_all(commands)}
@@ -61,7 +61,7 @@ async def _failed(transaction: OrderTransaction, some: Sequence[Order]) -> dict[
 
 
 def _hold(number: str, hold: Hold, failure: Failure) -> OrderCommand:
-    event = Event(action=Action.HOLD, hold=hold, reference=failure.rules, note=failure.why)
+    event = PlaceHold(hold=hold, reference=failure.rules, note=failure.why)
     return OrderCommand(number=number, event=event)
 
 
@@ -70,10 +70,10 @@ async def _excused(transaction: OrderTransaction, numbers: Sequence[str]) -> dic
     actions = (Action.RELEASE, Action.CHANGE, Action.DECLINE)
     released: dict[str, frozenset[Hold]] = {}
     for number, event in await list_events(transaction.uow.connection, numbers, actions):
-        if event.action is Action.RELEASE and event.hold is not None:
+        if isinstance(event, ReleaseHold):
             released[number] = released.get(number, frozenset()) | {event.hold}
-        elif event.action is Action.CHANGE and requires_reverification(event):
+        elif isinstance(event, ChangeOrder) and requires_reverification(event):
             released[number] = frozenset()
-        elif event.action is Action.DECLINE:
+        elif isinstance(event, Decline):
             released[number] = released.get(number, frozenset()) - {Hold.PAYMENT}
     return released

@@ -9,7 +9,7 @@ from connector.api.schemas import ReturnBody
 from connector.api.serializers import serialize_return
 from connector.api.transitions import ReturnTransitionBody, event_of
 from connector.errors import CommandError
-from connector.model.events import Action, Event
+from connector.model.events import Action, RequestReturn, ReturnEvent
 from connector.model.order_return import return_key, returned, split_key
 from connector.model.role import Role
 from connector.orders.command import OrderCommand
@@ -22,8 +22,7 @@ from connector.web.routing import ApiResponse, RequestContext, Route
 
 async def request_return(call: RequestContext) -> ApiResponse:
     body = call.body
-    event = Event(
-        action=Action.REQUEST_RETURN,
+    event = RequestReturn(
         lines=body.lines,
         reason=body.reason,
         resolution=body.resolution,
@@ -61,6 +60,8 @@ async def transition_return(call: RequestContext) -> ApiResponse:
     key = call.at("key")
     number, index = split_key(key)
     event = event_of(call.body)
+    if isinstance(event, RequestReturn) or not isinstance(event, ReturnEvent):
+        raise _unknown(key)  # the body allows none of these
     if event.return_number not in {None, index}:
         said = f"return_number: the path says {index}, the body {event.return_number}."
         raise CommandError(said, field="return_number", rule="input")

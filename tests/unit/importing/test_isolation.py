@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector.model.events import Action, Event
+from connector.model.events import Action, make_event
 from connector.model.order import OrderInput
 from connector.model.stage import Stage
 from connector.orders.importing import ImportReport, import_files
@@ -23,7 +23,7 @@ from tests.unit.importing.conftest import Importer, Silent
 
 async def act(importer: Importer, number: str, action: Action) -> None:
     async with importer.store.transaction() as uow:
-        await OrderTransaction(uow, actor="anna").execute_all([OrderCommand(number=number, event=Event(action=action))])
+        await OrderTransaction(uow, actor="anna").execute_all([OrderCommand(number=number, event=make_event(action))])
 
 
 async def test_an_order_that_was_acted_on_keeps_out_no_other(importer: Importer, shop: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from connector.api.transitions import event_of as event_of_body
 from connector.cli.act import _event
 from connector.cli.action_options import OPTIONS
 from connector.errors import CommandError, UsageError
-from connector.model.events import ACTION_FIELDS, EVENT_FIELDS, REQUESTABLE, Action, Event, LineEdit
+from connector.model.events import ACTION_FIELDS, EVENT_FIELDS, REQUESTABLE, Action, Event, LineEdit, Ship, make_event
 from connector.model.order_state import Hold
 from connector.model.shipments import Resolution, ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
@@ -66,22 +66,22 @@ def test_every_action_has_its_fields_and_every_field_has_an_action() -> None:
 def test_event_with_a_field_of_other_actions_cannot_be_made(action: Action) -> None:
     for name in FOREIGN[action]:
         with pytest.raises(CommandError, match=f"^{name} is not a field of {action}; {action} takes ") as refused:
-            Event(action=action, **{name: VALUES[name]})
+            make_event(action, **{name: VALUES[name]})
         assert (refused.value.field, refused.value.rule) == (name, "field")
         with pytest.raises(CommandError, match=f"^{name} is not a field of {action}"):
-            replace(Event(action=action), **{name: VALUES[name]})
+            replace(make_event(action), **{name: VALUES[name]})
 
 
 @EVERY
 def test_history_of_an_earlier_version_loads_without_fields_of_other_actions(action: Action) -> None:
     stored = {name: {"to": "confirmed", **SENT}[name] for name in FOREIGN[action]}
-    assert event_of(action, stored) == Event(action=action)
+    assert event_of(action, stored) == make_event(action)
     assert event_of(action, {"personal": ["notes"]}).details.keys() == ({"notes"} if action is Action.CHANGE else set())
 
 
 def test_history_of_a_shipment_that_named_lines_too_loads_as_what_it_did() -> None:
     both = event_of(Action.SHIP, {"lines": {"1": "2"}, "shipment": 1, "on": "2026-01-31"})
-    assert both == Event(action=Action.SHIP, lines={1: Decimal(2)}, on=date(2026, 1, 31))
+    assert both == Ship(lines={1: Decimal(2)}, on=date(2026, 1, 31))
 
 
 @ALL
@@ -90,7 +90,7 @@ def test_body_of_an_action_has_the_fields_of_the_table(action: Action) -> None:
     required = {name for name, item in body_of(action).model_fields.items() if item.is_required()}
     assert required == {"action", *ACTION_FIELDS[action].required}
     body = TransitionBody.model_validate({"action": action.value, **own(action, SENT)})
-    assert event_of_body(body) == Event(action=action, **own(action, VALUES))
+    assert event_of_body(body) == make_event(action, **own(action, VALUES))
 
 
 @ALL
@@ -122,7 +122,7 @@ def test_body_with_fields_of_other_actions_that_are_null_or_empty_is_taken_witho
 
 @ALL
 def test_options_of_other_actions_are_refused_as_they_were_typed(action: Action) -> None:
-    assert _event(action.value, own(action, SENT)) == Event(action=action, **own(action, VALUES))
+    assert _event(action.value, own(action, SENT)) == make_event(action, **own(action, VALUES))
     for name in OPTIONS.keys() - set(ACTION_FIELDS[action].requestable):
         with pytest.raises(UsageError, match=f"^{OPTIONS[name]} is not an option of {action}; {action} takes --"):
             _event(action.value, {**own(action, SENT), name: SENT[name]})

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import CommandError
-from connector.model.events import Action, Event
+from connector.model.events import Capture
 from connector.model.money import places_of, to_cents
 from connector.model.stage import Stage
 from connector.model.transitions import apply
@@ -63,6 +63,6 @@ def test_an_invoice_in_yen_adds_up_in_whole_yen() -> None:
 def test_nobody_pays_half_a_yen() -> None:
     progress = replace(an_order(line(1, currency="JPY"), currency="JPY").state, stage=Stage.CONFIRMED)
     with pytest.raises(CommandError, match="whole units of the currency"):
-        apply(progress, Event(action=Action.CAPTURE, amount=Decimal("0.5")))
+        apply(progress, Capture(amount=Decimal("0.5")))
     dinar = replace(an_order(line(1, currency="KWD"), currency="KWD").state, stage=Stage.CONFIRMED)
-    assert apply(dinar, Event(action=Action.CAPTURE, amount=Decimal("0.005"))).captured == Decimal("0.005")
+    assert apply(dinar, Capture(amount=Decimal("0.005"))).captured == Decimal("0.005")

@@ -24,7 +24,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from connector.api.schemas import PLACED_FIELDS
 from connector.api.serializers import serialize_order
 from connector.model.canonical import canonical_bytes
-from connector.model.events import Action, Event
+from connector.model.events import SplitOrder
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_header import (
     CHANGEABLE,
@@ -127,7 +127,7 @@ async def place_and_post(store: Store) -> tuple[OrderHeader, dict[str, Any], dic
 async def split_and_import(store: Store, folder: Path) -> tuple[OrderHeader, OrderHeader, str, OrderHeader]:
     changed = (await load(store, PLACED)).header
     async with store.transaction() as uow:
-        split = Event(action=Action.SPLIT, lines={2: Decimal(1)})
+        split = SplitOrder(lines={2: Decimal(1)})
         await OrderTransaction(uow, actor="anna").execute_all([OrderCommand(number=PLACED, event=split)])
     async with store.reader() as connection:
         history = str([entry.payload for entry in await order_history.read(connection, PLACED)])

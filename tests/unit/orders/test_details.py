@@ -14,7 +14,7 @@ from sqlalchemy import select
 from connector.api.transitions import DetailsBody
 from connector.errors import CommandError, StoreError
 from connector.model.change import EntityKind
-from connector.model.events import Action, Event, LineEdit
+from connector.model.events import Action, ChangeOrder, IssueInvoice, LineEdit
 from connector.model.order import Order
 from connector.model.order_header import CHANGEABLE
 from connector.model.order_state import Hold, OrderState
@@ -42,7 +42,7 @@ NET = replace(
 
 async def change(store: Store, rules: Rules | None = None, **details: Any) -> OrderState:
     async with store.transaction() as uow:
-        command = OrderCommand(number="1", event=Event(action=Action.CHANGE, details=details))
+        command = OrderCommand(number="1", event=ChangeOrder(details=details))
         [progress] = await OrderTransaction(uow, actor="anna", rules=rules).execute_all([command])
     return progress
 
@@ -211,7 +211,7 @@ async def test_tax_comes_on_top_of_net_prices(store: Store) -> None:
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
     async with store.transaction() as uow:
-        invoice = Event(action=Action.INVOICE, amount=Decimal("106.11"))
+        invoice = IssueInvoice(amount=Decimal("106.11"))
         await OrderTransaction(uow, actor="anna", rules=NET).execute_all([OrderCommand(number="1", event=invoice)])
     async with store.reader() as connection:
         [issued] = await invoices.of_order(connection, "1")

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import CommandError
-from connector.model.events import Action, Event
+from connector.model.events import Action, Allocate
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.orders.service import execute_in
@@ -31,9 +31,7 @@ async def test_an_order_goes_all_the_way_without_a_number_being_named(store: Sto
     for action in (Action.VERIFY, Action.AUTHORIZE, Action.CONFIRM):
         await act(store, action)
     async with store.transaction() as uow:
-        await execute_in(
-            OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=Event(action=Action.ALLOCATE))
-        )
+        await execute_in(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=Allocate()))
     for action in (Action.PICK, Action.PACK):
         await act(store, action)
     await act(store, Action.SHIP, **SHIPPED)

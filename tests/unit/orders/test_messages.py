@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert
 
 from connector.errors import CommandError, StoreError
-from connector.model.events import Action, Event
+from connector.model.events import Action, make_event
 from connector.model.notification import MessageKind, MessageState
 from connector.model.order_state import Hold
 from connector.model.shipments import Resolution, ReturnReason
@@ -110,7 +110,7 @@ async def test_a_part_and_a_replacement_are_orders_with_confirmations_of_their_o
 
 async def test_a_refused_command_leaves_no_message(store: Store) -> None:
     await opened(store)
-    commands = [OrderCommand(number="1", event=Event(action=action)) for action in (Action.CONFIRM, Action.CONFIRM)]
+    commands = [OrderCommand(number="1", event=make_event(action)) for action in (Action.CONFIRM, Action.CONFIRM)]
     with pytest.raises(CommandError):
         async with store.transaction() as uow:
             await OrderTransaction(uow, actor="anna", rules=RULES).execute_all(commands)

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from connector.errors import CommandError
 from connector.jobs import order_automation as job
 from connector.jobs.order_automation import AutomationReport, run_order_automation
-from connector.model.events import Action, Event
+from connector.model.events import Action, Event, PlaceHold, ReleaseHold
 from connector.model.order_state import Hold, OrderState
 from connector.model.transitions import apply
 from connector.orders import transaction
@@ -65,7 +65,7 @@ async def held(store: Store, *numbers: str) -> None:
     async with store.transaction() as uow:
         shop = OrderTransaction(uow, actor="shop")
         await shop.place(placements([samples.order(number, **WHOLE) for number in numbers]))
-        event = Event(action=Action.HOLD, hold=Hold.CREDIT, note="over the limit")
+        event = PlaceHold(hold=Hold.CREDIT, note="over the limit")
         await shop.execute_all([OrderCommand(number=number, event=event) for number in numbers])
     clock.advance(1000 * 3600)
 
@@ -100,7 +100,7 @@ async def test_two_at_once_do_nothing_twice(store: Store) -> None:
 async def test_a_hold_that_is_released_meanwhile_is_not_escalated_and_ends_no_round(store: Store) -> None:
     await held(store, "1", "2")
     async with store.transaction() as uow:
-        release = Event(action=Action.RELEASE, hold=Hold.CREDIT)
+        release = ReleaseHold(hold=Hold.CREDIT)
         await OrderTransaction(uow, actor="anna").execute_all([OrderCommand(number="1", event=release)])
         tending = asyncio.create_task(run_order_automation(store, OrderService(store, lambda: RULES)))
         await blocked(store, 1)

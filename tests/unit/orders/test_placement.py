@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connector.errors import CommandError, StoreError
-from connector.model.events import Action, Event, LineEdit
+from connector.model.events import Action, ChangeOrder, LineEdit, SplitOrder, make_event
 from connector.model.order import Order, OrderInput
 from connector.model.order_state import Hold
 from connector.model.product import Price
@@ -97,7 +97,7 @@ async def test_what_is_split_off_takes_nobodys_number(store: Store) -> None:
     with pytest.raises(CommandError, match="got the number of the new order, which is given here") as refused:
         await act(store, Action.SPLIT, lines={1: 1}, reference="1-S1")
     assert refused.value.field == "reference"
-    split = Event(action=Action.SPLIT, lines={2: Decimal("0.5")})
+    split = SplitOrder(lines={2: Decimal("0.5")})
     async with store.transaction() as uow:
         await OrderTransaction(uow, actor="anna").execute_all([OrderCommand(number="1", event=split)] * 2)
     assert (await read(store, "1-S1")).header.notes == "precious"
@@ -166,12 +166,12 @@ async def test_what_a_confirmed_order_becomes_is_looked_at_again(store: Store) -
         await customers.save(uow, [replace(samples.ALFKI, credit_limit=Decimal(200))])
     for action in (Action.VERIFY, Action.CONFIRM):
         await act(store, action)
-    more = Event(action=Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(50000))})
+    more = ChangeOrder(line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(50000))})
     async with store.transaction() as uow:
         await execute_in(OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=more))
     order = await read(store)
     assert (order.stage, order.state.holds) == (Stage.CONFIRMED, frozenset({Hold.CREDIT, Hold.FRAUD, Hold.MANUAL}))
-    note = Event(action=Action.CHANGE, details={"notes": "rang"})
+    note = ChangeOrder(details={"notes": "rang"})
     for hold in order.state.holds:
         await act(store, Action.RELEASE, hold=hold)
     async with store.transaction() as uow:
@@ -229,5 +229,5 @@ async def test_what_asks_for_rules_is_refused_out_of_turn_too(store: Store) -> N
         with pytest.raises(CommandError, match=says):
             async with store.transaction() as uow:
                 await execute_in(
-                    OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=Event(action=action))
+                    OrderTransaction(uow, actor="anna"), OrderCommand(number="1", event=make_event(action))
                 )

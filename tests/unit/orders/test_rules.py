@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from connector.errors import CommandError, RulesError
-from connector.model.events import REQUESTABLE, Action, Event
+from connector.model.events import REQUESTABLE, Action, Cancel, Capture, make_event
 from connector.model.order_state import Hold, OrderState
 from connector.model.stage import Stage
 from connector.model.stock import StockLevel
@@ -107,9 +107,9 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
         ]
         await transaction.place(placements(some))
         events = [
-            ("1", Event(action=Action.CAPTURE, amount=Decimal(50))),
-            ("3", Event(action=Action.CANCEL, lines={1: Decimal(1)})),
-            ("6", Event(action=Action.CANCEL, lines={1: Decimal(2), 2: Decimal("1.5")})),
+            ("1", Capture(amount=Decimal(50))),
+            ("3", Cancel(lines={1: Decimal(1)})),
+            ("6", Cancel(lines={1: Decimal(2), 2: Decimal("1.5")})),
         ]
         await transaction.execute_all([OrderCommand(number=number, event=event) for number, event in events])
         await orders.save(uow, [samples.order("imported", stage=Stage.SHIPPED)])
@@ -126,7 +126,7 @@ async def test_what_is_owed_is_added_up_exactly_and_once_for_all_orders_of_a_cus
 async def ask_for(store: Store, action: Action, rules: Rules | None = None, **event: Any) -> OrderState:
     async with store.transaction() as uow:
         transaction = OrderTransaction(uow, actor="anna", rules=rules)
-        await execute_in(transaction, OrderCommand(number="1", event=Event(action=action, **event)))
+        await execute_in(transaction, OrderCommand(number="1", event=make_event(action, **event)))
         [(order, _)] = (await transaction.load(["1"])).values()
     return order.state
 

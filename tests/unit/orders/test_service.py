@@ -8,7 +8,28 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from connector.errors import CommandError
-from connector.model.events import Action, Event, LineEdit
+from connector.model.events import (
+    Action,
+    Allocate,
+    ApproveReturn,
+    Authorize,
+    Cancel,
+    Capture,
+    ChangeOrder,
+    Confirm,
+    Deliver,
+    IssueInvoice,
+    LineEdit,
+    Pack,
+    Pick,
+    PlaceHold,
+    ReleaseHold,
+    RequestReturn,
+    Ship,
+    SplitOrder,
+    Verify,
+    make_event,
+)
 from connector.model.order import Order
 from connector.model.order_state import Hold
 from connector.orders.command import OrderCommand
@@ -22,24 +43,24 @@ from tests.unit.store import samples
 
 ONE = {1: Decimal(1)}
 LIFE = (
-    Event(action=Action.HOLD, hold=Hold.MANUAL, note="ask"),
-    Event(action=Action.RELEASE, hold=Hold.MANUAL),
-    Event(action=Action.VERIFY),
-    Event(action=Action.CHANGE, line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(4))}, details={"po_number": "P"}),
-    Event(action=Action.VERIFY),
-    Event(action=Action.SPLIT, lines={2: Decimal("0.5")}),
-    Event(action=Action.CONFIRM),
-    Event(action=Action.CANCEL, lines=ONE),
-    Event(action=Action.ALLOCATE),
-    Event(action=Action.PICK),
-    Event(action=Action.PACK, lines=ONE),
-    Event(action=Action.SHIP, shipment=1, carrier="DHL", tracking_number="T-1"),
-    Event(action=Action.DELIVER),
-    Event(action=Action.INVOICE),
-    Event(action=Action.AUTHORIZE),
-    Event(action=Action.CAPTURE),
-    Event(action=Action.REQUEST_RETURN, lines=ONE),
-    Event(action=Action.APPROVE_RETURN),
+    PlaceHold(hold=Hold.MANUAL, note="ask"),
+    ReleaseHold(hold=Hold.MANUAL),
+    Verify(),
+    ChangeOrder(line_edits={1: LineEdit(sku="CHAI", quantity=Decimal(4))}, details={"po_number": "P"}),
+    Verify(),
+    SplitOrder(lines={2: Decimal("0.5")}),
+    Confirm(),
+    Cancel(lines=ONE),
+    Allocate(),
+    Pick(),
+    Pack(lines=ONE),
+    Ship(shipment=1, carrier="DHL", tracking_number="T-1"),
+    Deliver(),
+    IssueInvoice(),
+    Authorize(),
+    Capture(),
+    RequestReturn(lines=ONE),
+    ApproveReturn(),
 )
 
 
@@ -70,7 +91,7 @@ async def test_repeat_of_a_placement_or_a_request_is_replayed_and_changes_nothin
     service: OrderService, store: Store
 ) -> None:
     placement = Placement(order=samples.order("1", **WHOLE))
-    command = OrderCommand(number="1", event=Event(action=Action.VERIFY), request="k-1")
+    command = OrderCommand(number="1", event=Verify(), request="k-1")
     assert [item.replayed for item in await service.place([placement], actor="anna")] == [False]
     assert (await service.execute(command, actor="anna")).replayed is False
     before = await stored(store)
@@ -82,7 +103,7 @@ async def test_repeat_of_a_placement_or_a_request_is_replayed_and_changes_nothin
 async def test_rejected_command_of_several_leaves_nothing_of_the_others(service: OrderService, store: Store) -> None:
     await service.place([Placement(order=samples.order("1", **WHOLE))], actor="anna")
     before = await stored(store)
-    commands = [OrderCommand(number="1", event=Event(action=action)) for action in (Action.VERIFY, Action.SHIP)]
+    commands = [OrderCommand(number="1", event=make_event(action)) for action in (Action.VERIFY, Action.SHIP)]
     with pytest.raises(CommandError, match="cannot ship"):
         await service.execute_all(commands, actor="anna")
     assert await stored(store) == before

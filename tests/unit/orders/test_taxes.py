@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.model.events import Action, Event
+from connector.model.events import Confirm, IssueInvoice, Verify
 from connector.model.money import to_cents
 from connector.model.notification import MessageKind
 from connector.model.order import Order
@@ -122,7 +122,7 @@ async def test_a_rate_of_nothing_that_an_order_brings_is_no_tax(
         transaction = OrderTransaction(uow, actor="shop", rules=rules)
         item = samples.order("1", tax_rate=said and Decimal(said), lines=(samples.line(1, quantity="1", price="20"),))
         await transaction.place(placements([changed(item, freight=None)]))
-        events = (Event(action=Action.VERIFY), Event(action=Action.CONFIRM), Event(action=Action.INVOICE))
+        events = (Verify(), Confirm(), IssueInvoice())
         await transaction.execute_all([OrderCommand(number="1", event=event) for event in events])
     async with store.reader() as connection:
         [found] = await invoices.of_order(connection, "1")

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from connector.errors import CommandError, StoreError
 from connector.model.change import EntityKind
-from connector.model.events import Action, Event
+from connector.model.events import Action, Verify, make_event
 from connector.model.order_state import FulfillmentStatus, Hold, OrderState, PaymentStatus
 from connector.model.shipments import ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
@@ -47,7 +47,7 @@ async def act(store: Store, action: Action, number: str = "1", version: int | No
     if "amount" in event:
         event["amount"] = Decimal(event["amount"])
     async with store.transaction() as uow:
-        command = OrderCommand(number=number, event=Event(action=action, **event), version=version)
+        command = OrderCommand(number=number, event=make_event(action, **event), version=version)
         [progress] = await OrderTransaction(uow, actor="anna").execute_all([command])
     return progress
 
@@ -152,7 +152,7 @@ async def test_a_canceled_order_gives_its_stock_back(store: Store) -> None:
 
 async def test_one_refused_command_undoes_those_before_it(store: Store) -> None:
     await opened(store, "1", "2")
-    commands = [OrderCommand(number=number, event=Event(action=Action.VERIFY)) for number in ("1", "2", "1")]
+    commands = [OrderCommand(number=number, event=Verify()) for number in ("1", "2", "1")]
     with pytest.raises(CommandError):
         async with store.transaction() as uow:
             await OrderTransaction(uow, actor="anna").execute_all(commands)
@@ -203,9 +203,7 @@ async def test_fifty_writers_cannot_oversell_the_last_units(store: Store) -> Non
     numbers = [f"N{index:02d}" for index in range(50)]
     await opened(store, *numbers, on_hand="7")
     async with store.transaction() as uow:
-        await OrderTransaction(uow, actor="job").execute_all(
-            [OrderCommand(number=n, event=Event(action=Action.VERIFY)) for n in numbers]
-        )
+        await OrderTransaction(uow, actor="job").execute_all([OrderCommand(number=n, event=Verify()) for n in numbers])
 
     tries = (act(store, Action.ALLOCATE, number, lines={1: 2}) for number in numbers)
     outcomes = await asyncio.gather(*tries, return_exceptions=True)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from connector.errors import CommandError
-from connector.model.events import ACTION_FIELDS, Action, Event
+from connector.model.events import ACTION_FIELDS, Action, Authorize, Capture, SplitOrder, make_event
 from connector.model.order import LineInput, Order
 from connector.model.order_header import HEADER_FIELDS, INHERITED, OF_SHIPMENT
 from connector.model.order_state import Hold
@@ -107,14 +107,14 @@ async def test_history_of_a_former_version_with_fields_of_other_actions_is_read_
         await uow.connection.execute(update(order_events).where(here).values(detail=detail))
     async with store.reader() as connection:
         *_, entry = await order_history.read(connection, "1")
-    assert entry.event == Event(action=Action.AUTHORIZE, amount=Decimal(1))
+    assert entry.event == Authorize(amount=Decimal(1))
     assert entry.payload == {"action": "authorized", "amount": "1"}
     assert await replayed(store) == as_history_keeps((await read(store)).state)
 
 
 def test_request_is_known_again_by_the_digest_of_a_former_version() -> None:
     """What an event says is written into the digest as ever, so a repeat is known after an upgrade too."""
-    event = Event(action=Action.CAPTURE, amount=Decimal("5.00"), reference="PAY-7", note="till")
+    event = Capture(amount=Decimal("5.00"), reference="PAY-7", note="till")
     assert (
         order_history.digest_of("1", "k", event) == "9e69684f83a24bcc83fff8466a19515d8e5c94b67b6132a1d47a2ace710be002"
     )
@@ -150,7 +150,7 @@ async def test_note_of_what_the_rules_carry_out_stands_in_the_history(store: Sto
     await act(store, Action.CHANGE, details={"ship_to_street": "Rue 1", "ship_to_country": "France"})
     for action in (Action.VERIFY, Action.ALLOCATE):
         async with store.transaction() as uow:
-            command = OrderCommand(number="1", event=Event(action=action, note="by phone"))
+            command = OrderCommand(number="1", event=make_event(action, note="by phone"))
             await execute_in(OrderTransaction(uow, actor="anna"), command)
     async with store.reader() as connection:
         entries = await order_history.read(connection, "1")
@@ -224,7 +224,7 @@ async def test_split_of_an_imported_order_is_taxed_as_it_is(store: Store) -> Non
     await opened(store, "other")
     async with store.transaction() as uow:
         await orders.save(uow, [order_input(**HEADER | {"tax_rate": None})])
-        split = Event(action=Action.SPLIT, lines={2: Decimal(1)})
+        split = SplitOrder(lines={2: Decimal(1)})
         await OrderTransaction(uow, actor="anna", rules=net).execute_all([OrderCommand(number="1", event=split)])
     assert (await read(store, "1-S1")).header.tax_rate is None
 

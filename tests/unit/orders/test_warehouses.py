@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import CommandError
-from connector.model.events import Action, Event, LineEdit
+from connector.model.events import Action, Allocate, ChangeOrder, LineEdit, Pack, make_event
 from connector.model.stock import Reservation
 from connector.orders.command import OrderCommand
 from connector.orders.inventory import pick_list as picking
@@ -88,7 +88,7 @@ async def test_a_pick_list_is_of_the_warehouse_that_asks_and_begins_with_what_wa
         ]
         await transaction.place(placements(placed))
         for action in (Action.VERIFY, Action.CONFIRM):
-            await transaction.execute_all([OrderCommand(number=number, event=Event(action=action)) for number in days])
+            await transaction.execute_all([OrderCommand(number=number, event=make_event(action)) for number in days])
         await allocate_all(transaction, list(days))
     monkeypatch.setattr(picking, "MOST", 2)
     async with store.reader() as connection:
@@ -138,8 +138,8 @@ async def test_a_line_can_be_added_and_allocated_at_once(store: Store) -> None:
     await opened(store)
     await act(store, Action.VERIFY)
     await act(store, Action.CONFIRM)
-    added = Event(action=Action.CHANGE, line_edits={3: LineEdit(sku="CHAI", quantity=Decimal(4))})
-    reserved = Event(action=Action.ALLOCATE, lines={3: Decimal(4)})
+    added = ChangeOrder(line_edits={3: LineEdit(sku="CHAI", quantity=Decimal(4))})
+    reserved = Allocate(lines={3: Decimal(4)})
     async with store.transaction() as uow:
         await OrderTransaction(uow, actor="anna").execute_all(
             [OrderCommand(number="1", event=event) for event in (added, reserved)]
@@ -233,7 +233,7 @@ async def test_quantities_that_are_not_there_are_refused_in_two_warehouses(store
 async def test_request_that_packed_two_parcels_packs_none_when_it_is_repeated(store: Store) -> None:
     await split_between_two(store)
     await act(store, Action.PICK)
-    event = Event(action=Action.PACK, note="bench 4")
+    event = Pack(note="bench 4")
     for _ in range(2):
         async with store.transaction() as uow:
             transaction = OrderTransaction(uow, actor="anna")

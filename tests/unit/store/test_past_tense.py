@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from connector.errors import CommandError, StoreError
-from connector.model.events import Action, Event, EventKind
+from connector.model.events import Action, Capture, EventKind
 from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, schema
@@ -20,7 +20,7 @@ INSERT = (
     "INSERT INTO order_events (order_number, sequence, at, actor, action, stage_before, stage_after, detail, request,"
     " request_digest) VALUES (:order, :sequence, :at, 'anna', :action, :stage, :stage, :detail, :request, :digest)"
 )
-CAPTURE = Event(action=Action.CAPTURE, amount=Decimal(5))
+CAPTURE = Capture(amount=Decimal(5))
 
 
 async def older(databases: Databases) -> Store:
@@ -71,7 +71,7 @@ async def test_request_of_before_the_upgrade_is_still_compared(databases: Databa
     async with store.transaction() as uow:
         transaction = OrderTransaction(uow, actor="anna")
         assert await transaction.is_replay(OrderCommand(number="O-1", event=CAPTURE, request="till-1"))
-        other = Event(action=Action.CAPTURE, amount=Decimal(6))
+        other = Capture(amount=Decimal(6))
         with pytest.raises(CommandError, match="Something else was asked"):
             await transaction.is_replay(OrderCommand(number="O-1", event=other, request="till-1"))
     await store.close()

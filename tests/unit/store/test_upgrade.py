@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from connector.model.events import Action, Event
+from connector.model.events import Action, Deliver, make_event
 from connector.model.stage import Stage
 from connector.model.stock import Reservation
 from connector.model.transitions import apply
@@ -117,11 +117,9 @@ async def test_orders_under_way_are_brought_along_and_go_on(older: Store) -> Non
     async with older.transaction() as uow:
         transaction = OrderTransaction(uow, actor="anna")
         for action in (Action.PICK, Action.SHIP, Action.INVOICE, Action.CAPTURE):
-            await transaction.execute_all([OrderCommand(number="O-1", event=Event(action=action))])
+            await transaction.execute_all([OrderCommand(number="O-1", event=make_event(action))])
         for parcel in (1, 2):
-            [progress] = await transaction.execute_all(
-                [OrderCommand(number="O-1", event=Event(action=Action.DELIVER, shipment=parcel))]
-            )
+            [progress] = await transaction.execute_all([OrderCommand(number="O-1", event=Deliver(shipment=parcel))])
     assert (progress.stage, progress.captured) == (Stage.COMPLETED, Decimal(8492))
     async with older.reader() as connection:
         levels = await stock.levels(connection, ["TEA"])

@@ -17,7 +17,7 @@ from connector.cli import app
 from connector.cli.db import _journaled, _renamed
 from connector.errors import CommandError
 from connector.model.change import EntityKind
-from connector.model.events import Action, Event
+from connector.model.events import Capture, Pick
 from connector.model.keys import is_normal
 from connector.model.transitions import apply
 from connector.orders.command import OrderCommand
@@ -311,9 +311,9 @@ async def test_request_that_was_carried_out_before_the_upgrade_is_not_carried_ou
     )  # fmt: skip
     await schema.upgrade(store)
     asked = (
-        ("P-1", "a b", Event(action=Action.CAPTURE, amount=Decimal(5))),
-        ("P-1", "p", Event(action=Action.PICK, lines={1: Decimal(1)}, warehouse="EAST")),
-        ("P-2", "e", Event(action=Action.CAPTURE, amount=Decimal(8))),
+        ("P-1", "a b", Capture(amount=Decimal(5))),
+        ("P-1", "p", Pick(lines={1: Decimal(1)}, warehouse="EAST")),
+        ("P-2", "e", Capture(amount=Decimal(8))),
     )
     async with store.transaction() as uow:
         transaction = OrderTransaction(uow, actor="anna")
@@ -324,9 +324,7 @@ async def test_request_that_was_carried_out_before_the_upgrade_is_not_carried_ou
             )
         # What had its key in the one spelling keeps it, and is compared as ever.
         with pytest.raises(CommandError, match="Something else was asked"):
-            await transaction.is_replay(
-                OrderCommand(number="P-1", event=Event(action=Action.CAPTURE, amount=Decimal(7)), request="c d")
-            )
+            await transaction.is_replay(OrderCommand(number="P-1", event=Capture(amount=Decimal(7)), request="c d"))
         found = await order_history.requests(uow.connection, {"P-1": ["c d~2"]})
     assert found == {("P-1", "c d~2"): Request(key="c d~2", digest=None)}
     await store.close()
