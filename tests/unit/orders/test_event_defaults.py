@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from connector.errors import CommandError
-from connector.model.events import Action, Allocate
+from connector.model.events import Action, Allocate, PaymentEvent
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.orders.service import execute_in
@@ -20,10 +21,13 @@ from tests.unit.orders.test_transaction import SHIPPED, act, opened
 ALL = {1: Decimal(2), 2: Decimal("1.5")}
 
 
-async def said(store: Store, action: Action) -> list[dict[int, Decimal] | Decimal | None]:
+async def said(store: Store, action: Action) -> list[Any]:
     async with store.reader() as connection:
         entries = await order_history.read(connection, "1")
-    return [dict(entry.event.lines) or entry.event.amount for entry in entries if entry.event.action is action]
+    events = [entry.event for entry in entries if entry.event.action is action]
+    return [
+        getattr(event, "amount", None) if isinstance(event, PaymentEvent) else dict(event.lines) for event in events
+    ]
 
 
 async def test_an_order_goes_all_the_way_without_a_number_being_named(store: Store) -> None:
