@@ -108,7 +108,7 @@ async def test_an_order_passes_every_stage(store: Store) -> None:
         (Action.CANCEL, {"lines": {7: 1}}, "lines.7", "input", "has no line 7. It has 1 or 2."),
         (Action.CANCEL, {"lines": {1: "-1"}}, "lines.1", "input", "It must be more than 0."),
         (Action.CANCEL, {"lines": {1: "NaN"}}, "lines.1", "input", "It must be more than 0."),
-        (Action.SPLIT, {}, "lines", "input", "names no lines"),
+        (Action.SPLIT, {}, "lines", "input", "split needs lines"),
         (Action.CAPTURE, {"amount": "98.03"}, "amount", "amount", "98.02 is left of 98.02"),
         (Action.CAPTURE, {"amount": "0.001"}, "amount", "input", "in whole cents"),
         (Action.REFUND, {"amount": "1"}, "amount", "amount", "0 is left of 0"),
