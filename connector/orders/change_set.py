@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from connector.model.copying import evolved
+from connector.model.events import ChangeOrder
 from connector.model.notification import NotificationRequest
 from connector.model.order import Order
 from connector.model.order_state import OrderState
