@@ -13,7 +13,6 @@ from connector.cli.key_argument import key
 from connector.cli.output import as_json, plural
 from connector.cli.runner import run
 from connector.errors import CommandError, UsageError
-from connector.model.events import REQUESTABLE, Action
 
 Lines = Annotated[
     list[str] | None, typer.Option("--line", metavar="N=QUANTITY", help="A line and how much of it; may be repeated.")
@@ -110,6 +109,7 @@ def _event(action: str, said: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
     from connector.api.transitions import TransitionBody, body_of, event_of
+    from connector.model.events import REQUESTABLE, Action
     from connector.validation import field_errors
 
     known = action in set(REQUESTABLE)

@@ -11,7 +11,6 @@ import typer
 from typer.core import TyperCommand
 
 from connector.errors import CommandError, UsageError
-from connector.model.events import ACTION_FIELDS, REQUESTABLE, Action, ActionFields, listed_fields
 
 if TYPE_CHECKING:
     from connector.model.events import Action, ActionFields
@@ -79,6 +78,7 @@ def _row(name: str, text: str, width: int) -> str:
 
 
 def _actions() -> Iterator[tuple[str, str]]:
+    from connector.model.events import ACTION_FIELDS, REQUESTABLE
 
     for action in REQUESTABLE:
         yield action.value, _synopsis(ACTION_FIELDS[action])
@@ -109,6 +109,7 @@ def _values() -> Iterator[tuple[str, str]]:
 
 def check_options(action: Action, given: Collection[str]) -> None:
     """UsageError that names the options (fields in `given`) that `action` does not have."""
+    from connector.model.events import ACTION_FIELDS, listed_fields
 
     has = ACTION_FIELDS[action].requestable
     foreign = [OPTIONS[name] for name in OPTIONS if name in given and name not in has]
@@ -120,6 +121,7 @@ def check_options(action: Action, given: Collection[str]) -> None:
 
 def sentence(wrong: FieldError, action: Action, said: Mapping[str, Any]) -> str:
     """`hold: --hold is required; one of payment, address, …`, as the option was typed."""
+    from connector.model.events import ACTION_FIELDS
 
     text = wrong.ended
     if text.startswith("is missing"):

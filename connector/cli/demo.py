@@ -22,7 +22,6 @@ from connector.cli.output import plural, program, table
 from connector.cli.progress import Progress
 from connector.cli.runner import run, until_stopped
 from connector.errors import UsageError
-from connector.model.events import Action
 
 if TYPE_CHECKING:
     from connector.jobs.push import PushSummary
@@ -257,6 +256,7 @@ async def _through(shop: _Shop, org: LocalOrg, count: int) -> int:
 
 async def _turns(service: Services) -> str:
     """The turns that orders took: `3 holds (3 released), …`."""
+    from connector.model.events import Action
     from connector.store import order_history
 
     async with service.store.reader() as connection:

@@ -16,7 +16,6 @@ from connector.cli.mailcatcher import catching
 from connector.cli.output import plural
 from connector.cli.progress import Progress
 from connector.errors import ConnectorError
-from connector.model.events import Action
 
 if TYPE_CHECKING:
     from connector.localmail.catcher import MailCatcher
@@ -115,6 +114,7 @@ class DemoPost:
     async def compare(self) -> bool:
         """Hold what came against what should have since it is at work: one confirmation for every confirmed order, one
         mail with its PDF for every invoice, and nothing twice."""
+        from connector.model.events import Action
         from connector.model.notification import MessageKind, MessageState
         from connector.store import invoices, notifications
         from connector.store.queries.order_events import list_orders_with_action
