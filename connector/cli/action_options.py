@@ -13,7 +13,8 @@ from typer.core import TyperCommand
 from connector.errors import CommandError, UsageError
 
 if TYPE_CHECKING:
-    from connector.model.events import Action, ActionFields
+    from connector.model.actions import Action
+    from connector.model.events import ActionFields
     from connector.validation import FieldError
 
 OPTIONS: Mapping[str, str] = {

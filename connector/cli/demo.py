@@ -256,7 +256,7 @@ async def _through(shop: _Shop, org: LocalOrg, count: int) -> int:
 
 async def _turns(service: Services) -> str:
     """The turns that orders took: `3 holds (3 released), …`."""
-    from connector.model.events import Action
+    from connector.model.actions import Action
     from connector.store import order_history
 
     async with service.store.reader() as connection:

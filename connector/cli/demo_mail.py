@@ -114,7 +114,7 @@ class DemoPost:
     async def compare(self) -> bool:
         """Hold what came against what should have since it is at work: one confirmation for every confirmed order, one
         mail with its PDF for every invoice, and nothing twice."""
-        from connector.model.events import Action
+        from connector.model.actions import Action
         from connector.model.notification import MessageKind, MessageState
         from connector.store import invoices, notifications
         from connector.store.queries.order_events import list_orders_with_action

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from connector.model.actions import Action
 from connector.model.events import (
-    Action,
     ApproveReturn,
     Authorize,
     Cancel,

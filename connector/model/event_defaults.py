@@ -10,8 +10,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import assert_never
 
+from connector.model.actions import Action
 from connector.model.events import (
-    Action,
     Authorize,
     Cancel,
     Capture,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from connector.model.events import Action, HouseEvent
+from connector.model.actions import Action
+from connector.model.events import HouseEvent
 from connector.model.order_state import LineState, OrderState
 from connector.model.rejections import quantities, raised
 

@@ -13,8 +13,8 @@ from typing import assert_never
 
 from connector.errors import CommandError
 from connector.model import fulfillment, line_quantities, order_edits, payments, returns
+from connector.model.actions import Action
 from connector.model.events import (
-    Action,
     Advance,
     Allocate,
     ApproveReturn,

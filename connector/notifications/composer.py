@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from connector.model.events import Action, EscalateHold, Event, Refund
+from connector.model.actions import Action
+from connector.model.events import EscalateHold, Event, Refund
 from connector.model.notification import MessageKind, Notification, NotificationRequest
 from connector.model.order import Order
 from connector.model.order_state import Hold

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from connector.model.events import Action, CloseReturn, Event, InspectReturn, SplitOrder, Verify, make_event
+from connector.model.actions import Action
+from connector.model.events import CloseReturn, Event, InspectReturn, SplitOrder, Verify, make_event
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_header import INHERITED, OrderHeader
 from connector.model.order_state import OrderState

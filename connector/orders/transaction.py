@@ -12,12 +12,12 @@ from dataclasses import replace
 from decimal import Decimal
 
 from connector.errors import CommandError
+from connector.model.actions import Action
 from connector.model.canonical import canonical_bytes
 from connector.model.copying import evolved
 from connector.model.customer import Customer
 from connector.model.event_defaults import with_defaults
 from connector.model.events import (
-    Action,
     Advance,
     ChangeOrder,
     CloseReturn,

@@ -14,17 +14,8 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.events import (
-    ACTION_FIELDS,
-    EVENT_FIELDS,
-    Action,
-    Begin,
-    ChangeOrder,
-    Event,
-    EventKind,
-    LineEdit,
-    make_event,
-)
+from connector.model.actions import Action, EventKind
+from connector.model.events import ACTION_FIELDS, EVENT_FIELDS, Begin, ChangeOrder, Event, LineEdit, make_event
 from connector.model.money import plain
 from connector.model.order_header import HEADER_FIELDS, PERSONAL, OrderHeader
 from connector.model.order_state import Hold, LineState, OrderState

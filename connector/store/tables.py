@@ -18,8 +18,8 @@ from sqlalchemy import (
     text,
 )
 
+from connector.model.actions import EventKind
 from connector.model.change import ChangeState
-from connector.model.events import EventKind
 from connector.model.notification import MessageKind, MessageState
 from connector.model.order_header import HEADER_FIELDS
 from connector.model.order_state import Hold

@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from connector.errors import CommandError
-from connector.model.events import ACTION_FIELDS, REQUESTABLE, Action, Detail, Event, LineEdit, make_event
+from connector.model.actions import Action
+from connector.model.events import ACTION_FIELDS, REQUESTABLE, Detail, Event, LineEdit, make_event
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_state import Hold
 from connector.model.product import Price, Product

@@ -17,9 +17,9 @@ from connector.jobs.resync import make_due
 from connector.localorg.seed_file import read_seed_file
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
+from connector.model.actions import Action
 from connector.model.customer import Customer
 from connector.model.events import (
-    Action,
     ApproveReturn,
     Capture,
     Confirm,

@@ -11,7 +11,7 @@ import structlog
 
 from connector.jobs import send_notifications as job
 from connector.jobs.send_notifications import DeliveryReport, send_notifications
-from connector.model.events import Action
+from connector.model.actions import Action
 from connector.model.notification import MessageState
 from connector.model.order_state import Hold
 from connector.notifications.transport.email import Email

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from connector.jobs import send_notifications as job
 from connector.jobs.send_notifications import DeliveryReport, send_notifications
-from connector.model.events import Action
+from connector.model.actions import Action
 from connector.model.notification import MessageState, Notification
 from connector.notifications import composer as letters
 from connector.notifications.transport.email import Email, build_message

@@ -154,7 +154,7 @@ async def test_same_data_error_on_every_row_becomes_dead_letters(world: World, c
 async def test_data_error_of_a_single_order_in_its_call_becomes_a_dead_letter(world: World) -> None:
     await world.save(OLD)
     await world.push()
-    await world.save([replace(OLD[0], notes="changed")])
+    await world.save([OLD[0].with_header(notes="changed")])
     world.org.org.faults.configure({"rows": {"code": "STRING_TOO_LONG", "message": "no", "count": 1000}})
     await push(world)
     assert [letter.key for letter in await world.dead_letters()] == ["A-1"]
@@ -181,12 +181,12 @@ async def test_doubted_record_is_held_until_another_of_its_object_is_accepted(wo
     await world.push()
     [row] = await world.query("SELECT Id FROM Order WHERE External_Key__c = 'A-1'")
     world.org.org.faults.configure({"rows": {"code": "NEVER_SEEN", "containing": row["Id"], "count": 1000}})
-    await world.save([replace(OLD[0], notes="changed")])
+    await world.save([OLD[0].with_header(notes="changed")])
     reason = await push(world)
     assert reason is not None
     assert "NEVER_SEEN" in reason
     assert (await due(world), await world.dead_letters()) == (1, [])
-    await world.save([replace(OLD[1], notes="changed")])
+    await world.save([OLD[1].with_header(notes="changed")])
     assert await push(world) is None
     assert [letter.key for letter in await world.dead_letters()] == ["A-1"]
     assert (await world.order("A-2"))["Description"] == "changed"

@@ -16,7 +16,7 @@ from connector.errors import PostError, RetryClass
 from connector.jobs import send_notifications as job
 from connector.jobs.send_notifications import DeliveryReport
 from connector.localorg.certificates import load_or_create
-from connector.model.events import Action
+from connector.model.actions import Action
 from connector.model.notification import MessageState
 from connector.notifications.transport.email import Email
 from connector.notifications.transport.transport import make_transport

@@ -104,7 +104,7 @@ async def test_new_database_links_existing_records(world: World, second_world: W
     orders = shipped(30)
     await world.save(orders)  # type: ignore[arg-type]
     await world.push()
-    await second_world.save([replace(orders[0], notes="changed meanwhile"), *orders[1:]])  # type: ignore[list-item,type-var]
+    await second_world.save([orders[0].with_header(notes="changed meanwhile"), *orders[1:]])
     summary = await second_world.push()
     assert summary.in_sync
     assert await everything(world) == expected(orders)

@@ -16,9 +16,9 @@ from connector.errors import SalesforceError
 from connector.jobs.org_deploy import deploy_metadata
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
+from connector.model.actions import Action
 from connector.model.change import EntityKind
 from connector.model.events import (
-    Action,
     ApproveReturn,
     Deliver,
     Event,

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from connector.model.events import Action
+from connector.model.actions import Action
 from connector.model.notification import MessageKind
 from connector.model.role import Role
 from connector.orders.analytics import FIGURES

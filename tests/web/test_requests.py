@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from connector.errors import AbortedError, RetryClass, StoreError
-from connector.model.events import Action
+from connector.model.actions import Action
 from connector.model.role import Role
 from connector.orders import service
 from connector.orders.command import OrderCommand

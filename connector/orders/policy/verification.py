@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connector.model.events import Action, ChangeOrder, Decline, PlaceHold, ReleaseHold, Verify
+from connector.model.actions import Action
+from connector.model.events import ChangeOrder, Decline, PlaceHold, ReleaseHold, Verify
 from connector.model.order import Order
 from connector.model.order_edits import requires_reverification
 from connector.model.order_state import Hold, OrderState

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.events import EventKind
+from connector.model.actions import EventKind
 from connector.model.period import Period
 from connector.model.shipments import ReturnStatus, ShipmentStatus
 from connector.model.stage import Stage

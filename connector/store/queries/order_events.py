@@ -9,7 +9,8 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.events import Action, Event, EventKind
+from connector.model.actions import Action, EventKind
+from connector.model.events import Event
 from connector.store.order_history import event_of
 from connector.store.sql import select_in
 from connector.store.tables import order_events

@@ -9,7 +9,8 @@ from connector.api.schemas import ReturnBody
 from connector.api.serializers import serialize_return
 from connector.api.transitions import ReturnTransitionBody, event_of
 from connector.errors import CommandError
-from connector.model.events import Action, RequestReturn, ReturnEvent
+from connector.model.actions import Action
+from connector.model.events import RequestReturn, ReturnEvent
 from connector.model.order_return import return_key, returned, split_key
 from connector.model.role import Role
 from connector.orders.command import OrderCommand

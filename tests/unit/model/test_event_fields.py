@@ -15,11 +15,11 @@ from connector.api.transitions import event_of as event_of_body
 from connector.cli.act import _event
 from connector.cli.action_options import OPTIONS
 from connector.errors import CommandError, UsageError
+from connector.model.actions import Action
 from connector.model.events import (
     ACTION_FIELDS,
     EVENT_FIELDS,
     REQUESTABLE,
-    Action,
     ChangeOrder,
     LineEdit,
     Ship,

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import AbortedError
-from connector.model.events import Action
+from connector.model.actions import Action
 from connector.model.stock import StockKey
 from connector.orders.inventory.allocation import StockCountReport, apply_stock_count
 from connector.orders.transaction import OrderTransaction

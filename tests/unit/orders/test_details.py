@@ -13,8 +13,9 @@ from sqlalchemy import select
 
 from connector.api.transitions import DetailsBody
 from connector.errors import CommandError, StoreError
+from connector.model.actions import Action
 from connector.model.change import EntityKind
-from connector.model.events import Action, ChangeOrder, IssueInvoice, LineEdit
+from connector.model.events import ChangeOrder, IssueInvoice, LineEdit
 from connector.model.order import Order
 from connector.model.order_header import CHANGEABLE
 from connector.model.order_state import Hold, OrderState

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from connector.errors import CommandError
-from connector.model.events import Action, Allocate, PaymentEvent
+from connector.model.actions import Action
+from connector.model.events import Allocate, PaymentEvent
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand
 from connector.orders.service import execute_in

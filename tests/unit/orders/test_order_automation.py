@@ -15,7 +15,8 @@ from sqlalchemy import select
 from connector.errors import CommandError
 from connector.jobs import order_automation as job
 from connector.jobs.order_automation import AutomationReport, run_order_automation
-from connector.model.events import Action, Event, PlaceHold, ReleaseHold
+from connector.model.actions import Action
+from connector.model.events import Event, PlaceHold, ReleaseHold
 from connector.model.order_state import Hold, OrderState
 from connector.model.transitions import apply
 from connector.orders import transaction

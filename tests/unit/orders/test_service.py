@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from connector.errors import CommandError
+from connector.model.actions import Action
 from connector.model.events import (
-    Action,
     Allocate,
     ApproveReturn,
     Authorize,

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select, update
 
 from connector.errors import CommandError
-from connector.model.events import ACTION_FIELDS, Action, Authorize, Capture, SplitOrder, make_event
+from connector.model.actions import Action
+from connector.model.events import ACTION_FIELDS, Authorize, Capture, SplitOrder, make_event
 from connector.model.order import LineInput, Order
 from connector.model.order_header import HEADER_FIELDS, INHERITED, OF_SHIPMENT
 from connector.model.order_state import Hold

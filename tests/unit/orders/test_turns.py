@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import CommandError
-from connector.model.events import Action, LineEdit
+from connector.model.actions import Action
+from connector.model.events import LineEdit
 from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage
 from connector.orders.inventory.allocation import apply_stock_count

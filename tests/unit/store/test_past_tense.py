@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from connector.errors import CommandError, StoreError
-from connector.model.events import Action, Capture, EventKind
+from connector.model.actions import Action, EventKind
+from connector.model.events import Capture
 from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history, schema

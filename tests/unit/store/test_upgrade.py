@@ -12,7 +12,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from connector.model.events import Action, Deliver, make_event
+from connector.model.actions import Action
+from connector.model.events import Deliver, make_event
 from connector.model.stage import Stage
 from connector.model.stock import Reservation
 from connector.model.transitions import apply
