@@ -98,7 +98,7 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         finally:
             await store.close()
         service = await stack.enter_async_context(running_service(settings))
-        await import_files(service.store, [demo_files()], None, watcher=NullProgress())
+        await import_files(service.store, [demo_files()], None, progress=NullProgress())
         await stack.enter_async_context(post.at_work(service))
         shop = await _Shop.opened(service, post)
         typer.echo(f"A Salesforce org of your own: {org.url}")

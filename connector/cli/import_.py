@@ -55,7 +55,7 @@ def import_(
         async with open_store(settings) as store:
             with Progress("Reading") as progress:
                 into = {"into": dry_run_store} if dry_run else {}
-                await import_files(store, paths, loaded, watcher=progress, report=report, **into)
+                await import_files(store, paths, loaded, progress=progress, report=report, **into)
 
     try:
         run(work(), stopped=lambda: _stopped(report, dry_run=dry_run))

@@ -1,4 +1,4 @@
-"""Orders, customers and products from files: our own form, or anybody's export by way of a profile."""
+"""Import orders, customers and products from files: in the connector's own format, or in any other by a profile."""
 
 from connector.orders.importing.grammar import load_profile
 from connector.orders.importing.load import import_files

@@ -1,6 +1,6 @@
-"""A profile from YAML, checked whole before anything is read: a key that would mean nothing where it stands is refused.
+"""Read a profile from YAML, and check all of it before any row is read; a key that has no effect is an error.
 
-Scalars keep the text that their author wrote: `1.10`, `0123` and `2026-01-31` are compared with cells as such.
+Scalars keep the text that their author wrote: `1.10`, `0123` and `2026-01-31` are compared with cells as texts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from connector.files import UnusableFileError, read_file
 from connector.mapping.problems import Position, Problems
 from connector.mapping.yaml_nodes import MAX_BYTES, at, compose, pairs
 from connector.orders.importing import grammar_settings as settings
-from connector.orders.importing.fields import KINDS, NUMBERS, BadValueError, Form, Kind, Read
+from connector.orders.importing.fields import KINDS, NUMBERS, BadValueError, FieldReader, NumberAndDateFormat, RowKind
 from connector.orders.importing.profile import Profile, Section, Value
 
 FORMS: Mapping[str, tuple[str, ...]] = {
@@ -25,19 +25,22 @@ FORMS: Mapping[str, tuple[str, ...]] = {
     "first": ("first", "default"),
     "count": ("count",),
 }
-"""The keys of each form; `join`, `on`, `key` and `column` are needed in a join."""
+"""The keys that each form can have. A join needs `join`, `on`, `key` and `column`."""
 
-ORDER = ("join", "first", "count", "column", "const")
-"""By which of its keys a form is known."""
+FORM_PRECEDENCE = ("join", "first", "count", "column", "const")
+"""The first of these keys that a mapping has decides which form it is."""
 
 MOST_FORMS = 50
-"""In one `first`."""
+"""Forms in the list of one `first`."""
 
 _NULL, _BOOL = "tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"
 
 
 def load_profile(path: Path) -> Profile:
-    """ProfileError with every problem at once, each with its line and column; UsageError if there is no such file."""
+    """Read the profile at `path`.
+
+    Raises ProfileError with all problems, each with its line and column, and UsageError if the file cannot be read.
+    """
     try:
         content = read_file(path, MAX_BYTES)
     except UnusableFileError as error:
@@ -54,27 +57,27 @@ class _Reader:
     def __init__(self, name: str, problems: Problems) -> None:
         self._name = name
         self._problems = problems
-        self._form = Form()
+        self._form = NumberAndDateFormat()
         self._files: dict[str, str] = {}
         self._used: set[str] = set()
 
     def profile(self, node: MappingNode) -> Profile | None:
         top = {key: (position, value) for key, position, value in pairs(self._name, node, self._problems)}
-        known = sorted({*settings.SETTINGS, *KINDS})
+        allowed = sorted({*settings.SETTINGS, *KINDS})
         for key, (position, _) in top.items():
-            if key not in known:
+            if key not in allowed:
                 what = "cannot be imported yet" if key == "returns" else "no section or setting of a profile"
-                self._say(position, key, f"{what}; use one of {', '.join(known)}")
+                self._add_problem(position, key, f"{what}; use one of {', '.join(allowed)}")
         start = Position(file=self._name)
         read = settings.Settings(self._name, self._problems, {key: top[key] for key in settings.SETTINGS & top.keys()})
         self._form = read.form
         self._files = read.files
         sections = {kind: self._section(kind, *top[kind]) for kind in KINDS if kind in top}
         if not sections:
-            self._say(start, "file", f"name at least one section: {', '.join(KINDS)}")
+            self._add_problem(start, "file", f"name at least one section: {', '.join(KINDS)}")
         for name, position in read.file_positions.items():
-            if name not in self._used and set(top) <= set(known):
-                self._say(position, f"files.{name}", "no section and no join reads this file; take it out")
+            if name not in self._used and set(top) <= set(allowed):
+                self._add_problem(position, f"files.{name}", "no section and no join reads this file; take it out")
         return Profile(
             files=self._files,
             sections={kind: section for kind, section in sections.items() if section is not None},
@@ -87,89 +90,97 @@ class _Reader:
 
     def _section(self, kind: str, position: Position, node: Node) -> Section | None:
         if not isinstance(node, MappingNode):
-            self._say(position, kind, "a mapping of fields to columns")
+            self._add_problem(position, kind, "a mapping of fields to columns")
             return None
-        known, file, place, fields = KINDS[kind], kind, position, {}
+        row_kind, file, place, fields = KINDS[kind], kind, position, {}
         entries = list(pairs(self._name, node, self._problems, kind))
         for name, where, value in entries:
             label = f"{kind}.{name}"
             if name == "file":
                 file, place = self._text(value, where, label) or kind, where
-            elif name not in known.fields:
-                allowed = ", ".join(("file", *known.fields))
-                self._say(where, label, f"no such field; use one of {allowed}")
+            elif name not in row_kind.fields:
+                allowed = ", ".join(("file", *row_kind.fields))
+                self._add_problem(where, label, f"no such field; use one of {allowed}")
             else:
-                fields[name] = self._value(known, name, label, where, value)
+                fields[name] = self._value(row_kind, name, label, where, value)
         if file not in self._files:
-            self._say(place, f"{kind}.file", f"{file!r} is not among `files`{_named(self._files)}")
+            self._add_problem(place, f"{kind}.file", f"{file!r} is not among `files`{_list_files(self._files)}")
         self._used.add(file)
-        for name in known.keys:
+        for name in row_kind.keys:
             if name not in {entry[0] for entry in entries}:
-                self._say(position, kind, f"{name} is missing: it names the {known.name}")
+                self._add_problem(position, kind, f"{name} is missing: it names the {row_kind.name}")
         return Section(file=file, fields={name: value for name, value in fields.items() if value is not None})
 
-    def _value(self, kind: Kind, field: str, label: str, where: Position, node: Node) -> Value | None:
+    def _value(self, kind: RowKind, field: str, label: str, where: Position, node: Node) -> Value | None:
         if isinstance(node, ScalarNode):
             column = self._text(node, where, label)
             return None if column is None else Value(column=column)
         if not isinstance(node, MappingNode):
-            self._say(where, label, "a column name, or a form such as {const: USD}")
+            self._add_problem(where, label, "a column name, or a form such as {const: USD}")
             return None
         return self._form_of(kind, field, label, where, node, within=False)
 
     def _form_of(
-        self, kind: Kind, field: str, label: str, where: Position, node: MappingNode, *, within: bool
+        self, kind: RowKind, field: str, label: str, where: Position, node: MappingNode, *, within: bool
     ) -> Value | None:
-        """`within` a list `first`, where a form may have `when`, and may be neither `first` nor `count`."""
-        found = {key: (position, value) for key, position, value in pairs(self._name, node, self._problems, label)}
-        possible = [name for name in ORDER if not within or name not in {"first", "count"}]
-        form = next((name for name in possible if name in found), None)
+        """Read a form. `within`: it is in a list `first`, so it can have `when`, but cannot be `first` or `count`."""
+        entries = {key: (position, value) for key, position, value in pairs(self._name, node, self._problems, label)}
+        possible = [name for name in FORM_PRECEDENCE if not within or name not in {"first", "count"}]
+        form = next((name for name in possible if name in entries), None)
         if form is None:
-            self._say(where, label, f"needs one of {', '.join(sorted(possible))}")
-        allowed = (*FORMS[form], *(("when",) if within else ())) if form else tuple(found)
-        for key in [key for key in found if key not in allowed]:
-            self._say(found.pop(key)[0], f"{label}.{key}", f"means nothing in a form with `{form}`, which can have "
-                      f"{', '.join(allowed)}")  # fmt: skip
+            self._add_problem(where, label, f"needs one of {', '.join(sorted(possible))}")
+        allowed = (*FORMS[form], *(("when",) if within else ())) if form else tuple(entries)
+        for key in [key for key in entries if key not in allowed]:
+            what = f"means nothing in a form with `{form}`, which can have {', '.join(allowed)}"
+            self._add_problem(entries.pop(key)[0], f"{label}.{key}", what)
         if form is None:
             return None
         texts: dict[str, str | None] = {
-            key: self._text(found[key][1], found[key][0], f"{label}.{key}")
-            for key in ("column", "const", "default", "join", "on", "key", "when") if key in found
+            key: self._text(entries[key][1], entries[key][0], f"{label}.{key}")
+            for key in ("column", "const", "default", "join", "on", "key", "when") if key in entries
         }  # fmt: skip
         if form == "join":
-            self._join(label, where, found, texts)
+            self._join(label, where, entries, texts)
         if form == "count":
-            self._flag(found["count"], f"{label}.count")
+            self._flag(entries["count"], f"{label}.count")
             if field != "line":
-                self._say(found["count"][0], f"{label}.count", "only line numbers can be counted")
-        sums = "sum" in found and self._flag(found["sum"], f"{label}.sum")
+                self._add_problem(entries["count"][0], f"{label}.count", "only line numbers can be counted")
+        sums = "sum" in entries and self._flag(entries["sum"], f"{label}.sum")
         if sums and field not in NUMBERS:
-            self._say(found["sum"][0], f"{label}.sum", f"only numbers are added: {', '.join(sorted(NUMBERS))}")
-        if sums and "values" in found:
-            self._say(found["values"][0], f"{label}.values", "a sum is not translated; take out one of the two")
-        values = self._values(kind.fields[field], f"{label}.values", *found["values"]) if "values" in found else None
+            self._add_problem(
+                entries["sum"][0], f"{label}.sum", f"only numbers are added: {', '.join(sorted(NUMBERS))}"
+            )
+        if sums and "values" in entries:
+            self._add_problem(
+                entries["values"][0], f"{label}.values", "a sum is not translated; take out one of the two"
+            )
+        values = (
+            self._values(kind.fields[field], f"{label}.values", *entries["values"]) if "values" in entries else None
+        )
         read = kind.fields[field]
         for key in ("const", "default"):
             if text := texts.get(key):
-                self._readable(read, (values or {}).get(text, text), f"{label}.{key}", found[key][0])
-        first = self._first(kind, field, label, *found["first"]) if "first" in found else ()
+                self._check_readable(read, (values or {}).get(text, text), f"{label}.{key}", entries[key][0])
+        first = self._first(kind, field, label, *entries["first"]) if "first" in entries else ()
         return Value(values=values, sum=sums, first=first, count=form == "count", **texts)
 
     def _join(
-        self, label: str, where: Position, found: Mapping[str, tuple[Position, Node]], texts: Mapping[str, str | None]
+        self, label: str, where: Position, entries: Mapping[str, tuple[Position, Node]], texts: Mapping[str, str | None]
     ) -> None:
         name = texts["join"]
         if name is not None and name not in self._files:
-            self._say(found["join"][0], f"{label}.join", f"{name!r} is not among `files`{_named(self._files)}")
+            self._add_problem(
+                entries["join"][0], f"{label}.join", f"{name!r} is not among `files`{_list_files(self._files)}"
+            )
         self._used.add(name or "")
         for key in ("on", "key", "column"):
-            if key not in found:
-                self._say(where, label, f"a join needs `{key}`")
+            if key not in entries:
+                self._add_problem(where, label, f"a join needs `{key}`")
 
-    def _first(self, kind: Kind, field: str, label: str, where: Position, node: Node) -> tuple[Value, ...]:
+    def _first(self, kind: RowKind, field: str, label: str, where: Position, node: Node) -> tuple[Value, ...]:
         label = f"{label}.first"
         if not isinstance(node, SequenceNode) or not 0 < len(node.value) <= MOST_FORMS:
-            self._say(where, label, f"a list of forms, {MOST_FORMS} at most")
+            self._add_problem(where, label, f"a list of forms, {MOST_FORMS} at most")
             return ()
         forms: list[Value] = []
         for index, item in enumerate(node.value):
@@ -181,14 +192,14 @@ class _Reader:
             if form is None:
                 continue
             if form.const is not None and form.when is None and index < len(node.value) - 1:
-                self._say(place, label, "a `const` without `when` always applies, and hides the forms after it: put it "
-                          "last")  # fmt: skip
+                what = "a `const` without `when` always applies, and hides the forms after it: put it last"
+                self._add_problem(place, label, what)
             forms.append(form)
         return tuple(forms)
 
-    def _values(self, read: Read, label: str, where: Position, node: Node) -> dict[str, str]:
+    def _values(self, read: FieldReader, label: str, where: Position, node: Node) -> dict[str, str]:
         if not isinstance(node, MappingNode) or not node.value:
-            self._say(where, label, "a table of what a cell says to what that means ({open: placed})")
+            self._add_problem(where, label, "a table of what a cell says to what that means ({open: placed})")
             return {}
         seen = {name: value for name, _, value in pairs(self._name, node, self._problems, label)}
         table: dict[str, str] = {}
@@ -197,40 +208,40 @@ class _Reader:
         for key, value in entries:
             place = at(self._name, key)
             if not isinstance(key, ScalarNode) or seen.get(key.value) is not value:
-                continue  # said by pairs
+                continue  # pairs() has reported it
             if key.tag == _NULL or not key.value.strip():
-                self._say(
+                self._add_problem(
                     place, label, "an empty cell is not translated: `default` is for it; or put the word in quotes"
                 )
                 continue
             text = self._text(value, place, f"{label}.{key.value}")
             if text is None:
                 continue
-            self._readable(read, text, f"{label}.{key.value}", at(self._name, value))
+            self._check_readable(read, text, f"{label}.{key.value}", at(self._name, value))
             table[key.value.strip()] = text
             if key.tag == _BOOL:  # not in quotes: programs write it in three ways
                 any_case |= dict.fromkeys((key.value.lower(), key.value.upper(), key.value.capitalize()), text)
         return any_case | table
 
-    def _readable(self, read: Read, text: str, label: str, where: Position) -> None:
+    def _check_readable(self, read: FieldReader, text: str, label: str, where: Position) -> None:
         try:
             read(text, self._form)
         except BadValueError as error:
-            self._say(where, label, str(error))
+            self._add_problem(where, label, str(error))
 
     def _flag(self, entry: tuple[Position, Node], label: str) -> bool:
         position, node = entry
         if isinstance(node, ScalarNode) and node.tag == _BOOL and node.value.lower() == "true":
             return True
-        self._say(position, label, "can only be true; take it out otherwise")
+        self._add_problem(position, label, "can only be true; take it out otherwise")
         return False
 
     def _text(self, node: Node, where: Position, label: str) -> str | None:
         return settings.text(self._problems, node, where, label)
 
-    def _say(self, position: Position, label: str, text: str) -> None:
+    def _add_problem(self, position: Position, label: str, text: str) -> None:
         self._problems.add(position, label, text)
 
 
-def _named(files: Collection[str]) -> str:
+def _list_files(files: Collection[str]) -> str:
     return f": {', '.join(files)}" if files else ""

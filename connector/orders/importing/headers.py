@@ -1,4 +1,4 @@
-"""Whether the header of a file has what is read there. Columns that nobody names do not matter, whatever they are."""
+"""Check that the header of a file has the columns that are read from it. Other columns are ignored."""
 
 from __future__ import annotations
 
@@ -6,39 +6,43 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from connector.errors import UsageError
-from connector.orders.importing.fields import KINDS, shown
+from connector.orders.importing.fields import KINDS, quote_value
 from connector.orders.importing.joins import joined_columns
 from connector.orders.importing.profile import Profile, Section
 from connector.orders.importing.reader import Table
 
 
 def check_header(table: Table, sections: Mapping[str, Section], profile: Profile, name: str) -> None:
-    """UsageError where `table`, called `name` in the profile, lacks a column of its sections or of a join, or has it
-    twice; in our own form, also where it has one that is none of ours."""
+    """Check the header of `table`, which is `name` in the profile.
+
+    Raises UsageError if a column of a section or join is missing or occurs twice; in the connector's own format also
+    if there is a column that is no field.
+    """
     needed = set(joined_columns(profile.joins()).get(name, ()))
-    named = set(needed)
+    read_columns = set(needed)
     for kind, section in sections.items():
         for field, value in section.fields.items():
-            named |= value.columns()
+            read_columns |= value.columns()
             if not section.optional or field in KINDS[kind].keys:
                 needed |= value.columns()
     place = f"{table.name}:{table.header_line}"
     missing = sorted(needed - set(table.header))
     if missing:
         raise UsageError(f"{table.name} has no column {', '.join(missing)}.", hint=_hint(table))
-    for column in sorted(named & set(table.header)):
+    for column in sorted(read_columns & set(table.header)):
         where = table.columns(column)
         if len(where) > 1:
             listed = " and ".join((", ".join(map(str, where[:-1])), str(where[-1])))
             raise UsageError(
-                f"{place}: the header has {shown(column)} in columns {listed}.", hint="Rename all but the right one."
+                f"{place}: the header has {quote_value(column)} in columns {listed}.",
+                hint="Rename all but the right one.",
             )
     for kind, section in sections.items():
         if section.optional:
-            _refuse_unknown(table, kind)
+            _reject_unknown_columns(table, kind)
 
 
-def _refuse_unknown(table: Table, kind: str) -> None:
+def _reject_unknown_columns(table: Table, kind: str) -> None:
     fields = KINDS[kind].fields
     unknown = next((column for column in table.header if column and column not in fields), None)
     if unknown is None:
@@ -46,18 +50,18 @@ def _refuse_unknown(table: Table, kind: str) -> None:
     close = get_close_matches(unknown, fields, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     raise UsageError(
-        f"{table.name} has a column that is none of ours: {shown(unknown)}{meant}.",
+        f"{table.name} has a column that is none of ours: {quote_value(unknown)}{meant}.",
         hint="Correct its name, take it out, or describe the file in a profile.",
     )
 
 
 def _hint(table: Table) -> str:
-    told = f"Its header has: {', '.join(shown(name)[1:-1] for name in table.header if name)}."
+    hint = f"Its header has: {', '.join(quote_value(name)[1:-1] for name in table.header if name)}."
     mark = next((mark for mark in ";\t|," if len(table.header) == 1 and mark in table.header[0]), None)
     if mark is not None:
-        return f"{told} Is {mark!r} the delimiter? A profile can say so."
-    if table.wider():
+        return f"{hint} Is {mark!r} the delimiter? A profile can say so."
+    if table.has_wider_rows():
         return (
-            f"{told} Does the header stand further below? `skip_lines` in a profile says how many lines are above it."
+            f"{hint} Does the header stand further below? `skip_lines` in a profile says how many lines are above it."
         )
-    return told
+    return hint

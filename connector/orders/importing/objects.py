@@ -1,4 +1,4 @@
-"""NDJSON in our own form: an order with its customer and lines inside, taken apart."""
+"""Split an NDJSON order of the connector's own format into its order, customer and line rows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from connector.orders.importing.fields import KINDS, yes_no
 BOOLEANS = frozenset(name for kind in KINDS.values() for name, read in kind.fields.items() if read is yes_no)
 
 
-def unnested(order: dict[str, Any]) -> Iterator[tuple[str, dict[str, str] | str]]:
-    """Customer, lines and the order itself by kind, each a mapping of texts, or what is wrong with it."""
+def unnest_order(order: dict[str, Any]) -> Iterator[tuple[str, dict[str, str] | str]]:
+    """Yield (kind, fields as texts) for the customer, the lines and the order; a problem's text instead of fields."""
     number = order.get("number")
     customer = order.pop("customer", None)
     lines = order.pop("lines", None)
     if isinstance(customer, dict):
-        yield "customers", _texts(customer)
+        yield "customers", _as_texts(customer)
         order["customer"] = customer.get("number")
     elif customer is not None:
         order["customer"] = customer
@@ -24,25 +24,27 @@ def unnested(order: dict[str, Any]) -> Iterator[tuple[str, dict[str, str] | str]
         if not isinstance(line, dict):
             yield "lines", "a line is an object with sku and quantity"
         else:
-            yield "lines", _texts({"line": str(index), **line, "order": number})
+            yield "lines", _as_texts({"line": str(index), **line, "order": number})
     if lines is not None and not isinstance(lines, list):
         yield "orders", "lines is a list of objects"
     elif lines == []:
         yield "orders", "lines is empty; leave it out to keep those there are, or cancel the order"
     else:
-        yield "orders", _texts(order)
+        yield "orders", _as_texts(order)
 
 
-def _texts(values: dict[str, Any]) -> dict[str, str] | str:
-    found = {}
+def _as_texts(values: dict[str, Any]) -> dict[str, str] | str:
+    texts = {}
     for name, value in values.items():
         if isinstance(value, bool) and name in BOOLEANS:
-            found[name] = str(value).lower()
+            texts[name] = str(value).lower()
         elif value is None or isinstance(value, str):
-            found[name] = value or ""
+            texts[name] = value or ""
         else:
-            known = any(name in kind.fields for kind in KINDS.values())
+            is_field = any(name in kind.fields for kind in KINDS.values())
             return (
-                f"{name} is not a text or a number" if known else f"unknown: {name}; take it out, or correct its name"
+                f"{name} is not a text or a number"
+                if is_field
+                else f"unknown: {name}; take it out, or correct its name"
             )
-    return found
+    return texts

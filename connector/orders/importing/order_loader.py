@@ -1,4 +1,4 @@
-"""Orders from the spool to the store: each whole, or not at all."""
+"""Write orders from the spool to the store: each order with all its lines, or not at all."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from connector.model.order import Line, LineInput, Order, OrderInput
 from connector.model.order_header import DEFAULTS, HEADER_FIELDS, FieldKind, OrderHeader
 from connector.model.product import Product
 from connector.model.stage import Stage
-from connector.orders.importing.fields import KINDS, shown
-from connector.orders.importing.order_lines import LineRow, LinesError, line_values, numbered
-from connector.orders.importing.outcome import Outcome, incomplete, values_of
+from connector.orders.importing.fields import KINDS, quote_value
+from connector.orders.importing.order_lines import LineRow, LinesError, line_values, number_lines
+from connector.orders.importing.outcome import BatchOutcome, missing_value, values_of
 from connector.orders.importing.plan import SLOTS
 from connector.orders.importing.reader import Place
 from connector.orders.importing.spool import Entity, Spool
@@ -21,12 +21,12 @@ from connector.store import customers, orders, products
 from connector.store.engine import Connection
 from connector.store.unit_of_work import UnitOfWork
 
-SORT_UNKNOWN = "names what is not there"
+UNKNOWN_REFERENCE = "names what is not there"
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRows:
-    """What the files say of an order; without an entity, only lines name it."""
+    """The rows of an order. `entity` is None if only line rows name it."""
 
     key: str
     entity: Entity | None
@@ -38,39 +38,39 @@ class OrderRows:
         return spool.place_of("orders", self.entity.places[SLOTS["orders"][field]], field)
 
 
-async def save_orders(uow: UnitOfWork, spool: Spool, batch: Sequence[OrderRows], outcome: Outcome) -> None:
-    """Store those of `batch` of which no row is bad; what else is wrong goes to `outcome`."""
-    good = [rows for rows in batch if not spool.spoiled("orders", rows.key)]
+async def save_orders(uow: UnitOfWork, spool: Spool, batch: Sequence[OrderRows], outcome: BatchOutcome) -> None:
+    """Store the orders of `batch` that have no bad row; add the faults of the others to `outcome`."""
+    good = [rows for rows in batch if not spool.is_spoiled("orders", rows.key)]
     stored = {item.number: item for item in await orders.load(uow.connection, [rows.key for rows in good])}
-    known = await _Known.load(uow.connection, good)
+    references = await _References.load(uow.connection, good)
     wanted = []
     for rows in good:
-        order = _Builder(spool, outcome, known, rows, stored.get(rows.key)).order()
+        order = _OrderBuilder(spool, outcome, references, rows, stored.get(rows.key)).build()
         if order is None:
             outcome.left_out.append(rows.key)
         else:
             wanted.append(order)
-    kept: dict[str, list[str]] = {}
-    outcome.saved = await orders.save(uow, wanted, kept=kept)
+    unchanged_fields: dict[str, list[str]] = {}
+    outcome.saved = await orders.save(uow, wanted, kept=unchanged_fields)
     outcome.lines = sum(len(order.lines) for order in wanted)
     by_key = {rows.key: rows for rows in good}
-    for number, differs in sorted(kept.items()):
+    for number, differs in sorted(unchanged_fields.items()):
         what = (
-            f"order {shown(number)} was acted on here, and its {', '.join(differs)} stayed as it was; take that out of "
-            f"the file, or change the order by `connector act`"
+            f"order {quote_value(number)} was acted on here, and its {', '.join(differs)} stayed as it was; take that out"
+            f" of the file, or change the order by `connector act`"
         )
         outcome.fault("orders", by_key[number].place(spool), what, "was acted on here")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known:
-    """What the rows of a batch refer to, as far as it is stored."""
+class _References:
+    """The stored customers and products that the rows of a batch refer to."""
 
     customers: set[str]
     products: dict[str, Product]
 
     @classmethod
-    async def load(cls, connection: Connection, batch: Iterable[OrderRows]) -> _Known:
+    async def load(cls, connection: Connection, batch: Iterable[OrderRows]) -> _References:
         customer = SLOTS["orders"]["customer"]
         numbers: set[str] = set()
         skus: set[str] = set()
@@ -84,107 +84,111 @@ class _Known:
         )
 
 
-class _Builder:
-    """One order from its rows, what they refer to, and what is stored of it."""
+class _OrderBuilder:
+    """Builds one order from its rows and from the stored order, customer and products."""
 
-    def __init__(self, spool: Spool, outcome: Outcome, known: _Known, rows: OrderRows, stored: Order | None) -> None:
+    def __init__(
+        self, spool: Spool, outcome: BatchOutcome, references: _References, rows: OrderRows, stored: Order | None
+    ) -> None:
         self._spool = spool
         self._outcome = outcome
-        self._known = known
+        self._references = references
         self._rows = rows
         self._stored = stored
 
-    def order(self) -> OrderInput | None:
-        """As it shall be stored; None, and why is said, if it must be left out."""
+    def build(self) -> OrderInput | None:
+        """Return the order to store; add a fault and return None if it must be left out."""
         rows, stored = self._rows, self._stored
         if rows.entity is None and stored is None:
-            what = f"there is no order {shown(rows.key)}; import it, or correct the number"
+            what = f"there is no order {quote_value(rows.key)}; import it, or correct the number"
             for line in rows.lines:
-                self._say("lines", self._place(line, "order"), what, SORT_UNKNOWN)
+                self._add_fault("lines", self._place(line, "order"), what, UNKNOWN_REFERENCE)
             return None
-        if rows.entity is not None and not self._refers(rows.entity):
+        if rows.entity is not None and not self._check_order(rows.entity):
             return None
         try:
-            lines = numbered(rows.key, rows.lines, self._told_at)
+            lines = number_lines(rows.key, rows.lines, self._file_and_line)
         except LinesError as error:
-            self._say("lines", self._place(error.row, error.field), str(error), "an order's rows differ")
+            self._add_fault("lines", self._place(error.row, error.field), str(error), "an order's rows differ")
             return None
-        if [number for number, line in lines.items() if not self._line_refers(number, line)]:
+        if [number for number, line in lines.items() if not self._check_line(number, line)]:
             return None
-        if not lines and stored is None and self._spool.empty(rows.key):
-            self._say(
-                "orders", rows.place(self._spool), f"order {shown(rows.key)} has no line: none of its rows has one"
+        if not lines and stored is None and self._spool.has_row_without_line(rows.key):
+            self._add_fault(
+                "orders",
+                rows.place(self._spool),
+                f"order {quote_value(rows.key)} has no line: none of its rows has one",
             )
             return None
-        arrives = _arrives(rows.key, stored, values_of("orders", rows.entity) if rows.entity else {})
-        currency = arrives.header.currency
+        order_input = _header_input(rows.key, stored, values_of("orders", rows.entity) if rows.entity else {})
+        currency = order_input.header.currency
         if lines:
             before = {line.number: line for line in stored.lines} if stored else {}
-            made = [self._line(number, lines[number], currency, before.get(number)) for number in sorted(lines)]
-            return replace(arrives, lines=tuple(made))
+            inputs = [self._build_line(number, lines[number], currency, before.get(number)) for number in sorted(lines)]
+            return replace(order_input, lines=tuple(inputs))
         if stored is None:
-            return arrives
-        moved = currency != stored.currency
-        return replace(arrives, lines=tuple(_repriced(line, currency) if moved else _as_input(line)
+            return order_input
+        currency_changed = currency != stored.currency
+        return replace(order_input, lines=tuple(_repriced(line, currency) if currency_changed else _as_input(line)
                                            for line in stored.lines))  # fmt: skip
 
-    def _refers(self, entity: Entity) -> bool:
-        """Whether the order has what it needs, and its customer is there."""
-        if wrong := incomplete("orders", entity, self._spool, new=self._stored is None):
-            self._say("orders", *wrong)
+    def _check_order(self, entity: Entity) -> bool:
+        """Return whether the order has its required fields and its customer is stored; add a fault if not."""
+        if missing := missing_value("orders", entity, self._spool, new=self._stored is None):
+            self._add_fault("orders", *missing)
             return False
         if self._stored is None:
             try:
                 check_new_order_number(self._rows.key)
             except ValueError as error:
-                self._say("orders", self._rows.place(self._spool), str(error), "is too long for a new order")
+                self._add_fault("orders", self._rows.place(self._spool), str(error), "is too long for a new order")
                 return False
         customer = entity.values[SLOTS["orders"]["customer"]]
-        if customer is None or customer in self._known.customers:
+        if customer is None or customer in self._references.customers:
             return True
-        if not self._spool.spoiled("customers", customer):  # else its own row was told
+        if not self._spool.is_spoiled("customers", customer):  # else the customer's row was reported
             what = f"there is no customer {customer!r}; import it, or correct the number"
-            self._say("orders", self._rows.place(self._spool, "customer"), what, SORT_UNKNOWN)
+            self._add_fault("orders", self._rows.place(self._spool, "customer"), what, UNKNOWN_REFERENCE)
         return False
 
-    def _line_refers(self, number: int, line: LineRow) -> bool:
+    def _check_line(self, number: int, line: LineRow) -> bool:
         exists = self._stored is not None and any(item.number == number for item in self._stored.lines)
         given = line_values(line)
         for name in KINDS["lines"].required:
             if given.get(name) is None and not (exists and name not in given):
-                self._say("lines", self._place(line, name), f"has no {name}; the line is new, and needs one")
+                self._add_fault("lines", self._place(line, name), f"has no {name}; the line is new, and needs one")
                 return False
         sku = given.get("sku")
-        if sku is None or sku in self._known.products:
+        if sku is None or sku in self._references.products:
             return True
-        if not self._spool.spoiled("products", sku):
+        if not self._spool.is_spoiled("products", sku):
             what = f"there is no product {sku!r}; import it, or correct the SKU"
-            self._say("lines", self._place(line, "sku"), what, SORT_UNKNOWN)
+            self._add_fault("lines", self._place(line, "sku"), what, UNKNOWN_REFERENCE)
         return False
 
-    def _line(self, number: int, row: LineRow, currency: str, stored: Line | None) -> LineInput:
+    def _build_line(self, number: int, row: LineRow, currency: str, stored: Line | None) -> LineInput:
         given = line_values(row)
         if given.get("discount") is None:
             given.pop("discount", None)
         line = replace(_as_input(stored), **given) if stored else LineInput(number=number, **given)
         if stored and "unit_price" not in given and (line.sku, currency) != (stored.product.sku, stored.currency):
             line = replace(line, unit_price=None)  # the old price was for something else
-        if line.unit_price is None and line.sku in self._known.products:
-            return replace(line, unit_price=_listed(self._known.products[line.sku], currency))
+        if line.unit_price is None and line.sku in self._references.products:
+            return replace(line, unit_price=_list_price(self._references.products[line.sku], currency))
         return line
 
-    def _told_at(self, line: LineRow) -> str:
-        return self._spool.told_at(self._spool.at(line.file, line.line))
+    def _file_and_line(self, line: LineRow) -> str:
+        return self._spool.file_and_line(self._spool.place_number(line.file, line.line))
 
     def _place(self, line: LineRow, field: str) -> Place:
         return self._spool.place("lines", line.file, line.line, field)
 
-    def _say(self, kind: str, place: Place, what: str, sort: str = "") -> None:
+    def _add_fault(self, kind: str, place: Place, what: str, sort: str = "") -> None:
         self._outcome.fault(kind, place, what, sort)
 
 
-def _arrives(key: str, stored: Order | None, values: Mapping[str, Any]) -> OrderInput:
-    """The order without its lines: what the rows say, and of a stored order the rest."""
+def _header_input(key: str, stored: Order | None, values: Mapping[str, Any]) -> OrderInput:
+    """Return the order without its lines: the rows' values, and of a stored order the others."""
     given = {name: values[name] for name in HEADER_FIELDS if name in values}
     stage = Stage(values["stage"]) if values.get("stage") is not None else None
     if stored is None:
@@ -192,14 +196,14 @@ def _arrives(key: str, stored: Order | None, values: Mapping[str, Any]) -> Order
                                             for name, value in given.items()})  # fmt: skip
         return OrderInput(header=header, customer=values["customer"], stage=stage or Stage.PLACED)
     return OrderInput(
-        header=stored.header.with_values(_kept_flags(given)),
+        header=stored.header.with_values(_without_empty_flags(given)),
         customer=values.get("customer", stored.customer.number),
         stage=stage or stored.stage,
     )
 
 
-def _kept_flags(given: Mapping[str, Any]) -> dict[str, Any]:
-    """An empty cell takes a value out, but it says nothing of a flag."""
+def _without_empty_flags(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove flags without a value: an empty cell clears a field, but leaves a flag as it is."""
     return {
         name: value
         for name, value in given.items()
@@ -208,11 +212,11 @@ def _kept_flags(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _repriced(line: Line, currency: str) -> LineInput:
-    """The line at its product's list price in another currency."""
-    return replace(_as_input(line), unit_price=_listed(line.product, currency))
+    """Return the line at its product's list price in `currency`."""
+    return replace(_as_input(line), unit_price=_list_price(line.product, currency))
 
 
-def _listed(product: Product, currency: str) -> Any:
+def _list_price(product: Product, currency: str) -> Any:
     return next((price.unit_price for price in product.prices if price.currency == currency), None)
 
 

@@ -1,4 +1,4 @@
-"""What a batch comes to: it counts once its transaction is committed, and not at all if that is repeated."""
+"""The outcome of one batch. It is added to the report after its transaction has committed, so a retry counts once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from connector.store.sql import Saved
 
 
 @dataclass(kw_only=True)
-class Outcome:
+class BatchOutcome:
     saved: Saved = field(default_factory=Saved)
     lines: int = 0
     faults: list[tuple[str, Place, str, str]] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Outcome:
     def fault(self, kind: str, place: Place, what: str, sort: str = "") -> None:
         self.faults.append((kind, place, what, sort))
 
-    def tell(self, kind: str, report: ImportReport) -> None:
+    def add_to(self, kind: str, report: ImportReport) -> None:
         report.add(kind, self.saved)
         report.lines += self.lines
         for fault in self.faults:
@@ -37,7 +37,7 @@ class Outcome:
 
 
 def values_of(kind: str, entity: Entity) -> dict[str, Any]:
-    """The fields that rows have, keys and prices apart; None where every cell was empty."""
+    """Return the fields that rows have, except keys and prices; None where every cell was empty."""
     ranks, values = entity.ranks, entity.values
     return {
         name: typed_value(name, values[slot])
@@ -45,8 +45,8 @@ def values_of(kind: str, entity: Entity) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def incomplete(kind: str, entity: Entity, spool: Spool, *, new: bool) -> tuple[Place, str] | None:
-    """The first field that needs a value and has none."""
+def missing_value(kind: str, entity: Entity, spool: Spool, *, new: bool) -> tuple[Place, str] | None:
+    """Return the place and problem of the first required field without a value, or None."""
     for name in KINDS[kind].required:
         slot = SLOTS[kind][name]
         there = entity.ranks[slot] != ABSENT

@@ -1,4 +1,4 @@
-"""How each row of a file becomes fields: the sections that read it, compiled for its header."""
+"""Compile the sections of a profile for the header of a file: functions that read fields from a row's cells."""
 
 from __future__ import annotations
 
@@ -10,26 +10,37 @@ from operator import itemgetter
 from typing import Any
 
 from connector.model.keys import visible_key
-from connector.orders.importing.fields import DAYS, KINDS, MOMENTS, NUMBERS, BadValueError, Form, Kind, Read, key, text
+from connector.orders.importing.fields import (
+    DAYS,
+    KINDS,
+    MOMENTS,
+    NUMBERS,
+    BadValueError,
+    FieldReader,
+    NumberAndDateFormat,
+    RowKind,
+    key,
+    text,
+)
 from connector.orders.importing.profile import Section, Value
 from connector.orders.importing.reader import Table
 from connector.orders.importing.spool import Columns
-from connector.orders.importing.values import ABSENT, BLANK, Lookup, Source, compiled
+from connector.orders.importing.values import ABSENT, BLANK, Lookup, TextSource, compile_value
 
-REMEMBERED = 5_000
-"""Values that are not read a second time, a field."""
+CACHE_SIZE = 5_000
+"""Converted values to cache per field."""
 
 SLOTS = {kind: {name: index for index, name in enumerate(KINDS[kind].fields)} for kind in KINDS}
 KEY = 0
-"""The slot of the key; of a line, that of its order's."""
+"""The slot of the key; for a line, the slot of its order's number."""
 NUMERIC = {kind: frozenset(slots[name] for name in NUMBERS & slots.keys()) for kind, slots in SLOTS.items()}
-REMEMBERED_KINDS = MOMENTS | DAYS | NUMBERS | {"stage", "active", "ship_complete", "currency", "line"}
+CACHED_FIELDS = MOMENTS | DAYS | NUMBERS | {"stage", "active", "ship_complete", "currency", "line"}
 
 Convert = Callable[[str], Any]
 
 
 class JoinError(Exception):
-    """A key that cannot be joined; without words if that was said of the row it is joined to."""
+    """A key cannot be joined. The message is empty if the joined row was already reported."""
 
     def __init__(self, what: str = "", sort: str = "") -> None:
         super().__init__(what)
@@ -38,7 +49,7 @@ class JoinError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a row, and in which column; `sort` as of BadValueError. No `what`: said elsewhere."""
+    """What is wrong with a row, and in which column. `sort` groups faults. An empty `what` is reported elsewhere."""
 
     column: int
     header: str
@@ -48,66 +59,66 @@ class Fault:
 
 @dataclass(slots=True)
 class ColumnValues:
-    """What a row says of one entity or line, by field (see `SLOTS`)."""
+    """The values that a row has for one entity or line, by the slot of the field (see `SLOTS`)."""
 
     values: list[Any]
     ranks: list[int]
     fault: Fault | None = None
-    named: str | None = ""
-    """What is seen of the key where it cannot be one; None where a join cannot tell it."""
+    key_text: str | None = ""
+    """The visible text of an invalid key; None if the key comes from a join that failed."""
 
     @property
-    def whose(self) -> str:
-        """The key, or what stands in its place: that one the row belongs to."""
-        return self.values[0] or self.named or ""
+    def owner_key(self) -> str:
+        """The key of the entity that the row belongs to, or the text of an invalid key."""
+        return self.values[0] or self.key_text or ""
 
     @property
-    def names_none(self) -> bool:
-        """Whether its key is empty."""
-        return not self.whose and self.named is not None
+    def has_empty_key(self) -> bool:
+        """Whether the key's cell is empty."""
+        return not self.owner_key and self.key_text is not None
 
 
 @dataclass
 class SectionPlan:
     """A section with the functions that read its fields from a row's cells."""
 
-    kind: Kind
+    kind: RowKind
     name: str
-    fields: list[tuple[int, Source, Convert, int, str]]
+    fields: list[tuple[int, TextSource, Convert, int, str]]
     columns: Columns
     raw: Callable[[list[str]], Any]
     counted: bool = False
     fixed: frozenset[str] = frozenset()
-    """Fields that are a `const`."""
+    """Fields whose value is a `const`."""
     seen: dict[str, Any] = field(default_factory=dict)
-    """The last cells of an entity: the same again says nothing new."""
+    """The last cells of each entity, by key: a row with the same cells is skipped."""
 
     def read(self, cells: list[str]) -> ColumnValues:
         size = len(self.kind.fields)
-        said = ColumnValues([None] * size, [ABSENT] * size)
-        values, ranks = said.values, said.ranks
+        row = ColumnValues([None] * size, [ABSENT] * size)
+        values, ranks = row.values, row.ranks
         for slot, source, convert, column, header in self.fields:
             try:
-                found, rank = source(cells)
+                text, rank = source(cells)
                 ranks[slot] = rank
-                if found is not None:
-                    values[slot] = convert(found)
+                if text is not None:
+                    values[slot] = convert(text)
             except BadValueError as error:
                 ranks[slot] = BLANK
-                said.fault = said.fault or Fault(column, header, str(error), error.kind)
-                said.named = visible_key(found or "") if slot == KEY else said.named
+                row.fault = row.fault or Fault(column, header, str(error), error.kind)
+                row.key_text = visible_key(text or "") if slot == KEY else row.key_text
             except JoinError as error:
                 ranks[slot] = BLANK
-                said.named = None if slot == KEY else said.named
-                said.fault = said.fault or Fault(column, header, str(error), error.sort)
-        return said
+                row.key_text = None if slot == KEY else row.key_text
+                row.fault = row.fault or Fault(column, header, str(error), error.sort)
+        return row
 
     def fault(self, field: str, what: str) -> Fault:
         column, header = self.columns.get(field, (1, ""))
         return Fault(column, header, what)
 
     def text_of(self, wanted: int, cells: list[str]) -> str:
-        """What a broken row seems to have in that field, or nothing."""
+        """Return the text of the field in slot `wanted` of a row that cannot be parsed, or an empty text."""
         for slot, source, _, _, _ in self.fields:
             if slot == wanted:
                 try:
@@ -117,7 +128,7 @@ class SectionPlan:
         return ""
 
 
-def section_plan(name: str, section: Section, table: Table, form: Form, lookup: Lookup) -> SectionPlan:
+def plan_section(name: str, section: Section, table: Table, form: NumberAndDateFormat, lookup: Lookup) -> SectionPlan:
     kind = KINDS[name]
     header = set(table.header)
     places = {title: index for index, title in reversed(list(enumerate(table.header)))}
@@ -129,8 +140,10 @@ def section_plan(name: str, section: Section, table: Table, form: Form, lookup: 
         title = _title(value)
         columns[field_name] = (places.get(title, 0) + 1, title)
         if not value.count:
-            source = compiled(value, places, lookup)
-            fields.append((SLOTS[name][field_name], source, convert(kind, field_name, form), *columns[field_name]))
+            source = compile_value(value, places, lookup)
+            fields.append(
+                (SLOTS[name][field_name], source, make_converter(kind, field_name, form), *columns[field_name])
+            )
     used = sorted({places[title] for value in values.values() for title in value.columns()})
     raw = itemgetter(*used) if used else lambda _: ()
     counted = "line" in values and values["line"].count
@@ -139,43 +152,43 @@ def section_plan(name: str, section: Section, table: Table, form: Form, lookup: 
 
 
 def _title(value: Value) -> str:
-    """The column that a fault of the field is told with: the first that it reads."""
+    """Return the column that a fault of the field is reported with: the first that it reads."""
     if value.first:
         return next((title for title in map(_title, value.first) if title), "")
     return value.on or value.column or value.when or ""
 
 
-def convert(kind: Kind, name: str, form: Form) -> Convert:
-    """From a text to its value, as the spool keeps it: numbers and dates as text again."""
+def make_converter(kind: RowKind, name: str, form: NumberAndDateFormat) -> Convert:
+    """Return a function from a text to the value that the spool stores: numbers and dates in canonical text."""
     read = kind.fields[name]
     if read is key or read is text:
         return lambda value: read(value, form)
-    if name not in REMEMBERED_KINDS:
-        return lambda value: plain(read(value, form))
-    return _remembering(read, form)
+    if name not in CACHED_FIELDS:
+        return lambda value: to_spool_value(read(value, form))
+    return _with_cache(read, form)
 
 
-def _remembering(read: Read, form: Form) -> Convert:
-    known: dict[str, Any] = {}
+def _with_cache(read: FieldReader, form: NumberAndDateFormat) -> Convert:
+    cache: dict[str, Any] = {}
 
-    def remembered(value: str) -> Any:
-        found = known.get(value)
-        if found is None:
-            if len(known) >= REMEMBERED:
-                known.clear()
-            found = known[value] = plain(read(value, form))
-        return found
+    def convert_cached(value: str) -> Any:
+        converted = cache.get(value)
+        if converted is None:
+            if len(cache) >= CACHE_SIZE:
+                cache.clear()
+            converted = cache[value] = to_spool_value(read(value, form))
+        return converted
 
-    return remembered
+    return convert_cached
 
 
-def plain(value: Any) -> Any:
+def to_spool_value(value: Any) -> Any:
     if isinstance(value, Decimal):
         return f"{value:f}"
     return value.isoformat() if isinstance(value, date) else value
 
 
 def columns_of(plans: Mapping[str, SectionPlan]) -> dict[str, Columns]:
-    """By kind, as the spool keeps them; a price's are its product's."""
-    found = {name: plan.columns for name, plan in plans.items()}
-    return found | ({"prices": found["products"]} if "products" in found else {})
+    """Return the columns by kind, as the spool stores them; prices have those of products."""
+    columns = {name: plan.columns for name, plan in plans.items()}
+    return columns | ({"prices": columns["products"]} if "products" in columns else {})

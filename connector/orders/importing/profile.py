@@ -1,14 +1,14 @@
-"""How a company's export maps to customers, products, orders and lines. `grammar.py` reads one from YAML.
+"""A profile: how a company's export maps to customers, products, orders and lines. `grammar.py` reads it from YAML.
 
-A field is a column name, or a small form:
+The source of a field is a column name, or one of these forms:
 
     {column: C, values: {a: b}, default: d}              the cell, translated, or `d` where it is empty
     {const: X}                                           the same for every row
-    {join: file, on: C, key: K, column: D, sum: true}    column D of the row of `file` whose K equals our C
+    {join: file, on: C, key: K, column: D, sum: true}    column D of the row of `file` whose K equals this row's C
     {first: [{when: C, ...form}, ...form], default: d}   the first form that applies
-    {count: true}                                        line numbers that the file does not have
+    {count: true}                                        number the lines of an order, if the file does not
 
-There is no code in a profile.
+A profile contains no code.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from connector.orders.importing.fields import KINDS, Form
+from connector.orders.importing.fields import KINDS, NumberAndDateFormat
 
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """Where one field comes from."""
+    """The source of one field."""
 
     column: str | None = None
     const: str | None = None
@@ -36,7 +36,7 @@ class Value:
     count: bool = False
 
     def columns(self) -> set[str]:
-        """Columns of the section's own file that this needs."""
+        """Return the columns of the section's own file that this reads."""
         own = {self.on, self.when} | (set() if self.join else {self.column})
         return {name for name in own if name} | {name for item in self.first for name in item.columns()}
 
@@ -46,7 +46,7 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One kind of row: its file and its fields. `optional` columns may be missing from the header."""
+    """One kind of row: its file and fields. `optional`: the header can lack all columns but the keys'."""
 
     file: str
     fields: Mapping[str, Value]
@@ -55,12 +55,15 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """`delimiter` None: a comma, unless the file itself says otherwise (`sep=;`); `quote` None: cells have no quotes;
-    `skip_lines`: what stands above the header."""
+    """The files, sections and settings of an import.
+
+    `delimiter` None: a comma, unless the file names another in its first line (`sep=;`). `quote` None: cells have no
+    quotes. `skip_lines`: the number of lines above the header. `own`: this is the connector's own format.
+    """
 
     files: Mapping[str, str]
     sections: Mapping[str, Section]
-    form: Form = field(default_factory=Form)
+    form: NumberAndDateFormat = field(default_factory=NumberAndDateFormat)
     encoding: str = "utf-8-sig"
     delimiter: str | None = None
     quote: str | None = '"'
@@ -68,14 +71,14 @@ class Profile:
     own: bool = False
 
     def joins(self) -> list[Value]:
-        """Every join of every section."""
+        """Return every join of every section."""
         return [
             join for section in self.sections.values() for value in section.fields.values() for join in value.joins()
         ]
 
 
 def own_form() -> Profile:
-    """Our own: a file per kind, a column per field, all but the keys optional."""
+    """Return the profile of the connector's own format: a file per kind, a column per field, all but keys optional."""
     names = {"customers": "customers", "products": "products", "orders": "orders", "lines": "order_lines"}
     return Profile(
         files={kind: f"{name}.csv" for kind, name in names.items()},

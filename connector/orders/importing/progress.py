@@ -1,4 +1,4 @@
-"""Who watches an import."""
+"""The interface by which an import reports its progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class ProgressReporter(Protocol):
-    """Sees how far an import is: a part of it begins, with a number of bytes or entities; some of them are done."""
+    """Shows the progress of an import: `begin` starts a phase of `total` bytes or entities, `advance` counts some."""
 
     def begin(self, label: str, total: int, *, percent: bool = False) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Files to rows with their places. What cannot be read at all is refused before anything is stored."""
+"""Read the rows of CSV and NDJSON files, each with its place. An unreadable file is rejected before anything is stored."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from connector.errors import UsageError
 from connector.model.literals import MOST_DIGITS
 from connector.model.strict_json import number_of, parse_json
 from connector.orders.importing.profile import Profile
-from connector.orders.importing.quotes import swallows
+from connector.orders.importing.quotes import swallows_rows
 
 MOST_LINES = 1_000
-"""Lines a row can span: a quote that is never closed must not swallow the rest of the file."""
+"""Lines that a row can span, so that an unclosed quote does not take in the rest of the file."""
 MOST_CHARACTERS = 2_000_000
-"""Of one line."""
+"""Characters that one line can have."""
 
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 _SEPARATOR = re.compile(r'"?sep=(.)"?\s*\Z', re.IGNORECASE)
-_BEGINNINGS = (
+_OTHER_FORMATS = (
     (b"PK\x03\x04", "is a spreadsheet (or another zip archive), not CSV", "Save the sheet as CSV, and import that."),
     (b"\xd0\xcf\x11\xe0", "is a spreadsheet, not CSV", "Save the sheet as CSV, and import that."),
     (b"\x1f\x8b", "is compressed", "Unpack it, and import what is in it."),
     (b"%PDF", "is a PDF, not CSV", "Export the orders as CSV."),
     (b"SQLite format 3", "is a database, not CSV", "Export its tables as CSV."),
 )
-_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`file:line:column: header`, as problems begin."""
+    """A place in a file. Problems begin with it, as `file:line:column: header:`."""
 
     file: str
     line: int
@@ -51,13 +51,13 @@ class Place:
 
 
 Cells = tuple[int, list[str], str | None]
-"""The line a row begins on, its cells, and why it cannot be used."""
+"""The line on which a row begins, its cells, and its problem, or None if it can be used."""
 
 
 class Table:
-    """A CSV file with a header. UsageError if it is missing, not in its encoding, or has no usable header.
+    """A CSV file with a header. Raises UsageError if the file is missing, in another encoding, or has no valid header.
 
-    `name` is what messages call it.
+    `name` is its name in messages.
     """
 
     def __init__(self, path: Path, profile: Profile, name: str = "") -> None:
@@ -79,27 +79,27 @@ class Table:
 
     @property
     def position(self) -> int:
-        """Bytes read so far by `rows`."""
+        """The bytes that `rows` has read so far."""
         return self._raw.tell() if self._raw is not None and not self._raw.closed else 0
 
     def place(self, line: int, column: int = 1) -> Place:
         return Place(self.name, line, column, self.header[column - 1] if column > 1 else "")
 
     def columns(self, header: str) -> list[int]:
-        """The columns, from 1, of that name."""
+        """Return the columns, from 1, that have that header."""
         return [index for index, name in enumerate(self.header, start=1) if name == header]
 
-    def wider(self) -> bool:
-        """Whether one of the first rows has more cells than the header: then that was none."""
+    def has_wider_rows(self) -> bool:
+        """Return whether one of the first 20 rows has more cells than the header: it is then probably no header."""
         first = islice(self._lines(skip=1), 20)
         return any(len(cells) > len(self.header) for _, cells, _ in first)
 
     def rows(self) -> Iterator[Cells]:
-        """Rows below the header that are not blank, each with a cell for every column."""
+        """Yield the rows below the header that are not blank, each with a cell for every column."""
         width, unnamed = len(self.header), self.unnamed
         for line, cells, problem in self._lines(skip=1):
             if problem is None:
-                problem = _fitted(cells, width, unnamed)
+                problem = _fit_width(cells, width, unnamed)
             if problem is None and unnamed and self._profile.own:
                 filled = next((index + 1 for index in unnamed if cells[index].strip()), None)
                 problem = f"has a value in column {filled}, which has no header" if filled else None
@@ -115,15 +115,15 @@ class Table:
         return line, [name.strip() for name in cells]
 
     def _lines(self, *, skip: int) -> Iterator[Cells]:
-        """Rows that are not blank; one with broken quotes costs its first line only: reading goes on with the next."""
-        lines: _Lines | None = None
+        """Yield the rows that are not blank. After a row with broken quotes, reading resumes on its second line."""
+        lines: _LineReader | None = None
         try:
             with self.path.open(encoding=self._profile.encoding, newline="") as file:
                 self._raw = file.buffer
-                lines = _Lines(file, self.name)
+                lines = _LineReader(file, self.name)
                 lines.skip(self._above)
-                self._separator(lines)
-                for row in self._parsed(lines):
+                self._read_separator_line(lines)
+                for row in self._parse_rows(lines):
                     if skip:
                         skip -= 1
                     else:
@@ -137,7 +137,7 @@ class Table:
                 hint="Name its encoding in a profile.",
             ) from None
 
-    def _parsed(self, lines: _Lines) -> Iterator[Cells]:
+    def _parse_rows(self, lines: _LineReader) -> Iterator[Cells]:
         dialect = self._dialect()
         reader = csv.reader(lines, **dialect)
         width = 0
@@ -149,13 +149,13 @@ class Table:
             except StopIteration:
                 return
             except csv.Error as error:
-                cells = _leniently(lines.retreat(), dialect)
-                said = str(error).replace("\t", "\\t")
-                problem = f"cannot be read as a row ({said}); check its quotes{self._unquoted}"
+                cells = _parse_leniently(lines.retreat(), dialect)
+                error_text = str(error).replace("\t", "\\t")
+                problem = f"cannot be read as a row ({error_text}); check its quotes{self._unquoted}"
                 reader = csv.reader(lines, **dialect)
-            if width and not problem and swallows(lines.row, self._delimiter, self._profile.quote or "", width):
+            if width and not problem and swallows_rows(lines.row, self._delimiter, self._profile.quote or "", width):
                 problem = f"opens a quote that swallows the rows after it; check its quotes{self._unquoted}"
-                cells = _leniently(lines.retreat(), dialect)
+                cells = _parse_leniently(lines.retreat(), dialect)
                 reader = csv.reader(lines, **dialect)
             if problem or any(cells):
                 yield begins, cells, problem
@@ -167,38 +167,44 @@ class Table:
             return {"delimiter": self._delimiter, "quoting": csv.QUOTE_NONE, "strict": True}
         return {"delimiter": self._delimiter, "quotechar": quote, "strict": True}
 
-    def _separator(self, lines: _Lines) -> None:
-        """A first line `sep=;`, by which a file tells spreadsheets its delimiter."""
-        found = _SEPARATOR.match(lines.peek())
-        if found is None:
+    def _read_separator_line(self, lines: _LineReader) -> None:
+        """Take the delimiter from a first line `sep=;`, which spreadsheet programs understand."""
+        match = _SEPARATOR.match(lines.peek())
+        if match is None:
             return
-        if self._profile.delimiter not in {None, found[1]}:
+        if self._profile.delimiter not in {None, match[1]}:
             raise UsageError(
-                f"{self.name}:1: says that its delimiter is {found[1]!r}, and the profile {self._profile.delimiter!r}.",
+                f"{self.name}:1: says that its delimiter is {match[1]!r}, and the profile {self._profile.delimiter!r}.",
                 hint="Correct the profile.",
             )
-        self._delimiter = found[1]
+        self._delimiter = match[1]
         lines.skip(1)
 
 
 def check_bytes(path: Path, name: str, encoding: str) -> None:
-    """UsageError for a file that is something else than text in that encoding."""
+    """Raise UsageError if the file is of another format, or has the byte order mark of another encoding."""
     try:
         with path.open("rb") as file:
             begin = file.read(16)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    for beginning, what, hint in _BEGINNINGS:
+    for beginning, what, hint in _OTHER_FORMATS:
         if begin.startswith(beginning):
             raise UsageError(f"{name} {what}.", hint=hint)
-    for mark, named in _MARKS:
-        if begin.startswith(mark) and not encoding.lower().replace("_", "-").startswith(named):
-            raise UsageError(f"{name} begins with the mark of {named}, and is to be read as {encoding}.".replace(
-                "utf-8-sig", "utf-8"), hint=f"Say `encoding: {named}` in a profile.")  # fmt: skip
+    for mark, mark_encoding in _BYTE_ORDER_MARKS:
+        if begin.startswith(mark) and not encoding.lower().replace("_", "-").startswith(mark_encoding):
+            expected = encoding.replace("utf-8-sig", "utf-8")
+            raise UsageError(
+                f"{name} begins with the mark of {mark_encoding}, and is to be read as {expected}.",
+                hint=f"Say `encoding: {mark_encoding}` in a profile.",
+            )
 
 
-def _fitted(cells: list[str], width: int, unnamed: list[int]) -> str | None:
-    """Cells that are too many or too few are no fault where they are empty and have no header: a trailing delimiter."""
+def _fit_width(cells: list[str], width: int, unnamed: list[int]) -> str | None:
+    """Cut or extend `cells` to `width`; return the problem if that is not possible.
+
+    Only empty cells without a header can be cut or added: they come from a trailing delimiter.
+    """
     if len(cells) == width:
         return None
     if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
@@ -206,21 +212,21 @@ def _fitted(cells: list[str], width: int, unnamed: list[int]) -> str | None:
     elif len(cells) < width and unnamed[-(width - len(cells)) :] == list(range(len(cells), width)):
         cells.extend([""] * (width - len(cells)))
     else:
-        found = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
-        return f"has {found} where the header has {width}; check the delimiter"
+        count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+        return f"has {count} where the header has {width}; check the delimiter"
     return None
 
 
-def _leniently(line: str, dialect: dict[str, Any]) -> list[str]:
-    """What a line with broken quotes seems to say: enough to name the order it spoils."""
+def _parse_leniently(line: str, dialect: dict[str, Any]) -> list[str]:
+    """Parse a line with broken quotes as far as possible: enough to find the order that it spoils."""
     try:
         return next(csv.reader([line], **{**dialect, "strict": False}), [])
     except csv.Error:
         return []
 
 
-class _Lines:
-    """The lines of a file, which can go back to the second line of the row being read. A row has a most."""
+class _LineReader:
+    """The lines of a file; the reader can go back to the second line of the row. A row ends after MOST_LINES."""
 
     def __init__(self, file: TextIO, name: str) -> None:
         self._read = file.readline
@@ -249,23 +255,23 @@ class _Lines:
 
     @property
     def row(self) -> Sequence[str]:
-        """The lines of the row just read."""
+        """The lines of the current row."""
         return self._row
 
     def begin(self) -> int:
-        """The number of the line that comes next: a row begins there."""
+        """Begin a row, and return the number of its first line."""
         self._row.clear()
         return self.number + 1
 
     def retreat(self) -> str:
-        """The first line of the row being read; what follows it will be read again."""
+        """Go back to the second line of the current row, and return the first."""
         first, *rest = self._row
         self._again.extendleft(reversed(rest))
         self.number -= len(rest)
         return first
 
     def peek(self) -> str:
-        """The next line, which stays the next."""
+        """Return the next line without consuming it."""
         self._row.clear()
         line = next(self, "")
         if line:
@@ -279,8 +285,8 @@ class _Lines:
             next(self, "")
 
 
-class Objects:
-    """NDJSON: one JSON object a line."""
+class ObjectFile:
+    """An NDJSON file: one JSON object per line."""
 
     def __init__(self, path: Path, name: str = "") -> None:
         self.path = path
@@ -297,7 +303,7 @@ class Objects:
         return self._raw.tell() if self._raw is not None and not self._raw.closed else 0
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
-        """Each line's object; a text instead says what is wrong with the line. Numbers come as their text."""
+        """Yield each line's object, or its problem as a text. Numbers in the object are texts."""
         line = 0
         try:
             with self.path.open(encoding="utf-8-sig") as file:
@@ -308,7 +314,7 @@ class Objects:
                         raise UsageError(f"{self.name}:{line}: has more than {MOST_CHARACTERS:,} characters.",
                                          hint="Write one object a line.")  # fmt: skip
                     if text.strip():
-                        yield line, _object(text)
+                        yield line, _parse_object(text)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be read: {error.strerror}.") from None
         except UnicodeError:
@@ -317,17 +323,17 @@ class Objects:
 
 
 def _number_text(text: str) -> str:
-    """A JSON number as its digits: 1e3 is 1000, as it is by HTTP."""
+    """Return a JSON number without an exponent: 1e3 is 1000, as in the HTTP API."""
     if "e" not in text.lower():
         return text
     number = Decimal(number_of(text))
     return f"{number:f}" if abs(number.adjusted()) <= MOST_DIGITS else text
 
 
-def _object(text: str) -> dict[str, Any] | str:
+def _parse_object(text: str) -> dict[str, Any] | str:
     try:
-        found = parse_json(text, number=_number_text)
+        parsed = parse_json(text, number=_number_text)
     except ValueError as error:
-        said = str(error).removeprefix("it is no JSON: ").partition(" (line ")[0]
-        return f"is not JSON ({said}); write one object a line"
-    return found if isinstance(found, dict) else "is not an object; write one order a line"
+        error_text = str(error).removeprefix("it is no JSON: ").partition(" (line ")[0]
+        return f"is not JSON ({error_text}); write one object a line"
+    return parsed if isinstance(parsed, dict) else "is not an object; write one order a line"

@@ -1,4 +1,4 @@
-"""What an import did, and what it has to say about rows: faults, each of which cost something, and notices."""
+"""The report of an import: what it stored, the faults of rows that were not stored, and notices about others."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from connector.orders.importing.reader import Place
 from connector.store.sql import Saved
 
 MOST_KEPT = 10_000
-"""Faults, notices and numbers of orders that are kept by their words; all of them are counted."""
+"""Faults, notices and order numbers that are kept as texts; all of them are counted."""
 MOST_PLACES = 5
 
 
 @dataclass(kw_only=True)
 class Group:
-    """Rows of a file that are wrong in the same way: the first in full, the lines of a few more."""
+    """Rows of a file with the same problem: the text of the first, and the line numbers of a few more."""
 
     text: str
     count: int = 0
@@ -32,7 +32,7 @@ class Group:
 
 
 class Remarks(Sequence[str]):
-    """Sentences that begin with their place, in the order in which they were found."""
+    """Remarks about rows, in the order in which they were added; each begins with its place."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []
@@ -40,7 +40,7 @@ class Remarks(Sequence[str]):
         self._groups: dict[tuple[str, str, str], Group] = {}
 
     def add(self, place: Place, what: str, kind: str = "") -> None:
-        """`kind`: what it has in common with others of its sort, if that is not the whole of `what`."""
+        """Add a remark. Remarks of one file, column and `kind` form a group; `kind` is `what` if it is empty."""
         text = f"{place} {what}"
         self.total += 1
         if len(self.kept) < MOST_KEPT:
@@ -66,8 +66,11 @@ class Remarks(Sequence[str]):
 
 @dataclass(kw_only=True)
 class ImportReport:
-    """Entities by kind, `lines` those of stored orders; `bad` counts rows by kind, `left_out` names
-    orders of which a row was bad. `expected` is how many entities of each kind are to be stored, once that is known."""
+    """Counts and remarks of an import.
+
+    `saved`: stored entities by kind. `lines`: the lines of stored orders. `bad`: bad rows by kind. `left_out`: orders
+    that were not stored because of a bad row. `expected`: entities to store by kind, known once all rows are read.
+    """
 
     saved: dict[str, Saved] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)
@@ -87,7 +90,7 @@ class ImportReport:
         return self.changes.kept
 
     def fault(self, kind: str, place: Place, what: str, sort: str = "") -> None:
-        """A row of `kind` cannot be used."""
+        """Report a row of `kind` that cannot be used."""
         self.bad[kind] += 1
         self.faults.add(place, what, sort)
 

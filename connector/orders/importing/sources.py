@@ -1,4 +1,4 @@
-"""The files that are meant by the paths of the command line, in the order in which they are read."""
+"""Find the files that the paths of the command line stand for, in the order in which they are read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OBJECTS = (".ndjson", ".jsonl")
 
 @dataclass(kw_only=True)
 class Sources:
-    """`tables`: CSV files by their name in the profile; `objects`: NDJSON. Of each name several may be given."""
+    """`tables`: CSV files by their name in the profile, several for a name; `objects`: NDJSON files."""
 
     tables: dict[str, list[Path]] = field(default_factory=dict)
     objects: list[Path] = field(default_factory=list)
@@ -24,35 +24,38 @@ class Sources:
         return list(dict.fromkeys([*(path for paths in self.tables.values() for path in paths), *self.objects]))
 
     def names(self) -> dict[Path, str]:
-        """What messages call them: the name, and the path where two have the same name."""
+        """Return the name of each file in messages: its file name, or its path if two have the same name."""
         count = [path.name for path in self.paths]
         return {path: path.name if count.count(path.name) == 1 else str(path) for path in self.paths}
 
 
 def find_sources(paths: Sequence[Path], profile: Profile) -> Sources:
-    """Files as given; of a folder, those that the profile names. UsageError for what is not there or means nothing."""
-    found = Sources(tables={name: [] for name in profile.files})
+    """Return the files at `paths`; from a folder, those that the profile names.
+
+    Raises UsageError if a path does not exist, the profile does not name a file, or a file of the profile is missing.
+    """
+    sources = Sources(tables={name: [] for name in profile.files})
     seen: set[tuple[str, Path]] = set()
 
     def add(name: str, path: Path) -> None:
         if (name, path.resolve()) not in seen:
             seen.add((name, path.resolve()))
-            (found.tables[name] if name else found.objects).append(path)
+            (sources.tables[name] if name else sources.objects).append(path)
 
     for path in paths:
         if not path.exists():
             raise UsageError(f"There is no {path}.")
-        named = _in_folder(path, profile) if path.is_dir() else _of_file(path, profile)
-        for name, file in named:
+        files = _match_folder(path, profile) if path.is_dir() else _match_file(path, profile)
+        for name, file in files:
             add(name, file)
-    missing = sorted(file for name, file in profile.files.items() if not found.tables[name])
+    missing = sorted(file for name, file in profile.files.items() if not sources.tables[name])
     if missing and not profile.own:
         raise UsageError(f"The profile needs {', '.join(missing)}, which is not there.")
-    found.tables = {name: files for name, files in found.tables.items() if files}
-    return found
+    sources.tables = {name: files for name, files in sources.tables.items() if files}
+    return sources
 
 
-def _in_folder(folder: Path, profile: Profile) -> list[tuple[str, Path]]:
+def _match_folder(folder: Path, profile: Profile) -> list[tuple[str, Path]]:
     inside = [(name, folder / file) for name, file in profile.files.items() if (folder / file).is_file()]
     if profile.own:
         inside += [("", file) for file in sorted(folder.iterdir()) if file.suffix in OBJECTS and file.is_file()]
@@ -62,7 +65,7 @@ def _in_folder(folder: Path, profile: Profile) -> list[tuple[str, Path]]:
     return inside
 
 
-def _of_file(path: Path, profile: Profile) -> list[tuple[str, Path]]:
+def _match_file(path: Path, profile: Profile) -> list[tuple[str, Path]]:
     names = [name for name, file in profile.files.items() if Path(file).name == path.name]
     if names:
         return [(name, path) for name in names]

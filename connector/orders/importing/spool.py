@@ -1,7 +1,7 @@
-"""Rows on their way, in a temporary SQLite database: memory stays flat, whatever the size and order of the input.
+"""Hold the rows of an import in a temporary SQLite database, so that memory stays flat whatever the size of the input.
 
-Everything is read and checked before the first of it is stored. The database is a file that has no name, so that
-nothing is left behind however the process ends.
+All rows are read and checked before the first is stored. The database is a file without a name, so that nothing is left
+behind however the process ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from connector.orders.importing.reader import Place
 from connector.orders.importing.values import ABSENT, DEFAULT
 
 CACHED = 5_000
-"""Entities of a kind that are held in memory, to be merged with further rows."""
+"""Entities of a kind that are held in memory for merging with further rows."""
 BUFFERED = 2_000
 
 _SCHEMA = """
@@ -37,15 +37,15 @@ CREATE TABLE joined (id INTEGER, key TEXT, position INTEGER, value TEXT, file IN
 """
 
 _LINES = 10**10
-"""More than a file has."""
+"""More lines than a file can have: a place is stored as file * _LINES + line."""
 
 Columns = dict[str, tuple[int, str]]
-"""The column, from 1, and header behind each field."""
+"""The column, from 1, and header of each field."""
 
 
 class Entity:
-    """What rows say of one customer, product, price or order: for each field its value, how firmly it was said (see
-    `values`), and where."""
+    """The merged rows of one customer, product, price or order: for each field its value, rank (see `values.py`) and
+    place."""
 
     __slots__ = ("changed", "places", "ranks", "values")
 
@@ -72,7 +72,7 @@ class Spool:
     def close(self) -> None:
         self._db.close()
 
-    def file(self, name: str, columns: dict[str, Columns]) -> int:
+    def add_file(self, name: str, columns: dict[str, Columns]) -> int:
         """Register a file with its columns by kind; rows refer to it by the number returned."""
         self._files.append((name, columns))
         return len(self._files) - 1
@@ -83,11 +83,11 @@ class Spool:
         return Place(name, line, column, header)
 
     @staticmethod
-    def at(file: int, line: int) -> int:
-        """A place as a number."""
+    def place_number(file: int, line: int) -> int:
+        """Return a place as a number."""
         return file * _LINES + line
 
-    def told_at(self, place: int) -> str:
+    def file_and_line(self, place: int) -> str:
         file, line = divmod(place, _LINES)
         return f"{self._files[file][0]}:{line}"
 
@@ -98,19 +98,19 @@ class Spool:
 
     def find(self, kind: str, key: str, sub: str = "") -> Entity | None:
         cache = self._cache.setdefault(kind, {})
-        found = cache.get((key, sub))
-        if found is None and kind in self._flushed:
-            with _writing():
+        entity = cache.get((key, sub))
+        if entity is None and kind in self._flushed:
+            with _disk_errors():
                 row = self._db.execute(
                     "SELECT body FROM entities WHERE kind = ? AND key = ? AND sub = ?", (kind, key, sub)
                 ).fetchone()
             if row is not None:
-                found = cache[key, sub] = Entity(*orjson.loads(row[0]))
-                found.changed = False
-        return found
+                entity = cache[key, sub] = Entity(*orjson.loads(row[0]))
+                entity.changed = False
+        return entity
 
     def stored(self, kind: str, key: str, sub: str = "") -> Entity | None:
-        """As `find`, after the last row was put in."""
+        """Return an entity, as `find` does; call it after `finish`."""
         row = self._db.execute(
             "SELECT body FROM entities WHERE kind = ? AND key = ? AND sub = ?", (kind, key, sub)
         ).fetchone()
@@ -128,73 +128,73 @@ class Spool:
             (kind, key, sub, orjson.dumps((entity.values, entity.ranks, entity.places)))
             for (key, sub), entity in cache.items() if entity.changed
         ]  # fmt: skip
-        with _writing():
+        with _disk_errors():
             self._db.executemany("INSERT OR REPLACE INTO entities VALUES (?, ?, ?, ?)", rows)
         self._flushed.add(kind)
         cache.clear()
 
     # Lines
 
-    def line(self, order: str, number: int | None, values: list[Any], file: int, line: int) -> None:
+    def add_line(self, order: str, number: int | None, values: list[Any], file: int, line: int) -> None:
         self._position += 1
         self._lines.append((order, self._position, number, orjson.dumps(values), file, line))
         if len(self._lines) >= BUFFERED:
             self._flush_lines()
 
     def _flush_lines(self) -> None:
-        with _writing():
+        with _disk_errors():
             self._db.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?)", self._lines)
         self._lines.clear()
 
-    # Rows of other files, joined by a key
+    # Rows of joined files
 
-    def join(self, number: int, key: str, value: str | None, file: int, line: int) -> None:
-        """Keep a row of a file that is joined; `value` None: it cannot be used."""
+    def add_joined_row(self, number: int, key: str, value: str | None, file: int, line: int) -> None:
+        """Store a row of a joined file; `value` is None if the row cannot be used."""
         self._position += 1
         self._joined.append((number, key, self._position, value, file, line))
         if len(self._joined) >= BUFFERED:
             self.flush_joined()
 
     def flush_joined(self) -> None:
-        with _writing():
+        with _disk_errors():
             self._db.executemany("INSERT INTO joined VALUES (?, ?, ?, ?, ?, ?)", self._joined)
         self._joined.clear()
 
     def matching(self, number: int, key: str) -> list[tuple[str | None, int, int]]:
-        """Value, file and line of the rows with that key, in their order."""
+        """Return value, file and line of the rows with that key, in the order of the input."""
         return self._db.execute(
             "SELECT value, file, line FROM joined WHERE id = ? AND key = ? ORDER BY position", (number, key)
         ).fetchall()
 
-    # What cannot be used
+    # Entities with a bad row
 
     def spoil(self, kind: str, key: str) -> None:
-        """A row of it is bad."""
+        """Note that the entity has a bad row."""
         self._any_spoiled = True
-        with _writing():
+        with _disk_errors():
             self._db.execute("INSERT INTO spoiled VALUES (?, ?) ON CONFLICT DO NOTHING", (kind, key))
 
-    def mark_empty(self, order: str) -> None:
-        """A row of the order has no line."""
-        with _writing():
+    def mark_row_without_line(self, order: str) -> None:
+        """Note that a row of the order has no line."""
+        with _disk_errors():
             self._db.execute("INSERT INTO spoiled VALUES ('empty', ?) ON CONFLICT DO NOTHING", (order,))
 
-    def empty(self, order: str) -> bool:
-        """Whether a row of the order had no line."""
-        found = self._db.execute("SELECT 1 FROM spoiled WHERE kind = 'empty' AND key = ?", (order,)).fetchone()
-        return found is not None
+    def has_row_without_line(self, order: str) -> bool:
+        """Return whether a row of the order had no line."""
+        row = self._db.execute("SELECT 1 FROM spoiled WHERE kind = 'empty' AND key = ?", (order,)).fetchone()
+        return row is not None
 
-    def spoiled(self, kind: str, key: str) -> bool:
+    def is_spoiled(self, kind: str, key: str) -> bool:
         if not self._any_spoiled:
             return False
-        found = self._db.execute("SELECT 1 FROM spoiled WHERE kind = ? AND key = ?", (kind, key)).fetchone()
-        return found is not None
+        row = self._db.execute("SELECT 1 FROM spoiled WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+        return row is not None
 
     def all_spoiled(self, kind: str) -> Iterator[str]:
         for (key,) in self._db.execute("SELECT key FROM spoiled WHERE kind = ? ORDER BY key", (kind,)):
             yield key
 
-    # Reading back, after the last row was put in
+    # Reading, after the last row was added
 
     def finish(self) -> None:
         self._flush_lines()
@@ -205,34 +205,36 @@ class Spool:
         return int(self._db.execute("SELECT COUNT(DISTINCT key) FROM entities WHERE kind = ?", (kind,)).fetchone()[0])
 
     def entities(self, kind: str) -> Iterator[tuple[str, str, Entity]]:
-        """By key."""
+        """Yield key, sub key and entity, by key."""
         for key, sub, body in self._db.execute(
             "SELECT key, sub, body FROM entities WHERE kind = ? ORDER BY key, sub", (kind,)
         ):
             yield key, sub, Entity(*orjson.loads(body))
 
     def lines(self) -> Iterator[tuple[str, list[LineRow]]]:
-        """Orders that have lines, by number, each with its lines in the order of the input."""
+        """Yield the number and lines of each order that has lines, by number; the lines in the order of the input."""
         rows = self._db.execute("SELECT key, number, body, file, line FROM lines ORDER BY key, position")
         for key, group in groupby(rows, key=lambda row: row[0]):
             yield key, [LineRow(number, orjson.loads(body), file, line) for _, number, body, file, line in group]
 
 
 Difference = tuple[int, Any, int]
-"""A field, what another row says there, and where that row is."""
+"""A slot, the value that an earlier row has there, and the place of that row."""
 
 
 def merge(
     entity: Entity, values: list[Any], ranks: list[int], place: int, *, numeric: frozenset[int], last: bool
 ) -> list[Difference]:
-    """Add to `entity` what another row says: what is said more firmly stands; of two that are said as firmly and
-    differ, the first, or the `last`. Those that differed."""
+    """Merge another row into `entity`, and return the explicit values that differ.
+
+    The value with the lower rank wins; of two with the same rank, the first, or with `last` the last.
+    """
     differing: list[Difference] = []
     for index, rank in enumerate(ranks):
         before = entity.ranks[index]
         if rank > before or rank == ABSENT:
             continue
-        if rank == before and _same(entity.values[index], values[index], index in numeric):
+        if rank == before and _equal(entity.values[index], values[index], index in numeric):
             continue
         if rank == before and rank < DEFAULT:
             differing.append((index, entity.values[index], entity.places[index]))
@@ -245,12 +247,14 @@ def merge(
     return differing
 
 
-def _same(one: Any, other: Any, numeric: bool) -> bool:
-    return one == other or (numeric and one is not None and other is not None and Decimal(one) == Decimal(other))
+def _equal(first: Any, second: Any, numeric: bool) -> bool:
+    return first == second or (
+        numeric and first is not None and second is not None and Decimal(first) == Decimal(second)
+    )
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def _disk_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:

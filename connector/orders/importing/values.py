@@ -1,4 +1,4 @@
-"""The forms of a profile as functions of a row's cells."""
+"""Compile the forms of a profile to functions of a row's cells."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping
 
 from connector.orders.importing.profile import Value
 
-SAID, DEFAULT, BLANK, ABSENT = 0, 100, 200, 300
-"""How firmly a row says something: a cell does (0; in `first`, the number of the form, the first being the firmest), a
-`const` or `default` does for want of one, an empty cell does not, and a column that is not there even less."""
+EXPLICIT, DEFAULT, BLANK, ABSENT = 0, 100, 200, 300
+"""The rank of a value; the lowest wins. EXPLICIT: a cell has it (in `first`, the index of the form). DEFAULT: it is a
+`const` or `default`. BLANK: the cell is empty. ABSENT: there is no such column."""
 
-Told = tuple[str | None, int]
-Source = Callable[[list[str]], Told]
+RankedText = tuple[str | None, int]
+TextSource = Callable[[list[str]], RankedText]
 Lookup = Callable[[Value], Callable[[str], str | None]]
-"""Of a join: from a key to the text there."""
+"""Returns, for a join, a function from a key to the joined text."""
 
-_NOTHING: Told = (None, BLANK)
+_NOTHING: RankedText = (None, BLANK)
 
 
-def compiled(value: Value, places: Mapping[str, int], lookup: Lookup) -> Source:
-    """`places`: the index of each named column."""
+def compile_value(value: Value, places: Mapping[str, int], lookup: Lookup) -> TextSource:
+    """Compile `value`; `places` is the index of each column in a row."""
     table = value.values or {}
     missing = _NOTHING if value.default is None else (table.get(value.default, value.default), DEFAULT)
     if value.first:
@@ -31,37 +31,37 @@ def compiled(value: Value, places: Mapping[str, int], lookup: Lookup) -> Source:
         return lambda _: constant
     index = places[value.column]
 
-    def cell(cells: list[str]) -> Told:
+    def cell(cells: list[str]) -> RankedText:
         text = cells[index].strip()
-        return (table.get(text, text), SAID) if text else missing
+        return (table.get(text, text), EXPLICIT) if text else missing
 
     return cell
 
 
-def _join(value: Value, places: Mapping[str, int], lookup: Lookup, missing: Told) -> Source:
+def _join(value: Value, places: Mapping[str, int], lookup: Lookup, missing: RankedText) -> TextSource:
     find, index, table = lookup(value), places[value.on or ""], value.values or {}
 
-    def joined(cells: list[str]) -> Told:
+    def joined(cells: list[str]) -> RankedText:
         key = cells[index].strip()
         text = find(key) if key else None
-        return (table.get(text, text), SAID) if text else missing
+        return (table.get(text, text), EXPLICIT) if text else missing
 
     return joined
 
 
-def _first(value: Value, places: Mapping[str, int], lookup: Lookup, missing: Told) -> Source:
+def _first(value: Value, places: Mapping[str, int], lookup: Lookup, missing: RankedText) -> TextSource:
     cases = [
-        (rank, None if case.when is None else places[case.when], compiled(case, places, lookup))
+        (rank, None if case.when is None else places[case.when], compile_value(case, places, lookup))
         for rank, case in enumerate(value.first)
     ]
 
-    def first(cells: list[str]) -> Told:
+    def first(cells: list[str]) -> RankedText:
         for rank, when, source in cases:
             if when is not None and not cells[when].strip():
                 continue
-            text, said = source(cells)
+            text, text_rank = source(cells)
             if text is not None:
-                return text, rank if said == SAID or when is not None else DEFAULT
+                return text, rank if text_rank == EXPLICIT or when is not None else DEFAULT
             if when is not None:
                 break
         return missing

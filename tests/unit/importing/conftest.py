@@ -41,7 +41,7 @@ class Importer:
             path = self.folder / "profile.yaml"
             path.write_text(profile)
             loaded = load_profile(path)
-        return await import_files(self.store, [self.folder], loaded, watcher=Silent())
+        return await import_files(self.store, [self.folder], loaded, progress=Silent())
 
     async def order(self, number: str) -> Order | None:
         async with self.store.reader() as connection:

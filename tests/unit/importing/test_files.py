@@ -348,7 +348,7 @@ async def test_a_path_that_means_nothing_is_refused(importer: Importer, paths: l
             importer.store,
             [importer.folder / path for path in paths],
             load_profile(importer.folder / "p.yaml"),
-            watcher=Silent(),
+            progress=Silent(),
         )
     assert await importer.order("2") is None
 
@@ -357,5 +357,5 @@ async def test_any_number_of_files_of_any_name_are_read_for_the_only_file_of_a_p
     importer.put({name: HEADER + GOOD.replace("2,X", f"{name},X", 1) for name in ("jan.csv", "feb.txt", "mar")})
     importer.put({"p.yaml": FLAT})
     paths = [Path(importer.folder / name) for name in ("jan.csv", "feb.txt", "mar")]
-    report = await import_files(importer.store, paths, load_profile(importer.folder / "p.yaml"), watcher=Silent())
+    report = await import_files(importer.store, paths, load_profile(importer.folder / "p.yaml"), progress=Silent())
     assert (report.problems, report.saved["orders"].created) == ([], 3)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from connector.errors import ProfileError, UsageError
 from connector.orders.importing import ImportReport, load_profile
 from connector.orders.importing.profile import Profile, Section, Value, own_form
-from connector.orders.importing.reader import Objects, Table
+from connector.orders.importing.reader import ObjectFile, Table
 from connector.orders.importing.spool import Spool
-from connector.orders.importing.stage import Stage
+from connector.orders.importing.stage import SpoolReader
 
 PIECES = [
     "number",
@@ -57,11 +57,11 @@ def staged(content: bytes, profile: Profile, name: str) -> tuple[int, list[str]]
         path.write_bytes(content)
         spool = Spool()
         try:
-            stage = Stage(spool, report, Nobody())
+            stage = SpoolReader(spool, report, Nobody())
             if path.suffix == ".ndjson":
-                asyncio.run(stage.objects(Objects(path)))
+                asyncio.run(stage.read_objects(ObjectFile(path)))
             else:
-                asyncio.run(stage.tables({"customers": [Table(path, profile)]}, profile))
+                asyncio.run(stage.read_tables({"customers": [Table(path, profile)]}, profile))
             spool.finish()
             return spool.count("customers"), report.problems
         finally:

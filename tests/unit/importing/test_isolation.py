@@ -159,12 +159,12 @@ async def test_an_import_that_is_canceled_has_stored_whole_batches_and_goes_on_f
     importer.put(shop)
     report = ImportReport()
     task = asyncio.ensure_future(
-        import_files(importer.store, [importer.folder], None, watcher=Stopping(label), report=report)
+        import_files(importer.store, [importer.folder], None, progress=Stopping(label), report=report)
     )
     with pytest.raises(asyncio.CancelledError):
         await task
     assert report.done("orders") == stored
     async with importer.store.reader() as connection:
         assert await orders.count(connection) == stored
-    again = await import_files(importer.store, [importer.folder], None, watcher=Silent())
+    again = await import_files(importer.store, [importer.folder], None, progress=Silent())
     assert again.saved["orders"] == Saved(created=2 - stored, unchanged=stored)

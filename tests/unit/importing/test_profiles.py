@@ -129,7 +129,7 @@ async def test_one_flat_file_as_a_spreadsheet_saves_it(importer: Importer) -> No
     sample = FIXTURES / "samples" / "flat-semicolon.csv"
     importer.put({"Auftragsliste Oktober.csv": sample.read_bytes()})
     for taken in (sample, importer.folder / "Auftragsliste Oktober.csv"):
-        report = await import_files(importer.store, [taken], profile, watcher=Silent())
+        report = await import_files(importer.store, [taken], profile, progress=Silent())
         assert report.problems == []
     assert report.saved == {
         "customers": Saved(unchanged=3),
@@ -154,7 +154,7 @@ async def test_one_flat_file_as_a_spreadsheet_saves_it(importer: Importer) -> No
 async def test_the_northwind_profile_carries_a_northwind_export(importer: Importer, tmp_path: Path) -> None:
     export = made_up(tmp_path / "export", customers=5, products=6, orders=30)
     profile = load_profile(FIXTURES / "profiles" / "northwind.yaml")
-    report = await import_files(importer.store, [export.folder], profile, watcher=Silent())
+    report = await import_files(importer.store, [export.folder], profile, progress=Silent())
     assert report.problems == []
     assert {kind: saved.created for kind, saved in report.saved.items()} == {
         "customers": 5, "products": 6, "orders": 30,
@@ -173,7 +173,7 @@ async def test_a_file_of_the_profile_that_is_not_there(importer: Importer) -> No
     profile = load_profile(FIXTURES / "profiles" / "northwind.yaml")
     importer.put({"orders.csv": "OrderID\n"})
     with pytest.raises(UsageError, match=r"^The profile needs customers\.csv, order_details\.csv, products\.csv,"):
-        await import_files(importer.store, [importer.folder], profile, watcher=Silent())
+        await import_files(importer.store, [importer.folder], profile, progress=Silent())
 
 
 async def test_a_column_of_the_profile_that_is_not_there(importer: Importer) -> None:

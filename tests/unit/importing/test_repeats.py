@@ -146,7 +146,7 @@ async def several(importer: Importer, *files: tuple[str, list[str]]) -> ImportRe
         folder.mkdir(exist_ok=True)
         (folder / "f.csv").write_text("\n".join([HEADER, *rows, ""]))
         folders.append(folder)
-    return await import_files(importer.store, folders, load_profile(path), watcher=Silent())
+    return await import_files(importer.store, folders, load_profile(path), progress=Silent())
 
 
 async def test_all_folders_are_read_and_faults_name_theirs(importer: Importer) -> None:
@@ -187,7 +187,7 @@ async def test_the_same_path_twice_is_read_once(importer: Importer) -> None:
         importer.folder / "f.csv",
         importer.folder / ".." / importer.folder.name / "f.csv",
     ]
-    report = await import_files(importer.store, paths, load_profile(path), watcher=Silent())
+    report = await import_files(importer.store, paths, load_profile(path), progress=Silent())
     assert (report.problems, report.lines) == ([], 1)
 
 

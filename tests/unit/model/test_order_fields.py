@@ -138,7 +138,7 @@ async def split_and_import(store: Store, folder: Path) -> tuple[OrderHeader, Ord
     writer.writerow(row)
     (folder / "orders.csv").write_text(text.getvalue())
     (folder / "order_lines.csv").write_text(f"order,line,sku,quantity,unit_price\n{IMPORTED},1,CHAI,2,18\n")
-    report = await import_files(store, [folder], None, watcher=Silent())
+    report = await import_files(store, [folder], None, progress=Silent())
     assert report.problems == []
     return changed, (await load(store, f"{PLACED}-S1")).header, history, (await load(store, IMPORTED)).header
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from connector.api.schemas import Currency, Day, Key, Moment, Number
 from connector.orders.importing import fields
-from connector.orders.importing.fields import Form
+from connector.orders.importing.fields import NumberAndDateFormat
 
 REFUSED = "refused"
 
@@ -26,7 +26,7 @@ def by_http(kind: Any, text: str) -> Any:
 
 def by_import(read: Any, text: str) -> Any:
     try:
-        return read(text.strip(), Form()) if text.strip() else REFUSED
+        return read(text.strip(), NumberAndDateFormat()) if text.strip() else REFUSED
     except ValueError:
         return REFUSED
 
