@@ -174,4 +174,4 @@ async def _count(counted: dict[tuple[str, str], Decimal], *, new: bool) -> dict[
             if not new:
                 _known(await stocks.warehouses(connection), {warehouse for _, warehouse in counted})
         done = await services.orders.count_stock(counted, actor=getpass.getuser())
-    return {"counted": len(counted), "taken": done.taken, "short": done.short}
+    return {"counted": len(counted), "taken": done.orders_reduced, "short": done.orders_short}

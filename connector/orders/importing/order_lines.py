@@ -14,8 +14,8 @@ FIELDS = ("sku", "quantity", "unit_price", "discount")
 
 @dataclass(frozen=True, slots=True)
 class LineRow:
-    """One row of a line. `number` None: the profile counts lines. `values` are in the order of FIELDS: None for an empty
-    cell, False if there is no such column."""
+    """One row of a line. `number` None: the profile counts lines. `values` are in the order of FIELDS: None for an
+    empty cell, False if there is no such column."""
 
     number: int | None
     values: list[Any]

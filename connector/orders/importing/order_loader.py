@@ -56,8 +56,8 @@ async def save_orders(uow: UnitOfWork, spool: Spool, batch: Sequence[OrderRows],
     by_key = {rows.key: rows for rows in good}
     for number, differs in sorted(unchanged_fields.items()):
         what = (
-            f"order {quote_value(number)} was acted on here, and its {', '.join(differs)} stayed as it was; take that out"
-            f" of the file, or change the order by `connector act`"
+            f"order {quote_value(number)} was acted on here, and its {', '.join(differs)} stayed as it was; take that"
+            f" out of the file, or change the order by `connector act`"
         )
         outcome.fault("orders", by_key[number].place(spool), what, "was acted on here")
 

@@ -1,1 +1,1 @@
-"""Stock and orders: allocation, sourcing, moves of stock, pick lists."""
+"""Stock of orders: allocation, choice of warehouses, stock moves, pick lists, carrier updates."""

@@ -1,4 +1,4 @@
-"""What a carrier reports of a shipment: whose it is, and whether it leads further."""
+"""Turn a carrier's update of a shipment into commands for the orders that it belongs to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from connector.store import shipments
 from connector.store.shipments import Tracked
 
 
-async def news_for(
+async def commands_for_update(
     transaction: OrderTransaction,
     tracking_number: str,
     status: ShipmentStatus,
@@ -22,9 +22,13 @@ async def news_for(
     carrier: str | None = None,
     note: str | None = None,
 ) -> tuple[list[str], list[OrderCommand]]:
-    """The orders that the shipment belongs to, and the commands that the report comes to: none where it leads no
-    further. Raises CommandError where the number is nobody's, or could be another carrier's."""
-    tracked = _of_carrier(tracking_number, carrier, await shipments.find(transaction.uow.connection, tracking_number))
+    """Return the orders of the shipment, and the commands for the update; none if the status does not advance.
+
+    Raises CommandError if no shipment has the tracking number, or shipments of several carriers have it.
+    """
+    tracked = _match_carrier(
+        tracking_number, carrier, await shipments.find(transaction.uow.connection, tracking_number)
+    )
     orders = await transaction.load(list(dict.fromkeys(item.order for item in tracked)))
     commands = [
         OrderCommand(number=item.order, event=Track(shipment=item.number, status=status, note=note))
@@ -34,24 +38,24 @@ async def news_for(
     return list(orders), commands
 
 
-def _of_carrier(tracking_number: str, carrier: str | None, tracked: Sequence[Tracked]) -> Sequence[Tracked]:
-    """The shipments on their way, else those that have arrived."""
+def _match_carrier(tracking_number: str, carrier: str | None, tracked: Sequence[Tracked]) -> Sequence[Tracked]:
+    """Return the shipments of the carrier that are on their way, or if there are none, those that have arrived."""
     if carrier is not None:
-        wanted = _plain(carrier)
-        tracked = [item for item in tracked if item.carrier is None or _plain(item.carrier) == wanted]
+        wanted = _normalize_carrier(carrier)
+        tracked = [item for item in tracked if item.carrier is None or _normalize_carrier(item.carrier) == wanted]
     if not tracked:
         label = f"{carrier} {tracking_number}" if carrier else tracking_number
         raise CommandError(f"No parcel is on its way as {label}.", field="tracking_number", rule="unknown")
-    carriers = {_plain(item.carrier): item.carrier for item in tracked if item.carrier}
+    carriers = {_normalize_carrier(item.carrier): item.carrier for item in tracked if item.carrier}
     if carrier is None and len(carriers) > 1:
         raise CommandError(
             f"{' and '.join(sorted(carriers.values()))} have parcels as {tracking_number}.",
-            hint="Say whose it is.",
+            hint="Name the `carrier`.",
             field="carrier",
             rule="carrier",
         )
     return [item for item in tracked if item.status in ON_THE_WAY] or tracked
 
 
-def _plain(carrier: str) -> str:
+def _normalize_carrier(carrier: str) -> str:
     return carrier.strip().casefold()

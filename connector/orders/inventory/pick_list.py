@@ -1,4 +1,4 @@
-"""The pick list: what is allocated and not picked yet, the most urgent order first."""
+"""The pick list: quantities that are allocated and not picked yet, the most urgent order first."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from connector.store import orders, stock
 from connector.store.engine import Connection
 from connector.store.queries.reservations import list_orders_to_pick
 
-MOST = 500
+MAX_ORDERS = 500
 """Orders on one list."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pick:
-    """So many of a line's units are to be taken from the shelf of a warehouse."""
+    """A quantity of a line to pick in a warehouse."""
 
     order: str
     priority: int
@@ -29,17 +29,17 @@ class Pick:
     quantity: Decimal
 
     @property
-    def said(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-async def pick_list(connection: Connection, warehouse: str | None = None) -> list[Pick]:
-    """What waits to be picked, in `warehouse` or in all; orders on hold are not on it."""
-    numbers = await list_orders_to_pick(connection, warehouse, limit=MOST)
-    waiting: dict[tuple[str, int], list[tuple[str, Reservation]]] = {}
+async def load_picks(connection: Connection, warehouse: str | None = None) -> list[Pick]:
+    """Return what to pick in `warehouse`, or in all warehouses. Orders on hold are left out."""
+    numbers = await list_orders_to_pick(connection, warehouse, limit=MAX_ORDERS)
+    unpicked: dict[tuple[str, int], list[tuple[str, Reservation]]] = {}
     for (number, index, place), reserved in sorted((await stock.reserved_for(connection, numbers)).items()):
         if reserved.unpicked > 0 and warehouse in {None, place}:
-            waiting.setdefault((number, index), []).append((place, reserved))
+            unpicked.setdefault((number, index), []).append((place, reserved))
     picks: list[Pick] = []
     for order in sorted(await orders.load(connection, numbers), key=by_priority):
         for line in order.lines:
@@ -53,6 +53,6 @@ async def pick_list(connection: Connection, warehouse: str | None = None) -> lis
                     warehouse=place,
                     quantity=reserved.unpicked,
                 )
-                for place, reserved in waiting.get((order.number, line.number), ())
+                for place, reserved in unpicked.get((order.number, line.number), ())
             ]
     return picks

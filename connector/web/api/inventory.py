@@ -5,7 +5,7 @@ from __future__ import annotations
 from connector.api.schemas import CountBody, TrackingBody
 from connector.api.serializers import serialize_order, serialize_stock
 from connector.model.role import Role
-from connector.orders.inventory.pick_list import pick_list
+from connector.orders.inventory.pick_list import load_picks
 from connector.store import stock
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, RequestContext, Route
@@ -26,14 +26,19 @@ async def count_stock(call: RequestContext) -> ApiResponse:
     expected = {(sku, body.warehouse): on_hand for sku, on_hand in body.expected.items()}
     done = await call.orders.count_stock(counted, expected, actor=call.token.name)
     return ApiResponse(
-        value={"counted": len(counted), "reallocated": done.taken, "short": done.short, "served": done.served}
+        value={
+            "counted": len(counted),
+            "reallocated": done.orders_reduced,
+            "short": done.orders_short,
+            "served": done.orders_served,
+        }
     )
 
 
 async def list_picks(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
-        found = await pick_list(connection, call.key("warehouse"))
-    return ApiResponse(value={"picks": [pick.said for pick in found]})
+        found = await load_picks(connection, call.key("warehouse"))
+    return ApiResponse(value={"picks": [pick.as_dict for pick in found]})
 
 
 async def track_shipments(call: RequestContext) -> ApiResponse:

@@ -59,7 +59,7 @@ async def test_an_order_that_came_by_the_stock_meanwhile_is_not_locked_behind_it
 
 async def test_the_same_count_again_takes_from_whoever_has_it_by_then(overtaken: Store) -> None:
     done = await retry_on_abort(overtaken.clock, lambda: count(overtaken))
-    assert (done.taken, done.short) == (("1", "2"), ("1", "2"))
+    assert (done.orders_reduced, done.orders_short) == (("1", "2"), ("1", "2"))
     async with overtaken.reader() as connection:
         found = await orders.load(connection, ["1", "2"])
     assert [order.lines[0].state.allocated for order in found] == [1, 0]

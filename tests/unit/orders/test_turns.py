@@ -124,7 +124,7 @@ async def test_lost_stock_is_taken_elsewhere_or_waited_for(store: Store) -> None
         await stocks.count(uow, {("CHAI", "WEST"): Decimal(1)})
         done = await apply_stock_count(OrderTransaction(uow, actor="count"), {("CHAI", "EAST"): Decimal(2)})
         again = await list_orders_waiting_for_stock(uow.connection, ["CHAI"])
-    assert (done.taken, done.short) == (("2",), ("2",))
+    assert (done.orders_reduced, done.orders_short) == (("2",), ("2",))
     assert again == ["2"]
     async with store.reader() as connection:
         held = await stocks.reserved_for(connection, ["1", "2"])

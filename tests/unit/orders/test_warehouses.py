@@ -14,7 +14,7 @@ from connector.model.stock import Reservation
 from connector.orders.command import OrderCommand
 from connector.orders.inventory import pick_list as picking
 from connector.orders.inventory.allocation import allocate as allocate_all
-from connector.orders.inventory.pick_list import pick_list
+from connector.orders.inventory.pick_list import load_picks
 from connector.orders.transaction import OrderTransaction
 from connector.store import order_history
 from connector.store import stock as stocks
@@ -50,7 +50,7 @@ async def held(store: Store) -> dict[tuple[int, str], Reservation]:
 
 async def picks(store: Store, warehouse: str | None = None) -> list[tuple[int, str, Decimal]]:
     async with store.reader() as connection:
-        return [(pick.line, pick.warehouse, pick.quantity) for pick in await pick_list(connection, warehouse)]
+        return [(pick.line, pick.warehouse, pick.quantity) for pick in await load_picks(connection, warehouse)]
 
 
 async def test_a_parcel_leaves_the_warehouse_that_it_names(store: Store) -> None:
@@ -93,7 +93,9 @@ async def test_a_pick_list_is_of_the_warehouse_that_asks_and_begins_with_what_wa
         await allocate_all(transaction, list(days))
     monkeypatch.setattr(picking, "MOST", 2)
     async with store.reader() as connection:
-        lists = {place: [pick.order for pick in await pick_list(connection, place)] for place in ("EAST", "WEST", None)}
+        lists = {
+            place: [pick.order for pick in await load_picks(connection, place)] for place in ("EAST", "WEST", None)
+        }
     assert lists == {"EAST": ["3", "2"], "WEST": ["4"], None: ["4", "3"]}
 
 
