@@ -29,7 +29,7 @@ from connector.store.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tracked:
+class TrackedShipment:
     """A parcel that a tracking number belongs to."""
 
     order: str
@@ -75,7 +75,7 @@ async def save(uow: UnitOfWork, moved: Sequence[tuple[OrderState, OrderState, bo
     await upsert(uow.connection, returns, back)
 
 
-async def find(connection: AsyncConnection, tracking_number: str) -> list[Tracked]:
+async def find(connection: AsyncConnection, tracking_number: str) -> list[TrackedShipment]:
     """The parcels that are on their way under this tracking number, or were delivered under it."""
     row = shipments.c
     statement = (
@@ -85,7 +85,9 @@ async def find(connection: AsyncConnection, tracking_number: str) -> list[Tracke
         .order_by(row.order_number, row.number)
     )
     return [
-        Tracked(order=row.order_number, number=row.number, status=ShipmentStatus(row.status), carrier=row.carrier)
+        TrackedShipment(
+            order=row.order_number, number=row.number, status=ShipmentStatus(row.status), carrier=row.carrier
+        )
         for row in await connection.execute(statement)
     ]
 

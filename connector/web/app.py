@@ -1,4 +1,4 @@
-"""The HTTP application: every route behind a token with a role, but for the question whether anybody is there."""
+"""The HTTP application. Every API route needs a token with a role; health checks, OpenAPI and tracking pages do not."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from connector.store.engine import Store
 from connector.web import tracking_page
 from connector.web.api import ROUTES
 from connector.web.auth import authenticate
-from connector.web.openapi import document
-from connector.web.problem import ProblemError, problems
-from connector.web.request_body import BODY_SECONDS, USUAL_SECONDS, read
-from connector.web.request_checks import checked
-from connector.web.routing import LONGEST_FLOW, RequestContext, Route, sent
+from connector.web.openapi import build_document
+from connector.web.problem import ProblemError, render_problems
+from connector.web.request_body import BODY_SECONDS, DEFAULT_BODY_SECONDS, read_body
+from connector.web.request_checks import check_request
+from connector.web.routing import MAX_STREAM_SECONDS, RequestContext, Route, make_response
 
 PREFIX = "/api/v1"
 LARGEST_BODY = 2 * 1024 * 1024
@@ -36,21 +36,21 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
 }
 
-Follow = Callable[[], tuple[Rules, NotificationComposer]]
+CurrentPolicy = Callable[[], tuple[Rules, NotificationComposer]]
 
 _NUMBER = web.RequestKey("number", str)
 
 log = get_logger("web")
 
 
-def make_app(store: Store, orders: OrderService, follow: Follow) -> web.Application:
-    """`follow` returns the rules and the composer of notifications as they are now; it is called for every request."""
-    app = web.Application(middlewares=[_logged, problems, checked], client_max_size=LARGEST_BODY)
-    app[BODY_SECONDS] = USUAL_SECONDS
-    app.on_response_prepare.append(_headed)
+def make_app(store: Store, orders: OrderService, current_policy: CurrentPolicy) -> web.Application:
+    """Build the application. `current_policy` returns the current rules and notification composer; each request calls it."""
+    app = web.Application(middlewares=[_log_request, render_problems, check_request], client_max_size=LARGEST_BODY)
+    app[BODY_SECONDS] = DEFAULT_BODY_SECONDS
+    app.on_response_prepare.append(_add_headers)
     for route in ROUTES:
-        app.router.add_route(route.method, PREFIX + route.path, _served(route, store, orders, follow))
-    described = document(PREFIX, ROUTES)
+        app.router.add_route(route.method, PREFIX + route.path, _make_handler(route, store, orders, current_policy))
+    described = build_document(PREFIX, ROUTES)
 
     async def healthy(request: web.Request) -> web.Response:
         return web.json_response({"status": "up"})
@@ -68,43 +68,45 @@ def make_app(store: Store, orders: OrderService, follow: Follow) -> web.Applicat
     app.router.add_get("/healthz", healthy)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/openapi.json", openapi)
-    app.router.add_routes(tracking_page.routes(store, lambda: follow()[0]))
+    app.router.add_routes(tracking_page.routes(store, lambda: current_policy()[0]))
     return app
 
 
-def _served(route: Route, store: Store, orders: OrderService, follow: Follow) -> Handler:
+def _make_handler(route: Route, store: Store, orders: OrderService, current_policy: CurrentPolicy) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         token = await authenticate(store, request, route.role)
         unknown = sorted(set(request.query) - route.queries.keys())
         if unknown:
-            known = ", ".join(route.queries) or "none"
+            allowed = ", ".join(route.queries) or "none"
             raise ProblemError(
-                400, "query", f"{unknown[0]!r} is no parameter here.", field=unknown[0], hint=f"Known: {known}."
+                400, "query", f"{unknown[0]!r} is no parameter here.", field=unknown[0], hint=f"Known: {allowed}."
             )
         for name, value in (*request.match_info.items(), *request.query.items()):
-            if "\x00" in value:  # which one database would refuse and the other would not
+            if "\x00" in value:  # PostgreSQL rejects it, SQLite does not
                 raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
-        body = None if route.body is None else await read(request, route.body)
-        rules, composer = follow()
+        body = None if route.body is None else await read_body(request, route.body)
+        rules, composer = current_policy()
         call = RequestContext(
             store=store, orders=orders, rules=rules, composer=composer, request=request, token=token, body=body
         )
-        return await sent(request, await route.handler(call))
+        return await make_response(request, await route.handler(call))
 
     return handle
 
 
-async def _headed(request: web.Request, response: web.StreamResponse) -> None:
-    """As the last thing before an answer begins to leave."""
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the security headers and the request ID just before the response is sent."""
     for name, value in {**SECURITY, "X-Request-ID": request[_NUMBER]}.items():
         response.headers.setdefault(name, value)
 
 
-async def _delivered(request: web.Request, response: web.StreamResponse) -> dict[str, str]:
-    """Send it here, within a time: a client that reads nothing would hold its connection for ever. What to log where
-    the client did not get it."""
+async def _send(request: web.Request, response: web.StreamResponse) -> dict[str, str]:
+    """Send the response within a time limit, as a client that reads nothing would hold its connection for ever.
+
+    Returns a field to log if the client did not get the response.
+    """
     try:
-        async with asyncio.timeout(LONGEST_FLOW):
+        async with asyncio.timeout(MAX_STREAM_SECONDS):
             await response.prepare(request)
             await response.write_eof()
     except (TimeoutError, ConnectionError) as error:
@@ -115,12 +117,12 @@ async def _delivered(request: web.Request, response: web.StreamResponse) -> dict
 
 
 @web.middleware
-async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """One line for each request: no query, no body, no header."""
+async def _log_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log one line per request, without query, body and headers."""
     began = time.perf_counter()
     number = request[_NUMBER] = uuid4().hex[:12]
     response = await handler(request)
-    cut = await _delivered(request, response)
+    cut = await _send(request, response)
     took = round((time.perf_counter() - began) * 1000)
     # The path of a tracking page is a secret of its customer.
     path = request.path if not request.path.startswith("/track/") else "/track/…"

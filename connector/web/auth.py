@@ -1,4 +1,4 @@
-"""Who comes in: a bearer token with a role that covers the route's."""
+"""Authentication by a bearer token, and authorization by the token's role."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from connector.store.engine import Store
 from connector.store.tokens import NOTED_EVERY, Token
 from connector.web.problem import ProblemError
 
-_ASK = {"WWW-Authenticate": 'Bearer realm="connector"'}
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="connector"'}
 
 
 async def authenticate(store: Store, request: web.Request, needed: Role) -> Token:
-    """The caller's token; ProblemError 401 without one that is in force, 403 where its role does not do."""
+    """Return the caller's token; raises ProblemError 401 without a valid token, 403 if its role is not sufficient."""
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret:
         hint = "Send `Authorization: Bearer …`; `connector tokens create` makes a token."
-        raise ProblemError(401, "token", "A token is needed.", hint=hint).with_headers(_ASK)
+        raise ProblemError(401, "token", "A token is needed.", hint=hint).with_headers(_CHALLENGE)
     async with store.reader() as connection:
         token = await tokens.find(connection, secret.strip())
     now = store.clock.now()
     if token is None or not token.valid(now):
-        refused = {"WWW-Authenticate": f'{_ASK["WWW-Authenticate"]}, error="invalid_token"'}
+        refused = {"WWW-Authenticate": f'{_CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
         problem = ProblemError(401, "token", "The token is not known, has expired or was revoked.")
         raise problem.with_headers(refused)
     if not token.role.covers(needed):

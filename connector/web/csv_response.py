@@ -1,4 +1,4 @@
-"""Rows as CSV that a spreadsheet opens without harm: all at once, or piece by piece where there may be many."""
+"""Write rows as CSV that is safe to open in a spreadsheet: at once, or streamed if there may be many."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
 KIND = "text/csv"
-PIECE = 64 * 1024
-"""Characters, about: what is held of a long sheet at a time."""
+PIECE_CHARACTERS = 64 * 1024
+"""Characters (about) in one piece of a streamed sheet."""
 
 
 def csv_response(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -20,15 +20,15 @@ def csv_response(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> st
     return text.getvalue()
 
 
-async def pieces(columns: Sequence[str], rows: AsyncGenerator[Sequence[object], None]) -> AsyncGenerator[str, None]:
-    """The sheet in pieces, as they come."""
+async def stream_csv(columns: Sequence[str], rows: AsyncGenerator[Sequence[object], None]) -> AsyncGenerator[str, None]:
+    """Yield the sheet in pieces while rows arrive."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
     async with aclosing(rows):
         async for row in rows:
             writer.writerow([_cell(value) for value in row])
-            if text.tell() >= PIECE:
+            if text.tell() >= PIECE_CHARACTERS:
                 yield text.getvalue()
                 text.seek(0)
                 text.truncate()
@@ -36,5 +36,5 @@ async def pieces(columns: Sequence[str], rows: AsyncGenerator[Sequence[object], 
 
 
 def _cell(value: object) -> object:
-    """A text that a spreadsheet would take for a formula is kept a text."""
+    """Prefix a text that a spreadsheet would read as a formula with an apostrophe."""
     return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value

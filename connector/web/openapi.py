@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the routes themselves: it cannot say anything else than the server does."""
+"""Build the OpenAPI document from the routes, so that it always describes what the server does."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PROBLEM = {
         "errors": {"type": "array", "items": {"type": "object"}},
     },
 }
-_REFUSAL = {
+_PROBLEM_RESPONSE = {
     "description": "Refused: a problem document (RFC 9457) that names field and rule.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
 
-def document(prefix: str, routes: Sequence[Route]) -> dict[str, Any]:
+def build_document(prefix: str, routes: Sequence[Route]) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Problem": PROBLEM}
     paths: dict[str, Any] = {}
     for route in routes:
@@ -52,7 +52,7 @@ def _content(kind: str) -> dict[str, Any]:
 
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "summary": route.summary,
         "description": f"Needs the role {route.role}.",
         "operationId": f"{route.method.lower()}{re.sub(r'[^a-zA-Z]+', '_', route.path)}",
@@ -69,7 +69,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         ],
         "responses": {
             **{str(status): {"description": "Done.", "content": _content(route.kind)} for status in route.statuses},
-            "default": _REFUSAL,
+            "default": _PROBLEM_RESPONSE,
         },
     }
     if route.body is not None:
@@ -77,5 +77,5 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         schemas |= schema.pop("$defs", {})
         schemas[route.body.__name__] = schema
         reference = {"$ref": f"#/components/schemas/{route.body.__name__}"}
-        said["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
-    return said
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
+    return operation

@@ -1,4 +1,4 @@
-"""Lists a page at a time: how many at most, and the key to go on after."""
+"""Pagination: the `limit` of a page, and the key `after` which the next page begins."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Protocol
 from connector.web.problem import ProblemError
 from connector.web.routing import RequestContext
 
-USUAL, MOST = 50, 200
-QUERIES = {"after": "the key to go on after", "limit": f"at most so many, up to {MOST}; {USUAL} if absent"}
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+QUERIES = {"after": "the key to go on after", "limit": f"at most so many, up to {MAX_LIMIT}; {DEFAULT_LIMIT} if absent"}
 
 
 def limit_of(call: RequestContext) -> int:
-    text = call.asked("limit") or str(USUAL)
-    if not text.isdecimal() or len(text) > len(str(MOST)) or not 1 <= int(text) <= MOST:
+    text = call.query_value("limit") or str(DEFAULT_LIMIT)
+    if not text.isdecimal() or len(text) > len(str(MAX_LIMIT)) or not 1 <= int(text) <= MAX_LIMIT:
         raise ProblemError(
-            400, "query", f"{text[:80]!r} is no limit.", field="limit", hint=f"It is a number from 1 to {MOST}."
+            400, "query", f"{text[:80]!r} is no limit.", field="limit", hint=f"It is a number from 1 to {MAX_LIMIT}."
         )
     return int(text)
 
 
 class ListKeys(Protocol):
-    """Up to `limit` keys behind `after`, in byte order."""
+    """Returns up to `limit` keys greater than `after`, in byte order."""
 
     async def __call__(self, *, after: str | None, limit: int) -> list[str]: ...
 
 
-async def page(call: RequestContext, list_keys: ListKeys) -> tuple[list[str], str | None]:
-    """The keys of this page, in byte order, and the one to go on after; None if nothing follows."""
+async def load_page(call: RequestContext, list_keys: ListKeys) -> tuple[list[str], str | None]:
+    """Return the keys of this page, in byte order, and the `after` of the next page; None if there is none."""
     limit = limit_of(call)
-    keys = await list_keys(after=call.asked("after"), limit=limit + 1)
+    keys = await list_keys(after=call.query_value("after"), limit=limit + 1)
     return keys[:limit], keys[limit - 1] if len(keys) > limit else None

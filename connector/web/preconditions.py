@@ -1,5 +1,5 @@
-"""What a caller makes a request depend on: If-Match (a change only of what was seen), If-None-Match (a creation only of
-what is not there), Idempotency-Key (done once, however often it is sent)."""
+"""Conditional requests: If-Match (change only that version), If-None-Match (create only), Idempotency-Key (execute once,
+however often the request is sent)."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from connector.web.problem import ProblemError
 
 ANY = "*"
 _LONGEST = 18
-"""Digits of a version."""
+"""Digits that a version can have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """`match` is the version that must be there, `new` says that nothing may be, `known` that something must be."""
+    """The preconditions of a PUT. `version`: the entity must have it. `must_exist`, `must_be_new`: as they say."""
 
-    match: int | None = None
-    known: bool = False
-    new: bool = False
+    version: int | None = None
+    must_exist: bool = False
+    must_be_new: bool = False
 
     def check(self, version: int | None, what: str) -> None:
-        """ProblemError 412 unless `version` (None: it is not there) is as the caller thinks."""
-        if self.new and version is not None:
+        """Raise ProblemError 412 unless `version` (None: there is no entity) meets the preconditions."""
+        if self.must_be_new and version is not None:
             raise failed_precondition("If-None-Match", f"{what} is there already, at version {version}.")
-        if version is None and (self.known or self.match is not None):
+        if version is None and (self.must_exist or self.version is not None):
             raise failed_precondition("If-Match", f"{what} is not there.")
-        if self.match is not None and version != self.match:
+        if self.version is not None and version != self.version:
             raise failed_precondition(
-                "If-Match", f"{what} has changed meanwhile: it is at version {version}, not {self.match}."
+                "If-Match", f"{what} has changed meanwhile: it is at version {version}, not {self.version}."
             )
 
 
 def condition_of(headers: Mapping[str, str]) -> Condition:
-    """What the headers of a PUT ask for."""
+    """Return the preconditions in the headers of a PUT."""
     match, none = headers.get("If-Match"), headers.get("If-None-Match")
     if none is not None and none.strip() != ANY:
         hint = "Send `If-None-Match: *` to create only, `If-Match` with an ETag to change only that version."
         raise ProblemError(400, "header", "Only * is understood there.", field="If-None-Match", hint=hint)
-    return Condition(match=version_of(match), known=match is not None, new=none is not None)
+    return Condition(version=version_of(match), must_exist=match is not None, must_be_new=none is not None)
 
 
 def version_of(header: str | None) -> int | None:
-    """The version that `If-Match` names; None for any. One that is no version of ours cannot match (412)."""
+    """Return the version in `If-Match`; None for any. Raises ProblemError 412 for a tag that is not an issued version."""
     if header is None or header.strip() == ANY:
         return None
     bare = header.strip().removeprefix("W/").strip('"')
@@ -54,8 +54,8 @@ def version_of(header: str | None) -> int | None:
     return int(bare)
 
 
-def request_of(headers: Mapping[str, str]) -> str | None:
-    """The caller's own name for the request, with quotation marks or without."""
+def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
+    """Return the idempotency key, with or without quotation marks in the header; None if there is none."""
     header = headers.get("Idempotency-Key")
     if header is None:
         return None
@@ -70,20 +70,20 @@ def request_of(headers: Mapping[str, str]) -> str | None:
         ) from None  # fmt: skip
 
 
-def was_replayed(again: bool) -> dict[str, str]:
-    return {"Idempotency-Replayed": "true"} if again else {}
+def replayed_header(replayed: bool) -> dict[str, str]:
+    return {"Idempotency-Replayed": "true"} if replayed else {}
 
 
 def etag(version: int) -> dict[str, str]:
     return {"ETag": f'"{version}"'}
 
 
-def same_version(known: int | None, asked: int | None, what: str) -> None:
-    """CommandError unless what is there has the version that a body names."""
-    if asked is not None and asked != known:
-        where = "is not there" if known is None else f"has changed meanwhile: it is at version {known}"
+def check_version(current: int | None, expected: int | None, what: str) -> None:
+    """Raise CommandError unless the entity has the version in the body, if the body has one."""
+    if expected is not None and expected != current:
+        where = "is not there" if current is None else f"has changed meanwhile: it is at version {current}"
         raise CommandError(
-            f"{what} {where}, not {asked}." if known else f"{what} {where}.",
+            f"{what} {where}, not {expected}." if current else f"{what} {where}.",
             hint="Look at it again, and repeat what still makes sense.",
             field="version",
             rule="version",

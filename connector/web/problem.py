@@ -1,4 +1,4 @@
-"""Every refusal as a problem document (RFC 9457) that names field and rule; never what went wrong inside."""
+"""Problem documents (RFC 9457): every error response names field and rule, and reveals no internals."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ STATUS_OF_RULE = {
     "lines": 422,
     "product": 422,
 }
-"""Of a refused command; any other rule says that the order's state stands against it (409)."""
+"""The status of a rejected command by its rule; any other rule is a conflict with the order's state (409)."""
 
 log = get_logger("web")
 
 
 class ProblemError(Exception):
-    """A request that is refused. `errors` are the faults of a body: field, rule and sentence of each."""
+    """A request is rejected. `errors` lists the faults of a body, each with field, rule and detail."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class ProblemError(Exception):
         }
 
     def with_headers(self, headers: Mapping[str, str]) -> ProblemError:
-        """This problem, answered with these headers."""
+        """Set the headers of the response, and return this problem."""
         self.headers = headers
         return self
 
@@ -67,8 +67,8 @@ class ProblemError(Exception):
 
 
 @web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The outermost but one: whatever is raised becomes an answer."""
+async def render_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every exception into a problem document. Only the request log is a middleware outside of this one."""
     try:
         return await handler(request)
     except ProblemError as problem:

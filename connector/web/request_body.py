@@ -1,4 +1,4 @@
-"""The body of a request: read whole within a time, unpacked, and parsed strictly. What is wrong is a problem."""
+"""Read the body of a request within a time limit, decompress it, and parse it strictly; raises ProblemError."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from connector.web.problem import ProblemError
 JSON = "application/json"
 ENCODINGS = ("gzip", "deflate", "identity")
 BODY_SECONDS = web.AppKey("body_seconds", float)
-"""How long a client may take to send a body."""
-USUAL_SECONDS = 30.0
+"""Seconds that a client can take to send a body."""
+DEFAULT_BODY_SECONDS = 30.0
 
 
-async def read(request: web.Request, model: type[BaseModel]) -> Any:
-    """The body as `model`; ProblemError with every fault of it."""
-    text = _decoded(request, await _received(request))
+async def read_body(request: web.Request, model: type[BaseModel]) -> Any:
+    """Return the body as `model`; raises ProblemError with all faults of the body."""
+    text = _decode(request, await _receive(request))
     try:
         value = parse_json(text)
     except ValueError as error:
@@ -31,22 +31,22 @@ async def read(request: web.Request, model: type[BaseModel]) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = field_errors(error, model)
-        errors = [{"field": item.field, "rule": "input", "detail": item.text} for item in found]
-        first = found[0]
+        problems = field_errors(error, model)
+        errors = [{"field": item.field, "rule": "input", "detail": item.text} for item in problems]
+        first = problems[0]
         raise ProblemError(422, "input", first.sentence("body"), field=first.field, errors=errors) from None
 
 
 def unknown_encoding() -> ProblemError:
-    known = ", ".join(ENCODINGS)
+    allowed = ", ".join(ENCODINGS)
     return ProblemError(
         415, "content_encoding", "The body is packed in a way that is not read here.", field="Content-Encoding",
-        hint=f"It is one of {known}.",
-    ).with_headers({"Accept-Encoding": known})  # fmt: skip
+        hint=f"It is one of {allowed}.",
+    ).with_headers({"Accept-Encoding": allowed})  # fmt: skip
 
 
-async def _received(request: web.Request) -> bytes:
-    """Every byte of it, unpacked."""
+async def _receive(request: web.Request) -> bytes:
+    """Return the complete body, decompressed."""
     if request.content_type != JSON:
         raise ProblemError(415, "content_type", f"The body must be {JSON}.", hint=f"Send `Content-Type: {JSON}`.")
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ENCODINGS:
@@ -66,13 +66,13 @@ async def _received(request: web.Request) -> bytes:
         ).with_headers({"Connection": "close"}) from None  # fmt: skip
 
 
-def _decoded(request: web.Request, body: bytes) -> str:
-    """As UTF-8, which JSON is written in; a byte order mark in front of it means nothing."""
+def _decode(request: web.Request, body: bytes) -> str:
+    """Decode the body as UTF-8; a byte order mark is ignored."""
     try:
-        known = codecs.lookup(request.charset or "utf-8").name in {"utf-8", "utf-8-sig", "ascii"}
+        is_utf8 = codecs.lookup(request.charset or "utf-8").name in {"utf-8", "utf-8-sig", "ascii"}
     except (LookupError, ValueError):
-        known = False
-    if not known:
+        is_utf8 = False
+    if not is_utf8:
         raise ProblemError(400, "json", "The body must be UTF-8.", field="Content-Type",
                            hint=f"Send `Content-Type: {JSON}; charset=utf-8`.")  # fmt: skip
     try:

@@ -1,4 +1,4 @@
-"""What is wrong with a request before anybody looks at what it asks for: its address and its headers."""
+"""Check the address and the headers of a request before it is routed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from aiohttp.typedefs import Handler
 
 from connector.web.problem import ProblemError
 
-HEEDED = (
+CHECKED_HEADERS = (
     "Accept", "Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match",
     "Origin",
 )  # fmt: skip
-"""Headers that are read here; whatever others carry is left alone."""
+"""Headers that the server reads; others are not checked."""
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @web.middleware
-async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """ProblemError 400 for an address or a header that is no text."""
+async def check_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Raise ProblemError 400 for an address or a header that is not valid text."""
     _check_address(request)
-    for name in HEEDED:
+    for name in CHECKED_HEADERS:
         values = request.headers.getall(name, ())
         if len(values) > 1 and name != "Accept":
             raise ProblemError(400, "header", f"{name} is there {len(values)} times.", field=name, hint="Send it once.")
@@ -47,5 +47,5 @@ def _check_address(request: web.Request) -> None:
 
 
 def _is_text(value: str) -> bool:
-    """Bytes that are not UTF-8 arrive as halves of surrogate pairs."""
+    """Return whether a header has no control characters and no lone surrogates, which stand for invalid UTF-8."""
     return not any((character < " " and character != "\t") or "\ud800" <= character <= "\udfff" for character in value)

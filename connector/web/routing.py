@@ -1,4 +1,4 @@
-"""What a route is: declared once, for the server and for the OpenAPI document."""
+"""Routes, declared once for the server and for the OpenAPI document, and the requests and responses of handlers."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from connector.store.tokens import Token
 from connector.web.problem import ProblemError
 from connector.web.request_body import JSON
 
-LONGEST_FLOW = 600.0
-"""Seconds that a reader may take; it holds a connection to the database as long."""
+MAX_STREAM_SECONDS = 600.0
+"""Seconds that a client can take to read a response; a stream holds a database connection for as long."""
 
 log = get_logger("web")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestContext:
-    """One request that was let in. `body` is what `Route.body` made of it."""
+    """An authenticated request. `body` is an instance of `Route.body`."""
 
     store: Store
     orders: OrderService
@@ -44,28 +44,28 @@ class RequestContext:
     token: Token
     body: Any = None
 
-    def at(self, name: str) -> str:
-        """A part of the path, as a key; ProblemError 404 if it cannot be one, for then nothing is there."""
+    def path_key(self, name: str) -> str:
+        """Return a path parameter as a key; raises ProblemError 404 if it is not a valid key."""
         return _key(name, self.request.match_info[name], 404, "unknown")
 
-    def asked(self, name: str) -> str | None:
-        """A query parameter; None if it is absent or empty."""
+    def query_value(self, name: str) -> str | None:
+        """Return a query parameter; None if it is absent or empty."""
         return self.request.query.get(name) or None
 
-    def keys(self, name: str) -> list[str]:
-        """The keys that a query parameter names, once each; an empty one names none."""
+    def query_keys(self, name: str) -> list[str]:
+        """Return the distinct keys of a repeatable query parameter; an empty value is skipped."""
         return list(
             dict.fromkeys(_key(name, text, 400, "query") for text in self.request.query.getall(name, ()) if text)
         )
 
-    def key(self, name: str) -> str | None:
-        """The key that a query parameter names; None if it is absent or empty."""
-        return next(iter(self.keys(name)), None)
+    def query_key(self, name: str) -> str | None:
+        """Return a query parameter as a key; None if it is absent or empty."""
+        return next(iter(self.query_keys(name)), None)
 
 
 @dataclass(frozen=True)
 class TextBody:
-    """A text that is no JSON."""
+    """A response body that is not JSON."""
 
     body: str | bytes
     content_type: str
@@ -73,7 +73,7 @@ class TextBody:
 
 @dataclass(frozen=True)
 class StreamBody:
-    """A text that is written as it comes, and never held as a whole."""
+    """A response body that is streamed piece by piece."""
 
     pieces: AsyncGenerator[str, None]
     content_type: str
@@ -88,8 +88,11 @@ class ApiResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """`queries` are the query parameters with what they mean, `headers` those of the request that the handler heeds;
-    `statuses` those of an answer that is no problem, `kind` its content type."""
+    """A route of the API.
+
+    `queries`: query parameters with their description. `headers`: request headers that the handler reads. `statuses`:
+    status codes of success. `kind`: the content type of a successful response.
+    """
 
     method: str
     path: str
@@ -103,11 +106,11 @@ class Route:
     kind: str = JSON
 
 
-def named(call: RequestContext, name: str, said: str | None) -> str:
-    """The key in the path; ProblemError where the body names another one, or it is none."""
+def matching_path_key(call: RequestContext, name: str, body_key: str | None) -> str:
+    """Return the key in the path; raises ProblemError if it is invalid, or the body has another one."""
     key = _key(name, call.request.match_info[name], 422, "input")
-    if said is not None and said != key:
-        raise ProblemError(422, "input", f"{name}: the path says {key}, the body {said}.", field=name)
+    if body_key is not None and body_key != key:
+        raise ProblemError(422, "input", f"{name}: the path says {key}, the body {body_key}.", field=name)
     return key
 
 
@@ -118,21 +121,21 @@ def _key(name: str, text: str, status: int, rule: str) -> str:
         raise ProblemError(status, rule, f"{name}: {error}.", field=name) from None
 
 
-async def sent(request: web.Request, answer: ApiResponse) -> web.StreamResponse:
+async def make_response(request: web.Request, answer: ApiResponse) -> web.StreamResponse:
     if isinstance(answer.value, StreamBody):
-        return await _flowing(request, answer, answer.value)
-    return _whole(answer)
+        return await _stream(request, answer, answer.value)
+    return _respond_whole(answer)
 
 
-async def _flowing(request: web.Request, answer: ApiResponse, flow: StreamBody) -> web.StreamResponse:
-    """What goes wrong before the first piece is refused like anything else. Later it is too late for that: the
-    connection is cut, so that nobody takes a part for the whole."""
+async def _stream(request: web.Request, answer: ApiResponse, flow: StreamBody) -> web.StreamResponse:
+    """Stream the body. An error before the first piece becomes a problem document; after an error later, the connection
+    is aborted, so that the client does not take a partial body for a complete one."""
     response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
     response.content_type, response.charset = flow.content_type, "utf-8"
     async with aclosing(flow.pieces) as pieces:
         first = await anext(pieces, "")
         try:
-            async with asyncio.timeout(LONGEST_FLOW):
+            async with asyncio.timeout(MAX_STREAM_SECONDS):
                 await response.prepare(request)
                 await response.write(first.encode())
                 async for piece in pieces:
@@ -145,7 +148,7 @@ async def _flowing(request: web.Request, answer: ApiResponse, flow: StreamBody) 
     return response
 
 
-def _whole(answer: ApiResponse) -> web.Response:
+def _respond_whole(answer: ApiResponse) -> web.Response:
     if isinstance(answer.value, TextBody):
         kind = answer.value.content_type
         body = answer.value.body
@@ -154,11 +157,11 @@ def _whole(answer: ApiResponse) -> web.Response:
         return web.Response(
             status=answer.status, body=body, content_type=kind, charset=charset, headers=dict(answer.headers)
         )
-    body = orjson.dumps(answer.value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    body = orjson.dumps(answer.value, default=_to_json_value, option=orjson.OPT_NON_STR_KEYS)
     return web.Response(status=answer.status, body=body, content_type=JSON, headers=dict(answer.headers))
 
 
-def _plain(value: object) -> object:
+def _to_json_value(value: object) -> object:
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, date | datetime):

@@ -1,7 +1,7 @@
-"""The server around the application: what cannot be read as a request is a problem too, and slow clients are cut.
+"""The server that runs the application: it answers malformed requests by a problem document, and cuts slow clients off.
 
-aiohttp bounds the header section only by the time that a connection may be idle, answers what it cannot parse in plain
-text, and logs it with a traceback; hence the connection of our own.
+aiohttp limits the time for headers only by its idle timeout, answers malformed requests in plain text, and logs them
+with a traceback; therefore this module has its own connection class.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from aiohttp.http_exceptions import ContentEncodingError
 
 from connector.log import get_logger
 from connector.web.problem import ProblemError
-from connector.web.request_body import BODY_SECONDS, USUAL_SECONDS, unknown_encoding
+from connector.web.request_body import BODY_SECONDS, DEFAULT_BODY_SECONDS, unknown_encoding
 
 log = get_logger("web")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Seconds that a client may take: to send the head of a request, or nothing at all between two (`head`), its body
-    (`body`), what is left of a body once it was answered (`rest`); and connections at a time."""
+    """Limits for clients, in seconds and connections.
+
+    `head`: to send the headers of a request, and to be idle between two. `body`: to send a body. `rest`: to send the
+    remainder of a body after the response. `connections`: open connections at a time.
+    """
 
     head: float = 30
-    body: float = USUAL_SECONDS
+    body: float = DEFAULT_BODY_SECONDS
     rest: float = 2
     connections: int = 1000
 
@@ -48,12 +51,12 @@ class Runner(web.AppRunner):
         )
 
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
+        default_server = await super()._make_server()
         return _Server(
-            made.request_handler,
+            default_server.request_handler,
             limit=self.limits.connections,
-            request_factory=made.request_factory,
-            **made._kwargs,
+            request_factory=default_server.request_factory,
+            **default_server._kwargs,
         )
 
 
@@ -80,7 +83,7 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """An answer to what could not be parsed; whatever the application raises, it answers itself."""
+        """Answer a request that could not be parsed. The application itself answers what its handlers raise."""
         log.info("malformed", status=status, error=type(exc).__name__)
         response = _problem(status, exc).response()
         response.force_close()
@@ -97,7 +100,7 @@ def _problem(status: int, error: BaseException | None) -> ProblemError:
 
 
 def _quiet_logger() -> logging.Logger:
-    """What aiohttp logs of a connection, in one line: without the traceback, which shows what a client has sent."""
+    """Return the logger for connections: one line per error, without a traceback, which could show the client's data."""
     logger = logging.getLogger("connector.web.connection")
     if not logger.filters:
         logger.addFilter(_one_line)

@@ -1,7 +1,7 @@
-"""A figure as a bar chart: SVG made here, readable without a script, in light and dark.
+"""Draw a metric as a bar chart: SVG without a script, for light and dark color schemes.
 
-Of very many rows the worst are drawn, and a line says so; CSV and JSON have all of them. Bars of different currencies
-are not compared: each currency has its own scale.
+At most MAX_BARS rows are drawn, the worst ones, with a note; CSV and JSON have all rows. Each currency has its own
+scale, as bars of different currencies cannot be compared.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from connector.orders.analytics import Metric
 
 KIND = "image/svg+xml"
-MOST = 40
-"""Bars that a person can still take in."""
+MAX_BARS = 40
+"""Bars in one chart."""
 
 WIDTH, ROW, LABELS, EDGE = 720, 28, 210, 12
 LETTER, SMALL, MARGIN = 8, 16, 16
-"""About the width of a digit, the height of a small line, what a chart leaves below it."""
+"""The width of a digit (about), the height of a line of notes, the margin below the notes, in pixels."""
 
 UNITS = {"percent": " %", "hours": " h", "days": " d"}
 STYLE = (
@@ -31,35 +31,35 @@ STYLE = (
 )
 
 
-def bar_chart(figure: Metric) -> str:
-    """One bar a row, as long as its last value; a row is named by its texts."""
-    rows, told = _chosen(figure)
-    unit = UNITS.get(figure.columns[-1], "")
+def bar_chart(metric: Metric) -> str:
+    """Draw one bar per row. The last value of a row is the bar's length; its texts are the bar's label."""
+    rows, rows_note = _select_rows(metric)
+    unit = UNITS.get(metric.columns[-1], "")
     texts = [f"{_value(row):,}{unit}" for row in rows]
     values = max([LETTER * len(text) for text in texts], default=0) + 2 * EDGE
     room = WIDTH - LABELS - values
-    scales = "Each currency has a scale of its own." if len(_currencies(figure, rows)) > 1 else ""
-    notes = [line for note in (figure.about, scales, told) for line in textwrap.wrap(note, 110)]
+    scales = "Each currency has a scale of its own." if len(_currencies(metric, rows)) > 1 else ""
+    notes = [line for note in (metric.about, scales, rows_note) for line in textwrap.wrap(note, 110)]
     top = 26 + SMALL * len(notes) + MARGIN
     height = top + ROW * len(rows) + MARGIN // 2
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
-        f' role="img" aria-label="{escape(figure.about)}"><style>{STYLE}</style>',
+        f' role="img" aria-label="{escape(metric.about)}"><style>{STYLE}</style>',
         f'<rect class="ground" width="{WIDTH}" height="{height}"/>',
-        f'<text x="{EDGE}" y="22">{escape(figure.name.replace("-", " ").capitalize())}</text>',
+        f'<text x="{EDGE}" y="22">{escape(metric.name.replace("-", " ").capitalize())}</text>',
     ]
     parts += [
         f'<text x="{EDGE}" y="{26 + SMALL * (index + 1)}" class="about">{escape(note)}</text>'
         for index, note in enumerate(notes)
     ]
     for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
-        least, most = _scale(figure, rows, row)
+        least, most = _scale(metric, rows, row)
         at = top + ROW * index
         zero, end = (LABELS + room * float((value - least) / (most - least)) for value in (Decimal(0), _value(row)))
         kind = "bar" if _value(row) >= 0 else "less"
         parts += [
             f"<g><title>{escape(_name(row))}: {text}</title>",
-            f'<text x="{LABELS - 10}" y="{at + 17}" text-anchor="end">{escape(_cut(_name(row)))}</text>',
+            f'<text x="{LABELS - 10}" y="{at + 17}" text-anchor="end">{escape(_shorten(_name(row)))}</text>',
             f'<rect class="rest" x="{LABELS}" y="{at + 4}" width="{room}" height="{ROW - 10}" rx="3"/>',
             f'<rect class="{kind}" x="{min(zero, end):.1f}" y="{at + 4}" width="{abs(end - zero):.1f}"'
             f' height="{ROW - 10}" rx="3"/>',
@@ -69,29 +69,29 @@ def bar_chart(figure: Metric) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def _chosen(figure: Metric) -> tuple[Sequence[tuple[Any, ...]], str]:
-    """The rows to draw, and what is to be said of those that are not."""
-    rows = figure.rows
+def _select_rows(metric: Metric) -> tuple[Sequence[tuple[Any, ...]], str]:
+    """Return the rows to draw, and a note about the rows that are not drawn."""
+    rows = metric.rows
     if not rows:
         return (), "Nothing in this period."
-    if len(rows) <= MOST:
+    if len(rows) <= MAX_BARS:
         return rows, ""
-    worst = sorted(rows, key=_value, reverse=not figure.low_is_bad)[:MOST]
-    which = "lowest" if figure.low_is_bad else "highest"
-    return worst, f"The {MOST} {which}; {len(rows) - MOST:,} more are in the CSV and the JSON."
+    worst = sorted(rows, key=_value, reverse=not metric.low_is_bad)[:MAX_BARS]
+    which = "lowest" if metric.low_is_bad else "highest"
+    return worst, f"The {MAX_BARS} {which}; {len(rows) - MAX_BARS:,} more are in the CSV and the JSON."
 
 
-def _scale(figure: Metric, rows: Sequence[tuple[Any, ...]], row: tuple[Any, ...]) -> tuple[Decimal, Decimal]:
-    """The least and the most that a bar beside this one can show."""
-    mine = _currencies(figure, [row])
-    values = [_value(other) for other in rows if _currencies(figure, [other]) == mine]
-    most = Decimal(100) if figure.columns[-1] == "percent" else max(*values, Decimal(0))
+def _scale(metric: Metric, rows: Sequence[tuple[Any, ...]], row: tuple[Any, ...]) -> tuple[Decimal, Decimal]:
+    """Return the least and the greatest value of the scale for `row`: that of all rows in its currency."""
+    mine = _currencies(metric, [row])
+    values = [_value(other) for other in rows if _currencies(metric, [other]) == mine]
+    most = Decimal(100) if metric.columns[-1] == "percent" else max(*values, Decimal(0))
     least = min(*values, Decimal(0))
     return least, most if most > least else least + 1
 
 
-def _currencies(figure: Metric, rows: Sequence[tuple[Any, ...]]) -> set[Any]:
-    at = figure.columns.index("currency") if "currency" in figure.columns else None
+def _currencies(metric: Metric, rows: Sequence[tuple[Any, ...]]) -> set[Any]:
+    at = metric.columns.index("currency") if "currency" in metric.columns else None
     return set() if at is None else {row[at] for row in rows}
 
 
@@ -103,5 +103,5 @@ def _name(row: tuple[Any, ...]) -> str:
     return " ".join(part or "(none)" for part in row[:-1] if isinstance(part, str)) or "(none)"
 
 
-def _cut(name: str) -> str:
+def _shorten(name: str) -> str:
     return name if len(name) <= 24 else f"{name[:23]}…"

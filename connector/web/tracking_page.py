@@ -1,4 +1,4 @@
-"""The page on which a customer follows an order: open to whoever has the link, which nobody can guess."""
+"""Serve the tracking page of an order. Whoever has the link can open it; the key in it cannot be guessed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def routes(store: Store, rules: Callable[[], Rules]) -> list[web.RouteDef]:
         key = request.match_info["key"]
         async with store.reader() as connection:
             number = await find_by_tracking_key(connection, key[:LONGEST])
-            found = await orders.load(connection, [number]) if number is not None else []
-        if not found:
+            loaded = await orders.load(connection, [number]) if number is not None else []
+        if not loaded:
             raise ProblemError(404, "unknown", "There is no such page.")
         policy = f"default-src 'none'; style-src {style_source()}; frame-ancestors 'none'"
-        page = tracking_page(found[0], rules().billing.company)
+        page = tracking_page(loaded[0], rules().billing.company)
         return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": policy})
 
     return [web.get("/track/{key}", track)]

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from connector.orders.analytics import FIGURES, Metric
-from connector.web.svg_chart import MOST, WIDTH, bar_chart
+from connector.web.svg_chart import MAX_BARS, WIDTH, bar_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -57,7 +57,7 @@ def test_one_row_stays_within_the_picture(value: Decimal) -> None:
 def test_of_very_many_rows_the_worst_are_drawn_and_it_says_so() -> None:
     rows = [(f"SKU-{n}", Decimal(100), Decimal(n % 100), Decimal(n % 100)) for n in range(2000)]
     found, said = drawn(figure("fill-rate", rows, low_is_bad=True))
-    assert (len(found), "1,960 more are in the CSV" in said) == (MOST, True)
+    assert (len(found), "1,960 more are in the CSV" in said) == (MAX_BARS, True)
     shown = {Decimal(text) for text in re.findall(r": (\d+) %", said)}
     assert shown == {Decimal(0), Decimal(1)}
     found, said = drawn(figure("returns", [(f"reason-{n}", 1, Decimal(n) / 30) for n in range(60)]))

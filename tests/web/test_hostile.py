@@ -21,7 +21,7 @@ from connector.model.role import Role
 from connector.store import tokens
 from connector.store.engine import Store
 from connector.web.app import LARGEST_BODY, PREFIX, ROUTES
-from connector.web.request_body import read
+from connector.web.request_body import read_body
 from connector.web.server import Limits, Runner
 from tests.unit.store import samples
 from tests.web.conftest import ORDER, app_on
@@ -288,7 +288,7 @@ async def test_client_that_hangs_up_is_no_fault_and_its_request_is_logged(
 
     async def slow(request: web.Request, kind: Any) -> Any:
         began.set()
-        body = await read(request, kind)
+        body = await read_body(request, kind)
         await gone.wait()
         return body
 

@@ -1,4 +1,4 @@
-"""Read the rows of CSV and NDJSON files, each with its place. Unreadable files are rejected before anything is stored.
+"""Read the rows of CSV and NDJSON files, each with its place. An unreadable file is rejected before any row is stored."""
 
 from __future__ import annotations
 

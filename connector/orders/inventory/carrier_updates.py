@@ -11,7 +11,7 @@ from connector.model.shipments import ON_THE_WAY, ShipmentStatus
 from connector.orders.command import OrderCommand
 from connector.orders.transaction import OrderTransaction
 from connector.store import shipments
-from connector.store.shipments import Tracked
+from connector.store.shipments import TrackedShipment
 
 
 async def commands_for_update(
@@ -38,7 +38,9 @@ async def commands_for_update(
     return list(orders), commands
 
 
-def _match_carrier(tracking_number: str, carrier: str | None, tracked: Sequence[Tracked]) -> Sequence[Tracked]:
+def _match_carrier(
+    tracking_number: str, carrier: str | None, tracked: Sequence[TrackedShipment]
+) -> Sequence[TrackedShipment]:
     """Return the shipments of the carrier that are on their way, or if there are none, those that have arrived."""
     if carrier is not None:
         wanted = _normalize_carrier(carrier)

@@ -1,4 +1,4 @@
-"""The routes of the HTTP API, one file for each noun."""
+"""The routes of the HTTP API, one file per noun."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ ROUTES: tuple[Route, ...] = (
     *lifecycle.ROUTES,
     *status.ROUTES,
 )
-"""In the order in which the OpenAPI document lists them."""
+"""All routes, in the order of the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""Figures of a period: as JSON, as CSV for a spreadsheet, as a chart."""
+"""Metrics of a period as JSON, CSV and bar chart."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ QUERIES = {"since": "first day, as 2026-01-31; 90 days ago if absent", "until": 
 
 
 async def get_report(call: RequestContext) -> ApiResponse:
-    return ApiResponse(value=(await _figure(call)).said)
+    return ApiResponse(value=(await _load_metric(call)).said)
 
 
 async def get_report_csv(call: RequestContext) -> ApiResponse:
-    found = await _figure(call)
-    return ApiResponse(value=TextBody(csv_response(found.columns, found.rows), SHEET))
+    metric = await _load_metric(call)
+    return ApiResponse(value=TextBody(csv_response(metric.columns, metric.rows), SHEET))
 
 
 async def get_report_chart(call: RequestContext) -> ApiResponse:
-    return ApiResponse(value=TextBody(bar_chart(await _figure(call)), PICTURE))
+    return ApiResponse(value=TextBody(bar_chart(await _load_metric(call)), PICTURE))
 
 
-async def _figure(call: RequestContext) -> Metric:
-    name = call.at("figure")
+async def _load_metric(call: RequestContext) -> Metric:
+    name = call.path_key("figure")
     if name not in FIGURES:
         hint = f"There are {', '.join(FIGURES)}."
         raise ProblemError(404, "unknown", f"There is no figure {name}.", field="figure", hint=hint)
-    since, until = _day(call, "since"), _day(call, "until")
+    since, until = _day_parameter(call, "since"), _day_parameter(call, "until")
     try:
         period = Period.resolve(call.store.clock.now(), since, until)
     except UsageError as error:
@@ -46,8 +46,8 @@ async def _figure(call: RequestContext) -> Metric:
         return await figure(connection, name, period)
 
 
-def _day(call: RequestContext, name: str) -> datetime | None:
-    text = call.asked(name)
+def _day_parameter(call: RequestContext, name: str) -> datetime | None:
+    text = call.query_value(name)
     try:
         return None if text is None else day(text)
     except ValueError:

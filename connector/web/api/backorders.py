@@ -1,4 +1,4 @@
-"""Back-orders: what is short, and who waits for it."""
+"""Backorders: products that are short, and the order lines that wait for them."""
 
 from __future__ import annotations
 
@@ -12,41 +12,45 @@ from connector.model.money import plain
 from connector.model.role import Role
 from connector.store.queries import backorders
 from connector.store.queries.backorders import Backorder
-from connector.web.csv_response import KIND, pieces
-from connector.web.pagination import QUERIES, page
+from connector.web.csv_response import KIND, stream_csv
+from connector.web.pagination import QUERIES, load_page
 from connector.web.routing import ApiResponse, RequestContext, Route, StreamBody
 
 COLUMNS = ("sku", "number", "line", "quantity", "priority", "promised_on", "placed_at", "on_hold")
 
 
 async def list_backorders(call: RequestContext) -> ApiResponse:
-    """By product, a page at a time."""
+    """List backorders by product, one page per request."""
     async with call.store.reader() as connection:
-        skus, following = await page(call, partial(backorders.list_short_skus, connection, only=call.keys("sku")))
-        found = await backorders.load_backorders(connection, skus)
-    return ApiResponse(value={"back_orders": [_said(short) for short in found], "after": following})
+        skus, following = await load_page(
+            call, partial(backorders.list_short_skus, connection, only=call.query_keys("sku"))
+        )
+        page_backorders = await backorders.load_backorders(connection, skus)
+    return ApiResponse(
+        value={"back_orders": [_serialize_backorder(short) for short in page_backorders], "after": following}
+    )
 
 
 async def get_backorders_csv(call: RequestContext) -> ApiResponse:
-    """Every line that waits."""
-    return ApiResponse(value=StreamBody(pieces(COLUMNS, _rows(call)), KIND))
+    """Stream every waiting line as CSV."""
+    return ApiResponse(value=StreamBody(stream_csv(COLUMNS, _rows(call)), KIND))
 
 
 async def _rows(call: RequestContext) -> AsyncGenerator[Sequence[object], None]:
-    named = call.keys("sku") or None
+    skus = call.query_keys("sku") or None
     async with (
         call.store.reader() as connection,
-        aclosing(backorders.stream_backorder_lines(connection, named)) as lines,
+        aclosing(backorders.stream_backorder_lines(connection, skus)) as lines,
     ):
         async for item in lines:
             yield [_cell(getattr(item, name)) for name in COLUMNS]
 
 
-def _said(short: Backorder) -> dict[str, object]:
-    said = asdict(short)
-    for item in said["waiting"]:
+def _serialize_backorder(short: Backorder) -> dict[str, object]:
+    fields = asdict(short)
+    for item in fields["waiting"]:
         del item["sku"]
-    return said
+    return fields
 
 
 def _cell(value: object) -> object:

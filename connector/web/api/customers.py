@@ -1,4 +1,4 @@
-"""Customers: read, and put as a whole, by number."""
+"""Read and put customers by number."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from connector.web.pagination import QUERIES
 from connector.web.resource import KeyedResource
 from connector.web.routing import Route
 
-_WHOLE = KeyedResource(
+_RESOURCE = KeyedResource(
     noun="customer", key="number", stored=customers,
-    made=CustomerPut.customer, said=serialize_customer,
+    build=CustomerPut.customer, serialize=serialize_customer,
 )  # fmt: skip
 
 ROUTES = (
     Route(method="GET", path="/customers", role=Role.VIEWER, summary="Customers by number, a page at a time.",
-          handler=_WHOLE.every, queries=QUERIES),
-    Route(method="GET", path="/customers/{number}", role=Role.VIEWER, summary="One customer.", handler=_WHOLE.one),
+          handler=_RESOURCE.list_items, queries=QUERIES),
+    Route(method="GET", path="/customers/{number}", role=Role.VIEWER, summary="One customer.",
+          handler=_RESOURCE.get_item),
     Route(method="PUT", path="/customers/{number}", role=Role.OPS,
           summary="A customer as a whole; what is not said is empty. The same again changes nothing.",
-          handler=_WHOLE.put, body=CustomerPut, statuses=(200, 201), headers=("If-Match", "If-None-Match")),
+          handler=_RESOURCE.put_item, body=CustomerPut, statuses=(200, 201), headers=("If-Match", "If-None-Match")),
 )  # fmt: skip

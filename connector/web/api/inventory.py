@@ -1,4 +1,4 @@
-"""Stock, the pick list, and what carriers say."""
+"""Stock levels, stock counts, the pick list, and carrier updates."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from connector.web.routing import ApiResponse, RequestContext, Route
 
 
 async def list_stock(call: RequestContext) -> ApiResponse:
-    skus = call.keys("sku")
+    skus = call.query_keys("sku")
     if not skus:
         raise ProblemError(400, "query", "Which products? Name one `sku` at least.", field="sku")
     async with call.store.reader() as connection:
-        found = await stock.levels(connection, skus)
-    return ApiResponse(value={"stock": serialize_stock(found)})
+        levels = await stock.levels(connection, skus)
+    return ApiResponse(value={"stock": serialize_stock(levels)})
 
 
 async def count_stock(call: RequestContext) -> ApiResponse:
     body = call.body
     counted = {(sku, body.warehouse): on_hand for sku, on_hand in body.counts.items()}
     expected = {(sku, body.warehouse): on_hand for sku, on_hand in body.expected.items()}
-    done = await call.orders.count_stock(counted, expected, actor=call.token.name)
+    report = await call.orders.count_stock(counted, expected, actor=call.token.name)
     return ApiResponse(
         value={
             "counted": len(counted),
-            "reallocated": done.orders_reduced,
-            "short": done.orders_short,
-            "served": done.orders_served,
+            "reallocated": report.orders_reduced,
+            "short": report.orders_short,
+            "served": report.orders_served,
         }
     )
 
 
 async def list_picks(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
-        found = await load_picks(connection, call.key("warehouse"))
-    return ApiResponse(value={"picks": [pick.as_dict for pick in found]})
+        picks = await load_picks(connection, call.query_key("warehouse"))
+    return ApiResponse(value={"picks": [pick.as_dict for pick in picks]})
 
 
 async def track_shipments(call: RequestContext) -> ApiResponse:
-    """A report that leads no further changes nothing: carriers repeat themselves, and reports may come late."""
+    """Record a carrier's update. One that does not advance the status changes nothing: updates repeat or come late."""
     body = call.body
     tracked = await call.orders.track(
         body.tracking_number, body.status, carrier=body.carrier, note=body.note, actor=call.token.name
@@ -79,7 +79,7 @@ ROUTES = (
         method="POST",
         path="/tracking",
         role=Role.OPS,
-        summary="What a carrier says of a parcel.",
+        summary="Record what a carrier reports of a shipment.",
         handler=track_shipments,
         body=TrackingBody,
     ),

@@ -1,4 +1,4 @@
-"""Invoices: as data, as a page, as PDF; what was issued, not what the order says by now."""
+"""Invoices as JSON, HTML and PDF. They show what was issued, whatever changed in the order since."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
 
 async def list_order_invoices(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
-        found = await invoices.of_order(connection, call.at("number"))
+        order_invoices = await invoices.of_order(connection, call.path_key("number"))
     names = ("number", "issued_at", "currency", "amount")
-    return ApiResponse(value={"invoices": [{name: getattr(item, name) for name in names} for item in found]})
+    return ApiResponse(value={"invoices": [{name: getattr(item, name) for name in names} for item in order_invoices]})
 
 
 async def get_invoice(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
-        found = await invoices.find(connection, call.at("number"))
-    if found is None:
-        raise _unknown(call)
-    return ApiResponse(value=orjson.loads(found.body))
+        invoice = await invoices.find(connection, call.path_key("number"))
+    if invoice is None:
+        raise _unknown_invoice(call)
+    return ApiResponse(value=orjson.loads(invoice.body))
 
 
 async def get_invoice_page(call: RequestContext) -> ApiResponse:
-    html = invoice_page(await _view(call))
+    html = invoice_page(await _load_view(call))
     policy = f"default-src 'none'; style-src {style_source()}; frame-ancestors 'none'"
     return ApiResponse(value=TextBody(html, "text/html"), headers={"Content-Security-Policy": policy})
 
 
 async def get_invoice_pdf(call: RequestContext) -> ApiResponse:
-    view = await _view(call)
+    view = await _load_view(call)
     # In a thread: fonts are cut to what is used, which takes a moment.
     content = await asyncio.to_thread(invoice_pdf, view)
     headers = {"Content-Disposition": f'inline; filename="{view.number}.pdf"'}
     return ApiResponse(value=TextBody(content, "application/pdf"), headers=headers)
 
 
-async def _view(call: RequestContext) -> InvoiceView:
+async def _load_view(call: RequestContext) -> InvoiceView:
     async with call.store.reader() as connection:
-        found = await invoices.find(connection, call.at("number"))
-    if found is None:
-        raise _unknown(call)
-    return load(found.body)
+        invoice = await invoices.find(connection, call.path_key("number"))
+    if invoice is None:
+        raise _unknown_invoice(call)
+    return load(invoice.body)
 
 
-def _unknown(call: RequestContext) -> ProblemError:
-    return ProblemError(404, "unknown", f"There is no invoice {call.at('number')}.", field="number")
+def _unknown_invoice(call: RequestContext) -> ProblemError:
+    return ProblemError(404, "unknown", f"There is no invoice {call.path_key('number')}.", field="number")
 
 
 ROUTES = (

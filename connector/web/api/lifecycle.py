@@ -1,4 +1,4 @@
-"""The flow chart of an order as a picture, drawn from the transition table."""
+"""The flow chart of an order as SVG, drawn from the transition table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STYLE = (
 
 
 def draw_svg() -> str:
-    """The chart of `draw_text`, a line of text for each of its lines."""
+    """Return the chart of `draw_text` as SVG, with a text element per line."""
     rows = draw_text().splitlines()
     width, height = int(LETTER * max(map(len, rows))) + 2 * EDGE, ROW * len(rows) + 2 * EDGE
     texts = [

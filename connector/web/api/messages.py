@@ -12,23 +12,23 @@ from connector.store import notifications, orders
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, RequestContext, Route, TextBody
 
-MOST = 200
+PAGE_SIZE = 200
 # Mail clients keep style attributes only, so they must be allowed here; nothing else is, and nothing is loaded.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; sandbox"
 
 
 async def list_order_messages(call: RequestContext) -> ApiResponse:
-    number = call.at("number")
+    number = call.path_key("number")
     async with call.store.reader() as connection:
         if not await orders.load(connection, [number]):
-            raise _unknown(number)
-        found = await notifications.list_page(connection, order=number)
-    return ApiResponse(value={"messages": [serialize_message(item) for item in found]})
+            raise _unknown_order(number)
+        messages = await notifications.list_page(connection, order=number)
+    return ApiResponse(value={"messages": [serialize_message(item) for item in messages]})
 
 
 async def list_messages(call: RequestContext) -> ApiResponse:
-    """The first first, a page at a time."""
-    state, after = call.asked("state"), call.asked("after") or "0"
+    """List notifications, the oldest first, one page per request."""
+    state, after = call.query_value("state"), call.query_value("after") or "0"
     if state is not None and state not in set(MessageState):
         hint = f"It is one of {', '.join(MessageState)}."
         raise ProblemError(400, "query", f"{state!r} is no state.", field="state", hint=hint)
@@ -36,48 +36,50 @@ async def list_messages(call: RequestContext) -> ApiResponse:
         raise ProblemError(400, "query", f"{after!r} is no id.", field="after")
     states = [MessageState(state)] if state else []
     async with call.store.reader() as connection:
-        found = await notifications.list_page(connection, states=states, after=int(after), limit=MOST + 1)
-    following = found[MOST - 1].id if len(found) > MOST else None
-    return ApiResponse(value={"messages": [serialize_message(item) for item in found[:MOST]], "after": following})
+        messages = await notifications.list_page(connection, states=states, after=int(after), limit=PAGE_SIZE + 1)
+    following = messages[PAGE_SIZE - 1].id if len(messages) > PAGE_SIZE else None
+    return ApiResponse(
+        value={"messages": [serialize_message(item) for item in messages[:PAGE_SIZE]], "after": following}
+    )
 
 
 async def preview_message(call: RequestContext) -> ApiResponse:
-    number, said = call.at("number"), call.at("kind")
-    if said not in set(MessageKind):
+    number, kind_name = call.path_key("number"), call.path_key("kind")
+    if kind_name not in set(MessageKind):
         hint = f"It is one of {', '.join(MessageKind)}."
-        raise ProblemError(404, "unknown", f"{said!r} is no message.", field="kind", hint=hint)
-    kind, reference = MessageKind(said), call.key("reference")
+        raise ProblemError(404, "unknown", f"{kind_name!r} is no message.", field="kind", hint=hint)
+    kind, reference = MessageKind(kind_name), call.query_key("reference")
     async with call.store.reader() as connection:
         latest = await call.composer.latest(connection, number, kind)
         if latest is None:
-            raise _unknown(number)
+            raise _unknown_order(number)
         item = latest if reference is None else NotificationRequest(order=number, kind=kind, reference=reference)
         [subject] = await call.composer.subjects(connection, [item], call.store.clock.now())
     if not isinstance(subject, ComposedNotification):
         raise ProblemError(404, "unknown", subject.why, field="kind")
     try:
-        written = call.composer.writer.write(subject.view)
+        content = call.composer.writer.write(subject.view)
     except TemplateFaultError as error:
         raise ProblemError(409, "template", f"A template cannot be filled: {error}.", field="kind") from None
-    return ApiResponse(value=TextBody(written.html, "text/html"), headers={"Content-Security-Policy": POLICY})
+    return ApiResponse(value=TextBody(content.html, "text/html"), headers={"Content-Security-Policy": POLICY})
 
 
 async def retry_messages(call: RequestContext) -> ApiResponse:
-    found = await call.store.transact(lambda uow: notifications.retry(uow, call.body.ids, by=call.token.name))
-    return _done(call, "retried", [item.id for item in found])
+    messages = await call.store.transact(lambda uow: notifications.retry(uow, call.body.ids, by=call.token.name))
+    return _ids_response(call, "retried", [item.id for item in messages])
 
 
 async def discard_messages(call: RequestContext) -> ApiResponse:
-    found = await call.store.transact(lambda uow: notifications.discard(uow, call.body.ids, by=call.token.name))
-    return _done(call, "discarded", [item.id for item in found])
+    messages = await call.store.transact(lambda uow: notifications.discard(uow, call.body.ids, by=call.token.name))
+    return _ids_response(call, "discarded", [item.id for item in messages])
 
 
-def _done(call: RequestContext, name: str, ids: list[int]) -> ApiResponse:
-    left = sorted(set(call.body.ids) - set(ids))
-    return ApiResponse(value={name: ids, "left": left})
+def _ids_response(call: RequestContext, name: str, ids: list[int]) -> ApiResponse:
+    others = sorted(set(call.body.ids) - set(ids))
+    return ApiResponse(value={name: ids, "left": others})
 
 
-def _unknown(number: str) -> ProblemError:
+def _unknown_order(number: str) -> ProblemError:
     return ProblemError(404, "unknown", f"There is no order {number}.", field="number")
 
 

@@ -1,4 +1,4 @@
-"""Orders: placed once by number, read, moved by events, verified and allocated in groups."""
+"""Orders: place, read and transition them; verify and allocate several at once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from connector.orders.command import OrderCommand
 from connector.orders.placement import Placement
 from connector.store import order_history, orders
 from connector.store.queries.order_search import list_order_numbers
-from connector.web.pagination import QUERIES, page
-from connector.web.preconditions import etag, request_of, version_of, was_replayed
+from connector.web.pagination import QUERIES, load_page
+from connector.web.preconditions import etag, idempotency_key_of, replayed_header, version_of
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, RequestContext, Route
 
@@ -29,10 +29,10 @@ E = TypeVar("E", Stage, Hold)
 async def place_order(call: RequestContext) -> ApiResponse:
     body = call.body
     placement = _placement_of(body, call.store.clock.now())
-    [placed] = await call.orders.place([placement], actor=call.token.name)
-    order = placed.order
+    [result] = await call.orders.place([placement], actor=call.token.name)
+    order = result.order
     headers = {"Location": f"/api/v1/orders/{quote(order.number, safe='')}", **etag(order.version)}
-    return ApiResponse(value=serialize_order(order), status=200 if placed.replayed else 201, headers=headers)
+    return ApiResponse(value=serialize_order(order), status=200 if result.replayed else 201, headers=headers)
 
 
 def _placement_of(body: OrderBody, now: datetime) -> Placement:
@@ -48,52 +48,52 @@ def _placement_of(body: OrderBody, now: datetime) -> Placement:
 
 
 async def list_orders(call: RequestContext) -> ApiResponse:
-    """By number, a page at a time."""
-    stage, hold = _choice(call, "stage", Stage), _choice(call, "hold", Hold)
-    customer, channel = call.key("customer"), call.asked("channel")
+    """List orders by number, one page per request."""
+    stage, hold = _choice_parameter(call, "stage", Stage), _choice_parameter(call, "hold", Hold)
+    customer, channel = call.query_key("customer"), call.query_value("channel")
     async with call.store.reader() as connection:
         list_keys = partial(list_order_numbers, connection, stage=stage, hold=hold, customer=customer, channel=channel)
-        numbers, following = await page(call, list_keys)
-        found = await orders.load(connection, numbers)
-    return ApiResponse(value={"orders": [serialize_order(order) for order in found], "after": following})
+        numbers, following = await load_page(call, list_keys)
+        page_orders = await orders.load(connection, numbers)
+    return ApiResponse(value={"orders": [serialize_order(order) for order in page_orders], "after": following})
 
 
 async def get_order(call: RequestContext) -> ApiResponse:
-    number = call.at("number")
+    number = call.path_key("number")
     async with call.store.reader() as connection:
-        found = await orders.load(connection, [number])
-    if not found:
-        raise _unknown(number)
-    return ApiResponse(value=serialize_order(found[0]), headers=etag(found[0].version))
+        loaded = await orders.load(connection, [number])
+    if not loaded:
+        raise _unknown_order(number)
+    return ApiResponse(value=serialize_order(loaded[0]), headers=etag(loaded[0].version))
 
 
 async def get_order_history(call: RequestContext) -> ApiResponse:
-    number = call.at("number")
+    number = call.path_key("number")
     async with call.store.reader() as connection:
         if not await orders.load(connection, [number]):
-            raise _unknown(number)
+            raise _unknown_order(number)
         entries = await order_history.read(connection, number)
     return ApiResponse(value={"number": number, "history": [serialize_event(entry) for entry in entries]})
 
 
 async def transition_order(call: RequestContext) -> ApiResponse:
-    number, asked = call.at("number"), call.request.headers.get("If-Match")
-    request = request_of(call.request.headers)
-    version = version_of(asked) if asked else call.body.root.version
+    number, if_match = call.path_key("number"), call.request.headers.get("If-Match")
+    request = idempotency_key_of(call.request.headers)
+    version = version_of(if_match) if if_match else call.body.root.version
     command = OrderCommand(number=number, event=event_of(call.body), version=version, request=request)
     try:
         executed = await call.orders.execute(command, actor=call.token.name)
     except CommandError as error:
-        if error.rule == "version" and asked:
+        if error.rule == "version" and if_match:
             raise ProblemError(412, "version", error.message, field="If-Match", hint=error.hint) from None
         raise
     order = executed.order
-    return ApiResponse(value=serialize_order(order), headers=etag(order.version) | was_replayed(executed.replayed))
+    return ApiResponse(value=serialize_order(order), headers=etag(order.version) | replayed_header(executed.replayed))
 
 
 async def verify_orders(call: RequestContext) -> ApiResponse:
-    orders_then = await call.orders.verify(call.body.numbers, actor=call.token.name)
-    return ApiResponse(value={"orders": [serialize_order(order) for order in orders_then]})
+    verified = await call.orders.verify(call.body.numbers, actor=call.token.name)
+    return ApiResponse(value={"orders": [serialize_order(order) for order in verified]})
 
 
 async def allocate_orders(call: RequestContext) -> ApiResponse:
@@ -101,8 +101,8 @@ async def allocate_orders(call: RequestContext) -> ApiResponse:
     return ApiResponse(value={"orders": [serialize_order(item.order) for item in allocated]})
 
 
-def _choice(call: RequestContext, name: str, among: type[E]) -> E | None:
-    value = call.asked(name)
+def _choice_parameter(call: RequestContext, name: str, among: type[E]) -> E | None:
+    value = call.query_value(name)
     if value is None:
         return None
     if value not in set(among):
@@ -112,7 +112,7 @@ def _choice(call: RequestContext, name: str, among: type[E]) -> E | None:
     return among(value)
 
 
-def _unknown(number: str) -> ProblemError:
+def _unknown_order(number: str) -> ProblemError:
     return ProblemError(404, "unknown", f"There is no order {number}.", field="number")
 
 
@@ -152,7 +152,7 @@ ROUTES = (
         method="POST",
         path="/orders/{number}/transitions",
         role=Role.OPS,
-        summary="Ask something of an order; If-Match or `version` only if nobody else did meanwhile, once by"
+        summary="Execute a transition; If-Match or `version` only if the order has not changed since, once by"
         " Idempotency-Key.",
         handler=transition_order,
         body=TransitionBody,

@@ -1,4 +1,4 @@
-"""Products with their list prices: read, and put as a whole, by SKU."""
+"""Read and put products, with their list prices, by SKU."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from connector.web.pagination import QUERIES
 from connector.web.resource import KeyedResource
 from connector.web.routing import Route
 
-_WHOLE = KeyedResource(
-    noun="product", key="sku", stored=products, made=ProductPut.product, said=serialize_product
+_RESOURCE = KeyedResource(
+    noun="product", key="sku", stored=products, build=ProductPut.product, serialize=serialize_product
 )  # fmt: skip
 
 ROUTES = (
     Route(method="GET", path="/products", role=Role.VIEWER, summary="Products by SKU, a page at a time.",
-          handler=_WHOLE.every, queries=QUERIES),
+          handler=_RESOURCE.list_items, queries=QUERIES),
     Route(method="GET", path="/products/{sku}", role=Role.VIEWER, summary="One product, with its prices.",
-          handler=_WHOLE.one),
+          handler=_RESOURCE.get_item),
     Route(method="PUT", path="/products/{sku}", role=Role.OPS,
           summary="A product as a whole; a price that is not named is gone. The same again changes nothing.",
-          handler=_WHOLE.put, body=ProductPut, statuses=(200, 201), headers=("If-Match", "If-None-Match")),
+          handler=_RESOURCE.put_item, body=ProductPut, statuses=(200, 201), headers=("If-Match", "If-None-Match")),
 )  # fmt: skip

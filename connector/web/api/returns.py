@@ -1,4 +1,4 @@
-"""Returns: asked for, and taken through approval, receipt and inspection."""
+"""Returns: request, read, and transition them through approval, receipt and inspection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from connector.model.role import Role
 from connector.orders.command import OrderCommand
 from connector.store import order_history, returns
 from connector.store.engine import Store
-from connector.web.preconditions import request_of, was_replayed
+from connector.web.preconditions import idempotency_key_of, replayed_header
 from connector.web.problem import ProblemError
 from connector.web.routing import ApiResponse, RequestContext, Route
 
@@ -29,56 +29,56 @@ async def request_return(call: RequestContext) -> ApiResponse:
         resolution=body.resolution,
         note=body.note,
     )
-    request = request_of(call.request.headers)
+    request = idempotency_key_of(call.request.headers)
     command = OrderCommand(number=body.order, event=event, request=request)
     executed = await call.orders.execute(command, actor=call.token.name)
     order = executed.order
-    index = await _made_by(call.store, body.order, request) if executed.replayed else max(order.state.returns)
+    index = await _return_of_request(call.store, body.order, request) if executed.replayed else max(order.state.returns)
     key = return_key(body.order, index)
-    headers = {"Location": f"/api/v1/returns/{quote(key, safe='')}", **was_replayed(executed.replayed)}
+    headers = {"Location": f"/api/v1/returns/{quote(key, safe='')}", **replayed_header(executed.replayed)}
     value = serialize_return(returned(order, order.state.returns[index]))
     return ApiResponse(value=value, status=200 if executed.replayed else 201, headers=headers)
 
 
-async def _made_by(store: Store, number: str, request: str | None) -> int:
-    """Which return of the order this request asked for: they are numbered as they were asked for."""
+async def _return_of_request(store: Store, number: str, request: str | None) -> int:
+    """Return the number of the return that this request created; returns are numbered in the order of requests."""
     async with store.reader() as connection:
         entries = await order_history.read(connection, number)
-    asked = [entry for entry in entries if entry.event.action is Action.REQUEST_RETURN]
-    return 1 + next(index for index, entry in enumerate(asked) if entry.request and entry.request.key == request)
+    requested = [entry for entry in entries if entry.event.action is Action.REQUEST_RETURN]
+    return 1 + next(index for index, entry in enumerate(requested) if entry.request and entry.request.key == request)
 
 
 async def get_return(call: RequestContext) -> ApiResponse:
-    key = call.at("key")
+    key = call.path_key("key")
     async with call.store.reader() as connection:
-        found = await returns.load(connection, [key])
-    if not found:
-        raise _unknown(key)
-    return ApiResponse(value=serialize_return(found[0]))
+        loaded = await returns.load(connection, [key])
+    if not loaded:
+        raise _unknown_return(key)
+    return ApiResponse(value=serialize_return(loaded[0]))
 
 
 async def transition_return(call: RequestContext) -> ApiResponse:
-    key = call.at("key")
+    key = call.path_key("key")
     number, index = split_key(key)
     event = event_of(call.body)
     if isinstance(event, RequestReturn) or not isinstance(event, ReturnEvent):
         raise _unknown(key)  # the body allows none of these
     if event.return_number not in {None, index}:
-        said = f"return_number: the path says {index}, the body {event.return_number}."
-        raise CommandError(said, field="return_number", rule="input")
-    request = request_of(call.request.headers)
+        text = f"return_number: the path says {index}, the body {event.return_number}."
+        raise CommandError(text, field="return_number", rule="input")
+    request = idempotency_key_of(call.request.headers)
     async with call.store.reader() as connection:
         if not await returns.load(connection, [key]):
-            raise _unknown(key)
+            raise _unknown_return(key)
     command = OrderCommand(
         number=number, event=replace(event, return_number=index), version=call.body.root.version, request=request
     )
     executed = await call.orders.execute(command, actor=call.token.name)
     value = serialize_return(returned(executed.order, executed.order.state.returns[index]))
-    return ApiResponse(value=value, headers=was_replayed(executed.replayed))
+    return ApiResponse(value=value, headers=replayed_header(executed.replayed))
 
 
-def _unknown(key: str) -> ProblemError:
+def _unknown_return(key: str) -> ProblemError:
     return ProblemError(404, "unknown", f"There is no return {key}.", field="key")
 
 

@@ -1,4 +1,4 @@
-"""How it stands: orders by stage, holds with their age, what is still to be sent."""
+"""Status: orders by stage, holds with their age, and pending pushes and notifications."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ async def get_status(call: RequestContext) -> ApiResponse:
     async with call.store.reader() as connection:
         stages = await orders.counts(connection)
         unsent = await outbox.counts(connection)
-        told = await notifications.counts(connection)
+        message_counts = await notifications.counts(connection)
         outage = await outages.get_current(connection)
     return ApiResponse(
         value={
             "orders": {stage.value: count for stage, count in stages.items()},
             "unsent": {kind.value: {state.value: n for state, n in states.items()} for kind, states in unsent.items()},
             "outage": None if outage is None else asdict(outage),
-            "messages": {state.value: count for state, count in told.items()},
+            "messages": {state.value: count for state, count in message_counts.items()},
         }
     )
 
 
-async def waiting(call: RequestContext) -> ApiResponse:
-    """The longest first."""
+async def get_holds(call: RequestContext) -> ApiResponse:
+    """List orders on hold, the oldest hold first."""
     async with call.store.reader() as connection:
         holds = await list_holds(connection)
     return ApiResponse(value={"holds": [asdict(hold) for hold in holds]})
@@ -37,5 +37,5 @@ ROUTES = (
     Route(method="GET", path="/status", role=Role.VIEWER, summary="Orders by stage, and what is not sent.",
           handler=get_status),
     Route(method="GET", path="/holds", role=Role.VIEWER, summary="Orders on hold, the longest first.",
-          handler=waiting),
+          handler=get_holds),
 )  # fmt: skip
