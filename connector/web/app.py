@@ -44,7 +44,7 @@ log = get_logger("web")
 
 
 def make_app(store: Store, orders: OrderService, current_policy: CurrentPolicy) -> web.Application:
-    """Build the application. `current_policy` returns the current rules and notification composer; each request calls it."""
+    """Build the application. Each request calls `current_policy` for the current rules and notification composer."""
     app = web.Application(middlewares=[_log_request, render_problems, check_request], client_max_size=LARGEST_BODY)
     app[BODY_SECONDS] = DEFAULT_BODY_SECONDS
     app.on_response_prepare.append(_add_headers)

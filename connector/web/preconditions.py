@@ -1,5 +1,5 @@
-"""Conditional requests: If-Match (change only that version), If-None-Match (create only), Idempotency-Key (execute once,
-however often the request is sent)."""
+"""Conditional requests: If-Match (change only that version), If-None-Match (create only), Idempotency-Key (execute
+once, however often the request is sent)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def condition_of(headers: Mapping[str, str]) -> Condition:
 
 
 def version_of(header: str | None) -> int | None:
-    """Return the version in `If-Match`; None for any. Raises ProblemError 412 for a tag that is not an issued version."""
+    """Return the version in `If-Match`, None for any; raises ProblemError 412 for a tag that is not a version."""
     if header is None or header.strip() == ANY:
         return None
     bare = header.strip().removeprefix("W/").strip('"')

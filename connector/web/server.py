@@ -100,7 +100,7 @@ def _problem(status: int, error: BaseException | None) -> ProblemError:
 
 
 def _quiet_logger() -> logging.Logger:
-    """Return the logger for connections: one line per error, without a traceback, which could show the client's data."""
+    """Return the logger for connections: one line per error, without the traceback, which can show client data."""
     logger = logging.getLogger("connector.web.connection")
     if not logger.filters:
         logger.addFilter(_one_line)

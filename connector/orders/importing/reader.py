@@ -1,4 +1,4 @@
-"""Read the rows of CSV and NDJSON files, each with its place. An unreadable file is rejected before any row is stored."""
+"""Read the rows of CSV and NDJSON files, each with its place; unreadable files are rejected before rows are stored."""
 
 from __future__ import annotations
 
