@@ -54,8 +54,8 @@ def import_(
     async def work() -> None:
         async with open_store(settings) as store:
             with Progress("Reading") as progress:
-                into = {"into": dry_run_store} if dry_run else {}
-                await import_files(store, paths, loaded, progress=progress, report=report, **into)
+                target = {"open_target": dry_run_store} if dry_run else {}
+                await import_files(store, paths, loaded, progress=progress, report=report, **target)
 
     try:
         run(work(), stopped=lambda: _stopped(report, dry_run=dry_run))
