@@ -22,7 +22,7 @@ from connector.model.stock import StockKey
 from connector.model.transitions import check
 from connector.orders.command import OrderCommand
 from connector.orders.inventory.allocation import StockCountReport, allocate, apply_stock_count
-from connector.orders.inventory.carrier_updates import news_for
+from connector.orders.inventory.carrier_updates import commands_for_update
 from connector.orders.placement import Placement
 from connector.orders.policy.rules import Rules
 from connector.orders.policy.verification import recheck, verify
@@ -187,7 +187,9 @@ class OrderService:
 
         async def work(uow: UnitOfWork) -> list[Order]:
             transaction = self._transaction(uow, actor)
-            numbers, commands = await news_for(transaction, tracking_number, status, carrier=carrier, note=note)
+            numbers, commands = await commands_for_update(
+                transaction, tracking_number, status, carrier=carrier, note=note
+            )
             await transaction.execute_all(commands)
             return await transaction.orders(numbers)
 
@@ -207,7 +209,7 @@ async def execute_in(transaction: OrderTransaction, command: OrderCommand) -> bo
         transaction.check_version(order, command.version)
         check(order.state, event)
         by_rules = verify if isinstance(event, Verify) else allocate
-        await by_rules(transaction, [command.number], asked=command)
+        await by_rules(transaction, [command.number], command=command)
         return False
     [state] = await transaction.execute_all([command])
     if isinstance(event, ChangeOrder) and requires_reverification(event) and state.stage in CONFIRMED:

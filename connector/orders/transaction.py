@@ -304,7 +304,7 @@ class OrderTransaction:
                 event, reference=await derived_orders.free_number(self.uow.connection, case.made, order, "S")
             )
         if isinstance(event, EventAtWarehouse):
-            event = await stock_moves.lines_in_warehouse(self.uow.connection, order, case.progress, event)
+            event = await stock_moves.with_lines_in_warehouse(self.uow.connection, order, case.progress, event)
         event = with_defaults(case.progress, event)
         after = apply(case.progress, event)
         if isinstance(event, StockEvent):

@@ -58,7 +58,7 @@ async def test_a_sheet_in_pieces_is_the_sheet(api: Api, monkeypatch: pytest.Monk
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["X-Request-ID"]
     assert whole.count("\r\n") == 4
-    monkeypatch.setattr(csv_response, "PIECE", 1)
+    monkeypatch.setattr(csv_response, "PIECE_CHARACTERS", 1)
     async with asked(api) as answer:
         assert await answer.text() == whole
 

@@ -1,4 +1,4 @@
-"""Allocation: the most urgent order gets what there is; what is lost from a shelf is taken elsewhere."""
+"""Allocate stock to orders by urgency, and reallocate after a stock count."""
 
 from __future__ import annotations
 
@@ -15,49 +15,50 @@ from connector.model.shipments import ZERO
 from connector.model.stage import OPEN
 from connector.model.stock import StockKey, StockLevel
 from connector.orders.command import OrderCommand, attribute_to
-from connector.orders.inventory.sourcing import Needs, choose_sources, places_of
+from connector.orders.inventory.sourcing import Needs, choose_sources, index_places
 from connector.orders.transaction import OrderTransaction
 from connector.store import orders, products, stock
 from connector.store.queries.backorders import list_orders_waiting_for_stock
 from connector.store.queries.reservations import list_reservations
 
-MOST_SERVED = 500
-"""Waiting orders that a count serves at once; the rest is left to `tend`, or to the next allocation."""
+MAX_ORDERS_PER_COUNT = 500
+"""Waiting orders that one stock count allocates to; order automation or the next allocation does the rest."""
 
 
 async def allocate(
-    transaction: OrderTransaction, numbers: Sequence[str], *, asked: OrderCommand | None = None
+    transaction: OrderTransaction, numbers: Sequence[str], *, command: OrderCommand | None = None
 ) -> list[OrderState]:
-    """Reserve what is there for these orders, the one of the highest priority first; what is not there stays open.
-    Orders that cannot be allocated now, or are on hold, stay as they are.
+    """Reserve available stock for these orders, the highest priority first, and return their states.
 
-    `asked` is the command behind it, if there is one: what happens bears its name.
+    A quantity that is not available stays open. Orders that cannot be allocated now, or are on hold, do not change.
+
+    `command` is the command that asked for this, if there is one: the events are attributed to it.
     """
-    found = await transaction.load(numbers)
-    open_ones = [order for order, _ in found.values() if _waits(order)]
-    skus = {line.product.sku for order in open_ones for line in order.lines}
+    loaded = await transaction.load(numbers)
+    allocatable = [order for order, _ in loaded.values() if _is_allocatable(order)]
+    skus = {line.product.sku for order in allocatable for line in order.lines}
     levels = await stock.levels(transaction.uow.connection, skus, lock=True)
-    places = places_of(levels)
+    places = index_places(levels)
     commands = []
-    for order in sorted(open_ones, key=by_priority):
+    for order in sorted(allocatable, key=by_priority):
         lines: dict[int, Decimal] = {}
         sku_of = {line.number: line.product.sku for line in order.lines}
         for (line, warehouse), quantity in choose_sources(
-            _open(order), levels, transaction.rules.routing, places
+            _open_quantities(order), levels, transaction.rules.routing, places
         ).items():
             lines[line] = lines.get(line, ZERO) + quantity
             place = (sku_of[line], warehouse)
             levels[place] = replace(levels[place], reserved=levels[place].reserved + quantity)
         if lines:
             commands.append(OrderCommand(number=order.number, event=Allocate(lines=lines)))
-    if asked is not None:
-        commands = attribute_to(asked, commands)
-    done = {progress.number: progress for progress in await transaction.execute_all(commands)}
-    return [done.get(number) or found[number][0].state for number in numbers]
+    if command is not None:
+        commands = attribute_to(command, commands)
+    changed_states = {state.number: state for state in await transaction.execute_all(commands)}
+    return [changed_states.get(number) or loaded[number][0].state for number in numbers]
 
 
 def by_priority(order: Order) -> tuple[object, ...]:
-    """Sorts the most urgent first: by priority, then by promise, then by age."""
+    """Return a sort key that puts the most urgent order first: by priority, promised day, then age."""
     promised = order.header.promised_on.toordinal() if order.header.promised_on else 10**9
     return (-order.priority, promised, order.header.placed_at, order.number)
 
@@ -67,9 +68,9 @@ class StockCountReport:
     """What a count changed: `taken` are orders that lost an allocation, `short` those that did not get it back,
     `served` those that had waited and got something."""
 
-    taken: tuple[str, ...] = ()
-    short: tuple[str, ...] = ()
-    served: tuple[str, ...] = ()
+    orders_reduced: tuple[str, ...] = ()
+    orders_short: tuple[str, ...] = ()
+    orders_served: tuple[str, ...] = ()
 
 
 async def apply_stock_count(
@@ -77,67 +78,83 @@ async def apply_stock_count(
     counted: Mapping[StockKey, Decimal],
     expected: Mapping[StockKey, Decimal] | None = None,
 ) -> StockCountReport:
-    """Set what is on hand, as counted. Where less is there than is reserved, the least urgent orders lose their
-    allocation first; CommandError if what is left is picked already. Then they, and those that had waited, are given
-    what there is by urgency, from any warehouse. `expected` is what the counter took to be on hand: CommandError where
-    it is not; AbortedError where an order that stands to lose something came by it meanwhile: the whole transaction
-    is to be repeated.
+    """Set the counted quantities on hand, and reallocate.
+
+    If less is on hand than is reserved, the least urgent orders lose their allocation first. Then these orders and the
+    waiting ones are allocated by urgency, from any warehouse. `expected` is the quantity on hand that the caller saw.
+
+    Raises CommandError if picked goods would be missing, or a quantity on hand is not as expected, and AbortedError if
+    an order reserved counted stock meanwhile: the caller then repeats the whole transaction.
     """
-    lost: dict[str, set[int]] = {}
-    waited, levels = await _lock(transaction, counted)
+    lost_lines: dict[str, set[int]] = {}
+    waiting, levels = await _lock_orders_and_stock(transaction, counted)
     _check_expected(levels, expected or {})
     for place, on_hand in sorted(counted.items()):
         reserved = levels[place].reserved if place in levels else ZERO
         if not on_hand.is_finite() or on_hand < 0:
-            raise _refused(place, f"cannot have {on_hand} on hand", "Count what is there: 0 or more.", "input")
+            raise _stock_error(place, f"cannot have {on_hand} on hand", "Count what is there: 0 or more.", "input")
         if reserved <= on_hand:
             continue
-        taken = await _to_take(transaction, place, reserved - on_hand)
-        for number, lines in taken.items():
-            lost.setdefault(number, set()).update(lines)
+        reductions = await _choose_reductions(transaction, place, reserved - on_hand)
+        for number, lines in reductions.items():
+            lost_lines.setdefault(number, set()).update(lines)
         events = {
             number: Deallocate(lines=lines, warehouse=place[1], note="stock lost")
-            for number, lines in sorted(taken.items())
+            for number, lines in sorted(reductions.items())
         }
         await transaction.execute_all([OrderCommand(number=number, event=event) for number, event in events.items()])
     await stock.count(transaction.uow, counted)
-    again = await allocate(transaction, sorted({*lost, *waited}))
-    short = [
-        progress.number for progress in again
-        if any(progress.lines[line].allocated < progress.lines[line].wanted for line in lost.get(progress.number, ()))
+    reallocated = await allocate(transaction, sorted({*lost_lines, *waiting}))
+    orders_short = [
+        state.number for state in reallocated
+        if any(state.lines[line].allocated < state.lines[line].wanted for line in lost_lines.get(state.number, ()))
     ]  # fmt: skip
-    served = [
-        progress.number
-        for progress in again
-        if progress.number not in lost and progress.sum("allocated") > waited[progress.number]
+    orders_served = [
+        state.number
+        for state in reallocated
+        if state.number not in lost_lines and state.sum("allocated") > waiting[state.number]
     ]
-    return StockCountReport(taken=tuple(sorted(lost)), short=tuple(short), served=tuple(served))
+    return StockCountReport(
+        orders_reduced=tuple(sorted(lost_lines)), orders_short=tuple(orders_short), orders_served=tuple(orders_served)
+    )
 
 
-async def _lock(
+async def _lock_orders_and_stock(
     transaction: OrderTransaction, counted: Mapping[StockKey, Decimal]
 ) -> tuple[dict[str, Decimal], dict[StockKey, StockLevel]]:
-    """The most urgent orders that wait for what is counted anew, with what is allocated to them; the stock, locked.
+    """Lock the orders that may gain or lose stock, then the stock.
 
-    Whoever may gain or lose is locked before the stock, as in every command: in another order, a count and a command
-    could wait for each other.
+    Returns the waiting orders with their allocated quantity, and the stock levels. Orders are locked before stock, as
+    in every command; in another sequence, a count and a command could deadlock.
     """
     connection = transaction.uow.connection
     skus = sorted({sku for sku, _ in counted})
-    known = await products.find(connection, skus)
+    known_products = await products.find(connection, skus)
     for place in sorted(counted):
-        if place[0] not in known:
-            raise _refused(place, "is not known", "Import the product first, or correct its SKU.", "product")
-    seen = await stock.levels(connection, skus)
-    moved = {place[0] for place, on_hand in counted.items() if place not in seen or seen[place].on_hand != on_hand}
-    waits = await list_orders_waiting_for_stock(connection, sorted(moved), limit=MOST_SERVED) if moved else []
-    losing = [place for place, on_hand in counted.items() if place in seen and seen[place].reserved > on_hand]
-    holders = {row.order_number for place in losing for row in await list_reservations(connection, place)}
-    found = await transaction.load(sorted({*waits, *holders}))
+        if place[0] not in known_products:
+            raise _stock_error(place, "is not known", "Import the product first, or correct its SKU.", "product")
+    current_levels = await stock.levels(connection, skus)
+    changed_skus = {
+        place[0]
+        for place, on_hand in counted.items()
+        if place not in current_levels or current_levels[place].on_hand != on_hand
+    }
+    waiting = (
+        await list_orders_waiting_for_stock(connection, sorted(changed_skus), limit=MAX_ORDERS_PER_COUNT)
+        if changed_skus
+        else []
+    )
+    overreserved = [
+        place
+        for place, on_hand in counted.items()
+        if place in current_levels and current_levels[place].reserved > on_hand
+    ]
+    holders = {row.order_number for place in overreserved for row in await list_reservations(connection, place)}
+    loaded = await transaction.load(sorted({*waiting, *holders}))
     await stock.begin(transaction.uow, counted)
-    concerned = {line.product.sku for order, _ in found.values() for line in order.lines}
-    levels = await stock.levels(connection, concerned | set(skus), lock=True)
-    return {number: found[number][0].state.sum("allocated") for number in waits}, levels
+    order_skus = {line.product.sku for order, _ in loaded.values() for line in order.lines}
+    levels = await stock.levels(connection, order_skus | set(skus), lock=True)
+    return {number: loaded[number][0].state.sum("allocated") for number in waiting}, levels
 
 
 def _check_expected(levels: Mapping[StockKey, StockLevel], expected: Mapping[StockKey, Decimal]) -> None:
@@ -145,49 +162,51 @@ def _check_expected(levels: Mapping[StockKey, StockLevel], expected: Mapping[Sto
         there = levels[place].on_hand if place in levels else ZERO
         if there != quantity:
             what = f"has {plain(there)} on hand by now, not {plain(quantity)}"
-            raise _refused(place, what, "Look at it again, and count again if need be.", "expected")
+            raise _stock_error(place, what, "Look at it again, and count again if need be.", "expected")
 
 
-async def _to_take(transaction: OrderTransaction, place: StockKey, missing: Decimal) -> dict[str, dict[int, Decimal]]:
-    """What to deallocate so that `missing` units fewer are reserved at `place`."""
+async def _choose_reductions(
+    transaction: OrderTransaction, place: StockKey, missing: Decimal
+) -> dict[str, dict[int, Decimal]]:
+    """Return the quantities to deallocate by order and line, so that `missing` fewer units are reserved at `place`."""
     rows = await list_reservations(transaction.uow.connection, place)
     if any(not transaction.has_locked(row.order_number) for row in rows):
-        # To lock it now, behind the stock, could be a deadlock with a command that has it and wants the stock.
+        # Locking the order after the stock could deadlock with a command that holds the order and waits for the stock.
         raise AbortedError(
             f"Product {place[0]} in {place[1]} was given to another order while it was counted.",
             hint="Count it again.",
         )
-    found = {
+    order_by_number = {
         order.number: order
         for order in await orders.load(transaction.uow.connection, [row.order_number for row in rows])
     }
-    taken: dict[str, dict[int, Decimal]] = {}
-    left = missing
-    for row in sorted(rows, key=lambda row: by_priority(found[row.order_number]), reverse=True):
-        quantity = min(left, row.quantity - row.picked)
+    reductions: dict[str, dict[int, Decimal]] = {}
+    remaining = missing
+    for row in sorted(rows, key=lambda row: by_priority(order_by_number[row.order_number]), reverse=True):
+        quantity = min(remaining, row.quantity - row.picked)
         if quantity > 0:
-            taken.setdefault(row.order_number, {})[row.line] = quantity
-            left -= quantity
-    if left > 0:
-        what = f"cannot have {plain(missing)} fewer than is reserved: {plain(left)} of it is picked"
-        raise _refused(place, what, "Cancel the picked lines first, or count again.", "reserved")
-    return taken
+            reductions.setdefault(row.order_number, {})[row.line] = quantity
+            remaining -= quantity
+    if remaining > 0:
+        what = f"cannot have {plain(missing)} fewer than is reserved: {plain(remaining)} of it is picked"
+        raise _stock_error(place, what, "Cancel the picked lines first, or count again.", "reserved")
+    return reductions
 
 
-def _waits(order: Order) -> bool:
-    """Whether something of it can still be allocated."""
+def _is_allocatable(order: Order) -> bool:
+    """Return whether a line of the order can still be allocated."""
     if order.state.holds or order.stage not in OPEN:
         return False
     return any(line.state.allocated + line.state.canceled < line.quantity for line in order.lines)
 
 
-def _open(order: Order) -> Needs:
-    """What of an order is not allocated yet."""
+def _open_quantities(order: Order) -> Needs:
+    """Return the SKU and the quantity not allocated yet, by line."""
     return {
         line.number: (line.product.sku, line.quantity - line.state.canceled - line.state.allocated)
         for line in order.lines
     }
 
 
-def _refused(place: StockKey, what: str, hint: str, rule: str) -> CommandError:
+def _stock_error(place: StockKey, what: str, hint: str, rule: str) -> CommandError:
     return CommandError(f"Product {place[0]} in {place[1]} {what}.", hint=hint, field="on_hand", rule=rule)

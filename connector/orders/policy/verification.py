@@ -19,42 +19,42 @@ from connector.store.queries.order_events import list_events
 
 
 async def verify(
-    transaction: OrderTransaction, numbers: Sequence[str], *, asked: OrderCommand | None = None
+    transaction: OrderTransaction, numbers: Sequence[str], *, command: OrderCommand | None = None
 ) -> list[OrderState]:
     """Verify these orders, or put them on hold; those that are not placed, or on hold already, stay as they are.
 
     A hold that a person has released is not placed again for the same reason, until the order is changed or, for
-    payment, another one fails. `asked` is
+    payment, another one fails.
     the command behind it, if there is one: what happens bears its name.
     """
-    found = await transaction.load(numbers)
-    waiting = [order for order, _ in found.values() if order.stage is Stage.PLACED and not order.state.holds]
-    failed = await _failed(transaction, waiting)
+    loaded = await transaction.load(numbers)
+    waiting = [order for order, _ in loaded.values() if order.stage is Stage.PLACED and not order.state.holds]
+    failed = await _failed_checks(transaction, waiting)
     commands: list[OrderCommand] = []
     for order in waiting:
         holds = [_hold(order.number, hold, failure) for hold, failure in failed[order.number].items()]
         commands += holds or [OrderCommand(number=order.number, event=Verify())]
-    if asked is not None:
-        commands = attribute_to(asked, commands)
-    done = {progress.number: progress for progress in await transaction.execute_all(commands)}
-    return [done.get(number) or found[number][0].state for number in numbers]
+    if command is not None:
+        commands = attribute_to(command, commands)
+    changed_states = {progress.number: progress for progress in await transaction.execute_all(commands)}
+    return [changed_states.get(number) or loaded[number][0].state for number in numbers]
 
 
 async def recheck(transaction: OrderTransaction, number: str, among: frozenset[Hold] = frozenset(Hold)) -> None:
     """Put an order on hold that has moved since it was verified, if it breaks a rule now that holds `among` these."""
     [(order, _)] = (await transaction.load([number])).values()
-    failed = (await _failed(transaction, [order]))[number]
+    failed = (await _failed_checks(transaction, [order]))[number]
     wanted = {hold: failure for hold, failure in failed.items() if hold in among - order.state.holds}
     await transaction.execute_all([_hold(number, hold, failure) for hold, failure in wanted.items()])
 
 
-async def _failed(transaction: OrderTransaction, some: Sequence[Order]) -> dict[str, dict[Hold, Failure]]:
+async def _failed_checks(transaction: OrderTransaction, some: Sequence[Order]) -> dict[str, dict[Hold, Failure]]:
     """Which rules each of these orders breaks, those apart that a person has excused."""
-    known = await standings(transaction.uow.connection, some)
-    excused = await _excused(transaction, [order.number for order in some])
+    histories = await standings(transaction.uow.connection, some)
+    excused = await _released_holds(transaction, [order.number for order in some])
     return {
         order.number: transaction.rules.failed(
-            facts_of(order, transaction.uow.now, known[order.number]),
+            facts_of(order, transaction.uow.now, histories[order.number]),
             excused.get(order.number, frozenset()),
         )
         for order in some
@@ -66,7 +66,7 @@ def _hold(number: str, hold: Hold, failure: Failure) -> OrderCommand:
     return OrderCommand(number=number, event=event)
 
 
-async def _excused(transaction: OrderTransaction, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:
+async def _released_holds(transaction: OrderTransaction, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:
     """Reasons that somebody has released since the order was last changed; for payment, since one last failed."""
     actions = (Action.RELEASE, Action.CHANGE, Action.DECLINE)
     released: dict[str, frozenset[Hold]] = {}

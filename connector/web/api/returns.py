@@ -62,7 +62,7 @@ async def transition_return(call: RequestContext) -> ApiResponse:
     number, index = split_key(key)
     event = event_of(call.body)
     if isinstance(event, RequestReturn) or not isinstance(event, ReturnEvent):
-        raise _unknown(key)  # the body allows none of these
+        raise _unknown_return(key)  # the body allows none of these
     if event.return_number not in {None, index}:
         text = f"return_number: the path says {index}, the body {event.return_number}."
         raise CommandError(text, field="return_number", rule="input")

@@ -91,7 +91,7 @@ async def test_a_pick_list_is_of_the_warehouse_that_asks_and_begins_with_what_wa
         for action in (Action.VERIFY, Action.CONFIRM):
             await transaction.execute_all([OrderCommand(number=number, event=make_event(action)) for number in days])
         await allocate_all(transaction, list(days))
-    monkeypatch.setattr(picking, "MOST", 2)
+    monkeypatch.setattr(picking, "MAX_ORDERS", 2)
     async with store.reader() as connection:
         lists = {
             place: [pick.order for pick in await load_picks(connection, place)] for place in ("EAST", "WEST", None)
