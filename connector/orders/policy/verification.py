@@ -25,7 +25,7 @@ async def verify(
 
     A hold that a person has released is not placed again for the same reason, until the order is changed or, for
     payment, another one fails.
-    the command behind it, if there is one: what happens bears its name.
+    `command` is the command that asked for this, if there is one: the events are attributed to it.
     """
     loaded = await transaction.load(numbers)
     waiting = [order for order, _ in loaded.values() if order.stage is Stage.PLACED and not order.state.holds]
