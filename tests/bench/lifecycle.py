@@ -1,8 +1,8 @@
 """`python -m tests.bench.lifecycle`: orders through their whole life on one database, placement to completion.
 
 Each round takes `--batch` orders through placement, verification by the rules, authorization, confirmation, allocation,
-picking, packing, labeling, shipping, delivery, invoice, capture and completion; every working step of a batch is one
-transaction, as a busy desk has it. Nothing is sent to an org. The figure is orders completed a second, over all rounds.
+picking, packing, labeling, shipping, delivery, invoice, capture and completion; every working step of a batch is a
+few transactions. Nothing is sent to an org. The figure is orders completed a second, over all rounds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from connector.demo.simulation import WAREHOUSES, advance
 from connector.model.customer import Customer
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
-from connector.orders.transaction import OrderTransaction
+from connector.orders.policy.rules import standard
+from connector.orders.service import OrderService
 from connector.service import collect_seldom
 from connector.store import customers, order_history, orders, products, schema, stock
 from connector.store.engine import Store
@@ -42,18 +43,16 @@ async def live(store: Store, count: int, batch: int) -> dict[str, float]:
         await customers.save(uow, who)
         await products.save(uow, what)
         await stock.count(uow, {(item.sku, place): Decimal(10**7) for item in what for place in WAREHOUSES})
+    service = OrderService(store, standard)
     new = list(sample_orders.orders(who, what, count=count))
     began = time.perf_counter()
     for start in range(0, count, batch):
         mine = new[start : start + batch]
-        async with store.transaction() as uow:
-            await OrderTransaction(uow, actor="bench").place(placements(mine))
-        numbers = [order.number for order in mine]
+        under_way = [placed.order for placed in await service.place(placements(mine), actor="bench")]
         for _ in range(MOST_STEPS):
-            async with store.transaction() as uow:
-                found = await advance(OrderTransaction(uow, actor="bench"), numbers)
-            numbers = [order.number for order in found if order.stage is not Stage.COMPLETED]
-            if not numbers:
+            found = await advance(service, under_way)
+            under_way = [order for order in found if order.stage is not Stage.COMPLETED]
+            if not under_way:
                 break
     seconds = time.perf_counter() - began
     async with store.reader() as connection:
