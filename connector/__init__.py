@@ -1,1 +1,1 @@
-"""Keeps a company's order lifecycle and its Salesforce org telling the same story."""
+"""Syncs orders, customers and products from your SQL database to Salesforce Order, Account and Product2."""

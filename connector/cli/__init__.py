@@ -44,7 +44,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="connector",
-    help="Keeps a company's order lifecycle and its Salesforce org telling the same story.",
+    help="Syncs orders, customers and products from your SQL database to Salesforce Order, Account and Product2.",
     epilog="New here? `connector demo --once` shows it at work and needs nothing else.",
     add_completion=False,
     pretty_exceptions_enable=False,
