@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
 
+from connector.model.action_fields import EVENT_FIELDS, REQUESTABLE, listed_fields
 from connector.model.actions import Action
-from connector.model.events import EVENT_FIELDS, REQUESTABLE, listed_fields
 from connector.suggestions import suggestion
 
 Place = tuple[int | str, ...]

@@ -16,8 +16,9 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from connector.jobs.send_notifications import DeliveryReport, send_notifications
 from connector.localmail.mailbox import Mail, Mailbox
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
-from connector.model.events import Verify, make_event
+from connector.model.events import Verify
 from connector.model.notification import Notification
 from connector.notifications.composer import NotificationComposer
 from connector.notifications.renderer import TemplateRenderer

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 from pydantic import ConfigDict, Field, RootModel, WrapValidator, create_model, model_validator
 
 from connector.api.schemas import Body, CarrierStatus, Count, Day, Key, Number, Quantities, Text, header_type
+from connector.model.action_fields import ACTION_FIELDS, REQUESTABLE, make_event
 from connector.model.actions import Action
-from connector.model.events import ACTION_FIELDS, REQUESTABLE, Event, LineEdit, make_event
+from connector.model.events import Event, LineEdit
 from connector.model.order_header import CHANGEABLE
 from connector.model.order_state import Hold
 from connector.model.shipments import Resolution, ReturnReason

@@ -109,8 +109,8 @@ def _event(action: str, said: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
     from connector.api.transitions import TransitionBody, body_of, event_of
+    from connector.model.action_fields import REQUESTABLE
     from connector.model.actions import Action
-    from connector.model.events import REQUESTABLE
     from connector.validation import field_errors
 
     known = action in set(REQUESTABLE)

@@ -13,8 +13,8 @@ from typer.core import TyperCommand
 from connector.errors import CommandError, UsageError
 
 if TYPE_CHECKING:
+    from connector.model.action_fields import ActionFields
     from connector.model.actions import Action
-    from connector.model.events import ActionFields
     from connector.validation import FieldError
 
 OPTIONS: Mapping[str, str] = {
@@ -79,7 +79,7 @@ def _row(name: str, text: str, width: int) -> str:
 
 
 def _actions() -> Iterator[tuple[str, str]]:
-    from connector.model.events import ACTION_FIELDS, REQUESTABLE
+    from connector.model.action_fields import ACTION_FIELDS, REQUESTABLE
 
     for action in REQUESTABLE:
         yield action.value, _synopsis(ACTION_FIELDS[action])
@@ -110,7 +110,7 @@ def _values() -> Iterator[tuple[str, str]]:
 
 def check_options(action: Action, given: Collection[str]) -> None:
     """UsageError that names the options (fields in `given`) that `action` does not have."""
-    from connector.model.events import ACTION_FIELDS, listed_fields
+    from connector.model.action_fields import ACTION_FIELDS, listed_fields
 
     has = ACTION_FIELDS[action].requestable
     foreign = [OPTIONS[name] for name in OPTIONS if name in given and name not in has]
@@ -122,7 +122,7 @@ def check_options(action: Action, given: Collection[str]) -> None:
 
 def sentence(wrong: FieldError, action: Action, said: Mapping[str, Any]) -> str:
     """`hold: --hold is required; one of payment, address, …`, as the option was typed."""
-    from connector.model.events import ACTION_FIELDS
+    from connector.model.action_fields import ACTION_FIELDS
 
     text = wrong.ended
     if text.startswith("is missing"):

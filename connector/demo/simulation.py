@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
 from connector.model.events import (
     ApproveReturn,
@@ -30,7 +31,6 @@ from connector.model.events import (
     RequestReturn,
     Ship,
     Track,
-    make_event,
 )
 from connector.model.order import Order
 from connector.model.shipments import (

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
-from connector.model.events import CloseReturn, Event, InspectReturn, SplitOrder, Verify, make_event
+from connector.model.events import CloseReturn, Event, InspectReturn, SplitOrder, Verify
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_header import INHERITED, OrderHeader
 from connector.model.order_state import OrderState

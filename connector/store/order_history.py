@@ -14,8 +14,9 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, make_event
 from connector.model.actions import Action, EventKind
-from connector.model.events import ACTION_FIELDS, EVENT_FIELDS, Begin, ChangeOrder, Event, LineEdit, make_event
+from connector.model.events import Begin, ChangeOrder, Event, LineEdit
 from connector.model.money import plain
 from connector.model.order_header import HEADER_FIELDS, PERSONAL, OrderHeader
 from connector.model.order_state import Hold, LineState, OrderState

@@ -11,8 +11,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from connector.errors import CommandError
+from connector.model.action_fields import ACTION_FIELDS, REQUESTABLE, make_event
 from connector.model.actions import Action
-from connector.model.events import ACTION_FIELDS, REQUESTABLE, Detail, Event, LineEdit, make_event
+from connector.model.events import Detail, Event, LineEdit
 from connector.model.order import LineInput, Order, OrderInput
 from connector.model.order_state import Hold
 from connector.model.product import Price, Product

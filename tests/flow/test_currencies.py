@@ -17,6 +17,7 @@ from connector.jobs.resync import make_due
 from connector.localorg.seed_file import read_seed_file
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import Currency, OrgSettings
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
 from connector.model.customer import Customer
 from connector.model.events import (
@@ -29,7 +30,6 @@ from connector.model.events import (
     ReceiveReturn,
     RequestReturn,
     Verify,
-    make_event,
 )
 from connector.model.order import LineInput, OrderInput
 from connector.model.product import Price, Product

@@ -16,17 +16,10 @@ from connector.errors import SalesforceError
 from connector.jobs.org_deploy import deploy_metadata
 from connector.localorg.server import LocalOrg
 from connector.localorg.settings import OrgSettings
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
 from connector.model.change import EntityKind
-from connector.model.events import (
-    ApproveReturn,
-    Deliver,
-    Event,
-    InspectReturn,
-    ReceiveReturn,
-    RequestReturn,
-    make_event,
-)
+from connector.model.events import ApproveReturn, Deliver, Event, InspectReturn, ReceiveReturn, RequestReturn
 from connector.model.order import LineInput
 from connector.model.shipments import Resolution, ReturnReason
 from connector.orders.command import OrderCommand

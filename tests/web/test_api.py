@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import func, select
 from yarl import URL
 
+from connector.model.action_fields import ACTION_FIELDS, REQUESTABLE
 from connector.model.actions import Action
-from connector.model.events import ACTION_FIELDS, REQUESTABLE
 from connector.model.role import Role
 from connector.store import customers, tokens
 from connector.store.tables import order_events, orders

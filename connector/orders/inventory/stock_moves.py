@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import TypeVar, assert_never
 
 from connector.errors import CommandError
+from connector.model.action_fields import listed_fields
 from connector.model.events import (
     Allocate,
     Cancel,
@@ -23,7 +24,6 @@ from connector.model.events import (
     Pick,
     Ship,
     StockEvent,
-    listed_fields,
 )
 from connector.model.money import plain
 from connector.model.order import Order

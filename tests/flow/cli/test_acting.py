@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from connector.model.events import REQUESTABLE
+from connector.model.action_fields import REQUESTABLE
 from connector.model.order_header import CHANGEABLE
 from connector.model.order_state import Hold
 from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason

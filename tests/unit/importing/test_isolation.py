@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
-from connector.model.events import make_event
 from connector.model.order import OrderInput
 from connector.model.stage import Stage
 from connector.orders.importing import ImportReport, import_files

@@ -15,16 +15,9 @@ from connector.api.transitions import event_of as event_of_body
 from connector.cli.act import _event
 from connector.cli.action_options import OPTIONS
 from connector.errors import CommandError, UsageError
+from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, REQUESTABLE, make_event
 from connector.model.actions import Action
-from connector.model.events import (
-    ACTION_FIELDS,
-    EVENT_FIELDS,
-    REQUESTABLE,
-    ChangeOrder,
-    LineEdit,
-    Ship,
-    make_event,
-)
+from connector.model.events import ChangeOrder, LineEdit, Ship
 from connector.model.order_state import Hold
 from connector.model.shipments import Resolution, ReturnReason, ShipmentStatus
 from connector.model.stage import Stage

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import insert
 
 from connector.errors import CommandError, StoreError
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
-from connector.model.events import make_event
 from connector.model.notification import MessageKind, MessageState
 from connector.model.order_state import Hold
 from connector.model.shipments import Resolution, ReturnReason

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from connector.errors import CommandError, StoreError
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
-from connector.model.events import ChangeOrder, LineEdit, SplitOrder, make_event
+from connector.model.events import ChangeOrder, LineEdit, SplitOrder
 from connector.model.order import Order, OrderInput
 from connector.model.order_state import Hold
 from connector.model.product import Price

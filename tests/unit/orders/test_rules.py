@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import select
 
 from connector.errors import CommandError, RulesError
+from connector.model.action_fields import REQUESTABLE, make_event
 from connector.model.actions import Action
-from connector.model.events import REQUESTABLE, Cancel, Capture, make_event
+from connector.model.events import Cancel, Capture
 from connector.model.order_state import Hold, OrderState
 from connector.model.stage import Stage
 from connector.model.stock import StockLevel

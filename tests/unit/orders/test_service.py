@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from connector.errors import CommandError
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
 from connector.model.events import (
     Allocate,
@@ -28,7 +29,6 @@ from connector.model.events import (
     Ship,
     SplitOrder,
     Verify,
-    make_event,
 )
 from connector.model.order import Order
 from connector.model.order_state import Hold

@@ -12,9 +12,10 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from connector.errors import CommandError, StoreError
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
 from connector.model.change import EntityKind
-from connector.model.events import Verify, make_event
+from connector.model.events import Verify
 from connector.model.order_state import FulfillmentStatus, Hold, OrderState, PaymentStatus
 from connector.model.shipments import ReturnReason, ShipmentStatus
 from connector.model.stage import Stage

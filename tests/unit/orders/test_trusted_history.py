@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import select, update
 
 from connector.errors import CommandError
+from connector.model.action_fields import ACTION_FIELDS, make_event
 from connector.model.actions import Action
-from connector.model.events import ACTION_FIELDS, Authorize, Capture, SplitOrder, make_event
+from connector.model.events import Authorize, Capture, SplitOrder
 from connector.model.order import LineInput, Order
 from connector.model.order_header import HEADER_FIELDS, INHERITED, OF_SHIPMENT
 from connector.model.order_state import Hold

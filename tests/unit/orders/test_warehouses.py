@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from connector.errors import CommandError
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
-from connector.model.events import Allocate, ChangeOrder, LineEdit, Pack, make_event
+from connector.model.events import Allocate, ChangeOrder, LineEdit, Pack
 from connector.model.stock import Reservation
 from connector.orders.command import OrderCommand
 from connector.orders.inventory import pick_list as picking

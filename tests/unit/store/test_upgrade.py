@@ -12,8 +12,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
+from connector.model.action_fields import make_event
 from connector.model.actions import Action
-from connector.model.events import Deliver, make_event
+from connector.model.events import Deliver
 from connector.model.stage import Stage
 from connector.model.stock import Reservation
 from connector.model.transitions import apply
