@@ -15,7 +15,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from connector.errors import ConnectorError
 from connector.jobs.order_automation import run_order_automation
 from connector.jobs.push import PushSummary
-from connector.jobs.schedule import Job, jobs
+from connector.jobs.schedule import Job, make_jobs
 from connector.jobs.send_notifications import send_notifications
 from connector.log import configure, get_logger
 from connector.notifications.transport.transport import MailTransport
@@ -76,7 +76,7 @@ class JobScheduler:
         self._scheduler = AsyncIOScheduler(job_defaults=JOB_DEFAULTS, timezone="UTC")
         self._running = asyncio.Lock()
         self._failed: dict[str, str] = {}
-        self._apart = {job.name: asyncio.Lock() for job in catalog if job.apart}
+        self._apart = {job.name: asyncio.Lock() for job in catalog if job.concurrent}
         for job in catalog:
             self._scheduler.add_job(self._run, "interval", seconds=job.seconds, args=[job], id=job.name)
 
@@ -114,7 +114,7 @@ async def serve() -> None:
     async with running_service(settings, follow_files=True) as service:
         transport = service.transport()
         push = Pushing(service)
-        catalog = jobs(
+        catalog = make_jobs(
             push=push.run,
             push_seconds=settings.sync.push_seconds,
             automation=lambda: _automate_orders(service),

@@ -166,7 +166,7 @@ async def hook() -> AsyncIterator[Hook]:
 
 def correspondence(rules: Rules = RULES) -> NotificationComposer:
     return NotificationComposer(
-        writer=TemplateRenderer(),
+        renderer=TemplateRenderer(),
         billing=rules.billing,
         public_url="https://orders.shop.example",
         ops_address="ops@shop.example",

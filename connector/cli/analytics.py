@@ -26,43 +26,43 @@ def analytics(
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV for a spreadsheet instead of a table.")] = False,
 ) -> None:
     """Show a figure over the orders that were placed in a period, as over HTTP. Asks the database only."""
-    from connector.orders.analytics import FIGURES
+    from connector.orders.analytics import METRICS
     from connector.web.csv_response import csv_response
 
-    if name not in FIGURES:
-        raise UsageError(f"{name!r} is no figure.", hint=f"There are {', '.join(FIGURES)}.")
+    if name not in METRICS:
+        raise UsageError(f"{name!r} is no figure.", hint=f"There are {', '.join(METRICS)}.")
     if json and as_csv:
         raise UsageError("--json and --csv exclude each other.", hint="Choose one.")
-    found = run(_figure(name, _day("--since", since), _day("--until", until)))
+    metric = run(_load_metric(name, _day("--since", since), _day("--until", until)))
     if json:
-        as_json(found.said)
+        as_json(metric.as_dict)
     elif as_csv:
-        typer.echo(csv_response(found.columns, found.rows), nl=False)
+        typer.echo(csv_response(metric.columns, metric.rows), nl=False)
     else:
-        typer.echo(f"{found.about}\n")
-        table([column.replace("_", " ") for column in found.columns], [_named(row) for row in found.rows])
-        if not found.rows:
+        typer.echo(f"{metric.about}\n")
+        table([column.replace("_", " ") for column in metric.columns], [_with_placeholders(row) for row in metric.rows])
+        if not metric.rows:
             typer.echo("Nothing in this period.")
 
 
-async def _figure(name: str, since: datetime | None, until: datetime | None) -> Metric:
-    from connector.orders.analytics import Period, figure
+async def _load_metric(name: str, since: datetime | None, until: datetime | None) -> Metric:
+    from connector.orders.analytics import Period, load_metric
     from connector.settings import load_settings
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.reader() as connection:
-        return await figure(connection, name, Period.resolve(store.clock.now(), since, until))
+        return await load_metric(connection, name, Period.resolve(store.clock.now(), since, until))
 
 
 def _day(option: str, text: str | None) -> datetime | None:
-    from connector.orders.analytics import day
+    from connector.orders.analytics import parse_day
 
     try:
-        return None if text is None else day(text)
+        return None if text is None else parse_day(text)
     except ValueError:
         raise UsageError(f"{option} {text!r} is no day.", hint="Write it as 2026-01-31.") from None
 
 
-def _named(row: tuple[object, ...]) -> list[object]:
+def _with_placeholders(row: tuple[object, ...]) -> list[object]:
     """What has no name is shown as such: a channel that no order states."""
     return ["(none)" if value == "" else value for value in row]

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from connector.orders.importing import ImportReport
     from connector.orders.importing.report import Remarks
 
-SHOWN = 20
+MAX_SHOWN = 20
 KINDS = ("customers", "products", "orders", "lines", "joined rows")
 MOST_KEPT = 10_000
-AGAIN = "Run it again for the rest."
+RERUN_HINT = "Run it again for the rest."
 
 
 @app.command("import")
@@ -61,7 +61,7 @@ def import_(
         run(work(), stopped=lambda: _stopped(report, dry_run=dry_run))
     except StoreError as error:
         if not dry_run and any(report.done(kind) for kind in report.expected):
-            raise ConnectorError(f"{error.message} {_so_far(report)}", hint=f"{error.hint} {AGAIN}") from error
+            raise ConnectorError(f"{error.message} {_so_far(report)}", hint=f"{error.hint} {RERUN_HINT}") from error
         raise
     if json:
         as_json(_document(report, dry_run=dry_run))
@@ -75,8 +75,8 @@ def _stopped(report: ImportReport, *, dry_run: bool) -> str:
     if dry_run:
         return "Stopped before the end. Nothing was stored."
     if not any(report.done(kind) for kind in report.expected):
-        return f"Stopped before the end. Nothing was stored yet. {AGAIN}"
-    return f"Stopped before the end. {_so_far(report)} {AGAIN}"
+        return f"Stopped before the end. Nothing was stored yet. {RERUN_HINT}"
+    return f"Stopped before the end. {_so_far(report)} {RERUN_HINT}"
 
 
 def _so_far(report: ImportReport) -> str:
@@ -122,23 +122,23 @@ def _show(report: ImportReport, *, dry_run: bool) -> None:
         _list(report.changes, err=False)
     _list(report.faults, err=True)
     if report.left_out_count:
-        typer.echo(_left_out(report), err=True)
+        typer.echo(_left_out_sentence(report), err=True)
     if dry_run:
-        typer.echo("Rehearsal: nothing was stored.")
+        typer.echo("Dry run: nothing was stored.")
 
 
 def _list(remarks: Remarks, *, err: bool) -> None:
     groups = remarks.groups
-    for group in groups[:SHOWN]:
+    for group in groups[:MAX_SHOWN]:
         typer.echo(str(group), err=err)
-    if len(groups) > SHOWN:
-        more = remarks.total - sum(group.count for group in groups[:SHOWN])
+    if len(groups) > MAX_SHOWN:
+        more = remarks.total - sum(group.count for group in groups[:MAX_SHOWN])
         typer.echo(f"… and {more:,} more: --json lists {'all' if remarks.total <= MOST_KEPT else 'more'}.", err=err)
 
 
-def _left_out(report: ImportReport) -> str:
-    named = ", ".join(report.left_out[:SHOWN])
-    more = report.left_out_count - SHOWN
+def _left_out_sentence(report: ImportReport) -> str:
+    numbers = ", ".join(report.left_out[:MAX_SHOWN])
+    more = report.left_out_count - MAX_SHOWN
     count = plural(report.left_out_count, "order")
     verb = "was" if report.left_out_count == 1 else "were"
-    return f"{count} {verb} left out whole, because a row is bad: {named}{f' and {more:,} more' if more > 0 else ''}."
+    return f"{count} {verb} left out whole, because a row is bad: {numbers}{f' and {more:,} more' if more > 0 else ''}."

@@ -1,4 +1,4 @@
-"""`connector messages`: what customers are sent, what became of it, and having it sent after all."""
+"""`connector messages`: list, preview, retry and discard the notifications of orders."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ app.add_typer(messages, name="messages")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="As `connector messages list` names them.")]
-MOST = 1000
-LISTED = "`connector messages list` names them."
+MAX_LISTED = 1000
+LIST_HINT = "`connector messages list` names them."
 
 
 @messages.command("list", short_help="Messages and what became of them.")
@@ -40,28 +40,28 @@ def list_messages(
     order: Annotated[str | None, typer.Option(help="Only of this order.", show_default=False, parser=key)] = None,
     json: Json = False,
 ) -> None:
-    """Messages and what became of them, the first first; whom they are for stands on the order only."""
-    found = run(_every(state, order))
+    """List messages and their state, the oldest first. The recipient is shown on the order only."""
+    listed = run(_load_page(state, order))
     if json:
-        as_json([_document(item) for item in found])
+        as_json([_document(item) for item in listed])
         return
-    if not found:
+    if not listed:
         typer.echo("No messages.")
         return
     rows = [
         (
             str(item.id),
             item.order,
-            f"{item.kind.words} {_known(item)}".strip(),
+            f"{item.kind.words} {_visible_reference(item)}".strip(),
             item.state.value,
             moment(item.sent_at or item.due_at),
             item.error,
         )
-        for item in found
+        for item in listed
     ]
     table(("id", "order", "message", "state", "sent or due", "why"), rows)
-    if len(found) == MOST:
-        typer.echo(f"These are the first {MOST:,}: name an order or a state.")
+    if len(listed) == MAX_LISTED:
+        typer.echo(f"These are the first {MAX_LISTED:,}: name an order or a state.")
 
 
 @messages.command(short_help="One message: how it stands, and why.")
@@ -69,23 +69,23 @@ def show(
     message: Annotated[int, typer.Argument(metavar="ID", help="As `connector messages list` names it.")],
     json: Json = False,
 ) -> None:
-    """How a message stands."""
+    """Show the state of a message."""
     stored = run(_find([message]))
     if not stored:
-        raise ConnectorError(f"There is no message {message}.", hint=LISTED)
-    [found] = stored
+        raise ConnectorError(f"There is no message {message}.", hint=LIST_HINT)
+    [message_row] = stored
     if json:
-        as_json(_document(found))
+        as_json(_document(message_row))
         return
-    title = f"{found.kind.words} {_known(found)}".strip()
-    typer.echo(f"{title[0].upper()}{title[1:]} of order {found.order}: {found.state}")
+    title = f"{message_row.kind.words} {_visible_reference(message_row)}".strip()
+    typer.echo(f"{title[0].upper()}{title[1:]} of order {message_row.order}: {message_row.state}")
     for name, value in (
-        ("Captured", moment(found.captured_at)),
-        ("Sent", moment(found.sent_at) if found.sent_at else None),
-        ("Due", moment(found.due_at) if found.state == "due" else None),
-        ("Attempts", str(found.attempts)),
-        ("Why", found.error),
-        ("Then", f"`connector messages retry {found.id}`" if _again(found) else None),
+        ("Captured", moment(message_row.captured_at)),
+        ("Sent", moment(message_row.sent_at) if message_row.sent_at else None),
+        ("Due", moment(message_row.due_at) if message_row.state == "due" else None),
+        ("Attempts", str(message_row.attempts)),
+        ("Why", message_row.error),
+        ("Then", f"`connector messages retry {message_row.id}`" if _can_retry(message_row) else None),
     ):
         if value:
             typer.echo(f"  {name + ':':<10} {value}")
@@ -107,12 +107,12 @@ def preview(
     """Print a message as it would be sent now, with the templates in use; nothing is sent."""
     if html is not None and not html.parent.is_dir():
         raise UsageError(f"There is no folder {html.parent}.", hint="Make it, or name another file with --html.")
-    written = run(_preview(number, kind, reference))
+    rendered = run(_preview(number, kind, reference))
     if html is None:
-        typer.echo(f"Subject: {written.subject}\n\n{written.text}", nl=False)
+        typer.echo(f"Subject: {rendered.subject}\n\n{rendered.text}", nl=False)
         return
     create_private(html)
-    html.write_text(written.html, encoding="utf-8")
+    html.write_text(rendered.html, encoding="utf-8")
     typer.echo(f"{html} shows it.")
 
 
@@ -130,37 +130,37 @@ def retry(
     """Have messages sent that failed, expired, or were skipped or discarded. Exit status 1 if one is none of these."""
     if bool(ids) == bool(state):
         raise UsageError("Which messages?", hint="Name their ids, or a --state.")
-    chosen = ids or [item.id for item in run(_every(state, None))]
-    _tell("retried", chosen, run(_settle("retry", chosen)) if chosen else [], json=json)
+    chosen = ids or [item.id for item in run(_load_page(state, None))]
+    _report("retried", chosen, run(_settle("retry", chosen)) if chosen else [], json=json)
 
 
 @messages.command(short_help="Give messages up.")
 def discard(ids: Ids, json: Json = False) -> None:
     """Give up messages that were not sent. Exit status 1 if one was sent, or is none."""
-    _tell("discarded", ids, run(_settle("discard", ids)), json=json)
+    _report("discarded", ids, run(_settle("discard", ids)), json=json)
 
 
-def _tell(name: str, ids: Sequence[int], found: Sequence[Notification], *, json: bool) -> None:
-    left = sorted(set(ids) - {item.id for item in found})
+def _report(name: str, ids: Sequence[int], settled: Sequence[Notification], *, json: bool) -> None:
+    others = sorted(set(ids) - {item.id for item in settled})
     if json:
-        as_json({name: [item.id for item in found], "left": left})
-    elif found:
+        as_json({name: [item.id for item in settled], "left": others})
+    elif settled:
         then = "due again: the service sends them" if name == "retried" else "given up"
-        typer.echo(f"{plural(len(found), 'message')} {then}.")
-    elif not left:
+        typer.echo(f"{plural(len(settled), 'message')} {then}.")
+    elif not others:
         typer.echo("No messages.")
-    if left:
-        numbers = ", ".join(map(str, left))
+    if others:
+        numbers = ", ".join(map(str, others))
         which = "were given up" if name == "retried" else "were not sent"
-        raise ConnectorError(f"Not {name}: {numbers}.", hint=f"Only messages that {which} can be. {LISTED}")
+        raise ConnectorError(f"Not {name}: {numbers}.", hint=f"Only messages that {which} can be. {LIST_HINT}")
 
 
-def _known(item: Notification) -> str:
+def _visible_reference(item: Notification) -> str:
     """Its reference, if it is one that a person knows: the place of an event in the history is none."""
     return "" if item.kind in {"refund", "escalation"} else item.reference
 
 
-async def _every(state: str | None, order: str | None) -> list[Notification]:
+async def _load_page(state: str | None, order: str | None) -> list[Notification]:
     from connector.model.notification import MessageState
     from connector.settings import load_settings
     from connector.store import notifications as store_messages
@@ -170,7 +170,7 @@ async def _every(state: str | None, order: str | None) -> list[Notification]:
         raise UsageError(f"{state!r} is no state.", hint=f"It is one of {', '.join(MessageState)}.")
     states = [MessageState(state)] if state else []
     async with open_store(load_settings()) as store, store.reader() as connection:
-        return await store_messages.list_page(connection, order=order, states=states, limit=MOST)
+        return await store_messages.list_page(connection, order=order, states=states, limit=MAX_LISTED)
 
 
 async def _find(ids: list[int]) -> list[Notification]:
@@ -192,17 +192,17 @@ async def _preview(number: str, kind: str, reference: str | None) -> RenderedTex
     if kind not in set(MessageKind):
         raise UsageError(f"{kind!r} is no message.", hint=f"It is one of {', '.join(MessageKind)}.")
     settings = load_settings()
-    correspondence = make_composer(settings, load_rules_for(settings))
+    composer = make_composer(settings, load_rules_for(settings))
     async with open_store(settings) as store, store.reader() as connection:
-        item = await correspondence.latest(connection, number, MessageKind(kind))
+        item = await composer.latest_request(connection, number, MessageKind(kind))
         if item is None:
             raise ConnectorError(f"There is no order {number}.", hint="`connector import PATH` brings orders in.")
         if reference is not None:
             item = NotificationRequest(order=number, kind=item.kind, reference=reference)
-        [subject] = await correspondence.subjects(connection, [item], store.clock.now())
+        [subject] = await composer.compose_all(connection, [item], store.clock.now())
     if not isinstance(subject, ComposedNotification):
         raise ConnectorError(subject.why, hint="Ask for another kind, or another --reference.")
-    return correspondence.writer.write(subject.view)
+    return composer.renderer.render(subject.view)
 
 
 async def _settle(action: str, ids: list[int]) -> list[Notification]:
@@ -210,9 +210,9 @@ async def _settle(action: str, ids: list[int]) -> list[Notification]:
     from connector.store import notifications as store_messages
     from connector.store.schema import open_store
 
-    done = store_messages.retry if action == "retry" else store_messages.discard
+    settle = store_messages.retry if action == "retry" else store_messages.discard
     async with open_store(load_settings()) as store, store.transaction() as uow:
-        return await done(uow, ids, by=getpass.getuser())
+        return await settle(uow, ids, by=getpass.getuser())
 
 
 def _document(item: Notification) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _document(item: Notification) -> dict[str, Any]:
     return serialize_message(item)
 
 
-def _again(item: Notification) -> bool:
+def _can_retry(item: Notification) -> bool:
     from connector.model.notification import UNSENT
 
     return item.state in UNSENT

@@ -1,4 +1,4 @@
-"""`connector stock`: what there is, by warehouse, and what was counted."""
+"""`connector stock`: list stock by warehouse, and set counted quantities."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of
 
 
 @stock.command("list", short_help="What there is of products.")
-def listed(
+def list_stock(
     skus: Annotated[
         list[str] | None, typer.Argument(metavar="[SKU]...", help="Only these products.", parser=key)
     ] = None,
@@ -40,10 +40,10 @@ def listed(
         typer.echo("Nothing is in stock: `connector stock count` says what was counted.")
     else:
         names = ("on_hand", "reserved", "available")
-        shown = [
+        lines = [
             (row["sku"], row["warehouse"], *(amount(row[name]) for name in names), row["since"] or "") for row in rows
         ]
-        table(("product", "warehouse", "on hand", "reserved", "available", "since"), shown)
+        table(("product", "warehouse", "on hand", "reserved", "available", "since"), lines)
 
 
 @stock.command(short_help="Say what was counted.")
@@ -61,7 +61,7 @@ def count(
     """
     if (file is None) == (not counts):
         raise UsageError("What was counted?", hint="Name a warehouse and SKU=N, or a file with --file.")
-    counted = _from_file(file) if file is not None else _from_words(warehouse or "", counts or [])
+    counted = _read_counts(file) if file is not None else _parse_counts(warehouse or "", counts or [])
     done = run(_count(counted, new=new))
     if json:
         as_json(done)
@@ -72,20 +72,20 @@ def count(
             typer.echo(f"{plural(len(done[name]), 'order')} {words}: {', '.join(done[name])}.")
 
 
-def _from_words(warehouse: str, items: list[str]) -> dict[tuple[str, str], Decimal]:
+def _parse_counts(warehouse: str, items: list[str]) -> dict[tuple[str, str], Decimal]:
     counted: dict[tuple[str, str], Decimal] = {}
     for item in items:
         sku, sign, text = item.rpartition("=")
         if not sign or not sku:
             raise UsageError(f"{item!r} is no count.", hint="Write it as SKU=N, after the warehouse.")
-        place = (_key(sku, item), warehouse)
+        place = (_parse_key(sku, item), warehouse)
         if place in counted:
             raise UsageError(f"{item}: {place[0]} was counted already.", hint="Name each product once.")
-        counted[place] = _number(text, item)
+        counted[place] = _parse_quantity(text, item)
     return counted
 
 
-def _key(text: str, place: str) -> str:
+def _parse_key(text: str, place: str) -> str:
     from connector.model.keys import normalize_key
 
     try:
@@ -94,7 +94,7 @@ def _key(text: str, place: str) -> str:
         raise UsageError(f"{place}: {text!r} {error}.") from None
 
 
-def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
+def _read_counts(file: Path) -> dict[tuple[str, str], Decimal]:
     check_input(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
@@ -108,10 +108,10 @@ def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
                 sku, warehouse = ((row[name] or "").strip() for name in COLUMNS[:2])
                 if not sku or not warehouse:
                     raise UsageError(f"{place}: names no {'warehouse' if sku else 'sku'}.")
-                sku, warehouse = _key(sku, place), _key(warehouse, place)
+                sku, warehouse = _parse_key(sku, place), _parse_key(warehouse, place)
                 if (sku, warehouse) in counted:
                     raise UsageError(f"{place}: {sku} in {warehouse} was counted above already.")
-                counted[sku, warehouse] = _number((row["on_hand"] or "").strip(), place)
+                counted[sku, warehouse] = _parse_quantity((row["on_hand"] or "").strip(), place)
             return counted
     except UnusableFileError as error:
         raise UsageError(f"{file} {error.problem}.") from None
@@ -119,7 +119,7 @@ def _from_file(file: Path) -> dict[tuple[str, str], Decimal]:
         raise UsageError(f"{file} is no CSV file in UTF-8.") from None
 
 
-def _number(text: str, place: str) -> Decimal:
+def _parse_quantity(text: str, place: str) -> Decimal:
     from connector.model.literals import parse_decimal
 
     try:
@@ -133,9 +133,9 @@ def _number(text: str, place: str) -> Decimal:
     return number
 
 
-def _known(warehouses: set[str], named: set[str]) -> None:
-    """A mistyped name would be a warehouse of its own, with goods that are elsewhere; the first one has to be new."""
-    for name in sorted(named - warehouses) if warehouses else ():
+def _check_warehouses(warehouses: set[str], counted: set[str]) -> None:
+    """Raise UsageError for an unknown warehouse, as a mistyped name would create one. The first one is always new."""
+    for name in sorted(counted - warehouses) if warehouses else ():
         there = f"There are {', '.join(sorted(warehouses))}" if len(warehouses) > 1 else f"There is {min(warehouses)}"
         raise UsageError(
             f"Nothing was counted in a warehouse {name} before.", hint=f"{there}; --new makes it another one."
@@ -150,13 +150,13 @@ async def _levels(skus: list[str]) -> list[dict[str, Any]]:
     from connector.store.schema import open_store
 
     async with open_store(load_settings()) as store, store.reader() as connection:
-        known = await products.find(connection, set(skus))
+        known_products = await products.find(connection, set(skus))
         for sku in skus:
-            if sku not in known:
+            if sku not in known_products:
                 raise UsageError(f"There is no product {sku}.", hint="Correct the SKU.")
         names = skus or [key async for key in products.keys(connection)]
-        found = await stocks.levels(connection, names)
-    return serialize_stock(found)
+        levels = await stocks.levels(connection, names)
+    return serialize_stock(levels)
 
 
 async def _count(counted: dict[tuple[str, str], Decimal], *, new: bool) -> dict[str, Any]:
@@ -167,11 +167,11 @@ async def _count(counted: dict[tuple[str, str], Decimal], *, new: bool) -> dict[
 
     async with local_services(load_settings()) as services:
         async with services.store.reader() as connection:
-            known = await products.find(connection, {sku for sku, _ in counted})
+            known_products = await products.find(connection, {sku for sku, _ in counted})
             for sku, _ in counted:
-                if sku not in known:
+                if sku not in known_products:
                     raise UsageError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
             if not new:
-                _known(await stocks.warehouses(connection), {warehouse for _, warehouse in counted})
+                _check_warehouses(await stocks.warehouses(connection), {warehouse for _, warehouse in counted})
         done = await services.orders.count_stock(counted, actor=getpass.getuser())
     return {"counted": len(counted), "taken": done.orders_reduced, "short": done.orders_short}

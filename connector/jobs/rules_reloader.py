@@ -1,4 +1,4 @@
-"""The rules file and the templates of messages, read again when they were saved: a service follows them as it runs."""
+"""Reload the rules file and the notification templates while the service runs, after they were saved."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from connector.notifications.composer import NotificationComposer, make_composer
 from connector.orders.policy.rules import Rules, load_rules_for
 from connector.settings import Settings
 
-SETTLED = 0.5
-"""Seconds for which the files must be as they are: somebody may be about to save another one."""
+SETTLE_SECONDS = 0.5
+"""Seconds for which the files must be unchanged before they are loaded: several may be saved one after the other."""
 
 log = get_logger("rules")
 
 
 class RulesReloader:
-    """What the files of these settings say now; RulesError or SettingsError if they cannot be used at first.
+    """Returns the current rules and composer. Raises RulesError or SettingsError if the files are invalid at start.
 
-    An edit that cannot be used is logged once, and what was said before it holds.
+    A later invalid edit is logged once, and the rules and templates before it stay in use.
     """
 
-    def __init__(self, settings: Settings, *, settled: float = SETTLED) -> None:
+    def __init__(self, settings: Settings, *, settle_seconds: float = SETTLE_SECONDS) -> None:
         self._settings = settings
-        self._settled = settled
-        self._read = self._saved = self._fingerprint()
+        self._settle_seconds = settle_seconds
+        self._loaded = self._seen = self._fingerprint()
         self._since = time.monotonic()
         self._current = self._load()
 
     def current(self) -> tuple[Rules, NotificationComposer]:
-        """Looks at the files, and reads them if they have changed."""
-        found, now = self._fingerprint(), time.monotonic()
-        if found != self._saved:
-            self._saved, self._since = found, now
-        if found != self._read and now >= self._since + self._settled:
-            self._read = found
+        """Return the rules and composer, loaded again if the files have changed."""
+        fingerprint, now = self._fingerprint(), time.monotonic()
+        if fingerprint != self._seen:
+            self._seen, self._since = fingerprint, now
+        if fingerprint != self._loaded and now >= self._since + self._settle_seconds:
+            self._loaded = fingerprint
             try:
                 self._current = self._load()
                 log.info("rules and templates were read again")
             except ConnectorError as error:
-                log.error("rules and templates cannot be used", error=str(error), note="Those before are followed.")
+                log.error("rules and templates cannot be used", error=str(error), note="The previous ones stay in use.")
         return self._current
 
     def _load(self) -> tuple[Rules, NotificationComposer]:
@@ -50,16 +50,16 @@ class RulesReloader:
         return rules, make_composer(self._settings, rules)
 
     def _fingerprint(self) -> object:
-        """Another one as soon as a file was saved, added or removed."""
+        """Return a value that changes when a file is saved, added or removed."""
         rules, templates = self._settings.rules_file, self._settings.messages.templates_dir
         files = [] if rules is None else [rules]
         if templates is not None:
             with suppress(OSError):  # reading them will tell
                 files += sorted(path for path in templates.rglob("*") if path.is_file())
-        return tuple(_of(file) for file in files)
+        return tuple(_file_state(file) for file in files)
 
 
-def _of(file: Path) -> tuple[str, int, int, int]:
+def _file_state(file: Path) -> tuple[str, int, int, int]:
     try:
         status = file.stat()
     except OSError:

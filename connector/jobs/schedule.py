@@ -1,4 +1,4 @@
-"""The jobs that the scheduler runs. A job is code and a period; nothing of it is stored."""
+"""The jobs that the scheduler runs. A job is a function and an interval; nothing about it is stored."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """`run` is awaited every `seconds`; a run that is still going on when the next is due makes that one wait. Jobs run
-    one at a time, but for those that are `apart`: they wait for other people's servers, and must hold nobody up."""
+    """A job: `run` is awaited every `seconds`; a run that is due while the last one is going on waits for its end.
+
+    Jobs run one at a time, except `concurrent` ones: they wait for external servers, and must not delay the others.
+    """
 
     name: str
     seconds: float
     run: Callable[[], Awaitable[None]]
-    apart: bool = False
+    concurrent: bool = False
 
 
-def jobs(
+def make_jobs(
     *,
     push: Callable[[], Awaitable[None]],
     push_seconds: float,
@@ -26,10 +28,11 @@ def jobs(
     notifications: Callable[[], Awaitable[None]] | None,
     notification_seconds: float,
 ) -> list[Job]:
-    """The jobs of a service. No order automation if `automation_seconds` is 0; no notifications without a transport."""
-    found = [Job(name="push", seconds=push_seconds, run=push)]
+    """Return the jobs of a service: no order automation if `automation_seconds` is 0; no notifications without a
+    transport."""
+    scheduled = [Job(name="push", seconds=push_seconds, run=push)]
     if automation_seconds:
-        found.append(Job(name="order_automation", seconds=automation_seconds, run=automation))
+        scheduled.append(Job(name="order_automation", seconds=automation_seconds, run=automation))
     if notifications is not None:
-        found.append(Job(name="notifications", seconds=notification_seconds, run=notifications, apart=True))
-    return found
+        scheduled.append(Job(name="notifications", seconds=notification_seconds, run=notifications, concurrent=True))
+    return scheduled

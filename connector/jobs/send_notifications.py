@@ -1,7 +1,7 @@
-"""Sends the messages that are due, one after the other, and writes down what became of each before the next.
+"""Send the notifications that are due, one after the other; the outcome of each is stored before the next is sent.
 
-A message that was taken may be sent once more: if we die, or lose the answer, before it is written down. It then has
-the same Message-ID (or webhook-id), by which the repeat is known. It is never sent by two at once.
+A notification can be sent twice if the process stops, or the reply is lost, before the outcome is stored. Both have the
+same Message-ID (or webhook-id), so the receiver can detect it. Two processes never send one at the same time.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from connector.store.engine import Store
 from connector.store.notifications import Claim
 
 BATCH = 50
-MOST = 200
-"""Batches of one run; what is left waits for the next."""
-ATTEMPTS = 20
-"""Of one message, before it is given up. That nobody is there to take it does not count."""
+MAX_BATCHES = 200
+"""Batches of one run; further notifications wait for the next run."""
+MAX_ATTEMPTS = 20
+"""Attempts for one notification before it fails. An unreachable server does not count as an attempt."""
 FIRST_WAIT, LONGEST_WAIT = 30.0, 900.0
 FAULT = "It cannot be made into a mail: a fault of the connector or in the data. The log says where."
-IN_A_ROW = 3
-"""So many that were not taken just now end a run: it is not these messages."""
-MAKING = 20.0
-"""Seconds to write a message and draw its PDF."""
-SPARE = 60.0
-"""Seconds of a claim in which messages are begun."""
+MAX_FAILURES_IN_A_ROW = 3
+"""So many temporary failures in a row end a run: the cause is then not in the notifications."""
+COMPOSE_SECONDS = 20.0
+"""Seconds to compose a notification and its PDF."""
+CLAIM_SECONDS = 60.0
+"""Seconds of a claim in which attempts can start."""
 
 log = get_logger("deliver")
 
 
 @dataclass(kw_only=True)
 class DeliveryReport:
-    """What became of the messages of one run; `stopped` is what ended it early."""
+    """The outcomes of one run; `stopped` is the reason if it ended early."""
 
     sent: int = 0
     postponed: int = 0
@@ -58,144 +58,144 @@ class DeliveryReport:
 
 async def send_notifications(
     store: Store,
-    correspondence: NotificationComposer,
-    way: AbstractAsyncContextManager[MailTransport],
+    composer: NotificationComposer,
+    transport: AbstractAsyncContextManager[MailTransport],
     settings: MessageSettings,
     *,
     clock: Clock,
 ) -> DeliveryReport:
-    """Send what is due."""
-    done = DeliveryReport()
-    longest = longest_attempt(settings)
-    for batch in range(MOST):
+    """Send the notifications that are due, and return the outcomes."""
+    report = DeliveryReport()
+    attempt_seconds = max_attempt_seconds(settings)
+    for batch in range(MAX_BATCHES):
         async with store.reader() as connection:
             if not await notifications.some_due(connection, clock.now()):
                 break
         async with store.transaction() as uow:
             if batch == 0:
-                done.expired = await notifications.expire(uow, timedelta(hours=settings.expire_hours))
-            claim = await notifications.claim(uow, limit=BATCH, seconds=SPARE + longest)
+                report.expired = await notifications.expire(uow, timedelta(hours=settings.expire_hours))
+            claim = await notifications.claim(uow, limit=BATCH, seconds=CLAIM_SECONDS + attempt_seconds)
         if not claim.messages:
             break
-        run = _Batch(store, correspondence, claim, done, clock=clock, longest=longest)
-        async with way as post:
-            await run.through(post)
-        if done.stopped:
+        run = _Batch(store, composer, claim, report, clock=clock, longest=attempt_seconds)
+        async with transport as open_transport:
+            await run.send_all(open_transport)
+        if report.stopped:
             break
-    return done
+    return report
 
 
-def longest_attempt(settings: MessageSettings) -> float:
-    """After so many seconds an attempt is broken off: the message is made, a connection opened, the message taken."""
-    return MAKING + 2 * settings.timeout_seconds
+def max_attempt_seconds(settings: MessageSettings) -> float:
+    """Return the seconds after which an attempt is aborted: to compose, to connect, and to hand over."""
+    return COMPOSE_SECONDS + 2 * settings.timeout_seconds
 
 
 class _Batch:
-    """The messages of one claim. What is not attempted is given back at once."""
+    """The notifications of one claim. Those that are not attempted are given back at the end."""
 
     def __init__(
         self,
         store: Store,
-        correspondence: NotificationComposer,
+        composer: NotificationComposer,
         claim: Claim,
-        done: DeliveryReport,
+        report: DeliveryReport,
         *,
         clock: Clock,
         longest: float,
     ) -> None:
         self._store = store
-        self._correspondence = correspondence
+        self._composer = composer
         self._claim = claim
-        self._done = done
+        self._report = report
         self._clock = clock
         self._longest = longest
-        self._waiting: set[str] = set()
-        """Orders whose next message is postponed: their later ones wait for it."""
+        self._postponed_orders: set[str] = set()
+        """Orders with a postponed notification; their later ones wait for it."""
 
-    async def through(self, post: MailTransport) -> None:
-        left = {message.id: message for message in self._claim.messages}
-        broken = 0
+    async def send_all(self, transport: MailTransport) -> None:
+        remaining = {message.id: message for message in self._claim.messages}
+        failures_in_a_row = 0
         try:
-            subjects = await self._subjects()
+            subjects = await self._compose()
             for message, subject in zip(self._claim.messages, subjects, strict=True):
-                # Whatever is begun ends before the claim does: nobody else can send it meanwhile.
+                # An attempt ends before the claim does, so that nobody else can send the notification meanwhile.
                 if self._clock.now() + timedelta(seconds=self._longest) >= self._claim.until:
                     break
-                if message.order in self._waiting and message.kind is not MessageKind.ESCALATION:
+                if message.order in self._postponed_orders and message.kind is not MessageKind.ESCALATION:
                     continue
-                fault = await self._attempt(post, message, subject)
-                del left[message.id]
-                broken = broken + 1 if fault is not None and fault.retry_class.retryable else 0
-                if fault is not None and (fault.whole or broken == IN_A_ROW):
-                    self._done.stopped = str(fault)
+                fault = await self._attempt(transport, message, subject)
+                del remaining[message.id]
+                failures_in_a_row = failures_in_a_row + 1 if fault is not None and fault.retry_class.retryable else 0
+                if fault is not None and (fault.whole or failures_in_a_row == MAX_FAILURES_IN_A_ROW):
+                    self._report.stopped = str(fault)
                     break
         finally:
-            if left:
+            if remaining:
                 async with self._store.transaction() as uow:
-                    await notifications.give_back(uow, self._claim.number, list(left.values()))
+                    await notifications.give_back(uow, self._claim.number, list(remaining.values()))
 
-    async def _subjects(self) -> list[ComposedNotification | Skipped | Exception]:
-        """What each message is about. One that cannot be read keeps no other from being sent."""
-        now, found = self._clock.now(), list[ComposedNotification | Skipped | Exception]()
+    async def _compose(self) -> list[ComposedNotification | Skipped | Exception]:
+        """Load the data of each notification. One that cannot be loaded does not prevent the others."""
+        now, subjects = self._clock.now(), list[ComposedNotification | Skipped | Exception]()
         async with self._store.reader() as connection:
             try:
-                return [*await self._correspondence.subjects(connection, self._claim.messages, now)]
+                return [*await self._composer.compose_all(connection, self._claim.messages, now)]
             except DATABASE_ERRORS:
                 raise
             except Exception:  # whose it is shows below
                 for message in self._claim.messages:
                     try:
-                        found += await self._correspondence.subjects(connection, [message], now)
+                        subjects += await self._composer.compose_all(connection, [message], now)
                     except DATABASE_ERRORS:
                         raise
                     except Exception as error:  # logged with its message
-                        found.append(error)
-        return found
+                        subjects.append(error)
+        return subjects
 
     async def _attempt(
-        self, post: MailTransport, message: Notification, subject: ComposedNotification | Skipped | Exception
+        self, transport: MailTransport, message: Notification, subject: ComposedNotification | Skipped | Exception
     ) -> PostError | None:
-        """Why it was not taken, if it was not."""
+        """Send one notification, and store its outcome; return the error if the transport did not accept it."""
         try:
             async with asyncio.timeout(self._longest):
                 if isinstance(subject, Exception):
                     raise subject
-                made = subject if isinstance(subject, Skipped) else await self._correspondence.mail(message, subject)
-                if not isinstance(made, Skipped):
-                    await post.send(made)
+                email = subject if isinstance(subject, Skipped) else await self._composer.build_email(message, subject)
+                if not isinstance(email, Skipped):
+                    await transport.send(email)
         except TemplateFaultError as error:
             await self._settle(message, MessageState.FAILED, error=f"A template cannot be filled: {error}.")
             return None
         except TimeoutError:
-            late = PostError(
+            timeout = PostError(
                 f"It was not made and taken within {self._longest:g} seconds.", retry_class=RetryClass.TRANSIENT
             )
-            await self._not_taken(message, late)
-            return late
+            await self._postpone_or_fail(message, timeout)
+            return timeout
         except PostError as error:
-            await self._not_taken(message, error)
+            await self._postpone_or_fail(message, error)
             return error
         except Exception as error:  # of this message alone: those behind it go out
             log.error("fault", message=message.id, kind=message.kind.value, exception=trace(error))
             await self._settle(message, MessageState.FAILED, error=FAULT)
             return None
-        if isinstance(made, Skipped):
-            await self._settle(message, MessageState.SKIPPED, error=made.why)
+        if isinstance(email, Skipped):
+            await self._settle(message, MessageState.SKIPPED, error=email.why)
         else:
             await self._settle(message, MessageState.SENT)
         return None
 
-    async def _not_taken(self, message: Notification, error: PostError) -> None:
-        tried = message.attempts + 1
+    async def _postpone_or_fail(self, message: Notification, error: PostError) -> None:
+        attempts = message.attempts + 1
         if not error.whole and not error.retry_class.retryable:
             await self._settle(message, MessageState.FAILED, error=str(error))
-        elif not error.whole and tried >= ATTEMPTS:
-            await self._settle(message, MessageState.FAILED, error=f"Given up after {tried} attempts. {error}")
+        elif not error.whole and attempts >= MAX_ATTEMPTS:
+            await self._settle(message, MessageState.FAILED, error=f"Given up after {attempts} attempts. {error}")
         else:
             if message.kind is not MessageKind.ESCALATION:
-                self._waiting.add(message.order)
+                self._postponed_orders.add(message.order)
             wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(message.attempts, 10))
-            # A quarter sooner or later, so that what failed together does not come back together.
+            # With a jitter of 25 %, so that notifications that failed together are not retried together.
             wait = max(wait * (0.75 + self._clock.jitter() / 2), error.wait or 0.0)
             due_at = self._clock.now() + timedelta(seconds=wait)
             await self._settle(message, MessageState.DUE, error=str(error), due_at=due_at)
@@ -204,19 +204,19 @@ class _Batch:
         self, message: Notification, state: MessageState, *, error: str | None = None, due_at: datetime | None = None
     ) -> None:
         async with self._store.transaction() as uow:
-            mine = await notifications.settle(uow, self._claim.number, message, state, error=error, due_at=due_at)
-        if not mine:
+            settled = await notifications.settle(uow, self._claim.number, message, state, error=error, due_at=due_at)
+        if not settled:
             log.warning("claim was over", message=message.id, state=state.value)
             return
         match state:
             case MessageState.SENT:
-                self._done.sent += 1
+                self._report.sent += 1
             case MessageState.DUE:
-                self._done.postponed += 1
+                self._report.postponed += 1
             case MessageState.FAILED:
-                self._done.failed += 1
+                self._report.failed += 1
             case _:
-                self._done.skipped += 1
+                self._report.skipped += 1
         if state is not MessageState.SENT:
-            said = {"kind": message.kind.value, "order": message.order, "state": state.value, "why": error}
-            log.warning("not sent", message=message.id, **said)
+            fields = {"kind": message.kind.value, "order": message.order, "state": state.value, "why": error}
+            log.warning("not sent", message=message.id, **fields)

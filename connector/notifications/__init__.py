@@ -1,1 +1,1 @@
-"""What customers and operators are sent about orders: composing it, rendering it, and the transports that carry it."""
+"""Notifications about orders to customers and operators: compose, render and transport them."""

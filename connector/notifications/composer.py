@@ -1,5 +1,7 @@
-"""Messages in full: who gets one, what it says, what is attached. All of it is made of the order as it stands when the
-message is sent, or of the invoice as it was issued."""
+"""Compose notifications: recipient, content and attachments.
+
+A notification is composed from the order as it is when it is sent, or from the invoice as it was issued.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,16 @@ from connector.model.order_state import Hold
 from connector.model.shipments import ZERO
 from connector.model.stage import Stage
 from connector.notifications.renderer import TemplateRenderer
-from connector.notifications.transport.email import Attachment, Email, usable
-from connector.notifications.view import HoldView, MessageView, back, canceled, parcel, to_come, view_of
+from connector.notifications.transport.email import Attachment, Email, normalize_address
+from connector.notifications.view import (
+    HoldView,
+    MessageView,
+    build_view,
+    canceled_items,
+    return_parcel,
+    shipment_parcel,
+    unshipped_items,
+)
 from connector.orders.documents import invoice as invoice_form
 from connector.orders.documents.invoice_pdf import invoice_pdf
 from connector.orders.notification_triggers import RETURN
@@ -30,7 +40,7 @@ from connector.store.order_history import StoredEvent
 from connector.store.queries.holds import OrderHold, load_holds
 
 PDF = "application/pdf"
-_OF_KIND = {
+_SKIP_REASONS = {
     MessageKind.SHIPMENT: "has no shipment that left us",
     MessageKind.INVOICE: "has no invoice",
     MessageKind.RETURN_LABEL: "has no return with a label",
@@ -41,14 +51,14 @@ _OF_KIND = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Skipped:
-    """Why there is no message to be made."""
+    """The notification is not sent; `why` is the reason."""
 
     why: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComposedNotification:
-    """What one message is about, found in the database."""
+    """The order and the template data of one notification."""
 
     order: Order
     view: MessageView
@@ -56,43 +66,43 @@ class ComposedNotification:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationComposer:
-    """How this company writes."""
+    """Composes notifications by the company's templates, billing data and addresses."""
 
-    writer: TemplateRenderer
+    renderer: TemplateRenderer
     billing: Billing
     public_url: str = ""
     ops_address: str = ""
 
-    async def subjects(
+    async def compose_all(
         self, connection: Connection, items: Sequence[NotificationRequest], now: datetime
     ) -> list[ComposedNotification | Skipped]:
-        """What each of `items` is about, in their order."""
+        """Load the data of each of `items`, in their order."""
         numbers = list(dict.fromkeys(item.order for item in items))
-        found = {order.number: order for order in await orders.load(connection, numbers)}
-        held = await load_holds(connection, [item.order for item in items if item.kind is MessageKind.ESCALATION])
+        order_by_number = {order.number: order for order in await orders.load(connection, numbers)}
+        holds = await load_holds(connection, [item.order for item in items if item.kind is MessageKind.ESCALATION])
         subjects: list[ComposedNotification | Skipped] = []
         for item in items:
-            order = found[item.order]
-            view = view_of(item.kind, order, self.billing, self.public_url, now)
-            filled = await _filled(connection, item, order, view, held)
-            subjects.append(ComposedNotification(order=order, view=filled) if filled else _nothing(item))
+            order = order_by_number[item.order]
+            view = build_view(item.kind, order, self.billing, self.public_url, now)
+            filled = await _fill_view(connection, item, order, view, holds)
+            subjects.append(ComposedNotification(order=order, view=filled) if filled else _skip(item))
         return subjects
 
-    async def mail(self, message: Notification, subject: ComposedNotification) -> Email | Skipped:
-        """The message, for whom it is; TemplateFaultError if a template cannot be filled."""
+    async def build_email(self, message: Notification, subject: ComposedNotification) -> Email | Skipped:
+        """Build the e-mail, or return why it is skipped; raises TemplateFaultError if a template cannot be filled."""
         order, view = subject.order, subject.view
-        ours = message.kind is MessageKind.ESCALATION
+        is_internal = message.kind is MessageKind.ESCALATION
         if message.kind is MessageKind.CONFIRMATION and order.stage is Stage.CANCELED:
             return Skipped(why="The order was canceled before its confirmation was sent.")
         if view.hold is not None and view.hold.released:
-            return Skipped(why="The hold was released before its escalation was told.")
-        address = self.ops_address if ours else order.customer.email
+            return Skipped(why="The hold was released before its escalation was sent.")
+        address = self.ops_address if is_internal else order.customer.email
         if not address:
-            return Skipped(why="There is no ops address." if ours else "The customer has no e-mail address.")
-        recipient = usable(address)
+            return Skipped(why="There is no ops address." if is_internal else "The customer has no e-mail address.")
+        recipient = normalize_address(address)
         if recipient is None:
             return Skipped(why="The customer's e-mail address is none that mail can be sent to.")
-        written = self.writer.write(view)
+        rendered = self.renderer.render(view)
         attachments: tuple[Attachment, ...] = ()
         if view.invoice is not None:
             # In a thread: fonts are cut to what is used, which takes a moment.
@@ -103,21 +113,22 @@ class NotificationComposer:
             kind=message.kind.value,
             about=message.order,
             recipient=recipient,
-            name="" if ours else order.customer.name,
-            subject=written.subject,
-            text=written.text,
-            html=written.html,
+            name="" if is_internal else order.customer.name,
+            subject=rendered.subject,
+            text=rendered.text,
+            html=rendered.html,
             attachments=attachments,
         )
 
-    async def latest(self, connection: Connection, number: str, kind: MessageKind) -> NotificationRequest | None:
-        """The latest message of a kind that the order gave, or could have given, rise to; None if there is no such
-        order."""
-        found = await orders.load(connection, [number])
-        if not found:
+    async def latest_request(
+        self, connection: Connection, number: str, kind: MessageKind
+    ) -> NotificationRequest | None:
+        """Return a request for the order's latest notification of a kind; None if there is no such order."""
+        loaded = await orders.load(connection, [number])
+        if not loaded:
             return None
         reference = ""
-        [order] = found
+        [order] = loaded
         match kind:
             case MessageKind.SHIPMENT:
                 reference = str(
@@ -136,32 +147,32 @@ class NotificationComposer:
 
 
 def make_composer(settings: Settings, rules: Rules) -> NotificationComposer:
-    """SettingsError if a template of the company's own cannot be used."""
+    """Build the composer; raises SettingsError if a template of the company is invalid."""
     return NotificationComposer(
-        writer=TemplateRenderer(settings.messages.templates_dir),
+        renderer=TemplateRenderer(settings.messages.templates_dir),
         billing=rules.billing,
         public_url=settings.http.public_url,
         ops_address=settings.messages.ops_address,
     )
 
 
-async def _filled(
+async def _fill_view(
     connection: Connection,
     item: NotificationRequest,
     order: Order,
     view: MessageView,
-    held: Mapping[tuple[str, Hold], OrderHold],
+    holds: Mapping[tuple[str, Hold], OrderHold],
 ) -> MessageView | None:
-    """`view` with what its kind is about; None if there is no such thing."""
+    """Return `view` with the data of its kind; None if the order has no such data."""
     match item.kind:
         case MessageKind.CONFIRMATION:
             return view
         case MessageKind.CANCELLATION:
-            owed = order.state.net - order.state.due
-            return replace(view, canceled=canceled(order), amount=max(owed, ZERO))
+            refundable = order.state.net - order.state.due
+            return replace(view, canceled=canceled_items(order), amount=max(refundable, ZERO))
         case MessageKind.SHIPMENT:
-            sent = parcel(order, _number(item.reference))
-            return replace(view, parcel=sent, to_come=to_come(order)) if sent else None
+            sent = shipment_parcel(order, _number(item.reference))
+            return replace(view, parcel=sent, to_come=unshipped_items(order)) if sent else None
         case MessageKind.INVOICE:
             issued = await invoices.find(connection, item.reference)
             if issued is None or issued.order_number != order.number:
@@ -169,17 +180,17 @@ async def _filled(
             return replace(view, invoice=invoice_form.load(issued.body))
         case MessageKind.RETURN_LABEL:
             number, _, _ = item.reference.removeprefix(RETURN).partition(" ")
-            coming = back(order, _number(number))
-            return replace(view, parcel=coming[0], replacement=coming[1]) if coming else None
-    event = await _event(connection, item)
+            returning = return_parcel(order, _number(number))
+            return replace(view, parcel=returning[0], replacement=returning[1]) if returning else None
+    event = await _load_event(connection, item)
     if event is None:
         return None
     if item.kind is MessageKind.REFUND:
         return replace(view, amount=_amount_of(event.event))
     reason = event.event.hold if isinstance(event.event, EscalateHold) else None
-    hold = held.get((order.number, reason)) if reason is not None else None
+    hold = holds.get((order.number, reason)) if reason is not None else None
     if hold is not None and hold.since > event.at:
-        hold = None  # another one, for the same reason
+        hold = None  # a later hold for the same reason
     return replace(
         view,
         hold=HoldView(
@@ -193,7 +204,7 @@ async def _filled(
     )
 
 
-async def _event(connection: Connection, item: NotificationRequest) -> StoredEvent | None:
+async def _load_event(connection: Connection, item: NotificationRequest) -> StoredEvent | None:
     wanted = {MessageKind.REFUND: Action.REFUND, MessageKind.ESCALATION: Action.ESCALATE}[item.kind]
     entries = await order_history.read(connection, item.order)
     number = _number(item.reference)
@@ -204,8 +215,8 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
-def _nothing(item: NotificationRequest) -> Skipped:
-    return Skipped(why=f"Order {item.order} {_OF_KIND.get(item.kind, 'gives no rise to it')}.")
+def _skip(item: NotificationRequest) -> Skipped:
+    return Skipped(why=f"Order {item.order} {_SKIP_REASONS.get(item.kind, 'gives no rise to it')}.")
 
 
 def _amount_of(event: Event) -> Decimal:

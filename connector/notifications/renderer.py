@@ -1,7 +1,7 @@
-"""Messages by templates: subject and text from `<kind>.txt.j2`, the page from `<kind>.html.j2`.
+"""Render notifications by templates: subject and text from `<kind>.txt.j2`, the page from `<kind>.html.j2`.
 
-Templates run in a sandbox, for a company may bring its own; all of them are tried when the service starts, so that a
-wrong one is found then, not by a customer. In pages everything is escaped, and nothing is loaded from elsewhere.
+Templates run in a sandbox, as a company can have its own. All of them are checked when the service starts, so that an
+invalid one is found before a customer is affected. Pages escape all values and load nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAMES = tuple(sorted(item.name for item in (files("connector.notifications") / "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderedText:
-    """A message as its templates made it."""
+    """A rendered notification."""
 
     subject: str
     text: str
@@ -36,28 +36,31 @@ class RenderedText:
 
 
 class TemplateFaultError(Exception):
-    """A template that cannot be filled."""
+    """A template cannot be filled with a notification's data."""
 
 
 class TemplateRenderer:
-    """`folder` has templates that stand in for ours by name; SettingsError, naming file and line, if one is wrong."""
+    """Renders by the packaged templates, or those of the same name in `folder`.
+
+    Raises SettingsError with file and line if a template in `folder` is invalid.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         if folder is not None:
             self._check(folder)
 
-    def write(self, view: MessageView) -> RenderedText:
-        """TemplateFaultError, with file and line, if a template cannot be filled."""
+    def render(self, view: MessageView) -> RenderedText:
+        """Render a notification; raises TemplateFaultError with file and line if a template cannot be filled."""
         from jinja2 import TemplateError
 
         try:
-            return self._write(view)
+            return self._render(view)
         except (TemplateError, TypeError, ValueError, ArithmeticError, OSError, RecursionError, MemoryError) as error:
-            place = _place(error) or f"{view.kind}.html.j2 or {view.kind}.txt.j2"
+            place = _template_line(error) or f"{view.kind}.html.j2 or {view.kind}.txt.j2"
             raise TemplateFaultError(f"{place}: {' '.join(str(error).split()).rstrip('.')}") from None
 
-    def _write(self, view: MessageView) -> RenderedText:
+    def _render(self, view: MessageView) -> RenderedText:
         template = self._templates.get_template(f"{view.kind}.txt.j2")
         try:
             text = template.make_module({"it": view})
@@ -71,35 +74,35 @@ class TemplateRenderer:
 
     @cached_property
     def _templates(self) -> Environment:
-        from connector.notifications.sandbox import sandbox
+        from connector.notifications.sandbox import make_sandbox
 
-        made = sandbox(self._folder)
-        made.filters |= {"quantity": quantity, "day": day, "moment": moment}
-        return made
+        environment = make_sandbox(self._folder)
+        environment.filters |= {"quantity": quantity, "day": day, "moment": moment}
+        return environment
 
     def _check(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise SettingsError(f"{SETTING} names no folder: {folder}.", hint="Name one, or leave it empty.")
+            raise SettingsError(f"{SETTING} is not a folder: {folder}.", hint="Name a folder, or leave it empty.")
         unknown = sorted(item.name for item in folder.glob("*.j2") if item.name not in NAMES)
         if unknown:
             raise SettingsError(f"{SETTING}: {unknown[0]} is no template.", hint=f"There are {', '.join(NAMES)}.")
         for view in sample_views():
             try:
-                self.write(view)
+                self.render(view)
             except TemplateFaultError as error:
                 raise SettingsError(f"{SETTING}: {error}.") from None
 
 
-def _place(error: BaseException) -> str | None:
-    """`confirmation.html.j2:12`: jinja puts its templates into the traceback."""
+def _template_line(error: BaseException) -> str | None:
+    """Return the template and line of an error, as `confirmation.html.j2:12`, from its traceback."""
     from jinja2 import TemplateSyntaxError
 
     if isinstance(error, TemplateSyntaxError):
         return f"{error.name}:{error.lineno}"
-    found, trace = None, error.__traceback__
+    place, trace = None, error.__traceback__
     while trace is not None:
         file = Path(trace.tb_frame.f_code.co_filename)
         if file.suffix == ".j2":
-            found = f"{file.name}:{trace.tb_lineno}"
+            place = f"{file.name}:{trace.tb_lineno}"
         trace = trace.tb_next
-    return found
+    return place

@@ -1,7 +1,7 @@
-"""The environment of templates that a company may bring: no way out of it, and no way to make much of little.
+"""The sandbox for a company's templates: they cannot reach the service, and cannot exhaust its memory.
 
-Loops go over what the message has: there is no `range`. Operators and methods that repeat or pad text are away, for
-`"x" * 10**10` in a template would take the memory of the service.
+Templates loop over the data only: there is no `range`. Operators and methods that repeat or pad text are disabled, as
+`"x" * 10**10` in a template would use up the memory of the service.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NO_GLOBALS = ("range", "lipsum")
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Text has only methods that make no more of it; `*` is for numbers, `**` and `%` for nothing."""
+    """Allows only methods of texts that do not enlarge them, and `*` only between numbers; no `**` and `%`."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
@@ -49,7 +49,7 @@ def _are_numbers(*values: object) -> bool:
 
 
 class _Folder(BaseLoader):
-    """Templates of one folder and the folders in it, each a plain file of a sensible size."""
+    """Loads templates of a folder and its subfolders: regular files of at most LARGEST_TEMPLATE bytes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -68,10 +68,10 @@ class _Folder(BaseLoader):
         return content.decode("utf-8"), str(path), None
 
 
-def sandbox(folder: Path | None) -> Environment:
-    """Our templates, those of `folder` in their stead where it has some."""
+def make_sandbox(folder: Path | None) -> Environment:
+    """Return an environment with the packaged templates; a template of the same name in `folder` replaces one."""
     ours = PackageLoader("connector.notifications", "templates")
-    made = Sandbox(
+    environment = Sandbox(
         loader=ours if folder is None else ChoiceLoader([_Folder(folder), ours]),
         autoescape=lambda name: name is None or ".txt" not in name,
         undefined=StrictUndefined,
@@ -79,7 +79,7 @@ def sandbox(folder: Path | None) -> Environment:
         lstrip_blocks=True,
     )
     for name in _NO_FILTERS:
-        made.filters.pop(name, None)
+        environment.filters.pop(name, None)
     for name in _NO_GLOBALS:
-        made.globals.pop(name, None)
-    return made
+        environment.globals.pop(name, None)
+    return environment

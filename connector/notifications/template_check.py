@@ -1,4 +1,4 @@
-"""Made-up messages on which templates are tried: of each kind one with everything, and one with as little as may be."""
+"""Sample data for checking templates: for each kind one view with all fields, and one with only the required ones."""
 
 from __future__ import annotations
 

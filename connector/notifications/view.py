@@ -1,4 +1,4 @@
-"""What a template may say: one message with all that belongs to it, in a customer's words. PURE."""
+"""The data that templates can use: one notification, in a customer's words. PURE."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from connector.orders.policy.rules import Billing
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """So much of one product."""
+    """A quantity of one product."""
 
     name: str
     sku: str
@@ -27,7 +27,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParcelView:
-    """A parcel to the customer, numbered as on their page, or (with the return's number as `name`) back from them."""
+    """A parcel to the customer, named by its number on the tracking page, or back from them, named by the return."""
 
     name: str
     carrier: str | None
@@ -38,7 +38,7 @@ class ParcelView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HoldView:
-    """A hold that took too long."""
+    """A hold past its escalation limit."""
 
     reason: str
     note: str | None
@@ -50,8 +50,11 @@ class HoldView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MessageView:
-    """`bill` is the order as it stands, `invoice` one as it was issued; `amount` what is or will be paid back. What a
-    kind has no use for is None, or empty."""
+    """The data of one notification.
+
+    `bill`: the order as it is now. `invoice`: an issued invoice. `amount`: the amount that is or will be refunded.
+    Fields that a kind does not use are None or empty.
+    """
 
     kind: MessageKind
     company: str
@@ -78,8 +81,8 @@ class MessageView:
         return self.bill.money(value)
 
 
-def view_of(kind: MessageKind, order: Order, billing: Billing, public_url: str, now: datetime) -> MessageView:
-    """What every message knows."""
+def build_view(kind: MessageKind, order: Order, billing: Billing, public_url: str, now: datetime) -> MessageView:
+    """Build the data that all kinds share."""
     link = f"{public_url.rstrip('/')}/track/{order.tracking_key}" if public_url and order.tracking_key else None
     return MessageView(
         kind=kind,
@@ -91,42 +94,42 @@ def view_of(kind: MessageKind, order: Order, billing: Billing, public_url: str, 
         po_number=order.header.po_number,
         promised_on=order.header.promised_on,
         currency=order.currency,
-        address=_delivery(order),
+        address=_delivery_address(order),
         tracking_url=link,
-        # As if nothing had been invoiced before: it is over the whole.
+        # With `invoiced` 0, so that the bill covers the whole order.
         bill=build_invoice("", order, replace(order.state, invoiced=ZERO), order.state.due, now, billing),
     )
 
 
-def parcel(order: Order, number: int) -> ParcelView | None:
-    found = order.state.shipments.get(number)
-    if found is None or found.shipped_on is None:
+def shipment_parcel(order: Order, number: int) -> ParcelView | None:
+    shipment = order.state.shipments.get(number)
+    if shipment is None or shipment.shipped_on is None:
         return None
     return ParcelView(
         name=str(parcels(order).get(number, number)),
-        carrier=found.carrier,
-        tracking_number=found.tracking_number,
-        on=found.shipped_on,
-        items=_items(order, found.lines),
+        carrier=shipment.carrier,
+        tracking_number=shipment.tracking_number,
+        on=shipment.shipped_on,
+        items=_items(order, shipment.lines),
     )
 
 
-def to_come(order: Order) -> tuple[Item, ...]:
-    """What has not been shipped yet."""
-    left = {number: line.wanted - line.shipped for number, line in order.state.lines.items()}
-    return _items(order, left)
+def unshipped_items(order: Order) -> tuple[Item, ...]:
+    """Return what has not been shipped yet."""
+    unshipped = {number: line.wanted - line.shipped for number, line in order.state.lines.items()}
+    return _items(order, unshipped)
 
 
-def canceled(order: Order) -> tuple[Item, ...]:
+def canceled_items(order: Order) -> tuple[Item, ...]:
     return _items(order, {line.number: line.state.canceled for line in order.lines})
 
 
-def back(order: Order, number: int) -> tuple[ParcelView, bool] | None:
-    """What the customer sends back, and whether it is replaced; None if there is no label for it."""
-    found = order.state.returns.get(number)
-    if found is None or not found.tracking_number:
+def return_parcel(order: Order, number: int) -> tuple[ParcelView, bool] | None:
+    """Return the parcel that the customer sends back, and whether it is replaced; None if it has no label."""
+    order_return = order.state.returns.get(number)
+    if order_return is None or not order_return.tracking_number:
         return None
-    item = returned(order, found)
+    item = returned(order, order_return)
     lines = {line.number: line.requested for line in item.lines}
     view = ParcelView(
         name=item.key,
@@ -146,7 +149,7 @@ def _items(order: Order, quantities: Mapping[int, Decimal]) -> tuple[Item, ...]:
     )
 
 
-def _delivery(order: Order) -> tuple[str, ...]:
+def _delivery_address(order: Order) -> tuple[str, ...]:
     there = order.destination
     town = _joined((there["postal_code"], there["city"], there["state"]))
     street = (there["street"] or "").splitlines()

@@ -153,7 +153,7 @@ class OrderTransaction:
         return order if rate == order.header.tax_rate else order.with_header(tax_rate=rate)
 
     async def _store(self, new: Sequence[Order], contents: Mapping[str, bytes]) -> set[str]:
-        known = await standings(self.uow.connection, new if self.rules.priority_asks_for_standing else [])
+        known = await standings(self.uow.connection, new if self.rules.priority_needs_history else [])
         placed: list[tuple[Order, str | None]] = []
         for order in new:
             facts = facts_of(order, self.uow.now, known.get(order.number))
@@ -362,7 +362,7 @@ class OrderTransaction:
 
     async def _save(self, cases: Sequence[OrderChangeSet]) -> None:
         changed = [case for case in cases if any(entry.event.action is Action.CHANGE for entry in case.entries)]
-        asked = [case.order for case in changed] if self.rules.priority_asks_for_standing else []
+        asked = [case.order for case in changed] if self.rules.priority_needs_history else []
         known = await standings(self.uow.connection, asked)
         shown = {case.order.number: case.shown for case in cases}
         for number in [case.order.number for case in changed]:

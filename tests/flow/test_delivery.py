@@ -116,15 +116,15 @@ async def test_waits_grow_and_attempts_end(store: Store, clock: Any) -> None:
     await confirmed(store)
     waits = []
     async with odd_server() as server:
-        server.will("RCPT", *["450 4.2.0 full"] * job.ATTEMPTS)
-        for _ in range(job.ATTEMPTS):
+        server.will("RCPT", *["450 4.2.0 full"] * job.MAX_ATTEMPTS)
+        for _ in range(job.MAX_ATTEMPTS):
             await send(store, server.settings)
             [message] = await outbox(store)
             waits.append((message.due_at - clock.now()).total_seconds())
             clock.advance(max(0.0, waits[-1]))
     assert waits[:4] == [30, 60, 120, 240]
     assert max(waits) == job.LONGEST_WAIT
-    assert (message.state, message.attempts) == (S.FAILED, job.ATTEMPTS)
+    assert (message.state, message.attempts) == (S.FAILED, job.MAX_ATTEMPTS)
     assert (
         message.error == "Given up after 20 attempts. The mail server does not take the recipient just now (450 4.2.0)."
     )
@@ -177,7 +177,7 @@ async def test_a_crash_between_acceptance_and_its_record_repeats_under_the_same_
             await send(store, server.settings)
         monkeypatch.setattr(notifications, "settle", settle)
         assert await send(store, server.settings) == DeliveryReport()  # claimed by the one that died
-        clock.advance(job.SPARE + job.longest_attempt(server.settings) + 1)
+        clock.advance(job.CLAIM_SECONDS + job.max_attempt_seconds(server.settings) + 1)
         assert await send(store, server.settings) == DeliveryReport(sent=1)
     first, again = server.messages
     assert first["Message-ID"] == again["Message-ID"]

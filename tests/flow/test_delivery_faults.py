@@ -113,7 +113,7 @@ async def test_a_message_that_takes_too_long_is_broken_off_before_anybody_else_m
 ) -> None:
     """Over real time: the longest attempt is made short."""
     await confirmed(store, "1", "2")
-    monkeypatch.setattr(job, "longest_attempt", lambda _: 1.5)
+    monkeypatch.setattr(job, "max_attempt_seconds", lambda _: 1.5)
     ended: list[str] = []
 
     class Stuck:
@@ -140,7 +140,7 @@ async def test_the_time_that_is_left_of_a_claim_is_enough_for_making_connecting_
     store: Store, clock: Any
 ) -> None:
     settings = smtp_settings(1, timeout_seconds=30)
-    assert job.longest_attempt(settings) >= job.MAKING + 2 * settings.timeout_seconds
+    assert job.max_attempt_seconds(settings) >= job.COMPOSE_SECONDS + 2 * settings.timeout_seconds
     await confirmed(store, *map(str, range(20)))
     left: list[float] = []
 
@@ -158,7 +158,7 @@ async def test_the_time_that_is_left_of_a_claim_is_enough_for_making_connecting_
 
     await send_notifications(store, correspondence(), Watched(), settings, clock=clock)
     assert len(left) == 20
-    assert min(left) > job.longest_attempt(settings)
+    assert min(left) > job.max_attempt_seconds(settings)
 
 
 async def _left(store: Store, message: Notification) -> float:

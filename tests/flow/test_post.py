@@ -35,7 +35,7 @@ async def test_nobody_there_holds_nothing_against_the_messages(store: Store, clo
     await confirmed(store, "1", "2")
     async with odd_server() as server:
         settings = server.settings
-    for _ in range(job.ATTEMPTS + 5):
+    for _ in range(job.MAX_ATTEMPTS + 5):
         done = await send(store, settings)
         assert done.failed == 0
         clock.advance(job.LONGEST_WAIT * 1.5)
@@ -118,7 +118,7 @@ async def test_a_server_that_breaks_every_time_ends_the_run_and_costs_no_other_m
     async with odd_server() as server:
         server.will("RCPT", *["gone"] * 10)
         done = await send(store, server.settings)
-    assert (done.postponed, done.failed, done.sent) == (job.IN_A_ROW, 0, 0)
+    assert (done.postponed, done.failed, done.sent) == (job.MAX_FAILURES_IN_A_ROW, 0, 0)
     assert done.stopped
     assert [item.attempts for item in await outbox(store)] == [1, 1, 1, 0, 0, 0]
 

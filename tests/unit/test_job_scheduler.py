@@ -10,7 +10,7 @@ import structlog
 
 from connector.errors import ConnectorError
 from connector.jobs.push import PushSummary
-from connector.jobs.schedule import Job, jobs
+from connector.jobs.schedule import Job, make_jobs
 from connector.store.outages import Outage
 from scheduler import JobScheduler, OutageLog
 
@@ -34,7 +34,7 @@ async def test_a_job_that_is_apart_holds_up_no_other_and_is_let_finish() -> None
     stop = asyncio.Event()
     catalog = [
         Job(name="push", seconds=0.01, run=push),
-        Job(name="notifications", seconds=0.01, run=deliver, apart=True),
+        Job(name="notifications", seconds=0.01, run=deliver, concurrent=True),
     ]
     running = asyncio.create_task(JobScheduler(catalog).until(stop))
     async with asyncio.timeout(PATIENCE):
@@ -63,7 +63,10 @@ async def test_a_run_that_takes_longer_than_its_period_writes_no_line(caplog: py
             release.set()
             stop.set()
 
-    catalog = [Job(name="push", seconds=0.01, run=push), Job(name="notifications", seconds=0.01, run=other, apart=True)]
+    catalog = [
+        Job(name="push", seconds=0.01, run=push),
+        Job(name="notifications", seconds=0.01, run=other, concurrent=True),
+    ]
     async with asyncio.timeout(PATIENCE):
         await JobScheduler(catalog).until(stop)
     assert started.is_set()
@@ -73,8 +76,8 @@ async def test_a_run_that_takes_longer_than_its_period_writes_no_line(caplog: py
 def test_messages_are_delivered_only_where_there_is_a_way() -> None:
     def names(deliver: object) -> list[tuple[str, bool]]:
         seconds = {"push_seconds": 1, "automation_seconds": 0, "notification_seconds": 5}
-        found = jobs(push=nothing, automation=nothing, notifications=deliver, **seconds)  # type: ignore[arg-type]
-        return [(job.name, job.apart) for job in found]
+        found = make_jobs(push=nothing, automation=nothing, notifications=deliver, **seconds)  # type: ignore[arg-type]
+        return [(job.name, job.concurrent) for job in found]
 
     assert names(None) == [("push", False)]
     assert names(nothing) == [("push", False), ("notifications", True)]

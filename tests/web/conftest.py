@@ -75,7 +75,7 @@ OPEN = {"/healthz", "/readyz", "/openapi.json"}
 def app_on(store: Store, rules: Rules | None = None, composer: NotificationComposer | None = None) -> web.Application:
     """The application on `store`; without `rules` and `composer`, the ones we ship."""
     rules = rules or standard()
-    composer = composer or NotificationComposer(writer=TemplateRenderer(), billing=rules.billing)
+    composer = composer or NotificationComposer(renderer=TemplateRenderer(), billing=rules.billing)
     return make_app(store, OrderService(store, lambda: rules), lambda: (rules, composer))
 
 

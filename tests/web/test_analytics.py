@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from connector.model.stage import Stage
-from connector.orders.analytics import FIGURES
+from connector.orders.analytics import METRICS
 from tests.unit.store import samples
 from tests.web.conftest import ORDER, Api
 
@@ -119,10 +119,10 @@ async def test_what_is_late_is_said_by_stage(api: Api) -> None:
 async def test_every_figure_comes_as_csv_and_as_a_chart(api: Api) -> None:
     await lived(api)
     token = {"Authorization": next(f"Bearer {secret}" for secret in api.secrets.values())}
-    for figure in FIGURES:
+    for figure in METRICS:
         async with api.client.get(f"/api/v1/analytics/{figure}/csv", headers=token) as answer:
             head, *lines = (await answer.text()).splitlines()
-        assert (answer.content_type, head.split(",")) == ("text/csv", list(FIGURES[figure][1]))
+        assert (answer.content_type, head.split(",")) == ("text/csv", list(METRICS[figure][1]))
         assert lines
         async with api.client.get(f"/api/v1/analytics/{figure}/chart", headers=token) as answer:
             text = await answer.text()

@@ -9,14 +9,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from connector.orders.analytics import FIGURES, Metric
+from connector.orders.analytics import METRICS, Metric
 from connector.web.svg_chart import MAX_BARS, WIDTH, bar_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def figure(name: str, rows: list[tuple[Any, ...]], **more: Any) -> Metric:
-    about, columns, _ = FIGURES[name]
+    about, columns, _ = METRICS[name]
     return Metric(name=name, about=about, columns=columns, rows=tuple(rows), **more)
 
 

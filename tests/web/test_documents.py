@@ -16,7 +16,7 @@ from connector.model.product import Product
 from connector.model.role import Role
 from connector.model.shipments import Shipment, ShipmentStatus
 from connector.model.stage import Stage
-from connector.notifications.view import parcel
+from connector.notifications.view import shipment_parcel
 from connector.orders.documents.invoice import build_invoice, dump, load
 from connector.orders.documents.invoice_pdf import invoice_pdf
 from connector.orders.documents.tracking_page import invoice_page, tracking_page
@@ -81,7 +81,7 @@ def test_a_customer_counts_the_parcels_that_come() -> None:
     order = changed(order, shipments=shipments)
     page = tracking_page(order, "us")
     assert re.findall(r"Parcel \d+: [a-z ]+", page) == ["Parcel 1: delivered", "Parcel 2: on its way"]
-    mailed = parcel(order, 3)
+    mailed = shipment_parcel(order, 3)
     assert mailed is not None
     assert mailed.name == "2"
     assert "Placed on 1 March 2026; we promised it for 9 March 2026" in page

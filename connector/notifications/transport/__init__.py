@@ -1,1 +1,1 @@
-"""How a notification leaves: one contract and its implementations, SMTP and webhook. They know nothing of orders."""
+"""Transports for notifications: one interface, implemented for SMTP and for a webhook. They do not depend on orders."""

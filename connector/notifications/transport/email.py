@@ -1,7 +1,7 @@
-"""A message as it leaves the house, and the e-mail that it makes.
+"""The data of an e-mail, and the MIME message built from it.
 
-Whatever is in a name or a subject, it cannot become a header or a command: control characters are taken out here, the
-e-mail library refuses what is left of them, and an address is either one we know the form of or none.
+A name or subject cannot inject a header or an SMTP command: control characters are removed here, the e-mail library
+rejects any that remain, and an address of an unknown form is not used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Attachment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Email:
-    """`key` tells a repeat from another message. `kind` and `about` are for programs: what it is, of which order."""
+    """An e-mail to send. `key` identifies it when it is sent again; `kind` and `about` (the order) are for programs."""
 
     key: str
     kind: str
@@ -42,22 +42,22 @@ class Email:
     attachments: tuple[Attachment, ...] = ()
 
 
-def usable(address: str | None) -> str | None:
-    """An address in the form that every mail server takes, None if there is none to be had."""
-    found = _ADDRESS.fullmatch((address or "").strip())
-    if found is None or not found[1].isascii() or not found[1].isprintable() or ".." in found[1]:
+def normalize_address(address: str | None) -> str | None:
+    """Return an address in the form that every mail server accepts; None if that is not possible."""
+    match = _ADDRESS.fullmatch((address or "").strip())
+    if match is None or not match[1].isascii() or not match[1].isprintable() or ".." in match[1]:
         return None
     try:
-        domain = found[2].encode("idna").decode("ascii")
+        domain = match[2].encode("idna").decode("ascii")
     except UnicodeError:
         return None
     if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", domain) is None:
         return None
-    return _written(f"{found[1]}@{domain}")
+    return _accepted_by_library(f"{match[1]}@{domain}")
 
 
-def _written(address: str) -> str | None:
-    """None where the e-mail library would not put it into a header: `.ann@x`, `=?utf-8?q?x?=@x`."""
+def _accepted_by_library(address: str) -> str | None:
+    """Return `address`, or None if the e-mail library does not accept it in a header: `.ann@x`, `=?utf-8?q?x?=@x`."""
     try:
         return address if Address(addr_spec=address).addr_spec == address else None
     except (MessageError, ValueError, IndexError):  # it has no one exception for what it does not take
@@ -65,21 +65,21 @@ def _written(address: str) -> str | None:
 
 
 def one_line(text: str, longest: int) -> str:
-    """`text` without line breaks and other control characters."""
-    plain = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in text)
+    """Return `text` without line breaks and other control characters, cut to `longest` characters."""
+    plain = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
     words = " ".join(plain.split())
     return words if len(words) <= longest else f"{words[: longest - 1]}…"
 
 
 def build_message(mail: Email, sender: str, at: datetime) -> EmailMessage:
-    """The e-mail. Its Message-ID is the same whenever this message is sent."""
-    whom = _sender(sender)
+    """Build the MIME message. Its Message-ID is the same each time that this e-mail is sent."""
+    from_address = _sender(sender)
     message = EmailMessage(policy=SMTP)
-    message["From"] = whom
+    message["From"] = from_address
     message["To"] = Address(one_line(mail.name, LONGEST_NAME), addr_spec=mail.recipient)
     message["Subject"] = one_line(mail.subject, LONGEST_SUBJECT)
     message["Date"] = format_datetime(at)
-    message["Message-ID"] = f"<{mail.key}@{whom.domain}>"
+    message["Message-ID"] = f"<{mail.key}@{from_address.domain}>"
     message["Auto-Submitted"] = "auto-generated"  # so that no holiday notice answers it
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")

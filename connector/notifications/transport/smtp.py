@@ -1,8 +1,8 @@
-"""Messages as e-mail, over one connection for a batch.
+"""Send notifications by SMTP, with one connection per batch.
 
-What the server says of one message (its recipient, its content) settles that message. What it says of us (no
-connection, no encryption, a wrong password, a sender it does not take) concerns every message, and is never held
-against one. A server's own words are not kept: they repeat addresses.
+A rejection of a recipient or of content concerns that message. Any other failure (no connection, no encryption, a wrong
+password, a rejected sender) concerns every message, and counts against none. The server's texts are not stored, as they
+repeat addresses.
 """
 
 from __future__ import annotations
@@ -22,29 +22,31 @@ from connector.notifications.transport.email import Email, build_message
 from connector.settings import MessageSettings, Security
 
 GOODBYE_SECONDS = 2.0
-AGAIN = "It is tried again."
-SECURITY = "CONNECTOR_MESSAGES__SMTP_SECURITY is starttls (mostly port 587), tls (465) or none."
-TRUST = "CONNECTOR_MESSAGES__SMTP_HOST must be the name in its certificate, which somebody we trust must have signed."
-NAMED = "Set CONNECTOR_MESSAGES__SMTP_USERNAME and SMTP_PASSWORD to what it knows."
+RETRY_HINT = "It is tried again."
+SECURITY_HINT = "CONNECTOR_MESSAGES__SMTP_SECURITY is starttls (mostly port 587), tls (465) or none."
+CERTIFICATE_HINT = (
+    "CONNECTOR_MESSAGES__SMTP_HOST must be the name in its certificate, which somebody we trust must have signed."
+)
+CREDENTIALS_HINT = "Set CONNECTOR_MESSAGES__SMTP_USERNAME and SMTP_PASSWORD to what it knows."
 _ENHANCED = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 _CLOSING = 421
 
 
-class SmtpPost:
-    """See `Post`. It connects with the first message, and again after a connection broke."""
+class SmtpTransport:
+    """Implements `MailTransport`. It connects for the first message, and again after a connection broke."""
 
     def __init__(self, settings: MessageSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._line: SMTP | None = None
+        self._connection: SMTP | None = None
 
-    async def __aenter__(self) -> SmtpPost:
+    async def __aenter__(self) -> SmtpTransport:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        line, self._line = self._line, None
+        line, self._connection = self._connection, None
         if line is None:
             return
         try:
@@ -54,34 +56,34 @@ class SmtpPost:
             line.close()
 
     async def send(self, mail: Email) -> None:
-        made = build_message(mail, self._settings.sender, self._clock.now())
-        line = await self._connected(made["From"].addresses[0].domain)
+        message = build_message(mail, self._settings.sender, self._clock.now())
+        connection = await self._connect(message["From"].addresses[0].domain)
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                await line.sendmail(made["From"].addresses[0].addr_spec, [mail.recipient], _bytes(made))
+                await connection.sendmail(message["From"].addresses[0].addr_spec, [mail.recipient], _as_ascii(message))
         except aiosmtplib.SMTPSenderRefused as error:
             if error.code == _CLOSING:
-                raise self._broken() from None
+                raise self._connection_broken() from None
             raise PostError(
                 f"The mail server does not take our sender ({_code(error)}).",
                 hint="Set CONNECTOR_MESSAGES__SENDER to an address that it sends for.",
                 retry_class=RetryClass.CONFIG, whole=True,
             ) from None  # fmt: skip
         except aiosmtplib.SMTPRecipientsRefused as error:
-            raise self._refused(error.recipients[0], "the recipient") from None
+            raise self._rejection(error.recipients[0], "the recipient") from None
         except SMTPResponseException as error:
-            raise self._refused(error, "the message") from None
+            raise self._rejection(error, "the message") from None
         except (SMTPException, OSError, TimeoutError):
-            raise self._broken() from None
+            raise self._connection_broken() from None
         except BaseException:
-            self._hang_up()  # in the middle of a message: the next one must not be written behind it
+            self._close()  # in the middle of a message: the next one must not be written behind it
             raise
 
-    async def _connected(self, name: str) -> SMTP:
-        if self._line is not None and self._line.is_connected:
-            return self._line
+    async def _connect(self, name: str) -> SMTP:
+        if self._connection is not None and self._connection.is_connected:
+            return self._connection
         settings = self._settings
-        line = SMTP(
+        connection = SMTP(
             hostname=settings.smtp_host,
             port=settings.smtp_port,
             use_tls=settings.smtp_security is Security.TLS,
@@ -92,48 +94,50 @@ class SmtpPost:
         where = f"The mail server {settings.smtp_host}:{settings.smtp_port}"
         try:
             async with asyncio.timeout(settings.timeout_seconds):
-                await self._enter(line, where)
+                await self._sign_in(connection, where)
         except PostError:
-            line.close()
+            connection.close()
             raise
         except SMTPResponseException as error:
-            line.close()
-            raise _unreachable(f"{where} turned us away ({_code(error)}).", AGAIN) from None
+            connection.close()
+            raise _unreachable(f"{where} turned us away ({_code(error)}).", RETRY_HINT) from None
         except (SMTPException, OSError, TimeoutError) as error:
-            line.close()
+            connection.close()
             cause = error.__cause__ or error
             if isinstance(cause, ssl.SSLCertVerificationError):
                 what = f"The certificate of {where[0].lower()}{where[1:]} cannot be trusted."
-                raise _unreachable(what, TRUST, RetryClass.CONFIG) from None
+                raise _unreachable(what, CERTIFICATE_HINT, RetryClass.CONFIG) from None
             if isinstance(cause, ssl.SSLError):
-                raise _unreachable(f"{where} does not speak TLS here.", SECURITY, RetryClass.CONFIG) from None
-            raise _unreachable(f"{where} cannot be reached.", AGAIN) from None
+                raise _unreachable(f"{where} does not speak TLS here.", SECURITY_HINT, RetryClass.CONFIG) from None
+            raise _unreachable(f"{where} cannot be reached.", RETRY_HINT) from None
         except BaseException:
-            line.close()
+            connection.close()
             raise
-        self._line = line
-        return line
+        self._connection = connection
+        return connection
 
-    async def _enter(self, line: SMTP, where: str) -> None:
+    async def _sign_in(self, connection: SMTP, where: str) -> None:
         settings = self._settings
-        await line.connect()
+        await connection.connect()
         if settings.smtp_security is Security.STARTTLS:
-            await line.ehlo()
-            if not line.supports_extension("starttls"):
-                raise _unreachable(f"{where} does not speak STARTTLS here.", SECURITY, RetryClass.CONFIG)
-            await line.starttls()
+            await connection.ehlo()
+            if not connection.supports_extension("starttls"):
+                raise _unreachable(f"{where} does not speak STARTTLS here.", SECURITY_HINT, RetryClass.CONFIG)
+            await connection.starttls()
         if settings.smtp_username:
-            await line.ehlo()
-            if not line.supported_auth_methods:
-                raise _unreachable(f"{where} lets nobody sign in here.", SECURITY, RetryClass.CONFIG)
+            await connection.ehlo()
+            if not connection.supported_auth_methods:
+                raise _unreachable(f"{where} lets nobody sign in here.", SECURITY_HINT, RetryClass.CONFIG)
             try:
-                await line.login(settings.smtp_username, settings.smtp_password.get_secret_value())
+                await connection.login(settings.smtp_username, settings.smtp_password.get_secret_value())
             except aiosmtplib.SMTPAuthenticationError as error:
-                raise _unreachable(f"{where} does not let us in ({_code(error)}).", NAMED, RetryClass.AUTH) from None
+                raise _unreachable(
+                    f"{where} does not let us in ({_code(error)}).", CREDENTIALS_HINT, RetryClass.AUTH
+                ) from None
 
-    def _refused(self, error: SMTPResponseException, what: str) -> PostError:
+    def _rejection(self, error: SMTPResponseException, what: str) -> PostError:
         if error.code == _CLOSING:
-            return self._broken()
+            return self._connection_broken()
         if 500 <= error.code < 600:
             hint = "Correct the customer's e-mail address." if what == "the recipient" else ""
             return PostError(
@@ -143,23 +147,23 @@ class SmtpPost:
             f"The mail server does not take {what} just now ({_code(error)}).", retry_class=RetryClass.TRANSIENT
         )
 
-    def _broken(self) -> PostError:
-        """Nothing more goes over this connection; whether the message was taken is not known."""
-        self._hang_up()
+    def _connection_broken(self) -> PostError:
+        """Close the connection, and return the error for it: whether the message was accepted is not known."""
+        self._close()
         return PostError(
             "The connection to the mail server broke before it said whether it took the message.",
             retry_class=RetryClass.TRANSIENT,
         )
 
-    def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
-def _bytes(made: EmailMessage) -> bytes:
-    """The message for the wire: nothing in it but ASCII, so that every server takes it."""
-    return made.as_bytes(policy=made.policy.clone(cte_type="7bit"))
+def _as_ascii(message: EmailMessage) -> bytes:
+    """Return the message in ASCII, so that every server accepts it."""
+    return message.as_bytes(policy=message.policy.clone(cte_type="7bit"))
 
 
 def _unreachable(what: str, hint: str, retry_class: RetryClass = RetryClass.TRANSIENT) -> PostError:
@@ -167,6 +171,6 @@ def _unreachable(what: str, hint: str, retry_class: RetryClass = RetryClass.TRAN
 
 
 def _code(error: SMTPResponseException) -> str:
-    """`550 5.1.1`; the words beside it would name the customer."""
-    found = _ENHANCED.search(error.message)
-    return f"{error.code} {found[0]}" if found else str(error.code)
+    """Return the reply code, as `550 5.1.1`, without the server's text, which would name the customer."""
+    enhanced = _ENHANCED.search(error.message)
+    return f"{error.code} {enhanced[0]}" if enhanced else str(error.code)

@@ -1,4 +1,4 @@
-"""What every way out of the house does: take one message after the other, or say why not."""
+"""The interface of transports: accept one message after the other, or raise why not."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Protocol
 
 from connector.clock import Clock
 from connector.notifications.transport.email import Email
-from connector.notifications.transport.smtp import SmtpPost
-from connector.notifications.transport.webhook import WebhookPost
+from connector.notifications.transport.smtp import SmtpTransport
+from connector.notifications.transport.webhook import WebhookTransport
 from connector.settings import MessageSettings, Via
 
 
 class MailTransport(Protocol):
-    """Open while it is entered, for one batch; an instance may be entered again and again."""
+    """A transport. It is entered for each batch, and can be entered again."""
 
     async def send(self, mail: Email) -> None:
-        """Hand `mail` over. PostError: it was not taken, or it is not known whether it was."""
+        """Hand `mail` over. Raises PostError if it was not accepted, or if that is not known."""
         ...
 
 
 def make_transport(settings: MessageSettings, clock: Clock) -> AbstractAsyncContextManager[MailTransport] | None:
-    """The way that the settings name; None if nothing is to be sent."""
+    """Return the transport of the settings; None if notifications are off."""
     match settings.via:
         case Via.SMTP:
-            return SmtpPost(settings, clock)
+            return SmtpTransport(settings, clock)
         case Via.WEBHOOK:
-            return WebhookPost(settings, clock)
+            return WebhookTransport(settings, clock)
         case Via.NONE:
             return None

@@ -1,7 +1,7 @@
-"""Messages posted to an address of the company's, as JSON signed in the manner of Standard Webhooks: whoever gets one
-checks `webhook-signature`, an HMAC-SHA256 over id, time and body, and tells a repeat by `webhook-id`.
+"""Post notifications as JSON to the company's webhook, signed as Standard Webhooks specifies.
 
-No redirect is followed: what is signed for one address is not given to another.
+The receiver checks `webhook-signature`, an HMAC-SHA256 over id, time and body, and detects a repeat by `webhook-id`.
+Redirects are not followed: a message signed for one address is not sent to another.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from connector.errors import PostError, RetryClass
 from connector.notifications.transport.email import Email
 from connector.settings import MessageSettings
 
-AGAIN = frozenset({408, 425, 429})
-NOT_HERE = frozenset({401, 403, 404, 405})
-"""Answers that say nothing of the message: with another address or secret it would be taken."""
-LONGEST_WAIT = 6 * 3600.0
-"""However long we are asked to wait."""
+RETRYABLE_STATUSES = frozenset({408, 425, 429})
+MISCONFIGURED_STATUSES = frozenset({401, 403, 404, 405})
+"""Statuses that do not concern the message: another address or secret is needed."""
+MAX_WAIT_SECONDS = 6 * 3600.0
+"""The longest wait in seconds, whatever Retry-After says."""
 
 
-class WebhookPost:
-    """See `Post`."""
+class WebhookTransport:
+    """Implements `MailTransport`."""
 
     def __init__(self, settings: MessageSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> WebhookPost:
+    async def __aenter__(self) -> WebhookTransport:
         timeout = aiohttp.ClientTimeout(total=self._settings.timeout_seconds)
         self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
         return self
@@ -51,16 +51,16 @@ class WebhookPost:
     async def send(self, mail: Email) -> None:
         assert self._session is not None, "enter it first"
         now = self._clock.now()
-        body = content(mail, now)
+        body = build_payload(mail, now)
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "crm-connector",
-            **signed(self._settings.webhook_key, f"msg_{mail.key}", int(now.timestamp()), body),
+            **signature_headers(self._settings.webhook_key, f"msg_{mail.key}", int(now.timestamp()), body),
         }
         url = self._settings.webhook_url.get_secret_value()
         try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
-                status, asked = answer.status, answer.headers.get("Retry-After", "")
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                status, retry_after = response.status, response.headers.get("Retry-After", "")
         except aiohttp.ClientConnectorError:
             raise PostError(
                 "The webhook cannot be reached.", hint="It is tried again.",
@@ -71,11 +71,11 @@ class WebhookPost:
                 "The webhook did not say whether it took the message.", retry_class=RetryClass.TRANSIENT
             ) from None
         if not 200 <= status < 300:
-            raise _refused(status, _wait(asked, now))
+            raise _rejection(status, _retry_after_seconds(retry_after, now))
 
 
-def content(mail: Email, now: datetime) -> bytes:
-    """What is posted."""
+def build_payload(mail: Email, now: datetime) -> bytes:
+    """Return the JSON body."""
     return orjson.dumps(
         {
             "type": f"order.{mail.kind}",
@@ -99,8 +99,8 @@ def content(mail: Email, now: datetime) -> bytes:
     )
 
 
-def signed(key: bytes, name: str, at: int, body: bytes) -> dict[str, str]:
-    """The headers by which the receiver knows that it comes from us, that it is whole, and when it was sent."""
+def signature_headers(key: bytes, name: str, at: int, body: bytes) -> dict[str, str]:
+    """Return the headers that prove the sender, the integrity and the time of a message."""
     digest = hmac.new(key, f"{name}.{at}.".encode() + body, sha256).digest()
     return {
         "webhook-id": name,
@@ -109,26 +109,26 @@ def signed(key: bytes, name: str, at: int, body: bytes) -> dict[str, str]:
     }
 
 
-def _refused(status: int, wait: float | None) -> PostError:
-    if status >= 500 or status in AGAIN:
-        # Told to slow down, we do so with every message.
+def _rejection(status: int, wait: float | None) -> PostError:
+    if status >= 500 or status in RETRYABLE_STATUSES:
+        # A Retry-After applies to all messages.
         return PostError(
             f"The webhook does not take the message just now (HTTP {status}).",
             retry_class=RetryClass.TRANSIENT, whole=wait is not None, wait=wait,
         )  # fmt: skip
-    if 300 <= status < 400 or status in NOT_HERE:
+    if 300 <= status < 400 or status in MISCONFIGURED_STATUSES:
         what = "points elsewhere" if status < 400 else "is not there, or does not know us"
         hint = "CONNECTOR_MESSAGES__WEBHOOK_URL and WEBHOOK_SECRET must be those of what takes messages."
         return PostError(f"The webhook {what} (HTTP {status}).", hint=hint, retry_class=RetryClass.CONFIG, whole=True)
     return PostError(f"The webhook refused the message for good (HTTP {status}).", retry_class=RetryClass.DATA)
 
 
-def _wait(text: str, now: datetime) -> float | None:
-    """The seconds of a Retry-After, which is a number or a date."""
+def _retry_after_seconds(text: str, now: datetime) -> float | None:
+    """Return the seconds of a Retry-After header, which is a number or a date; None if it is neither."""
     if text.strip().isdecimal():
-        return min(float(text), LONGEST_WAIT)
+        return min(float(text), MAX_WAIT_SECONDS)
     try:
         until = parsedate_to_datetime(text)
-        return min(max(0.0, (until - now).total_seconds()), LONGEST_WAIT)
+        return min(max(0.0, (until - now).total_seconds()), MAX_WAIT_SECONDS)
     except (ValueError, TypeError):
         return None

@@ -1,8 +1,8 @@
-"""Figures over the orders of a period: how long they dwell, what holds them up, what comes back, what they bring.
+"""Metrics over the orders of a period: time in stages, holds, promises, returns and revenue.
 
-Each figure is a table: columns, and rows whose first values name what they are about and whose last one is measured.
-An order belongs to the period in which it was placed. Orders are counted by the database, or read as a stream of rows
-where sums must be exact; they are never loaded.
+A metric is a table: the first columns name the subject of a row, the last one has the measured value. An order belongs
+to the period in which it was placed. The database counts orders, or streams rows where sums must be exact; orders are
+never loaded.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Mapping
 
 from connector.model.period import Period
 from connector.orders.analytics import flow, money, service
-from connector.orders.analytics.figure import YEARS, Counted, Metric, day
+from connector.orders.analytics.figure import YEARS, Metric, MetricQuery, parse_day
 from connector.store.engine import Connection
 
-__all__ = ["FIGURES", "YEARS", "Metric", "Period", "day", "figure"]
+__all__ = ["METRICS", "YEARS", "Metric", "Period", "load_metric", "parse_day"]
 
 
-async def figure(connection: Connection, name: str, period: Period) -> Metric:
-    """One of FIGURES."""
-    about, columns, count = FIGURES[name]
+async def load_metric(connection: Connection, name: str, period: Period) -> Metric:
+    """Return the metric `name`, one of METRICS."""
+    about, columns, count = METRICS[name]
     rows = tuple(await count(connection, period))
     return Metric(name=name, about=about, columns=columns, rows=rows, low_is_bad=name in LOW_IS_BAD)
 
@@ -27,7 +27,7 @@ async def figure(connection: Connection, name: str, period: Period) -> Metric:
 LOW_IS_BAD = {"on-time", "fill-rate"}
 
 
-FIGURES: Mapping[str, tuple[str, tuple[str, ...], Counted]] = {
+METRICS: Mapping[str, tuple[str, tuple[str, ...], MetricQuery]] = {
     "stages": (
         "Orders by stage; of these on hold, past their promise and not delivered; days since the oldest was placed.",
         ("stage", "on_hold", "late", "oldest_days", "orders"),

@@ -1,4 +1,4 @@
-"""What a figure is, and how averages and shares are rounded."""
+"""The metric type, and how averages and shares are rounded."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """`about` says how it is measured; the last column is the one to draw. `low_is_bad`: what is low is what to look
-    at first."""
+    """A metric as a table. `about` says how it is measured; the last column is the measured value. `low_is_bad`: low
+    values are the ones to look at first."""
 
     name: str
     about: str
@@ -29,25 +29,25 @@ class Metric:
     low_is_bad: bool = False
 
     @property
-    def said(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
         return {"name": self.name, "about": self.about, "columns": self.columns, "rows": rows}
 
 
-Counted = Callable[[Connection, Period], Awaitable[Iterable[tuple[Any, ...]]]]
+MetricQuery = Callable[[Connection, Period], Awaitable[Iterable[tuple[Any, ...]]]]
 
 
-def day(text: str) -> datetime:
+def parse_day(text: str) -> datetime:
     """`2026-01-31`, or a moment, in UTC if it names no zone; ValueError if it is none."""
-    found = datetime.fromisoformat(text)
-    if found.year not in YEARS:
+    moment = datetime.fromisoformat(text)
+    if moment.year not in YEARS:
         raise ValueError(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(kw_only=True, slots=True)
-class Times:
-    """How often, and how long altogether."""
+class Durations:
+    """A number of durations, with their total and maximum."""
 
     count: int = 0
     total: timedelta = timedelta()
@@ -62,6 +62,6 @@ class Times:
         return to_cents(Decimal(self.total / unit) / self.count) if self.count else None
 
 
-def share(part: Decimal | int, whole: Decimal | int) -> Decimal:
-    """In percent."""
-    return to_cents(Decimal(part) * 100 / Decimal(whole)) if whole else ZERO
+def share(part: Decimal | int, total: Decimal | int) -> Decimal:
+    """Return `part` of `total` in percent."""
+    return to_cents(Decimal(part) * 100 / Decimal(total)) if total else ZERO

@@ -26,11 +26,11 @@ async def revenue(connection: Connection, period: Period) -> Iterable[tuple[Any,
         number[channel or "", currency] += count
     async for channel, currency, captured, refunded in analytics.stream_payments(connection, period):
         money[channel or "", currency] += captured - refunded
-    await _imported(connection, period, money)
+    await _add_imported(connection, period, money)
     return [(*key, number[key], to_cents(money[key], places_of(key[1]))) for key in sorted(number)]
 
 
-async def _imported(connection: Connection, period: Period, money: defaultdict[Key, Decimal]) -> None:
+async def _add_imported(connection: Connection, period: Period, money: defaultdict[Key, Decimal]) -> None:
     """Add what imported orders come to, each in cents, as it would be invoiced (`OrderState.due`)."""
     here, key, total, tax = "", ("", ""), ZERO, ZERO
 
@@ -53,8 +53,8 @@ async def returns(connection: Connection, period: Period) -> Iterable[tuple[Any,
 
 
 async def return_reasons(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
-    found: defaultdict[Key, list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
-    seen: dict[Key, str] = {}
+    totals: defaultdict[Key, list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
+    last_order: dict[Key, str] = {}
     count: Counter[Key] = Counter()
     async for line in analytics.stream_returned_lines(connection, period):
         # Of a return that is closed nothing more comes than what has come.
@@ -62,13 +62,13 @@ async def return_reasons(connection: Connection, period: Period) -> Iterable[tup
         if not quantity:
             continue
         key = (line.reason, line.currency)
-        count[key] += seen.get(key) != line.order_number
-        seen[key] = line.order_number
-        found[key][0] += quantity
-        found[key][1] = EXACT.add(found[key][1], _price(quantity, line.unit_price, line.discount))
+        count[key] += last_order.get(key) != line.order_number
+        last_order[key] = line.order_number
+        totals[key][0] += quantity
+        totals[key][1] = EXACT.add(totals[key][1], _price(quantity, line.unit_price, line.discount))
     return [
         (*key, count[key], quantity, to_cents(value, places_of(key[1])))
-        for key, (quantity, value) in sorted(found.items())
+        for key, (quantity, value) in sorted(totals.items())
     ]
 
 

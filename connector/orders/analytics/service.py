@@ -15,8 +15,8 @@ from connector.store.queries import analytics
 
 
 async def on_time(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:
-    found = await analytics.count_kept_promises(connection, period)
-    return sorted((count.channel, count.orders, share(count.in_time, count.orders)) for count in found)
+    counts = await analytics.count_kept_promises(connection, period)
+    return sorted((count.channel, count.orders, share(count.in_time, count.orders)) for count in counts)
 
 
 async def fill_rate(connection: Connection, period: Period) -> Iterable[tuple[Any, ...]]:

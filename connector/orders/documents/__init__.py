@@ -1,1 +1,1 @@
-"""What customers get to see: the invoice, and the page on which they follow their order."""
+"""Documents for customers: the invoice and the tracking page."""

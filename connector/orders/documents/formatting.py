@@ -1,4 +1,4 @@
-"""How pages and messages write quantities and dates, and number parcels, so that both say the same. PURE."""
+"""Format quantities and dates, and number parcels, the same way in pages and notifications. PURE."""
 
 from __future__ import annotations
 

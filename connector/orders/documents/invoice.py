@@ -1,7 +1,7 @@
-"""What stands on an invoice, to the cent: lines, freight, the rounding between them and the order's total, tax. PURE.
+"""The contents of an invoice, to the cent: lines, freight, tax, and the rounding between lines and order total. PURE.
 
-An invoice is put together once, when it is issued, and kept as JSON: later changes of order, customer or rules do not
-reach it.
+An invoice is built once, when it is issued, and stored as JSON: later changes of order, customer or rules do not
+change it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class InvoiceView:
 def build_invoice(
     number: str, order: Order, before: OrderState, amount: Decimal, now: datetime, billing: Billing
 ) -> InvoiceView:
-    """The invoice `number` over `amount` of an order whose progress was `before` it."""
+    """Build the invoice `number` over `amount`; `before` is the order's state before it."""
     lines = tuple(
         InvoiceLine(
             number=line.number,

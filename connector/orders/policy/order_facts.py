@@ -1,4 +1,4 @@
-"""What rules may ask of an order. PURE."""
+"""The facts of an order that rules can use. PURE."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ADDRESS = ("street", "city", "country")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderFacts:
-    """Texts that list something are None where there is nothing to list."""
+    """The facts of an order. A text that lists something is None if there is nothing to list."""
 
     customer: Customer
     channel: str | None
@@ -45,9 +45,9 @@ class OrderFacts:
     captured: Decimal
 
 
-def facts_of(order: Order, now: datetime, standing: CustomerHistory | None = None) -> OrderFacts:
-    """`order` as rules see it at `now`."""
-    standing = standing or CustomerHistory()
+def facts_of(order: Order, now: datetime, history: CustomerHistory | None = None) -> OrderFacts:
+    """Return the facts of `order` at `now`."""
+    history = history or CustomerHistory()
     header, state = order.header, order.state
     there = order.destination
     missing = [name for name in ADDRESS if not there[name]]
@@ -63,28 +63,28 @@ def facts_of(order: Order, now: datetime, standing: CustomerHistory | None = Non
         largest_quantity=max((line.quantity for line in state.lines.values()), default=ZERO),
         off_list_percent=max((_off_list(line) for line in order.lines), default=ZERO),
         missing_address=" and ".join(missing) or None,
-        unknown_products=_named(line.product for line in order.lines if line.product.placeholder),
-        unsold_products=_named(
+        unknown_products=_list_skus(line.product for line in order.lines if line.product.placeholder),
+        unsold_products=_list_skus(
             line.product for line in order.lines if not line.product.active and not line.product.placeholder
         ),
         unpriced_lines=", ".join(str(line.number) for line in order.lines if line.unit_price is None) or None,
         stated_total=header.stated_total,
         off_stated=None if header.stated_total is None else header.stated_total - state.due,
-        open_balance=standing.open_balance,
-        orders_of_the_day=standing.orders_of_the_day,
-        earlier_orders=standing.earlier_orders,
+        open_balance=history.open_balance,
+        orders_of_the_day=history.orders_of_the_day,
+        earlier_orders=history.earlier_orders,
         payment_status=state.payment_status.value,
         authorized=state.authorized,
         captured=state.captured,
     )
 
 
-def _named(products: Iterable[Product]) -> str | None:
+def _list_skus(products: Iterable[Product]) -> str | None:
     return ", ".join(product.sku for product in products) or None
 
 
 def _off_list(line: Line) -> Decimal:
-    """By how many percent the price of a line, discount and all, differs from the list; 0 without a list price."""
+    """Return by how many percent the discounted price of a line differs from the list price; 0 without a list price."""
     listed: Mapping[str, Decimal] = {price.currency: price.unit_price for price in line.product.prices}
     there = listed.get(line.currency, ZERO)
     if line.unit_price is None or there == 0:

@@ -1,4 +1,4 @@
-"""The rules of the desk as data: what holds an order up, what goes first, which warehouse sends, when to escalate."""
+"""The order rules as data: verification, priority, routing, billing and escalation, loaded from YAML."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class _Billing(_Part):
     tax: Annotated[list[_Tax], Field(max_length=_MOST)] = []
 
 
-class _Book(_Part):
+class _RulesFile(_Part):
     unknown_products: Literal["hold", "refuse"] = "hold"
     verification: Annotated[list[_Check], Field(max_length=_MOST)] = []
     priority: Annotated[list[_Points], Field(max_length=_MOST)] = []
@@ -115,14 +115,14 @@ class _Book(_Part):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """A rule of verification: `failed` says why an order is held, None if it need not be."""
+    """A rule of verification: `failure` returns why an order must be held, or None."""
 
     name: str
     hold: Hold
     when: Expression
     say: str
 
-    def failed(self, facts: OrderFacts) -> str | None:
+    def failure(self, facts: OrderFacts) -> str | None:
         if self.when.evaluate(facts) is not True:
             return None
         return _PLACE.sub(lambda place: to_text(resolve(OrderFacts, place[1]).read(facts)), self.say)
@@ -130,7 +130,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Routing:
-    """`criteria` by weight; `cost` of one parcel by warehouse."""
+    """The routing rules: `criteria`, the most important first; `cost` of one parcel by warehouse."""
 
     criteria: tuple[Criterion, ...] = ("shipments", "cost", "age")
     cost: Mapping[str, Decimal] = field(default_factory=dict)
@@ -138,8 +138,8 @@ class Routing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Billing:
-    """Who invoices, and the tax (a fraction): in every price, or on top of them where prices are `net`. `tax` are the
-    rates that depend on the order, `tax_rate` that of all others."""
+    """The company that invoices, and the tax rates (fractions): included in prices, or added if prices are `net`.
+    `tax`: the rates with a condition on the order; `tax_rate`: the rate of all other orders."""
 
     company: str = "Your company"
     address: tuple[str, ...] = ()
@@ -153,7 +153,7 @@ class Billing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Why an order must be held: the rules that say so, and their sentences."""
+    """Why an order must be held: the names of the failed rules, and their sentences."""
 
     rules: str
     why: str
@@ -161,7 +161,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """`keep_unknown`: an order that names an unknown product is kept (and held), not refused."""
+    """All rules. `keep_unknown`: an order with an unknown product is stored and held, not rejected."""
 
     keep_unknown: bool = True
     checks: tuple[Check, ...]
@@ -174,29 +174,31 @@ class Rules:
     notified_kinds: frozenset[MessageKind] = frozenset()
     """Of `messages`, those that there is a way to send: only they are captured. See `rules_of`."""
 
-    def failed(self, facts: OrderFacts, excused: frozenset[Hold] = frozenset()) -> dict[Hold, Failure]:
-        """Why an order must be held, by reason; reasons that a person has released are `excused`."""
-        found: dict[Hold, list[tuple[str, str]]] = {}
+    def failed_checks(self, facts: OrderFacts, excused: frozenset[Hold] = frozenset()) -> dict[Hold, Failure]:
+        """Return why an order must be held, by hold reason, except `excused` reasons that a person has released."""
+        failures: dict[Hold, list[tuple[str, str]]] = {}
         for check in self.checks:
-            if check.hold not in excused and (why := check.failed(facts)) is not None:
-                found.setdefault(check.hold, []).append((check.name, why))
+            if check.hold not in excused and (why := check.failure(facts)) is not None:
+                failures.setdefault(check.hold, []).append((check.name, why))
         return {
-            hold: Failure(rules="; ".join(name for name, _ in said), why=" ".join(why for _, why in said))
-            for hold, said in found.items()
+            hold: Failure(
+                rules="; ".join(name for name, _ in failed_checks), why=" ".join(why for _, why in failed_checks)
+            )
+            for hold, failed_checks in failures.items()
         }
 
     @property
-    def priority_asks_for_standing(self) -> bool:
-        """Whether priority depends on what a customer ordered else, which takes queries to find out."""
-        named = {path.text for _, when in self.points for path in when.paths}
-        return bool(named & {field.name for field in fields(CustomerHistory)})
+    def priority_needs_history(self) -> bool:
+        """Whether priority depends on the customer's history, which takes more queries."""
+        paths = {path.text for _, when in self.points for path in when.paths}
+        return bool(paths & {field.name for field in fields(CustomerHistory)})
 
     def priority(self, facts: OrderFacts) -> int:
         return sum(points for points, when in self.points if when.evaluate(facts) is True)
 
 
 def load_rules(file: Path | None = None) -> Rules:
-    """The rules of `file`, or those we ship; RulesError with every problem at once."""
+    """Load the rules of `file`, or the packaged ones; raises RulesError with all problems."""
     try:
         content = shipped().encode() if file is None else read_file(file, MAX_BYTES)
     except UnusableFileError as error:
@@ -236,7 +238,7 @@ def load_rules_for(settings: Settings) -> Rules:
 
 @cache
 def standard() -> Rules:
-    """The rules we ship."""
+    """Return the packaged rules."""
     return load_rules()
 
 
@@ -244,8 +246,8 @@ def shipped() -> str:
     return (files("connector.orders.policy") / "rules.yaml").read_text(encoding="utf-8")
 
 
-def _read(name: str, content: bytes) -> _Book:
-    """What the file says; a file without rules of verification, which would let every order through, is none."""
+def _read(name: str, content: bytes) -> _RulesFile:
+    """Parse a rules file. A file without `verification` is an error, as every order would pass."""
     problems = Problems()
     if not any(line.partition(b"#")[0].strip() for line in content.removeprefix(BOM_UTF8).splitlines()):
         problems.add(Position(file=name), "file", f"is empty: {_COPY}.")
@@ -254,21 +256,21 @@ def _read(name: str, content: bytes) -> _Book:
     if top is None:
         raise RulesError(problems.lines())
     try:
-        said = YAML(typ="safe", pure=True).load(content.decode("utf-8-sig"))
+        document = YAML(typ="safe", pure=True).load(content.decode("utf-8-sig"))
     except (YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = Position(file=name, line=mark.line + 1, column=mark.column + 1) if mark else Position(file=name)
         what = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise RulesError([f"{where}: file: is not YAML: {what}."]) from None
-    if "verification" not in said:
+    if "verification" not in document:
         text = f"is missing, and every order would pass: {_COPY}, or write `verification: []` if that is meant."
         problems.add(at(name, top), "verification", text)
     try:
-        book = _Book.model_validate(said)
+        book = _RulesFile.model_validate(document)
     except ValidationError as error:
-        for wrong in field_errors(error, _Book)[:MAX_LISTED]:
-            field = ".".join(str(part + 1) if isinstance(part, int) else part for part in wrong.place)
-            problems.add(find(name, top, wrong.place), field, wrong.ended)
+        for field_error in field_errors(error, _RulesFile)[:MAX_LISTED]:
+            field = ".".join(str(part + 1) if isinstance(part, int) else part for part in field_error.place)
+            problems.add(find(name, top, field_error.place), field, field_error.ended)
     if problems:
         raise RulesError(problems.lines())
     return book

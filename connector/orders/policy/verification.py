@@ -1,4 +1,4 @@
-"""Verification: a placed order that breaks no rule becomes verified, another one goes on hold for a person."""
+"""Verification: a placed order that breaks no rule becomes verified; any other goes on hold."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from connector.store.queries.order_events import list_events
 async def verify(
     transaction: OrderTransaction, numbers: Sequence[str], *, command: OrderCommand | None = None
 ) -> list[OrderState]:
-    """Verify these orders, or put them on hold; those that are not placed, or on hold already, stay as they are.
+    """Verify these orders, or put them on hold. Orders that are not placed, or are on hold, do not change.
 
     A hold that a person has released is not placed again for the same reason, until the order is changed or, for
     payment, another one fails.
@@ -41,7 +41,7 @@ async def verify(
 
 
 async def recheck(transaction: OrderTransaction, number: str, among: frozenset[Hold] = frozenset(Hold)) -> None:
-    """Put an order on hold that has moved since it was verified, if it breaks a rule now that holds `among` these."""
+    """Put a verified order on hold if it now breaks a rule whose hold is `among` these."""
     [(order, _)] = (await transaction.load([number])).values()
     failed = (await _failed_checks(transaction, [order]))[number]
     wanted = {hold: failure for hold, failure in failed.items() if hold in among - order.state.holds}
@@ -49,11 +49,11 @@ async def recheck(transaction: OrderTransaction, number: str, among: frozenset[H
 
 
 async def _failed_checks(transaction: OrderTransaction, some: Sequence[Order]) -> dict[str, dict[Hold, Failure]]:
-    """Which rules each of these orders breaks, those apart that a person has excused."""
+    """Return the failed rules of each order, without hold reasons that a person has released."""
     histories = await standings(transaction.uow.connection, some)
     excused = await _released_holds(transaction, [order.number for order in some])
     return {
-        order.number: transaction.rules.failed(
+        order.number: transaction.rules.failed_checks(
             facts_of(order, transaction.uow.now, histories[order.number]),
             excused.get(order.number, frozenset()),
         )
@@ -67,7 +67,7 @@ def _hold(number: str, hold: Hold, failure: Failure) -> OrderCommand:
 
 
 async def _released_holds(transaction: OrderTransaction, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:
-    """Reasons that somebody has released since the order was last changed; for payment, since one last failed."""
+    """Return the hold reasons released since the order was last changed; for payment, since one last failed."""
     actions = (Action.RELEASE, Action.CHANGE, Action.DECLINE)
     released: dict[str, frozenset[Hold]] = {}
     for number, event in await list_events(transaction.uow.connection, numbers, actions):

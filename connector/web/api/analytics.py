@@ -7,7 +7,7 @@ from datetime import datetime
 
 from connector.errors import UsageError
 from connector.model.role import Role
-from connector.orders.analytics import FIGURES, Metric, Period, day, figure
+from connector.orders.analytics import METRICS, Metric, Period, load_metric, parse_day
 from connector.web.csv_response import KIND as SHEET
 from connector.web.csv_response import csv_response
 from connector.web.problem import ProblemError
@@ -20,7 +20,7 @@ QUERIES = {"since": "first day, as 2026-01-31; 90 days ago if absent", "until": 
 
 
 async def get_report(call: RequestContext) -> ApiResponse:
-    return ApiResponse(value=(await _load_metric(call)).said)
+    return ApiResponse(value=(await _load_metric(call)).as_dict)
 
 
 async def get_report_csv(call: RequestContext) -> ApiResponse:
@@ -34,8 +34,8 @@ async def get_report_chart(call: RequestContext) -> ApiResponse:
 
 async def _load_metric(call: RequestContext) -> Metric:
     name = call.path_key("figure")
-    if name not in FIGURES:
-        hint = f"There are {', '.join(FIGURES)}."
+    if name not in METRICS:
+        hint = f"There are {', '.join(METRICS)}."
         raise ProblemError(404, "unknown", f"There is no figure {name}.", field="figure", hint=hint)
     since, until = _day_parameter(call, "since"), _day_parameter(call, "until")
     try:
@@ -43,13 +43,13 @@ async def _load_metric(call: RequestContext) -> Metric:
     except UsageError as error:
         raise ProblemError(400, "query", error.message, field="since", hint=error.hint) from None
     async with call.store.reader() as connection:
-        return await figure(connection, name, period)
+        return await load_metric(connection, name, period)
 
 
 def _day_parameter(call: RequestContext, name: str) -> datetime | None:
     text = call.query_value(name)
     try:
-        return None if text is None else day(text)
+        return None if text is None else parse_day(text)
     except ValueError:
         hint = "Write it as 2026-01-31 or 2026-01-31T08:00:00Z."
         raise ProblemError(400, "query", f"{text!r} is no day.", field=name, hint=hint) from None
@@ -68,7 +68,7 @@ def _route(ending: str, summary: str, handler: Callable[[RequestContext], object
 
 
 ROUTES = (
-    _route("", f"A figure of a period: {', '.join(FIGURES)}.", get_report),
+    _route("", f"A figure of a period: {', '.join(METRICS)}.", get_report),
     _route("/csv", "The same as CSV.", get_report_csv, SHEET),
     _route("/chart", "The same as a bar chart (SVG).", get_report_chart, PICTURE),
 )

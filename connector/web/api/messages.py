@@ -50,15 +50,15 @@ async def preview_message(call: RequestContext) -> ApiResponse:
         raise ProblemError(404, "unknown", f"{kind_name!r} is no message.", field="kind", hint=hint)
     kind, reference = MessageKind(kind_name), call.query_key("reference")
     async with call.store.reader() as connection:
-        latest = await call.composer.latest(connection, number, kind)
+        latest = await call.composer.latest_request(connection, number, kind)
         if latest is None:
             raise _unknown_order(number)
         item = latest if reference is None else NotificationRequest(order=number, kind=kind, reference=reference)
-        [subject] = await call.composer.subjects(connection, [item], call.store.clock.now())
+        [subject] = await call.composer.compose_all(connection, [item], call.store.clock.now())
     if not isinstance(subject, ComposedNotification):
         raise ProblemError(404, "unknown", subject.why, field="kind")
     try:
-        content = call.composer.writer.write(subject.view)
+        content = call.composer.renderer.render(subject.view)
     except TemplateFaultError as error:
         raise ProblemError(409, "template", f"A template cannot be filled: {error}.", field="kind") from None
     return ApiResponse(value=TextBody(content.html, "text/html"), headers={"Content-Security-Policy": POLICY})

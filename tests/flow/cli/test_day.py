@@ -17,7 +17,7 @@ def test_from_nothing_to_in_sync(shell: Shell) -> None:
 
     rehearsed = shell("import", SHOP, "--dry-run")
     assert rehearsed.status == 0
-    assert rehearsed.out.endswith("13 order lines in these orders.\nRehearsal: nothing was stored.\n")
+    assert rehearsed.out.endswith("13 order lines in these orders.\nDry run: nothing was stored.\n")
     assert shell("status", "--json").document["entities"]["order"]["here"] == 0
 
     brought = shell("import", SHOP, "--json").document

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from connector.notifications.transport.email import Attachment, Email, build_message, one_line, usable
-from connector.notifications.transport.smtp import _bytes
+from connector.notifications.transport.email import Attachment, Email, build_message, normalize_address, one_line
+from connector.notifications.transport.smtp import _as_ascii
 from connector.settings import MessageSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -31,7 +31,7 @@ def a_mail(**changes: str) -> Email:
 @pytest.mark.parametrize("breaks", ["\r\n", "\n", "\r", "\x00", "\x0b", "\x85", "\u2028", "\u2029"])
 @pytest.mark.parametrize("where", ["name", "subject"])
 def test_a_line_break_is_no_way_to_a_header(where: str, breaks: str) -> None:
-    sent = _bytes(build_message(a_mail(**{where: f"x{breaks}Bcc: spy@evil.example"}), SENDER, NOW))
+    sent = _as_ascii(build_message(a_mail(**{where: f"x{breaks}Bcc: spy@evil.example"}), SENDER, NOW))
     read = message_from_bytes(sent, policy=policy.default)
     assert set(read.keys()) == HEADERS
     assert "spy@evil.example" in str(read["To" if where == "name" else "Subject"])
@@ -42,7 +42,7 @@ def test_a_line_break_is_no_way_to_a_header(where: str, breaks: str) -> None:
 def test_whatever_is_in_it_the_mail_has_our_headers_and_is_ascii(name: str, subject: str, text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
     name, subject = (part.encode("utf-8", "replace").decode() for part in (name, subject))
-    sent = _bytes(build_message(a_mail(name=name, subject=subject, text=text), SENDER, NOW))
+    sent = _as_ascii(build_message(a_mail(name=name, subject=subject, text=text), SENDER, NOW))
     assert sent.isascii()
     read = message_from_bytes(sent, policy=policy.default)
     assert set(read.keys()) == HEADERS
@@ -85,7 +85,7 @@ def test_the_message_id_is_that_of_the_message() -> None:
     ],
 )
 def test_an_address_is_one_that_every_server_takes_or_none(said: str | None, found: str | None) -> None:
-    assert usable(said) == found
+    assert normalize_address(said) == found
 
 
 LOCAL = st.text(st.sampled_from("ann..=?=??utf-8?q_+'`|é \x7f"), max_size=20)
@@ -94,13 +94,13 @@ DOMAIN = st.text(st.sampled_from("shop..--xn8üß"), max_size=20)
 
 @given(st.text(max_size=80) | st.builds("{}@{}".format, LOCAL, DOMAIN))
 def test_a_usable_address_is_ascii_without_spaces_or_brackets_and_stands_in_the_mail(text: str) -> None:
-    found = usable(text)
+    found = normalize_address(text)
     if found is None:
         return
     assert found.isascii()
     assert found.isprintable()
     assert not set(found) & set(' <>,;:"\\')
-    sent = _bytes(build_message(replace(a_mail(), recipient=found), SENDER, NOW))
+    sent = _as_ascii(build_message(replace(a_mail(), recipient=found), SENDER, NOW))
     read = message_from_bytes(sent, policy=policy.default)
     assert [address.addr_spec for address in read["To"].addresses] == [found]
 

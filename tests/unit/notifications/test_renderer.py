@@ -20,7 +20,7 @@ EVIL = '<script src="https://evil.example/x.js"></script><img src=x onerror=aler
 
 @pytest.mark.parametrize("view", list(sample_views()), ids=lambda view: f"{view.kind}-{bool(view.tracking_url)}")
 def test_every_message_is_whole_in_both_forms_and_loads_nothing(view: object) -> None:
-    written = TemplateRenderer().write(view)  # type: ignore[arg-type]
+    written = TemplateRenderer().render(view)  # type: ignore[arg-type]
     assert written.subject
     assert "O-1" in written.text + written.subject
     for text in (written.subject, written.text, written.html):
@@ -50,7 +50,7 @@ def test_what_others_wrote_is_escaped_in_the_page_and_plain_in_the_text(kind: Me
         hold=view.hold and replace(view.hold, note=EVIL),
         invoice=view.invoice and replace(view.invoice, number=EVIL),
     )
-    written = TemplateRenderer().write(view)
+    written = TemplateRenderer().render(view)
     assert "<script" not in written.html
     assert "<img" not in written.html
     assert "&lt;script" in written.html
@@ -61,10 +61,10 @@ def test_what_others_wrote_is_escaped_in_the_page_and_plain_in_the_text(kind: Me
 def test_a_shipment_says_what_is_in_it_and_what_is_still_to_come() -> None:
     view = [view for view in sample_views() if view.kind is MessageKind.SHIPMENT][1]
     later = Item(name="Later", sku="L-1", quantity=view.to_come[0].quantity)
-    written = TemplateRenderer().write(replace(view, to_come=(later,)))
+    written = TemplateRenderer().render(replace(view, to_come=(later,)))
     for text in (written.html, written.text):
         assert text.index("Product") < text.index("Still to come") < text.index("Later")
-    assert "Still to come" not in TemplateRenderer().write(replace(view, to_come=())).html
+    assert "Still to come" not in TemplateRenderer().render(replace(view, to_come=())).html
 
 
 def test_a_template_of_ones_own_stands_in_for_ours_by_name(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_template_of_ones_own_stands_in_for_ours_by_name(tmp_path: Path) -> No
     layout = "<html><body><b>{{ it.company }}</b>{% block body %}{% endblock %}</body></html>"
     (tmp_path / "layout.html.j2").write_text(layout)
     view = next(sample_views())
-    written = TemplateRenderer(tmp_path).write(view)
+    written = TemplateRenderer(tmp_path).render(view)
     assert (written.subject, written.text) == ("Hurra, O-1", "Danke!\n")
     assert written.html.startswith("<html><body><b>Company</b>")
     assert "What you ordered" in written.html
@@ -98,7 +98,7 @@ def test_a_wrong_template_is_named_with_its_line_at_the_start(tmp_path: Path, na
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="names no folder"):
+    with pytest.raises(SettingsError, match="is not a folder"):
         TemplateRenderer(tmp_path / "absent")
 
 
@@ -110,5 +110,5 @@ def test_days_are_said_in_words() -> None:
     view = next(sample_views())
     assert (
         "5 March 2026"
-        in TemplateRenderer().write(replace(view, promised_on=datetime(2026, 3, 5, tzinfo=UTC).date())).text
+        in TemplateRenderer().render(replace(view, promised_on=datetime(2026, 3, 5, tzinfo=UTC).date())).text
     )

@@ -49,7 +49,7 @@ def test_template_includes_files_of_folders_in_its_folder(tmp_path: Path) -> Non
     (tmp_path / "parts" / "legal").mkdir(parents=True)
     (tmp_path / "parts" / "legal" / "footer.txt").write_text("Company of {{ it.order }}")
     (tmp_path / "confirmation.txt.j2").write_text('{% include "parts/legal/footer.txt" %}')
-    assert TemplateRenderer(tmp_path).write(next(sample_views())).text == "Company of O-1\n"
+    assert TemplateRenderer(tmp_path).render(next(sample_views())).text == "Company of O-1\n"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def settings(file: Path, templates: Path | None = None) -> Settings:
 def test_edited_rules_are_followed_and_broken_ones_are_said_once(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(shipped(), encoding="utf-8")
-    followed = RulesReloader(settings(file), settled=0)
+    followed = RulesReloader(settings(file), settle_seconds=0)
     assert followed.current()[0].keep_unknown
     file.write_text(shipped().replace("unknown_products: hold", "unknown_products: refuse"), encoding="utf-8")
     assert not followed.current()[0].keep_unknown
@@ -41,11 +41,11 @@ def test_edited_template_is_followed_and_a_broken_one_is_not(tmp_path: Path) -> 
     file, templates = tmp_path / "rules.yaml", tmp_path / "templates"
     file.write_text(shipped(), encoding="utf-8")
     templates.mkdir()
-    followed = RulesReloader(settings(file, templates), settled=0)
+    followed = RulesReloader(settings(file, templates), settle_seconds=0)
     view = next(view for view in sample_views() if view.kind is MessageKind.CONFIRMATION)
 
     def text() -> str:
-        return followed.current()[1].writer.write(view).text
+        return followed.current()[1].renderer.render(view).text
 
     assert "Hello" not in text()
     (templates / "confirmation.txt.j2").write_text("Hello {{ it.order }}", encoding="utf-8")
@@ -60,7 +60,7 @@ def test_edited_template_is_followed_and_a_broken_one_is_not(tmp_path: Path) -> 
 def test_edit_is_read_when_the_files_have_settled(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(shipped(), encoding="utf-8")
-    followed = RulesReloader(settings(file), settled=3600)
+    followed = RulesReloader(settings(file), settle_seconds=3600)
     file.write_text("", encoding="utf-8")
     assert followed.current()[0].keep_unknown
 

@@ -18,7 +18,7 @@ from connector.model.money import to_cents
 from connector.model.notification import MessageKind
 from connector.model.order import Order
 from connector.notifications.renderer import TemplateRenderer
-from connector.notifications.view import view_of
+from connector.notifications.view import build_view
 from connector.orders.command import OrderCommand
 from connector.orders.documents import invoice_pdf
 from connector.orders.documents.invoice import InvoiceView, build_invoice, dump, load
@@ -95,9 +95,9 @@ def test_a_cent_that_was_rounded_when_the_tax_was_added_is_the_same_cent_everywh
     order = changed(an_order(("1", "98.045", "0"), freight="0"), tax_rate=Decimal("0.19"))
     [invoice] = issued(order, NET, [Decimal("116.68")])
     assert (invoice.tax_added, invoice.tax) == (Decimal("18.63"), Decimal("18.63"))
-    told = replace(view_of(MessageKind.INVOICE, order, NET, "", NOW), invoice=invoice)
-    mail = TemplateRenderer().write(told)
-    confirmation = TemplateRenderer().write(replace(told, kind=MessageKind.CONFIRMATION))
+    told = replace(build_view(MessageKind.INVOICE, order, NET, "", NOW), invoice=invoice)
+    mail = TemplateRenderer().render(told)
+    confirmation = TemplateRenderer().render(replace(told, kind=MessageKind.CONFIRMATION))
     printed: list[str] = []
     monkeypatch.setattr(invoice_pdf, "_total", lambda _, label, value: printed.append(f"{label} {value}"))
     invoice_pdf.invoice_pdf(invoice)
@@ -107,9 +107,9 @@ def test_a_cent_that_was_rounded_when_the_tax_was_added_is_the_same_cent_everywh
 
 def test_what_a_confirmation_says_is_of_the_whole_order_however_much_is_invoiced() -> None:
     order = changed(an_order(("1", "119", "0"), freight="0"), invoiced=Decimal(100))
-    view = view_of(MessageKind.CONFIRMATION, order, GROSS, "", NOW)
+    view = build_view(MessageKind.CONFIRMATION, order, GROSS, "", NOW)
     assert (view.bill.total, view.bill.tax) == (Decimal(119), Decimal(19))
-    assert "of which 19 % tax: 19.00 USD" in TemplateRenderer().write(view).text
+    assert "of which 19 % tax: 19.00 USD" in TemplateRenderer().render(view).text
 
 
 @pytest.mark.parametrize(("said", "rate", "tax"), [(None, "0.19", "3.19"), ("0", "0", "0"), ("0.07", "0.07", "1.40")])
