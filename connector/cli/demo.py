@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connector.cli import app
-from connector.cli.demo_mail import DemoPost, opened
+from connector.cli.demo_mail import DemoMail, open_demo_mail
 from connector.cli.extras import require_localorg
 from connector.cli.localorg import Ports, started
 from connector.cli.output import plural, program, table
@@ -38,21 +38,21 @@ PHASES = (
     ("delivered, invoiced and paid", "completed", 8),
     ("off their holds, returned, refunded", "", 40),
 )
-"""What orders go through between two pushes, the stage that ends it, and the most working steps it takes. Holds are
-released in the last one."""
+"""The phases between two pushes: a label, the stage that ends it, and the most steps it takes. The last phase releases
+holds."""
 
-SLOWEST = 0.05
+MIN_RATE = 0.05
 BATCH = 200
 ON_HAND = 1_000_000
-SAY_EVERY = 5.0
-"""Seconds between two lines on how it goes."""
+REPORT_SECONDS = 5.0
+"""Seconds between two progress lines."""
 
 
 @app.command(short_help="See it at work: local org, database and orders in one.")
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Take the orders through, print the summary, exit.")] = False,
     orders: Annotated[int, typer.Option(min=1, max=100_000, help="How many orders to begin with.")] = 40,
-    rate: Annotated[float, typer.Option(min=SLOWEST, max=200, help="New orders a second (without --once).")] = 1.0,
+    rate: Annotated[float, typer.Option(min=MIN_RATE, max=200, help="New orders a second (without --once).")] = 1.0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the local org; 0 takes a free one.")] = 0,
     data: Annotated[
         Path | None, typer.Option(help="Keep database and org in this folder; else they are gone afterwards.")
@@ -71,7 +71,7 @@ def demo(
 
 
 def demo_files() -> Path:
-    """Customers and products of the demo, and what its org is like: from the checkout, or as packaged."""
+    """Return the folder of the demo's customers, products and org seed: in the checkout, or in the package."""
     packaged = Path(str(files("connector"))) / "_data" / "demo"
     return packaged if packaged.is_dir() else Path(str(files("connector"))).parent / "fixtures" / "demo"
 
@@ -90,7 +90,7 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         org = await stack.enter_async_context(
             started(Ports(port), data=folder / "org.db", seed=demo_files() / "org.yaml")
         )
-        post = await stack.enter_async_context(opened())
+        post = await stack.enter_async_context(open_demo_mail())
         settings = _settings(org, folder, post)
         store = Store.open(settings.database_url)
         try:
@@ -99,8 +99,8 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
             await store.close()
         service = await stack.enter_async_context(running_service(settings))
         await import_files(service.store, [demo_files()], None, progress=NullProgress())
-        await stack.enter_async_context(post.at_work(service))
-        shop = await _Shop.opened(service, post)
+        await stack.enter_async_context(post.serving(service))
+        shop = await _Shop.open(service, post)
         typer.echo(f"A Salesforce org of your own: {org.url}")
         typer.echo(f"What customers are sent:      {post.catcher.url}")
         typer.echo(
@@ -108,7 +108,7 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
             f"takes {plural(count, 'order')}.\nAfter each step of their life the connector sends what changed:\n"
         )
         calls = org.org.usage.calls
-        records = await _through(shop, org, count)
+        records = await _run_lifecycle(shop, org, count)
         good = await _compare(service)
         calls = org.org.usage.calls - calls
         typer.echo(f"{plural(calls, 'API call')} with reading back; one call a record would have been {records:,}.")
@@ -123,7 +123,7 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         return good
 
 
-def _settings(org: LocalOrg, folder: Path, post: DemoPost) -> Settings:
+def _settings(org: LocalOrg, folder: Path, post: DemoMail) -> Settings:
     from pydantic import SecretStr
 
     from connector.settings import PREFIX, HttpSettings, SalesforceSettings, Settings
@@ -143,30 +143,30 @@ def _settings(org: LocalOrg, folder: Path, post: DemoPost) -> Settings:
 
 @dataclass(kw_only=True)
 class _Shop:
-    """Whose orders these are. `under_way` are not done yet; `placed` counts the orders of all times."""
+    """The shop of the demo. `open_numbers`: orders that are not done yet; `placed_count`: all orders ever placed."""
 
     service: Services
-    post: DemoPost
+    post: DemoMail
     customers: Sequence[Customer]
     products: Sequence[Product]
-    placed: int
-    completed: int = 0
-    under_way: list[str] = field(default_factory=list)
+    placed_count: int
+    completed_count: int = 0
+    open_numbers: list[str] = field(default_factory=list)
 
     @classmethod
-    async def opened(cls, service: Services, post: DemoPost) -> _Shop:
+    async def open(cls, service: Services, post: DemoMail) -> _Shop:
         from connector.store import customers, orders, products
 
         async with service.store.reader() as connection:
             who = await customers.load(connection, [key async for key in customers.keys(connection)])
             what = await products.load(connection, [key async for key in products.keys(connection)])
             placed = await orders.count(connection)
-        shop = cls(service=service, post=post, customers=who, products=what, placed=placed)
+        shop = cls(service=service, post=post, customers=who, products=what, placed_count=placed)
         await shop.stock_up()
         return shop
 
     async def stock_up(self) -> None:
-        """Fill the warehouses; every third product lies in one of them only."""
+        """Fill the warehouses; every third product is in one of them only."""
         from connector.demo.simulation import WAREHOUSES
         from connector.store import stock
 
@@ -183,79 +183,81 @@ class _Shop:
         from connector.orders.placement import Placement
 
         today = self.service.clock.now()
-        new = list(sample_orders.orders(self.customers, self.products, count=count, first=self.placed + 1, today=today))
+        new = list(
+            sample_orders.orders(self.customers, self.products, count=count, first=self.placed_count + 1, today=today)
+        )
         for start in range(0, len(new), BATCH):
             placements = [Placement(order=order) for order in new[start : start + BATCH]]
             await self.service.orders.place(placements, actor="web shop")
-        self.placed += count
-        self.under_way += [order.number for order in new]
+        self.placed_count += count
+        self.open_numbers += [order.number for order in new]
 
     async def advance(self, numbers: Sequence[str], *, release: bool) -> list[Order]:
-        """One working step for each of these; how they stand then."""
+        """Advance each of these orders by one step, and return them."""
         from connector.demo.simulation import advance
         from connector.store import orders
 
-        found: list[Order] = []
+        advanced: list[Order] = []
         for start in range(0, len(numbers), BATCH):
             batch = numbers[start : start + BATCH]
             async with self.service.store.reader() as connection:
                 loaded = await orders.load(connection, batch)
-            found += await advance(self.service.orders, loaded, release=release)
-        return found
+            advanced += await advance(self.service.orders, loaded, release=release)
+        return advanced
 
-    async def work(self, goal: str, most: int) -> None:
-        """Until all orders have come as far as `goal`, wait on a hold, or (without a goal) are done."""
+    async def advance_until(self, goal: str, most: int) -> None:
+        """Advance the open orders until each has reached `goal`, is on hold, or (without a goal) is done."""
         from connector.model.stage import Stage
 
         stages = list(Stage)
-        left = list(self.under_way)
+        remaining = list(self.open_numbers)
         for _ in range(most):
-            if not left:
+            if not remaining:
                 break
-            found = await self.advance(left, release=not goal)
-            left = [
+            advanced = await self.advance(remaining, release=not goal)
+            remaining = [
                 order.number
-                for order in found
+                for order in advanced
                 if not (goal and (order.state.holds or stages.index(order.stage) >= stages.index(Stage(goal))))
             ]
-            await self.settle(found)
-            left = [number for number in left if number in set(self.under_way)]
+            await self.remove_done(advanced)
+            remaining = [number for number in remaining if number in set(self.open_numbers)]
 
-    async def settle(self, found: Sequence[Order]) -> None:
-        """Orders that are done are under way no more; what they brought about is."""
+    async def remove_done(self, advanced: Sequence[Order]) -> None:
+        """Remove orders that are done from the open ones, and add their replacement orders."""
         from connector.demo.simulation import is_done
         from connector.store import orders
 
-        done = {order.number for order in found if is_done(order)}
-        self.completed += len(done)
-        self.under_way = [number for number in self.under_way if number not in done]
+        done = {order.number for order in advanced if is_done(order)}
+        self.completed_count += len(done)
+        self.open_numbers = [number for number in self.open_numbers if number not in done]
         async with self.service.store.reader() as connection:
-            made = [f"{number}-R1" for number in done]
-            self.under_way += [order.number for order in await orders.load(connection, made)]
+            replacement_numbers = [f"{number}-R1" for number in done]
+            self.open_numbers += [order.number for order in await orders.load(connection, replacement_numbers)]
 
 
-async def _through(shop: _Shop, org: LocalOrg, count: int) -> int:
-    """All orders through the stages, with a push after each stretch of the way; how many records were written."""
+async def _run_lifecycle(shop: _Shop, org: LocalOrg, count: int) -> int:
+    """Take all orders through the phases, with a push after each; return how many records were written."""
     rows: list[tuple[str, int, int, int, int]] = []
 
     async def push(name: str, label: str) -> None:
         before = org.org.usage.calls
         stats = (await _push(shop.service, label)).stats
-        told = await shop.post.deliver()
-        rows.append((name, stats.created.total(), stats.updated.total(), org.org.usage.calls - before, told))
+        mails = await shop.post.deliver()
+        rows.append((name, stats.created.total(), stats.updated.total(), org.org.usage.calls - before, mails))
 
     await shop.place(count)
     await push("placed", "Sending new orders")
     for name, goal, most in PHASES:
-        await shop.work(goal, most)
+        await shop.advance_until(goal, most)
         await push(name, f"Sending orders that are {name}")
     table(("Orders are", "records created", "records updated", "API calls", "mails"), rows)
-    typer.echo(f"\nOn the way: {await _turns(shop.service)}.")
+    typer.echo(f"\nOn the way: {await _count_turns(shop.service)}.")
     return sum(created + updated for _, created, updated, *_ in rows)
 
 
-async def _turns(service: Services) -> str:
-    """The turns that orders took: `3 holds (3 released), …`."""
+async def _count_turns(service: Services) -> str:
+    """Return the counts of special events: `3 holds (3 released), …`."""
     from connector.model.actions import Action
     from connector.store import order_history
 
@@ -285,13 +287,13 @@ async def _compare(service: Services) -> bool:
         " Amount_Due__c, Exact_Total__c, (SELECT External_Key__c, Shipped_Quantity__c, Canceled_Quantity__c,"
         " Returned_Quantity__c FROM OrderItems) FROM Order WHERE IsReductionOrder = false"
     )
-    there = {row["External_Key__c"]: _as_there(row) for row in rows}
+    there = {row["External_Key__c"]: _org_values(row) for row in rows}
     good = 0
     async with service.store.reader() as connection:
         keys = [key async for key in orders.keys(connection)]
         for start in range(0, len(keys), BATCH):
             for order in await orders.load(connection, keys[start : start + BATCH]):
-                good += there.get(order.number) == _as_here(order)
+                good += there.get(order.number) == _local_values(order)
     typer.echo(
         "\nRead back from the org, as they are here in stage, statuses, hold, amount due, total and quantities:"
         f" {good:,} of {len(keys):,} orders."
@@ -299,13 +301,13 @@ async def _compare(service: Services) -> bool:
     return good == len(keys)
 
 
-def _as_here(order: Order) -> tuple[object, ...]:
+def _local_values(order: Order) -> tuple[object, ...]:
     values = (order.stage, order.fulfillment_status, order.payment_status, order.hold_reason)
     lines = {line.key: (line.state.shipped, line.state.canceled, line.state.returned) for line in order.lines}
     return (*values, order.amount_due, order.exact_total, lines)
 
 
-def _as_there(row: dict[str, Any]) -> tuple[object, ...]:
+def _org_values(row: dict[str, Any]) -> tuple[object, ...]:
     names = ("Lifecycle_Stage__c", "Fulfillment_Status__c", "Payment_Status__c", "Hold_Reason__c")
     lines = {
         line["External_Key__c"]: tuple(line[f"{name}_Quantity__c"] for name in ("Shipped", "Canceled", "Returned"))
@@ -315,7 +317,7 @@ def _as_there(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
-    """New orders at `rate` a second, each moving one stage every few seconds, until stopped."""
+    """Place `rate` new orders a second and advance the open ones, until stopped."""
     typer.echo(f"What a sales rep would see: {org.page_url}")
     typer.echo(f"What customers get:         {shop.post.catcher.url}, with links to where they follow their orders")
     typer.echo(f"About {rate:g} new orders a second now move through; Ctrl-C stops.")
@@ -323,19 +325,19 @@ async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
 
     stop = asyncio.create_task(until_stopped())
     loop = asyncio.get_running_loop()
-    owed, said_at = 0.0, loop.time()
+    orders_to_place, reported_at = 0.0, loop.time()
     while not stop.done():
-        owed += rate
-        waiting = shop.under_way[: -(-len(shop.under_way) // 2)]
-        await shop.place(int(owed))
-        owed -= int(owed)
+        orders_to_place += rate
+        waiting = shop.open_numbers[: -(-len(shop.open_numbers) // 2)]
+        await shop.place(int(orders_to_place))
+        orders_to_place -= int(orders_to_place)
         # Those that were worked on go to the end of the queue.
-        shop.under_way = [*shop.under_way[len(waiting) :], *waiting]
-        await shop.settle(await shop.advance(waiting, release=True))
+        shop.open_numbers = [*shop.open_numbers[len(waiting) :], *waiting]
+        await shop.remove_done(await shop.advance(waiting, release=True))
         summary = await shop.service.push(NullProgress())
         await shop.post.deliver()
-        if loop.time() - said_at >= SAY_EVERY:
-            said_at = loop.time()
+        if loop.time() - reported_at >= REPORT_SECONDS:
+            reported_at = loop.time()
             typer.echo(_so_far(shop, org, summary))
         await asyncio.wait([stop], timeout=1.0)
     typer.echo(f"Stopped. {_so_far(shop, org, summary)}")
@@ -344,8 +346,10 @@ async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
 def _so_far(shop: _Shop, org: LocalOrg, summary: PushSummary) -> str:
     there = "all in the org" if summary.in_sync else f"{summary.waiting + summary.dead_letters:,} not in the org yet"
     calls = plural(org.org.usage.calls, "API call")
-    mails = plural(shop.post.caught, "mail")
-    return f"{plural(shop.placed, 'order')} so far, {shop.completed:,} completed, {there}; {calls}, {mails}."
+    mails = plural(shop.post.received_count, "mail")
+    return (
+        f"{plural(shop.placed_count, 'order')} so far, {shop.completed_count:,} completed, {there}; {calls}, {mails}."
+    )
 
 
 class NullProgress:

@@ -1,4 +1,4 @@
-"""The demo's post: mails to a catcher by real SMTP, links to a page that is really served, a count of what came."""
+"""The demo's mails: sent to a local mail catcher by SMTP, with links to a tracking page that is served, and counted."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ SENDER = "Your company <orders@shop.example>"
 OPS = "ops@shop.example"
 ROUNDS = 1000
 MANY = 100
-"""From so many mails on, one is told how it goes."""
+"""With more mails than this, a progress bar is shown."""
 
 
 @dataclass(kw_only=True)
-class DemoPost:
-    """`came` counts mails by Message-ID, whatever the catcher has forgotten; `with_pdf` are those that carry one."""
+class DemoMail:
+    """`received` counts mails by Message-ID, also those that the catcher has dropped; `with_pdf`: those with a PDF."""
 
     catcher: MailCatcher
-    door: socket.socket
-    came: Counter[str] = field(default_factory=Counter)
+    listener: socket.socket
+    received: Counter[str] = field(default_factory=Counter)
     with_pdf: set[str] = field(default_factory=set)
     progress: Progress | None = None
     service: Services | None = None
@@ -46,11 +46,11 @@ class DemoPost:
 
     @property
     def public_url(self) -> str:
-        return f"http://{HOST}:{self.door.getsockname()[1]}"
+        return f"http://{HOST}:{self.listener.getsockname()[1]}"
 
     @property
-    def caught(self) -> int:
-        return self.came.total()
+    def received_count(self) -> int:
+        return self.received.total()
 
     @property
     def settings(self) -> MessageSettings:
@@ -62,8 +62,8 @@ class DemoPost:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def at_work(self, service: Services) -> AsyncIterator[None]:
-        """Serve the API, and with it the page that mails link to."""
+    async def serving(self, service: Services) -> AsyncIterator[None]:
+        """Serve the API, which includes the tracking page that mails link to."""
         from aiohttp import web
 
         self.service = service
@@ -72,19 +72,19 @@ class DemoPost:
         runner = web.AppRunner(service.web_app(), access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
-            await web.SockSite(runner, self.door).start()
+            await web.SockSite(runner, self.listener).start()
             yield
         finally:
             await runner.cleanup()
 
     async def deliver(self) -> int:
-        """Send what is due; how many mails came of it."""
+        """Send the notifications that are due, and return how many mails arrived."""
         from connector.jobs.send_notifications import send_notifications
         from connector.model.notification import MessageState
         from connector.store import notifications
 
         assert self.service is not None
-        before = self.caught
+        before = self.received_count
         service = self.service
         async with service.store.reader() as connection:
             due = (await notifications.counts(connection))[MessageState.DUE]
@@ -101,19 +101,19 @@ class DemoPost:
                 if not done.sent:
                     break
         self.progress = None
-        return self.caught - before
+        return self.received_count - before
 
-    def seen(self, mail: Mail) -> None:
+    def count_mail(self, mail: Mail) -> None:
         key = mail.header("Message-ID")
-        self.came[key] += 1
+        self.received[key] += 1
         if any(item.content.startswith(b"%PDF-") for item in mail.attachments):
             self.with_pdf.add(key)
         if self.progress is not None:
             self.progress.advance()
 
     async def compare(self) -> bool:
-        """Hold what came against what should have since it is at work: one confirmation for every confirmed order, one
-        mail with its PDF for every invoice, and nothing twice."""
+        """Return whether the received mails are complete: one confirmation per confirmed order, one mail with a PDF per
+        invoice, and none twice."""
         from connector.model.actions import Action
         from connector.model.notification import MessageKind, MessageState
         from connector.store import invoices, notifications
@@ -127,13 +127,13 @@ class DemoPost:
         domain = SENDER.rpartition("@")[2].rstrip(">")
         sent = {f"<{item.key}@{domain}>": item for item in captured if item.state is MessageState.SENT}
         kinds = Counter(item.kind for item in sent.values())
-        told = Counter(item.order for item in sent.values() if item.kind is MessageKind.CONFIRMATION)
+        confirmation_counts = Counter(item.order for item in sent.values() if item.kind is MessageKind.CONFIRMATION)
         documents = [key for key, item in sent.items() if item.kind is MessageKind.INVOICE]
         good = (
             len(sent) == len(captured)
-            and all(self.came[key] == 1 for key in sent)
-            and max(self.came.values(), default=0) <= 1
-            and told == dict.fromkeys(confirmed, 1)
+            and all(self.received[key] == 1 for key in sent)
+            and max(self.received.values(), default=0) <= 1
+            and confirmation_counts == dict.fromkeys(confirmed, 1)
             and len(documents) == issued
             and self.with_pdf >= set(documents)
         )
@@ -144,12 +144,12 @@ class DemoPost:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[DemoPost]:
-    """A mail catcher, and a port for the page; both free ones."""
+async def open_demo_mail() -> AsyncIterator[DemoMail]:
+    """Start a mail catcher and open a socket for the tracking page, both on free ports."""
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind((HOST, 0))
-        post: list[DemoPost] = []
-        async with catching(seen=lambda mail: post[0].seen(mail)) as catcher:
-            post.append(DemoPost(catcher=catcher, door=door))
+        post: list[DemoMail] = []
+        async with catching(seen=lambda mail: post[0].count_mail(mail)) as catcher:
+            post.append(DemoMail(catcher=catcher, listener=door))
             yield post[0]

@@ -142,18 +142,18 @@ def dump(view: InvoiceView) -> str:
 
 
 def load(text: str) -> InvoiceView:
-    said = orjson.loads(text)
+    document = orjson.loads(text)
     money = ("freight", "rounding", "total", "before", "amount", "tax_rate", "tax_added")
     figures = ("quantity", "unit_price", "discount", "total")
     return InvoiceView(
         **{
-            "net": bool(Decimal(said.get("tax_added", 0))),  # which earlier invoices do not say
-            **said,
-            **{name: Decimal(said.get(name, 0)) for name in money},
-            "company_address": tuple(said["company_address"]),
-            "address": tuple(said["address"]),
+            "net": bool(Decimal(document.get("tax_added", 0))),  # which earlier invoices do not say
+            **document,
+            **{name: Decimal(document.get(name, 0)) for name in money},
+            "company_address": tuple(document["company_address"]),
+            "address": tuple(document["address"]),
             "lines": tuple(
-                InvoiceLine(**{**line, **{name: Decimal(line[name]) for name in figures}}) for line in said["lines"]
+                InvoiceLine(**{**line, **{name: Decimal(line[name]) for name in figures}}) for line in document["lines"]
             ),
         }
     )

@@ -1,4 +1,4 @@
-"""An invoice as PDF, A4: the table's head repeats on every page, pages are numbered, any European script is written."""
+"""Render an invoice as PDF in A4: table headings repeat on every page, pages are numbered, European scripts work."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ def _head(paper: FPDF, view: InvoiceView) -> None:
     paper.set_font(FONT, size=10)
     paper.set_text_color(*SOFT)
     paper.cell(100, 6, view.issued_on, new_x="LMARGIN", new_y="NEXT")
-    left = paper.get_y()
+    bottom = paper.get_y()
     paper.set_xy(112, top)
     paper.set_text_color(*INK)
     paper.multi_cell(80, 5, "\n".join([f"**{view.company}**", *view.company_address]), align="R", markdown=True)
-    paper.set_xy(18, max(left, paper.get_y()) + 10)
+    paper.set_xy(18, max(bottom, paper.get_y()) + 10)
     top = paper.get_y()
     paper.multi_cell(90, 5, "\n".join([view.customer, *view.address]), align="L")
-    left = paper.get_y()
+    bottom = paper.get_y()
     paper.set_xy(112, top)
     paper.set_text_color(*SOFT)
-    told = [f"Customer {view.customer_number}", f"Order {view.order} of {view.ordered_on}"]
-    told += [f"Your reference {view.po_number}"] if view.po_number else []
-    paper.multi_cell(80, 5, "\n".join(told), align="R")
-    paper.set_xy(18, max(left, paper.get_y()) + 10)
+    references = [f"Customer {view.customer_number}", f"Order {view.order} of {view.ordered_on}"]
+    references += [f"Your reference {view.po_number}"] if view.po_number else []
+    paper.multi_cell(80, 5, "\n".join(references), align="R")
+    paper.set_xy(18, max(bottom, paper.get_y()) + 10)
     paper.set_text_color(*INK)
 
 

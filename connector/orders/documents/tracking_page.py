@@ -1,4 +1,4 @@
-"""Documents as HTML: templates with everything escaped, one style sheet in each page, nothing loaded from elsewhere."""
+"""Render invoices and tracking pages as HTML: all values are escaped, and nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS = (
     ("On its way", (Stage.SHIPPED,)),
     ("Delivered", (Stage.DELIVERED, Stage.COMPLETED)),
 )
-"""The stages in a customer's words."""
+"""The stages of an order as a customer sees them."""
 
 PARCELS = {
     ShipmentStatus.PACKED: "packed",
@@ -40,12 +40,12 @@ def invoice_page(view: InvoiceView) -> str:
 
 
 def tracking_page(order: Order, company: str) -> str:
-    """What whoever has the link may see: no price, no street, no name."""
+    """Render the page for whoever has the link: it shows no price, no street and no name."""
     reached = next((index for index, (_, stages) in enumerate(STEPS) if order.stage in stages), None)
-    found = [(place, order.state.shipments[number]) for number, place in parcels(order).items()]
-    shown = [(place, item, PARCELS[item.status]) for place, item in found]
+    shipments = [(place, order.state.shipments[number]) for number, place in parcels(order).items()]
+    rows = [(place, item, PARCELS[item.status]) for place, item in shipments]
     return _environment().get_template("tracking.html.j2").render(
-        order=order, company=company, steps=[name for name, _ in STEPS], reached=reached, parcels=shown,
+        order=order, company=company, steps=[name for name, _ in STEPS], reached=reached, parcels=rows,
         names={line.number: line.product.name for line in order.lines}, style=style(),
     )  # fmt: skip
 
@@ -57,7 +57,7 @@ def style() -> str:
 
 @cache
 def style_source() -> str:
-    """What a content security policy calls the one style sheet of our pages."""
+    """Return the style sheet's hash for a content security policy."""
     return f"'sha256-{b64encode(sha256(style().encode()).digest()).decode()}'"
 
 
@@ -65,12 +65,12 @@ def style_source() -> str:
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("connector.orders.documents"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"quantity": quantity, "day": day}
-    return made
+    environment.filters |= {"quantity": quantity, "day": day}
+    return environment

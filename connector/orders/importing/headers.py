@@ -50,7 +50,7 @@ def _reject_unknown_columns(table: Table, kind: str) -> None:
     close = get_close_matches(unknown, fields, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     raise UsageError(
-        f"{table.name} has a column that is none of ours: {quote_value(unknown)}{meant}.",
+        f"{table.name} has an unknown column: {quote_value(unknown)}{meant}.",
         hint="Correct its name, take it out, or describe the file in a profile.",
     )
 

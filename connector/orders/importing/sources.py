@@ -72,7 +72,7 @@ def _match_file(path: Path, profile: Profile) -> list[tuple[str, Path]]:
     if path.suffix in OBJECTS:
         if profile.own:
             return [("", path)]
-        raise UsageError(f"{path.name} is NDJSON, which is our own form.", hint="Import it without --profile.")
+        raise UsageError(f"{path.name} is NDJSON, which --profile cannot read.", hint="Import it without --profile.")
     if not profile.own and len(set(profile.files.values())) == 1:
         return [(name, path) for name in profile.files]
     hint = "Name a profile with --profile." if profile.own else "Give it that name, or correct `files` in the profile."

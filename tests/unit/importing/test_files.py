@@ -336,7 +336,7 @@ async def test_a_join_that_matches_two_rows_names_both_places(importer: Importer
     [
         (["d1", "empty"], r"There is none of f\.csv in .*empty\. Name the files, or correct `files` in the profile"),
         (["d1", "absent"], r"There is no .*absent\."),
-        (["d1", "web.ndjson"], r"web\.ndjson is NDJSON, which is our own form\. Import it without --profile"),
+        (["d1", "web.ndjson"], r"web\.ndjson is NDJSON, which --profile cannot read\. Import it without --profile"),
     ],
 )
 async def test_a_path_that_means_nothing_is_refused(importer: Importer, paths: list[str], refusal: str) -> None:

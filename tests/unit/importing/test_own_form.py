@@ -200,7 +200,7 @@ UNUSABLE = [
     ({"orders.csv": "number;notes\n1;x\n"},
      "orders.csv has no column number. Its header has: number;notes. Is ';' the delimiter? A profile can say so."),
     ({"customers.csv": "number,name,emial\nC-1,x,y\n"},
-     "customers.csv has a column that is none of ours: 'emial' (did you mean email?). Correct its name, take it out,"
+     "customers.csv has an unknown column: 'emial' (did you mean email?). Correct its name, take it out,"
       " or describe the file in a profile."),
     ({"orders.csv": "number,number\n"},
      "orders.csv:1: the header has 'number' in columns 1 and 2. Rename all but the right one."),
