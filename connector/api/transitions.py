@@ -16,8 +16,8 @@ from connector.api.schemas import Body, CarrierStatus, Count, Day, Key, Number, 
 from connector.model.action_fields import ACTION_FIELDS, REQUESTABLE, make_event
 from connector.model.actions import Action
 from connector.model.events import Event, LineEdit
+from connector.model.holds import Hold
 from connector.model.order_header import CHANGEABLE
-from connector.model.order_state import Hold
 from connector.model.shipments import Resolution, ReturnReason
 from connector.validation import MissingFieldsError, once_each
 

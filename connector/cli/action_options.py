@@ -97,8 +97,8 @@ def _synopsis(has: ActionFields) -> str:
 
 
 def _values() -> Iterator[tuple[str, str]]:
+    from connector.model.holds import Hold
     from connector.model.order_header import CHANGEABLE
-    from connector.model.order_state import Hold
     from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason
 
     yield "--hold", ", ".join(Hold)

@@ -34,7 +34,8 @@ from connector.salesforce.query import in_chunks, soql
 from connector.settings import Settings
 from connector.store import dead_letters, journal, leases, links, orders
 from connector.store.engine import Store
-from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
+from connector.store.partitions import partition_hash
+from connector.store.unit_of_work import Lane, UnitOfWork
 
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 

@@ -15,7 +15,7 @@ from connector.outbound.plan_types import PendingEntity
 from connector.outbound.repository import SyncRepository
 from connector.store import outbox
 from connector.store.engine import Store
-from connector.store.unit_of_work import partition_hash
+from connector.store.partitions import partition_hash
 
 MAX_ENTITIES_PER_KIND = 1000
 """Entities of a kind that are checked: four queries."""

@@ -14,7 +14,8 @@ from connector.settings import Settings
 from connector.store import customers, dead_letters, journal, links, orders, orgs, products, returns
 from connector.store.engine import Store
 from connector.store.outbox import Selection
-from connector.store.unit_of_work import Lane, partition_hash
+from connector.store.partitions import partition_hash
+from connector.store.unit_of_work import Lane
 
 BATCH = 500
 STORES: Mapping[EntityKind, Any] = {

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import ClassVar, get_args
 
 from connector.model.actions import Action
-from connector.model.order_state import Hold
+from connector.model.holds import Hold
 from connector.model.shipments import Resolution, ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
 

@@ -9,21 +9,12 @@ from enum import StrEnum
 from typing import Any
 
 from connector.model.copying import INLINE, INTERNAL, evolved
+from connector.model.holds import Hold
 from connector.model.money import EXACT, places_of, to_cents
 from connector.model.order_header import OrderHeader
 from connector.model.shipments import IN_HOUSE, ZERO, Return, Shipment
 from connector.model.stage import Stage
-
-
-class Hold(StrEnum):
-    """Why an order waits for a person."""
-
-    PAYMENT = "payment"
-    ADDRESS = "address"
-    STOCK = "stock"
-    FRAUD = "fraud"
-    CREDIT = "credit"
-    MANUAL = "manual"
+from connector.model.taxes import tax_on
 
 
 class FulfillmentStatus(StrEnum):
@@ -146,13 +137,12 @@ class OrderState:
         """What the customer owes: all but what is canceled or credited, in cents, with its tax. Freight goes with the
         last line."""
         untaxed = self._untaxed
-        due, rate = to_cents(untaxed, self.places), self.header.tax_rate
-        return due + to_cents(EXACT.multiply(untaxed, rate), self.places) if rate else due
+        return to_cents(untaxed, self.places) + tax_on(untaxed, self.header.tax_rate, self.places)
 
     @property
     def tax(self) -> Decimal:
         """What of `due` is tax that comes on top of the prices, in cents."""
-        return to_cents(EXACT.multiply(self._untaxed, self.header.tax_rate or ZERO), self.places)
+        return tax_on(self._untaxed, self.header.tax_rate, self.places)
 
     @property
     def _untaxed(self) -> Decimal:

@@ -13,9 +13,9 @@ from decimal import Decimal
 
 from connector.model.actions import Action
 from connector.model.events import EscalateHold, Event, Refund
+from connector.model.holds import Hold
 from connector.model.notification import MessageKind, Notification, NotificationRequest
 from connector.model.order import Order
-from connector.model.order_state import Hold
 from connector.model.shipments import ZERO
 from connector.model.stage import Stage
 from connector.notifications.renderer import TemplateRenderer

@@ -13,9 +13,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 from connector.model.events import Allocate, ChangeOrder, Decline, EscalateHold, Verify
+from connector.model.holds import Hold
 from connector.model.order import Order
 from connector.model.order_edits import requires_reverification
-from connector.model.order_state import Hold
 from connector.model.shipments import ShipmentStatus
 from connector.model.stage import Stage
 from connector.model.stock import StockKey

@@ -43,6 +43,7 @@ from connector.orders import derived_orders, placement
 from connector.orders.change_set import OrderChangeSet
 from connector.orders.command import OrderCommand, attribute_to
 from connector.orders.documents.invoice import build_invoice, dump
+from connector.orders.idempotency import split_replays
 from connector.orders.inventory import stock_moves
 from connector.orders.notification_triggers import notifications_for
 from connector.orders.placement import Placement
@@ -58,8 +59,9 @@ from connector.store import customers, invoices, notifications, order_history, o
 from connector.store.invoices import Invoice
 from connector.store.order_history import EventEntry
 from connector.store.order_state import OrderChange
-from connector.store.orders import Placed, UnknownReferenceError
+from connector.store.orders import Placed
 from connector.store.queries.customer_history import standings
+from connector.store.references import UnknownReferenceError
 from connector.store.unit_of_work import Lane, UnitOfWork
 
 
@@ -229,31 +231,8 @@ class OrderTransaction:
 
     async def _new(self, commands: Sequence[OrderCommand]) -> Sequence[OrderCommand]:
         """Those that are no repeats; the orders are locked, so nobody else can carry them out meanwhile."""
-        asked: dict[str, list[str]] = {}
-        for command in commands:
-            if command.request is not None:
-                asked.setdefault(command.number, []).append(command.request)
-        if not asked:
-            return commands
-        known = await order_history.requests(self.uow.connection, asked)
-        new = []
-        for command in commands:
-            request = command.named
-            if request is None:
-                new.append(command)
-                continue
-            before = known.setdefault((command.number, request.key), request)
-            if before.digest not in (None, request.digest):
-                raise CommandError(
-                    f"Something else was asked of order {command.number} as request {request.key} before.",
-                    hint="Give each request a name of its own, and repeat it unchanged.",
-                    field="request",
-                    rule="idempotency",
-                )
-            if before is request:
-                new.append(command)
-            else:
-                self.repeated.add((command.number, request.key))
+        new, replayed = await split_replays(self.uow.connection, commands)
+        self.repeated |= replayed
         return new
 
     async def load(self, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:

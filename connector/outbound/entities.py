@@ -18,7 +18,8 @@ from connector.store import (
     products,
     returns,
 )
-from connector.store.unit_of_work import UnitOfWork, partition_hash
+from connector.store.partitions import partition_hash
+from connector.store.unit_of_work import UnitOfWork
 
 LOADERS: Mapping[EntityKind, Any] = {
     EntityKind.CUSTOMER: customers,

@@ -32,8 +32,9 @@ from connector.store import (
     retry_schedule,
 )
 from connector.store.engine import Connection, Store
+from connector.store.partitions import partition_hash
 from connector.store.retry import retry_on_abort
-from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
+from connector.store.unit_of_work import Lane, UnitOfWork
 
 CHUNK = 500
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.change import EntityKind
 from connector.model.customer import Customer
 from connector.store import dead_letters
+from connector.store.partitions import partition_hash
 from connector.store.sql import (
     Row,
     Saved,
@@ -24,7 +25,7 @@ from connector.store.sql import (
     versions_of,
 )
 from connector.store.tables import customers
-from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
+from connector.store.unit_of_work import Lane, UnitOfWork
 
 FIELDS = ("number", "name", "email", "phone", "street", "city", "state", "postal_code", "country",
           "first_name", "last_name", "tier", "credit_limit")  # fmt: skip

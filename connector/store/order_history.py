@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, make_event
 from connector.model.actions import Action, EventKind
 from connector.model.events import Begin, ChangeOrder, Event, LineEdit
+from connector.model.holds import Hold
 from connector.model.money import plain
 from connector.model.order_header import HEADER_FIELDS, PERSONAL, OrderHeader
-from connector.model.order_state import Hold, LineState, OrderState
+from connector.model.order_state import LineState, OrderState
 from connector.model.shipments import ZERO, Resolution, ReturnReason, Shipment, ShipmentStatus
 from connector.model.stage import Stage
 from connector.store import shipments

@@ -21,9 +21,10 @@ from connector.store import order_history, shipments
 from connector.store import orders as order_store
 from connector.store.order_history import EventEntry
 from connector.store.orders import MONEY
+from connector.store.partitions import partition_hash
 from connector.store.sql import Row
 from connector.store.tables import holds, order_lines, orders
-from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
+from connector.store.unit_of_work import Lane, UnitOfWork
 
 _OF_ORDER = ("priority", "tracking_key")
 

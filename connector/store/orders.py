@@ -14,16 +14,19 @@ from connector.errors import RetryClass, StoreError
 from connector.model.change import EntityKind
 from connector.model.copying import evolved
 from connector.model.customer import Customer
+from connector.model.holds import Hold
 from connector.model.imported_state import as_imported
 from connector.model.order import MOVING, Line, LineInput, Order, OrderInput, exact_total
 from connector.model.order_header import ANYTIME, HEADER_FIELDS, OF_SHIPMENT, OrderHeader
-from connector.model.order_state import Hold, LineState, OrderState
+from connector.model.order_state import LineState, OrderState
 from connector.model.product import Product
 from connector.model.shipments import ZERO
 from connector.model.stage import OPEN, Stage
 from connector.store import customers as customer_store
 from connector.store import products as product_store
 from connector.store import shipments
+from connector.store.partitions import partition_hash
+from connector.store.references import UnknownReferenceError, listed_keys
 from connector.store.sql import (
     Row,
     Saved,
@@ -35,7 +38,7 @@ from connector.store.sql import (
     update_rows,
 )
 from connector.store.tables import customers, holds, order_lines, orders, products
-from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
+from connector.store.unit_of_work import Lane, UnitOfWork
 
 HEADER_COLUMNS = tuple(orders.c[name] for name in HEADER_FIELDS)
 _header_values = attrgetter(*HEADER_FIELDS)
@@ -51,22 +54,6 @@ _OWN = (
 _WITH_CUSTOMER = select(*_OWN, *customer_store.COLUMNS).join(customers, customers.c.number == orders.c.customer)
 _MOVING = tuple(order_lines.c[name] for name in MOVING)
 _LINES = select(*_LINE, *_MOVING).order_by(order_lines.c.order_number, order_lines.c.number)
-
-
-class UnknownReferenceError(StoreError):
-    """Orders name customers or products that are not stored; none of the orders was saved."""
-
-    def __init__(self, customer_numbers: Sequence[str], skus: Sequence[str]) -> None:
-        named = [
-            f"{what} {_listed(keys)}" for what, keys in (("customers", customer_numbers), ("products", skus)) if keys
-        ]
-        super().__init__(
-            f"Orders name unknown {' and unknown '.join(named)}.",
-            hint="Import them first, or correct the orders.",
-            retry_class=RetryClass.DATA,
-        )
-        self.customers = tuple(customer_numbers)
-        self.skus = tuple(skus)
 
 
 async def save(
@@ -347,7 +334,7 @@ async def _keep_acted_on(
     elif refused:
         names = sorted({name for differs in refused.values() for name in differs})
         raise StoreError(
-            f"Orders {_listed(sorted(refused))} were acted on here: an import cannot set their {', '.join(names)}.",
+            f"Orders {listed_keys(sorted(refused))} were acted on here: an import cannot set their {', '.join(names)}.",
             hint="Leave that out of the import, or act on the order: `connector act NUMBER change`.",
             retry_class=RetryClass.DATA,
         )
@@ -393,8 +380,3 @@ async def _missing(connection: AsyncConnection, column: Any, wanted: Iterable[st
 def _row(uow: UnitOfWork, order: OrderInput) -> Row:
     own = {"customer": order.customer, "stage": order.stage.value, "updated_at": uow.now}  # drivers take plain text
     return dict(zip(HEADER_FIELDS, _header_values(order.header), strict=True)) | own
-
-
-def _listed(keys: Sequence[str], most: int = 10) -> str:
-    rest = len(keys) - most
-    return ", ".join(keys[:most]) + (f" and {rest} more" if rest > 0 else "")

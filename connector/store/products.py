@@ -12,6 +12,7 @@ from connector.model.change import EntityKind
 from connector.model.copying import evolved
 from connector.model.product import Price, Product
 from connector.store import dead_letters
+from connector.store.partitions import partition_hash
 from connector.store.sql import (
     Row,
     Saved,
@@ -25,7 +26,7 @@ from connector.store.sql import (
     versions_of,
 )
 from connector.store.tables import prices, products
-from connector.store.unit_of_work import Lane, UnitOfWork, partition_hash
+from connector.store.unit_of_work import Lane, UnitOfWork
 
 _COLUMNS = tuple(products.c[name] for name in ("sku", "name", "description", "active", "placeholder"))
 _WITH_PRICES = (

@@ -20,9 +20,9 @@ from sqlalchemy import (
 
 from connector.model.actions import EventKind
 from connector.model.change import ChangeState
+from connector.model.holds import Hold
 from connector.model.notification import MessageKind, MessageState
 from connector.model.order_header import HEADER_FIELDS
-from connector.model.order_state import Hold
 from connector.model.role import Role
 from connector.model.shipments import ReturnStatus, ShipmentStatus
 from connector.model.stage import Stage

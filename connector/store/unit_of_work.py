@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import IntEnum
-from zlib import crc32
 
 from sqlalchemy import case, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,12 +31,6 @@ class Lane(IntEnum):
     PROFILE = 2
     BACKFILL = 3
     DOUBTED = 4
-
-
-def partition_hash(key: str) -> int:
-    """The hash that assigns work to partitions, the same on every machine: 31 bits of the account's (or
-    product's) key."""
-    return crc32(key.encode()) & 0x7FFFFFFF
 
 
 class UnitOfWork:

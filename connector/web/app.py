@@ -22,12 +22,11 @@ from connector.web.api import ROUTES
 from connector.web.auth import authenticate
 from connector.web.openapi import build_document
 from connector.web.problem import ProblemError, render_problems
-from connector.web.request_body import BODY_SECONDS, DEFAULT_BODY_SECONDS, read_body
+from connector.web.request_body import BODY_SECONDS, DEFAULT_BODY_SECONDS, LARGEST_BODY, read_body
 from connector.web.request_checks import check_request
 from connector.web.routing import MAX_STREAM_SECONDS, RequestContext, Route, make_response
 
 PREFIX = "/api/v1"
-LARGEST_BODY = 2 * 1024 * 1024
 
 SECURITY = {
     "X-Content-Type-Options": "nosniff",

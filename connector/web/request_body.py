@@ -16,6 +16,8 @@ from connector.web.problem import ProblemError
 
 JSON = "application/json"
 ENCODINGS = ("gzip", "deflate", "identity")
+LARGEST_BODY = 2 * 1024 * 1024
+"""Bytes, unpacked; a larger body is refused with 413."""
 BODY_SECONDS = web.AppKey("body_seconds", float)
 """Seconds that a client can take to send a body."""
 DEFAULT_BODY_SECONDS = 30.0

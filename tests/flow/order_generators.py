@@ -14,8 +14,8 @@ from connector.errors import CommandError
 from connector.model.action_fields import ACTION_FIELDS, REQUESTABLE, make_event
 from connector.model.actions import Action
 from connector.model.events import Detail, Event, LineEdit
+from connector.model.holds import Hold
 from connector.model.order import LineInput, Order, OrderInput
-from connector.model.order_state import Hold
 from connector.model.product import Price, Product
 from connector.model.shipments import (
     IN_HOUSE,

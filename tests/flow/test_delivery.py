@@ -12,8 +12,8 @@ import structlog
 from connector.jobs import send_notifications as job
 from connector.jobs.send_notifications import DeliveryReport, send_notifications
 from connector.model.actions import Action
+from connector.model.holds import Hold
 from connector.model.notification import MessageState
-from connector.model.order_state import Hold
 from connector.notifications.transport.email import Email
 from connector.store import customers, notifications
 from connector.store.engine import Store

@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from connector.cli.localorg import our_metadata
 from connector.errors import CommandError
 from connector.localorg.server import LocalOrg
-from connector.model.order_state import Hold
+from connector.model.holds import Hold
 from connector.orders.inventory.allocation import allocate, apply_stock_count
 from connector.orders.policy.verification import verify
 from connector.orders.transaction import OrderTransaction

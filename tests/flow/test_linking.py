@@ -22,7 +22,7 @@ from connector.outbound import lease_keeper
 from connector.outbound.lease_keeper import PRODUCT_LEASE, LeaseKeeper, lease_name
 from connector.service import running_service
 from connector.settings import DuplicateRules
-from connector.store.unit_of_work import partition_hash
+from connector.store.partitions import partition_hash
 from tests.flow.conftest import CUSTOMERS, World, settings_for
 from tests.flow.test_push import an_order
 from tests.flow.test_push_conflicts import a_line, delete

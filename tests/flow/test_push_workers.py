@@ -23,7 +23,7 @@ from connector.outbound import drain
 from connector.outbound.lease_keeper import PRODUCT_LEASE, lease_name
 from connector.service import running_service
 from connector.store import leases
-from connector.store.unit_of_work import partition_hash
+from connector.store.partitions import partition_hash
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, Silent, World, settings_for
 from tests.order_builders import changed
 

@@ -27,8 +27,8 @@ from connector.orders.transaction import OrderTransaction
 from connector.service import running_service
 from connector.settings import Returns
 from connector.store import stock
+from connector.store.partitions import partition_hash
 from connector.store.tables import links
-from connector.store.unit_of_work import partition_hash
 from tests.flow.conftest import World, settings_for
 from tests.order_builders import order_input
 from tests.unit.store.samples import placements

@@ -20,8 +20,8 @@ from structlog.testing import capture_logs
 from connector.model.role import Role
 from connector.store import tokens
 from connector.store.engine import Store
-from connector.web.app import LARGEST_BODY, PREFIX, ROUTES
-from connector.web.request_body import read_body
+from connector.web.app import PREFIX, ROUTES
+from connector.web.request_body import LARGEST_BODY, read_body
 from connector.web.server import Limits, Runner
 from tests.unit.store import samples
 from tests.web.conftest import ORDER, app_on

@@ -24,9 +24,9 @@ from connector.mapping.problems import MAX_LISTED, Position, Problems
 from connector.mapping.transforms import to_text
 from connector.mapping.yaml_nodes import MAX_BYTES, at, compose, find
 from connector.model.customer_history import CustomerHistory
+from connector.model.holds import Hold
 from connector.model.keys import normalize_key
 from connector.model.notification import MessageKind
-from connector.model.order_state import Hold
 from connector.orders.policy.order_facts import OrderFacts
 from connector.settings import Settings, Via
 from connector.validation import field_errors, once_each

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from connector.model.actions import Action
 from connector.model.events import ChangeOrder, Decline, PlaceHold, ReleaseHold, Verify
+from connector.model.holds import Hold
 from connector.model.order import Order
 from connector.model.order_edits import requires_reverification
-from connector.model.order_state import Hold, OrderState
+from connector.model.order_state import OrderState
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand, attribute_to
 from connector.orders.policy.order_facts import facts_of

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.order_state import Hold
+from connector.model.holds import Hold
 from connector.store.sql import select_in
 from connector.store.tables import holds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.order_state import Hold
+from connector.model.holds import Hold
 from connector.model.stage import Stage
 from connector.store.sql import list_page_of_keys
 from connector.store.tables import holds, orders

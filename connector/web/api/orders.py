@@ -11,7 +11,7 @@ from connector.api.schemas import NumbersBody, OrderBody, order_of, request_byte
 from connector.api.serializers import serialize_event, serialize_order
 from connector.api.transitions import TransitionBody, event_of
 from connector.errors import CommandError
-from connector.model.order_state import Hold
+from connector.model.holds import Hold
 from connector.model.role import Role
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand

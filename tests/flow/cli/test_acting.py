@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from connector.model.action_fields import REQUESTABLE
+from connector.model.holds import Hold
 from connector.model.order_header import CHANGEABLE
-from connector.model.order_state import Hold
 from connector.model.shipments import CARRIER_STATUSES, Resolution, ReturnReason
 from tests.flow.cli_runner import Shell
 

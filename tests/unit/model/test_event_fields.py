@@ -18,7 +18,7 @@ from connector.errors import CommandError, UsageError
 from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, REQUESTABLE, make_event
 from connector.model.actions import Action
 from connector.model.events import ChangeOrder, LineEdit, Ship
-from connector.model.order_state import Hold
+from connector.model.holds import Hold
 from connector.model.shipments import Resolution, ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
 from connector.store.order_history import event_of

@@ -16,9 +16,10 @@ from connector.errors import CommandError, StoreError
 from connector.model.actions import Action
 from connector.model.change import EntityKind
 from connector.model.events import ChangeOrder, IssueInvoice, LineEdit
+from connector.model.holds import Hold
 from connector.model.order import Order
 from connector.model.order_header import CHANGEABLE
-from connector.model.order_state import Hold, OrderState
+from connector.model.order_state import OrderState
 from connector.model.product import Price, Product
 from connector.model.stage import Stage
 from connector.model.transitions import apply

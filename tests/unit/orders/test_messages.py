@@ -12,8 +12,8 @@ from sqlalchemy import insert
 from connector.errors import CommandError, StoreError
 from connector.model.action_fields import make_event
 from connector.model.actions import Action
+from connector.model.holds import Hold
 from connector.model.notification import MessageKind, MessageState
-from connector.model.order_state import Hold
 from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand

@@ -17,7 +17,8 @@ from connector.jobs import order_automation as job
 from connector.jobs.order_automation import AutomationReport, run_order_automation
 from connector.model.actions import Action
 from connector.model.events import Event, PlaceHold, ReleaseHold
-from connector.model.order_state import Hold, OrderState
+from connector.model.holds import Hold
+from connector.model.order_state import OrderState
 from connector.model.transitions import apply
 from connector.orders import transaction
 from connector.orders.command import OrderCommand

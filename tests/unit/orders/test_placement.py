@@ -15,8 +15,8 @@ from connector.errors import CommandError, StoreError
 from connector.model.action_fields import make_event
 from connector.model.actions import Action
 from connector.model.events import ChangeOrder, LineEdit, SplitOrder
+from connector.model.holds import Hold
 from connector.model.order import Order, OrderInput
-from connector.model.order_state import Hold
 from connector.model.product import Price
 from connector.model.shipments import Resolution, ReturnReason
 from connector.model.stage import Stage

@@ -15,7 +15,8 @@ from connector.errors import CommandError, RulesError
 from connector.model.action_fields import REQUESTABLE, make_event
 from connector.model.actions import Action
 from connector.model.events import Cancel, Capture
-from connector.model.order_state import Hold, OrderState
+from connector.model.holds import Hold
+from connector.model.order_state import OrderState
 from connector.model.stage import Stage
 from connector.model.stock import StockLevel
 from connector.orders.command import OrderCommand

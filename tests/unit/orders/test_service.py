@@ -30,8 +30,8 @@ from connector.model.events import (
     SplitOrder,
     Verify,
 )
+from connector.model.holds import Hold
 from connector.model.order import Order
-from connector.model.order_state import Hold
 from connector.orders.command import OrderCommand
 from connector.orders.placement import Placement
 from connector.orders.policy.rules import standard

@@ -16,7 +16,8 @@ from connector.model.action_fields import make_event
 from connector.model.actions import Action
 from connector.model.change import EntityKind
 from connector.model.events import Verify
-from connector.model.order_state import FulfillmentStatus, Hold, OrderState, PaymentStatus
+from connector.model.holds import Hold
+from connector.model.order_state import FulfillmentStatus, OrderState, PaymentStatus
 from connector.model.shipments import ReturnReason, ShipmentStatus
 from connector.model.stage import Stage
 from connector.model.stock import Reservation

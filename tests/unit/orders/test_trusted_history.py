@@ -14,9 +14,9 @@ from connector.errors import CommandError
 from connector.model.action_fields import ACTION_FIELDS, make_event
 from connector.model.actions import Action
 from connector.model.events import Authorize, Capture, SplitOrder
+from connector.model.holds import Hold
 from connector.model.order import LineInput, Order
 from connector.model.order_header import HEADER_FIELDS, INHERITED, OF_SHIPMENT
-from connector.model.order_state import Hold
 from connector.model.shipments import Resolution
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand

@@ -14,7 +14,7 @@ from connector.model.product import Price
 from connector.model.stage import Stage
 from connector.store import customers, orders, products
 from connector.store.engine import Store
-from connector.store.orders import UnknownReferenceError
+from connector.store.references import UnknownReferenceError
 from connector.store.sql import Saved
 from tests.unit.store.samples import (
     ALFKI,

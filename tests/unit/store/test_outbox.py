@@ -13,8 +13,9 @@ from connector.model.change import ChangeState, DeadLetter, EntityKind, Refusal
 from connector.model.stage import Stage
 from connector.store import customers, dead_letters, orders, outbox, retry_schedule
 from connector.store.engine import Store
+from connector.store.partitions import partition_hash
 from connector.store.tables import outbox as table
-from connector.store.unit_of_work import Lane, partition_hash
+from connector.store.unit_of_work import Lane
 from tests.conftest import ManualClock
 from tests.unit.store.samples import ALFKI, BONAP, due_keys, order, pending, place, settle_everything, stock
 

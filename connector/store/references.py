@@ -1,0 +1,30 @@
+"""References of orders to customers and products that are not stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from connector.errors import RetryClass, StoreError
+
+
+class UnknownReferenceError(StoreError):
+    """Orders name customers or products that are not stored; none of the orders was saved."""
+
+    def __init__(self, customer_numbers: Sequence[str], skus: Sequence[str]) -> None:
+        named = [
+            f"{what} {listed_keys(keys)}"
+            for what, keys in (("customers", customer_numbers), ("products", skus))
+            if keys
+        ]
+        super().__init__(
+            f"Orders name unknown {' and unknown '.join(named)}.",
+            hint="Import them first, or correct the orders.",
+            retry_class=RetryClass.DATA,
+        )
+        self.customers = tuple(customer_numbers)
+        self.skus = tuple(skus)
+
+
+def listed_keys(keys: Sequence[str], most: int = 10) -> str:
+    rest = len(keys) - most
+    return ", ".join(keys[:most]) + (f" and {rest} more" if rest > 0 else "")
