@@ -15,7 +15,14 @@ from connector.files import UnusableFileError, read_file
 from connector.mapping.problems import Position, Problems
 from connector.mapping.yaml_nodes import MAX_BYTES, at, compose, pairs
 from connector.orders.importing import grammar_settings as settings
-from connector.orders.importing.fields import KINDS, NUMBERS, BadValueError, FieldReader, NumberAndDateFormat, RowKind
+from connector.orders.importing.field_parsers import (
+    KINDS,
+    NUMBERS,
+    BadValueError,
+    FieldReader,
+    NumberAndDateFormat,
+    RowKind,
+)
 from connector.orders.importing.profile import Profile, Section, Value
 
 FORMS: Mapping[str, tuple[str, ...]] = {

@@ -10,7 +10,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from connector.mapping.problems import Position, Problems
 from connector.mapping.yaml_nodes import at, pairs
-from connector.orders.importing.fields import NumberAndDateFormat, time_zone
+from connector.orders.importing.field_parsers import NumberAndDateFormat, time_zone
 
 SETTINGS = frozenset({"files", "encoding", "delimiter", "quote", "skip_lines", "decimal", "thousands", "currency_sign",
                       "dates", "time_zone"})  # fmt: skip

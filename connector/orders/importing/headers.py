@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from connector.errors import UsageError
-from connector.orders.importing.fields import KINDS, quote_value
+from connector.orders.importing.field_parsers import KINDS, quote_value
 from connector.orders.importing.joins import joined_columns
 from connector.orders.importing.profile import Profile, Section
 from connector.orders.importing.reader import Table

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
-from connector.orders.importing.fields import BadValueError, NumberAndDateFormat, amount, quote_value
+from connector.orders.importing.field_parsers import (
+    BadValueError,
+    NumberAndDateFormat,
+    amount,
+    quote_value,
+)
 from connector.orders.importing.plan import JoinError
 from connector.orders.importing.profile import Value
 from connector.orders.importing.reader import Table

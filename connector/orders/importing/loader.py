@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from connector.errors import RetryClass, StoreError
 from connector.model.customer import Customer
 from connector.model.product import Price, Product
-from connector.orders.importing.fields import quote_value
+from connector.orders.importing.column_sources import DEFAULT
+from connector.orders.importing.field_parsers import quote_value
 from connector.orders.importing.order_loader import OrderRows, save_orders
 from connector.orders.importing.outcome import BatchOutcome, missing_value, values_of
 from connector.orders.importing.plan import SLOTS
@@ -23,7 +24,6 @@ from connector.orders.importing.reader import Place
 from connector.orders.importing.report import ImportReport
 from connector.orders.importing.rows import OF_ORDER
 from connector.orders.importing.spool import Entity, Spool
-from connector.orders.importing.values import DEFAULT
 from connector.store import customers, products
 from connector.store.engine import Store
 from connector.store.retry import retry_on_abort

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from connector.orders.importing.fields import KINDS, yes_no
+from connector.orders.importing.field_parsers import KINDS, yes_no
 
 BOOLEANS = frozenset(name for kind in KINDS.values() for name, read in kind.fields.items() if read is yes_no)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from connector.orders.importing.fields import NUMBERS, quote_value, typed_value
+from connector.orders.importing.field_parsers import NUMBERS, quote_value, typed_value
 
 FIELDS = ("sku", "quantity", "unit_price", "discount")
 

@@ -11,7 +11,7 @@ from connector.model.order import Line, LineInput, Order, OrderInput
 from connector.model.order_header import DEFAULTS, HEADER_FIELDS, FieldKind, OrderHeader
 from connector.model.product import Product
 from connector.model.stage import Stage
-from connector.orders.importing.fields import KINDS, quote_value
+from connector.orders.importing.field_parsers import KINDS, quote_value
 from connector.orders.importing.order_lines import LineRow, LinesError, line_values, number_lines
 from connector.orders.importing.outcome import BatchOutcome, missing_value, values_of
 from connector.orders.importing.plan import SLOTS

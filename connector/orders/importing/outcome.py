@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.orders.importing.fields import KINDS, typed_value
+from connector.orders.importing.column_sources import ABSENT
+from connector.orders.importing.field_parsers import KINDS, typed_value
 from connector.orders.importing.plan import SLOTS
 from connector.orders.importing.reader import Place
 from connector.orders.importing.report import ImportReport
 from connector.orders.importing.spool import Entity, Spool
-from connector.orders.importing.values import ABSENT
 from connector.store.sql import Saved
 
 

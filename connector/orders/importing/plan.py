@@ -10,7 +10,8 @@ from operator import itemgetter
 from typing import Any
 
 from connector.model.keys import visible_key
-from connector.orders.importing.fields import (
+from connector.orders.importing.column_sources import ABSENT, BLANK, Lookup, TextSource, compile_value
+from connector.orders.importing.field_parsers import (
     DAYS,
     KINDS,
     MOMENTS,
@@ -25,7 +26,6 @@ from connector.orders.importing.fields import (
 from connector.orders.importing.profile import Section, Value
 from connector.orders.importing.reader import Table
 from connector.orders.importing.spool import Columns
-from connector.orders.importing.values import ABSENT, BLANK, Lookup, TextSource, compile_value
 
 CACHE_SIZE = 5_000
 """Converted values to cache per field."""

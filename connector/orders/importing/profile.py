@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from connector.orders.importing.fields import KINDS, NumberAndDateFormat
+from connector.orders.importing.field_parsers import KINDS, NumberAndDateFormat
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector.model.keys import visible_key
-from connector.orders.importing.fields import KINDS, BadValueError, NumberAndDateFormat, quote_value
+from connector.orders.importing.column_sources import ABSENT, BLANK, DEFAULT, EXPLICIT
+from connector.orders.importing.field_parsers import KINDS, BadValueError, NumberAndDateFormat, quote_value
 from connector.orders.importing.objects import unnest_order
 from connector.orders.importing.plan import (
     KEY,
@@ -25,7 +26,6 @@ from connector.orders.importing.plan import (
 from connector.orders.importing.reader import Place
 from connector.orders.importing.report import ImportReport
 from connector.orders.importing.spool import Entity, Spool, merge
-from connector.orders.importing.values import ABSENT, BLANK, DEFAULT, EXPLICIT
 
 CUSTOMER, CURRENCY = SLOTS["orders"]["customer"], SLOTS["orders"]["currency"]
 LINE = SLOTS["lines"]

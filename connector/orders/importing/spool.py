@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 
 from connector.errors import ConnectorError
+from connector.orders.importing.column_sources import ABSENT, DEFAULT
 from connector.orders.importing.order_lines import LineRow
 from connector.orders.importing.reader import Place
-from connector.orders.importing.values import ABSENT, DEFAULT
 
 CACHED = 5_000
 """Entities of a kind that are held in memory for merging with further rows."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from connector.model.stage import Stage
-from connector.orders.importing.fields import KINDS
+from connector.orders.importing.field_parsers import KINDS
 from connector.orders.importing.grammar import FORMS
 from connector.orders.importing.grammar_settings import SETTINGS
 from tests.unit.importing.conftest import Importer
