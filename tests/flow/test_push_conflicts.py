@@ -151,7 +151,7 @@ async def test_amount_too_large_for_its_field_refuses_only_its_order(world: Worl
 
 
 async def test_product_excluded_by_the_mapping_blocks_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world.service.mappings.product, "wants", lambda product: product.sku != "P-2", raising=False)
+    monkeypatch.setattr(world.service.mappings.product, "includes", lambda product: product.sku != "P-2")
     await world.save([ONE])
     await settled(world)
     assert await world.count("Product2") == len(PRODUCTS) - 1
