@@ -157,7 +157,7 @@ class SyncSettings(BaseModel):
 
 
 class OrderSettings(BaseModel):
-    """What the desk does by itself."""
+    """What the service does with orders automatically."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -217,7 +217,7 @@ class Settings(BaseSettings):
     """Folder with customer.yaml, product.yaml and order.yaml; without it the ones we ship are used."""
     salesforce: SalesforceSettings = SalesforceSettings()
     rules_file: OptionalPath = None
-    """Rules of the desk (see connector/orders/policy/rules.yaml); without it the ones we ship are used."""
+    """Rules for orders (see connector/orders/policy/rules.yaml); without it the ones we ship are used."""
     sync: SyncSettings = SyncSettings()
     http: HttpSettings = HttpSettings()
     orders: OrderSettings = OrderSettings()

@@ -54,7 +54,7 @@ class PushSummary:
     """What a push came to. `waiting` changes are due later, the first at `next_due`; `stopped`: what ended it early;
     `elsewhere`: other workers hold some of them.
 
-    `writes` and `reads` are the data API calls it made; for a rehearsal, those it would have made. Where only some
+    `writes` and `reads` are the data API calls it made; for a dry run, those it would have made. Where only some
     changes were meant, all numbers are of those; `others_due` counts the rest. `outage` is what keeps the org from
     taking anything, `held` why it does not take some of it.
     """

@@ -1,6 +1,7 @@
-"""Commands on orders: each is checked against the order as it stands, written with its history, and moves its stock.
+"""One transaction on orders: commands are checked against the order as it stands, and written with their history.
 
-Everything a desk does belongs to one transaction: a command that is refused leaves nothing behind.
+Everything that a command brings about (the event, stock, the invoice, notifications, derived orders) is written in the
+same transaction: a rejected command leaves nothing behind. `OrderService` is the door; this is what stands behind it.
 """
 
 from __future__ import annotations

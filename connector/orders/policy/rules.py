@@ -227,7 +227,7 @@ def load_rules(file: Path | None = None) -> Rules:
 
 
 def load_rules_for(settings: Settings) -> Rules:
-    """The rules that the desk goes by under these settings: nothing is captured for customers unless it can be sent,
+    """The rules that apply under these settings: nothing is captured for customers unless it can be sent,
     so that they do not get last year's messages on the day that somebody sets a mail server."""
     rules = load_rules(settings.rules_file)
     if settings.messages.via is Via.NONE:
