@@ -17,6 +17,7 @@ from connector.model.actions import Action
 from connector.model.canonical import canonical_bytes
 from connector.model.copying import evolved
 from connector.model.customer import Customer
+from connector.model.customer_history import CustomerHistory
 from connector.model.event_defaults import with_defaults
 from connector.model.events import (
     Advance,
@@ -156,18 +157,26 @@ class OrderTransaction:
         return order if rate == order.header.tax_rate else order.with_header(tax_rate=rate)
 
     async def _store(self, new: Sequence[Order], contents: Mapping[str, bytes]) -> set[str]:
-        known = await standings(self.uow.connection, new if self.rules.priority_needs_history else [])
+        late = self.rules.priority_needs_history  # which counts stored orders, these among them
         placed: list[tuple[Order, str | None]] = []
-        for order in new:
-            facts = facts_of(order, self.uow.now, known.get(order.number))
-            order = evolved(order, {"priority": self.rules.priority(facts)})
+        for order in new if late else self._prioritized(new, {}):
             content, key = contents.get(order.number), order.tracking_key or ""
             placed.append((order, None if content is None else placement.digest(key, content)))
-        created = await orders.insert_placed(self.uow, placed, urgent_from=self.rules.urgent_from)
+        urgent_from = self.rules.urgent_from
+        created = await orders.insert_placed(self.uow, placed, urgent_from=urgent_from)
         stored = [order for order, _ in placed if order.number in created]
+        if late:
+            stored = self._prioritized(stored, await standings(self.uow.connection, stored))
+            await orders.set_priorities(self.uow, stored, urgent_from=urgent_from)
         await order_history.write(self.uow, [(order.state, 0, ()) for order in stored], actor=self.actor)
         self._known |= {order.number: (order, 1) for order in stored}
         return created
+
+    def _prioritized(self, some: Sequence[Order], histories: Mapping[str, CustomerHistory]) -> list[Order]:
+        now, priority = self.uow.now, self.rules.priority
+        return [
+            evolved(order, {"priority": priority(facts_of(order, now, histories.get(order.number)))}) for order in some
+        ]
 
     async def _is(self, order: Order, item: OrderInput, placed: Placed | None, said: bytes) -> bool:
         """Whether `item` is what was placed as `order`."""

@@ -22,6 +22,7 @@ class DryRunStore(Store):
 
     def __init__(self, store: Store, connection: AsyncConnection) -> None:
         self.clock = store.clock
+        self._group = None
         self.address = store.address
         self.dialect = store.dialect
         self._connection = connection

@@ -87,7 +87,9 @@ class GroupCommit:
             finished: list[_Request] = []
             try:
                 async with self._begin() as connection:
-                    while self._waiting and len(finished) < MOST:
+                    for _ in range(MOST):  # attempts: rejected works hold up the others as well
+                        if not self._waiting:
+                            break
                         request = self._waiting.popleft()
                         if not request.done.done():
                             await self._run_one(connection, request, finished)
@@ -118,11 +120,13 @@ class GroupCommit:
             # SQLite may have rolled back more than the savepoint: nothing is trusted after a failure of its own.
             if not finished or isinstance(error, SQLAlchemyError):
                 raise _RolledBack from error
-        except asyncio.CancelledError:
-            if not request.done.cancelled():
-                raise  # not the caller: the runner itself is to end
-            if not finished:
-                raise _RolledBack from None
+        except asyncio.CancelledError as error:
+            runner = asyncio.current_task()
+            request.fail(error)
+            if runner is not None and runner.cancelling():
+                raise
+            # A statement that was broken off leaves a connection that cannot go on.
+            raise _RolledBack from None
         else:
             finished.append(request)
 

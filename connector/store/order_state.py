@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, insert, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from connector.model.change import EntityKind
 from connector.model.events import ChangeOrder, EscalateHold, HoldEvent, LineEdit, PlaceHold
@@ -22,7 +22,7 @@ from connector.store import orders as order_store
 from connector.store.order_history import EventEntry
 from connector.store.orders import MONEY
 from connector.store.partitions import partition_hash
-from connector.store.sql import Row
+from connector.store.sql import Row, select_in
 from connector.store.tables import holds, order_lines, orders
 from connector.store.unit_of_work import Lane, UnitOfWork
 
@@ -44,7 +44,10 @@ class OrderChange:
 
 async def load(uow: UnitOfWork, numbers: Sequence[str]) -> dict[str, tuple[Order, int]]:
     """The orders of `numbers`, locked until the end of the transaction, with the length of their history."""
-    loaded = await order_store.load_with_events(uow.connection, numbers, lock=True)
+    # Locked by a statement of its own: after a wait, one that joins would see the new order beside an old customer.
+    locking = select(orders.c.number).order_by(orders.c.number).with_for_update()
+    await select_in(uow.connection, locking, orders.c.number, sorted(numbers))
+    loaded = await order_store.load_with_events(uow.connection, numbers)
     return {order.number: (order, events) for order, events in loaded}
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connector.errors import RetryClass, StoreError
@@ -104,7 +105,7 @@ class Placed:
 
 def new_order(item: OrderInput, customer: Customer, catalog: Mapping[str, Product], *, tracking_key: str) -> Order:
     """`item` as the order that `insert_placed` stores: at version 1, with its history begun."""
-    item = _with_sorted_lines(item)
+    item = _with_sorted_lines(item).with_header(placed_at=item.header.placed_at.astimezone(UTC))  # as it is loaded
     waits = item.stage in OPEN
     lines = tuple(
         _line(
@@ -145,6 +146,17 @@ async def insert_placed(uow: UnitOfWork, placed: Sequence[tuple[Order, str | Non
     return created
 
 
+async def set_priorities(uow: UnitOfWork, placed: Sequence[Order], *, urgent_from: int) -> None:
+    """Store the priorities of orders that this transaction has inserted."""
+    statement = update(orders).where(orders.c.number == bindparam("the_number")).values(priority=bindparam("new"))
+    rows = [{"the_number": order.number, "new": order.priority} for order in placed]
+    if rows:
+        await uow.connection.execute(statement, rows)
+    for order in placed:
+        lane = Lane.URGENT if order.priority >= urgent_from else Lane.NEW
+        uow.changed(EntityKind.ORDER, order.number, partition_hash(order.customer.number), lane)
+
+
 async def load_placements(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, Placed]:
     """By number; of orders that were not placed here, or before digests were kept, there is none."""
     statement = select(orders.c.number, orders.c.tracking_key, orders.c.placed_digest)
@@ -160,14 +172,9 @@ async def load(connection: AsyncConnection, numbers: Sequence[str]) -> list[Orde
     return [order for order, _ in await load_with_events(connection, numbers)]
 
 
-async def load_with_events(
-    connection: AsyncConnection, numbers: Sequence[str], *, lock: bool = False
-) -> list[tuple[Order, int]]:
-    """As `load`, each with the length of its history; `lock`: nobody else changes them before this transaction ends."""
-    statement = _WITH_CUSTOMER
-    if lock:  # in key order, so that two transactions wait for each other instead of deadlocking
-        statement = statement.order_by(orders.c.number).with_for_update(of=orders)
-    rows = await select_in(connection, statement, orders.c.number, sorted(numbers) if lock else numbers)
+async def load_with_events(connection: AsyncConnection, numbers: Sequence[str]) -> list[tuple[Order, int]]:
+    """As `load`, each with the length of its history."""
+    rows = await select_in(connection, _WITH_CUSTOMER, orders.c.number, numbers)
     if not rows:
         return []
     line_rows = await select_in(connection, _LINES, order_lines.c.order_number, [row.number for row in rows])

@@ -99,12 +99,12 @@ async def count(connection: AsyncConnection) -> int:
 
 
 async def _find(connection: AsyncConnection, skus: Sequence[str], *, lock: bool) -> dict[str, Product]:
-    statement = _WITH_PRICES
-    if lock:
-        statement = statement.with_for_update(of=products)
+    if lock:  # by a statement of its own: after a wait, one that joins would see the prices as they were
+        locking = select(products.c.sku).order_by(products.c.sku).with_for_update()
+        await select_in(connection, locking, products.c.sku, skus)
     found: dict[str, Product] = {}
     listed: dict[str, list[Price]] = {}
-    for row in await select_in(connection, statement, products.c.sku, skus):
+    for row in await select_in(connection, _WITH_PRICES, products.c.sku, skus):
         sku, name, description, active, placeholder, currency, unit_price = row
         if sku not in found:
             found[sku] = Product(

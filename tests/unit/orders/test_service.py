@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event as sqlalchemy_event
@@ -34,7 +36,7 @@ from connector.model.holds import Hold
 from connector.model.order import Order
 from connector.orders.command import OrderCommand
 from connector.orders.placement import Placement
-from connector.orders.policy.rules import standard
+from connector.orders.policy.rules import load_rules, standard
 from connector.orders.service import OrderService
 from connector.store import orders, stock
 from connector.store.engine import Store
@@ -119,3 +121,24 @@ async def test_placing_an_order_takes_at_most_nine_statements(service: OrderServ
     assert len(statements) <= 9, statements
     tables = [statement.split(" FROM ")[1].split()[0] for statement in statements if statement.startswith("SELECT")]
     assert len(set(tables)) == len(tables), "each table is read once"
+
+
+async def test_returned_order_has_its_moment_in_utc_as_stored(service: OrderService, store: Store) -> None:
+    moment = datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+    item = samples.order("1", **WHOLE).with_header(placed_at=moment)
+    [placed] = await service.place([Placement(order=item)], actor="anna")
+    assert placed.order.header.placed_at.isoformat() == (await stored(store)).header.placed_at.isoformat()
+
+
+async def test_priority_of_a_placed_order_counts_the_earlier_orders_of_its_customer(
+    service: OrderService, store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("verification: []\npriority: [{points: 5, when: earlier_orders >= 1}]\n")
+    rules = load_rules(file)
+    by_history = OrderService(store, lambda: rules)
+    first, second = (samples.order(number, **WHOLE) for number in ("1", "2"))
+    later = second.with_header(placed_at=first.header.placed_at + timedelta(days=2))
+    for item in (first, later):
+        await by_history.place([Placement(order=item)], actor="anna")
+    assert [(await stored(store, number)).priority for number in ("1", "2")] == [0, 5]

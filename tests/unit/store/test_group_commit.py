@@ -128,3 +128,38 @@ async def test_caller_cancelled_while_it_waits_is_never_run(store: Store) -> Non
         second.cancel()
     assert await first == 1
     assert await numbers(store) == [1]
+
+
+async def test_caller_cancelled_within_a_statement_leaves_its_neighbors_committed(store: Store) -> None:
+    slow = (
+        "WITH RECURSIVE counting(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counting WHERE n < 3000000)"
+        " SELECT max(n) FROM counting"
+    )
+    started = asyncio.Event()
+
+    async def counts(uow: UnitOfWork) -> int:
+        started.set()
+        await uow.connection.execute(text(slow))
+        return 2
+
+    first = asyncio.create_task(store.transact(adds(1)))
+    second = asyncio.create_task(store.transact(counts))
+    third = asyncio.create_task(store.transact(adds(3)))
+    await started.wait()
+    await asyncio.sleep(0.05)
+    second.cancel()
+    assert (await first, await third) == (1, 3)
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert await numbers(store) == [1, 3]
+
+
+async def test_work_that_ends_in_a_cancellation_of_its_own_cancels_its_caller_alone(store: Store) -> None:
+    async def gives_up(uow: UnitOfWork) -> int:
+        raise asyncio.CancelledError
+
+    one = asyncio.create_task(store.transact(gives_up))
+    other = asyncio.create_task(store.transact(adds(2)))
+    assert await other == 2
+    with pytest.raises(asyncio.CancelledError):
+        await one
