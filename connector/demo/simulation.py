@@ -43,8 +43,7 @@ from connector.model.shipments import (
     ReturnStatus,
     ShipmentStatus,
 )
-from connector.model.stage import OPEN, Stage
-from connector.orders.command import OrderCommand
+from connector.model.stage import Stage
 from connector.orders.service import OrderService
 
 ACTOR = "demo"
@@ -56,21 +55,9 @@ IN_PARTS, CUT_SHORT, COMES_BACK, REPLACED = 0.2, 0.08, 0.15, 0.06
 
 async def advance(service: OrderService, orders: Sequence[Order], *, release: bool = True) -> list[Order]:
     """Take each of these orders as far as one working step does, those on hold only if `release`; as they are then."""
-    moving = [order for order in orders if release or not order.state.holds]
-    fresh = {order.number for order in moving if order.stage is Stage.PLACED and not order.state.holds}
+    moving = [order.number for order in orders if release or not order.state.holds]
     current = {order.number: order for order in orders}
-    for order in await service.verify(sorted(fresh), actor=ACTOR):
-        current[order.number] = order
-    waiting = [order.number for order in moving if order.stage in OPEN]
-    for allocated in await service.allocate(waiting, actor=ACTOR):
-        current[allocated.order.number] = allocated.order
-    commands = [
-        OrderCommand(number=order.number, event=event)
-        for order in moving
-        if order.number not in fresh
-        for event in next_events(current[order.number])
-    ]
-    for order in await service.execute_all(commands, actor=ACTOR):
+    for order in await service.work_on(moving, next_events, actor=ACTOR):
         current[order.number] = order
     return list(current.values())
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from connector.model.events import Allocate, ChangeOrder, Decline, EscalateHold, Verify
+from connector.model.events import Allocate, ChangeOrder, Decline, EscalateHold, Event, Verify
 from connector.model.holds import Hold
 from connector.model.order import Order
 from connector.model.order_edits import requires_reverification
 from connector.model.shipments import ShipmentStatus
-from connector.model.stage import Stage
+from connector.model.stage import OPEN, Stage
 from connector.model.stock import StockKey
 from connector.model.transitions import check
 from connector.orders.command import OrderCommand
@@ -145,6 +145,26 @@ class OrderService:
                 Allocated(order=order, gained=order.state.sum("allocated") - before[order.number])
                 for order in await transaction.orders(numbers)
             ]
+
+        return await self._store.transact(work)
+
+    async def work_on(
+        self, numbers: Sequence[str], next_events: Callable[[Order], Sequence[Event]], *, actor: str
+    ) -> list[Order]:
+        """Verify what is placed, allocate what waits for stock, and do with each other order what `next_events` says,
+        seen under its lock; the orders as they are then."""
+
+        async def work(uow: UnitOfWork) -> list[Order]:
+            transaction = self._transaction(uow, actor)
+            current = await transaction.orders(numbers)
+            placed = {order.number for order in current if order.stage is Stage.PLACED and not order.state.holds}
+            await verify(transaction, sorted(placed))
+            await allocate(transaction, [order.number for order in current if order.stage in OPEN])
+            others = await transaction.orders([number for number in numbers if number not in placed])
+            await transaction.execute_all(
+                [OrderCommand(number=order.number, event=event) for order in others for event in next_events(order)]
+            )
+            return await transaction.orders(numbers)
 
         return await self._store.transact(work)
 
