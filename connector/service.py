@@ -34,10 +34,6 @@ if TYPE_CHECKING:  # importing what speaks to the org takes longer than a short 
     from connector.store.outbox import Selection
 
 
-Policies = Callable[[], "tuple[Rules, NotificationComposer]"]
-"""Returns the rules and the composer of notifications as they are now."""
-
-
 def collect_seldom() -> None:
     """For a process that stays: look for cycles a hundredth as often as Python does by itself. What a batch loads lives
     as long as its transaction and has no cycles; to walk through it at every 700 objects costs some 5 % of the time."""
@@ -53,7 +49,7 @@ class LocalServices:
     settings: Settings
     store: Store
     orders: OrderService
-    policies: Policies
+    current_composer: Callable[[], NotificationComposer]
 
     @property
     def clock(self) -> Clock:
@@ -67,7 +63,7 @@ class LocalServices:
     @property
     def composer(self) -> NotificationComposer:
         """Composes notifications by the rules and templates as they are now."""
-        return self.policies()[1]
+        return self.current_composer()
 
     def transport(self) -> AbstractAsyncContextManager[MailTransport] | None:
         """How notifications leave; None if the settings name no way."""
@@ -79,7 +75,7 @@ class LocalServices:
         """The HTTP API."""
         from connector.web.app import make_app
 
-        return make_app(self.store, self.orders, self.policies)
+        return make_app(self.store, self.orders, self.current_composer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,30 +124,30 @@ async def local_services(
 
     `follow_files`: for a process that stays; the rules file and the templates are read again when they are saved.
     """
-    policies, rules = _followed(settings) if follow_files else _read_once(settings)
+    rules, composer = _followed(settings) if follow_files else _read_once(settings)
     async with open_store(settings, clock=clock) as store:
         orders = OrderService(store, rules)
-        yield LocalServices(settings=settings, store=store, orders=orders, policies=policies)
+        yield LocalServices(settings=settings, store=store, orders=orders, current_composer=composer)
 
 
-def _followed(settings: Settings) -> tuple[Policies, Callable[[], Rules]]:
+def _followed(settings: Settings) -> tuple[Callable[[], Rules], Callable[[], NotificationComposer]]:
     from connector.jobs.rules_reloader import RulesReloader
 
     reloader = RulesReloader(settings)
-    return reloader.current, lambda: reloader.current()[0]
+    return lambda: reloader.current()[0], lambda: reloader.current()[1]
 
 
-def _read_once(settings: Settings) -> tuple[Policies, Callable[[], Rules]]:
+def _read_once(settings: Settings) -> tuple[Callable[[], Rules], Callable[[], NotificationComposer]]:
     """The templates only when they are needed: most commands send nothing."""
     rules = load_rules_for(settings)
 
     @cache
-    def policies() -> tuple[Rules, NotificationComposer]:
+    def composer() -> NotificationComposer:
         from connector.notifications.composer import make_composer
 
-        return rules, make_composer(settings, rules)
+        return make_composer(settings, rules)
 
-    return policies, lambda: rules
+    return lambda: rules, composer
 
 
 @asynccontextmanager
@@ -174,7 +170,7 @@ async def running_service(
             settings=settings,
             store=local.store,
             orders=local.orders,
-            policies=local.policies,
+            current_composer=local.current_composer,
             client=client,
             versions=versions,
             health=OrgHealth(),

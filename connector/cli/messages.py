@@ -184,22 +184,20 @@ async def _find(ids: list[int]) -> list[Notification]:
 
 async def _preview(number: str, kind: str, reference: str | None) -> RenderedText:
     from connector.model.notification import MessageKind, NotificationRequest
-    from connector.notifications.composer import ComposedNotification, make_composer
-    from connector.orders.policy.rules import load_rules_for
+    from connector.notifications.composer import ComposedNotification
+    from connector.service import local_services
     from connector.settings import load_settings
-    from connector.store.schema import open_store
 
     if kind not in set(MessageKind):
         raise UsageError(f"{kind!r} is no message.", hint=f"It is one of {', '.join(MessageKind)}.")
-    settings = load_settings()
-    composer = make_composer(settings, load_rules_for(settings))
-    async with open_store(settings) as store, store.reader() as connection:
+    async with local_services(load_settings()) as services, services.store.reader() as connection:
+        composer = services.composer
         item = await composer.latest_request(connection, number, MessageKind(kind))
         if item is None:
             raise ConnectorError(f"There is no order {number}.", hint="`connector import PATH` brings orders in.")
         if reference is not None:
             item = NotificationRequest(order=number, kind=item.kind, reference=reference)
-        [subject] = await composer.compose_all(connection, [item], store.clock.now())
+        [subject] = await composer.compose_all(connection, [item], services.clock.now())
     if not isinstance(subject, ComposedNotification):
         raise ConnectorError(subject.why, hint="Ask for another kind, or another --reference.")
     return composer.renderer.render(subject.view)

@@ -120,17 +120,11 @@ class OrderService:
         return await self._store.transact(work)
 
     async def verify_placed(self, numbers: Sequence[str], *, actor: str) -> list[Order]:
-        """Like `verify`, for the automation: only the orders that are still placed and not on hold are returned."""
+        """Like `verify`, for the automation: it returns only the orders that waited for verification."""
 
         async def work(uow: UnitOfWork) -> list[Order]:
             transaction = self._transaction(uow, actor)
-            placed = [
-                order.number
-                for order in await transaction.orders(numbers)
-                if order.stage is Stage.PLACED and not order.state.holds
-            ]
-            await verify(transaction, placed)
-            return await transaction.orders(placed)
+            return await transaction.orders(await verify(transaction, numbers))
 
         return await self._store.transact(work)
 
@@ -157,8 +151,7 @@ class OrderService:
         async def work(uow: UnitOfWork) -> list[Order]:
             transaction = self._transaction(uow, actor)
             current = await transaction.orders(numbers)
-            placed = {order.number for order in current if order.stage is Stage.PLACED and not order.state.holds}
-            await verify(transaction, sorted(placed))
+            placed = await verify(transaction, numbers)
             await allocate(transaction, [order.number for order in current if order.stage in OPEN])
             others = await transaction.orders([number for number in numbers if number not in placed])
             await transaction.execute_all(

@@ -13,7 +13,6 @@ from aiohttp.typedefs import Handler
 from connector.errors import StoreError
 from connector.log import get_logger
 from connector.notifications.composer import NotificationComposer
-from connector.orders.policy.rules import Rules
 from connector.orders.service import OrderService
 from connector.store import schema
 from connector.store.engine import Store
@@ -35,20 +34,20 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
 }
 
-CurrentPolicy = Callable[[], tuple[Rules, NotificationComposer]]
+CurrentComposer = Callable[[], NotificationComposer]
 
 _NUMBER = web.RequestKey("number", str)
 
 log = get_logger("web")
 
 
-def make_app(store: Store, orders: OrderService, current_policy: CurrentPolicy) -> web.Application:
-    """Build the application. Each request calls `current_policy` for the current rules and notification composer."""
+def make_app(store: Store, orders: OrderService, current_composer: CurrentComposer) -> web.Application:
+    """Build the application. Each request calls `current_composer`, which follows edited rules and templates."""
     app = web.Application(middlewares=[_log_request, render_problems, check_request], client_max_size=LARGEST_BODY)
     app[BODY_SECONDS] = DEFAULT_BODY_SECONDS
     app.on_response_prepare.append(_add_headers)
     for route in ROUTES:
-        app.router.add_route(route.method, PREFIX + route.path, _make_handler(route, store, orders, current_policy))
+        app.router.add_route(route.method, PREFIX + route.path, _make_handler(route, store, orders, current_composer))
     described = build_document(PREFIX, ROUTES)
 
     async def healthy(request: web.Request) -> web.Response:
@@ -67,11 +66,11 @@ def make_app(store: Store, orders: OrderService, current_policy: CurrentPolicy) 
     app.router.add_get("/healthz", healthy)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/openapi.json", openapi)
-    app.router.add_routes(tracking_page.routes(store, lambda: current_policy()[0]))
+    app.router.add_routes(tracking_page.routes(store, orders))
     return app
 
 
-def _make_handler(route: Route, store: Store, orders: OrderService, current_policy: CurrentPolicy) -> Handler:
+def _make_handler(route: Route, store: Store, orders: OrderService, current_composer: CurrentComposer) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         token = await authenticate(store, request, route.role)
         unknown = sorted(set(request.query) - route.queries.keys())
@@ -84,10 +83,8 @@ def _make_handler(route: Route, store: Store, orders: OrderService, current_poli
             if "\x00" in value:  # PostgreSQL rejects it, SQLite does not
                 raise ProblemError(400, "input", f"{name} holds a character that no text has.", field=name)
         body = None if route.body is None else await read_body(request, route.body)
-        rules, composer = current_policy()
-        call = RequestContext(
-            store=store, orders=orders, rules=rules, composer=composer, request=request, token=token, body=body
-        )
+        composer = current_composer()
+        call = RequestContext(store=store, orders=orders, composer=composer, request=request, token=token, body=body)
         return await make_response(request, await route.handler(call))
 
     return handle

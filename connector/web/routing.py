@@ -19,7 +19,6 @@ from connector.model.keys import normalize_key
 from connector.model.money import plain
 from connector.model.role import Role
 from connector.notifications.composer import NotificationComposer
-from connector.orders.policy.rules import Rules
 from connector.orders.service import OrderService
 from connector.store.engine import Store
 from connector.store.tokens import Token
@@ -38,7 +37,6 @@ class RequestContext:
 
     store: Store
     orders: OrderService
-    rules: Rules
     composer: NotificationComposer
     request: web.Request
     token: Token

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from aiohttp import web
 
 from connector.orders.documents.tracking_page import style_source, tracking_page
-from connector.orders.policy.rules import Rules
+from connector.orders.service import OrderService
 from connector.store import orders
 from connector.store.engine import Store
 from connector.store.queries.order_search import find_by_tracking_key
@@ -16,7 +14,7 @@ from connector.web.problem import ProblemError
 LONGEST = 64
 
 
-def routes(store: Store, rules: Callable[[], Rules]) -> list[web.RouteDef]:
+def routes(store: Store, service: OrderService) -> list[web.RouteDef]:
     async def track(request: web.Request) -> web.Response:
         key = request.match_info["key"]
         async with store.reader() as connection:
@@ -25,7 +23,7 @@ def routes(store: Store, rules: Callable[[], Rules]) -> list[web.RouteDef]:
         if not loaded:
             raise ProblemError(404, "unknown", "There is no such page.")
         policy = f"default-src 'none'; style-src {style_source()}; frame-ancestors 'none'"
-        page = tracking_page(loaded[0], rules().billing.company)
+        page = tracking_page(loaded[0], service.rules.billing.company)
         return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": policy})
 
     return [web.get("/track/{key}", track)]

@@ -76,7 +76,7 @@ def app_on(store: Store, rules: Rules | None = None, composer: NotificationCompo
     """The application on `store`; without `rules` and `composer`, the ones we ship."""
     rules = rules or standard()
     composer = composer or NotificationComposer(renderer=TemplateRenderer(), billing=rules.billing)
-    return make_app(store, OrderService(store, lambda: rules), lambda: (rules, composer))
+    return make_app(store, OrderService(store, lambda: rules), lambda: composer)
 
 
 @pytest.fixture

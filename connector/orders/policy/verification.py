@@ -9,7 +9,6 @@ from connector.model.events import ChangeOrder, Decline, PlaceHold, ReleaseHold,
 from connector.model.holds import Hold
 from connector.model.order import Order
 from connector.model.order_edits import requires_reverification
-from connector.model.order_state import OrderState
 from connector.model.stage import Stage
 from connector.orders.command import OrderCommand, attribute_to
 from connector.orders.policy.order_facts import facts_of
@@ -21,15 +20,17 @@ from connector.store.queries.order_events import list_events
 
 async def verify(
     transaction: OrderTransaction, numbers: Sequence[str], *, command: OrderCommand | None = None
-) -> list[OrderState]:
-    """Verify these orders, or put them on hold. Orders that are not placed, or are on hold, do not change.
+) -> list[str]:
+    """Verify these orders, or put them on hold. Orders that are not placed, or are on hold, do not change. Returns the
+    numbers of those that waited for it.
 
     A hold that a person has released is not placed again for the same reason, until the order is changed or, for
     payment, another one fails.
     `command` is the command that asked for this, if there is one: the events are attributed to it.
     """
-    loaded = await transaction.load(numbers)
-    waiting = [order for order, _ in loaded.values() if order.stage is Stage.PLACED and not order.state.holds]
+    waiting = [
+        order for order in await transaction.orders(numbers) if order.stage is Stage.PLACED and not order.state.holds
+    ]
     failed = await _failed_checks(transaction, waiting)
     commands: list[OrderCommand] = []
     for order in waiting:
@@ -37,8 +38,8 @@ async def verify(
         commands += holds or [OrderCommand(number=order.number, event=Verify())]
     if command is not None:
         commands = attribute_to(command, commands)
-    changed_states = {progress.number: progress for progress in await transaction.execute_all(commands)}
-    return [changed_states.get(number) or loaded[number][0].state for number in numbers]
+    await transaction.execute_all(commands)
+    return [order.number for order in waiting]
 
 
 async def recheck(transaction: OrderTransaction, number: str, among: frozenset[Hold] = frozenset(Hold)) -> None:

@@ -145,7 +145,9 @@ async def test_what_was_told_was_told_of_the_whole_order(store: Store) -> None:
     await place(store, samples.order("1", **WHOLE, stated_total=Decimal("98.02")))
     await act(store, Action.CANCEL, lines={1: 1})
     async with store.transaction() as uow:
-        [progress] = await verify(OrderTransaction(uow, actor="job"), ["1"])
+        transaction = OrderTransaction(uow, actor="job")
+        await verify(transaction, ["1"])
+        progress = (await transaction.order("1")).state
     assert (progress.stage, progress.holds) == (Stage.VERIFIED, frozenset())
     assert (await read(store)).header.stated_total is None
 

@@ -85,7 +85,9 @@ async def test_authorization_with_details_is_refused_and_moves_no_money(store: S
 async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(store: Store) -> None:
     await opened(store)
     async with store.transaction() as uow:
-        [progress] = await verify(OrderTransaction(uow, actor="job"), ["1"])
+        transaction = OrderTransaction(uow, actor="job")
+        await verify(transaction, ["1"])
+        progress = (await transaction.order("1")).state
     assert progress.holds == {Hold.ADDRESS}
     await act(store, Action.CHANGE, details={"po_number": "PO-7"})
     async with store.transaction() as uow:
@@ -96,7 +98,9 @@ async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(
     await act(store, Action.RELEASE, hold=Hold.ADDRESS)
     await act(store, Action.CHANGE, details={"stated_total": Decimal(5)})
     async with store.transaction() as uow:
-        [progress] = await verify(OrderTransaction(uow, actor="job"), ["1"])
+        transaction = OrderTransaction(uow, actor="job")
+        await verify(transaction, ["1"])
+        progress = (await transaction.order("1")).state
     assert progress.holds == {Hold.ADDRESS, Hold.MANUAL}
 
 
