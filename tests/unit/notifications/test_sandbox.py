@@ -42,7 +42,7 @@ def test_template_that_makes_much_of_little_is_refused_at_start(tmp_path: Path, 
 
 def test_text_and_numbers_work_as_usual(tmp_path: Path) -> None:
     (tmp_path / "confirmation.txt.j2").write_text('{{ 2 * 3 }} {{ "a".upper() }} {{ "b"|upper }} {{ it.order }}')
-    TemplateRenderer(tmp_path)
+    assert TemplateRenderer(tmp_path).render(next(sample_views())).text == "6 A B O-1\n"
 
 
 def test_template_includes_files_of_folders_in_its_folder(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ async def test_every_stored_action_becomes_what_happened(databases: Databases) -
     await store.close()
 
 
-async def test_word_of_what_was_asked_is_stored_no_more(databases: Databases) -> None:
+async def test_action_name_in_a_history_is_rejected_by_the_database(databases: Databases) -> None:
     store = await older(databases)
     await schema.upgrade(store)
     with pytest.raises(StoreError, match="order_events_action_ck"):
