@@ -71,6 +71,13 @@ def _begin_with_long_tests(items: list[pytest.Item]) -> None:
     ]
 
 
+def require(installed: bool, program: str) -> None:
+    """Skip the test that needs `program` where it is not installed; fail it in CI, which has installed it."""
+    if not installed:
+        reason = f"{program} is not on this machine"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
 class ManualClock:
     """Time that moves only when a test says so, or when somebody sleeps."""
 

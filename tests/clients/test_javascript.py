@@ -16,17 +16,16 @@ import pytest
 
 from connector.cli.localorg import our_metadata
 from connector.localorg.server import LocalOrg
+from tests.conftest import require
 
 HERE = Path(__file__).parent
 LONGEST = 60
 NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(
-    NODE is None or shutil.which("npm") is None, reason="Node.js and npm are not on this machine"
-)
 
 
 @pytest.fixture
 async def org() -> AsyncIterator[LocalOrg]:
+    require(NODE is not None and shutil.which("npm") is not None, "Node.js with npm")
     async with LocalOrg(metadata_root=our_metadata(), grpc_port=0, tls_port=0) as running:
         yield running
 

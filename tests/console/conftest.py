@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, async_playwright
 
+from tests.conftest import require
+
 CHROMIUM = Path("/usr/bin/chromium")
 _INSTALLED = CHROMIUM.exists()
 _QUIET = (
@@ -18,8 +20,7 @@ _QUIET = (
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    if not _INSTALLED:
-        pytest.skip(f"there is no {CHROMIUM}: install the package chromium")
+    require(_INSTALLED, f"{CHROMIUM} (package chromium)")
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(_QUIET))
         yield running

@@ -27,7 +27,7 @@ from connector.service import running_service
 from connector.store import customers, schema, tables
 from connector.store.dry_run import dry_run
 from connector.store.engine import Store
-from tests.conftest import Databases
+from tests.conftest import Databases, require
 from tests.flow.conftest import CUSTOMERS, PRODUCTS, World, settings_for
 from tests.order_builders import changed
 
@@ -55,9 +55,7 @@ logfile = {folder}/pgbouncer.log
 @pytest.fixture(scope="module")
 def pooler(postgres_url: str) -> Iterator[int]:
     """The port of a PgBouncer before the PostgreSQL of the tests; three sessions to each database."""
-    if PGBOUNCER is None:
-        missing = "PgBouncer is not on this machine: `apt-get install pgbouncer`"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    require(PGBOUNCER is not None, "PgBouncer (package pgbouncer)")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
