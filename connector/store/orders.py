@@ -141,8 +141,7 @@ async def insert_placed(uow: UnitOfWork, placed: Sequence[tuple[Order, str | Non
     stored = [order for order, _ in placed if order.number in created]
     await _insert_line_rows(uow, [(order.number, line, line.product.sku) for order in stored for line in order.lines])
     for order in stored:
-        lane = Lane.URGENT if order.priority >= urgent_from else Lane.NEW
-        uow.changed(EntityKind.ORDER, order.number, partition_hash(order.customer.number), lane)
+        _capture_new(uow, order, urgent_from)
     return created
 
 
@@ -153,8 +152,12 @@ async def set_priorities(uow: UnitOfWork, placed: Sequence[Order], *, urgent_fro
     if rows:
         await uow.connection.execute(statement, rows)
     for order in placed:
-        lane = Lane.URGENT if order.priority >= urgent_from else Lane.NEW
-        uow.changed(EntityKind.ORDER, order.number, partition_hash(order.customer.number), lane)
+        _capture_new(uow, order, urgent_from)
+
+
+def _capture_new(uow: UnitOfWork, order: Order, urgent_from: int) -> None:
+    lane = Lane.URGENT if order.priority >= urgent_from else Lane.NEW
+    uow.changed(EntityKind.ORDER, order.number, partition_hash(order.customer.number), lane)
 
 
 async def load_placements(connection: AsyncConnection, numbers: Sequence[str]) -> dict[str, Placed]:
