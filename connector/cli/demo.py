@@ -258,17 +258,18 @@ async def _run_lifecycle(shop: _Shop, org: LocalOrg, count: int) -> int:
 
 async def _count_turns(service: Services) -> str:
     """Return the counts of special events: `3 holds (3 released), …`."""
-    from connector.model.actions import Action
+    from connector.model.actions import EventKind
     from connector.store import order_history
 
     async with service.store.reader() as connection:
-        times = await order_history.count_by_action(connection)
+        counts = await order_history.count_by_event(connection)
+    returns, refunds = counts.get(EventKind.RETURN_REQUESTED, 0), counts.get(EventKind.REFUNDED, 0)
     return ", ".join(
         (
-            f"{plural(times.get(Action.HOLD, 0), 'hold')} ({times.get(Action.RELEASE, 0):,} released)",
-            plural(times.get(Action.SHIP, 0), "shipment"),
-            plural(times.get(Action.CANCEL, 0), "canceled line"),
-            f"{plural(times.get(Action.REQUEST_RETURN, 0), 'return')} ({times.get(Action.REFUND, 0):,} refunded)",
+            f"{plural(counts.get(EventKind.HELD, 0), 'hold')} ({counts.get(EventKind.RELEASED, 0):,} released)",
+            plural(counts.get(EventKind.SHIPPED, 0), "shipment"),
+            plural(counts.get(EventKind.CANCELED, 0), "canceled line"),
+            f"{plural(returns, 'return')} ({refunds:,} refunded)",
         )
     )
 

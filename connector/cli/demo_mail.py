@@ -114,15 +114,15 @@ class DemoMail:
     async def compare(self) -> bool:
         """Return whether the received mails are complete: one confirmation per confirmed order, one mail with a PDF per
         invoice, and none twice."""
-        from connector.model.actions import Action
+        from connector.model.actions import EventKind
         from connector.model.notification import MessageKind, MessageState
         from connector.store import invoices, notifications
-        from connector.store.queries.order_events import list_orders_with_action
+        from connector.store.queries.order_events import list_orders_with_event
 
         assert self.service is not None
         async with self.service.store.reader() as connection:
             captured = await notifications.list_captured_since(connection, self.since)
-            confirmed = await list_orders_with_action(connection, Action.CONFIRM, self.since)
+            confirmed = await list_orders_with_event(connection, EventKind.CONFIRMED, self.since)
             issued = await invoices.count_issued_since(connection, self.since)
         domain = SENDER.rpartition("@")[2].rstrip(">")
         sent = {f"<{item.key}@{domain}>": item for item in captured if item.state is MessageState.SENT}

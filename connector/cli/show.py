@@ -204,7 +204,7 @@ def _parcel(parcel: dict[str, Any]) -> str:
 
 def _told(event: dict[str, Any]) -> str:
     """An event; what nobody asked for says so. A history begins with the first event after placement or import."""
-    match event["action"]:
+    match event["event"]:
         case "begun":
             return "as it was placed" if event["stage"] == "placed" else "as it was imported"
         case "advanced":
@@ -226,7 +226,7 @@ def _event(event: dict[str, Any]) -> str:
     parts += event.get("personal", [])
     names = ("return_number", "shipment", "warehouse", "carrier", "tracking_number", "reference", "note")
     parts += [f"{'' if name in {'note', 'reference'} else f'{name} '}{event[name]}" for name in names if name in event]
-    return f"{event['action'].replace('_', ' ')} {', '.join(parts)}".rstrip()
+    return f"{event['event'].replace('_', ' ')} {', '.join(parts)}".rstrip()
 
 
 def _due(document: dict[str, Any]) -> None:

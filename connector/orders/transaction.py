@@ -13,7 +13,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from connector.errors import CommandError
-from connector.model.actions import Action
+from connector.model.actions import Action, EventKind
 from connector.model.canonical import canonical_bytes
 from connector.model.copying import evolved
 from connector.model.customer import Customer
@@ -187,8 +187,8 @@ class OrderTransaction:
         if not placement.same_head(order, item):
             return False
         # Where lines were changed since, they prove nothing.
-        return placement.same_lines(order, item) or await order_history.has(
-            self.uow.connection, order.number, Action.CHANGE
+        return placement.same_lines(order, item) or await order_history.has_event(
+            self.uow.connection, order.number, EventKind.CHANGED
         )
 
     async def execute_all(self, commands: Sequence[OrderCommand]) -> list[OrderState]:

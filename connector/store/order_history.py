@@ -64,7 +64,7 @@ class StoredEvent(EventEntry):
     @property
     def payload(self) -> dict[str, Any]:
         """The event as plain values, without what it leaves out."""
-        return {"action": self.event.action.happened.value, **_detail(self.event)}
+        return {"event": self.event.action.happened.value, **_detail(self.event)}
 
 
 async def read(connection: AsyncConnection, number: str) -> list[StoredEvent]:
@@ -78,10 +78,10 @@ async def read(connection: AsyncConnection, number: str) -> list[StoredEvent]:
     return [_recorded(row) for row in await connection.execute(statement)]
 
 
-async def has(connection: AsyncConnection, number: str, action: Action) -> bool:
-    """Whether `action` ever happened to this order."""
+async def has_event(connection: AsyncConnection, number: str, kind: EventKind) -> bool:
+    """Return whether the history of this order has an event of this kind."""
     row = order_events.c
-    statement = select(row.sequence).where(row.order_number == number, row.action == action.happened.value).limit(1)
+    statement = select(row.sequence).where(row.order_number == number, row.event == kind.value).limit(1)
     return (await connection.execute(statement)).first() is not None
 
 
@@ -112,10 +112,10 @@ def length(known: int, entries: Sequence[EventEntry]) -> int:
     return known + len(entries) + (known == 0)
 
 
-async def count_by_action(connection: AsyncConnection) -> dict[Action, int]:
-    """How often each action happened, over all orders."""
-    rows = await connection.execute(select(order_events.c.action, func.count()).group_by(order_events.c.action))
-    return {EventKind(kind).action: count for kind, count in rows.tuples()}
+async def count_by_event(connection: AsyncConnection) -> dict[EventKind, int]:
+    """Return how often each kind of event happened, over all orders."""
+    rows = await connection.execute(select(order_events.c.event, func.count()).group_by(order_events.c.event))
+    return {EventKind(kind): count for kind, count in rows.tuples()}
 
 
 async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence[EventEntry]]], *, actor: str) -> None:
@@ -135,7 +135,7 @@ async def write(uow: UnitOfWork, items: Sequence[tuple[OrderState, int, Sequence
                     "sequence": sequence,
                     "at": uow.now,
                     "actor": actor,
-                    "action": entry.event.action.happened.value,
+                    "event": entry.event.action.happened.value,
                     "stage_before": entry.before and entry.before.value,
                     "stage_after": entry.after.value,
                     "detail": orjson.dumps(detail).decode(),
@@ -204,9 +204,9 @@ def _dump(progress: OrderState) -> dict[str, Any]:
 
 def _recorded(row: Any) -> StoredEvent:
     detail = orjson.loads(row.detail)
-    first = row.action == EventKind.BEGUN
+    first = row.event == EventKind.BEGUN
     return StoredEvent(
-        event=Begin() if first else event_of(EventKind(row.action).action, detail),
+        event=Begin() if first else event_of(EventKind(row.event).action, detail),
         before=Stage(row.stage_before) if row.stage_before else None,
         after=Stage(row.stage_after),
         sequence=row.sequence,
@@ -218,7 +218,7 @@ def _recorded(row: Any) -> StoredEvent:
 
 
 def event_of(action: Action, detail: Mapping[str, Any]) -> Event:
-    """The event behind a row's action and detail; any but the first.
+    """Build the event of a stored row from its action and detail; any event but the first.
 
     Earlier versions let an action carry any field, and no rule looked at it: such a field is left out.
     """

@@ -135,13 +135,13 @@ order_events = Table(
     Column("sequence", Integer, primary_key=True, autoincrement=False),
     Column("at", Instant, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("action", Text, nullable=False),
+    Column("event", Text, nullable=False),
     Column("stage_before", Text),
     Column("stage_after", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("request", Key),  # the caller's own name for what was asked
     Column("request_digest", Key),  # of what was asked under it
-    _one_of("action", EventKind),
+    _one_of("event", EventKind),
     _transitions(),
     Index("order_events_request", "order_number", "request", unique=True, sqlite_where=_NAMED, postgresql_where=_NAMED),
 )

@@ -57,7 +57,7 @@ async def live(store: Store, count: int, batch: int) -> dict[str, float]:
     seconds = time.perf_counter() - began
     async with store.reader() as connection:
         stages = await orders.counts(connection)
-        events = sum((await order_history.count_by_action(connection)).values())
+        events = sum((await order_history.count_by_event(connection)).values())
     done = stages[Stage.COMPLETED]
     return {
         "orders": count,

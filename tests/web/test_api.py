@@ -50,7 +50,7 @@ async def test_an_order_lives_its_life_over_http(api: Api) -> None:
     done = await api.move(action="capture", amount=due, reference="PAY-7")
     assert (done.body["stage"], done.body["payment_status"], done.body["amount_due"]) == ("completed", "paid", "0")
     story = (await api("GET", "/orders/W-1/history", role=Role.VIEWER)).body["history"]
-    assert [event["action"] for event in story][:4] == ["begun", "verified", "confirmed", "allocated"]
+    assert [event["event"] for event in story][:4] == ["begun", "verified", "confirmed", "allocated"]
     assert {event["actor"] for event in story} == {"ops of tests"}
 
 

@@ -28,7 +28,7 @@ async def ask(api: Api, body: dict[str, Any], headers: dict[str, str] = KEY, pat
 async def events(api: Api, action: str) -> int:
     async with api.store.reader() as connection:
         statement = (
-            select(func.count()).select_from(order_events).where(order_events.c.action == Action(action).happened.value)
+            select(func.count()).select_from(order_events).where(order_events.c.event == Action(action).happened.value)
         )
         return int((await connection.execute(statement)).scalar_one())
 

@@ -26,7 +26,7 @@ async def say(api: Api, status: str, **more: Any) -> Said:
 
 async def tracked(api: Api, number: str = "W-1") -> list[str]:
     story = (await api("GET", f"/orders/{number}/history")).body["history"]
-    return [event["status"] for event in story if event["action"] == "tracked"]
+    return [event["status"] for event in story if event["event"] == "tracked"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connector.model.actions import Action
+from connector.model.actions import EventKind
 from connector.model.events import ChangeOrder, Decline, PlaceHold, ReleaseHold, Verify
 from connector.model.holds import Hold
 from connector.model.order import Order
@@ -70,9 +70,9 @@ def _hold(number: str, hold: Hold, failure: Failure) -> OrderCommand:
 
 async def _released_holds(transaction: OrderTransaction, numbers: Sequence[str]) -> dict[str, frozenset[Hold]]:
     """Return the hold reasons released since the order was last changed; for payment, since one last failed."""
-    actions = (Action.RELEASE, Action.CHANGE, Action.DECLINE)
+    kinds = (EventKind.RELEASED, EventKind.CHANGED, EventKind.DECLINED)
     released: dict[str, frozenset[Hold]] = {}
-    for number, event in await list_events(transaction.uow.connection, numbers, actions):
+    for number, event in await list_events(transaction.uow.connection, numbers, kinds):
         if isinstance(event, ReleaseHold):
             released[number] = released.get(number, frozenset()) | {event.hold}
         elif isinstance(event, ChangeOrder) and requires_reverification(event):

@@ -135,12 +135,12 @@ class HoldEvent(NamedTuple):
 
 def stream_hold_events(connection: AsyncConnection, period: Period) -> AsyncIterator[HoldEvent]:
     """By order, oldest first."""
-    event = order_events.c
+    row = order_events.c
     statement = (
-        select(event.order_number, event.at, event.action, event.detail)
-        .join(orders, orders.c.number == event.order_number)
-        .where(_placed_in(period), event.action.in_([EventKind.HELD.value, EventKind.RELEASED.value]))
-        .order_by(event.order_number, event.sequence)
+        select(row.order_number, row.at, row.event, row.detail)
+        .join(orders, orders.c.number == row.order_number)
+        .where(_placed_in(period), row.event.in_([EventKind.HELD.value, EventKind.RELEASED.value]))
+        .order_by(row.order_number, row.sequence)
     )
 
     def made(number: str, at: datetime, kind: str, detail: str) -> HoldEvent:

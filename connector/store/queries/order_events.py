@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connector.model.actions import Action, EventKind
+from connector.model.actions import EventKind
 from connector.model.events import Event
 from connector.store.order_history import event_of
 from connector.store.sql import select_in
@@ -17,21 +17,21 @@ from connector.store.tables import order_events
 
 
 async def list_events(
-    connection: AsyncConnection, numbers: Sequence[str], actions: Collection[Action]
+    connection: AsyncConnection, numbers: Sequence[str], kinds: Collection[EventKind]
 ) -> list[tuple[str, Event]]:
-    """(Order number, event) of every event with one of these actions, by order, oldest first."""
+    """Return (order number, event) of every event of these kinds, by order, oldest first."""
     row = order_events.c
     statement = (
-        select(row.order_number, row.action, row.detail)
-        .where(row.action.in_([action.happened.value for action in actions]))
+        select(row.order_number, row.event, row.detail)
+        .where(row.event.in_([kind.value for kind in kinds]))
         .order_by(row.order_number, row.sequence)
     )
-    found = await select_in(connection, statement, row.order_number, numbers)
-    return [(number, event_of(EventKind(kind).action, orjson.loads(detail))) for number, kind, detail in found]
+    rows = await select_in(connection, statement, row.order_number, numbers)
+    return [(number, event_of(EventKind(kind).action, orjson.loads(detail))) for number, kind, detail in rows]
 
 
-async def list_orders_with_action(connection: AsyncConnection, action: Action, since: datetime) -> set[str]:
-    """Orders to which `action` happened at `since` or later."""
+async def list_orders_with_event(connection: AsyncConnection, kind: EventKind, since: datetime) -> set[str]:
+    """Return the numbers of orders with an event of this kind at `since` or later."""
     row = order_events.c
-    statement = select(row.order_number).where(row.action == action.happened.value, row.at >= since)
+    statement = select(row.order_number).where(row.event == kind.value, row.at >= since)
     return set((await connection.execute(statement)).scalars())

@@ -75,7 +75,7 @@ async def held(store: Store, *numbers: str) -> None:
 async def times(store: Store, action: Action) -> dict[str, int]:
     """How often it happened to whom."""
     async with store.reader() as connection:
-        rows = await connection.execute(select(order_events).where(order_events.c.action == action.happened.value))
+        rows = await connection.execute(select(order_events).where(order_events.c.event == action.happened.value))
         return dict(Counter(row.order_number for row in rows))
 
 

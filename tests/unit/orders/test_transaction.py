@@ -239,7 +239,7 @@ async def test_fewest_shipments_and_back_orders(store: Store) -> None:
 async def test_the_database_itself_refuses_a_way_that_there_is_not(store: Store) -> None:
     await opened(store)
     row = {
-        "order_number": "1", "sequence": 2, "at": store.clock.now(), "actor": "x", "action": "advanced",
+        "order_number": "1", "sequence": 2, "at": store.clock.now(), "actor": "x", "event": "advanced",
         "stage_before": "placed", "stage_after": "shipped", "detail": "{}",
     }  # fmt: skip
     with pytest.raises((IntegrityError, StoreError)):

@@ -91,7 +91,7 @@ async def test_change_that_a_former_version_stored_with_a_hold_releases_nothing(
     assert progress.holds == {Hold.ADDRESS}
     await act(store, Action.CHANGE, details={"po_number": "PO-7"})
     async with store.transaction() as uow:
-        here = (order_events.c.order_number == "1") & (order_events.c.action == "changed")
+        here = (order_events.c.order_number == "1") & (order_events.c.event == "changed")
         detail = '{"details": {"po_number": "PO-7"}, "hold": "manual"}'
         await uow.connection.execute(update(order_events).where(here).values(detail=detail))
     assert await replayed(store) == as_history_keeps((await read(store)).state)
@@ -108,13 +108,13 @@ async def test_history_of_a_former_version_with_fields_of_other_actions_is_read_
     await opened(store)
     await act(store, Action.AUTHORIZE, amount=1)
     async with store.transaction() as uow:
-        here = (order_events.c.order_number == "1") & (order_events.c.action == "authorized")
+        here = (order_events.c.order_number == "1") & (order_events.c.event == "authorized")
         detail = '{"amount": "1", "details": {"freight": "50"}, "hold": "address", "lines": {"1": "2"}}'
         await uow.connection.execute(update(order_events).where(here).values(detail=detail))
     async with store.reader() as connection:
         *_, entry = await order_history.read(connection, "1")
     assert entry.event == Authorize(amount=Decimal(1))
-    assert entry.payload == {"action": "authorized", "amount": "1"}
+    assert entry.payload == {"event": "authorized", "amount": "1"}
     assert await replayed(store) == as_history_keeps((await read(store)).state)
 
 

@@ -1,4 +1,4 @@
-"""Histories of revision 0014 name what was asked; after the upgrade they say what happened."""
+"""Histories of revision 0014 name what was asked; after the upgrade they name events, in the column `event`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_every_stored_action_becomes_what_happened(databases: Databases) -
     await schema.upgrade(store)
     await schema.check(store)
     async with store.reader() as connection:
-        rows = await connection.execute(text("SELECT action FROM order_events WHERE sequence < 99 ORDER BY sequence"))
+        rows = await connection.execute(text("SELECT event FROM order_events WHERE sequence < 99 ORDER BY sequence"))
         assert list(rows.scalars()) == [action.happened.value for action in Action]
     await store.close()
 
@@ -60,9 +60,9 @@ async def test_every_stored_action_becomes_what_happened(databases: Databases) -
 async def test_action_name_in_a_history_is_rejected_by_the_database(databases: Databases) -> None:
     store = await older(databases)
     await schema.upgrade(store)
-    with pytest.raises(StoreError, match="order_events_action_ck"):
+    with pytest.raises(StoreError, match="order_events_event_ck"):
         async with store.transaction() as uow:
-            await uow.connection.execute(text("UPDATE order_events SET action = 'ship' WHERE sequence = 2"))
+            await uow.connection.execute(text("UPDATE order_events SET event = 'ship' WHERE sequence = 2"))
     await store.close()
 
 
