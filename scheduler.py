@@ -19,7 +19,7 @@ from connector.jobs.schedule import Job, make_jobs
 from connector.jobs.send_notifications import send_notifications
 from connector.log import configure, get_logger
 from connector.notifications.transport.transport import MailTransport
-from connector.service import Services, collect_seldom, running_service
+from connector.service import Services, running_service, tune_garbage_collection
 from connector.settings import load_settings
 
 # Late is better than never, twice is never better than once.
@@ -107,7 +107,7 @@ async def serve() -> None:
     """The service, until SIGTERM or SIGINT."""
     settings = load_settings()
     configure(settings.service_log_level)
-    collect_seldom()
+    tune_garbage_collection()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -11,7 +11,7 @@
     ├── StoreError                  the database cannot be used (absent, older schema, locked)
     │   └── AbortedError            it gave up a transaction for another one; the same again may succeed
     ├── LeaseLostError              another process took over the partition we were draining
-    ├── PostError                   a message was not taken, or nobody was there to take it
+    ├── MailTransportError          the mail server or webhook did not accept a message
     └── SalesforceError             the org, or the way to it
         ├── AuthError               no token to be had
         ├── OtherOrgError           another org answers than the one the database works with
@@ -128,15 +128,22 @@ class LeaseLostError(ConnectorError):
     """Another process acquired a lease that we held; it repeats whatever we had in flight."""
 
 
-class PostError(ConnectorError):
-    """A message was not taken. `whole`: it is not the message's fault, and the next one would fare no better; `wait`:
-    the seconds after which we were asked to come again. No address and no text of a message is in it."""
+class MailTransportError(ConnectorError):
+    """The mail server or webhook did not accept a message. `affects_all`: the cause is not this message, so every other
+    one would fail, too; `wait`: the seconds after which the receiver asked for a retry. The text contains neither an
+    address nor the text of a message."""
 
     def __init__(
-        self, message: str, *, hint: str = "", retry_class: RetryClass, whole: bool = False, wait: float | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retry_class: RetryClass,
+        affects_all: bool = False,
+        wait: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint, retry_class=retry_class)
-        self.whole = whole
+        self.affects_all = affects_all
         self.wait = wait
 
 

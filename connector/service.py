@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # importing what speaks to the org takes longer than a short 
     from connector.store.outbox import Selection
 
 
-def collect_seldom() -> None:
+def tune_garbage_collection() -> None:
     """For a process that stays: look for cycles a hundredth as often as Python does by itself. What a batch loads lives
     as long as its transaction and has no cycles; to walk through it at every 700 objects costs some 5 % of the time."""
     gc.collect()
@@ -124,20 +124,20 @@ async def local_services(
 
     `follow_files`: for a process that stays; the rules file and the templates are read again when they are saved.
     """
-    rules, composer = _followed(settings) if follow_files else _read_once(settings)
+    rules, composer = _reloading_files(settings) if follow_files else _files_read_once(settings)
     async with open_store(settings, clock=clock) as store:
         orders = OrderService(store, rules)
         yield LocalServices(settings=settings, store=store, orders=orders, current_composer=composer)
 
 
-def _followed(settings: Settings) -> tuple[Callable[[], Rules], Callable[[], NotificationComposer]]:
+def _reloading_files(settings: Settings) -> tuple[Callable[[], Rules], Callable[[], NotificationComposer]]:
     from connector.jobs.rules_reloader import RulesReloader
 
     reloader = RulesReloader(settings)
     return lambda: reloader.current()[0], lambda: reloader.current()[1]
 
 
-def _read_once(settings: Settings) -> tuple[Callable[[], Rules], Callable[[], NotificationComposer]]:
+def _files_read_once(settings: Settings) -> tuple[Callable[[], Rules], Callable[[], NotificationComposer]]:
     """The templates only when they are needed: most commands send nothing."""
     rules = load_rules_for(settings)
 

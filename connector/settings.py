@@ -19,12 +19,12 @@ from connector.errors import SettingsError
 from connector.files import UnusableFileError, read_file
 
 PREFIX = "CONNECTOR_"
-_WHERE = "in the environment or in .env"
+_SOURCES = "in the environment or in .env"
 
-_LARGEST_ENV = 256 * 1024
+_MAX_ENV_BYTES = 256 * 1024
 _ENV_FORM = "It must be UTF-8 text, NAME=value a line."
 
-_NOT_YET = frozenset({"WORKERS"})
+_FUTURE_SETTINGS = frozenset({"WORKERS"})
 """Settings of parts that are still to come: what is deployed with them today must start."""
 
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_.*)?")
@@ -61,7 +61,7 @@ class Via(StrEnum):
     WEBHOOK = "webhook"
 
 
-class Security(StrEnum):
+class SmtpSecurity(StrEnum):
     """Of the way to the mail server: encrypted after a greeting, from the first byte on, or never."""
 
     STARTTLS = "starttls"
@@ -76,7 +76,7 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
-def _like(pattern: str, example: str) -> AfterValidator:
+def _matching(pattern: str, example: str) -> AfterValidator:
     def check(text: str) -> str:
         if re.fullmatch(pattern, text, re.ASCII) is None:
             raise ValueError(f"must look like {example}")
@@ -85,39 +85,39 @@ def _like(pattern: str, example: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _upper(value: object) -> object:
+def _to_upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-def _path(value: object) -> object:
+def _empty_to_none(value: object) -> object:
     """Nothing for an empty text, which would be the current folder."""
     return value or None
 
 
-def _address_of_webhook(url: SecretStr) -> SecretStr:
+def _check_webhook_url(url: SecretStr) -> SecretStr:
     text = url.get_secret_value()
-    if re.fullmatch(rf"(https://[^\s/?#]+(/\S*)?|http://{LOOPBACK}(:\d+)?(/\S*)?)?", text, re.ASCII) is None:
+    if re.fullmatch(rf"(https://[^\s/?#]+(/\S*)?|http://{LOOPBACK_PATTERN}(:\d+)?(/\S*)?)?", text, re.ASCII) is None:
         raise ValueError("must be an https address, or an http one on this machine")
     return url
 
 
-def _secret_of_webhook(secret: SecretStr) -> SecretStr:
-    text = secret.get_secret_value().removeprefix(SECRET_MARK)
+def _check_webhook_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().removeprefix(SECRET_PREFIX)
     try:
         size = len(b64decode(text, validate=True))
     except ValueError:
         size = 0
     if text and not 24 <= size <= 64:
-        raise ValueError(f"must be {SECRET_MARK} and 24 to 64 bytes in base64")
+        raise ValueError(f"must be {SECRET_PREFIX} and 24 to 64 bytes in base64")
     return secret
 
 
-SECRET_MARK = "whsec_"  # noqa: S105 - what secrets of webhooks begin with
-LOOPBACK = r"(localhost|127\.0\.0\.1|\[::1\])"
-ADDRESS = r"(?!\.|\S*(\.\.|\.@|=\?))[!#-'*+./-9=?A-Z^-~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets of webhooks begin with
+LOOPBACK_PATTERN = r"(localhost|127\.0\.0\.1|\[::1\])"
+ADDRESS_PATTERN = r"(?!\.|\S*(\.\.|\.@|=\?))[!#-'*+./-9=?A-Z^-~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 """One that can be written into a header as it is."""
-SENDER = rf"({ADDRESS}|[^<>@\r\n\"]+ <{ADDRESS}>)?"
-OptionalPath = Annotated[Path | None, BeforeValidator(_path)]
+SENDER_PATTERN = rf"({ADDRESS_PATTERN}|[^<>@\r\n\"]+ <{ADDRESS_PATTERN}>)?"
+OptionalPath = Annotated[Path | None, BeforeValidator(_empty_to_none)]
 
 
 class SalesforceSettings(BaseModel):
@@ -132,9 +132,9 @@ class SalesforceSettings(BaseModel):
     username: str = ""
     password: SecretStr = SecretStr("")
     private_key_file: OptionalPath = None
-    api_version: Annotated[str, _like(r"\d{2}\.0", "66.0")] = "66.0"
+    api_version: Annotated[str, _matching(r"\d{2}\.0", "66.0")] = "66.0"
     pubsub_endpoint: str = ""
-    currency: Annotated[str, _like(r"[A-Z]{3}", "USD")] = "USD"
+    currency: Annotated[str, _matching(r"[A-Z]{3}", "USD")] = "USD"
     """The currency of an org without multi-currency: it has no field that says so."""
     returns: Returns = Returns.AUTO
     duplicate_rules: DuplicateRules = DuplicateRules.BLOCK
@@ -171,17 +171,17 @@ class MessageSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     via: Via = Via.NONE
-    sender: Annotated[str, _like(SENDER, "orders@shop.example or The Shop <orders@shop.example>")] = ""
-    ops_address: Annotated[str, _like(f"({ADDRESS})?", "ops@shop.example")] = ""
+    sender: Annotated[str, _matching(SENDER_PATTERN, "orders@shop.example or The Shop <orders@shop.example>")] = ""
+    ops_address: Annotated[str, _matching(f"({ADDRESS_PATTERN})?", "ops@shop.example")] = ""
     """Who is told when a hold is escalated; nobody, if it is empty."""
     smtp_host: str = ""
     smtp_port: int = Field(default=587, ge=1, le=65535)
-    smtp_security: Security = Security.STARTTLS
+    smtp_security: SmtpSecurity = SmtpSecurity.STARTTLS
     smtp_username: str = ""
     smtp_password: SecretStr = SecretStr("")
-    webhook_url: Annotated[SecretStr, AfterValidator(_address_of_webhook)] = SecretStr("")
+    webhook_url: Annotated[SecretStr, AfterValidator(_check_webhook_url)] = SecretStr("")
     """Secret, for many of them carry one."""
-    webhook_secret: Annotated[SecretStr, AfterValidator(_secret_of_webhook)] = SecretStr("")
+    webhook_secret: Annotated[SecretStr, AfterValidator(_check_webhook_secret)] = SecretStr("")
     timeout_seconds: float = Field(default=30, gt=0, le=300)
     """Longest wait for one message to be taken."""
     expire_hours: float = Field(default=72, gt=0, le=8760)
@@ -193,7 +193,7 @@ class MessageSettings(BaseModel):
 
     @property
     def webhook_key(self) -> bytes:
-        return b64decode(self.webhook_secret.get_secret_value().removeprefix(SECRET_MARK))
+        return b64decode(self.webhook_secret.get_secret_value().removeprefix(SECRET_PREFIX))
 
 
 class HttpSettings(BaseModel):
@@ -203,7 +203,7 @@ class HttpSettings(BaseModel):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
-    public_url: Annotated[str, _like(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", "https://orders.shop.example")] = ""
+    public_url: Annotated[str, _matching(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", "https://orders.shop.example")] = ""
     """Where customers reach it: what the links in their messages begin with."""
 
 
@@ -222,7 +222,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     orders: OrderSettings = OrderSettings()
     messages: MessageSettings = MessageSettings()
-    log_level: Annotated[LogLevel, BeforeValidator(_upper)] = LogLevel.WARNING
+    log_level: Annotated[LogLevel, BeforeValidator(_to_upper)] = LogLevel.WARNING
 
     @property
     def service_log_level(self) -> LogLevel:
@@ -234,25 +234,25 @@ def load_settings() -> Settings:
     """Settings from the environment; SettingsError names each one that is wrong or unknown, never its value."""
     try:
         _check_env_file()
-        with _BadLines() as lines:
-            problems = dict(_unknown())
+        with _BadLineCollector() as lines:
+            problems = dict(_unknown_names())
             settings = Settings()
-        problems |= _together(settings.messages)
+        problems |= _combined_problems(settings.messages)
         problems |= {f".env:{line}": "is not of the form NAME=value" for line in lines}
     except ValidationError as error:
         for item in error.errors(include_input=False):
-            problems.setdefault(_name(item["loc"]), _sentence(item))
+            problems.setdefault(_full_name(item["loc"]), _sentence(item))
         settings = None
     except SourceError:
         raise SettingsError(
-            f"A group of settings is no valid JSON {_WHERE}.",
+            f"A group of settings is no valid JSON {_SOURCES}.",
             hint=f"Set its parts one by one, as in {PREFIX}SALESFORCE__LOGIN_URL.",
         ) from None
     except (OSError, UnicodeDecodeError):
         raise SettingsError("The file .env cannot be read.", hint=_ENV_FORM) from None
     if problems or settings is None:
         raise SettingsError(
-            "; ".join(f"{name} {what}" for name, what in problems.items()) + ".", hint=f"Correct it {_WHERE}."
+            "; ".join(f"{name} {what}" for name, what in problems.items()) + ".", hint=f"Correct it {_SOURCES}."
         )
     return settings
 
@@ -264,33 +264,39 @@ def _check_env_file() -> None:
     if not file.is_file():
         return
     try:
-        content = read_file(file, _LARGEST_ENV)
+        content = read_file(file, _MAX_ENV_BYTES)
     except UnusableFileError as error:
         raise SettingsError(f"The file .env {error.problem}.", hint=_ENV_FORM) from None
     if b"\0" in content:
         raise SettingsError("The file .env cannot be read: it has NUL characters.", hint=_ENV_FORM)
 
 
-def _together(messages: MessageSettings) -> dict[str, str]:
+def _combined_problems(messages: MessageSettings) -> dict[str, str]:
     """What is missing or contradicts the rest, by name."""
-    local = re.fullmatch(LOOPBACK, messages.smtp_host) is not None
-    wanted: dict[str, tuple[object, str]] = {}
+    is_local = re.fullmatch(LOOPBACK_PATTERN, messages.smtp_host) is not None
+    required: dict[str, tuple[object, str]] = {}
     if messages.via is Via.SMTP:
-        wanted["sender"] = messages.sender, "must say whom messages come from"
-        wanted["smtp_host"] = messages.smtp_host, "must name the mail server"
-        open_ = messages.smtp_security is Security.NONE and not local
+        required["sender"] = messages.sender, "must say whom messages come from"
+        required["smtp_host"] = messages.smtp_host, "must name the mail server"
+        unencrypted = messages.smtp_security is SmtpSecurity.NONE and not is_local
         if messages.smtp_username:
-            wanted["smtp_password"] = messages.smtp_password.get_secret_value(), "must go with SMTP_USERNAME"
-            wanted["smtp_security"] = not open_, "must be starttls or tls: a password would be sent in the clear"
+            required["smtp_password"] = messages.smtp_password.get_secret_value(), "must go with SMTP_USERNAME"
+            required["smtp_security"] = (
+                not unencrypted,
+                "must be starttls or tls: a password would be sent in the clear",
+            )
         if messages.smtp_password.get_secret_value():
-            wanted["smtp_username"] = messages.smtp_username, "must go with SMTP_PASSWORD"
+            required["smtp_username"] = messages.smtp_username, "must go with SMTP_PASSWORD"
     elif messages.via is Via.WEBHOOK:
-        wanted["webhook_url"] = messages.webhook_url.get_secret_value(), "must say where messages are posted"
-        wanted["webhook_secret"] = messages.webhook_secret.get_secret_value(), "must be set: messages are signed by it"
-    return {f"{PREFIX}MESSAGES__{name.upper()}": what for name, (value, what) in wanted.items() if not value}
+        required["webhook_url"] = messages.webhook_url.get_secret_value(), "must say where messages are posted"
+        required["webhook_secret"] = (
+            messages.webhook_secret.get_secret_value(),
+            "must be set: messages are signed by it",
+        )
+    return {f"{PREFIX}MESSAGES__{name.upper()}": what for name, (value, what) in required.items() if not value}
 
 
-class _BadLines(logging.Handler):
+class _BadLineCollector(logging.Handler):
     """Hears which lines of `.env` its reader skips: it only tells the log, and a setting is left out in silence."""
 
     def __init__(self) -> None:
@@ -308,27 +314,27 @@ class _BadLines(logging.Handler):
         logging.getLogger("dotenv.main").removeHandler(self)
 
 
-def _unknown() -> Iterator[tuple[str, str]]:
+def _unknown_names() -> Iterator[tuple[str, str]]:
     """What begins like a setting of ours and is none: most often a typing error that would go unnoticed."""
-    known = {name.upper() for name in _names(Settings.model_fields)}
-    found = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
-    for name in sorted(name.upper() for name in found):
+    setting_names = {name.upper() for name in _list_names(Settings.model_fields)}
+    set_names = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
+    for name in sorted(name.upper() for name in set_names):
         short = name.removeprefix(PREFIX)
-        if short == name or short in known or short in _NOT_YET or _SERVICE_LINK.fullmatch(short):
+        if short == name or short in setting_names or short in _FUTURE_SETTINGS or _SERVICE_LINK.fullmatch(short):
             continue
-        [close] = get_close_matches(short, known, n=1) or [""]
+        [close] = get_close_matches(short, setting_names, n=1) or [""]
         yield name, f"is no setting (did you mean {PREFIX}{close}?)" if close else "is no setting"
 
 
-def _names(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _list_names(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """`database_url`, `salesforce` (as JSON), `salesforce__login_url`, …"""
     for name, field in fields.items():
         yield prefix + name
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _names(field.annotation.model_fields, f"{prefix}{name}__")
+            yield from _list_names(field.annotation.model_fields, f"{prefix}{name}__")
 
 
-def _name(place: tuple[int | str, ...]) -> str:
+def _full_name(place: tuple[int | str, ...]) -> str:
     return PREFIX + "__".join(str(part) for part in place).upper()
 
 

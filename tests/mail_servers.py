@@ -26,7 +26,7 @@ from connector.notifications.transport.transport import make_transport
 from connector.orders.command import OrderCommand
 from connector.orders.policy.rules import Rules, standard
 from connector.orders.transaction import OrderTransaction
-from connector.settings import MessageSettings, Security, Via
+from connector.settings import MessageSettings, SmtpSecurity, Via
 from connector.store import notifications
 from connector.store import stock as stocks
 from connector.store.engine import Store
@@ -108,7 +108,7 @@ class OddServer:
 def smtp_settings(port: int, **more: Any) -> MessageSettings:
     values: dict[str, Any] = {
         "via": Via.SMTP, "sender": "Shop <orders@shop.example>", "ops_address": "ops@shop.example",
-        "smtp_host": "127.0.0.1", "smtp_port": port, "smtp_security": Security.NONE,
+        "smtp_host": "127.0.0.1", "smtp_port": port, "smtp_security": SmtpSecurity.NONE,
     }  # fmt: skip
     return MessageSettings(**values | more)
 

@@ -64,14 +64,14 @@ def serialize_customer(customer: Customer, version: int) -> dict[str, Any]:
 
 def serialize_product(product: Product, version: int) -> dict[str, Any]:
     """What can be put back as it is; whatever is put is no placeholder."""
-    said = asdict(product) | {"version": version}
-    del said["placeholder"]
-    return said
+    document = asdict(product) | {"version": version}
+    del document["placeholder"]
+    return document
 
 
 def serialize_event(entry: StoredEvent) -> dict[str, Any]:
-    said = {"sequence": entry.sequence, "at": entry.at, "actor": entry.actor, **entry.payload, "stage": entry.after}
-    return said | ({"request": entry.request.key} if entry.request else {})
+    document = {"sequence": entry.sequence, "at": entry.at, "actor": entry.actor, **entry.payload, "stage": entry.after}
+    return document | ({"request": entry.request.key} if entry.request else {})
 
 
 def serialize_return(item: OrderReturn) -> dict[str, Any]:

@@ -67,44 +67,46 @@ def act(
     `act NUMBER verify` goes by the rules: the order may end on hold instead. Without --line an action concerns all that
     is possible, without --amount all that is left.
     """
-    said = {
-        "lines": _quantities("--line", line), "written_off": _quantities("--written-off", written_off),
-        "line_edits": _line_edits(line_edit), "details": _details(detail), "amount": amount,
+    fields = {
+        "lines": _parse_quantities("--line", line), "written_off": _parse_quantities("--written-off", written_off),
+        "line_edits": _parse_line_edits(line_edit), "details": _parse_details(detail), "amount": amount,
         "hold": hold, "shipment": shipment, "status": status, "carrier": carrier, "tracking_number": tracking_number,
         "return_number": return_number, "reason": reason, "resolution": resolution, "warehouse": warehouse,
         "on": on, "reference": reference, "note": note,
     }  # fmt: skip
-    asked = {name: value for name, value in said.items() if value not in (None, {})}
-    document, again = run(_act(number, action, asked, request))
+    given_fields = {name: value for name, value in fields.items() if value not in (None, {})}
+    document, replayed = run(_execute(number, action, given_fields, request))
     if json:
         as_json(document)
         return
     holds = f", on hold ({', '.join(document['holds'])})" if document["holds"] else ""
     typer.echo(
-        f"{'Done before. ' if again else ''}Order {number} is {document['stage']}{holds}:"
-        f" {_words(document['fulfillment_status'])},"
-        f" {_words(document['payment_status'])}, {document['amount_due']} {document['currency']} due,"
+        f"{'Done before. ' if replayed else ''}Order {number} is {document['stage']}{holds}:"
+        f" {_with_spaces(document['fulfillment_status'])},"
+        f" {_with_spaces(document['payment_status'])}, {document['amount_due']} {document['currency']} due,"
         f" {plural(len(document['shipments']), 'shipment')}."
     )
 
 
-async def _act(number: str, action: str, said: dict[str, Any], request: str | None) -> tuple[dict[str, Any], bool]:
+async def _execute(
+    number: str, action: str, fields: dict[str, Any], request: str | None
+) -> tuple[dict[str, Any], bool]:
     """The order afterwards, and whether this request was carried out before."""
     from connector.api.serializers import serialize_order
     from connector.orders.command import OrderCommand
     from connector.service import local_services
     from connector.settings import load_settings
 
-    command = OrderCommand(number=number, event=_event(action, said), request=request)
+    command = OrderCommand(number=number, event=_build_event(action, fields), request=request)
     async with local_services(load_settings()) as services:
         try:
             executed = await services.orders.execute(command, actor=getpass.getuser())
         except CommandError as error:
-            raise naming_option(error, said) from None
+            raise naming_option(error, fields) from None
     return serialize_order(executed.order), executed.replayed
 
 
-def _event(action: str, said: dict[str, Any]) -> Any:
+def _build_event(action: str, fields: dict[str, Any]) -> Any:
     """The event that the options ask for; UsageError that names every option that is missing, wrong, or too much."""
     from pydantic import ValidationError
 
@@ -113,65 +115,65 @@ def _event(action: str, said: dict[str, Any]) -> Any:
     from connector.model.actions import Action
     from connector.validation import field_errors
 
-    known = action in set(REQUESTABLE)
-    if known:
-        check_options(Action(action), said)
-    model = body_of(Action(action)) if known else TransitionBody
+    is_action = action in set(REQUESTABLE)
+    if is_action:
+        check_options(Action(action), fields)
+    model = body_of(Action(action)) if is_action else TransitionBody
     try:
-        return event_of(model.model_validate({"action": action, **said}))
+        return event_of(model.model_validate({"action": action, **fields}))
     except ValidationError as error:
-        found = field_errors(error, model)
-        texts = [sentence(wrong, Action(action), said) if known else wrong.sentence("act") for wrong in found]
+        errors = field_errors(error, model)
+        texts = [sentence(wrong, Action(action), fields) if is_action else wrong.sentence("act") for wrong in errors]
         raise UsageError(" ".join(texts), hint=HELP) from None
 
 
-def _quantities(option: str, items: list[str] | None) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _parse_quantities(option: str, items: list[str] | None) -> dict[str, str]:
+    quantities: dict[str, str] = {}
     for item in items or ():
         number, sign, quantity = item.partition("=")
         if not sign or not number.strip().isdecimal():
             raise UsageError(f"{item!r} is no line.", hint=f"Write the line's number and a quantity, as {option} 1=2.")
-        _put(found, option, number, quantity.strip())
-    return found
+        _put_once(quantities, option, number, quantity.strip())
+    return quantities
 
 
-def _put(found: dict[str, Any], option: str, name: str, value: Any) -> None:
+def _put_once(target: dict[str, Any], option: str, name: str, value: Any) -> None:
     """The last of two would count in silence."""
     name = name.strip()
-    if name in found:
+    if name in target:
         raise UsageError(f"{option} names {name} twice.", hint="Name it once.")
-    found[name] = value
+    target[name] = value
 
 
-def _line_edits(items: list[str] | None) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
+def _parse_line_edits(items: list[str] | None) -> dict[str, dict[str, str]]:
+    edits: dict[str, dict[str, str]] = {}
     for item in items or ():
         number, sign, rest = item.partition("=")
         parts = [part.strip() for part in rest.split(",")]
         if not sign or not number.strip().isdecimal() or not 2 <= len(parts) <= 4:
             hint = "Write line, SKU and quantity, as --line-edit 2=TEA-EB-100,5; price and discount may follow."
             raise UsageError(f"{item!r} is no line.", hint=hint)
-        _put(
-            found, "--line-edit", number, dict(zip(("sku", "quantity", "unit_price", "discount"), parts, strict=False))
+        _put_once(
+            edits, "--line-edit", number, dict(zip(("sku", "quantity", "unit_price", "discount"), parts, strict=False))
         )
-    return found
+    return edits
 
 
-def _details(items: list[str] | None) -> dict[str, str | bool | None]:
+def _parse_details(items: list[str] | None) -> dict[str, str | bool | None]:
     """An empty value takes a detail out."""
     from connector.model.order_header import CHANGEABLE, FieldKind
 
-    yes_no = {"yes": True, "true": True, "no": False, "false": False}
+    flag_values = {"yes": True, "true": True, "no": False, "false": False}
     flags = {name for name, info in CHANGEABLE.items() if info.kind is FieldKind.FLAG}
-    found: dict[str, str | bool | None] = {}
+    details: dict[str, str | bool | None] = {}
     for item in items or ():
         name, sign, value = item.partition("=")
         if not sign:
             raise UsageError(f"{item!r} is no detail.", hint="Write it as --set promised_on=2026-01-31.")
-        yes = yes_no.get(value.lower()) if name.strip() in flags else None
-        _put(found, "--set", name, value or None if yes is None else yes)
-    return found
+        flag = flag_values.get(value.lower()) if name.strip() in flags else None
+        _put_once(details, "--set", name, value or None if flag is None else flag)
+    return details
 
 
-def _words(status: str) -> str:
+def _with_spaces(status: str) -> str:
     return status.replace("_", " ")

@@ -40,10 +40,15 @@ def upgrade(json: Json = False) -> None:
         store = Store.open(load_settings().database_url)
         try:
             before = await schema.current(store)
-            known = await _journaled(store) if before else 0
+            last_id = await _find_last_journal_id(store) if before else 0
             await schema.upgrade(store)
             after = await schema.current(store)
-            return before, after, store.address, await _renamed(store, known) if before and before != after else []
+            return (
+                before,
+                after,
+                store.address,
+                await _list_renamed_keys(store, last_id) if before and before != after else [],
+            )
         finally:
             await store.close()
 
@@ -65,7 +70,7 @@ def upgrade(json: Json = False) -> None:
             typer.echo(f"And {len(renamed) - MOST_LISTED:,} more: `connector show` says of each what it was called.")
 
 
-async def _journaled(store: Store) -> int:
+async def _find_last_journal_id(store: Store) -> int:
     """The number of the journal's last entry."""
     from connector.store import journal
 
@@ -73,14 +78,16 @@ async def _journaled(store: Store) -> int:
         return await journal.find_last_id(connection)
 
 
-async def _renamed(store: Store, known: int) -> list[str]:
+async def _list_renamed_keys(store: Store, after_id: int) -> list[str]:
     """What was given another key since the journal had `known` entries, because its own had several spellings: one
     line each."""
     from connector.store import journal
 
     async with store.reader() as connection:
-        found = await journal.list_renamed_keys(connection, known)
-    return [f"{item.entity.capitalize()} {item.old_key!r} is {item.key} from now on: {item.reason}." for item in found]
+        entries = await journal.list_renamed_keys(connection, after_id)
+    return [
+        f"{item.entity.capitalize()} {item.old_key!r} is {item.key} from now on: {item.reason}." for item in entries
+    ]
 
 
 @app.command(short_help="What is here, in the org, due and refused.")
@@ -92,18 +99,22 @@ def status(
 
     Exit status 1 if something is not in sync; with --health only if the database cannot be used.
     """
-    document = run(_status())
+    document = run(_load_status())
     if json:
         as_json(document)
     elif health:
         typer.echo(f"{document['database']} can be used.")
-        for text in _outage(document["outage"]):
+        for text in _outage_remarks(document["outage"]):
             typer.echo(text)
     else:
         rows = [(kind, *numbers.values()) for kind, numbers in document["entities"].items()]
         table(("Entity", "here", "in the org", "due", "refused", "blocked"), rows)
-        texts = (*_remarks(document), *_outage(document["outage"]), *_mapped(document["mappings"]))
-        for text in (*texts, *_told(document["messages"])):
+        texts = (
+            *_sync_remarks(document),
+            *_outage_remarks(document["outage"]),
+            *_mapping_remarks(document["mappings"]),
+        )
+        for text in (*texts, *_message_remarks(document["messages"])):
             typer.echo(text)
     if document["readable_by_others"] and not json:
         file = document["database"].removeprefix("sqlite:///")
@@ -112,7 +123,7 @@ def status(
         raise typer.Exit(1)
 
 
-async def _status() -> dict[str, Any]:
+async def _load_status() -> dict[str, Any]:
     from connector.model.change import ChangeState, EntityKind
     from connector.model.notification import MessageState
     from connector.settings import load_settings
@@ -140,15 +151,15 @@ async def _status() -> dict[str, Any]:
             EntityKind.RETURN: await returns.count(connection),
         }
         org = await orgs.get_active(connection)
-        other = await _other_org(connection, org, settings)
+        other = await _find_other_org(connection, org, settings)
         linked = await links.count(connection, org.org_id) if org else {}
         unsent = await outbox.counts(connection)
         oldest = await retry_schedule.oldest_capture(connection)
-        told = await notifications.counts(connection)
+        message_counts = await notifications.counts(connection)
         mapping = await mapping_versions.get_active(connection)
-        troubles = await mapping_versions.list_problems(connection, store.clock.now() - timedelta(minutes=5))
+        mapping_problems = await mapping_versions.list_problems(connection, store.clock.now() - timedelta(minutes=5))
         outage = await outages.get_current(connection)
-        put_off = await retry_schedule.count_postponed_by_error(connection)
+        postponed = await retry_schedule.count_postponed_by_error(connection)
         return {
             "database": store.address,
             "readable_by_others": store.readable_by_others,
@@ -170,16 +181,16 @@ async def _status() -> dict[str, Any]:
                 "version": mapping.number if mapping else None,
                 "activated_at": mapping.activated_at if mapping else None,
                 "source": mapping.source if mapping else None,
-                "problems": [{"source": item.source, "problem": item.problem} for item in troubles],
+                "problems": [{"source": item.source, "problem": item.problem} for item in mapping_problems],
             },
             "outage": None if outage is None else asdict(outage),
-            "put_off": [{"error": error, "changes": number} for error, number in put_off],
-            "messages": {"due": told[MessageState.DUE], "failed": told[MessageState.FAILED]},
+            "put_off": [{"error": error, "changes": number} for error, number in postponed],
+            "messages": {"due": message_counts[MessageState.DUE], "failed": message_counts[MessageState.FAILED]},
             "in_sync": other is None and not any(unsent[kind][state] for kind in EntityKind for state in ChangeState),
         }
 
 
-async def _other_org(connection: Connection, org: KnownOrg | None, settings: Settings) -> dict[str, Any] | None:
+async def _find_other_org(connection: Connection, org: KnownOrg | None, settings: Settings) -> dict[str, Any] | None:
     """What the settings lead to, if that is not known to be the org of this database; `org` is None where nobody has
     asked yet."""
     from connector.jobs.org_identity import login_url
@@ -194,10 +205,10 @@ async def _other_org(connection: Connection, org: KnownOrg | None, settings: Set
     return {"org": None, "address": address} if org.login_url else None
 
 
-def _remarks(document: dict[str, Any]) -> list[str]:
+def _sync_remarks(document: dict[str, Any]) -> list[str]:
     entities = document["entities"].values()
     if (other := document["other_org"]) is not None:
-        return [_another(document, other)]
+        return [_other_org_remark(document, other)]
     if not any(numbers["here"] for numbers in entities):
         return ["The database is empty: `connector import PATH` brings orders in."]
     if document["in_sync"]:
@@ -216,7 +227,7 @@ def _remarks(document: dict[str, Any]) -> list[str]:
     return remarks
 
 
-def _another(document: dict[str, Any], other: dict[str, Any]) -> str:
+def _other_org_remark(document: dict[str, Any], other: dict[str, Any]) -> str:
     setting, ours = "CONNECTOR_SALESFORCE__LOGIN_URL", f"org {document['org']} ({document['org_address']})"
     if other["org"] is None:
         return f"{setting} has changed to {other['address']}: `connector push --dry-run` says whether {ours} is there."
@@ -226,7 +237,7 @@ def _another(document: dict[str, Any], other: dict[str, Any]) -> str:
     )
 
 
-def _mapped(mappings: dict[str, Any]) -> list[str]:
+def _mapping_remarks(mappings: dict[str, Any]) -> list[str]:
     """Of mapping files that a running service cannot use."""
     return [
         f"The service does not follow its mapping files ({item['source']}): {item['problem']}"
@@ -234,18 +245,18 @@ def _mapped(mappings: dict[str, Any]) -> list[str]:
     ]
 
 
-def _outage(outage: dict[str, Any] | None) -> list[str]:
+def _outage_remarks(outage: dict[str, Any] | None) -> list[str]:
     """What keeps the org from taking anything."""
     if outage is None:
         return []
-    since, again = moment(outage["since"]), moment(outage["next_attempt_at"])
+    since, next_attempt = moment(outage["since"]), moment(outage["next_attempt_at"])
     text = f"The org has taken nothing since {since}: {outage['message']} {outage['fix']}".strip()
     if outage["detail"]:
         text += f" The org's message: {outage['detail']}"
-    return [f"{text} Everything stays due; a running service asks again at {again}, `connector push` at once."]
+    return [f"{text} Everything stays due; a running service asks again at {next_attempt}, `connector push` at once."]
 
 
-def _told(notifications: dict[str, int]) -> list[str]:
+def _message_remarks(notifications: dict[str, int]) -> list[str]:
     """Of what customers are sent; the org has nothing to do with it."""
     remarks = [f"{plural(notifications['due'], 'message')} to customers to be sent."] if notifications["due"] else []
     if notifications["failed"]:

@@ -16,11 +16,11 @@ from connector.errors import ConnectorError, UsageError
 if TYPE_CHECKING:
     from connector.model.change import DeadLetter, EntityKind
 
-letters = typer.Typer(
+dead_letters_app = typer.Typer(
     help="Orders, customers and products that were refused, and wait for a person.",
     short_help="What was refused and why; send it again.",
 )
-app.add_typer(letters, name="dead-letters")
+app.add_typer(dead_letters_app, name="dead-letters")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 Entity = Annotated[str, typer.Argument(help="customer, product, order or return.")]
@@ -29,7 +29,7 @@ AnyEntity = Annotated[
     typer.Argument(help="customer, product, order or return; with a key, only that one.", show_default=False),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
-ALL_OF_THEM = "`connector dead-letters list` names all."
+LIST_HINT = "`connector dead-letters list` names all."
 Key = Annotated[str, typer.Argument(help="The number of a customer or order, the SKU of a product.", parser=parse_key)]
 AnyKey = Annotated[
     str | None,
@@ -39,27 +39,27 @@ AnyKey = Annotated[
 ]
 
 
-@letters.command("list", short_help="Every dead letter, why, and what to do.")
-def list_letters(json: Json = False) -> None:
+@dead_letters_app.command("list", short_help="Every dead letter, why, and what to do.")
+def list_dead_letters(json: Json = False) -> None:
     """Every dead letter, why it is one, and what to do; the oldest first. Exit status 0 also if there are some."""
-    letters = _load(None, None)
+    dead_letters = _load(None, None)
     if json:
-        as_json([dead_letter_document(letter) for letter in letters])
+        as_json([dead_letter_document(dead_letter) for dead_letter in dead_letters])
         return
-    for letter in letters:
+    for letter in dead_letters:
         print_dead_letter(letter)
-    if letters:
+    if dead_letters:
         typer.echo(
-            f"{plural(len(letters), 'dead letter')}. Once fixed: `connector dead-letters replay --all`, then push."
+            f"{plural(len(dead_letters), 'dead letter')}. Once fixed: `connector dead-letters replay --all`, then push."
         )
     else:
         typer.echo("No dead letters.")
 
 
-def print_dead_letter(letter: DeadLetter) -> None:
+def print_dead_letter(dead_letter: DeadLetter) -> None:
     """Print a few lines: what was refused, the record and field at fault, what to do."""
-    refusal = letter.refusal
-    own = f"{letter.entity} {letter.key}"
+    refusal = dead_letter.refusal
+    own = f"{dead_letter.entity} {dead_letter.key}"
     field = f" on {refusal.field}" if refusal.field else ""
     of = f" of {refusal.record}" if refusal.record and refusal.record != own else ""
     typer.echo(f"{own}: {refusal.code}{field}{of}")
@@ -67,24 +67,24 @@ def print_dead_letter(letter: DeadLetter) -> None:
     typer.echo(f"  What to do: {refusal.fix}\n")
 
 
-@letters.command(short_help="One dead letter in full.")
+@dead_letters_app.command(short_help="One dead letter in full.")
 def show(entity: Entity, key: Key, json: Json = False) -> None:
     """One dead letter: what the org said, which record and mapping line it came from, what to do."""
-    letters = _load(_kind(entity), [key])
-    if not letters:
-        raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=ALL_OF_THEM)
-    [letter] = letters
+    found_letters = _load(_parse_kind(entity), [key])
+    if not found_letters:
+        raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=LIST_HINT)
+    [dead_letter] = found_letters
     if json:
-        as_json(dead_letter_document(letter))
+        as_json(dead_letter_document(dead_letter))
         return
-    refusal = letter.refusal
-    typer.echo(f"{letter.entity} {letter.key}: {refusal.message}")
+    refusal = dead_letter.refusal
+    typer.echo(f"{dead_letter.entity} {dead_letter.key}: {refusal.message}")
     for name, value in (
         ("Record", refusal.record),
         ("Field", refusal.field),
         ("Mapped in", refusal.source),
         ("Code", refusal.code),
-        ("Refused", f"{moment(letter.refused_at)}, {plural(letter.attempts, 'attempt')}"),
+        ("Refused", f"{moment(dead_letter.refused_at)}, {plural(dead_letter.attempts, 'attempt')}"),
         ("What to do", refusal.fix),
         ("Then", f"`connector dead-letters replay {entity} {key}`, and `connector push`"),
     ):
@@ -92,7 +92,7 @@ def show(entity: Entity, key: Key, json: Json = False) -> None:
             typer.echo(f"  {name + ':':<12} {value}")
 
 
-@letters.command(short_help="Make dead letters due again.")
+@dead_letters_app.command(short_help="Make dead letters due again.")
 def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
     """Make dead letters due again; the next push sends them. Exit status 1 if the one named is none."""
     count = _replay_or_discard_named("replayed", entity, key, all_=all_)
@@ -108,7 +108,7 @@ def replay(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json
         typer.echo("No dead letters.")
 
 
-@letters.command(short_help="Forget dead letters.")
+@dead_letters_app.command(short_help="Forget dead letters.")
 def discard(entity: AnyEntity = None, key: AnyKey = None, all_: All = False, json: Json = False) -> None:
     """Forget dead letters: the org keeps what it has, until the next change here. Exit status 1 if the one named is
     none.
@@ -126,10 +126,10 @@ def _replay_or_discard_named(action: str, entity: str | None, key: str | None, *
         raise UsageError(
             "dead-letters: ENTITY or --all is required.", hint="Name an entity and a key, an entity alone, or --all."
         )
-    kind = None if entity is None else _kind(entity)
+    kind = None if entity is None else _parse_kind(entity)
     count, due = run(_replay_or_discard(action, kind, None if key is None else [key]))
     if not count and key is not None and not (due and action == "replayed"):
-        raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=ALL_OF_THEM)
+        raise ConnectorError(f"There is no dead letter of {entity} {key}.", hint=LIST_HINT)
     return count
 
 
@@ -155,7 +155,7 @@ async def _replay_or_discard(action: str, entity: EntityKind | None, keys: list[
         return len(dead) or (count if keys else 0), due
 
 
-def _kind(text: str) -> EntityKind:
+def _parse_kind(text: str) -> EntityKind:
     from connector.model.change import EntityKind
 
     try:
@@ -176,12 +176,12 @@ def _load(entity: EntityKind | None, keys: list[str] | None) -> list[DeadLetter]
     return run(work())
 
 
-def dead_letter_document(letter: DeadLetter) -> dict[str, object]:
+def dead_letter_document(dead_letter: DeadLetter) -> dict[str, object]:
     return {
-        "entity": letter.entity.value,
-        "key": letter.key,
-        **asdict(letter.refusal),
-        "attempts": letter.attempts,
-        "captured_at": letter.captured_at,
-        "refused_at": letter.refused_at,
+        "entity": dead_letter.entity.value,
+        "key": dead_letter.key,
+        **asdict(dead_letter.refusal),
+        "attempts": dead_letter.attempts,
+        "captured_at": dead_letter.captured_at,
+        "refused_at": dead_letter.refused_at,
     }

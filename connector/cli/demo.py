@@ -17,7 +17,7 @@ import typer
 from connector.cli import app
 from connector.cli.demo_mail import DemoMail, open_demo_mail
 from connector.cli.extras import require_localorg
-from connector.cli.localorg import Ports, started
+from connector.cli.localorg import Ports, running_org
 from connector.cli.output import plural, program, table
 from connector.cli.progress import Progress
 from connector.cli.runner import run, until_stopped
@@ -88,10 +88,10 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connector-demo-")))
         folder.mkdir(parents=True, exist_ok=True)
         org = await stack.enter_async_context(
-            started(Ports(port), data=folder / "org.db", seed=demo_files() / "org.yaml")
+            running_org(Ports(port), data=folder / "org.db", seed=demo_files() / "org.yaml")
         )
-        post = await stack.enter_async_context(open_demo_mail())
-        settings = _settings(org, folder, post)
+        mail = await stack.enter_async_context(open_demo_mail())
+        settings = _settings(org, folder, mail)
         store = Store.open(settings.database_url)
         try:
             await schema.upgrade(store)
@@ -99,31 +99,31 @@ async def _demo(*, once: bool, count: int, rate: float, port: int, data: Path | 
             await store.close()
         service = await stack.enter_async_context(running_service(settings))
         await import_files(service.store, [demo_files()], None, progress=NullProgress())
-        await stack.enter_async_context(post.serving(service))
-        shop = await _Shop.open(service, post)
+        await stack.enter_async_context(mail.serving(service))
+        shop = await _Shop.open(service, mail)
         typer.echo(f"A Salesforce org of your own: {org.url}")
-        typer.echo(f"What customers are sent:      {post.catcher.url}")
+        typer.echo(f"What customers are sent:      {mail.catcher.url}")
         typer.echo(
             f"A shop with {plural(len(shop.customers), 'customer')} and {plural(len(shop.products), 'product')} "
             f"takes {plural(count, 'order')}.\nAfter each step of their life the connector sends what changed:\n"
         )
         calls = org.org.usage.calls
         records = await _run_lifecycle(shop, org, count)
-        good = await _compare(service)
+        in_sync = await _compare(service)
         calls = org.org.usage.calls - calls
         typer.echo(f"{plural(calls, 'API call')} with reading back; one call a record would have been {records:,}.")
-        good = await post.compare() and good
+        in_sync = await mail.compare() and in_sync
         typer.echo("")
         if not once:
-            await _keep_going(shop, org, rate)
+            await _run_until_stopped(shop, org, rate)
         elif data is None:
             typer.echo(f"Next: `{program()} localorg` starts an org to try files of your own on.")
         if data is not None:
             typer.echo(f"Kept: CONNECTOR_DATABASE_URL={settings.database_url} {program()} status")
-        return good
+        return in_sync
 
 
-def _settings(org: LocalOrg, folder: Path, post: DemoMail) -> Settings:
+def _settings(org: LocalOrg, folder: Path, mail: DemoMail) -> Settings:
     from pydantic import SecretStr
 
     from connector.settings import PREFIX, HttpSettings, SalesforceSettings, Settings
@@ -136,8 +136,8 @@ def _settings(org: LocalOrg, folder: Path, post: DemoMail) -> Settings:
         salesforce=SalesforceSettings(
             login_url=org.url, client_id=org.client_id, client_secret=SecretStr(org.client_secret)
         ),
-        http=HttpSettings(public_url=post.public_url),
-        messages=post.settings,
+        http=HttpSettings(public_url=mail.public_url),
+        messages=mail.settings,
     )
 
 
@@ -146,7 +146,7 @@ class _Shop:
     """The shop of the demo. `open_numbers`: orders that are not done yet; `placed_count`: all orders ever placed."""
 
     service: Services
-    post: DemoMail
+    mail: DemoMail
     customers: Sequence[Customer]
     products: Sequence[Product]
     placed_count: int
@@ -154,14 +154,16 @@ class _Shop:
     open_numbers: list[str] = field(default_factory=list)
 
     @classmethod
-    async def open(cls, service: Services, post: DemoMail) -> _Shop:
+    async def open(cls, service: Services, mail: DemoMail) -> _Shop:
         from connector.store import customers, orders, products
 
         async with service.store.reader() as connection:
-            who = await customers.load(connection, [key async for key in customers.keys(connection)])
-            what = await products.load(connection, [key async for key in products.keys(connection)])
-            placed = await orders.count(connection)
-        shop = cls(service=service, post=post, customers=who, products=what, placed_count=placed)
+            all_customers = await customers.load(connection, [key async for key in customers.keys(connection)])
+            all_products = await products.load(connection, [key async for key in products.keys(connection)])
+            placed_count = await orders.count(connection)
+        shop = cls(
+            service=service, mail=mail, customers=all_customers, products=all_products, placed_count=placed_count
+        )
         await shop.stock_up()
         return shop
 
@@ -205,13 +207,13 @@ class _Shop:
             advanced += await advance(self.service.orders, loaded, release=release)
         return advanced
 
-    async def advance_until(self, goal: str, most: int) -> None:
+    async def advance_until(self, goal: str, max_steps: int) -> None:
         """Advance the open orders until each has reached `goal`, is on hold, or (without a goal) is done."""
         from connector.model.stage import Stage
 
         stages = list(Stage)
         remaining = list(self.open_numbers)
-        for _ in range(most):
+        for _ in range(max_steps):
             if not remaining:
                 break
             advanced = await self.advance(remaining, release=not goal)
@@ -243,13 +245,13 @@ async def _run_lifecycle(shop: _Shop, org: LocalOrg, count: int) -> int:
     async def push(name: str, label: str) -> None:
         before = org.org.usage.calls
         stats = (await _push(shop.service, label)).stats
-        mails = await shop.post.deliver()
+        mails = await shop.mail.deliver()
         rows.append((name, stats.created.total(), stats.updated.total(), org.org.usage.calls - before, mails))
 
     await shop.place(count)
     await push("placed", "Sending new orders")
-    for name, goal, most in PHASES:
-        await shop.advance_until(goal, most)
+    for name, goal, max_steps in PHASES:
+        await shop.advance_until(goal, max_steps)
         await push(name, f"Sending orders that are {name}")
     table(("Orders are", "records created", "records updated", "API calls", "mails"), rows)
     typer.echo(f"\nOn the way: {await _count_turns(shop.service)}.")
@@ -288,18 +290,18 @@ async def _compare(service: Services) -> bool:
         " Amount_Due__c, Exact_Total__c, (SELECT External_Key__c, Shipped_Quantity__c, Canceled_Quantity__c,"
         " Returned_Quantity__c FROM OrderItems) FROM Order WHERE IsReductionOrder = false"
     )
-    there = {row["External_Key__c"]: _org_values(row) for row in rows}
-    good = 0
+    org_values = {row["External_Key__c"]: _org_values(row) for row in rows}
+    equal_count = 0
     async with service.store.reader() as connection:
         keys = [key async for key in orders.keys(connection)]
         for start in range(0, len(keys), BATCH):
             for order in await orders.load(connection, keys[start : start + BATCH]):
-                good += there.get(order.number) == _local_values(order)
+                equal_count += org_values.get(order.number) == _local_values(order)
     typer.echo(
         "\nRead back from the org, as they are here in stage, statuses, hold, amount due, total and quantities:"
-        f" {good:,} of {len(keys):,} orders."
+        f" {equal_count:,} of {len(keys):,} orders."
     )
-    return good == len(keys)
+    return equal_count == len(keys)
 
 
 def _local_values(order: Order) -> tuple[object, ...]:
@@ -317,10 +319,10 @@ def _org_values(row: dict[str, Any]) -> tuple[object, ...]:
     return (*(row[name] for name in names), row["Amount_Due__c"], row["Exact_Total__c"], lines)
 
 
-async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
+async def _run_until_stopped(shop: _Shop, org: LocalOrg, rate: float) -> None:
     """Place `rate` new orders a second and advance the open ones, until stopped."""
     typer.echo(f"What a sales rep would see: {org.page_url}")
-    typer.echo(f"What customers get:         {shop.post.catcher.url}, with links to where they follow their orders")
+    typer.echo(f"What customers get:         {shop.mail.catcher.url}, with links to where they follow their orders")
     typer.echo(f"About {rate:g} new orders a second now move through; Ctrl-C stops.")
     import asyncio
 
@@ -336,18 +338,18 @@ async def _keep_going(shop: _Shop, org: LocalOrg, rate: float) -> None:
         shop.open_numbers = [*shop.open_numbers[len(waiting) :], *waiting]
         await shop.remove_done(await shop.advance(waiting, release=True))
         summary = await shop.service.push(NullProgress())
-        await shop.post.deliver()
+        await shop.mail.deliver()
         if loop.time() - reported_at >= REPORT_SECONDS:
             reported_at = loop.time()
-            typer.echo(_so_far(shop, org, summary))
+            typer.echo(_progress_line(shop, org, summary))
         await asyncio.wait([stop], timeout=1.0)
-    typer.echo(f"Stopped. {_so_far(shop, org, summary)}")
+    typer.echo(f"Stopped. {_progress_line(shop, org, summary)}")
 
 
-def _so_far(shop: _Shop, org: LocalOrg, summary: PushSummary) -> str:
+def _progress_line(shop: _Shop, org: LocalOrg, summary: PushSummary) -> str:
     there = "all in the org" if summary.in_sync else f"{summary.waiting + summary.dead_letters:,} not in the org yet"
     calls = plural(org.org.usage.calls, "API call")
-    mails = plural(shop.post.received_count, "mail")
+    mails = plural(shop.mail.received_count, "mail")
     return (
         f"{plural(shop.placed_count, 'order')} so far, {shop.completed_count:,} completed, {there}; {calls}, {mails}."
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from connector.cli.mailcatcher import catching
+from connector.cli.mailcatcher import running_catcher
 from connector.cli.output import plural
 from connector.cli.progress import Progress
 from connector.errors import ConnectorError
@@ -54,11 +54,11 @@ class DemoMail:
 
     @property
     def settings(self) -> MessageSettings:
-        from connector.settings import MessageSettings, Security, Via
+        from connector.settings import MessageSettings, SmtpSecurity, Via
 
         return MessageSettings(
             via=Via.SMTP, sender=SENDER, ops_address=OPS, smtp_host=HOST, smtp_port=self.catcher.smtp_port,
-            smtp_security=Security.NONE,
+            smtp_security=SmtpSecurity.NONE,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -93,12 +93,12 @@ class DemoMail:
                 self.progress = stack.enter_context(Progress("Sending mails"))
                 self.progress.expect(due)
             for _ in range(ROUNDS):
-                done = await send_notifications(
+                report = await send_notifications(
                     service.store, service.composer, self._transport, service.settings.messages, clock=service.clock
                 )
-                if done.stopped or done.failed:
-                    raise ConnectorError(f"The demo's mails do not go out: {done.stopped or 'some were refused'}")
-                if not done.sent:
+                if report.stopped or report.failed:
+                    raise ConnectorError(f"The demo's mails do not go out: {report.stopped or 'some were refused'}")
+                if not report.sent:
                     break
         self.progress = None
         return self.received_count - before
@@ -129,7 +129,7 @@ class DemoMail:
         kinds = Counter(item.kind for item in sent.values())
         confirmation_counts = Counter(item.order for item in sent.values() if item.kind is MessageKind.CONFIRMATION)
         documents = [key for key, item in sent.items() if item.kind is MessageKind.INVOICE]
-        good = (
+        complete = (
             len(sent) == len(captured)
             and all(self.received[key] == 1 for key in sent)
             and max(self.received.values(), default=0) <= 1
@@ -138,18 +138,18 @@ class DemoMail:
             and self.with_pdf >= set(documents)
         )
         listed = ", ".join(plural(kinds[kind], kind.words) for kind in MessageKind if kinds[kind])
-        what = "each of them once, every invoice with its PDF" if good else "NOT as it should be"
+        what = "each of them once, every invoice with its PDF" if complete else "NOT as it should be"
         typer.echo(f"Customers were sent {listed}: {what}.")
-        return good
+        return complete
 
 
 @asynccontextmanager
 async def open_demo_mail() -> AsyncIterator[DemoMail]:
     """Start a mail catcher and open a socket for the tracking page, both on free ports."""
-    with socket.socket() as door:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind((HOST, 0))
-        post: list[DemoMail] = []
-        async with catching(seen=lambda mail: post[0].count_mail(mail)) as catcher:
-            post.append(DemoMail(catcher=catcher, listener=door))
-            yield post[0]
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, 0))
+        opened: list[DemoMail] = []
+        async with running_catcher(on_mail=lambda mail: opened[0].count_mail(mail)) as catcher:
+            opened.append(DemoMail(catcher=catcher, listener=listener))
+            yield opened[0]

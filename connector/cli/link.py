@@ -38,19 +38,19 @@ def link(
 
     The record must be there, of the right object, and not another entity's.
     """
-    kind = _kind(entity)
-    linked = run(_run_linker(lambda linker: linker.link(kind, key.strip(), record_id, force=force, dry_run=dry_run)))
+    kind = _parse_kind(entity)
+    result = run(_run_linker(lambda linker: linker.link(kind, key.strip(), record_id, force=force, dry_run=dry_run)))
     if json:
-        as_json(_document(linked, dry_run=dry_run))
+        as_json(_document(result, dry_run=dry_run))
         return
-    record = f"{linked.link.sobject} {linked.link.salesforce_id}"
-    for name, (there, here) in linked.differs.items():
+    record = f"{result.link.sobject} {result.link.salesforce_id}"
+    for name, (there, here) in result.differs.items():
         typer.echo(f"  {name:<24} {_format_value(there)} in the org, {_format_value(here)} here")
     if dry_run:
         typer.echo(f"{entity} {key} would be linked to {record}. Dry run: nothing was changed.")
         return
     typer.echo(f"{entity} {key} is linked to {record}.")
-    released = f"{plural(linked.released, 'refused change')} due again. " if linked.released else ""
+    released = f"{plural(result.released, 'refused change')} due again. " if result.released else ""
     typer.echo(f"{released}`connector push` sends what differs.")
 
 
@@ -59,15 +59,15 @@ def unlink(entity: Entity, key: Key, json: Json = False) -> None:
     """Take our key off the record of an entity and forget the link. The record stays as it is, also with another key
     that it has by now; the next change of the entity makes a new one, unless it is linked to another before.
     """
-    kind = _kind(entity)
-    unlinked = run(_run_linker(lambda linker: linker.unlink(kind, key.strip())))
-    before = unlinked.link
+    kind = _parse_kind(entity)
+    result = run(_run_linker(lambda linker: linker.unlink(kind, key.strip())))
+    before = result.link
     if json:
         document = {"entity": entity, "key": key, "sobject": before.sobject, "id": before.salesforce_id}
-        as_json({**document, "other_keys": dict(unlinked.others)})
+        as_json({**document, "other_keys": dict(result.others)})
         return
-    for record, other in unlinked.others.items():
-        typer.echo(f"{record} has the key {other} in {unlinked.key_field}, which is not ours: it stays.")
+    for record, other in result.others.items():
+        typer.echo(f"{record} has the key {other} in {result.key_field}, which is not ours: it stays.")
     typer.echo(f"{entity} {key} is not linked to {before.sobject} {before.salesforce_id} any more.")
     typer.echo(
         f"Its next change makes a new record; `connector link {entity} {key} RECORD-ID` links it to another before."
@@ -86,7 +86,7 @@ async def _run_linker(work: Callable[[Linker], Awaitable[T]]) -> T:
         return await work(Linker(service.store, service.client, service.mappings, settings, clock=service.clock))
 
 
-def _kind(text: str) -> EntityKind:
+def _parse_kind(text: str) -> EntityKind:
     from connector.model.change import EntityKind
 
     if text not in {"customer", "product", "order"}:
@@ -94,16 +94,16 @@ def _kind(text: str) -> EntityKind:
     return EntityKind(text)
 
 
-def _document(linked: LinkResult, *, dry_run: bool) -> dict[str, object]:
+def _document(result: LinkResult, *, dry_run: bool) -> dict[str, object]:
     return {
-        "entity": linked.link.entity,
-        "key": linked.link.key,
-        "sobject": linked.link.sobject,
-        "id": linked.link.salesforce_id,
+        "entity": result.link.entity,
+        "key": result.link.key,
+        "sobject": result.link.sobject,
+        "id": result.link.salesforce_id,
         "dry_run": dry_run,
-        "overwritten_key": linked.overwritten,
-        "released": linked.released,
-        "differs": {name: {"org": there, "here": here} for name, (there, here) in linked.differs.items()},
+        "overwritten_key": result.overwritten,
+        "released": result.released,
+        "differs": {name: {"org": there, "here": here} for name, (there, here) in result.differs.items()},
     }
 
 

@@ -55,11 +55,11 @@ def localorg(
 
     async def work() -> None:
         ports = Ports(port, tls_port, grpc_port)
-        async with started(ports, data=data, bare=bare, seed=seed, latency_ms=latency_ms) as org:
+        async with running_org(ports, data=data, bare=bare, seed=seed, latency_ms=latency_ms) as org:
             if json:
                 as_json_line(org.banner())
             else:
-                _introduce(org.banner(), org.page_url)
+                _print_banner(org.banner(), org.page_url)
             await until_stopped()
 
     run(work())
@@ -74,7 +74,7 @@ class Ports(NamedTuple):
 
 
 @asynccontextmanager
-async def started(
+async def running_org(
     ports: Ports, *, data: Path | None, bare: bool = False, seed: Path | None = None, latency_ms: int = 0
 ) -> AsyncIterator[LocalOrg]:
     """A running local org; ConnectorError if its port or file cannot be had, SeedFileError for a wrong seed file."""
@@ -111,7 +111,7 @@ async def started(
     except OSError as error:
         await org.stop()
         raise ConnectorError(
-            f"Port {_taken(error, ports.http)} cannot be used: {os.strerror(error.errno or 0).lower()}.",
+            f"Port {_port_in_error(error, ports.http)} cannot be used: {os.strerror(error.errno or 0).lower()}.",
             hint="Name another with --port, --tls-port or --grpc-port; 0 takes a free one.",
         ) from None
     try:
@@ -129,7 +129,7 @@ def environment(banner: Mapping[str, object]) -> dict[str, str]:
     }
 
 
-def _introduce(banner: Mapping[str, object], page: str) -> None:
+def _print_banner(banner: Mapping[str, object], page: str) -> None:
     typer.echo(f"A Salesforce org of your own: {banner['instance_url']}")
     typer.echo(f"The same by TLS:              {banner['tls_url']} (trust {banner['ca_file']})")
     typer.echo(f"Its Pub/Sub API (gRPC):       {banner['pubsub_endpoint']}, plain or by TLS")
@@ -140,7 +140,7 @@ def _introduce(banner: Mapping[str, object], page: str) -> None:
     typer.echo(f"\nThen: {program()} db upgrade, {program()} import PATH, {program()} push. Ctrl-C here stops the org.")
 
 
-def _taken(error: OSError, port: int) -> str:
+def _port_in_error(error: OSError, port: int) -> str:
     """The port the error is about, of the two there are."""
-    found = re.search(r"', (\d+)\)", str(error))
-    return found[1] if found else str(port)
+    match = re.search(r"', (\d+)\)", str(error))
+    return match[1] if match else str(port)

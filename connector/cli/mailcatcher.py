@@ -30,7 +30,7 @@ def mailcatcher(
     require_localorg("mailcatcher")
 
     async def work() -> None:
-        async with catching(smtp_port, port) as catcher:
+        async with running_catcher(smtp_port, port) as catcher:
             typer.echo(f"Mails are shown at {catcher.url}")
             typer.echo("\nTo have the connector send them there, paste this into another terminal:\n")
             for name, value in environment(catcher).items():
@@ -42,13 +42,13 @@ def mailcatcher(
 
 
 @asynccontextmanager
-async def catching(
-    smtp_port: int = 0, port: int = 0, *, seen: Callable[[Mail], None] | None = None
+async def running_catcher(
+    smtp_port: int = 0, port: int = 0, *, on_mail: Callable[[Mail], None] | None = None
 ) -> AsyncIterator[MailCatcher]:
     """A running mail catcher, which tells `seen` of every mail; ConnectorError if a port cannot be had."""
     from connector.localmail.catcher import MailCatcher
 
-    catcher = MailCatcher(smtp_port=smtp_port, port=port, on_mail=seen)
+    catcher = MailCatcher(smtp_port=smtp_port, port=port, on_mail=on_mail)
     try:
         try:
             await catcher.start()

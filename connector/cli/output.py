@@ -32,7 +32,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(heading), *(len(row[i]) for row in cells)]) for i, heading in enumerate(headings)]
     numeric = [
-        bool(rows) and all(isinstance(row[i], int | Decimal | Figure) for row in rows) for i in range(len(headings))
+        bool(rows) and all(isinstance(row[i], int | Decimal | NumberText) for row in rows) for i in range(len(headings))
     ]
 
     def line(values: Sequence[str]) -> str:
@@ -57,7 +57,7 @@ def program() -> str:
     return os.path.relpath(path)
 
 
-class Figure(str):
+class NumberText(str):
     """A number as it is written."""
 
     __slots__ = ()
@@ -68,9 +68,9 @@ def amount(value: Decimal | bool | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
-        return Figure()
-    whole, point, cents = f"{value:f}".partition(".")
-    return Figure(f"{whole}.{cents.rstrip('0').ljust(2, '0')}" if point else whole)
+        return NumberText()
+    integer, point, fraction = f"{value:f}".partition(".")
+    return NumberText(f"{integer}.{fraction.rstrip('0').ljust(2, '0')}" if point else integer)
 
 
 def moment(value: datetime) -> str:

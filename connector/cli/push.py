@@ -77,7 +77,7 @@ def resync(
             "--recreate: KEY is required.", hint="Name the entity and its keys; only named records are recreated."
         )
     unique_keys = list(dict.fromkeys(keys or ()))
-    _push(dry_run=dry_run, json=json, first=lambda service: _resync(service, kind, unique_keys, recreate=recreate))
+    _push(dry_run=dry_run, json=json, prepare=lambda service: _resync(service, kind, unique_keys, recreate=recreate))
 
 
 def _resync(
@@ -93,7 +93,7 @@ def _push(
     *,
     dry_run: bool,
     json: bool,
-    first: Callable[[Services], Callable[[Store], Awaitable[Selection | None]]] | None = None,
+    prepare: Callable[[Services], Callable[[Store], Awaitable[Selection | None]]] | None = None,
 ) -> None:
     from connector.log import configure
     from connector.service import running_service
@@ -105,7 +105,7 @@ def _push(
     async def work() -> PushSummary:
         async with running_service(settings) as service:
             with Progress("Dry run" if dry_run else "Pushing") as progress:
-                return await service.push(progress, dry_run=dry_run, prepare=first(service) if first else None)
+                return await service.push(progress, dry_run=dry_run, prepare=prepare(service) if prepare else None)
 
     summary = run(work())
     if json:
@@ -129,7 +129,7 @@ def as_document(summary: PushSummary) -> dict[str, object]:
         "api_calls": {"writes": summary.writes, "reads": summary.reads},
         "org_usage": {"used": summary.org_used, "allowed": summary.org_allowed},
         "dead_letters": summary.dead_letters,
-        "refusals": [dead_letter_document(letter) for letter in summary.refusals],
+        "refusals": [dead_letter_document(dead_letter) for dead_letter in summary.refusals],
         "notes": stats.notes,
         "foretold": None if summary.lookup_forecast is None else _forecast_document(summary.lookup_forecast),
         "waiting": summary.waiting,
@@ -171,8 +171,8 @@ def print_summary(summary: PushSummary) -> None:
     elif summary.held:
         typer.echo(f"The org does not take some of it, which stays due: {summary.held}")
     if summary.dead_letters:
-        letters = plural(summary.dead_letters, "dead letter")
-        typer.echo(f"{letters}: `connector dead-letters list` says why and what to do.")
+        dead_letters = plural(summary.dead_letters, "dead letter")
+        typer.echo(f"{dead_letters}: `connector dead-letters list` says why and what to do.")
     if summary.stopped:
         typer.echo(
             f"{plural(summary.waiting, 'change')} still to be sent: `connector push` tries the org again, and so does a"
@@ -180,10 +180,10 @@ def print_summary(summary: PushSummary) -> None:
         )
     elif summary.waiting:
         when = f", the next at {moment(summary.next_due)}" if summary.next_due else ""
-        again = "run `connector push` again then"
+        then = "run `connector push` again then"
         if summary.others_at_work:
-            again = "another push or a service is at work on them. Let it finish, or run `connector push` again"
-        typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: {again}.")
+            then = "another push or a service is at work on them. Let it finish, or run `connector push` again"
+        typer.echo(f"{plural(summary.waiting, 'change')} still to be sent{when}: {then}.")
     if summary.others_due:
         typer.echo(f"{plural(summary.others_due, 'other change')} due: `connector push` sends them.")
     if summary.in_sync:
@@ -212,8 +212,8 @@ def _print_records(summary: PushSummary) -> None:
 def _print_dry_run(summary: PushSummary) -> None:
     if summary.refusals:
         typer.echo(f"{plural(len(summary.refusals), 'entity', 'entities')} would be refused:\n")
-        for letter in summary.refusals[:MAX_SHOWN]:
-            print_dead_letter(letter)
+        for dead_letter in summary.refusals[:MAX_SHOWN]:
+            print_dead_letter(dead_letter)
         if len(summary.refusals) > MAX_SHOWN:
             typer.echo(f"… and {len(summary.refusals) - MAX_SHOWN:,} more: --json lists all.")
     if others := summary.dead_letters - len(summary.refusals):

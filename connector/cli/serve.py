@@ -33,13 +33,13 @@ async def _serve() -> None:
     from aiohttp import web
 
     from connector.log import configure, get_logger
-    from connector.service import collect_seldom, local_services
+    from connector.service import local_services, tune_garbage_collection
     from connector.settings import load_settings
     from connector.web.server import Runner
 
     settings = load_settings()
     configure(settings.service_log_level)
-    collect_seldom()
+    tune_garbage_collection()
     log = get_logger("serve")
     async with local_services(settings, follow_files=True) as services:
         runner = Runner(services.web_app(), shutdown_timeout=10)

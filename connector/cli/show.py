@@ -80,8 +80,8 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         EntityKind.RETURN: returns,
     }
     async with open_store(load_settings()) as store, store.reader() as connection:
-        found = await modules[kind].load(connection, [key])
-        if not found:
+        entities = await modules[kind].load(connection, [key])
+        if not entities:
             raise ConnectorError(f"There is no {kind} {key} here.", hint="`connector import PATH` brings it in.")
         org = await orgs.get_active(connection)
         org_id = org.org_id if org else ""
@@ -95,7 +95,7 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
         unsent = await outbox.find(connection, kind, [key])
         entries = await journal.read(connection, kind.value, key, limit=LATEST)
         events = await order_history.read(connection, key) if kind is EntityKind.ORDER else []
-    document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _plain(found[0])}
+    document: dict[str, Any] = {"entity": kind.value, "key": key, "here": _entity_document(entities[0])}
     document["in_org"] = [asdict(link) for link in linked]
     document["unsent"] = asdict(unsent[key]) if key in unsent else None
     document["journal"] = [{"at": entry.at, "action": entry.action, **entry.detail} for entry in entries]
@@ -106,29 +106,29 @@ async def _load(kind: EntityKind, key: str) -> dict[str, Any]:
     return document
 
 
-def _plain(item: Any) -> dict[str, Any]:
+def _entity_document(item: Any) -> dict[str, Any]:
     from connector.model.order import Order
     from connector.model.order_return import OrderReturn
 
     if isinstance(item, OrderReturn):
-        return _return(item)
+        return _return_document(item)
     if not isinstance(item, Order):
         return asdict(item)
-    found = _flat(item)
-    found["lines"] = [_order_line(line) for line in item.lines]
+    document = _flat_fields(item)
+    document["lines"] = [_order_line_document(line) for line in item.lines]
     for name in ("exact_total", "amount_due", "fulfillment_status", "payment_status", "hold_reason"):
-        found[name] = getattr(item, name)
-    found["holds"] = sorted(item.state.holds)
-    return found
+        document[name] = getattr(item, name)
+    document["holds"] = sorted(item.state.holds)
+    return document
 
 
-def _order_line(line: Line) -> dict[str, Any]:
-    found = _flat(line)
-    del found["waits"]
-    return {**found, "exact_total": line.exact_total, "backordered": line.backordered}
+def _order_line_document(line: Line) -> dict[str, Any]:
+    document = _flat_fields(line)
+    del document["waits"]
+    return {**document, "exact_total": line.exact_total, "backordered": line.backordered}
 
 
-def _flat(item: Order | Line) -> dict[str, Any]:
+def _flat_fields(item: Order | Line) -> dict[str, Any]:
     """Every field by name, those of inline parts as its own."""
     from connector.model.copying import inlined
 
@@ -138,7 +138,7 @@ def _flat(item: Order | Line) -> dict[str, Any]:
             for name, value in values.items()}  # fmt: skip
 
 
-def _return(item: OrderReturn) -> dict[str, Any]:
+def _return_document(item: OrderReturn) -> dict[str, Any]:
     """A return by itself: its order is named, not told a second time."""
     names = ("number", "status", "reason", "resolution", "carrier", "tracking_number", "requested_on")
     quantities = ("requested", "received", "restocked", "written_off", "exact_total")
@@ -158,29 +158,31 @@ def _print(document: dict[str, Any]) -> None:
     typer.echo(f"{document['entity'].capitalize()} {document['key']}, as it is here:")
     if "customer" in here:
         here["customer"] = f"{here['customer']['number']}  {here['customer']['name']}"
-    _values((name, value) for name, value in here.items() if name not in HIDDEN)
+    _print_values((name, value) for name, value in here.items() if name not in HIDDEN)
     if here.get("lines") and document["entity"] == "return":
         names = ("sku", "requested", "received", "restocked", "written_off")
         returned = [(f"  {line['number']}", *(line[name] for name in names)) for line in here["lines"]]
         typer.echo("")
         table(("  line", *(name.replace("_", " ") for name in names)), returned)
     elif here.get("lines"):
-        rows = [_line(line) for line in here["lines"]]
+        rows = [_line_cells(line) for line in here["lines"]]
         typer.echo("")
         table(("  line", "sku", "quantity", "shipped", "delivered", "unit_price", "discount", "exact_total"), rows)
-    for parcel in here.get("shipments", {}).values():
-        typer.echo(f"  {'shipment ' + str(parcel['number']):<22} {_parcel(parcel)}")
+    for shipment in here.get("shipments", {}).values():
+        typer.echo(f"  {'shipment ' + str(shipment['number']):<22} {_shipment_text(shipment)}")
     for price in here.get("prices", ()):
         typer.echo(f"  {'price':<22} {amount(price['unit_price'])} {price['currency']}")
     for link in document["in_org"]:
         typer.echo(f"\nIn the org: {link['sobject']} {link['salesforce_id']}, as both sides last agreed:")
-        _values(link["snapshot"].items())
+        _print_values(link["snapshot"].items())
     if document.get("history"):
         typer.echo("\nWhat was done with it, oldest first:")
         for event in document["history"]:
-            typer.echo(f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {_told(event)}".rstrip())
+            typer.echo(
+                f"  {moment(event['at'])}  {event['stage']:<10} {event['actor']:<12} {_event_text(event)}".rstrip()
+            )
     typer.echo("")
-    _due(document)
+    _print_due(document)
     if document["journal"]:
         typer.echo("\nWhat happened, newest first:")
         for entry in document["journal"]:
@@ -188,21 +190,21 @@ def _print(document: dict[str, Any]) -> None:
             typer.echo(f"  {moment(entry['at'])}  {entry['action']:<10} {detail}")
 
 
-def _line(line: dict[str, Any]) -> tuple[Any, ...]:
+def _line_cells(line: dict[str, Any]) -> tuple[Any, ...]:
     values = [line["product"]["sku"], *(line[name] for name in ("quantity", "shipped", "delivered"))]
     values.append(amount(line["unit_price"]))
     return (f"  {line['number']}", *values, _percent(line["discount"]), amount(line["exact_total"]))
 
 
-def _parcel(parcel: dict[str, Any]) -> str:
+def _shipment_text(shipment: dict[str, Any]) -> str:
     """`in transit, Swift Post SP1, shipped 2026-03-04`."""
-    parts = [parcel["status"].replace("_", " ")]
-    parts.append(" ".join(str(parcel[name]) for name in ("carrier", "tracking_number") if parcel[name]))
-    parts += [f"{name} {parcel[f'{name}_on']}" for name in ("shipped", "delivered") if parcel[f"{name}_on"]]
+    parts = [shipment["status"].replace("_", " ")]
+    parts.append(" ".join(str(shipment[name]) for name in ("carrier", "tracking_number") if shipment[name]))
+    parts += [f"{name} {shipment[f'{name}_on']}" for name in ("shipped", "delivered") if shipment[f"{name}_on"]]
     return ", ".join(part for part in parts if part)
 
 
-def _told(event: dict[str, Any]) -> str:
+def _event_text(event: dict[str, Any]) -> str:
     """An event; what nobody asked for says so. A history begins with the first event after placement or import."""
     match event["event"]:
         case "begun":
@@ -210,10 +212,10 @@ def _told(event: dict[str, Any]) -> str:
         case "advanced":
             return f"automatic: {event['stage']}"
         case _:
-            return _event(event)
+            return _requested_event_text(event)
 
 
-def _event(event: dict[str, Any]) -> str:
+def _requested_event_text(event: dict[str, Any]) -> str:
     """`shipped 2 of line 1, carrier Swift Post`; of personal details only which they were."""
     parts = [str(event[name]).replace("_", " ") for name in ("amount", "hold", "reason", "status") if name in event]
     parts += [f"{quantity} of line {line}" for line, quantity in event.get("lines", {}).items()]
@@ -229,7 +231,7 @@ def _event(event: dict[str, Any]) -> str:
     return f"{event['event'].replace('_', ' ')} {', '.join(parts)}".rstrip()
 
 
-def _due(document: dict[str, Any]) -> None:
+def _print_due(document: dict[str, Any]) -> None:
     unsent = document["unsent"]
     listed = {link["key"] for link in document["in_org"]}
     missing = [price["currency"] for price in document["here"].get("prices", ()) if document["in_org"]
@@ -248,22 +250,24 @@ def _due(document: dict[str, Any]) -> None:
         refusal = unsent["refusal"]
         typer.echo(f"Refused: {refusal['message']}")
         typer.echo(f"  What to do: {refusal['fix']}")
-        typer.echo(f"  Then: `connector dead-letters replay {_letter(document)}` and `connector push`.")
+        typer.echo(f"  Then: `connector dead-letters replay {_replay_target(document)}` and `connector push`.")
     else:
         tried = f", {plural(unsent['attempts'], 'attempt')} so far" if unsent["attempts"] else ""
         why = f" ({unsent['error']})" if unsent["error"] else ""
         typer.echo(f"Due since {moment(unsent['captured_at'])}{tried}{why}: `connector push` sends it.")
 
 
-def _letter(document: dict[str, Any]) -> str:
+def _replay_target(document: dict[str, Any]) -> str:
     """A blocked customer has no dead letter of its own: its orders have."""
     return "--all" if document["unsent"]["state"] == "blocked" else f"{document['entity']} {document['key']}"
 
 
-def _values(items: Iterable[tuple[str, Any]]) -> None:
-    shown = [(name, value) for name, value in items if value is not None and not isinstance(value, dict | list | tuple)]
-    width = max((NAMES, *(len(name) for name, _ in shown)))
-    for name, value in shown:
+def _print_values(items: Iterable[tuple[str, Any]]) -> None:
+    visible = [
+        (name, value) for name, value in items if value is not None and not isinstance(value, dict | list | tuple)
+    ]
+    width = max((NAMES, *(len(name) for name, _ in visible)))
+    for name, value in visible:
         if isinstance(value, datetime):
             text = moment(value)
         elif isinstance(value, Decimal | bool):

@@ -33,7 +33,7 @@ def list_stock(
     json: Json = False,
 ) -> None:
     """On hand, reserved for orders, and available, by product and warehouse."""
-    rows = run(_levels(skus or []))
+    rows = run(_load_levels(skus or []))
     if json:
         as_json(rows)
     elif not rows:
@@ -62,14 +62,14 @@ def count(
     if (file is None) == (not counts):
         raise UsageError("What was counted?", hint="Name a warehouse and SKU=N, or a file with --file.")
     counted = _read_counts(file) if file is not None else _parse_counts(warehouse or "", counts or [])
-    done = run(_count(counted, new=new))
+    report = run(_store_counts(counted, new=new))
     if json:
-        as_json(done)
+        as_json(report)
         return
     typer.echo(f"Counted {plural(len(counted), 'product', 'products')}.")
     for name, words in (("taken", "lost an allocation"), ("short", "did not get it back, and wait")):
-        if done[name]:
-            typer.echo(f"{plural(len(done[name]), 'order')} {words}: {', '.join(done[name])}.")
+        if report[name]:
+            typer.echo(f"{plural(len(report[name]), 'order')} {words}: {', '.join(report[name])}.")
 
 
 def _parse_counts(warehouse: str, items: list[str]) -> dict[tuple[str, str], Decimal]:
@@ -142,7 +142,7 @@ def _check_warehouses(warehouses: set[str], counted: set[str]) -> None:
         )
 
 
-async def _levels(skus: list[str]) -> list[dict[str, Any]]:
+async def _load_levels(skus: list[str]) -> list[dict[str, Any]]:
     from connector.api.serializers import serialize_stock
     from connector.settings import load_settings
     from connector.store import products
@@ -159,7 +159,7 @@ async def _levels(skus: list[str]) -> list[dict[str, Any]]:
     return serialize_stock(levels)
 
 
-async def _count(counted: dict[tuple[str, str], Decimal], *, new: bool) -> dict[str, Any]:
+async def _store_counts(counted: dict[tuple[str, str], Decimal], *, new: bool) -> dict[str, Any]:
     from connector.service import local_services
     from connector.settings import load_settings
     from connector.store import products
@@ -173,5 +173,5 @@ async def _count(counted: dict[tuple[str, str], Decimal], *, new: bool) -> dict[
                     raise UsageError(f"There is no product {sku}.", hint="Import it first, or correct the SKU.")
             if not new:
                 _check_warehouses(await stocks.warehouses(connection), {warehouse for _, warehouse in counted})
-        done = await services.orders.count_stock(counted, actor=getpass.getuser())
-    return {"counted": len(counted), "taken": done.orders_reduced, "short": done.orders_short}
+        report = await services.orders.count_stock(counted, actor=getpass.getuser())
+    return {"counted": len(counted), "taken": report.orders_reduced, "short": report.orders_short}

@@ -204,5 +204,5 @@ def _returned(order: Order, back: Return) -> Sequence[Event]:
                 InspectReturn(return_number=number, lines=shelf, warehouse=WAREHOUSES[0],
                       written_off=here if damaged else {})
             ]  # fmt: skip
-    owed = order.state.net - order.state.due
-    return [Refund(amount=owed)] if owed > ZERO else []
+    refundable = order.state.net - order.state.due
+    return [Refund(amount=refundable)] if refundable > ZERO else []

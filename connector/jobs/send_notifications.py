@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connector.clock import Clock
-from connector.errors import PostError, RetryClass
+from connector.errors import MailTransportError, RetryClass
 from connector.log import get_logger, trace
 from connector.model.notification import MessageKind, MessageState, Notification
 from connector.notifications.composer import ComposedNotification, NotificationComposer, Skipped
@@ -126,7 +126,7 @@ class _Batch:
                 fault = await self._attempt(transport, message, subject)
                 del remaining[message.id]
                 failures_in_a_row = failures_in_a_row + 1 if fault is not None and fault.retry_class.retryable else 0
-                if fault is not None and (fault.whole or failures_in_a_row == MAX_FAILURES_IN_A_ROW):
+                if fault is not None and (fault.affects_all or failures_in_a_row == MAX_FAILURES_IN_A_ROW):
                     self._report.stopped = str(fault)
                     break
         finally:
@@ -154,7 +154,7 @@ class _Batch:
 
     async def _attempt(
         self, transport: MailTransport, message: Notification, subject: ComposedNotification | Skipped | Exception
-    ) -> PostError | None:
+    ) -> MailTransportError | None:
         """Send one notification, and store its outcome; return the error if the transport did not accept it."""
         try:
             async with asyncio.timeout(self._longest):
@@ -167,12 +167,12 @@ class _Batch:
             await self._settle(message, MessageState.FAILED, error=f"A template cannot be filled: {error}.")
             return None
         except TimeoutError:
-            timeout = PostError(
+            timeout = MailTransportError(
                 f"It was not made and taken within {self._longest:g} seconds.", retry_class=RetryClass.TRANSIENT
             )
             await self._postpone_or_fail(message, timeout)
             return timeout
-        except PostError as error:
+        except MailTransportError as error:
             await self._postpone_or_fail(message, error)
             return error
         except Exception as error:  # of this message alone: those behind it go out
@@ -185,11 +185,11 @@ class _Batch:
             await self._settle(message, MessageState.SENT)
         return None
 
-    async def _postpone_or_fail(self, message: Notification, error: PostError) -> None:
+    async def _postpone_or_fail(self, message: Notification, error: MailTransportError) -> None:
         attempts = message.attempts + 1
-        if not error.whole and not error.retry_class.retryable:
+        if not error.affects_all and not error.retry_class.retryable:
             await self._settle(message, MessageState.FAILED, error=str(error))
-        elif not error.whole and attempts >= MAX_ATTEMPTS:
+        elif not error.affects_all and attempts >= MAX_ATTEMPTS:
             await self._settle(message, MessageState.FAILED, error=f"Given up after {attempts} attempts. {error}")
         else:
             if message.kind is not MessageKind.ESCALATION:

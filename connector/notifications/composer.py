@@ -205,10 +205,10 @@ async def _fill_view(
 
 
 async def _load_event(connection: Connection, item: NotificationRequest) -> StoredEvent | None:
-    wanted = {MessageKind.REFUND: Action.REFUND, MessageKind.ESCALATION: Action.ESCALATE}[item.kind]
+    action = {MessageKind.REFUND: Action.REFUND, MessageKind.ESCALATION: Action.ESCALATE}[item.kind]
     entries = await order_history.read(connection, item.order)
     number = _number(item.reference)
-    return next((entry for entry in entries if entry.sequence == number and entry.event.action is wanted), None)
+    return next((entry for entry in entries if entry.sequence == number and entry.event.action is action), None)
 
 
 def _number(text: str) -> int:

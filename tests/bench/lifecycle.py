@@ -22,7 +22,7 @@ from connector.model.product import Price, Product
 from connector.model.stage import Stage
 from connector.orders.policy.rules import standard
 from connector.orders.service import OrderService
-from connector.service import collect_seldom
+from connector.service import tune_garbage_collection
 from connector.store import customers, order_history, orders, products, schema, stock
 from connector.store.engine import Store
 from tests.unit.store.samples import placements
@@ -79,7 +79,7 @@ async def main() -> None:
     parser.add_argument("--batch", type=int, default=500, help="orders that take a step together (%(default)s)")
     parser.add_argument("--database", help="URL; without it a SQLite file made for the purpose")
     chosen = parser.parse_args()
-    collect_seldom()  # as the services do
+    tune_garbage_collection()  # as the services do
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(chosen.database or f"sqlite:///{Path(folder) / 'bench.db'}")
         try:

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from aiosmtpd.smtp import AuthResult
 
-from connector.errors import PostError, RetryClass
+from connector.errors import MailTransportError, RetryClass
 from connector.jobs import send_notifications as job
 from connector.jobs.send_notifications import DeliveryReport
 from connector.localorg.certificates import load_or_create
@@ -20,7 +20,7 @@ from connector.model.actions import Action
 from connector.model.notification import MessageState
 from connector.notifications.transport.email import Email
 from connector.notifications.transport.transport import make_transport
-from connector.settings import MessageSettings, Security
+from connector.settings import MessageSettings, SmtpSecurity
 from connector.store.engine import Store
 from tests.mail_servers import SECRET, act, confirmed, hook, odd_server, outbox, send, smtp_settings
 
@@ -46,8 +46,11 @@ async def test_nobody_there_holds_nothing_against_the_messages(store: Store, clo
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"smtp_security": Security.STARTTLS}, "does not speak STARTTLS here. CONNECTOR_MESSAGES__SMTP_SECURITY is"),
-        ({"smtp_security": Security.TLS}, "does not speak TLS here."),
+        (
+            {"smtp_security": SmtpSecurity.STARTTLS},
+            "does not speak STARTTLS here. CONNECTOR_MESSAGES__SMTP_SECURITY is",
+        ),
+        ({"smtp_security": SmtpSecurity.TLS}, "does not speak TLS here."),
         ({"smtp_username": "u", "smtp_password": "hunter2"}, "lets nobody sign in here."),
     ],
 )
@@ -79,7 +82,7 @@ async def test_starttls_with_a_certificate_that_nobody_vouches_for(store: Store,
     await confirmed(store)
     ours = load_or_create(tmp_path)
     async with odd_server(tls_context=ours.ssl_context()) as server:
-        done = await send(store, smtp_settings(server.port, smtp_security=Security.STARTTLS))
+        done = await send(store, smtp_settings(server.port, smtp_security=SmtpSecurity.STARTTLS))
         assert "cannot be trusted" in (done.stopped or "")
         assert server.mails == []
 
@@ -91,7 +94,7 @@ async def test_starttls_with_a_certificate_that_is_vouched_for(
     ours = load_or_create(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(ours.ca))
     async with odd_server(tls_context=ours.ssl_context(), require_starttls=True) as server:
-        settings = smtp_settings(server.port, smtp_security=Security.STARTTLS, smtp_host="localhost")
+        settings = smtp_settings(server.port, smtp_security=SmtpSecurity.STARTTLS, smtp_host="localhost")
         assert await send(store, settings) == DeliveryReport(sent=1)
     assert len(server.mails) == 1
 
@@ -192,7 +195,7 @@ async def test_no_way_is_no_post(store: Store) -> None:
 
 
 async def test_the_contract_says_why_in_either_way(store: Store) -> None:
-    """Both ways of sending raise PostError, and nothing else, for what is not taken."""
+    """Both ways of sending raise MailTransportError, and nothing else, for what is not taken."""
     mail = Email(key="k", kind="invoice", about="1", recipient="a@b.example", name="A", subject="S", text="t", html="h")
     async with odd_server() as server, hook() as receiver:
         server.will("RCPT", "550 no")
@@ -201,8 +204,8 @@ async def test_the_contract_says_why_in_either_way(store: Store) -> None:
             way = make_transport(settings, store.clock)
             assert way is not None
             async with way as post:
-                with pytest.raises(PostError) as refused:
+                with pytest.raises(MailTransportError) as refused:
                     await post.send(mail)
-                assert (refused.value.retry_class, refused.value.whole) == (RetryClass.DATA, False)
+                assert (refused.value.retry_class, refused.value.affects_all) == (RetryClass.DATA, False)
                 await post.send(mail)
     assert (len(server.mails), len(receiver.posted)) == (1, 2)

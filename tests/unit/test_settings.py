@@ -9,7 +9,7 @@ import pytest
 from connector.errors import SettingsError
 from connector.model.notification import MessageKind
 from connector.orders.policy.rules import load_rules
-from connector.settings import MessageSettings, Security, Via, load_settings
+from connector.settings import MessageSettings, SmtpSecurity, Via, load_settings
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "messages.md").read_text(encoding="utf-8")
 PREFIX = "CONNECTOR_MESSAGES__"
@@ -49,7 +49,7 @@ def test_what_can_work_is_taken(monkeypatch: pytest.MonkeyPatch, values: dict[st
     given(monkeypatch, values)
     found = load_settings().messages
     assert found.via == values.get("VIA", "none")
-    assert found.smtp_security == values.get("SMTP_SECURITY", Security.STARTTLS)
+    assert found.smtp_security == values.get("SMTP_SECURITY", SmtpSecurity.STARTTLS)
     if found.via is Via.WEBHOOK:
         assert len(found.webhook_key) == 31
 

@@ -17,9 +17,9 @@ import aiosmtplib
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from connector.clock import Clock
-from connector.errors import PostError, RetryClass
+from connector.errors import MailTransportError, RetryClass
 from connector.notifications.transport.email import Email, build_message
-from connector.settings import MessageSettings, Security
+from connector.settings import MessageSettings, SmtpSecurity
 
 GOODBYE_SECONDS = 2.0
 RETRY_HINT = "It is tried again."
@@ -64,10 +64,10 @@ class SmtpTransport:
         except aiosmtplib.SMTPSenderRefused as error:
             if error.code == _CLOSING:
                 raise self._connection_broken() from None
-            raise PostError(
+            raise MailTransportError(
                 f"The mail server does not take our sender ({_code(error)}).",
                 hint="Set CONNECTOR_MESSAGES__SENDER to an address that it sends for.",
-                retry_class=RetryClass.CONFIG, whole=True,
+                retry_class=RetryClass.CONFIG, affects_all=True,
             ) from None  # fmt: skip
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise self._rejection(error.recipients[0], "the recipient") from None
@@ -86,7 +86,7 @@ class SmtpTransport:
         connection = SMTP(
             hostname=settings.smtp_host,
             port=settings.smtp_port,
-            use_tls=settings.smtp_security is Security.TLS,
+            use_tls=settings.smtp_security is SmtpSecurity.TLS,
             start_tls=False,
             local_hostname=name,
             timeout=settings.timeout_seconds,
@@ -95,7 +95,7 @@ class SmtpTransport:
         try:
             async with asyncio.timeout(settings.timeout_seconds):
                 await self._sign_in(connection, where)
-        except PostError:
+        except MailTransportError:
             connection.close()
             raise
         except SMTPResponseException as error:
@@ -119,7 +119,7 @@ class SmtpTransport:
     async def _sign_in(self, connection: SMTP, where: str) -> None:
         settings = self._settings
         await connection.connect()
-        if settings.smtp_security is Security.STARTTLS:
+        if settings.smtp_security is SmtpSecurity.STARTTLS:
             await connection.ehlo()
             if not connection.supports_extension("starttls"):
                 raise _unreachable(f"{where} does not speak STARTTLS here.", SECURITY_HINT, RetryClass.CONFIG)
@@ -135,22 +135,22 @@ class SmtpTransport:
                     f"{where} does not let us in ({_code(error)}).", CREDENTIALS_HINT, RetryClass.AUTH
                 ) from None
 
-    def _rejection(self, error: SMTPResponseException, what: str) -> PostError:
+    def _rejection(self, error: SMTPResponseException, what: str) -> MailTransportError:
         if error.code == _CLOSING:
             return self._connection_broken()
         if 500 <= error.code < 600:
             hint = "Correct the customer's e-mail address." if what == "the recipient" else ""
-            return PostError(
+            return MailTransportError(
                 f"The mail server refused {what} for good ({_code(error)}).", hint=hint, retry_class=RetryClass.DATA
             )
-        return PostError(
+        return MailTransportError(
             f"The mail server does not take {what} just now ({_code(error)}).", retry_class=RetryClass.TRANSIENT
         )
 
-    def _connection_broken(self) -> PostError:
+    def _connection_broken(self) -> MailTransportError:
         """Close the connection, and return the error for it: whether the message was accepted is not known."""
         self._close()
-        return PostError(
+        return MailTransportError(
             "The connection to the mail server broke before it said whether it took the message.",
             retry_class=RetryClass.TRANSIENT,
         )
@@ -166,8 +166,8 @@ def _as_ascii(message: EmailMessage) -> bytes:
     return message.as_bytes(policy=message.policy.clone(cte_type="7bit"))
 
 
-def _unreachable(what: str, hint: str, retry_class: RetryClass = RetryClass.TRANSIENT) -> PostError:
-    return PostError(what, hint=hint, retry_class=retry_class, whole=True)
+def _unreachable(what: str, hint: str, retry_class: RetryClass = RetryClass.TRANSIENT) -> MailTransportError:
+    return MailTransportError(what, hint=hint, retry_class=retry_class, affects_all=True)
 
 
 def _code(error: SMTPResponseException) -> str:

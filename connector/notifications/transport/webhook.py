@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 
 from connector.clock import Clock
-from connector.errors import PostError, RetryClass
+from connector.errors import MailTransportError, RetryClass
 from connector.notifications.transport.email import Email
 from connector.settings import MessageSettings
 
@@ -62,12 +62,12 @@ class WebhookTransport:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
         except aiohttp.ClientConnectorError:
-            raise PostError(
+            raise MailTransportError(
                 "The webhook cannot be reached.", hint="It is tried again.",
-                retry_class=RetryClass.TRANSIENT, whole=True,
+                retry_class=RetryClass.TRANSIENT, affects_all=True,
             ) from None  # fmt: skip
         except (aiohttp.ClientError, TimeoutError, OSError):
-            raise PostError(
+            raise MailTransportError(
                 "The webhook did not say whether it took the message.", retry_class=RetryClass.TRANSIENT
             ) from None
         if not 200 <= status < 300:
@@ -109,18 +109,20 @@ def signature_headers(key: bytes, name: str, at: int, body: bytes) -> dict[str, 
     }
 
 
-def _rejection(status: int, wait: float | None) -> PostError:
+def _rejection(status: int, wait: float | None) -> MailTransportError:
     if status >= 500 or status in RETRYABLE_STATUSES:
         # A Retry-After applies to all messages.
-        return PostError(
+        return MailTransportError(
             f"The webhook does not take the message just now (HTTP {status}).",
-            retry_class=RetryClass.TRANSIENT, whole=wait is not None, wait=wait,
+            retry_class=RetryClass.TRANSIENT, affects_all=wait is not None, wait=wait,
         )  # fmt: skip
     if 300 <= status < 400 or status in MISCONFIGURED_STATUSES:
         what = "points elsewhere" if status < 400 else "is not there, or does not know us"
         hint = "CONNECTOR_MESSAGES__WEBHOOK_URL and WEBHOOK_SECRET must be those of what takes messages."
-        return PostError(f"The webhook {what} (HTTP {status}).", hint=hint, retry_class=RetryClass.CONFIG, whole=True)
-    return PostError(f"The webhook refused the message for good (HTTP {status}).", retry_class=RetryClass.DATA)
+        return MailTransportError(
+            f"The webhook {what} (HTTP {status}).", hint=hint, retry_class=RetryClass.CONFIG, affects_all=True
+        )
+    return MailTransportError(f"The webhook refused the message for good (HTTP {status}).", retry_class=RetryClass.DATA)
 
 
 def _retry_after_seconds(text: str, now: datetime) -> float | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from connector.model.period import Period
 from connector.orders.analytics import flow, money, service
-from connector.orders.analytics.figure import YEARS, Metric, MetricQuery, parse_day
+from connector.orders.analytics.metric import YEARS, Metric, MetricQuery, parse_day
 from connector.store.engine import Connection
 
 __all__ = ["METRICS", "YEARS", "Metric", "Period", "load_metric", "parse_day"]

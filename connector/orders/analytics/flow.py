@@ -9,7 +9,7 @@ from typing import Any
 
 from connector.model.period import Period
 from connector.model.stage import Stage
-from connector.orders.analytics.figure import HOUR, Durations
+from connector.orders.analytics.metric import HOUR, Durations
 from connector.store.engine import Connection
 from connector.store.queries import analytics
 

@@ -10,7 +10,7 @@ from typing import Any
 from connector.model.money import EXACT, places_of, to_cents
 from connector.model.period import Period
 from connector.model.shipments import ZERO
-from connector.orders.analytics.figure import share
+from connector.orders.analytics.metric import share
 from connector.store.engine import Connection
 from connector.store.queries import analytics
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from connector.model.period import Period
 from connector.model.shipments import ZERO
-from connector.orders.analytics.figure import share
+from connector.orders.analytics.metric import share
 from connector.store.engine import Connection
 from connector.store.queries import analytics
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from connector.api.transitions import EXAMPLES, OF_RETURNS, ReturnTransitionBody, TransitionBody, body_of
 from connector.api.transitions import event_of as event_of_body
-from connector.cli.act import _event
+from connector.cli.act import _build_event
 from connector.cli.action_options import OPTIONS
 from connector.errors import CommandError, UsageError
 from connector.model.action_fields import ACTION_FIELDS, EVENT_FIELDS, REQUESTABLE, make_event
@@ -139,10 +139,10 @@ def test_body_with_fields_of_other_actions_that_are_null_or_empty_is_taken_witho
 
 @ALL
 def test_options_of_other_actions_are_refused_as_they_were_typed(action: Action) -> None:
-    assert _event(action.value, own(action, SENT)) == make_event(action, **own(action, VALUES))
+    assert _build_event(action.value, own(action, SENT)) == make_event(action, **own(action, VALUES))
     for name in OPTIONS.keys() - set(ACTION_FIELDS[action].requestable):
         with pytest.raises(UsageError, match=f"^{OPTIONS[name]} is not an option of {action}; {action} takes --"):
-            _event(action.value, {**own(action, SENT), name: SENT[name]})
+            _build_event(action.value, {**own(action, SENT), name: SENT[name]})
 
 
 @ALL
@@ -155,14 +155,14 @@ def test_what_an_action_requires_is_named_as_field_and_as_option(action: Action)
         [wrong] = field_errors(refused.value, TransitionBody)
         assert (wrong.field, wrong.text.partition(";")[0]) == (name, "is missing")
         with pytest.raises(UsageError, match=f"^{name}: {OPTIONS[name]} is required[.;]"):
-            _event(action.value, rest)
+            _build_event(action.value, rest)
     if has.any_of:
         with pytest.raises(ValidationError) as refused:
             TransitionBody.model_validate({"action": action.value})
         [wrong] = field_errors(refused.value, TransitionBody)
         assert (wrong.field, wrong.text) == (has.any_of[0], f"is missing; give {' or '.join(has.any_of)}, or both")
         with pytest.raises(UsageError, match=f"^{has.any_of[0]}: {' or '.join(map(OPTIONS.get, has.any_of))} is requ"):
-            _event(action.value, {})
+            _build_event(action.value, {})
 
 
 def test_goods_for_the_shelf_require_its_warehouse() -> None:
@@ -171,7 +171,7 @@ def test_goods_for_the_shelf_require_its_warehouse() -> None:
         TransitionBody.model_validate(body)
     assert [item.sentence("") for item in field_errors(refused.value, TransitionBody)] == ["warehouse: is missing."]
     with pytest.raises(UsageError, match=r"^warehouse: --warehouse is required\."):
-        _event("inspect_return", {"lines": {"1": "1"}})
+        _build_event("inspect_return", {"lines": {"1": "1"}})
 
 
 def test_body_of_a_return_takes_the_actions_of_returns_alone() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import event, text
 from typer.testing import CliRunner
 
 from connector.cli import app
-from connector.cli.db import _journaled, _renamed
+from connector.cli.db import _find_last_journal_id, _list_renamed_keys
 from connector.errors import CommandError
 from connector.model.change import EntityKind
 from connector.model.events import Capture, Pick
@@ -129,14 +129,14 @@ async def test_upgrade_tells_what_it_renamed_and_nothing_of_earlier_upgrades(old
         await journal.write(
             uow, [journal.JournalEntry(entity="order", key="X", action="renamed", detail={"from": "X ", "why": ""})]
         )
-    known = await _journaled(older)
+    known = await _find_last_journal_id(older)
     await schema.upgrade(older)
-    told = await _renamed(older, known)
+    told = await _list_renamed_keys(older, known)
     assert "Order 'M-1 ' is M-1~2 from now on: a key has one spelling; M-1 is another order." in told
     assert "Warehouse 'EAST ' is EAST~2 from now on: a key has one spelling; EAST is another warehouse." in told
     assert "Token 'desk ' is desk~2 from now on: a key has one spelling; desk is another token." in told
     assert len(told) == 7
-    assert await _renamed(older, await _journaled(older)) == []
+    assert await _list_renamed_keys(older, await _find_last_journal_id(older)) == []
 
 
 def test_db_upgrade_lists_some_of_many_renamed_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
